@@ -1,0 +1,369 @@
+"""Every default, once: frozen sections with units, ranges and help, read from YAML or ROS parameters.
+
+The dotted path of a field (`sync.max_wait_s`) is its name in YAML, on the command line and as a ROS
+parameter. Unknown keys and values out of range raise ConfigError; nothing is corrected in silence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.types import Modality
+
+__all__ = [
+    "AudioConfig",
+    "BudgetConfig",
+    "CameraConfig",
+    "Config",
+    "HealthConfig",
+    "ImuConfig",
+    "LidarConfig",
+    "ModelConfig",
+    "Option",
+    "OutputConfig",
+    "SensorConfig",
+    "SyncConfig",
+    "load_yaml",
+    "options",
+    "override",
+    "to_mapping",
+]
+
+T = TypeVar("T")
+
+
+def _opt(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    """Declare an option: its default, help with unit, inclusive range, and whether it may change at run time."""
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices, "live": live})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensorConfig:
+    """What holds for every sensor."""
+
+    enabled: bool = _opt(True, "subscribe to this sensor at all")
+    topic: str = _opt("", "topic, relative names go under the node's namespace")
+    reliability: str = _opt("best_effort", "QoS reliability", choices=("best_effort", "reliable"))
+    depth: int = _opt(5, "QoS history depth in messages", low=1, high=10_000)
+    expected_rate_hz: float = _opt(0.0, "expected rate in Hz; 0: learn it", low=0.0, high=10_000.0)
+    stamp_offset_s: float = _opt(0.0, "constant taken off every stamp, in s", low=-10.0, high=10.0)
+    frame_id: str = _opt("", "frame that overrides the message's; empty: use the message's")
+    translation_m: tuple[float, float, float] = _opt((0.0, 0.0, 0.0), "sensor in the base frame: x, y, z in m")
+    quaternion_xyzw: tuple[float, float, float, float] = _opt(
+        (0.0, 0.0, 0.0, 1.0), "rotation from the sensor's frame to the base frame, unit quaternion x, y, z, w"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraConfig(SensorConfig):
+    """Front camera; its frame is optical: z forward, x right, y down."""
+
+    topic: str = _opt("camera/image", "image topic; with compressed transport '/compressed' is appended")
+    translation_m: tuple[float, float, float] = _opt((0.3, 0.0, 1.5), "camera in the base frame: x, y, z in m")
+    quaternion_xyzw: tuple[float, float, float, float] = _opt(
+        (-0.5, 0.5, -0.5, 0.5), "rotation from the optical frame to the base frame, unit quaternion x, y, z, w"
+    )
+    transport: str = _opt("raw", "sensor_msgs/Image or sensor_msgs/CompressedImage", choices=("raw", "compressed"))
+    info_topic: str = _opt("camera/camera_info", "sensor_msgs/CameraInfo; replaces the intrinsics below")
+    image_width: int = _opt(640, "width that the intrinsics hold for, in pixels", low=1, high=16_384)
+    image_height: int = _opt(480, "height that the intrinsics hold for, in pixels", low=1, high=16_384)
+    fx: float = _opt(320.0, "focal length x in pixels", low=1.0, high=100_000.0)
+    fy: float = _opt(320.0, "focal length y in pixels", low=1.0, high=100_000.0)
+    cx: float = _opt(320.0, "principal point x in pixels", low=-100_000.0, high=100_000.0)
+    cy: float = _opt(240.0, "principal point y in pixels", low=-100_000.0, high=100_000.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LidarConfig(SensorConfig):
+    """Spinning lidar; its frame has x forward, y left, z up."""
+
+    topic: str = _opt("lidar/points", "sensor_msgs/PointCloud2 topic")
+    translation_m: tuple[float, float, float] = _opt((0.0, 0.0, 1.8), "lidar in the base frame: x, y, z in m")
+    intensity_full_scale: float = _opt(255.0, "intensity that counts as 1.0", low=1e-6, high=1e9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImuConfig(SensorConfig):
+    """Inertial unit, rigidly mounted; x forward, y left, z up after the rotation below."""
+
+    topic: str = _opt("imu/data", "sensor_msgs/Imu topic")
+    depth: int = _opt(100, "QoS history depth in messages", low=1, high=10_000)
+    window_s: float = _opt(0.1, "samples in (stamp - window, stamp] go into a set, in s", low=0.005, high=5.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioConfig(SensorConfig):
+    """Pair of microphones, left then right, along the base frame's y axis."""
+
+    topic: str = _opt("audio", "AudioChunk, audio_common (both families) or Int16MultiArray topic")
+    depth: int = _opt(50, "QoS history depth in messages", low=1, high=10_000)
+    window_s: float = _opt(0.2, "blocks that start in (stamp - window, stamp] go into a set, in s", low=0.01, high=5.0)
+    translation_m: tuple[float, float, float] = _opt((0.2, 0.0, 1.2), "middle of the pair in the base frame, in m")
+    spacing_m: float = _opt(0.4, "distance between the two microphones in m", low=0.01, high=5.0)
+    latency_s: float = _opt(0.05, "capture latency of blocks without a header, in s", low=0.0, high=5.0)
+    sample_rate_hz: int = _opt(16_000, "rate of messages that do not say theirs, in Hz", low=1_000, high=384_000)
+    channels: int = _opt(2, "channels of messages that do not say theirs", low=1, high=64)
+    encoding: str = _opt("S16LE", "encoding of messages that do not say theirs", choices=("S16LE", "F32LE"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncConfig:
+    """When samples become a set."""
+
+    max_wait_s: float = _opt(0.05, "longest wait after the anchor arrived, in s", low=0.0, high=1.0)
+    slop_s: float = _opt(0.04, "largest distance of a paired camera or lidar sample, in s; at most half a period",
+                         low=0.0, high=1.0)  # fmt: skip
+    tick_period_s: float = _opt(0.1, "period of sets when neither camera, lidar nor audio lives, in s",
+                                low=0.01, high=10.0)  # fmt: skip
+    audio_anchor_period_s: float = _opt(0.1, "shortest distance of two sets anchored on audio, in s",
+                                        low=0.01, high=10.0)  # fmt: skip
+    max_future_s: float = _opt(0.5, "stamps further in the future are dropped, in s", low=0.01, high=60.0)
+    jump_back_s: float = _opt(1.0, "two streams going back further than this are a time jump, in s", low=0.1, high=60.0)
+    rebase_messages: int = _opt(5, "consistent messages before a stream that went back is believed", low=2, high=100)
+    buffer_s: float = _opt(2.0, "longest time a sample is kept, in s", low=0.1, high=60.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthConfig:
+    """When a sensor is believed."""
+
+    timeout_periods: float = _opt(3.0, "silence of this many periods is a lost sensor", low=1.5, high=100.0)
+    timeout_floor_camera_s: float = _opt(0.2, "but never less than this for the camera, in s", low=0.01, high=60.0)
+    timeout_floor_lidar_s: float = _opt(0.35, "the same for the lidar, in s", low=0.01, high=60.0)
+    timeout_floor_imu_s: float = _opt(0.05, "the same for the IMU, in s", low=0.01, high=60.0)
+    timeout_floor_audio_s: float = _opt(0.2, "the same for audio, in s", low=0.01, high=60.0)
+    rate_warn: float = _opt(0.9, "below this share of the expected rate a sensor is degraded", low=0.0, high=1.0)
+    rate_error: float = _opt(0.5, "below this share of the expected rate a sensor is lost", low=0.0, high=1.0)
+    disorder_share: float = _opt(0.05, "share of the last 100 out of order or duplicate that degrades", low=0.0, high=1.0)
+    frozen_image: int = _opt(3, "identical images in a row that mean frozen", low=2, high=1000)
+    frozen_cloud: int = _opt(3, "identical clouds in a row that mean frozen", low=2, high=1000)
+    frozen_imu: int = _opt(20, "identical IMU readings in a row that mean frozen", low=2, high=10_000)
+    frozen_audio: int = _opt(10, "identical audio blocks in a row that mean frozen", low=2, high=10_000)
+    invalid_share: float = _opt(0.05, "share of the last 100 malformed that degrades", low=0.0, high=1.0)
+    invalid_run: int = _opt(10, "malformed messages in a row that mean lost", low=2, high=1000)
+    bad_of_five: int = _opt(3, "bad ones of the last five content checks that degrade", low=1, high=5)
+    recover_good: int = _opt(5, "good messages before a lost sensor is used again", low=1, high=1000)
+    recover_s: float = _opt(1.0, "and at least this long, in s", low=0.0, high=60.0)
+    relapse_s: float = _opt(30.0, "a relapse within this time doubles the hold, in s", low=0.0, high=3600.0)
+    hold_cap_s: float = _opt(16.0, "longest hold, in s", low=0.0, high=3600.0)
+    black_level: float = _opt(4.0, "mean below this with no noise is a dead image, of 255", low=0.0, high=255.0)
+    white_level: float = _opt(251.0, "mean above this with no noise is a dead image, of 255", low=0.0, high=255.0)
+    flat_std: float = _opt(0.5, "standard deviation below this is a flat image, of 255", low=0.0, high=255.0)
+    min_points: int = _opt(50, "fewer finite points are a blind lidar", low=0, high=1_000_000)
+    blocked_sector_deg: float = _opt(60.0, "wider empty sectors mean a blocked lidar, in degrees", low=1.0, high=360.0)
+    gyro_full_scale_rad_s: float = _opt(34.9, "readings at this value are saturated, in rad/s", low=0.1, high=1000.0)
+    accel_full_scale_m_s2: float = _opt(156.9, "readings at this value are saturated, in m/s^2", low=1.0, high=10_000.0)
+    clipped_share: float = _opt(0.1, "share of samples at full scale that is clipped audio", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network, on what."""
+
+    checkpoint: str = _opt("", "safetensors file with its manifest beside it; empty: the shipped one")
+    device: str = _opt("auto", "auto, cpu, cuda or cuda:N")
+    threads: int = _opt(0, "CPU threads of the network; 0: leave it to torch", low=0, high=256)
+    score_threshold: float = _opt(0.3, "detections below this score are not published", low=0.0, high=1.0, live=True)
+    max_detections: int = _opt(50, "at most this many detections a set", low=1, high=1000, live=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """How much network to run."""
+
+    level: int = _opt(-1, "pruning level an operator insists on, 0 = full width; -1: automatic", low=-1, high=15, live=True)
+    latency_ms: float = _opt(0.0, "time one inference may take in ms; 0: no limit", low=0.0, high=60_000.0, live=True)
+    power_w: float = _opt(0.0, "power perception may draw in W; 0: no limit", low=0.0, high=100_000.0, live=True)
+    full_power_w: float = _opt(15.0, "power that full width is worth in W; below, a narrower level runs",
+                               low=0.1, high=100_000.0)  # fmt: skip
+    min_battery: float = _opt(0.2, "charge below which the narrowest level runs, 0..1", low=0.0, high=1.0, live=True)
+    timeout_s: float = _opt(0.0, "a Budget message holds this long in s; 0: until the next", low=0.0, high=86_400.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """What is published."""
+
+    base_frame: str = _opt("base_link", "frame of the detections: x forward, y left, z up")
+    max_output_age_s: float = _opt(0.5, "results older than this are counted, not published, in s", low=0.01, high=60.0)
+    markers: bool = _opt(True, "publish ~/markers", live=True)
+    latency_window_s: float = _opt(30.0, "latency percentiles are over this time, in s", low=1.0, high=3600.0)
+    diagnostics_period_s: float = _opt(1.0, "period of /diagnostics in s", low=0.1, high=60.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All of it."""
+
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    lidar: LidarConfig = field(default_factory=LidarConfig)
+    imu: ImuConfig = field(default_factory=ImuConfig)
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    sync: SyncConfig = field(default_factory=SyncConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    def __post_init__(self) -> None:
+        for option in options():
+            option.check(_get(self, option.path))
+        for modality in (Modality.CAMERA, Modality.LIDAR):
+            rate_hz = self.sensor(modality).expected_rate_hz
+            if rate_hz > 0 and self.sync.slop_s > 0.5 / rate_hz:
+                raise ConfigError(
+                    f"sync.slop_s = {self.sync.slop_s} is more than half a period of {modality.value} "
+                    f"({rate_hz} Hz): wrong pairs would be possible; use at most {0.5 / rate_hz:.4f}"
+                )
+        for modality in Modality:
+            norm = sum(part * part for part in self.sensor(modality).quaternion_xyzw)
+            if abs(norm - 1.0) > 1e-3:
+                raise ConfigError(f"{modality.value}.quaternion_xyzw has squared norm {norm:.4f}; give a unit quaternion")
+
+    def sensor(self, modality: Modality) -> SensorConfig:
+        """The section of one sensor."""
+        section: SensorConfig = getattr(self, modality.value)
+        return section
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as help texts and ROS parameter descriptors need it."""
+
+    path: str
+    default: Any
+    kind: type  # bool, int, float, str or tuple (of floats)
+    length: int  # elements of a tuple, else 0
+    doc: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    live: bool
+
+    def check(self, value: Any) -> Any:
+        """Return `value` as the option's type, or raise ConfigError that names path, value and remedy."""
+        if self.kind is tuple:
+            if not isinstance(value, (list, tuple)) or len(value) != self.length:
+                raise ConfigError(f"{self.path} = {value!r}: give {self.length} numbers")
+            return tuple(self._number(item, float) for item in value)
+        if self.kind is bool or self.kind is str:
+            if not isinstance(value, self.kind):
+                raise ConfigError(f"{self.path} = {value!r}: give a {self.kind.__name__}")
+            if self.choices and value not in self.choices:
+                raise ConfigError(f"{self.path} = {value!r}: give one of {', '.join(self.choices)}")
+            return value
+        return self._number(value, self.kind)
+
+    def _number(self, value: Any, kind: type) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or (kind is int and value != int(value)):
+            raise ConfigError(f"{self.path} = {value!r}: give {'an integer' if kind is int else 'a number'}")
+        if not abs(value) < float("inf"):
+            raise ConfigError(f"{self.path} = {value!r}: give a finite number")
+        if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
+            raise ConfigError(f"{self.path} = {value!r} is outside {self.low} .. {self.high}")
+        return kind(value)
+
+
+@lru_cache(maxsize=1)
+def options() -> tuple[Option, ...]:
+    """Every option of `Config`, in the order of definition."""
+    found: list[Option] = []
+    for section in dataclasses.fields(Config):
+        section_class = typing.get_type_hints(Config)[section.name]
+        hints = typing.get_type_hints(section_class)
+        for item in dataclasses.fields(section_class):
+            hint = hints[item.name]
+            is_tuple = typing.get_origin(hint) is tuple
+            found.append(
+                Option(
+                    path=f"{section.name}.{item.name}",
+                    default=item.default,
+                    kind=tuple if is_tuple else hint,
+                    length=len(typing.get_args(hint)) if is_tuple else 0,
+                    **item.metadata,
+                )
+            )
+    return tuple(found)
+
+
+def _get(config: Config, path: str) -> Any:
+    section, name = path.split(".")
+    return getattr(getattr(config, section), name)
+
+
+def override(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return `config` with the dotted `values` put in, checked; unknown names raise ConfigError."""
+    known = {option.path: option for option in options()}
+    changes: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        if path not in known:
+            raise ConfigError(f"unknown parameter {path!r}{_nearest(path, known)}")
+        section, name = path.split(".")
+        changes.setdefault(section, {})[name] = known[path].check(value)
+    sections = {name: dataclasses.replace(getattr(config, name), **items) for name, items in changes.items()}
+    return dataclasses.replace(config, **sections)
+
+
+def _nearest(path: str, known: Mapping[str, Option]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(path, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else "; `sentryfuse params` lists all"
+
+
+def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def load_yaml(path: Path) -> Config:
+    """Read a configuration: plain sections, or a ROS parameter file (`node: ros__parameters: ...`).
+
+    Raises ConfigError for a file that is missing or not YAML, unknown keys and bad values.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"cannot read the parameter file {path}: {reason}") from error
+    if content is None:
+        return Config()
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"the parameter file {path} holds no mapping of sections")
+    nodes = [body["ros__parameters"] for body in content.values() if isinstance(body, Mapping) and "ros__parameters" in body]
+    sections = nodes or [content]
+    values: dict[str, Any] = {}
+    for section in sections:
+        values.update(_flatten(section))
+    for ros_only in ("use_sim_time", "autostart"):
+        values.pop(ros_only, None)
+    return override(Config(), values)
+
+
+def to_mapping(config: Config) -> dict[str, Any]:
+    """The configuration as nested plain values, for YAML, JSON and manifests."""
+    plain: dict[str, Any] = dataclasses.asdict(config)
+    return plain
+
+

@@ -1,0 +1,60 @@
+"""Every exception SentryFuse raises on purpose, under one base class."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendError",
+    "BagError",
+    "CheckpointError",
+    "ConfigError",
+    "InvalidMessageError",
+    "OutputError",
+    "ScenarioError",
+    "SentryFuseError",
+    "TopicError",
+]
+
+
+class SentryFuseError(Exception):
+    """Base of all; `str()` is one line that names the offending value and the remedy."""
+
+
+class ConfigError(SentryFuseError):
+    """An unknown key, or a value out of range, in a parameter file or on the command line."""
+
+
+class InvalidMessageError(SentryFuseError):
+    """A message that cannot be used.
+
+    `reason` is a stable snake_case code that counters are kept under (for example `truncated`),
+    `detail` says what was found.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class BagError(SentryFuseError):
+    """A recording that is missing, truncated, corrupt or without usable topics."""
+
+
+class TopicError(SentryFuseError):
+    """A topic that does not exist or has a type no sensor understands."""
+
+
+class ScenarioError(SentryFuseError):
+    """A fault scenario that names an unknown stream, fault or option."""
+
+
+class CheckpointError(SentryFuseError):
+    """Weights that are missing, altered, of another version or of another shape."""
+
+
+class BackendError(SentryFuseError):
+    """A runtime or device that cannot run the network."""
+
+
+class OutputError(SentryFuseError):
+    """A place where results cannot be written."""
