@@ -1,0 +1,1 @@
+"""Whether a sensor may be believed: content criteria and the health state machine."""

@@ -1,0 +1,1 @@
+"""Which samples belong to one moment: the synchroniser."""
