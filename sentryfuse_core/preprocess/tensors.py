@@ -1,0 +1,63 @@
+"""ModelInput: the tensors of the sensors that are present, and nothing for those that are not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.types import Modality, ModalitySet
+
+__all__ = ["ModelInput"]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """What the network reads, batched; None means the sensor is absent: its tokens are left out, never zero-filled."""
+
+    camera: Tensor | None = None  # [B, 3, 128, 192] RGB 0..1 at the virtual camera
+    camera_position: Tensor | None = None  # [B, 3] m, base frame; there exactly when `camera` is
+    lidar: Tensor | None = None  # [B, 6, 64, 64] pillars
+    imu: Tensor | None = None  # [B, 32, 6] gyro rad/s and acceleration m/s^2, base axes
+    audio: Tensor | None = None  # [B, 16, 16] bearings by features
+
+    def __post_init__(self) -> None:
+        if (self.camera is None) != (self.camera_position is None):
+            raise ValueError("camera and camera_position must be given together")
+        sizes = {modality.value: tensor.shape[0] for modality, tensor in self._present()}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"batch sizes differ: {sizes}")
+
+    def _present(self) -> list[tuple[Modality, Tensor]]:
+        found = ((modality, getattr(self, modality.value)) for modality in Modality)
+        return [(modality, tensor) for modality, tensor in found if tensor is not None]
+
+    @property
+    def present(self) -> ModalitySet:
+        """The sensors whose tensors are here."""
+        return ModalitySet.from_iterable(modality for modality, _ in self._present())
+
+    def only(self, mask: ModalitySet) -> ModelInput:
+        """The same input without the sensors outside `mask`."""
+        return ModelInput(
+            camera=self.camera if Modality.CAMERA in mask else None,
+            camera_position=self.camera_position if Modality.CAMERA in mask else None,
+            lidar=self.lidar if Modality.LIDAR in mask else None,
+            imu=self.imu if Modality.IMU in mask else None,
+            audio=self.audio if Modality.AUDIO in mask else None,
+        )
+
+    def to(self, device: torch.device | str) -> ModelInput:
+        """The same input on `device`."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=True)
+
+        return ModelInput(
+            camera=move(self.camera),
+            camera_position=move(self.camera_position),
+            lidar=move(self.lidar),
+            imu=move(self.imu),
+            audio=move(self.audio),
+        )
