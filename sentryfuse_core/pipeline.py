@@ -1,0 +1,190 @@
+"""The main path: one synchronised set in, detections and an account of how they were made out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sentryfuse_core.budget import BudgetController
+from sentryfuse_core.clock import NS_PER_MS, Clock
+from sentryfuse_core.config import Config, ModelConfig
+from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.model.heads import HeadOutput, decode
+from sentryfuse_core.preprocess.assemble import Preprocessor
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.backend import Backend
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.types import (
+    Absence,
+    Detection,
+    FusionResult,
+    Modality,
+    ModalitySet,
+    Plan,
+    StageTimes,
+    SyncedSet,
+)
+
+__all__ = ["NOTHING_USABLE", "PERCEIVING", "Pipeline"]
+
+NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check the sensors' states"
+
+# Rotation and acceleration of the robot itself hold no information about what stands around it.
+PERCEIVING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
+
+
+class Pipeline:
+    """Everything between a released set and its detections; one thread at a time may call `step`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        ingest: Ingest,
+        preprocessor: Preprocessor,
+        bank: Bank,
+        backend: Backend,
+        budget: BudgetController,
+        clock: Clock,
+    ) -> None:
+        self.ingest = ingest
+        self.preprocessor = preprocessor
+        self.bank = bank
+        self.backend = backend
+        self.budget = budget
+        self.model_options: ModelConfig = config.model  # replaced at run time by the node's live parameters
+        self._clock = clock
+
+    @classmethod
+    def build(cls, config: Config, *, clock: Clock, topics: Mapping[Modality, str] | None = None) -> Pipeline:
+        """Load the weights and put the parts together.
+
+        Raises CheckpointError or BackendError with the remedy in their text.
+        """
+        bank = load_bank(config.model)
+        return cls(
+            config,
+            ingest=Ingest(config, topics=topics or {}),
+            preprocessor=Preprocessor(config),
+            bank=bank,
+            backend=make_backend(bank, config.model),
+            budget=BudgetController(config.budget, levels=bank.levels),
+            clock=clock,
+        )
+
+    def warm_up(self) -> Mapping[tuple[int, int], float]:
+        """Run every sub-network once and teach the budget their latency; ms by (mask bits, level)."""
+        latency_ms = self.backend.warm_up()
+        self.budget.set_latency_table(latency_ms)
+        return latency_ms
+
+    def step(self, synced: SyncedSet) -> FusionResult:
+        """Make detections of one set: trust, preprocess, plan, infer, decode."""
+        queue_ms = (self._clock.now_ns() - synced.released_ns) / NS_PER_MS
+        watch = _Stopwatch()
+        trusted, absent = self.ingest.trust(synced)
+        inputs, absent = self._preprocess(synced, trusted, absent)
+        pre_ms = watch.lap_ms()
+        plan = self._plan(inputs.present)
+        output, errors = self._infer(inputs, plan)
+        infer_ms = watch.lap_ms()
+        detections = self._decode(output)
+        post_ms = watch.lap_ms()
+        times = StageTimes(_age_ms(synced), synced.wait_ns / NS_PER_MS, queue_ms, pre_ms, infer_ms, post_ms)
+        return self._account(synced, inputs.present, absent, detections, plan, times, errors)
+
+    def _preprocess(
+        self, synced: SyncedSet, trusted: ModalitySet, absent: Mapping[Modality, Absence]
+    ) -> tuple[ModelInput, dict[Modality, Absence]]:
+        """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
+        now_ns = synced.released_ns
+        prepared = self.preprocessor(synced, trusted)
+        for modality, stats in prepared.content.items():
+            self.ingest.observe_content(modality, stats, now_ns)
+        for modality, error in prepared.invalid.items():
+            self.ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
+        return prepared.inputs, {**absent, **dict.fromkeys(prepared.invalid, Absence.INVALID)}
+
+    def _plan(self, present: ModalitySet) -> Plan:
+        level, reason = self.budget.choose(present, self._clock.now_ns())
+        return self.bank.plan(present, level, reason)
+
+    def _infer(self, inputs: ModelInput, plan: Plan) -> tuple[HeadOutput | None, tuple[str, ...]]:
+        """Run the sub-network; None when no sensor that perceives anything is left."""
+        if not inputs.present & PERCEIVING:
+            return None, (NOTHING_USABLE,)
+        return self.backend.run(inputs, plan), self.backend.faults
+
+    def _decode(self, output: HeadOutput | None) -> tuple[Detection, ...]:
+        if output is None:
+            return ()
+        options = self.model_options
+        return decode(
+            output,
+            score_threshold=options.score_threshold,
+            max_detections=options.max_detections,
+            labels=self.bank.labels,
+        )[0]
+
+    def _account(
+        self,
+        synced: SyncedSet,
+        used: ModalitySet,
+        absent: Mapping[Modality, Absence],
+        detections: tuple[Detection, ...],
+        plan: Plan,
+        times: StageTimes,
+        errors: tuple[str, ...],
+    ) -> FusionResult:
+        if used & PERCEIVING:
+            self.budget.observe(used, plan.level, times.infer)
+        recall, prior = self.bank.recall(used, plan.level)
+        result = FusionResult(
+            synced=synced,
+            used=used,
+            absent=absent,
+            detections=detections,
+            plan=plan,
+            times=times,
+            backend=self.backend.name,
+            device=self.backend.device,
+            mask_recall_4m=recall,
+            prior_recall_4m=prior,
+            reports=self.ingest.reports(self._clock.now_ns()),
+            errors=errors,
+            notes=(),
+        )
+        return replace(result, notes=_notes(result))
+
+
+def _age_ms(synced: SyncedSet) -> float:
+    return (synced.anchor_received_ns - synced.stamp_ns) / NS_PER_MS
+
+
+def _notes(result: FusionResult) -> tuple[str, ...]:
+    """What a reader of the status must know to judge these detections."""
+    notes = []
+    if result.plan.kind == "uniform":
+        notes.append("pruning: uniform widths, not chosen by SentryGate")
+    if result.used & PERCEIVING and not result.above_prior:
+        notes.append(
+            f"{result.used} at level {result.plan.level} finds {result.mask_recall_4m:.0%} within 4 m, "
+            f"not twice the {result.prior_recall_4m:.0%} of the canvas without tokens: do not rely on it"
+        )
+    return tuple(notes)
+
+
+class _Stopwatch:
+    """Wall time of consecutive stages; also in a replay, whose clock is the bag's."""
+
+    def __init__(self) -> None:
+        self._last_s = time.perf_counter()
+
+    def lap_ms(self) -> float:
+        """Milliseconds since the last lap."""
+        now_s = time.perf_counter()
+        elapsed_ms = (now_s - self._last_s) * 1e3
+        self._last_s = now_s
+        return elapsed_ms
