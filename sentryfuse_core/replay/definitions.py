@@ -1,0 +1,69 @@
+"""Message definitions by text: this project's own, found on disk, and those of packages rosbags does not know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from sentryfuse_core.errors import OutputError
+
+__all__ = ["AUDIO_COMMON_CHUNKS", "AUDIO_COMMON_RAW", "VISION", "project_definitions"]
+
+# Two packages share the name audio_common_msgs with incompatible fields; a bag's own definitions go first.
+AUDIO_COMMON_RAW: Mapping[str, str] = {
+    "audio_common_msgs/msg/AudioData": "uint8[] data\n",
+    "audio_common_msgs/msg/AudioDataStamped": "std_msgs/Header header\naudio_common_msgs/AudioData audio\n",
+    "audio_common_msgs/msg/AudioInfo": (
+        "uint8 channels\nuint32 sample_rate\nstring sample_format\nuint32 bitrate\nstring coding_format\n"
+    ),
+}
+AUDIO_COMMON_CHUNKS: Mapping[str, str] = {
+    "audio_common_msgs/msg/AudioData": (
+        "float32[] float32_data\nint32[] int32_data\nint16[] int16_data\nint8[] int8_data\nuint8[] uint8_data\n"
+    ),
+    "audio_common_msgs/msg/AudioInfo": "uint32 format\nuint8 channels\nuint32 rate\nuint32 chunk\n",
+    "audio_common_msgs/msg/Audio": (
+        "audio_common_msgs/AudioData audio_data\naudio_common_msgs/AudioInfo info\n"
+    ),
+    "audio_common_msgs/msg/AudioStamped": "std_msgs/Header header\naudio_common_msgs/Audio audio\n",
+}
+VISION: Mapping[str, str] = {
+    "vision_msgs/msg/ObjectHypothesis": "string class_id\nfloat64 score\n",
+    "vision_msgs/msg/ObjectHypothesisWithPose": (
+        "vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n"
+    ),
+    "vision_msgs/msg/BoundingBox3D": "geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n",
+    "vision_msgs/msg/Detection3D": (
+        "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n"
+        "vision_msgs/BoundingBox3D bbox\nstring id\n"
+    ),
+    "vision_msgs/msg/Detection3DArray": "std_msgs/Header header\nvision_msgs/Detection3D[] detections\n",
+}
+
+
+def _folders() -> Iterator[Path]:
+    """Where the project's msg files can be: the source tree, an installed share folder, an ament prefix."""
+    here = Path(__file__).resolve()
+    yield here.parents[2] / "msg"
+    for parent in here.parents:
+        yield parent / "share" / "sentryfuse" / "msg"
+    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
+        if prefix:
+            yield Path(prefix) / "share" / "sentryfuse" / "msg"
+
+
+@lru_cache(maxsize=1)
+def project_definitions() -> Mapping[str, str]:
+    """Text of msg/*.msg by full type name; raises OutputError where they are not installed."""
+    for folder in _folders():
+        if (folder / "FusionStatus.msg").is_file():
+            return {
+                f"sentryfuse/msg/{path.stem}": path.read_text(encoding="utf-8")
+                for path in sorted(folder.glob("*.msg"))
+            }
+    raise OutputError(
+        "the message definitions (FusionStatus.msg and the others) are not installed beside sentryfuse_core; "
+        "install the package with its share folder or source the workspace that built it"
+    )

@@ -1,0 +1,207 @@
+"""Recordings out: an MCAP writer that takes plain nested mappings and always closes to a readable file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rosbags.interfaces import Connection, Nodetype
+from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from sentryfuse_core.errors import OutputError
+from sentryfuse_core.replay import definitions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["BagWriter", "build_message", "ros2_typestore"]
+
+_STORE = (
+    Stores.ROS2_JAZZY
+)  # the oldest distribution supported; later ones only add types
+
+
+class BagWriter:
+    """Writes `name.mcap` (a lone file) or a rosbag2 folder, by whether `path` ends in .mcap.
+
+    The target appears when the writer closes, also after an exception or a signal turned into one, and then
+    holds every message written until then. The same calls give the same bytes. Raises OutputError where the
+    target exists already or cannot be written.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._folder = (
+            self.path.with_suffix("") if self.path.suffix == ".mcap" else self.path
+        )
+        if self.path.suffix == ".mcap":
+            self._folder = (
+                self.path.with_name(f".{self.path.stem}.part") / self.path.stem
+            )
+        self._writer: Writer | None = None
+        self._connections: dict[tuple[str, str], Connection] = {}
+        self._types = ros2_typestore()
+
+    def open(self) -> Self:
+        """Create the files."""
+        if self.path.exists():
+            raise OutputError(
+                f"{self.path} exists already; remove it or write to another place"
+            )
+        try:
+            writer = Writer(self._folder, version=9, storage_plugin=StoragePlugin.MCAP)
+            writer.open()
+        except (OSError, WriterError) as error:
+            raise OutputError(
+                f"cannot write {self.path}: {error}; choose a folder you may write to"
+            ) from error
+        self._writer = writer
+        return self
+
+    def close(self) -> None:
+        """Finish the file and move it to its place; closing twice is harmless."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        try:
+            writer.close()
+            if self._folder != self.path:
+                (self._folder / f"{self._folder.name}.mcap").replace(self.path)
+                shutil.rmtree(self._folder.parent)
+        except OSError as error:
+            raise OutputError(
+                f"cannot finish {self.path}: {error}; free some space and run again"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def write(
+        self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]
+    ) -> None:
+        """Write one message; fields left out get their ROS default, unknown ones raise KeyError."""
+        message = build_message(self._types, type_name, fields)
+        self._put(
+            topic, type_name, log_time_ns, self._types.serialize_cdr(message, type_name)
+        )
+
+    def write_cdr(
+        self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview
+    ) -> None:
+        """Write one message that is serialised already."""
+        self._put(topic, type_name, log_time_ns, data)
+
+    def _put(
+        self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview
+    ) -> None:
+        if self._writer is None:
+            raise OutputError(
+                f"{self.path} is not open; use the writer as a context manager"
+            )
+        key = (topic, type_name)
+        try:
+            if key not in self._connections:
+                self._connections[key] = self._writer.add_connection(
+                    topic, type_name, typestore=self._types
+                )
+            self._writer.write(self._connections[key], log_time_ns, data)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.path}: {error}; free some space and run again"
+            ) from error
+
+
+def ros2_typestore(*, audio_chunks: bool = False) -> Typestore:
+    """A fresh store of the ROS 2 types plus audio_common_msgs, vision_msgs and this project's own.
+
+    `audio_chunks` picks the family of audio_common_msgs whose AudioStamped carries typed arrays.
+    """
+    audio = (
+        definitions.AUDIO_COMMON_CHUNKS
+        if audio_chunks
+        else definitions.AUDIO_COMMON_RAW
+    )
+    store = get_typestore(_STORE)
+    types = {}
+    for name, text in {
+        **audio,
+        **definitions.VISION,
+        **definitions.project_definitions(),
+    }.items():
+        types.update(get_types_from_msg(text, name))
+    store.register(types)
+    return store
+
+
+def build_message(store: Typestore, type_name: str, value: Any) -> Any:
+    """A message of the store's type from a nested mapping, None, or an object with such attributes.
+
+    Fields that a mapping leaves out get ROS's default (zero, empty); unknown keys raise KeyError.
+    """
+    if value is None and type_name == "geometry_msgs/msg/Quaternion":
+        value = {
+            "w": 1.0
+        }  # the one type used here whose definition has a default other than zero
+    fields = store.fielddefs[type_name][1]
+    if isinstance(value, Mapping):
+        unknown = value.keys() - {name for name, _ in fields}
+        if unknown:
+            raise KeyError(f"{type_name} has no field {', '.join(sorted(unknown))}")
+        get: Callable[[str], Any] = value.get
+    else:
+
+        def get(name: str) -> Any:
+            return getattr(value, name, None)  # None as `value` leaves out every field
+
+    return store.types[type_name](
+        **{name: _field(store, kind, get(name)) for name, kind in fields}
+    )
+
+
+def _field(store: Typestore, kind: Any, value: Any) -> Any:
+    """One field: nested message, primitive, or array of either; None means ROS's default."""
+    node, detail = kind
+    if node == Nodetype.NAME:
+        return build_message(store, detail, value)
+    if node == Nodetype.BASE:
+        return _zero(detail[0]) if value is None else value
+    (item_node, item_detail), length = detail
+    fixed = length if node == Nodetype.ARRAY else 0
+    if item_node == Nodetype.NAME:
+        return [
+            build_message(store, item_detail, item)
+            for item in ([{}] * fixed if value is None else value)
+        ]
+    if item_detail[0] == "string":
+        return [""] * fixed if value is None else list(value)
+    dtype = np.dtype(_BYTES.get(item_detail[0], item_detail[0]))
+    if value is None:
+        return np.zeros(fixed, dtype)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return np.frombuffer(value, dtype)
+    return np.ascontiguousarray(value, dtype)
+
+
+_BYTES = {"byte": "uint8", "char": "uint8", "octet": "uint8"}
+
+
+def _zero(primitive: str) -> Any:
+    if primitive == "string":
+        return ""
+    if primitive == "bool":
+        return False
+    return 0.0 if primitive.startswith("float") else 0
