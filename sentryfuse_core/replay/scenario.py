@@ -1,0 +1,299 @@
+"""Scenarios: which fault hits which stream when, read from YAML and checked.
+
+```yaml
+name: camera_dies
+seed: 7
+seconds: 20
+events:      # what happens to the streams; times in s from the first message
+  - {at_s: 5, until_s: 10, stream: camera, fault: drop}
+actions:     # what the robot asks for: power_w, latency_ms or level
+  - {at_s: 15, power_w: 6}
+stretches:   # what should come of it; settle_s passes before it counts
+  - {name: camera dead, at_s: 5, until_s: 10, expect: [lidar, imu, audio], settle_s: 1}
+```
+
+A stream is `camera`, `lidar`, `imu` or `audio`, or a topic that begins with `/`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sentryfuse_core.errors import ScenarioError
+from sentryfuse_core.types import Modality, ModalitySet
+
+__all__ = ["FAULTS", "Action", "Event", "FaultKind", "FaultOption", "Scenario", "Stretch", "load_scenario"]
+
+
+@dataclass(frozen=True)
+class FaultOption:
+    """A number a fault takes: inclusive range and, where one is natural, a default."""
+
+    low: float
+    high: float
+    default: float | None = None
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    """What a fault is called, takes and can be done to."""
+
+    doc: str
+    options: Mapping[str, FaultOption] = field(default_factory=dict)
+    streams: ModalitySet = field(default_factory=ModalitySet.all)
+    content: bool = False  # True: needs the message itself, not just its time
+
+
+_SHARE = FaultOption(0.0, 1.0, 1.0)
+_SECONDS = FaultOption(0.0, 3600.0)
+_CAMERA = ModalitySet.of(Modality.CAMERA)
+_LIDAR = ModalitySet.of(Modality.LIDAR)
+
+FAULTS: Mapping[str, FaultKind] = {
+    "drop": FaultKind("each message is lost with probability `share`", {"share": _SHARE}),
+    "duty": FaultKind(
+        "lost during the first `share` of every `period_s`",
+        {"period_s": FaultOption(0.001, 3600.0), "share": FaultOption(0.0, 1.0, 0.5)},
+    ),
+    "delay": FaultKind("comes `delay_s` late", {"delay_s": _SECONDS}),
+    "jitter": FaultKind("comes up to `max_s` late, at random", {"max_s": _SECONDS}),
+    "freeze": FaultKind("the first message's content is repeated under new stamps", content=True),
+    "offset": FaultKind("stamps are moved by `offset_s`", {"offset_s": FaultOption(-1e6, 1e6)}, content=True),
+    "loop": FaultKind(
+        "stamps run through the `length_s` before the event again and again",
+        {"length_s": FaultOption(0.01, 86_400.0)},
+        content=True,
+    ),
+    "truncate": FaultKind(
+        "only the first `keep` of the data is left",
+        {"keep": FaultOption(0.0, 1.0, 0.5)},
+        ModalitySet.all() - ModalitySet.of(Modality.IMU),
+        content=True,
+    ),
+    "black": FaultKind("the image is black", {}, _CAMERA, content=True),
+    "blocked": FaultKind(
+        "no returns between two bearings, counter-clockwise, 0 = forward",
+        {"from_deg": FaultOption(-360.0, 360.0), "to_deg": FaultOption(-360.0, 360.0)},
+        _LIDAR,
+        content=True,
+    ),
+    "nan": FaultKind(
+        "coordinates or readings are not a number",
+        {"share": _SHARE},
+        ModalitySet.of(Modality.LIDAR, Modality.IMU),
+        content=True,
+    ),
+    "noise": FaultKind(
+        "white noise of `sigma`: share of full scale (camera, audio), m (lidar), rad/s and m/s^2 (IMU)",
+        {"sigma": FaultOption(0.0, 1000.0)},
+        content=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One fault on one stream in [at_s, until_s)."""
+
+    at_s: float
+    until_s: float
+    stream: str
+    fault: str
+    options: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def hits(self, topic: str, modality: Modality | None, at_s: float) -> bool:
+        """Whether a message of this topic and sensor is affected at `at_s`."""
+        if not self.at_s <= at_s < self.until_s:
+            return False
+        return self.stream == topic or (modality is not None and self.stream == modality.value)
+
+
+@dataclass(frozen=True)
+class Action:
+    """A budget that the robot sets at `at_s`; None leaves that part without a limit."""
+
+    at_s: float
+    power_w: float | None = None
+    latency_ms: float | None = None
+    level: int | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of the story and the sensors that should carry it once `settle_s` have passed."""
+
+    name: str
+    at_s: float
+    until_s: float
+    expect: ModalitySet
+    settle_s: float
+    level: int | None  # the pruning level it should run at; None: any
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What happens in `seconds` of play."""
+
+    name: str
+    seed: int
+    seconds: float
+    events: tuple[Event, ...] = ()
+    actions: tuple[Action, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
+
+    def active(self, topic: str, modality: Modality | None, at_s: float) -> tuple[Event, ...]:
+        """The events that affect a message of this topic and sensor at `at_s`, in the order of the file."""
+        return tuple(event for event in self.events if event.hits(topic, modality, at_s))
+
+    def running(self, at_s: float) -> tuple[Event, ...]:
+        """Every event in force at `at_s`."""
+        return tuple(event for event in self.events if event.at_s <= at_s < event.until_s)
+
+    def stretched(self, seconds: float) -> Scenario:
+        """The same story in `seconds`: every time scaled, settling times kept."""
+        if not seconds > 0:
+            raise ScenarioError(f"scenario {self.name!r} cannot be played in {seconds} s; give a positive time")
+        scale = seconds / self.seconds
+
+        def scaled(item: Any) -> Any:
+            times = {name: getattr(item, name) * scale for name in ("at_s", "until_s") if hasattr(item, name)}
+            return dataclasses.replace(item, **times)
+
+        return dataclasses.replace(
+            self,
+            seconds=seconds,
+            events=tuple(map(scaled, self.events)),
+            actions=tuple(map(scaled, self.actions)),
+            stretches=tuple(map(scaled, self.stretches)),
+        )
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario; ScenarioError names what is wrong and what would be right."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ScenarioError(f"cannot read the scenario {path}: {' '.join(str(error).split())}") from error
+    top = _Reader(content, f"scenario {path.name}")
+    seconds = top.number("seconds", low=0.001)
+    scenario = Scenario(
+        name=top.text("name", default=path.stem),
+        seed=int(top.number("seed", default=0.0)),
+        seconds=seconds,
+        events=tuple(_event(reader, seconds) for reader in top.items("events")),
+        actions=tuple(_action(reader) for reader in top.items("actions")),
+        stretches=tuple(_stretch(reader, seconds) for reader in top.items("stretches")),
+    )
+    top.finish()
+    return scenario
+
+
+def _event(reader: _Reader, seconds: float) -> Event:
+    at_s, until_s = reader.interval(seconds)
+    stream = reader.text("stream")
+    names = [modality.value for modality in Modality]
+    if stream not in names and not stream.startswith("/"):
+        raise ScenarioError(f"{reader.where}: unknown stream {stream!r}; give {', '.join(names)} or a /topic")
+    fault = reader.text("fault")
+    if fault not in FAULTS:
+        raise ScenarioError(f"{reader.where}: unknown fault {fault!r}; give one of {', '.join(FAULTS)}")
+    kind = FAULTS[fault]
+    if stream in names and Modality(stream) not in kind.streams:
+        raise ScenarioError(f"{reader.where}: fault {fault!r} is not for {stream}; it is for {kind.streams}")
+    options = {
+        name: reader.number(name, default=option.default, low=option.low, high=option.high)
+        for name, option in kind.options.items()
+    }
+    reader.finish()
+    return Event(at_s, until_s, stream, fault, options)
+
+
+def _action(reader: _Reader) -> Action:
+    at_s = reader.number("at_s", low=0.0)
+    given = {name: reader.number(name, low=0.0) for name in ("power_w", "latency_ms", "level") if reader.has(name)}
+    if not given:
+        raise ScenarioError(f"{reader.where}: asks for nothing; give power_w, latency_ms or level")
+    reader.finish()
+    level = given.pop("level", None)
+    return Action(at_s, level=None if level is None else int(level), **given)
+
+
+def _stretch(reader: _Reader, seconds: float) -> Stretch:
+    at_s, until_s = reader.interval(seconds)
+    name = reader.text("name")
+    expect = ModalitySet.from_iterable(reader.sensors("expect"))
+    settle_s = reader.number("settle_s", default=0.0, low=0.0)
+    level = int(reader.number("level", low=0.0)) if reader.has("level") else None
+    reader.finish()
+    return Stretch(name, at_s, until_s, expect, settle_s, level)
+
+
+class _Reader:
+    """Takes typed values out of one YAML mapping and complains about what is left."""
+
+    def __init__(self, content: Any, where: str) -> None:
+        if not isinstance(content, Mapping):
+            raise ScenarioError(f"{where}: expected a mapping of names to values, found {content!r}")
+        self._left = dict(content)
+        self._taken: list[str] = []
+        self.where = where
+
+    def has(self, name: str) -> bool:
+        if name not in self._left:
+            self._taken.append(name)  # optional, but valid
+        return name in self._left
+
+    def _take(self, name: str, default: Any) -> Any:
+        self._taken.append(name)
+        value = self._left.pop(name, default)
+        if value is None:
+            raise ScenarioError(f"{self.where}: {name} is missing")
+        return value
+
+    def number(
+        self, name: str, *, default: float | None = None, low: float = -math.inf, high: float = math.inf
+    ) -> float:
+        value = self._take(name, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise ScenarioError(f"{self.where}: {name} = {value!r}; give a number from {low} to {high}")
+        return float(value)
+
+    def text(self, name: str, *, default: str | None = None) -> str:
+        value = self._take(name, default)
+        if not isinstance(value, str):
+            raise ScenarioError(f"{self.where}: {name} = {value!r}; give a text")
+        return value
+
+    def interval(self, seconds: float) -> tuple[float, float]:
+        at_s = self.number("at_s", low=0.0)
+        until_s = self.number("until_s", default=seconds)
+        if not until_s > at_s:
+            raise ScenarioError(f"{self.where}: until_s = {until_s} is not after at_s = {at_s}")
+        return at_s, until_s
+
+    def sensors(self, name: str) -> list[Modality]:
+        try:
+            return [Modality(item) for item in self._take(name, None)]
+        except (TypeError, ValueError) as error:
+            valid = ", ".join(modality.value for modality in Modality)
+            raise ScenarioError(f"{self.where}: {name}: {error}; give a list of {valid}") from error
+
+    def items(self, name: str) -> list[_Reader]:
+        self._taken.append(name)
+        content = self._left.pop(name, [])
+        if not isinstance(content, list):
+            raise ScenarioError(f"{self.where}: {name} is not a list")
+        return [_Reader(item, f"{self.where}: {name}[{index}]") for index, item in enumerate(content)]
+
+    def finish(self) -> None:
+        if self._left:
+            raise ScenarioError(
+                f"{self.where}: unknown {', '.join(map(repr, self._left))}; valid are {', '.join(self._taken)}"
+            )

@@ -1,0 +1,105 @@
+"""Scenario files: what they say is what is played, and what is wrong in them is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sentryfuse_core.errors import ScenarioError
+from sentryfuse_core.replay.scenario import FAULTS, Action, Event, load_scenario
+from sentryfuse_core.types import Modality, ModalitySet
+
+GOOD = """
+name: short
+seed: 3
+seconds: 10
+events:
+  - {at_s: 2, until_s: 4, stream: camera, fault: drop}
+  - {at_s: 5, stream: /imu/data, fault: delay, delay_s: 0.2}
+actions:
+  - {at_s: 8, power_w: 6}
+stretches:
+  - {name: blind, at_s: 2, until_s: 4, expect: [lidar, imu, audio], settle_s: 0.5, level: 1}
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "story.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_scenario_holds_what_the_file_says_when_good(tmp_path: Path) -> None:
+    scenario = load_scenario(write(tmp_path, GOOD))
+    assert (scenario.name, scenario.seed, scenario.seconds) == ("short", 3, 10.0)
+    assert scenario.events[0] == Event(2.0, 4.0, "camera", "drop", {"share": 1.0})
+    assert scenario.events[1] == Event(5.0, 10.0, "/imu/data", "delay", {"delay_s": 0.2})
+    assert scenario.actions == (Action(8.0, power_w=6.0),)
+    stretch = scenario.stretches[0]
+    assert stretch.expect == ModalitySet.all() - ModalitySet.of(Modality.CAMERA)
+    assert (stretch.settle_s, stretch.level) == (0.5, 1)
+
+
+def test_scenario_hits_only_its_stream_when_in_its_time(tmp_path: Path) -> None:
+    scenario = load_scenario(write(tmp_path, GOOD))
+    hits = [bool(scenario.active("/cam", Modality.CAMERA, at_s)) for at_s in (1.99, 2.0, 3.99, 4.0)]
+    assert hits == [False, True, True, False]
+    assert not scenario.active("/lidar", Modality.LIDAR, 3.0)
+    assert scenario.active("/imu/data", Modality.IMU, 6.0)
+    assert not scenario.active("/imu/other", Modality.IMU, 6.0)
+
+
+def test_scenario_scales_times_but_not_settling_when_stretched(tmp_path: Path) -> None:
+    scenario = load_scenario(write(tmp_path, GOOD)).stretched(20.0)
+    assert (scenario.seconds, scenario.events[0].at_s, scenario.actions[0].at_s) == (20.0, 4.0, 16.0)
+    assert (scenario.stretches[0].until_s, scenario.stretches[0].settle_s) == (8.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("stream: camera", "stream: radar", ("radar", "camera", "audio", "/topic")),
+        ("fault: drop", "fault: explode", ("explode", *FAULTS)),
+        ("fault: drop", "fault: drop, strength: 2", ("strength", "share")),
+        ("fault: drop", "fault: drop, share: 1.5", ("share", "1.5", "1.0")),
+        ("fault: drop", "fault: blocked, from_deg: 0, to_deg: 9", ("blocked", "camera", "lidar")),
+        ("fault: delay, delay_s: 0.2", "fault: delay", ("events[1]", "delay_s")),
+        ("seconds: 10", "seconds: soon", ("seconds", "soon")),
+        ("seed: 3", "sead: 3", ("sead", "seed")),
+        ("until_s: 4, stream", "until_s: 1, stream", ("until_s", "1.0", "2.0")),
+        ("[lidar, imu, audio]", "[lidar, sonar]", ("sonar", "imu")),
+        ("power_w: 6", "watts: 6", ("power_w", "latency_ms")),
+        ("{at_s: 8, power_w: 6}", "later", ("actions[0]", "later")),
+    ],
+)
+def test_scenario_names_the_fault_and_the_remedy_when_wrong(
+    tmp_path: Path, old: str, new: str, names: tuple[str, ...]
+) -> None:
+    assert old in GOOD
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(write(tmp_path, GOOD.replace(old, new)))
+    message = str(caught.value)
+    assert "\n" not in message
+    for name in names:
+        assert name in message
+
+
+def test_scenario_is_an_error_when_missing_or_not_yaml(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"none\.yaml"):
+        load_scenario(tmp_path / "none.yaml")
+    with pytest.raises(ScenarioError, match="cannot read"):
+        load_scenario(write(tmp_path, "a: [1"))
+
+
+def test_scenario_demo_tells_the_whole_story_when_shipped() -> None:
+    scenario = load_scenario(Path(__file__).parents[3] / "config" / "scenarios" / "demo.yaml")
+    seen = [stretch.expect for stretch in scenario.stretches]
+    assert ModalitySet.all() in seen
+    assert ModalitySet.of(Modality.AUDIO) in seen
+    for modality in (Modality.CAMERA, Modality.LIDAR, Modality.IMU):
+        assert ModalitySet.all() - ModalitySet.of(modality) in seen
+    assert any(action.power_w for action in scenario.actions)
+    ends = [stretch.until_s for stretch in scenario.stretches]
+    assert [stretch.at_s for stretch in scenario.stretches] == [0.0, *ends[:-1]]
+    assert ends[-1] == scenario.seconds
