@@ -1,0 +1,1 @@
+"""ROS 2 nodes of SentryFuse: thin, they convert, call the core and publish."""

@@ -1,0 +1,164 @@
+"""Everything the fusion node listens to: sensors, intrinsics, battery and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+
+from sentryfuse_core.config import Config
+from sentryfuse_core.convert import SUPPORTED_TYPES
+from sentryfuse_core.types import Modality
+from sentryfuse_ros import qos
+from sentryfuse_ros.messages import message_class
+
+__all__ = ["Handler", "Inputs", "Problem", "sensor_topics"]
+
+_IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
+
+
+class Handler(Protocol):
+    """What is done with what arrives; called by the executor, must return quickly and never raise."""
+
+    def on_sensor(self, modality: Modality, message: Any, type_name: str) -> None:
+        """Take one message of a sensor."""
+
+    def on_camera_info(self, message: Any) -> None:
+        """Take the camera's intrinsics."""
+
+    def on_battery(self, message: Any) -> None:
+        """Take the battery's state."""
+
+    def on_budget(self, message: Any) -> None:
+        """Take a budget."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why nothing arrives on a topic, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+
+def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
+    """The resolved topic of every enabled sensor."""
+    names = {modality: config.sensor(modality).topic for modality in Modality if config.sensor(modality).enabled}
+    if Modality.CAMERA in names and config.camera.transport == "compressed":
+        names[Modality.CAMERA] += "/compressed"
+    return {modality: node.resolve_topic_name(name) for modality, name in names.items()}
+
+
+class Inputs:
+    """The node's subscriptions; audio's type is found in the graph, so `poll` it a few times a second."""
+
+    def __init__(self, node: Node, config: Config, handler: Handler) -> None:
+        self._node = node
+        self._config = config
+        self._handler = handler
+        self._topics = sensor_topics(node, config)
+        self._sensors: dict[Modality, tuple[str, Subscription[Any]]] = {}
+        self._others: list[Subscription[Any]] = []
+        self._incompatible: dict[Modality, Problem] = {}
+        self._mistyped: dict[Modality, Problem] = {}
+        self._open()
+
+    def problems(self) -> dict[Modality, Problem]:
+        """Why a sensor's topic brings nothing, for those where a reason is known."""
+        return {**self._incompatible, **self._mistyped}
+
+    def close(self) -> None:
+        """Drop every subscription."""
+        for subscription in [*self._others, *(subscription for _, subscription in self._sensors.values())]:
+            self._node.destroy_subscription(subscription)
+        self._others.clear()
+        self._sensors.clear()
+
+    def poll(self) -> None:
+        """Compare the types that publishers offer with what is subscribed; subscribe audio once its type is known."""
+        for modality, topic in self._topics.items():
+            offered = {info.topic_type for info in self._node.get_publishers_info_by_topic(topic)}
+            wanted = self._sensors[modality][0] if modality in self._sensors else None
+            if not offered or wanted in offered:
+                self._mistyped.pop(modality, None)
+            elif modality is Modality.AUDIO:
+                self._find_audio(topic, offered)
+            else:
+                self._mistyped[modality] = Problem(f"unknown type {_list(offered)}, not {wanted}", _remedy(offered))
+
+    def _open(self) -> None:
+        config = self._config
+        types = {
+            Modality.CAMERA: _IMAGE_TYPES[config.camera.transport],
+            Modality.LIDAR: "sensor_msgs/msg/PointCloud2",
+            Modality.IMU: "sensor_msgs/msg/Imu",
+        }
+        for modality, type_name in types.items():
+            if modality in self._topics:
+                self._subscribe(modality, type_name)
+        handler, state = self._handler, qos.sensor_profile(reliability="best_effort", depth=1)
+        if Modality.CAMERA in self._topics:
+            self._other("sensor_msgs/msg/CameraInfo", config.camera.info_topic, handler.on_camera_info, state)
+        self._other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, state)
+        self._other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS)
+        self.poll()
+
+    def _subscribe(self, modality: Modality, type_name: str) -> None:
+        section, handler = self._config.sensor(modality), self._handler
+        if modality in self._sensors:
+            self._node.destroy_subscription(self._sensors.pop(modality)[1])
+        self._sensors[modality] = (
+            type_name,
+            self._node.create_subscription(
+                message_class(type_name),
+                self._topics[modality],
+                lambda message: handler.on_sensor(modality, message, type_name),
+                qos.sensor_profile(reliability=section.reliability, depth=section.depth),
+                event_callbacks=qos.incompatible_qos(
+                    f"{modality.value}.reliability",
+                    lambda reason, remedy: self._incompatible.update({modality: Problem(reason, remedy)}),
+                ),
+            ),
+        )
+
+    def _other(self, type_name: str, topic: str, callback: Callable[[Any], None], profile: QoSProfile) -> None:
+        self._others.append(
+            self._node.create_subscription(
+                message_class(type_name),
+                topic,
+                callback,
+                profile,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+        )
+
+    def _find_audio(self, topic: str, offered: set[str]) -> None:
+        """Subscribe the first offered type that is audio and installed; say why where there is none."""
+        for type_name in sorted(name for name in offered if SUPPORTED_TYPES.get(name) is Modality.AUDIO):
+            try:
+                self._subscribe(Modality.AUDIO, type_name)
+            except ImportError as error:
+                package = type_name.split("/")[0]
+                self._mistyped[Modality.AUDIO] = Problem(f"{type_name} on {topic}: {error}", f"install {package}")
+            else:
+                self._mistyped.pop(Modality.AUDIO, None)
+                return
+        if Modality.AUDIO not in self._mistyped:
+            self._mistyped[Modality.AUDIO] = Problem(f"unknown type {_list(offered)}", _remedy(offered))
+
+
+def _list(types: set[str]) -> str:
+    return ", ".join(sorted(types))
+
+
+def _remedy(offered: set[str]) -> str:
+    if _IMAGE_TYPES["compressed"] in offered:
+        return "set camera.transport to compressed"
+    if _IMAGE_TYPES["raw"] in offered:
+        return "set camera.transport to raw"
+    return "remap the topic or convert the messages"

@@ -1,0 +1,96 @@
+"""The one thread that runs the pipeline: it waits for a set or a deadline, and the newest set wins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from sentryfuse_core.clock import NS_PER_S, Clock
+from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.types import SyncedSet
+
+__all__ = ["Worker"]
+
+_LONGEST_SLEEP_NS = 50_000_000  # health changes are seen this soon also while nothing arrives
+_SHORTEST_SLEEP_NS = 1_000_000  # a clock that stands still must not make this a busy loop
+
+
+class Worker:
+    """Drives an `Ingest` and hands on its sets; `handle` and `idle` are called from the worker's thread.
+
+    `handle(set)` makes and publishes the result, `idle(now_ns)` follows every wake-up. What either of
+    them raises goes to `report`, and the next set is handled all the same.
+    """
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        *,
+        clock: Clock,
+        handle: Callable[[SyncedSet], None],
+        idle: Callable[[int], None],
+        report: Callable[[Exception], None],
+    ) -> None:
+        self._ingest = ingest
+        self._clock = clock
+        self._handle = handle
+        self._idle = idle
+        self._report = report
+        self._condition = threading.Condition()
+        self._ready = False
+        self._stopping = False
+        self._until_ns = 0  # the worker sleeps at most to this steady time
+        self._thread = threading.Thread(target=self._run, name="sentryfuse-worker", daemon=True)
+        self.skipped = 0  # sets dropped because a newer one was ready
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that a set is ready; never blocks on the pipeline."""
+        with self._condition:
+            self._ready = True
+            self._condition.notify()
+
+    def wake_by(self, deadline_ns: int | None) -> None:
+        """Say when the next deadline is; wakes the worker only if it would oversleep."""
+        if deadline_ns is not None and deadline_ns < self._until_ns:
+            self.wake()
+
+    def stop(self) -> None:
+        """End after the set in hand; returns when the thread is gone."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while self._wait():
+            try:
+                self._turn()
+            except Exception as error:  # the thread's boundary: counted and shown by `report`
+                self._report(error)
+
+    def _turn(self) -> None:
+        self._ingest.advance(self._clock.now_ns())
+        sets = self._ingest.take()
+        if sets:
+            self.skipped += len(sets) - 1
+            self._handle(sets[-1])
+        self._idle(self._clock.now_ns())
+
+    def _wait(self) -> bool:
+        """Sleep until woken or the next deadline; False when it is time to end."""
+        now_ns = self._clock.now_ns()
+        self._until_ns = now_ns + _LONGEST_SLEEP_NS
+        deadline_ns = self._ingest.next_deadline_ns()
+        if deadline_ns is not None:
+            self._until_ns = min(self._until_ns, deadline_ns)
+        sleep_ns = max(self._until_ns - now_ns, _SHORTEST_SLEEP_NS)
+        with self._condition:
+            if not self._ready and not self._stopping:
+                self._condition.wait(sleep_ns / NS_PER_S)
+            self._ready = False
+            return not self._stopping
