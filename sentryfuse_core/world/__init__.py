@@ -1,0 +1,1 @@
+"""A synthetic world seen by a camera, a lidar, an IMU and two microphones, with ground truth boxes."""

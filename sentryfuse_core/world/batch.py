@@ -1,0 +1,93 @@
+"""Training batches: independent random moments, rendered straight to the model's inputs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.config import Config
+from sentryfuse_core.world.audio import hear, noise_tape, voices
+from sentryfuse_core.world.camera import View, expose, render
+from sentryfuse_core.world.config import WorldConfig
+from sentryfuse_core.world.imu import draw_bias, measure
+from sentryfuse_core.world.lidar import sweep
+from sentryfuse_core.world.scene import Scene, draw_scenes, uniform
+
+__all__ = ["WorldBatch", "training_batch"]
+
+_VIEW = View(width=192, height=128, focal=96.0, cx=96.0, cy=64.0, fine=2)
+_CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
+_IMU_SAMPLES = 32
+_IMU_WINDOW_S = 0.1
+_AUDIO_WINDOW_S = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class WorldBatch:
+    """B moments as a model takes them, with the truth."""
+
+    image: Tensor  # [B, 3, 128, 192] RGB 0..1 at the virtual camera
+    camera_position: Tensor  # [B, 3] m, base frame
+    points: Tensor  # [B, R, 4] x, y, z (m, base frame), intensity 0..1; NaN = no return
+    imu: Tensor  # [B, 32, 6] gyro rad/s, specific force m/s^2, base axes, over 100 ms
+    audio: Tensor  # [B, 2, 3200] left, right at 16 kHz, full scale 1.0
+    boxes: Tensor  # [B, M, 7] centre x, y, z, length, width, height (m), yaw (rad)
+    classes: Tensor  # [B, M] int64, -1 = none
+    light: Tensor  # [B] 0 = night, 1 = noon
+
+
+def training_batch(
+    config: WorldConfig, *, batch: int, generator: torch.Generator, sensors: Config | None = None
+) -> WorldBatch:
+    """Draw and render `batch` moments on the generator's device; `sensors` says where the sensors sit."""
+    sensors = sensors or Config()
+    scene = draw_scenes(config, batch=batch, generator=generator)
+    usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
+    spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
+    position = usual + spread * uniform(-1, 1, (batch, 3), generator)
+    radiance = render(scene, _VIEW, position=position, haze_m=config.camera.haze_m)
+    averaged = (config.camera.focal / _VIEW.focal) ** 2
+    image = expose(radiance, config.camera, light=scene.light, averaged=averaged, generator=generator)
+    return WorldBatch(
+        image=image.reshape(batch, _VIEW.height, _VIEW.width, 3).permute(0, 3, 1, 2).contiguous(),
+        camera_position=position,
+        points=sweep(
+            scene, config.lidar, position=sensors.lidar.translation_m, forward_only=True, generator=generator
+        ),
+        imu=_imu(scene, config, generator),
+        audio=_audio(scene, config, sensors, generator),
+        boxes=scene.boxes,
+        classes=scene.classes,
+        light=scene.light,
+    )
+
+
+def _imu(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tensor:
+    """Readings [B, 32, 6]: 200 Hz samples of the window, interpolated."""
+    samples = round(_IMU_WINDOW_S * config.imu.rate_hz)
+    motion = scene.ego_motion[:, None].expand(-1, samples, -1)
+    bias = draw_bias(config.imu, batch=len(scene), generator=generator)
+    readings = measure(motion, bias, config.imu, generator=generator)
+    resized = torch.nn.functional.interpolate(
+        readings.transpose(1, 2), size=_IMU_SAMPLES, mode="linear", align_corners=True
+    )
+    return resized.transpose(1, 2)
+
+
+def _audio(scene: Scene, config: WorldConfig, sensors: Config, generator: torch.Generator) -> Tensor:
+    """Microphone signals [B, 2, 3200]."""
+    model = config.sound
+    spacing = sensors.audio.spacing_m
+    margin = math.ceil(2 * spacing / model.speed_m_s * model.sample_rate_hz)
+    heard = round(_AUDIO_WINDOW_S * model.sample_rate_hz)
+    samples = 2 ** math.ceil(math.log2(heard + 2 * margin))
+    seconds = torch.arange(samples, device=generator.device) / model.sample_rate_hz
+    noise = noise_tape(tuple(scene.classes.shape), samples, model, generator=generator)
+    start = uniform(0, 60, (len(scene), 1, 1), generator)
+    sound = voices(scene.classes, scene.speed, scene.traits, seconds=seconds + start, noise=noise)
+    pcm = hear(scene, sound, model, middle=sensors.audio.translation_m, spacing=spacing)
+    pcm = pcm[..., margin : margin + heard]
+    return pcm + model.noise * torch.randn(pcm.shape, generator=generator, device=generator.device)

@@ -1,0 +1,167 @@
+"""The camera: sky, skyline, textured ground and lit boxes through a pinhole, with photon and read noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.world.cast import cast, nearest, pair_up, turn
+from sentryfuse_core.world.config import CameraModel
+from sentryfuse_core.world.lighting import Lighting, light_of
+from sentryfuse_core.world.scene import Parts, Scene, parts_of
+from sentryfuse_core.world.surface import paint
+
+__all__ = ["View", "expose", "render"]
+
+_NEAR_M = 0.2
+_TILE = 256  # ground texture: samples a side
+_TILE_M = 0.125  # and metres a sample
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinhole that looks along +x of the base frame; pixels, `fine` subpixels a side for boxes."""
+
+    width: int
+    height: int
+    focal: float
+    cx: float
+    cy: float
+    fine: int = 1
+
+
+def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tensor:
+    """Linear radiance [B, H * W, 3] that reaches the sensor at `position` [B, 3]; 1.0 is white in noon sun."""
+    lighting = light_of(scene)
+    image = _background(scene, lighting, view, position, haze_m)
+    batch, pixels, _ = image.shape
+    image = image.reshape(-1, 3)
+    fine = view.fine
+    wide, high, focal = view.width * fine, view.height * fine, view.focal * fine
+    cx, cy = view.cx * fine, view.cy * fine
+    parts = parts_of(scene)
+    rel = parts.centre - position[parts.scene]
+    rows, columns = _rectangles(parts, rel, focal, cx, cy, wide, high)
+    box, row, column = pair_up(rows, columns)
+    right, down = (column + 0.5 - cx) / focal, (row + 0.5 - cy) / focal
+    start = turn(-rel[:, 0], -rel[:, 1], -rel[:, 2], parts.cos, parts.sin)[box]
+    hits = cast(parts, box, start, (torch.ones_like(right), -right, -down))
+    box, row, column = box[hits.pair], row[hits.pair], column[hits.pair]
+    cell = (parts.scene[box] * high + row) * wide + column
+    _, seen = nearest(hits.distance, cell, batch * wide * high)
+    box = box[seen]
+    depth, local, axis, sign = (item[seen] for item in (hits.distance, hits.local, hits.axis, hits.sign))
+    colour = paint(scene, parts, lighting, box, local, axis, sign)
+    index = parts.scene[box]
+    slant = torch.sqrt(1 + right[hits.pair][seen] ** 2 + down[hits.pair][seen] ** 2)
+    clear = torch.exp(-depth * slant / haze_m)[:, None]
+    colour = colour * clear + lighting.horizon[index] * (1 - clear)
+    pixel = (index * view.height + torch.div(row[seen], fine, rounding_mode="floor")) * view.width
+    pixel = pixel + torch.div(column[seen], fine, rounding_mode="floor")
+    image.index_add_(0, pixel, (colour - image[pixel]) / (fine * fine))
+    return image.reshape(batch, pixels, 3)
+
+
+def _rectangles(
+    parts: Parts, rel: Tensor, focal: float, cx: float, cy: float, wide: int, high: int
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Rows and columns [K] of the pixels each part can cover; all of them for parts that reach behind the pinhole."""
+    corner = torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], device=rel.device)
+    offset = corner[None] * parts.half[:, None]  # [K, 8, 3]
+    x = rel[:, None, 0] + offset[..., 0] * parts.cos[:, None] - offset[..., 1] * parts.sin[:, None]
+    y = rel[:, None, 1] + offset[..., 0] * parts.sin[:, None] + offset[..., 1] * parts.cos[:, None]
+    z = rel[:, None, 2] + offset[..., 2]
+    depth = x.clamp_min(_NEAR_M)
+    u, v = cx - y / depth * focal, cy - z / depth * focal
+    near = x.amin(dim=1) < _NEAR_M
+    gone = x.amax(dim=1) < _NEAR_M
+
+    def span(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        first = (values.amin(dim=1) - 0.5).ceil().clamp(0, size).long()
+        last = (values.amax(dim=1) - 0.5).floor().clamp(-1, size - 1).long() + 1
+        first = torch.where(near, 0, first)
+        last = torch.where(near, size, last)
+        return first, torch.where(gone, first, last)
+
+    return span(v, high), span(u, wide)
+
+
+def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, haze_m: float) -> Tensor:
+    """Sky, skyline and ground [B, H * W, 3]."""
+    device = position.device
+    batch = len(scene)
+    right = (torch.arange(view.width, device=device) + 0.5 - view.cx) / view.focal
+    down = (torch.arange(view.height, device=device) + 0.5 - view.cy) / view.focal
+    horizon = int((down < 0.01).sum())
+    image = torch.empty((batch, view.height, view.width, 3), device=device)
+
+    flat = torch.sqrt(1 + right**2)
+    rise = -down[:horizon, None] / flat  # tangent of the elevation
+    height = (rise.clamp_min(0.0) * 2.5).clamp(max=1.0).sqrt()[None, ..., None]
+    sky = lighting.horizon[:, None, None] * (1 - height) + lighting.zenith[:, None, None] * height
+    bearing = scene.ego[:, 2:3] - torch.atan(right)
+    ridge = 0.03 + 0.07 * scene.look[:, 2:3] * (0.5 + 0.3 * torch.sin(3 * bearing) + 0.3 * torch.sin(7.3 * bearing + 1))
+    ridge = ridge + 0.025 * (torch.floor(bearing * 14) * 12.9898).sin()
+    behind = lighting.horizon[:, None, None] * 0.75
+    image[:, :horizon] = torch.where((rise[None] < ridge[:, None])[..., None], behind, sky)
+
+    depth = position[:, 2, None] / down[horizon:]  # [B, G]
+    x = (depth + position[:, 0, None])[..., None]
+    y = position[:, 1, None, None] - depth[..., None] * right
+    cos, sin = torch.cos(scene.ego[:, 2])[:, None, None], torch.sin(scene.ego[:, 2])[:, None, None]
+    world_x = scene.ego[:, 0, None, None] + x * cos - y * sin
+    world_y = scene.ego[:, 1, None, None] + x * sin + y * cos
+    tile = _ground_tile(device)
+
+    def look_up(metres: float) -> Tensor:
+        column = torch.floor(world_x / metres).long() & (_TILE - 1)
+        row = torch.floor(world_y / metres).long() & (_TILE - 1)
+        return tile[row * _TILE + column]
+
+    fade = 1 / (1 + (depth / 14) ** 2)
+    rough = 0.1 + 0.2 * scene.look[:, 3]
+    grain = look_up(_TILE_M) * (rough[:, None] * fade)[..., None] + look_up(_TILE_M * 12) * 0.12
+    albedo = (0.12 + 0.22 * scene.look[:, 0])[:, None, None] * (1 + grain).clamp_min(0.2)
+    tint = 1 + (scene.look[:, 1, None] - 0.5) * torch.tensor((0.25, 0.1, -0.25), device=device)
+    beam = lighting.headlight[:, None, None] * _headlight(depth[..., None], right)
+    light = lighting.ground[:, None] * tint[:, None]  # [B, 1, 3]
+    clear = torch.exp(-depth / haze_m)[..., None]
+    near = (albedo * clear)[..., None] * (light[:, :, None] + beam[..., None])
+    image[:, horizon:] = near + (lighting.horizon[:, None] * (1 - clear))[:, :, None]
+    return image.reshape(batch, -1, 3)
+
+
+def _headlight(depth: Tensor, right: Tensor) -> Tensor:
+    """Illumination by the vehicle's own lamps at `depth` metres, `right` times as far to the side."""
+    return torch.exp(-3 * right**2) * 40 / (40 + depth**2)
+
+
+@lru_cache(maxsize=2)
+def _ground_tile(device: torch.device) -> Tensor:
+    """Periodic texture of unit variance, flat [_TILE * _TILE], coarse and fine grains mixed."""
+    generator = torch.Generator().manual_seed(20)
+    spectrum = torch.fft.rfft2(torch.randn((_TILE, _TILE), generator=generator))
+    fy = torch.fft.fftfreq(_TILE)[:, None] * _TILE
+    fx = torch.fft.rfftfreq(_TILE)[None] * _TILE
+    spectrum = spectrum / (1 + torch.hypot(fx, fy)) ** 0.8
+    spectrum[0, 0] = 0
+    tile = torch.fft.irfft2(spectrum, s=(_TILE, _TILE))
+    return (tile / tile.std()).reshape(-1).to(device)
+
+
+def expose(radiance: Tensor, model: CameraModel, *, light: Tensor, averaged: float, generator: torch.Generator) -> Tensor:
+    """Image 0..1 (gamma encoded) of linear radiance [B, P, 3], by day and night; `averaged` raw pixels make one.
+
+    The exposure keeps the scene's illumination at a third of full scale until the gain is exhausted.
+    """
+    illumination = model.night_illumination ** (1 - light)
+    gain = (0.8 / illumination).clamp(max=model.max_gain)[:, None, None]
+    electrons = radiance.clamp_min(0.0) * model.full_well
+    noise = torch.randn(radiance.shape, generator=generator, device=radiance.device)
+    noise = noise * torch.sqrt((electrons + model.read_noise**2) / averaged)
+    level = (electrons + noise) * (gain / model.full_well)
+    return level.clamp(1e-6, 1.0) ** (1 / 2.2)

@@ -1,0 +1,33 @@
+"""The IMU: angular velocity and specific force of the vehicle, with bias, vibration and noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.world.config import ImuModel
+
+__all__ = ["draw_bias", "measure"]
+
+
+def draw_bias(model: ImuModel, *, batch: int, generator: torch.Generator) -> Tensor:
+    """Constant errors [B, 6] of an instrument: gyro (rad/s), accelerometer (m/s^2)."""
+    scale = torch.tensor((model.gyro_bias,) * 3 + (model.accel_bias,) * 3, device=generator.device)
+    return torch.randn((batch, 6), generator=generator, device=generator.device) * scale
+
+
+def measure(motion: Tensor, bias: Tensor, model: ImuModel, *, generator: torch.Generator) -> Tensor:
+    """Readings [B, T, 6] (gyro in rad/s, specific force in m/s^2, base axes) for motion [B, T, 3].
+
+    `motion` is speed (m/s), acceleration (m/s^2) and yaw rate (rad/s); `bias` is [B, 6]. The vehicle stays
+    level, so gravity is felt as `model.gravity` upwards.
+    """
+    speed, acceleration, yaw_rate = motion.unbind(-1)
+    still = torch.zeros_like(speed)
+    gravity = torch.full_like(speed, model.gravity)
+    truth = torch.stack((still, still, yaw_rate, acceleration, speed * yaw_rate, gravity), dim=-1)
+    noise = torch.randn(truth.shape, generator=generator, device=motion.device)
+    shake = speed[..., None] * model.vibration
+    gyro = noise[..., :3] * (model.gyro_noise + 0.1 * shake * model.gyro_noise)
+    accel = noise[..., 3:] * (model.accel_noise + shake)
+    return truth + bias[:, None] + torch.cat((gyro, accel), dim=-1)

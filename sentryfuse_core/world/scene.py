@@ -1,0 +1,211 @@
+"""What is where at one moment: a batch of scenes, drawn independently, with the parts objects are made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.world.config import CLASSES, WorldConfig
+
+__all__ = ["ABSENT", "COLOURS", "TRAITS", "Parts", "Scene", "draw_objects", "draw_scenes", "parts_of", "uniform"]
+
+ABSENT = -1  # class of an empty slot
+CAR, PEDESTRIAN, CYCLIST = range(3)
+COLOURS = 4  # colours an object has: lower part, upper part, skin or glass, trim
+TRAITS = 8  # numbers in 0..1 that make a member of a class sound like itself
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """B moments with M object slots; all coordinates in the vehicle's base frame."""
+
+    boxes: Tensor  # [B, M, 7] centre x, y, z, length, width, height (m), yaw (rad)
+    classes: Tensor  # [B, M] int64, ABSENT in empty slots
+    speed: Tensor  # [B, M] m/s over ground
+    colours: Tensor  # [B, M, COLOURS, 3] linear albedo 0..1
+    reflectivity: Tensor  # [B, M] 0..1
+    traits: Tensor  # [B, M, TRAITS] 0..1
+    light: Tensor  # [B] 0 = night, 1 = noon
+    sun_azimuth: Tensor  # [B] rad in the world frame
+    look: Tensor  # [B, 4] 0..1: ground brightness, ground tint, skyline, roughness
+    ego: Tensor  # [B, 3] vehicle in the world frame: x, y (m), yaw (rad)
+    ego_motion: Tensor  # [B, 3] speed (m/s), acceleration (m/s^2), yaw rate (rad/s)
+
+    def __len__(self) -> int:
+        return int(self.boxes.shape[0])
+
+    def at(self, index: slice | Tensor) -> Scene:
+        """The scenes of the batch that `index` selects."""
+        return Scene(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """K solid boxes in a flat list, two for each object: lower and upper."""
+
+    scene: Tensor  # [K] index into the batch
+    slot: Tensor  # [K] index of the object
+    upper: Tensor  # [K] bool
+    centre: Tensor  # [K, 3]
+    half: Tensor  # [K, 3] half length, width, height
+    cos: Tensor  # [K] of the yaw
+    sin: Tensor  # [K]
+
+
+# Of each class, lower then upper: forward shift, length, width as shares of the whole; bottom, top as shares of height.
+_SHAPE = (
+    ((0.0, 1.0, 1.0, 0.1, 0.6), (-0.06, 0.56, 0.88, 0.55, 1.0)),
+    ((0.0, 0.6, 0.62, 0.0, 0.5), (0.0, 0.85, 1.0, 0.48, 1.0)),
+    ((0.0, 1.0, 0.25, 0.0, 0.6), (-0.04, 0.32, 0.9, 0.45, 1.0)),
+)
+
+
+def parts_of(scene: Scene) -> Parts:
+    """The solids of all objects; empty slots give none."""
+    index, slot = torch.nonzero(scene.classes != ABSENT, as_tuple=True)
+    boxes = scene.boxes[index, slot]
+    shape = torch.tensor(_SHAPE, device=boxes.device)[scene.classes[index, slot]]  # [K, 2, 5]
+    cos, sin = torch.cos(boxes[:, 6]), torch.sin(boxes[:, 6])
+    shift = shape[..., 0] * boxes[:, 3:4]
+    bottom = boxes[:, 2:3] - boxes[:, 5:6] / 2
+    low, high = bottom + shape[..., 3] * boxes[:, 5:6], bottom + shape[..., 4] * boxes[:, 5:6]
+    centre = torch.stack(
+        (boxes[:, 0:1] + shift * cos[:, None], boxes[:, 1:2] + shift * sin[:, None], (low + high) / 2), dim=-1
+    )
+    half = torch.stack((shape[..., 1] * boxes[:, 3:4], shape[..., 2] * boxes[:, 4:5], high - low), dim=-1) / 2
+    upper = torch.tensor((False, True), device=boxes.device).expand(len(index), 2)
+    return Parts(
+        scene=index.repeat_interleave(2),
+        slot=slot.repeat_interleave(2),
+        upper=upper.reshape(-1),
+        centre=centre.reshape(-1, 3),
+        half=half.reshape(-1, 3),
+        cos=cos.repeat_interleave(2),
+        sin=sin.repeat_interleave(2),
+    )
+
+
+def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform random numbers of a shape, on the generator's device."""
+    return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Drawn objects without a place: what Scene holds of them, shapes [*S] and [*S, ...]."""
+
+    classes: Tensor
+    size: Tensor  # [*S, 3] length, width, height in m
+    speed: Tensor
+    colours: Tensor
+    reflectivity: Tensor
+    traits: Tensor
+
+
+def draw_objects(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
+    """Objects of random class, size, colours, speed and voice."""
+    device = generator.device
+    share = torch.tensor([c.share for c in CLASSES], device=device)
+    count = math.prod(shape)
+    classes = torch.multinomial(share, count, replacement=True, generator=generator).reshape(shape)
+    mean = torch.tensor([c.size for c in CLASSES], device=device)[classes]
+    spread = torch.tensor([c.size_spread for c in CLASSES], device=device)[classes]
+    normal = torch.randn((*shape, 3), generator=generator, device=device).clamp(-2.0, 2.0)
+    size = mean + spread * normal
+    van = (classes == CAR) & (uniform(0, 1, shape, generator) < 0.2)
+    size = torch.where(van[..., None], size * torch.tensor((1.2, 1.08, 1.35), device=device), size)
+    speeds = torch.tensor([(*c.speed, c.standing) for c in CLASSES], device=device)[classes]
+    speed = speeds[..., 0] + (speeds[..., 1] - speeds[..., 0]) * uniform(0, 1, shape, generator)
+    speed = torch.where(uniform(0, 1, shape, generator) < speeds[..., 2], torch.zeros_like(speed), speed)
+    shine = torch.tensor([c.reflectivity for c in CLASSES], device=device)[classes]
+    reflectivity = shine[..., 0] + (shine[..., 1] - shine[..., 0]) * uniform(0, 1, shape, generator)
+    return Objects(
+        classes=classes,
+        size=size,
+        speed=speed,
+        colours=_draw_colours(classes, generator),
+        reflectivity=reflectivity,
+        traits=uniform(0, 1, (*shape, TRAITS), generator),
+    )
+
+
+def _draw_colours(classes: Tensor, generator: torch.Generator) -> Tensor:
+    """Linear albedos [*S, COLOURS, 3]: car paint is grey or saturated, clothes are any, bicycles dark."""
+    shape = tuple(classes.shape)
+    hue = uniform(0, 1, (*shape, 2, 1), generator)
+    offsets = torch.tensor((0.0, 1 / 3, 2 / 3), device=classes.device)
+    vivid = 0.5 + 0.5 * torch.cos(2 * math.pi * (hue - offsets))
+    saturation = uniform(0, 1, (*shape, 2, 1), generator) ** 1.5
+    bright = uniform(0.05, 0.8, (*shape, 2, 1), generator)
+    colour = bright * (1 - saturation + saturation * vivid)
+    lower, upper = colour[..., 0, :], colour[..., 1, :]
+    car, cyclist = (classes == CAR)[..., None], (classes == CYCLIST)[..., None]
+    glass = torch.tensor((0.05, 0.07, 0.09), device=classes.device).expand_as(lower)
+    skin = torch.tensor((0.45, 0.3, 0.22), device=classes.device) * uniform(0.3, 1.2, (*shape, 1), generator)
+    lower = torch.where(cyclist, lower * 0.4 + 0.03, torch.where(car, lower, lower * 0.45))
+    upper = torch.where(cyclist, upper * 0.8 + 0.15, torch.where(car, lower, upper))
+    third = torch.where(car, glass, skin)
+    trim = torch.where(car, lower * 0 + 0.03, lower * 0.3)
+    return torch.stack((lower, upper, third, trim), dim=-2)
+
+
+def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) -> Scene:
+    """`batch` independent moments; objects do not overlap each other or the vehicle."""
+    slots = config.objects[1]
+    shape = (batch, slots)
+    objects = draw_objects(shape, generator)
+    xy, placed = _place(config, objects.size, generator)
+    wanted = torch.randint(config.objects[0], slots + 1, (batch, 1), generator=generator, device=generator.device)
+    present = placed & (torch.arange(slots, device=generator.device) < wanted)
+    yaw = uniform(-math.pi, math.pi, shape, generator)
+    boxes = torch.cat((xy, objects.size[..., 2:] / 2, objects.size, yaw[..., None]), dim=-1)
+    pose = uniform(-1, 1, (batch, 3), generator) * torch.tensor((500.0, 500.0, math.pi), device=generator.device)
+    motion = uniform(0, 1, (batch, 3), generator)
+    speed = config.ego_speed[0] + (config.ego_speed[1] - config.ego_speed[0]) * motion[:, 0]
+    speed = torch.where(motion[:, 1] < 0.15, torch.zeros_like(speed), speed)
+    moves = (speed > 0).float()
+    acceleration = moves * (motion[:, 1] * 2 - 1)
+    yaw_rate = moves * config.ego_yaw_rate * (motion[:, 2] * 2 - 1)
+    return Scene(
+        boxes=boxes,
+        classes=torch.where(present, objects.classes, torch.full_like(objects.classes, ABSENT)),
+        speed=objects.speed,
+        colours=objects.colours,
+        reflectivity=objects.reflectivity,
+        traits=objects.traits,
+        light=uniform(0, 1, (batch,), generator),
+        sun_azimuth=uniform(-math.pi, math.pi, (batch,), generator),
+        look=uniform(0, 1, (batch, 4), generator),
+        ego=pose,
+        ego_motion=torch.stack((speed, acceleration, yaw_rate), dim=-1),
+    )
+
+
+def _place(config: WorldConfig, size: Tensor, generator: torch.Generator, *, tries: int = 12) -> tuple[Tensor, Tensor]:
+    """Centres [B, M, 2] of non-overlapping circles around footprints of `size` [B, M, 3], and which found a place."""
+    batch, slots = size.shape[:2]
+    device = size.device
+    radius = torch.hypot(size[..., 0], size[..., 1]) / 2
+    u = uniform(0, 1, (batch, slots, tries, 3), generator)
+    wide = u[..., 2] > 0.85
+    x0, x1 = config.region_x
+    y0, y1 = config.region_y
+    x = torch.where(wide, -8 + u[..., 0] * 50, x0 + u[..., 0] * (x1 - x0))
+    y = torch.where(wide, (u[..., 1] * 2 - 1) * 24, y0 + u[..., 1] * (y1 - y0))
+    candidates = torch.stack((x, y), dim=-1)  # [B, M, T, 2]
+    centres = torch.zeros((batch, slots, 2), device=device)
+    placed = torch.zeros((batch, slots), dtype=torch.bool, device=device)
+    for slot in range(slots):
+        option = candidates[:, slot]  # [B, T, 2]
+        ok = option.norm(dim=-1) > config.keep_out + radius[:, slot, None]
+        if slot:
+            gap = (option[:, :, None] - centres[:, None, :slot]).norm(dim=-1)
+            gap = gap - radius[:, None, :slot] - radius[:, slot, None, None] - 0.3
+            ok &= ((gap > 0) | ~placed[:, None, :slot]).all(dim=-1)
+        first = ok.int().argmax(dim=-1)
+        centres[:, slot] = option[torch.arange(batch, device=device), first]
+        placed[:, slot] = ok.any(dim=-1)
+    return centres, placed
