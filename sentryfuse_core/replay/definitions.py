@@ -1,4 +1,4 @@
-"""Message definitions by text: this project's own, found on disk, and those of packages rosbags does not know."""
+"""Message definitions by text: this project's own msg files and packages that rosbags does not know."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ AUDIO_COMMON_RAW: Mapping[str, str] = {
 }
 AUDIO_COMMON_CHUNKS: Mapping[str, str] = {
     "audio_common_msgs/msg/AudioData": (
-        "float32[] float32_data\nint32[] int32_data\nint16[] int16_data\nint8[] int8_data\nuint8[] uint8_data\n"
+        "float32[] float32_data\nint32[] int32_data\nint16[] int16_data\n"
+        "int8[] int8_data\nuint8[] uint8_data\n"
     ),
     "audio_common_msgs/msg/AudioInfo": "uint32 format\nuint8 channels\nuint32 rate\nuint32 chunk\n",
     "audio_common_msgs/msg/Audio": (

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files"]
 
-_IDL_SEPARATOR = (
-    "=" * 80 + "\n"
-)  # rosbag2 puts several IDL files into one text this way
+_IDL_SEPARATOR = "=" * 80 + "\n"  # rosbag2 puts several IDL files into one text this way
 _REMEDIES = {
     ".mcap": "recover it with `mcap recover`, or record it again",
     ".db3": "recover it with `sqlite3 FILE .recover`, or record it again",
@@ -79,9 +77,7 @@ class BagReader:
         target = _storage(self.path)
         # The readers meet whatever bytes a damaged file holds, and raise nearly anything over them.
         try:
-            reader = (
-                Ros1Reader(target) if target.suffix == ".bag" else Ros2Reader(target)
-            )
+            reader = Ros1Reader(target) if target.suffix == ".bag" else Ros2Reader(target)
             reader.open()
         except Exception as error:
             raise _damaged(self.path, error) from error
@@ -109,9 +105,7 @@ class BagReader:
     @property
     def _open_reader(self) -> Ros1Reader | Ros2Reader:
         if self._reader is None:
-            raise BagError(
-                f"the recording {self.path} is not open; use the reader as a context manager"
-            )
+            raise BagError(f"the recording {self.path} is not open; use the reader as a context manager")
         return self._reader
 
     @property
@@ -145,29 +139,18 @@ class BagReader:
         for connection in self._open_reader.connections:
             key = (connection.topic, connection.msgtype)
             counts[key] = counts.get(key, 0) + connection.msgcount
-        return tuple(
-            Topic(name, type_name, count)
-            for (name, type_name), count in sorted(counts.items())
-        )
+        return tuple(Topic(name, type_name, count) for (name, type_name), count in sorted(counts.items()))
 
-    def messages(
-        self, topics: Collection[str] | None = None, *, raw: bool = False
-    ) -> Iterator[BagMessage]:
+    def messages(self, topics: Collection[str] | None = None, *, raw: bool = False) -> Iterator[BagMessage]:
         """Yield the messages of `topics` (None: all) by log time; `raw`: CDR bytes instead of fields.
 
         Array fields are read-only views of the message. Raises TopicError for a topic that is not there,
         BagError when the file turns out to be damaged.
         """
         reader = self._open_reader
-        connections = [
-            item
-            for item in reader.connections
-            if topics is None or item.topic in topics
-        ]
+        connections = [item for item in reader.connections if topics is None or item.topic in topics]
         for name in sorted(set(topics or ()) - {item.topic for item in connections}):
-            raise TopicError(
-                f"no topic {name!r} in {self.path}; it has {_listing(self.topics())}"
-            )
+            raise TopicError(f"no topic {name!r} in {self.path}; it has {_listing(self.topics())}")
         if not connections:
             return
         convert = self._raw if raw else self._decode
@@ -207,9 +190,7 @@ class BagReader:
                 f"{connection.topic} has type {connection.msgtype}, unknown in ROS 2; leave it out"
             )
         return bytes(
-            store.serialize_cdr(
-                build_message(store, connection.msgtype, message), connection.msgtype
-            )
+            store.serialize_cdr(build_message(store, connection.msgtype, message), connection.msgtype)
         )
 
     def _decoder(self, connection: Connection) -> Typestore:
@@ -223,8 +204,7 @@ class BagReader:
         form, text = connection.msgdef
         if form == MessageDefinitionFormat.NONE:
             chunks = any(
-                item.msgtype.endswith(("/Audio", "/AudioStamped"))
-                for item in self._open_reader.connections
+                item.msgtype.endswith(("/Audio", "/AudioStamped")) for item in self._open_reader.connections
             )
             store = ros2_typestore(audio_chunks=chunks)
             if connection.msgtype not in store.fielddefs:
@@ -238,16 +218,10 @@ class BagReader:
             if form == MessageDefinitionFormat.MSG:
                 store.register(get_types_from_msg(text, connection.msgtype))
             else:
-                parts = (
-                    text.split(_IDL_SEPARATOR)[1:]
-                    if text.startswith(_IDL_SEPARATOR)
-                    else [text]
-                )
+                parts = text.split(_IDL_SEPARATOR)[1:] if text.startswith(_IDL_SEPARATOR) else [text]
                 for part in parts:
                     store.register(
-                        get_types_from_idl(
-                            part.split("\n", 1)[1] if part.startswith("IDL: ") else part
-                        )
+                        get_types_from_idl(part.split("\n", 1)[1] if part.startswith("IDL: ") else part)
                     )
         except Exception as error:
             raise _damaged(self.path, error) from error
@@ -271,17 +245,13 @@ def _storage(path: Path) -> Path:
             return path
         files = sorted(item for item in path.iterdir() if item.suffix in _REMEDIES)
         if len(files) != 1:
-            found = (
-                ", ".join(item.name for item in files) or "no .mcap, .db3 or .bag file"
-            )
+            found = ", ".join(item.name for item in files) or "no .mcap, .db3 or .bag file"
             raise BagError(
                 f"{path} has no metadata.yaml and holds {found}; give one file, or run `ros2 bag reindex`"
             )
         return _storage(files[0])
     if path.suffix not in _REMEDIES:
-        raise BagError(
-            f"{path} is not a recording; give an .mcap, .db3 or .bag file or a rosbag2 folder"
-        )
+        raise BagError(f"{path} is not a recording; give an .mcap, .db3 or .bag file or a rosbag2 folder")
     if path.stat().st_size == 0:
         raise BagError(f"{path} is empty; {_REMEDIES[path.suffix]}")
     return path
@@ -290,20 +260,14 @@ def _storage(path: Path) -> Path:
 def _damaged(path: Path, error: Exception) -> BagError:
     reason = " ".join(str(error).split()) or type(error).__name__
     suffix = path.suffix if path.suffix in _REMEDIES else _suffix_inside(path)
-    return BagError(
-        f"cannot read {path}: {reason}; {_REMEDIES.get(suffix, 'record it again')}"
-    )
+    return BagError(f"cannot read {path}: {reason}; {_REMEDIES.get(suffix, 'record it again')}")
 
 
 def _suffix_inside(path: Path) -> str:
     """The storage format of a folder, where it can be told."""
     return (
         next(
-            (
-                item.suffix
-                for item in sorted(path.iterdir())
-                if item.suffix in _REMEDIES
-            ),
+            (item.suffix for item in sorted(path.iterdir()) if item.suffix in _REMEDIES),
             "",
         )
         if path.is_dir()
@@ -312,7 +276,4 @@ def _suffix_inside(path: Path) -> str:
 
 
 def _listing(topics: tuple[Topic, ...]) -> str:
-    return (
-        ", ".join(f"{topic.name} ({topic.type_name})" for topic in topics)
-        or "no topics"
-    )
+    return ", ".join(f"{topic.name} ({topic.type_name})" for topic in topics) or "no topics"

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BagWriter", "build_message", "ros2_typestore"]
 
-_STORE = (
-    Stores.ROS2_JAZZY
-)  # the oldest distribution supported; later ones only add types
+_STORE = Stores.ROS2_JAZZY  # the oldest distribution supported; later ones only add types
 
 
 class BagWriter:
@@ -37,13 +35,9 @@ class BagWriter:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._folder = (
-            self.path.with_suffix("") if self.path.suffix == ".mcap" else self.path
-        )
+        self._folder = self.path.with_suffix("") if self.path.suffix == ".mcap" else self.path
         if self.path.suffix == ".mcap":
-            self._folder = (
-                self.path.with_name(f".{self.path.stem}.part") / self.path.stem
-            )
+            self._folder = self.path.with_name(f".{self.path.stem}.part") / self.path.stem
         self._writer: Writer | None = None
         self._connections: dict[tuple[str, str], Connection] = {}
         self._types = ros2_typestore()
@@ -51,9 +45,7 @@ class BagWriter:
     def open(self) -> Self:
         """Create the files."""
         if self.path.exists():
-            raise OutputError(
-                f"{self.path} exists already; remove it or write to another place"
-            )
+            raise OutputError(f"{self.path} exists already; remove it or write to another place")
         try:
             writer = Writer(self._folder, version=9, storage_plugin=StoragePlugin.MCAP)
             writer.open()
@@ -75,9 +67,7 @@ class BagWriter:
                 (self._folder / f"{self._folder.name}.mcap").replace(self.path)
                 shutil.rmtree(self._folder.parent)
         except OSError as error:
-            raise OutputError(
-                f"cannot finish {self.path}: {error}; free some space and run again"
-            ) from error
+            raise OutputError(f"cannot finish {self.path}: {error}; free some space and run again") from error
 
     def __enter__(self) -> Self:
         return self.open()
@@ -90,39 +80,25 @@ class BagWriter:
     ) -> None:
         self.close()
 
-    def write(
-        self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]
-    ) -> None:
+    def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
         """Write one message; fields left out get their ROS default, unknown ones raise KeyError."""
         message = build_message(self._types, type_name, fields)
-        self._put(
-            topic, type_name, log_time_ns, self._types.serialize_cdr(message, type_name)
-        )
+        self._put(topic, type_name, log_time_ns, self._types.serialize_cdr(message, type_name))
 
-    def write_cdr(
-        self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview
-    ) -> None:
+    def write_cdr(self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview) -> None:
         """Write one message that is serialised already."""
         self._put(topic, type_name, log_time_ns, data)
 
-    def _put(
-        self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview
-    ) -> None:
+    def _put(self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview) -> None:
         if self._writer is None:
-            raise OutputError(
-                f"{self.path} is not open; use the writer as a context manager"
-            )
+            raise OutputError(f"{self.path} is not open; use the writer as a context manager")
         key = (topic, type_name)
         try:
             if key not in self._connections:
-                self._connections[key] = self._writer.add_connection(
-                    topic, type_name, typestore=self._types
-                )
+                self._connections[key] = self._writer.add_connection(topic, type_name, typestore=self._types)
             self._writer.write(self._connections[key], log_time_ns, data)
         except OSError as error:
-            raise OutputError(
-                f"cannot write {self.path}: {error}; free some space and run again"
-            ) from error
+            raise OutputError(f"cannot write {self.path}: {error}; free some space and run again") from error
 
 
 def ros2_typestore(*, audio_chunks: bool = False) -> Typestore:
@@ -130,11 +106,7 @@ def ros2_typestore(*, audio_chunks: bool = False) -> Typestore:
 
     `audio_chunks` picks the family of audio_common_msgs whose AudioStamped carries typed arrays.
     """
-    audio = (
-        definitions.AUDIO_COMMON_CHUNKS
-        if audio_chunks
-        else definitions.AUDIO_COMMON_RAW
-    )
+    audio = definitions.AUDIO_COMMON_CHUNKS if audio_chunks else definitions.AUDIO_COMMON_RAW
     store = get_typestore(_STORE)
     types = {}
     for name, text in {
@@ -153,9 +125,7 @@ def build_message(store: Typestore, type_name: str, value: Any) -> Any:
     Fields that a mapping leaves out get ROS's default (zero, empty); unknown keys raise KeyError.
     """
     if value is None and type_name == "geometry_msgs/msg/Quaternion":
-        value = {
-            "w": 1.0
-        }  # the one type used here whose definition has a default other than zero
+        value = {"w": 1.0}  # the one type used here whose definition has a default other than zero
     fields = store.fielddefs[type_name][1]
     if isinstance(value, Mapping):
         unknown = value.keys() - {name for name, _ in fields}
@@ -167,9 +137,7 @@ def build_message(store: Typestore, type_name: str, value: Any) -> Any:
         def get(name: str) -> Any:
             return getattr(value, name, None)  # None as `value` leaves out every field
 
-    return store.types[type_name](
-        **{name: _field(store, kind, get(name)) for name, kind in fields}
-    )
+    return store.types[type_name](**{name: _field(store, kind, get(name)) for name, kind in fields})
 
 
 def _field(store: Typestore, kind: Any, value: Any) -> Any:
@@ -179,13 +147,15 @@ def _field(store: Typestore, kind: Any, value: Any) -> Any:
         return build_message(store, detail, value)
     if node == Nodetype.BASE:
         return _zero(detail[0]) if value is None else value
-    (item_node, item_detail), length = detail
-    fixed = length if node == Nodetype.ARRAY else 0
+    return _array(store, detail, value, fixed=detail[1] if node == Nodetype.ARRAY else 0)
+
+
+def _array(store: Typestore, detail: Any, value: Any, *, fixed: int) -> Any:
+    """An array field: list of messages or strings, or a numpy array; `fixed` elements by default."""
+    item_node, item_detail = detail[0]
     if item_node == Nodetype.NAME:
-        return [
-            build_message(store, item_detail, item)
-            for item in ([{}] * fixed if value is None else value)
-        ]
+        items = [None] * fixed if value is None else value
+        return [build_message(store, item_detail, item) for item in items]
     if item_detail[0] == "string":
         return [""] * fixed if value is None else list(value)
     dtype = np.dtype(_BYTES.get(item_detail[0], item_detail[0]))

@@ -1,0 +1,199 @@
+"""The four kinds of /diagnostics status, names and keys frozen, as plain values for bags and for the node."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
+from sentryfuse_core.config import Config
+from sentryfuse_core.replay.messages import Fields, header
+from sentryfuse_core.replay.metrics import STAGES, LatencyWindow, percentiles, stage_values
+from sentryfuse_core.types import FusionResult, Modality, SensorReport, SensorState
+
+__all__ = ["DIAGNOSTICS_TYPE", "ERROR", "OK", "STALE", "WARN", "Diagnostics", "diagnostic_array"]
+
+DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
+OK, WARN, ERROR, STALE = 0, 1, 2, 3  # diagnostic_msgs/DiagnosticStatus
+MISS_LIMIT = 0.01  # larger share of deadline misses is an error
+
+
+class Diagnostics:
+    """Remembers what the statuses summarise; one thread at a time.
+
+    Level OK; WARN: degraded or missing but covered by the mask; ERROR: nothing usable, stale output or
+    more than 1 % deadline misses; STALE: never received. `deadline_miss` is a share, 0..1; the deadline
+    is the latency budget, or output.max_output_age_s without one.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._window = LatencyWindow(config.output.latency_window_s)
+        self._recent: deque[tuple[int, float, float]] = deque()  # now_ns, wait ms, skew ms
+        self._switch_us: deque[float] = deque(maxlen=1000)
+        self._last: FusionResult | None = None
+        self._last_ns = 0
+        self._sets = 0
+        self._partial = 0
+        self._switches = 0
+
+    def add(self, result: FusionResult, *, e2e_ms: float, now_ns: int, deadline_ms: float = math.nan) -> None:
+        """Enter one published set; `now_ns` is steady time, `deadline_ms` the budget in force (NaN: none)."""
+        if self._last is not None and (result.plan.level, result.used) != (
+            self._last.plan.level,
+            self._last.used,
+        ):
+            self._switches += 1
+        limit_ms = self._config.output.max_output_age_s * 1e3 if math.isnan(deadline_ms) else deadline_ms
+        self._window.add(now_ns, stage_values(result.times, e2e_ms), missed=e2e_ms > limit_ms)
+        self._recent.append((now_ns, result.times.wait, result.synced.skew_ns / NS_PER_MS))
+        while self._recent[0][0] < now_ns - round(self._window.window_s * NS_PER_S):
+            self._recent.popleft()
+        self._last, self._last_ns = result, now_ns
+        self._sets += 1
+        self._partial += bool(result.absent)
+
+    def add_switch(self, microseconds: float) -> None:
+        """Enter the time that choosing another sub-network took."""
+        self._switch_us.append(microseconds)
+
+    def statuses(
+        self, *, reports: Mapping[Modality, SensorReport], counters: Mapping[str, int], now_ns: int
+    ) -> list[Fields]:
+        """diagnostic_msgs/DiagnosticStatus of every sensor, of sync, inference and latency."""
+        covered = self._last is not None and not self._last.errors
+        found = [self._sensor(report, covered=covered) for report in reports.values()]
+        return [*found, self._sync(reports, counters, now_ns), self._inference(), self._latency(now_ns)]
+
+    def _sensor(self, report: SensorReport, *, covered: bool) -> Fields:
+        never = report.state is SensorState.INIT
+        if never:
+            level, message = STALE, "never received"
+        elif report.state is SensorState.OK:
+            level, message = OK, "OK"
+        else:
+            level = WARN if covered else ERROR
+            message = f"{report.state.name}: {report.reason}" + (
+                f"; {report.remedy}" if report.remedy else ""
+            )
+        values = {
+            "state": report.state.name,
+            "reason": report.reason,
+            "since_s": report.since_s,
+            "rate_hz": report.rate_hz,
+            "expected_hz": report.expected_hz,
+            "age_ms": report.age_ms,
+            "offset_ms": report.offset_ms,
+            "late": report.late,
+            "out_of_order": report.out_of_order,
+            "duplicate": report.duplicate,
+            "invalid": report.invalid,
+            "frozen": report.frozen,
+            "epoch": report.epoch,
+        }
+        return _status(level, f"sensor/{report.modality.value}", message, report.topic, values)
+
+    def _sync(
+        self, reports: Mapping[Modality, SensorReport], counters: Mapping[str, int], now_ns: int
+    ) -> Fields:
+        last = self._last
+        waits = percentiles(wait_ms for _, wait_ms, _ in self._recent)
+        dropped = Counter[str]()
+        for key, count in counters.items():
+            dropped[key.rpartition(".")[2]] += count
+        values: dict[str, Any] = {
+            "sets": self._sets,
+            "partial": self._partial,
+            "mask": "none" if last is None else str(last.used),
+            "anchor": _anchor(last),
+            "wait_ms_p95": waits["p95"],
+            "skew_ms_max": max((skew_ms for *_, skew_ms in self._recent), default=math.nan),
+            **{f"dropped_{reason}": count for reason, count in sorted(dropped.items())},
+        }
+        level, message = self._freshness(now_ns)
+        if level == OK and last is not None and last.absent:
+            level = WARN
+            missing = ", ".join(
+                f"{modality.value} {absence.value}" for modality, absence in last.absent.items()
+            )
+            message = f"going on without {missing}"
+        anchor = None if last is None else last.synced.anchor
+        topic = reports[anchor].topic if anchor is not None and anchor in reports else ""
+        return _status(level, "sync", message, topic, values)
+
+    def _freshness(self, now_ns: int) -> tuple[int, str]:
+        """STALE before the first set, ERROR when the last one is older than allowed, else OK."""
+        if self._last is None:
+            return STALE, "no set yet"
+        age_s = (now_ns - self._last_ns) / NS_PER_S
+        if age_s > self._config.output.max_output_age_s:
+            return ERROR, f"stale output: no set for {age_s:.1f} s; check the sensors' states"
+        return OK, "OK"
+
+    def _inference(self) -> Fields:
+        last = self._last
+        if last is None:
+            return _status(STALE, "inference", "no set yet", "", {})
+        level, message = OK, "OK"
+        if last.errors:
+            level, message = ERROR, "; ".join(last.errors)
+        elif not last.above_prior:
+            level, message = (
+                WARN,
+                "; ".join(last.notes) or "not known to be better than the canvas without tokens",
+            )
+        values = {
+            "backend": last.backend,
+            "device": last.device,
+            "mask": str(last.used),
+            "level": last.plan.level,
+            "ratio": last.plan.ratio,
+            "heads_kept": f"{last.plan.heads_kept}/{last.plan.heads_total}",
+            "channels_kept": f"{last.plan.channels_kept}/{last.plan.channels_total}",
+            "gmacs": last.plan.gmacs,
+            "switches": self._switches,
+            "switch_us_p99": percentiles(self._switch_us)["p99"],
+        }
+        return _status(level, "inference", message, last.device, values)
+
+    def _latency(self, now_ns: int) -> Fields:
+        values: dict[str, Any] = {}
+        for stage in STAGES:
+            values |= {f"{stage}_ms_{name}": value for name, value in self._window.stage(stage).items()}
+        miss = self._window.deadline_miss
+        values |= {"n": len(self._window), "window_s": self._window.window_s, "deadline_miss": miss}
+        level, message = self._freshness(now_ns)
+        if level == OK and miss > MISS_LIMIT:
+            level, message = (
+                ERROR,
+                f"{miss:.1%} of the sets missed the deadline; allow a narrower level or more time",
+            )
+        return _status(level, "latency", message, "" if self._last is None else self._last.device, values)
+
+
+def diagnostic_array(stamp_ns: int, statuses: Sequence[Mapping[str, Any]]) -> Fields:
+    """diagnostic_msgs/DiagnosticArray."""
+    return {"header": header(stamp_ns, ""), "status": [dict(status) for status in statuses]}
+
+
+def _anchor(result: FusionResult | None) -> str:
+    if result is None:
+        return "none"
+    return "tick" if result.synced.anchor is None else result.synced.anchor.value
+
+
+def _status(level: int, name: str, message: str, hardware_id: str, values: Mapping[str, Any]) -> Fields:
+    """diagnostic_msgs/DiagnosticStatus; `level` is a number here, a byte in ROS."""
+    return {
+        "level": level,
+        "name": f"sentryfuse: {name}",
+        "message": message,
+        "hardware_id": hardware_id,
+        "values": [{"key": key, "value": _text(value)} for key, value in values.items()],
+    }
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

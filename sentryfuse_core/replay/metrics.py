@@ -1,0 +1,126 @@
+"""Numbers over many sets: latency percentiles, coverage, masks, states; nothing here reads a clock."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.types import FusionResult, ModalitySet, StageTimes
+
+__all__ = ["PERCENTILES", "STAGES", "LatencyWindow", "RunMetrics", "percentiles", "stage_values"]
+
+STAGES = ("age", "wait", "pre", "infer", "post", "e2e")  # the diagnostics' order
+PERCENTILES = ("p50", "p90", "p95", "p99", "max")
+_RANKS = (50.0, 90.0, 95.0, 99.0, 100.0)
+
+
+def percentiles(values: Iterable[float]) -> dict[str, float]:
+    """p50, p90, p95, p99 and max of the values that are numbers; NaN without any."""
+    array = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
+    if array.size == 0:
+        return dict.fromkeys(PERCENTILES, math.nan)
+    return dict(zip(PERCENTILES, np.percentile(array, _RANKS).tolist(), strict=True))
+
+
+def stage_values(times: StageTimes, e2e_ms: float) -> dict[str, float]:
+    """Milliseconds by stage name."""
+    return {
+        "age": times.age,
+        "wait": times.wait,
+        "pre": times.pre,
+        "infer": times.infer,
+        "post": times.post,
+        "e2e": e2e_ms,
+    }
+
+
+class LatencyWindow:
+    """Stage latencies of the last `window_s` seconds and the share that missed the deadline."""
+
+    def __init__(self, window_s: float) -> None:
+        self.window_s = window_s
+        self._entries: deque[tuple[int, dict[str, float], bool]] = deque()
+
+    def add(self, now_ns: int, values_ms: Mapping[str, float], *, missed: bool) -> None:
+        """Enter one set; `now_ns` never goes back."""
+        self._entries.append((now_ns, dict(values_ms), missed))
+        self._drop_old(now_ns)
+
+    def _drop_old(self, now_ns: int) -> None:
+        oldest_ns = now_ns - round(self.window_s * NS_PER_S)
+        while self._entries and self._entries[0][0] < oldest_ns:
+            self._entries.popleft()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def stage(self, name: str) -> dict[str, float]:
+        """Percentiles of one stage in ms."""
+        return percentiles(values[name] for _, values, _ in self._entries)
+
+    @property
+    def deadline_miss(self) -> float:
+        """Share of the sets, 0..1, that took longer than the deadline; 0 without sets."""
+        return sum(missed for _, _, missed in self._entries) / len(self._entries) if self._entries else 0.0
+
+
+@dataclass
+class RunMetrics:
+    """Totals of one replay, added to set by set."""
+
+    sets: int = 0
+    detections: int = 0
+    partial: int = 0
+    masks: Counter[int] = field(default_factory=Counter)
+    levels: Counter[int] = field(default_factory=Counter)
+    anchors: Counter[str] = field(default_factory=Counter)
+    absences: Counter[tuple[str, str]] = field(default_factory=Counter)
+    stages: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*STAGES, "step")})
+    longest_gap_s: float = 0.0
+    _last_stamp_ns: int | None = None
+
+    def add(self, result: FusionResult, *, e2e_ms: float, step_ms: float) -> None:
+        """Enter one set; `step_ms` is the wall time of the whole step."""
+        synced = result.synced
+        self.sets += 1
+        self.detections += len(result.detections)
+        self.partial += bool(result.absent)
+        self.masks[result.used.bits] += 1
+        self.levels[result.plan.level] += 1
+        self.anchors["tick" if synced.anchor is None else synced.anchor.value] += 1
+        for modality, absence in result.absent.items():
+            self.absences[modality.value, absence.value] += 1
+        for name, value in stage_values(result.times, e2e_ms).items():
+            self.stages[name].append(value)
+        self.stages["step"].append(step_ms)
+        if self._last_stamp_ns is not None:
+            self.longest_gap_s = max(self.longest_gap_s, (synced.stamp_ns - self._last_stamp_ns) / NS_PER_S)
+        self._last_stamp_ns = synced.stamp_ns
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values for metrics.json; times in ms and s, as the names say."""
+        absences: dict[str, dict[str, int]] = {}
+        for (sensor, reason), count in sorted(self.absences.items()):
+            absences.setdefault(sensor, {})[reason] = count
+        return {
+            "sets": self.sets,
+            "sets_without_some_sensor": self.partial,
+            "detections": self.detections,
+            "masks": {str(ModalitySet(bits)): count for bits, count in sorted(self.masks.items())},
+            "levels": {str(level): count for level, count in sorted(self.levels.items())},
+            "anchors": dict(sorted(self.anchors.items())),
+            "absences": absences,
+            "longest_gap_between_sets_s": round(self.longest_gap_s, 6),
+            "latency_ms": {name: _rounded(percentiles(values)) for name, values in self.stages.items()},
+        }
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: null where nothing was measured."""
+    return {name: None if math.isnan(value) else round(value, 3) for name, value in values.items()}
