@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.config import Config
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.preprocess.imu import resample
 from sentryfuse_core.world.audio import hear, noise_tape, voices
 from sentryfuse_core.world.camera import View, expose, render
 from sentryfuse_core.world.config import WorldConfig
@@ -18,11 +20,15 @@ from sentryfuse_core.world.scene import Scene, draw_scenes, uniform
 
 __all__ = ["WorldBatch", "training_batch"]
 
-_VIEW = View(width=192, height=128, focal=96.0, cx=96.0, cy=64.0, fine=2)
+_VIEW = View(
+    width=GEOMETRY.image_width,
+    height=GEOMETRY.image_height,
+    focal=GEOMETRY.image_fx,
+    cx=GEOMETRY.image_cx,
+    cy=GEOMETRY.image_cy,
+    fine=2,
+)
 _CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
-_IMU_SAMPLES = 32
-_IMU_WINDOW_S = 0.1
-_AUDIO_WINDOW_S = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +46,16 @@ class WorldBatch:
 
 
 def training_batch(
-    config: WorldConfig, *, batch: int, generator: torch.Generator, sensors: Config | None = None
+    config: WorldConfig,
+    *,
+    batch: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    sensors: Config | None = None,
 ) -> WorldBatch:
-    """Draw and render `batch` moments on the generator's device; `sensors` says where the sensors sit."""
+    """Draw and render `batch` moments that depend on `seed` alone; `sensors` says where the sensors sit."""
     sensors = sensors or Config()
+    generator = torch.Generator(device).manual_seed(seed)
     scene = draw_scenes(config, batch=batch, generator=generator)
     usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
     spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
@@ -66,15 +78,13 @@ def training_batch(
 
 
 def _imu(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tensor:
-    """Readings [B, 32, 6]: 200 Hz samples of the window, interpolated."""
-    samples = round(_IMU_WINDOW_S * config.imu.rate_hz)
+    """Readings [B, 32, 6]: samples of the window, interpolated as the robot's are."""
+    samples = round(GEOMETRY.imu_window_s * config.imu.rate_hz)
     motion = scene.ego_motion[:, None].expand(-1, samples, -1)
     bias = draw_bias(config.imu, batch=len(scene), generator=generator)
     readings = measure(motion, bias, config.imu, generator=generator)
-    resized = torch.nn.functional.interpolate(
-        readings.transpose(1, 2), size=_IMU_SAMPLES, mode="linear", align_corners=True
-    )
-    return resized.transpose(1, 2)
+    steps = torch.arange(samples, device=generator.device) - samples + uniform(0, 1, (len(scene), 1), generator)
+    return resample(steps / config.imu.rate_hz, readings)
 
 
 def _audio(scene: Scene, config: WorldConfig, sensors: Config, generator: torch.Generator) -> Tensor:
@@ -82,7 +92,7 @@ def _audio(scene: Scene, config: WorldConfig, sensors: Config, generator: torch.
     model = config.sound
     spacing = sensors.audio.spacing_m
     margin = math.ceil(2 * spacing / model.speed_m_s * model.sample_rate_hz)
-    heard = round(_AUDIO_WINDOW_S * model.sample_rate_hz)
+    heard = GEOMETRY.audio_samples
     samples = 2 ** math.ceil(math.log2(heard + 2 * margin))
     seconds = torch.arange(samples, device=generator.device) / model.sample_rate_hz
     noise = noise_tape(tuple(scene.classes.shape), samples, model, generator=generator)
