@@ -53,12 +53,13 @@ def _band_matrix(size: int, geometry: Geometry) -> Tensor:
     edges = torch.logspace(
         math.log10(LOWEST_HZ), math.log10(geometry.audio_rate_hz / 2), geometry.audio_bands + 1
     )
-    return ((frequency_hz[:, None] >= edges[:-1]) & (frequency_hz[:, None] < edges[1:])).float()
+    members: Tensor = (frequency_hz[:, None] >= edges[:-1]) & (frequency_hz[:, None] < edges[1:])
+    return members.float()
 
 
 @lru_cache(maxsize=8)
 def _steering_matrix(size: int, spacing_m: float, geometry: Geometry) -> Tensor:
-    """Turns real and imaginary parts of the phases, [2 F], into band correlations of each bearing: [2 F, 16 * 8].
+    """Turns phases, [2 F] real then imaginary, into band correlations of each bearing: [2 F, 16 * 8].
 
     Evaluating the correlation at a delay straight from the phases needs no interpolation: one sample
     at 16 kHz is already 3 degrees. Sound from the left reaches the left microphone first, so the right

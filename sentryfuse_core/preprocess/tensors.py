@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from sentryfuse_core.types import Modality, ModalitySet
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 __all__ = ["ModelInput"]
 
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """What the network reads, batched; None means the sensor is absent: its tokens are left out, never zero-filled."""
+    """What the network reads, batched; None means absent: its tokens are left out, never zero-filled."""
 
     camera: Tensor | None = None  # [B, 3, 128, 192] RGB 0..1 at the virtual camera
     camera_position: Tensor | None = None  # [B, 3] m, base frame; there exactly when `camera` is

@@ -1,0 +1,23 @@
+"""ROS messages to samples, read by field name: rclpy and rosbags messages alike, importing neither.
+
+Structure is checked here, at a cost that does not grow with the message; pixels and points are
+decoded in `preprocess`. Whatever is wrong raises InvalidMessageError with one of these reasons:
+
+- any message: `wrong_type` (a field is missing or of another type, or the type is of another sensor),
+  `zero_stamp` (the driver does not stamp), `negative_stamp`, `bad_stamp` (1e9 nanoseconds or more),
+  `empty` (no data), `bad_size` (sizes that make no sense), `truncated` (less data than the sizes say)
+- image: `unknown_encoding`, `step_too_small` (a row does not fit its step)
+- cloud: `no_xyz_fields`, `bad_field_type`, `field_outside_point`, `overlapping_fields`, `step_too_small`
+- IMU and audio: `non_finite`
+- audio: `unknown_audio_type`, `unknown_audio_encoding`, `bad_rate`
+- camera info: `not_calibrated`, `unknown_distortion`, `non_finite`
+
+Decoding in `preprocess` adds `undecodable` (corrupt image file), `no_finite_points`, `no_pose` and `no_data`.
+"""
+
+from __future__ import annotations
+
+from sentryfuse_core.convert.camera_info import camera_info
+from sentryfuse_core.convert.sample import SUPPORTED_TYPES, to_sample, type_modality
+
+__all__ = ["SUPPORTED_TYPES", "camera_info", "to_sample", "type_modality"]

@@ -1,0 +1,77 @@
+"""sensor_msgs/PointCloud2 of any layout to clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from sentryfuse_core.convert.fields import byte_view, integer, read, text
+from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.types import PointCloud, PointField
+
+__all__ = ["INTENSITY_NAMES", "point_cloud"]
+
+_KINDS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}  # of sensor_msgs/PointField
+# In the order of preference.
+INTENSITY_NAMES = ("intensity", "i", "intensities", "reflectivity", "remission")
+
+
+def point_cloud(message: Any) -> PointCloud:
+    """A cloud whose records and used fields are known to lie inside its data."""
+    height, width, point_step, row_step = (
+        integer(message, name) for name in ("height", "width", "point_step", "row_step")
+    )
+    if height < 0 or width < 0 or point_step < 0:
+        raise InvalidMessageError("bad_size", f"{height} x {width} points of {point_step} bytes")
+    fields = _fields(read(message, "fields"), point_step)
+    data = byte_view(message, "data")
+    if height * width == 0 or data.size == 0:
+        raise InvalidMessageError("empty", f"{height} x {width} points with {data.size} bytes")
+    row_bytes = width * point_step
+    if height == 1:
+        row_step = row_bytes  # many drivers leave it 0 where it says nothing
+    if row_step < row_bytes:
+        raise InvalidMessageError("step_too_small", f"row_step {row_step} for rows of {row_bytes} bytes")
+    needed = (height - 1) * row_step + row_bytes
+    if data.size < needed:
+        raise InvalidMessageError("truncated", f"{data.size} bytes of {needed}")
+    return PointCloud(height, width, point_step, row_step, bool(read(message, "is_bigendian")), fields, data)
+
+
+def _fields(declared: Any, point_step: int) -> tuple[PointField, ...]:
+    """The coordinates and, if there is one, an intensity: x, y, z first, checked against the record."""
+    if not isinstance(declared, Sequence):
+        raise InvalidMessageError("wrong_type", f"fields is a {type(declared).__name__}, not a sequence")
+    by_name: dict[str, Any] = {}
+    for item in declared:
+        name = text(item, "name")
+        if name in by_name and name in ("x", "y", "z", *INTENSITY_NAMES):
+            raise InvalidMessageError("overlapping_fields", f"two fields are called {name!r}")
+        by_name[name] = item
+    if not all(name in by_name for name in ("x", "y", "z")):
+        raise InvalidMessageError("no_xyz_fields", f"fields are {', '.join(by_name)[:100] or 'none'}")
+    used = ["x", "y", "z", *[name for name in INTENSITY_NAMES if name in by_name][:1]]
+    fields = tuple(_field(by_name[name], name, point_step) for name in used)
+    _check_overlap(fields)
+    return fields
+
+
+def _field(item: Any, name: str, point_step: int) -> PointField:
+    datatype, offset = integer(item, "datatype"), integer(item, "offset")
+    kind = _KINDS.get(datatype)
+    if kind is None or (name in ("x", "y", "z") and kind not in ("f4", "f8")):
+        raise InvalidMessageError("bad_field_type", f"field {name!r} has datatype {datatype}")
+    end = offset + np.dtype(kind).itemsize
+    if offset < 0 or end > point_step:
+        raise InvalidMessageError("field_outside_point", f"{name!r} ends at {end} of {point_step} bytes")
+    return PointField(name, offset, kind)
+
+
+def _check_overlap(fields: Iterable[PointField]) -> None:
+    end, last = 0, ""
+    for item in sorted(fields, key=lambda field: field.offset):
+        if item.offset < end:
+            raise InvalidMessageError("overlapping_fields", f"{item.name!r} begins inside {last!r}")
+        end, last = item.offset + np.dtype(item.kind).itemsize, item.name

@@ -1,0 +1,108 @@
+"""Any supported message to a checked, stamped sample."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import AudioConfig, SensorConfig
+from sentryfuse_core.convert.audio import AUDIO_READERS, audio_block
+from sentryfuse_core.convert.cloud import point_cloud
+from sentryfuse_core.convert.fields import fingerprint, stamp_ns, text
+from sentryfuse_core.convert.image import compressed_frame, image_frame
+from sentryfuse_core.convert.imu import imu_reading
+from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.types import AudioBlock, ImuReading, Modality, Payload, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["SUPPORTED_TYPES", "to_sample", "type_modality"]
+
+_IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+_CLOUD, _IMU = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/Imu"
+
+SUPPORTED_TYPES: Mapping[str, Modality] = {
+    _IMAGE: Modality.CAMERA,
+    _COMPRESSED: Modality.CAMERA,
+    _CLOUD: Modality.LIDAR,
+    _IMU: Modality.IMU,
+    **dict.fromkeys(AUDIO_READERS, Modality.AUDIO),
+}
+
+
+def _full_name(type_name: str) -> str:
+    """'pkg/Type' of ROS 1 as 'pkg/msg/Type'."""
+    package, _, name = type_name.partition("/")
+    return type_name if name.startswith("msg/") else f"{package}/msg/{name}"
+
+
+def type_modality(type_name: str) -> Modality | None:
+    """The sensor that messages of this type come from; None for a type no sensor understands."""
+    return SUPPORTED_TYPES.get(_full_name(type_name))
+
+
+def to_sample(  # noqa: PLR0913 - all by keyword
+    modality: Modality,
+    message: Any,
+    *,
+    type_name: str,
+    config: SensorConfig,
+    received_ns: int,
+    arrival_ns: int,
+) -> Sample:
+    """Check and stamp `message`; its arrays stay views of it. Raises InvalidMessageError, nothing else."""
+    name = _full_name(type_name)
+    understood = SUPPORTED_TYPES.get(name)
+    if understood is not modality:
+        if modality is Modality.AUDIO and understood is None:
+            raise InvalidMessageError("unknown_audio_type", f"{name!r:.80} is no audio type")
+        raise InvalidMessageError("wrong_type", f"{modality.value} does not understand {name!r:.80}")
+    payload: Payload
+    if name == _IMAGE:
+        payload = image_frame(message)
+        content = payload.data
+    elif name == _COMPRESSED:
+        payload = compressed_frame(message)
+        content = payload.data
+    elif name == _CLOUD:
+        payload = point_cloud(message)
+        content = payload.data
+    elif name == _IMU:
+        payload = imu_reading(message)
+        content = _values(payload)
+    else:
+        if not isinstance(config, AudioConfig):
+            raise TypeError(f"audio needs an AudioConfig, not {type(config).__name__}")
+        payload = audio_block(message, type_name=name, config=config)
+        content = np.ascontiguousarray(payload.pcm)
+    stamped = not isinstance(payload, AudioBlock) or payload.stamped
+    return Sample(
+        modality=modality,
+        stamp_ns=_sensor_time_ns(message, stamped=stamped, config=config, received_ns=received_ns),
+        received_ns=received_ns,
+        arrival_ns=arrival_ns,
+        frame_id=config.frame_id or (text(message, "header.frame_id") if stamped else ""),
+        payload=payload,
+        fingerprint=fingerprint(content),
+    )
+
+
+def _values(reading: ImuReading) -> np.ndarray[Any, np.dtype[Any]]:
+    vectors = (reading.angular_velocity, reading.linear_acceleration)
+    return np.concatenate([vector for vector in vectors if vector is not None])
+
+
+def _sensor_time_ns(message: Any, *, stamped: bool, config: SensorConfig, received_ns: int) -> int:
+    """The stamp less the stream's constant offset; headerless audio: reception less capture latency."""
+    if stamped:
+        taken_ns = stamp_ns(message)
+    else:
+        latency_s = config.latency_s if isinstance(config, AudioConfig) else 0.0
+        taken_ns = received_ns - round(latency_s * NS_PER_S)
+    taken_ns -= round(config.stamp_offset_s * NS_PER_S)
+    if taken_ns < 0:
+        raise InvalidMessageError("negative_stamp", f"{taken_ns} ns with {config.stamp_offset_s} s taken off")
+    return taken_ns
