@@ -1,0 +1,91 @@
+"""The `sentryfuse` command: picks the subcommand's module, turns errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sentryfuse_core import __version__
+from sentryfuse_core.errors import SentryFuseError
+
+__all__ = ["CORE_COMMANDS", "Command", "main"]
+
+USAGE_ERROR = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand; its module has `add_arguments(parser)` and `run(args) -> int` and is imported on use."""
+
+    name: str
+    module: str
+    summary: str
+
+
+CORE_COMMANDS = (
+    Command(
+        "replay",
+        "sentryfuse_core.commands.replay",
+        "run the pipeline over a recording and write a report",
+    ),
+    Command(
+        "world", "sentryfuse_core.commands.world", "record the synthetic world as a bag with ground truth"
+    ),
+    Command("train", "sentryfuse_core.commands.train", "train a checkpoint in the synthetic world"),
+    Command("params", "sentryfuse_core.commands.params", "list every parameter, its default and range"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"sentryfuse: error: {message}; see `{self.prog} --help`\n")
+
+
+def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) -> int:
+    """Run one subcommand; `extra` are those of other packages. Returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    commands = {command.name: command for command in (*CORE_COMMANDS, *extra)}
+    try:
+        args = _parse(words, commands)
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except SentryFuseError as error:
+        print(f"sentryfuse: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("sentryfuse: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; what Python still holds for it has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _parse(words: list[str], commands: dict[str, Command]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="sentryfuse",
+        description="Keeps a robot's perception alive when sensors die and power runs short.",
+    )
+    parser.add_argument("--version", action="version", version=f"sentryfuse {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for command in commands.values():
+        subparser = subparsers.add_parser(command.name, help=command.summary, description=command.summary)
+        if command.name == chosen:  # only this one's module is imported: some take seconds
+            module = importlib.import_module(command.module)
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

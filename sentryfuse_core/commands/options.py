@@ -1,0 +1,50 @@
+"""Command line options that several subcommands share: parameter file and single parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sentryfuse_core.config import Config, load_yaml, override
+from sentryfuse_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_config_arguments", "config_from"]
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --params and --set."""
+    parser.add_argument(
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="YAML parameter file, plain sections or ROS style",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set one parameter, e.g. --set sync.max_wait_s=0.03 (s); repeatable, goes over --params; "
+        "`sentryfuse params` lists all",
+    )
+
+
+def config_from(args: argparse.Namespace) -> Config:
+    """What --params and --set ask for; raises ConfigError for what is unknown or out of range."""
+    config = load_yaml(args.params) if args.params is not None else Config()
+    return override(config, dict(_assignment(text) for text in args.set))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"--set {text}: give NAME=VALUE, e.g. --set sync.max_wait_s=0.03")
+    try:
+        return name.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: {' '.join(str(error).split())}; quote the value") from error
