@@ -1,0 +1,37 @@
+# The everyday tasks of SentryFuse; `make` alone lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# A sourced ROS distribution or an active virtual environment must not leak into .venv.
+unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
+unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup:  ## make .venv with pinned wheels, this package's messages and the package itself
+	@$(PYTHON) tools/setup_env.py
+
+demo: setup  ## play a scripted story of failing sensors over real DDS
+	@$(BIN)/sentryfuse demo $(ARGS)
+
+test: check  ## the whole default test suite, real DDS included (ARGS="-k camera" narrows it)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## lint, format, types, import arrows
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup  ## measure, and write benchmarks/results/*.json
+	@$(BIN)/python -m benchmarks.robot_path
+	@$(BIN)/python -m benchmarks.table
+
+clean:  ## remove .venv, builds and caches
+	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
