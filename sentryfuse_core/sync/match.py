@@ -1,0 +1,59 @@
+"""Which sample belongs to a moment, and whether a better one can still come: pure integer arithmetic."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+__all__ = ["earliest_next_ns", "nearest", "settled", "window"]
+
+
+def nearest(stamps_ns: Sequence[int], moment_ns: int, slop_ns: int) -> int | None:
+    """Index of the stamp nearest to `moment_ns` and at most `slop_ns` away; of two equally near, the older."""
+    after = bisect_left(stamps_ns, moment_ns)
+    best: int | None = None
+    best_distance_ns = slop_ns + 1
+    for index in (after - 1, after):
+        if 0 <= index < len(stamps_ns):
+            distance_ns = abs(stamps_ns[index] - moment_ns)
+            if distance_ns < best_distance_ns:
+                best, best_distance_ns = index, distance_ns
+    return best
+
+
+def window(stamps_ns: Sequence[int], moment_ns: int, window_ns: int) -> slice:
+    """Slice of the stamps in (moment - window, moment]."""
+    return slice(bisect_right(stamps_ns, moment_ns - window_ns), bisect_right(stamps_ns, moment_ns))
+
+
+def earliest_next_ns(newest_ns: int, shortest_interval_ns: int) -> int:
+    """Earliest stamp the next message can have.
+
+    A stream may send a fifth sooner than in the shortest of its recent intervals; unknown (0) proves nothing.
+    """
+    return newest_ns + max(1, shortest_interval_ns * 4 // 5)
+
+
+def settled(
+    moment_ns: int,
+    *,
+    newest_ns: int,
+    shortest_interval_ns: int,
+    lag_ns: int,
+    reach_ns: int,
+    closer: bool,
+    deadline_ns: int,
+) -> bool:
+    """Whether waiting longer cannot improve what a stream gives to `moment_ns`.
+
+    A message at or after the moment has come; or the next one cannot fall within `reach_ns` of it; or it
+    cannot arrive before `deadline_ns`, since the stream's messages arrive at least `lag_ns` after their
+    stamps. With `closer` the reach is the distance of the best sample so far, which has to be beaten.
+    """
+    if newest_ns >= moment_ns:
+        return True
+    next_ns = earliest_next_ns(newest_ns, shortest_interval_ns)
+    beyond_ns = next_ns - moment_ns
+    if beyond_ns > reach_ns or (closer and beyond_ns == reach_ns):
+        return True
+    return max(next_ns, moment_ns - reach_ns) + lag_ns > deadline_ns

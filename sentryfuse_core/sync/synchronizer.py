@@ -1,0 +1,360 @@
+"""Puts samples of several streams together into sets, on time and whatever is missing.
+
+Pure: no thread, no lock and no clock of its own. Time comes in with `add` and `advance`; everything
+that was due before it happens first, so that a live run and the replay of its arrivals agree.
+docs/synchroniser.md says when a set comes out and why a sample is missing from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import Config, SyncConfig
+from sentryfuse_core.sync.buffer import Limits, Stream, StreamSpec, Verdict
+from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SyncedSet
+
+__all__ = ["Synchronizer", "streams"]
+
+_JUMP_MESSAGES = 3  # that went back, of two streams or more, before all time is taken to have jumped
+
+
+def streams(config: Config) -> dict[Modality, StreamSpec]:
+    """The enabled sensors and their parts: lidar anchors before camera before audio; IMU carries ticks."""
+    window_ns = {Modality.IMU: _ns(config.imu.window_s), Modality.AUDIO: _ns(config.audio.window_s)}
+    ranks = {Modality.LIDAR: 0, Modality.CAMERA: 1, Modality.AUDIO: 2}
+    specs: dict[Modality, StreamSpec] = {}
+    for modality in Modality:
+        sensor = config.sensor(modality)
+        if sensor.enabled:
+            rate_hz = sensor.expected_rate_hz
+            specs[modality] = StreamSpec(
+                anchor_rank=ranks.get(modality),
+                window_ns=window_ns.get(modality, 0),
+                period_ns=_ns(1.0 / rate_hz) if rate_hz > 0 else 0,
+                anchor_period_ns=_ns(config.sync.audio_anchor_period_s) if modality is Modality.AUDIO else 0,
+            )
+    return specs
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * NS_PER_S)
+
+
+class Synchronizer:
+    """Sets in strict order of their stamps, each sample of an anchor at most once."""
+
+    def __init__(self, config: SyncConfig, streams: Mapping[Modality, StreamSpec]) -> None:
+        limits = Limits(
+            max_future_ns=_ns(config.max_future_s),
+            jump_back_ns=_ns(config.jump_back_s),
+            rebase_messages=config.rebase_messages,
+            buffer_ns=_ns(config.buffer_s),
+        )
+        self._streams = {m: Stream(streams[m], limits) for m in Modality if m in streams}
+        ranks = {m: spec.anchor_rank for m, spec in streams.items() if spec.anchor_rank is not None}
+        self._anchors = sorted(ranks, key=lambda m: ranks[m])  # best first
+        self._rank = {modality: rank for rank, modality in enumerate(self._anchors)}
+        self._max_wait_ns = _ns(config.max_wait_s)
+        self._slop_ns = _ns(config.slop_s)
+        self._tick_period_ns = _ns(config.tick_period_s)
+        self._jump_back_ns = limits.jump_back_ns
+        self._now_ns = 0
+        self._epoch = 0
+        self._epoch_ns: int | None = None  # steady time the epoch began
+        self._sequence = 0
+        self._lost = ModalitySet()
+        self._anchor: Modality | None = None
+        self._floor_ns: int | None = None  # the next set's stamp is above this
+        self._last_set_ns: int | None = None  # stamp of the last set of this epoch
+        self._next_tick_ns = 0
+        self._awaited = 0  # bits of the streams that the next set waits for
+        self._last_absent: Mapping[Modality, Absence] = {}
+        self._due_ns: int | None = None
+        self._released: list[SyncedSet] = []
+
+    @property
+    def epoch(self) -> int:
+        """Number of time jumps so far."""
+        return self._epoch
+
+    @property
+    def anchor(self) -> Modality | None:
+        """The stream whose stamps the sets carry now; None: a tick, or nothing yet."""
+        return self._anchor
+
+    @property
+    def counters(self) -> Mapping[Modality, Mapping[str, int]]:
+        """Per stream: how many messages were dropped or noted, by reason (see `Stream`)."""
+        return {modality: dict(stream.counters) for modality, stream in self._streams.items()}
+
+    def slop_ns(self, modality: Modality) -> int:
+        """The slop in force for a camera or lidar: the configured one, or half its longest recent interval."""
+        return self._streams[modality].slop_ns(self._slop_ns)
+
+    def add(self, sample: Sample) -> list[SyncedSet]:
+        """Take one sample in; returns the sets that are out because of it or of its time of arrival."""
+        if self._due_ns is not None and self._due_ns <= sample.arrival_ns:
+            self._fire(sample.arrival_ns)
+        if sample.arrival_ns > self._now_ns:
+            self._now_ns = sample.arrival_ns
+        modality = sample.modality
+        stream = self._streams.get(modality)
+        if stream is not None:
+            verdict = stream.admit(sample, self._now_ns)
+            if verdict is Verdict.WENT_BACK or verdict is Verdict.REBASED:
+                self._consider_jump(stream)
+            if verdict is Verdict.IN_ORDER or verdict is Verdict.REORDERED:
+                self._count_late(modality, stream, sample.stamp_ns)
+            if verdict is not Verdict.REJECTED and self._concerns(modality):
+                self._pump(self._now_ns)
+        return self._take()
+
+    def advance(self, now_ns: int) -> list[SyncedSet]:
+        """Let the steady time pass; returns the sets whose deadlines it reached."""
+        self._fire(now_ns)
+        self._now_ns = max(self._now_ns, now_ns)
+        return self._take()
+
+    def next_deadline_ns(self) -> int | None:
+        """Steady time at which `advance` has something to do; None: not before another sample."""
+        return self._due_ns
+
+    def set_lost(self, lost: ModalitySet) -> None:
+        """Streams that are never waited for and never anchor. Takes effect at the next `advance` or `add`."""
+        if lost != self._lost:
+            self._lost = lost
+            self._due_ns = self._now_ns
+
+    def reset(self, *, reason: str) -> None:
+        """Drop every sample and begin a new epoch: the clock that stamps come from has jumped."""
+        del reason  # for the caller's log; a jump is a jump
+        for stream in self._streams.values():
+            stream.clear()
+        self._begin_epoch()
+
+    def _take(self) -> list[SyncedSet]:
+        if not self._released:
+            return []
+        released, self._released = self._released, []
+        return released
+
+    def _fire(self, now_ns: int) -> None:
+        """Do everything due up to `now_ns`, each at its own time."""
+        while self._due_ns is not None and self._due_ns <= now_ns:
+            self._now_ns = max(self._now_ns, self._due_ns)
+            self._pump(self._now_ns)
+
+    def _concerns(self, modality: Modality) -> bool:
+        """Whether a sample just taken in can release a set or change the anchor."""
+        if self._awaited:
+            if self._awaited & modality.bit:
+                return True
+        elif modality is self._anchor:
+            return True
+        if self._anchor is None:
+            return True
+        rank = self._rank.get(modality)
+        return rank is not None and rank < self._rank[self._anchor]
+
+    def _pump(self, now_ns: int) -> None:
+        """Release what is ready at `now_ns` and note when to look again."""
+        self._elect(now_ns)
+        self._awaited = 0
+        while True:
+            head = self._head(now_ns)
+            if head is None:
+                break
+            deadline_ns = head.arrival_ns + self._max_wait_ns
+            if self._anchor is not None and now_ns < deadline_ns:
+                self._awaited = self._unsettled(head.stamp_ns, deadline_ns)
+                if self._awaited:
+                    self._due_ns = min(deadline_ns, self._overdue_ns(self._anchor))
+                    return
+            self._release(head, now_ns)
+        self._due_ns = self._idle_due_ns(now_ns)
+
+    def _elect(self, now_ns: int) -> None:
+        """Let the first stream by rank that is live, on time and not behind anchor the sets."""
+        best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
+        if best is None and self._only_behind(now_ns):
+            self._begin_epoch()
+            best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
+        before = self._anchor
+        if best is before:
+            return
+        if best is None:
+            self._next_tick_ns = now_ns
+        elif before is None or self._rank[best] < self._rank[before]:
+            self._finish_before(best, now_ns)
+        else:
+            # What came while the old anchor was waited for is history: start with the newest.
+            stamps_ns = self._streams[best].stamps_ns
+            if len(stamps_ns) > 1:
+                self._raise_floor(stamps_ns[-2])
+        self._anchor = best
+
+    def _finish_before(self, best: Modality, now_ns: int) -> None:
+        """Send out the set in waiting unless the new anchor's first one covers its moment."""
+        if self._anchor is None:
+            return
+        head, first = self._head(now_ns), self._streams[best].first_after(self._floor_ns)
+        if head is not None and first is not None and head.stamp_ns < first.stamp_ns - self._slop_ns:
+            self._release(head, now_ns)
+
+    def _can_anchor(self, modality: Modality, now_ns: int) -> bool:
+        newest_ns = self._streams[modality].newest_ns
+        if newest_ns is None or modality in self._lost or now_ns >= self._overdue_ns(modality):
+            return False
+        return self._floor_ns is None or self._floor_ns - newest_ns <= self._jump_back_ns
+
+    def _only_behind(self, now_ns: int) -> bool:
+        """Whether streams are live, but the time of every one lies far before the last set."""
+        if self._floor_ns is None:
+            return False
+        live = [
+            stream.newest_ns
+            for modality, stream in self._streams.items()
+            if stream.newest_ns is not None and modality not in self._lost and now_ns < self._overdue_ns(modality)
+        ]
+        return bool(live) and self._floor_ns - max(live) > self._jump_back_ns
+
+    def _overdue_ns(self, modality: Modality) -> int:
+        """Steady time from which a stream, silent since its last message, no longer anchors."""
+        stream = self._streams[modality]
+        return (stream.arrival_ns or 0) + (stream.period_ns or self._tick_period_ns) + self._max_wait_ns
+
+    def _head(self, now_ns: int) -> Sample | None:
+        """The sample whose stamp the next set carries, if it has come."""
+        if self._anchor is not None:
+            stream = self._streams[self._anchor]
+            floor_ns = self._floor_ns
+            if stream.spec.anchor_period_ns and floor_ns is not None and self._last_set_ns is not None:
+                floor_ns = max(floor_ns, self._last_set_ns + stream.spec.anchor_period_ns - 1)
+            return stream.first_after(floor_ns)
+        return self._tick_source() if now_ns >= self._next_tick_ns else None
+
+    def _tick_source(self) -> Sample | None:
+        """The newest sample, above the last set, of a live stream that never anchors."""
+        newest: Sample | None = None
+        for modality, stream in self._streams.items():
+            if stream.spec.anchor_rank is None and modality not in self._lost and stream.samples:
+                sample = stream.samples[-1]
+                if (self._floor_ns is None or sample.stamp_ns > self._floor_ns) and (
+                    newest is None or sample.stamp_ns > newest.stamp_ns
+                ):
+                    newest = sample
+        return newest
+
+    def _idle_due_ns(self, now_ns: int) -> int | None:
+        """When to look again with no set in waiting."""
+        if self._anchor is not None:
+            return self._overdue_ns(self._anchor)
+        return max(self._next_tick_ns, now_ns) if self._tick_source() is not None else None
+
+    def _unsettled(self, moment_ns: int, deadline_ns: int) -> int:
+        """Bits of the live streams whose part in the set of `moment_ns` may still improve in time."""
+        bits = 0
+        for modality, stream in self._streams.items():
+            if modality is self._anchor or stream.arrival_ns is None or modality in self._lost:
+                continue
+            slop_ns = stream.slop_ns(self._slop_ns)
+            if not stream.settled(moment_ns, slop_ns=slop_ns, deadline_ns=deadline_ns):
+                bits |= modality.bit
+        return bits
+
+    def _release(self, head: Sample, now_ns: int) -> None:
+        moment_ns = head.stamp_ns
+        deadline_ns = head.arrival_ns + self._max_wait_ns
+        samples: dict[Modality, tuple[Sample, ...]] = {}
+        absent: dict[Modality, Absence] = {}
+        for modality in Modality:
+            stream = self._streams.get(modality)
+            if stream is None:
+                absent[modality] = Absence.NEVER
+                continue
+            slop_ns = 0 if modality is self._anchor else stream.slop_ns(self._slop_ns)
+            chosen = stream.select(moment_ns, slop_ns)
+            if chosen:
+                samples[modality] = chosen
+            else:
+                absent[modality] = self._absence(modality, stream, moment_ns, deadline_ns)
+            if stream.spec.window_ns:
+                stream.forget_before(moment_ns - stream.spec.window_ns + 1)
+            else:
+                stream.forget_before(chosen[0].stamp_ns + 1 if chosen else moment_ns - self._slop_ns)
+        self._released.append(
+            SyncedSet(
+                sequence=self._sequence,
+                epoch=self._epoch,
+                stamp_ns=moment_ns,
+                anchor=self._anchor,
+                samples=samples,
+                absent=absent,
+                anchor_arrival_ns=head.arrival_ns,
+                anchor_received_ns=head.received_ns,
+                released_ns=now_ns,
+            )
+        )
+        self._sequence += 1
+        self._last_absent = absent
+        self._last_set_ns = moment_ns
+        self._raise_floor(moment_ns)
+        if self._anchor is None:
+            self._next_tick_ns = now_ns + self._tick_period_ns
+
+    def _absence(self, modality: Modality, stream: Stream, moment_ns: int, deadline_ns: int) -> Absence:
+        if stream.arrival_ns is None:
+            return Absence.NEVER
+        if modality in self._lost:
+            return Absence.LOST
+        slop_ns = stream.slop_ns(self._slop_ns)
+        settled = stream.settled(moment_ns, slop_ns=slop_ns, deadline_ns=deadline_ns)
+        return Absence.OUT_OF_SLOP if settled else Absence.LATE
+
+    def _raise_floor(self, stamp_ns: int) -> None:
+        if self._floor_ns is None or stamp_ns > self._floor_ns:
+            self._floor_ns = stamp_ns
+
+    def _count_late(self, modality: Modality, stream: Stream, stamp_ns: int) -> None:
+        """Count a sample that came after the set it belongs to was out."""
+        if self._floor_ns is None:
+            return
+        if stream.spec.window_ns:
+            late = stamp_ns <= self._floor_ns
+        elif self._last_absent.get(modality) is Absence.LATE:
+            late = stamp_ns <= self._floor_ns + self.slop_ns(modality)
+        else:
+            late = stamp_ns < self._floor_ns - self._slop_ns
+        if late:
+            stream.counters["late"] += 1
+
+    def _consider_jump(self, stream: Stream) -> None:
+        """Tell a jump of all time from one stream that went back alone."""
+        if self._recent(self._epoch_ns) and stream.quarantined:
+            stream.rebase(self._now_ns)  # the last to follow a jump that was already recognised
+            return
+        gone_back = [s for s in self._streams.values() if s.quarantined or self._recent(s.rebased_ns)]
+        messages = sum(s.quarantined or _JUMP_MESSAGES for s in gone_back)
+        if len(gone_back) < 2 or messages < _JUMP_MESSAGES:
+            return
+        for other in self._streams.values():
+            if other.quarantined:
+                other.rebase(self._now_ns)
+            elif not self._recent(other.rebased_ns):
+                other.clear()
+        self._begin_epoch()
+
+    def _recent(self, at_ns: int | None) -> bool:
+        return at_ns is not None and self._now_ns - at_ns <= self._jump_back_ns
+
+    def _begin_epoch(self) -> None:
+        self._epoch += 1
+        self._epoch_ns = self._now_ns
+        self._floor_ns = None
+        self._last_set_ns = None
+        self._anchor = None
+        self._next_tick_ns = self._now_ns
+        self._awaited = 0
+        self._last_absent = {}
+        self._due_ns = self._now_ns
