@@ -1,0 +1,79 @@
+"""Everything the fusion node says: detections, markers, status and diagnostics."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from sentryfuse_core.replay import messages
+from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_core.types import FusionResult
+from sentryfuse_ros import qos
+from sentryfuse_ros.messages import fill, message_class
+
+__all__ = ["Outputs", "vision_msgs_available"]
+
+
+def vision_msgs_available() -> bool:
+    """Whether vision_msgs can be imported."""
+    return importlib.util.find_spec("vision_msgs") is not None
+
+
+class Outputs:
+    """The node's publishers; results pass only while the node is active, diagnostics always."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._publishers = {
+            type_name: node.create_lifecycle_publisher(
+                message_class(type_name),
+                topic,
+                qos.RESULTS,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+            for type_name, topic in _topics().items()
+        }
+        self._diagnostics = node.create_publisher(message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS)
+
+    def publish(self, result: FusionResult, context: messages.PublishContext, *, markers: bool) -> None:
+        """Publish detections and what they were made from; the status goes out last, so it tells what is out."""
+        self._send(messages.DETECTIONS_TYPE, messages.detection_array(result, context))
+        if messages.DETECTIONS_3D_TYPE in self._publishers:
+            self._send(messages.DETECTIONS_3D_TYPE, messages.detection_3d_array(result, context))
+        if markers:
+            self._send(messages.MARKERS_TYPE, messages.marker_array(result, context))
+        self.publish_status(result, context)
+
+    def publish_status(self, result: FusionResult, context: messages.PublishContext) -> None:
+        """Publish the account alone, for a set whose detections are withheld."""
+        self._send(messages.STATUS_TYPE, messages.fusion_status(result, context))
+
+    def publish_diagnostics(self, fields: Mapping[str, Any]) -> None:
+        """Publish a diagnostic_msgs/DiagnosticArray."""
+        self._diagnostics.publish(fill(message_class(DIAGNOSTICS_TYPE)(), fields))
+
+    def close(self) -> None:
+        """Drop every publisher."""
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers.clear()
+        self._node.destroy_publisher(self._diagnostics)
+
+    def _send(self, type_name: str, fields: Mapping[str, Any]) -> None:
+        self._publishers[type_name].publish(fill(message_class(type_name)(), fields))
+
+
+def _topics() -> dict[str, str]:
+    """Topic of each type of result."""
+    topics = {
+        messages.DETECTIONS_TYPE: "~/detections",
+        messages.MARKERS_TYPE: "~/markers",
+        messages.STATUS_TYPE: "~/status",
+    }
+    if vision_msgs_available():
+        topics[messages.DETECTIONS_3D_TYPE] = "~/detections_3d"
+    return topics
