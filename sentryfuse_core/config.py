@@ -200,6 +200,9 @@ class OutputConfig:
     """What is published."""
 
     base_frame: str = _opt("base_link", "frame of the detections: x forward, y left, z up")
+    extrinsics: str = _opt(
+        "auto", "auto: from tf2 where it is installed, else from parameters", choices=("auto", "parameters")
+    )
     max_output_age_s: float = _opt(0.5, "results older than this are counted, not published, in s", low=0.01, high=60.0)
     markers: bool = _opt(True, "publish ~/markers", live=True)
     latency_window_s: float = _opt(30.0, "latency percentiles are over this time, in s", low=1.0, high=3600.0)
