@@ -44,7 +44,7 @@ def voices(classes: Tensor, speed: Tensor, traits: Tensor, *, seconds: Tensor, n
         chosen = classes == index
         if bool(chosen.any()):
             sound = make(t[chosen], pace[chosen], [part[chosen] for part in trait], noise[index][chosen])
-            made[chosen] = sound * CLASSES[index].loudness
+            made[chosen] = (sound * CLASSES[index].loudness).to(made.dtype)
     return made
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sentryfuse_core.world.config import CLASSES, WorldConfig
 
-__all__ = ["ABSENT", "COLOURS", "TRAITS", "Parts", "Scene", "draw_objects", "draw_scenes", "parts_of", "uniform"]
+__all__ = ["ABSENT", "CAR", "COLOURS", "CYCLIST", "PEDESTRIAN", "TRAITS", "Objects", "Parts", "Scene", "draw_objects", "draw_scenes", "parts_of", "uniform"]
 
 ABSENT = -1  # class of an empty slot
 CAR, PEDESTRIAN, CYCLIST = range(3)

@@ -1,0 +1,250 @@
+"""A recording of the synthetic world: one drive as the messages of four sensors, and its labels."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from sentryfuse_core.config import Config
+from sentryfuse_core.errors import ConfigError, OutputError
+from sentryfuse_core.world.audio import hear, noise_tape, voices
+from sentryfuse_core.world.camera import View, expose, render
+from sentryfuse_core.world.config import CLASSES, WorldConfig
+from sentryfuse_core.world.drive import STEPS_HZ, drive
+from sentryfuse_core.world.imu import draw_bias, measure
+from sentryfuse_core.world.lidar import sweep
+from sentryfuse_core.world.scene import ABSENT, Scene
+
+__all__ = ["START_NS", "Message", "Recorder", "Sink", "write_labels"]
+
+START_NS = 1_700_000_000_000_000_000  # bag time of the first moment
+_S = 1_000_000_000
+_FULL_SCALE = 32768
+
+
+class Sink(Protocol):
+    """Where messages go; replay.writer.BagWriter is one."""
+
+    def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
+        """Take one message, its fields as a nested mapping."""
+        ...
+
+
+@dataclass(frozen=True, order=True)
+class Message:
+    """One message on its way to a sink; ordered by the time it would have been received, then by topic."""
+
+    log_time_ns: int
+    topic: str
+    type_name: str = field(compare=False)
+    fields: Mapping[str, Any] = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder:
+    """Turns a seed into messages; the same arguments give the same ones."""
+
+    seed: int
+    seconds: float
+    light: float | None = None  # 0 = night, 1 = noon, None: by seed
+    raw_images: bool = False  # sensor_msgs/Image instead of JPEG
+    world: WorldConfig = field(default_factory=WorldConfig)
+    sensors: Config = field(default_factory=Config)
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.seconds <= 3600:
+            raise ConfigError(f"seconds = {self.seconds}: a recording lasts 0.1 to 3600 s")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed = {self.seed}: give an integer from 0 to {2**32 - 1}")
+
+    def drive(self) -> Scene:
+        """The truth: scenes at STEPS_HZ."""
+        return drive(self.world, seed=self.seed, seconds=self.seconds, light=self.light)
+
+    def write(self, scenes: Scene, sink: Sink, *, progress: Callable[[float], None] | None = None) -> int:
+        """Write all messages in the order of their log times; `progress` hears of 0..1. Returns their number."""
+        count = 0
+        for message in heapq.merge(
+            self.camera(scenes), self.lidar(scenes), self.imu(scenes), self.audio(scenes)
+        ):
+            sink.write(message.topic, message.type_name, message.log_time_ns, message.fields)
+            count += 1
+            if progress is not None and message.type_name == "sensor_msgs/msg/PointCloud2":
+                progress(min(1.0, (message.log_time_ns - START_NS) / (self.seconds * _S)))
+        return count
+
+    def _generator(self, stream: int) -> torch.Generator:
+        return torch.Generator().manual_seed((self.seed << 8) + stream)
+
+    def _count(self, rate_hz: int) -> int:
+        """Samples of a stream before the end."""
+        return math.ceil(self.seconds * rate_hz - 1e-9)
+
+    def camera(self, scenes: Scene) -> Iterator[Message]:
+        """Images, each followed by its CameraInfo."""
+        model = self.world.camera
+        view = View(model.width, model.height, model.focal, model.width / 2, model.height / 2)
+        position = torch.tensor([self.sensors.camera.translation_m])
+        generator = self._generator(1)
+        info = _camera_info(view)
+        for index in range(self._count(model.rate_hz)):
+            scene = scenes.at(slice(index * STEPS_HZ // model.rate_hz, index * STEPS_HZ // model.rate_hz + 1))
+            radiance = render(scene, view, position=position, haze_m=model.haze_m)
+            image = expose(radiance, model, light=scene.light, averaged=1.0, generator=generator)
+            pixels = (image * 255 + 0.5).to(torch.uint8).reshape(view.height, view.width, 3).numpy()
+            stamp_ns = START_NS + index * _S // model.rate_hz
+            header = _header(stamp_ns, "camera")
+            log_ns = stamp_ns + model.latency_ns
+            if self.raw_images:
+                size = {"height": view.height, "width": view.width, "step": 3 * view.width}
+                fields = {"header": header, **size, "encoding": "rgb8", "data": pixels.reshape(-1)}
+                yield Message(log_ns, "/camera/image", "sensor_msgs/msg/Image", fields)
+            else:
+                quality = [cv2.IMWRITE_JPEG_QUALITY, model.jpeg_quality]
+                _, jpeg = cv2.imencode(".jpg", pixels[..., ::-1], quality)
+                fields = {"header": header, "format": "rgb8; jpeg compressed bgr8", "data": jpeg.reshape(-1)}
+                yield Message(log_ns, "/camera/image/compressed", "sensor_msgs/msg/CompressedImage", fields)
+            yield Message(log_ns, "/camera/camera_info", "sensor_msgs/msg/CameraInfo", {"header": header, **info})
+
+    def lidar(self, scenes: Scene) -> Iterator[Message]:
+        """Clouds of the rays that came back, in the lidar's frame."""
+        model, sensor = self.world.lidar, self.sensors.lidar
+        generator = self._generator(2)
+        kind = {"datatype": 7, "count": 1}  # FLOAT32
+        layout = [{"name": name, "offset": 4 * i, **kind} for i, name in enumerate(("x", "y", "z", "intensity"))]
+        scale = torch.tensor((1.0, 1.0, 1.0, sensor.intensity_full_scale))
+        origin = torch.tensor((*sensor.translation_m, 0.0))
+        for index in range(self._count(model.rate_hz)):
+            scene = scenes.at(slice(index * STEPS_HZ // model.rate_hz, index * STEPS_HZ // model.rate_hz + 1))
+            points = sweep(
+                scene, model, position=sensor.translation_m, forward_only=False, generator=generator
+            )[0]
+            points = ((points[~points[:, 0].isnan()] - origin) * scale).numpy()
+            stamp_ns = START_NS + index * _S // model.rate_hz
+            fields = {
+                "header": _header(stamp_ns, "lidar"),
+                "height": 1,
+                "width": len(points),
+                "fields": layout,
+                "point_step": 16,
+                "row_step": 16 * len(points),
+                "data": points.reshape(-1).view(np.uint8),
+                "is_dense": True,
+            }
+            yield Message(stamp_ns + model.latency_ns, "/lidar/points", "sensor_msgs/msg/PointCloud2", fields)
+
+    def imu(self, scenes: Scene) -> Iterator[Message]:
+        """Readings between the drive's steps."""
+        model = self.world.imu
+        generator = self._generator(3)
+        at = torch.arange(self._count(model.rate_hz)) * (STEPS_HZ / model.rate_hz)
+        before = at.long().clamp(max=len(scenes) - 1)
+        after = (before + 1).clamp(max=len(scenes) - 1)
+        motion = torch.lerp(scenes.ego_motion[before], scenes.ego_motion[after], (at - before)[:, None])
+        motion[:, 1] = scenes.ego_motion[after, 1]  # constant during a step
+        bias = draw_bias(model, batch=1, generator=generator)
+        readings = measure(motion[None], bias, model, generator=generator)[0].double().numpy()
+        unknown = np.array([-1.0, *([0.0] * 8)])
+        gyro = np.diag([model.gyro_noise**2] * 3).reshape(-1)
+        accel = np.diag([model.accel_noise**2] * 3).reshape(-1)
+        for index, reading in enumerate(readings):
+            stamp_ns = START_NS + index * _S // model.rate_hz
+            fields = {
+                "header": _header(stamp_ns, "imu"),
+                "orientation_covariance": unknown,
+                "angular_velocity": dict(zip("xyz", reading[:3].tolist(), strict=True)),
+                "angular_velocity_covariance": gyro,
+                "linear_acceleration": dict(zip("xyz", reading[3:].tolist(), strict=True)),
+                "linear_acceleration_covariance": accel,
+            }
+            yield Message(stamp_ns + model.latency_ns, "/imu/data", "sensor_msgs/msg/Imu", fields)
+
+    def audio(self, scenes: Scene) -> Iterator[Message]:
+        """Blocks of both microphones; each frame of two blocks is faded into the next."""
+        model, sensor = self.world.sound, self.sensors.audio
+        generator = self._generator(4)
+        hop, rate = model.block_samples, model.sample_rate_hz
+        tape = noise_tape(
+            (1, scenes.classes.shape[1]), round(model.tape_s * rate), model, generator=generator
+        )
+        fade = torch.hann_window(2 * hop)
+        tail = torch.zeros((2, hop))
+        for index in range(-1, self._count(rate // hop)):
+            first = index * hop  # of a frame that spans this block and the next
+            step = min(max(0, round((first + hop) / rate * STEPS_HZ)), len(scenes) - 1)
+            scene = scenes.at(slice(step, step + 1))
+            sample = torch.arange(first, first + 2 * hop)
+            sound = voices(
+                scene.classes,
+                scene.speed,
+                scene.traits,
+                seconds=sample.double() / rate,  # in double: an hour at 16 kHz
+                noise=tape[..., sample % tape.shape[-1]],
+            )
+            frame = hear(scene, sound.float(), model, middle=sensor.translation_m, spacing=sensor.spacing_m)[0]
+            frame = frame * fade
+            block, tail = tail + frame[:, :hop], frame[:, hop:]
+            if index < 0:
+                continue
+            pcm = block + model.noise * torch.randn(block.shape, generator=generator)
+            data = (pcm.T * _FULL_SCALE).round().clamp(-_FULL_SCALE, _FULL_SCALE - 1).to(torch.int16).contiguous()
+            stamp_ns = START_NS + first * _S // rate
+            fields = {
+                "header": _header(stamp_ns, "microphones"),
+                "sample_rate_hz": rate,
+                "channels": 2,
+                "encoding": "S16LE",
+                "data": data.numpy().astype("<i2").reshape(-1).view(np.uint8),
+            }
+            log_ns = stamp_ns + hop * _S // rate + model.latency_ns
+            yield Message(log_ns, "/audio", "sentryfuse/msg/AudioChunk", fields)
+
+
+def write_labels(path: Path, scenes: Scene, config: WorldConfig, *, seconds: float) -> int:
+    """Write the boxes within `config.label_range` as JSON, one line for every lidar stamp; returns the lines."""
+    every = STEPS_HZ // config.lidar.rate_hz
+    lines = []
+    for index in range(math.ceil(seconds * config.lidar.rate_hz - 1e-9)):
+        boxes, classes = scenes.boxes[index * every], scenes.classes[index * every]
+        near = (boxes[:, :2].norm(dim=-1) <= config.label_range) & (classes != ABSENT)
+        stamp_ns = START_NS + index * _S // config.lidar.rate_hz
+        found = [_label(int(kind), box) for kind, box in zip(classes[near], boxes[near], strict=True)]
+        lines.append(json.dumps({"stamp_ns": stamp_ns, "boxes": found}))
+    try:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error}; choose a folder you may write to") from error
+    return len(lines)
+
+
+def _label(kind: int, box: Tensor) -> dict[str, Any]:
+    names = ("x", "y", "z", "length", "width", "height", "yaw")
+    values = (round(value, 4) for value in box.tolist())
+    return {"label": CLASSES[kind].label, **dict(zip(names, values, strict=True))}
+
+
+def _header(stamp_ns: int, frame_id: str) -> dict[str, Any]:
+    return {"stamp": {"sec": stamp_ns // _S, "nanosec": stamp_ns % _S}, "frame_id": frame_id}
+
+
+def _camera_info(view: View) -> dict[str, Any]:
+    f, cx, cy = view.focal, view.cx, view.cy
+    return {
+        "height": view.height,
+        "width": view.width,
+        "distortion_model": "plumb_bob",
+        "d": np.zeros(5),
+        "k": np.array([f, 0, cx, 0, f, cy, 0, 0, 1.0]),
+        "r": np.eye(3).reshape(-1),
+        "p": np.array([f, 0, cx, 0, 0, f, cy, 0, 0, 0, 1.0, 0]),
+    }
