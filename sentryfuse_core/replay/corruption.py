@@ -11,15 +11,25 @@ import array
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["black", "blocked", "noise", "not_a_number", "truncate"]
 
 Options = Mapping[str, float]
-_EIGHT_BIT = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
+_EIGHT_BIT = (
+    "rgb8",
+    "bgr8",
+    "rgba8",
+    "bgra8",
+    "mono8",
+    *(f"bayer_{p}8" for p in ("rggb", "bggr", "gbrg", "grbg")),
+)
 _JPEG_QUALITY = 90
 _FLOATS = {7: "f4", 8: "f8"}  # sensor_msgs/PointField FLOAT32 and FLOAT64
 
@@ -61,8 +71,8 @@ def noise(message: Any, options: Options, random: np.random.Generator) -> Any:
     if hasattr(message, "linear_acceleration"):
         return _imu(message, lambda value: value + sigma * random.standard_normal())
     if hasattr(message, "point_step"):
-        return _cloud(message, lambda axis: axis + (sigma * random.standard_normal(axis.shape)).astype(axis.dtype))
-    if hasattr(message, "encoding") and hasattr(message, "step") or hasattr(message, "format"):
+        return _cloud(message, lambda axis: axis + sigma * random.standard_normal(axis.shape, np.float32))
+    if hasattr(message, "step") or hasattr(message, "format"):
         return _image(message, lambda pixels: _noisy(pixels, sigma, random))
     path = _payload_path(message)
     if path is None:
@@ -108,12 +118,12 @@ def _replaced(message: Any, path: tuple[str, ...], change: Callable[[NDArray[Any
     changed = copy.copy(message)
     name, rest = path[0], path[1:]
     old = getattr(message, name)
-    setattr(changed, name, _replaced(old, rest, change) if rest else _like(old, change(np.asarray(_bytes_as_array(old)))))
+    if rest:
+        setattr(changed, name, _replaced(old, rest, change))
+    else:
+        values = np.frombuffer(old, np.uint8) if isinstance(old, (bytes, bytearray)) else np.asarray(old)
+        setattr(changed, name, _like(old, change(values)))
     return changed
-
-
-def _bytes_as_array(data: Any) -> Any:
-    return np.frombuffer(data, np.uint8) if isinstance(data, (bytes, bytearray)) else data
 
 
 def _like(old: Any, values: NDArray[Any]) -> Any:
@@ -133,7 +143,6 @@ def _image(message: Any, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
         return _replaced(message, ("data",), change)
     if not hasattr(message, "format"):
         return message
-    import cv2
 
     def recoded(data: NDArray[Any]) -> NDArray[Any]:
         pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)

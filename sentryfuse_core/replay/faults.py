@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.replay import corruption
 from sentryfuse_core.replay.scenario import FAULTS, Event, Scenario
-from sentryfuse_core.types import Modality
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentryfuse_core.types import Modality
 
 __all__ = ["Delivery", "FaultInjector", "shifted", "stamp_ns"]
 
@@ -61,7 +64,7 @@ class FaultInjector:
         self._frozen: dict[tuple[Event, str], Any] = {}
 
     def needs_content(self, topic: str, modality: Modality | None, at_s: float) -> bool:
-        """Whether `apply` would look into the message now; if not, it may be given in any form, also as bytes."""
+        """Whether `apply` would look into the message now; if not, it may be given as bytes."""
         return any(FAULTS[event.fault].content for event in self.scenario.active(topic, modality, at_s))
 
     def apply(self, topic: str, modality: Modality | None, message: Any, *, at_s: float) -> list[Delivery]:

@@ -21,11 +21,15 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from sentryfuse_core.errors import ScenarioError
 from sentryfuse_core.types import Modality, ModalitySet
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["FAULTS", "Action", "Event", "FaultKind", "FaultOption", "Scenario", "Stretch", "load_scenario"]
 
@@ -157,7 +161,9 @@ class Scenario:
     def stretched(self, seconds: float) -> Scenario:
         """The same story in `seconds`: every time scaled, settling times kept."""
         if not seconds > 0:
-            raise ScenarioError(f"scenario {self.name!r} cannot be played in {seconds} s; give a positive time")
+            raise ScenarioError(
+                f"scenario {self.name!r} cannot be played in {seconds} s; give a positive time"
+            )
         scale = seconds / self.seconds
 
         def scaled(item: Any) -> Any:
@@ -175,8 +181,6 @@ class Scenario:
 
 def load_scenario(path: Path) -> Scenario:
     """Read a scenario; ScenarioError names what is wrong and what would be right."""
-    import yaml
-
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -217,7 +221,9 @@ def _event(reader: _Reader, seconds: float) -> Event:
 
 def _action(reader: _Reader) -> Action:
     at_s = reader.number("at_s", low=0.0)
-    given = {name: reader.number(name, low=0.0) for name in ("power_w", "latency_ms", "level") if reader.has(name)}
+    given = {
+        name: reader.number(name, low=0.0) for name in ("power_w", "latency_ms", "level") if reader.has(name)
+    }
     if not given:
         raise ScenarioError(f"{reader.where}: asks for nothing; give power_w, latency_ms or level")
     reader.finish()
@@ -294,6 +300,5 @@ class _Reader:
 
     def finish(self) -> None:
         if self._left:
-            raise ScenarioError(
-                f"{self.where}: unknown {', '.join(map(repr, self._left))}; valid are {', '.join(self._taken)}"
-            )
+            unknown, valid = ", ".join(map(repr, self._left)), ", ".join(self._taken)
+            raise ScenarioError(f"{self.where}: unknown {unknown}; valid are {valid}")

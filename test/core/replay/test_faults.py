@@ -10,13 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from builders import MS, S, message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sentryfuse_core.replay.faults import FaultInjector, shifted, stamp_ns
 from sentryfuse_core.replay.scenario import FAULTS, Event, Scenario
 from sentryfuse_core.types import Modality
-from builders import MS, S, message
 
 TOPICS = {modality: f"/{modality.value}" for modality in Modality}
 
@@ -44,14 +44,19 @@ def cloud(points: np.ndarray[Any, Any], *, big: bool = False) -> SimpleNamespace
     for axis, name in enumerate("xyz"):
         data[name] = points[:, axis]
     data["ring"] = np.arange(len(points))
-    fields = [SimpleNamespace(name=name, offset=record.fields[name][1], datatype=7, count=1) for name in "xyz"]
+    fields = [
+        SimpleNamespace(name=name, offset=record.fields[name][1], datatype=7, count=1) for name in "xyz"
+    ]
     return message(S, height=1, width=len(points), point_step=20, row_step=20 * len(points), is_bigendian=big,
                    fields=fields, data=data.view(np.uint8).reshape(-1), record=record)  # fmt: skip
 
 
 def imu(seed: int = 0) -> SimpleNamespace:
     values = np.random.default_rng(seed).normal(size=6)
-    vector = [SimpleNamespace(**dict(zip("xyz", map(float, part), strict=True))) for part in (values[:3], values[3:])]
+    vector = [
+        SimpleNamespace(**dict(zip("xyz", map(float, part), strict=True)))
+        for part in (values[:3], values[3:])
+    ]
     return message(S, angular_velocity=vector[0], linear_acceleration=vector[1])
 
 
@@ -87,7 +92,9 @@ def plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(("fault", "modality"), CASES)
-def test_fault_leaves_the_message_and_other_streams_alone_when_applied(fault: str, modality: Modality) -> None:
+def test_fault_leaves_the_message_and_other_streams_alone_when_applied(
+    fault: str, modality: Modality
+) -> None:
     original = EXAMPLES[modality]()
     before = plain(copy.deepcopy(original))
     injector = FaultInjector(scenario(event(fault, modality.value)))
@@ -157,7 +164,9 @@ def test_loop_repeats_the_same_stamps_when_time_goes_on() -> None:
     injector = FaultInjector(scenario(Event(10.0, 100.0, "lidar", "loop", {"length_s": 2.0})))
     times = np.arange(8.0, 16.0, 0.5)
     stamps = [
-        stamp_ns(injector.apply("/lidar", Modality.LIDAR, message(int(at_s * S)), at_s=float(at_s))[0].message)
+        stamp_ns(
+            injector.apply("/lidar", Modality.LIDAR, message(int(at_s * S)), at_s=float(at_s))[0].message
+        )
         for at_s in times
     ]
     assert stamps[:4] == stamps[4:8] == stamps[8:12] == stamps[12:]
@@ -204,7 +213,9 @@ def test_nan_spoils_its_share_when_given_a_cloud_or_imu() -> None:
 
 def test_noise_has_the_asked_size_when_measured() -> None:
     points = np.zeros((2000, 3))
-    injector = FaultInjector(scenario(event("noise", "lidar", sigma=0.2), event("noise", "audio", sigma=0.01)))
+    injector = FaultInjector(
+        scenario(event("noise", "lidar", sigma=0.2), event("noise", "audio", sigma=0.01))
+    )
     original = cloud(points)
     noisy = injector.apply("/lidar", Modality.LIDAR, original, at_s=1.0)[0].message
     assert np.std(noisy.data.view(original.record)["y"]) == pytest.approx(0.2, rel=0.1)
@@ -225,7 +236,9 @@ def test_truncated_data_keeps_its_container_when_cut(kind: Any) -> None:
 
 
 def test_truncated_cloud_survives_noise_when_faults_combine() -> None:
-    injector = FaultInjector(scenario(event("truncate", "lidar"), event("noise", "lidar"), event("blocked", "lidar")))
+    injector = FaultInjector(
+        scenario(event("truncate", "lidar"), event("noise", "lidar"), event("blocked", "lidar"))
+    )
     original = cloud(np.ones((10, 3)))
     cut = injector.apply("/lidar", Modality.LIDAR, original, at_s=1.0)[0].message
     assert np.array_equal(cut.data, original.data[:100])

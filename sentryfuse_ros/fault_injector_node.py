@@ -1,0 +1,183 @@
+"""Stands between drivers and the fusion node and plays a fault scenario on whatever passes through.
+
+Every topic under a prefix is republished without it, whatever its type and whenever it appears.
+Messages pass as bytes; only a fault that changes their content has them decoded.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+
+from sentryfuse_core.convert import type_modality
+from sentryfuse_core.replay.faults import FaultInjector
+from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenario
+from sentryfuse_ros.declare import declare
+from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.subscribe import message_class
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rclpy.publisher import Publisher
+
+    from sentryfuse_core.types import Modality
+
+__all__ = ["SCENARIO_STATUS", "FaultInjectorNode", "main"]
+
+SCENARIO_STATUS = "fault_injector: scenario"
+_PARAMETERS: Mapping[str, tuple[Any, str]] = {
+    "scenario": ("", "YAML file of the faults; empty: everything passes"),
+    "prefix": ("/raw", "topics under this are taken, and republished without it"),
+    "budget_topic": ("/sentryfuse/budget", "where the scenario's budgets go"),
+}
+_IN = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
+_OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
+_SCAN_PERIOD_S = 0.2
+_SCHEDULE_PERIOD_S = 0.05
+_REPORT_PERIOD_S = 1.0
+_DELAY_PERIOD_S = 0.005
+
+
+class FaultInjectorNode(Node):
+    """The scenario's clock starts with the first message of a sensor and is steady."""
+
+    def __init__(self, _: Stop) -> None:
+        super().__init__("fault_injector")
+        values = declare(self, _PARAMETERS)
+        self._prefix: str = values["prefix"].rstrip("/")
+        path = values["scenario"]
+        self._scenario = load_scenario(Path(path)) if path else Scenario("none", 0, float("inf"))
+        self._injector = FaultInjector(self._scenario)
+        self._outputs: dict[str, Publisher[Any]] = {}
+        self._unknown: set[str] = set()
+        self._delayed: list[tuple[float, int, Publisher[Any], Any]] = []
+        self._order = itertools.count()
+        self._started: float | None = None
+        self._start_ns = 0
+        self._done: set[Action] = set()
+        self._shown: tuple[Event, ...] = ()
+        self._next_report = 0.0
+        self.errors = 0  # messages that a fault could not be applied to, passed on as they were
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._budget: Publisher[Any] | None = None
+        if self._scenario.actions:
+            kind = message_class("sentryfuse/msg/Budget")
+            self._budget = self.create_publisher(kind, values["budget_topic"], 10)
+        self._delay_timer = self.create_timer(_DELAY_PERIOD_S, self._send_delayed, autostart=False)
+        self.create_timer(_SCAN_PERIOD_S, self._scan)
+        self.create_timer(_SCHEDULE_PERIOD_S, self._follow_schedule)
+        self._scan()
+
+    def _scan(self) -> None:
+        """Take on topics that appeared under the prefix."""
+        for topic, types in self.get_topic_names_and_types():
+            known = topic in self._outputs or topic in self._unknown
+            if topic.startswith(f"{self._prefix}/") and not known:
+                self._take_on(topic, types[0])
+
+    def _take_on(self, topic: str, type_name: str) -> None:
+        try:
+            kind = message_class(type_name)
+        except ImportError:
+            self._unknown.add(topic)
+            self.get_logger().warning(f"{topic} does not pass: {type_name} is not installed")
+            return
+        out = topic.removeprefix(self._prefix)
+        modality = type_modality(type_name)
+        self._outputs[topic] = output = self.create_publisher(kind, out, _OUT)
+
+        def on_message(data: bytes) -> None:
+            self._pass(out, modality, kind, output, data)
+
+        self.create_subscription(kind, topic, on_message, _IN, raw=True)
+
+    def _at_s(self, modality: Modality | None) -> float:
+        """Scenario time; the first message of a sensor starts it."""
+        if self._started is None:
+            if modality is None:
+                return 0.0
+            self._started, self._start_ns = time.monotonic(), self.get_clock().now().nanoseconds
+            self._report(0.0)
+        return time.monotonic() - self._started
+
+    def _pass(
+        self, topic: str, modality: Modality | None, kind: Any, output: Publisher[Any], data: bytes
+    ) -> None:
+        at_s = self._at_s(modality)
+        try:
+            whole = self._injector.needs_content(topic, modality, at_s)
+            message = deserialize_message(data, kind) if whole else data
+            deliveries = self._injector.apply(topic, modality, message, at_s=at_s)
+        except Exception as error:  # noqa: BLE001 - callback boundary: an odd message must not end the stream
+            self.errors += 1
+            self.get_logger().error(f"{topic}: fault not applied: {error}", throttle_duration_sec=1.0)
+            output.publish(data)
+            return
+        for message, delay_s in deliveries:
+            if delay_s <= 0.0:
+                output.publish(message)
+                continue
+            heapq.heappush(self._delayed, (time.monotonic() + delay_s, next(self._order), output, message))
+            self._delay_timer.reset()
+
+    def _send_delayed(self) -> None:
+        while self._delayed and self._delayed[0][0] <= time.monotonic():
+            _, _, output, message = heapq.heappop(self._delayed)
+            output.publish(message)
+        if not self._delayed:
+            self._delay_timer.cancel()
+
+    def _follow_schedule(self) -> None:
+        """Publish budgets that are due, and a report when the faults in force change."""
+        if self._started is None:
+            return
+        at_s = time.monotonic() - self._started
+        for action in self._scenario.actions:
+            if action.at_s <= at_s and action not in self._done:
+                self._done.add(action)
+                self._publish_budget(action)
+        if self._scenario.running(at_s) != self._shown or time.monotonic() >= self._next_report:
+            self._report(at_s)
+
+    def _publish_budget(self, action: Action) -> None:
+        if self._budget is None:
+            return
+        message = self._budget.msg_type()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.power_w = float("nan") if action.power_w is None else action.power_w
+        message.latency_ms = float("nan") if action.latency_ms is None else action.latency_ms
+        message.level = -1 if action.level is None else action.level
+        message.source = f"scenario {self._scenario.name}"
+        self._budget.publish(message)
+
+    def _report(self, at_s: float) -> None:
+        self._next_report = time.monotonic() + _REPORT_PERIOD_S
+        self._shown = self._scenario.running(at_s)
+        story = ", ".join(f"{event.stream}: {event.fault}" for event in self._shown)
+        level = DiagnosticStatus.WARN if self._shown else DiagnosticStatus.OK
+        status = DiagnosticStatus(level=level, name=SCENARIO_STATUS, message=story or "no fault")
+        status.hardware_id = self._scenario.name
+        values = {"at_s": f"{at_s:.3f}", "start_ns": str(self._start_ns), "errors": str(self.errors)}
+        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def main() -> int:
+    """Run the node; the exit status is 2 after an error."""
+    return run_node(FaultInjectorNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

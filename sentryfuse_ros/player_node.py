@@ -1,0 +1,245 @@
+"""Plays a recording over DDS: the recorded bytes go out at the pace of their log times."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, TopicError
+from sentryfuse_core.replay.readers import BagMessage, BagReader, Undecodable
+from sentryfuse_ros.declare import declare
+from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.subscribe import message_class
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rclpy.publisher import Publisher
+
+__all__ = ["PLAYBACK_STATUS", "PlayerNode", "main", "restamped"]
+
+PLAYBACK_STATUS = "player: playback"
+_STAMPS = ("now", "bag", "clock")
+_PARAMETERS: Mapping[str, tuple[Any, str]] = {
+    "bag": ("", "recording to play: .mcap, .db3, .bag or a rosbag2 folder"),
+    "rate": (1.0, "speed of play, 2.0 is twice as fast"),
+    "topics": ([""], "topics to play; empty: all"),
+    "remap": ([""], "recorded:=published topic names"),
+    "prefix": ("", "put before every published topic, e.g. /raw"),
+    "stamps": (
+        "now",
+        "now: header stamps are moved to now; bag: left alone; clock: left alone and /clock published",
+    ),
+    "loop": (False, "begin again at the end; stamps of bag and clock then go back"),
+    "wait_s": (0.0, "wait this long for every topic to have a subscriber before starting, in s"),
+}
+_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
+_CLOCK_PERIOD_NS = 10_000_000
+_LONGEST_SLEEP_S = 0.1
+_FOREIGN_STAMPS_NS = 10 * NS_PER_S  # stamps further from log time are of another clock, with its own origin
+
+
+def restamped(data: bytes, move: Callable[[int], int]) -> bytes:
+    """CDR bytes of a message that begins with a std_msgs/Header, its stamp replaced by `move(stamp_ns)`."""
+    order = "<" if data[1] & 1 else ">"
+    sec, nanosec = struct.unpack_from(f"{order}iI", data, 4)
+    moved = divmod(move(sec * NS_PER_S + nanosec), NS_PER_S)
+    return b"".join((data[:4], struct.pack(f"{order}iI", *moved), data[12:]))
+
+
+def _stamp_ns(data: bytes) -> int:
+    sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return int(sec * NS_PER_S + nanosec)
+
+
+class PlayerNode(Node):
+    """Publishes a recording from a thread of its own and asks for the end when it is through."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._ending = (
+            threading.Event()
+        )  # before anything that can fail: the context destroys the node then too
+        self._thread: threading.Thread | None = None
+        self._reader: BagReader | None = None
+        super().__init__("player")
+        self._stop = stop
+        self._values = declare(self, _PARAMETERS)
+        if not self._values["bag"]:
+            raise ConfigError("parameter bag of player is missing; give the recording to play")
+        if self._values["stamps"] not in _STAMPS:
+            stamps = self._values["stamps"]
+            raise ConfigError(f"parameter stamps = {stamps!r}: give one of {', '.join(_STAMPS)}")
+        if not 0.0 < self._values["rate"] <= 1000.0:
+            raise ConfigError(f"parameter rate = {self._values['rate']} is outside 0 .. 1000")
+        self._reader = BagReader(Path(self._values["bag"])).open()
+        self._outputs: dict[str, Publisher[Any]] = {}
+        self._headers: set[str] = set()  # topics whose type begins with a header
+        self._advertise(self._reader)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._ticker = (
+            self.create_publisher(Clock, "/clock", 10) if self._values["stamps"] == "clock" else None
+        )
+        self.published = 0
+        self._origin_ns = self._start_ns = 0
+        self._thread = threading.Thread(target=self._run, args=(self._reader,), name="player", daemon=True)
+        self._thread.start()
+
+    def destroy_node(self) -> None:
+        """Stop playing and close the recording."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._reader is not None:
+            self._reader.close()
+        super().destroy_node()
+
+    def _advertise(self, reader: BagReader) -> None:
+        remap = dict(_pair(item) for item in self._values["remap"] if item)
+        chosen = {item for item in self._values["topics"] if item}
+        recorded = {topic.name: topic.type_name for topic in reader.topics() if topic.count}
+        for name in sorted(chosen - set(recorded)) + sorted(set(remap) - set(recorded)):
+            raise TopicError(
+                f"no topic {name!r} in {self._values['bag']}; it has {', '.join(sorted(recorded))}"
+            )
+        for topic, type_name in recorded.items():
+            if chosen and topic not in chosen:
+                continue
+            try:
+                kind = message_class(type_name)
+            except ImportError:
+                self.get_logger().warning(f"left out {topic}: {type_name} is not installed")
+                continue
+            self._outputs[topic] = self.create_publisher(
+                kind, self._values["prefix"] + remap.get(topic, topic), _QOS
+            )
+            if next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header":
+                self._headers.add(topic)
+        if not self._outputs:
+            raise TopicError(f"nothing to play in {self._values['bag']}; its types are not installed")
+
+    def _run(self, reader: BagReader) -> None:
+        try:
+            self._wait_for_subscribers()
+            self._play(reader)
+            while self._values["loop"] and not self._ending.is_set():
+                self._play(reader)
+        except SentryFuseError as error:
+            self._stop.request(error)
+        except Exception as error:  # noqa: BLE001 - thread boundary: without it the node would idle for ever
+            self._stop.request(BagError(f"playing {self._values['bag']} failed: {error!r}"))
+        else:
+            for output in self._outputs.values():
+                output.wait_for_all_acked(Duration(seconds=1))
+            self._stop.request()
+
+    def _wait_for_subscribers(self) -> None:
+        deadline = time.monotonic() + self._values["wait_s"]
+        outputs = self._outputs.values()
+        while time.monotonic() < deadline and not all(output.get_subscription_count() for output in outputs):
+            if self._ending.wait(0.05):
+                return
+        deaf = ", ".join(output.topic_name for output in outputs if not output.get_subscription_count())
+        if deaf and self._values["wait_s"] > 0:
+            self.get_logger().warning(f"nobody listens to {deaf} after {self._values['wait_s']} s; playing")
+
+    def _play(self, reader: BagReader) -> None:
+        """One pass through the recording."""
+        first_ns = reader.start_ns
+        self._origin_ns, self._start_ns = first_ns, self.get_clock().now().nanoseconds
+        started = time.monotonic()
+        next_report = next_clock_ns = 0
+        first_stamped = True
+        for item in reader.messages(tuple(self._outputs), raw=True):
+            due = started + (item.log_time_ns - first_ns) / NS_PER_S / self._values["rate"]
+            while (wait_s := due - time.monotonic()) > 0:
+                if self._ticker is not None:
+                    bag_ns = first_ns + int((time.monotonic() - started) * self._values["rate"] * NS_PER_S)
+                    self._tick(min(bag_ns, item.log_time_ns))
+                    wait_s = min(wait_s, _CLOCK_PERIOD_NS / NS_PER_S)
+                if self._ending.wait(min(wait_s, _LONGEST_SLEEP_S)):
+                    return
+            if self._ending.is_set():
+                return
+            if isinstance(item.message, Undecodable):
+                self.get_logger().warning(
+                    f"left out a message of {item.topic}: {item.message.detail}", once=True
+                )
+                continue
+            if first_stamped and item.topic in self._headers:
+                first_stamped = False
+                self._find_origin(item)
+            if self._ticker is not None and item.log_time_ns >= next_clock_ns:
+                self._tick(item.log_time_ns)
+                next_clock_ns = item.log_time_ns + _CLOCK_PERIOD_NS
+            self._outputs[item.topic].publish(self._data(item))
+            self.published += 1
+            if time.monotonic() >= next_report:
+                self._report((item.log_time_ns - first_ns) / NS_PER_S)
+                next_report = time.monotonic() + 1.0
+
+    def _find_origin(self, item: BagMessage) -> None:
+        """Use the stamps' own origin where they are of another clock than the log times."""
+        stamp_ns = _stamp_ns(item.message)
+        if abs(stamp_ns - item.log_time_ns) > _FOREIGN_STAMPS_NS:
+            self._origin_ns += stamp_ns - item.log_time_ns
+
+    def _data(self, item: BagMessage) -> bytes:
+        if self._values["stamps"] != "now" or item.topic not in self._headers:
+            return bytes(item.message)
+        return restamped(item.message, self._now_stamp_ns)
+
+    def _now_stamp_ns(self, stamp_ns: int) -> int:
+        return self._start_ns + int((stamp_ns - self._origin_ns) / self._values["rate"])
+
+    def _tick(self, bag_ns: int) -> None:
+        """Publish the recording's time where /clock was asked for."""
+        if self._ticker is None:
+            return
+        message = Clock()
+        message.clock.sec, message.clock.nanosec = divmod(bag_ns, NS_PER_S)
+        self._ticker.publish(message)
+
+    def _report(self, position_s: float) -> None:
+        """Say where play is, and how stamps map to the recording's, in /diagnostics."""
+        moved = self._values["stamps"] == "now"
+        values = {
+            "bag": self._values["bag"],
+            "position_s": f"{position_s:.3f}",
+            "rate": str(self._values["rate"]),
+            "recorded_origin_ns": str(self._origin_ns),
+            "published_origin_ns": str(self._start_ns if moved else self._origin_ns),
+            "published": str(self.published),
+        }
+        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=PLAYBACK_STATUS, message="playing")
+        status.hardware_id = self._values["bag"]
+        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def _pair(item: str) -> tuple[str, str]:
+    recorded, separator, published = item.partition(":=")
+    if not separator or not recorded or not published:
+        raise ConfigError(f"parameter remap: {item!r} is not recorded:=published")
+    return recorded, published
+
+
+def main() -> int:
+    """Run the node; the exit status is 2 after an error."""
+    return run_node(PlayerNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

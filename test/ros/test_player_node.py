@@ -1,0 +1,187 @@
+"""The player over real DDS: what a recording holds is what subscribers get."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import rclpy
+from hypothesis import given
+from hypothesis import strategies as st
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message, serialize_message
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Imu
+from std_msgs.msg import Int16MultiArray
+
+from sentryfuse_core.errors import ConfigError, TopicError
+from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_ros.player_node import PlayerNode, restamped
+from sentryfuse_ros.spin import Stop, make_executor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+S = 1_000_000_000
+START_NS = 1000 * S
+pytestmark = [pytest.mark.ros, pytest.mark.capability("recordings played over real DDS")]
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    """0.5 s of IMU at 100 Hz whose stamps are 2 ms before the log times, headerless audio at 10 Hz."""
+    path = tmp_path / "walk.mcap"
+    with BagWriter(path) as writer:
+        for index in range(50):
+            log_ns = START_NS + index * 10_000_000
+            stamp = {"sec": (log_ns - 2_000_000) // S, "nanosec": (log_ns - 2_000_000) % S}
+            reading = {
+                "header": {"stamp": stamp, "frame_id": "imu"},
+                "linear_acceleration": {"x": float(index)},
+            }
+            writer.write("/imu/data", "sensor_msgs/msg/Imu", log_ns, reading)
+            if index % 10 == 0:
+                writer.write("/audio", "std_msgs/msg/Int16MultiArray", log_ns, {"data": [index, -index]})
+    return path
+
+
+def play(kinds: dict[str, Any], **parameters: Any) -> dict[str, list[tuple[int, Any]]]:
+    """Run a player to its end; the messages of each topic with their arrival in ns of ROS time."""
+    arguments = ["--ros-args"]
+    for name, value in {"wait_s": 10.0, **parameters}.items():
+        arguments += ["-p", f"{name}:={value}"]
+    rclpy.init(args=arguments)
+    try:
+        stop, executor = Stop(), make_executor()
+        listener = Node("listener", use_global_arguments=False)
+        got: dict[str, list[tuple[int, Any]]] = {topic: [] for topic in kinds}
+
+        def note(topic: str, message: Any) -> None:
+            got[topic].append((time.time_ns(), message))
+
+        for topic, kind in kinds.items():
+            listener.create_subscription(kind, topic, lambda message, topic=topic: note(topic, message), 100)
+        executor.add_node(listener)
+        player = PlayerNode(stop)
+        try:
+            executor.add_node(player)
+            deadline = time.monotonic() + 20.0
+            while not stop.requested and time.monotonic() < deadline:
+                executor.spin_once(timeout_sec=0.1)
+            assert stop.requested
+            assert stop.error is None
+            for _ in range(200):  # what is still queued here
+                executor.spin_once(timeout_sec=0.0)
+        finally:
+            executor.shutdown()
+            player.destroy_node()
+            listener.destroy_node()
+        return got
+    finally:
+        rclpy.shutdown()
+
+
+def stamp_ns(message: Any) -> int:
+    return message.header.stamp.sec * S + message.header.stamp.nanosec
+
+
+def test_player_publishes_every_message_in_order_when_playing(bag: Path) -> None:
+    got = play({"/imu/data": Imu, "/audio": Int16MultiArray}, bag=bag)
+    assert [message.linear_acceleration.x for _, message in got["/imu/data"]] == list(range(50))
+    assert [list(message.data) for _, message in got["/audio"]] == [[i, -i] for i in range(0, 50, 10)]
+
+
+def test_player_stamps_are_now_and_keep_their_distances_when_restamping(bag: Path) -> None:
+    got = play({"/imu/data": Imu}, bag=bag, topics="[/imu/data]")["/imu/data"]
+    stamps = [stamp_ns(message) for _, message in got]
+    assert [later - earlier for earlier, later in itertools.pairwise(stamps)] == [10_000_000] * 49
+    ages_ms = [(arrival - stamp_ns(message)) / 1e6 for arrival, message in got]
+    assert min(ages_ms) >= 1.9  # recorded 2 ms after the stamp
+    assert sorted(ages_ms)[25] < 50.0
+
+
+def test_player_leaves_stamps_alone_and_ticks_when_clock_is_asked(bag: Path) -> None:
+    got = play({"/imu/data": Imu, "/clock": Clock}, bag=bag, stamps="clock", topics="[/imu/data]")
+    assert [stamp_ns(message) for _, message in got["/imu/data"]][:2] == [
+        START_NS - 2_000_000,
+        START_NS + 8_000_000,
+    ]
+    ticks = [message.clock.sec * S + message.clock.nanosec for _, message in got["/clock"]]
+    assert ticks == sorted(ticks)
+    assert ticks[0] >= START_NS
+    assert START_NS + 400_000_000 < ticks[-1] <= START_NS + 490_000_000
+
+
+def test_player_renames_and_keeps_pace_when_told(bag: Path) -> None:
+    got = play(
+        {"/raw/body": Imu}, bag=bag, topics="[/imu/data]", remap="['/imu/data:=/body']", prefix="/raw", rate=2
+    )
+    arrivals = [arrival for arrival, _ in got["/raw/body"]]
+    assert len(arrivals) == 50
+    assert 0.2 < (arrivals[-1] - arrivals[0]) / S < 0.4  # 0.49 s at twice the speed
+    stamps = [stamp_ns(message) for _, message in got["/raw/body"]]
+    assert stamps[1] - stamps[0] == 5_000_000
+
+
+@pytest.fixture
+def context(request: pytest.FixtureRequest) -> Iterator[None]:
+    rclpy.init(args=["--ros-args", *request.param])
+    yield
+    rclpy.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("context", "error", "names"),
+    [
+        ([], ConfigError, "bag"),
+        (["-p", "bag:=x.mcap", "-p", "speed:=2"], ConfigError, "speed"),
+        (["-p", "bag:=x.mcap", "-p", "stamps:=then"], ConfigError, "then"),
+        (["-p", "bag:=x.mcap", "-p", "rate:=fast"], ConfigError, "fast"),
+    ],
+    indirect=["context"],
+)
+@pytest.mark.usefixtures("context")
+def test_player_names_the_parameter_when_wrong(error: type[Exception], names: str) -> None:
+    with pytest.raises(error, match=names):
+        PlayerNode(Stop())
+
+
+def test_player_names_the_topic_when_unknown(bag: Path) -> None:
+    with pytest.raises(TopicError, match="/radar"):
+        play({}, bag=bag, topics="[/radar]")
+
+
+def test_player_ends_with_one_line_and_status_2_when_the_bag_is_missing(tmp_path: Path) -> None:
+    missing = tmp_path / "none.mcap"
+    command = [sys.executable, "-m", "sentryfuse_ros.player_node", "--ros-args", "-p", f"bag:={missing}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - our own
+    assert run.returncode == 2
+    errors = [line for line in run.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert str(missing) in errors[0]
+
+
+@given(sec=st.integers(0, 2**31 - 1), nanosec=st.integers(0, S - 1), big=st.booleans())
+def test_restamping_changes_nothing_but_the_stamp_when_bytes_are_patched(
+    sec: int, nanosec: int, big: bool
+) -> None:
+    order = ">" if big else "<"
+    data = bytes((0, 0 if big else 1, 0, 0)) + struct.pack(f"{order}iI", sec, nanosec) + b"rest"
+    seen: list[int] = []
+    moved = restamped(data, lambda stamp: seen.append(stamp) or 5 * S + 7)  # type: ignore[func-returns-value]
+    assert seen == [sec * S + nanosec]
+    assert moved == data[:4] + struct.pack(f"{order}iI", 5, 7) + b"rest"
+
+
+def test_restamping_is_what_rclpy_reads_when_deserialised() -> None:
+    message = Imu()
+    message.header.frame_id = "imu"
+    moved = deserialize_message(restamped(serialize_message(message), lambda _: 3 * S + 4), Imu)
+    assert stamp_ns(moved) == 3 * S + 4
+    assert moved.header.frame_id == "imu"
