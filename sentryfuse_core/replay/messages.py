@@ -24,6 +24,7 @@ __all__ = [
     "marker_array",
     "severity",
     "time_fields",
+    "yaw_of",
 ]
 
 Fields: TypeAlias = dict[str, Any]
@@ -181,6 +182,11 @@ def _pose(x: float, y: float, z: float, yaw: float) -> Fields:
         "position": {"x": x, "y": y, "z": z},
         "orientation": {"x": 0.0, "y": 0.0, "z": math.sin(yaw / 2), "w": math.cos(yaw / 2)},
     }
+
+
+def yaw_of(z: float, w: float) -> float:
+    """Yaw in radians of a quaternion that turns about z alone."""
+    return 2.0 * math.atan2(z, w)
 
 
 def _box(item: Detection) -> tuple[Fields, Fields]:

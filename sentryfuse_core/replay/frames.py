@@ -1,0 +1,174 @@
+"""Sample moments for a report: the picture with the boxes drawn in, and the points around the robot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import CameraConfig, Config, LidarConfig
+from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.preprocess import camera, lidar
+from sentryfuse_core.preprocess.motion import pose_rotation
+from sentryfuse_core.replay.report_data import ReportFrame, box_corners
+from sentryfuse_core.types import (
+    CompressedFrame,
+    Detection,
+    FusionResult,
+    ImageFrame,
+    Intrinsics,
+    Modality,
+    ModalitySet,
+    PointCloud,
+    Pose,
+    Sample,
+    SyncedSet,
+)
+
+__all__ = ["COLOURS", "FrameSampler", "camera_intrinsics", "make_frame"]
+
+_PICTURE_WIDTH = 560  # pixels: what a report shows side by side
+_MAX_POINTS = 5000
+_NEAR_M = 0.3  # boxes are cut at this distance before the lens
+_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
+COLOURS = ((26, 115, 217), (230, 89, 38), (51, 166, 77), (153, 77, 191))  # by class, RGB
+
+
+class FrameSampler:
+    """Keeps a few moments, evenly spread over a run."""
+
+    def __init__(self, config: Config, *, count: int = 6) -> None:
+        self._config = config
+        self._count = count
+        self._intrinsics = camera_intrinsics(config.camera)
+        self._due_ns: list[int] = []
+        self._frames: list[ReportFrame] = []
+
+    @property
+    def frames(self) -> tuple[ReportFrame, ...]:
+        """The moments kept so far."""
+        return tuple(self._frames)
+
+    def plan(self, start_ns: int, seconds: float) -> None:
+        """Spread the moments over `seconds` from `start_ns`."""
+        step_ns = seconds * NS_PER_S / self._count
+        self._due_ns = [start_ns + round(step_ns * (index + 0.5)) for index in range(self._count)]
+
+    def set_intrinsics(self, intrinsics: Intrinsics) -> None:
+        """Use these from now on."""
+        self._intrinsics = intrinsics
+
+    def offer(self, synced: SyncedSet, result: FusionResult) -> None:
+        """Keep this set if the next moment is due; what it holds is used or not, shown is what came."""
+        if not self._due_ns or synced.released_ns < self._due_ns[0]:
+            return
+        self._due_ns = [due_ns for due_ns in self._due_ns if due_ns > synced.released_ns]
+        newest = {modality: samples[-1] for modality, samples in synced.samples.items()}
+        self._frames.append(
+            make_frame(
+                synced.stamp_ns,
+                config=self._config,
+                intrinsics=self._intrinsics,
+                camera_sample=newest.get(Modality.CAMERA),
+                lidar_sample=newest.get(Modality.LIDAR),
+                used=result.used,
+                level=result.plan.level,
+                detections=result.detections,
+            )
+        )
+
+
+def camera_intrinsics(config: CameraConfig) -> Intrinsics:
+    """The intrinsics that the parameters give."""
+    return Intrinsics(config.image_width, config.image_height, config.fx, config.fy, config.cx, config.cy)
+
+
+def make_frame(  # noqa: PLR0913 - all by keyword
+    stamp_ns: int,
+    *,
+    config: Config,
+    intrinsics: Intrinsics,
+    camera_sample: Sample | None,
+    lidar_sample: Sample | None,
+    used: ModalitySet,
+    level: int,
+    detections: Sequence[Detection],
+    truth: Sequence[Detection] = (),
+) -> ReportFrame:
+    """Decode the samples and draw; one that cannot be decoded is left out."""
+    picture = None if camera_sample is None else _picture(camera_sample)
+    if picture is not None:
+        pose = Pose(config.camera.translation_m, config.camera.quaternion_xyzw)
+        for detection in detections:
+            _draw(picture, detection, intrinsics, pose)
+    return ReportFrame(
+        stamp_ns=stamp_ns,
+        used=used,
+        level=level,
+        detections=tuple(detections),
+        truth=tuple(truth),
+        picture=picture,
+        points=None if lidar_sample is None else _points(lidar_sample, config.lidar),
+    )
+
+
+def _picture(sample: Sample) -> NDArray[np.uint8] | None:
+    if not isinstance(sample.payload, (ImageFrame, CompressedFrame)):
+        return None
+    try:
+        image = camera.decode(sample.payload)
+    except InvalidMessageError:
+        return None
+    height = max(round(image.shape[0] * _PICTURE_WIDTH / image.shape[1]), 1)
+    scaled = cv2.resize(image, (_PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(scaled, dtype=np.uint8)
+
+
+def _points(sample: Sample, config: LidarConfig) -> NDArray[np.float32] | None:
+    """At most a few thousand points, [N, 3], in the base frame."""
+    if not isinstance(sample.payload, PointCloud):
+        return None
+    try:
+        points = lidar.decode(sample.payload, intensity_full_scale=config.intensity_full_scale)[:, :3]
+    except InvalidMessageError:
+        return None
+    points = points[:: max(len(points) // _MAX_POINTS, 1)]
+    rotation = pose_rotation(Pose(config.translation_m, config.quaternion_xyzw))
+    return np.asarray(points @ rotation.T + np.asarray(config.translation_m), dtype=np.float32)
+
+
+def _draw(picture: NDArray[np.uint8], detection: Detection, intrinsics: Intrinsics, pose: Pose) -> None:
+    """Draw a box's edges; distortion is left out, so boxes near the rim of a wide lens are a little off."""
+    in_camera = (box_corners(detection) - np.asarray(pose.translation)) @ pose_rotation(pose)
+    scale = picture.shape[1] / intrinsics.width
+    colour = COLOURS[detection.class_id % len(COLOURS)]
+    for first, second in _EDGES:
+        ends = _clipped(in_camera[first], in_camera[second])
+        if ends is None:
+            continue
+        start, end = (_project(point, intrinsics, scale) for point in ends)
+        cv2.line(picture, start, end, colour, 2, cv2.LINE_AA)
+
+
+def _clipped(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """The part of an edge before the lens; None if none is."""
+    if first[2] < second[2]:
+        first, second = second, first
+    if first[2] < _NEAR_M:
+        return None
+    if second[2] < _NEAR_M:
+        share = (first[2] - _NEAR_M) / (first[2] - second[2])
+        second = first + share * (second - first)
+    return first, second
+
+
+def _project(point: NDArray[np.float64], intrinsics: Intrinsics, scale: float) -> tuple[int, int]:
+    u = (intrinsics.fx * point[0] / point[2] + intrinsics.cx) * scale
+    v = (intrinsics.fy * point[1] / point[2] + intrinsics.cy) * scale
+    limit = 16_000.0  # OpenCV draws with 16-bit coordinates
+    return round(float(np.clip(u, -limit, limit))), round(float(np.clip(v, -limit, limit)))

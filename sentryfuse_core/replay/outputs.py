@@ -1,0 +1,101 @@
+"""The files of one run: a folder of its own, results.mcap and sets.jsonl written as the run goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sentryfuse_core.errors import OutputError
+from sentryfuse_core.replay import messages
+from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_core.replay.messages import Fields, PublishContext
+from sentryfuse_core.replay.records import SetRecord, json_line
+from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.types import FusionResult
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["RunOutputs", "fresh_folder"]
+
+DETECTIONS, STATUS, MARKERS = "/sentryfuse/detections", "/sentryfuse/status", "/sentryfuse/markers"
+DIAGNOSTICS = "/diagnostics"
+
+
+def fresh_folder(out: Path | None, bag: Path) -> Path:
+    """Create the folder of a run: `out` where given (new or empty), else the first free replay_BAG_NNN.
+
+    Raises OutputError where it cannot be made or already holds something: results never replace others.
+    """
+    numbered = (Path(f"replay_{bag.stem}_{count:03d}") for count in range(1, 1000))
+    folders = numbered if out is None else (out,)
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=out is not None)
+            occupied = any(folder.iterdir())
+        except FileExistsError:
+            if out is None:
+                continue
+            raise OutputError(f"{folder} is a file; give a new folder to --out") from None
+        except OSError as error:
+            raise OutputError(
+                f"cannot make the folder {folder}: {error.strerror}; choose another --out"
+            ) from error
+        if occupied:
+            raise OutputError(f"{folder} is not empty; give a new folder to --out, or empty this one")
+        return folder
+    raise OutputError(f"replay_{bag.stem}_001 to _999 are taken; remove some or give --out")
+
+
+class RunOutputs:
+    """results.mcap and sets.jsonl of one run, closed and readable however the run ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._bag = BagWriter(folder / "results.mcap")
+        self._lines: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        self._bag.open()
+        try:
+            self._lines = (self.folder / "sets.jsonl").open("x", encoding="utf-8")
+        except OSError as error:
+            self._bag.close()
+            raise OutputError(f"cannot write {self.folder / 'sets.jsonl'}: {error.strerror}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._bag.close()
+        finally:
+            if self._lines is not None:
+                self._lines.close()
+
+    def add(self, result: FusionResult, record: SetRecord, context: PublishContext, *, markers: bool) -> None:
+        """Write one set's messages and its line."""
+        at_ns = record.released_ns
+        detections = messages.detection_array(result, context)
+        self._bag.write(DETECTIONS, messages.DETECTIONS_TYPE, at_ns, detections)
+        if markers:
+            self._bag.write(MARKERS, messages.MARKERS_TYPE, at_ns, messages.marker_array(result, context))
+        self._bag.write(STATUS, messages.STATUS_TYPE, at_ns, messages.fusion_status(result, context))
+        if self._lines is not None:
+            self._lines.write(json_line(record) + "\n")
+
+    def add_diagnostics(self, at_ns: int, fields: Fields) -> None:
+        """Write one DiagnosticArray."""
+        self._bag.write(DIAGNOSTICS, DIAGNOSTICS_TYPE, at_ns, fields)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write a JSON file beside the results."""
+        path = self.folder / name
+        try:
+            path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}") from error
+        return path

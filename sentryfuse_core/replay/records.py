@@ -1,0 +1,189 @@
+"""One line of history per set: what sets.jsonl holds and reports are drawn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
+from sentryfuse_core.replay import messages
+from sentryfuse_core.replay.readers import BagReader
+from sentryfuse_core.types import Detection, FusionResult, Modality, ModalitySet, SensorState
+
+__all__ = ["SetRecord", "from_messages", "from_result", "json_line", "read_results"]
+
+_PAIRED = (Modality.CAMERA, Modality.LIDAR)  # the others come as windows that end at the stamp
+
+
+@dataclass(frozen=True)
+class SetRecord:
+    """A set and what became of it; the `_ms` fields of `latency_ms` are wall-clock, all else is not."""
+
+    sequence: int
+    epoch: int
+    stamp_ns: int
+    released_ns: int  # on the clock of the recording
+    anchor: str
+    used: ModalitySet
+    states: Mapping[Modality, SensorState]
+    reasons: Mapping[Modality, str]  # of states that are not OK
+    absent: Mapping[Modality, str]
+    offsets_ms: Mapping[Modality, float]  # of the samples used
+    wait_ms: float
+    skew_ms: float
+    level: int
+    pruning: str
+    ratio: float
+    heads_kept: int
+    channels_kept: int
+    gmacs: float
+    severity: int
+    detections: tuple[Detection, ...]
+    notes: tuple[str, ...]
+    latency_ms: Mapping[str, float]  # pre, infer, post, e2e: wall-clock
+
+
+def from_result(result: FusionResult, *, released_ns: int, e2e_ms: float) -> SetRecord:
+    """The record of a fresh result."""
+    synced, plan, times = result.synced, result.plan, result.times
+    return SetRecord(
+        sequence=synced.sequence,
+        epoch=synced.epoch,
+        stamp_ns=synced.stamp_ns,
+        released_ns=released_ns,
+        anchor="tick" if synced.anchor is None else synced.anchor.value,
+        used=result.used,
+        states={modality: report.state for modality, report in result.reports.items()},
+        reasons={modality: report.reason for modality, report in result.reports.items() if report.reason},
+        absent={modality: absence.value for modality, absence in result.absent.items()},
+        offsets_ms={modality: synced.offset_ns(modality) / NS_PER_MS for modality in result.used},
+        wait_ms=synced.wait_ns / NS_PER_MS,
+        skew_ms=synced.skew_ns / NS_PER_MS,
+        level=plan.level,
+        pruning=plan.kind,
+        ratio=plan.ratio,
+        heads_kept=plan.heads_kept,
+        channels_kept=plan.channels_kept,
+        gmacs=plan.gmacs,
+        severity=messages.severity(result),
+        detections=result.detections,
+        notes=(*result.errors, *result.notes),
+        latency_ms={"pre": times.pre, "infer": times.infer, "post": times.post, "e2e": e2e_ms},
+    )
+
+
+def json_line(record: SetRecord) -> str:
+    """The record as one line of JSON without anything measured by wall clock: equal runs give equal lines."""
+    plain: dict[str, Any] = {
+        "sequence": record.sequence,
+        "epoch": record.epoch,
+        "stamp_ns": record.stamp_ns,
+        "released_ns": record.released_ns,
+        "anchor": record.anchor,
+        "mask": record.used.bits,
+        "used": [modality.value for modality in record.used],
+        "states": {modality.value: state.name for modality, state in record.states.items()},
+        "reasons": {modality.value: reason for modality, reason in record.reasons.items()},
+        "absent": {modality.value: absence for modality, absence in record.absent.items()},
+        "offsets_ms": {modality.value: round(value, 6) for modality, value in record.offsets_ms.items()},
+        "wait_ms": round(record.wait_ms, 6),
+        "skew_ms": round(record.skew_ms, 6),
+        "level": record.level,
+        "pruning": record.pruning,
+        "ratio": round(record.ratio, 6),
+        "heads_kept": record.heads_kept,
+        "channels_kept": record.channels_kept,
+        "gmacs": round(record.gmacs, 6),
+        "severity": record.severity,
+        "detections": [_rounded(detection) for detection in record.detections],
+        "notes": list(record.notes),
+    }
+    return json.dumps(plain, allow_nan=False)
+
+
+def _rounded(detection: Detection) -> dict[str, Any]:
+    """Millimetres and a thousandth of a score are more than a detection is good for."""
+    return {
+        name: round(value, 3) if isinstance(value, float) else value
+        for name, value in asdict(detection).items()
+    }
+
+
+def from_messages(status: Any, detections: Any | None, *, log_time_ns: int) -> SetRecord:
+    """The record of a published FusionStatus and its FusedDetectionArray, as read from a bag or received."""
+    sensors = {Modality(sensor.name): sensor for sensor in status.sensors}
+    return SetRecord(
+        sequence=int(status.sequence),
+        epoch=int(status.epoch),
+        stamp_ns=_stamp_ns(status),
+        released_ns=log_time_ns,
+        anchor=status.anchor,
+        used=ModalitySet(int(status.mask)),
+        states={modality: SensorState(int(sensor.state)) for modality, sensor in sensors.items()},
+        reasons={modality: sensor.reason for modality, sensor in sensors.items() if sensor.reason},
+        absent={modality: sensor.absence for modality, sensor in sensors.items() if sensor.absence},
+        offsets_ms={
+            modality: float(sensor.offset_ms) for modality, sensor in sensors.items() if sensor.in_mask
+        },
+        wait_ms=float(status.wait_ms),
+        skew_ms=max(
+            (
+                abs(float(sensor.offset_ms))
+                for name, sensor in sensors.items()
+                if sensor.in_mask and name in _PAIRED
+            ),
+            default=0.0,
+        ),
+        level=int(status.level),
+        pruning=status.pruning,
+        ratio=float(status.ratio),
+        heads_kept=int(status.heads_kept),
+        channels_kept=int(status.channels_kept),
+        gmacs=float(status.gmacs),
+        severity=int(status.severity),
+        detections=() if detections is None else tuple(_detection(item) for item in detections.detections),
+        notes=tuple(status.notes),
+        latency_ms={name: float(getattr(status, f"{name}_ms")) for name in ("pre", "infer", "post", "e2e")},
+    )
+
+
+def _stamp_ns(message: Any) -> int:
+    return int(message.header.stamp.sec) * NS_PER_S + int(message.header.stamp.nanosec)
+
+
+def _detection(item: Any) -> Detection:
+    position, rotation, size = item.pose.position, item.pose.orientation, item.size
+    return Detection(
+        label=item.label,
+        class_id=int(item.class_id),
+        score=float(item.score),
+        x=float(position.x),
+        y=float(position.y),
+        z=float(position.z),
+        length=float(size.x),
+        width=float(size.y),
+        height=float(size.z),
+        yaw=messages.yaw_of(float(rotation.z), float(rotation.w)),
+    )
+
+
+def read_results(path: Path) -> Iterator[SetRecord]:
+    """The records of a results.mcap in its order; a status whose detections are missing has no boxes."""
+    with BagReader(path) as reader:
+        names = {
+            topic.type_name: topic.name
+            for topic in reader.topics()
+            if topic.type_name in (messages.STATUS_TYPE, messages.DETECTIONS_TYPE)
+        }
+        boxes: dict[int, Any] = {}
+        statuses: list[tuple[int, Any]] = []
+        for item in reader.messages(names.values()):
+            if item.type_name == messages.DETECTIONS_TYPE:
+                boxes[_stamp_ns(item.message)] = item.message
+            else:
+                statuses.append((item.log_time_ns, item.message))
+    for log_time_ns, status in statuses:
+        yield from_messages(status, boxes.get(_stamp_ns(status)), log_time_ns=log_time_ns)

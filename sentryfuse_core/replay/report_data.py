@@ -1,0 +1,63 @@
+"""What a report is drawn from; no torch in here, so that anything that recorded results can make one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.types import Detection, Modality, ModalitySet
+
+__all__ = ["ReportData", "ReportFrame", "ReportSpan", "box_corners"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReportFrame:
+    """One moment; `picture` is RGB [H, W, 3] with the boxes drawn in, `points` [N, 3] in the base frame."""
+
+    stamp_ns: int
+    used: ModalitySet
+    level: int
+    detections: tuple[Detection, ...]
+    truth: tuple[Detection, ...]  # empty: not known
+    picture: NDArray[np.uint8] | None
+    points: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class ReportSpan:
+    """A stretch of the run with a name, e.g. what a scenario did; seconds from the start."""
+
+    name: str
+    from_s: float
+    to_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """Everything a report shows; `start_ns` is on the clock of the records' `released_ns`."""
+
+    title: str
+    records: tuple[SetRecord, ...]
+    start_ns: int
+    seconds: float
+    facts: Mapping[str, str]  # what was run, by what, on what: shown as a table
+    topics: Mapping[Modality, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # as in metrics.json
+    frames: tuple[ReportFrame, ...] = ()
+    spans: tuple[ReportSpan, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def box_corners(detection: Detection) -> NDArray[np.float64]:
+    """The eight corners [8, 3] in the base frame: the lower four counter-clockwise, then the upper four."""
+    along, across, up = detection.length / 2, detection.width / 2, detection.height / 2
+    ring = ((along, across), (-along, across), (-along, -across), (along, -across))
+    local = np.array([(x, y, z) for z in (-up, up) for x, y in ring])
+    cos, sin = np.cos(detection.yaw), np.sin(detection.yaw)
+    turned = local @ np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray(turned + np.array([detection.x, detection.y, detection.z]))
