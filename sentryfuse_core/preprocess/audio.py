@@ -1,21 +1,93 @@
-"""Audio: two microphones to what comes from each bearing, batched."""
+"""Audio: blocks of PCM to one window at the network's rate, and that to what comes from each bearing."""
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from scipy.signal import resample_poly
 
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.types import AudioBlock, Sample
 
-__all__ = ["bearing_features"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+__all__ = ["bearing_features", "blocks_of", "window"]
 
 SPEED_OF_SOUND_M_S = 343.0
 LOWEST_HZ = 100.0  # below lie wind and handling noise
 ENERGY_DECADES = 10.0  # full scale to the quantisation noise of 16 bits
 SILENCE = 1e-12  # cross power below this has no phase
+
+
+def blocks_of(samples: Sequence[Sample]) -> list[tuple[int, AudioBlock]]:
+    """Stamp in ns and block of each sample that has the newest one's rate and channels."""
+    blocks = [
+        (sample.stamp_ns, sample.payload) for sample in samples if isinstance(sample.payload, AudioBlock)
+    ]
+    if not blocks:
+        raise InvalidMessageError("no_data", "the set holds no block of audio")
+    newest = blocks[-1][1]
+    form = (newest.sample_rate_hz, newest.pcm.shape[1])
+    return [
+        (stamp_ns, block) for stamp_ns, block in blocks if (block.sample_rate_hz, block.pcm.shape[1]) == form
+    ]
+
+
+def window(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: Geometry = GEOMETRY) -> Tensor:
+    """The 200 ms before `end_ns`, [1, C, 3200] float32 at 16 kHz, C at most 2; gaps are 0.
+
+    Blocks are stamped at their first sample and share one rate. A block that begins within half its
+    length of where the one before it ended is put there: stamps jitter, sound does not. Raises
+    InvalidMessageError `no_data` if no block reaches into the window.
+    """
+    rate_hz, channels = blocks[0][1].sample_rate_hz, min(blocks[0][1].pcm.shape[1], 2)
+    length = round(geometry.audio_window_s * rate_hz)
+    pcm = np.zeros((length, channels), np.float32)
+    filled = 0
+    expected: int | None = None
+    for stamp_ns, block in blocks:
+        count = len(block.pcm)
+        begin = length - round((end_ns - stamp_ns) * rate_hz / NS_PER_S)
+        if expected is not None and abs(begin - expected) <= count // 2:
+            begin = expected
+        expected = begin + count
+        first, last = max(begin, 0), min(expected, length)
+        if first < last:
+            pcm[first:last] = _unit(block.pcm[first - begin : last - begin, :channels])
+            filled += last - first
+    if not filled:
+        raise InvalidMessageError("no_data", "no block of audio lies in the window of the set")
+    if rate_hz != geometry.audio_rate_hz:
+        common = math.gcd(rate_hz, geometry.audio_rate_hz)
+        pcm = resample_poly(pcm, geometry.audio_rate_hz // common, rate_hz // common, axis=0).astype(
+            np.float32
+        )
+    fitted = np.zeros((geometry.audio_samples, channels), np.float32)
+    kept = min(len(pcm), len(fitted))
+    fitted[len(fitted) - kept :] = pcm[len(pcm) - kept :]
+    return torch.from_numpy(np.ascontiguousarray(fitted.T))[None]
+
+
+def _unit(pcm: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples of any type with full scale 1.0."""
+    if pcm.dtype.kind == "f":
+        return pcm.astype(np.float32)
+    bits = 8 * pcm.dtype.itemsize
+    middle = 2.0 ** (bits - 1)
+    unit: NDArray[np.float32] = pcm.astype(np.float32) / np.float32(middle)
+    if pcm.dtype.kind == "u":
+        unit -= 1.0
+    return unit
 
 
 def bearing_features(pcm: Tensor, spacing_m: float, *, geometry: Geometry = GEOMETRY) -> Tensor:

@@ -1,13 +1,45 @@
-"""IMU: readings at their own times to evenly spaced ones, batched."""
+"""IMU: readings in the sensor's axes to evenly spaced ones in the base frame's."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
-from torch import Tensor
 
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.types import ImuReading, Sample
 
-__all__ = ["resample"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sentryfuse_core.preprocess.motion import Rotation
+
+__all__ = ["readings_of", "resample"]
+
+
+def readings_of(samples: Sequence[Sample], *, to_base: Rotation, end_ns: int) -> tuple[Tensor, Tensor]:
+    """Times [1, N] in s relative to `end_ns`, and gyro and acceleration [1, N, 6] in base axes.
+
+    Raises InvalidMessageError `field_absent` if no reading has both.
+    """
+    times_s, values = [], []
+    for sample in samples:
+        reading = sample.payload
+        if not isinstance(reading, ImuReading):
+            continue
+        if reading.angular_velocity is None or reading.linear_acceleration is None:
+            continue
+        times_s.append((sample.stamp_ns - end_ns) / NS_PER_S)
+        values.append((reading.angular_velocity, reading.linear_acceleration))
+    if not values:
+        raise InvalidMessageError("field_absent", "the network needs angular velocity and acceleration")
+    turned = np.asarray(values, np.float32) @ to_base.T.astype(np.float32)  # [N, 2, 3]
+    return torch.tensor([times_s]), torch.from_numpy(turned.reshape(1, -1, 6))
 
 
 def resample(times_s: Tensor, values: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:

@@ -1,13 +1,67 @@
-"""Lidar: points in the base frame to a grid of pillar statistics, batched."""
+"""Lidar: a cloud of any layout to points in the base frame, and those to a grid of pillar statistics."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 
-__all__ = ["pillars"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sentryfuse_core.preprocess.motion import Rotation
+    from sentryfuse_core.types import PointCloud
+
+__all__ = ["decode", "move", "pillars"]
+
+
+def decode(cloud: PointCloud, *, intensity_full_scale: float) -> NDArray[np.float32]:
+    """The returns of a cloud, [N, 4] float32: x, y, z in metres in the sensor's frame, intensity 0..1.
+
+    Points with a coordinate that is not finite, or all of them 0, are no returns and left out; a missing
+    intensity is 0. Raises InvalidMessageError `no_finite_points`.
+    """
+    order = ">" if cloud.is_bigendian else "<"
+    record = np.dtype(
+        {
+            "names": [field.name for field in cloud.fields],
+            "formats": [order + field.kind for field in cloud.fields],
+            "offsets": [field.offset for field in cloud.fields],
+            "itemsize": cloud.point_step,
+        }
+    )
+    shape, strides = (cloud.height, cloud.width), (cloud.row_step, cloud.point_step)
+    records: NDArray[Any] = np.ndarray(shape, record, cloud.data, 0, strides)
+    points = np.zeros((cloud.height * cloud.width, 4), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for column, field in enumerate(cloud.fields):
+            points[:, column].reshape(shape)[...] = records[field.name]
+        squared_m2 = np.einsum("nc,nc->n", points[:, :3], points[:, :3])
+    returned = (squared_m2 > 0.0) & (squared_m2 < np.inf)  # a comparison with NaN is false
+    if not returned.all():
+        points = points[returned]
+    if not len(points):
+        raise InvalidMessageError("no_finite_points", f"none of {returned.size} points is a return")
+    if len(cloud.fields) > 3:
+        points[:, 3] /= intensity_full_scale
+        np.nan_to_num(points[:, 3], copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    return points
+
+
+def move(
+    points: NDArray[np.float32], rotation: Rotation, translation_m: tuple[float, float, float]
+) -> Tensor:
+    """Points [N, 4] turned and shifted into another frame, as a batch of one: [1, N, 4]."""
+    moved = np.empty_like(points)
+    np.matmul(points[:, :3], rotation.T.astype(np.float32), out=moved[:, :3])
+    moved[:, :3] += np.asarray(translation_m, np.float32)
+    moved[:, 3] = points[:, 3]
+    return torch.from_numpy(moved)[None]
 
 
 def pillars(points: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:

@@ -85,9 +85,8 @@ def slow_pillars(points: np.ndarray) -> np.ndarray:
     grid = np.zeros((6, 64, 64))
     for (row, column), members in cells.items():
         heights, strengths = np.array(members).T
-        grid[:, row, column] = (
-            math.log1p(len(members)) / 4.0, heights.max(), heights.mean(), heights.min(), strengths.mean(), 1.0
-        )  # fmt: skip
+        shape = (heights.max(), heights.mean(), heights.min())
+        grid[:, row, column] = (math.log1p(len(members)) / 4.0, *shape, strengths.mean(), 1.0)
     return grid
 
 

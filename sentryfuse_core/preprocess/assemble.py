@@ -1,0 +1,157 @@
+"""A synchronised set to the network's input: what can be used, as tensors in one frame at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.preprocess import audio, camera, imu, lidar, motion
+from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_stats
+from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.types import (
+    CompressedFrame,
+    ImageFrame,
+    Intrinsics,
+    Modality,
+    ModalitySet,
+    PointCloud,
+    Pose,
+    SyncedSet,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+    from sentryfuse_core.config import Config
+    from sentryfuse_core.health.criteria import ContentStats
+
+__all__ = ["Prepared", "Preprocessor"]
+
+STILL_RAD = 1e-3  # less is a tenth of a virtual pixel: not worth new camera maps
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What became of one set: a sensor of the mask is in `inputs`, or its error in `invalid`."""
+
+    inputs: ModelInput
+    invalid: Mapping[Modality, InvalidMessageError]
+    content: Mapping[Modality, ContentStats]
+
+
+class Preprocessor:
+    """Decodes, moves to the base frame at the set's stamp, and makes tensors.
+
+    Poses and intrinsics come from the configuration until they are set; they may be set from another
+    thread than the one that calls.
+    """
+
+    def __init__(self, config: Config, *, geometry: Geometry = GEOMETRY) -> None:
+        self._config = config
+        self._geometry = geometry
+        self._virtual_camera = camera.VirtualCamera(geometry)
+        section = config.camera
+        self._intrinsics = Intrinsics(
+            section.image_width, section.image_height, section.fx, section.fy, section.cx, section.cy
+        )
+        self._poses: dict[Modality, Pose | None] = {
+            modality: Pose(config.sensor(modality).translation_m, config.sensor(modality).quaternion_xyzw)
+            for modality in Modality
+        }
+        self._builders: Mapping[Modality, Callable[[SyncedSet, ModalitySet], _Part]] = {
+            Modality.CAMERA: self._camera,
+            Modality.LIDAR: self._lidar,
+            Modality.IMU: self._imu,
+            Modality.AUDIO: self._audio,
+        }
+
+    def set_intrinsics(self, intrinsics: Intrinsics) -> None:
+        """Use these from the next set on."""
+        self._intrinsics = intrinsics
+
+    def set_extrinsics(self, modality: Modality, pose: Pose | None) -> None:
+        """Use this pose from the next set on; None: unknown, the sensor cannot be used."""
+        self._poses[modality] = pose
+
+    def __call__(self, synced: SyncedSet, mask: ModalitySet) -> Prepared:
+        """Tensors of the sensors in `mask`; one whose data cannot be used is left out and reported."""
+        tensors: dict[str, Tensor] = {}
+        invalid: dict[Modality, InvalidMessageError] = {}
+        content: dict[Modality, ContentStats] = {}
+        for modality in mask & synced.present:
+            try:
+                part = self._builders[modality](synced, mask)
+            except InvalidMessageError as error:
+                invalid[modality] = error
+                continue
+            tensors.update(part.tensors)
+            if part.content is not None:
+                content[modality] = part.content
+        return Prepared(ModelInput(**tensors), invalid, content)
+
+    def _camera(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
+        sample = synced.samples[Modality.CAMERA][-1]
+        frame = sample.payload
+        if not isinstance(frame, (ImageFrame, CompressedFrame)):
+            raise InvalidMessageError("wrong_type", f"camera sample holds a {type(frame).__name__}")
+        pose, intrinsics = self._pose(Modality.CAMERA), self._intrinsics
+        turned = self._turned(synced, mask, sample.stamp_ns)
+        image = self._virtual_camera.decode(frame, intrinsics)
+        warped = self._virtual_camera.warp(image, intrinsics, turned @ motion.pose_rotation(pose))
+        position = torch.from_numpy((turned @ np.asarray(pose.translation)).astype(np.float32))[None]
+        return _Part({"camera": warped, "camera_position": position}, image_stats(image))
+
+    def _lidar(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
+        sample = synced.samples[Modality.LIDAR][-1]
+        cloud = sample.payload
+        if not isinstance(cloud, PointCloud):
+            raise InvalidMessageError("wrong_type", f"lidar sample holds a {type(cloud).__name__}")
+        pose = self._pose(Modality.LIDAR)
+        turned = self._turned(synced, mask, sample.stamp_ns)
+        points = lidar.decode(cloud, intensity_full_scale=self._config.lidar.intensity_full_scale)
+        moved = lidar.move(points, turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation))
+        return _Part({"lidar": lidar.pillars(moved, geometry=self._geometry)}, cloud_stats(points))
+
+    def _imu(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
+        to_base = motion.pose_rotation(self._pose(Modality.IMU))
+        samples = synced.samples[Modality.IMU]
+        times_s, values = imu.readings_of(samples, to_base=to_base, end_ns=synced.stamp_ns)
+        return _Part({"imu": imu.resample(times_s, values, geometry=self._geometry)})
+
+    def _audio(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
+        self._pose(Modality.AUDIO)
+        blocks = audio.blocks_of(synced.samples[Modality.AUDIO])
+        pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
+        features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
+        return _Part({"audio": features}, audio_stats([block for _, block in blocks]))
+
+    def _pose(self, modality: Modality) -> Pose:
+        pose = self._poses[modality]
+        if pose is None:
+            base = self._config.output.base_frame
+            raise InvalidMessageError("no_pose", f"no transform from the {modality.value}'s frame to {base}")
+        return pose
+
+    def _turned(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
+        """How base axes at the sample's stamp lie in those at the set's, by the gyro where it is trusted."""
+        imu_pose = self._poses[Modality.IMU]
+        if Modality.IMU not in mask or Modality.IMU not in synced.samples or imu_pose is None:
+            return motion.IDENTITY
+        samples = synced.samples[Modality.IMU]
+        rotation = motion.turned(samples, imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)
+        return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What one sensor contributes: tensors by their name in ModelInput."""
+
+    tensors: Mapping[str, Tensor]
+    content: ContentStats | None = None

@@ -1,0 +1,193 @@
+"""Camera: an image of any encoding to RGB, and from there to the network's virtual camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+
+from sentryfuse_core.convert.image import BYTES_PER_PIXEL
+from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.types import CompressedFrame, ImageFrame, Intrinsics, UInt8Array
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sentryfuse_core.preprocess.motion import Rotation
+
+__all__ = ["CONVERSIONS", "VirtualCamera", "decode", "reduction"]
+
+# Columns: base axes of the virtual camera's right, down and forward.
+_OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+# OpenCV conversion to RGB by encoding; None: it is RGB.
+CONVERSIONS: dict[str, int | None] = {
+    "rgb8": None,
+    "bgr8": cv2.COLOR_BGR2RGB,
+    "8UC3": cv2.COLOR_BGR2RGB,
+    "rgba8": cv2.COLOR_RGBA2RGB,
+    "bgra8": cv2.COLOR_BGRA2RGB,
+    "mono8": cv2.COLOR_GRAY2RGB,
+    "8UC1": cv2.COLOR_GRAY2RGB,
+    "mono16": cv2.COLOR_GRAY2RGB,
+    "16UC1": cv2.COLOR_GRAY2RGB,
+    "yuv422": cv2.COLOR_YUV2RGB_UYVY,
+    "uyvy": cv2.COLOR_YUV2RGB_UYVY,
+    "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUYV,
+    "yuyv": cv2.COLOR_YUV2RGB_YUYV,
+    **{
+        f"bayer_{pattern}{bits}": getattr(cv2, f"COLOR_Bayer{pattern.upper()}2RGB")
+        for pattern in ("rggb", "bggr", "gbrg", "grbg")
+        for bits in (8, 16)
+    },
+}
+_REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
+_REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
+_DEPTH_16 = ("mono16", "16UC1")
+
+
+def decode(frame: ImageFrame | CompressedFrame, *, reduce: int = 1) -> UInt8Array:
+    """RGB uint8 [H, W, 3]; a view of the message for rgb8.
+
+    `reduce` 2, 4 or 8 asks for an image that many times smaller; only a file can be decoded so, and it
+    is faster that way. Raises InvalidMessageError `undecodable`.
+    """
+    try:
+        if isinstance(frame, CompressedFrame):
+            # The sensor's pixels are wanted: a rotation written into the file is for human eyes.
+            bgr = cv2.imdecode(frame.data, _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION)
+            if bgr is None:
+                raise InvalidMessageError("undecodable", f"{frame.data.size} bytes of {frame.format}")
+            return _rgb(np.asarray(bgr, np.uint8), cv2.COLOR_BGR2RGB)
+        return _rgb(_rows(frame), CONVERSIONS[frame.encoding])
+    except cv2.error as error:
+        raise InvalidMessageError("undecodable", f"{frame.data.size} bytes: {error.err}") from error
+
+
+def _rgb(pixels: UInt8Array, conversion: int | None) -> UInt8Array:
+    return pixels if conversion is None else np.asarray(cv2.cvtColor(pixels, conversion), np.uint8)
+
+
+def _rows(frame: ImageFrame) -> UInt8Array:
+    """The pixels [H, W] or [H, W, C] of 8 bits, as a view: of 16-bit ones the high byte alone."""
+    pixel_bytes = BYTES_PER_PIXEL[frame.encoding]
+    shape = (frame.height, frame.width, pixel_bytes)
+    pixels: UInt8Array = np.ndarray(shape, np.uint8, frame.data, 0, (frame.step, pixel_bytes, 1))
+    if frame.encoding in _DEPTH_16 or frame.encoding.endswith("16"):
+        return np.ascontiguousarray(pixels[..., 0 if frame.is_bigendian else 1])
+    return pixels[..., 0] if pixel_bytes == 1 else pixels
+
+
+def reduction(width: int, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY) -> float:
+    """How many pixels of an image of `width` fall on one of the virtual camera, along its finer axis."""
+    scale = width / intrinsics.width
+    return min(intrinsics.fx * scale / geometry.image_fx, intrinsics.fy * scale / geometry.image_fy)
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """Where each virtual pixel lies in the source; coordinates in pixels, outside ones far negative."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+
+
+class VirtualCamera:
+    """Warps images to the network's camera; remembers its maps while the geometry stays the same."""
+
+    def __init__(self, geometry: Geometry = GEOMETRY) -> None:
+        self._geometry = geometry
+        self._key: tuple[Any, ...] | None = None
+        self._maps: _Maps | None = None
+
+    def decode(self, frame: ImageFrame | CompressedFrame, intrinsics: Intrinsics) -> UInt8Array:
+        """RGB uint8 [H, W, 3], smaller than the file where that is cheaper and still fine enough.
+
+        The size inside a file is not known before it is decoded. The intrinsics' nearly always equals it;
+        where not, this costs sharpness or time, nothing else.
+        """
+        if isinstance(frame, ImageFrame) or frame.format != "jpeg":
+            return decode(frame)
+        ratio = reduction(intrinsics.width, intrinsics, self._geometry)
+        return decode(frame, reduce=max(step for step in _REDUCED if step <= max(ratio, 1.0)))
+
+    def warp(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Tensor:
+        """RGB uint8 [H, W, 3] as float [1, 3, 128, 192] in 0..1, black outside the source's field of view.
+
+        `to_base` turns the camera's optical axes (z forward) into the base frame. Raises
+        InvalidMessageError `outside_view` if the camera does not look where the virtual one does.
+        """
+        height, width, _ = image.shape
+        shrink = int(reduction(width, intrinsics, self._geometry))
+        if shrink > 1:  # averaging whole blocks first: bilinear sampling alone would alias
+            size = (max(width // shrink, 1), max(height // shrink, 1))
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        maps = self._maps_of(image, intrinsics, to_base)
+        warped = cv2.remap(image, maps.x, maps.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return torch.from_numpy(warped).permute(2, 0, 1)[None].float() / 255.0
+
+    def _maps_of(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> _Maps:
+        key = (image.shape, intrinsics, to_base.tobytes())
+        if self._maps is None or key != self._key:
+            self._maps = _build_maps(image, intrinsics, to_base, self._geometry)
+            self._key = key
+        return self._maps
+
+
+def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, geometry: Geometry) -> _Maps:
+    height, width, _ = image.shape
+    turn = to_base.T @ _OPTICAL_TO_BASE  # virtual optical axes to the camera's
+    # World and network put pixel centres at + 0.5, OpenCV at integers.
+    virtual = np.array(
+        [
+            [geometry.image_fx, 0.0, geometry.image_cx - 0.5],
+            [0.0, geometry.image_fy, geometry.image_cy - 0.5],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    scale_x, scale_y = width / intrinsics.width, height / intrinsics.height
+    source = np.array(
+        [
+            [intrinsics.fx * scale_x, 0.0, (intrinsics.cx + 0.5) * scale_x - 0.5],
+            [0.0, intrinsics.fy * scale_y, (intrinsics.cy + 0.5) * scale_y - 0.5],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    distortion = np.array(intrinsics.distortion) if intrinsics.distortion else None
+    size = (geometry.image_width, geometry.image_height)
+    map_x, map_y = cv2.initUndistortRectifyMap(source, distortion, turn.T, virtual, size, cv2.CV_32FC1)
+
+    # OpenCV does not ask whether a ray lies in front of the camera, or so far out that distortion folds back.
+    columns, rows = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
+    rays = pixels @ (turn @ np.linalg.inv(virtual)).T  # [128, 192, 3] in the camera's axes
+    depth = np.maximum(rays[..., 2], 1e-6)
+    radius = np.hypot(rays[..., 0], rays[..., 1]) / depth
+    seen = (rays[..., 2] > 1e-3) & (radius < _largest_radius(intrinsics.distortion))
+    seen &= (map_x > -1.0) & (map_x < width) & (map_y > -1.0) & (map_y < height)
+    if not seen.any():
+        raise InvalidMessageError(
+            "outside_view", "the camera does not look along the base frame's x axis: check its transform"
+        )
+    return _Maps(
+        np.where(seen, map_x, -10.0).astype(np.float32), np.where(seen, map_y, -10.0).astype(np.float32)
+    )
+
+
+def _largest_radius(distortion: tuple[float, ...]) -> float:
+    """The tangent of the view angle up to which radial distortion still grows with the angle."""
+    if not distortion:
+        return float("inf")
+    k1, k2, _, _, k3, k4, k5, k6 = (*distortion, *(0.0,) * 8)[:8]
+    radius = np.linspace(0.0, 10.0, 2001)
+    square = radius * radius
+    top = 1.0 + square * (k1 + square * (k2 + square * k3))
+    bottom = 1.0 + square * (k4 + square * (k5 + square * k6))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        falling = np.flatnonzero(~(np.diff(radius * top / bottom) > 0.0))
+    return float(radius[falling[0]]) if falling.size else float("inf")

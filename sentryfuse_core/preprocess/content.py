@@ -1,0 +1,67 @@
+"""The numbers that content checks of the health monitor work on, from decoded data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from sentryfuse_core.health.criteria import SECTORS, AudioStats, CloudStats, ImageStats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sentryfuse_core.types import AudioBlock, UInt8Array
+
+__all__ = ["audio_stats", "cloud_stats", "image_stats"]
+
+_SIDE = 128  # an image is looked at on a grid of at least this many rows and columns
+_SECTOR_DEG = 360.0 / SECTORS
+
+
+def image_stats(image: UInt8Array) -> ImageStats:
+    """Mean over all channels, and the standard deviation of the liveliest, of an image [H, W, 3]."""
+    height, width, _ = image.shape
+    grid = image[:: max(height // _SIDE, 1), :: max(width // _SIDE, 1)]
+    mean, std = cv2.meanStdDev(np.ascontiguousarray(grid))
+    return ImageStats(mean=float(mean.mean()), std=float(std.max()))
+
+
+def cloud_stats(points: NDArray[np.float32]) -> CloudStats:
+    """How many returns [N, 4] there are, and which directions of the sensor's frame are without any."""
+    azimuth_deg = np.degrees(np.arctan2(points[:, 1], points[:, 0]))
+    sector = np.minimum(((azimuth_deg + 180.0) / _SECTOR_DEG).astype(np.int64), SECTORS - 1)
+    seen = np.bincount(sector, minlength=SECTORS) > 0
+    return CloudStats(
+        finite_points=len(points),
+        widest_empty_sector_deg=_widest_gap(seen) * _SECTOR_DEG,
+        occupancy=sum(1 << int(index) for index in np.flatnonzero(seen)),
+    )
+
+
+def _widest_gap(seen: NDArray[np.bool_]) -> int:
+    """The longest run of False around the circle."""
+    places = np.flatnonzero(seen)
+    if not places.size:
+        return len(seen)
+    return int(np.diff(np.append(places, places[0] + len(seen))).max()) - 1
+
+
+def audio_stats(blocks: Sequence[AudioBlock]) -> AudioStats:
+    """Share of samples at full scale, and whether every channel stands still to the bit."""
+    pcm = np.concatenate([block.pcm for block in blocks])
+    low, high = _full_scale(pcm.dtype)
+    return AudioStats(
+        clipped_share=float(np.count_nonzero((pcm <= low) | (pcm >= high)) / pcm.size),
+        silent=bool((pcm == pcm[0]).all()),
+    )
+
+
+def _full_scale(dtype: np.dtype[Any]) -> tuple[float, float]:
+    if dtype.kind == "f":
+        return -1.0, 1.0
+    limits = np.iinfo(dtype)
+    return float(limits.min + 1), float(limits.max)  # symmetric converters never reach the lowest value
