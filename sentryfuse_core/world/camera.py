@@ -18,8 +18,9 @@ from sentryfuse_core.world.surface import paint
 __all__ = ["View", "expose", "render"]
 
 _NEAR_M = 0.2
-_TILE = 256  # ground texture: samples a side
-_TILE_M = 0.125  # and metres a sample
+_FAINT = 0.05  # direct light weaker than this share of the sky's casts no shadow
+_TILE = 1024  # ground texture: samples a side
+_TILE_M = 0.04  # and metres a sample
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,16 @@ class View:
 def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tensor:
     """Linear radiance [B, H * W, 3] that reaches the sensor at `position` [B, 3]; 1.0 is white in noon sun."""
     lighting = light_of(scene)
+    parts = parts_of(scene)
     image = _background(scene, lighting, view, position, haze_m)
     batch, pixels, _ = image.shape
     image = image.reshape(-1, 3)
+    _cast_shadows(image, scene, parts, lighting, view, position, haze_m)
     fine = view.fine
     wide, high, focal = view.width * fine, view.height * fine, view.focal * fine
     cx, cy = view.cx * fine, view.cy * fine
-    parts = parts_of(scene)
     rel = parts.centre - position[parts.scene]
-    rows, columns = _rectangles(parts, rel, focal, cx, cy, wide, high)
+    rows, columns = _rectangles(_corners(parts) - position[parts.scene, None], focal, cx, cy, wide, high)
     box, row, column = pair_up(rows, columns)
     right, down = (column + 0.5 - cx) / focal, (row + 0.5 - cy) / focal
     start = turn(-rel[:, 0], -rel[:, 1], -rel[:, 2], parts.cos, parts.sin)[box]
@@ -66,15 +68,23 @@ def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tens
     return image.reshape(batch, pixels, 3)
 
 
+def _corners(parts: Parts) -> Tensor:
+    """Corners [K, 8, 3] of the parts in the base frame."""
+    corner = torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], device=parts.half.device)
+    offset = corner * parts.half[:, None]
+    cos, sin = parts.cos[:, None], parts.sin[:, None]
+    turned = (offset[..., 0] * cos - offset[..., 1] * sin, offset[..., 0] * sin + offset[..., 1] * cos, offset[..., 2])
+    return parts.centre[:, None] + torch.stack(turned, dim=-1)
+
+
 def _rectangles(
-    parts: Parts, rel: Tensor, focal: float, cx: float, cy: float, wide: int, high: int
+    points: Tensor, focal: float, cx: float, cy: float, wide: int, high: int
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Rows and columns [K] of the pixels each part can cover; all of them for parts that reach behind the pinhole."""
-    corner = torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], device=rel.device)
-    offset = corner[None] * parts.half[:, None]  # [K, 8, 3]
-    x = rel[:, None, 0] + offset[..., 0] * parts.cos[:, None] - offset[..., 1] * parts.sin[:, None]
-    y = rel[:, None, 1] + offset[..., 0] * parts.sin[:, None] + offset[..., 1] * parts.cos[:, None]
-    z = rel[:, None, 2] + offset[..., 2]
+    """Rows and columns [K] of the pixels that hulls of points [K, P, 3], relative to the pinhole, can cover.
+
+    All pixels for a hull that reaches behind the pinhole, none for one that is behind it altogether.
+    """
+    x, y, z = points.unbind(-1)
     depth = x.clamp_min(_NEAR_M)
     u, v = cx - y / depth * focal, cy - z / depth * focal
     near = x.amin(dim=1) < _NEAR_M
@@ -88,6 +98,37 @@ def _rectangles(
         return first, torch.where(gone, first, last)
 
     return span(v, high), span(u, wide)
+
+
+def _cast_shadows(
+    image: Tensor, scene: Scene, parts: Parts, lighting: Lighting, view: View, position: Tensor, haze_m: float
+) -> None:
+    """Take the sun's light off the ground pixels of `image` [B * H * W, 3] that a part hides it from."""
+    sun = lighting.sun[parts.scene]
+    casting = lighting.sunlight[parts.scene].sum(dim=-1) > _FAINT * lighting.ambient[parts.scene].sum(dim=-1)
+    corners = _corners(parts)
+    shadow = corners - sun[:, None] * (corners[..., 2] / sun[:, 2:].clamp_min(0.05))[..., None]
+    outline = torch.cat((shadow, corners * torch.tensor((1.0, 1.0, 0.0), device=sun.device)), dim=1)
+    size = (view.width, view.height)
+    rows, columns = _rectangles(
+        outline - position[parts.scene, None], view.focal, view.cx, view.cy, *size
+    )
+    horizon = math.ceil(view.cy + 0.01 * view.focal - 0.5)
+    rows = (rows[0].clamp_min(horizon), torch.where(casting, rows[1], 0))
+    box, row, column = pair_up(rows, columns)
+    index = parts.scene[box]
+    depth = position[index, 2] * view.focal / (row + 0.5 - view.cy)
+    x = position[index, 0] + depth - parts.centre[box, 0]
+    y = position[index, 1] - (column + 0.5 - view.cx) / view.focal * depth - parts.centre[box, 1]
+    start = turn(x, y, -parts.centre[box, 2], parts.cos[box], parts.sin[box])
+    hidden = cast(parts, box, start, (sun[box, 0], sun[box, 1], sun[box, 2])).pair
+    dark = torch.zeros(len(image), dtype=torch.bool, device=image.device)
+    dark[(index[hidden] * view.height + row[hidden]) * view.width + column[hidden]] = True
+    pixel = torch.nonzero(dark).squeeze(1)
+    index = torch.div(pixel, view.width * view.height, rounding_mode="floor")
+    down = torch.div(pixel, view.width, rounding_mode="floor") % view.height + 0.5 - view.cy
+    clear = torch.exp(-position[index, 2] * view.focal / down / haze_m)[:, None]
+    image[pixel] *= 1 - clear * (1 - lighting.ambient[index] / lighting.ground[index])
 
 
 def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, haze_m: float) -> Tensor:
@@ -124,7 +165,7 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
 
     fade = 1 / (1 + (depth / 14) ** 2)
     rough = 0.1 + 0.2 * scene.look[:, 3]
-    grain = look_up(_TILE_M) * (rough[:, None] * fade)[..., None] + look_up(_TILE_M * 12) * 0.12
+    grain = look_up(_TILE_M) * (rough[:, None] * fade)[..., None] + look_up(_TILE_M * 6) * 0.15
     albedo = (0.12 + 0.22 * scene.look[:, 0])[:, None, None] * (1 + grain).clamp_min(0.2)
     tint = 1 + (scene.look[:, 1, None] - 0.5) * torch.tensor((0.25, 0.1, -0.25), device=device)
     beam = lighting.headlight[:, None, None] * _headlight(depth[..., None], right)
@@ -147,21 +188,20 @@ def _ground_tile(device: torch.device) -> Tensor:
     spectrum = torch.fft.rfft2(torch.randn((_TILE, _TILE), generator=generator))
     fy = torch.fft.fftfreq(_TILE)[:, None] * _TILE
     fx = torch.fft.rfftfreq(_TILE)[None] * _TILE
-    spectrum = spectrum / (1 + torch.hypot(fx, fy)) ** 0.8
+    spectrum = spectrum / (1 + torch.hypot(fx, fy)) ** 0.9
     spectrum[0, 0] = 0
     tile = torch.fft.irfft2(spectrum, s=(_TILE, _TILE))
     return (tile / tile.std()).reshape(-1).to(device)
 
 
 def expose(radiance: Tensor, model: CameraModel, *, light: Tensor, averaged: float, generator: torch.Generator) -> Tensor:
-    """Image 0..1 (gamma encoded) of linear radiance [B, P, 3], by day and night; `averaged` raw pixels make one.
+    """Image 0..1 (gamma 2) of linear radiance [B, P, 3], by day and night; `averaged` raw pixels make one.
 
     The exposure keeps the scene's illumination at a third of full scale until the gain is exhausted.
     """
     illumination = model.night_illumination ** (1 - light)
     gain = (0.8 / illumination).clamp(max=model.max_gain)[:, None, None]
-    electrons = radiance.clamp_min(0.0) * model.full_well
+    electrons = radiance.clamp_min(0.0).mul_(model.full_well)
     noise = torch.randn(radiance.shape, generator=generator, device=radiance.device)
-    noise = noise * torch.sqrt((electrons + model.read_noise**2) / averaged)
-    level = (electrons + noise) * (gain / model.full_well)
-    return level.clamp(1e-6, 1.0) ** (1 / 2.2)
+    noise.mul_(electrons.add(model.read_noise**2).div_(averaged).sqrt_())
+    return electrons.add_(noise).mul_(gain / model.full_well).clamp_(0.0, 1.0).sqrt_()

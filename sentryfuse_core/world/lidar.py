@@ -82,7 +82,7 @@ def sweep(
     along = turn(along[0], along[1], along[2], parts.cos.new_ones(()), parts.cos.new_zeros(()))[hits.pair[first_hit]]
     turned = turn(along[:, 0], along[:, 1], along[:, 2], parts.cos[box], parts.sin[box])
     incidence = turned.gather(1, axis[:, None]).squeeze(1).abs()
-    shine = scene.reflectivity[parts.scene[box], parts.slot[box]] * torch.where(parts.upper[box], 0.8, 1.0)
+    shine = scene.reflectivity[parts.scene[box], parts.slot[box]] * torch.where(parts.level[box] > 0, 0.8, 1.0)
     on_box = torch.zeros_like(bright).reshape(-1)
     on_box[cell] = shine * (0.3 + 0.7 * incidence)
     bright = torch.where(is_ground, bright, on_box.reshape(batch, rays))

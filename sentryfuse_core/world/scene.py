@@ -14,7 +14,7 @@ __all__ = ["ABSENT", "CAR", "COLOURS", "CYCLIST", "PEDESTRIAN", "TRAITS", "Objec
 
 ABSENT = -1  # class of an empty slot
 CAR, PEDESTRIAN, CYCLIST = range(3)
-COLOURS = 4  # colours an object has: lower part, upper part, skin or glass, trim
+COLOURS = 4  # colours an object has: lowest part, middle part, glass or head, trim
 TRAITS = 8  # numbers in 0..1 that make a member of a class sound like itself
 
 
@@ -44,47 +44,47 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """K solid boxes in a flat list, two for each object: lower and upper."""
+    """K solid boxes in a flat list, two or three for each object."""
 
     scene: Tensor  # [K] index into the batch
     slot: Tensor  # [K] index of the object
-    upper: Tensor  # [K] bool
+    level: Tensor  # [K] 0 body, legs or bicycle; 1 cabin or torso; 2 head
     centre: Tensor  # [K, 3]
     half: Tensor  # [K, 3] half length, width, height
     cos: Tensor  # [K] of the yaw
     sin: Tensor  # [K]
 
 
-# Of each class, lower then upper: forward shift, length, width as shares of the whole; bottom, top as shares of height.
+# Of each class, from below: forward shift, length, width as shares of the whole; bottom, top as shares of height.
 _SHAPE = (
-    ((0.0, 1.0, 1.0, 0.1, 0.6), (-0.06, 0.56, 0.88, 0.55, 1.0)),
-    ((0.0, 0.6, 0.62, 0.0, 0.5), (0.0, 0.85, 1.0, 0.48, 1.0)),
-    ((0.0, 1.0, 0.25, 0.0, 0.6), (-0.04, 0.32, 0.9, 0.45, 1.0)),
+    ((0.0, 1.0, 1.0, 0.1, 0.6), (-0.06, 0.56, 0.88, 0.55, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0)),
+    ((0.0, 0.6, 0.66, 0.0, 0.5), (0.0, 0.75, 1.0, 0.47, 0.86), (0.0, 0.42, 0.34, 0.84, 1.0)),
+    ((0.0, 1.0, 0.25, 0.0, 0.55), (-0.06, 0.26, 0.85, 0.42, 0.85), (-0.02, 0.14, 0.34, 0.83, 1.0)),
 )
+_LEVELS = len(_SHAPE[0])
 
 
 def parts_of(scene: Scene) -> Parts:
     """The solids of all objects; empty slots give none."""
     index, slot = torch.nonzero(scene.classes != ABSENT, as_tuple=True)
-    boxes = scene.boxes[index, slot]
-    shape = torch.tensor(_SHAPE, device=boxes.device)[scene.classes[index, slot]]  # [K, 2, 5]
-    cos, sin = torch.cos(boxes[:, 6]), torch.sin(boxes[:, 6])
-    shift = shape[..., 0] * boxes[:, 3:4]
-    bottom = boxes[:, 2:3] - boxes[:, 5:6] / 2
-    low, high = bottom + shape[..., 3] * boxes[:, 5:6], bottom + shape[..., 4] * boxes[:, 5:6]
-    centre = torch.stack(
-        (boxes[:, 0:1] + shift * cos[:, None], boxes[:, 1:2] + shift * sin[:, None], (low + high) / 2), dim=-1
-    )
-    half = torch.stack((shape[..., 1] * boxes[:, 3:4], shape[..., 2] * boxes[:, 4:5], high - low), dim=-1) / 2
-    upper = torch.tensor((False, True), device=boxes.device).expand(len(index), 2)
+    index, slot = index.repeat_interleave(_LEVELS), slot.repeat_interleave(_LEVELS)
+    level = torch.arange(len(index), device=index.device) % _LEVELS
+    shape = torch.tensor(_SHAPE, device=index.device)[scene.classes[index, slot], level]  # [K, 5]
+    real = torch.nonzero(shape[:, 4] > shape[:, 3]).squeeze(1)
+    index, slot, level = index[real], slot[real], level[real]
+    shift, length, width, bottom, top = shape[real].unbind(-1)
+    x, y, z, whole_length, whole_width, height, yaw = scene.boxes[index, slot].unbind(-1)
+    cos, sin = torch.cos(yaw), torch.sin(yaw)
+    shift = shift * whole_length
+    middle = z + ((bottom + top) / 2 - 0.5) * height
     return Parts(
-        scene=index.repeat_interleave(2),
-        slot=slot.repeat_interleave(2),
-        upper=upper.reshape(-1),
-        centre=centre.reshape(-1, 3),
-        half=half.reshape(-1, 3),
-        cos=cos.repeat_interleave(2),
-        sin=sin.repeat_interleave(2),
+        scene=index,
+        slot=slot,
+        level=level,
+        centre=torch.stack((x + shift * cos, y + shift * sin, middle), dim=-1),
+        half=torch.stack((length * whole_length, width * whole_width, (top - bottom) * height), dim=-1) / 2,
+        cos=cos,
+        sin=sin,
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.world.lighting import Lighting
-from sentryfuse_core.world.scene import CAR, CYCLIST, PEDESTRIAN, Parts, Scene
+from sentryfuse_core.world.scene import CAR, CYCLIST, Parts, Scene
 
 __all__ = ["paint"]
 
@@ -15,24 +15,23 @@ def paint(
     scene: Scene, parts: Parts, lighting: Lighting, box: Tensor, local: Tensor, axis: Tensor, sign: Tensor
 ) -> Tensor:
     """Linear radiance [N, 3] of surface points: `box` [N] their part, `local` [N, 3], face `axis` and `sign` [N]."""
-    index, slot, upper = parts.scene[box], parts.slot[box], parts.upper[box]
+    index, slot, level = parts.scene[box], parts.slot[box], parts.level[box]
     kind = scene.classes[index, slot]
     colours = scene.colours[index, slot]  # [N, COLOURS, 3]
     half = parts.half[box]
     x, y, z = (local / half).unbind(-1)  # -1..1 across the part
-    car, walker, rider = kind == CAR, kind == PEDESTRIAN, kind == CYCLIST
-    body, roof = car & ~upper, car & upper
+    lowest = level == 0
+    body, roof, bicycle = (kind == CAR) & lowest, (kind == CAR) & ~lowest, (kind == CYCLIST) & lowest
 
-    # Which of the object's colours: 0 lower, 1 upper, 2 glass or skin, 3 trim.
-    choice = upper.long()
+    # Which of the object's colours: 0 lowest part, 1 middle part, 2 glass or head, 3 trim.
+    choice = level
     pillar = (torch.where(axis == 0, y, x).abs() > 0.88) | (z > 0.75) | (z < -0.8)
     choice = torch.where(roof & (axis != 2) & ~pillar, 2, choice)
     metres_x, metres_z = local[:, 0], local[:, 2]
     wheel = (metres_x.abs() - 0.62 * half[:, 0]) ** 2 + (metres_z + half[:, 2]) ** 2 < 0.33**2
     choice = torch.where(body & (axis == 1) & wheel, 3, choice)
-    choice = torch.where((walker | rider) & upper & (z > 0.5), 2, choice)
     spokes = ((x.abs() - 0.6) * half[:, 0]) ** 2 + (metres_z + 0.2 * half[:, 2]) ** 2
-    choice = torch.where(rider & ~upper & (spokes < 0.3**2), 3, choice)
+    choice = torch.where(bicycle & (spokes < 0.3**2), 3, choice)
     albedo = colours.gather(1, choice[:, None, None].expand(-1, 1, 3)).squeeze(1)
 
     along = sign[:, None] * torch.nn.functional.one_hot(axis, 3)
@@ -49,7 +48,7 @@ def paint(
     radiance = albedo * (
         lighting.sunlight[index] * facing[:, None] + lighting.ambient[index] * sky[:, None] + lamps[:, None]
     )
-    return radiance + _lamps(axis, sign, y, z, body, rider & ~upper, lighting.headlight[index])
+    return radiance + _lamps(axis, sign, y, z, body, bicycle, lighting.headlight[index])
 
 
 def _lamps(axis: Tensor, sign: Tensor, y: Tensor, z: Tensor, body: Tensor, bicycle: Tensor, dark: Tensor) -> Tensor:
