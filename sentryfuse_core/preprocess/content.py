@@ -20,6 +20,8 @@ __all__ = ["audio_stats", "cloud_stats", "image_stats"]
 
 _SIDE = 128  # an image is looked at on a grid of at least this many rows and columns
 _SECTOR_DEG = 360.0 / SECTORS
+_LOOKED_AT = 16_384  # about this many points show which of the sectors are empty
+_PRIMES = (1, 2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31)  # steps that do not beat with the columns of a turn
 
 
 def image_stats(image: UInt8Array) -> ImageStats:
@@ -31,12 +33,14 @@ def image_stats(image: UInt8Array) -> ImageStats:
 
 
 def cloud_stats(points: NDArray[np.float32]) -> CloudStats:
-    """How many returns [N, 4] there are, and which directions of the sensor's frame are without any."""
-    azimuth_deg = np.degrees(np.arctan2(points[:, 1], points[:, 0]))
+    """How many returns [4, N] there are, and which directions of the sensor's frame are without any."""
+    count = points.shape[1]
+    step = next((prime for prime in _PRIMES if count <= prime * _LOOKED_AT), _PRIMES[-1])
+    azimuth_deg = np.degrees(np.arctan2(points[1, ::step], points[0, ::step]))
     sector = np.minimum(((azimuth_deg + 180.0) / _SECTOR_DEG).astype(np.int64), SECTORS - 1)
     seen = np.bincount(sector, minlength=SECTORS) > 0
     return CloudStats(
-        finite_points=len(points),
+        finite_points=count,
         widest_empty_sector_deg=_widest_gap(seen) * _SECTOR_DEG,
         occupancy=sum(1 << int(index) for index in np.flatnonzero(seen)),
     )
