@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rclpy.node import Node
 from rclpy.time import Time
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import Pose
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 __all__ = ["TransformTree", "tf2_available"]
 
 _REFRESH_NS = NS_PER_S  # mounted sensors do not move; a corrected calibration is taken up this soon
+_RETRY_NS = NS_PER_S // 10
 
 
 def tf2_available() -> bool:
@@ -26,42 +28,31 @@ class TransformTree:
     """Poses of sensor frames in the base frame, looked up in tf2 and remembered for a second."""
 
     def __init__(self, node: Node, *, base_frame: str) -> None:
-        import tf2_ros
+        import tf2_ros  # noqa: PLC0415 - not there in every installation
 
         self._error = tf2_ros.TransformException
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
         self._base_frame = base_frame
-        self._known: dict[str, tuple[int, Pose]] = {}
+        self._known: dict[str, tuple[int, Pose | None]] = {}
 
-    def pose(self, frame_id: str, *, now_ns: int) -> Pose:
-        """The pose of `frame_id`; `now_ns` is steady time.
+    def pose(self, frame_id: str, *, now_ns: int) -> Pose | None:
+        """The pose of `frame_id` at the steady time `now_ns`; None while tf2 does not know it.
 
-        Raises InvalidMessageError `no_transform` while tf2 does not know it: a guess, such as
-        identity, would put every point of the sensor in the wrong place.
+        A guess, such as identity, would put every point of the sensor in the wrong place.
         """
-        looked_up_ns, pose = self._known.get(frame_id, (None, None))
-        if pose is None or now_ns - looked_up_ns > _REFRESH_NS:
+        at_ns, pose = self._known.get(frame_id, (None, None))
+        if at_ns is None or now_ns - at_ns > (_RETRY_NS if pose is None else _REFRESH_NS):
             try:
-                found = self._buffer.lookup_transform(self._base_frame, frame_id, Time())
-            except self._error as error:
-                if pose is None:
-                    raise InvalidMessageError("no_transform", _explain(frame_id, self._base_frame, error)) from error
-            else:
-                pose = _pose(found.transform)
+                pose = _pose(self._buffer.lookup_transform(self._base_frame, frame_id, Time()).transform)
+            except self._error:
+                pass  # a pose that was known stays: the tree's buffer is empty after a jump of the clock
             self._known[frame_id] = (now_ns, pose)
         return pose
 
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()
-
-
-def _explain(frame_id: str, base_frame: str, error: Exception) -> str:
-    return (
-        f"tf2 knows no transform from {frame_id!r} to {base_frame!r} ({' '.join(str(error).split())}); "
-        "publish it, or set output.extrinsics to parameters"
-    )
 
 
 def _pose(transform: Any) -> Pose:

@@ -1,0 +1,262 @@
+"""What runs while the node is active: messages into the ingest, sets through the pipeline, results out."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from sentryfuse_core.budget import BudgetController
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, Clock
+from sentryfuse_core.config import Config
+from sentryfuse_core.convert import camera_info
+from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.pipeline import Pipeline
+from sentryfuse_core.preprocess.assemble import Preprocessor
+from sentryfuse_core.replay.diagnostics import WARN, Diagnostics, diagnostic_array
+from sentryfuse_core.replay.messages import PublishContext
+from sentryfuse_core.runtime.backend import Backend
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.types import FusionResult, Modality, SensorReport, SensorState, SyncedSet
+from sentryfuse_ros.frames import TransformTree
+from sentryfuse_ros.publish import Outputs
+from sentryfuse_ros.subscribe import Problem
+from sentryfuse_ros.worker import Worker
+
+__all__ = ["Engine", "Session"]
+
+_DIAGNOSTICS_GAP_NS = NS_PER_S // 10  # transitions are told at once, but not more often than this
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What is expensive to load, kept from configuration to clean-up."""
+
+    bank: Bank
+    backend: Backend
+    preprocessor: Preprocessor
+    budget: BudgetController
+
+
+class Session:
+    """One activation; its `on_*` methods are called by the executor, the rest of the work is the worker's."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        engine: Engine,
+        outputs: Outputs,
+        clock: Clock,
+        ros_now_ns: Callable[[], int],
+        paused_s: Callable[[], float],
+        problems: Callable[[], dict[Modality, Problem]],
+        topics: dict[Modality, str],
+        frames: TransformTree | None,
+        notes: tuple[str, ...],
+        logger: RcutilsLogger,
+    ) -> None:
+        self._config = config
+        self._engine = engine
+        self._outputs = outputs
+        self._clock = clock
+        self._ros_now_ns = ros_now_ns
+        self._paused_s = paused_s
+        self._problems = problems
+        self._frames = frames
+        self._notes = notes
+        self._logger = logger
+        self._ingest = Ingest(config, topics=topics, on_ready=lambda: self._worker.wake())
+        self.pipeline = Pipeline(
+            config,
+            ingest=self._ingest,
+            preprocessor=engine.preprocessor,
+            bank=engine.bank,
+            backend=engine.backend,
+            budget=engine.budget,
+            clock=clock,
+        )
+        self._worker = Worker(
+            self._ingest, clock=clock, handle=self._handle, idle=self._tell, report=self._failed
+        )
+        self._lock = threading.Lock()  # guards the next four
+        self._diagnostics = Diagnostics(config)
+        self._counters: Counter[str] = Counter()
+        self._diagnosed_ns = 0
+        self._transition_untold = False
+
+    def start(self) -> None:
+        """Begin to handle sets."""
+        self._worker.start()
+
+    def close(self) -> None:
+        """End after the set in hand."""
+        self._worker.stop()
+
+    def reconfigure(self, config: Config) -> None:
+        """Take over options that may change at run time; the next set is handled with them."""
+        self._config = config
+        self.pipeline.model_options = config.model
+
+    def on_sensor(self, modality: Modality, message: Any, type_name: str) -> None:
+        """Stamp, check and enqueue one message of a sensor."""
+        now_ns = self._clock.now_ns()
+        try:
+            self._place(modality, message, now_ns)
+            self._ingest.message(
+                modality, message, type_name=type_name, arrival_ns=now_ns, received_ns=self._ros_now_ns()
+            )
+        except Exception as error:  # the callback's boundary: what escapes would end the node
+            self._failed(error)
+        self._worker.wake_by(self._ingest.next_deadline_ns())
+
+    def on_camera_info(self, message: Any) -> None:
+        """Take over the camera's intrinsics."""
+        self._guarded("camera_info", lambda: self._engine.preprocessor.set_intrinsics(camera_info(message)))
+
+    def on_battery(self, message: Any) -> None:
+        """Tell the budget how full the battery is."""
+        self._guarded("battery", lambda: self._engine.budget.update_battery(_charge(message)))
+
+    def on_budget(self, message: Any) -> None:
+        """Take over a budget."""
+
+        def take() -> None:
+            latency_ms, power_w = _limit("latency_ms", message), _limit("power_w", message)
+            if message.level < -1:
+                raise InvalidMessageError("bad_level", f"level {message.level}; give -1 or a level")
+            now_ns = self._clock.now_ns()
+            self._engine.budget.update_budget(latency_ms, power_w, message.level, message.source, now_ns)
+
+        self._guarded("budget", take)
+
+    def on_jump(self, reason: str) -> None:
+        """Start anew after a jump of the clock that stamps are compared with."""
+        self._ingest.jump(reason, self._clock.now_ns())
+        self._logger.warning(f"time jump: {reason}; starting anew")
+
+    def publish_diagnostics(self) -> None:
+        """Publish the state of everything."""
+        now_ns = self._clock.now_ns()
+        paused_s = self._paused_s()
+        reports = self._explained(self._ingest.reports(now_ns))
+        streams = self._ingest.sync_counters()
+        dropped = {f"{m.value}.{reason}": n for m, counts in streams.items() for reason, n in counts.items()}
+        with self._lock:
+            counters = {**dropped, **self._counters, "node.skipped": self._worker.skipped}
+            statuses = self._diagnostics.statuses(reports=reports, counters=counters, now_ns=now_ns)
+            self._diagnosed_ns = time.monotonic_ns()
+            self._transition_untold = False
+        if paused_s > 0:
+            message = f"PAUSED: /clock has not moved for {paused_s:.1f} s; sensors keep their states"
+            sync = next(status for status in statuses if status["name"] == "sentryfuse: sync")
+            sync.update(level=WARN, message=message)
+        self._outputs.publish_diagnostics(diagnostic_array(self._ros_now_ns(), statuses))
+
+    def _handle(self, synced: SyncedSet) -> None:
+        """Run the pipeline on one set and publish what it made of it."""
+        result = self.pipeline.step(synced)
+        result = replace(result, reports=self._explained(result.reports))
+        now_ns = self._clock.now_ns()
+        e2e_ms = result.times.age + (now_ns - synced.anchor_arrival_ns) / NS_PER_MS
+        limit_ms = self._config.output.max_output_age_s * 1e3
+        stale = e2e_ms > limit_ms
+        if stale:
+            result = replace(result, errors=(*result.errors, _stale(result, e2e_ms, limit_ms)))
+        context = PublishContext(
+            published_ns=self._ros_now_ns(),
+            checkpoint=self._engine.bank.identity,
+            base_frame=self._config.output.base_frame,
+            e2e_ms=e2e_ms,
+            deadline_ms=self._engine.budget.latency_ms,
+            power_w=self._engine.budget.power_w,
+            skipped_sets=self._worker.skipped,
+            notes=self._notes,
+        )
+        if stale:
+            self._outputs.publish_status(result, context)
+        else:
+            self._outputs.publish(result, context, markers=self._config.output.markers)
+        with self._lock:
+            self._counters["node.stale"] += stale
+            self._diagnostics.add(result, e2e_ms=e2e_ms, now_ns=now_ns, deadline_ms=context.deadline_ms)
+
+    def _tell(self, _now_ns: int) -> None:
+        """Log transitions and publish diagnostics because of them, within the rate allowed."""
+        transitions = self._ingest.take_transitions()
+        for item in transitions:
+            change = f"{item.modality.value}: {item.before.name} -> {item.after.name}"
+            text = ": ".join(part for part in (change, item.reason, item.remedy) if part)
+            if item.after is SensorState.OK:
+                self._logger.info(text)
+            else:
+                self._logger.warning(text)
+        with self._lock:
+            self._transition_untold = self._transition_untold or bool(transitions)
+            due = self._transition_untold and time.monotonic_ns() - self._diagnosed_ns >= _DIAGNOSTICS_GAP_NS
+        if due:
+            self.publish_diagnostics()
+
+    def _place(self, modality: Modality, message: Any, now_ns: int) -> None:
+        """Tell the preprocessor where the sensor is, or that tf2 does not know: it is INVALID then."""
+        if self._frames is None:
+            return
+        header = getattr(message, "header", None)
+        frame_id = self._config.sensor(modality).frame_id or (header.frame_id if header else "")
+        self._engine.preprocessor.set_extrinsics(modality, self._frames.pose(frame_id, now_ns=now_ns))
+
+    def _explained(self, reports: Any) -> dict[Modality, SensorReport]:
+        """The reports, with the reason why a topic brings nothing where the graph tells it."""
+        problems = self._problems()
+        return {
+            modality: replace(report, reason=problems[modality].reason, remedy=problems[modality].remedy)
+            if modality in problems and report.state is not SensorState.OK
+            else report
+            for modality, report in reports.items()
+        }
+
+    def _guarded(self, what: str, action: Callable[[], None]) -> None:
+        """Run a callback's work; what it raises is counted and logged, since it would end the node."""
+        try:
+            action()
+        except Exception as error:
+            self._count(f"node.{what}_{getattr(error, 'reason', type(error).__name__)}", error)
+
+    def _failed(self, error: Exception) -> None:
+        self._count(f"node.{type(error).__name__}", error)
+
+    def _count(self, key: str, error: Exception) -> None:
+        with self._lock:
+            self._counters[key] += 1
+            count = self._counters[key]
+        if count & (count - 1) == 0:  # 1, 2, 4, 8, ...: an error that keeps coming does not fill the log
+            self._logger.warning(f"{key} ({count} so far): {' '.join(str(error).split())}")
+
+
+def _charge(message: Any) -> float:
+    """Charge of a BatteryState, 0..1; NaN means that the driver does not know."""
+    if message.percentage < 0.0 or message.percentage > 1.0:
+        raise InvalidMessageError("bad_percentage", f"percentage {message.percentage} is outside 0 .. 1")
+    return float(message.percentage)
+
+
+def _limit(name: str, message: Any) -> float:
+    """A limit of a Budget; NaN means none."""
+    value = float(getattr(message, name))
+    if value <= 0.0 or math.isinf(value):
+        raise InvalidMessageError(f"bad_{name}", f"{name} {value}; give a positive number, or NaN for none")
+    return value
+
+
+def _stale(result: FusionResult, e2e_ms: float, limit_ms: float) -> str:
+    text = f"stale output withheld: {e2e_ms:.0f} ms old, output.max_output_age_s allows {limit_ms:.0f} ms"
+    if result.times.age > limit_ms:
+        return f"{text}; the stamps are old: with a recording, play its clock and set use_sim_time"
+    return f"{text}; set a latency budget or a faster device"
