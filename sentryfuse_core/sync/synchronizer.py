@@ -235,16 +235,18 @@ class Synchronizer:
         return self._tick_source() if now_ns >= self._next_tick_ns else None
 
     def _tick_source(self) -> Sample | None:
-        """The newest sample, above the last set, of a live stream that never anchors."""
-        newest: Sample | None = None
-        for modality, stream in self._streams.items():
-            if stream.spec.anchor_rank is None and modality not in self._lost and stream.samples:
-                sample = stream.samples[-1]
-                if (self._floor_ns is None or sample.stamp_ns > self._floor_ns) and (
-                    newest is None or sample.stamp_ns > newest.stamp_ns
-                ):
-                    newest = sample
-        return newest
+        """The newest sample above the last set: of a live stream that never anchors, else of any that sends.
+
+        The latter are lost or recovering: their sets say that nothing is usable, which beats silence.
+        """
+        fresh = [
+            modality
+            for modality, stream in self._streams.items()
+            if stream.samples and (self._floor_ns is None or stream.stamps_ns[-1] > self._floor_ns)
+        ]
+        live = [m for m in fresh if m not in self._rank and m not in self._lost]
+        newest = max(live or fresh, key=lambda m: self._streams[m].stamps_ns[-1], default=None)
+        return None if newest is None else self._streams[newest].samples[-1]
 
     def _idle_due_ns(self, now_ns: int) -> int | None:
         """When to look again with no set in waiting."""

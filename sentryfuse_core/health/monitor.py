@@ -1,0 +1,126 @@
+"""Decides which sensors are believed: a state machine per sensor, fed with every message and the time.
+
+Liveness runs on the steady clock (`Sample.arrival_ns`), order and rate of a sensor on its own stamps.
+Faults come and go by themselves; the state drops at once and is restored slowly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import Config
+from sentryfuse_core.health.criteria import ContentStats
+from sentryfuse_core.health.sensor import SensorHealth
+from sentryfuse_core.types import Modality, ModalitySet, Sample, SensorReport, SensorState, Transition
+
+__all__ = ["HealthMonitor"]
+
+_TRUSTED = (SensorState.OK, SensorState.DEGRADED)
+_GONE = (SensorState.LOST, SensorState.RECOVERING)
+
+
+class HealthMonitor:
+    """State of every sensor, and why."""
+
+    def __init__(self, config: Config, *, topics: Mapping[Modality, str] | None = None) -> None:
+        topics = topics or {}
+        floors_s = {
+            Modality.CAMERA: config.health.timeout_floor_camera_s,
+            Modality.LIDAR: config.health.timeout_floor_lidar_s,
+            Modality.IMU: config.health.timeout_floor_imu_s,
+            Modality.AUDIO: config.health.timeout_floor_audio_s,
+        }
+        frozen_runs = {
+            Modality.CAMERA: config.health.frozen_image,
+            Modality.LIDAR: config.health.frozen_cloud,
+            Modality.IMU: config.health.frozen_imu,
+            Modality.AUDIO: config.health.frozen_audio,
+        }
+        self._sensors = {
+            modality: SensorHealth(
+                modality,
+                config.health,
+                topic=topics.get(modality, config.sensor(modality).topic),
+                enabled=config.sensor(modality).enabled,
+                expected_rate_hz=config.sensor(modality).expected_rate_hz,
+                timeout_floor_ns=round(floors_s[modality] * NS_PER_S),
+                frozen_run=frozen_runs[modality],
+            )
+            for modality in Modality
+        }
+        self._transitions: list[Transition] = []
+        self._lost = ModalitySet()
+        self._deadline_ns: int | None = None  # never later than the first timeout
+
+    def observe(self, sample: Sample) -> None:
+        """A message that could be read."""
+        sensor = self._sensors[sample.modality]
+        self._note(sensor.observe(sample))
+        self._watch(sensor)
+
+    def observe_invalid(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:
+        """A message that could not be read."""
+        sensor = self._sensors[modality]
+        self._note(sensor.observe_invalid(reason, detail, now_ns))
+        self._watch(sensor)
+
+    def observe_undecodable(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:
+        """A message that was observed as good and turned out bad when it was decoded."""
+        self._note(self._sensors[modality].observe_undecodable(reason, detail, now_ns))
+
+    def observe_content(self, modality: Modality, stats: ContentStats, now_ns: int) -> None:
+        """What the decoded content of a message looks like."""
+        self._note(self._sensors[modality].observe_content(stats, now_ns))
+
+    def update(self, now_ns: int) -> None:
+        """Let the steady time pass: sensors that were silent for too long are lost."""
+        if self._deadline_ns is not None and now_ns >= self._deadline_ns:
+            self._deadline_ns = None
+            for sensor in self._sensors.values():
+                self._note(sensor.update(now_ns))
+                self._watch(sensor)
+
+    def take_transitions(self) -> list[Transition]:
+        """Every change of state since the last call, oldest first."""
+        transitions, self._transitions = self._transitions, []
+        return transitions
+
+    def next_deadline_ns(self) -> int | None:
+        """Steady time to call `update` at, no later than the next timeout; None: no sensor speaks."""
+        return self._deadline_ns
+
+    def forget_stamps(self) -> None:
+        """The clock that stamps come from has jumped: going back is no disorder this once."""
+        for sensor in self._sensors.values():
+            sensor.forget_stamps()
+
+    def state(self, modality: Modality) -> SensorState:
+        """State of one sensor."""
+        return self._sensors[modality].state
+
+    def last_invalid(self, modality: Modality) -> bool:
+        """Whether the sensor's latest message could not be used."""
+        return self._sensors[modality].last_invalid
+
+    def lost(self) -> ModalitySet:
+        """Sensors not to be waited for: LOST, or RECOVERING and not yet believed."""
+        return self._lost
+
+    def trusted(self) -> ModalitySet:
+        """Sensors whose data may be used: OK or DEGRADED."""
+        return ModalitySet.from_iterable(m for m, sensor in self._sensors.items() if sensor.state in _TRUSTED)
+
+    def reports(self, now_ns: int) -> Mapping[Modality, SensorReport]:
+        """What is known of every sensor at steady time `now_ns`."""
+        return {modality: sensor.report(now_ns) for modality, sensor in self._sensors.items()}
+
+    def _watch(self, sensor: SensorHealth) -> None:
+        at_ns = sensor.timeout_at_ns
+        if at_ns is not None and (self._deadline_ns is None or at_ns < self._deadline_ns):
+            self._deadline_ns = at_ns
+
+    def _note(self, transition: Transition | None) -> None:
+        if transition is not None:
+            self._transitions.append(transition)
+            self._lost = ModalitySet.from_iterable(m for m, sensor in self._sensors.items() if sensor.state in _GONE)

@@ -1,0 +1,80 @@
+"""The rate of one sensor: what it should be, given or learned within bounds, and what it is."""
+
+from __future__ import annotations
+
+from sentryfuse_core.clock import NS_PER_S
+
+__all__ = ["RateMeter"]
+
+_LEARN_INTERVALS = 20
+_LONGEST_PERIOD_NS = 10 * NS_PER_S  # a longer step between two stamps is a gap, not a period
+_FASTER = 0.8  # a period learned later counts only if this much shorter: slowing down teaches nothing
+_WINDOW_NS = 2 * NS_PER_S
+_WINDOW_INTERVALS = 10
+
+
+class RateMeter:
+    """Measures over windows of at least two seconds and ten messages."""
+
+    def __init__(self, expected_rate_hz: float) -> None:
+        self.given = expected_rate_hz > 0
+        self.rate_hz = 0.0
+        self._period_ns = round(NS_PER_S / expected_rate_hz) if self.given else 0
+        self._learned_sum_ns = 0
+        self._learned_intervals = 0
+        self._window_start_ns: int | None = None
+        self._window_intervals = 0
+        self._arrival_ns = 0
+
+    @property
+    def period_ns(self) -> int:
+        """Expected period; before one is learned the mean of what came; 0: not known yet."""
+        if self._period_ns or not self._learned_intervals:
+            return self._period_ns
+        return self._learned_sum_ns // self._learned_intervals
+
+    @property
+    def expected_hz(self) -> float:
+        """Given or learned rate; 0: not known yet."""
+        return NS_PER_S / self._period_ns if self._period_ns else 0.0
+
+    @property
+    def current_hz(self) -> float:
+        """Rate of the last full window, or of what the first one holds so far; 0: silent."""
+        if self.rate_hz or not self._window_intervals or self._window_start_ns is None:
+            return self.rate_hz
+        elapsed_ns = self._arrival_ns - self._window_start_ns
+        return self._window_intervals * NS_PER_S / elapsed_ns if elapsed_ns > 0 else 0.0
+
+    def learn(self, interval_ns: int) -> None:
+        """Take in the step between the stamps of two messages in order."""
+        if self.given or not 0 < interval_ns <= _LONGEST_PERIOD_NS:
+            return
+        self._learned_sum_ns += interval_ns
+        self._learned_intervals += 1
+        if self._learned_intervals == _LEARN_INTERVALS:
+            mean_ns = self._learned_sum_ns // _LEARN_INTERVALS
+            if not self._period_ns or mean_ns < _FASTER * self._period_ns:
+                self._period_ns = mean_ns
+            self._learned_sum_ns = self._learned_intervals = 0
+
+    def arrived(self, now_ns: int) -> bool:
+        """Count one message at steady time `now_ns`; True when a window is full and `rate_hz` is new."""
+        self._arrival_ns = now_ns
+        if self._window_start_ns is None:
+            self._window_start_ns = now_ns
+            return False
+        self._window_intervals += 1
+        elapsed_ns = now_ns - self._window_start_ns
+        if elapsed_ns < _WINDOW_NS or self._window_intervals < _WINDOW_INTERVALS:
+            return False
+        self.rate_hz = self._window_intervals * NS_PER_S / elapsed_ns
+        self._window_start_ns = now_ns
+        self._window_intervals = 0
+        return True
+
+    def stopped(self) -> None:
+        """The sensor fell silent: measure afresh when it comes back."""
+        self.rate_hz = 0.0
+        self._window_start_ns = None
+        self._window_intervals = 0

@@ -1,0 +1,252 @@
+"""Where messages come in: checked, stamped and handed to health and synchroniser under one lock.
+
+Any thread may call any method. Nothing in here raises for a bad message: it is counted with a reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import Config
+from sentryfuse_core.convert import to_sample
+from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.health.criteria import ContentStats
+from sentryfuse_core.health.monitor import HealthMonitor
+from sentryfuse_core.sync.buffer import stamp_fault
+from sentryfuse_core.sync.synchronizer import Synchronizer, streams
+from sentryfuse_core.types import (
+    Absence,
+    Modality,
+    ModalitySet,
+    Sample,
+    SensorReport,
+    SensorState,
+    SyncedSet,
+    Transition,
+)
+
+__all__ = ["Ingest"]
+
+_MAX_READY = 64  # sets kept for a worker that does not come; the oldest go first
+_MAX_TRANSITIONS = 1000
+
+
+class Ingest:
+    """The thread-safe front end of time and trust, the same for a live node and a replay.
+
+    `on_ready` is called, outside the lock, whenever new sets or transitions can be taken; what it raises
+    is counted.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        topics: Mapping[Modality, str] | None = None,
+        on_ready: Callable[[], None] | None = None,
+    ) -> None:
+        self._config = config
+        self._max_future_ns = round(config.sync.max_future_s * NS_PER_S)
+        self._on_ready = on_ready
+        self._lock = threading.Lock()
+        self._sync = Synchronizer(config.sync, streams(config))
+        self._health = HealthMonitor(config, topics=topics)
+        self._ready: deque[SyncedSet] = deque()
+        self._transitions: deque[Transition] = deque(maxlen=_MAX_TRANSITIONS)
+        self._news = False  # something was put in one of the queues and nobody told
+        self._overflowed = 0
+        self._callback_errors = 0
+        self._last_callback_error = ""
+
+    @property
+    def epoch(self) -> int:
+        """Number of time jumps so far."""
+        return self._sync.epoch
+
+    @property
+    def anchor(self) -> Modality | None:
+        """The sensor whose stamps the sets carry now; None: a tick, or nothing yet."""
+        return self._sync.anchor
+
+    @property
+    def overflowed(self) -> int:
+        """Sets that were dropped because nobody took them."""
+        return self._overflowed
+
+    @property
+    def callback_errors(self) -> tuple[int, str]:
+        """How often `on_ready` raised, and what it raised last."""
+        return self._callback_errors, self._last_callback_error
+
+    def message(
+        self, modality: Modality, message: Any, *, type_name: str, arrival_ns: int, received_ns: int
+    ) -> None:
+        """Take in one message, rclpy's or rosbags'."""
+        try:
+            sample = to_sample(
+                modality,
+                message,
+                type_name=type_name,
+                config=self._config.sensor(modality),
+                received_ns=received_ns,
+                arrival_ns=arrival_ns,
+            )
+        except InvalidMessageError as error:
+            self._reject(modality, error.reason, error.detail, arrival_ns)
+        except Exception as error:  # a message that no check foresaw must not end the subscription
+            self._reject(modality, "unreadable", f"{type(error).__name__}: {error}", arrival_ns)
+        else:
+            self.sample(sample)
+
+    def sample(self, sample: Sample) -> None:
+        """Take in one message that is already converted."""
+        with self._lock:
+            self._run_until(sample.arrival_ns)
+            fault = stamp_fault(sample, self._max_future_ns)
+            if fault is None:
+                self._health.observe(sample)
+            else:
+                ahead_ms = (sample.stamp_ns - sample.received_ns) / 1e6
+                detail = f"stamp {sample.stamp_ns} ns, {ahead_ms:.0f} ms ahead of the clock"
+                self._health.observe_invalid(sample.modality, f"{fault}_stamp", detail, sample.arrival_ns)
+            self._sync.set_lost(self._health.lost())
+            self._collect(self._sync.add(sample))
+        self._notify()
+
+    def advance(self, now_ns: int) -> None:
+        """Let the steady time pass: deadlines of sets and of silent sensors."""
+        with self._lock:
+            self._run_until(now_ns)
+            self._collect(self._sync.advance(now_ns))
+        self._notify()
+
+    def next_deadline_ns(self) -> int | None:
+        """Steady time at which `advance` has something to do; None: not before another message."""
+        with self._lock:
+            return self._next_deadline_ns()
+
+    def take(self) -> list[SyncedSet]:
+        """The sets released since the last call, oldest first."""
+        with self._lock:
+            ready = list(self._ready)
+            self._ready.clear()
+            return ready
+
+    def take_transitions(self) -> list[Transition]:
+        """The state changes since the last call, oldest first."""
+        with self._lock:
+            transitions = list(self._transitions)
+            self._transitions.clear()
+            return transitions
+
+    def trust(self, synced: SyncedSet) -> tuple[ModalitySet, dict[Modality, Absence]]:
+        """Which sensors of the set may be used, and for every other one why not."""
+        with self._lock:
+            mask = synced.present & self._health.trusted()
+            return mask, {m: self._absence(m, synced) for m in Modality if m not in mask}
+
+    def observe_invalid(self, modality: Modality, error: InvalidMessageError, now_ns: int) -> None:
+        """A message already taken in turned out bad when it was decoded."""
+        with self._lock:
+            self._health.observe_undecodable(modality, error.reason, error.detail, now_ns)
+            self._follow_health(now_ns)
+        self._notify()
+
+    def observe_content(self, modality: Modality, stats: ContentStats, now_ns: int) -> None:
+        """What the decoded content of a message looks like."""
+        with self._lock:
+            self._health.observe_content(modality, stats, now_ns)
+            self._follow_health(now_ns)
+        self._notify()
+
+    def jump(self, reason: str, now_ns: int) -> None:
+        """The clock that stamps come from has jumped: begin a new epoch."""
+        with self._lock:
+            self._run_until(now_ns)
+            self._sync.reset(reason=reason)
+            self._health.forget_stamps()
+            self._collect(self._sync.advance(now_ns))
+        self._notify()
+
+    def reports(self, now_ns: int) -> Mapping[Modality, SensorReport]:
+        """What is known of every sensor at steady time `now_ns`."""
+        with self._lock:
+            counters = self._sync.counters
+            return {
+                modality: dataclasses.replace(
+                    report,
+                    late=counters.get(modality, {}).get("late", 0),
+                    epoch=counters.get(modality, {}).get("rebased", 0),
+                )
+                for modality, report in self._health.reports(now_ns).items()
+            }
+
+    def sync_counters(self) -> Mapping[Modality, Mapping[str, int]]:
+        """Per sensor: messages dropped or noted by the synchroniser, by reason."""
+        with self._lock:
+            return self._sync.counters
+
+    def _reject(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:
+        with self._lock:
+            self._run_until(now_ns)
+            self._health.observe_invalid(modality, reason, detail, now_ns)
+            self._follow_health(now_ns)
+        self._notify()
+
+    def _next_deadline_ns(self) -> int | None:
+        sync_ns, health_ns = self._sync.next_deadline_ns(), self._health.next_deadline_ns()
+        if sync_ns is None or health_ns is None:
+            return health_ns if sync_ns is None else sync_ns
+        return min(sync_ns, health_ns)
+
+    def _run_until(self, now_ns: int) -> None:
+        """Deadlines of both rooms in the order of their times, so that a replay goes like the live run."""
+        while True:
+            due_ns = self._next_deadline_ns()
+            if due_ns is None or due_ns > now_ns:
+                return
+            self._health.update(due_ns)
+            self._sync.set_lost(self._health.lost())
+            self._collect(self._sync.advance(due_ns))
+
+    def _follow_health(self, now_ns: int) -> None:
+        self._sync.set_lost(self._health.lost())
+        self._collect(self._sync.advance(now_ns))
+
+    def _collect(self, released: list[SyncedSet]) -> None:
+        """Queue new sets and transitions."""
+        transitions = self._health.take_transitions()
+        if not (released or transitions):
+            return
+        self._news = True
+        self._transitions.extend(transitions)
+        self._ready.extend(released)
+        while len(self._ready) > _MAX_READY:
+            self._ready.popleft()
+            self._overflowed += 1
+
+    def _absence(self, modality: Modality, synced: SyncedSet) -> Absence:
+        state = self._health.state(modality)
+        if state is SensorState.LOST:
+            return Absence.LOST
+        if state is SensorState.RECOVERING or modality in synced.samples:
+            return Absence.RECOVERING
+        absence = synced.absent[modality]
+        if absence in (Absence.NEVER, Absence.LATE) and self._health.last_invalid(modality):
+            return Absence.INVALID
+        return absence
+
+    def _notify(self) -> None:
+        """Tell of news, if any; never under the lock, so that the callback may call back."""
+        news, self._news = self._news, False
+        if news and self._on_ready is not None:
+            try:
+                self._on_ready()
+            except Exception as error:  # the next message must still be heard
+                self._callback_errors += 1
+                self._last_callback_error = f"{type(error).__name__}: {error}"
