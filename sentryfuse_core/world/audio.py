@@ -16,25 +16,22 @@ __all__ = ["hear", "noise_tape", "voices"]
 _BANDS = ((250.0, 2500.0), (300.0, 1800.0), (1500.0, 6000.0))
 
 
-def noise_tape(shape: tuple[int, ...], samples: int, model: SoundModel, *, generator: torch.Generator) -> Tensor:
-    """Noise of unit power in each class's band, [3, *shape, samples]; its end joins its start."""
+def noise_tape(classes: Tensor, samples: int, model: SoundModel, *, generator: torch.Generator) -> Tensor:
+    """Noise of unit power in the band of each of `classes` [*S], [*S, samples]; its end joins its start."""
     device = generator.device
-    white = torch.randn((*shape, samples), generator=generator, device=device)
-    spectrum = torch.fft.rfft(white)
     hertz = torch.fft.rfftfreq(samples, 1 / model.sample_rate_hz, device=device)
-    tapes = []
-    for low, high in _BANDS:
-        response = 1 / (1 + (low / hertz.clamp_min(1.0)) ** 4) / (1 + (hertz / high) ** 4)
-        response = response / response.pow(2).mean().sqrt()
-        tapes.append(torch.fft.irfft(spectrum * response, n=samples))
-    return torch.stack(tapes)
+    low, high = torch.tensor(_BANDS, device=device).T[..., None]
+    response = 1 / (1 + (low / hertz.clamp_min(1.0)) ** 4) / (1 + (hertz / high) ** 4)  # [3, F]
+    response = response / response.pow(2).mean(dim=-1, keepdim=True).sqrt()
+    white = torch.randn((*classes.shape, samples), generator=generator, device=device)
+    return torch.fft.irfft(torch.fft.rfft(white) * response[classes.clamp_min(0)], n=samples)
 
 
 def voices(classes: Tensor, speed: Tensor, traits: Tensor, *, seconds: Tensor, noise: Tensor) -> Tensor:
     """Sound pressure [B, M, N] of every object at 1 m, full scale 1.0; empty slots are silent.
 
-    `seconds` [B, 1, N] or [N] is absolute time, so that consecutive windows join; `noise` [3, B, M, N] is each
-    class's broadband part.
+    `seconds` [B, 1, N] or [N] is absolute time, so that consecutive windows join; `noise` [B, M, N] is
+    the broadband part, in the band of the object's class.
     """
     t = seconds.expand(*classes.shape, seconds.shape[-1])
     trait = traits[..., None, :].unbind(-1)  # TRAITS of [B, M, 1]
@@ -43,7 +40,7 @@ def voices(classes: Tensor, speed: Tensor, traits: Tensor, *, seconds: Tensor, n
     for index, make in ((CAR, _car), (PEDESTRIAN, _pedestrian), (CYCLIST, _cyclist)):
         chosen = classes == index
         if bool(chosen.any()):
-            sound = make(t[chosen], pace[chosen], [part[chosen] for part in trait], noise[index][chosen])
+            sound = make(t[chosen], pace[chosen], [part[chosen] for part in trait], noise[chosen])
             made[chosen] = (sound * CLASSES[index].loudness).to(made.dtype)
     return made
 

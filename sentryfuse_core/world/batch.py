@@ -95,7 +95,7 @@ def _audio(scene: Scene, config: WorldConfig, sensors: Config, generator: torch.
     heard = GEOMETRY.audio_samples
     samples = 2 ** math.ceil(math.log2(heard + 2 * margin))
     seconds = torch.arange(samples, device=generator.device) / model.sample_rate_hz
-    noise = noise_tape(tuple(scene.classes.shape), samples, model, generator=generator)
+    noise = noise_tape(scene.classes, samples, model, generator=generator)
     start = uniform(0, 60, (len(scene), 1, 1), generator)
     sound = voices(scene.classes, scene.speed, scene.traits, seconds=seconds + start, noise=noise)
     pcm = hear(scene, sound, model, middle=sensors.audio.translation_m, spacing=spacing)

@@ -18,6 +18,7 @@ from sentryfuse_core.world.surface import paint
 __all__ = ["View", "expose", "render"]
 
 _NEAR_M = 0.2
+_BESIDE_M = 1.5  # further to the side than this, what is beside the camera is out of its view
 _FAINT = 0.05  # direct light weaker than this share of the sky's casts no shadow
 _TILE = 1024  # ground texture: samples a side
 _TILE_M = 0.04  # and metres a sample
@@ -50,8 +51,9 @@ def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tens
     rows, columns = _rectangles(_corners(parts) - position[parts.scene, None], focal, cx, cy, wide, high)
     box, row, column = pair_up(rows, columns)
     right, down = (column + 0.5 - cx) / focal, (row + 0.5 - cy) / focal
-    start = turn(-rel[:, 0], -rel[:, 1], -rel[:, 2], parts.cos, parts.sin)[box]
-    hits = cast(parts, box, start, (torch.ones_like(right), -right, -down))
+    start = turn(-rel[:, 0], -rel[:, 1], -rel[:, 2], parts.cos, parts.sin)
+    begin = (start[0][box], start[1][box], start[2][box])
+    hits = cast(parts, box, begin, (torch.ones_like(right), -right, -down))
     box, row, column = box[hits.pair], row[hits.pair], column[hits.pair]
     cell = (parts.scene[box] * high + row) * wide + column
     _, seen = nearest(hits.distance, cell, batch * wide * high)
@@ -82,12 +84,13 @@ def _rectangles(
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Rows and columns [K] of the pixels that hulls of points [K, P, 3], relative to the pinhole, can cover.
 
-    All pixels for a hull that reaches behind the pinhole, none for one that is behind it altogether.
+    None for a hull behind the pinhole. Points behind it are moved to just in front, which is right unless the
+    hull passes close by the pinhole; such a one gets all pixels.
     """
     x, y, z = points.unbind(-1)
     depth = x.clamp_min(_NEAR_M)
     u, v = cx - y / depth * focal, cy - z / depth * focal
-    near = x.amin(dim=1) < _NEAR_M
+    near = (x.amin(dim=1) < _NEAR_M) & (y.amin(dim=1) < _BESIDE_M) & (y.amax(dim=1) > -_BESIDE_M)
     gone = x.amax(dim=1) < _NEAR_M
 
     def span(values: Tensor, size: int) -> tuple[Tensor, Tensor]:

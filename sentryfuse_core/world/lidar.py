@@ -65,8 +65,8 @@ def sweep(
         box, row, column = box[seen], row[seen], column[seen]
     ray = column * beams + row
     along = direction[:, ray]
-    start = turn(rel.new_zeros(()) - rel[:, 0], -rel[:, 1], -rel[:, 2], parts.cos, parts.sin)[box]
-    hits = cast(parts, box, start, (along[0], along[1], along[2]))
+    start = turn(-rel[:, 0], -rel[:, 1], -rel[:, 2], parts.cos, parts.sin)
+    hits = cast(parts, box, (start[0][box], start[1][box], start[2][box]), (along[0], along[1], along[2]))
     box, ray = box[hits.pair], ray[hits.pair]
     cell = parts.scene[box] * rays + ray
     reach, first_hit = nearest(hits.distance, cell, batch * rays)
@@ -78,10 +78,7 @@ def sweep(
     is_ground = reach > to_ground
     reach = torch.minimum(reach, to_ground)
     bright = torch.where(is_ground, model.ground_reflectivity * (0.6 + 0.8 * scene.look[:, :1]), 0.0)
-    box, axis, cell = box[first_hit], hits.axis[first_hit], cell[first_hit]
-    along = turn(along[0], along[1], along[2], parts.cos.new_ones(()), parts.cos.new_zeros(()))[hits.pair[first_hit]]
-    turned = turn(along[:, 0], along[:, 1], along[:, 2], parts.cos[box], parts.sin[box])
-    incidence = turned.gather(1, axis[:, None]).squeeze(1).abs()
+    box, incidence, cell = box[first_hit], hits.facing[first_hit], cell[first_hit]
     shine = scene.reflectivity[parts.scene[box], parts.slot[box]] * torch.where(parts.level[box] > 0, 0.8, 1.0)
     on_box = torch.zeros_like(bright).reshape(-1)
     on_box[cell] = shine * (0.3 + 0.7 * incidence)

@@ -174,9 +174,9 @@ class Recorder:
         model, sensor = self.world.sound, self.sensors.audio
         generator = self._generator(4)
         hop, rate = model.block_samples, model.sample_rate_hz
-        tape = noise_tape(
-            (1, scenes.classes.shape[1]), round(model.tape_s * rate), model, generator=generator
-        )
+        slots = torch.arange(scenes.classes.shape[1])[:, None]
+        every_class = torch.arange(len(CLASSES))[:, None].expand(-1, len(slots))
+        tape = noise_tape(every_class, round(model.tape_s * rate), model, generator=generator)
         fade = torch.hann_window(2 * hop)
         tail = torch.zeros((2, hop))
         for index in range(-1, self._count(rate // hop)):
@@ -189,7 +189,7 @@ class Recorder:
                 scene.speed,
                 scene.traits,
                 seconds=sample.double() / rate,  # in double: an hour at 16 kHz
-                noise=tape[..., sample % tape.shape[-1]],
+                noise=tape[scene.classes.T.clamp_min(0), slots, sample % tape.shape[-1]][None],
             )
             frame = hear(scene, sound.float(), model, middle=sensor.translation_m, spacing=sensor.spacing_m)[0]
             frame = frame * fade

@@ -34,13 +34,13 @@ def paint(
     choice = torch.where(bicycle & (spokes < 0.3**2), 3, choice)
     albedo = colours.gather(1, choice[:, None, None].expand(-1, 1, 3)).squeeze(1)
 
-    along = sign[:, None] * torch.nn.functional.one_hot(axis, 3)
-    cos, sin = parts.cos[box], parts.sin[box]
-    normal_x = along[:, 0] * cos - along[:, 1] * sin
-    normal_y = along[:, 0] * sin + along[:, 1] * cos
+    cos, sin = parts.cos[box] * sign, parts.sin[box] * sign
+    normal_x = torch.where(axis == 0, cos, torch.where(axis == 1, -sin, 0.0))
+    normal_y = torch.where(axis == 0, sin, torch.where(axis == 1, cos, 0.0))
+    normal_z = torch.where(axis == 2, sign, 0.0)
     sun = lighting.sun[index]
-    facing = (normal_x * sun[:, 0] + normal_y * sun[:, 1] + along[:, 2] * sun[:, 2]).clamp_min(0.0)
-    sky = 0.65 + 0.35 * along[:, 2]
+    facing = (normal_x * sun[:, 0] + normal_y * sun[:, 1] + normal_z * sun[:, 2]).clamp_min(0.0)
+    sky = 0.65 + 0.35 * normal_z
     place = parts.centre[box]
     distance = torch.hypot(place[:, 0], place[:, 1])
     ahead = torch.exp(-3 * (place[:, 1] / place[:, 0].clamp_min(1.0)) ** 2)
