@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.types import AudioBlock, ImageFrame, ImuReading, Modality, Payload, PointCloud, PointField, Sample
+from sentryfuse_core.types import (
+    AudioBlock,
+    ImageFrame,
+    ImuReading,
+    Modality,
+    Payload,
+    PointCloud,
+    PointField,
+    Sample,
+)
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -89,3 +98,85 @@ class Header:
 def message(stamp_ns: int = S, *, frame_id: str = "sensor", **fields: Any) -> SimpleNamespace:
     """Anything with a header and the given fields, as `convert` reads it: by name."""
     return SimpleNamespace(header=Header(Stamp(stamp_ns // S, stamp_ns % S), frame_id), **fields)
+
+
+def image_message(
+    encoding: str, pixels: Any, *, width: int, padding: int = 0, **fields: Any
+) -> SimpleNamespace:
+    """sensor_msgs/Image of rows of bytes [H, row bytes], each with `padding` bytes after it."""
+    rows = np.pad(np.asarray(pixels, np.uint8), ((0, 0), (0, padding)), constant_values=77)
+    values: dict[str, Any] = {
+        "height": rows.shape[0],
+        "width": width,
+        "encoding": encoding,
+        "is_bigendian": 0,
+        "step": rows.shape[1],
+        "data": rows.reshape(-1),
+    }
+    return message(**{**values, **fields})
+
+
+DATATYPES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
+
+
+def cloud_message(
+    columns: dict[str, Any], *, order: str = "<", gap: int = 0, **fields: Any
+) -> SimpleNamespace:
+    """sensor_msgs/PointCloud2 with these columns in this order, `gap` bytes before each and at the end."""
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    offsets, end = [], gap
+    for values in arrays.values():
+        offsets.append(end)
+        end += values.dtype.itemsize + gap
+    count = len(next(iter(arrays.values())))
+    kinds = [values.dtype.str[1:] for values in arrays.values()]
+    layout = {
+        "names": list(arrays),
+        "formats": [order + kind for kind in kinds],
+        "offsets": offsets,
+        "itemsize": end,
+    }
+    records = np.zeros(count, np.dtype(layout))
+    for name, values in arrays.items():
+        records[name] = values
+    described = [
+        SimpleNamespace(name=name, offset=offset, datatype=DATATYPES[kind], count=1)
+        for name, offset, kind in zip(arrays, offsets, kinds, strict=True)
+    ]
+    values_by_name: dict[str, Any] = {
+        "height": 1,
+        "width": count,
+        "fields": described,
+        "is_bigendian": order == ">",
+        "point_step": end,
+        "row_step": end * count,
+        "data": records.view(np.uint8).reshape(-1) if count else np.empty(0, np.uint8),
+    }
+    return message(**{**values_by_name, **fields})
+
+
+def imu_message(
+    *, gyro: Any = (0.1, -0.2, 0.3), accel: Any = (0.0, 0.0, 9.81), **fields: Any
+) -> SimpleNamespace:
+    """sensor_msgs/Imu without an orientation."""
+    vectors = [SimpleNamespace(**dict(zip("xyz", vector, strict=True))) for vector in (gyro, accel)]
+    values: dict[str, Any] = {
+        "orientation_covariance": np.array([-1.0] + [0.0] * 8),
+        "angular_velocity": vectors[0],
+        "angular_velocity_covariance": np.zeros(9),
+        "linear_acceleration": vectors[1],
+        "linear_acceleration_covariance": np.zeros(9),
+    }
+    return message(**{**values, **fields})
+
+
+def chunk_message(pcm: Any, *, rate_hz: int = 16_000, **fields: Any) -> SimpleNamespace:
+    """sentryfuse/AudioChunk of int16 or float32 samples [N, C]."""
+    samples = np.asarray(pcm)
+    values: dict[str, Any] = {
+        "sample_rate_hz": rate_hz,
+        "channels": samples.shape[1],
+        "encoding": "S16LE" if samples.dtype.kind == "i" else "F32LE",
+        "data": np.ascontiguousarray(samples).view(np.uint8).reshape(-1),
+    }
+    return message(**{**values, **fields})

@@ -1,0 +1,250 @@
+"""Each way a message's structure can be wrong has its own reason code."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import chunk_message, cloud_message, image_message, imu_message, message
+
+from sentryfuse_core.config import AudioConfig
+from sentryfuse_core.convert import camera_info
+from sentryfuse_core.convert.audio import audio_block
+from sentryfuse_core.convert.cloud import point_cloud
+from sentryfuse_core.convert.image import compressed_frame, image_frame
+from sentryfuse_core.convert.imu import imu_reading
+from sentryfuse_core.errors import InvalidMessageError
+
+PIXELS = np.arange(48, dtype=np.uint8).reshape(4, 12)
+XYZ = {name: np.ones(6, np.float32) for name in "xyz"}
+
+
+def reason(call: Any, *arguments: Any, **options: Any) -> str:
+    with pytest.raises(InvalidMessageError) as caught:
+        call(*arguments, **options)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"encoding": "rgb12"}, "unknown_encoding"),
+        ({"encoding": 7}, "wrong_type"),
+        ({"step": 11}, "step_too_small"),
+        ({"step": 0}, "step_too_small"),
+        ({"step": -12}, "step_too_small"),
+        ({"step": 13}, "truncated"),
+        ({"height": 5}, "truncated"),
+        ({"height": 0}, "empty"),
+        ({"width": 0}, "empty"),
+        ({"data": b""}, "empty"),
+        ({"height": -1}, "bad_size"),
+        ({"encoding": "yuyv", "width": 3}, "bad_size"),
+        ({"data": "text"}, "wrong_type"),
+        ({"data": np.zeros(48, np.float64)}, "wrong_type"),
+        ({"width": 2.5}, "wrong_type"),
+    ],
+)
+def test_image_frame_rejects_when_its_structure_is_wrong(changes: dict[str, Any], expected: str) -> None:
+    item = image_message("rgb8", PIXELS, width=4)
+    vars(item).update(changes)
+    assert reason(image_frame, item) == expected
+
+
+def test_image_frame_accepts_when_the_last_row_lacks_its_padding() -> None:
+    item = image_message("rgb8", PIXELS, width=4, padding=5)
+    item.data = item.data[:-5]
+    assert image_frame(item).step == 17
+    item.data = item.data[:-1]
+    assert reason(image_frame, item) == "truncated"
+
+
+def test_compressed_frame_rejects_when_the_file_is_incomplete_or_of_another_kind() -> None:
+    jpeg = b"\xff\xd8" + bytes(200) + b"\xff\xd9" + bytes(64)  # padded by its driver
+    assert compressed_frame(message(format="", data=jpeg)).format == "jpeg"
+    assert reason(compressed_frame, message(format="jpeg", data=jpeg[:150])) == "truncated"
+    assert reason(compressed_frame, message(format="h264", data=b"\0\0\0\1abc")) == "unknown_encoding"
+    assert reason(compressed_frame, message(format="jpeg", data=b"")) == "empty"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"fields": []}, "no_xyz_fields"),
+        ({"fields": None}, "wrong_type"),
+        ({"point_step": 11}, "field_outside_point"),
+        ({"point_step": -12}, "bad_size"),
+        ({"width": 7}, "truncated"),
+        ({"width": 0}, "empty"),
+        ({"height": 0}, "empty"),
+        ({"data": b""}, "empty"),
+        ({"height": 2, "width": 3, "row_step": 35}, "step_too_small"),
+        ({"height": 2, "width": 3, "row_step": 37}, "truncated"),
+    ],
+)
+def test_point_cloud_rejects_when_its_structure_is_wrong(changes: dict[str, Any], expected: str) -> None:
+    assert reason(point_cloud, cloud_message(XYZ, **changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("index", "changes", "expected"),
+    [
+        (1, {"offset": 3}, "overlapping_fields"),
+        (1, {"name": "x"}, "overlapping_fields"),
+        (2, {"offset": -4}, "field_outside_point"),
+        (2, {"offset": 9}, "field_outside_point"),
+        (2, {"datatype": 8}, "field_outside_point"),
+        (0, {"datatype": 99}, "bad_field_type"),
+        (0, {"datatype": 4}, "bad_field_type"),
+        (0, {"name": "X"}, "no_xyz_fields"),
+        (0, {"name": None}, "wrong_type"),
+    ],
+)
+def test_point_cloud_rejects_when_a_field_is_wrong(
+    index: int, changes: dict[str, Any], expected: str
+) -> None:
+    item = cloud_message(XYZ)
+    vars(item.fields[index]).update(changes)
+    assert reason(point_cloud, item) == expected
+
+
+def test_point_cloud_ignores_row_step_when_there_is_one_row() -> None:
+    assert point_cloud(cloud_message(XYZ, row_step=0)).row_step == 72
+
+
+def test_imu_reading_has_no_field_when_its_covariance_says_so() -> None:
+    absent = np.array([-1.0] + [0.0] * 8)
+    reading = imu_reading(imu_message(accel=(np.nan,) * 3, linear_acceleration_covariance=absent))
+    assert reading.linear_acceleration is None
+    np.testing.assert_allclose(reading.angular_velocity, (0.1, -0.2, 0.3))
+    both = imu_message(linear_acceleration_covariance=absent, angular_velocity_covariance=absent)
+    assert reason(imu_reading, both) == "empty"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_imu_reading_rejects_when_a_value_is_not_finite(bad: float) -> None:
+    assert reason(imu_reading, imu_message(gyro=(0.0, bad, 0.0))) == "non_finite"
+    assert reason(imu_reading, imu_message(accel=(0.0, 0.0, bad))) == "non_finite"
+
+
+def test_imu_reading_accepts_when_only_covariances_are_not_finite() -> None:
+    assert (
+        imu_reading(imu_message(angular_velocity_covariance=np.full(9, np.nan))).angular_velocity is not None
+    )
+
+
+CHUNK = "sentryfuse/msg/AudioChunk"
+PCM = np.arange(-8, 8, dtype=np.int16).reshape(8, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"encoding": "MP3"}, "unknown_audio_encoding"),
+        ({"sample_rate_hz": 0}, "bad_rate"),
+        ({"channels": 0}, "bad_size"),
+        ({"channels": 3}, "truncated"),
+        ({"data": b"\1\2\3"}, "truncated"),
+        ({"data": b""}, "empty"),
+        ({"data": np.array([np.nan, 0.0], np.float32).tobytes(), "encoding": "F32LE"}, "non_finite"),
+    ],
+)
+def test_audio_block_rejects_when_a_chunk_is_wrong(changes: dict[str, Any], expected: str) -> None:
+    item = chunk_message(PCM, **changes)
+    assert reason(audio_block, item, type_name=CHUNK, config=AudioConfig()) == expected
+
+
+def typed(**arrays: Any) -> SimpleNamespace:
+    """AudioData of the family with typed arrays."""
+    empty = {f"{kind}_data": [] for kind in ("float32", "int32", "int16", "int8", "uint8")}
+    return SimpleNamespace(**{**empty, **arrays})
+
+
+INFO = SimpleNamespace(format=8, channels=2, rate=48_000, chunk=8)
+
+
+@pytest.mark.parametrize(
+    ("type_name", "item"),
+    [
+        (CHUNK, chunk_message(PCM, rate_hz=48_000)),
+        ("audio_common_msgs/msg/AudioData", SimpleNamespace(data=PCM.tobytes())),
+        ("audio_common_msgs/msg/AudioDataStamped", message(audio=SimpleNamespace(data=PCM.tobytes()))),
+        ("audio_common_msgs/msg/AudioData", typed(int16_data=PCM.reshape(-1))),
+        (
+            "audio_common_msgs/msg/AudioStamped",
+            message(audio=SimpleNamespace(audio_data=typed(int16_data=PCM.reshape(-1).tolist()), info=INFO)),
+        ),
+        ("audio_common_msgs/msg/Audio", SimpleNamespace(audio=typed(int16_data=PCM.reshape(-1)), info=INFO)),
+        (
+            "std_msgs/msg/Int16MultiArray",
+            SimpleNamespace(data=PCM.reshape(-1), layout=SimpleNamespace(dim=[], data_offset=0)),
+        ),
+        (
+            "std_msgs/msg/Int16MultiArray",
+            SimpleNamespace(
+                data=np.append([0], PCM.T.reshape(-1)).astype(np.int16),
+                layout=SimpleNamespace(
+                    dim=[SimpleNamespace(label="channels", size=2), SimpleNamespace(label="samples", size=8)],
+                    data_offset=1,
+                ),
+            ),
+        ),
+    ],
+)
+def test_audio_block_holds_the_same_sound_when_the_family_differs(type_name: str, item: Any) -> None:
+    config = AudioConfig(sample_rate_hz=48_000, channels=2)
+    block = audio_block(item, type_name=type_name, config=config)
+    np.testing.assert_array_equal(block.pcm, PCM)
+    assert block.sample_rate_hz == 48_000
+    assert block.stamped == hasattr(item, "header")
+
+
+def test_audio_block_follows_the_format_when_several_arrays_are_filled() -> None:
+    name = "audio_common_msgs/msg/AudioStamped"
+    data = typed(int16_data=[1, 2], float32_data=[0.5, -0.5])
+    item = message(
+        audio=SimpleNamespace(audio_data=data, info=SimpleNamespace(format=1, channels=1, rate=8000, chunk=2))
+    )
+    assert audio_block(item, type_name=name, config=AudioConfig()).pcm.dtype == np.float32
+    item.audio.info.format = 32
+    assert reason(audio_block, item, type_name=name, config=AudioConfig()) == "unknown_audio_encoding"
+    item.audio.audio_data = typed()
+    assert reason(audio_block, item, type_name=name, config=AudioConfig()) == "empty"
+    assert reason(audio_block, item, type_name="x/msg/Y", config=AudioConfig()) == "unknown_audio_type"
+
+
+def info_message(**fields: Any) -> SimpleNamespace:
+    values: dict[str, Any] = {
+        "width": 640,
+        "height": 480,
+        "distortion_model": "plumb_bob",
+        "k": np.array([500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0]),
+        "d": [0.0] * 5,
+        "roi": SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0),
+    }
+    return message(**{**values, **fields})
+
+
+def test_camera_info_becomes_intrinsics_when_calibrated() -> None:
+    plain = camera_info(info_message())
+    assert (plain.fx, plain.fy, plain.cx, plain.cy, plain.distortion) == (500.0, 510.0, 320.0, 240.0, ())
+    part = camera_info(info_message(roi=SimpleNamespace(x_offset=100, y_offset=40, width=200, height=300)))
+    assert (part.width, part.height, part.cx, part.cy) == (200, 300, 220.0, 200.0)
+    assert camera_info(info_message(d=[0.1, 0.0, 0.0, 0.0, 0.0])).distortion == (0.1, 0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"k": np.zeros(9)}, "not_calibrated"),
+        ({"k": np.zeros(8)}, "wrong_type"),
+        ({"k": np.full(9, np.nan)}, "non_finite"),
+        ({"width": 0}, "bad_size"),
+        ({"distortion_model": "equidistant", "d": [0.1] * 4}, "unknown_distortion"),
+        ({"d": [0.1] * 3}, "unknown_distortion"),
+    ],
+)
+def test_camera_info_rejects_when_it_cannot_be_used(changes: dict[str, Any], expected: str) -> None:
+    assert reason(camera_info, info_message(**changes)) == expected
