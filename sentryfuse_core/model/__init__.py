@@ -1,0 +1,1 @@
+"""The fused transformer: encoders, bird's-eye-view canvas, SentryAttend trunk, detection head, checkpoints."""

@@ -1,0 +1,71 @@
+"""ViewLift: what the camera sees at every canvas cell, sampled at the cell's projection without parameters."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sentryfuse_core.model.canvas import fourier
+from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.preprocess.geometry import Geometry
+
+__all__ = ["VIEW_FEATURES", "ViewLift"]
+
+_NEAR_M = 0.5  # points closer than this to the image plane are not seen
+_VIEW_FREQUENCIES = 6  # two more octaves than the canvas: a metre far away is a fraction of a pixel
+VIEW_FEATURES = 2 * 2 * _VIEW_FREQUENCIES  # sine and cosine of u and v
+
+
+class ViewLift(nn.Module):
+    """Samples the feature map at four points of each cell, at a few heights (as Simple-BEV, arXiv 2206.07959)."""
+
+    offsets: Tensor  # [S, 3] from the cell's centre on the ground, metres
+
+    def __init__(self, shape: ModelShape, geometry: Geometry) -> None:
+        super().__init__()
+        self._geometry = geometry
+        quarter = (geometry.x_max_m - geometry.x_min_m) / geometry.canvas_cells / 4
+        offsets = [
+            (dx, dy, height)
+            for dx in (-quarter, quarter)
+            for dy in (-quarter, quarter)
+            for height in shape.lift_heights_m
+        ]
+        self.samples = len(offsets)
+        self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
+
+    def project(self, position: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels [B, cells, S, 2] (u, v) of the cells' points, and whether the camera sees them [B, cells, S].
+
+        `position` [B, 3] and `centres` [cells, 2] in metres, base frame.
+        """
+        geometry = self._geometry
+        ground = functional.pad(centres, (0, 1))
+        ahead, left, up = (ground[:, None] + self.offsets - position[:, None, None]).unbind(-1)
+        depth = ahead.clamp_min(_NEAR_M)
+        u = geometry.image_cx - geometry.image_fx * left / depth
+        v = geometry.image_cy - geometry.image_fy * up / depth
+        inside = (u >= 0) & (u <= geometry.image_width) & (v >= 0) & (v <= geometry.image_height)
+        return torch.stack((u, v), dim=-1), inside & (ahead >= _NEAR_M)
+
+    def forward(self, features: Tensor, position: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+        """What the cells at `centres` [cells, 2] look like and where the image shows them.
+
+        Args:
+            features: [B, C, h, w] map of the whole image.
+            position: [B, 3] of the camera, metres.
+
+        Returns:
+            Sampled features [B, cells, S * C] and encoded image positions of the cells
+            [B, cells, VIEW_FEATURES], both zero where the camera sees nothing.
+        """
+        pixels, seen = self.project(position, centres)
+        size = pixels.new_tensor([self._geometry.image_width, self._geometry.image_height])
+        where = pixels / size * 2.0 - 1.0
+        sampled = functional.grid_sample(
+            features, where, mode="bilinear", padding_mode="border", align_corners=False
+        )
+        view = fourier(where.mean(dim=2).clamp(-1.0, 1.0), _VIEW_FREQUENCIES)
+        visible = seen.any(dim=2, keepdim=True)
+        return (sampled * seen[:, None]).permute(0, 2, 3, 1).flatten(2), view * visible

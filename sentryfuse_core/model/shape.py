@@ -1,0 +1,98 @@
+"""ModelShape: the sizes that define one network, and the widths it can run at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sentryfuse_core.errors import CheckpointError
+
+__all__ = ["BOX_CHANNELS", "ModelShape", "Width"]
+
+BOX_CHANNELS = 8  # dx, dy, z, log length, log width, log height, sin yaw, cos yaw
+
+
+@dataclass(frozen=True)
+class Width:
+    """How much of every trunk layer runs: the first `kv_heads` groups and the first `ffn` channels."""
+
+    kv_heads: int
+    ffn: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """Sizes of one SentryFuseNet.
+
+    Raises:
+        CheckpointError: sizes that do not divide evenly.
+    """
+
+    dim: int = 96
+    layers: int = 2
+    heads: int = 6  # query heads
+    kv_heads: int = 2  # key/value groups; the prunable unit of attention
+    ffn: int = 384
+    ffn_block: int = 32  # the prunable unit of the feed-forward part, channels
+    pool: int = 4  # neighbouring tokens of one sensor that share a key and a value
+    frequencies: int = 4  # octaves of every Fourier position encoding
+    camera_channels: tuple[int, int, int, int] = (16, 32, 48, 96)  # at strides 2, 4, 4 and 8
+    lift_channels: int = 64  # of the map at stride 4 that is lifted into the canvas
+    camera_tokens: tuple[int, int] = (4, 12)  # rows, columns
+    lift_heights_m: tuple[float, ...] = (0.2, 1.0)  # above the ground, where a cell looks into the image
+    lidar_channels: tuple[int, int] = (24, 48)  # at strides 1 and 2; stride 4 has `dim`
+    imu_tokens: int = 2
+    classes: int = 3
+    widths: tuple[float, ...] = (1.0, 0.5)  # share of groups and channels at each pruning level
+
+    def __post_init__(self) -> None:
+        wrong = [
+            text
+            for text, bad in (
+                (f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}", self.heads % self.kv_heads),
+                (f"dim {self.dim} must be a multiple of heads {self.heads}", self.dim % self.heads),
+                (f"ffn {self.ffn} must be a multiple of ffn_block {self.ffn_block}", self.ffn % self.ffn_block),
+                (f"widths {self.widths} must start with 1.0 and fall", not self._widths_fall()),
+            )
+            if bad
+        ]
+        if wrong:
+            raise CheckpointError(f"impossible network shape: {'; '.join(wrong)}")
+
+    def _widths_fall(self) -> bool:
+        pairs = zip(self.widths, self.widths[1:], strict=False)
+        return self.widths[:1] == (1.0,) and all(wide > narrow > 0.0 for wide, narrow in pairs)
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one head."""
+        return self.dim // self.heads
+
+    @property
+    def group(self) -> int:
+        """Query heads that share a key/value head."""
+        return self.heads // self.kv_heads
+
+    @property
+    def levels(self) -> int:
+        """Number of pruning levels; level 0 is full width."""
+        return len(self.widths)
+
+    def width(self, level: int) -> Width:
+        """Groups and channels that run at `level`, at least one unit of each."""
+        share = self.widths[level]
+        blocks = max(1, round(share * self.ffn / self.ffn_block))
+        return Width(max(1, round(share * self.kv_heads)), blocks * self.ffn_block)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values for a manifest."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> ModelShape:
+        """The shape a manifest describes; raises CheckpointError for unknown or impossible sizes."""
+        try:
+            return cls(**{name: tuple(item) if isinstance(item, list) else item for name, item in values.items()})
+        except TypeError as error:
+            raise CheckpointError(f"unknown network shape {dict(values)}: {error}; use weights of this version") from error
