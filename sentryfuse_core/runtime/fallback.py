@@ -1,0 +1,77 @@
+"""FallbackBackend: when the accelerator fails, the CPU takes over at once and the accelerator is tried again later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sentryfuse_core.clock import NS_PER_S, Clock
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.backend import Backend
+from sentryfuse_core.types import Plan
+
+__all__ = ["FallbackBackend"]
+
+_FIRST_RETRY_S = 5.0
+_LONGEST_RETRY_S = 80.0
+
+
+class FallbackBackend:
+    """Runs `first`; on its failure runs `second`, says so, and retries `first` after 5, 10, ... 80 s."""
+
+    def __init__(self, first: Backend, second: Backend, *, clock: Clock) -> None:
+        self._first = first
+        self._second = second
+        self._clock = clock
+        self._retry_s = _FIRST_RETRY_S
+        self._retry_at_ns: int | None = None  # None: `first` works
+        self._reason = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the backend in use."""
+        return self._active.name
+
+    @property
+    def device(self) -> str:
+        """Device in use."""
+        return self._active.device
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why the second backend runs, while it does."""
+        if self._retry_at_ns is None:
+            return self._first.faults
+        text = f"running on {self._second.device} since: {self._reason}; {self._first.device} is tried again"
+        return (*self._second.faults, text)
+
+    @property
+    def _active(self) -> Backend:
+        return self._first if self._retry_at_ns is None else self._second
+
+    def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
+        """Maps on the CPU; raises BackendError only when both fail."""
+        if self._retry_at_ns is None or self._clock.now_ns() >= self._retry_at_ns:
+            try:
+                output = self._first.run(inputs, plan)
+            except BackendError as error:
+                self._failed(error)
+            else:
+                self._retry_at_ns, self._retry_s = None, _FIRST_RETRY_S
+                return output
+        return self._second.run(inputs, plan)
+
+    def warm_up(self) -> Mapping[tuple[int, int], float]:
+        """Warm up both; the times are those of the one that will run."""
+        second_ms = self._second.warm_up()
+        try:
+            return self._first.warm_up()
+        except BackendError as error:
+            self._failed(error)
+            return second_ms
+
+    def _failed(self, error: BackendError) -> None:
+        self._reason = str(error)
+        self._retry_at_ns = self._clock.now_ns() + round(self._retry_s * NS_PER_S)
+        self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
