@@ -1,0 +1,1 @@
+"""Training in the synthetic world: targets, losses, modality dropout, the trainer, and evaluation."""

@@ -1,0 +1,60 @@
+"""Batches of the synthetic world as the network's inputs, made reproducibly from a seed and a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.preprocess.audio import bearing_features
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.preprocess.lidar import pillars
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.world.batch import training_batch
+from sentryfuse_core.world.config import WorldConfig
+
+__all__ = ["LabelledBatch", "held_out", "make_batch"]
+
+_HELD_OUT_SEED = 2**40  # training seeds stay below: `seed * _STRIDE + step`
+_STRIDE = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledBatch:
+    """All four sensors of B frames, and the truth."""
+
+    inputs: ModelInput
+    boxes: Tensor  # [B, M, 7] x, y, z, l, w, h in m, yaw in rad; base frame
+    classes: Tensor  # [B, M] int64, -1: no box
+
+    def rows(self, start: int, stop: int) -> LabelledBatch:
+        """The frames `start` to `stop`."""
+        given = ((field.name, getattr(self.inputs, field.name)) for field in fields(self.inputs))
+        inputs = ModelInput(**{name: None if item is None else item[start:stop] for name, item in given})
+        return LabelledBatch(inputs, self.boxes[start:stop], self.classes[start:stop])
+
+
+def make_batch(world: WorldConfig, *, batch: int, seed: int, step: int, device: str = "cpu") -> LabelledBatch:
+    """Frames that depend on `seed` and `step` alone."""
+    return _from_world(world, batch=batch, seed=seed * _STRIDE + step, device=device)
+
+
+def held_out(world: WorldConfig, *, batch: int, count: int, device: str = "cpu") -> Iterator[LabelledBatch]:
+    """`count` batches that no training seed below 2**20 can produce."""
+    for index in range(count):
+        yield _from_world(world, batch=batch, seed=_HELD_OUT_SEED + index, device=device)
+
+
+def _from_world(world: WorldConfig, *, batch: int, seed: int, device: str) -> LabelledBatch:
+    with torch.no_grad():
+        made = training_batch(world, batch=batch, seed=seed, device=device)
+        inputs = ModelInput(
+            camera=made.image,
+            camera_position=made.camera_position,
+            lidar=pillars(made.points),
+            imu=made.imu,
+            audio=bearing_features(made.audio, GEOMETRY.audio_spacing_m),
+        )
+        return LabelledBatch(inputs, made.boxes, made.classes)

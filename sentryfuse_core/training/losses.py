@@ -1,0 +1,35 @@
+"""Losses: a focal loss for centres, L1 for boxes, and a light pull of the narrow network towards the wide one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.training.targets import Targets
+
+__all__ = ["detection_loss", "distillation_loss"]
+
+_BOX_WEIGHT = 0.5
+
+
+def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
+    """Penalty-reduced focal loss (CenterNet, arXiv 1904.07850) plus L1 of the boxes, for each box: []."""
+    logits = output.heatmap
+    chance = logits.sigmoid()
+    hit = targets.heatmap >= 1.0
+    positive = functional.logsigmoid(logits) * (1 - chance) ** 2
+    negative = functional.logsigmoid(-logits) * chance**2 * (1 - targets.heatmap) ** 4
+    focal = -torch.where(hit, positive, negative).sum()
+    error = (output.boxes - targets.boxes).abs().sum(dim=1)
+    boxes = (error * targets.weight).sum() / targets.weight.sum().clamp_min(1.0)
+    return focal / targets.count + _BOX_WEIGHT * boxes
+
+
+def distillation_loss(student: HeadOutput, teacher: HeadOutput, targets: Targets) -> Tensor:
+    """Cross-entropy of the student's heat map to the teacher's, above its minimum, for each box: []."""
+    aim = teacher.heatmap.detach()
+    cross = functional.binary_cross_entropy_with_logits(student.heatmap, aim.sigmoid(), reduction="sum")
+    least = functional.binary_cross_entropy_with_logits(aim, aim.sigmoid(), reduction="sum")
+    return (cross - least) / targets.count

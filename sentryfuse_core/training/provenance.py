@@ -1,0 +1,83 @@
+"""How a checkpoint was made: machine, versions, commit, world and scores, as plain values for its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sentryfuse_core import __version__
+from sentryfuse_core.training.evaluate import Evaluation
+from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.world.config import CLASSES, WorldConfig
+
+__all__ = ["describe", "evaluation_table", "world_sha256"]
+
+METRIC = (
+    "recall_4m: share of the boxes in the region that are matched one-to-one, best score first, by a detection "
+    "of the same class with its centre at most 4 m away on the ground, taking as many detections from a frame as "
+    "it has boxes; mask 0 is the canvas without tokens (the prior)"
+)
+
+
+def world_sha256(world: WorldConfig) -> str:
+    """Hash of every number of the world, classes included."""
+    numbers = {"world": asdict(world), "classes": [asdict(traits) for traits in CLASSES]}
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+
+
+def evaluation_table(evaluation: Evaluation) -> dict[str, Any]:
+    """The scores as the manifest has them."""
+    rows = [
+        {
+            "mask": bits,
+            "sensors": str(ModalitySet(bits)),
+            "level": level,
+            "recall_4m": round(score.recall_4m, 4),
+            "recall_2m": round(score.recall_2m, 4),
+            "recall_1m": round(score.recall_1m, 4),
+            "centre_error_m": round(score.centre_error_m, 3),
+            "recall_4m_by_class": [round(value, 4) for value in score.recall_4m_by_class],
+        }
+        for (bits, level), score in evaluation.scores.items()
+    ]
+    return {"metric": METRIC, "frames": evaluation.frames, "boxes": evaluation.boxes, "rows": rows}
+
+
+def describe(*, command: str, seed: int, steps: int, minutes: float, world: WorldConfig, device: str) -> dict[str, Any]:
+    """Everything about a run but its scores."""
+    return {
+        "labels": [traits.label for traits in CLASSES],
+        "command": command,
+        "seed": seed,
+        "steps": steps,
+        "minutes": round(minutes, 1),
+        "world_sha256": world_sha256(world),
+        "hardware": {"device": device, "machine": platform.machine(), "threads": torch.get_num_threads()},
+        "versions": {
+            "sentryfuse": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "safetensors": metadata.version("safetensors"),
+        },
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The commit of the source tree, or 'unknown' outside one."""
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()

@@ -1,0 +1,67 @@
+"""Interrupted training: everything needed to go on, as safetensors and JSON (nothing is unpickled)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from sentryfuse_core.errors import CheckpointError
+
+__all__ = ["Progress", "load_state", "save_state"]
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    step: int = 0
+    elapsed_s: float = 0.0
+    seed: int = 0
+
+
+def save_state(folder: Path, *, net: nn.Module, average: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+    """Write weights, their running average, the optimiser's moments and the progress, each file in one move."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
+    tensors |= {f"average.{name}": value.contiguous() for name, value in average.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value.contiguous() for name, value in moments.items()}
+    partial = folder / "state.partial"
+    save_file(tensors, partial, metadata={"progress": json.dumps(asdict(progress))})
+    partial.replace(folder / "state.safetensors")
+
+
+def load_state(folder: Path, *, net: nn.Module, average: nn.Module, optimizer: Optimizer) -> Progress:
+    """Put a saved state back; raises CheckpointError if there is none or it is of another network."""
+    path = folder / "state.safetensors"
+    try:
+        tensors = load_file(path)
+        net.load_state_dict(_under("net.", tensors))
+        average.load_state_dict(_under("average.", tensors))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"cannot resume from {path}: {reason}; train without --resume") from error
+    moments: dict[int, dict[str, Any]] = {}
+    for name, value in _under("optimizer.", tensors).items():
+        index, moment = name.split(".")
+        moments.setdefault(int(index), {})[moment] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return _progress(path)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _progress(path: Path) -> Progress:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as opened:
+        return Progress(**json.loads(opened.metadata()["progress"]))

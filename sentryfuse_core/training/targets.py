@@ -1,0 +1,64 @@
+"""Ground-truth boxes as the maps the head is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.model.canvas import cell_centres
+from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+
+__all__ = ["Targets", "in_region", "make_targets"]
+
+_SIGMA_CELLS = 0.8  # small: a peak is one cell and a shoulder of its neighbours
+_SHOULDER = 0.4  # boxes are also learned in cells above this, so that a peak one cell off is still a box
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What the maps should be."""
+
+    heatmap: Tensor  # [B, classes, 32, 32] 0..1, exactly 1 in the cell of a centre
+    boxes: Tensor  # [B, 8, 32, 32] as HeadOutput.boxes
+    weight: Tensor  # [B, 32, 32] how much each cell's box counts
+    count: Tensor  # [] number of boxes, at least 1
+
+
+def in_region(boxes: Tensor, classes: Tensor, geometry: Geometry = GEOMETRY) -> Tensor:
+    """Which boxes [B, M, 7] with classes [B, M] (-1: none) have their centre in the region: [B, M] bool."""
+    x, y = boxes[..., 0], boxes[..., 1]
+    inside = (x >= geometry.x_min_m) & (x < geometry.x_max_m) & (y >= geometry.y_min_m) & (y < geometry.y_max_m)
+    return inside & (classes >= 0)
+
+
+def make_targets(boxes: Tensor, classes: Tensor, *, class_count: int, geometry: Geometry = GEOMETRY) -> Targets:
+    """Maps for boxes [B, M, 7] (x, y, z, l, w, h, yaw) with classes [B, M], -1 for no box."""
+    side = geometry.heatmap_cells
+    cell_m = (geometry.x_max_m - geometry.x_min_m) / side
+    origin = boxes.new_tensor([geometry.x_min_m, geometry.y_min_m])
+    valid = in_region(boxes, classes, geometry)
+    cell = ((boxes[..., :2] - origin) / cell_m).floor().clamp(0, side - 1)  # [B, M, 2]
+    axis = torch.arange(side, dtype=boxes.dtype, device=boxes.device)
+    squared = (cell[..., :1] - axis)[..., :, None] ** 2 + (cell[..., 1:] - axis)[..., None, :] ** 2
+    bumps = torch.exp(squared / (-2.0 * _SIGMA_CELLS**2)) * valid[..., None, None]  # [B, M, X, Y]
+    heat = torch.stack(
+        [(bumps * (classes == index)[..., None, None]).amax(dim=1) for index in range(class_count)], dim=1
+    )
+    height, owner = bumps.max(dim=1)  # [B, X, Y]
+    centres = cell_centres(geometry, side).to(boxes).view(side, side, 2)
+    rows = torch.arange(len(boxes), device=boxes.device)[:, None, None]
+    own = boxes[rows, owner]  # [B, X, Y, 7]
+    maps = torch.cat(
+        (
+            own[..., :2] - centres,
+            own[..., 2:3],
+            own[..., 3:6].clamp_min(0.05).log(),
+            own[..., 6:].sin(),
+            own[..., 6:].cos(),
+        ),
+        dim=-1,
+    )
+    weight = torch.where(height > _SHOULDER, height, torch.zeros_like(height))
+    return Targets(heat, maps.permute(0, 3, 1, 2), weight, valid.sum().clamp_min(1))
