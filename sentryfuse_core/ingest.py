@@ -97,9 +97,10 @@ class Ingest:
                 arrival_ns=arrival_ns,
             )
         except InvalidMessageError as error:
-            self._reject(modality, error.reason, error.detail, arrival_ns)
-        except Exception as error:  # a message that no check foresaw must not end the subscription
-            self._reject(modality, "unreadable", f"{type(error).__name__}: {error}", arrival_ns)
+            self.reject(modality, error, arrival_ns)
+        except Exception as error:  # noqa: BLE001 - what no check foresaw is counted and ends nothing
+            detail = f"{type(error).__name__}: {error}"
+            self.reject(modality, InvalidMessageError("unreadable", detail), arrival_ns)
         else:
             self.sample(sample)
 
@@ -116,6 +117,14 @@ class Ingest:
                 self._health.observe_invalid(sample.modality, f"{fault}_stamp", detail, sample.arrival_ns)
             self._sync.set_lost(self._health.lost())
             self._collect(self._sync.add(sample))
+        self._notify()
+
+    def reject(self, modality: Modality, error: InvalidMessageError, now_ns: int) -> None:
+        """Count a message that came and could not be read."""
+        with self._lock:
+            self._run_until(now_ns)
+            self._health.observe_invalid(modality, error.reason, error.detail, now_ns)
+            self._follow_health(now_ns)
         self._notify()
 
     def advance(self, now_ns: int) -> None:
@@ -150,10 +159,10 @@ class Ingest:
             mask = synced.present & self._health.trusted()
             return mask, {m: self._absence(m, synced) for m in Modality if m not in mask}
 
-    def observe_invalid(self, modality: Modality, error: InvalidMessageError, now_ns: int) -> None:
+    def observe_invalid(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:
         """A message already taken in turned out bad when it was decoded."""
         with self._lock:
-            self._health.observe_undecodable(modality, error.reason, error.detail, now_ns)
+            self._health.observe_undecodable(modality, reason, detail, now_ns)
             self._follow_health(now_ns)
         self._notify()
 
@@ -190,13 +199,6 @@ class Ingest:
         """Per sensor: messages dropped or noted by the synchroniser, by reason."""
         with self._lock:
             return self._sync.counters
-
-    def _reject(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:
-        with self._lock:
-            self._run_until(now_ns)
-            self._health.observe_invalid(modality, reason, detail, now_ns)
-            self._follow_health(now_ns)
-        self._notify()
 
     def _next_deadline_ns(self) -> int | None:
         sync_ns, health_ns = self._sync.next_deadline_ns(), self._health.next_deadline_ns()
@@ -247,6 +249,6 @@ class Ingest:
         if news and self._on_ready is not None:
             try:
                 self._on_ready()
-            except Exception as error:  # the next message must still be heard
+            except Exception as error:  # noqa: BLE001 - counted and shown; the next message is still heard
                 self._callback_errors += 1
                 self._last_callback_error = f"{type(error).__name__}: {error}"

@@ -80,10 +80,10 @@ def image_finding(stats: ImageStats, config: HealthConfig) -> Finding | None:
         return None
     found = f"mean {stats.mean:.1f}, deviation {stats.std:.2f} of 255"
     if stats.mean <= config.black_level:
-        return Finding("black", f"image is black ({found})", "remove the lens cover, check exposure and cable")
+        return Finding("black", f"image is black ({found})", "take off the lens cover, check exposure")
     if stats.mean >= config.white_level:
         return Finding("white", f"image is white ({found})", "shade the lens, check exposure and gain")
-    return Finding("flat", f"image has no content ({found})", "clean the lens, check the camera's test-pattern setting")
+    return Finding("flat", f"image is flat ({found})", "clean the lens, switch the camera's test pattern off")
 
 
 class Coverage:
@@ -156,13 +156,13 @@ def imu_finding(reading: ImuReading, config: HealthConfig) -> Finding | None:
             continue
         x, y, z = values.tolist()
         if not math.isfinite(x + y + z):
-            return Finding("non_finite", "a reading is not a finite number", "check the IMU's driver and cable")
+            return Finding("non_finite", "a reading is not a finite number", "check the IMU's driver")
         largest = max(abs(x), abs(y), abs(z))
         if largest >= full_scale:
             return Finding(
                 "saturated",
                 f"reading {largest:.4g} {unit} is at the end of the range ({full_scale:.4g})",
-                "check the mounting for shocks, choose a larger range, set health.*_full_scale to the sensor's",
+                "check the mounting for shocks, set health.*_full_scale_* to the sensor's range",
             )
     return None
 
@@ -170,9 +170,9 @@ def imu_finding(reading: ImuReading, config: HealthConfig) -> Finding | None:
 def audio_finding(stats: AudioStats, config: HealthConfig) -> Finding | None:
     """Digital silence, or too much at full scale. A quiet place still has the noise of its microphone."""
     if stats.silent:
-        return Finding("silent", "samples are constant to the bit", "check that the microphone is plugged in and not muted")
+        remedy = "check that the microphone is plugged in and not muted"
+        return Finding("silent", "samples are constant to the bit", remedy)
     if stats.clipped_share > config.clipped_share:
-        return Finding(
-            "clipped", f"{100 * stats.clipped_share:.0f} % of the samples are at full scale", "lower the microphone's gain"
-        )
+        found = f"{100 * stats.clipped_share:.0f} % of the samples are at full scale"
+        return Finding("clipped", found, "lower the microphone's gain")
     return None

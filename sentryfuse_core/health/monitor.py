@@ -123,4 +123,5 @@ class HealthMonitor:
     def _note(self, transition: Transition | None) -> None:
         if transition is not None:
             self._transitions.append(transition)
-            self._lost = ModalitySet.from_iterable(m for m, sensor in self._sensors.items() if sensor.state in _GONE)
+            gone = (m for m, sensor in self._sensors.items() if sensor.state in _GONE)
+            self._lost = ModalitySet.from_iterable(gone)

@@ -7,7 +7,14 @@ from collections import Counter, deque
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import HealthConfig
 from sentryfuse_core.health import criteria
-from sentryfuse_core.health.criteria import AudioStats, CloudStats, ContentStats, Coverage, Finding, ImageStats
+from sentryfuse_core.health.criteria import (
+    AudioStats,
+    CloudStats,
+    ContentStats,
+    Coverage,
+    Finding,
+    ImageStats,
+)
 from sentryfuse_core.health.rate import RateMeter
 from sentryfuse_core.types import ImuReading, Modality, Sample, SensorReport, SensorState, Transition
 
@@ -25,7 +32,7 @@ class _Share:
         self._marks: deque[bool] = deque(maxlen=_SHARE_OF)
         self.marked = 0
 
-    def add(self, mark: bool) -> None:
+    def add(self, *, mark: bool) -> None:
         marks = self._marks
         if len(marks) == _SHARE_OF and marks[0]:
             self.marked -= 1
@@ -67,7 +74,9 @@ class SensorHealth:
         self._content: deque[Finding | None] = deque(maxlen=_CONTENT_OF)
         self._losing: dict[str, Finding] = {}  # faults that make the sensor LOST, by criterion
         self._degrading: dict[str, Finding] = {}
-        self._told = Finding("never", "nothing received yet", f"check that {topic} is published, its type and its QoS")
+        self._told = Finding(
+            "never", "nothing received yet", f"check who publishes {topic}, its type and its QoS"
+        )
         self._counts: Counter[str] = Counter()
         self._invalid_reasons: Counter[str] = Counter()
         self._arrival_ns: int | None = None  # of any message, also of one that could not be read
@@ -129,9 +138,8 @@ class SensorHealth:
         self._invalid_reasons[reason] += 1
         self._good = 0
         self._undecodable_in_row += 1
-        found = Finding(
-            reason, f"content cannot be decoded, {reason}: {detail}", f"check the driver that publishes {self._topic}"
-        )
+        remedy = f"check the driver that publishes {self._topic}, and the transform of its frame"
+        found = Finding(reason, f"content cannot be used, {reason}: {detail}", remedy)
         self._check_content(found)
         if self._undecodable_in_row < self._config.invalid_run:
             return self._settle(now_ns)
@@ -173,7 +181,7 @@ class SensorHealth:
         if faults and self.state in (SensorState.DEGRADED, SensorState.LOST):
             told = next(iter(faults.values()))
         if not self._enabled:
-            told = Finding("disabled", "disabled by parameter", f"set {self._modality.value}.enabled to use it")
+            told = Finding("disabled", "disabled by parameter", f"set {self._modality.value}.enabled")
         ok = self.state is SensorState.OK
         nan = float("nan")
         return SensorReport(
@@ -206,8 +214,9 @@ class SensorHealth:
         self._losing.pop("timeout", None)
         self.last_invalid = invalid
         self._invalid_in_row = self._invalid_in_row + 1 if invalid else 0
-        self._invalid.add(invalid)
-        self._judge_share("invalid", self._invalid.marked, self._config.invalid_share, "messages were malformed")
+        self._invalid.add(mark=invalid)
+        marked, allowed = self._invalid.marked, self._config.invalid_share
+        self._judge_share("invalid", marked, allowed, "messages were malformed")
         return now_ns
 
     def _judge_share(self, code: str, marked: int, allowed: float, what: str) -> None:
@@ -224,7 +233,7 @@ class SensorHealth:
             self._meter.learn(stamp_ns - before_ns)
         elif not in_order:
             self._counts["duplicate" if stamp_ns == before_ns else "out_of_order"] += 1
-        self._disorder.add(not in_order)
+        self._disorder.add(mark=not in_order)
         marked, allowed = self._disorder.marked, self._config.disorder_share
         self._judge_share("disorder", marked, allowed, "stamps were repeated or out of order")
         if stamp_ns == before_ns:
@@ -254,11 +263,11 @@ class SensorHealth:
         finding = Finding(
             "rate",
             f"{self._meter.rate_hz:.1f} Hz of {self._meter.expected_hz:.1f} Hz expected",
-            f"check load, bandwidth and exposure time; set {self._modality.value}.expected_rate_hz if this is meant",
+            f"check load, bandwidth and exposure; if meant, set {self._modality.value}.expected_rate_hz",
         )
         self._losing.pop("rate", None)
         self._degrading.pop("rate", None)
-        if share < self._config.rate_error and self._meter.given:  # what was only learned may have been changed
+        if share < self._config.rate_error and self._meter.given:  # what was learned may change, as at night
             self._losing["rate"] = finding
         elif share < self._config.rate_warn:
             self._degrading["rate"] = finding
@@ -318,10 +327,11 @@ class SensorHealth:
         if faults:
             self._told = next(iter(faults.values()))
         if after is SensorState.RECOVERING:
+            good, hold_s = self._config.recover_good, self._hold_ns / NS_PER_S
             self._told = Finding(
                 "recovering",
                 f"arriving again after: {self._told.reason}",
-                f"wait: it is used again after {self._config.recover_good} good messages and {self._hold_ns / NS_PER_S:.1f} s",
+                f"wait: used again after {good} good messages and {hold_s:.1f} s",
             )
         if after is SensorState.LOST:
             self._content.clear()
@@ -339,9 +349,9 @@ class SensorHealth:
 
     def _lengthen_hold(self, before: SensorState, now_ns: int) -> None:
         """A relapse soon after the last recovery doubles the time that the next one takes."""
-        relapse_ns = round(self._config.relapse_s * NS_PER_S)
-        restored_ns = self._restored_ns
-        relapse = before is SensorState.RECOVERING or (restored_ns is not None and now_ns - restored_ns <= relapse_ns)
+        relapse = before is SensorState.RECOVERING
+        if self._restored_ns is not None:
+            relapse |= now_ns - self._restored_ns <= round(self._config.relapse_s * NS_PER_S)
         start_ns = round(self._config.recover_s * NS_PER_S)
         cap_ns = max(start_ns, round(self._config.hold_cap_s * NS_PER_S))
         self._hold_ns = min(2 * self._hold_ns, cap_ns) if relapse else start_ns

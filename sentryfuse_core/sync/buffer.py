@@ -126,7 +126,7 @@ class Stream:
         return min(configured_ns, (max(self._intervals_ns) + 1) // 2)
 
     def settled(self, moment_ns: int, *, slop_ns: int, deadline_ns: int) -> bool:
-        """Whether no message that can still come before `deadline_ns` improves this stream's part of the set."""
+        """Whether nothing that can still come before `deadline_ns` improves this stream's part of the set."""
         if self.newest_ns is None or self.arrival_ns is None:
             return False
         reach_ns, closer = 0, False

@@ -9,7 +9,7 @@ __all__ = ["earliest_next_ns", "nearest", "settled", "window"]
 
 
 def nearest(stamps_ns: Sequence[int], moment_ns: int, slop_ns: int) -> int | None:
-    """Index of the stamp nearest to `moment_ns` and at most `slop_ns` away; of two equally near, the older."""
+    """Index of the stamp nearest to `moment_ns`, at most `slop_ns` away; of two equally near, the older."""
     after = bisect_left(stamps_ns, moment_ns)
     best: int | None = None
     best_distance_ns = slop_ns + 1

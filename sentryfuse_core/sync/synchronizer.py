@@ -89,15 +89,14 @@ class Synchronizer:
         return {modality: dict(stream.counters) for modality, stream in self._streams.items()}
 
     def slop_ns(self, modality: Modality) -> int:
-        """The slop in force for a camera or lidar: the configured one, or half its longest recent interval."""
+        """The slop in force for a camera or lidar: as configured, or half its longest recent interval."""
         return self._streams[modality].slop_ns(self._slop_ns)
 
     def add(self, sample: Sample) -> list[SyncedSet]:
         """Take one sample in; returns the sets that are out because of it or of its time of arrival."""
         if self._due_ns is not None and self._due_ns <= sample.arrival_ns:
             self._fire(sample.arrival_ns)
-        if sample.arrival_ns > self._now_ns:
-            self._now_ns = sample.arrival_ns
+        self._now_ns = max(self._now_ns, sample.arrival_ns)
         modality = sample.modality
         stream = self._streams.get(modality)
         if stream is not None:
@@ -212,12 +211,9 @@ class Synchronizer:
         """Whether streams are live, but the time of every one lies far before the last set."""
         if self._floor_ns is None:
             return False
-        live = [
-            stream.newest_ns
-            for modality, stream in self._streams.items()
-            if stream.newest_ns is not None and modality not in self._lost and now_ns < self._overdue_ns(modality)
-        ]
-        return bool(live) and self._floor_ns - max(live) > self._jump_back_ns
+        live = (m for m in self._streams if m not in self._lost and now_ns < self._overdue_ns(m))
+        newest_ns = [ns for ns in (self._streams[m].newest_ns for m in live) if ns is not None]
+        return bool(newest_ns) and self._floor_ns - max(newest_ns) > self._jump_back_ns
 
     def _overdue_ns(self, modality: Modality) -> int:
         """Steady time from which a stream, silent since its last message, no longer anchors."""
