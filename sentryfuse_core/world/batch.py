@@ -64,7 +64,7 @@ def training_batch(
     averaged = (config.camera.focal / _VIEW.focal) ** 2
     image = expose(radiance, config.camera, light=scene.light, averaged=averaged, generator=generator)
     return WorldBatch(
-        image=image.reshape(batch, _VIEW.height, _VIEW.width, 3).permute(0, 3, 1, 2).contiguous(),
+        image=image.view(batch, 3, _VIEW.height, _VIEW.width),
         camera_position=position,
         points=sweep(
             scene, config.lidar, position=sensors.lidar.translation_m, forward_only=True, generator=generator

@@ -37,12 +37,11 @@ class View:
 
 
 def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tensor:
-    """Linear radiance [B, H * W, 3] that reaches the sensor at `position` [B, 3]; 1.0 is white in noon sun."""
+    """Linear radiance [B, 3, H * W] that reaches the sensor at `position` [B, 3]; 1.0 is white in noon sun."""
     lighting = light_of(scene)
     parts = parts_of(scene)
     image = _background(scene, lighting, view, position, haze_m)
-    batch, pixels, _ = image.shape
-    image = image.reshape(-1, 3)
+    batch, _, pixels = image.shape
     _cast_shadows(image, scene, parts, lighting, view, position, haze_m)
     fine = view.fine
     wide, high, focal = view.width * fine, view.height * fine, view.focal * fine
@@ -64,10 +63,12 @@ def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tens
     slant = torch.sqrt(1 + right[hits.pair][seen] ** 2 + down[hits.pair][seen] ** 2)
     clear = torch.exp(-depth * slant / haze_m)[:, None]
     colour = colour * clear + lighting.horizon[index] * (1 - clear)
-    pixel = (index * view.height + torch.div(row[seen], fine, rounding_mode="floor")) * view.width
+    pixel = torch.div(row[seen], fine, rounding_mode="floor") * view.width
     pixel = pixel + torch.div(column[seen], fine, rounding_mode="floor")
-    image.index_add_(0, pixel, (colour - image[pixel]) / (fine * fine))
-    return image.reshape(batch, pixels, 3)
+    change = (colour - image[index, :, pixel]) / (fine * fine)
+    place = (index[:, None] * 3 + torch.arange(3, device=index.device)) * pixels + pixel[:, None]
+    image.view(-1).index_add_(0, place.reshape(-1), change.reshape(-1))
+    return image
 
 
 def _corners(parts: Parts) -> Tensor:
@@ -106,7 +107,7 @@ def _rectangles(
 def _cast_shadows(
     image: Tensor, scene: Scene, parts: Parts, lighting: Lighting, view: View, position: Tensor, haze_m: float
 ) -> None:
-    """Take the sun's light off the ground pixels of `image` [B * H * W, 3] that a part hides it from."""
+    """Take the sun's light off the ground pixels of `image` [B, 3, H * W] that a part hides it from."""
     sun = lighting.sun[parts.scene]
     casting = lighting.sunlight[parts.scene].sum(dim=-1) > _FAINT * lighting.ambient[parts.scene].sum(dim=-1)
     corners = _corners(parts)
@@ -125,33 +126,31 @@ def _cast_shadows(
     y = position[index, 1] - (column + 0.5 - view.cx) / view.focal * depth - parts.centre[box, 1]
     start = turn(x, y, -parts.centre[box, 2], parts.cos[box], parts.sin[box])
     hidden = cast(parts, box, start, (sun[box, 0], sun[box, 1], sun[box, 2])).pair
-    dark = torch.zeros(len(image), dtype=torch.bool, device=image.device)
-    dark[(index[hidden] * view.height + row[hidden]) * view.width + column[hidden]] = True
-    pixel = torch.nonzero(dark).squeeze(1)
-    index = torch.div(pixel, view.width * view.height, rounding_mode="floor")
-    down = torch.div(pixel, view.width, rounding_mode="floor") % view.height + 0.5 - view.cy
+    pixels = image.shape[-1]
+    dark = torch.zeros((len(scene), pixels), dtype=torch.bool, device=image.device)
+    dark[index[hidden], row[hidden] * view.width + column[hidden]] = True
+    index, pixel = torch.nonzero(dark, as_tuple=True)
+    down = torch.div(pixel, view.width, rounding_mode="floor") + 0.5 - view.cy
     clear = torch.exp(-position[index, 2] * view.focal / down / haze_m)[:, None]
-    image[pixel] *= 1 - clear * (1 - lighting.ambient[index] / lighting.ground[index])
+    image[index, :, pixel] *= 1 - clear * (1 - lighting.ambient[index] / lighting.ground[index])
 
 
 def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, haze_m: float) -> Tensor:
-    """Sky, skyline and ground [B, H * W, 3]."""
+    """Sky, skyline and ground [B, 3, H * W]."""
     device = position.device
     batch = len(scene)
     right = (torch.arange(view.width, device=device) + 0.5 - view.cx) / view.focal
     down = (torch.arange(view.height, device=device) + 0.5 - view.cy) / view.focal
     horizon = int((down < 0.01).sum())
-    image = torch.empty((batch, view.height, view.width, 3), device=device)
+    image = torch.empty((batch, 3, view.height, view.width), device=device)
 
-    flat = torch.sqrt(1 + right**2)
-    rise = -down[:horizon, None] / flat  # tangent of the elevation
-    height = (rise.clamp_min(0.0) * 2.5).clamp(max=1.0).sqrt()[None, ..., None]
-    sky = lighting.horizon[:, None, None] * (1 - height) + lighting.zenith[:, None, None] * height
+    rise = -down[:horizon, None] / torch.sqrt(1 + right**2)  # tangent of the elevation
+    height = (rise.clamp_min(0.0) * 2.5).clamp(max=1.0).sqrt()
+    far, up = lighting.horizon[..., None, None], lighting.zenith[..., None, None]
     bearing = scene.ego[:, 2:3] - torch.atan(right)
     ridge = 0.03 + 0.07 * scene.look[:, 2:3] * (0.5 + 0.3 * torch.sin(3 * bearing) + 0.3 * torch.sin(7.3 * bearing + 1))
     ridge = ridge + 0.025 * (torch.floor(bearing * 14) * 12.9898).sin()
-    behind = lighting.horizon[:, None, None] * 0.75
-    image[:, :horizon] = torch.where((rise[None] < ridge[:, None])[..., None], behind, sky)
+    image[:, :, :horizon] = torch.where((rise < ridge[:, None])[:, None], far * 0.75, far + (up - far) * height)
 
     depth = position[:, 2, None] / down[horizon:]  # [B, G]
     x = (depth + position[:, 0, None])[..., None]
@@ -172,11 +171,11 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     albedo = (0.12 + 0.22 * scene.look[:, 0])[:, None, None] * (1 + grain).clamp_min(0.2)
     tint = 1 + (scene.look[:, 1, None] - 0.5) * torch.tensor((0.25, 0.1, -0.25), device=device)
     beam = lighting.headlight[:, None, None] * _headlight(depth[..., None], right)
-    light = lighting.ground[:, None] * tint[:, None]  # [B, 1, 3]
     clear = torch.exp(-depth / haze_m)[..., None]
-    near = (albedo * clear)[..., None] * (light[:, :, None] + beam[..., None])
-    image[:, horizon:] = near + (lighting.horizon[:, None] * (1 - clear))[:, :, None]
-    return image.reshape(batch, -1, 3)
+    lit = (albedo * clear)[:, None]
+    light = (lighting.ground * tint)[..., None, None]
+    image[:, :, horizon:] = lit * light + (lit * beam[:, None] + far * (1 - clear)[:, None])
+    return image.view(batch, 3, -1)
 
 
 def _headlight(depth: Tensor, right: Tensor) -> Tensor:
@@ -198,7 +197,7 @@ def _ground_tile(device: torch.device) -> Tensor:
 
 
 def expose(radiance: Tensor, model: CameraModel, *, light: Tensor, averaged: float, generator: torch.Generator) -> Tensor:
-    """Image 0..1 (gamma 2) of linear radiance [B, P, 3], by day and night; `averaged` raw pixels make one.
+    """Image 0..1 (gamma 2) of linear radiance [B, 3, P], by day and night; `averaged` raw pixels make one.
 
     The exposure keeps the scene's illumination at a third of full scale until the gain is exhausted.
     """

@@ -101,7 +101,8 @@ class Recorder:
             scene = scenes.at(slice(index * STEPS_HZ // model.rate_hz, index * STEPS_HZ // model.rate_hz + 1))
             radiance = render(scene, view, position=position, haze_m=model.haze_m)
             image = expose(radiance, model, light=scene.light, averaged=1.0, generator=generator)
-            pixels = (image * 255 + 0.5).to(torch.uint8).reshape(view.height, view.width, 3).numpy()
+            levels = (image[0] * 255 + 0.5).to(torch.uint8).reshape(3, view.height, view.width)
+            pixels = levels.permute(1, 2, 0).contiguous().numpy()
             stamp_ns = START_NS + index * _S // model.rate_hz
             header = _header(stamp_ns, "camera")
             log_ns = stamp_ns + model.latency_ns

@@ -1,0 +1,76 @@
+"""`sentryfuse world`: record the synthetic world as a bag with ground truth, or look at one moment of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentryfuse_core.errors import OutputError
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_arguments", "run"]
+
+BAG_NAME = "world.mcap"
+LABELS_NAME = "labels.jsonl"
+_LIGHT = {"noon": 0.95, "dusk": 0.5, "night": 0.08, "auto": None}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    record = actions.add_parser(
+        "record", help=f"write OUT/{BAG_NAME} and OUT/{LABELS_NAME}; the same options give the same bytes"
+    )
+    record.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length in s (default 30)")
+    record.add_argument(
+        "--image", choices=("jpeg", "raw"), default="jpeg", help="CompressedImage (default) or Image"
+    )
+    record.add_argument("out", type=Path, metavar="OUT", help="folder; made if it does not exist")
+    picture = actions.add_parser("picture", help="draw one moment as every sensor has it, as PNG")
+    picture.add_argument("out", type=Path, metavar="OUT", help="file, e.g. world.png")
+    for action in (record, picture):
+        action.add_argument("--seed", type=int, default=0, metavar="N", help="which world (default 0)")
+        action.add_argument(
+            "--light", choices=tuple(_LIGHT), default="auto", help="time of day (default: by seed)"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record, or draw."""
+    return _record(args) if args.action == "record" else _picture(args)
+
+
+def _record(args: argparse.Namespace) -> int:
+    import torch
+    from rich.progress import Progress
+
+    from sentryfuse_core.replay.writer import BagWriter
+    from sentryfuse_core.world.record import Recorder, write_labels
+
+    recorder = Recorder(
+        seed=args.seed, seconds=args.seconds, light=_LIGHT[args.light], raw_images=args.image == "raw"
+    )
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {args.out}: {error}; choose a folder you may write to") from error
+    torch.set_num_threads(1)  # how work is split changes the last bits, and the bytes must not depend on the cores
+    scenes = recorder.drive()
+    with BagWriter(args.out / BAG_NAME) as bag, Progress(transient=True) as bar:
+        task = bar.add_task("recording", total=1.0)
+        count = recorder.write(scenes, bag, progress=lambda share: bar.update(task, completed=share))
+    lines = write_labels(args.out / LABELS_NAME, scenes, recorder.world, seconds=args.seconds)
+    print(f"{args.out / BAG_NAME}: {args.seconds:g} s, {count} messages")
+    print(f"{args.out / LABELS_NAME}: {lines} labelled moments")
+    return 0
+
+
+def _picture(args: argparse.Namespace) -> int:
+    from sentryfuse_core.world.picture import draw
+    from sentryfuse_core.world.record import Recorder
+
+    draw(Recorder(seed=args.seed, seconds=1.0, light=_LIGHT[args.light]), args.out)
+    print(args.out)
+    return 0
