@@ -33,7 +33,9 @@ def write_scripts(pyproject: Path, folder: Path) -> list[Path]:
     for name, target in scripts.items():
         module, function = target.split(":")
         path = folder / name
-        path.write_text(TEMPLATE.format(python=sys.executable, module=module, function=function), encoding="utf-8")
+        path.write_text(
+            TEMPLATE.format(python=sys.executable, module=module, function=function), encoding="utf-8"
+        )
         path.chmod(0o755)
         written.append(path)
     return written

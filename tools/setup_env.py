@@ -46,7 +46,9 @@ def check_machine() -> None:
         )
     libc, version = platform.libc_ver()
     if libc != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 28):
-        raise SetupError(f"the ROS wheels need glibc 2.28 or newer, this is {libc or 'another C library'} {version}")
+        raise SetupError(
+            f"the ROS wheels need glibc 2.28 or newer, this is {libc or 'another C library'} {version}"
+        )
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         raise SetupError(
             f"Python 3.10 to 3.13 is needed, {sys.executable} is {platform.python_version()}: "
@@ -56,7 +58,9 @@ def check_machine() -> None:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError as error:
-        raise SetupError(f"{sys.executable} has no {error.name} module: sudo apt install python3-venv") from error
+        raise SetupError(
+            f"{sys.executable} has no {error.name} module: sudo apt install python3-venv"
+        ) from error
     if not Path(sysconfig.get_paths()["include"], "Python.h").exists():
         raise SetupError(f"the headers of {sys.executable} are missing: sudo apt install python3-dev")
     for tool in ("g++", "make"):
@@ -150,7 +154,9 @@ class Progress:
 
     def done(self, seconds: float) -> None:
         """Close the line with the time it took."""
-        print(f"\r\033[K  {self._what}: {seconds:.0f} s" if self._live else f"    {seconds:.0f} s", flush=True)
+        print(
+            f"\r\033[K  {self._what}: {seconds:.0f} s" if self._live else f"    {seconds:.0f} s", flush=True
+        )
 
 
 def repair_cmake_files() -> None:
@@ -169,7 +175,11 @@ def repair_cmake_files() -> None:
 def run_python(code: str) -> str:
     """Output of a line of code in the new environment."""
     return subprocess.run(  # noqa: S603 - fixed commands of this file
-        [str(VENV / "bin" / "python"), "-c", code], env=environment(), check=True, text=True, capture_output=True
+        [str(VENV / "bin" / "python"), "-c", code],
+        env=environment(),
+        check=True,
+        text=True,
+        capture_output=True,
     ).stdout
 
 
@@ -230,7 +240,9 @@ def main() -> int:
             check_machine()
             LOG.parent.mkdir(exist_ok=True)
             LOG.write_text("", encoding="utf-8")
-            print("SentryFuse: setting up .venv" + (" (once; several minutes)" if not have else ""), flush=True)
+            print(
+                "SentryFuse: setting up .venv" + (" (once; several minutes)" if not have else ""), flush=True
+            )
             fresh = have.get("interpreter") != want["interpreter"]
             if fresh or have.get("wheels") != want["wheels"]:
                 install_wheels(fresh=fresh)

@@ -50,4 +50,6 @@ def constraints(reports: list[Path]) -> str:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    (ROOT / "constraints.txt").write_text(constraints([Path(name) for name in sys.argv[1:]]), encoding="utf-8")
+    (ROOT / "constraints.txt").write_text(
+        constraints([Path(name) for name in sys.argv[1:]]), encoding="utf-8"
+    )

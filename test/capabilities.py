@@ -1,0 +1,105 @@
+"""pytest plugin: what was shown and what was skipped, by capability; a skip nobody agreed to is a failure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ALLOWED = Path(__file__).with_name("allowed_skips.txt")
+
+
+@dataclass
+class Tally:
+    """Tests of one capability."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    reasons: set[str] = field(default_factory=set)
+
+
+def allowed_reasons() -> tuple[str, ...]:
+    """The agreed reasons, from the list."""
+    lines = (line.strip() for line in ALLOWED.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def is_allowed(reason: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a reason begins with one of the list."""
+    return reason.startswith(allowed)
+
+
+class Plugin:
+    """Counts outcomes by the `capability` marker, or by the test's folder where it has none."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._allowed = allowed_reasons()
+        self._tallies: dict[str, Tally] = defaultdict(Tally)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
+        """Count a test once, by its worst phase; turn a skip that is not on the list into a failure."""
+        report: pytest.TestReport = yield
+        self._judge(report)
+        tally = self._tallies[self._capability(item)]
+        if report.failed:
+            tally.failed += 1
+        elif report.skipped and not hasattr(report, "wasxfail"):
+            tally.skipped += 1
+            tally.reasons.add(_reason(report))
+        elif report.when == "call":
+            tally.passed += 1
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
+        """The same for a module that skips itself."""
+        report: pytest.CollectReport = yield
+        self._judge(report)
+        if report.skipped:
+            tally = self._tallies[self._folder(collector.path)]
+            tally.skipped += 1
+            tally.reasons.add(_reason(report))
+        return report
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the table, above pytest's closing line."""
+        if not self._tallies:
+            return
+        terminalreporter.section("capabilities")
+        width = max(len(name) for name in ("capability", *self._tallies))
+        terminalreporter.write_line(
+            f"{'capability':<{width}}  {'run':>5}  {'failed':>6}  {'skipped':>7}  why skipped"
+        )
+        for name, tally in sorted(self._tallies.items()):
+            run = tally.passed + tally.failed
+            why = "; ".join(sorted(tally.reasons))
+            line = f"{name:<{width}}  {run:>5}  {tally.failed:>6}  {tally.skipped:>7}  {why}".rstrip()
+            terminalreporter.write_line(line, red=tally.failed > 0, yellow=tally.skipped > 0)
+
+    def _judge(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if (
+            report.skipped
+            and not hasattr(report, "wasxfail")
+            and not is_allowed(_reason(report), self._allowed)
+        ):
+            report.outcome = "failed"
+            report.longrepr = f"{report.nodeid} skipped with {_reason(report)!r}, which is not in {ALLOWED.relative_to(self._root)}"
+
+    def _capability(self, item: pytest.Item) -> str:
+        marker = item.get_closest_marker("capability")
+        return marker.args[0] if marker else self._folder(item.path)
+
+    def _folder(self, path: Path) -> str:
+        return path.parent.relative_to(self._root / "test").as_posix().replace(".", "house")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """The reason text of a skip."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")

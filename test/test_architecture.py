@@ -1,0 +1,59 @@
+"""The arrows between modules, and what importing them may need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROS = "rclpy sensor_msgs std_msgs geometry_msgs builtin_interfaces sentryfuse cv_bridge launch tf2_ros message_filters"
+TORCH_FREE = "types errors clock config sync health convert ingest"
+
+BLOCK = """
+import importlib, pkgutil, sys
+for name in sys.argv[1].split():
+    sys.modules[name] = None  # importing it now raises ImportError
+import sentryfuse_core
+wanted = sys.argv[2].split()
+names = [f"sentryfuse_core.{name}" for name in wanted]
+for package in [sentryfuse_core] if not wanted else [importlib.import_module(name) for name in names]:
+    for found in pkgutil.walk_packages(getattr(package, "__path__", []), f"{package.__name__}."):
+        importlib.import_module(found.name)
+        names.append(found.name)
+print(len(names))
+"""
+
+
+def imported(blocked: str, wanted: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK, blocked, wanted], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_imports_point_one_way() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    if not linter.exists():  # a ROS distribution has no package for it; `make check` runs it
+        pytest.skip("needs import-linter")
+    result = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_core_imports_completely_when_ros_is_missing() -> None:
+    result = imported(ROS, "")
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 40
+
+
+def test_time_and_trust_import_when_torch_is_missing() -> None:
+    result = imported(f"torch {ROS}", TORCH_FREE)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 10
+
+
+def test_import_is_refused_when_a_module_is_blocked() -> None:
+    result = imported("numpy", "")
+    assert result.returncode != 0
+    assert "numpy" in result.stderr

@@ -1,0 +1,59 @@
+"""The rule about skips, tried on small test runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import capabilities
+import pytest
+
+pytest_plugins = ["pytester"]
+
+CONFTEST = """
+import sys
+sys.path.insert(0, {folder!r})
+import capabilities
+def pytest_configure(config):
+    config.addinivalue_line("markers", "capability(name): x")
+    config.pluginmanager.register(capabilities.Plugin(capabilities.ALLOWED.parent.parent), "capabilities-inner")
+"""
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> pytest.Pytester:
+    folder = pytester.mkdir("test")
+    pytester.makeconftest(CONFTEST.format(folder=str(Path(capabilities.__file__).parent)))
+    assert folder.is_dir()
+    return pytester
+
+
+def outcome(run: pytest.Pytester, body: str) -> tuple[int, str]:
+    run.makepyfile(f"import pytest\n@pytest.mark.capability('shown')\ndef test_one():\n    {body}\n")
+    result = run.runpytest_subprocess("-p", "no:cacheprovider")
+    return int(result.ret), result.stdout.str()
+
+
+def test_run_passes_and_counts_when_the_skip_is_on_the_list(run: pytest.Pytester) -> None:
+    status, text = outcome(run, "pytest.skip('needs a CUDA device')")
+    assert status == 0
+    assert "shown" in text
+    assert "needs a CUDA device" in text
+
+
+def test_run_fails_and_says_why_when_the_skip_is_not_on_the_list(run: pytest.Pytester) -> None:
+    status, text = outcome(run, "pytest.skip('no time')")
+    assert status == 1
+    assert "'no time', which is not in test/allowed_skips.txt" in text
+
+
+def test_run_ends_with_pytests_closing_line_below_the_table(run: pytest.Pytester) -> None:
+    _, text = outcome(run, "assert True")
+    lines = text.strip().splitlines()
+    assert "1 passed" in lines[-1]
+    assert any("capabilities" in line for line in lines[:-1])
+
+
+@pytest.mark.parametrize("line", capabilities.allowed_reasons())
+def test_reason_is_allowed_when_it_begins_with_a_line_of_the_list(line: str) -> None:
+    assert capabilities.is_allowed(f"{line}: not here", capabilities.allowed_reasons())
+    assert not capabilities.is_allowed(f"it {line}", capabilities.allowed_reasons())

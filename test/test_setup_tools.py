@@ -1,0 +1,112 @@
+"""What `make setup` says when the machine lacks something, and the executables it writes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def load(name: str) -> ModuleType:
+    """A module of tools/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+setup_env = load("setup_env")
+make_scripts = load("make_scripts")
+
+
+def test_machine_is_accepted_when_nothing_is_missing() -> None:
+    setup_env.check_machine()
+
+
+@pytest.mark.parametrize("tool", ["g++", "make"])
+def test_machine_is_refused_with_the_remedy_when_a_tool_is_missing(
+    tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == tool else found(name))
+    with pytest.raises(
+        setup_env.SetupError, match=f"^{tool.replace('+', '.')} is not .*apt install build-essential"
+    ):
+        setup_env.check_machine()
+
+
+def test_machine_is_refused_with_the_remedy_when_headers_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    with pytest.raises(setup_env.SetupError, match="apt install python3-dev"):
+        setup_env.check_machine()
+
+
+def test_machine_is_refused_with_the_remedy_when_venv_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ensurepip", None)
+    with pytest.raises(setup_env.SetupError, match="ensurepip.*apt install python3-venv"):
+        setup_env.check_machine()
+
+
+def test_machine_is_refused_with_the_remedy_when_it_is_aarch64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(setup_env.SetupError, match="this is aarch64.*ROS 2 distribution"):
+        setup_env.check_machine()
+
+
+@pytest.mark.parametrize("version", [(3, 9), (3, 14)])
+def test_machine_is_refused_with_the_remedy_when_python_is_unsupported(
+    version: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(setup_env.SetupError, match=r"3\.10 to 3\.13.*PYTHON="):
+        setup_env.check_machine()
+
+
+def test_digest_changes_when_a_file_or_its_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup_env, "ROOT", tmp_path)
+    (tmp_path / "msg").mkdir()
+    (tmp_path / "msg" / "A.msg").write_text("int8 a\n")
+    seen = {setup_env.digest(("msg",))}
+    (tmp_path / "msg" / "A.msg").write_text("int8 b\n")
+    seen.add(setup_env.digest(("msg",)))
+    (tmp_path / "msg" / "A.msg").rename(tmp_path / "msg" / "B.msg")
+    seen.add(setup_env.digest(("msg",)))
+    assert len(seen) == 3
+
+
+def test_failed_step_names_the_log_and_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup_env, "LOG", tmp_path / "setup.log")
+    script = "print('ERROR: no index'); raise SystemExit(3)"
+    with pytest.raises(setup_env.SetupError, match=r"install failed \(ERROR: no index\).*setup\.log"):
+        setup_env.step("install", [sys.executable, "-c", script])
+    assert "ERROR: no index" in (tmp_path / "setup.log").read_text()
+
+
+def test_scripts_run_their_functions_when_written_from_pyproject(tmp_path: Path) -> None:
+    pyproject = tmp_path / "pyproject.toml"
+    pyproject.write_text('[project.scripts]\nhello = "greeting:main"\n')
+    (tmp_path / "greeting.py").write_text("def main():\n    print('hi')\n    return 3\n")
+    (script,) = make_scripts.write_scripts(pyproject, tmp_path / "scripts")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (3, "hi\n")
+
+
+def test_executables_are_the_nodes_and_the_command(tmp_path: Path) -> None:
+    written = make_scripts.write_scripts(ROOT / "pyproject.toml", tmp_path / "scripts")
+    names = {path.name for path in written}
+    assert names == {"sentryfuse", "fusion_node", "fault_injector_node", "player_node"}
