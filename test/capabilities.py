@@ -89,7 +89,8 @@ class Plugin:
             and not is_allowed(_reason(report), self._allowed)
         ):
             report.outcome = "failed"
-            report.longrepr = f"{report.nodeid} skipped with {_reason(report)!r}, which is not in {ALLOWED.relative_to(self._root)}"
+            allowed = ALLOWED.relative_to(self._root)
+            report.longrepr = f"{report.nodeid} skipped with {_reason(report)!r}, which is not in {allowed}"
 
     def _capability(self, item: pytest.Item) -> str:
         marker = item.get_closest_marker("capability")

@@ -27,9 +27,8 @@ hypothesis.settings.load_profile("sentryfuse")
 def _claim_domain() -> IO[str]:
     """Lock a DDS domain no other test run on this machine uses, and name it in the environment."""
     for domain in range(1, SAFE_DOMAINS + 1):
-        lock = Path(tempfile.gettempdir(), f"sentryfuse-test-domain-{domain}.lock").open(
-            "w", encoding="utf-8"
-        )
+        path = Path(tempfile.gettempdir(), f"sentryfuse-test-domain-{domain}.lock")
+        lock = path.open("w", encoding="utf-8")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -84,7 +83,7 @@ def _no_children_left() -> Iterator[None]:
 
 
 def _children() -> set[tuple[int, str]]:
-    """Running child processes of every thread, with their command lines; not zombies nor Python's own helpers."""
+    """Running child processes with their command lines; neither zombies nor Python's own helpers."""
     found = set()
     for task in Path("/proc/self/task").iterdir():
         try:

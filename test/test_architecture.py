@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROS = "rclpy sensor_msgs std_msgs geometry_msgs builtin_interfaces sentryfuse cv_bridge launch tf2_ros message_filters"
+ROS = (
+    "rclpy sensor_msgs std_msgs geometry_msgs builtin_interfaces sentryfuse cv_bridge launch tf2_ros "
+    "message_filters"
+)
 TORCH_FREE = "types errors clock config sync health convert ingest"
 
 BLOCK = """

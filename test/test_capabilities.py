@@ -15,7 +15,8 @@ sys.path.insert(0, {folder!r})
 import capabilities
 def pytest_configure(config):
     config.addinivalue_line("markers", "capability(name): x")
-    config.pluginmanager.register(capabilities.Plugin(capabilities.ALLOWED.parent.parent), "capabilities-inner")
+    plugin = capabilities.Plugin(capabilities.ALLOWED.parent.parent)
+    config.pluginmanager.register(plugin, "capabilities-inner")
 """
 
 

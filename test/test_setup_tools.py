@@ -57,13 +57,13 @@ def test_machine_is_refused_with_the_remedy_when_headers_are_missing(
 
 def test_machine_is_refused_with_the_remedy_when_venv_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ensurepip", None)
-    with pytest.raises(setup_env.SetupError, match="ensurepip.*apt install python3-venv"):
+    with pytest.raises(setup_env.SetupError, match=r"ensurepip.*apt install python3-venv"):
         setup_env.check_machine()
 
 
 def test_machine_is_refused_with_the_remedy_when_it_is_aarch64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    with pytest.raises(setup_env.SetupError, match="this is aarch64.*ROS 2 distribution"):
+    with pytest.raises(setup_env.SetupError, match=r"this is aarch64.*ROS 2 distribution"):
         setup_env.check_machine()
 
 

@@ -1,7 +1,7 @@
 """Make .venv: pinned wheels, this package's messages, and the package itself, linked in place.
 
-`make setup` runs this. It uses the standard library alone, installs nothing a second time, and needs no sourcing
-afterwards: everything goes into the one prefix that the ROS wheels put on the library path themselves.
+`make setup` runs this. It uses the standard library alone, installs nothing a second time, and needs no
+sourcing afterwards: everything goes into the one prefix that the ROS wheels put on the library path.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def step(what: str, command: list[str]) -> None:
     shown = Progress(what)
     with LOG.open("a", encoding="utf-8") as log:
         log.write(f"\n$ {' '.join(command)}\n")
-        process = subprocess.Popen(  # noqa: S603 - fixed commands of this file
+        process = subprocess.Popen(
             command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace",
         )  # fmt: skip
@@ -174,7 +174,7 @@ def repair_cmake_files() -> None:
 
 def run_python(code: str) -> str:
     """Output of a line of code in the new environment."""
-    return subprocess.run(  # noqa: S603 - fixed commands of this file
+    return subprocess.run(
         [str(VENV / "bin" / "python"), "-c", code],
         env=environment(),
         check=True,
@@ -191,7 +191,7 @@ def install_wheels(*, fresh: bool) -> None:
     files = [item for name in REQUIREMENTS[:3] for item in ("-r", name)]
     step("install the pinned wheels", [*pip, "--progress-bar", "off", "-c", REQUIREMENTS[3], *files])
     repair_cmake_files()
-    # ament_index_python finds share/sentryfuse through this variable; a distribution's setup.bash would set it.
+    # ament_index_python finds share/sentryfuse through this; in a distribution setup.bash sets it.
     site_packages = Path(run_python("import sysconfig; print(sysconfig.get_paths()['purelib'])").strip())
     (site_packages / "sentryfuse_prefix.pth").write_text(
         "import os, sys; os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)\n", encoding="utf-8"
@@ -206,8 +206,8 @@ def install_package() -> None:
         "build the messages",
         [str(VENV / "bin" / "colcon"), "--log-base", "build/colcon_log", "build", "--paths", ".",
          "--merge-install", "--install-base", str(VENV), "--build-base", "build/colcon",
-         "--cmake-args", "-DBUILD_TESTING=OFF", "-DSENTRYFUSE_INSTALL_PYTHON=OFF", f"-DPython3_EXECUTABLE={python}",
-         f"-DPYTHON_INSTALL_DIR={os.path.relpath(site_packages, VENV)}"],
+         "--cmake-args", "-DBUILD_TESTING=OFF", "-DSENTRYFUSE_INSTALL_PYTHON=OFF",
+         f"-DPython3_EXECUTABLE={python}", f"-DPYTHON_INSTALL_DIR={os.path.relpath(site_packages, VENV)}"],
     )  # fmt: skip
     step(
         "link the package",
@@ -220,7 +220,8 @@ def torch_build() -> str:
     """Which torch arrived and how much disk it takes with its libraries."""
     code = (
         "import importlib.metadata as m\n"
-        "names = {d.name for d in m.distributions() if d.name.startswith(('nvidia-', 'triton'))} | {'torch'}\n"
+        "found = {d.name for d in m.distributions()}\n"
+        "names = {n for n in found if n.startswith(('nvidia-', 'cuda-', 'triton'))} | {'torch'}\n"
         "size = sum(f.size or 0 for n in names for f in m.files(n) or ())\n"
         "print(m.version('torch'), len(names) - 1, round(size / 1e9, 1))"
     )
