@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AUDIO_READERS", "audio_block"]
 
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 384_000
 _ENCODINGS = {"S16LE": "<i2", "F32LE": "<f4"}
 # Sample formats of PortAudio, which the family with typed arrays uses, and the array that holds each.
 _TYPED_ARRAYS = {
@@ -37,7 +38,7 @@ def audio_block(message: Any, *, type_name: str, config: AudioConfig) -> AudioBl
     if reader is None:
         raise InvalidMessageError("unknown_audio_type", f"{type_name!r:.80} is no audio type")
     pcm, rate_hz = reader(message, config)
-    if rate_hz <= 0:
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
         raise InvalidMessageError("bad_rate", f"{rate_hz} samples a second")
     if pcm.dtype.kind == "f" and not np.isfinite(pcm).all():
         raise InvalidMessageError("non_finite", "a sample is not finite")

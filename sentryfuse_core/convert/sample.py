@@ -44,7 +44,7 @@ def type_modality(type_name: str) -> Modality | None:
     return SUPPORTED_TYPES.get(_full_name(type_name))
 
 
-def to_sample(  # noqa: PLR0913 - all by keyword
+def to_sample(
     modality: Modality,
     message: Any,
     *,

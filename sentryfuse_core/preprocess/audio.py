@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ __all__ = ["bearing_features", "blocks_of", "window"]
 SPEED_OF_SOUND_M_S = 343.0
 LOWEST_HZ = 100.0  # below lie wind and handling noise
 ENERGY_DECADES = 10.0  # full scale to the quantisation noise of 16 bits
+LONGEST_CYCLE = 1000  # exact for every rate in use; an odd one would need a filter of millions of taps
 SILENCE = 1e-12  # cross power below this has no phase
 
 
@@ -68,10 +70,8 @@ def window(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: G
     if not filled:
         raise InvalidMessageError("no_data", "no block of audio lies in the window of the set")
     if rate_hz != geometry.audio_rate_hz:
-        common = math.gcd(rate_hz, geometry.audio_rate_hz)
-        pcm = resample_poly(pcm, geometry.audio_rate_hz // common, rate_hz // common, axis=0).astype(
-            np.float32
-        )
+        ratio = Fraction(geometry.audio_rate_hz, rate_hz).limit_denominator(LONGEST_CYCLE)
+        pcm = resample_poly(pcm, ratio.numerator, ratio.denominator, axis=0).astype(np.float32)
     fitted = np.zeros((geometry.audio_samples, channels), np.float32)
     kept = min(len(pcm), len(fitted))
     fitted[len(fitted) - kept :] = pcm[len(pcm) - kept :]

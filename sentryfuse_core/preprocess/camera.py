@@ -48,6 +48,7 @@ CONVERSIONS: dict[str, int | None] = {
 }
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
+LARGEST_SIDE = 32_766  # of OpenCV's remap
 _DEPTH_16 = ("mono16", "16UC1")
 
 
@@ -91,10 +92,11 @@ def reduction(width: int, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY)
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
-    """Where each virtual pixel lies in the source; coordinates in pixels, outside ones far negative."""
+    """Where each virtual pixel lies in the source, [128, 192] in pixels, and which ones lie nowhere."""
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
+    outside: NDArray[np.bool_]
 
 
 class VirtualCamera:
@@ -127,8 +129,11 @@ class VirtualCamera:
         if shrink > 1:  # averaging whole blocks first: bilinear sampling alone would alias
             size = (max(width // shrink, 1), max(height // shrink, 1))
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        if max(image.shape) > LARGEST_SIDE:
+            raise InvalidMessageError("bad_size", f"{width} x {height} pixels at this focal length")
         maps = self._maps_of(image, intrinsics, to_base)
-        warped = cv2.remap(image, maps.x, maps.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        warped = cv2.remap(image, maps.x, maps.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        warped[maps.outside] = 0
         return torch.from_numpy(warped).permute(2, 0, 1)[None].float() / 255.0
 
     def _maps_of(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> _Maps:
@@ -169,14 +174,12 @@ def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, ge
     depth = np.maximum(rays[..., 2], 1e-6)
     radius = np.hypot(rays[..., 0], rays[..., 1]) / depth
     seen = (rays[..., 2] > 1e-3) & (radius < _largest_radius(intrinsics.distortion))
-    seen &= (map_x > -1.0) & (map_x < width) & (map_y > -1.0) & (map_y < height)
+    seen &= (map_x >= -0.5) & (map_x <= width - 0.5) & (map_y >= -0.5) & (map_y <= height - 0.5)
     if not seen.any():
         raise InvalidMessageError(
             "outside_view", "the camera does not look along the base frame's x axis: check its transform"
         )
-    return _Maps(
-        np.where(seen, map_x, -10.0).astype(np.float32), np.where(seen, map_y, -10.0).astype(np.float32)
-    )
+    return _Maps(np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), ~seen)
 
 
 def _largest_radius(distortion: tuple[float, ...]) -> float:
