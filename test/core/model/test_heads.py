@@ -1,0 +1,68 @@
+"""Decoding: maps that hold a box give that box, and only that."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentryfuse_core.model.heads import HeadOutput, decode, find_peaks
+from sentryfuse_core.training.targets import make_targets
+
+from networks import boxes
+
+LABELS = ("car", "pedestrian", "cyclist")
+
+
+def maps_of(truth: torch.Tensor, classes: torch.Tensor) -> HeadOutput:
+    targets = make_targets(truth, classes, class_count=3)
+    return HeadOutput(torch.logit(targets.heatmap.clamp(1e-4, 1 - 1e-4)), targets.boxes)
+
+
+@settings(max_examples=30)
+@given(
+    x=st.floats(0.0, 31.9),
+    y=st.floats(-16.0, 15.9),
+    yaw=st.floats(-3.1, 3.1),
+    length=st.floats(0.3, 8.0),
+    class_id=st.integers(0, 2),
+)
+def test_decode_returns_the_box_when_the_maps_are_its_targets(
+    x: float, y: float, yaw: float, length: float, class_id: int
+) -> None:
+    output = maps_of(boxes((x, y, 0.8, length, 0.7, 1.6, yaw)), torch.tensor([[class_id]]))
+    (found,) = decode(output, score_threshold=0.9, max_detections=5, labels=LABELS)[0]
+    assert (found.label, found.class_id) == (LABELS[class_id], class_id)
+    assert (found.x, found.y, found.z) == pytest.approx((x, y, 0.8), abs=1e-3)
+    assert (found.length, found.width, found.height) == pytest.approx((length, 0.7, 1.6), rel=1e-3)
+    assert math.cos(found.yaw - yaw) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_decode_returns_best_first_when_there_are_several() -> None:
+    output = maps_of(boxes((5, 0, 1, 4, 2, 1.5, 0), (20, 9, 1, 4, 2, 1.5, 1)), torch.tensor([[0, 2]]))
+    output.heatmap[0, 0] *= 0.5
+    found = decode(output, score_threshold=0.3, max_detections=5, labels=LABELS)[0]
+    assert [item.label for item in found] == ["cyclist", "car"]
+    assert len(decode(output, score_threshold=0.3, max_detections=1, labels=LABELS)[0]) == 1
+
+
+def test_decode_returns_nothing_when_all_is_below_the_threshold() -> None:
+    output = HeadOutput(torch.full((2, 3, 32, 32), -4.0), torch.zeros(2, 8, 32, 32))
+    assert decode(output, score_threshold=0.3, max_detections=5, labels=LABELS) == [(), ()]
+
+
+def test_decode_leaves_out_a_box_when_it_is_not_finite() -> None:
+    output = maps_of(boxes((5, 0, 1, 4, 2, 1.5, 0)), torch.tensor([[0]]))
+    output.boxes[0, 2] = torch.nan
+    assert decode(output, score_threshold=0.3, max_detections=5, labels=LABELS) == [()]
+
+
+def test_find_peaks_suppresses_neighbours_when_they_are_lower() -> None:
+    heat = torch.full((1, 3, 32, 32), -8.0)
+    heat[0, 1, 10, 10], heat[0, 1, 10, 11], heat[0, 1, 14, 10] = 3.0, 2.0, 1.0
+    peaks = find_peaks(HeadOutput(heat, torch.zeros(1, 8, 32, 32)), count=2)
+    assert peaks.scores[0].tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))])
+    assert peaks.boxes[0, :, :2].tolist() == [[10.5, -5.5], [14.5, -5.5]]

@@ -1,0 +1,100 @@
+"""The network: an absent sensor cannot change anything, a level is a prefix of the same weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.types import Modality, ModalitySet
+
+from networks import TINY, model_input, network
+
+
+@pytest.mark.parametrize("bits", range(1, 16))
+def test_network_ignores_the_weights_of_a_sensor_when_it_is_absent(bits: int) -> None:
+    mask = ModalitySet(bits)
+    net, broken = network(), network()
+    with torch.no_grad():
+        for modality in ModalitySet.all() - mask:
+            for weight in getattr(broken, modality.value).parameters():
+                weight.fill_(torch.nan)
+    inputs = model_input().only(mask)
+    with torch.inference_mode():
+        whole, without = net(inputs), broken(inputs)
+    assert torch.equal(whole.heatmap, without.heatmap)
+    assert torch.equal(whole.boxes, without.boxes)
+
+
+@pytest.mark.parametrize("modality", list(Modality))
+def test_network_answers_differently_when_a_sensor_joins(modality: Modality) -> None:
+    net, inputs = network(), model_input()
+    rest = ModalitySet.all() - ModalitySet.of(modality)
+    with torch.inference_mode():
+        assert not torch.equal(net(inputs).heatmap, net(inputs.only(rest)).heatmap)
+
+
+def test_network_has_shorter_sequences_when_sensors_are_absent() -> None:
+    net = network()
+    lengths = []
+    hook = net.trunk.register_forward_pre_hook(lambda _, args: lengths.append(args[0].shape[1]))
+    with torch.inference_mode():
+        for mask in (ModalitySet(), ModalitySet.of(Modality.IMU), ModalitySet.all()):
+            net(model_input().only(mask), batch=2)
+    hook.remove()
+    assert lengths == [256, 258, 256 + 48 + 64 + 2 + 16]
+
+
+def test_network_gives_one_answer_for_the_whole_batch_when_no_sensor_is_there() -> None:
+    with torch.inference_mode():
+        output = network()(model_input().only(ModalitySet()), batch=3)
+    assert output.heatmap.shape == (3, 3, 32, 32)
+    assert torch.equal(output.boxes[0], output.boxes[2])
+
+
+def test_network_equals_a_copied_narrow_network_to_the_bit_when_the_level_is_narrow() -> None:
+    net = network()
+    narrow = SentryFuseNet(TINY).eval()
+    narrow.load_state_dict(net.state_dict())
+    width = TINY.width(1)
+    for layer in narrow.trunk.layers:
+        rows = width.kv_heads * TINY.group * TINY.head_dim
+        for owner, name, count in (
+            (layer.attend, "query", rows),
+            (layer.attend, "key_value", width.kv_heads * 2 * TINY.head_dim),
+            (layer.attend, "output", rows),
+            (layer.feed, "rise", width.ffn),
+            (layer.feed, "rise_bias", width.ffn),
+            (layer.feed, "fall", width.ffn),
+        ):
+            setattr(owner, name, torch.nn.Parameter(getattr(owner, name)[:count].detach().clone()))
+    with torch.inference_mode():
+        assert torch.equal(net(model_input(), level=1).heatmap, narrow(model_input(), level=1).heatmap)
+        assert not torch.equal(net(model_input(), level=1).heatmap, net(model_input(), level=0).heatmap)
+
+
+def test_network_reads_sub_cells_in_place_when_one_canvas_token_changes() -> None:
+    net = network()
+    tokens = torch.zeros(1, 256, TINY.dim)
+    moved = tokens.clone()
+    token = int(net.canvas.inverse[5 * 16 + 9])  # cell in row 5 (x), column 9 (y)
+    moved[0, token] = torch.randn(TINY.dim)
+    with torch.inference_mode():
+        change = (net.head(moved, net.canvas).heatmap - net.head(tokens, net.canvas).heatmap).abs().sum(dim=(0, 1))
+    assert {tuple(place) for place in change.nonzero().tolist()} == {(10, 18), (10, 19), (11, 18), (11, 19)}
+
+
+@pytest.mark.parametrize("wrong", [{"heads": 5}, {"dim": 18}, {"ffn": 70}, {"widths": (0.5, 1.0)}])
+def test_shape_raises_when_sizes_do_not_divide(wrong: dict[str, object]) -> None:
+    with pytest.raises(CheckpointError, match="impossible network shape"):
+        dataclasses.replace(TINY, **wrong)
+
+
+def test_shape_returns_the_same_when_written_and_read() -> None:
+    assert ModelShape.from_mapping(TINY.to_mapping()) == TINY
+    with pytest.raises(CheckpointError, match="depth"):
+        ModelShape.from_mapping({"depth": 3})

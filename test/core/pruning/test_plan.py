@@ -1,0 +1,43 @@
+"""Plans: MACs by formula are what torch counts, and levels keep what they say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.pruning.macs import count_macs
+from sentryfuse_core.pruning.plan import plan_table
+from sentryfuse_core.types import ModalitySet
+
+from networks import TINY, model_input, network
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("bits", range(16))
+def test_macs_equal_what_torch_counts_when_any_sensors_are_present(bits: int, level: int) -> None:
+    mask = ModalitySet(bits)
+    # The fused CPU kernel is invisible to the counter; the plain one is two matrix products.
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        network()(model_input(batch=1).only(mask), level=level)
+    assert count_macs(TINY, GEOMETRY, mask, TINY.width(level)).total == counter.get_total_flops() // 2
+
+
+def test_plan_table_halves_every_prunable_unit_when_the_level_is_half() -> None:
+    table = plan_table(TINY)
+    assert len(table) == 32
+    for (bits, level), plan in table.items():
+        assert plan.mask == ModalitySet(bits)
+        assert plan.kind == "uniform"
+        assert plan.ratio == pytest.approx((0.0, 0.5)[level])
+        assert (plan.heads_kept, plan.heads_total) == ((8, 8), (4, 8))[level]
+        assert (plan.channels_kept, plan.channels_total) == ((128, 128), (64, 128))[level]
+
+
+def test_plan_table_costs_less_when_sensors_are_absent() -> None:
+    table = plan_table(TINY)
+    everything = table[ModalitySet.all().bits, 0].gmacs
+    assert all(table[bits, 0].gmacs < everything for bits in range(15))
+    assert all(table[bits, 1].gmacs < table[bits, 0].gmacs for bits in range(16))

@@ -1,0 +1,57 @@
+"""Builders of small networks, inputs and labelled batches for tests."""
+
+from __future__ import annotations
+
+import torch
+
+from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.training.data import LabelledBatch
+
+TINY = ModelShape(
+    dim=16,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    ffn=64,
+    ffn_block=16,
+    frequencies=2,
+    camera_channels=(8, 8, 8, 8),
+    lift_channels=8,
+    lidar_channels=(8, 8),
+)
+
+
+def network(seed: int = 0, *, shape: ModelShape = TINY) -> SentryFuseNet:
+    """A small network with random weights."""
+    torch.manual_seed(seed)
+    return SentryFuseNet(shape).eval()
+
+
+def model_input(seed: int = 0, *, batch: int = 2) -> ModelInput:
+    """All four sensors, random."""
+    generator = torch.Generator().manual_seed(seed)
+    return ModelInput(
+        camera=torch.rand(batch, 3, 128, 192, generator=generator),
+        camera_position=torch.tensor([0.3, 0.0, 1.5]) + torch.rand(batch, 3, generator=generator) * 0.2,
+        lidar=torch.rand(batch, 6, 64, 64, generator=generator),
+        imu=torch.randn(batch, 32, 6, generator=generator),
+        audio=torch.randn(batch, 16, 16, generator=generator),
+    )
+
+
+def boxes(*rows: tuple[float, ...]) -> torch.Tensor:
+    """One frame of boxes (x, y, z, l, w, h, yaw): [1, M, 7]."""
+    return torch.tensor([rows])
+
+
+def labelled(seed: int = 0, *, batch: int = 8) -> LabelledBatch:
+    """A batch with random sensors and two boxes in each frame, the second missing in odd frames."""
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.rand(batch, 2, 7, generator=generator) * torch.tensor([30.0, 30.0, 1.0, 4.0, 2.0, 2.0, 3.0])
+    truth[..., 1] -= 15.0
+    truth[..., 3:6] += 0.5
+    classes = torch.randint(0, 3, (batch, 2), generator=generator)
+    classes[1::2, 1] = -1
+    return LabelledBatch(model_input(seed, batch=batch), truth, classes)
