@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -65,7 +66,7 @@ def sample(
     payload: Payload | None = None,
     frozen: bool = False,
 ) -> Sample:
-    """A sample that arrived at once (or at `arrival_ns`); content differs from stamp to stamp unless `frozen`."""
+    """A sample that arrived at once, or at `arrival_ns`; content differs with the stamp unless `frozen`."""
     arrival = stamp_ns if arrival_ns is None else arrival_ns
     seed = 7 if frozen else (stamp_ns // MS) % 2**32
     return Sample(
@@ -180,3 +181,36 @@ def chunk_message(pcm: Any, *, rate_hz: int = 16_000, **fields: Any) -> SimpleNa
         "data": np.ascontiguousarray(samples).view(np.uint8).reshape(-1),
     }
     return message(**{**values, **fields})
+
+
+PERIOD_NS = {
+    Modality.CAMERA: 66_666_667,
+    Modality.LIDAR: 100 * MS,
+    Modality.IMU: 5 * MS,
+    Modality.AUDIO: 20 * MS,
+}
+LATENCY_NS = {Modality.CAMERA: 20 * MS, Modality.LIDAR: 10 * MS, Modality.IMU: MS, Modality.AUDIO: 21 * MS}
+
+
+def timeline(
+    modalities: Iterable[Modality],
+    seconds: float,
+    *,
+    start_ns: int = S,
+    dead: Iterable[tuple[Modality, float, float]] = (),
+    period_ns: Mapping[Modality, int] | None = None,
+) -> list[Sample]:
+    """Samples of steady streams in order of arrival; `dead` says who sends nothing, from when to when in s.
+
+    Every stream has its own latency; one payload serves all samples of a stream, so that it is cheap.
+    """
+    periods = {**PERIOD_NS, **(period_ns or {})}
+    gaps = [(m, start_ns + round(begin * S), start_ns + round(end * S)) for m, begin, end in dead]
+    samples = []
+    for modality in modalities:
+        payload = _PAYLOADS[modality](0)
+        for stamp_ns in range(start_ns, start_ns + round(seconds * S), periods[modality]):
+            if not any(m is modality and begin <= stamp_ns < end for m, begin, end in gaps):
+                arrival_ns = stamp_ns + LATENCY_NS[modality]
+                samples.append(sample(modality, stamp_ns, arrival_ns=arrival_ns, payload=payload))
+    return sorted(samples, key=lambda item: item.arrival_ns)

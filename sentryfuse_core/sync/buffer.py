@@ -208,6 +208,8 @@ class Stream:
         elif self._watermark_ns is None or stamp_ns >= self._watermark_ns:
             self._insert(sample)
             self._touch(stamp_ns, now_ns)
+            if len(self.stamps_ns) > self._capacity:
+                self._bound()
         if len(self._back) >= self._limits.rebase_messages:
             self.rebase(now_ns)
             return Verdict.REBASED

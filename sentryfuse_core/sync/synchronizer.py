@@ -88,6 +88,11 @@ class Synchronizer:
         """Per stream: how many messages were dropped or noted, by reason (see `Stream`)."""
         return {modality: dict(stream.counters) for modality, stream in self._streams.items()}
 
+    @property
+    def held(self) -> int:
+        """Samples kept at the moment, of all streams."""
+        return sum(len(stream.samples) for stream in self._streams.values())
+
     def slop_ns(self, modality: Modality) -> int:
         """The slop in force for a camera or lidar: as configured, or half its longest recent interval."""
         return self._streams[modality].slop_ns(self._slop_ns)
