@@ -1,0 +1,137 @@
+"""Judges a run against its scenario: what each stretch was to show, and what it did show."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.replay.metrics import percentiles
+from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.replay.scenario import Scenario, Stretch
+from sentryfuse_core.replay.truth import Truth, matched
+from sentryfuse_core.types import Detection, ModalitySet
+
+__all__ = ["StretchResult", "judge"]
+
+_SETTLED_SHARE = 0.8  # of the sets after settling must look as expected; a late message may cost one
+_ABOVE_PRIOR = 2.0
+
+
+@dataclass(frozen=True)
+class StretchResult:
+    """One stretch: counts over all of it; masks, levels, detections and recall once it has settled."""
+
+    stretch: Stretch
+    sets: int
+    masks: Mapping[ModalitySet, int]
+    levels: Mapping[int, int]
+    detections_per_set: float  # NaN: no set
+    recall_4m: float  # NaN: no ground truth
+    prior_recall_4m: float  # of the canvas without tokens in the same sets
+    longest_silence_s: float
+    e2e_ms_p50: float
+    e2e_ms_p95: float
+
+    @property
+    def above_prior(self) -> bool:
+        """Whether at least twice as much was found as the canvas guesses."""
+        return self.recall_4m >= _ABOVE_PRIOR * self.prior_recall_4m and self.recall_4m > 0.0
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """What the stretch did not show though it should have; empty when it did."""
+        if not self.sets:
+            return (f"{self.stretch.name}: no sets",)
+        wrong = []
+        if _share(self.masks, self.stretch.expect) < _SETTLED_SHARE:
+            wrong.append(f"{self.stretch.name}: expected {self.stretch.expect}, saw {_counts(self.masks)}")
+        if self.stretch.level is not None and _share(self.levels, self.stretch.level) < _SETTLED_SHARE:
+            wrong.append(
+                f"{self.stretch.name}: expected level {self.stretch.level}, saw {_counts(self.levels)}"
+            )
+        return tuple(wrong)
+
+
+def judge(
+    scenario: Scenario,
+    records: Sequence[SetRecord],
+    *,
+    start_ns: int,
+    truth: Truth,
+    stamp_shift_ns: int,
+    prior: Mapping[int, Sequence[Detection]],
+) -> tuple[StretchResult, ...]:
+    """The result of every stretch.
+
+    Args:
+        scenario: whose stretches are judged.
+        records: in the order of release.
+        start_ns: when the scenario began, on the clock of `released_ns`.
+        truth: boxes by the recording's stamps.
+        stamp_shift_ns: what was added to the recording's stamps when it was played.
+        prior: what the canvas proposes without tokens, by level, best first.
+    """
+    released = [(record.released_ns - start_ns) / NS_PER_S for record in records]
+    results = []
+    for stretch in scenario.stretches:
+        inside = [index for index, at_s in enumerate(released) if stretch.at_s <= at_s < stretch.until_s]
+        settled = [records[i] for i in inside if released[i] >= stretch.at_s + stretch.settle_s]
+        latency_ms = percentiles(records[index].latency_ms["e2e"] for index in inside)
+        recall, prior_recall = _recalls(settled, truth, stamp_shift_ns, prior)
+        results.append(
+            StretchResult(
+                stretch=stretch,
+                sets=len(inside),
+                masks=Counter(record.used for record in settled),
+                levels=Counter(record.level for record in settled),
+                detections_per_set=_mean(len(record.detections) for record in settled),
+                recall_4m=recall,
+                prior_recall_4m=prior_recall,
+                longest_silence_s=_longest_gap_s(released, stretch),
+                e2e_ms_p50=latency_ms["p50"],
+                e2e_ms_p95=latency_ms["p95"],
+            )
+        )
+    return tuple(results)
+
+
+def _recalls(
+    records: Sequence[SetRecord], truth: Truth, stamp_shift_ns: int, prior: Mapping[int, Sequence[Detection]]
+) -> tuple[float, float]:
+    boxes = found = guessed = 0
+    for record in records:
+        real = truth.at(record.stamp_ns - stamp_shift_ns)
+        boxes += len(real)
+        found += matched(record.detections, real)
+        guessed += matched(prior.get(record.level, ()), real)
+    return (found / boxes, guessed / boxes) if boxes else (math.nan, math.nan)
+
+
+def _longest_gap_s(released: Sequence[float], stretch: Stretch) -> float:
+    """The longest time without a set that ends, or is still going on, in the stretch."""
+    before = [at_s for at_s in released if at_s < stretch.at_s]
+    inside = [at_s for at_s in released if stretch.at_s <= at_s < stretch.until_s]
+    if not inside:
+        return stretch.until_s - (before[-1] if before else stretch.at_s)
+    times = [*before[-1:], *inside]
+    return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed) if listed else math.nan
+
+
+def _share(counts: Mapping[Any, int], wanted: object) -> float:
+    total = sum(counts.values())
+    return counts.get(wanted, 0) / total if total else 0.0
+
+
+def _counts(counts: Mapping[Any, int]) -> str:
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{what} {count}x" for what, count in ranked) or "no sets"

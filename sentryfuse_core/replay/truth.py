@@ -1,0 +1,72 @@
+"""Ground truth beside a recording: labels.jsonl read, and detections scored against it."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from sentryfuse_core.errors import BagError
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.types import Detection
+
+__all__ = ["Truth", "load_labels", "matched"]
+
+_DISTANCE_M = 4.0
+
+
+class Truth:
+    """Boxes in the network's region by time."""
+
+    def __init__(self, stamps_ns: Sequence[int], boxes: Sequence[tuple[Detection, ...]]) -> None:
+        self._stamps_ns = list(stamps_ns)
+        self._boxes = list(boxes)
+
+    def at(self, stamp_ns: int) -> tuple[Detection, ...]:
+        """The boxes of the label nearest in time."""
+        if not self._stamps_ns:
+            return ()
+        after = bisect.bisect_left(self._stamps_ns, stamp_ns)
+        near = range(max(after - 1, 0), min(after + 1, len(self._stamps_ns)))
+        return self._boxes[min(near, key=lambda index: abs(self._stamps_ns[index] - stamp_ns))]
+
+
+def load_labels(path: Path) -> Truth:
+    """Read labels.jsonl; boxes whose centre is outside the network's region are left out."""
+    stamps_ns: list[int] = []
+    boxes: list[tuple[Detection, ...]] = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            stamps_ns.append(int(entry["stamp_ns"]))
+            found = (Detection(class_id=-1, score=1.0, **box) for box in entry["boxes"])
+            boxes.append(tuple(box for box in found if _in_region(box)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BagError(f"cannot read the labels {path}: {error}; record them again") from error
+    return Truth(stamps_ns, boxes)
+
+
+def _in_region(box: Detection) -> bool:
+    region = GEOMETRY
+    return region.x_min_m <= box.x < region.x_max_m and region.y_min_m <= box.y < region.y_max_m
+
+
+def matched(detections: Sequence[Detection], truth: Sequence[Detection]) -> int:
+    """How many boxes of `truth` are found: as many of the best detections as there are boxes get a guess.
+
+    Best first, each takes the nearest free box of its class whose centre is at most 4 m away on the
+    ground. `detections` are ordered by falling score.
+    """
+    free = list(truth)
+    for guess in detections[: len(truth)]:
+        near = [
+            (math.hypot(guess.x - box.x, guess.y - box.y), index)
+            for index, box in enumerate(free)
+            if box.label == guess.label
+        ]
+        distance_m, index = min(near, default=(math.inf, -1))
+        if distance_m <= _DISTANCE_M:
+            del free[index]
+    return len(truth) - len(free)

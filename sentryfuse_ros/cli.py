@@ -1,0 +1,22 @@
+"""The `sentryfuse` command as installed: core's subcommands and those that need ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sentryfuse_core import cli
+
+__all__ = ["ROS_COMMANDS", "main"]
+
+ROS_COMMANDS = (
+    cli.Command("demo", "sentryfuse_ros.demo", "play a story of failing sensors over real DDS and watch it"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; modules that need ROS are imported by theirs alone."""
+    return cli.main(argv, extra=ROS_COMMANDS)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

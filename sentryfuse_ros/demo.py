@@ -1,0 +1,180 @@
+"""`sentryfuse demo`: a scripted story of failing sensors over real DDS, watched live, judged at the end."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.replay.outputs import fresh_folder
+from sentryfuse_core.replay.scenario import Scenario, load_scenario
+from sentryfuse_core.replay.truth import load_labels
+from sentryfuse_ros import live_view
+from sentryfuse_ros.demo_node import DemoNode, DemoPlan, RunTimes
+from sentryfuse_ros.demo_summary import judge_run, print_summary, write_report
+from sentryfuse_ros.demo_world import cached_world
+from sentryfuse_ros.spin import run_node
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from sentryfuse_ros.live_state import LiveState
+
+__all__ = ["add_arguments", "run"]
+
+_SEED = 7
+_TAIL_S = 1.0  # the recording goes on this long after the story's end
+_INCOMPLETE, _INTERRUPTED = 1, 130
+_LINE_EVERY = 5  # shows of the view for one plain line
+_DOMAINS = 100  # Fast DDS keeps its ports below the system's own for domains up to 101
+
+_DESCRIPTION = """\
+Play a recording of the synthetic world through player_node -> fault_injector_node -> fusion_node, three
+processes over real DDS, while sensors die and come back as the scenario says. The world is recorded
+once and kept. What the fusion node publishes is recorded, judged against the scenario and summed up.
+"""
+_EPILOG = """\
+exit status: 0 every part of the story gave sets with the expected sensors, 1 one did not (the summary
+says which), 2 error, 130 interrupted (what was recorded by then is readable)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = _DESCRIPTION
+    parser.epilog = _EPILOG
+    parser.add_argument("--scenario", type=Path, metavar="FILE", help="another story than the shipped one")
+    parser.add_argument("--seed", type=int, default=_SEED, metavar="N", help=f"which world (default {_SEED})")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="new or empty folder for the results (default: out/demo_001, ...)",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("out/worlds"),
+        metavar="DIR",
+        help="recorded worlds (default out/worlds)",
+    )
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (default: the shipped ones)")
+    parser.add_argument("--no-view", action="store_true", help="one line a second instead of the live view")
+    parser.add_argument(
+        "--screenshot", type=Path, metavar="FILE", help="save the view at --screenshot-at as SVG"
+    )
+    parser.add_argument(
+        "--screenshot-at", type=float, default=8.5, metavar="S", help="time in the story in s (default 8.5)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tell the story; returns the exit status."""
+    path = args.scenario or _shipped_scenario()
+    scenario = load_scenario(path)
+    world = cached_world(args.cache, seed=args.seed, seconds=scenario.seconds + _TAIL_S)
+    out = fresh_folder(args.out or _next_folder(), world.bag)
+    plan = DemoPlan(
+        scenario=scenario,
+        scenario_file=path,
+        bag=world.bag,
+        truth=load_labels(world.labels),
+        out=out,
+        fusion=_fusion_parameters(args.checkpoint),
+    )
+    times = RunTimes()
+    with _isolated(), _view(args, scenario) as show:
+        status = run_node(lambda stop: DemoNode(plan, stop, times, show), args=[])
+    if status:
+        return status
+    outcome = judge_run(plan, times, checkpoint=args.checkpoint)
+    write_report(plan, times, outcome, command=sys.argv)
+    print_summary(plan, outcome)
+    if not times.finished:
+        return _INTERRUPTED
+    return _INCOMPLETE if outcome.missed else 0
+
+
+def _shipped_scenario() -> Path:
+    """The story in a source tree, or under an installed prefix."""
+    name = Path("config") / "scenarios" / "demo.yaml"
+    prefixes = [prefix for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
+    places = [
+        Path(__file__).resolve().parents[1],
+        *(Path(prefix) / "share" / "sentryfuse" for prefix in prefixes),
+    ]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise ConfigError(f"{name} is not installed; give a scenario with --scenario")
+
+
+def _next_folder() -> Path:
+    return next(path for n in itertools.count(1) if not (path := Path("out") / f"demo_{n:03d}").exists())
+
+
+def _fusion_parameters(checkpoint: Path | None) -> dict[str, object]:
+    parameters: dict[str, object] = {"camera.transport": "compressed"}
+    if checkpoint is not None:
+        parameters["model.checkpoint"] = checkpoint
+    return parameters
+
+
+@contextmanager
+def _isolated() -> Iterator[None]:
+    """A DDS domain of this run's own on this machine only, so that no other robot takes part."""
+    ours = {
+        "ROS_DOMAIN_ID": str(random.SystemRandom().randrange(1, _DOMAINS)),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _view(args: argparse.Namespace, scenario: Scenario) -> Iterator[Callable[[LiveState], None]]:
+    """What to call with each new state: a live picture on a terminal, else a line a second."""
+    console = Console()
+    shots = iter([args.screenshot] if args.screenshot else [])
+
+    def shoot(state: LiveState) -> None:
+        if state.at_s >= min(args.screenshot_at, scenario.seconds) and (path := next(shots, None)):
+            live_view.save_svg(state, path)
+
+    if console.is_terminal and not args.no_view:
+        with Live(console=console, auto_refresh=False) as live:
+
+            def draw(state: LiveState) -> None:
+                live.update(live_view.render(state), refresh=True)
+                shoot(state)
+
+            yield draw
+        return
+    last = ""
+    count = itertools.count()
+
+    def tell(state: LiveState) -> None:
+        nonlocal last
+        if next(count) % _LINE_EVERY == 0 and (text := live_view.line(state)) != last:
+            last = text
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+        shoot(state)
+
+    yield tell

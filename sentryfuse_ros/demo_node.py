@@ -1,0 +1,138 @@
+"""The demo's stage manager: starts the nodes, waits for them, plays, records and shows what happens."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+
+from sentryfuse_core.errors import SentryFuseError
+from sentryfuse_core.replay import messages
+from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_core.replay.scenario import Scenario
+from sentryfuse_core.replay.truth import Truth
+from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS
+from sentryfuse_ros.live_state import Box, LiveState
+from sentryfuse_ros.player_node import PLAYBACK_STATUS
+from sentryfuse_ros.processes import Children
+from sentryfuse_ros.recorder import Recorder
+from sentryfuse_ros.spin import Stop
+
+__all__ = ["DemoNode", "DemoPlan", "RunTimes"]
+
+_PERIOD_S = 0.2  # of the view, and of looking after the processes
+_START_PATIENCE_S = 120.0  # loading and warming up on a slow machine
+_DRAIN_S = 0.6  # after the last message: the sets still on their way
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """What is played, and where the results go."""
+
+    scenario: Scenario
+    scenario_file: Path
+    bag: Path
+    truth: Truth
+    out: Path
+    fusion: dict[str, Any]  # parameters of the fusion node
+
+
+@dataclass
+class RunTimes:
+    """What the nodes said about time, in ns of ROS time."""
+
+    start_ns: int = 0  # the scenario's
+    stamp_shift_ns: int = 0  # added to the recording's stamps
+    finished: bool = False  # played to the end
+
+
+class DemoNode(Node):
+    """Runs `plan` and asks for the end; `show` gets the live state five times a second."""
+
+    def __init__(
+        self, plan: DemoPlan, stop: Stop, times: RunTimes, show: Callable[[LiveState], None]
+    ) -> None:
+        self._children = Children(
+            plan.out / "logs"
+        )  # before anything that can fail, as destroy_node uses them
+        self._recorder: Recorder | None = None
+        super().__init__("sentryfuse_demo")
+        self._plan = plan
+        self._stop_request = stop
+        self._times = times
+        self._show = show
+        self._state = LiveState(title="SentryFuse", story="starting", seconds=plan.scenario.seconds)
+        self._recorder = Recorder(self, plan.out / "results.mcap", heard=self._hear)
+        self._script = self._play()
+        self.create_timer(_PERIOD_S, self._turn)
+
+    def destroy_node(self) -> None:
+        """End the processes and close the recording."""
+        self._children.stop()
+        if self._recorder is not None:
+            self._recorder.close()
+        super().destroy_node()
+
+    def _turn(self) -> None:
+        """One step of the script, and a fresh view."""
+        try:
+            self._children.check()
+            stage = next(self._script, None)
+            if stage is None:
+                self._times.finished = True
+                self._stop_request.request()
+            elif not self._times.start_ns:
+                self._state.story = stage
+        except SentryFuseError as error:
+            self._stop_request.request(error)
+        self._follow_story()
+        self._show(self._state)
+
+    def _play(self) -> Iterator[str]:
+        """The script; each `yield` is a wait until the next turn."""
+        self._children.start("fusion_node", self._plan.fusion)
+        self._children.start("fault_injector_node", {"scenario": self._plan.scenario_file})
+        patience = itertools.count()
+        while not self.count_subscribers("/imu/data"):  # it subscribes once it is warm
+            if next(patience) * _PERIOD_S > _START_PATIENCE_S:
+                raise SentryFuseError(f"the fusion node did not start; see {self._plan.out / 'logs'}")
+            yield "the network warms up"
+        self._children.start("player_node", {"bag": self._plan.bag, "prefix": "/raw", "wait_s": 10.0})
+        while not self._children.ended("player_node"):
+            yield "the player starts"
+        for _ in range(round(_DRAIN_S / _PERIOD_S)):
+            yield "the last sets come in"
+
+    def _hear(self, type_name: str, message: Any) -> None:
+        if type_name == messages.STATUS_TYPE:
+            self._state.take_status(message)
+        elif type_name == messages.DETECTIONS_TYPE:
+            self._state.take_detections(message)
+        elif type_name == DIAGNOSTICS_TYPE:
+            for status in message.status:
+                self._hear_diagnostic(status, {item.key: item.value for item in status.values})
+
+    def _hear_diagnostic(self, status: Any, values: dict[str, str]) -> None:
+        if status.name == SCENARIO_STATUS:
+            self._times.start_ns = int(values["start_ns"])
+            self._state.faults = status.message if int.from_bytes(status.level, "little") else ""
+        elif status.name == PLAYBACK_STATUS:
+            self._times.stamp_shift_ns = int(values["published_origin_ns"]) - int(
+                values["recorded_origin_ns"]
+            )
+
+    def _follow_story(self) -> None:
+        """Put time, stretch and ground truth into the view."""
+        state = self._state
+        if not self._times.start_ns:
+            return
+        state.at_s = (self.get_clock().now().nanoseconds - self._times.start_ns) / 1e9
+        stretches = self._plan.scenario.stretches
+        state.story = next((s.name for s in stretches if s.at_s <= state.at_s < s.until_s), "the end")
+        if self._times.stamp_shift_ns:
+            real = self._plan.truth.at(state.stamp_ns - self._times.stamp_shift_ns)
+            state.truth = tuple(Box(item.label, item.x, item.y) for item in real)

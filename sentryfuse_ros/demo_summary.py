@@ -1,0 +1,163 @@
+"""What the demo showed: its results read back, judged against the story, printed and written as a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import ModelConfig
+from sentryfuse_core.replay import report
+from sentryfuse_core.replay.manifest import versions
+from sentryfuse_core.replay.metrics import percentiles
+from sentryfuse_core.replay.prior import canvas_prior
+from sentryfuse_core.replay.records import SetRecord, read_results
+from sentryfuse_core.replay.report_data import ReportData, ReportSpan
+from sentryfuse_core.replay.story import StretchResult, judge
+from sentryfuse_ros.demo_node import DemoPlan, RunTimes
+
+__all__ = ["Outcome", "judge_run", "print_summary", "write_report"]
+
+_STAGES = ("pre", "infer", "post", "e2e")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The sets of the run and what they amount to."""
+
+    records: tuple[SetRecord, ...]
+    stretches: tuple[StretchResult, ...]
+    latency_ms: dict[str, dict[str, float]]
+    longest_silence_s: float
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """Everything the story should have shown and did not."""
+        return tuple(line for stretch in self.stretches for line in stretch.missed)
+
+    @property
+    def below_prior(self) -> tuple[str, ...]:
+        """Stretches whose boxes are not at least twice as good as those of the canvas alone."""
+        return tuple(
+            f"{item.stretch.name}: recall {_percent(item.recall_4m)} is not at least twice the "
+            f"{_percent(item.prior_recall_4m)} of the canvas without tokens"
+            for item in self.stretches
+            if not item.above_prior
+        )
+
+
+def judge_run(plan: DemoPlan, times: RunTimes, *, checkpoint: Path | None) -> Outcome:
+    """Read results.mcap back and compare it with the story and the ground truth."""
+    records = tuple(read_results(plan.out / "results.mcap"))
+    model = ModelConfig() if checkpoint is None else replace(ModelConfig(), checkpoint=str(checkpoint))
+    stretches = judge(
+        plan.scenario,
+        records,
+        start_ns=times.start_ns,
+        truth=plan.truth,
+        stamp_shift_ns=times.stamp_shift_ns,
+        prior=canvas_prior(model),
+    )
+    gaps_s = [(after.released_ns - before.released_ns) / NS_PER_S for before, after in pairwise(records)]
+    return Outcome(
+        records=records,
+        stretches=stretches,
+        latency_ms={name: percentiles(record.latency_ms[name] for record in records) for name in _STAGES},
+        longest_silence_s=max(gaps_s, default=math.nan),
+    )
+
+
+def print_summary(plan: DemoPlan, outcome: Outcome) -> None:
+    """The table of stretches, what was missed, and where the results are."""
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="What the story showed", title_justify="left")
+    for name in ("stretch", "expected", "seen", "level", "sets", "boxes/set", "recall 4 m", "canvas alone",
+                 "silence", "e2e p50", "p95"):  # fmt: skip
+        table.add_column(name, justify="left" if name in ("stretch", "expected", "seen") else "right")
+    for item in outcome.stretches:
+        table.add_row(*_row(item))
+    console.print(table)
+    silence = f"{outcome.longest_silence_s * 1e3:.0f} ms"
+    console.print(
+        f"{len(outcome.records)} sets, longest silence {silence}; times in ms, recall after settling"
+    )
+    for line in outcome.below_prior:
+        console.print(Text(f"note: {line}", "yellow"))
+    for line in outcome.missed:
+        console.print(Text(f"MISSED: {line}", "bold red"))
+    if not outcome.missed:
+        console.print(Text("Every part of the story gave sets with the expected sensors.", "bold green"))
+    console.print(
+        f"results  {plan.out / 'results.mcap'}\nreport   {plan.out / 'report.html'}", soft_wrap=True
+    )
+
+
+def _row(item: StretchResult) -> list[Text | str]:
+    seen = max(item.masks, key=lambda mask: item.masks[mask], default=None)
+    others = len(item.masks) - 1
+    text = str(seen if seen is not None else "-") + (f" (+{others})" if others > 0 else "")
+    recall = Text(_percent(item.recall_4m), "" if item.above_prior else "yellow")
+    return [
+        item.stretch.name,
+        str(item.stretch.expect),
+        Text(text, "red" if item.missed else "green"),
+        "/".join(str(level) for level in sorted(item.levels)) or "-",
+        str(item.sets),
+        _number(item.detections_per_set, ".1f"),
+        recall,
+        _percent(item.prior_recall_4m),
+        _number(item.longest_silence_s * 1e3, ".0f"),
+        _number(item.e2e_ms_p50, ".0f"),
+        _number(item.e2e_ms_p95, ".0f"),
+    ]
+
+
+def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: Sequence[str]) -> None:
+    """Write report.html."""
+    facts = {
+        "recording": str(plan.bag),
+        "scenario": f"{plan.scenario.name} ({plan.scenario_file})",
+        "path": "player_node, fault_injector_node and fusion_node over DDS",
+        "command": " ".join(command),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+    }
+    for item in outcome.stretches:
+        facts[item.stretch.name] = (
+            f"{item.sets} sets, recall at 4 m {_percent(item.recall_4m)}, canvas alone "
+            f"{_percent(item.prior_recall_4m)}, longest silence {item.longest_silence_s * 1e3:.0f} ms"
+        )
+    notes = dict.fromkeys([*outcome.missed, *outcome.below_prior])
+    for record in outcome.records:
+        notes.update(dict.fromkeys(record.notes))
+    data = ReportData(
+        title="SentryFuse demo",
+        records=outcome.records,
+        start_ns=times.start_ns,
+        seconds=plan.scenario.seconds,
+        facts=facts,
+        metrics={"latency_ms": {name: _known(values) for name, values in outcome.latency_ms.items()}},
+        spans=tuple(ReportSpan(item.name, item.at_s, item.until_s) for item in plan.scenario.stretches),
+        notes=tuple(notes),
+    )
+    report.write(plan.out / "report.html", data)
+
+
+def _known(values: dict[str, float]) -> dict[str, Any]:
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0%}"
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)

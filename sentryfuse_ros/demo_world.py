@@ -1,0 +1,64 @@
+"""The demo's recording of the synthetic world, made once and kept by a hash of everything it depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+import sentryfuse_core
+from sentryfuse_core.errors import OutputError
+from sentryfuse_core.replay.writer import BagWriter
+
+__all__ = ["World", "cached_world"]
+
+_BAG, _LABELS = "world.mcap", "labels.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """A recording and its ground truth."""
+
+    bag: Path
+    labels: Path
+
+
+def cached_world(cache: Path, *, seed: int, seconds: float) -> World:
+    """The recording for these arguments, made with a progress bar unless `cache` holds it already."""
+    from sentryfuse_core.world.record import Recorder, write_labels
+
+    recorder = Recorder(seed=seed, seconds=seconds)
+    key = _key(dataclasses.asdict(recorder))
+    folder = cache / f"world_{key}"
+    world = World(folder / _BAG, folder / _LABELS)
+    if world.bag.is_file() and world.labels.is_file():
+        return world
+    partial = cache / f".world_{key}.part"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {partial}: {error.strerror}; choose another --out"
+        ) from error
+    scenes = recorder.drive()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn()) as progress, BagWriter(partial / _BAG) as writer:
+        task = progress.add_task(f"recording {seconds:.0f} s of the synthetic world, once", total=1.0)
+        recorder.write(scenes, writer, progress=lambda done: progress.update(task, completed=done))
+    write_labels(partial / _LABELS, scenes, recorder.world, seconds=seconds)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return world
+
+
+def _key(arguments: dict[str, object]) -> str:
+    """A hash of the arguments and of the world's source: another world gives another recording."""
+    digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode())
+    for source in sorted((Path(sentryfuse_core.__file__).parent / "world").glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,105 @@
+"""The judgement of a run: what is expected, what is missed, what is silent."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.replay.scenario import Scenario, Stretch
+from sentryfuse_core.replay.story import StretchResult, judge
+from sentryfuse_core.replay.truth import Truth
+from sentryfuse_core.types import Detection, Modality, ModalitySet
+
+S = 1_000_000_000
+ALL = ModalitySet.all()
+BLIND = ALL - ModalitySet.of(Modality.CAMERA)
+START_NS = 500 * S
+
+
+def box(x: float) -> Detection:
+    return Detection("car", 0, 0.9, x, 0.0, 0.8, 4.0, 1.8, 1.5, 0.0)
+
+
+def record(
+    at_s: float, used: ModalitySet = ALL, *, level: int = 0, found: tuple[Detection, ...] = ()
+) -> SetRecord:
+    at_ns = START_NS + round(at_s * S)
+    plain: dict[str, Any] = dict.fromkeys(("states", "reasons", "absent", "offsets_ms"), {})
+    return SetRecord(
+        sequence=0, epoch=0, stamp_ns=at_ns, released_ns=at_ns, anchor="lidar", used=used, wait_ms=0.0, skew_ms=0.0,
+        level=level, pruning="uniform", ratio=0.0, heads_kept=1, channels_kept=1, gmacs=0.1, severity=0,
+        detections=found, notes=(), latency_ms={"e2e": 10.0 + at_s}, **plain,
+    )  # fmt: skip
+
+
+def judged(records: list[SetRecord], **options: Any) -> tuple[StretchResult, ...]:
+    stretches = (
+        Stretch("all", 0.0, 2.0, ALL, 0.0, None),
+        Stretch("camera dies", 2.0, 4.0, BLIND, 0.5, options.pop("level", None)),
+    )
+    given: dict[str, Any] = {"truth": Truth([], []), "stamp_shift_ns": 0, "prior": {}} | options
+    return judge(Scenario("s", 0, 4.0, stretches=stretches), records, start_ns=START_NS, **given)
+
+
+def run(used: ModalitySet = BLIND, *, level: int = 0, until_s: float = 4.0) -> list[SetRecord]:
+    times = [0.1 * index for index in range(round(until_s * 10))]
+    return [record(at_s, ALL if at_s < 2.3 else used, level=level if at_s >= 2.3 else 0) for at_s in times]
+
+
+def test_story_misses_nothing_when_masks_follow_within_the_settling_time() -> None:
+    first, second = judged(run())
+    assert (first.sets, second.sets) == (20, 20)
+    assert first.masks == {ALL: 20}
+    assert second.masks == {BLIND: 15}
+    assert first.missed == second.missed == ()
+
+
+def test_story_names_the_mask_when_it_is_not_the_expected_one() -> None:
+    _, second = judged(run(used=ALL))
+    assert len(second.missed) == 1
+    assert "camera dies: expected lidar+imu+audio, saw camera+lidar+imu+audio 15x" in second.missed[0]
+
+
+def test_story_forgives_one_odd_set_but_not_a_third_of_them() -> None:
+    records = run()
+    records[30] = record(3.0, ALL)
+    assert judged(records)[1].missed == ()
+    for index in range(30, 36):
+        records[index] = record(index / 10, ALL)
+    assert judged(records)[1].missed != ()
+
+
+@pytest.mark.parametrize(("level", "ran", "misses"), [(1, 1, 0), (1, 0, 1), (None, 1, 0)])
+def test_story_checks_the_level_when_the_stretch_names_one(level: int | None, ran: int, misses: int) -> None:
+    assert len(judged(run(level=ran), level=level)[1].missed) == misses
+
+
+def test_story_tells_of_silence_when_no_set_came() -> None:
+    first, second = judged(run(until_s=1.5))
+    assert second.missed == ("camera dies: no sets",)
+    assert second.longest_silence_s == pytest.approx(4.0 - 1.4)
+    assert first.longest_silence_s == pytest.approx(0.1)
+    assert math.isnan(second.recall_4m)
+
+
+def test_story_counts_a_gap_in_the_stretch_where_it_ends_when_it_spans_two() -> None:
+    records = [item for item in run() if not START_NS + 1.75 * S < item.released_ns < START_NS + 2.45 * S]
+    first, second = judged(records)
+    assert first.longest_silence_s == pytest.approx(0.1)
+    assert second.longest_silence_s == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("guess_m", "above"), [(30.0, True), (10.0, False)])
+def test_story_compares_recall_with_the_canvas_when_there_is_truth(guess_m: float, above: bool) -> None:
+    shift_ns = START_NS - 7 * S
+    truth = Truth([7 * S + index * S // 10 for index in range(40)], [(box(10.0), box(20.0))] * 40)
+    records = [record(0.1 * index, ALL, found=(box(11.0),)) for index in range(20)]
+    first, _ = judged(records, truth=truth, stamp_shift_ns=shift_ns, prior={0: (box(guess_m),)})
+    assert first.recall_4m == pytest.approx(0.5)
+    assert first.prior_recall_4m == pytest.approx(0.0 if above else 0.5)
+    assert first.above_prior is above
+    assert first.detections_per_set == 1.0
+    assert first.e2e_ms_p50 == pytest.approx(10.95)

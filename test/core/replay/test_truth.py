@@ -1,0 +1,72 @@
+"""Ground truth: labels read back, detections matched to them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentryfuse_core.errors import BagError
+from sentryfuse_core.replay.truth import load_labels, matched
+from sentryfuse_core.types import Detection
+
+
+def box(x: float, y: float, *, label: str = "car", score: float = 1.0) -> Detection:
+    return Detection(label, 0, score, x, y, 0.8, 4.0, 1.8, 1.5, 0.0)
+
+
+def labels(path: Path, moments: dict[int, list[tuple[float, float]]]) -> Path:
+    size = {"z": 0.8, "length": 4.0, "width": 1.8, "height": 1.5, "yaw": 0.0}
+    lines = [
+        json.dumps({"stamp_ns": stamp, "boxes": [{"label": "car", "x": x, "y": y, **size} for x, y in boxes]})
+        for stamp, boxes in moments.items()
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_truth_gives_the_nearest_moment_in_the_region_when_asked(tmp_path: Path) -> None:
+    truth = load_labels(
+        labels(tmp_path / "l.jsonl", {0: [(5.0, 0.0), (-3.0, 0.0), (40.0, 0.0)], 100: [(6.0, 0.0)]})
+    )
+    assert [item.x for item in truth.at(-50)] == [5.0]
+    assert [item.x for item in truth.at(49)] == [5.0]
+    assert [item.x for item in truth.at(51)] == [6.0]
+    assert [item.x for item in truth.at(10_000)] == [6.0]
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"stamp_ns": 1}', '{"stamp_ns": 1, "boxes": [{"label": "car"}]}', "[1]"]
+)
+def test_truth_names_the_file_when_it_is_damaged(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BagError, match=r"bad\.jsonl"):
+        load_labels(path)
+
+
+@pytest.mark.parametrize(
+    ("detections", "found"),
+    [
+        ([box(10.0, 0.0)], 1),
+        ([box(13.9, 0.0)], 1),
+        ([box(14.1, 0.0)], 0),
+        ([box(10.0, 0.0, label="cyclist")], 0),
+        ([box(10.0, 0.0), box(10.5, 0.0)], 1),  # one box is found once
+        ([box(30.0, 9.0), box(30.0, -9.0), box(10.0, 0.0)], 0),  # only as many guesses as there are boxes
+        ([], 0),
+    ],
+)
+def test_matching_counts_boxes_found_when_near_and_of_their_class(
+    detections: list[Detection], found: int
+) -> None:
+    assert matched(detections, [box(10.0, 0.0), box(20.0, 5.0)]) == found
+
+
+@given(st.lists(st.tuples(st.floats(0, 32), st.floats(-16, 16)), max_size=8))
+def test_matching_finds_everything_when_detections_are_the_truth(centres: list[tuple[float, float]]) -> None:
+    boxes = [box(x, y) for x, y in centres]
+    assert matched(boxes, boxes) == len(boxes)
