@@ -71,6 +71,7 @@ class Synchronizer:
         self._awaited = 0  # bits of the streams that the next set waits for
         self._last_absent: Mapping[Modality, Absence] = {}
         self._due_ns: int | None = None
+        self._look_again = False  # something changed that may release a set at the next call
         self._released: list[SyncedSet] = []
 
     @property
@@ -99,9 +100,7 @@ class Synchronizer:
 
     def add(self, sample: Sample) -> list[SyncedSet]:
         """Take one sample in; returns the sets that are out because of it or of its time of arrival."""
-        if self._due_ns is not None and self._due_ns <= sample.arrival_ns:
-            self._fire(sample.arrival_ns)
-        self._now_ns = max(self._now_ns, sample.arrival_ns)
+        self._fire(sample.arrival_ns)
         modality = sample.modality
         stream = self._streams.get(modality)
         if stream is not None:
@@ -117,18 +116,17 @@ class Synchronizer:
     def advance(self, now_ns: int) -> list[SyncedSet]:
         """Let the steady time pass; returns the sets whose deadlines it reached."""
         self._fire(now_ns)
-        self._now_ns = max(self._now_ns, now_ns)
         return self._take()
 
     def next_deadline_ns(self) -> int | None:
         """Steady time at which `advance` has something to do; None: not before another sample."""
-        return self._due_ns
+        return self._now_ns if self._look_again else self._due_ns
 
     def set_lost(self, lost: ModalitySet) -> None:
         """Streams that are never waited for and never anchor. Takes effect at the next `advance` or `add`."""
         if lost != self._lost:
             self._lost = lost
-            self._due_ns = self._now_ns
+            self._look_again = True
 
     def reset(self, *, reason: str) -> None:
         """Drop every sample and begin a new epoch: the clock that stamps come from has jumped."""
@@ -148,6 +146,9 @@ class Synchronizer:
         while self._due_ns is not None and self._due_ns <= now_ns:
             self._now_ns = max(self._now_ns, self._due_ns)
             self._pump(self._now_ns)
+        self._now_ns = max(self._now_ns, now_ns)
+        if self._look_again:
+            self._pump(self._now_ns)
 
     def _concerns(self, modality: Modality) -> bool:
         """Whether a sample just taken in can release a set or change the anchor."""
@@ -164,6 +165,7 @@ class Synchronizer:
     def _pump(self, now_ns: int) -> None:
         """Release what is ready at `now_ns` and note when to look again."""
         self._elect(now_ns)
+        self._look_again = False
         self._awaited = 0
         while True:
             head = self._head(now_ns)
@@ -360,4 +362,5 @@ class Synchronizer:
         self._next_tick_ns = self._now_ns
         self._awaited = 0
         self._last_absent = {}
-        self._due_ns = self._now_ns
+        self._due_ns = None
+        self._look_again = True

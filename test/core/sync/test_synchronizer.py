@@ -241,8 +241,8 @@ def test_sets_keep_coming_when_stamps_are_poisoned() -> None:
     for count, item in enumerate(timeline(Modality, 10.0, start_ns=50 * S)):
         samples.append(item)
         if count % 250 == 100:
-            for stamp_ns in (0, -5, item.stamp_ns - 20 * S, item.arrival_ns + 3600 * S):
-                samples.append(replace(item, stamp_ns=stamp_ns))
+            poison = (0, -5, item.stamp_ns - 20 * S, item.arrival_ns + 3600 * S)
+            samples.extend(replace(item, stamp_ns=stamp_ns) for stamp_ns in poison)
     synchronizer = _synchronizer()
     sets = _run(samples, synchronizer)
     _check_order(sets)

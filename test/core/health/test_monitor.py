@@ -1,0 +1,376 @@
+"""The health monitor: how each state is entered and left, and which healthy behaviour must not trip it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import MS, PERIOD_NS, S, imu_reading, sample
+
+from sentryfuse_core.config import Config, override
+from sentryfuse_core.health.criteria import AudioStats, CloudStats, ContentStats, ImageStats
+from sentryfuse_core.health.monitor import HealthMonitor
+from sentryfuse_core.types import ImuReading, Modality, ModalitySet, Sample, SensorState, Transition
+
+CAMERA, LIDAR, IMU, AUDIO = Modality
+INIT, OK, DEGRADED, LOST, RECOVERING = SensorState
+TIMEOUT_NS = {CAMERA: 200 * MS, LIDAR: 350 * MS, IMU: 50 * MS, AUDIO: 200 * MS}
+FROZEN_RUN = {CAMERA: 3, LIDAR: 3, IMU: 20, AUDIO: 10}
+
+
+class Bench:
+    """One sensor under test: sends messages at its rate and keeps what the monitor said."""
+
+    def __init__(self, modality: Modality, **options: float) -> None:
+        self.modality = modality
+        self.period_ns = PERIOD_NS[modality]
+        self.monitor = HealthMonitor(
+            override(Config(), {k.replace("__", "."): v for k, v in options.items()})
+        )
+        self.now_ns = S
+        self.transitions: list[Transition] = []
+        self._payload = sample(modality, 0).payload
+        self._count = 0
+
+    @property
+    def state(self) -> SensorState:
+        return self.monitor.state(self.modality)
+
+    @property
+    def history(self) -> list[SensorState]:
+        return [transition.after for transition in self.transitions]
+
+    def sample(self) -> Sample:
+        self._count += 1
+        found = sample(self.modality, self.now_ns, payload=self._payload)
+        return replace(found, fingerprint=self._count)
+
+    def send(self, item: Sample | None = None, *, step_ns: int | None = None) -> None:
+        """Let a period pass, then send a message."""
+        self.wait(self.period_ns if step_ns is None else step_ns)
+        self.monitor.observe(self.sample() if item is None else item)
+        self._collect()
+
+    def good(self, seconds: float) -> None:
+        for _ in range(max(1, round(seconds * S / self.period_ns))):
+            self.send()
+
+    def wait(self, step_ns: int) -> None:
+        """Let time pass as a driver does: each deadline at its time."""
+        end_ns = self.now_ns + step_ns
+        while (deadline_ns := self.monitor.next_deadline_ns()) is not None and deadline_ns <= end_ns:
+            self.monitor.update(deadline_ns)
+        self.now_ns = end_ns
+        self.monitor.update(end_ns)
+        self._collect()
+
+    def content(self, stats: Iterable[ContentStats]) -> None:
+        for item in stats:
+            self.send()
+            self.monitor.observe_content(self.modality, item, self.now_ns)
+            self._collect()
+
+    def invalid(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.wait(self.period_ns)
+            self.monitor.observe_invalid(self.modality, "truncated", "7 bytes of 9", self.now_ns)
+            self._collect()
+
+    def reason(self) -> str:
+        return self.monitor.reports(self.now_ns)[self.modality].reason
+
+    def _collect(self) -> None:
+        self.transitions += self.monitor.take_transitions()
+
+
+@pytest.fixture(params=list(Modality), ids=lambda modality: modality.value)
+def bench(request: pytest.FixtureRequest) -> Bench:
+    started = Bench(request.param)
+    started.good(3.0)
+    return started
+
+
+def test_sensor_is_in_init_with_a_remedy_when_nothing_came() -> None:
+    monitor = HealthMonitor(Config(), topics={CAMERA: "/front/image"})
+    report = monitor.reports(S)[CAMERA]
+    assert report.state is INIT
+    assert "/front/image" in report.remedy
+    assert monitor.lost() == monitor.trusted() == ModalitySet()
+    assert monitor.next_deadline_ns() is None
+
+
+def test_sensor_is_ok_after_two_messages_when_it_first_speaks() -> None:
+    bench = Bench(LIDAR)
+    bench.send()
+    assert bench.state is INIT
+    bench.send()
+    assert bench.history == [OK]
+    assert bench.monitor.trusted() == ModalitySet.of(LIDAR)
+
+
+def test_sensor_is_lost_at_its_timeout_when_it_falls_silent(bench: Bench) -> None:
+    last_ns = bench.now_ns
+    bench.wait(2 * S)
+    [transition] = bench.transitions[1:]
+    assert transition.after is LOST
+    assert transition.at_ns == last_ns + max(TIMEOUT_NS[bench.modality], 3 * bench.period_ns)
+    assert transition.reason.startswith("no message for")
+    assert transition.remedy
+    assert bench.monitor.lost() == ModalitySet.of(bench.modality)
+    assert bench.monitor.reports(bench.now_ns)[bench.modality].age_ms == 2000.0
+
+
+def test_sensor_stays_ok_when_it_is_healthy_for_long(bench: Bench) -> None:
+    bench.good(20.0)
+    assert bench.history == [OK]
+    report = bench.monitor.reports(bench.now_ns)[bench.modality]
+    assert report.rate_hz == pytest.approx(S / bench.period_ns, rel=0.01)
+    assert report.expected_hz == pytest.approx(S / bench.period_ns, rel=0.01)
+
+
+def test_sensor_recovers_only_after_a_second_when_it_comes_back(bench: Bench) -> None:
+    bench.wait(2 * S)
+    bench.send()
+    back_ns = bench.now_ns
+    bench.good(1.5)
+    assert bench.history == [OK, LOST, RECOVERING, OK]
+    assert S <= bench.transitions[-1].at_ns - back_ns <= S + bench.period_ns
+    assert bench.monitor.trusted() == ModalitySet.of(bench.modality)
+
+
+def test_recovery_takes_twice_as_long_when_a_sensor_relapses() -> None:
+    bench = Bench(IMU)
+    bench.good(3.0)
+    holds_s = []
+    for _ in range(7):
+        bench.wait(S)
+        bench.send()
+        back_ns = bench.now_ns
+        while bench.state is not OK:
+            bench.send()
+        holds_s.append(round((bench.now_ns - back_ns) / S))
+    assert holds_s == [1, 2, 4, 8, 16, 16, 16]
+
+
+def test_recovery_is_quick_again_when_the_sensor_was_well_for_long() -> None:
+    bench = Bench(LIDAR)
+    for _ in range(2):
+        bench.good(3.0)
+        bench.wait(S)
+    bench.good(40.0)
+    bench.wait(S)
+    bench.send()
+    back_ns = bench.now_ns
+    while bench.state is not OK:
+        bench.send()
+    assert bench.now_ns - back_ns <= S + 2 * bench.period_ns
+
+
+def test_sensor_is_lost_when_its_content_repeats_to_the_bit(bench: Bench) -> None:
+    stuck = bench.sample()
+    run = FROZEN_RUN[bench.modality]
+    for count in range(1, run + 1):
+        assert bench.state is OK
+        bench.send(
+            replace(stuck, stamp_ns=bench.now_ns + count * MS, arrival_ns=bench.now_ns + bench.period_ns)
+        )
+    assert bench.state is LOST
+    assert "identical" in bench.reason()
+    bench.good(1.5)
+    assert bench.history == [OK, LOST, RECOVERING, OK]
+
+
+def test_sensor_stays_ok_when_the_robot_stands_still() -> None:
+    bench = Bench(IMU)
+    bench.good(1.0)
+    for seed in range(400):  # the mean never changes, the noise always does
+        bench.send(replace(bench.sample(), payload=imu_reading(seed)), step_ns=5 * MS)
+    assert bench.history == [OK]
+
+
+def test_sensor_stays_ok_when_one_message_is_delivered_twice(bench: Bench) -> None:
+    for _ in range(4):
+        item = bench.sample()
+        bench.send(replace(item, stamp_ns=item.stamp_ns + MS))
+        for _ in range(FROZEN_RUN[bench.modality] // 2):
+            bench.monitor.observe(replace(item, stamp_ns=item.stamp_ns + MS, arrival_ns=bench.now_ns))
+        bench.good(4.0)
+    assert LOST not in bench.history
+    assert bench.monitor.reports(bench.now_ns)[bench.modality].frozen == 0
+
+
+def test_sensor_is_degraded_when_stamps_are_often_out_of_order(bench: Bench) -> None:
+    for _ in range(8):
+        bench.send()
+        item = bench.sample()
+        bench.send(replace(item, stamp_ns=item.stamp_ns - 2 * bench.period_ns, arrival_ns=bench.now_ns))
+    assert bench.state is DEGRADED
+    assert "out of order" in bench.reason()
+    assert bench.modality in bench.monitor.trusted()
+    bench.good(110 * bench.period_ns / S + 2.0)
+    assert bench.history[-2:] == [DEGRADED, OK]
+
+
+def test_sensor_stays_ok_when_one_stamp_in_fifty_is_out_of_order(bench: Bench) -> None:
+    for _ in range(4):
+        for _ in range(48):
+            bench.send()
+        item = bench.sample()
+        bench.send(
+            replace(item, stamp_ns=item.stamp_ns - bench.period_ns, arrival_ns=bench.now_ns + bench.period_ns)
+        )
+    assert bench.history == [OK]
+
+
+def test_sensor_is_lost_when_ten_messages_in_a_row_are_malformed(bench: Bench) -> None:
+    bench.invalid(9)
+    assert bench.state in (OK, DEGRADED)
+    assert bench.monitor.last_invalid(bench.modality)
+    bench.invalid()
+    assert bench.state is LOST
+    assert "truncated" in bench.reason()
+    report = bench.monitor.reports(bench.now_ns)[bench.modality]
+    assert report.invalid_reasons == {"truncated": 10}
+    bench.good(1.5)
+    assert RECOVERING in bench.history
+    assert bench.modality in bench.monitor.trusted()
+
+
+def test_sensor_is_degraded_when_one_message_in_ten_is_malformed() -> None:
+    bench = Bench(AUDIO)
+    bench.good(3.0)
+    for _ in range(12):
+        for _ in range(9):
+            bench.send()
+        bench.invalid()
+    assert bench.state is DEGRADED
+    assert "malformed" in bench.reason()
+
+
+def test_sensor_is_lost_and_tried_again_when_its_messages_never_decode() -> None:
+    bench = Bench(CAMERA)
+    bench.good(3.0)
+    for _ in range(60):
+        bench.send()
+        if CAMERA in bench.monitor.trusted():
+            bench.monitor.observe_undecodable(CAMERA, "undecodable", "not a JPEG", bench.now_ns)
+    assert LOST in bench.history
+    assert bench.history.count(LOST) <= 3
+    assert bench.history.index(RECOVERING) == bench.history.index(LOST) + 1
+
+
+def test_sensor_is_degraded_when_its_rate_falls_below_nine_tenths(bench: Bench) -> None:
+    bench.period_ns = bench.period_ns * 5 // 4
+    bench.good(8.0)
+    assert bench.history == [OK, DEGRADED]
+    assert "Hz of" in bench.reason()
+
+
+def test_sensor_stays_ok_when_messages_are_late_now_and_then(bench: Bench) -> None:
+    for count in range(200):
+        late = count % 10 == 0
+        bench.send(step_ns=bench.period_ns + (bench.period_ns // 2 if late else -bench.period_ns // 18))
+    assert bench.history == [OK]
+
+
+def test_sensor_is_lost_when_its_given_rate_is_halved() -> None:
+    bench = Bench(LIDAR, lidar__expected_rate_hz=10.0)
+    bench.good(3.0)
+    bench.period_ns = 250 * MS
+    bench.good(6.0)
+    assert bench.state is LOST
+    assert "Hz of 10.0 Hz" in bench.reason()
+
+
+def test_sensor_is_only_degraded_when_a_learned_rate_is_halved() -> None:
+    bench = Bench(CAMERA)
+    bench.good(3.0)
+    bench.period_ns = 150 * MS  # long exposures at night
+    bench.good(10.0)
+    assert LOST not in bench.history
+    assert bench.state is DEGRADED
+
+
+def test_expected_rate_is_not_lowered_when_a_sensor_slows_down() -> None:
+    bench = Bench(IMU)
+    bench.good(1.0)
+    bench.period_ns *= 2
+    bench.good(10.0)
+    assert bench.monitor.reports(bench.now_ns)[IMU].expected_hz == pytest.approx(200.0, rel=0.01)
+
+
+def test_expected_rate_is_raised_when_a_sensor_started_slowly() -> None:
+    bench = Bench(CAMERA)
+    bench.period_ns = 133 * MS
+    bench.good(5.0)
+    bench.period_ns = 33 * MS
+    bench.good(5.0)
+    assert bench.monitor.reports(bench.now_ns)[CAMERA].expected_hz == pytest.approx(30.3, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("modality", "bad", "fine", "word"),
+    [
+        (CAMERA, ImageStats(0.0, 0.0), ImageStats(1.5, 1.2), "black"),
+        (CAMERA, ImageStats(255.0, 0.0), ImageStats(200.0, 30.0), "white"),
+        (LIDAR, CloudStats(3, 0.0, 1), CloudStats(20_000, 0.0, (1 << 72) - 1), "finite points"),
+        (LIDAR, CloudStats(20_000, 90.0, (1 << 54) - 1), CloudStats(20_000, 0.0, (1 << 72) - 1), "empty"),
+        (AUDIO, AudioStats(0.0, True), AudioStats(0.0, False), "constant"),
+        (AUDIO, AudioStats(0.6, False), AudioStats(0.02, False), "full scale"),
+    ],
+)
+def test_sensor_is_degraded_by_three_bad_of_five_and_restored_by_good_content(
+    modality: Modality, bad: ContentStats, fine: ContentStats, word: str
+) -> None:
+    bench = Bench(modality)
+    bench.good(2.0)
+    bench.content([fine] * 20)
+    assert bench.history == [OK]
+    bench.content([bad, fine, bad, fine])
+    assert bench.history == [OK]
+    bench.content([bad])
+    assert bench.history == [OK, DEGRADED]
+    assert word in bench.reason()
+    bench.content([fine] * round(1.5 * S / bench.period_ns + 5))
+    assert bench.history == [OK, DEGRADED, OK]
+
+
+def test_imu_is_degraded_when_it_saturates() -> None:
+    bench = Bench(IMU)
+    bench.good(2.0)
+    for _ in range(3):
+        bench.send(
+            replace(bench.sample(), payload=ImuReading(np.zeros(3), np.array([0.0, 0.0, 157.0]))),
+            step_ns=5 * MS,
+        )
+    assert bench.history == [OK, DEGRADED]
+    assert "end of the range" in bench.reason()
+
+
+def test_imu_stays_ok_when_a_field_is_absent() -> None:
+    bench = Bench(IMU)
+    for _ in range(50):
+        bench.send(
+            replace(bench.sample(), payload=ImuReading(None, np.array([0.0, 0.0, 9.81]))), step_ns=5 * MS
+        )
+    assert bench.history == [OK]
+
+
+def test_slow_sensor_starts_when_its_period_is_longer_than_the_timeout_floor() -> None:
+    bench = Bench(CAMERA)
+    bench.period_ns = S
+    bench.good(12.0)
+    assert bench.state is OK
+    assert bench.history.count(LOST) <= 1
+
+
+def test_order_is_judged_afresh_when_stamps_are_forgotten() -> None:
+    bench = Bench(CAMERA)
+    bench.good(1.0)
+    for _ in range(10):
+        bench.monitor.forget_stamps()
+        item = bench.sample()
+        bench.send(replace(item, stamp_ns=5, arrival_ns=bench.now_ns + bench.period_ns))
+    assert bench.monitor.reports(bench.now_ns)[CAMERA].out_of_order == 0

@@ -1,0 +1,267 @@
+"""The front end: messages of any kind in, sets and state changes out, nothing raised for a bad one."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from builders import LATENCY_NS, MS, PERIOD_NS, S, message, sample, timeline
+
+from sentryfuse_core.config import Config
+from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.health.criteria import ImageStats
+from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SensorState, SyncedSet, Transition
+
+CAMERA, LIDAR, IMU, AUDIO = Modality
+
+
+def _run(ingest: Ingest, samples: Iterable[Sample]) -> list[SyncedSet]:
+    sets = []
+    for item in samples:
+        ingest.sample(item)
+        sets += ingest.take()
+    return sets
+
+
+def _trusted(
+    ingest: Ingest, samples: Iterable[Sample]
+) -> list[tuple[SyncedSet, ModalitySet, dict[Modality, Absence]]]:
+    found = []
+    for item in samples:
+        ingest.sample(item)
+        found += [(synced, *ingest.trust(synced)) for synced in ingest.take()]
+    return found
+
+
+def _imu_message(stamp_ns: int, **changes: Any) -> Any:
+    class Vector:
+        x = y = 0.1
+        z = 9.81 + stamp_ns // MS % 1000 / 1e6
+
+    fields = {
+        "angular_velocity": Vector(),
+        "linear_acceleration": Vector(),
+        "orientation_covariance": [0.0] * 9,
+        "angular_velocity_covariance": [0.0] * 9,
+        "linear_acceleration_covariance": [0.0] * 9,
+    }
+    return message(stamp_ns, **{**fields, **changes})
+
+
+def _send(ingest: Ingest, item: Any, arrival_ns: int) -> None:
+    ingest.message(IMU, item, type_name="sensor_msgs/msg/Imu", arrival_ns=arrival_ns, received_ns=arrival_ns)
+
+
+def test_ingest_gives_sets_when_messages_come() -> None:
+    ingest = Ingest(Config())
+    for step in range(100):
+        _send(ingest, _imu_message(S + step * 5 * MS), S + step * 5 * MS)
+    sets = ingest.take()
+    assert len(sets) == 5
+    assert ingest.trust(sets[-1])[0] == ModalitySet.of(IMU)
+    assert ingest.take() == []
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (object(), "wrong_type"),
+        (_imu_message(-S), "negative_stamp"),
+        (_imu_message(S, angular_velocity=None), "wrong_type"),
+        (_imu_message(3600 * S), "future_stamp"),
+    ],
+)
+def test_ingest_counts_the_reason_and_goes_on_when_a_message_is_bad(item: Any, reason: str) -> None:
+    ingest = Ingest(Config())
+    for step in range(10):
+        _send(ingest, _imu_message(S + step * 5 * MS), S + step * 5 * MS)
+    _send(ingest, item, S + 50 * MS)
+    _send(ingest, _imu_message(S + 55 * MS), S + 55 * MS)
+    report = ingest.reports(S + 60 * MS)[IMU]
+    assert dict(report.invalid_reasons) == {reason: 1}
+    assert report.state is SensorState.OK
+
+
+def test_ingest_counts_a_message_that_nobody_foresaw() -> None:
+    class Hostile:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("boom")
+
+    ingest = Ingest(Config())
+    _send(ingest, Hostile(), S)
+    assert ingest.reports(S)[IMU].invalid == 1
+
+
+@pytest.mark.parametrize("dies", list(Modality))
+def test_trust_names_the_reason_in_every_phase_when_a_sensor_dies_and_returns(dies: Modality) -> None:
+    found = _trusted(Ingest(Config()), timeline(Modality, 8.0, dead=[(dies, 2.0, 4.0)]))
+    reasons = [absent.get(dies) for _, _, absent in found]
+    phases = [
+        reason for before, reason in zip([object(), *reasons], reasons, strict=False) if reason is not before
+    ]
+    while phases[:2] in (
+        [Absence.NEVER, None],
+        [Absence.NEVER, Absence.RECOVERING],
+        [Absence.RECOVERING, None],
+    ):
+        phases.pop(0)
+    silent = [reason for reason in phases if reason is not Absence.LATE]
+    assert silent == [None, Absence.LOST, Absence.RECOVERING, None]
+    assert all((dies in mask) == (dies not in absent) for _, mask, absent in found)
+    others = [set(absent) - {dies} for synced, _, absent in found if synced.stamp_ns > 1.5 * S]
+    assert not any(others)
+
+
+def test_trust_says_never_or_invalid_when_a_sensor_has_not_given_anything() -> None:
+    ingest = Ingest(Config())
+    found = _trusted(ingest, timeline([LIDAR], 1.0))
+    assert found[-1][2][CAMERA] is Absence.NEVER
+    ingest.reject(CAMERA, InvalidMessageError("truncated", "7 bytes of 9"), 2 * S)
+    found = _trusted(ingest, timeline([LIDAR], 1.0, start_ns=2 * S))
+    assert found[0][2][CAMERA] is Absence.INVALID
+    assert found[0][2][IMU] is Absence.NEVER
+
+
+def test_lost_is_declared_on_time_when_deadlines_are_kept() -> None:
+    ingest = Ingest(Config())
+    _run(ingest, timeline(Modality, 3.0))
+    last_ns = {m: max(range(S, 4 * S, PERIOD_NS[m])) + LATENCY_NS[m] for m in Modality}
+    timeout_ns = {CAMERA: 200 * MS, LIDAR: 350 * MS, IMU: 50 * MS, AUDIO: 200 * MS}
+    lost: dict[Modality, Transition] = {}
+    while (deadline_ns := ingest.next_deadline_ns()) is not None:
+        ingest.advance(deadline_ns)
+        lost.update(
+            {item.modality: item for item in ingest.take_transitions() if item.after is SensorState.LOST}
+        )
+    assert set(lost) == set(Modality)
+    for modality, transition in lost.items():
+        late_ns = transition.at_ns - last_ns[modality] - timeout_ns[modality]
+        assert 0 <= late_ns <= 20 * MS
+
+
+def test_wait_ends_when_a_dead_sensor_is_declared_lost() -> None:
+    found = _trusted(Ingest(Config()), timeline(Modality, 4.0, dead=[(CAMERA, 2.0, 9.0)]))
+    waits = {synced.wait_ns for synced, _, absent in found if absent.get(CAMERA) is Absence.LATE}
+    after = {synced.wait_ns for synced, _, absent in found if absent.get(CAMERA) is Absence.LOST}
+    assert max(waits) == 50 * MS
+    assert max(sorted(after)[:-1]) <= 11 * MS  # the audio block that ends the window; the first was cut short
+
+
+def test_live_equals_replay_when_the_timer_of_the_live_run_is_late() -> None:
+    samples = timeline(Modality, 4.0, dead=[(LIDAR, 1.5, 2.5), (CAMERA, 2.0, 3.0)])
+
+    def shape(sets: list[SyncedSet]) -> list[tuple[int, int, int]]:
+        return [(synced.stamp_ns, synced.released_ns, synced.present.bits) for synced in sets]
+
+    replayed = Ingest(Config())
+    expected = _run(replayed, samples)
+    live, sets = Ingest(Config()), []
+    for before, item in itertools.pairwise(samples):
+        live.sample(before)
+        live.advance((before.arrival_ns + item.arrival_ns) // 2)
+        sets += live.take()
+    live.sample(samples[-1])
+    sets += live.take()
+    assert shape(sets) == shape(expected)
+    assert live.take_transitions() == replayed.take_transitions()
+
+
+def test_jump_begins_an_epoch_and_loses_no_sensor() -> None:
+    ingest = Ingest(Config())
+    _run(ingest, timeline(Modality, 2.0, start_ns=50 * S))
+    ingest.jump("simulation time went back", 52 * S)
+    again = [
+        sample(i.modality, i.stamp_ns - 50 * S, arrival_ns=i.arrival_ns)
+        for i in timeline(Modality, 2.0, start_ns=52 * S)
+    ]
+    sets = _run(ingest, again)
+    assert ingest.epoch == 1
+    assert len(sets) >= 19
+    assert ingest.trust(sets[-1])[0] == ModalitySet.all()
+    assert all(report.out_of_order == 0 for report in ingest.reports(55 * S).values())
+
+
+def test_frozen_camera_is_left_out_at_once_and_named_lost() -> None:
+    ingest = Ingest(Config())
+    samples = [
+        sample(item.modality, item.stamp_ns, arrival_ns=item.arrival_ns, payload=item.payload, frozen=True)
+        if item.modality is CAMERA and item.stamp_ns > 2 * S
+        else item
+        for item in timeline(Modality, 4.0)
+    ]
+    found = [
+        (mask, absent) for synced, mask, absent in _trusted(ingest, samples) if synced.stamp_ns > 2.3 * S
+    ]
+    assert all(CAMERA not in mask for mask, _ in found)
+    assert {absent[CAMERA] for _, absent in found} == {Absence.LOST}
+
+
+def test_black_images_degrade_the_camera_but_keep_it_in_the_mask() -> None:
+    ingest = Ingest(Config())
+    for synced, *_ in _trusted(ingest, timeline(Modality, 2.0)):
+        ingest.observe_content(CAMERA, ImageStats(0.0, 0.0), synced.released_ns)
+    assert ingest.reports(3 * S)[CAMERA].state is SensorState.DEGRADED
+    changes = [(item.modality, item.after) for item in ingest.take_transitions()]
+    assert changes[-1] == (CAMERA, SensorState.DEGRADED)
+
+
+@pytest.mark.parametrize("callback_raises", [False, True])
+def test_ready_callback_may_call_back_and_may_raise(*, callback_raises: bool) -> None:
+    taken: list[SyncedSet] = []
+    ingest: Ingest
+
+    def on_ready() -> None:
+        taken.extend(ingest.take())
+        if callback_raises:
+            raise RuntimeError("boom")
+
+    ingest = Ingest(Config(), on_ready=on_ready)
+    for item in timeline(Modality, 2.0):
+        ingest.sample(item)
+    assert len(taken) >= 19
+    errors, last = ingest.callback_errors
+    assert (errors > 0, last) == ((True, "RuntimeError: boom") if callback_raises else (False, ""))
+
+
+def test_oldest_sets_go_first_when_nobody_takes_them() -> None:
+    ingest = Ingest(Config())
+    for item in timeline([LIDAR], 10.0):
+        ingest.sample(item)
+    sets = ingest.take()
+    assert len(sets) + ingest.overflowed == 100
+    assert ingest.overflowed > 0
+    assert sets[-1].stamp_ns == S + 9900 * MS
+
+
+def test_ingest_keeps_order_when_threads_call_it_at_once() -> None:
+    ingest = Ingest(Config())
+    sets: list[SyncedSet] = []
+    done = threading.Event()
+
+    def feed(modality: Modality) -> Callable[[], None]:
+        def run() -> None:
+            for item in timeline([modality], 3.0):
+                ingest.sample(item)
+
+        return run
+
+    def work() -> None:
+        while not done.wait(0.001):
+            sets.extend(ingest.take())
+            ingest.reports(S)
+
+    worker = threading.Thread(target=work)
+    feeders = [threading.Thread(target=feed(modality)) for modality in Modality]
+    for thread in (worker, *feeders):
+        thread.start()
+    for thread in feeders:
+        thread.join(30.0)
+    done.set()
+    worker.join(30.0)
+    sets += ingest.take()
+    assert [synced.sequence for synced in sets] == sorted({synced.sequence for synced in sets})
+    assert sets
