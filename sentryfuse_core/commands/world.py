@@ -47,7 +47,8 @@ def _record(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from sentryfuse_core.replay.writer import BagWriter
-    from sentryfuse_core.world.record import Recorder, write_labels
+    from sentryfuse_core.world.labels import write_labels
+    from sentryfuse_core.world.record import Recorder
 
     recorder = Recorder(
         seed=args.seed, seconds=args.seconds, light=_LIGHT[args.light], raw_images=args.image == "raw"
@@ -56,7 +57,9 @@ def _record(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make {args.out}: {error}; choose a folder you may write to") from error
-    torch.set_num_threads(1)  # how work is split changes the last bits, and the bytes must not depend on the cores
+    torch.set_num_threads(
+        1
+    )  # how work is split changes the last bits, and the bytes must not depend on the cores
     scenes = recorder.drive()
     with BagWriter(args.out / BAG_NAME) as bag, Progress(transient=True) as bar:
         task = bar.add_task("recording", total=1.0)

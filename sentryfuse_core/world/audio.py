@@ -24,7 +24,8 @@ def noise_tape(classes: Tensor, samples: int, model: SoundModel, *, generator: t
     response = 1 / (1 + (low / hertz.clamp_min(1.0)) ** 4) / (1 + (hertz / high) ** 4)  # [3, F]
     response = response / response.pow(2).mean(dim=-1, keepdim=True).sqrt()
     white = torch.randn((*classes.shape, samples), generator=generator, device=device)
-    return torch.fft.irfft(torch.fft.rfft(white) * response[classes.clamp_min(0)], n=samples)
+    tape: Tensor = torch.fft.irfft(torch.fft.rfft(white) * response[classes.clamp_min(0)], n=samples)
+    return tape
 
 
 def voices(classes: Tensor, speed: Tensor, traits: Tensor, *, seconds: Tensor, noise: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ def voices(classes: Tensor, speed: Tensor, traits: Tensor, *, seconds: Tensor, n
 
 
 def _harmonics(phase: Tensor, weights: Tensor) -> Tensor:
-    """Sum of sin(k phase) weighted by weights [..., K], phase [..., N] in radians, by Chebyshev's recurrence."""
+    """Sum of sin(k phase) times weights [..., K], phase [..., N] in radians, by Chebyshev's recurrence."""
     first, twice = torch.sin(phase), 2 * torch.cos(phase)
     before, current = torch.zeros_like(phase), first
     total = torch.zeros_like(phase)
@@ -74,7 +75,9 @@ def _pedestrian(t: Tensor, speed: Tensor, trait: list[Tensor], noise: Tensor) ->
     pitch_hz = 100 + 150 * trait[2]
     wobble = 1.5 * torch.sin(2 * math.pi * 2.3 * t + 6.3 * trait[3])
     k = torch.arange(1, 13, device=t.device)
-    formants = torch.exp(-(((pitch_hz * k - 700) / 500) ** 2)) + 0.6 * torch.exp(-(((pitch_hz * k - 1900) / 600) ** 2))
+    formants = torch.exp(-(((pitch_hz * k - 700) / 500) ** 2)) + 0.6 * torch.exp(
+        -(((pitch_hz * k - 1900) / 600) ** 2)
+    )
     syllable = (0.5 + 0.5 * torch.sin(2 * math.pi * (3 + 2 * trait[4]) * t + 6.3 * trait[5])) ** 1.5
     voice = _harmonics(2 * math.pi * pitch_hz * t + wobble, formants + 0.05) * syllable * (trait[6] < 0.75)
     return 2.2 * step * noise + 0.9 * voice + 0.08 * noise
@@ -90,12 +93,14 @@ def _cyclist(t: Tensor, speed: Tensor, trait: list[Tensor], noise: Tensor) -> Te
     return 3.0 * click + (0.35 + 0.06 * speed) * pedal * noise
 
 
-def hear(scene: Scene, sound: Tensor, model: SoundModel, *, middle: tuple[float, float, float], spacing: float) -> Tensor:
-    """What arrives at the microphones [B, 2, N], left first, without their noise, from sound [B, M, N] at 1 m.
+def hear(
+    scene: Scene, sound: Tensor, model: SoundModel, *, middle: tuple[float, float, float], spacing: float
+) -> Tensor:
+    """What arrives at the microphones [B, 2, N], left first, before their noise, of sound [B, M, N] at 1 m.
 
-    Attenuation is 1/r. Only the difference of the two travel times is modelled (not the common delay, 0.1 s at
-    most, nor Doppler shift), by a phase shift: the window wraps around, so cut `2 * spacing / speed of sound`
-    from either end or fade between windows.
+    Attenuation is 1/r. Only the difference of the two travel times is modelled (not the common delay, 0.1 s
+    at most, nor Doppler shift), by a phase shift: the window wraps around, so cut `2 * spacing / speed of
+    sound` from either end or fade between windows.
     """
     samples = sound.shape[-1]
     device = sound.device
@@ -107,4 +112,5 @@ def hear(scene: Scene, sound: Tensor, model: SoundModel, *, middle: tuple[float,
     spectrum = torch.fft.rfft(sound)  # [B, M, F]
     omega = 2 * math.pi * torch.fft.rfftfreq(samples, 1 / model.sample_rate_hz, device=device)
     shift = torch.polar(gain[..., None].expand(*gain.shape, len(omega)), -delay_s[..., None] * omega)
-    return torch.fft.irfft((shift * spectrum[:, None]).sum(dim=2), n=samples)
+    heard: Tensor = torch.fft.irfft((shift * spectrum[:, None]).sum(dim=2), n=samples)
+    return heard

@@ -18,7 +18,7 @@ from sentryfuse_core.world.imu import draw_bias, measure
 from sentryfuse_core.world.lidar import sweep
 from sentryfuse_core.world.scene import Scene, draw_scenes, uniform
 
-__all__ = ["WorldBatch", "training_batch"]
+__all__ = ["WorldBatch", "microphones", "training_batch"]
 
 _VIEW = View(
     width=GEOMETRY.image_width,
@@ -70,7 +70,7 @@ def training_batch(
             scene, config.lidar, position=sensors.lidar.translation_m, forward_only=True, generator=generator
         ),
         imu=_imu(scene, config, generator),
-        audio=_audio(scene, config, sensors, generator),
+        audio=microphones(scene, config, sensors, generator),
         boxes=scene.boxes,
         classes=scene.classes,
         light=scene.light,
@@ -83,12 +83,14 @@ def _imu(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tenso
     motion = scene.ego_motion[:, None].expand(-1, samples, -1)
     bias = draw_bias(config.imu, batch=len(scene), generator=generator)
     readings = measure(motion, bias, config.imu, generator=generator)
-    steps = torch.arange(samples, device=generator.device) - samples + uniform(0, 1, (len(scene), 1), generator)
+    steps = (
+        torch.arange(samples, device=generator.device) - samples + uniform(0, 1, (len(scene), 1), generator)
+    )
     return resample(steps / config.imu.rate_hz, readings)
 
 
-def _audio(scene: Scene, config: WorldConfig, sensors: Config, generator: torch.Generator) -> Tensor:
-    """Microphone signals [B, 2, 3200]."""
+def microphones(scene: Scene, config: WorldConfig, sensors: Config, generator: torch.Generator) -> Tensor:
+    """What the two microphones record in one window, noise included, [B, 2, 3200]."""
     model = config.sound
     spacing = sensors.audio.spacing_m
     margin = math.ceil(2 * spacing / model.speed_m_s * model.sample_rate_hz)

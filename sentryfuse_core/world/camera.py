@@ -37,7 +37,7 @@ class View:
 
 
 def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tensor:
-    """Linear radiance [B, 3, H * W] that reaches the sensor at `position` [B, 3]; 1.0 is white in noon sun."""
+    """Linear radiance [B, 3, H * W] that reaches `position` [B, 3]; 1.0 is white in noon sun."""
     lighting = light_of(scene)
     parts = parts_of(scene)
     image = _background(scene, lighting, view, position, haze_m)
@@ -73,10 +73,16 @@ def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tens
 
 def _corners(parts: Parts) -> Tensor:
     """Corners [K, 8, 3] of the parts in the base frame."""
-    corner = torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], device=parts.half.device)
+    corner = torch.tensor(
+        [[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], device=parts.half.device
+    )
     offset = corner * parts.half[:, None]
     cos, sin = parts.cos[:, None], parts.sin[:, None]
-    turned = (offset[..., 0] * cos - offset[..., 1] * sin, offset[..., 0] * sin + offset[..., 1] * cos, offset[..., 2])
+    turned = (
+        offset[..., 0] * cos - offset[..., 1] * sin,
+        offset[..., 0] * sin + offset[..., 1] * cos,
+        offset[..., 2],
+    )
     return parts.centre[:, None] + torch.stack(turned, dim=-1)
 
 
@@ -114,9 +120,7 @@ def _cast_shadows(
     shadow = corners - sun[:, None] * (corners[..., 2] / sun[:, 2:].clamp_min(0.05))[..., None]
     outline = torch.cat((shadow, corners * torch.tensor((1.0, 1.0, 0.0), device=sun.device)), dim=1)
     size = (view.width, view.height)
-    rows, columns = _rectangles(
-        outline - position[parts.scene, None], view.focal, view.cx, view.cy, *size
-    )
+    rows, columns = _rectangles(outline - position[parts.scene, None], view.focal, view.cx, view.cy, *size)
     horizon = math.ceil(view.cy + 0.01 * view.focal - 0.5)
     rows = (rows[0].clamp_min(horizon), torch.where(casting, rows[1], 0))
     box, row, column = pair_up(rows, columns)
@@ -148,9 +152,13 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     height = (rise.clamp_min(0.0) * 2.5).clamp(max=1.0).sqrt()
     far, up = lighting.horizon[..., None, None], lighting.zenith[..., None, None]
     bearing = scene.ego[:, 2:3] - torch.atan(right)
-    ridge = 0.03 + 0.07 * scene.look[:, 2:3] * (0.5 + 0.3 * torch.sin(3 * bearing) + 0.3 * torch.sin(7.3 * bearing + 1))
+    ridge = 0.03 + 0.07 * scene.look[:, 2:3] * (
+        0.5 + 0.3 * torch.sin(3 * bearing) + 0.3 * torch.sin(7.3 * bearing + 1)
+    )
     ridge = ridge + 0.025 * (torch.floor(bearing * 14) * 12.9898).sin()
-    image[:, :, :horizon] = torch.where((rise < ridge[:, None])[:, None], far * 0.75, far + (up - far) * height)
+    image[:, :, :horizon] = torch.where(
+        (rise < ridge[:, None])[:, None], far * 0.75, far + (up - far) * height
+    )
 
     depth = position[:, 2, None] / down[horizon:]  # [B, G]
     x = (depth + position[:, 0, None])[..., None]
@@ -192,11 +200,13 @@ def _ground_tile(device: torch.device) -> Tensor:
     fx = torch.fft.rfftfreq(_TILE)[None] * _TILE
     spectrum = spectrum / (1 + torch.hypot(fx, fy)) ** 0.9
     spectrum[0, 0] = 0
-    tile = torch.fft.irfft2(spectrum, s=(_TILE, _TILE))
+    tile: Tensor = torch.fft.irfft2(spectrum, s=(_TILE, _TILE))
     return (tile / tile.std()).reshape(-1).to(device)
 
 
-def expose(radiance: Tensor, model: CameraModel, *, light: Tensor, averaged: float, generator: torch.Generator) -> Tensor:
+def expose(
+    radiance: Tensor, model: CameraModel, *, light: Tensor, averaged: float, generator: torch.Generator
+) -> Tensor:
     """Image 0..1 (gamma 2) of linear radiance [B, 3, P], by day and night; `averaged` raw pixels make one.
 
     The exposure keeps the scene's illumination at a third of full scale until the gain is exhausted.

@@ -37,7 +37,9 @@ def pair_up(rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]) -> tupl
     box = torch.repeat_interleave(count)
     offset = torch.arange(len(box), device=box.device) - (count.cumsum(0) - count)[box]
     wide = width[box]
-    row = ((offset + 0.5) / wide).long()  # in float: integer division is slower, and images are below 2^22 pixels
+    row = (
+        (offset + 0.5) / wide
+    ).long()  # in float: integer division is slower, and images are below 2^22 pixels
     return box, rows[0][box] + row, columns[0][box] + offset - row * wide
 
 
@@ -52,8 +54,9 @@ def turn(x: Tensor, y: Tensor, z: Tensor, cos: Tensor, sin: Tensor) -> Vector:
 def cast(parts: Parts, box: Tensor, start: Vector, direction: Vector) -> Hits:
     """Slab test of N rays against the box each is paired with.
 
-    `box` [N] indexes `parts`, `start` is where the ray begins in the box's frame, from its centre, `direction`
-    is in the base frame, not normalised. Only hits in front of the start, from outside, are returned.
+    `box` [N] indexes `parts`, `start` is where the ray begins in the box's frame, from its centre, and
+    `direction`, not normalised, is in the base frame. Hits from outside, in front of the start,
+    are returned.
     """
     along = turn(*direction, parts.cos[box], parts.sin[box])
     nears, fars = [], []
@@ -71,11 +74,13 @@ def cast(parts: Parts, box: Tensor, start: Vector, direction: Vector) -> Hits:
     local_direction = torch.stack([part[pair] for part in along], dim=-1)
     point = torch.stack([part[pair] for part in start], dim=-1) + near[:, None] * local_direction
     facing = local_direction.gather(1, axis_index[:, None]).squeeze(1)
-    return Hits(pair=pair, distance=near, local=point, axis=axis_index, sign=-torch.sign(facing), facing=facing.abs())
+    return Hits(
+        pair=pair, distance=near, local=point, axis=axis_index, sign=-torch.sign(facing), facing=facing.abs()
+    )
 
 
 def nearest(distance: Tensor, ray: Tensor, rays: int) -> tuple[Tensor, Tensor]:
-    """Distance [rays] to the nearest hit (inf without one), and which of the hits [N] are the nearest ones."""
+    """Distance [rays] to the nearest hit (inf: none), and which of the hits [N] are the nearest ones."""
     best = torch.full((rays,), float("inf"), device=distance.device)
     best.scatter_reduce_(0, ray, distance, "amin")
     return best, torch.nonzero(distance == best[ray]).squeeze(1)

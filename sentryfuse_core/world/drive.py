@@ -1,4 +1,4 @@
-"""A continuous drive: the vehicle and the traffic around it, step by step, as one batch of scenes over time."""
+"""A continuous drive: the vehicle and the traffic around it, as one batch of scenes over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from sentryfuse_core.world.config import WorldConfig
-from sentryfuse_core.world.scene import ABSENT, CAR, PEDESTRIAN, Objects, Scene, draw_objects, draw_scenes
+from sentryfuse_core.world.scene import ABSENT, PEDESTRIAN, Objects, Scene, draw_objects, draw_scenes
 
 __all__ = ["STEPS_HZ", "drive"]
 
@@ -39,7 +39,9 @@ class _Ego:
 class _Traffic:
     """Objects that head for waypoints in front of the vehicle, keep apart, and come back when left behind."""
 
-    def __init__(self, config: WorldConfig, first: Scene, pool: Objects, ego: _Ego, rng: np.random.Generator) -> None:
+    def __init__(
+        self, config: WorldConfig, first: Scene, pool: Objects, ego: _Ego, rng: np.random.Generator
+    ) -> None:
         self._config = config
         self._rng = rng
         self._size = np.concatenate([first.boxes[0, :, 3:6].numpy(), pool.size.numpy()]).astype(np.float64)
@@ -85,7 +87,9 @@ class _Traffic:
         target = self.cruise.copy()
 
         # Who drives into the vehicle's way leaves it sideways, also when it was standing.
-        in_way = (relative[:, 0] > 0) & (relative[:, 0] < 9) & (np.abs(relative[:, 1]) < _CORRIDOR_M + self.radius)
+        in_way = (
+            (relative[:, 0] > 0) & (relative[:, 0] < 9) & (np.abs(relative[:, 1]) < _CORRIDOR_M + self.radius)
+        )
         aside = ego.yaw + np.where(relative[:, 1] >= 0, 1, -1) * math.pi / 2.5
         wanted = np.where(in_way, aside, wanted)
         target = np.where(in_way, np.maximum(target, 1.0), target)
@@ -100,7 +104,9 @@ class _Traffic:
         near = np.clip(1 - gap / 3.0, 0.0, 1.0) * (ahead > 0.3)
         target = target * (1 - 0.9 * near.max(axis=1))
         turn = np.clip(2.0 * _wrap(wanted - self.yaw), -1, 1) - (near * np.sign(side)).sum(axis=1)
-        self.yaw = self.yaw + np.clip(turn, -1, 1) * np.array(_TURN_RATE)[kind] * _DT * np.where(target > 0, 1, 0)
+        self.yaw = self.yaw + np.clip(turn, -1, 1) * np.array(_TURN_RATE)[kind] * _DT * np.where(
+            target > 0, 1, 0
+        )
         self.speed += np.clip(target - self.speed, -4 * _DT, 1.5 * _DT)
 
         # Closer than it should be: the lighter of the two is pushed away, slowly.
@@ -122,7 +128,7 @@ class _Traffic:
         goal = _to_base(self._goal, ego)
         arrived = np.hypot(*(self._goal - self.position).T) < 3.0
         for slot in np.flatnonzero(gone | arrived | (goal[:, 0] < 3) | (self._goal_age > 12)):
-            x = self._rng.uniform(5, 29) + 3.0 * ego.speed
+            x = self._rng.uniform(8, 30) + 3.0 * ego.speed
             self._goal[slot] = _to_world(np.array([[x, self._rng.uniform(-13, 13)]]), ego)[0]
             self._goal_age[slot] = 0.0
 
@@ -161,7 +167,8 @@ def _to_world(points: Array, ego: _Ego) -> Array:
     """Points [N, 2] of the base frame in the world frame."""
     cos, sin = math.cos(ego.yaw), math.sin(ego.yaw)
     return np.stack(
-        (ego.x + points[:, 0] * cos - points[:, 1] * sin, ego.y + points[:, 0] * sin + points[:, 1] * cos), axis=-1
+        (ego.x + points[:, 0] * cos - points[:, 1] * sin, ego.y + points[:, 0] * sin + points[:, 1] * cos),
+        axis=-1,
     )
 
 
@@ -177,7 +184,9 @@ def _advance(ego: _Ego, traffic: _Traffic, config: WorldConfig, time_s: float, w
     wish = low + (high - low) * float(np.clip(0.42 + 0.38 * slow[0] + 0.2 * fast[0], 0.0, 1.0))
     relative = _to_base(traffic.position, ego)
     in_way = (relative[:, 0] > 0) & (np.abs(relative[:, 1]) < _CORRIDOR_M + traffic.radius) & traffic.present
-    free = np.where(in_way, relative[:, 0] - traffic.radius - config.keep_out - 1.0, np.inf).min(initial=np.inf)
+    free = np.where(in_way, relative[:, 0] - traffic.radius - config.keep_out - 1.0, np.inf).min(
+        initial=np.inf
+    )
     wish = min(wish, max(0.0, 0.7 * float(free)))
     acceleration = float(np.clip(1.5 * (wish - ego.speed), -3.5, 1.2))
     ego.acceleration += float(np.clip(acceleration - ego.acceleration, -10 * _DT, 10 * _DT))
@@ -194,7 +203,7 @@ def _advance(ego: _Ego, traffic: _Traffic, config: WorldConfig, time_s: float, w
 
 
 def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None = None) -> Scene:
-    """Scenes at STEPS_HZ from 0 s to `seconds`, both included; `light` 0 = night .. 1 = noon, None: by seed."""
+    """Scenes at STEPS_HZ from 0 s to `seconds` inclusive; `light` 0 = night, 1 = noon, None: by seed."""
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng(seed)
     first = draw_scenes(config, batch=1, generator=generator)

@@ -38,7 +38,12 @@ def light_of(scene: Scene) -> Lighting:
     elevation = math.radians(6) + math.radians(50) * ((scene.light - 0.4) / 0.6).clamp_min(0.0)
     azimuth = scene.sun_azimuth - scene.ego[:, 2]
     sun = torch.stack(
-        (torch.cos(elevation) * torch.cos(azimuth), torch.cos(elevation) * torch.sin(azimuth), torch.sin(elevation)), -1
+        (
+            torch.cos(elevation) * torch.cos(azimuth),
+            torch.cos(elevation) * torch.sin(azimuth),
+            torch.sin(elevation),
+        ),
+        -1,
     )
 
     def tint(noon: tuple[float, ...], evening: tuple[float, ...], night: tuple[float, ...]) -> Tensor:

@@ -1,13 +1,11 @@
-"""A recording of the synthetic world: one drive as the messages of four sensors, and its labels."""
+"""A recording of the synthetic world: one drive as the messages of four sensors."""
 
 from __future__ import annotations
 
 import heapq
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -16,20 +14,21 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.config import Config
-from sentryfuse_core.errors import ConfigError, OutputError
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.world.audio import hear, noise_tape, voices
 from sentryfuse_core.world.camera import View, expose, render
 from sentryfuse_core.world.config import CLASSES, WorldConfig
 from sentryfuse_core.world.drive import STEPS_HZ, drive
 from sentryfuse_core.world.imu import draw_bias, measure
 from sentryfuse_core.world.lidar import sweep
-from sentryfuse_core.world.scene import ABSENT, Scene
+from sentryfuse_core.world.scene import Scene
 
-__all__ = ["START_NS", "Message", "Recorder", "Sink", "write_labels"]
+__all__ = ["START_NS", "Message", "Recorder", "Sink"]
 
 START_NS = 1_700_000_000_000_000_000  # bag time of the first moment
 _S = 1_000_000_000
 _FULL_SCALE = 32768
+_FRAMES_AT_ONCE = 32  # of sound
 
 
 class Sink(Protocol):
@@ -72,7 +71,7 @@ class Recorder:
         return drive(self.world, seed=self.seed, seconds=self.seconds, light=self.light)
 
     def write(self, scenes: Scene, sink: Sink, *, progress: Callable[[float], None] | None = None) -> int:
-        """Write all messages in the order of their log times; `progress` hears of 0..1. Returns their number."""
+        """Write all messages in the order of their log times, tell `progress` 0..1; returns their number."""
         count = 0
         for message in heapq.merge(
             self.camera(scenes), self.lidar(scenes), self.imu(scenes), self.audio(scenes)
@@ -115,22 +114,26 @@ class Recorder:
                 _, jpeg = cv2.imencode(".jpg", pixels[..., ::-1], quality)
                 fields = {"header": header, "format": "rgb8; jpeg compressed bgr8", "data": jpeg.reshape(-1)}
                 yield Message(log_ns, "/camera/image/compressed", "sensor_msgs/msg/CompressedImage", fields)
-            yield Message(log_ns, "/camera/camera_info", "sensor_msgs/msg/CameraInfo", {"header": header, **info})
+            yield Message(
+                log_ns, "/camera/camera_info", "sensor_msgs/msg/CameraInfo", {"header": header, **info}
+            )
 
     def lidar(self, scenes: Scene) -> Iterator[Message]:
         """Clouds of the rays that came back, in the lidar's frame."""
         model, sensor = self.world.lidar, self.sensors.lidar
         generator = self._generator(2)
         kind = {"datatype": 7, "count": 1}  # FLOAT32
-        layout = [{"name": name, "offset": 4 * i, **kind} for i, name in enumerate(("x", "y", "z", "intensity"))]
+        layout = [
+            {"name": name, "offset": 4 * i, **kind} for i, name in enumerate(("x", "y", "z", "intensity"))
+        ]
         scale = torch.tensor((1.0, 1.0, 1.0, sensor.intensity_full_scale))
         origin = torch.tensor((*sensor.translation_m, 0.0))
         for index in range(self._count(model.rate_hz)):
             scene = scenes.at(slice(index * STEPS_HZ // model.rate_hz, index * STEPS_HZ // model.rate_hz + 1))
-            points = sweep(
+            swept = sweep(
                 scene, model, position=sensor.translation_m, forward_only=False, generator=generator
             )[0]
-            points = ((points[~points[:, 0].isnan()] - origin) * scale).numpy()
+            points = ((swept[~swept[:, 0].isnan()] - origin) * scale).numpy()
             stamp_ns = START_NS + index * _S // model.rate_hz
             fields = {
                 "header": _header(stamp_ns, "lidar"),
@@ -180,58 +183,40 @@ class Recorder:
         tape = noise_tape(every_class, round(model.tape_s * rate), model, generator=generator)
         fade = torch.hann_window(2 * hop)
         tail = torch.zeros((2, hop))
-        for index in range(-1, self._count(rate // hop)):
-            first = index * hop  # of a frame that spans this block and the next
-            step = min(max(0, round((first + hop) / rate * STEPS_HZ)), len(scenes) - 1)
-            scene = scenes.at(slice(step, step + 1))
-            sample = torch.arange(first, first + 2 * hop)
+        for chunk in torch.split(torch.arange(-1, self._count(rate // hop)), _FRAMES_AT_ONCE):
+            first = chunk[:, None, None] * hop  # of a frame that spans this block and the next
+            step = ((first + hop) * (STEPS_HZ / rate)).round().long().clamp(0, len(scenes) - 1).reshape(-1)
+            scene = scenes.at(step)
+            sample = first + torch.arange(2 * hop)
             sound = voices(
                 scene.classes,
                 scene.speed,
                 scene.traits,
                 seconds=sample.double() / rate,  # in double: an hour at 16 kHz
-                noise=tape[scene.classes.T.clamp_min(0), slots, sample % tape.shape[-1]][None],
+                noise=tape[scene.classes[..., None].clamp_min(0), slots, sample % tape.shape[-1]],
             )
-            frame = hear(scene, sound.float(), model, middle=sensor.translation_m, spacing=sensor.spacing_m)[0]
-            frame = frame * fade
-            block, tail = tail + frame[:, :hop], frame[:, hop:]
-            if index < 0:
-                continue
-            pcm = block + model.noise * torch.randn(block.shape, generator=generator)
-            data = (pcm.T * _FULL_SCALE).round().clamp(-_FULL_SCALE, _FULL_SCALE - 1).to(torch.int16).contiguous()
-            stamp_ns = START_NS + first * _S // rate
-            fields = {
-                "header": _header(stamp_ns, "microphones"),
-                "sample_rate_hz": rate,
-                "channels": 2,
-                "encoding": "S16LE",
-                "data": data.numpy().astype("<i2").reshape(-1).view(np.uint8),
-            }
-            log_ns = stamp_ns + hop * _S // rate + model.latency_ns
-            yield Message(log_ns, "/audio", "sentryfuse/msg/AudioChunk", fields)
+            heard = hear(scene, sound.float(), model, middle=sensor.translation_m, spacing=sensor.spacing_m)
+            for index, frame in zip(chunk.tolist(), heard * fade, strict=True):
+                block, tail = tail + frame[:, :hop], frame[:, hop:]
+                if index >= 0:
+                    pcm = block + model.noise * torch.randn(block.shape, generator=generator)
+                    yield self._audio_message(index, pcm)
 
-
-def write_labels(path: Path, scenes: Scene, config: WorldConfig, *, seconds: float) -> int:
-    """Write the boxes within `config.label_range` as JSON, one line for every lidar stamp; returns the lines."""
-    every = STEPS_HZ // config.lidar.rate_hz
-    lines = []
-    for index in range(math.ceil(seconds * config.lidar.rate_hz - 1e-9)):
-        boxes, classes = scenes.boxes[index * every], scenes.classes[index * every]
-        near = (boxes[:, :2].norm(dim=-1) <= config.label_range) & (classes != ABSENT)
-        stamp_ns = START_NS + index * _S // config.lidar.rate_hz
-        found = [_label(int(kind), box) for kind, box in zip(classes[near], boxes[near], strict=True)]
-        lines.append(json.dumps({"stamp_ns": stamp_ns, "boxes": found}))
-    try:
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error}; choose a folder you may write to") from error
-    return len(lines)
-
-
-def _label(kind: int, box: Tensor) -> dict[str, Any]:
-    names = ("x", "y", "z", "length", "width", "height", "yaw")
-    values = (round(value, 4) for value in box.tolist())
-    return {"label": CLASSES[kind].label, **dict(zip(names, values, strict=True))}
+    def _audio_message(self, index: int, pcm: Tensor) -> Message:
+        """Block `index` of samples [2, N]."""
+        model = self.world.sound
+        level = (pcm.T * _FULL_SCALE).round().clamp(-_FULL_SCALE, _FULL_SCALE - 1)
+        first = index * model.block_samples
+        stamp_ns = START_NS + first * _S // model.sample_rate_hz
+        fields = {
+            "header": _header(stamp_ns, "microphones"),
+            "sample_rate_hz": model.sample_rate_hz,
+            "channels": 2,
+            "encoding": "S16LE",
+            "data": level.numpy().astype("<i2").reshape(-1).view(np.uint8),
+        }
+        log_ns = START_NS + (first + model.block_samples) * _S // model.sample_rate_hz + model.latency_ns
+        return Message(log_ns, "/audio", "sentryfuse/msg/AudioChunk", fields)
 
 
 def _header(stamp_ns: int, frame_id: str) -> dict[str, Any]:

@@ -10,7 +10,21 @@ from torch import Tensor
 
 from sentryfuse_core.world.config import CLASSES, WorldConfig
 
-__all__ = ["ABSENT", "CAR", "COLOURS", "CYCLIST", "PEDESTRIAN", "TRAITS", "Objects", "Parts", "Scene", "draw_objects", "draw_scenes", "parts_of", "uniform"]
+__all__ = [
+    "ABSENT",
+    "CAR",
+    "COLOURS",
+    "CYCLIST",
+    "PEDESTRIAN",
+    "TRAITS",
+    "Objects",
+    "Parts",
+    "Scene",
+    "draw_objects",
+    "draw_scenes",
+    "parts_of",
+    "uniform",
+]
 
 ABSENT = -1  # class of an empty slot
 CAR, PEDESTRIAN, CYCLIST = range(3)
@@ -55,7 +69,7 @@ class Parts:
     sin: Tensor  # [K]
 
 
-# Of each class, from below: forward shift, length, width as shares of the whole; bottom, top as shares of height.
+# Of each class, from below, as shares of the whole: forward shift, length, width, bottom, top.
 _SHAPE = (
     ((0.0, 1.0, 1.0, 0.1, 0.6), (-0.06, 0.56, 0.88, 0.55, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0)),
     ((0.0, 0.6, 0.66, 0.0, 0.5), (0.0, 0.75, 1.0, 0.47, 0.86), (0.0, 0.42, 0.34, 0.84, 1.0)),
@@ -158,11 +172,15 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
     shape = (batch, slots)
     objects = draw_objects(shape, generator)
     xy, placed = _place(config, objects.size, generator)
-    wanted = torch.randint(config.objects[0], slots + 1, (batch, 1), generator=generator, device=generator.device)
+    wanted = torch.randint(
+        config.objects[0], slots + 1, (batch, 1), generator=generator, device=generator.device
+    )
     present = placed & (torch.arange(slots, device=generator.device) < wanted)
     yaw = uniform(-math.pi, math.pi, shape, generator)
     boxes = torch.cat((xy, objects.size[..., 2:] / 2, objects.size, yaw[..., None]), dim=-1)
-    pose = uniform(-1, 1, (batch, 3), generator) * torch.tensor((500.0, 500.0, math.pi), device=generator.device)
+    pose = uniform(-1, 1, (batch, 3), generator) * torch.tensor(
+        (500.0, 500.0, math.pi), device=generator.device
+    )
     motion = uniform(0, 1, (batch, 3), generator)
     speed = config.ego_speed[0] + (config.ego_speed[1] - config.ego_speed[0]) * motion[:, 0]
     speed = torch.where(motion[:, 1] < 0.15, torch.zeros_like(speed), speed)
@@ -184,8 +202,10 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
     )
 
 
-def _place(config: WorldConfig, size: Tensor, generator: torch.Generator, *, tries: int = 12) -> tuple[Tensor, Tensor]:
-    """Centres [B, M, 2] of non-overlapping circles around footprints of `size` [B, M, 3], and which found a place."""
+def _place(
+    config: WorldConfig, size: Tensor, generator: torch.Generator, *, tries: int = 12
+) -> tuple[Tensor, Tensor]:
+    """Centres [B, M, 2] of separate circles around footprints of `size` [B, M, 3]; and who found a place."""
     batch, slots = size.shape[:2]
     device = size.device
     radius = torch.hypot(size[..., 0], size[..., 1]) / 2

@@ -14,7 +14,7 @@ __all__ = ["paint"]
 def paint(
     scene: Scene, parts: Parts, lighting: Lighting, box: Tensor, local: Tensor, axis: Tensor, sign: Tensor
 ) -> Tensor:
-    """Linear radiance [N, 3] of surface points: `box` [N] their part, `local` [N, 3], face `axis` and `sign` [N]."""
+    """Linear radiance [N, 3] of points `local` [N, 3] on part `box` [N], on the face `axis`, `sign` [N]."""
     index, slot, level = parts.scene[box], parts.slot[box], parts.level[box]
     kind = scene.classes[index, slot]
     colours = scene.colours[index, slot]  # [N, COLOURS, 3]
@@ -51,10 +51,14 @@ def paint(
     return radiance + _lamps(axis, sign, y, z, body, bicycle, lighting.headlight[index])
 
 
-def _lamps(axis: Tensor, sign: Tensor, y: Tensor, z: Tensor, body: Tensor, bicycle: Tensor, dark: Tensor) -> Tensor:
+def _lamps(
+    axis: Tensor, sign: Tensor, y: Tensor, z: Tensor, body: Tensor, bicycle: Tensor, dark: Tensor
+) -> Tensor:
     """Light [N, 3] that head and tail lamps give off in the dark."""
     end = axis == 0
-    lit = (body & end & (y.abs() > 0.6) & (y.abs() < 0.92) & (z.abs() < 0.3)) | (bicycle & end & (z.abs() < 0.5))
+    lit = (body & end & (y.abs() > 0.6) & (y.abs() < 0.92) & (z.abs() < 0.3)) | (
+        bicycle & end & (z.abs() < 0.5)
+    )
     white = torch.tensor((1.0, 0.93, 0.8), device=y.device)
     red = torch.tensor((0.5, 0.02, 0.02), device=y.device)
     colour = torch.where((sign > 0)[:, None], white, red)
