@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
@@ -17,6 +17,7 @@ __all__ = ["DIAGNOSTICS_TYPE", "ERROR", "OK", "STALE", "WARN", "Diagnostics", "d
 
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
 OK, WARN, ERROR, STALE = 0, 1, 2, 3  # diagnostic_msgs/DiagnosticStatus
+SyncCounters: TypeAlias = Mapping[Modality, Mapping[str, int]]  # per sensor, by reason
 MISS_LIMIT = 0.01  # larger share of deadline misses is an error
 
 
@@ -60,7 +61,7 @@ class Diagnostics:
         self._switch_us.append(microseconds)
 
     def statuses(
-        self, *, reports: Mapping[Modality, SensorReport], counters: Mapping[str, int], now_ns: int
+        self, *, reports: Mapping[Modality, SensorReport], counters: SyncCounters, now_ns: int
     ) -> list[Fields]:
         """diagnostic_msgs/DiagnosticStatus of every sensor, of sync, inference and latency."""
         covered = self._last is not None and not self._last.errors
@@ -95,14 +96,12 @@ class Diagnostics:
         }
         return _status(level, f"sensor/{report.modality.value}", message, report.topic, values)
 
-    def _sync(
-        self, reports: Mapping[Modality, SensorReport], counters: Mapping[str, int], now_ns: int
-    ) -> Fields:
+    def _sync(self, reports: Mapping[Modality, SensorReport], counters: SyncCounters, now_ns: int) -> Fields:
         last = self._last
         waits = percentiles(wait_ms for _, wait_ms, _ in self._recent)
         dropped = Counter[str]()
-        for key, count in counters.items():
-            dropped[key.rpartition(".")[2]] += count
+        for by_reason in counters.values():
+            dropped.update(by_reason)
         values: dict[str, Any] = {
             "sets": self._sets,
             "partial": self._partial,

@@ -19,7 +19,7 @@ from sentryfuse_core.types import FusionResult
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["RunOutputs", "fresh_folder"]
+__all__ = ["RunOutputs", "fresh_folder", "write_json"]
 
 DETECTIONS, STATUS, MARKERS = "/sentryfuse/detections", "/sentryfuse/status", "/sentryfuse/markers"
 DIAGNOSTICS = "/diagnostics"
@@ -51,15 +51,20 @@ def fresh_folder(out: Path | None, bag: Path) -> Path:
 
 
 class RunOutputs:
-    """results.mcap and sets.jsonl of one run, closed and readable however the run ends."""
+    """results.mcap and sets.jsonl of one run, closed and readable however the run ends.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._bag = BagWriter(folder / "results.mcap")
+    Nothing is made before the context is entered; see `fresh_folder` for where.
+    """
+
+    def __init__(self, out: Path | None, *, bag: Path) -> None:
+        self._out = out
+        self._source = bag
+        self.folder = out or Path()
         self._lines: TextIO | None = None
 
     def __enter__(self) -> Self:
-        self._bag.open()
+        self.folder = fresh_folder(self._out, self._source)
+        self._bag = BagWriter(self.folder / "results.mcap").open()
         try:
             self._lines = (self.folder / "sets.jsonl").open("x", encoding="utf-8")
         except OSError as error:
@@ -91,11 +96,10 @@ class RunOutputs:
         """Write one DiagnosticArray."""
         self._bag.write(DIAGNOSTICS, DIAGNOSTICS_TYPE, at_ns, fields)
 
-    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
-        """Write a JSON file beside the results."""
-        path = self.folder / name
-        try:
-            path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}") from error
-        return path
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file that has no NaN in it; raises OutputError where it cannot be."""
+    try:
+        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; free some space") from error

@@ -1,0 +1,168 @@
+"""`sentryfuse replay`: the pipeline over a recording, with a progress bar, a summary and a report."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentryfuse_core.commands.options import add_config_arguments, config_from
+from sentryfuse_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
+
+__all__ = ["add_arguments", "run"]
+
+_SIGNALLED = 128  # shells add the signal's number
+
+_DESCRIPTION = """\
+Run the robot's pipeline over a recording, on the recording's own time: nothing is skipped and nothing
+waits, so the sets do not depend on this machine's speed. Reads .mcap, .db3 and ROS 1 .bag files and
+rosbag2 folders. One topic of each sensor is found by its type; sensors that are not in the recording
+are left out.
+
+Writes into a new folder:
+  results.mcap   detections, markers, status of every set, diagnostics (opens in rerun and Foxglove)
+  sets.jsonl     one line per set; the same run writes the same bytes
+  metrics.json   coverage, sensors, real-time factor, latency percentiles in ms
+  manifest.json  hashes of recording, checkpoint and configuration, versions, machine
+  report.html    all of it for a person, in one file
+"""
+_EXAMPLES = """\
+examples:
+  sentryfuse replay drive.mcap
+  sentryfuse replay drive/ --topic camera=/cam/front --out results/drive
+  sentryfuse replay walk.db3 --set audio.sample_rate_hz=48000 --set audio.channels=1
+  sentryfuse replay drive.mcap --scenario camera_dies.yaml --seconds 20
+
+exit status: 0 done, 2 error (one line says which), 130 or 143 interrupted (what was written is readable)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    import argparse
+
+    parser.description = _DESCRIPTION
+    parser.epilog = _EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("bag", type=Path, metavar="BAG", help="recording: file or rosbag2 folder")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="new or empty folder for the results (default: replay_BAG_001, _002, ...)",
+    )
+    parser.add_argument(
+        "--topic",
+        action="append",
+        default=[],
+        metavar="SENSOR=TOPIC",
+        help="use this topic for camera, lidar, imu or audio instead of the one found; repeatable",
+    )
+    parser.add_argument("--scenario", type=Path, metavar="FILE", help="YAML file of faults to inject")
+    parser.add_argument("--seconds", type=float, metavar="S", help="replay only the first S seconds")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_config_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay, write everything, print a summary; returns the exit status."""
+    if args.seconds is not None and not args.seconds > 0:
+        raise ConfigError(f"--seconds {args.seconds:g}: give a time above 0")
+    config = config_from(args)
+    from sentryfuse_core.replay import scenario, topics
+    from sentryfuse_core.replay.readers import BagReader
+
+    overrides = topics.parse_overrides(args.topic)
+    story = None if args.scenario is None else scenario.load_scenario(args.scenario)
+    with BagReader(args.bag) as reader:  # what can be wrong with the input is said before torch is loaded
+        topics.select(reader.topics(), overrides, config=config)
+    from sentryfuse_core.replay.run import ReplayOptions
+
+    options = ReplayOptions(
+        bag=args.bag, config=config, topics=overrides, scenario=story, seconds=args.seconds
+    )
+    return _replay(options, args)
+
+
+def _replay(options: ReplayOptions, args: argparse.Namespace) -> int:
+    from sentryfuse_core.replay.finish import write_all
+    from sentryfuse_core.replay.outputs import RunOutputs
+    from sentryfuse_core.replay.run import replay
+
+    outputs = RunOutputs(args.out, bag=options.bag)
+    with _signals() as caught:
+        with _bar(quiet=args.quiet) as progress:
+            result = replay(options, outputs, progress=progress, stop=lambda: bool(caught))
+        folder = outputs.folder
+        write_all(folder, options, result, command=sys.argv, scenario=args.scenario)
+    if not args.quiet:
+        _print_summary(folder, result)
+    if result.damage is not None:
+        raise type(result.damage)(f"{result.damage}; the results up to there are in {folder}")
+    return _SIGNALLED + caught[0] if caught else 0
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of the first; a second one does end the process."""
+    caught: list[int] = []
+
+    def note(number: int, _frame: Any) -> None:
+        caught.append(number)
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _bar(*, quiet: bool) -> Iterator[Any]:
+    """A progress bar on stderr; updated at most a few times a second."""
+    if quiet:
+        yield lambda _done_s, _total_s, _sets: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("replay"),
+        BarColumn(),
+        TextColumn("{task.completed:.1f} of {task.total:.1f} s, {task.fields[sets]} sets"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=5) as bar:
+        task = bar.add_task("replay", total=1.0, sets=0)
+
+        def update(done_s: float, total_s: float, sets: int) -> None:
+            bar.update(task, completed=min(done_s, total_s), total=total_s, sets=sets)
+
+        yield update
+
+
+def _print_summary(folder: Path, result: ReplayResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sentryfuse_core.replay.finish import summary_rows
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in summary_rows(folder, result):
+        table.add_row(name, value)
+    Console(highlight=False, markup=False).print(table)

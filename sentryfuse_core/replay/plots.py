@@ -1,0 +1,174 @@
+"""Figures of a report as SVG text: what happened over time, and the surroundings from above."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.replay.report_data import ReportData, ReportFrame, box_corners
+from sentryfuse_core.types import Detection, Modality, SensorState
+
+__all__ = ["CLASS_COLOURS", "STATE_COLOURS", "STATE_NAMES", "surroundings_svg", "timeline_svg"]
+
+STATE_COLOURS = {
+    SensorState.INIT: "#d8dde4",
+    SensorState.OK: "#3aa76d",
+    SensorState.DEGRADED: "#e9b44c",
+    SensorState.LOST: "#d1495b",
+    SensorState.RECOVERING: "#5b8fd9",
+}
+STATE_NAMES = {
+    state: "never received" if state is SensorState.INIT else state.name.lower() for state in SensorState
+}
+CLASS_COLOURS = ("#1a73d9", "#e65926", "#33a64d", "#994dbf")
+_INK, _FAINT = "#2b3440", "#e6e9ee"
+_REGION_M = (0.0, 32.0, -16.0, 16.0)  # what the network sees: x, then y
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "sentryfuse",  # element ids must not differ from run to run
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": "#b5bcc6",
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": _FAINT,
+    "axes.axisbelow": True,
+}
+
+
+def timeline_svg(data: ReportData) -> str:
+    """Sensor states, pruning level, detections and latency over the run's time."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(11.0, 7.6), layout="constrained")
+        axes = figure.subplots(4, 1, sharex=True, height_ratios=(2.4, 0.8, 1.3, 1.5))
+        times_s = [(record.released_ns - data.start_ns) / NS_PER_S for record in data.records]
+        _states(axes[0], data, times_s)
+        _level(axes[1], data.records, times_s)
+        _detections(axes[2], data.records, times_s)
+        _latency(axes[3], data.records, times_s)
+        for axis in axes:
+            for index, span in enumerate(data.spans):
+                if index % 2 == 0:
+                    axis.axvspan(span.from_s, span.to_s, color="#f4f6f9", zorder=0)
+        for span in data.spans:
+            middle_s = (span.from_s + span.to_s) / 2
+            axes[0].text(middle_s, -0.72, span.name, ha="center", va="bottom", fontsize=8, color="#5b6675")
+        axes[-1].set_xlabel("time since the start (s)")
+        axes[-1].set_xlim(0.0, max(data.seconds, 1e-3))
+        return _svg(figure)
+
+
+def _states(axis: Axes, data: ReportData, times_s: Sequence[float]) -> None:
+    """One band a sensor: colour is its state, the dark line below means its data was used."""
+    end_s = max(data.seconds, times_s[-1] if times_s else 0.0)
+    for row, modality in enumerate(Modality):
+        states = [record.states.get(modality, SensorState.INIT) for record in data.records]
+        for state, from_s, to_s in _runs(states, times_s, end_s):
+            axis.broken_barh(
+                [(from_s, to_s - from_s)], (row - 0.34, 0.56), color=STATE_COLOURS[state], linewidth=0
+            )
+        for used, from_s, to_s in _runs([modality in record.used for record in data.records], times_s, end_s):
+            if used:
+                axis.broken_barh([(from_s, to_s - from_s)], (row + 0.27, 0.09), color=_INK, linewidth=0)
+    axis.set_yticks(range(len(Modality)), [modality.value for modality in Modality])
+    axis.set_ylim(len(Modality) - 0.45, -0.8 if data.spans else -0.5)
+    axis.grid(visible=False)
+    axis.tick_params(left=False)
+
+
+def _runs(
+    values: Sequence[Any], times_s: Sequence[float], end_s: float
+) -> Iterator[tuple[Any, float, float]]:
+    """Stretches of equal values; each value holds until the next record."""
+    start = 0
+    for index in range(1, len(values) + 1):
+        if index == len(values) or values[index] != values[start]:
+            yield values[start], times_s[start], times_s[index] if index < len(values) else end_s
+            start = index
+
+
+def _level(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float]) -> None:
+    levels = [record.level for record in records]
+    axis.step(times_s, levels, where="post", color="#6b7686", linewidth=1.6)
+    axis.set_ylabel("pruning level")
+    top = max([1, *levels])
+    axis.set_yticks(range(top + 1))
+    axis.set_ylim(top + 0.4, -0.4)  # full width, level 0, on top
+
+
+def _detections(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float]) -> None:
+    labels = {item.class_id: item.label for record in records for item in record.detections}
+    for class_id, label in sorted(labels.items()):
+        counts = [sum(item.class_id == class_id for item in record.detections) for record in records]
+        colour = CLASS_COLOURS[class_id % len(CLASS_COLOURS)]
+        axis.step(times_s, counts, where="post", color=colour, linewidth=1.2, label=label)
+    if labels:
+        axis.legend(loc="upper right", ncols=len(labels), frameon=False, fontsize=8)
+    axis.set_ylabel("detections")
+    axis.set_ylim(bottom=0.0)
+
+
+def _latency(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float]) -> None:
+    below = [0.0] * len(records)
+    for stage, colour in (("pre", "#9cc3e6"), ("infer", "#3b7dc4"), ("post", "#1d3f66")):
+        above = [base + record.latency_ms[stage] for base, record in zip(below, records, strict=True)]
+        axis.fill_between(times_s, below, above, color=colour, linewidth=0, label=stage)
+        below = above
+    axis.set_ylabel("latency (ms)")
+    if records:
+        axis.legend(loc="upper right", ncols=3, frameon=False, fontsize=8)
+        ordered = sorted(below)
+        usual = ordered[int(0.99 * (len(ordered) - 1))]  # one outlier must not flatten all the rest
+        axis.set_ylim(0.0, 1.4 * usual or 1.0)
+
+
+def surroundings_svg(frame: ReportFrame) -> str:
+    """Points and boxes from above; the robot is at the bottom, looking up."""
+    x_min, x_max, y_min, y_max = _REGION_M
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(3.5, 3.5), layout="constrained")
+        axis = figure.subplots()
+        if frame.points is not None and len(frame.points):
+            axis.scatter(
+                -frame.points[:, 1], frame.points[:, 0], s=0.5, c="#8792a2", linewidths=0, rasterized=True
+            )
+        for item in frame.truth:
+            _outline(axis, item, edgecolor=_INK, facecolor="none", linestyle=(0, (2, 2)), linewidth=1.0)
+        for item in frame.detections:
+            colour = CLASS_COLOURS[item.class_id % len(CLASS_COLOURS)]
+            _outline(axis, item, edgecolor=colour, facecolor=f"{colour}33", linewidth=1.4)
+        axis.plot([0.0], [x_min], marker="^", markersize=9, color=_INK, clip_on=False)
+        axis.set_xlim(-y_max, -y_min)
+        axis.set_ylim(x_min, x_max)
+        axis.set_aspect("equal")
+        axis.set_xticks((-16, -8, 0, 8, 16), ("16", "8", "0", "8", "16"))
+        axis.set_yticks((0, 8, 16, 24, 32))
+        axis.set_xlabel("left (m) right")
+        axis.set_ylabel("ahead (m)")
+        return _svg(figure, dpi=150)
+
+
+def _outline(axis: Axes, item: Detection, **style: Any) -> None:
+    lower = box_corners(item)[:4]
+    axis.add_patch(Polygon([(-y, x) for x, y, _ in lower], closed=True, **style))
+
+
+def _svg(figure: Figure, *, dpi: int = 100) -> str:
+    """The figure as an SVG element to put into HTML."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", dpi=dpi, metadata={"Date": None}, transparent=True)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,217 @@
+"""report.html: one file that explains a run to a person, pictures and plots inside."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.errors import OutputError
+from sentryfuse_core.replay import plots
+from sentryfuse_core.replay.metrics import PERCENTILES
+from sentryfuse_core.replay.report_data import ReportData, ReportFrame
+from sentryfuse_core.replay.report_style import CSS
+from sentryfuse_core.types import Modality, ModalitySet, SensorState
+
+__all__ = ["summary", "write"]
+
+_STAGES = {
+    "wait": "waiting for the other sensors (recording's time)",
+    "pre": "preprocessing",
+    "infer": "network",
+    "post": "decoding boxes",
+    "e2e": "from the sensor's stamp to the result",
+}
+
+
+def write(path: Path, data: ReportData) -> None:
+    """Write the report; raises OutputError where it cannot be."""
+    try:
+        path.write_text(_page(data), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def summary(data: ReportData) -> list[str]:
+    """What happened, in a few sentences."""
+    records = data.records
+    if not records:
+        return ["No set was made: no sensor delivered anything usable."]
+    rate_hz = len(records) / max(data.seconds, 1e-9)
+    boxes = sum(len(record.detections) for record in records)
+    lines = [f"{len(records)} sets in {data.seconds:.1f} s, {rate_hz:.1f} a second, with {boxes} boxes."]
+    coverage = data.metrics.get("coverage")
+    if coverage:
+        lines.append(
+            f"{coverage['share']:.1%} of the {coverage['stamps']} {coverage['anchor']} stamps "
+            "got a set of their own."
+        )
+    lines += [_sensor_sentence(modality, data) for modality in Modality]
+    levels = Counter(record.level for record in records)
+    if len(levels) > 1:
+        shares = ", ".join(f"level {level}: {count} sets" for level, count in sorted(levels.items()))
+        lines.append(f"The network changed its width on the way ({shares}).")
+    factor = data.metrics.get("real_time_factor")
+    if factor:
+        lines.append(f"The replay ran {factor:.1f} times as fast as the recording.")
+    return lines
+
+
+def _sensor_sentence(modality: Modality, data: ReportData) -> str:
+    states = [record.states.get(modality, SensorState.INIT) for record in data.records]
+    name = modality.value.capitalize() if modality is not Modality.IMU else "IMU"
+    if all(state is SensorState.INIT for state in states):
+        return f"{name}: never received; its tokens were left out and cost nothing."
+    used = sum(modality in record.used for record in data.records) / len(states)
+    losses = sum(
+        after is SensorState.LOST and before is not SensorState.LOST for before, after in pairwise(states)
+    )
+    text = f"{name}: part of {used:.0%} of the sets"
+    if losses:
+        text += f", lost {losses} time{'s' if losses > 1 else ''}"
+    reasons = Counter(record.reasons[modality] for record in data.records if modality in record.reasons)
+    if reasons:
+        text += f"; most often because of: {reasons.most_common(1)[0][0]}"
+    return text + "."
+
+
+def _page(data: ReportData) -> str:
+    parts = [
+        f"<h1>{html.escape(data.title)}</h1>",
+        "<ul class='summary'>" + "".join(f"<li>{html.escape(line)}</li>" for line in summary(data)) + "</ul>",
+        _tiles(data),
+        _notes(data.notes),
+    ]
+    if data.records:
+        parts += [
+            "<h2>What happened</h2>",
+            f"<figure>{_legend()}{plots.timeline_svg(data)}</figure>",
+            _frames(data),
+            "<h2>Which sensors the network used</h2>",
+            _masks(data),
+        ]
+    if data.metrics.get("latency_ms"):
+        parts += ["<h2>Latency</h2>", _latency(data.metrics["latency_ms"])]
+    parts += ["<h2>The run</h2>", _table(("", ""), data.facts.items(), css="facts")]
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        f"<meta name='viewport' content='width=device-width'><title>{html.escape(data.title)}</title>"
+        f"<style>{CSS}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
+    )
+
+
+def _tiles(data: ReportData) -> str:
+    """The handful of figures a reader looks for first."""
+    metrics = data.metrics
+    tiles = [
+        ("sets", f"{len(data.records)}"),
+        ("detections", f"{sum(len(r.detections) for r in data.records)}"),
+    ]
+    if metrics.get("coverage"):
+        tiles.append(
+            (f"of the {metrics['coverage']['anchor']}'s stamps", f"{metrics['coverage']['share']:.1%}")
+        )
+    if metrics.get("real_time_factor"):
+        tiles.append(("times real time", f"{metrics['real_time_factor']:.1f}"))
+    stages = metrics.get("latency_ms", {})
+    if stages.get("infer", {}).get("p95") is not None:
+        tiles.append(("network, p95", f"{stages['infer']['p95']:.1f} ms"))
+    gaps = [(after.stamp_ns - before.stamp_ns) / NS_PER_S for before, after in pairwise(data.records)]
+    if gaps:
+        tiles.append(("longest silence", f"{max(gaps) * 1e3:.0f} ms"))
+    cells = "".join(f"<div><b>{value}</b><span>{html.escape(name)}</span></div>" for name, value in tiles)
+    return f"<section class='tiles'>{cells}</section>"
+
+
+def _legend() -> str:
+    items = "".join(
+        f"<span><i style='background:{colour}'></i>{plots.STATE_NAMES[state]}</span>"
+        for state, colour in plots.STATE_COLOURS.items()
+    )
+    return f"<figcaption>{items}<span><i class='line'></i>used by the network</span></figcaption>"
+
+
+def _notes(notes: Iterable[str]) -> str:
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    return f"<aside><h2>To keep in mind</h2><ul>{items}</ul></aside>" if items else ""
+
+
+def _frames(data: ReportData) -> str:
+    if not data.frames:
+        return ""
+    labels = {item.class_id: item.label for record in data.records for item in record.detections}
+    keys = "".join(
+        f"<span><i style='background:{plots.CLASS_COLOURS[class_id % len(plots.CLASS_COLOURS)]}'></i>"
+        f"{html.escape(label)}</span>"
+        for class_id, label in sorted(labels.items())
+    )
+    if any(frame.truth for frame in data.frames):
+        keys += "<span><i class='dashed'></i>ground truth</span>"
+    caption = f"<p class='keys'>{keys}</p>" if keys else ""
+    cards = "".join(_frame(frame, data.start_ns) for frame in data.frames)
+    return f"<h2>Moments</h2>{caption}<section class='frames'>{cards}</section>"
+
+
+def _frame(frame: ReportFrame, start_ns: int) -> str:
+    seconds = (frame.stamp_ns - start_ns) / NS_PER_S
+    title = f"{seconds:.2f} s: {frame.used}, level {frame.level}, {len(frame.detections)} boxes"
+    picture = "<div class='none'>no camera picture</div>"
+    if frame.picture is not None:
+        picture = f"<img alt='camera picture with boxes' src='data:image/jpeg;base64,{_jpeg(frame.picture)}'>"
+    return (
+        f"<article><h3>{html.escape(title)}</h3><div class='pair'>"
+        f"{picture}{plots.surroundings_svg(frame)}</div></article>"
+    )
+
+
+def _jpeg(picture: NDArray[np.uint8]) -> str:
+    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return base64.b64encode(encoded.tobytes()).decode()
+
+
+def _masks(data: ReportData) -> str:
+    counts = Counter(record.used.bits for record in data.records)
+    rows = []
+    for bits, count in counts.most_common():
+        found = [len(record.detections) for record in data.records if record.used.bits == bits]
+        gmacs = [record.gmacs for record in data.records if record.used.bits == bits]
+        rows.append(
+            (
+                str(ModalitySet(bits)),
+                f"{count}",
+                f"{count / len(data.records):.1%}",
+                f"{sum(found) / count:.2f}",
+                f"{sum(gmacs) / count:.3f}",
+            )
+        )
+    return _table(("sensors", "sets", "share", "boxes a set", "mean GMACs"), rows)
+
+
+def _latency(stages: Mapping[str, Mapping[str, float | None]]) -> str:
+    rows = [
+        (stage, meaning, *(_number(stages[stage].get(name)) for name in PERCENTILES))
+        for stage, meaning in _STAGES.items()
+        if stage in stages
+    ]
+    return _table(("stage", "what it is", *(f"{name} (ms)" for name in PERCENTILES)), rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, css: str = "") -> str:
+    titles = "".join(f"<th>{html.escape(title)}</th>" for title in head) if any(head) else ""
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table class='{css}'><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,0 +1,317 @@
+"""The replay: one recording through the same pipeline as on the robot, on the recording's own time.
+
+Deadlines fire between messages and no set is skipped, so the result does not depend on the machine's
+speed; only the latencies of the network's stages are measured by wall clock.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sentryfuse_core import convert
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, ManualClock
+from sentryfuse_core.config import Config
+from sentryfuse_core.errors import BagError, InvalidMessageError
+from sentryfuse_core.pipeline import Pipeline
+from sentryfuse_core.replay import faults
+from sentryfuse_core.replay.arrivals import Arrival, arrivals
+from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
+from sentryfuse_core.replay.frames import FrameSampler
+from sentryfuse_core.replay.messages import PublishContext
+from sentryfuse_core.replay.metrics import RunMetrics
+from sentryfuse_core.replay.outputs import RunOutputs
+from sentryfuse_core.replay.readers import BagReader
+from sentryfuse_core.replay.records import SetRecord, from_result
+from sentryfuse_core.replay.report_data import ReportFrame
+from sentryfuse_core.replay.scenario import Scenario
+from sentryfuse_core.replay.topics import Selection, select
+from sentryfuse_core.types import Modality, SensorReport, SyncedSet
+
+__all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
+
+_ANCHORS = (Modality.LIDAR, Modality.CAMERA)  # by priority; each of their stamps should give a set
+_TRANSITION_GAP_NS = 100 * NS_PER_MS  # diagnostics of transitions come at 10 Hz at most
+Progress = Callable[[float, float, int], None]  # bag time done and to do in s, sets so far
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions:
+    """What to replay and how; `seconds` limits it to the start of the recording."""
+
+    bag: Path
+    config: Config = field(default_factory=Config)
+    topics: dict[Modality, str] = field(default_factory=dict)
+    scenario: Scenario | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayResult:
+    """What a replay found, apart from what it wrote as it went."""
+
+    selection: Selection
+    metrics: dict[str, Any]  # as in metrics.json
+    records: tuple[SetRecord, ...]
+    frames: tuple[ReportFrame, ...]
+    reports: dict[Modality, SensorReport]  # at the end
+    checkpoint: str
+    device: str
+    start_ns: int
+    notes: tuple[str, ...]
+    interrupted: bool
+    damage: BagError | None  # the recording turned out to be damaged on the way
+
+
+def replay(
+    options: ReplayOptions,
+    outputs: RunOutputs,
+    *,
+    pipeline: Callable[..., Pipeline] = Pipeline.build,
+    progress: Progress = lambda _done_s, _total_s, _sets: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> ReplayResult:
+    """Run `options.bag` through a pipeline into `outputs`, until its end or until `stop` says so.
+
+    Opens `outputs` once everything else is ready, and closes them.
+
+    Raises BagError, TopicError, CheckpointError or OutputError before anything ran; damage found on the
+    way ends the run and is handed back, with the results up to there.
+    """
+    with BagReader(options.bag) as reader:
+        selection = select(reader.topics(), options.topics, config=options.config)
+        clock = ManualClock(reader.start_ns)
+        names = {modality: topic.name for modality, topic in selection.topics.items()}
+        run = _Run(options, selection, pipeline(options.config, clock=clock, topics=names), clock, outputs)
+        total_s = min(reader.duration_s, options.seconds or math.inf)
+        run.sampler.plan(reader.start_ns, total_s)
+        topics: dict[str, Modality | None] = {topic.name: m for m, topic in selection.topics.items()}
+        if selection.camera_info is not None:
+            topics[selection.camera_info] = None
+        injector = None if options.scenario is None else faults.FaultInjector(options.scenario)
+        interrupted, damage = False, None
+        began_s = time.perf_counter()
+        with outputs:
+            try:
+                for arrival in arrivals(reader, topics, injector=injector, seconds=options.seconds):
+                    run.take(arrival)
+                    progress((arrival.at_ns - reader.start_ns) / NS_PER_S, total_s, run.metrics.sets)
+                    if stop():
+                        interrupted = True
+                        break
+                run.finish()
+            except BagError as error:
+                damage = error
+        wall_s = time.perf_counter() - began_s
+        return run.result(reader, wall_s=wall_s, interrupted=interrupted, damage=damage)
+
+
+class _Run:
+    """State of one replay."""
+
+    def __init__(
+        self,
+        options: ReplayOptions,
+        selection: Selection,
+        pipeline: Pipeline,
+        clock: ManualClock,
+        outputs: RunOutputs,
+    ) -> None:
+        self.metrics = RunMetrics()
+        self.sampler = FrameSampler(options.config)
+        self._options = options
+        self._selection = selection
+        self._pipeline = pipeline
+        self._clock = clock
+        self._outputs = outputs
+        self._diagnostics = Diagnostics(options.config)
+        self._diagnosed_ns = clock.now_ns()
+        self._records: list[SetRecord] = []
+        self._reports: dict[Modality, SensorReport] = {}
+        self._stamps: dict[Modality, set[int]] = {modality: set() for modality in _ANCHORS}
+        self._covered: dict[Modality, set[int]] = {modality: set() for modality in _ANCHORS}
+        actions = () if options.scenario is None else options.scenario.actions
+        self._actions = sorted(actions, key=lambda action: action.at_s)
+        self._start_ns = clock.now_ns()
+        self._notes: list[str] = list(selection.notes)
+        if selection.camera_info is None and Modality.CAMERA in selection.topics:
+            self._notes.append("no CameraInfo: the intrinsics are the parameters camera.fx and so on")
+
+    def take(self, arrival: Arrival) -> None:
+        """Let time pass to the arrival, then hand the message over."""
+        self._pass_time(arrival.at_ns)
+        if arrival.modality is None:
+            self._camera_info(arrival.message)
+            return
+        ingest, now_ns = self._pipeline.ingest, self._clock.now_ns()
+        ingest.message(
+            arrival.modality,
+            arrival.message,
+            type_name=arrival.type_name,
+            arrival_ns=now_ns,
+            received_ns=now_ns,
+        )
+        if arrival.modality in self._stamps:
+            stamp_ns = faults.stamp_ns(arrival.message)
+            offset_s = self._options.config.sensor(arrival.modality).stamp_offset_s
+            if stamp_ns is not None:
+                self._stamps[arrival.modality].add(stamp_ns - round(offset_s * NS_PER_S))
+        self._step_all()
+
+    def finish(self) -> None:
+        """Let the last sets go: the recording is over, but their wait is not."""
+        # Silence from here on is no fault of the sensors.
+        self._reports = dict(self._pipeline.ingest.reports(self._clock.now_ns()))
+            self._pipeline.ingest.reports(self._clock.now_ns())
+        )  # silence from here on is no fault
+        self._pass_time(self._clock.now_ns() + round(self._options.config.sync.max_wait_s * NS_PER_S))
+        self._report(self._clock.now_ns())
+
+    def _pass_time(self, until_ns: int) -> None:
+        """Fire every deadline up to `until_ns` at its own time, then stand at `until_ns`."""
+        last_ns = -1
+        while True:
+            deadline_ns = self._pipeline.ingest.next_deadline_ns()
+            if deadline_ns is None or deadline_ns > until_ns or deadline_ns <= last_ns:
+                break
+            last_ns = deadline_ns
+            self._advance(deadline_ns)
+        self._advance(until_ns)
+
+    def _advance(self, now_ns: int) -> None:
+        self._clock.set(max(now_ns, self._clock.now_ns()))
+        now_ns = self._clock.now_ns()
+        while self._actions and self._start_ns + round(self._actions[0].at_s * NS_PER_S) <= now_ns:
+            action = self._actions.pop(0)
+            self._pipeline.budget.update_budget(
+                latency_ms=math.nan if action.latency_ms is None else action.latency_ms,
+                power_w=math.nan if action.power_w is None else action.power_w,
+                level=-1 if action.level is None else action.level,
+                source="scenario",
+                now_ns=now_ns,
+            )
+        self._pipeline.ingest.advance(now_ns)
+        self._step_all()
+        changed = bool(self._pipeline.ingest.take_transitions())
+        period_ns = round(self._options.config.output.diagnostics_period_s * NS_PER_S)
+        since_ns = now_ns - self._diagnosed_ns
+        if since_ns >= period_ns or (changed and since_ns >= _TRANSITION_GAP_NS):
+            self._report(now_ns)
+
+    def _step_all(self) -> None:
+        for synced in self._pipeline.ingest.take():
+            self._step(synced)
+
+    def _step(self, synced: SyncedSet) -> None:
+        """One set through the pipeline and into every output."""
+        began_s = time.perf_counter()
+        result = self._pipeline.step(synced)
+        step_ms = (time.perf_counter() - began_s) * 1e3
+        times = result.times
+        e2e_ms = times.age + times.wait + step_ms
+        record = from_result(result, released_ns=synced.released_ns, e2e_ms=e2e_ms)
+        budget = self._pipeline.budget
+        context = PublishContext(
+            published_ns=synced.released_ns,
+            checkpoint=self._pipeline.bank.identity,
+            base_frame=self._options.config.output.base_frame,
+            e2e_ms=e2e_ms,
+            deadline_ms=budget.latency_ms,
+            power_w=budget.power_w,
+        )
+        self._outputs.add(result, record, context, markers=self._options.config.output.markers)
+        self._records.append(record)
+        self.metrics.add(result, e2e_ms=e2e_ms, step_ms=step_ms)
+        self._diagnostics.add(
+            result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
+        )
+        if synced.anchor in self._covered:
+            self._covered[synced.anchor].add(synced.stamp_ns)
+        self.sampler.offer(synced, result)
+
+    def _report(self, now_ns: int) -> None:
+        ingest = self._pipeline.ingest
+        statuses = self._diagnostics.statuses(
+            reports=ingest.reports(now_ns), counters=ingest.sync_counters(), now_ns=now_ns
+        )
+        self._outputs.add_diagnostics(now_ns, diagnostic_array(now_ns, statuses))
+        self._diagnosed_ns = now_ns
+
+    def _camera_info(self, message: Any) -> None:
+        try:
+            intrinsics = convert.camera_info(message)
+        except InvalidMessageError as error:
+            note = f"CameraInfo not used: {error}"
+            if note not in self._notes:
+                self._notes.append(note)
+            return
+        self._pipeline.preprocessor.set_intrinsics(intrinsics)
+        self.sampler.set_intrinsics(intrinsics)
+
+    def result(
+        self, reader: BagReader, *, wall_s: float, interrupted: bool, damage: BagError | None
+    ) -> ReplayResult:
+        """Everything that is known at the end."""
+        now_ns = self._clock.now_ns()
+        reports = self._reports or dict(self._pipeline.ingest.reports(now_ns))
+        played_s = (now_ns - self._start_ns) / NS_PER_S
+        metrics = {
+            "recording": {"seconds": reader.duration_s, "messages": reader.message_count},
+            "played_s": round(played_s, 6),
+            "wall_s": round(wall_s, 3),
+            "real_time_factor": round(played_s / wall_s, 3) if wall_s > 0 else None,
+            "sets_per_wall_s": round(self.metrics.sets / wall_s, 3) if wall_s > 0 else None,
+            "interrupted": interrupted,
+            "coverage": self._coverage(),
+            **self.metrics.to_mapping(),
+            "sensors": {modality.value: _sensor(report) for modality, report in reports.items()},
+            "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
+        }
+        return ReplayResult(
+            selection=self._selection,
+            metrics=metrics,
+            records=tuple(self._records),
+            frames=self.sampler.frames,
+            reports=reports,
+            checkpoint=self._pipeline.bank.identity,
+            device=self._pipeline.backend.device,
+            start_ns=self._start_ns,
+            notes=tuple(self._notes),
+            interrupted=interrupted,
+            damage=damage,
+        )
+
+    def _coverage(self) -> dict[str, Any] | None:
+        """Share of the anchor's stamps that a set was made for; None without camera and lidar."""
+        for modality in _ANCHORS:
+            stamps = self._stamps[modality]
+            if stamps:
+                covered = len(stamps & self._covered[modality])
+                return {
+                    "anchor": modality.value,
+                    "stamps": len(stamps),
+                    "sets": covered,
+                    "share": round(covered / len(stamps), 6),
+                }
+        return None
+
+
+def _sensor(report: SensorReport) -> dict[str, Any]:
+    """A sensor's part of metrics.json."""
+    return {
+        "topic": report.topic,
+        "state": "NEVER" if math.isnan(report.age_ms) else report.state.name,
+        "reason": report.reason,
+        "rate_hz": round(report.rate_hz, 3),
+        "late": report.late,
+        "out_of_order": report.out_of_order,
+        "duplicate": report.duplicate,
+        "invalid": report.invalid,
+        "invalid_reasons": dict(report.invalid_reasons),
+        "frozen": report.frozen,
+        "epoch": report.epoch,
+    }
