@@ -8,7 +8,7 @@ decoded in `preprocess`. Whatever is wrong raises InvalidMessageError with one o
   `empty` (no data), `bad_size` (sizes that make no sense), `truncated` (less data than the sizes say)
 - image: `unknown_encoding`, `step_too_small` (a row does not fit its step)
 - cloud: `no_xyz_fields`, `bad_field_type`, `field_outside_point`, `overlapping_fields`, `step_too_small`
-- IMU and audio: `non_finite`
+- IMU and audio: `non_finite`; IMU: `out_of_range`
 - audio: `unknown_audio_type`, `unknown_audio_encoding`, `bad_rate`
 - camera info: `not_calibrated`, `unknown_distortion`, `non_finite`
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.convert.fields import byte_view, integer, read, text
+from sentryfuse_core.convert.fields import byte_view, flag, integer, read, text
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import PointCloud, PointField
 
@@ -37,7 +37,7 @@ def point_cloud(message: Any) -> PointCloud:
     needed = (height - 1) * row_step + row_bytes
     if data.size < needed:
         raise InvalidMessageError("truncated", f"{data.size} bytes of {needed}")
-    return PointCloud(height, width, point_step, row_step, bool(read(message, "is_bigendian")), fields, data)
+    return PointCloud(height, width, point_step, row_step, flag(message, "is_bigendian"), fields, data)
 
 
 def _fields(declared: Any, point_step: int) -> tuple[PointField, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.types import UInt8Array
 
-__all__ = ["array_view", "byte_view", "fingerprint", "integer", "number", "read", "stamp_ns", "text"]
+__all__ = ["array_view", "byte_view", "fingerprint", "flag", "integer", "number", "read", "stamp_ns", "text"]
 
 WHOLE_BYTES = 256 * 1024  # up to here everything is hashed
 RUNS = 128  # above, this many runs of bytes, evenly spread
@@ -41,6 +41,12 @@ def integer(message: Any, name: str) -> int:
         return operator.index(value)
     except TypeError:
         raise InvalidMessageError("wrong_type", f"{name} = {value!r:.60} is no integer") from None
+
+
+def flag(message: Any, name: str) -> bool:
+    """The field `name`, a boolean or an integer; `wrong_type` if it is neither."""
+    value = read(message, name)
+    return bool(value) if isinstance(value, (bool, np.bool_)) else integer(message, name) != 0
 
 
 def number(message: Any, name: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentryfuse_core.convert.fields import byte_view, integer, read, text
+from sentryfuse_core.convert.fields import byte_view, flag, integer, text
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import CompressedFrame, ImageFrame
 
@@ -53,7 +53,7 @@ def image_frame(message: Any) -> ImageFrame:
     needed = (height - 1) * step + row_bytes
     if data.size < needed:
         raise InvalidMessageError("truncated", f"{data.size} bytes of {needed}")
-    return ImageFrame(height, width, step, encoding, bool(read(message, "is_bigendian")), data)
+    return ImageFrame(height, width, step, encoding, flag(message, "is_bigendian"), data)
 
 
 def compressed_frame(message: Any) -> CompressedFrame:

@@ -12,6 +12,8 @@ from sentryfuse_core.types import FloatArray, ImuReading
 
 __all__ = ["imu_reading"]
 
+LARGEST = 1e6  # rad/s or m/s^2: beyond any sensor, but nothing that later sums could not hold
+
 
 def imu_reading(message: Any) -> ImuReading:
     """Angular velocity and acceleration; None for one whose covariance begins with -1, 'field absent'."""
@@ -30,4 +32,7 @@ def _vector(message: Any, name: str) -> FloatArray | None:
     if absent:
         return None
     vector = read(message, name)
-    return np.array([number(vector, axis) for axis in "xyz"])
+    values = [number(vector, axis) for axis in "xyz"]
+    if max(map(abs, values)) > LARGEST:
+        raise InvalidMessageError("out_of_range", f"{name} = {values}")
+    return np.array(values)

@@ -1,0 +1,193 @@
+"""A set becomes the network's input: what is usable, in one frame, at one moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from builders import MS, XYZI, S, sample
+
+from sentryfuse_core.config import Config, override
+from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.types import (
+    AudioBlock,
+    CompressedFrame,
+    ImageFrame,
+    ImuReading,
+    Intrinsics,
+    Modality,
+    ModalitySet,
+    Payload,
+    PointCloud,
+    Pose,
+    Sample,
+    SyncedSet,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LEVEL = (0.0, 0.0, 0.0, 1.0)
+
+
+def synced(samples: Mapping[Modality, tuple[Sample, ...]], *, stamp_ns: int = S) -> SyncedSet:
+    return SyncedSet(0, 0, stamp_ns, None, samples, {}, stamp_ns, stamp_ns, stamp_ns)
+
+
+def everything() -> dict[Modality, tuple[Sample, ...]]:
+    """One sample of the paired sensors and a window of the others."""
+    return {
+        Modality.CAMERA: (sample(Modality.CAMERA, S),),
+        Modality.LIDAR: (sample(Modality.LIDAR, S),),
+        Modality.IMU: tuple(sample(Modality.IMU, S - offset * MS) for offset in range(95, -1, -5)),
+        Modality.AUDIO: tuple(sample(Modality.AUDIO, S - offset * MS) for offset in range(200, 0, -20)),
+    }
+
+
+def prepare(samples: Mapping[Modality, tuple[Sample, ...]], config: Config | None = None) -> Prepared:
+    return Preprocessor(config or Config())(synced(samples), ModalitySet.all())
+
+
+def cloud(*points: tuple[float, float, float]) -> PointCloud:
+    records = np.array([(*point, 51.0) for point in points], np.float32)
+    return PointCloud(1, len(records), 16, records.nbytes, False, XYZI, records.view(np.uint8).reshape(-1))
+
+
+@pytest.mark.parametrize("mask", ModalitySet.subsets())
+def test_preprocessor_prepares_exactly_the_mask_when_all_sensors_are_there(mask: ModalitySet) -> None:
+    prepared = Preprocessor(Config())(synced(everything()), mask)
+    assert prepared.inputs.present == mask
+    assert not prepared.invalid
+    assert set(prepared.content) == set(mask) - {Modality.IMU}
+
+
+def test_preprocessor_gives_the_shapes_of_the_network() -> None:
+    inputs = prepare(everything()).inputs
+    shapes = {name: tuple(tensor.shape) for name, tensor in vars(inputs).items()}
+    assert shapes == {
+        "camera": (1, 3, 128, 192),
+        "camera_position": (1, 3),
+        "lidar": (1, 6, 64, 64),
+        "imu": (1, 32, 6),
+        "audio": (1, 16, 16),
+    }
+    for tensor in vars(inputs).values():
+        assert tensor.dtype == torch.float32
+        assert torch.isfinite(tensor).all()
+    assert inputs.camera_position is not None
+    np.testing.assert_allclose(inputs.camera_position[0], Config().camera.translation_m)
+
+
+def test_preprocessor_ignores_what_is_absent_when_the_mask_names_it() -> None:
+    prepared = prepare({Modality.LIDAR: everything()[Modality.LIDAR]})
+    assert prepared.inputs.present == ModalitySet.of(Modality.LIDAR)
+    assert len(prepare({}).inputs.present) == 0
+
+
+BROKEN: dict[Modality, tuple[Payload, str]] = {
+    Modality.CAMERA: (CompressedFrame("jpeg", np.zeros(100, np.uint8)), "undecodable"),
+    Modality.LIDAR: (cloud((np.nan, 0.0, 0.0), (0.0, 0.0, 0.0)), "no_finite_points"),
+    Modality.IMU: (ImuReading(np.zeros(3), None), "field_absent"),
+    Modality.AUDIO: (AudioBlock(np.zeros((4, 2), np.int16), 16_000, True), "no_data"),
+}
+
+
+@pytest.mark.parametrize("broken", list(Modality))
+def test_preprocessor_goes_on_with_the_rest_when_one_sensor_cannot_be_decoded(broken: Modality) -> None:
+    payload, expected = BROKEN[broken]
+    samples = everything()
+    samples[broken] = (sample(broken, S, payload=payload),)
+    prepared = prepare(samples)
+    assert prepared.inputs.present == ModalitySet.all() - ModalitySet.of(broken)
+    assert {modality: error.reason for modality, error in prepared.invalid.items()} == {broken: expected}
+    assert broken not in prepared.content
+
+
+@pytest.mark.parametrize("lost", list(Modality))
+def test_preprocessor_reports_a_sensor_when_its_pose_is_unknown(lost: Modality) -> None:
+    preprocessor = Preprocessor(Config())
+    preprocessor.set_extrinsics(lost, None)
+    prepared = preprocessor(synced(everything()), ModalitySet.all())
+    assert prepared.inputs.present == ModalitySet.all() - ModalitySet.of(lost)
+    assert prepared.invalid[lost].reason == "no_pose"
+    preprocessor.set_extrinsics(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
+    assert preprocessor(synced(everything()), ModalitySet.all()).inputs.present == ModalitySet.all()
+
+
+def occupied(prepared: Prepared) -> set[tuple[int, int]]:
+    """Centres of the occupied pillars, in whole decimetres."""
+    assert prepared.inputs.lidar is not None
+    cells = torch.nonzero(prepared.inputs.lidar[0, 5])
+    return {(int(row) * 5 + 2, int(column) * 5 - 158) for row, column in cells}
+
+
+def test_lidar_points_are_in_the_base_frame_when_the_lidar_is_mounted_turned() -> None:
+    turned = (0.0, 0.0, float(np.sqrt(0.5)), float(np.sqrt(0.5)))  # its x axis points left
+    config = override(Config(), {"lidar.translation_m": (2.0, 0.0, 1.5), "lidar.quaternion_xyzw": turned})
+    prepared = prepare(
+        {Modality.LIDAR: (sample(Modality.LIDAR, S, payload=cloud((4.3, -6.3, -0.5))),)}, config
+    )
+    assert occupied(prepared) == {(82, 42)}  # 8.3 m ahead, 4.3 m to the left
+    assert prepared.inputs.lidar is not None
+    pillar = prepared.inputs.lidar[0, :, 16, 40]
+    np.testing.assert_allclose(pillar[1:5], [1.0, 1.0, 1.0, 0.2], atol=1e-6)
+
+
+def turning(rate_rad_s: float) -> tuple[Sample, ...]:
+    reading = ImuReading(np.array([0.0, 0.0, rate_rad_s]), np.array([0.0, 0.0, 9.81]))
+    return tuple(sample(Modality.IMU, S - offset * MS, payload=reading) for offset in range(100, -1, -5))
+
+
+def test_lidar_is_moved_to_the_stamp_of_the_set_when_the_robot_turns() -> None:
+    ahead = (sample(Modality.LIDAR, S - 100 * MS, payload=cloud((10.2, 0.2, 0.0))),)
+    assert occupied(prepare({Modality.LIDAR: ahead})) == {(102, 2)}
+    prepared = prepare({Modality.LIDAR: ahead, Modality.IMU: turning(5.0)})
+    assert occupied(prepared) == {(92, -48)}  # half a radian to the right of where it was
+    masked = Preprocessor(Config())(
+        synced({Modality.LIDAR: ahead, Modality.IMU: turning(5.0)}), ModalitySet.of(Modality.LIDAR)
+    )
+    assert occupied(masked) == {(102, 2)}  # an IMU that is not trusted moves nothing
+
+
+def test_camera_is_moved_to_the_stamp_of_the_set_when_the_robot_turns() -> None:
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    cv2.circle(pixels, (320, 240), 9, (255, 255, 255), -1)
+    frame = ImageFrame(480, 640, 1920, "rgb8", False, pixels.reshape(-1))
+    samples: dict[Modality, Any] = {Modality.CAMERA: (sample(Modality.CAMERA, S - 50 * MS, payload=frame),)}
+    columns = []
+    for window in ((), turning(4.0), turning(0.001)):
+        if window:
+            samples[Modality.IMU] = window
+        image = prepare(samples).inputs.camera
+        assert image is not None
+        light = image[0, 0].sum(dim=0)
+        columns.append(float((torch.arange(192) * light).sum() / light.sum()))
+    still, left_turn, hardly = columns
+    assert still + 0.5 == pytest.approx(96.0, abs=0.5)
+    assert left_turn + 0.5 == pytest.approx(96.0 + 96.0 * np.tan(0.2), abs=0.7)
+    assert hardly == still
+
+
+def test_preprocessor_uses_new_intrinsics_when_they_are_set() -> None:
+    samples = {Modality.CAMERA: everything()[Modality.CAMERA]}
+    preprocessor = Preprocessor(Config())
+    before = preprocessor(synced(samples), ModalitySet.all()).inputs.camera
+    preprocessor.set_intrinsics(Intrinsics(640, 480, 1280.0, 1280.0, 320.0, 240.0))
+    after = preprocessor(synced(samples), ModalitySet.all()).inputs.camera
+    assert before is not None
+    assert after is not None
+    seen = [int((image[0].sum(dim=0) > 0).sum()) for image in (before, after)]
+    assert seen[1] == pytest.approx(48 * 36, rel=0.1)  # a quarter of the angle, and so of the pixels
+    assert seen[0] > 10 * seen[1]
+
+
+def test_the_same_set_gives_the_same_tensors_when_it_comes_twice() -> None:
+    preprocessor = Preprocessor(Config())
+    first, second = (preprocessor(synced(everything()), ModalitySet.all()).inputs for _ in range(2))
+    for name, tensor in vars(first).items():
+        torch.testing.assert_close(tensor, getattr(second, name), rtol=0.0, atol=0.0)
+    assert GEOMETRY.audio_samples == 3200
