@@ -166,8 +166,6 @@ class _Run:
         """Let the last sets go: the recording is over, but their wait is not."""
         # Silence from here on is no fault of the sensors.
         self._reports = dict(self._pipeline.ingest.reports(self._clock.now_ns()))
-            self._pipeline.ingest.reports(self._clock.now_ns())
-        )  # silence from here on is no fault
         self._pass_time(self._clock.now_ns() + round(self._options.config.sync.max_wait_s * NS_PER_S))
         self._report(self._clock.now_ns())
 
