@@ -35,7 +35,7 @@ _SEED = 7
 _TAIL_S = 1.0  # the recording goes on this long after the story's end
 _INCOMPLETE, _INTERRUPTED = 1, 130
 _LINE_EVERY = 5  # shows of the view for one plain line
-_DOMAINS = 100  # Fast DDS keeps its ports below the system's own for domains up to 101
+_DOMAINS = range(40, 102)  # up to 101 the ports are below the system's own; low ones are in common use
 
 _DESCRIPTION = """\
 Play a recording of the synthetic world through player_node -> fault_injector_node -> fusion_node, three
@@ -133,7 +133,7 @@ def _fusion_parameters(checkpoint: Path | None) -> dict[str, object]:
 def _isolated() -> Iterator[None]:
     """A DDS domain of this run's own on this machine only, so that no other robot takes part."""
     ours = {
-        "ROS_DOMAIN_ID": str(random.SystemRandom().randrange(1, _DOMAINS)),
+        "ROS_DOMAIN_ID": str(random.SystemRandom().choice(_DOMAINS)),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }
     before = {name: os.environ.get(name) for name in ours}

@@ -16,10 +16,8 @@ from rich.text import Text
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import ModelConfig
-from sentryfuse_core.replay import report
 from sentryfuse_core.replay.manifest import versions
 from sentryfuse_core.replay.metrics import percentiles
-from sentryfuse_core.replay.prior import canvas_prior
 from sentryfuse_core.replay.records import SetRecord, read_results
 from sentryfuse_core.replay.report_data import ReportData, ReportSpan
 from sentryfuse_core.replay.story import StretchResult, judge
@@ -57,6 +55,8 @@ class Outcome:
 
 def judge_run(plan: DemoPlan, times: RunTimes, *, checkpoint: Path | None) -> Outcome:
     """Read results.mcap back and compare it with the story and the ground truth."""
+    from sentryfuse_core.replay.prior import canvas_prior  # brings torch, which takes seconds to import
+
     records = tuple(read_results(plan.out / "results.mcap"))
     model = ModelConfig() if checkpoint is None else replace(ModelConfig(), checkpoint=str(checkpoint))
     stretches = judge(
@@ -123,6 +123,8 @@ def _row(item: StretchResult) -> list[Text | str]:
 
 def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: Sequence[str]) -> None:
     """Write report.html."""
+    from sentryfuse_core.replay import report  # brings matplotlib
+
     facts = {
         "recording": str(plan.bag),
         "scenario": f"{plan.scenario.name} ({plan.scenario_file})",

@@ -11,8 +11,10 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import sentryfuse_core
+from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.world.config import WorldConfig
 
 __all__ = ["World", "cached_world"]
 
@@ -29,10 +31,7 @@ class World:
 
 def cached_world(cache: Path, *, seed: int, seconds: float) -> World:
     """The recording for these arguments, made with a progress bar unless `cache` holds it already."""
-    from sentryfuse_core.world.record import Recorder, write_labels
-
-    recorder = Recorder(seed=seed, seconds=seconds)
-    key = _key(dataclasses.asdict(recorder))
+    key = _key({"seed": seed, "seconds": seconds} | dataclasses.asdict(WorldConfig()) | to_mapping(Config()))
     folder = cache / f"world_{key}"
     world = World(folder / _BAG, folder / _LABELS)
     if world.bag.is_file() and world.labels.is_file():
@@ -43,17 +42,25 @@ def cached_world(cache: Path, *, seed: int, seconds: float) -> World:
         partial.mkdir(parents=True)
     except OSError as error:
         raise OutputError(
-            f"cannot make the folder {partial}: {error.strerror}; choose another --out"
+            f"cannot make the folder {partial}: {error.strerror}; choose another --cache"
         ) from error
-    scenes = recorder.drive()
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn()) as progress, BagWriter(partial / _BAG) as writer:
-        task = progress.add_task(f"recording {seconds:.0f} s of the synthetic world, once", total=1.0)
-        recorder.write(scenes, writer, progress=lambda done: progress.update(task, completed=done))
-    write_labels(partial / _LABELS, scenes, recorder.world, seconds=seconds)
+    _record(World(partial / _BAG, partial / _LABELS), seed=seed, seconds=seconds)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return world
+
+
+def _record(world: World, *, seed: int, seconds: float) -> None:
+    from sentryfuse_core.world.labels import write_labels
+    from sentryfuse_core.world.record import Recorder
+
+    recorder = Recorder(seed=seed, seconds=seconds)
+    scenes = recorder.drive()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn()) as progress, BagWriter(world.bag) as writer:
+        task = progress.add_task(f"recording {seconds:.0f} s of the synthetic world, once", total=1.0)
+        recorder.write(scenes, writer, progress=lambda done: progress.update(task, completed=done))
+    write_labels(world.labels, scenes, recorder.world, seconds=seconds)
 
 
 def _key(arguments: dict[str, object]) -> str:

@@ -27,12 +27,30 @@ def record(
     at_s: float, used: ModalitySet = ALL, *, level: int = 0, found: tuple[Detection, ...] = ()
 ) -> SetRecord:
     at_ns = START_NS + round(at_s * S)
-    plain: dict[str, Any] = dict.fromkeys(("states", "reasons", "absent", "offsets_ms"), {})
     return SetRecord(
-        sequence=0, epoch=0, stamp_ns=at_ns, released_ns=at_ns, anchor="lidar", used=used, wait_ms=0.0, skew_ms=0.0,
-        level=level, pruning="uniform", ratio=0.0, heads_kept=1, channels_kept=1, gmacs=0.1, severity=0,
-        detections=found, notes=(), latency_ms={"e2e": 10.0 + at_s}, **plain,
-    )  # fmt: skip
+        sequence=0,
+        epoch=0,
+        stamp_ns=at_ns,
+        released_ns=at_ns,
+        anchor="lidar",
+        used=used,
+        states={},
+        reasons={},
+        absent={},
+        offsets_ms={},
+        wait_ms=0.0,
+        skew_ms=0.0,
+        level=level,
+        pruning="uniform",
+        ratio=0.0,
+        heads_kept=1,
+        channels_kept=1,
+        gmacs=0.1,
+        severity=0,
+        detections=found,
+        notes=(),
+        latency_ms={"e2e": 10.0 + at_s},
+    )
 
 
 def judged(records: list[SetRecord], **options: Any) -> tuple[StretchResult, ...]:
