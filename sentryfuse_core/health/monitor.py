@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.criteria import ContentStats
+from sentryfuse_core.health.evidence import SensorTraits
 from sentryfuse_core.health.sensor import SensorHealth
 from sentryfuse_core.types import Modality, ModalitySet, Sample, SensorReport, SensorState, Transition
 
@@ -39,13 +40,15 @@ class HealthMonitor:
         }
         self._sensors = {
             modality: SensorHealth(
-                modality,
+                SensorTraits(
+                    modality=modality,
+                    topic=topics.get(modality, config.sensor(modality).topic),
+                    enabled=config.sensor(modality).enabled,
+                    expected_rate_hz=config.sensor(modality).expected_rate_hz,
+                    timeout_floor_ns=round(floors_s[modality] * NS_PER_S),
+                    frozen_run=frozen_runs[modality],
+                ),
                 config.health,
-                topic=topics.get(modality, config.sensor(modality).topic),
-                enabled=config.sensor(modality).enabled,
-                expected_rate_hz=config.sensor(modality).expected_rate_hz,
-                timeout_floor_ns=round(floors_s[modality] * NS_PER_S),
-                frozen_run=frozen_runs[modality],
             )
             for modality in Modality
         }

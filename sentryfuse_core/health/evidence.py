@@ -1,0 +1,234 @@
+"""What speaks against one sensor at the moment: faults by criterion, from its messages and their absence."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from sentryfuse_core.clock import NS_PER_MS
+from sentryfuse_core.config import HealthConfig
+from sentryfuse_core.health import criteria
+from sentryfuse_core.health.criteria import AudioStats, ContentStats, Coverage, Finding, ImageStats
+from sentryfuse_core.health.rate import RateMeter
+from sentryfuse_core.types import ImuReading, Modality, Sample
+
+__all__ = ["Evidence", "SensorTraits"]
+
+_SHARE_OF = 100  # messages that shares are taken of
+_CONTENT_OF = 5  # content checks that `bad_of_five` is taken of
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensorTraits:
+    """What is given of one sensor."""
+
+    modality: Modality
+    topic: str
+    enabled: bool
+    expected_rate_hz: float  # 0: learned
+    timeout_floor_ns: int
+    frozen_run: int  # identical messages in a row that mean frozen
+
+
+class _Share:
+    """How many of the last hundred messages were marked."""
+
+    def __init__(self) -> None:
+        self._marks: deque[bool] = deque(maxlen=_SHARE_OF)
+        self.marked = 0
+
+    def add(self, *, mark: bool) -> None:
+        marks = self._marks
+        if len(marks) == _SHARE_OF and marks[0]:
+            self.marked -= 1
+        marks.append(mark)
+        if mark:
+            self.marked += 1
+
+
+class Evidence:
+    """Faults that hold now.
+
+    `losing` and `degrading` hold findings by criterion; a criterion takes its finding back by itself when
+    it no longer applies. `counts` has out_of_order, duplicate and frozen, `invalid_reasons` the messages
+    that could not be used.
+    """
+
+    def __init__(self, traits: SensorTraits, config: HealthConfig) -> None:
+        self.losing: dict[str, Finding] = {}
+        self.degrading: dict[str, Finding] = {}
+        self.counts: Counter[str] = Counter()
+        self.invalid_reasons: Counter[str] = Counter()
+        self.meter = RateMeter(traits.expected_rate_hz)
+        self.arrival_ns: int | None = None  # steady time of the newest message, also of one that was no good
+        self.offset_ns: int | None = None  # received minus stamp of the newest message
+        self.last_invalid = False
+        self._traits = traits
+        self._config = config
+        self._coverage = Coverage()
+        self._disorder = _Share()
+        self._invalid = _Share()
+        self._content: deque[Finding | None] = deque(maxlen=_CONTENT_OF)
+        self._content_bad = 0
+        self._stamp_ns: int | None = None
+        self._fingerprint: int | None = None
+        self._same = 0  # equal fingerprints in a row
+        self._invalid_in_row = 0
+        self._undecodable_in_row = 0
+
+    @property
+    def timeout_ns(self) -> int:
+        """Silence that makes the sensor lost: so many periods, but never less than its floor."""
+        floor_ns = self._traits.timeout_floor_ns
+        return max(round(self._config.timeout_periods * (self.meter.period_ns or floor_ns)), floor_ns)
+
+    def readable(self, sample: Sample, now_ns: int) -> bool:
+        """Take in a message that could be read; True when its stamp is in order."""
+        self._heard(now_ns, invalid=False)
+        self.losing.pop("malformed", None)
+        self.offset_ns = sample.received_ns - sample.stamp_ns
+        in_order = self._check_order(sample.stamp_ns)
+        self._check_frozen(sample.fingerprint)
+        if self.meter.arrived(now_ns):
+            self._check_rate()
+        if isinstance(sample.payload, ImuReading):
+            self._check_content(criteria.imu_finding(sample.payload, self._config))
+        return in_order
+
+    def unreadable(self, reason: str, detail: str, now_ns: int) -> None:
+        """Take in a message that could not be read."""
+        self._heard(now_ns, invalid=True)
+        self.invalid_reasons[reason] += 1
+        if self._invalid_in_row >= self._config.invalid_run:
+            self.losing["malformed"] = Finding(
+                "malformed",
+                f"{self._invalid_in_row} messages in a row were malformed, the last one {reason}: {detail}",
+                f"check the driver that publishes {self._traits.topic}",
+            )
+
+    def undecodable(self, reason: str, detail: str) -> Finding | None:
+        """Take in that a readable message could not be decoded; the finding when that is beyond patience."""
+        self.last_invalid = True
+        self.invalid_reasons[reason] += 1
+        self._undecodable_in_row += 1
+        remedy = f"check the driver that publishes {self._traits.topic}, and the transform of its frame"
+        found = Finding(reason, f"content cannot be used, {reason}: {detail}", remedy)
+        self._check_content(found)
+        if self._undecodable_in_row < self._config.invalid_run:
+            return None
+        self._undecodable_in_row = 0
+        return found
+
+    def decoded(self, stats: ContentStats) -> None:
+        """Take in what the content of a message looks like."""
+        self._undecodable_in_row = 0
+        self.last_invalid = False
+        if isinstance(stats, ImageStats):
+            found = criteria.image_finding(stats, self._config)
+        elif isinstance(stats, AudioStats):
+            found = criteria.audio_finding(stats, self._config)
+        else:
+            found = criteria.cloud_finding(stats, self._coverage, self._config)
+            if found is None:
+                self._coverage.learn(stats.occupancy)
+        self._check_content(found)
+
+    def silent(self, now_ns: int) -> bool:
+        """Whether nothing has come for too long."""
+        if self.arrival_ns is None or now_ns < self.arrival_ns + self.timeout_ns:
+            return False
+        silent_ms, allowed_ms = (now_ns - self.arrival_ns) / NS_PER_MS, self.timeout_ns / NS_PER_MS
+        self.losing["timeout"] = Finding(
+            "timeout",
+            f"no message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed",
+            f"check power, cable and driver of the {self._traits.modality.value}, "
+            f"and who publishes {self._traits.topic}",
+        )
+        return True
+
+    def forget_content(self) -> None:
+        """The sensor is lost: what its content looked like and how fast it came says nothing any more."""
+        self._content.clear()
+        self._content_bad = 0
+        self.degrading.clear()
+        self.meter.stopped()
+
+    def forget_stamps(self) -> None:
+        """The clock of the stamps has jumped."""
+        self._stamp_ns = None
+
+    def _heard(self, now_ns: int, *, invalid: bool) -> None:
+        self.arrival_ns = now_ns
+        self.losing.pop("timeout", None)
+        self.last_invalid = invalid
+        self._invalid_in_row = self._invalid_in_row + 1 if invalid else 0
+        self._invalid.add(mark=invalid)
+        self._judge_share("invalid", self._invalid, self._config.invalid_share, "messages were malformed")
+
+    def _judge_share(self, code: str, share: _Share, allowed: float, what: str) -> None:
+        if share.marked > allowed * _SHARE_OF:
+            reason = f"{share.marked} of the last {_SHARE_OF} {what}"
+            remedy = f"check the driver and the link of {self._traits.topic}"
+            self.degrading[code] = Finding(code, reason, remedy)
+        elif code in self.degrading:
+            del self.degrading[code]
+
+    def _check_order(self, stamp_ns: int) -> bool:
+        before_ns, self._stamp_ns = self._stamp_ns, stamp_ns
+        in_order = before_ns is None or stamp_ns > before_ns
+        if not in_order:
+            self.counts["duplicate" if stamp_ns == before_ns else "out_of_order"] += 1
+        elif before_ns is not None:
+            self.meter.learn(stamp_ns - before_ns)
+        self._disorder.add(mark=not in_order)
+        allowed = self._config.disorder_share
+        self._judge_share("disorder", self._disorder, allowed, "stamps were repeated or out of order")
+        if stamp_ns == before_ns:
+            self._fingerprint = None  # a message sent twice says nothing about its content
+        return in_order
+
+    def _check_frozen(self, fingerprint: int) -> None:
+        """Noise never repeats to the bit, so a robot that stands still is not a frozen sensor."""
+        if fingerprint != self._fingerprint:
+            self._fingerprint = fingerprint
+            self._same = 1
+            self.losing.pop("frozen", None)
+            return
+        self._same += 1
+        self.counts["frozen"] += 1
+        if self._same >= self._traits.frozen_run:
+            self.losing["frozen"] = Finding(
+                "frozen",
+                f"the last {self._same} messages are identical to the bit",
+                f"restart the {self._traits.modality.value} or its driver",
+            )
+
+    def _check_rate(self) -> None:
+        """Judge a new rate. One that was only learned may have been left on purpose, as at night."""
+        self.losing.pop("rate", None)
+        self.degrading.pop("rate", None)
+        if not self.meter.expected_hz:
+            return
+        share = self.meter.rate_hz / self.meter.expected_hz
+        finding = Finding(
+            "rate",
+            f"{self.meter.rate_hz:.1f} Hz of {self.meter.expected_hz:.1f} Hz expected",
+            "check load, bandwidth and exposure; "
+            f"if it is meant, set {self._traits.modality.value}.expected_rate_hz",
+        )
+        if share < self._config.rate_error and self.meter.given:
+            self.losing["rate"] = finding
+        elif share < self._config.rate_warn:
+            self.degrading["rate"] = finding
+
+    def _check_content(self, found: Finding | None) -> None:
+        content = self._content
+        if len(content) == _CONTENT_OF and content[0] is not None:
+            self._content_bad -= 1
+        content.append(found)
+        if found is not None:
+            self._content_bad += 1
+            if self._content_bad >= self._config.bad_of_five:
+                self.degrading["content"] = found
+        elif "content" in self.degrading and self._content_bad < self._config.bad_of_five:
+            del self.degrading["content"]
