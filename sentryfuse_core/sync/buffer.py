@@ -63,8 +63,9 @@ class Stream:
     rebased.
     """
 
-    def __init__(self, spec: StreamSpec, limits: Limits) -> None:
+    def __init__(self, spec: StreamSpec, limits: Limits, *, bit: int = 0) -> None:
         self.spec = spec
+        self.bit = bit  # of the sensor in a mask
         self.counters: Counter[str] = Counter()
         self.stamps_ns: list[int] = []
         self.samples: list[Sample] = []

@@ -51,7 +51,7 @@ class Synchronizer:
             rebase_messages=config.rebase_messages,
             buffer_ns=_ns(config.buffer_s),
         )
-        self._streams = {m: Stream(streams[m], limits) for m in Modality if m in streams}
+        self._streams = {m: Stream(streams[m], limits, bit=m.bit) for m in Modality if m in streams}
         ranks = {m: spec.anchor_rank for m, spec in streams.items() if spec.anchor_rank is not None}
         self._anchors = sorted(ranks, key=lambda m: ranks[m])  # best first
         self._rank = {modality: rank for rank, modality in enumerate(self._anchors)}
@@ -109,7 +109,7 @@ class Synchronizer:
                 self._consider_jump(stream)
             if verdict is Verdict.IN_ORDER or verdict is Verdict.REORDERED:
                 self._count_late(modality, stream, sample.stamp_ns)
-            if verdict is not Verdict.REJECTED and self._concerns(modality):
+            if verdict is not Verdict.REJECTED and self._concerns(modality, stream):
                 self._pump(self._now_ns)
         return self._take()
 
@@ -150,17 +150,16 @@ class Synchronizer:
         if self._look_again:
             self._pump(self._now_ns)
 
-    def _concerns(self, modality: Modality) -> bool:
+    def _concerns(self, modality: Modality, stream: Stream) -> bool:
         """Whether a sample just taken in can release a set or change the anchor."""
         if self._awaited:
-            if self._awaited & modality.bit:
+            if self._awaited & stream.bit:
                 return True
         elif modality is self._anchor:
             return True
         if self._anchor is None:
             return True
-        rank = self._rank.get(modality)
-        return rank is not None and rank < self._rank[self._anchor]
+        return stream.spec.anchor_rank is not None and self._rank[modality] < self._rank[self._anchor]
 
     def _pump(self, now_ns: int) -> None:
         """Release what is ready at `now_ns` and note when to look again."""
@@ -261,11 +260,11 @@ class Synchronizer:
         """Bits of the live streams whose part in the set of `moment_ns` may still improve in time."""
         bits = 0
         for modality, stream in self._streams.items():
-            if modality is self._anchor or stream.arrival_ns is None or modality in self._lost:
+            if modality is self._anchor or stream.arrival_ns is None or self._lost.bits & stream.bit:
                 continue
             slop_ns = stream.slop_ns(self._slop_ns)
             if not stream.settled(moment_ns, slop_ns=slop_ns, deadline_ns=deadline_ns):
-                bits |= modality.bit
+                bits |= stream.bit
         return bits
 
     def _release(self, head: Sample, now_ns: int) -> None:

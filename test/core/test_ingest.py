@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import pytest
 from builders import LATENCY_NS, MS, PERIOD_NS, S, message, sample, timeline
 
@@ -198,6 +199,51 @@ def test_frozen_camera_is_left_out_at_once_and_named_lost() -> None:
     ]
     assert all(CAMERA not in mask for mask, _ in found)
     assert {absent[CAMERA] for _, absent in found} == {Absence.LOST}
+
+
+def test_sets_say_that_nothing_is_usable_when_the_only_sensor_is_not_believed() -> None:
+    samples = [
+        sample(
+            CAMERA,
+            item.stamp_ns,
+            arrival_ns=item.arrival_ns,
+            payload=item.payload,
+            frozen=item.stamp_ns > 2 * S,
+        )
+        for item in timeline([CAMERA], 4.0)
+    ]
+    found = [
+        (mask, absent)
+        for synced, mask, absent in _trusted(Ingest(Config()), samples)
+        if synced.stamp_ns > 2.5 * S
+    ]
+    assert len(found) >= 20
+    assert {mask for mask, _ in found} == {ModalitySet()}
+    assert {absent[CAMERA] for _, absent in found} == {Absence.LOST}
+
+
+def test_sets_keep_coming_in_order_when_sensors_come_and_go_at_random() -> None:
+    random = np.random.default_rng(5)
+    dead = []
+    for modality in Modality:
+        time_s = 0.0
+        while time_s < 60.0:
+            begin_s = time_s + random.exponential(6.0)
+            time_s = begin_s + random.exponential(4.0)
+            dead.append((modality, begin_s, time_s))
+    samples = timeline(Modality, 60.0, dead=dead)
+    sets = _run(Ingest(Config()), samples)
+    arrivals_ns = [item.arrival_ns for item in samples]
+    for before, after in itertools.pairwise(sets):
+        assert after.stamp_ns > before.stamp_ns
+        begin_ns, end_ns = before.released_ns, after.released_ns
+        heard_ns = [begin_ns, *(at_ns for at_ns in arrivals_ns if begin_ns < at_ns < end_ns), end_ns]
+        quiet_ns = max(b - a for a, b in itertools.pairwise(heard_ns))
+        assert end_ns - begin_ns <= 190 * MS + quiet_ns
+    for modality in (CAMERA, LIDAR):
+        used = [synced.samples[modality][0].stamp_ns for synced in sets if modality in synced.samples]
+        assert len(used) == len(set(used))
+    assert len({synced.present.bits for synced in sets}) >= 12
 
 
 def test_black_images_degrade_the_camera_but_keep_it_in_the_mask() -> None:
