@@ -12,6 +12,7 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import CameraConfig, Config, LidarConfig
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import camera, lidar
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.replay.report_data import ReportFrame, box_corners
 from sentryfuse_core.types import (
@@ -128,16 +129,18 @@ def _picture(sample: Sample) -> NDArray[np.uint8] | None:
 
 
 def _points(sample: Sample, config: LidarConfig) -> NDArray[np.float32] | None:
-    """At most a few thousand points, [N, 3], in the base frame."""
+    """A few thousand of the points in the region that the network sees, [N, 3], in the base frame."""
     if not isinstance(sample.payload, PointCloud):
         return None
     try:
-        points = lidar.decode(sample.payload, intensity_full_scale=config.intensity_full_scale)[:, :3]
+        points = lidar.decode(sample.payload, intensity_full_scale=config.intensity_full_scale)[:3].T
     except InvalidMessageError:
         return None
-    points = points[:: max(len(points) // _MAX_POINTS, 1)]
     rotation = pose_rotation(Pose(config.translation_m, config.quaternion_xyzw))
-    return np.asarray(points @ rotation.T + np.asarray(config.translation_m), dtype=np.float32)
+    points = points @ rotation.T + np.asarray(config.translation_m)
+    x, y, _ = points.T
+    seen = points[(x > GEOMETRY.x_min_m) & (x < GEOMETRY.x_max_m) & (np.abs(y) < GEOMETRY.y_max_m)]
+    return np.asarray(seen[:: max(len(seen) // _MAX_POINTS, 1)], dtype=np.float32)
 
 
 def _draw(picture: NDArray[np.uint8], detection: Detection, intrinsics: Intrinsics, pose: Pose) -> None:

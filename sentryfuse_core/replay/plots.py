@@ -10,6 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
+from matplotlib.ticker import MaxNLocator
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.replay.records import SetRecord
@@ -111,14 +112,17 @@ def _level(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float]) -
 
 def _detections(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float]) -> None:
     labels = {item.class_id: item.label for record in records for item in record.detections}
+    top = 0
     for class_id, label in sorted(labels.items()):
         counts = [sum(item.class_id == class_id for item in record.detections) for record in records]
         colour = CLASS_COLOURS[class_id % len(CLASS_COLOURS)]
         axis.step(times_s, counts, where="post", color=colour, linewidth=1.2, label=label)
+        top = max(top, *counts)
     if labels:
         axis.legend(loc="upper right", ncols=len(labels), frameon=False, fontsize=8)
     axis.set_ylabel("detections")
-    axis.set_ylim(bottom=0.0)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    axis.set_ylim(0.0, 1.35 * top or 1.0)
 
 
 def _latency(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float]) -> None:
@@ -143,7 +147,7 @@ def surroundings_svg(frame: ReportFrame) -> str:
         axis = figure.subplots()
         if frame.points is not None and len(frame.points):
             axis.scatter(
-                -frame.points[:, 1], frame.points[:, 0], s=0.5, c="#8792a2", linewidths=0, rasterized=True
+                -frame.points[:, 1], frame.points[:, 0], s=0.9, c="#6f7b8c", linewidths=0, rasterized=True
             )
         for item in frame.truth:
             _outline(axis, item, edgecolor=_INK, facecolor="none", linestyle=(0, (2, 2)), linewidth=1.0)

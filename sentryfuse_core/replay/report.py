@@ -78,9 +78,13 @@ def _sensor_sentence(modality: Modality, data: ReportData) -> str:
     text = f"{name}: part of {used:.0%} of the sets"
     if losses:
         text += f", lost {losses} time{'s' if losses > 1 else ''}"
-    reasons = Counter(record.reasons[modality] for record in data.records if modality in record.reasons)
+    reasons = Counter(
+        record.reasons[modality]
+        for record, state in zip(data.records, states, strict=True)
+        if modality in record.reasons and state is not SensorState.INIT
+    )
     if reasons:
-        text += f"; most often because of: {reasons.most_common(1)[0][0]}"
+        text += f"; most often {reasons.most_common(1)[0][0]}"
     return text + "."
 
 

@@ -18,10 +18,10 @@ from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, ManualClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BagError, InvalidMessageError
 from sentryfuse_core.pipeline import Pipeline
-from sentryfuse_core.replay import faults
+from sentryfuse_core.replay import checks, faults
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
-from sentryfuse_core.replay.frames import FrameSampler
+from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
 from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.replay.metrics import RunMetrics
 from sentryfuse_core.replay.outputs import RunOutputs
@@ -30,7 +30,7 @@ from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.scenario import Scenario
 from sentryfuse_core.replay.topics import Selection, select
-from sentryfuse_core.types import Modality, SensorReport, SyncedSet
+from sentryfuse_core.types import Modality, ModalitySet, SensorReport, SyncedSet
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
 
@@ -131,9 +131,11 @@ class _Run:
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
         self._records: list[SetRecord] = []
+        self._unchecked = ModalitySet.of(Modality.CAMERA, Modality.AUDIO)
+        self._intrinsics = camera_intrinsics(options.config.camera)
         self._reports: dict[Modality, SensorReport] = {}
         self._stamps: dict[Modality, set[int]] = {modality: set() for modality in _ANCHORS}
-        self._covered: dict[Modality, set[int]] = {modality: set() for modality in _ANCHORS}
+        self._moments: set[int] = set()  # stamps of the sets
         actions = () if options.scenario is None else options.scenario.actions
         self._actions = sorted(actions, key=lambda action: action.at_s)
         self._start_ns = clock.now_ns()
@@ -221,15 +223,29 @@ class _Run:
             deadline_ms=budget.latency_ms,
             power_w=budget.power_w,
         )
+        self._check(synced)
         self._outputs.add(result, record, context, markers=self._options.config.output.markers)
         self._records.append(record)
         self.metrics.add(result, e2e_ms=e2e_ms, step_ms=step_ms)
         self._diagnostics.add(
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
         )
-        if synced.anchor in self._covered:
-            self._covered[synced.anchor].add(synced.stamp_ns)
+        self._moments.add(synced.stamp_ns)
         self.sampler.offer(synced, result)
+
+    def _check(self, synced: SyncedSet) -> None:
+        """Look once at the first set of each kind whether the recording fits the parameters."""
+        for modality in self._unchecked & synced.present:
+            samples = synced.samples[modality]
+            if modality is Modality.CAMERA:
+                misfit = checks.camera_misfit(samples[-1], self._intrinsics)
+            elif len(samples) >= checks.MIN_BLOCKS:
+                misfit = checks.audio_misfit(samples)
+            else:
+                continue
+            self._unchecked -= ModalitySet.of(modality)
+            if misfit is not None:
+                self._notes.append(misfit)
 
     def _report(self, now_ns: int) -> None:
         ingest = self._pipeline.ingest
@@ -247,6 +263,7 @@ class _Run:
             if note not in self._notes:
                 self._notes.append(note)
             return
+        self._intrinsics = intrinsics
         self._pipeline.preprocessor.set_intrinsics(intrinsics)
         self.sampler.set_intrinsics(intrinsics)
 
@@ -284,11 +301,11 @@ class _Run:
         )
 
     def _coverage(self) -> dict[str, Any] | None:
-        """Share of the anchor's stamps that a set was made for; None without camera and lidar."""
+        """Share of the best anchor's stamps that a set carries; None without camera and lidar."""
         for modality in _ANCHORS:
             stamps = self._stamps[modality]
             if stamps:
-                covered = len(stamps & self._covered[modality])
+                covered = len(stamps & self._moments)
                 return {
                     "anchor": modality.value,
                     "stamps": len(stamps),
