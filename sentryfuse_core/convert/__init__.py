@@ -12,7 +12,9 @@ decoded in `preprocess`. Whatever is wrong raises InvalidMessageError with one o
 - audio: `unknown_audio_type`, `unknown_audio_encoding`, `bad_rate`
 - camera info: `not_calibrated`, `unknown_distortion`, `non_finite`
 
-Decoding in `preprocess` adds `undecodable` (corrupt image file), `no_finite_points`, `no_pose` and `no_data`.
+Decoding in `preprocess` adds `undecodable` (corrupt image file), `outside_view` (the camera looks
+elsewhere), `no_finite_points`, `field_absent` (IMU without gyro or acceleration), `no_data` (no audio in
+the window) and `no_pose`.
 """
 
 from __future__ import annotations

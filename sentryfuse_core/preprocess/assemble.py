@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from sentryfuse_core.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import Tensor
 
@@ -85,15 +86,16 @@ class Preprocessor:
         tensors: dict[str, Tensor] = {}
         invalid: dict[Modality, InvalidMessageError] = {}
         content: dict[Modality, ContentStats] = {}
-        for modality in mask & synced.present:
-            try:
-                part = self._builders[modality](synced, mask)
-            except InvalidMessageError as error:
-                invalid[modality] = error
-                continue
-            tensors.update(part.tensors)
-            if part.content is not None:
-                content[modality] = part.content
+        with _one_thread():
+            for modality in mask & synced.present:
+                try:
+                    part = self._builders[modality](synced, mask)
+                except InvalidMessageError as error:
+                    invalid[modality] = error
+                    continue
+                tensors.update(part.tensors)
+                if part.content is not None:
+                    content[modality] = part.content
         return Prepared(ModelInput(**tensors), invalid, content)
 
     def _camera(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
@@ -147,6 +149,17 @@ class Preprocessor:
         samples = synced.samples[Modality.IMU]
         rotation = motion.turned(samples, imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)
         return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch from splitting work this small: on busy cores its threads wait for each other far longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,7 +81,8 @@ def window(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: G
 def _unit(pcm: NDArray[Any]) -> NDArray[np.float32]:
     """Samples of any type in -1..1; floats beyond full scale are clipped, as a converter would."""
     if pcm.dtype.kind == "f":
-        return np.clip(pcm, -1.0, 1.0).astype(np.float32)
+        clipped: NDArray[np.float32] = np.clip(pcm, -1.0, 1.0).astype(np.float32)
+        return clipped
     bits = 8 * pcm.dtype.itemsize
     middle = 2.0 ** (bits - 1)
     unit: NDArray[np.float32] = pcm.astype(np.float32) / np.float32(middle)

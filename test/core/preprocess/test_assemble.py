@@ -12,7 +12,6 @@ from builders import MS, XYZI, S, sample
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
-from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import (
     AudioBlock,
     CompressedFrame,
@@ -190,4 +189,3 @@ def test_the_same_set_gives_the_same_tensors_when_it_comes_twice() -> None:
     first, second = (preprocessor(synced(everything()), ModalitySet.all()).inputs for _ in range(2))
     for name, tensor in vars(first).items():
         torch.testing.assert_close(tensor, getattr(second, name), rtol=0.0, atol=0.0)
-    assert GEOMETRY.audio_samples == 3200
