@@ -177,7 +177,7 @@ class ModelConfig:
 
     checkpoint: str = _opt("", "safetensors file with its manifest beside it; empty: the shipped one")
     device: str = _opt("auto", "auto, cpu, cuda or cuda:N")
-    threads: int = _opt(0, "CPU threads of the network; 0: leave it to torch", low=0, high=256)
+    threads: int = _opt(1, "CPU threads of the network; more help on idle cores only; 0: leave it to torch", low=0, high=256)
     score_threshold: float = _opt(0.3, "detections below this score are not published", low=0.0, high=1.0, live=True)
     max_detections: int = _opt(50, "at most this many detections a set", low=1, high=1000, live=True)
 
