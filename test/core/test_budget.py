@@ -1,0 +1,127 @@
+"""The budget: who asks for less gets it, the strictest wins, and the reason says who with numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentryfuse_core.budget import BudgetController
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import BudgetConfig
+from sentryfuse_core.types import Modality, ModalitySet
+
+ALL = ModalitySet.all()
+LIDAR = ModalitySet.of(Modality.LIDAR)
+NO_LIMIT = math.nan
+
+
+def controller(levels: tuple[float, ...] = (1.0, 0.5), **options: float) -> BudgetController:
+    budget = BudgetController(BudgetConfig(**options), levels=levels)
+    budget.set_latency_table(
+        {(mask, level): 20.0 / (level + 1) for mask in range(16) for level in range(len(levels))}
+    )
+    return budget
+
+
+def test_budget_runs_full_width_when_nothing_is_asked() -> None:
+    budget = controller()
+    assert budget.choose(ALL, 0) == (0, "no limit asks for less")
+    assert math.isnan(budget.latency_ms)
+    assert math.isnan(budget.power_w)
+
+
+def test_budget_narrows_and_says_why_when_power_is_short() -> None:
+    budget = controller(full_power_w=15.0)
+    budget.update_budget(NO_LIMIT, 8.0, -1, "pmu", 0)
+    level, reason = budget.choose(ALL, 0)
+    assert level == 1
+    assert "8 W" in reason
+    assert "15 W" in reason
+    budget.update_budget(NO_LIMIT, 15.0, -1, "pmu", 0)
+    assert budget.choose(ALL, 0)[0] == 0
+
+
+@given(st.floats(0.1, 20.0), st.floats(0.1, 20.0))
+def test_budget_never_widens_when_power_shrinks(one: float, other: float) -> None:
+    chosen = []
+    for power_w in sorted((one, other)):
+        budget = controller((1.0, 0.75, 0.5, 0.25))
+        budget.update_budget(NO_LIMIT, power_w, -1, "", 0)
+        chosen.append(budget.choose(ALL, 0)[0])
+    assert chosen[0] >= chosen[1]
+
+
+def test_budget_takes_the_operators_level_when_one_is_given() -> None:
+    budget = controller(level=0, power_w=1.0)
+    assert budget.choose(ALL, 0) == (0, "operator: level 0 by parameter budget.level")
+    budget.update_budget(NO_LIMIT, NO_LIMIT, 7, "console", 0)
+    level, reason = budget.choose(ALL, 0)
+    assert level == 1
+    assert "level 7 by Budget message from console, narrowest is 1" in reason
+
+
+def test_budget_forgets_a_message_when_its_time_is_over() -> None:
+    budget = controller(timeout_s=2.0)
+    budget.update_budget(NO_LIMIT, 5.0, -1, "pmu", 0)
+    assert budget.choose(ALL, 2 * NS_PER_S)[0] == 1
+    assert budget.choose(ALL, 2 * NS_PER_S + 1)[0] == 0
+
+
+def test_budget_takes_the_smaller_limit_when_parameter_and_message_differ() -> None:
+    budget = controller(latency_ms=30.0, power_w=10.0)
+    budget.update_budget(12.0, NO_LIMIT, -1, "pmu", 0)
+    assert budget.latency_ms == 12.0
+    assert budget.power_w == 10.0
+
+
+@pytest.mark.parametrize("nothing", [0.0, -1.0, math.nan])
+def test_budget_has_no_limit_when_a_message_leaves_fields_empty(nothing: float) -> None:
+    budget = controller()
+    budget.update_budget(nothing, nothing, -1, "pmu", 0)
+    assert budget.choose(ALL, 0)[0] == 0
+
+
+def test_budget_runs_narrowest_when_the_battery_is_low() -> None:
+    budget = controller((1.0, 0.75, 0.5))
+    budget.update_battery(0.1)
+    level, reason = budget.choose(ALL, 0)
+    assert level == 2
+    assert "10%" in reason
+    budget.update_battery(math.nan)
+    assert budget.choose(ALL, 0)[0] == 0
+
+
+def test_budget_meets_the_deadline_of_the_mask_at_hand_when_latency_is_limited() -> None:
+    budget = controller()
+    budget.set_latency_table({(15, 0): 20.0, (15, 1): 12.0, (2, 0): 9.0, (2, 1): 6.0})
+    budget.update_budget(13.0, NO_LIMIT, -1, "planner", 0)
+    level, reason = budget.choose(ALL, 0)
+    assert level == 1
+    assert "20.0 ms" in reason
+    assert "13.0 ms" in reason
+    assert budget.choose(LIDAR, 0)[0] == 0
+
+
+def test_budget_learns_from_measurements_when_the_machine_is_slower_than_at_warm_up() -> None:
+    budget = controller(latency_ms=25.0)
+    assert budget.choose(ALL, 0)[0] == 0
+    for _ in range(50):
+        budget.observe(ALL, 0, 40.0)
+    assert budget.choose(ALL, 0)[0] == 1
+
+
+def test_budget_widens_late_and_with_headroom_when_latency_recovers() -> None:
+    budget = controller()
+    budget.set_latency_table({(15, 0): 20.0, (15, 1): 12.0})
+    budget.update_budget(19.0, NO_LIMIT, -1, "", 0)
+    assert budget.choose(ALL, 0)[0] == 1
+    budget.update_budget(30.0, NO_LIMIT, -1, "", 0)
+    assert budget.choose(ALL, 1 * NS_PER_S)[0] == 1
+    assert budget.choose(ALL, 2 * NS_PER_S)[0] == 0
+    budget.update_budget(19.0, NO_LIMIT, -1, "", 0)
+    assert budget.choose(ALL, 3 * NS_PER_S)[0] == 1
+    budget.update_budget(21.0, NO_LIMIT, -1, "", 0)
+    assert budget.choose(ALL, 9 * NS_PER_S)[0] == 1

@@ -1,0 +1,76 @@
+"""The trainer: it learns, an interrupted run ends where an uninterrupted one does, bad states are named."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from networks import TINY, labelled
+
+from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.training.data import LabelledBatch
+from sentryfuse_core.training.trainer import StepLog, Trainer, TrainOptions
+
+
+def same(_: int) -> LabelledBatch:
+    return labelled(0, batch=8)
+
+
+def varied(step: int) -> LabelledBatch:
+    return labelled(step, batch=8)
+
+
+def trainer(folder: Path, *, steps: int, source: Any = varied, resume: bool = False) -> Trainer:
+    return Trainer(TINY, TrainOptions(folder=folder, steps=steps, batch=8), source=source, resume=resume)
+
+
+class StopError(Exception):
+    pass
+
+
+def test_trainer_lowers_the_loss_when_a_batch_is_repeated(tmp_path: Path) -> None:
+    logs: list[StepLog] = []
+    trainer(tmp_path, steps=25, source=same).run(logs.append)
+    assert logs[-1].loss_full < 0.7 * logs[0].loss_full
+    assert logs[-1].step == 25
+    with (tmp_path / "curve.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(1, 26))
+    assert float(rows[-1]["loss_full"]) == pytest.approx(logs[-1].loss_full, rel=1e-3)
+
+
+def test_trainer_ends_with_the_same_weights_when_it_is_interrupted_and_resumed(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole", steps=6)
+    whole.run()
+    first = trainer(tmp_path / "parts", steps=6)
+
+    def stop(log: StepLog) -> None:
+        if log.step == 3:
+            first.save()
+            raise StopError
+
+    with pytest.raises(StopError):
+        first.run(stop)
+    second = trainer(tmp_path / "parts", steps=6, resume=True)
+    assert second.progress.step == 3
+    second.run()
+    for one, other in zip(whole.net.parameters(), second.net.parameters(), strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(whole.average.parameters(), second.average.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_trainer_raises_when_there_is_no_state_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"state\.safetensors"):
+        trainer(tmp_path, steps=1, resume=True)
+
+
+def test_trainer_raises_when_the_state_is_truncated(tmp_path: Path) -> None:
+    trainer(tmp_path, steps=1).run()
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="cannot resume"):
+        trainer(tmp_path, steps=2, resume=True)
