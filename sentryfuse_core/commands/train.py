@@ -1,9 +1,7 @@
-"""`sentryfuse train`: train a checkpoint in the synthetic world, evaluate it and write it with its manifest."""
+"""`sentryfuse train`: train in the synthetic world, evaluate, write the checkpoint with its manifest."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +27,9 @@ _EVALUATION_BATCH = 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("out", type=Path, help="weights to write, ending in .safetensors; the manifest goes beside them")
+    parser.add_argument(
+        "out", type=Path, help="weights to write, ending in .safetensors; the manifest goes beside them"
+    )
     parser.add_argument("--minutes", type=float, default=60.0, help="how long to train (default %(default)s)")
     parser.add_argument("--steps", type=int, default=0, help="how many steps to train instead of a time")
     parser.add_argument("--batch", type=int, default=16, help="frames a step (default %(default)s)")
@@ -37,12 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="at its peak (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: leave it to torch")
-    parser.add_argument("--state", type=Path, help="folder for state and curve.csv (default: OUT without its ending)")
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the state; with --minutes 0 only evaluate and write it"
+        "--state", type=Path, help="folder for state and curve.csv (default: OUT without its ending)"
     )
     parser.add_argument(
-        "--evaluate", type=int, default=512, metavar="FRAMES", help="held-out frames to score (default %(default)s)"
+        "--resume",
+        action="store_true",
+        help="go on from the state; with --minutes 0 only evaluate and write it",
+    )
+    parser.add_argument(
+        "--evaluate",
+        type=int,
+        default=512,
+        metavar="FRAMES",
+        help="held-out frames to score (default %(default)s)",
     )
 
 
@@ -63,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(ModelShape(), options, resume=args.resume)
     _train(trainer)
     facts = describe(
-        command=f"sentryfuse {shlex.join(sys.argv[1:])}",
+        command=_command(args),
         seed=options.seed,
         steps=trainer.progress.step,
         minutes=trainer.progress.elapsed_s / 60.0,
@@ -80,13 +88,34 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if args.out.suffix != ".safetensors":
         raise ConfigError(f"{args.out} does not end in .safetensors")
-    for name, least in (("minutes", 0), ("steps", 0), ("batch", 4), ("evaluate", 1), ("threads", 0), ("seed", 0)):
+    for name, least in (
+        ("minutes", 0),
+        ("steps", 0),
+        ("batch", 8),
+        ("evaluate", 1),
+        ("threads", 0),
+        ("seed", 0),
+    ):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name} {getattr(args, name)} is below {least}")
 
 
+def _command(args: argparse.Namespace) -> str:
+    """The command that makes the same weights elsewhere, without this machine's paths."""
+    length = f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"
+    return (
+        f"sentryfuse train {args.out.name} {length} --batch {args.batch} --seed {args.seed} "
+        f"--learning-rate {args.learning_rate:g}"
+    )
+
+
 def _train(trainer: Trainer) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns) as bar:
         task = bar.add_task("training", total=1.0)
 

@@ -1,1 +1,1 @@
-"""The fused transformer: encoders, bird's-eye-view canvas, SentryAttend trunk, detection head, checkpoints."""
+"""The fused transformer: encoders, bird's-eye-view canvas, SentryAttend trunk, detection head."""

@@ -34,8 +34,12 @@ class Segment:
 def pool_segments(tokens: Tensor, segments: Sequence[Segment]) -> Tensor:
     """Mean of every group: [B, N, D] -> [B, M, D]; each segment's length is a multiple of its stride."""
     parts = []
-    for part, segment in zip(tokens.split([segment.length for segment in segments], dim=1), segments, strict=True):
-        parts.append(part if segment.stride == 1 else part.unflatten(1, (segment.keys, segment.stride)).mean(dim=2))
+    runs = torch.split(tokens, [segment.length for segment in segments], dim=1)
+    for run, segment in zip(runs, segments, strict=True):
+        if segment.stride == 1:
+            parts.append(run)
+        else:
+            parts.append(torch.unflatten(run, 1, (segment.keys, segment.stride)).mean(dim=2))
     return torch.cat(parts, dim=1)
 
 
@@ -50,7 +54,7 @@ def folded_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         [B, G, Q, N, C], equal to attention with every key and value head repeated Q times.
     """
     folded = functional.scaled_dot_product_attention(query.flatten(2, 3), key, value)
-    return folded.unflatten(2, query.shape[2:4])
+    return torch.unflatten(folded, 2, query.shape[2:4])
 
 
 class SentryAttend(nn.Module):
@@ -62,7 +66,9 @@ class SentryAttend(nn.Module):
         self.group = heads // kv_heads
         self.head_dim = dim // heads
         self.query = nn.Parameter(torch.empty(heads * self.head_dim, dim))  # rows: group, head, channel
-        self.key_value = nn.Parameter(torch.empty(kv_heads * 2 * self.head_dim, dim))  # rows: group, key|value, channel
+        self.key_value = nn.Parameter(
+            torch.empty(kv_heads * 2 * self.head_dim, dim)
+        )  # rows: group, key|value, channel
         self.output = nn.Parameter(torch.empty(heads * self.head_dim, dim))  # transposed: rows are inputs
         self.output_bias = nn.Parameter(torch.zeros(dim))
         for weight in (self.query, self.key_value, self.output):
@@ -81,8 +87,10 @@ class SentryAttend(nn.Module):
         """
         rows = kv_heads * self.group * self.head_dim
         query = functional.linear(tokens, self.query[:rows])
-        query = query.unflatten(2, (kv_heads, self.group, self.head_dim)).permute(0, 2, 3, 1, 4)
-        pooled = functional.linear(pool_segments(tokens, segments), self.key_value[: kv_heads * 2 * self.head_dim])
-        key, value = pooled.unflatten(2, (kv_heads, 2, self.head_dim)).permute(3, 0, 2, 1, 4).unbind(0)
+        query = torch.unflatten(query, 2, (kv_heads, self.group, self.head_dim)).permute(0, 2, 3, 1, 4)
+        pooled = functional.linear(
+            pool_segments(tokens, segments), self.key_value[: kv_heads * 2 * self.head_dim]
+        )
+        key, value = torch.unflatten(pooled, 2, (kv_heads, 2, self.head_dim)).permute(3, 0, 2, 1, 4).unbind(0)
         mixed = folded_attention(query, key, value).permute(0, 3, 1, 2, 4).flatten(2)
         return mixed @ self.output[:rows] + self.output_bias

@@ -14,7 +14,7 @@ __all__ = ["Canvas", "block_order", "cell_centres", "fourier", "morton_order"]
 
 
 def morton_order(side: int) -> Tensor:
-    """Indices [side * side] that put a row-major grid into Z-order: four neighbours in a row are a 2x2 block."""
+    """Indices [side * side] that put a row-major grid into Z-order: each run of four is a 2x2 block."""
     bits = side.bit_length() - 1
     if side != 1 << bits:
         raise ValueError(f"Z-order needs a power of two, not {side}")
@@ -27,13 +27,13 @@ def morton_order(side: int) -> Tensor:
 
 
 def block_order(rows: int, columns: int) -> Tensor:
-    """Indices [rows * columns] that put a row-major grid with even sides into 2x2 blocks, block after block."""
+    """Indices [rows * columns] that put a row-major grid with even sides into 2x2 blocks."""
     grid = torch.arange(rows * columns).view(rows // 2, 2, columns // 2, 2)
     return grid.permute(0, 2, 1, 3).reshape(-1)
 
 
 def cell_centres(geometry: Geometry, side: int) -> Tensor:
-    """Centres [side * side, 2] of the cells of a grid over the region, x and y in metres, row-major."""
+    """Centres [side * side, 2] of a grid over the region, x and y in m, row-major."""
     step = (torch.arange(side, dtype=torch.float32) + 0.5) / side
     x = geometry.x_min_m + step * (geometry.x_max_m - geometry.x_min_m)
     y = geometry.y_min_m + step * (geometry.y_max_m - geometry.y_min_m)
@@ -91,7 +91,7 @@ class Canvas(nn.Module):
     def to_grid(self, tokens: Tensor) -> Tensor:
         """Tokens [B, cells, C] as a row-major grid [B, side, side, C]."""
         side = math.isqrt(tokens.shape[1])
-        return tokens[:, self.inverse].unflatten(1, (side, side))
+        return torch.unflatten(tokens[:, self.inverse], 1, (side, side))
 
     def from_grid(self, grid: Tensor) -> Tensor:
         """A feature map [B, C, side, side] as tokens [B, cells, C]."""

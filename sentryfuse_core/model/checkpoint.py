@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors plus a JSON manifest that says what they are, and nothing else is ever loaded."""
+"""Weights on disk: safetensors plus a JSON manifest that says what they are; nothing else is loaded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Checkpoint:
         return f"{self.manifest['name']} {self.manifest['sha256'][:12]}"
 
     def network(self) -> SentryFuseNet:
-        """A network with these weights, in evaluation mode; raises CheckpointError if they do not fit its shape."""
+        """A network with these weights, for inference; raises CheckpointError if they do not fit."""
         net = SentryFuseNet(self.shape)
         expected = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
@@ -50,7 +50,7 @@ class Checkpoint:
                     f"{_size(expected.get(name))}; use weights and manifest of one training run"
                 )
         net.load_state_dict(dict(self.tensors))
-        return net.requires_grad_(False).eval()
+        return net.requires_grad_(requires_grad=False).eval()
 
 
 def _size(shape: tuple[int, ...] | None) -> str:
@@ -63,8 +63,10 @@ def manifest_path(weights: Path) -> Path:
 
 
 def save_checkpoint(path: Path, net: SentryFuseNet, facts: Mapping[str, Any]) -> None:
-    """Write weights and manifest; `facts` (how it was made, how good it is) go into the manifest as they are."""
-    data = save_tensors({name: tensor.detach().contiguous().cpu() for name, tensor in net.state_dict().items()})
+    """Write weights and manifest; `facts` (how it was made, how good it is) join the manifest."""
+    data = save_tensors(
+        {name: tensor.detach().contiguous().cpu() for name, tensor in net.state_dict().items()}
+    )
     manifest = {
         "format_version": FORMAT_VERSION,
         "name": path.stem,
@@ -84,7 +86,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"no weights at {path} ({error.strerror}); give model.checkpoint another path") from error
+        raise CheckpointError(
+            f"no weights at {path} ({error.strerror}); give model.checkpoint another path"
+        ) from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != manifest["sha256"]:
         raise CheckpointError(
@@ -119,5 +123,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if missing:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}; copy it again")
     if manifest["geometry"] != asdict(GEOMETRY):
-        raise CheckpointError(f"{path} was made for another geometry than this release's; use its own weights or train anew")
+        raise CheckpointError(
+            f"{path} was made for another geometry than this release's; use its own weights or train anew"
+        )
     return manifest

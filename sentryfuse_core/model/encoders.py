@@ -1,4 +1,4 @@
-"""One encoder for each sensor: its tensor becomes tokens for the trunk and, where it has a place, canvas features."""
+"""One encoder for each sensor: tokens for the trunk and, where it has a place, canvas features."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ class CameraEncoder(nn.Module):
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
         self.mount = nn.Linear(3, shape.dim)
         self.lift = ViewLift(shape, geometry)
-        self.place = nn.Linear(shape.lift_channels * self.lift.samples, shape.dim, bias=False)  # unseen stays zero
+        self.place = nn.Linear(
+            shape.lift_channels * self.lift.samples, shape.dim, bias=False
+        )  # unseen stays zero
         self.view = nn.Linear(VIEW_FEATURES, shape.dim, bias=False)
         pixel = (torch.arange(columns, dtype=torch.float32) + 0.5) * geometry.image_width / columns
         bearings = torch.atan((geometry.image_cx - pixel) / geometry.image_fx)
@@ -102,8 +104,8 @@ class LidarEncoder(nn.Module):
     def forward(self, pillars: Tensor, canvas: Canvas) -> SensorFeatures:
         """`pillars` [B, 6, 64, 64]."""
         cells = canvas.from_grid(self.stem(pillars))
-        blocks = cells.unflatten(1, (-1, 4)).mean(dim=2)
-        where = canvas().unflatten(0, (-1, 4)).mean(dim=1)
+        blocks = torch.unflatten(cells, 1, (-1, 4)).mean(dim=2)
+        where = torch.unflatten(canvas(), 0, (-1, 4)).mean(dim=1)
         return SensorFeatures(self.token(blocks) + where + self.kind, self.place(cells), self._stride)
 
 
@@ -120,7 +122,9 @@ class ImuEncoder(nn.Module):
         """`motion` [B, 32, 6]: rad/s and m/s^2."""
         scale = motion.new_tensor([1.0, 1.0, 1.0, 1 / _GRAVITY_M_S2, 1 / _GRAVITY_M_S2, 1 / _GRAVITY_M_S2])
         hidden = functional.gelu(self.hidden((motion * scale).flatten(1)))
-        return SensorFeatures(self.token(hidden).unflatten(1, (self._shape.imu_tokens, self._shape.dim)), None, 1)
+        return SensorFeatures(
+            torch.unflatten(self.token(hidden), 1, (self._shape.imu_tokens, self._shape.dim)), None, 1
+        )
 
 
 class AudioEncoder(nn.Module):

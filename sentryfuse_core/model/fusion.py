@@ -15,7 +15,7 @@ __all__ = ["FeedForward", "Trunk", "TrunkLayer"]
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with GELU between, hidden channels first in both weights so that a prefix is contiguous."""
+    """Two linear maps with GELU between; hidden channels come first in both, so a prefix is contiguous."""
 
     def __init__(self, dim: int, channels: int) -> None:
         super().__init__()

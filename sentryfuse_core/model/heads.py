@@ -54,7 +54,7 @@ class DetectionHead(nn.Module):
     def forward(self, tokens: Tensor, canvas: Canvas) -> HeadOutput:
         """`tokens` [B, cells, D] of the canvas, in its order."""
         grid = canvas.to_grid(self.maps(self.norm(tokens)))
-        split = grid.unflatten(-1, (self._split, self._split, -1))  # [B, X, Y, sx, sy, C]
+        split = torch.unflatten(grid, -1, (self._split, self._split, -1))  # [B, X, Y, sx, sy, C]
         maps = split.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
         return HeadOutput(maps[:, : self._classes], maps[:, self._classes :])
 
@@ -81,7 +81,9 @@ def decode(
     """The detections of every sample of the batch, best first; boxes that are not finite are left out."""
     peaks = find_peaks(output, count=max_detections)
     good = (peaks.scores >= score_threshold) & peaks.boxes.isfinite().all(dim=-1)
-    rows = zip(good.tolist(), peaks.scores.tolist(), peaks.classes.tolist(), peaks.boxes.tolist(), strict=True)
+    rows = zip(
+        good.tolist(), peaks.scores.tolist(), peaks.classes.tolist(), peaks.boxes.tolist(), strict=True
+    )
     return [
         tuple(
             Detection(labels[class_id], class_id, score, *box)

@@ -1,4 +1,4 @@
-"""ViewLift: what the camera sees at every canvas cell, sampled at the cell's projection without parameters."""
+"""ViewLift: what the camera sees at every canvas cell, sampled at the cell's projection."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sentryfuse_core.preprocess.geometry import Geometry
 __all__ = ["VIEW_FEATURES", "ViewLift"]
 
 _NEAR_M = 0.5  # points closer than this to the image plane are not seen
-_VIEW_FREQUENCIES = 6  # two more octaves than the canvas: a metre far away is a fraction of a pixel
+_VIEW_FREQUENCIES = 6  # two more octaves than the canvas: a far metre is a fraction of a pixel
 VIEW_FEATURES = 2 * 2 * _VIEW_FREQUENCIES  # sine and cosine of u and v
 
 
 class ViewLift(nn.Module):
-    """Samples the feature map at four points of each cell, at a few heights (as Simple-BEV, arXiv 2206.07959)."""
+    """Samples the map at four points of each cell, at a few heights (Simple-BEV, arXiv 2206.07959)."""
 
     offsets: Tensor  # [S, 3] from the cell's centre on the ground, metres
 
@@ -36,7 +36,7 @@ class ViewLift(nn.Module):
         self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
 
     def project(self, position: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [B, cells, S, 2] (u, v) of the cells' points, and whether the camera sees them [B, cells, S].
+        """Pixels [B, cells, S, 2] (u, v) of the cells' points, and which the camera sees [B, cells, S].
 
         `position` [B, 3] and `centres` [cells, 2] in metres, base frame.
         """

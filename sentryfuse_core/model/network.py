@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from sentryfuse_core.model.attention import Segment
 from sentryfuse_core.model.canvas import Canvas
-from sentryfuse_core.model.encoders import AudioEncoder, CameraEncoder, ImuEncoder, LidarEncoder, SensorFeatures
+from sentryfuse_core.model.encoders import (
+    AudioEncoder,
+    CameraEncoder,
+    ImuEncoder,
+    LidarEncoder,
+    SensorFeatures,
+)
 from sentryfuse_core.model.fusion import Trunk
 from sentryfuse_core.model.heads import DetectionHead, HeadOutput
 from sentryfuse_core.model.shape import ModelShape
@@ -61,7 +67,10 @@ class SentryFuseNet(nn.Module):
                 queries = queries + sensor.canvas
         cells = queries.shape[1]
         tokens: Tensor = torch.cat((queries, *(sensor.tokens for sensor in features.values())), dim=1)
-        segments = [Segment(cells, 1), *(Segment(item.tokens.shape[1], item.stride) for item in features.values())]
+        segments = [
+            Segment(cells, 1),
+            *(Segment(item.tokens.shape[1], item.stride) for item in features.values()),
+        ]
         mixed = self.trunk(tokens, segments, self.shape.width(level))
         output: HeadOutput = self.head(mixed[:, :cells], self.canvas)
         return output

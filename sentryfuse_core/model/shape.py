@@ -50,9 +50,15 @@ class ModelShape:
         wrong = [
             text
             for text, bad in (
-                (f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}", self.heads % self.kv_heads),
+                (
+                    f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}",
+                    self.heads % self.kv_heads,
+                ),
                 (f"dim {self.dim} must be a multiple of heads {self.heads}", self.dim % self.heads),
-                (f"ffn {self.ffn} must be a multiple of ffn_block {self.ffn_block}", self.ffn % self.ffn_block),
+                (
+                    f"ffn {self.ffn} must be a multiple of ffn_block {self.ffn_block}",
+                    self.ffn % self.ffn_block,
+                ),
                 (f"widths {self.widths} must start with 1.0 and fall", not self._widths_fall()),
             )
             if bad
@@ -87,12 +93,19 @@ class ModelShape:
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for a manifest."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> ModelShape:
         """The shape a manifest describes; raises CheckpointError for unknown or impossible sizes."""
+        sizes: dict[str, Any] = {
+            name: tuple(item) if isinstance(item, list) else item for name, item in values.items()
+        }
         try:
-            return cls(**{name: tuple(item) if isinstance(item, list) else item for name, item in values.items()})
+            return cls(**sizes)
         except TypeError as error:
-            raise CheckpointError(f"unknown network shape {dict(values)}: {error}; use weights of this version") from error
+            raise CheckpointError(
+                f"unknown network shape {dict(values)}: {error}; use weights of this version"
+            ) from error

@@ -1,1 +1,1 @@
-"""Sub-networks: which part of every layer runs for a set of sensors and a pruning level, and what it costs."""
+"""Sub-networks: what runs for a set of sensors at a pruning level, and what it costs."""

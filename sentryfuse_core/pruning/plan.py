@@ -21,7 +21,11 @@ KIND = "uniform"
 def plan_table(shape: ModelShape, geometry: Geometry = GEOMETRY) -> Mapping[tuple[int, int], Plan]:
     """Plans by (mask bits, level), reasons empty; mask 0 is the canvas alone."""
     masks = (ModalitySet(), *ModalitySet.subsets())
-    return {(mask.bits, level): _plan(shape, geometry, mask, level) for mask in masks for level in range(shape.levels)}
+    return {
+        (mask.bits, level): _plan(shape, geometry, mask, level)
+        for mask in masks
+        for level in range(shape.levels)
+    }
 
 
 def _plan(shape: ModelShape, geometry: Geometry, mask: ModalitySet, level: int) -> Plan:

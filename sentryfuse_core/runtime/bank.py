@@ -27,10 +27,12 @@ class Bank:
         self._recall = _recalls(checkpoint.manifest)
 
     def plan(self, mask: ModalitySet, level: int, reason: str) -> Plan:
-        """The sub-network for the sensors in `mask` at `level`; raises BackendError for a level there is not."""
+        """The sub-network for the sensors in `mask` at `level`; raises BackendError if there is none."""
         found = self._plans.get((mask.bits, level))
         if found is None:
-            raise BackendError(f"{self.identity} has no level {level}; give one of 0 to {len(self.levels) - 1}")
+            raise BackendError(
+                f"{self.identity} has no level {level}; give one of 0 to {len(self.levels) - 1}"
+            )
         return dataclasses.replace(found, reason=reason)
 
     def recall(self, mask: ModalitySet, level: int) -> tuple[float, float]:

@@ -35,7 +35,9 @@ class EagerBackend:
         try:
             self._network = bank.network if device == "cpu" else copy.deepcopy(bank.network).to(device)
         except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
-            raise BackendError(f"cannot put the network on {device}: {_one_line(error)}; use model.device = cpu") from error
+            raise BackendError(
+                f"cannot put the network on {device}: {_one_line(error)}; use model.device = cpu"
+            ) from error
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when the device fails."""

@@ -1,4 +1,4 @@
-"""FallbackBackend: when the accelerator fails, the CPU takes over at once and the accelerator is tried again later."""
+"""FallbackBackend: when the accelerator fails, the CPU takes over until it works again."""
 
 from __future__ import annotations
 

@@ -42,7 +42,9 @@ def make_backend(bank: Bank, config: ModelConfig, *, clock: Clock | None = None)
     try:
         kind = torch.device(wanted).type
     except RuntimeError as error:
-        raise BackendError(f"model.device = {wanted!r} is no device; give auto, cpu, cuda or cuda:N") from error
+        raise BackendError(
+            f"model.device = {wanted!r} is no device; give auto, cpu, cuda or cuda:N"
+        ) from error
     if kind not in ("cpu", "cuda"):
         raise BackendError(f"model.device = {wanted!r} is not supported; give auto, cpu, cuda or cuda:N")
     cpu = EagerBackend(bank, device="cpu", threads=config.threads)

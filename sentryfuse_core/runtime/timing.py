@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sentryfuse_core.clock import NS_PER_S
 
-__all__ = ["Percentiles", "PercentileWindow", "percentile", "summarise"]
+__all__ = ["PercentileWindow", "Percentiles", "percentile", "summarise"]
 
 _MAX_VALUES = 20_000  # a bound on memory: 30 s at 600 sets a second
 

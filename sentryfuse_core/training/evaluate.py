@@ -95,6 +95,8 @@ def match(
     Returns:
         (box, distance in m) of every match.
     """
+    if not len(truth):
+        return []
     apart = torch.cdist(centres, truth)
     apart = apart.masked_fill(guesses[:, None] != classes, torch.inf)
     pairs = []

@@ -1,4 +1,4 @@
-"""Losses: a focal loss for centres, L1 for boxes, and a light pull of the narrow network towards the wide one."""
+"""Losses: focal for centres, L1 for boxes, and a light pull of the narrow network to the wide one."""
 
 from __future__ import annotations
 

@@ -84,7 +84,10 @@ def _split(batch: LabelledBatch) -> list[_Frame]:
         raise ValueError("a pool holds samples of all four sensors")
     image = inputs.camera.mul(255.0).round().clamp(0, 255).to(torch.uint8)
     columns = (image, inputs.camera_position, inputs.lidar.half(), inputs.imu, inputs.audio.half())
-    return [_Frame(*(item.clone() for item in row)) for row in zip(*columns, batch.boxes, batch.classes, strict=True)]
+    return [
+        _Frame(*(item.clone() for item in row))
+        for row in zip(*columns, batch.boxes, batch.classes, strict=True)
+    ]
 
 
 def _join(frames: list[_Frame]) -> LabelledBatch:

@@ -1,4 +1,4 @@
-"""How a checkpoint was made: machine, versions, commit, world and scores, as plain values for its manifest."""
+"""How a checkpoint was made: machine, versions, commit, world and scores, for its manifest."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sentryfuse_core.world.config import CLASSES, WorldConfig
 __all__ = ["describe", "evaluation_table", "world_sha256"]
 
 METRIC = (
-    "recall_4m: share of the boxes in the region that are matched one-to-one, best score first, by a detection "
-    "of the same class with its centre at most 4 m away on the ground, taking as many detections from a frame as "
-    "it has boxes; mask 0 is the canvas without tokens (the prior)"
+    "recall_4m: share of the boxes in the region that are matched one-to-one, best score first, by a "
+    "detection of the same class whose centre is at most 4 m away on the ground, taking as many detections "
+    "from a frame as it has boxes; mask 0 is the canvas without tokens (the prior)"
 )
 
 
@@ -51,7 +51,9 @@ def evaluation_table(evaluation: Evaluation) -> dict[str, Any]:
     return {"metric": METRIC, "frames": evaluation.frames, "boxes": evaluation.boxes, "rows": rows}
 
 
-def describe(*, command: str, seed: int, steps: int, minutes: float, world: WorldConfig, device: str) -> dict[str, Any]:
+def describe(
+    *, command: str, seed: int, steps: int, minutes: float, world: WorldConfig, device: str
+) -> dict[str, Any]:
     """Everything about a run but its scores."""
     return {
         "labels": [traits.label for traits in CLASSES],
@@ -76,7 +78,12 @@ def _commit() -> str:
     folder = Path(__file__).parent
     try:
         done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the person has
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -26,8 +26,10 @@ class Progress:
     seed: int = 0
 
 
-def save_state(folder: Path, *, net: nn.Module, average: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
-    """Write weights, their running average, the optimiser's moments and the progress, each file in one move."""
+def save_state(
+    folder: Path, *, net: nn.Module, average: nn.Module, optimizer: Optimizer, progress: Progress
+) -> None:
+    """Write weights, their running average, the optimiser's moments and the progress in one move."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
     tensors |= {f"average.{name}": value.contiguous() for name, value in average.state_dict().items()}

@@ -29,11 +29,15 @@ class Targets:
 def in_region(boxes: Tensor, classes: Tensor, geometry: Geometry = GEOMETRY) -> Tensor:
     """Which boxes [B, M, 7] with classes [B, M] (-1: none) have their centre in the region: [B, M] bool."""
     x, y = boxes[..., 0], boxes[..., 1]
-    inside = (x >= geometry.x_min_m) & (x < geometry.x_max_m) & (y >= geometry.y_min_m) & (y < geometry.y_max_m)
+    inside = (
+        (x >= geometry.x_min_m) & (x < geometry.x_max_m) & (y >= geometry.y_min_m) & (y < geometry.y_max_m)
+    )
     return inside & (classes >= 0)
 
 
-def make_targets(boxes: Tensor, classes: Tensor, *, class_count: int, geometry: Geometry = GEOMETRY) -> Targets:
+def make_targets(
+    boxes: Tensor, classes: Tensor, *, class_count: int, geometry: Geometry = GEOMETRY
+) -> Targets:
     """Maps for boxes [B, M, 7] (x, y, z, l, w, h, yaw) with classes [B, M], -1 for no box."""
     side = geometry.heatmap_cells
     cell_m = (geometry.x_max_m - geometry.x_min_m) / side

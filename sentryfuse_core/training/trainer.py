@@ -72,21 +72,28 @@ class Trainer:
     """One run; `run` may be interrupted at any time and resumed from its folder."""
 
     def __init__(
-        self, shape: ModelShape, options: TrainOptions, *, source: BatchSource | None = None, resume: bool = False
+        self,
+        shape: ModelShape,
+        options: TrainOptions,
+        *,
+        source: BatchSource | None = None,
+        resume: bool = False,
     ) -> None:
         torch.manual_seed(options.seed)
         self.options = options
         self.net = SentryFuseNet(shape).to(options.device)
-        self.average = copy.deepcopy(self.net).requires_grad_(False)
+        self.average = copy.deepcopy(self.net).requires_grad_(requires_grad=False)
         self._source = source or SamplePool(self._world_batch, reuse=options.reuse)
-        self._optimizer = torch.optim.AdamW(self._parameter_groups(), lr=options.learning_rate, betas=(0.9, 0.98))
+        self._optimizer = torch.optim.AdamW(
+            self._parameter_groups(), lr=options.learning_rate, betas=(0.9, 0.98)
+        )
         self.progress = Progress(seed=options.seed)
         if resume:
             self.progress = load_state(
                 options.folder, net=self.net, average=self.average, optimizer=self._optimizer
             )
 
-    def run(self, on_step: Callable[[StepLog], None] = lambda log: None) -> None:
+    def run(self, on_step: Callable[[StepLog], None] = lambda _: None) -> None:
         """Train to the end, writing `curve.csv` and, now and then and at the end, the state."""
         self.options.folder.mkdir(parents=True, exist_ok=True)
         curve = self.options.folder / "curve.csv"
@@ -140,17 +147,21 @@ class Trainer:
         self.progress.step += 1
         self.progress.elapsed_s += time.monotonic() - started_s
         full, narrow, masked = (losses[name][0].item() for name in ("part0", "narrow", "part1"))
-        return StepLog(self.progress.step, self.progress.elapsed_s, share, rate, full, narrow, masked, masks[0])
+        return StepLog(
+            self.progress.step, self.progress.elapsed_s, share, rate, full, narrow, masked, masks[0]
+        )
 
-    def _losses(self, batch: LabelledBatch, masks: Sequence[ModalitySet]) -> dict[str, tuple[torch.Tensor, float]]:
-        """Loss and weight of each part: a quarter of the batch with all sensors, the rest with `masks` in turn.
+    def _losses(
+        self, batch: LabelledBatch, masks: Sequence[ModalitySet]
+    ) -> dict[str, tuple[torch.Tensor, float]]:
+        """Loss and weight of each part: an eighth of the batch with all sensors, the rest with `masks`.
 
-        One part in turn also runs at the narrowest width, which follows its boxes and, lightly, the full width.
+        One part in turn also runs at the narrowest width, which learns the boxes and, a little, from it.
         """
         net, size = self.net, len(batch.boxes)
         losses: dict[str, tuple[torch.Tensor, float]] = {}
         kept = [ModalitySet.all(), *masks]
-        ends = [0, *(size // 4 + index * (size - size // 4) // len(masks) for index in range(len(masks) + 1))]
+        ends = [0, *(size // 8 + index * (size - size // 8) // len(masks) for index in range(len(masks) + 1))]
         for part, (mask, start, stop) in enumerate(zip(kept, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
             targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes)
@@ -167,13 +178,13 @@ class Trainer:
         """Move the running average; early on it follows closely, so that a short run is not all start."""
         decay = min(self.options.average_decay, (1 + self.progress.step) / (10 + self.progress.step))
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.net.parameters()), 1.0 - decay
-            )
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1.0 - decay)
 
     def _world_batch(self, step: int) -> LabelledBatch:
         options = self.options
-        return make_batch(options.world, batch=options.batch, seed=options.seed, step=step, device=options.device)
+        return make_batch(
+            options.world, batch=options.batch, seed=options.seed, step=step, device=options.device
+        )
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         """Matrices decay, vectors (norms, biases) do not."""

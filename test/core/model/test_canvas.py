@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from networks import TINY
 
 from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres, fourier, morton_order
 from sentryfuse_core.preprocess.geometry import GEOMETRY
-
-from networks import TINY
 
 
 def test_morton_order_groups_two_by_two_blocks_when_read_in_fours() -> None:

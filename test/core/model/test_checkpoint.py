@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from networks import model_input, network
 from safetensors.torch import save_file
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.checkpoint import load_checkpoint, manifest_path, save_checkpoint
-
-from networks import model_input, network
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import boxes
 
 from sentryfuse_core.model.heads import HeadOutput, decode, find_peaks
 from sentryfuse_core.training.targets import make_targets
-
-from networks import boxes
 
 LABELS = ("car", "pedestrian", "cyclist")
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
+from networks import TINY
 
 from sentryfuse_core.model.lift import ViewLift
 from sentryfuse_core.preprocess.geometry import GEOMETRY
-
-from networks import TINY
 
 POSITION = torch.tensor([[0.3, 0.0, 1.5]])
 

@@ -6,13 +6,12 @@ import dataclasses
 
 import pytest
 import torch
+from networks import TINY, model_input, network
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.types import Modality, ModalitySet
-
-from networks import TINY, model_input, network
 
 
 @pytest.mark.parametrize("bits", range(1, 16))
@@ -84,7 +83,9 @@ def test_network_reads_sub_cells_in_place_when_one_canvas_token_changes() -> Non
     token = int(net.canvas.inverse[5 * 16 + 9])  # cell in row 5 (x), column 9 (y)
     moved[0, token] = torch.randn(TINY.dim)
     with torch.inference_mode():
-        change = (net.head(moved, net.canvas).heatmap - net.head(tokens, net.canvas).heatmap).abs().sum(dim=(0, 1))
+        change = (
+            (net.head(moved, net.canvas).heatmap - net.head(tokens, net.canvas).heatmap).abs().sum(dim=(0, 1))
+        )
     assert {tuple(place) for place in change.nonzero().tolist()} == {(10, 18), (10, 19), (11, 18), (11, 19)}
 
 

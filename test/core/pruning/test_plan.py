@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from networks import TINY, model_input, network
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -11,8 +12,6 @@ from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.pruning.macs import count_macs
 from sentryfuse_core.pruning.plan import plan_table
 from sentryfuse_core.types import ModalitySet
-
-from networks import TINY, model_input, network
 
 
 @pytest.mark.parametrize("level", [0, 1])
