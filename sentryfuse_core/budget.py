@@ -50,7 +50,7 @@ class BudgetController:
         self._table = dict(latency_ms)
 
     def update_budget(self, latency_ms: float, power_w: float, level: int, source: str, now_ns: int) -> None:
-        """Take a Budget message; NaN means no limit, level -1 automatic."""
+        """Take a Budget message; NaN or 0 means no limit, level -1 automatic."""
         self._request = _Request(latency_ms, power_w, level, source, now_ns)
 
     def update_battery(self, fraction: float) -> None:
@@ -105,7 +105,9 @@ class BudgetController:
         if not limit_w < full_w:
             return 0, ""
         share = limit_w / full_w
-        level = next((index for index, kept in enumerate(self._levels) if kept <= share), len(self._levels) - 1)
+        level = next(
+            (index for index, kept in enumerate(self._levels) if kept <= share), len(self._levels) - 1
+        )
         return level, f"power: {limit_w:.3g} W of the {full_w:.3g} W that full width is worth"
 
     def _for_battery(self) -> tuple[int, str]:
@@ -124,7 +126,9 @@ class BudgetController:
             self._narrowed_at_ns[mask.bits] = now_ns
         elif level < current:
             waiting = now_ns - self._narrowed_at_ns[mask.bits] < _DWELL_NS
-            level = current if waiting else max(level, min(current, self._fitting(mask, limit_ms * _HEADROOM)))
+            level = (
+                current if waiting else max(level, min(current, self._fitting(mask, limit_ms * _HEADROOM)))
+            )
         self._latency_level[mask.bits] = level
         full_ms = self._table.get((mask.bits, 0), math.nan)
         return level, f"latency: full width takes {full_ms:.1f} ms, the limit is {limit_ms:.1f} ms"
@@ -137,6 +141,6 @@ class BudgetController:
 
     @staticmethod
     def _stricter(requested: float, configured: float) -> float:
-        """The smaller of two limits, of which NaN, and a configured 0, are none."""
-        limits = [limit for limit in (requested, configured or math.nan) if not math.isnan(limit)]
+        """The smaller of two limits; NaN and what is not above 0 (a field left empty) are none."""
+        limits = [limit for limit in (requested, configured) if limit > 0.0]
         return min(limits, default=math.nan)
