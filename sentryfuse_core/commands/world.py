@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _record(args: argparse.Namespace) -> int:
-    import torch
+    from rich.console import Console
     from rich.progress import Progress
 
     from sentryfuse_core.replay.writer import BagWriter
@@ -57,14 +57,12 @@ def _record(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make {args.out}: {error}; choose a folder you may write to") from error
-    torch.set_num_threads(
-        1
-    )  # how work is split changes the last bits, and the bytes must not depend on the cores
     scenes = recorder.drive()
-    with BagWriter(args.out / BAG_NAME) as bag, Progress(transient=True) as bar:
+    with BagWriter(args.out / BAG_NAME) as bag, Progress(console=Console(stderr=True), transient=True) as bar:
+        # First: an interrupted recording is closed and readable, and so has its labels.
+        lines = write_labels(args.out / LABELS_NAME, scenes, recorder.world, seconds=args.seconds)
         task = bar.add_task("recording", total=1.0)
         count = recorder.write(scenes, bag, progress=lambda share: bar.update(task, completed=share))
-    lines = write_labels(args.out / LABELS_NAME, scenes, recorder.world, seconds=args.seconds)
     print(f"{args.out / BAG_NAME}: {args.seconds:g} s, {count} messages")
     print(f"{args.out / LABELS_NAME}: {lines} labelled moments")
     return 0

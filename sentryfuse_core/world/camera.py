@@ -182,7 +182,9 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     clear = torch.exp(-depth / haze_m)[..., None]
     lit = (albedo * clear)[:, None]
     light = (lighting.ground * tint)[..., None, None]
-    image[:, :, horizon:] = lit * light + (lit * beam[:, None] + far * (1 - clear)[:, None])
+    ground = image[:, :, horizon:]
+    torch.addcmul(lit * beam[:, None], lit, light, out=ground)
+    ground += far * (1 - clear)[:, None]
     return image.view(batch, 3, -1)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,6 +32,9 @@ START_NS = 1_700_000_000_000_000_000  # bag time of the first moment
 _S = 1_000_000_000
 _FULL_SCALE = 32768
 _FRAMES_AT_ONCE = 32  # of sound
+_FRAMES_AHEAD = 4  # images being made or waiting
+_IMAGE = ("/camera/image", "sensor_msgs/msg/Image")
+_JPEG = ("/camera/image/compressed", "sensor_msgs/msg/CompressedImage")
 
 
 class Sink(Protocol):
@@ -73,13 +79,13 @@ class Recorder:
     def write(self, scenes: Scene, sink: Sink, *, progress: Callable[[float], None] | None = None) -> int:
         """Write all messages in the order of their log times, tell `progress` 0..1; returns their number."""
         count = 0
-        for message in heapq.merge(
-            self.camera(scenes), self.lidar(scenes), self.imu(scenes), self.audio(scenes)
-        ):
-            sink.write(message.topic, message.type_name, message.log_time_ns, message.fields)
-            count += 1
-            if progress is not None and message.type_name == "sensor_msgs/msg/PointCloud2":
-                progress(min(1.0, (message.log_time_ns - START_NS) / (self.seconds * _S)))
+        streams = (self.camera(scenes), self.lidar(scenes), self.imu(scenes), self.audio(scenes))
+        with _one_thread():
+            for message in heapq.merge(*streams):
+                sink.write(message.topic, message.type_name, message.log_time_ns, message.fields)
+                count += 1
+                if progress is not None and message.topic == "/lidar/points":
+                    progress(min(1.0, (message.log_time_ns - START_NS) / (self.seconds * _S)))
         return count
 
     def _generator(self, stream: int) -> torch.Generator:
@@ -90,33 +96,41 @@ class Recorder:
         return math.ceil(self.seconds * rate_hz - 1e-9)
 
     def camera(self, scenes: Scene) -> Iterator[Message]:
-        """Images, each followed by its CameraInfo."""
+        """Images, each followed by its CameraInfo; frames are made ahead, on two threads."""
         model = self.world.camera
         view = View(model.width, model.height, model.focal, model.width / 2, model.height / 2)
-        position = torch.tensor([self.sensors.camera.translation_m])
-        generator = self._generator(1)
         info = _camera_info(view)
-        for index in range(self._count(model.rate_hz)):
-            scene = scenes.at(slice(index * STEPS_HZ // model.rate_hz, index * STEPS_HZ // model.rate_hz + 1))
-            radiance = render(scene, view, position=position, haze_m=model.haze_m)
-            image = expose(radiance, model, light=scene.light, averaged=1.0, generator=generator)
-            levels = (image[0] * 255 + 0.5).to(torch.uint8).reshape(3, view.height, view.width)
-            pixels = levels.permute(1, 2, 0).contiguous().numpy()
-            stamp_ns = START_NS + index * _S // model.rate_hz
-            header = _header(stamp_ns, "camera")
-            log_ns = stamp_ns + model.latency_ns
-            if self.raw_images:
-                size = {"height": view.height, "width": view.width, "step": 3 * view.width}
-                fields = {"header": header, **size, "encoding": "rgb8", "data": pixels.reshape(-1)}
-                yield Message(log_ns, "/camera/image", "sensor_msgs/msg/Image", fields)
-            else:
-                quality = [cv2.IMWRITE_JPEG_QUALITY, model.jpeg_quality]
-                _, jpeg = cv2.imencode(".jpg", pixels[..., ::-1], quality)
-                fields = {"header": header, "format": "rgb8; jpeg compressed bgr8", "data": jpeg.reshape(-1)}
-                yield Message(log_ns, "/camera/image/compressed", "sensor_msgs/msg/CompressedImage", fields)
-            yield Message(
-                log_ns, "/camera/camera_info", "sensor_msgs/msg/CameraInfo", {"header": header, **info}
-            )
+        topic, type_name = _IMAGE if self.raw_images else _JPEG
+        count = self._count(model.rate_hz)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            ahead = deque(pool.submit(self._frame, scenes, view, i) for i in range(min(_FRAMES_AHEAD, count)))
+            for index in range(count):
+                fields = ahead.popleft().result()
+                if index + _FRAMES_AHEAD < count:
+                    ahead.append(pool.submit(self._frame, scenes, view, index + _FRAMES_AHEAD))
+                stamp_ns = START_NS + index * _S // model.rate_hz
+                header = {"header": _header(stamp_ns, "camera")}
+                log_ns = stamp_ns + model.latency_ns
+                yield Message(log_ns, topic, type_name, header | fields)
+                yield Message(log_ns, "/camera/camera_info", "sensor_msgs/msg/CameraInfo", header | info)
+
+    def _frame(self, scenes: Scene, view: View, index: int) -> dict[str, Any]:
+        """Fields of image `index`; its noise depends on the seed and the index, not on the order of work."""
+        model = self.world.camera
+        position = torch.tensor([self.sensors.camera.translation_m])
+        generator = torch.Generator().manual_seed((self.seed << 24) + (1 << 20) + index)
+        step = index * STEPS_HZ // model.rate_hz
+        scene = scenes.at(slice(step, step + 1))
+        radiance = render(scene, view, position=position, haze_m=model.haze_m)
+        image = expose(radiance, model, light=scene.light, averaged=1.0, generator=generator)
+        levels = (image[0] * 255 + 0.5).to(torch.uint8).reshape(3, view.height, view.width)
+        pixels = levels.permute(1, 2, 0).contiguous().numpy()
+        if self.raw_images:
+            size = {"height": view.height, "width": view.width, "step": 3 * view.width}
+            return {**size, "encoding": "rgb8", "data": pixels.reshape(-1)}
+        quality = [cv2.IMWRITE_JPEG_QUALITY, model.jpeg_quality]
+        _, jpeg = cv2.imencode(".jpg", pixels[..., ::-1], quality)
+        return {"format": "rgb8; jpeg compressed bgr8", "data": jpeg.reshape(-1)}
 
     def lidar(self, scenes: Scene) -> Iterator[Message]:
         """Clouds of the rays that came back, in the lidar's frame."""
@@ -217,6 +231,17 @@ class Recorder:
         }
         log_ns = START_NS + (first + model.block_samples) * _S // model.sample_rate_hz + model.latency_ns
         return Message(log_ns, "/audio", "sentryfuse/msg/AudioChunk", fields)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch from splitting tensors among cores: that changes last bits, and the bytes are promised."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _header(stamp_ns: int, frame_id: str) -> dict[str, Any]:

@@ -41,12 +41,15 @@ def stamp_ns(message: Message) -> int:
     return stamp["sec"] * 1_000_000_000 + stamp["nanosec"]
 
 
-@pytest.fixture(scope="module")
-def recorded() -> list[Message]:
-    recorder = Recorder(seed=3, seconds=LENGTH_S, light=0.9)
+def record(recorder: Recorder) -> list[Message]:
     sink = Sink()
     recorder.write(recorder.drive(), sink)
     return sink.messages
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[Message]:
+    return record(Recorder(seed=3, seconds=LENGTH_S, light=0.9))
 
 
 def test_recorder_keeps_every_rate_and_the_order_of_log_times(recorded: list[Message]) -> None:
@@ -69,6 +72,18 @@ def test_recorder_never_repeats_content_to_the_bit(recorded: list[Message]) -> N
         assert len(set(data)) == len(data)
     readings = [str(m.fields["linear_acceleration"]) for m in recorded if m.topic == "/imu/data"]
     assert len(set(readings)) == len(readings)
+
+
+def test_recorder_gives_the_same_messages_when_torch_has_more_threads() -> None:
+    recorder = Recorder(seed=3, seconds=0.1)
+    one = record(recorder)
+    torch.set_num_threads(2)
+    two = record(recorder)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    for first, second in zip(one, two, strict=True):
+        assert first.topic == second.topic
+        assert np.array_equal(first.fields.get("data", 0), second.fields.get("data", 0))
 
 
 def test_recorder_writes_images_that_decode_to_the_size_in_camera_info(recorded: list[Message]) -> None:
@@ -182,13 +197,8 @@ def test_recorder_raises_when_seed_or_length_is_out_of_range(seed: int, seconds:
 
 
 def test_world_record_writes_the_same_bytes_when_run_again(tmp_path: Path) -> None:
-    threads = torch.get_num_threads()
-    try:
-        for name in ("a", "b"):
-            words = ["world", "record", "--seed", "4", "--seconds", "0.3", str(tmp_path / name)]
-            assert main(words) == 0
-    finally:
-        torch.set_num_threads(threads)
+    for name in ("a", "b"):
+        assert main(["world", "record", "--seed", "4", "--seconds", "0.3", str(tmp_path / name)]) == 0
     for file in ("world.mcap", "labels.jsonl"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     assert main(["world", "record", "--seconds", "0.3", str(tmp_path / "a")]) == 2  # would overwrite
