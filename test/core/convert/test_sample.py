@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sensor_msgs.msg
 from builders import Header, S, Stamp, chunk_message, cloud_message, image_message, imu_message, message
+from rosbags.typesys import Stores, get_typestore
 
 from sentryfuse_core.config import AudioConfig, CameraConfig, Config, ImuConfig
 from sentryfuse_core.convert import SUPPORTED_TYPES, to_sample, type_modality
@@ -141,23 +143,21 @@ def test_audio_is_stamped_by_arrival_when_its_message_has_no_header() -> None:
     assert sample.frame_id == "mics"
 
 
-def test_to_sample_reads_rclpy_messages_when_rclpy_is_installed() -> None:
-    sensor_msgs = pytest.importorskip("sensor_msgs.msg", reason="needs rclpy and sensor_msgs")
-    image = sensor_msgs.Image(height=2, width=3, encoding="bgr8", step=9)
+def test_to_sample_reads_the_messages_that_rclpy_delivers() -> None:
+    image = sensor_msgs.msg.Image(height=2, width=3, encoding="bgr8", step=9)
     image.data = array.array("B", range(18))
     image.header.stamp.sec = 4
     sample = convert(Modality.CAMERA, image, "sensor_msgs/msg/Image", config=CameraConfig())
     assert sample.stamp_ns == 4 * S
     assert np.shares_memory(sample.payload.data, np.frombuffer(image.data, np.uint8))  # type: ignore[union-attr]
-    reading = sensor_msgs.Imu()
+    reading = sensor_msgs.msg.Imu()
     reading.header.stamp.sec = 4
     reading.angular_velocity.z = 0.5
     assert imu(reading).payload.angular_velocity[2] == 0.5  # type: ignore[union-attr, index]
 
 
 def test_to_sample_reads_rosbags_messages_when_deserialised() -> None:
-    typesys = pytest.importorskip("rosbags.typesys", reason="needs rosbags")
-    store = typesys.get_typestore(typesys.Stores.ROS2_HUMBLE)
+    store = get_typestore(Stores.ROS2_HUMBLE)
     types = store.types
     stamp = types["builtin_interfaces/msg/Time"](sec=3, nanosec=7)
     header = types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera")
