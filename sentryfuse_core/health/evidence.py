@@ -60,7 +60,8 @@ class Evidence:
         self.counts: Counter[str] = Counter()
         self.invalid_reasons: Counter[str] = Counter()
         self.meter = RateMeter(traits.expected_rate_hz)
-        self.arrival_ns: int | None = None  # steady time of the newest message, also of one that was no good
+        self.arrival_ns: int | None = None  # steady time of the newest message, also of one that was no good,
+        # but not of one that only repeats the last stamp
         self.offset_ns: int | None = None  # received minus stamp of the newest message
         self.last_invalid = False
         self._traits = traits
@@ -70,6 +71,7 @@ class Evidence:
         self._invalid = _Share()
         self._content: deque[Finding | None] = deque(maxlen=_CONTENT_OF)
         self._content_bad = 0
+        self._sounded = False
         self._stamp_ns: int | None = None
         self._fingerprint: int | None = None
         self._same = 0  # equal fingerprints in a row
@@ -83,7 +85,15 @@ class Evidence:
         return max(round(self._config.timeout_periods * (self.meter.period_ns or floor_ns)), floor_ns)
 
     def readable(self, sample: Sample, now_ns: int) -> bool:
-        """Take in a message that could be read; True when its stamp is in order."""
+        """Take in a message that could be read; True when its stamp is in order.
+
+        One with the stamp of the message before is that message again: no sign of life, and no proof
+        that the content is frozen.
+        """
+        if sample.stamp_ns == self._stamp_ns:
+            self.counts["duplicate"] += 1
+            self._note_order(in_order=False)
+            return False
         self._heard(now_ns, invalid=False)
         self.losing.pop("malformed", None)
         self.offset_ns = sample.received_ns - sample.stamp_ns
@@ -126,7 +136,9 @@ class Evidence:
         if isinstance(stats, ImageStats):
             found = criteria.image_finding(stats, self._config)
         elif isinstance(stats, AudioStats):
-            found = criteria.audio_finding(stats, self._config)
+            # Encoders begin with zeros; a microphone that never says anything is found frozen.
+            self._sounded = self._sounded or not stats.silent
+            found = criteria.audio_finding(stats, self._config) if self._sounded else None
         else:
             found = criteria.cloud_finding(stats, self._coverage, self._config)
             if found is None:
@@ -140,7 +152,7 @@ class Evidence:
         silent_ms, allowed_ms = (now_ns - self.arrival_ns) / NS_PER_MS, self.timeout_ns / NS_PER_MS
         self.losing["timeout"] = Finding(
             "timeout",
-            f"no message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed",
+            f"no new message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed",
             f"check power, cable and driver of the {self._traits.modality.value}, "
             f"and who publishes {self._traits.topic}",
         )
@@ -177,15 +189,16 @@ class Evidence:
         before_ns, self._stamp_ns = self._stamp_ns, stamp_ns
         in_order = before_ns is None or stamp_ns > before_ns
         if not in_order:
-            self.counts["duplicate" if stamp_ns == before_ns else "out_of_order"] += 1
+            self.counts["out_of_order"] += 1
         elif before_ns is not None:
             self.meter.learn(stamp_ns - before_ns)
+        self._note_order(in_order=in_order)
+        return in_order
+
+    def _note_order(self, *, in_order: bool) -> None:
         self._disorder.add(mark=not in_order)
         allowed = self._config.disorder_share
         self._judge_share("disorder", self._disorder, allowed, "stamps were repeated or out of order")
-        if stamp_ns == before_ns:
-            self._fingerprint = None  # a message sent twice says nothing about its content
-        return in_order
 
     def _check_frozen(self, fingerprint: int) -> None:
         """Noise never repeats to the bit, so a robot that stands still is not a frozen sensor."""

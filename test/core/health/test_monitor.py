@@ -12,7 +12,7 @@ from builders import MS, PERIOD_NS, S, imu_reading, sample
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.health.criteria import AudioStats, CloudStats, ContentStats, ImageStats
 from sentryfuse_core.health.monitor import HealthMonitor
-from sentryfuse_core.types import ImuReading, Modality, ModalitySet, Sample, SensorState, Transition
+from sentryfuse_core.types import ImuReading, Modality, ModalitySet, Payload, Sample, SensorState, Transition
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 INIT, OK, DEGRADED, LOST, RECOVERING = SensorState
@@ -47,10 +47,13 @@ class Bench:
         found = sample(self.modality, self.now_ns, payload=self._payload)
         return replace(found, fingerprint=self._count)
 
-    def send(self, item: Sample | None = None, *, step_ns: int | None = None) -> None:
-        """Let a period pass, then send a message."""
+    def send(
+        self, item: Sample | None = None, *, step_ns: int | None = None, payload: Payload | None = None
+    ) -> None:
+        """Let a period pass, then send a message: `item` as it is, or a new one, perhaps of this content."""
         self.wait(self.period_ns if step_ns is None else step_ns)
-        self.monitor.observe(self.sample() if item is None else item)
+        item = item or self.sample()
+        self.monitor.observe(item if payload is None else replace(item, payload=payload))
         self._collect()
 
     def good(self, seconds: float) -> None:
@@ -116,7 +119,7 @@ def test_sensor_is_lost_at_its_timeout_when_it_falls_silent(bench: Bench) -> Non
     [transition] = bench.transitions[1:]
     assert transition.after is LOST
     assert transition.at_ns == last_ns + max(TIMEOUT_NS[bench.modality], 3 * bench.period_ns)
-    assert transition.reason.startswith("no message for")
+    assert transition.reason.startswith("no new message for")
     assert transition.remedy
     assert bench.monitor.lost() == ModalitySet.of(bench.modality)
     assert bench.monitor.reports(bench.now_ns)[bench.modality].age_ms == 2000.0
@@ -186,7 +189,7 @@ def test_sensor_stays_ok_when_the_robot_stands_still() -> None:
     bench = Bench(IMU)
     bench.good(1.0)
     for seed in range(400):  # the mean never changes, the noise always does
-        bench.send(replace(bench.sample(), payload=imu_reading(seed)), step_ns=5 * MS)
+        bench.send(payload=imu_reading(seed))
     assert bench.history == [OK]
 
 
@@ -199,6 +202,17 @@ def test_sensor_stays_ok_when_one_message_is_delivered_twice(bench: Bench) -> No
         bench.good(4.0)
     assert LOST not in bench.history
     assert bench.monitor.reports(bench.now_ns)[bench.modality].frozen == 0
+
+
+def test_sensor_is_lost_when_it_repeats_one_message_for_ever(bench: Bench) -> None:
+    stuck = replace(bench.sample(), stamp_ns=bench.now_ns + MS)
+    for _ in range(2 * S // bench.period_ns):
+        bench.send(replace(stuck, arrival_ns=bench.now_ns + bench.period_ns))
+    assert bench.state is LOST
+    assert RECOVERING not in bench.history
+    assert "no new message" in bench.reason()
+    bench.good(3.0)
+    assert bench.modality in bench.monitor.trusted()
 
 
 def test_sensor_is_degraded_when_stamps_are_often_out_of_order(bench: Bench) -> None:
@@ -337,14 +351,17 @@ def test_sensor_is_degraded_by_three_bad_of_five_and_restored_by_good_content(
     assert bench.history == [OK, DEGRADED, OK]
 
 
+def test_audio_stays_ok_when_its_encoder_starts_with_zeros() -> None:
+    bench = Bench(AUDIO)
+    bench.content([AudioStats(0.0, True)] * 8 + [AudioStats(0.0, False)] * 50)
+    assert bench.history == [OK]
+
+
 def test_imu_is_degraded_when_it_saturates() -> None:
     bench = Bench(IMU)
     bench.good(2.0)
     for _ in range(3):
-        bench.send(
-            replace(bench.sample(), payload=ImuReading(np.zeros(3), np.array([0.0, 0.0, 157.0]))),
-            step_ns=5 * MS,
-        )
+        bench.send(payload=ImuReading(np.zeros(3), np.array([0.0, 0.0, 157.0])))
     assert bench.history == [OK, DEGRADED]
     assert "end of the range" in bench.reason()
 
@@ -352,9 +369,7 @@ def test_imu_is_degraded_when_it_saturates() -> None:
 def test_imu_stays_ok_when_a_field_is_absent() -> None:
     bench = Bench(IMU)
     for _ in range(50):
-        bench.send(
-            replace(bench.sample(), payload=ImuReading(None, np.array([0.0, 0.0, 9.81]))), step_ns=5 * MS
-        )
+        bench.send(payload=ImuReading(None, np.array([0.0, 0.0, 9.81])))
     assert bench.history == [OK]
 
 
