@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
+    from sentryfuse_core.replay.truth import Truth
 
 __all__ = ["add_arguments", "run"]
 
@@ -25,7 +26,7 @@ _DESCRIPTION = """\
 Run the robot's pipeline over a recording, on the recording's own time: nothing is skipped and nothing
 waits, so the sets do not depend on this machine's speed. Reads .mcap, .db3 and ROS 1 .bag files and
 rosbag2 folders. One topic of each sensor is found by its type; sensors that are not in the recording
-are left out.
+are left out. Where a labels.jsonl lies beside the recording, boxes are scored against it.
 
 Writes into a new folder:
   results.mcap   detections, markers, status of every set, diagnostics (opens in rerun and Foxglove)
@@ -87,9 +88,22 @@ def run(args: argparse.Namespace) -> int:
     from sentryfuse_core.replay.run import ReplayOptions
 
     options = ReplayOptions(
-        bag=args.bag, config=config, topics=overrides, scenario=story, seconds=args.seconds
+        bag=args.bag,
+        config=config,
+        topics=overrides,
+        scenario=story,
+        seconds=args.seconds,
+        truth=_truth(args.bag),
     )
     return _replay(options, args)
+
+
+def _truth(bag: Path) -> Truth | None:
+    """The labels that `sentryfuse world record` leaves beside a recording."""
+    from sentryfuse_core.replay.truth import load_labels
+
+    path = (bag if bag.is_dir() else bag.parent) / "labels.jsonl"
+    return load_labels(path) if path.is_file() else None
 
 
 def _replay(options: ReplayOptions, args: argparse.Namespace) -> int:

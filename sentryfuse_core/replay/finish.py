@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -79,16 +80,17 @@ def report_data(options: ReplayOptions, result: ReplayResult, *, command: Sequen
 
 
 def _notes(result: ReplayResult) -> tuple[str, ...]:
-    """What was special about this run, the sets' own notes included, each once."""
-    found = dict.fromkeys(result.notes)
-    if result.checkpoint.startswith("world_"):
-        found[WORLD_NOTE] = None
-    for record in result.records:
-        found.update(dict.fromkeys(record.notes))
+    """What was special about this run, and what the sets' own notes said how often."""
+    found = list(result.notes)
+    if result.checkpoint.startswith("world_") and not result.metrics["recall_4m"]:
+        found.append(WORLD_NOTE)
+    total = len(result.records)
+    for note, count in Counter(note for record in result.records for note in record.notes).items():
+        found.append(note if count == total else f"{note} (in {count} of {total} sets)")
     if result.interrupted:
-        found["The replay was interrupted; this is what it had found by then."] = None
+        found.append("The replay was interrupted; this is what it had found by then.")
     if result.damage is not None:
-        found[f"The recording is damaged: {result.damage}"] = None
+        found.append(f"The recording is damaged: {result.damage}")
     return tuple(found)
 
 
@@ -114,6 +116,8 @@ def summary_rows(folder: Path, result: ReplayResult) -> Iterator[tuple[str, str]
         text += f"; {coverage['share']:.1%} of the {coverage['stamps']} {coverage['anchor']} stamps"
     yield "sets", text
     yield "boxes", f"{metrics['detections']}"
+    for mask, score in metrics["recall_4m"].items():
+        yield f"recall, {mask}", f"{score['share']:.0%} of {score['boxes']} true boxes within 4 m"
     yield "sensors used", ", ".join(f"{mask} x {count}" for mask, count in metrics["masks"].items()) or "none"
     for modality in Modality:
         sensor = metrics["sensors"].get(modality.value)

@@ -15,6 +15,7 @@ from sentryfuse_core.preprocess import camera, lidar
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.replay.report_data import ReportFrame, box_corners
+from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import (
     CompressedFrame,
     Detection,
@@ -41,8 +42,9 @@ COLOURS = ((26, 115, 217), (230, 89, 38), (51, 166, 77), (153, 77, 191))  # by c
 class FrameSampler:
     """Keeps a few moments, evenly spread over a run."""
 
-    def __init__(self, config: Config, *, count: int = 6) -> None:
+    def __init__(self, config: Config, *, truth: Truth | None = None, count: int = 6) -> None:
         self._config = config
+        self._truth = truth
         self._count = count
         self._intrinsics = camera_intrinsics(config.camera)
         self._due_ns: list[int] = []
@@ -78,6 +80,7 @@ class FrameSampler:
                 used=result.used,
                 level=result.plan.level,
                 detections=result.detections,
+                truth=() if self._truth is None else self._truth.at(synced.stamp_ns),
             )
         )
 

@@ -58,7 +58,7 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
-def manifest(  # noqa: PLR0913 - all by keyword
+def manifest(
     *,
     bag: Path,
     config: Config,

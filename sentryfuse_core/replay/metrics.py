@@ -82,6 +82,7 @@ class RunMetrics:
     anchors: Counter[str] = field(default_factory=Counter)
     absences: Counter[tuple[str, str]] = field(default_factory=Counter)
     stages: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*STAGES, "step")})
+    truth: dict[int, tuple[int, int]] = field(default_factory=dict)  # boxes found and there, by mask
     longest_gap_s: float = 0.0
     _last_stamp_ns: int | None = None
 
@@ -103,6 +104,11 @@ class RunMetrics:
             self.longest_gap_s = max(self.longest_gap_s, (synced.stamp_ns - self._last_stamp_ns) / NS_PER_S)
         self._last_stamp_ns = synced.stamp_ns
 
+    def add_truth(self, used: ModalitySet, *, found: int, boxes: int) -> None:
+        """Enter how many of a set's true boxes were found within 4 m."""
+        before = self.truth.get(used.bits, (0, 0))
+        self.truth[used.bits] = (before[0] + found, before[1] + boxes)
+
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for metrics.json; times in ms and s, as the names say."""
         absences: dict[str, dict[str, int]] = {}
@@ -116,6 +122,11 @@ class RunMetrics:
             "levels": {str(level): count for level, count in sorted(self.levels.items())},
             "anchors": dict(sorted(self.anchors.items())),
             "absences": absences,
+            "recall_4m": {
+                str(ModalitySet(bits)): {"found": found, "boxes": boxes, "share": round(found / boxes, 4)}
+                for bits, (found, boxes) in sorted(self.truth.items())
+                if boxes
+            },
             "longest_gap_between_sets_s": round(self.longest_gap_s, 6),
             "latency_ms": {name: _rounded(percentiles(values)) for name, values in self.stages.items()},
         }

@@ -56,6 +56,10 @@ def summary(data: ReportData) -> list[str]:
             "got a set of their own."
         )
     lines += [_sensor_sentence(modality, data) for modality in Modality]
+    for mask, score in data.metrics.get("recall_4m", {}).items():
+        lines.append(
+            f"With {mask}, {score['share']:.0%} of {score['boxes']} true boxes were found within 4 m."
+        )
     levels = Counter(record.level for record in records)
     if len(levels) > 1:
         shares = ", ".join(f"level {level}: {count} sets" for level, count in sorted(levels.items()))

@@ -30,6 +30,7 @@ from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.scenario import Scenario
 from sentryfuse_core.replay.topics import Selection, select
+from sentryfuse_core.replay.truth import Truth, matched
 from sentryfuse_core.types import Modality, ModalitySet, SensorReport, SyncedSet
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
@@ -48,6 +49,7 @@ class ReplayOptions:
     topics: dict[Modality, str] = field(default_factory=dict)
     scenario: Scenario | None = None
     seconds: float | None = None
+    truth: Truth | None = None  # boxes to score against, where they are known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,7 @@ class _Run:
         outputs: RunOutputs,
     ) -> None:
         self.metrics = RunMetrics()
-        self.sampler = FrameSampler(options.config)
+        self.sampler = FrameSampler(options.config, truth=options.truth)
         self._options = options
         self._selection = selection
         self._pipeline = pipeline
@@ -188,9 +190,9 @@ class _Run:
         while self._actions and self._start_ns + round(self._actions[0].at_s * NS_PER_S) <= now_ns:
             action = self._actions.pop(0)
             self._pipeline.budget.update_budget(
-                latency_ms=math.nan if action.latency_ms is None else action.latency_ms,
-                power_w=math.nan if action.power_w is None else action.power_w,
-                level=-1 if action.level is None else action.level,
+                latency_ms=action.latency_ms,
+                power_w=action.power_w,
+                level=action.level,
                 source="scenario",
                 now_ns=now_ns,
             )
@@ -226,6 +228,9 @@ class _Run:
         self._check(synced)
         self._outputs.add(result, record, context, markers=self._options.config.output.markers)
         self._records.append(record)
+        if self._options.truth is not None:
+            boxes = self._options.truth.at(synced.stamp_ns)
+            self.metrics.add_truth(result.used, found=matched(result.detections, boxes), boxes=len(boxes))
         self.metrics.add(result, e2e_ms=e2e_ms, step_ms=step_ms)
         self._diagnostics.add(
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
