@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.clock import ClockType, JumpThreshold
@@ -31,6 +33,7 @@ from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
 __all__ = ["FusionNode", "main"]
 
+_CATCH_UP_S = 0.2  # a deadline waits at most this long for messages that are there but not taken in
 _GRAPH_POLL_S = 0.25  # how soon a publisher of audio, or of a wrong type, is noticed
 
 
@@ -122,6 +125,7 @@ class FusionNode(LifecycleNode):
             topics=sensor_topics(self, self.config),
             frames=self._frames,
             notes=self._notes(),
+            catch_up=self._catch_up,
             logger=self.get_logger(),
         )
         started_s = time.perf_counter()
@@ -132,11 +136,14 @@ class FusionNode(LifecycleNode):
         )
         self._session = session
         session.start()
-        self._inputs = Inputs(self, self.config, session)
+        inputs = self._inputs = Inputs(self, self.config, session)
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         self._timers_on = [
-            self.create_timer(self.config.output.diagnostics_period_s, session.publish_diagnostics, clock=steady),
-            self.create_timer(_GRAPH_POLL_S, self._inputs.poll, clock=steady),
+            self.create_timer(period_s, partial(session.guarded, what, work), clock=steady)
+            for period_s, what, work in (
+                (self.config.output.diagnostics_period_s, "diagnostics", session.publish_diagnostics),
+                (_GRAPH_POLL_S, "graph", inputs.poll),
+            )
         ]
         back = Duration(nanoseconds=-round(self.config.sync.jump_back_s * 1e9))
         self._jumps = ros_clock.create_jump_callback(
@@ -170,6 +177,13 @@ class FusionNode(LifecycleNode):
     def _free(self) -> None:
         self._deactivate()
         self._clean_up()
+
+    def _catch_up(self) -> None:
+        """Wait, within limits, until the executor has handled the messages that it has."""
+        if self.executor is not None:
+            done = threading.Event()
+            self.executor.create_task(done.set)
+            done.wait(_CATCH_UP_S)
 
     def _reconfigure(self, config: Config) -> None:
         self.config = config
@@ -224,6 +238,8 @@ def _make(_stop: Stop) -> FusionNode:
         except SentryFuseError:
             node.destroy_node()
             raise
+    else:
+        node.get_logger().info("unconfigured: waiting for a lifecycle manager to configure and activate it")
     return node
 
 

@@ -61,6 +61,7 @@ class Session:
         topics: dict[Modality, str],
         frames: TransformTree | None,
         notes: tuple[str, ...],
+        catch_up: Callable[[], None],
         logger: RcutilsLogger,
     ) -> None:
         self._config = config
@@ -84,7 +85,12 @@ class Session:
             clock=clock,
         )
         self._worker = Worker(
-            self._ingest, clock=clock, handle=self._handle, idle=self._tell, report=self._failed
+            self._ingest,
+            clock=clock,
+            catch_up=catch_up,
+            handle=self._handle,
+            idle=self._tell,
+            report=self._failed,
         )
         self._lock = threading.Lock()  # guards the next four
         self._diagnostics = Diagnostics(config)
@@ -119,11 +125,11 @@ class Session:
 
     def on_camera_info(self, message: Any) -> None:
         """Take over the camera's intrinsics."""
-        self._guarded("camera_info", lambda: self._engine.preprocessor.set_intrinsics(camera_info(message)))
+        self.guarded("camera_info", lambda: self._engine.preprocessor.set_intrinsics(camera_info(message)))
 
     def on_battery(self, message: Any) -> None:
         """Tell the budget how full the battery is."""
-        self._guarded("battery", lambda: self._engine.budget.update_battery(_charge(message)))
+        self.guarded("battery", lambda: self._engine.budget.update_battery(_charge(message)))
 
     def on_budget(self, message: Any) -> None:
         """Take over a budget."""
@@ -135,7 +141,7 @@ class Session:
             now_ns = self._clock.now_ns()
             self._engine.budget.update_budget(latency_ms, power_w, message.level, message.source, now_ns)
 
-        self._guarded("budget", take)
+        self.guarded("budget", take)
 
     def on_jump(self, reason: str) -> None:
         """Start anew after a jump of the clock that stamps are compared with."""
@@ -148,9 +154,8 @@ class Session:
         paused_s = self._paused_s()
         reports = self._explained(self._ingest.reports(now_ns))
         streams = self._ingest.sync_counters()
-        dropped = {f"{m.value}.{reason}": n for m, counts in streams.items() for reason, n in counts.items()}
         with self._lock:
-            counters = {**dropped, **self._counters, "node.skipped": self._worker.skipped}
+            counters = {**streams, "node": {**self._counters, "skipped": self._worker.skipped}}
             statuses = self._diagnostics.statuses(reports=reports, counters=counters, now_ns=now_ns)
             self._diagnosed_ns = time.monotonic_ns()
             self._transition_untold = False
@@ -185,7 +190,7 @@ class Session:
         else:
             self._outputs.publish(result, context, markers=self._config.output.markers)
         with self._lock:
-            self._counters["node.stale"] += stale
+            self._counters["stale"] += stale
             self._diagnostics.add(result, e2e_ms=e2e_ms, now_ns=now_ns, deadline_ms=context.deadline_ms)
 
     def _tell(self, _now_ns: int) -> None:
@@ -222,15 +227,15 @@ class Session:
             for modality, report in reports.items()
         }
 
-    def _guarded(self, what: str, action: Callable[[], None]) -> None:
+    def guarded(self, what: str, action: Callable[[], None]) -> None:
         """Run a callback's work; what it raises is counted and logged, since it would end the node."""
         try:
             action()
         except Exception as error:
-            self._count(f"node.{what}_{getattr(error, 'reason', type(error).__name__)}", error)
+            self._count(f"{what}_{getattr(error, 'reason', type(error).__name__)}", error)
 
     def _failed(self, error: Exception) -> None:
-        self._count(f"node.{type(error).__name__}", error)
+        self._count(type(error).__name__, error)
 
     def _count(self, key: str, error: Exception) -> None:
         with self._lock:

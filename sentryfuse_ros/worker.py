@@ -19,7 +19,9 @@ class Worker:
     """Drives an `Ingest` and hands on its sets; `handle` and `idle` are called from the worker's thread.
 
     `handle(set)` makes and publishes the result, `idle(now_ns)` follows every wake-up. What either of
-    them raises goes to `report`, and the next set is handled all the same.
+    them raises goes to `report`, and the next set is handled all the same. `catch_up` returns when the
+    messages that have come are taken in: called before a deadline fires, so that a sensor is not found
+    silent, nor a sample late, because this process had no time to listen.
     """
 
     def __init__(
@@ -27,12 +29,14 @@ class Worker:
         ingest: Ingest,
         *,
         clock: Clock,
+        catch_up: Callable[[], None],
         handle: Callable[[SyncedSet], None],
         idle: Callable[[int], None],
         report: Callable[[Exception], None],
     ) -> None:
         self._ingest = ingest
         self._clock = clock
+        self._catch_up = catch_up
         self._handle = handle
         self._idle = idle
         self._report = report
@@ -74,7 +78,11 @@ class Worker:
                 self._report(error)
 
     def _turn(self) -> None:
-        self._ingest.advance(self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        deadline_ns = self._ingest.next_deadline_ns()
+        if deadline_ns is not None and deadline_ns <= now_ns:
+            self._catch_up()
+        self._ingest.advance(now_ns)
         sets = self._ingest.take()
         if sets:
             self.skipped += len(sets) - 1

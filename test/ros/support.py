@@ -1,0 +1,310 @@
+"""A synthetic robot that publishes four sensors, a node under test in its own process, and a listener."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+import torch
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from visualization_msgs.msg import MarkerArray
+
+from sentryfuse.msg import FusedDetectionArray, FusionStatus
+from sentryfuse_core.replay.writer import build_message, ros2_typestore
+from sentryfuse_core.types import Modality
+from sentryfuse_core.world.record import START_NS, Recorder
+from sentryfuse_ros.messages import message_class
+
+S = 1_000_000_000
+TOPICS = {
+    Modality.CAMERA: "/camera/image/compressed",
+    Modality.LIDAR: "/lidar/points",
+    Modality.IMU: "/imu/data",
+    Modality.AUDIO: "/audio",
+}
+PARAMETERS = {
+    "camera.transport": "compressed",
+    "model.threads": 1,  # more would fight with whatever else runs here
+    "health.relapse_s": 0.0,  # one test's fault must not lengthen the next one's recovery
+    # A publisher in Python on a busy machine stutters; that is not what is under test.
+    "health.timeout_floor_camera_s": 0.5,
+    "health.timeout_floor_lidar_s": 0.5,
+    "health.timeout_floor_imu_s": 0.5,
+    "health.timeout_floor_audio_s": 0.5,
+    "health.rate_warn": 0.2,
+    "health.rate_error": 0.1,
+    "output.diagnostics_period_s": 0.5,
+}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One message as bytes, whose header comes first; `offset_ns` from the start of the recording."""
+
+    offset_ns: int
+    topic: str
+    type_name: str
+    cdr: bytes
+
+    def stamped(self, stamp_ns: int) -> bytes:
+        """The same message with another stamp."""
+        changed = bytearray(self.cdr)
+        struct.pack_into("<iI", changed, 4, stamp_ns // S, stamp_ns % S)
+        return bytes(changed)
+
+
+class _Memory:
+    """A sink that keeps serialised messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[Recorded] = []
+        self._types = ros2_typestore()
+
+    def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
+        cdr = self._types.serialize_cdr(build_message(self._types, type_name, fields), type_name)
+        self.messages.append(Recorded(log_time_ns - START_NS, topic, type_name, bytes(cdr)))
+
+
+def recording(*, seed: int = 3, seconds: float = 2.0) -> list[Recorded]:
+    """A short drive in the synthetic world."""
+    recorder, memory = Recorder(seed=seed, seconds=seconds), _Memory()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        recorder.write(recorder.drive(), memory)
+    finally:
+        torch.set_num_threads(threads)
+    return memory.messages
+
+
+class Robot:
+    """Publishes a recording over and over, stamped now, except what is muted."""
+
+    def __init__(self, node: Any, messages: Sequence[Recorded]) -> None:
+        self._node = node
+        self._messages = messages
+        self._period_ns = messages[-1].offset_ns + 10_000_000
+        sensor_data = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+        self._publishers = {
+            message.topic: node.create_publisher(message_class(message.type_name), message.topic, sensor_data)
+            for message in {item.topic: item for item in messages}.values()
+        }
+        self.muted: set[str] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Robot:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def mute(self, *modalities: Modality) -> float:
+        """Let only these sensors be silent; the monotonic time in s at which they are."""
+        self.muted = {TOPICS[modality] for modality in modalities}
+        return time.monotonic()
+
+    def _run(self) -> None:
+        start_ns, start_stamp_ns = time.monotonic_ns(), time.time_ns()
+        for index in iter(range(1_000_000_000)):
+            lap, position = divmod(index, len(self._messages))
+            message = self._messages[position]
+            due_ns = start_ns + lap * self._period_ns + message.offset_ns
+            if self._stop.wait(max(0, due_ns - time.monotonic_ns()) / S):
+                return
+            if message.topic not in self.muted:
+                # As a sensor's clock has it, whenever this thread gets to run.
+                stamp_ns = start_stamp_ns + due_ns - start_ns - 5_000_000
+                self._publishers[message.topic].publish(message.stamped(stamp_ns))
+
+
+class Listener:
+    """Keeps what the node publishes, each with its monotonic time in s, and waits for what is expected."""
+
+    def __init__(self, *, namespace: str = "/sentryfuse") -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node("listener", context=self.context)
+        self.received: dict[str, list[tuple[float, Any]]] = defaultdict(list)
+        self._changed = threading.Condition()
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        for name, kind, topic in (
+            ("status", FusionStatus, f"{namespace}/status"),
+            ("detections", FusedDetectionArray, f"{namespace}/detections"),
+            ("markers", MarkerArray, f"{namespace}/markers"),
+            ("diagnostics", DiagnosticArray, "/diagnostics"),
+        ):
+            self.node.create_subscription(
+                kind, topic, lambda message, name=name: self._note(name, message), 100
+            )
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+        self._thread.join()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def since(self, name: str, start_s: float) -> list[Any]:
+        """Messages that came after `start_s`."""
+        with self._changed:
+            return [message for at_s, message in self.received[name] if at_s >= start_s]
+
+    def times(self, name: str, start_s: float) -> list[float]:
+        """When they came."""
+        with self._changed:
+            return [at_s for at_s, _ in self.received[name] if at_s >= start_s]
+
+    def wait_for(
+        self, name: str, expected: Callable[[Any], bool], *, within_s: float = 10.0, since_s: float | None = None
+    ) -> Any:
+        """The first message after now (or `since_s`) that is as expected; fails with the last one seen."""
+        start_s = time.monotonic() if since_s is None else since_s
+        deadline_s = time.monotonic() + within_s
+        with self._changed:
+            seen = 0
+            while True:
+                fresh = [message for at_s, message in self.received[name] if at_s >= start_s]
+                for message in fresh[seen:]:
+                    if expected(message):
+                        return message
+                seen = len(fresh)
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0:
+                    raise AssertionError(f"no {name} as expected in {within_s} s; last: {fresh[-1:]}")
+                self._changed.wait(left_s)
+
+    def diagnostic(
+        self, name: str, expected: Callable[[DiagnosticStatus], bool], *, within_s: float = 10.0
+    ) -> DiagnosticStatus:
+        """The first status `sentryfuse: name` that is as expected."""
+        full = f"sentryfuse: {name}"
+        found = self.wait_for(
+            "diagnostics",
+            lambda array: any(status.name == full and expected(status) for status in array.status),
+            within_s=within_s,
+        )
+        return next(status for status in found.status if status.name == full)
+
+    def call(self, kind: Any, name: str, request: Any, *, within_s: float = 30.0) -> Any:
+        """The answer of a service."""
+        client = self.node.create_client(kind, name)
+        try:
+            assert client.wait_for_service(within_s), f"no service {name}"
+            done = threading.Event()
+            future = client.call_async(request)
+            future.add_done_callback(lambda _: done.set())
+            assert done.wait(within_s), f"{name} did not answer in {within_s} s"
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def change_state(self, transition_id: int) -> bool:
+        """Ask the node for a lifecycle transition; whether it succeeded."""
+        request = ChangeState.Request(transition=Transition(id=transition_id))
+        return bool(self.call(ChangeState, "/sentryfuse/change_state", request).success)
+
+    def state(self) -> str:
+        """The node's lifecycle state."""
+        return str(self.call(GetState, "/sentryfuse/get_state", GetState.Request()).current_state.label)
+
+    def _note(self, name: str, message: Any) -> None:
+        with self._changed:
+            self.received[name].append((time.monotonic(), message))
+            self._changed.notify_all()
+
+
+class NodeProcess:
+    """The fusion node, run as a user would."""
+
+    def __init__(self, **parameters: Any) -> None:
+        arguments = ["--ros-args"]
+        for name, value in parameters.items():
+            arguments += ["-p", f"{name}:={value}"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sentryfuse_ros.fusion_node", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_for_line(self, text: str, *, within_s: float = 60.0) -> None:
+        """Until it has written a line with `text`; fails when it ends before."""
+        deadline_s = time.monotonic() + within_s
+        while not any(text in line for line in self.lines):
+            assert self._process.poll() is None, f"the node ended:\n{self.output}"
+            assert time.monotonic() < deadline_s, f"no {text!r} in {within_s} s:\n{self.output}"
+            time.sleep(0.02)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """What it wrote until now."""
+        return "\n".join(self.lines)
+
+    def end(self, number: int = signal.SIGTERM, *, within_s: float = 15.0) -> int:
+        """Signal it, unless it has ended, and return its exit status."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self.wait(within_s=within_s)
+
+    def wait(self, *, within_s: float = 30.0) -> int:
+        """Its exit status; a process that does not end is killed and fails the test."""
+        try:
+            status = self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"the node did not end in {within_s} s:\n{self.output}") from None
+        self._reader.join()
+        return status
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip())
+
+
+@contextmanager
+def running(listener: Listener, **parameters: Any) -> Iterator[NodeProcess]:
+    """A node process with PARAMETERS and these; ended, and its log shown, whatever happens."""
+    node = NodeProcess(**{**PARAMETERS, **parameters})
+    try:
+        node.wait_for_line("warmed up" if parameters.get("autostart", True) else "unconfigured")
+        yield node
+    except BaseException:
+        print(node.output)
+        raise
+    finally:
+        node.end()
+        listener.received.clear()

@@ -1,0 +1,312 @@
+"""The fusion node over real DDS: sensors die and return, messages are malformed, budgets change."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from builtin_interfaces.msg import Time
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from ros.support import TOPICS, Listener, Robot, recording, running
+from sensor_msgs.msg import BatteryState, CompressedImage, Imu, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from sentryfuse.msg import AudioChunk, Budget, FusionStatus, SensorHealth
+from sentryfuse_core.types import Modality, ModalitySet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
+
+ALL = ModalitySet.all()
+# Anchor period 100 ms, max_wait 50 ms and slop 40 ms by the contract; the rest is two shared cores.
+LONGEST_SILENCE_S = 0.6
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def robot(listener: Listener) -> Iterator[Robot]:
+    with Robot(listener.node, recording()) as found, running(listener):
+        listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=60)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def healthy(robot: Robot, listener: Listener) -> None:
+    """Every test starts with all sensors in use at full width."""
+    robot.mute()
+    listener.wait_for("status", lambda status: status.mask == ALL.bits and status.level == 0, within_s=20)
+
+
+def health(status: FusionStatus, modality: Modality) -> SensorHealth:
+    return next(sensor for sensor in status.sensors if sensor.name == modality.value)
+
+
+def silence_s(times: list[float]) -> float:
+    return max(later - earlier for earlier, later in pairwise(times))
+
+
+@pytest.mark.slow
+def test_sets_keep_coming_when_sensors_die_and_return(
+    robot: Robot, listener: Listener, record_property: Callable[[str, object], None]
+) -> None:
+    begin_s = time.monotonic()
+    alone = [ALL - ModalitySet.of(modality) for modality in Modality]
+    for dead in [*(ModalitySet.of(modality) for modality in Modality), *alone]:
+        living = ALL - dead
+        muted_s = robot.mute(*dead)
+        listener.wait_for("status", lambda status, living=living: status.mask == living.bits)
+        settled_s = time.monotonic()
+        last = listener.wait_for("status", lambda _status: time.monotonic() - settled_s > 1.0)
+        for modality in dead:
+            report = health(last, modality)
+            assert (report.state, report.in_mask, report.absence) == (SensorHealth.LOST, False, "LOST")
+            assert report.reason
+            assert report.remedy
+        assert last.used == [modality.value for modality in living]
+        detections = listener.since("detections", settled_s)
+        assert all(array.mask == living.bits for array in detections)
+        assert len(detections) >= 5
+        if living == ModalitySet.of(Modality.IMU):
+            assert last.severity == FusionStatus.ERROR
+            assert any("nothing usable" in note for note in last.notes)
+            assert not any(array.detections for array in detections)
+        record_property(f"noticed_after_s[{living}]", round(settled_s - muted_s, 3))
+        robot.mute()
+        listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=15)
+    longest_s = silence_s(listener.times("detections", begin_s))
+    record_property("longest_silence_s", round(longest_s, 3))
+    assert longest_s < LONGEST_SILENCE_S
+    stamps = [(item.header.stamp.sec, item.header.stamp.nanosec) for item in listener.since("status", begin_s)]
+    assert stamps == sorted(set(stamps))
+
+
+def test_detections_name_what_they_were_made_from(robot: Robot, listener: Listener) -> None:
+    start_s = time.monotonic()
+    array = listener.wait_for("detections", lambda array: array.mask == ALL.bits)
+    assert array.header.frame_id == "base_link"
+    assert list(array.modalities) == [modality.value for modality in Modality]
+    assert len(array.modality_stamps) == len(array.modality_ages_ms) == len(Modality)
+    assert all(0 < age_ms < 600 for age_ms in array.modality_ages_ms)
+    status = listener.wait_for("status", lambda status: status.header == array.header, since_s=start_s)
+    assert status.e2e_ms >= status.wait_ms + status.pre_ms + status.infer_ms + status.post_ms
+    markers = listener.wait_for("markers", lambda markers: bool(markers.markers))
+    assert markers.markers[0].action == 3  # DELETEALL
+    assert len(markers.markers) % 2 == 1  # then a box and a label for each detection
+
+
+def test_detections_are_more_than_an_empty_array_when_all_sensors_live(robot: Robot, listener: Listener) -> None:
+    array = listener.wait_for("detections", lambda array: bool(array.detections))
+    box = array.detections[0]
+    assert box.label in ("car", "pedestrian", "cyclist")
+    assert box.score > 0.0
+    assert min(box.size.x, box.size.y, box.size.z) > 0.0
+
+
+def test_diagnostics_have_the_frozen_names_and_keys(robot: Robot, listener: Listener) -> None:
+    array = listener.wait_for("diagnostics", lambda array: array.status[-1].name == "sentryfuse: latency")
+    keys = {status.name: [item.key for item in status.values] for status in array.status}
+    sensor = "state reason since_s rate_hz expected_hz age_ms offset_ms late out_of_order duplicate invalid frozen epoch"
+    for modality in Modality:
+        assert keys[f"sentryfuse: sensor/{modality.value}"] == sensor.split()
+    assert set("sets partial mask anchor wait_ms_p95 skew_ms_max".split()) <= set(keys["sentryfuse: sync"])
+    inference = "backend device mask level ratio heads_kept channels_kept gmacs switches switch_us_p99"
+    assert keys["sentryfuse: inference"] == inference.split()
+    stages = ("age", "wait", "pre", "infer", "post", "e2e")
+    latency = [f"{stage}_ms_{share}" for stage in stages for share in ("p50", "p90", "p95", "p99", "max")]
+    assert keys["sentryfuse: latency"] == [*latency, "n", "window_s", "deadline_miss"]
+    topics = {status.name: status.hardware_id for status in array.status}
+    assert topics["sentryfuse: sensor/lidar"] == "/lidar/points"
+    assert topics["sentryfuse: inference"] == "cpu"
+
+
+def test_diagnostics_come_at_once_when_a_sensor_dies(robot: Robot, listener: Listener) -> None:
+    muted_s = robot.mute(Modality.IMU)
+    dead = listener.diagnostic("sensor/imu", lambda status: "LOST" in status.message)
+    lost = listener.wait_for(
+        "status", lambda status: health(status, Modality.IMU).state == SensorHealth.LOST, since_s=muted_s
+    )
+    assert dead.level == b"\x01"  # WARN: the mask covers it
+    at_s = listener.times("diagnostics", muted_s)
+    assert health(lost, Modality.IMU).reason in dead.message
+    assert at_s[-1] - muted_s < 1.0
+
+
+BAD_STAMPS = [Time(sec=-1), Time(nanosec=2_000_000_000), Time(sec=2_000_000_000)]
+CLOUD = {"height": 1, "width": 2, "point_step": 16, "row_step": 32, "data": bytes(32)}
+XYZ = [PointField(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate("xyz")]
+MALFORMED: dict[Modality, list[Any]] = {
+    Modality.CAMERA: [CompressedImage(format="jpeg")],
+    Modality.LIDAR: [
+        PointCloud2(),
+        PointCloud2(**CLOUD),  # no fields
+        PointCloud2(fields=XYZ, **{**CLOUD, "point_step": 0}),
+        PointCloud2(fields=XYZ, **{**CLOUD, "width": 1000, "row_step": 16000}),
+        PointCloud2(fields=[*XYZ[:2], PointField(name="z", offset=2, datatype=7, count=1)], **CLOUD),
+    ],
+    Modality.IMU: [Imu(), Imu()],  # filled below: NaN and infinity
+    Modality.AUDIO: [
+        AudioChunk(sample_rate_hz=16_000, channels=2, encoding="MP3", data=b"1234"),
+        AudioChunk(sample_rate_hz=16_000, channels=0, encoding="S16LE", data=b"1234"),
+        AudioChunk(sample_rate_hz=0, channels=2, encoding="S16LE", data=b"1234"),
+        AudioChunk(sample_rate_hz=16_000, channels=2, encoding="S16LE", data=b"123"),
+        AudioChunk(sample_rate_hz=16_000, channels=2, encoding="S16LE"),
+    ],
+}
+MALFORMED[Modality.IMU][0].angular_velocity.x = math.nan
+MALFORMED[Modality.IMU][1].linear_acceleration.z = math.inf
+
+
+@pytest.mark.parametrize("modality", Modality)
+def test_malformed_messages_are_counted_and_the_next_good_one_is_used(
+    modality: Modality, robot: Robot, listener: Listener
+) -> None:
+    wrong = MALFORMED[modality]
+    publisher = listener.node.create_publisher(type(wrong[0]), TOPICS[modality], 10)
+    before = health(listener.wait_for("status", lambda _status: True), modality).invalid
+    count = 0
+    _wait_for_subscription(publisher)
+    for message in wrong:
+        for stamp in [None, *BAD_STAMPS] if message is wrong[0] else [None]:
+            message.header = Header(stamp=stamp or listener.node.get_clock().now().to_msg(), frame_id="bad")
+            publisher.publish(message)
+            count += 1
+    counted = listener.wait_for("status", lambda status: health(status, modality).invalid >= before + count)
+    listener.node.destroy_publisher(publisher)
+    good = listener.wait_for(
+        "status",
+        lambda status: health(status, modality).in_mask and health(status, modality).state == SensorHealth.OK,
+        within_s=20,
+    )
+    assert good.sequence > counted.sequence
+    assert health(good, modality).invalid == before + count
+
+
+@pytest.mark.parametrize(
+    ("modality", "message", "text"),
+    [
+        (Modality.CAMERA, CompressedImage(format="jpeg", data=b"\xff\xd8 no image \xff\xd9"), "undecodable"),
+        (Modality.LIDAR, PointCloud2(fields=XYZ, **{**CLOUD, "data": b"\x00\x00\xc0\x7f" * 8}), "no_finite_points"),
+    ],
+)
+def test_sensor_is_left_out_while_its_content_is_unusable(
+    modality: Modality, message: Any, text: str, robot: Robot, listener: Listener
+) -> None:
+    publisher = listener.node.create_publisher(type(message), TOPICS[modality], 10)
+    _wait_for_subscription(publisher)
+    robot.mute(modality)
+    start_s = time.monotonic()
+    for index in range(15):
+        message.data[-4 if modality is Modality.LIDAR else -3] = index + 1  # a repeated message is another fault
+        message.header = Header(stamp=listener.node.get_clock().now().to_msg())
+        publisher.publish(message)
+        with contextlib.suppress(AssertionError):  # only to keep the camera's pace
+            listener.wait_for("status", lambda _status: False, within_s=0.07)
+    listener.node.destroy_publisher(publisher)
+    reports = [health(status, modality) for status in listener.since("status", start_s)]
+    left_out = [report for report in reports if report.absence in ("INVALID", "LOST")]
+    assert left_out
+    assert left_out[-1].invalid > reports[0].invalid
+    assert any(text in report.reason for report in reports)
+    assert not any(report.in_mask for report in reports[-5:])
+
+
+def set_parameter(listener: Listener, name: str, value: ParameterValue) -> Any:
+    request = SetParameters.Request(parameters=[Parameter(name=name, value=value)])
+    return listener.call(SetParameters, "/sentryfuse/set_parameters", request).results[0]
+
+
+def integer(value: int) -> ParameterValue:
+    return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
+
+
+def test_level_follows_the_parameter_when_it_changes(robot: Robot, listener: Listener) -> None:
+    assert set_parameter(listener, "budget.level", integer(1)).successful
+    narrow = listener.wait_for("status", lambda status: status.level == 1)
+    assert "budget.level" in narrow.level_reason
+    assert narrow.channels_kept < narrow.channels_total
+    assert narrow.ratio > 0
+    assert set_parameter(listener, "budget.level", integer(-1)).successful
+    assert listener.wait_for("status", lambda status: status.level == 0)
+
+
+def test_parameters_are_refused_when_they_are_wrong_or_fixed(robot: Robot, listener: Listener) -> None:
+    assert not set_parameter(listener, "budget.level", integer(99)).successful
+    fixed = set_parameter(
+        listener, "sync.max_wait_s", ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.1)
+    )
+    assert not fixed.successful
+    assert "read-only" in fixed.reason
+    request = DescribeParameters.Request(names=["sync.max_wait_s", "camera.transport"])
+    wait, transport = listener.call(
+        DescribeParameters, "/sentryfuse/describe_parameters", request
+    ).descriptors
+    assert wait.read_only
+    assert wait.floating_point_range[0].to_value == 1.0
+    assert "in s" in wait.description
+    assert transport.additional_constraints == "one of: raw, compressed"
+
+
+def test_markers_stop_when_the_parameter_says_so(robot: Robot, listener: Listener) -> None:
+    off = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=False)
+    on = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=True)
+    assert set_parameter(listener, "output.markers", off).successful
+    start_s = time.monotonic()
+    later = listener.wait_for("status", lambda _status: time.monotonic() - start_s > 1.0)
+    assert listener.times("markers", start_s + 0.5) == []
+    assert later.mask == ALL.bits
+    assert set_parameter(listener, "output.markers", on).successful
+    assert listener.wait_for("markers", lambda _markers: True)
+
+
+def test_level_follows_budget_messages_when_they_come(robot: Robot, listener: Listener) -> None:
+    publisher = listener.node.create_publisher(Budget, "/sentryfuse/budget", 10)
+    nan = math.nan
+    for wish, level, text in (
+        (Budget(latency_ms=nan, power_w=nan, level=1, source="operator"), 1, "operator"),
+        (Budget(latency_ms=nan, power_w=nan, level=-1), 0, ""),
+        (Budget(latency_ms=nan, power_w=3.0, level=-1), 1, "power"),
+        (Budget(latency_ms=0.01, power_w=nan, level=-1), 1, "latency"),
+        (Budget(latency_ms=nan, power_w=nan, level=-1), 0, ""),
+    ):
+        _wait_for_subscription(publisher)
+        publisher.publish(wish)
+        changed = listener.wait_for(
+            "status", lambda status, level=level, text=text: status.level == level and text in status.level_reason
+        )
+        assert math.isnan(changed.deadline_ms) == math.isnan(wish.latency_ms)
+        assert math.isnan(changed.power_w) == math.isnan(wish.power_w)
+    publisher.publish(Budget(latency_ms=-5.0, power_w=nan, level=-1))
+    wrong = listener.diagnostic(
+        "sync", lambda status: any(item.key == "dropped_budget_bad_latency_ms" for item in status.values)
+    )
+    assert wrong.level == b"\x00"
+    listener.node.destroy_publisher(publisher)
+
+
+def test_level_falls_when_the_battery_is_low(robot: Robot, listener: Listener) -> None:
+    publisher = listener.node.create_publisher(BatteryState, "/battery", 10)
+    _wait_for_subscription(publisher)
+    publisher.publish(BatteryState(percentage=0.1))
+    assert "battery" in listener.wait_for("status", lambda status: status.level == 1).level_reason
+    publisher.publish(BatteryState(percentage=math.nan))
+    assert listener.wait_for("status", lambda status: status.level == 0)
+    listener.node.destroy_publisher(publisher)
+
+
+def _wait_for_subscription(publisher: Any) -> None:
+    deadline_s = time.monotonic() + 10
+    while not publisher.get_subscription_count():
+        assert time.monotonic() < deadline_s, "the node does not subscribe"
+        time.sleep(0.01)
