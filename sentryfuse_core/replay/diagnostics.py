@@ -71,14 +71,11 @@ class Diagnostics:
     def _sensor(self, report: SensorReport, *, covered: bool) -> Fields:
         never = report.state is SensorState.INIT
         if never:
-            level, message = STALE, "never received"
+            level, message = STALE, _told("never received", report)
         elif report.state is SensorState.OK:
             level, message = OK, "OK"
         else:
-            level = WARN if covered else ERROR
-            message = f"{report.state.name}: {report.reason}" + (
-                f"; {report.remedy}" if report.remedy else ""
-            )
+            level, message = WARN if covered else ERROR, _told(report.state.name, report)
         values = {
             "state": report.state.name,
             "reason": report.reason,
@@ -100,7 +97,7 @@ class Diagnostics:
         last = self._last
         waits = percentiles(wait_ms for _, wait_ms, _ in self._recent)
         dropped = Counter[str]()
-        for by_reason in counters.values():
+        for by_reason in (*counters.values(), *(report.invalid_reasons for report in reports.values())):
             dropped.update(by_reason)
         values: dict[str, Any] = {
             "sets": self._sets,
@@ -175,6 +172,12 @@ class Diagnostics:
 def diagnostic_array(stamp_ns: int, statuses: Sequence[Mapping[str, Any]]) -> Fields:
     """diagnostic_msgs/DiagnosticArray."""
     return {"header": header(stamp_ns, ""), "status": [dict(status) for status in statuses]}
+
+
+def _told(what: str, report: SensorReport) -> str:
+    """State, reason and remedy in one line, as far as they are known."""
+    text = ": ".join(part for part in (what, report.reason) if part)
+    return "; ".join(part for part in (text, report.remedy) if part)
 
 
 def _anchor(result: FusionResult | None) -> str:
