@@ -97,12 +97,11 @@ class Trainer:
         """Train to the end, writing `curve.csv` and, now and then and at the end, the state."""
         self.options.folder.mkdir(parents=True, exist_ok=True)
         curve = self.options.folder / "curve.csv"
-        fresh = self.progress.step == 0
+        known = _rows_until(curve, self.progress.step)
         saved_s = self.progress.elapsed_s
-        with curve.open("w" if fresh else "a", newline="", encoding="utf-8") as file:
+        with curve.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            if fresh:
-                writer.writerow(_CURVE)
+            writer.writerows([_CURVE, *known])
             while self._share() < 1.0:
                 log = self._step()
                 writer.writerow(_row(log))
@@ -138,9 +137,8 @@ class Trainer:
         masks = [options.curriculum.mask(share, generator) for _ in range(_MASKS)]
         losses = self._losses(self._source(self.progress.step), masks)
         self._optimizer.zero_grad(set_to_none=True)
-        torch.stack([loss for loss, _ in losses.values()]).mul(
-            torch.tensor([weight for _, weight in losses.values()], device=options.device)
-        ).sum().backward()  # type: ignore[no-untyped-call]
+        total = torch.stack([weight * loss for loss, weight in losses.values()]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), options.clip_norm)
         self._optimizer.step()
         self._average()
@@ -201,6 +199,14 @@ def _schedule(share: float, warmup: float) -> float:
     if share < warmup:
         return max(share / warmup, 0.02)
     return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * (share - warmup) / (1.0 - warmup)))
+
+
+def _rows_until(curve: Path, step: int) -> list[list[str]]:
+    """What the curve says up to `step`; a run that is resumed from there writes the rest again."""
+    if step == 0 or not curve.exists():
+        return []
+    with curve.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.reader(file) if row[:1] != ["step"] and int(row[0]) <= step]
 
 
 def _row(log: StepLog) -> list[object]:

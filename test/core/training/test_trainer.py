@@ -27,19 +27,21 @@ def trainer(folder: Path, *, steps: int, source: Any = varied, resume: bool = Fa
     return Trainer(TINY, TrainOptions(folder=folder, steps=steps, batch=8), source=source, resume=resume)
 
 
+def steps_logged(folder: Path) -> list[int]:
+    with (folder / "curve.csv").open(encoding="utf-8") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
 class StopError(Exception):
     pass
 
 
 def test_trainer_lowers_the_loss_when_a_batch_is_repeated(tmp_path: Path) -> None:
     logs: list[StepLog] = []
-    trainer(tmp_path, steps=25, source=same).run(logs.append)
-    assert logs[-1].loss_full < 0.7 * logs[0].loss_full
-    assert logs[-1].step == 25
-    with (tmp_path / "curve.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["step"]) for row in rows] == list(range(1, 26))
-    assert float(rows[-1]["loss_full"]) == pytest.approx(logs[-1].loss_full, rel=1e-3)
+    trainer(tmp_path, steps=15, source=same).run(logs.append)
+    assert logs[-1].loss_full < 0.8 * logs[0].loss_full
+    assert logs[-1].step == 15
+    assert steps_logged(tmp_path) == list(range(1, 16))
 
 
 def test_trainer_ends_with_the_same_weights_when_it_is_interrupted_and_resumed(tmp_path: Path) -> None:
@@ -50,13 +52,16 @@ def test_trainer_ends_with_the_same_weights_when_it_is_interrupted_and_resumed(t
     def stop(log: StepLog) -> None:
         if log.step == 3:
             first.save()
+        if log.step == 4:
             raise StopError
 
     with pytest.raises(StopError):
         first.run(stop)
+    assert steps_logged(tmp_path / "parts") == [1, 2, 3, 4]
     second = trainer(tmp_path / "parts", steps=6, resume=True)
     assert second.progress.step == 3
     second.run()
+    assert steps_logged(tmp_path / "parts") == [1, 2, 3, 4, 5, 6]
     for one, other in zip(whole.net.parameters(), second.net.parameters(), strict=True):
         assert torch.equal(one, other)
     for one, other in zip(whole.average.parameters(), second.average.parameters(), strict=True):
