@@ -18,7 +18,8 @@ from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.criteria import ContentStats
 from sentryfuse_core.health.monitor import HealthMonitor
 from sentryfuse_core.sync.buffer import stamp_fault
-from sentryfuse_core.sync.synchronizer import Synchronizer, streams
+from sentryfuse_core.sync.spec import streams
+from sentryfuse_core.sync.synchronizer import Synchronizer
 from sentryfuse_core.types import (
     Absence,
     Modality,
@@ -67,6 +68,11 @@ class Ingest:
     def epoch(self) -> int:
         """Number of time jumps so far."""
         return self._sync.epoch
+
+    @property
+    def epoch_reason(self) -> str:
+        """Why the present epoch began; empty for the first."""
+        return self._sync.epoch_reason
 
     @property
     def anchor(self) -> Modality | None:

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
-from dataclasses import dataclass
 from enum import Enum
 
 from sentryfuse_core.sync import match
+from sentryfuse_core.sync.spec import Limits, StreamSpec
 from sentryfuse_core.types import Sample
 
-__all__ = ["Limits", "Stream", "StreamSpec", "Verdict", "stamp_fault"]
+__all__ = ["Stream", "Verdict", "stamp_fault"]
 
 _RECENT = 8  # intervals and lags that timing is judged by
 _MAX_PAIRED = 64  # samples of a camera or lidar kept at most
 _MAX_WINDOW = 8192  # samples of an IMU or microphone kept at most
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamSpec:
-    """The part a stream plays in the sets."""
-
-    anchor_rank: int | None  # 0 anchors first; None: its samples only fill windows, its stamps carry ticks
-    window_ns: int = 0  # samples in (moment - window, moment] belong to a set; 0: the nearest one does
-    period_ns: int = 0  # expected; 0: learned from the stamps
-    anchor_period_ns: int = 0  # shortest distance of two sets that it anchors
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a stream does with stamps that are not in order, and how long it keeps samples."""
-
-    max_future_ns: int
-    jump_back_ns: int
-    rebase_messages: int
-    buffer_ns: int
 
 
 class Verdict(Enum):

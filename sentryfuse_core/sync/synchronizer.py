@@ -9,58 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import Config, SyncConfig
-from sentryfuse_core.sync.buffer import Limits, Stream, StreamSpec, Verdict
+from sentryfuse_core.config import SyncConfig
+from sentryfuse_core.sync.buffer import Stream, Verdict
+from sentryfuse_core.sync.spec import Limits, StreamSpec, nanoseconds
 from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SyncedSet
 
-__all__ = ["Synchronizer", "streams"]
+__all__ = ["Synchronizer"]
 
 _JUMP_MESSAGES = 3  # that went back, of two streams or more, before all time is taken to have jumped
-
-
-def streams(config: Config) -> dict[Modality, StreamSpec]:
-    """The enabled sensors and their parts: lidar anchors before camera before audio; IMU carries ticks."""
-    window_ns = {Modality.IMU: _ns(config.imu.window_s), Modality.AUDIO: _ns(config.audio.window_s)}
-    ranks = {Modality.LIDAR: 0, Modality.CAMERA: 1, Modality.AUDIO: 2}
-    specs: dict[Modality, StreamSpec] = {}
-    for modality in Modality:
-        sensor = config.sensor(modality)
-        if sensor.enabled:
-            rate_hz = sensor.expected_rate_hz
-            specs[modality] = StreamSpec(
-                anchor_rank=ranks.get(modality),
-                window_ns=window_ns.get(modality, 0),
-                period_ns=_ns(1.0 / rate_hz) if rate_hz > 0 else 0,
-                anchor_period_ns=_ns(config.sync.audio_anchor_period_s) if modality is Modality.AUDIO else 0,
-            )
-    return specs
-
-
-def _ns(seconds: float) -> int:
-    return round(seconds * NS_PER_S)
 
 
 class Synchronizer:
     """Sets in strict order of their stamps, each sample of an anchor at most once."""
 
     def __init__(self, config: SyncConfig, streams: Mapping[Modality, StreamSpec]) -> None:
-        limits = Limits(
-            max_future_ns=_ns(config.max_future_s),
-            jump_back_ns=_ns(config.jump_back_s),
-            rebase_messages=config.rebase_messages,
-            buffer_ns=_ns(config.buffer_s),
-        )
+        limits = Limits.of(config)
         self._streams = {m: Stream(streams[m], limits, bit=m.bit) for m in Modality if m in streams}
         ranks = {m: spec.anchor_rank for m, spec in streams.items() if spec.anchor_rank is not None}
         self._anchors = sorted(ranks, key=lambda m: ranks[m])  # best first
         self._rank = {modality: rank for rank, modality in enumerate(self._anchors)}
-        self._max_wait_ns = _ns(config.max_wait_s)
-        self._slop_ns = _ns(config.slop_s)
-        self._tick_period_ns = _ns(config.tick_period_s)
+        self._max_wait_ns = nanoseconds(config.max_wait_s)
+        self._slop_ns = nanoseconds(config.slop_s)
+        self._tick_period_ns = nanoseconds(config.tick_period_s)
         self._jump_back_ns = limits.jump_back_ns
         self._now_ns = 0
         self._epoch = 0
+        self._epoch_reason = ""
         self._epoch_ns: int | None = None  # steady time the epoch began
         self._sequence = 0
         self._lost = ModalitySet()
@@ -78,6 +52,11 @@ class Synchronizer:
     def epoch(self) -> int:
         """Number of time jumps so far."""
         return self._epoch
+
+    @property
+    def epoch_reason(self) -> str:
+        """Why the present epoch began; empty for the first."""
+        return self._epoch_reason
 
     @property
     def anchor(self) -> Modality | None:
@@ -130,10 +109,9 @@ class Synchronizer:
 
     def reset(self, *, reason: str) -> None:
         """Drop every sample and begin a new epoch: the clock that stamps come from has jumped."""
-        del reason  # for the caller's log; a jump is a jump
         for stream in self._streams.values():
             stream.clear()
-        self._begin_epoch()
+        self._begin_epoch(reason)
 
     def _take(self) -> list[SyncedSet]:
         if not self._released:
@@ -183,7 +161,7 @@ class Synchronizer:
         """Let the first stream by rank that is live, on time and not behind anchor the sets."""
         best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
         if best is None and self._only_behind(now_ns):
-            self._begin_epoch()
+            self._begin_epoch("every live stream went back")
             best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
         before = self._anchor
         if best is before:
@@ -347,13 +325,14 @@ class Synchronizer:
                 other.rebase(self._now_ns)
             elif not self._recent(other.rebased_ns):
                 other.clear()
-        self._begin_epoch()
+        self._begin_epoch("several streams went back")
 
     def _recent(self, at_ns: int | None) -> bool:
         return at_ns is not None and self._now_ns - at_ns <= self._jump_back_ns
 
-    def _begin_epoch(self) -> None:
+    def _begin_epoch(self, reason: str) -> None:
         self._epoch += 1
+        self._epoch_reason = reason
         self._epoch_ns = self._now_ns
         self._floor_ns = None
         self._last_set_ns = None

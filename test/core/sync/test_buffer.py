@@ -7,7 +7,8 @@ from builders import MS, S, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentryfuse_core.sync.buffer import Limits, Stream, StreamSpec, Verdict
+from sentryfuse_core.sync.buffer import Stream, Verdict
+from sentryfuse_core.sync.spec import Limits, StreamSpec
 from sentryfuse_core.types import Modality
 
 LIMITS = Limits(max_future_ns=S // 2, jump_back_ns=S, rebase_messages=5, buffer_ns=2 * S)

@@ -10,7 +10,8 @@ import pytest
 from builders import LATENCY_NS, MS, PERIOD_NS, S, sample, timeline
 
 from sentryfuse_core.config import Config, SyncConfig, override
-from sentryfuse_core.sync.synchronizer import Synchronizer, streams
+from sentryfuse_core.sync.spec import streams
+from sentryfuse_core.sync.synchronizer import Synchronizer
 from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SyncedSet
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentryfuse_core.config import Config, override
-from sentryfuse_core.sync.synchronizer import Synchronizer, streams
+from sentryfuse_core.sync.spec import streams
+from sentryfuse_core.sync.synchronizer import Synchronizer
 from sentryfuse_core.types import Modality, Sample, SyncedSet
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
