@@ -14,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from sentryfuse_core.config import Config, load_yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -110,3 +112,10 @@ def test_executables_are_the_nodes_and_the_command(tmp_path: Path) -> None:
     written = make_scripts.write_scripts(ROOT / "pyproject.toml", tmp_path / "scripts")
     names = {path.name for path in written}
     assert names == {"sentryfuse", "fusion_node", "fault_injector_node", "player_node"}
+
+
+def test_parameter_file_has_every_default_of_the_configuration() -> None:
+    written = load("write_params")
+    text = (ROOT / "config" / "sentryfuse.yaml").read_text(encoding="utf-8")
+    assert text == written.parameter_file(), "run: .venv/bin/python tools/write_params.py"
+    assert load_yaml(ROOT / "config" / "sentryfuse.yaml") == Config()
