@@ -26,7 +26,7 @@ __all__ = ["DemoNode", "DemoPlan", "RunTimes"]
 
 _PERIOD_S = 0.2  # of the view, and of looking after the processes
 _START_PATIENCE_S = 120.0  # loading and warming up on a slow machine
-_DRAIN_S = 0.6  # after the last message: the sets still on their way
+_DRAIN_S = 0.3  # after the story: sets still on their way
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ class DemoNode(Node):
                 raise SentryFuseError(f"the fusion node did not start; see {self._plan.out / 'logs'}")
             yield "the network warms up"
         self._children.start("player_node", {"bag": self._plan.bag, "prefix": "/raw", "wait_s": 10.0})
-        while not self._children.ended("player_node"):
+        while self._state.at_s < self._plan.scenario.seconds + _DRAIN_S:
+            if self._children.ended("player_node"):
+                raise SentryFuseError(f"{self._plan.bag} ended before the story; record a longer one")
             yield "the player starts"
-        for _ in range(round(_DRAIN_S / _PERIOD_S)):
-            yield "the last sets come in"
 
     def _hear(self, type_name: str, message: Any) -> None:
         if type_name == messages.STATUS_TYPE:

@@ -29,9 +29,13 @@ class World:
     labels: Path
 
 
-def cached_world(cache: Path, *, seed: int, seconds: float) -> World:
+def cached_world(cache: Path, *, seed: int, seconds: float, light: float) -> World:
     """The recording for these arguments, made with a progress bar unless `cache` holds it already."""
-    key = _key({"seed": seed, "seconds": seconds} | dataclasses.asdict(WorldConfig()) | to_mapping(Config()))
+    key = _key(
+        {"seed": seed, "seconds": seconds, "light": light}
+        | dataclasses.asdict(WorldConfig())
+        | to_mapping(Config())
+    )
     folder = cache / f"world_{key}"
     world = World(folder / _BAG, folder / _LABELS)
     if world.bag.is_file() and world.labels.is_file():
@@ -44,17 +48,17 @@ def cached_world(cache: Path, *, seed: int, seconds: float) -> World:
         raise OutputError(
             f"cannot make the folder {partial}: {error.strerror}; choose another --cache"
         ) from error
-    _record(World(partial / _BAG, partial / _LABELS), seed=seed, seconds=seconds)
+    _record(World(partial / _BAG, partial / _LABELS), seed=seed, seconds=seconds, light=light)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return world
 
 
-def _record(world: World, *, seed: int, seconds: float) -> None:
+def _record(world: World, *, seed: int, seconds: float, light: float) -> None:
     from sentryfuse_core.world.labels import write_labels
     from sentryfuse_core.world.record import Recorder
 
-    recorder = Recorder(seed=seed, seconds=seconds)
+    recorder = Recorder(seed=seed, seconds=seconds, light=light)
     scenes = recorder.drive()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     with Progress(*columns, TimeRemainingColumn()) as progress, BagWriter(world.bag) as writer:

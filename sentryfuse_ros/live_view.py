@@ -37,7 +37,8 @@ _BOX_MARKS = {
     "cyclist": ("B", "bold green"),
 }
 _OTHER_MARK = ("X", "bold magenta")
-_TRUTH_MARK = ("·", "white")
+_TRUTH_GROUND = "on grey35"  # a box on this ground stands where a real one is
+_TRUTH_MARK = ("·", f"white {_TRUTH_GROUND}")
 
 
 def render(state: LiveState) -> RenderableType:
@@ -76,7 +77,14 @@ def _headline(state: LiveState) -> RenderableType:
     )
     done = min(state.at_s, state.seconds)
     return Panel(
-        Group(text, ProgressBar(state.seconds or 1.0, done, width=_WIDTH - 4)), box=box.ROUNDED, width=_WIDTH
+        Group(
+            text,
+            ProgressBar(
+                state.seconds or 1.0, done, width=_WIDTH - 4, complete_style="cyan", finished_style="cyan"
+            ),
+        ),
+        box=box.ROUNDED,
+        width=_WIDTH,
     )
 
 
@@ -128,7 +136,8 @@ def _map(state: LiveState) -> RenderableType:
     for item in state.truth:
         cells[_cell(item.x, item.y)] = _TRUTH_MARK
     for item in state.boxes:
-        cells[_cell(item.x, item.y)] = _BOX_MARKS.get(item.label, _OTHER_MARK)
+        cell, (mark, style) = _cell(item.x, item.y), _BOX_MARKS.get(item.label, _OTHER_MARK)
+        cells[cell] = (mark, f"{style} {_TRUTH_GROUND}" if cell in cells else style)
     text = Text()
     for row in range(_MAP_ROWS):
         for column in range(_MAP_COLUMNS):
@@ -145,7 +154,7 @@ def _map(state: LiveState) -> RenderableType:
         width=_MAP_WIDTH,
         title=f"{len(state.boxes)} boxes, 32 x 32 m",
         title_align="left",
-        subtitle=f"{_TRUTH_MARK[0]} ground truth" if state.truth else None,
+        subtitle=Text.assemble(_TRUTH_MARK, " ground truth") if state.truth else None,
     )
 
 
