@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--image", choices=("jpeg", "raw"), default="jpeg", help="CompressedImage (default) or Image"
     )
     record.add_argument("out", type=Path, metavar="OUT", help="folder; made if it does not exist")
-    picture = actions.add_parser("picture", help="draw one moment as every sensor has it, as PNG")
-    picture.add_argument("out", type=Path, metavar="OUT", help="file, e.g. world.png")
+    picture = actions.add_parser("picture", help="draw one moment as every sensor has it")
+    picture.add_argument("out", type=Path, metavar="OUT", help="file, .png or .jpg")
     for action in (record, picture):
         action.add_argument("--seed", type=int, default=0, metavar="N", help="which world (default 0)")
         action.add_argument(

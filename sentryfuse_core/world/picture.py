@@ -78,7 +78,7 @@ def draw(recorder: Recorder, path: Path) -> None:
         figure.savefig(path)
     except (OSError, ValueError) as error:
         raise OutputError(
-            f"cannot write {path}: {error}; give a .png file in a folder you may write to"
+            f"cannot write {path}: {error}; give a .png or .jpg file in a folder you may write to"
         ) from error
 
 
