@@ -1,0 +1,41 @@
+"""Print every committed result side by side: python -m benchmarks.table [NAME ...]."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks._results import FOLDER, read, render
+
+
+def tables(folder: Path, names: list[str]) -> str:
+    """Text of all tables in `folder`, or of those in `names`; LookupError for a name without results."""
+    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise LookupError(
+            f"no results named {', '.join(missing)} in {folder}; there are {', '.join(found) or 'none'}"
+        )
+    parts = []
+    for name in names or found:
+        content, rows = read(found[name])
+        machine = content["machine"]
+        head = f"{name}: {content['date']}, commit {content['commit']}, {machine['cpu']} x {machine['cores']}"
+        judged = [row for row in rows if row.met is not None]
+        score = f"{sum(row.met is True for row in judged)} of {len(judged)} targets met"
+        parts.append(f"{head}\n{render(rows)}\n{score}")
+    return "\n\n".join(parts)
+
+
+def main() -> int:
+    """Print them; exit status 2 for an unknown name."""
+    try:
+        print(tables(FOLDER, sys.argv[1:]))
+    except LookupError as error:
+        print(f"error: {error.args[0]}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
