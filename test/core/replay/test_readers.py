@@ -1,0 +1,208 @@
+"""Recordings in: the same messages from every format, one clear line for whatever is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import bags
+import numpy as np
+import pytest
+from bags import START_NS, TOPICS
+from builders import MS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentryfuse_core.errors import BagError, SentryFuseError, TopicError
+from sentryfuse_core.replay.readers import BagReader, Undecodable, bag_files
+from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.types import Modality
+
+CAMERA, LIDAR, IMU, AUDIO = Modality
+PLAIN = (CAMERA, LIDAR, IMU)
+
+
+def one_line(error: pytest.ExceptionInfo[SentryFuseError]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("form", bags.FORMATS)
+def test_reader_gives_the_same_messages_when_format_differs(form: str, tmp_path: Path) -> None:
+    written = [*bags.drive(PLAIN, seconds=0.4), *bags.raw_audio(20)]
+    written.sort(key=lambda item: item.log_time_ns)
+    path = bags.write_as(form, tmp_path, written)
+    with BagReader(path) as reader:
+        assert reader.start_ns == written[0].log_time_ns
+        assert reader.end_ns == written[-1].log_time_ns
+        assert reader.message_count == len(written)
+        assert {topic.name: topic.type_name for topic in reader.topics()} == {
+            item.topic: item.type_name for item in written
+        }
+        read = list(reader.messages())
+    assert [item.log_time_ns for item in read] == [item.log_time_ns for item in written]
+    for expected in written:
+        found = next(m for m in read if m.log_time_ns == expected.log_time_ns and m.topic == expected.topic)
+        stamp = found.message.header.stamp
+        assert {"sec": stamp.sec, "nanosec": stamp.nanosec} == expected.fields["header"]["stamp"]
+        if "data" in expected.fields:
+            assert bytes(found.message.data) == expected.fields["data"]
+        if "audio" in expected.fields:
+            assert bytes(found.message.audio.data) == expected.fields["audio"]["data"]
+
+
+@pytest.mark.parametrize("form", bags.FORMATS)
+def test_reader_gives_ros2_bytes_when_raw(form: str, tmp_path: Path) -> None:
+    written = bags.drive(PLAIN, seconds=0.2)
+    reference = bags.write_as("mcap", tmp_path / "reference", written)
+    path = bags.write_as(form, tmp_path / "tested", written)
+    with BagReader(reference) as expected, BagReader(path) as found:
+        pairs = list(zip(expected.messages(raw=True), found.messages(raw=True), strict=True))
+    assert {(a.topic, a.log_time_ns) for a, _ in pairs} == {(b.topic, b.log_time_ns) for _, b in pairs}
+    by_key = {(b.topic, b.log_time_ns): b.message for _, b in pairs}
+    assert all(by_key[a.topic, a.log_time_ns] == a.message for a, _ in pairs)
+
+
+def test_reader_gives_only_asked_topics_when_filtered(tmp_path: Path) -> None:
+    path = bags.write(tmp_path / "a.mcap", bags.drive(PLAIN, seconds=0.3))
+    with BagReader(path) as reader:
+        assert {item.topic for item in reader.messages([TOPICS[IMU]])} == {TOPICS[IMU]}
+
+
+def test_reader_gives_views_when_arrays_are_large(tmp_path: Path) -> None:
+    path = bags.write(tmp_path / "a.mcap", bags.drive([LIDAR], seconds=0.1))
+    with BagReader(path) as reader:
+        data = next(reader.messages()).message.data
+    assert isinstance(data, np.ndarray)
+    assert not data.flags.owndata
+    assert not data.flags.writeable
+
+
+def test_reader_raises_topic_error_when_topic_is_unknown(tmp_path: Path) -> None:
+    path = bags.write(tmp_path / "a.mcap", bags.drive([IMU], seconds=0.1))
+    with BagReader(path) as reader, pytest.raises(TopicError) as error:
+        next(reader.messages(["/nope"]))
+    assert "/nope" in one_line(error)
+    assert TOPICS[IMU] in str(error.value)
+
+
+def test_reader_marks_message_when_it_does_not_match_its_type(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "a.mcap") as writer:
+        writer.write_cdr("/imu/data", "sensor_msgs/msg/Imu", START_NS, b"\x00\x01\x00\x00rubbish")
+        writer.write("/imu/data", "sensor_msgs/msg/Imu", START_NS + 1, bags.imu(START_NS, 1))
+    with BagReader(tmp_path / "a.mcap") as reader:
+        first, second = reader.messages()
+    assert isinstance(first.message, Undecodable)
+    assert second.message.linear_acceleration.z > 9.0
+
+
+def without_definitions(path: Path, *, type_name: str | None = None) -> Path:
+    """What older versions of rosbag2 wrote."""
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("DELETE FROM message_definitions")
+        if type_name is not None:
+            database.execute("UPDATE topics SET type = ?", (type_name,))
+    return path
+
+
+def test_reader_knows_raw_audio_when_db3_has_no_definitions(tmp_path: Path) -> None:
+    path = without_definitions(bags.write_as("db3", tmp_path, bags.raw_audio(3)))
+    with BagReader(path) as reader:
+        first = next(reader.messages()).message
+    assert bytes(first.audio.data) == bytes(640)
+
+
+def test_reader_knows_typed_audio_when_db3_has_no_definitions(tmp_path: Path) -> None:
+    audio = {"audio_data": {"int16_data": [1, -2, 3]}, "info": {"format": 8, "channels": 1, "rate": 16_000}}
+    fields = {"header": bags.header(START_NS, "mic"), "audio": audio}
+    message = bags.Message("/mic", "audio_common_msgs/msg/AudioStamped", START_NS, fields)
+    path = without_definitions(bags.write_as("db3", tmp_path, [message], audio_chunks=True))
+    with BagReader(path) as reader:
+        first = next(reader.messages()).message
+    assert first.audio.audio_data.int16_data.tolist() == [1, -2, 3]
+
+
+def test_reader_names_the_type_when_nothing_defines_it(tmp_path: Path) -> None:
+    path = bags.write_as("db3", tmp_path, bags.drive([IMU], seconds=0.1))
+    without_definitions(path, type_name="acme_msgs/msg/Gadget")
+    with BagReader(path) as reader, pytest.raises(TopicError) as error:
+        next(reader.messages())
+    assert "acme_msgs/msg/Gadget" in one_line(error)
+
+
+@pytest.mark.parametrize("name", ["missing.mcap", "missing.bag", "missing"])
+def test_reader_raises_bag_error_when_recording_is_missing(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BagError) as error:
+        BagReader(tmp_path / name).open()
+    assert name in one_line(error)
+
+
+@pytest.mark.parametrize("suffix", [".mcap", ".db3", ".bag", ".txt"])
+@pytest.mark.parametrize("content", [b"", b"this is no recording", bytes(5000)])
+def test_reader_raises_bag_error_when_file_is_something_else(
+    suffix: str, content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / f"other{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(BagError) as error:
+        BagReader(path).open()
+    assert path.name in one_line(error)
+
+
+def test_reader_asks_for_one_file_when_folder_has_no_metadata(tmp_path: Path) -> None:
+    messages = bags.drive([IMU], seconds=0.1)
+    bags.write(tmp_path / "a.mcap", messages)
+    with BagReader(tmp_path) as reader:
+        assert reader.message_count == len(messages)
+    bags.write(tmp_path / "b.mcap", messages)
+    with pytest.raises(BagError) as error:
+        BagReader(tmp_path).open()
+    assert "a.mcap, b.mcap" in one_line(error)
+
+
+@pytest.mark.parametrize("form", bags.FORMATS)
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
+def test_reader_raises_bag_error_when_recording_is_truncated(form: str, share: float, tmp_path: Path) -> None:
+    path = bags.write_as(form, tmp_path, bags.drive([CAMERA, LIDAR], seconds=1.0))
+    file = bags.file_of(path)
+    file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+    with pytest.raises(BagError) as error, BagReader(path) as reader:
+        list(reader.messages())
+    assert path.name in one_line(error)
+    assert ";" in str(error.value)  # what is wrong; what to do about it
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    messages = bags.drive(PLAIN, seconds=0.2)
+    found = {}
+    for form in ("mcap", "db3", "bag"):
+        found[form] = bags.write_as(form, tmp_path_factory.mktemp(form), messages).read_bytes()
+    return found
+
+
+@settings(max_examples=60)
+@given(form=st.sampled_from(["mcap", "db3", "bag"]), data=st.data())
+def test_reader_raises_only_named_errors_when_bytes_are_altered(
+    originals: dict[str, bytes], form: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = bytearray(originals[form])
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("altered") / f"a.{form}"
+    path.write_bytes(content)
+    with contextlib.suppress(SentryFuseError), BagReader(path) as reader:
+        assert all(item.log_time_ns >= 0 for item in reader.messages())
+
+
+def test_bag_files_lists_the_storage_when_folder_is_given(tmp_path: Path) -> None:
+    folder = bags.write_as("db3 folder", tmp_path, bags.drive([IMU], seconds=0.1))
+    assert [path.suffix for path in bag_files(folder)] == [".db3"]
+
+
+def test_reader_says_so_when_not_open(tmp_path: Path) -> None:
+    reader = BagReader(bags.write(tmp_path / "a.mcap", bags.drive([IMU], seconds=10 * MS / 1e9)))
+    with pytest.raises(BagError, match="not open"):
+        reader.topics()
