@@ -48,22 +48,26 @@ def _opt(
     choices: tuple[str, ...] = (),
     live: bool = False,
 ) -> Any:
-    """Declare an option: its default, help with unit, inclusive range, and whether it may change at run time."""
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices, "live": live})
+    """Declare an option: default, help with unit, inclusive range, and whether it may change at run time."""
+    return field(
+        default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices, "live": live}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SensorConfig:
     """What holds for every sensor."""
 
-    enabled: bool = _opt(True, "subscribe to this sensor at all")
+    enabled: bool = _opt(default=True, doc="subscribe to this sensor at all")
     topic: str = _opt("", "topic, relative names go under the node's namespace")
     reliability: str = _opt("best_effort", "QoS reliability", choices=("best_effort", "reliable"))
     depth: int = _opt(5, "QoS history depth in messages", low=1, high=10_000)
     expected_rate_hz: float = _opt(0.0, "expected rate in Hz; 0: learn it", low=0.0, high=10_000.0)
     stamp_offset_s: float = _opt(0.0, "constant taken off every stamp, in s", low=-10.0, high=10.0)
     frame_id: str = _opt("", "frame that overrides the message's; empty: use the message's")
-    translation_m: tuple[float, float, float] = _opt((0.0, 0.0, 0.0), "sensor in the base frame: x, y, z in m")
+    translation_m: tuple[float, float, float] = _opt(
+        (0.0, 0.0, 0.0), "sensor in the base frame: x, y, z in m"
+    )
     quaternion_xyzw: tuple[float, float, float, float] = _opt(
         (0.0, 0.0, 0.0, 1.0), "rotation from the sensor's frame to the base frame, unit quaternion x, y, z, w"
     )
@@ -74,11 +78,16 @@ class CameraConfig(SensorConfig):
     """Front camera; its frame is optical: z forward, x right, y down."""
 
     topic: str = _opt("camera/image", "image topic; with compressed transport '/compressed' is appended")
-    translation_m: tuple[float, float, float] = _opt((0.3, 0.0, 1.5), "camera in the base frame: x, y, z in m")
-    quaternion_xyzw: tuple[float, float, float, float] = _opt(
-        (-0.5, 0.5, -0.5, 0.5), "rotation from the optical frame to the base frame, unit quaternion x, y, z, w"
+    translation_m: tuple[float, float, float] = _opt(
+        (0.3, 0.0, 1.5), "camera in the base frame: x, y, z in m"
     )
-    transport: str = _opt("raw", "sensor_msgs/Image or sensor_msgs/CompressedImage", choices=("raw", "compressed"))
+    quaternion_xyzw: tuple[float, float, float, float] = _opt(
+        (-0.5, 0.5, -0.5, 0.5),
+        "rotation from the optical frame to the base frame, unit quaternion x, y, z, w",
+    )
+    transport: str = _opt(
+        "raw", "sensor_msgs/Image or sensor_msgs/CompressedImage", choices=("raw", "compressed")
+    )
     info_topic: str = _opt("camera/camera_info", "sensor_msgs/CameraInfo; replaces the intrinsics below")
     image_width: int = _opt(640, "width that the intrinsics hold for, in pixels", low=1, high=16_384)
     image_height: int = _opt(480, "height that the intrinsics hold for, in pixels", low=1, high=16_384)
@@ -112,11 +121,17 @@ class AudioConfig(SensorConfig):
 
     topic: str = _opt("audio", "AudioChunk, audio_common (both families) or Int16MultiArray topic")
     depth: int = _opt(50, "QoS history depth in messages", low=1, high=10_000)
-    window_s: float = _opt(0.2, "blocks that start in (stamp - window, stamp] go into a set, in s", low=0.01, high=5.0)
-    translation_m: tuple[float, float, float] = _opt((0.2, 0.0, 1.2), "middle of the pair in the base frame, in m")
+    window_s: float = _opt(
+        0.2, "blocks that start in (stamp - window, stamp] go into a set, in s", low=0.01, high=5.0
+    )
+    translation_m: tuple[float, float, float] = _opt(
+        (0.2, 0.0, 1.2), "middle of the pair in the base frame, in m"
+    )
     spacing_m: float = _opt(0.4, "distance between the two microphones in m", low=0.01, high=5.0)
     latency_s: float = _opt(0.05, "capture latency of blocks without a header, in s", low=0.0, high=5.0)
-    sample_rate_hz: int = _opt(16_000, "rate of messages that do not say theirs, in Hz", low=1_000, high=384_000)
+    sample_rate_hz: int = _opt(
+        16_000, "rate of messages that do not say theirs, in Hz", low=1_000, high=384_000
+    )
     channels: int = _opt(2, "channels of messages that do not say theirs", low=1, high=64)
     encoding: str = _opt("S16LE", "encoding of messages that do not say theirs", choices=("S16LE", "F32LE"))
 
@@ -126,15 +141,19 @@ class SyncConfig:
     """When samples become a set."""
 
     max_wait_s: float = _opt(0.05, "longest wait after the anchor arrived, in s", low=0.0, high=1.0)
-    slop_s: float = _opt(0.04, "largest distance of a paired camera or lidar sample, in s; at most half a period",
+    slop_s: float = _opt(0.04, "largest distance of a paired camera or lidar sample in s; at most T/2",
                          low=0.0, high=1.0)  # fmt: skip
     tick_period_s: float = _opt(0.1, "period of sets when neither camera, lidar nor audio lives, in s",
                                 low=0.01, high=10.0)  # fmt: skip
     audio_anchor_period_s: float = _opt(0.1, "shortest distance of two sets anchored on audio, in s",
                                         low=0.01, high=10.0)  # fmt: skip
     max_future_s: float = _opt(0.5, "stamps further in the future are dropped, in s", low=0.01, high=60.0)
-    jump_back_s: float = _opt(1.0, "two streams going back further than this are a time jump, in s", low=0.1, high=60.0)
-    rebase_messages: int = _opt(5, "consistent messages before a stream that went back is believed", low=2, high=100)
+    jump_back_s: float = _opt(
+        1.0, "two streams going back further than this are a time jump, in s", low=0.1, high=60.0
+    )
+    rebase_messages: int = _opt(
+        5, "consistent messages before a stream that went back is believed", low=2, high=100
+    )
     buffer_s: float = _opt(2.0, "longest time a sample is kept, in s", low=0.1, high=60.0)
 
 
@@ -143,13 +162,19 @@ class HealthConfig:
     """When a sensor is believed."""
 
     timeout_periods: float = _opt(3.0, "silence of this many periods is a lost sensor", low=1.5, high=100.0)
-    timeout_floor_camera_s: float = _opt(0.2, "but never less than this for the camera, in s", low=0.01, high=60.0)
+    timeout_floor_camera_s: float = _opt(
+        0.2, "but never less than this for the camera, in s", low=0.01, high=60.0
+    )
     timeout_floor_lidar_s: float = _opt(0.35, "the same for the lidar, in s", low=0.01, high=60.0)
     timeout_floor_imu_s: float = _opt(0.05, "the same for the IMU, in s", low=0.01, high=60.0)
     timeout_floor_audio_s: float = _opt(0.2, "the same for audio, in s", low=0.01, high=60.0)
-    rate_warn: float = _opt(0.9, "below this share of the expected rate a sensor is degraded", low=0.0, high=1.0)
+    rate_warn: float = _opt(
+        0.9, "below this share of the expected rate a sensor is degraded", low=0.0, high=1.0
+    )
     rate_error: float = _opt(0.5, "below this share of the expected rate a sensor is lost", low=0.0, high=1.0)
-    disorder_share: float = _opt(0.05, "share of the last 100 out of order or duplicate that degrades", low=0.0, high=1.0)
+    disorder_share: float = _opt(
+        0.05, "share of the last 100 out of order or duplicate that degrades", low=0.0, high=1.0
+    )
     frozen_image: int = _opt(3, "identical images in a row that mean frozen", low=2, high=1000)
     frozen_cloud: int = _opt(3, "identical clouds in a row that mean frozen", low=2, high=1000)
     frozen_imu: int = _opt(20, "identical IMU readings in a row that mean frozen", low=2, high=10_000)
@@ -161,14 +186,26 @@ class HealthConfig:
     recover_s: float = _opt(1.0, "and at least this long, in s", low=0.0, high=60.0)
     relapse_s: float = _opt(30.0, "a relapse within this time doubles the hold, in s", low=0.0, high=3600.0)
     hold_cap_s: float = _opt(16.0, "longest hold, in s", low=0.0, high=3600.0)
-    black_level: float = _opt(4.0, "mean below this with no noise is a dead image, of 255", low=0.0, high=255.0)
-    white_level: float = _opt(251.0, "mean above this with no noise is a dead image, of 255", low=0.0, high=255.0)
+    black_level: float = _opt(
+        4.0, "mean below this with no noise is a dead image, of 255", low=0.0, high=255.0
+    )
+    white_level: float = _opt(
+        251.0, "mean above this with no noise is a dead image, of 255", low=0.0, high=255.0
+    )
     flat_std: float = _opt(0.5, "standard deviation below this is a flat image, of 255", low=0.0, high=255.0)
     min_points: int = _opt(50, "fewer finite points are a blind lidar", low=0, high=1_000_000)
-    blocked_sector_deg: float = _opt(60.0, "wider empty sectors mean a blocked lidar, in degrees", low=1.0, high=360.0)
-    gyro_full_scale_rad_s: float = _opt(34.9, "readings at this value are saturated, in rad/s", low=0.1, high=1000.0)
-    accel_full_scale_m_s2: float = _opt(156.9, "readings at this value are saturated, in m/s^2", low=1.0, high=10_000.0)
-    clipped_share: float = _opt(0.1, "share of samples at full scale that is clipped audio", low=0.0, high=1.0)
+    blocked_sector_deg: float = _opt(
+        60.0, "wider empty sectors mean a blocked lidar, in degrees", low=1.0, high=360.0
+    )
+    gyro_full_scale_rad_s: float = _opt(
+        34.9, "readings at this value are saturated, in rad/s", low=0.1, high=1000.0
+    )
+    accel_full_scale_m_s2: float = _opt(
+        156.9, "readings at this value are saturated, in m/s^2", low=1.0, high=10_000.0
+    )
+    clipped_share: float = _opt(
+        0.1, "share of samples at full scale that is clipped audio", low=0.0, high=1.0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +214,16 @@ class ModelConfig:
 
     checkpoint: str = _opt("", "safetensors file with its manifest beside it; empty: the shipped one")
     device: str = _opt("auto", "auto, cpu, cuda or cuda:N")
-    threads: int = _opt(1, "CPU threads of the network; more help on idle cores only; 0: leave it to torch", low=0, high=256)
-    score_threshold: float = _opt(0.3, "detections below this score are not published", low=0.0, high=1.0, live=True)
+    threads: int = _opt(
+        1, "CPU threads of the network; more help on idle cores only; 0: leave it to torch", low=0, high=256
+    )
+    score_threshold: float = _opt(
+        0.0,
+        "detections below this score are not published; 0: the checkpoint's own for the sensors in use",
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
     max_detections: int = _opt(50, "at most this many detections a set", low=1, high=1000, live=True)
 
 
@@ -186,13 +231,23 @@ class ModelConfig:
 class BudgetConfig:
     """How much network to run."""
 
-    level: int = _opt(-1, "pruning level an operator insists on, 0 = full width; -1: automatic", low=-1, high=15, live=True)
-    latency_ms: float = _opt(0.0, "time one inference may take in ms; 0: no limit", low=0.0, high=60_000.0, live=True)
-    power_w: float = _opt(0.0, "power perception may draw in W; 0: no limit", low=0.0, high=100_000.0, live=True)
+    level: int = _opt(
+        -1, "pruning level an operator insists on, 0 = full width; -1: automatic", low=-1, high=15, live=True
+    )
+    latency_ms: float = _opt(
+        0.0, "time one inference may take in ms; 0: no limit", low=0.0, high=60_000.0, live=True
+    )
+    power_w: float = _opt(
+        0.0, "power perception may draw in W; 0: no limit", low=0.0, high=100_000.0, live=True
+    )
     full_power_w: float = _opt(15.0, "power that full width is worth in W; below, a narrower level runs",
                                low=0.1, high=100_000.0)  # fmt: skip
-    min_battery: float = _opt(0.2, "charge below which the narrowest level runs, 0..1", low=0.0, high=1.0, live=True)
-    timeout_s: float = _opt(0.0, "a Budget message holds this long in s; 0: until the next", low=0.0, high=86_400.0)
+    min_battery: float = _opt(
+        0.2, "charge below which the narrowest level runs, 0..1", low=0.0, high=1.0, live=True
+    )
+    timeout_s: float = _opt(
+        0.0, "a Budget message holds this long in s; 0: until the next", low=0.0, high=86_400.0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +258,10 @@ class OutputConfig:
     extrinsics: str = _opt(
         "auto", "auto: from tf2 where it is installed, else from parameters", choices=("auto", "parameters")
     )
-    max_output_age_s: float = _opt(0.5, "results older than this are counted, not published, in s", low=0.01, high=60.0)
-    markers: bool = _opt(True, "publish ~/markers", live=True)
+    max_output_age_s: float = _opt(
+        0.5, "results older than this are counted, not published, in s", low=0.01, high=60.0
+    )
+    markers: bool = _opt(default=True, doc="publish ~/markers", live=True)
     latency_window_s: float = _opt(30.0, "latency percentiles are over this time, in s", low=1.0, high=3600.0)
     diagnostics_period_s: float = _opt(1.0, "period of /diagnostics in s", low=0.1, high=60.0)
 
@@ -236,7 +293,9 @@ class Config:
         for modality in Modality:
             norm = sum(part * part for part in self.sensor(modality).quaternion_xyzw)
             if abs(norm - 1.0) > 1e-3:
-                raise ConfigError(f"{modality.value}.quaternion_xyzw has squared norm {norm:.4f}; give a unit quaternion")
+                raise ConfigError(
+                    f"{modality.value}.quaternion_xyzw has squared norm {norm:.4f}; give a unit quaternion"
+                )
 
     def sensor(self, modality: Modality) -> SensorConfig:
         """The section of one sensor."""
@@ -273,7 +332,11 @@ class Option:
         return self._number(value, self.kind)
 
     def _number(self, value: Any, kind: type) -> Any:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or (kind is int and value != int(value)):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or (kind is int and value != int(value))
+        ):
             raise ConfigError(f"{self.path} = {value!r}: give {'an integer' if kind is int else 'a number'}")
         if not abs(value) < float("inf"):
             raise ConfigError(f"{self.path} = {value!r}: give a finite number")
@@ -354,7 +417,11 @@ def load_yaml(path: Path) -> Config:
         return Config()
     if not isinstance(content, Mapping):
         raise ConfigError(f"the parameter file {path} holds no mapping of sections")
-    nodes = [body["ros__parameters"] for body in content.values() if isinstance(body, Mapping) and "ros__parameters" in body]
+    nodes = [
+        body["ros__parameters"]
+        for body in content.values()
+        if isinstance(body, Mapping) and "ros__parameters" in body
+    ]
     sections = nodes or [content]
     values: dict[str, Any] = {}
     for section in sections:
@@ -368,5 +435,3 @@ def to_mapping(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values, for YAML, JSON and manifests."""
     plain: dict[str, Any] = dataclasses.asdict(config)
     return plain
-
-

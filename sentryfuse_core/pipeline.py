@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,6 +34,8 @@ NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check t
 
 # Rotation and acceleration of the robot itself hold no information about what stands around it.
 PERCEIVING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
+
+_UNEVALUATED_THRESHOLD = 0.3  # of a checkpoint whose manifest has no scores
 
 
 class Pipeline:
@@ -90,7 +93,7 @@ class Pipeline:
         plan = self._plan(inputs.present)
         output, errors = self._infer(inputs, plan)
         infer_ms = watch.lap_ms()
-        detections = self._decode(output)
+        detections = self._decode(output, plan)
         post_ms = watch.lap_ms()
         times = StageTimes(_age_ms(synced), synced.wait_ns / NS_PER_MS, queue_ms, pre_ms, infer_ms, post_ms)
         return self._account(synced, inputs.present, absent, detections, plan, times, errors)
@@ -117,13 +120,14 @@ class Pipeline:
             return None, (NOTHING_USABLE,)
         return self.backend.run(inputs, plan), self.backend.faults
 
-    def _decode(self, output: HeadOutput | None) -> tuple[Detection, ...]:
+    def _decode(self, output: HeadOutput | None, plan: Plan) -> tuple[Detection, ...]:
         if output is None:
             return ()
         options = self.model_options
+        threshold = options.score_threshold or self.bank.score_threshold(plan.mask, plan.level)
         return decode(
             output,
-            score_threshold=options.score_threshold,
+            score_threshold=_UNEVALUATED_THRESHOLD if math.isnan(threshold) else threshold,
             max_detections=options.max_detections,
             labels=self.bank.labels,
         )[0]

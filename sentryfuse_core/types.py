@@ -46,6 +46,8 @@ class Modality(str, Enum):
     IMU = "imu"
     AUDIO = "audio"
 
+    __hash__ = str.__hash__  # the one Enum gives runs in Python, and every message looks up its sensor
+
     @property
     def bit(self) -> int:
         """The sensor's bit in a mask: camera 1, lidar 2, imu 4, audio 8."""
@@ -351,7 +353,7 @@ class FusionResult:
 
 @dataclass(frozen=True)
 class Pose:
-    """Transform from a sensor's frame to the base frame: translation in metres, unit quaternion x, y, z, w."""
+    """Sensor's frame to base frame: translation in metres, unit quaternion x, y, z, w."""
 
     translation: tuple[float, float, float]
     quaternion: tuple[float, float, float, float]

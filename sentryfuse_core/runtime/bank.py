@@ -24,7 +24,7 @@ class Bank:
         self.labels: tuple[str, ...] = tuple(checkpoint.manifest["labels"])
         self.levels: tuple[float, ...] = checkpoint.shape.widths  # share of units kept, by level
         self._plans = plan_table(checkpoint.shape)
-        self._recall = _recalls(checkpoint.manifest)
+        self._evaluated = _evaluated(checkpoint.manifest)
 
     def plan(self, mask: ModalitySet, level: int, reason: str) -> Plan:
         """The sub-network for the sensors in `mask` at `level`; raises BackendError if there is none."""
@@ -37,9 +37,20 @@ class Bank:
 
     def recall(self, mask: ModalitySet, level: int) -> tuple[float, float]:
         """Recall at 4 m of `mask` at `level`, and of the canvas without tokens; NaN where not evaluated."""
-        return self._recall.get((mask.bits, level), math.nan), self._recall.get((0, level), math.nan)
+        return self._number(mask.bits, level, "recall_4m"), self._number(0, level, "recall_4m")
+
+    def score_threshold(self, mask: ModalitySet, level: int) -> float:
+        """The score above which `mask` gave as many detections as there were boxes; NaN where not evaluated.
+
+        A network that sees less is less sure: one threshold for all sensors would silence the weak ones.
+        """
+        return self._number(mask.bits, level, "score_threshold")
+
+    def _number(self, bits: int, level: int, key: str) -> float:
+        value: float = self._evaluated.get((bits, level), {}).get(key, math.nan)
+        return value
 
 
-def _recalls(manifest: Mapping[str, Any]) -> dict[tuple[int, int], float]:
+def _evaluated(manifest: Mapping[str, Any]) -> dict[tuple[int, int], Mapping[str, Any]]:
     rows = manifest.get("evaluation", {}).get("rows", [])
-    return {(row["mask"], row["level"]): row["recall_4m"] for row in rows}
+    return {(row["mask"], row["level"]): row for row in rows}

@@ -23,6 +23,7 @@ from sentryfuse_core.types import ModalitySet
 __all__ = ["Evaluation", "Score", "evaluate", "match"]
 
 _DISTANCES_M = (1.0, 2.0, 4.0)
+_CANDIDATES = 50  # detections of a frame that a threshold is chosen among
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Score:
     recall_4m: float
     centre_error_m: float
     recall_4m_by_class: tuple[float, ...]
+    score_threshold: float  # above it lie as many detections as there are boxes in all frames
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,12 @@ class _Tally:
         self.error_m = 0.0
         self.by_class = [0] * classes
         self.total_by_class = [0] * classes
+        self.scores: list[Tensor] = []
 
     def add(self, output: HeadOutput, batch: LabelledBatch) -> None:
         valid = in_region(batch.boxes, batch.classes)
-        peaks = find_peaks(output, count=int(valid.sum(dim=1).max()))
+        peaks = find_peaks(output, count=max(_CANDIDATES, int(valid.sum(dim=1).max())))
+        self.scores.append(peaks.scores.flatten())
         for index, inside in enumerate(valid):
             boxes, classes = batch.boxes[index][inside], batch.classes[index][inside]
             centres, guesses = peaks.boxes[index, : len(boxes), :2], peaks.classes[index, : len(boxes)]
@@ -80,7 +84,12 @@ class _Tally:
             recall_4m_by_class=tuple(
                 hit / max(1, all_) for hit, all_ in zip(self.by_class, self.total_by_class, strict=True)
             ),
+            score_threshold=self._threshold(total),
         )
+
+    def _threshold(self, boxes: int) -> float:
+        scores = torch.cat(self.scores)
+        return float(scores.topk(min(boxes, len(scores))).values[-1])
 
 
 def match(

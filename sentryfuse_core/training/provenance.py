@@ -23,7 +23,8 @@ __all__ = ["describe", "evaluation_table", "world_sha256"]
 METRIC = (
     "recall_4m: share of the boxes in the region that are matched one-to-one, best score first, by a "
     "detection of the same class whose centre is at most 4 m away on the ground, taking as many detections "
-    "from a frame as it has boxes; mask 0 is the canvas without tokens (the prior)"
+    "from a frame as it has boxes; mask 0 is the canvas without tokens (the prior); score_threshold: the "
+    "score above which as many detections lie as there are boxes, over all frames"
 )
 
 
@@ -44,6 +45,7 @@ def evaluation_table(evaluation: Evaluation) -> dict[str, Any]:
             "recall_2m": round(score.recall_2m, 4),
             "recall_1m": round(score.recall_1m, 4),
             "centre_error_m": round(score.centre_error_m, 3),
+            "score_threshold": round(score.score_threshold, 4),
             "recall_4m_by_class": [round(value, 4) for value in score.recall_4m_by_class],
         }
         for (bits, level), score in evaluation.scores.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,10 @@ from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import Modality, ModalitySet, Plan
 
 CAMERA = ModalitySet.of(Modality.CAMERA)
-ROWS = [{"mask": 0, "level": 0, "recall_4m": 0.1}, {"mask": 1, "level": 0, "recall_4m": 0.5}]
+ROWS = [
+    {"mask": 0, "level": 0, "recall_4m": 0.1, "score_threshold": 0.05},
+    {"mask": 1, "level": 0, "recall_4m": 0.5, "score_threshold": 0.2},
+]
 
 
 @pytest.fixture
@@ -66,6 +70,11 @@ def test_bank_knows_recall_and_prior_when_the_manifest_has_them(bank: Bank) -> N
     assert bank.recall(CAMERA, 0) == (0.5, 0.1)
     unknown = bank.recall(ModalitySet.of(Modality.LIDAR), 1)
     assert all(value != value for value in unknown)  # noqa: PLR0124 - NaN
+
+
+def test_bank_gives_each_mask_its_own_threshold_when_evaluated(bank: Bank) -> None:
+    assert bank.score_threshold(CAMERA, 0) == 0.2
+    assert math.isnan(bank.score_threshold(ModalitySet.of(Modality.LIDAR), 0))
 
 
 def test_bank_raises_when_there_is_no_such_level(bank: Bank) -> None:

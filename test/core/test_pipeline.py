@@ -1,0 +1,142 @@
+"""The main path on real parts: which sensors reach the network, and what the result says of the others."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from builders import MS, S, sample
+
+from sentryfuse_core.clock import ManualClock
+from sentryfuse_core.config import Config, override
+from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.pipeline import NOTHING_USABLE, Pipeline
+from sentryfuse_core.types import (
+    Absence,
+    AudioBlock,
+    CompressedFrame,
+    FusionResult,
+    Modality,
+    ModalitySet,
+    PointCloud,
+)
+
+PERIOD_MS = {Modality.CAMERA: 100, Modality.LIDAR: 100, Modality.IMU: 10, Modality.AUDIO: 20}
+
+
+@pytest.fixture(scope="module")
+def built() -> Pipeline:
+    """The shipped weights, loaded once."""
+    return Pipeline.build(Config(), clock=ManualClock())
+
+
+def fresh(built: Pipeline, clock: ManualClock, config: Config | None = None) -> Pipeline:
+    """The same weights with nothing heard yet."""
+    config = config or Config()
+    return Pipeline(
+        config,
+        ingest=Ingest(config),
+        preprocessor=built.preprocessor,
+        bank=built.bank,
+        backend=built.backend,
+        budget=built.budget,
+        clock=clock,
+    )
+
+
+def play(
+    pipeline: Pipeline, clock: ManualClock, modalities: ModalitySet, *, seconds: float
+) -> list[FusionResult]:
+    """Every sensor at its rate, in order of arrival; returns the result of every set."""
+    end_ms = round(seconds * 1000)
+    arrivals = sorted(
+        (at_ms, modality.bit, modality)
+        for modality in modalities
+        for at_ms in range(0, end_ms, PERIOD_MS[modality])
+    )
+    results = []
+    for at_ms, _, modality in arrivals:
+        clock.set(S + at_ms * MS)
+        pipeline.ingest.sample(sample(modality, S + at_ms * MS))
+        results += [pipeline.step(synced) for synced in pipeline.ingest.take()]
+    return results
+
+
+@pytest.mark.parametrize("mask", ModalitySet.subsets(), ids=str)
+def test_pipeline_uses_exactly_the_sensors_that_send_when_any_subset_lives(
+    built: Pipeline, mask: ModalitySet
+) -> None:
+    clock = ManualClock()
+    results = play(fresh(built, clock), clock, mask, seconds=1.0)
+    last = results[-1]
+    assert last.used == mask
+    assert set(last.absent) == set(ModalitySet.all() - mask)
+    assert set(last.absent.values()) <= {Absence.NEVER}
+    assert last.plan.mask == mask
+    assert last.plan.kind == "uniform"
+    assert any("uniform" in note for note in last.notes)
+
+
+def test_pipeline_gives_no_boxes_and_an_error_when_only_the_imu_lives(built: Pipeline) -> None:
+    clock = ManualClock()
+    results = play(fresh(built, clock), clock, ModalitySet.of(Modality.IMU), seconds=1.0)
+    assert len(results) >= 8
+    assert all(result.detections == () and result.errors == (NOTHING_USABLE,) for result in results)
+
+
+def test_pipeline_leaves_a_sensor_out_of_one_set_when_its_data_cannot_be_decoded(built: Pipeline) -> None:
+    clock = ManualClock()
+    pipeline = fresh(built, clock)
+    both = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
+    assert play(pipeline, clock, both, seconds=1.0)[-1].used == both
+    garbage = CompressedFrame("jpeg", np.frombuffer(b"\xff\xd8" + bytes(200) + b"\xff\xd9", dtype=np.uint8))
+    results = []
+    for at_ms, payload in ((1000, garbage), (1100, None)):
+        for modality in both:
+            clock.set(S + at_ms * MS)
+            broken = payload if modality is Modality.CAMERA else None
+            pipeline.ingest.sample(sample(modality, S + at_ms * MS, payload=broken))
+            results += [pipeline.step(synced) for synced in pipeline.ingest.take()]
+    bad, good = results
+    assert bad.used == ModalitySet.of(Modality.LIDAR)
+    assert bad.absent[Modality.CAMERA] is Absence.INVALID
+    assert bad.reports[Modality.CAMERA].invalid == 1
+    assert good.used == both
+
+
+def test_pipeline_gives_the_same_boxes_when_an_absent_sensor_was_never_enabled(built: Pipeline) -> None:
+    """An absent input cannot change an output, whatever the reason for its absence."""
+    alone = ModalitySet.of(Modality.LIDAR)
+    clock = ManualClock()
+    silent = play(fresh(built, clock), clock, alone, seconds=0.5)
+    clock = ManualClock()
+    disabled = override(Config(), {"camera.enabled": False, "imu.enabled": False, "audio.enabled": False})
+    without = play(fresh(built, clock, disabled), clock, alone, seconds=0.5)
+    assert [result.detections for result in silent] == [result.detections for result in without]
+
+
+def test_pipeline_publishes_what_the_checkpoint_is_sure_of_when_no_threshold_is_given(
+    built: Pipeline,
+) -> None:
+    clock = ManualClock()
+    result = play(fresh(built, clock), clock, ModalitySet.all(), seconds=0.5)[-1]
+    threshold = built.bank.score_threshold(result.used, result.plan.level)
+    assert not math.isnan(threshold)
+    assert all(detection.score >= threshold for detection in result.detections)
+
+
+def test_pipeline_times_every_stage_when_it_steps(built: Pipeline) -> None:
+    clock = ManualClock()
+    times = play(fresh(built, clock), clock, ModalitySet.all(), seconds=0.5)[-1].times
+    assert min(times.pre, times.infer, times.post) > 0.0
+    assert 0.0 <= times.wait <= 50.0
+
+
+def test_builders_give_payloads_that_preprocessing_accepts_when_all_are_present(built: Pipeline) -> None:
+    clock = ManualClock()
+    (result,) = play(fresh(built, clock), clock, ModalitySet.all(), seconds=0.5)[-1:]
+    assert not result.errors
+    payloads = {modality: group[-1].payload for modality, group in result.synced.samples.items()}
+    assert isinstance(payloads[Modality.LIDAR], PointCloud)
+    assert isinstance(payloads[Modality.AUDIO], AudioBlock)
