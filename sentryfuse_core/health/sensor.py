@@ -10,7 +10,7 @@ from sentryfuse_core.types import Sample, SensorReport, SensorState, Transition
 
 __all__ = ["SensorHealth"]
 
-_START_GOOD = 2  # messages that make a new sensor OK
+_START_GOOD = 1  # messages that make a new sensor OK: a robot that starts should see at once
 
 
 class SensorHealth:
