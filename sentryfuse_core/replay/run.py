@@ -135,6 +135,7 @@ class _Run:
         self._records: list[SetRecord] = []
         self._unchecked = ModalitySet.of(Modality.CAMERA, Modality.AUDIO)
         self._intrinsics = camera_intrinsics(options.config.camera)
+        self._over = False
         self._reports: dict[Modality, SensorReport] = {}
         self._stamps: dict[Modality, set[int]] = {modality: set() for modality in _ANCHORS}
         self._moments: set[int] = set()  # stamps of the sets
@@ -168,7 +169,8 @@ class _Run:
 
     def finish(self) -> None:
         """Let the last sets go: the recording is over, but their wait is not."""
-        # Silence from here on is no fault of the sensors.
+        # Silence from here on is no fault of the sensors, and no reason to tick.
+        self._over = True
         self._reports = dict(self._pipeline.ingest.reports(self._clock.now_ns()))
         self._pass_time(self._clock.now_ns() + round(self._options.config.sync.max_wait_s * NS_PER_S))
         self._report(self._clock.now_ns())
@@ -206,7 +208,8 @@ class _Run:
 
     def _step_all(self) -> None:
         for synced in self._pipeline.ingest.take():
-            self._step(synced)
+            if not (self._over and synced.anchor is None):
+                self._step(synced)
 
     def _step(self, synced: SyncedSet) -> None:
         """One set through the pipeline and into every output."""

@@ -1,0 +1,176 @@
+"""The frozen names, keys and levels of /diagnostics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import results
+from builders import MS, S
+
+from sentryfuse_core.config import Config, OutputConfig
+from sentryfuse_core.replay.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, diagnostic_array
+from sentryfuse_core.replay.writer import build_message, ros2_typestore
+from sentryfuse_core.types import FusionResult, Modality, ModalitySet, SensorState
+
+CAMERA, LIDAR, IMU, AUDIO = Modality
+SENSOR_KEYS = [
+    "state",
+    "reason",
+    "since_s",
+    "rate_hz",
+    "expected_hz",
+    "age_ms",
+    "offset_ms",
+    "late",
+    "out_of_order",
+    "duplicate",
+    "invalid",
+    "frozen",
+    "epoch",
+]
+SYNC_KEYS = [
+    "sets",
+    "partial",
+    "mask",
+    "anchor",
+    "wait_ms_p95",
+    "skew_ms_max",
+    "dropped_late",
+    "dropped_future",
+]
+INFERENCE_KEYS = [
+    "backend",
+    "device",
+    "mask",
+    "level",
+    "ratio",
+    "heads_kept",
+    "channels_kept",
+    "gmacs",
+    "switches",
+    "switch_us_p99",
+]
+LATENCY_KEYS = [
+    *(
+        f"{stage}_ms_{name}"
+        for stage in ("age", "wait", "pre", "infer", "post", "e2e")
+        for name in ("p50", "p90", "p95", "p99", "max")
+    ),
+    "n",
+    "window_s",
+    "deadline_miss",
+]
+COUNTERS = {CAMERA: {"late": 2, "future": 1}, LIDAR: {"late": 3}}
+NOW_NS = 200 * S
+
+
+def statuses(
+    *found: FusionResult, now_ns: int = NOW_NS, e2e_ms: float = 40.0, deadline_ms: float = math.nan
+) -> dict[str, dict[str, Any]]:
+    """The statuses after the results, by name."""
+    diagnostics = Diagnostics(Config())
+    for result in found:
+        diagnostics.add(result, e2e_ms=e2e_ms, now_ns=NOW_NS, deadline_ms=deadline_ms)
+    reports = (found[-1] if found else results.result(used=ModalitySet())).reports
+    made = diagnostics.statuses(reports=reports, counters=COUNTERS, now_ns=now_ns)
+    store = ros2_typestore()
+    type_name = "diagnostic_msgs/msg/DiagnosticArray"
+    store.serialize_cdr(build_message(store, type_name, diagnostic_array(now_ns, made)), type_name)
+    return {status["name"]: status for status in made}
+
+
+def values(status: dict[str, Any]) -> dict[str, str]:
+    return {item["key"]: item["value"] for item in status["values"]}
+
+
+def test_names_and_keys_are_the_frozen_ones() -> None:
+    found = statuses(results.result())
+    sensors = [f"sentryfuse: sensor/{modality.value}" for modality in Modality]
+    assert list(found) == [*sensors, "sentryfuse: sync", "sentryfuse: inference", "sentryfuse: latency"]
+    for name in sensors:
+        assert list(values(found[name])) == SENSOR_KEYS
+    assert set(values(found["sentryfuse: sync"])) == set(SYNC_KEYS)
+    assert list(values(found["sentryfuse: inference"])) == INFERENCE_KEYS
+    assert list(values(found["sentryfuse: latency"])) == LATENCY_KEYS
+
+
+def test_hardware_id_is_topic_or_device() -> None:
+    found = statuses(results.result())
+    assert found["sentryfuse: sensor/camera"]["hardware_id"] == "/camera"
+    assert found["sentryfuse: inference"]["hardware_id"] == "cpu"
+
+
+def test_drops_are_summed_over_sensors_when_counted_by_reason() -> None:
+    found = values(statuses(results.result())["sentryfuse: sync"])
+    assert (found["dropped_late"], found["dropped_future"]) == ("5", "1")
+
+
+def test_everything_is_stale_when_nothing_was_received() -> None:
+    assert {status["level"] for status in statuses().values()} == {STALE}
+
+
+@pytest.mark.parametrize(
+    ("state", "errors", "level"),
+    [
+        (SensorState.OK, (), OK),
+        (SensorState.INIT, (), STALE),
+        (SensorState.DEGRADED, (), WARN),
+        (SensorState.LOST, (), WARN),
+        (SensorState.RECOVERING, (), WARN),
+        (SensorState.LOST, ("nothing usable",), ERROR),
+    ],
+)
+def test_sensor_level_depends_on_state_and_on_whether_others_cover(
+    state: SensorState, errors: tuple[str, ...], level: int
+) -> None:
+    result = results.result(states={CAMERA: state}, errors=errors)
+    assert statuses(result)["sentryfuse: sensor/camera"]["level"] == level
+
+
+def test_sync_warns_when_a_sensor_is_missing_and_names_it() -> None:
+    status = statuses(results.result())["sentryfuse: sync"]
+    assert status["level"] == WARN
+    assert "imu NEVER" in status["message"]
+    assert statuses(results.result(used=ModalitySet.all()))["sentryfuse: sync"]["level"] == OK
+
+
+def test_output_is_an_error_when_it_is_stale() -> None:
+    late_ns = NOW_NS + round(OutputConfig().max_output_age_s * S) + MS
+    found = statuses(results.result(used=ModalitySet.all()), now_ns=late_ns)
+    assert found["sentryfuse: sync"]["level"] == ERROR
+    assert found["sentryfuse: latency"]["level"] == ERROR
+
+
+@pytest.mark.parametrize(("missed", "level"), [(1, OK), (2, ERROR)])
+def test_latency_is_an_error_when_more_than_one_percent_miss_the_deadline(missed: int, level: int) -> None:
+    diagnostics = Diagnostics(Config())
+    result = results.result(used=ModalitySet.all())
+    for index in range(100):
+        e2e_ms = 40.0 if index >= missed else 60.0
+        diagnostics.add(result, e2e_ms=e2e_ms, now_ns=NOW_NS + index * MS, deadline_ms=50.0)
+    made = diagnostics.statuses(reports=result.reports, counters={}, now_ns=NOW_NS + 100 * MS)
+    assert made[-1]["level"] == level
+    assert values(made[-1])["deadline_miss"] == f"{missed / 100:.3f}"
+
+
+def test_latency_forgets_sets_when_they_leave_the_window() -> None:
+    diagnostics = Diagnostics(Config())
+    result = results.result()
+    window_ns = round(OutputConfig().latency_window_s * S)
+    diagnostics.add(result, e2e_ms=500.0, now_ns=0)
+    diagnostics.add(result, e2e_ms=40.0, now_ns=window_ns + 1)
+    made = diagnostics.statuses(reports=result.reports, counters={}, now_ns=window_ns + 1)
+    found = values(made[-1])
+    assert (found["n"], found["e2e_ms_max"]) == ("1", "40.000")
+
+
+def test_inference_counts_switches_of_mask_or_level() -> None:
+    one, other = results.result(), results.result(used=ModalitySet.of(LIDAR))
+    assert values(statuses(one, one, other, one)["sentryfuse: inference"])["switches"] == "2"
+
+
+def test_inference_is_an_error_when_nothing_is_usable() -> None:
+    status = statuses(results.result(errors=("nothing usable: check",)))["sentryfuse: inference"]
+    assert (status["level"], status["message"]) == (ERROR, "nothing usable: check")

@@ -1,0 +1,133 @@
+"""Results as messages: every field filled, nothing that the message types do not have."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import results
+from builders import MS, S
+from results import CAR
+
+from sentryfuse_core.replay import messages, records
+from sentryfuse_core.replay.messages import PublishContext
+from sentryfuse_core.replay.readers import BagReader
+from sentryfuse_core.replay.writer import BagWriter, build_message, ros2_typestore
+from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState
+
+CAMERA, LIDAR, IMU, AUDIO = Modality
+STAMP_NS = 100 * S
+CONTEXT = PublishContext(
+    published_ns=STAMP_NS + 40 * MS, checkpoint="world_v1 0123456789ab", base_frame="base_link", e2e_ms=40.0
+)
+MAKERS = {
+    messages.DETECTIONS_TYPE: messages.detection_array,
+    messages.STATUS_TYPE: messages.fusion_status,
+    messages.MARKERS_TYPE: messages.marker_array,
+    messages.DETECTIONS_3D_TYPE: messages.detection_3d_array,
+}
+
+
+@pytest.mark.parametrize("type_name", MAKERS)
+@pytest.mark.parametrize("used", [ModalitySet.all(), ModalitySet.of(IMU), ModalitySet()])
+def test_messages_serialise_when_any_sensors_are_used(type_name: str, used: ModalitySet) -> None:
+    store = ros2_typestore()
+    fields = MAKERS[type_name](results.result(used=used), CONTEXT)
+    data = store.serialize_cdr(build_message(store, type_name, fields), type_name)
+    assert store.deserialize_cdr(data, type_name) is not None
+
+
+@pytest.mark.parametrize("type_name", [messages.DETECTIONS_TYPE, messages.STATUS_TYPE])
+def test_messages_fill_every_field_when_type_is_our_own(type_name: str) -> None:
+    store = ros2_typestore()
+    fields = MAKERS[type_name](results.result(), CONTEXT)
+    _assert_complete(store, type_name, fields)
+
+
+def _assert_complete(store: Any, type_name: str, fields: dict[str, Any]) -> None:
+    expected = dict(store.fielddefs[type_name][1])
+    assert fields.keys() == expected.keys()
+    for name, (node, detail) in expected.items():
+        if node == 2 and detail.startswith("sentryfuse/"):
+            _assert_complete(store, detail, fields[name])
+        if node == 4 and detail[0][0] == 2 and detail[0][1].startswith("sentryfuse/"):
+            assert fields[name], f"{name} is empty: nothing was compared"
+            for item in fields[name]:
+                _assert_complete(store, detail[0][1], item)
+
+
+def test_detection_array_gives_stamp_and_age_of_each_sensor_used() -> None:
+    fields = messages.detection_array(results.result(), CONTEXT)
+    assert fields["modalities"] == ["camera", "lidar"]
+    assert fields["mask"] == CAMERA.bit | LIDAR.bit
+    assert fields["modality_stamps"][0] == messages.time_fields(STAMP_NS - 4 * MS)
+    assert fields["modality_ages_ms"] == [44.0, 40.0]
+    box = fields["detections"][0]
+    assert box["label"] == "car"
+    rotation = box["pose"]["orientation"]
+    assert messages.yaw_of(rotation["z"], rotation["w"]) == pytest.approx(CAR.yaw)
+
+
+def test_status_says_why_each_sensor_is_missing() -> None:
+    result = results.result(
+        used=ModalitySet.of(LIDAR),
+        states={CAMERA: SensorState.LOST},
+        absent={CAMERA: Absence.LOST, IMU: Absence.NEVER, AUDIO: Absence.NEVER},
+    )
+    sensors = messages.fusion_status(result, CONTEXT)["sensors"]
+    assert [sensor["name"] for sensor in sensors] == ["camera", "lidar", "imu", "audio"]
+    assert [sensor["absence"] for sensor in sensors] == ["LOST", "", "NEVER", "NEVER"]
+    assert [sensor["in_mask"] for sensor in sensors] == [False, True, False, False]
+    assert math.isnan(sensors[0]["offset_ms"])
+    assert sensors[1]["offset_ms"] == 0.0
+
+
+ALL_OK = results.result(used=ModalitySet.all())
+
+
+@pytest.mark.parametrize(
+    ("result", "severity"),
+    [
+        (ALL_OK, messages.OK),
+        (results.result(used=ModalitySet.all(), states={IMU: SensorState.DEGRADED}), messages.WARN),
+        (results.result(), messages.WARN),
+        (results.result(used=ModalitySet.all(), mask_recall_4m=0.3), messages.WARN),
+        (results.result(used=ModalitySet.all(), mask_recall_4m=math.nan), messages.WARN),
+        (results.result(errors=("nothing usable",)), messages.ERROR),
+    ],
+)
+def test_severity_is_the_worst_of_what_happened(result: FusionResult, severity: int) -> None:
+    assert messages.severity(result) == severity
+    assert messages.fusion_status(result, CONTEXT)["severity"] == severity
+
+
+def test_markers_remove_the_last_boxes_before_adding_new_ones() -> None:
+    markers = messages.marker_array(results.result(detections=(CAR, CAR)), CONTEXT)["markers"]
+    assert markers[0]["action"] == 3
+    assert [marker["ns"] for marker in markers[1:]] == ["box", "label"] * 2
+    assert len({(marker["ns"], marker["id"]) for marker in markers[1:]}) == 4
+
+
+def test_records_are_equal_when_read_back_from_published_messages(tmp_path: Path) -> None:
+    result = results.result(used=ModalitySet.all())
+    with BagWriter(tmp_path / "results.mcap") as writer:
+        at_ns = result.synced.released_ns
+        writer.write("/s/status", messages.STATUS_TYPE, at_ns, messages.fusion_status(result, CONTEXT))
+        writer.write("/s/boxes", messages.DETECTIONS_TYPE, at_ns, messages.detection_array(result, CONTEXT))
+    (read,) = records.read_results(tmp_path / "results.mcap")
+    made = records.from_result(result, released_ns=result.synced.released_ns, e2e_ms=40.0)
+    assert records.json_line(read) == records.json_line(made)
+    with BagReader(tmp_path / "results.mcap") as reader:
+        assert reader.message_count == 2
+
+
+def test_json_line_is_equal_when_only_wall_clock_differs() -> None:
+    first = records.from_result(results.result(), released_ns=STAMP_NS, e2e_ms=40.0)
+    second = records.from_result(
+        results.result(times=results.result().times.__class__(5.0, 20.0, 9.0, 9.0, 9.0, 9.0)),
+        released_ns=STAMP_NS,
+        e2e_ms=70.0,
+    )
+    assert records.json_line(first) == records.json_line(second)

@@ -1,0 +1,256 @@
+"""Replay: the pipeline on bag time, the same on every machine, and everything written however it ends."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import bags
+import pytest
+from bags import START_NS, TOPICS
+from builders import MS, S
+
+from sentryfuse_core.config import Config, override
+from sentryfuse_core.errors import BagError, CheckpointError, OutputError
+from sentryfuse_core.pipeline import Pipeline
+from sentryfuse_core.replay.outputs import RunOutputs
+from sentryfuse_core.replay.readers import BagMessage, BagReader
+from sentryfuse_core.replay.records import json_line, read_results
+from sentryfuse_core.replay.run import ReplayOptions, ReplayResult, replay
+from sentryfuse_core.replay.scenario import Action, Event, Scenario
+from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.types import Modality, ModalitySet, SensorState
+
+CAMERA, LIDAR, IMU, AUDIO = Modality
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_loaded_network() -> Any:
+    """Load the weights once for all these tests; a bank holds nothing of a run."""
+    bank = load_bank(Config().model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sentryfuse_core.pipeline.load_bank", lambda _config: bank)
+        yield
+
+
+def run(
+    tmp_path: Path, messages: Sequence[bags.Message], *, name: str = "out", **options: Any
+) -> ReplayResult:
+    bag = tmp_path / "bag.mcap"
+    if not bag.exists():
+        bags.write(bag, messages)
+    stop = options.pop("stop", lambda: False)
+    chosen = ReplayOptions(bag=bag, **options)
+    return replay(chosen, RunOutputs(tmp_path / name, bag=bag), stop=stop)
+
+
+@pytest.mark.parametrize("sensors", ModalitySet.subsets(), ids=str)
+def test_replay_makes_sets_when_any_sensors_are_recorded(sensors: ModalitySet, tmp_path: Path) -> None:
+    result = run(tmp_path, bags.drive(sensors, seconds=0.7))
+    assert len(result.records) >= 6
+    assert result.records[-1].used == sensors
+    for modality in Modality:
+        state = result.metrics["sensors"][modality.value]["state"]
+        assert state == ("OK" if modality in sensors else "NEVER")
+        absences = {record.absent.get(modality) for record in result.records}
+        assert modality in sensors or absences == {"NEVER"}
+    coverage = result.metrics["coverage"]
+    if CAMERA in sensors or LIDAR in sensors:
+        assert coverage["anchor"] == ("lidar" if LIDAR in sensors else "camera")
+        assert coverage["share"] >= 0.99
+    else:
+        assert coverage is None
+
+
+def test_replay_writes_the_same_lines_when_run_twice(tmp_path: Path) -> None:
+    messages = bags.drive(Modality, seconds=0.7)
+    for name in ("one", "two"):
+        run(tmp_path, messages, name=name)
+    first, second = ((tmp_path / name / "sets.jsonl").read_bytes() for name in ("one", "two"))
+    assert first == second
+    assert len(first.splitlines()) >= 6
+
+
+def test_replay_does_not_depend_on_speed_when_the_network_is_slow(tmp_path: Path) -> None:
+    """Wall time passes in the pipeline, none on the recording's clock: no set is late or left out."""
+
+    class Slow(Pipeline):
+        def step(self, synced: Any) -> Any:
+            result = super().step(synced)
+            return replace(result, times=replace(result.times, pre=1e6, infer=1e6))
+
+    messages = bags.drive(Modality, seconds=0.4)
+    quick = run(tmp_path, messages, name="quick")
+    slow = replay(
+        ReplayOptions(bag=tmp_path / "bag.mcap"),
+        RunOutputs(tmp_path / "slow", bag=tmp_path / "bag.mcap"),
+        pipeline=Slow.build,
+    )
+    assert [json_line(record) for record in slow.records] == [json_line(record) for record in quick.records]
+
+
+def test_results_hold_every_set_when_read_back(tmp_path: Path) -> None:
+    result = run(tmp_path, bags.drive([LIDAR, IMU], seconds=1.2))
+    lines = (tmp_path / "out" / "sets.jsonl").read_text().splitlines()
+    stamps = [record.stamp_ns for record in result.records]
+    assert [json.loads(line)["stamp_ns"] for line in lines] == stamps
+    assert [record.stamp_ns for record in read_results(tmp_path / "out" / "results.mcap")] == stamps
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        counts = {topic.name: topic.count for topic in reader.topics()}
+    assert counts.pop("/diagnostics") >= 2
+    assert counts == dict.fromkeys(
+        ("/sentryfuse/detections", "/sentryfuse/markers", "/sentryfuse/status"), len(stamps)
+    )
+
+
+def test_replay_goes_on_without_a_sensor_when_a_scenario_drops_it(tmp_path: Path) -> None:
+    story = Scenario("dead lidar", 1, 1.5, events=(Event(0.5, 1.5, "lidar", "drop", {"share": 1.0}),))
+    result = run(tmp_path, bags.drive([CAMERA, LIDAR, IMU], seconds=1.5), scenario=story)
+    last = result.records[-1]
+    assert last.states[LIDAR] is SensorState.LOST
+    assert last.used == ModalitySet.of(CAMERA, IMU)
+    assert last.anchor == "camera"
+    assert any(LIDAR in record.used for record in result.records)
+
+
+def test_replay_puts_messages_in_their_later_place_when_delayed(tmp_path: Path) -> None:
+    story = Scenario("late camera", 1, 1.0, events=(Event(0.0, 1.0, "camera", "delay", {"delay_s": 0.03}),))
+    result = run(tmp_path, bags.drive([CAMERA], seconds=1.0), scenario=story)
+    on_time = run(tmp_path, [], name="on_time")
+    assert [record.stamp_ns for record in result.records] == [record.stamp_ns for record in on_time.records]
+    late = [a.released_ns - b.released_ns for a, b in zip(result.records, on_time.records, strict=True)]
+    assert min(late) >= 30 * MS
+
+
+def test_replay_runs_narrower_when_a_scenario_takes_power_away(tmp_path: Path) -> None:
+    story = Scenario("low power", 1, 1.0, actions=(Action(0.5, power_w=1.0),))
+    result = run(tmp_path, bags.drive([LIDAR], seconds=1.0), scenario=story)
+    half_ns = START_NS + S // 2
+    assert {record.level for record in result.records if record.released_ns < half_ns} == {0}
+    assert all(record.level > 0 for record in result.records if record.released_ns > half_ns + 2 * MS)
+
+
+def test_replay_uses_the_camera_info_of_the_recording(tmp_path: Path) -> None:
+    info = {
+        "header": bags.header(START_NS, "camera"),
+        "width": 64,
+        "height": 48,
+        "distortion_model": "plumb_bob",
+        "d": [0.0] * 5,
+        "k": [32.0, 0.0, 32.0, 0.0, 32.0, 24.0, 0.0, 0.0, 1.0],
+    }
+    first = bags.Message("/camera/camera_info", "sensor_msgs/msg/CameraInfo", START_NS, info)
+    with_info = run(tmp_path, [first, *bags.drive([CAMERA], seconds=0.3)])
+    assert with_info.selection.camera_info == "/camera/camera_info"
+    assert not any("CameraInfo" in note for note in with_info.notes)
+
+
+def test_replay_says_what_to_set_when_pictures_do_not_fit_the_intrinsics(tmp_path: Path) -> None:
+    config = override(Config(), {"camera.image_width": 1242, "camera.image_height": 375})
+    result = run(tmp_path, bags.drive([CAMERA], seconds=0.3), config=config)
+    assert any("64 x 48" in note and "camera.image_width" in note for note in result.notes)
+
+
+def test_replay_says_what_to_set_when_audio_does_not_fit_its_stamps(tmp_path: Path) -> None:
+    audio = list(bags.raw_audio(30))
+    result = run(tmp_path, [*audio, *bags.drive([CAMERA], seconds=0.6)])
+    assert any("16000 Hz" in note and "audio.channels" in note for note in result.notes)
+
+
+def test_replay_counts_messages_when_they_cannot_be_read(tmp_path: Path) -> None:
+    bag = tmp_path / "bag.mcap"
+    with BagWriter(bag) as writer:
+        for index, item in enumerate(bags.drive([CAMERA, LIDAR], seconds=1.2)):
+            writer.write(*item)
+            if index == 10:
+                writer.write_cdr(item.topic, item.type_name, item.log_time_ns, b"\x00\x01\x00\x00rubbish")
+    result = run(tmp_path, [])
+    assert sum(sensor["invalid"] for sensor in result.metrics["sensors"].values()) == 1
+    assert result.metrics["coverage"]["share"] >= 0.99
+
+
+def test_replay_ends_early_and_complete_when_stopped(tmp_path: Path) -> None:
+    asked = iter([False] * 60)
+    result = run(tmp_path, bags.drive(Modality, seconds=2.0), stop=lambda: next(asked, True))
+    assert result.interrupted
+    assert 0 < len(result.records) < 10
+    assert len(list(read_results(tmp_path / "out" / "results.mcap"))) == len(result.records)
+
+
+def test_replay_leaves_readable_results_when_interrupted_by_an_exception(tmp_path: Path) -> None:
+    class Interrupted(Pipeline):
+        def step(self, synced: Any) -> Any:
+            if synced.sequence == 4:
+                raise KeyboardInterrupt
+            return super().step(synced)
+
+    bag = bags.write(tmp_path / "bag.mcap", bags.drive(Modality, seconds=2.0))
+    with pytest.raises(KeyboardInterrupt):
+        replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag), pipeline=Interrupted.build)
+    assert len(list(read_results(tmp_path / "out" / "results.mcap"))) == 4
+    assert len((tmp_path / "out" / "sets.jsonl").read_text().splitlines()) == 4
+
+
+def test_replay_keeps_what_it_found_when_the_recording_is_damaged_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = BagReader.messages
+
+    def damaged(reader: BagReader, *args: Any, **options: Any) -> Iterator[BagMessage]:
+        yield from itertools.islice(whole(reader, *args, **options), 6)
+        raise BagError("chunk 7 is gone")
+
+    bag = bags.write(tmp_path / "bag.mcap", bags.drive([LIDAR], seconds=1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(BagReader, "messages", damaged)
+        result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    assert str(result.damage) == "chunk 7 is gone"
+    assert len(result.records) == 6
+    assert len(list(read_results(tmp_path / "out" / "results.mcap"))) == 6
+
+
+def test_replay_stops_at_the_time_asked_for(tmp_path: Path) -> None:
+    result = run(tmp_path, bags.drive([LIDAR], seconds=1.5), seconds=1.0)
+    assert 10 <= len(result.records) <= 12
+    assert result.metrics["played_s"] < 1.2
+
+
+def test_replay_makes_nothing_when_the_checkpoint_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentryfuse_core.pipeline.load_bank", load_bank)
+    config = override(Config(), {"model.checkpoint": "/nowhere/net.safetensors"})
+    with pytest.raises(CheckpointError, match=r"nowhere"):
+        run(tmp_path, bags.drive([LIDAR], seconds=0.2), config=config)
+    assert not (tmp_path / "out").exists()
+
+
+def test_replay_refuses_a_folder_when_it_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="not empty"):
+        run(tmp_path, bags.drive([LIDAR], seconds=0.2))
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
+
+
+def test_latencies_are_measured_when_everything_else_is_on_bag_time(tmp_path: Path) -> None:
+    result = run(tmp_path, bags.drive([LIDAR], seconds=0.5))
+    latency = result.metrics["latency_ms"]
+    assert 0.0 < latency["infer"]["p50"] < latency["step"]["max"]
+    assert latency["age"]["max"] == 2.0  # what the builder put between stamp and arrival
+    assert math.isclose(result.metrics["played_s"], 0.45, abs_tol=0.02)
+
+
+def test_backend_is_the_one_the_config_asks_for() -> None:
+    assert make_backend(load_bank(Config().model), Config().model).device.startswith(("cpu", "cuda"))
+
+
+def test_topics_carry_into_status_when_replayed(tmp_path: Path) -> None:
+    result = run(tmp_path, bags.drive([LIDAR], seconds=0.3))
+    assert result.reports[LIDAR].topic == TOPICS[LIDAR]

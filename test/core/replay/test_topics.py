@@ -1,0 +1,105 @@
+"""Topics found by type, by likelihood of their names, or as asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from sentryfuse_core.config import Config, override
+from sentryfuse_core.errors import TopicError
+from sentryfuse_core.replay.readers import Topic
+from sentryfuse_core.replay.topics import parse_overrides, select
+from sentryfuse_core.types import Modality
+
+CAMERA, LIDAR, IMU, AUDIO = Modality
+IMAGE, JPEG = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+CLOUD, INFO = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/CameraInfo"
+NUMBERS = "std_msgs/msg/Int16MultiArray"
+
+
+def chosen(*topics: Topic, config: Config | None = None, **overrides: str) -> dict[Modality, str]:
+    wanted = {Modality(name): topic for name, topic in overrides.items()}
+    found = select(topics, wanted, config=config or Config())
+    return {modality: topic.name for modality, topic in found.topics.items()}
+
+
+def test_select_takes_each_sensor_by_type() -> None:
+    topics = (
+        Topic("/a", JPEG, 3),
+        Topic("/b", CLOUD, 3),
+        Topic("/c", "sensor_msgs/msg/Imu", 9),
+        Topic("/d", "audio_common_msgs/msg/AudioStamped", 9),
+        Topic("/e", "nav_msgs/msg/Odometry", 9),
+    )
+    assert chosen(*topics) == {CAMERA: "/a", LIDAR: "/b", IMU: "/c", AUDIO: "/d"}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (Topic("/front", IMAGE, 10), Topic("/depth/image", IMAGE, 99)),
+        (Topic("/front", IMAGE, 10), Topic("/cam_rear", IMAGE, 99)),
+        (Topic("/front", IMAGE, 10), Topic("/front/compressed", JPEG, 99)),
+        (Topic("/camera/image", IMAGE, 10), Topic("/aaa", IMAGE, 99)),
+        (Topic("/camera/image/compressed", JPEG, 10), Topic("/aaa", IMAGE, 99)),
+        (Topic("/many", JPEG, 99), Topic("/few", JPEG, 10)),
+        (Topic("/used", JPEG, 1), Topic("/empty", JPEG, 0)),
+    ],
+)
+def test_select_prefers_the_likelier_topic_when_several_fit(better: Topic, worse: Topic) -> None:
+    assert chosen(worse, better) == {CAMERA: better.name}
+    assert chosen(better, worse) == {CAMERA: better.name}
+
+
+def test_select_says_what_it_passed_over_when_ambiguous() -> None:
+    found = select((Topic("/a", JPEG, 3), Topic("/b", JPEG, 2)), {}, config=Config())
+    assert found.notes == ("camera: took /a, not /b; --topic camera=NAME overrides",)
+
+
+def test_select_takes_plain_numbers_as_audio_only_when_name_says_so() -> None:
+    assert chosen(Topic("/wheel_ticks", NUMBERS, 9), Topic("/a", JPEG, 1)) == {CAMERA: "/a"}
+    assert chosen(Topic("/mic/samples", NUMBERS, 9)) == {AUDIO: "/mic/samples"}
+    assert chosen(Topic("/wheel_ticks", NUMBERS, 9), audio="/wheel_ticks") == {AUDIO: "/wheel_ticks"}
+
+
+def test_select_leaves_a_sensor_out_when_it_is_disabled() -> None:
+    config = override(Config(), {"camera.enabled": False})
+    assert chosen(Topic("/a", JPEG, 3), Topic("/b", CLOUD, 3), config=config) == {LIDAR: "/b"}
+
+
+def test_select_raises_when_override_is_unknown_and_suggests_the_nearest() -> None:
+    with pytest.raises(TopicError, match="did you mean /cam/front"):
+        chosen(Topic("/cam/front", JPEG, 3), camera="/cam/frnt")
+
+
+def test_select_raises_when_override_has_a_type_of_another_sensor() -> None:
+    with pytest.raises(TopicError, match="lidar understands sensor_msgs/msg/PointCloud2"):
+        chosen(Topic("/a", JPEG, 3), lidar="/a")
+
+
+def test_select_raises_when_nothing_is_usable() -> None:
+    with pytest.raises(TopicError, match="nav_msgs/msg/Odometry"):
+        chosen(Topic("/odom", "nav_msgs/msg/Odometry", 9), Topic("/a", JPEG, 0))
+
+
+@pytest.mark.parametrize("text", ["camera", "camera=", "sonar=/a", "=/a"])
+def test_parse_overrides_raises_when_text_is_no_assignment(text: str) -> None:
+    with pytest.raises(TopicError, match="SENSOR=TOPIC"):
+        parse_overrides([text])
+
+
+@pytest.mark.parametrize(
+    ("camera", "infos", "expected"),
+    [
+        ("/cam/image", ("/cam/camera_info", "/other/camera_info"), "/cam/camera_info"),
+        ("/cam/image/compressed", ("/cam/camera_info", "/other/camera_info"), "/cam/camera_info"),
+        ("/x", ("/camera/camera_info", "/other/camera_info"), "/camera/camera_info"),
+        ("/x", ("/only/info",), "/only/info"),
+        ("/x", ("/one/info", "/two/info"), None),
+        ("/x", (), None),
+    ],
+)
+def test_select_finds_camera_info_beside_the_camera(
+    camera: str, infos: tuple[str, ...], expected: str | None
+) -> None:
+    topics = (Topic(camera, IMAGE, 5), *(Topic(name, INFO, 5) for name in infos))
+    assert select(topics, {}, config=Config()).camera_info == expected
