@@ -14,7 +14,8 @@ from sentryfuse_core.training.data import LabelledBatch
 
 __all__ = ["SamplePool", "mirror"]
 
-_FIRST_BATCHES = 4
+_FIRST_BATCHES = 12  # made before the first step, so that it is not always the same few samples
+_FIRST_NUMBER = 2**19  # their numbers, counted on from the step: beyond those of any step
 _MIRROR_IMU = (-1.0, 1.0, -1.0, 1.0, -1.0, 1.0)  # rotation about x and z and acceleration along y change sign
 
 
@@ -41,53 +42,56 @@ class SamplePool:
 
     def __call__(self, step: int) -> LabelledBatch:
         """The batch of `step`; an interrupted run starts with a fresh pool."""
-        fresh = range(step, step + _FIRST_BATCHES) if not self._frames else range(step, step + 1)
-        if not self._frames or step % self._reuse == 0:
-            for number in fresh:
-                made = self._make(number)
-                self._frames.extend(_split(made))
-                self._size = len(made.boxes)
+        if not self._frames:
+            for index in range(_FIRST_BATCHES):
+                self._add(_FIRST_NUMBER + step + index)
+        if step % self._reuse == 0:
+            self._add(step)
         generator = torch.Generator().manual_seed(step)
         chosen = torch.randint(len(self._frames), (self._size,), generator=generator).tolist()
         turned = torch.rand(self._size, generator=generator) < 0.5
         return mirror(_join([self._frames[index] for index in chosen]), turned)
 
+    def _add(self, number: int) -> None:
+        made = self._make(number)
+        self._frames.extend(_split(made))
+        self._size = len(made.boxes)
+
 
 def mirror(batch: LabelledBatch, chosen: Tensor) -> LabelledBatch:
     """Exchange left and right in the samples where `chosen` [B] is true; all four sensors must be present."""
-    inputs = batch.inputs
-    if inputs.camera is None or inputs.camera_position is None or inputs.lidar is None:
-        raise ValueError("mirroring needs all four sensors")
-    if inputs.imu is None or inputs.audio is None:
-        raise ValueError("mirroring needs all four sensors")
+    camera, position, lidar, imu, audio = _all_sensors(batch.inputs)
 
     def pick(turned: Tensor, straight: Tensor) -> Tensor:
         return torch.where(chosen.view(-1, *[1] * (straight.ndim - 1)), turned, straight)
 
-    across = inputs.camera_position.new_tensor([1.0, -1.0, 1.0])
+    across = position.new_tensor([1.0, -1.0, 1.0])
     box = batch.boxes.new_tensor([1.0, -1.0, 1.0, 1.0, 1.0, 1.0, -1.0])
     mirrored = ModelInput(
-        camera=pick(inputs.camera.flip(3), inputs.camera),
-        camera_position=pick(inputs.camera_position * across, inputs.camera_position),
-        lidar=pick(inputs.lidar.flip(3), inputs.lidar),
-        imu=pick(inputs.imu * inputs.imu.new_tensor(_MIRROR_IMU), inputs.imu),
-        audio=pick(inputs.audio.flip(1), inputs.audio),
+        camera=pick(camera.flip(3), camera),
+        camera_position=pick(position * across, position),
+        lidar=pick(lidar.flip(3), lidar),
+        imu=pick(imu * imu.new_tensor(_MIRROR_IMU), imu),
+        audio=pick(audio.flip(1), audio),
     )
     return LabelledBatch(mirrored, pick(batch.boxes * box, batch.boxes), batch.classes)
 
 
+def _all_sensors(inputs: ModelInput) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Camera, its position, lidar, IMU and audio; training always renders all of them."""
+    if inputs.camera is None or inputs.camera_position is None:
+        raise ValueError("training needs all four sensors, the camera is absent")
+    if inputs.lidar is None or inputs.imu is None or inputs.audio is None:
+        raise ValueError(f"training needs all four sensors, not {inputs.present}")
+    return inputs.camera, inputs.camera_position, inputs.lidar, inputs.imu, inputs.audio
+
+
 def _split(batch: LabelledBatch) -> list[_Frame]:
-    inputs = batch.inputs
-    if inputs.camera is None or inputs.camera_position is None or inputs.lidar is None:
-        raise ValueError("a pool holds samples of all four sensors")
-    if inputs.imu is None or inputs.audio is None:
-        raise ValueError("a pool holds samples of all four sensors")
-    image = inputs.camera.mul(255.0).round().clamp(0, 255).to(torch.uint8)
-    columns = (image, inputs.camera_position, inputs.lidar.half(), inputs.imu, inputs.audio.half())
-    return [
-        _Frame(*(item.clone() for item in row))
-        for row in zip(*columns, batch.boxes, batch.classes, strict=True)
-    ]
+    camera, position, lidar, imu, audio = _all_sensors(batch.inputs)
+    image = camera.mul(255.0).round().clamp(0, 255).to(torch.uint8)
+    columns = (image, position, lidar.half(), imu, audio.half())
+    rows = zip(*columns, batch.boxes, batch.classes, strict=True)
+    return [_Frame(*(item.clone() for item in row)) for row in rows]
 
 
 def _join(frames: list[_Frame]) -> LabelledBatch:
