@@ -1,0 +1,70 @@
+"""`sentryfuse train`: what it writes can be loaded and says how it was made; bad options are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from networks import TINY, labelled
+
+from sentryfuse_core.cli import main
+from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.types import ModalitySet
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny network on random frames: the world and the real network take minutes."""
+
+    def batch(*_: Any, step: int = 0, **__: Any) -> Any:
+        return labelled(step % 5, batch=8)
+
+    monkeypatch.setattr("sentryfuse_core.commands.train.ModelShape", lambda: TINY)
+    monkeypatch.setattr("sentryfuse_core.commands.train.held_out", lambda *_, **__: [labelled(9, batch=2)])
+    monkeypatch.setattr("sentryfuse_core.training.trainer.make_batch", batch)
+
+
+@pytest.mark.usefixtures("small")
+def test_train_writes_weights_that_load_when_it_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--seed", "3"]) == 0
+    checkpoint = load_checkpoint(out)
+    manifest = checkpoint.manifest
+    assert (manifest["steps"], manifest["seed"]) == (2, 3)
+    assert manifest["command"].startswith("sentryfuse train mine.safetensors --steps 2 --batch 8 --seed 3")
+    assert str(tmp_path) not in (tmp_path / "mine.json").read_text(encoding="utf-8")
+    recall, prior = Bank(checkpoint).recall(ModalitySet.all(), 1)
+    assert 0.0 <= recall <= 1.0
+    assert 0.0 <= prior <= 1.0
+    assert "camera+lidar+imu+audio" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small")
+def test_train_only_evaluates_when_it_resumes_with_no_time(tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "1", "--batch", "8"]) == 0
+    first = load_checkpoint(out).manifest["sha256"]
+    assert main(["train", str(out), "--resume", "--minutes", "0", "--batch", "8"]) == 0
+    assert load_checkpoint(out).manifest["sha256"] == first
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["weights.pt"], "weights.pt"),
+        (["w.safetensors", "--batch", "4"], "--batch 4"),
+        (["w.safetensors", "--minutes", "-1"], "--minutes -1"),
+        (["w.safetensors", "--resume", "--state", "nowhere"], "nowhere"),
+    ],
+)
+def test_train_exits_with_2_and_names_the_value_when_an_option_is_wrong(
+    options: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *options]) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
