@@ -1,4 +1,4 @@
-"""ROS parameters of the fusion node: declared from the options of the configuration, checked, changed live."""
+"""ROS parameters of the fusion node: declared from the options of the configuration, checked, followed."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def descriptor(option: Option) -> ParameterDescriptor:
     )
     if option.low is not None and option.high is not None:
         if option.kind is int:
-            described.integer_range = [IntegerRange(from_value=int(option.low), to_value=int(option.high), step=1)]
+            limits = IntegerRange(from_value=int(option.low), to_value=int(option.high), step=1)
+            described.integer_range = [limits]
         elif option.kind is float:
-            described.floating_point_range = [
-                FloatingPointRange(from_value=float(option.low), to_value=float(option.high), step=0.0)
-            ]
+            span = FloatingPointRange(from_value=float(option.low), to_value=float(option.high), step=0.0)
+            described.floating_point_range = [span]
     return described
 
 
@@ -80,7 +80,7 @@ def _given(node: Node) -> dict[str, Any]:
 
     rclpy keeps them in a private attribute and has no public way to list the ones nobody declared.
     """
-    overrides: Mapping[str, Parameter[Any]] = node._parameter_overrides
+    overrides: Mapping[str, Parameter[Any]] = node._parameter_overrides  # noqa: SLF001
     return {
         name: _plain(parameter.value)
         for name, parameter in overrides.items()
