@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--screenshot", type=Path, metavar="FILE", help="save the view at --screenshot-at as SVG"
     )
     parser.add_argument(
-        "--screenshot-at", type=float, default=8.5, metavar="S", help="time in the story in s (default 8.5)"
+        "--screenshot-at", type=float, default=7.5, metavar="S", help="time in the story in s (default 7.5)"
     )
 
 

@@ -23,7 +23,7 @@ from sentryfuse_core.replay.faults import FaultInjector
 from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenario
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.spin import Stop, run_node
-from sentryfuse_ros.subscribe import message_class
+from sentryfuse_ros.messages import message_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,9 +154,7 @@ class FaultInjectorNode(Node):
             return
         message = self._budget.msg_type()
         message.header.stamp = self.get_clock().now().to_msg()
-        message.power_w = float("nan") if action.power_w is None else action.power_w
-        message.latency_ms = float("nan") if action.latency_ms is None else action.latency_ms
-        message.level = -1 if action.level is None else action.level
+        message.power_w, message.latency_ms, message.level = action.power_w, action.latency_ms, action.level
         message.source = f"scenario {self._scenario.name}"
         self._budget.publish(message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class TransformTree:
     """Poses of sensor frames in the base frame, looked up in tf2 and remembered for a second."""
 
     def __init__(self, node: Node, *, base_frame: str) -> None:
-        import tf2_ros  # noqa: PLC0415 - not there in every installation
+        import tf2_ros  # not there in every installation
 
         self._error = tf2_ros.TransformException
         self._buffer = tf2_ros.Buffer()
@@ -43,10 +44,9 @@ class TransformTree:
         """
         at_ns, pose = self._known.get(frame_id, (None, None))
         if at_ns is None or now_ns - at_ns > (_RETRY_NS if pose is None else _REFRESH_NS):
-            try:
+            # A pose that was known stays: the tree's buffer is empty after a jump of the clock.
+            with contextlib.suppress(self._error):
                 pose = _pose(self._buffer.lookup_transform(self._base_frame, frame_id, Time()).transform)
-            except self._error:
-                pass  # a pose that was known stays: the tree's buffer is empty after a jump of the clock
             self._known[frame_id] = (now_ns, pose)
         return pose
 

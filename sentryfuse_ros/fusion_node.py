@@ -8,28 +8,26 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rclpy.clock import ClockType, JumpThreshold
 from rclpy.clock import Clock as RosClock
+from rclpy.clock import ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.clock import SteadyClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import SentryFuseError
-from sentryfuse_core.preprocess.assemble import Preprocessor
-from sentryfuse_core.runtime.load import load_bank, make_backend
-from sentryfuse_core.types import Modality
 from sentryfuse_ros import middleware
 from sentryfuse_ros.frames import TransformTree, tf2_available
 from sentryfuse_ros.params import declare_config, follow_changes
 from sentryfuse_ros.pause import PausableClock
 from sentryfuse_ros.publish import Outputs, vision_msgs_available
-from sentryfuse_ros.session import Engine, Session
 from sentryfuse_ros.spin import Stop, events_executor_available, run_node
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
+
+if TYPE_CHECKING:
+    from sentryfuse_ros.session import Engine, Session
 
 __all__ = ["FusionNode", "main"]
 
@@ -52,7 +50,7 @@ class FusionNode(LifecycleNode):
         self._timers_on: list[Any] = []
         self._jumps: Any = None
         super().__init__("sentryfuse", **options)
-        self.autostart = bool(self.declare_parameter("autostart", True).value)
+        self.autostart = bool(self.declare_parameter("autostart", value=True).value)
         self.config = declare_config(self)
         follow_changes(self, lambda: self.config, self._reconfigure)
 
@@ -66,27 +64,29 @@ class FusionNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights, make the backend, advertise."""
-        return self._transition(self._configure, lambda: super(FusionNode, self).on_configure(state), undo=self._free)
+        return self._transition(self._configure, super().on_configure, state, undo=self._free)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run every sub-network once, then subscribe."""
-        return self._transition(self._activate, lambda: super(FusionNode, self).on_activate(state), undo=self._deactivate)
+        return self._transition(
+            self._activate, super().on_activate, state, then=self._listen, undo=self._deactivate
+        )
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening and working."""
-        return self._transition(self._deactivate, lambda: super(FusionNode, self).on_deactivate(state), undo=self._free)
+        return self._transition(self._deactivate, super().on_deactivate, state, undo=self._free)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of the network and the publishers."""
-        return self._transition(self._clean_up, lambda: super(FusionNode, self).on_cleanup(state), undo=self._free)
+        return self._transition(self._clean_up, super().on_cleanup, state, undo=self._free)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of everything, from whichever state."""
-        return self._transition(self._free, lambda: super(FusionNode, self).on_shutdown(state), undo=self._free)
+        return self._transition(self._free, super().on_shutdown, state, undo=self._free)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of everything; the node can be configured again."""
-        return self._transition(self._free, lambda: super(FusionNode, self).on_error(state), undo=self._free)
+        return self._transition(self._free, super().on_error, state, undo=self._free)
 
     def destroy_node(self) -> None:
         """Let go of everything and end."""
@@ -94,19 +94,20 @@ class FusionNode(LifecycleNode):
         super().destroy_node()
 
     def _configure(self) -> None:
-        bank = load_bank(self.config.model)
-        self._engine = Engine(
-            bank=bank,
-            backend=make_backend(bank, self.config.model),
-            preprocessor=Preprocessor(self.config),
-            budget=BudgetController(self.config.budget, levels=bank.levels),
-        )
+        # Not at the top: it brings the network's runtime, and a misspelt parameter is told without that.
+        from sentryfuse_ros.session import Engine
+
+        self._engine = Engine.load(self.config)
         if self.config.output.extrinsics == "auto" and tf2_available():
             self._frames = TransformTree(self, base_frame=self.config.output.base_frame)
         self._outputs = Outputs(self)
 
     def _activate(self) -> None:
-        assert self._engine is not None and self._outputs is not None
+        from sentryfuse_ros.session import Host, Session
+
+        engine, outputs = self._engine, self._outputs
+        if engine is None or outputs is None:
+            raise SentryFuseError("activated without being configured; configure the node first")
         ros_clock = self.get_clock()
         simulated = self.get_parameter("use_sim_time").value
 
@@ -114,27 +115,35 @@ class FusionNode(LifecycleNode):
             return ros_clock.now().nanoseconds
 
         pausable = PausableClock(ros_now_ns) if simulated else None
-        session = Session(
-            config=self.config,
-            engine=self._engine,
-            outputs=self._outputs,
+        host = Host(
             clock=pausable or SteadyClock(),
             ros_now_ns=ros_now_ns,
             paused_s=lambda: pausable.paused_s if pausable else 0.0,
             problems=lambda: self._inputs.problems() if self._inputs else {},
+            catch_up=self._catch_up,
+            logger=self.get_logger(),
+        )
+        session = Session(
+            config=self.config,
+            engine=engine,
+            outputs=outputs,
+            host=host,
             topics=sensor_topics(self, self.config),
             frames=self._frames,
             notes=self._notes(),
-            catch_up=self._catch_up,
-            logger=self.get_logger(),
         )
         started_s = time.perf_counter()
         session.pipeline.warm_up()
         self.get_logger().info(
-            f"{self._engine.bank.identity} on {self._engine.backend.device}, "
+            f"{engine.bank.identity} on {engine.backend.device}, "
             f"warmed up in {time.perf_counter() - started_s:.1f} s"
         )
         self._session = session
+
+    def _listen(self) -> None:
+        session = self._session
+        if session is None:
+            raise SentryFuseError("nothing to listen for; activate the node first")
         session.start()
         inputs = self._inputs = Inputs(self, self.config, session)
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
@@ -146,9 +155,11 @@ class FusionNode(LifecycleNode):
             )
         ]
         back = Duration(nanoseconds=-round(self.config.sync.jump_back_s * 1e9))
-        self._jumps = ros_clock.create_jump_callback(
+        self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=back, on_clock_change=True),
-            post_callback=lambda jump: session.on_jump(f"the ROS clock moved by {jump.delta.nanoseconds / 1e9:.3f} s"),
+            post_callback=lambda jump: session.on_jump(
+                f"the ROS clock moved by {jump.delta.nanoseconds / 1e9:.3f} s"
+            ),
         )
 
     def _deactivate(self) -> None:
@@ -195,23 +206,27 @@ class FusionNode(LifecycleNode):
     def _transition(
         self,
         work: Callable[[], None],
-        base: Callable[[], TransitionCallbackReturn],
+        base: Callable[[LifecycleState], TransitionCallbackReturn],
+        state: LifecycleState,
         *,
+        then: Callable[[], None] = lambda: None,
         undo: Callable[[], None],
     ) -> TransitionCallbackReturn:
         """Do the work of a transition; rclpy would swallow what it raises without a word."""
         try:
             work()
-            return base()
+            done = base(state)
+            then()
         except SentryFuseError as error:
             self.failure = error
             undo()
             if not self._starting:  # `start` raises it for the caller to tell
                 self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
-        except Exception:  # a bug; rclpy calls on_error next, which lets go of everything
+        except Exception:  # noqa: BLE001 - a bug; rclpy calls on_error next, which lets go of everything
             self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
+        return done
 
     def _notes(self) -> tuple[str, ...]:
         """What this machine, or this version, lacks."""

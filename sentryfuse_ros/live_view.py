@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from pathlib import Path
 
 from rich import box
@@ -62,8 +63,10 @@ def save_svg(state: LiveState, path: Path) -> None:
     """Write the view as a picture; raises OutputError where it cannot."""
     console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(render(state))
+    # rich has its font fetched from the network; a picture in a README stands on its own
+    drawing = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="sentryfuse demo"), flags=re.DOTALL)
     try:
-        console.save_svg(str(path), title="sentryfuse demo")
+        path.write_text(drawing, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
 

@@ -11,7 +11,7 @@ __all__ = ["PROFILE_VARIABLE", "apply_profile", "profile_path", "shared_memory_n
 
 PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 _FILE = Path("config") / "fastdds_shm.xml"
-_SHM = Path("/dev/shm")
+_SHM = Path("/dev/shm")  # noqa: S108 - a file system, not a temporary file
 
 
 def profile_path() -> Path | None:
@@ -23,7 +23,7 @@ def profile_path() -> Path | None:
 
 
 def apply_profile(environment: MutableMapping[str, str] | None = None, *, shm: Path = _SHM) -> None:
-    """Put the shipped profile in force unless the user chose one, the middleware is another or it would not fit.
+    """Put the shipped profile in force, unless the user chose one, it does not fit or Fast DDS is not used.
 
     Fast DDS reads the variable when the first participant is made, so this comes before `rclpy.init`.
     A segment larger than /dev/shm would end the process with SIGBUS on the first large message, so
@@ -37,7 +37,9 @@ def apply_profile(environment: MutableMapping[str, str] | None = None, *, shm: P
         environment[PROFILE_VARIABLE] = str(path)
 
 
-def shared_memory_notes(environment: MutableMapping[str, str] | None = None, *, shm: Path = _SHM) -> tuple[str, ...]:
+def shared_memory_notes(
+    environment: MutableMapping[str, str] | None = None, *, shm: Path = _SHM
+) -> tuple[str, ...]:
     """What keeps large messages from being fast, each with its remedy; empty when nothing does."""
     environment = os.environ if environment is None else environment
     if not _is_fastdds(environment):
@@ -45,13 +47,11 @@ def shared_memory_notes(environment: MutableMapping[str, str] | None = None, *, 
     chosen = environment.get(PROFILE_VARIABLE)
     path = Path(chosen) if chosen else profile_path()
     if path is None or not path.is_file():
-        return (f"Fast DDS shared-memory profile not in force ({path or _FILE} is missing): large images are slow",)
+        return (f"Fast DDS shared-memory profile not in force, large images are slow: no {path or _FILE}",)
     needed, available = _segment_bytes(path), _shm_bytes(shm)
     if available < needed:
-        return (
-            f"{shm} has {available >> 20} MB, the Fast DDS profile needs {needed >> 20} MB a participant: "
-            f"start the container with --shm-size={4 * needed >> 20}m",
-        )
+        remedy = f"start the container with --shm-size={4 * needed >> 20}m"
+        return (f"{shm} has {available >> 20} MB, the Fast DDS profile needs {needed >> 20} MB: {remedy}",)
     if not chosen:
         return (f"Fast DDS shared-memory profile not in force: set {PROFILE_VARIABLE}={path}",)
     return ()

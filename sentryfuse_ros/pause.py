@@ -20,7 +20,9 @@ class PausableClock:
     within half a second (a /clock of few hertz) it catches up, otherwise the rest was a pause.
     """
 
-    def __init__(self, ros_now_ns: Callable[[], int], *, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, ros_now_ns: Callable[[], int], *, monotonic_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         self._ros_now_ns = ros_now_ns
         self._monotonic_ns = monotonic_ns
         self._lock = threading.Lock()

@@ -20,7 +20,7 @@ from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, Topic
 from sentryfuse_core.replay.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.spin import Stop, run_node
-from sentryfuse_ros.subscribe import message_class
+from sentryfuse_ros.messages import message_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

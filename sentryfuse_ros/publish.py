@@ -37,10 +37,12 @@ class Outputs:
             )
             for type_name, topic in _topics().items()
         }
-        self._diagnostics = node.create_publisher(message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS)
+        self._diagnostics = node.create_publisher(
+            message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS
+        )
 
     def publish(self, result: FusionResult, context: messages.PublishContext, *, markers: bool) -> None:
-        """Publish detections and what they were made from; the status goes out last, so it tells what is out."""
+        """Publish detections, then markers, then the status, which tells what is out."""
         self._send(messages.DETECTIONS_TYPE, messages.detection_array(result, context))
         if messages.DETECTIONS_3D_TYPE in self._publishers:
             self._send(messages.DETECTIONS_3D_TYPE, messages.detection_3d_array(result, context))

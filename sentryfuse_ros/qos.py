@@ -6,7 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
 
 __all__ = ["COMMANDS", "RESULTS", "incompatible_qos", "sensor_profile"]
 
@@ -34,9 +40,10 @@ def incompatible_qos(option: str, report: Callable[[str, str], None]) -> Subscri
 
     def on_event(event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
-        report(
-            f"incompatible QoS: a publisher offers another {policy}",
-            f"set {option} to best_effort" if policy == "RELIABILITY" else f"give the publisher the {policy} of {option}",
-        )
+        if policy == "RELIABILITY":
+            remedy = f"set {option} to best_effort"
+        else:
+            remedy = f"give the publisher the {policy} of {option}"
+        report(f"incompatible QoS: a publisher offers another {policy}", remedy)
 
     return SubscriptionEventCallbacks(incompatible_qos=on_event)

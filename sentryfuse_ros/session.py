@@ -24,13 +24,14 @@ from sentryfuse_core.replay.diagnostics import WARN, Diagnostics, diagnostic_arr
 from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import FusionResult, Modality, SensorReport, SensorState, SyncedSet
 from sentryfuse_ros.frames import TransformTree
 from sentryfuse_ros.publish import Outputs
 from sentryfuse_ros.subscribe import Problem
 from sentryfuse_ros.worker import Worker
 
-__all__ = ["Engine", "Session"]
+__all__ = ["Engine", "Host", "Session"]
 
 _DIAGNOSTICS_GAP_NS = NS_PER_S // 10  # transitions are told at once, but not more often than this
 
@@ -44,6 +45,29 @@ class Engine:
     preprocessor: Preprocessor
     budget: BudgetController
 
+    @classmethod
+    def load(cls, config: Config) -> Engine:
+        """Load the weights and make the backend; raises CheckpointError or BackendError with the remedy."""
+        bank = load_bank(config.model)
+        return cls(
+            bank=bank,
+            backend=make_backend(bank, config.model),
+            preprocessor=Preprocessor(config),
+            budget=BudgetController(config.budget, levels=bank.levels),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What the node lends to a session."""
+
+    clock: Clock  # steady
+    ros_now_ns: Callable[[], int]  # the clock that stamps are compared with
+    paused_s: Callable[[], float]  # how long simulated time has been standing still
+    problems: Callable[[], dict[Modality, Problem]]
+    catch_up: Callable[[], None]
+    logger: RcutilsLogger
+
 
 class Session:
     """One activation; its `on_*` methods are called by the executor, the rest of the work is the worker's."""
@@ -54,27 +78,18 @@ class Session:
         config: Config,
         engine: Engine,
         outputs: Outputs,
-        clock: Clock,
-        ros_now_ns: Callable[[], int],
-        paused_s: Callable[[], float],
-        problems: Callable[[], dict[Modality, Problem]],
+        host: Host,
         topics: dict[Modality, str],
         frames: TransformTree | None,
         notes: tuple[str, ...],
-        catch_up: Callable[[], None],
-        logger: RcutilsLogger,
     ) -> None:
         self._config = config
         self._engine = engine
         self._outputs = outputs
-        self._clock = clock
-        self._ros_now_ns = ros_now_ns
-        self._paused_s = paused_s
-        self._problems = problems
+        self._host = host
         self._frames = frames
         self._notes = notes
-        self._logger = logger
-        self._ingest = Ingest(config, topics=topics, on_ready=lambda: self._worker.wake())
+        self._ingest = Ingest(config, topics=topics, on_ready=self._wake)
         self.pipeline = Pipeline(
             config,
             ingest=self._ingest,
@@ -82,12 +97,12 @@ class Session:
             bank=engine.bank,
             backend=engine.backend,
             budget=engine.budget,
-            clock=clock,
+            clock=host.clock,
         )
         self._worker = Worker(
             self._ingest,
-            clock=clock,
-            catch_up=catch_up,
+            clock=host.clock,
+            catch_up=host.catch_up,
             handle=self._handle,
             idle=self._tell,
             report=self._failed,
@@ -97,6 +112,9 @@ class Session:
         self._counters: Counter[str] = Counter()
         self._diagnosed_ns = 0
         self._transition_untold = False
+
+    def _wake(self) -> None:
+        self._worker.wake()  # made after the ingest
 
     def start(self) -> None:
         """Begin to handle sets."""
@@ -113,13 +131,13 @@ class Session:
 
     def on_sensor(self, modality: Modality, message: Any, type_name: str) -> None:
         """Stamp, check and enqueue one message of a sensor."""
-        now_ns = self._clock.now_ns()
+        now_ns = self._host.clock.now_ns()
         try:
             self._place(modality, message, now_ns)
             self._ingest.message(
-                modality, message, type_name=type_name, arrival_ns=now_ns, received_ns=self._ros_now_ns()
+                modality, message, type_name=type_name, arrival_ns=now_ns, received_ns=self._host.ros_now_ns()
             )
-        except Exception as error:  # the callback's boundary: what escapes would end the node
+        except Exception as error:  # noqa: BLE001 - the callback's boundary: what escapes would end the node
             self._failed(error)
         self._worker.wake_by(self._ingest.next_deadline_ns())
 
@@ -138,20 +156,20 @@ class Session:
             latency_ms, power_w = _limit("latency_ms", message), _limit("power_w", message)
             if message.level < -1:
                 raise InvalidMessageError("bad_level", f"level {message.level}; give -1 or a level")
-            now_ns = self._clock.now_ns()
+            now_ns = self._host.clock.now_ns()
             self._engine.budget.update_budget(latency_ms, power_w, message.level, message.source, now_ns)
 
         self.guarded("budget", take)
 
     def on_jump(self, reason: str) -> None:
         """Start anew after a jump of the clock that stamps are compared with."""
-        self._ingest.jump(reason, self._clock.now_ns())
-        self._logger.warning(f"time jump: {reason}; starting anew")
+        self._ingest.jump(reason, self._host.clock.now_ns())
+        self._host.logger.warning(f"time jump: {reason}; starting anew")
 
     def publish_diagnostics(self) -> None:
         """Publish the state of everything."""
-        now_ns = self._clock.now_ns()
-        paused_s = self._paused_s()
+        now_ns = self._host.clock.now_ns()
+        paused_s = self._host.paused_s()
         reports = self._explained(self._ingest.reports(now_ns))
         streams = self._ingest.sync_counters()
         with self._lock:
@@ -163,20 +181,20 @@ class Session:
             message = f"PAUSED: /clock has not moved for {paused_s:.1f} s; sensors keep their states"
             sync = next(status for status in statuses if status["name"] == "sentryfuse: sync")
             sync.update(level=WARN, message=message)
-        self._outputs.publish_diagnostics(diagnostic_array(self._ros_now_ns(), statuses))
+        self._outputs.publish_diagnostics(diagnostic_array(self._host.ros_now_ns(), statuses))
 
     def _handle(self, synced: SyncedSet) -> None:
         """Run the pipeline on one set and publish what it made of it."""
         result = self.pipeline.step(synced)
         result = replace(result, reports=self._explained(result.reports))
-        now_ns = self._clock.now_ns()
+        now_ns = self._host.clock.now_ns()
         e2e_ms = result.times.age + (now_ns - synced.anchor_arrival_ns) / NS_PER_MS
         limit_ms = self._config.output.max_output_age_s * 1e3
         stale = e2e_ms > limit_ms
         if stale:
             result = replace(result, errors=(*result.errors, _stale(result, e2e_ms, limit_ms)))
         context = PublishContext(
-            published_ns=self._ros_now_ns(),
+            published_ns=self._host.ros_now_ns(),
             checkpoint=self._engine.bank.identity,
             base_frame=self._config.output.base_frame,
             e2e_ms=e2e_ms,
@@ -200,9 +218,9 @@ class Session:
             change = f"{item.modality.value}: {item.before.name} -> {item.after.name}"
             text = ": ".join(part for part in (change, item.reason, item.remedy) if part)
             if item.after is SensorState.OK:
-                self._logger.info(text)
+                self._host.logger.info(text)
             else:
-                self._logger.warning(text)
+                self._host.logger.warning(text)
         with self._lock:
             self._transition_untold = self._transition_untold or bool(transitions)
             due = self._transition_untold and time.monotonic_ns() - self._diagnosed_ns >= _DIAGNOSTICS_GAP_NS
@@ -219,7 +237,7 @@ class Session:
 
     def _explained(self, reports: Any) -> dict[Modality, SensorReport]:
         """The reports, with the reason why a topic brings nothing where the graph tells it."""
-        problems = self._problems()
+        problems = self._host.problems()
         return {
             modality: replace(report, reason=problems[modality].reason, remedy=problems[modality].remedy)
             if modality in problems and report.state is not SensorState.OK
@@ -231,7 +249,7 @@ class Session:
         """Run a callback's work; what it raises is counted and logged, since it would end the node."""
         try:
             action()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the callback's boundary
             self._count(f"{what}_{getattr(error, 'reason', type(error).__name__)}", error)
 
     def _failed(self, error: Exception) -> None:
@@ -242,7 +260,7 @@ class Session:
             self._counters[key] += 1
             count = self._counters[key]
         if count & (count - 1) == 0:  # 1, 2, 4, 8, ...: an error that keeps coming does not fill the log
-            self._logger.warning(f"{key} ({count} so far): {' '.join(str(error).split())}")
+            self._host.logger.warning(f"{key} ({count} so far): {' '.join(str(error).split())}")
 
 
 def _charge(message: Any) -> float:

@@ -71,7 +71,7 @@ def run_node(make: Callable[[Stop], Node], *, args: Sequence[str] | None = None)
             stop.request(error)
     if stop.error is None:
         return 0
-    print(f"error: {' '.join(str(stop.error).split())}", file=sys.stderr)
+    sys.stderr.write(f"error: {' '.join(str(stop.error).split())}\n")
     return 2
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
@@ -48,7 +48,8 @@ class Problem:
 
 def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
     """The resolved topic of every enabled sensor."""
-    names = {modality: config.sensor(modality).topic for modality in Modality if config.sensor(modality).enabled}
+    sections = {modality: config.sensor(modality) for modality in Modality}
+    names = {modality: section.topic for modality, section in sections.items() if section.enabled}
     if Modality.CAMERA in names and config.camera.transport == "compressed":
         names[Modality.CAMERA] += "/compressed"
     return {modality: node.resolve_topic_name(name) for modality, name in names.items()}
@@ -80,16 +81,20 @@ class Inputs:
         self._sensors.clear()
 
     def poll(self) -> None:
-        """Compare the types that publishers offer with what is subscribed; subscribe audio once its type is known."""
+        """Compare what publishers offer with what is subscribed; subscribe audio once its type is known."""
         for modality, topic in self._topics.items():
-            offered = {info.topic_type for info in self._node.get_publishers_info_by_topic(topic)}
+            publishers = self._node.get_publishers_info_by_topic(topic)
+            offered = {info.topic_type for info in publishers}
+            if all(info.qos_profile.reliability is not ReliabilityPolicy.BEST_EFFORT for info in publishers):
+                self._incompatible.pop(modality, None)  # reliability is all that can mismatch here
             wanted = self._sensors[modality][0] if modality in self._sensors else None
             if not offered or wanted in offered:
                 self._mistyped.pop(modality, None)
             elif modality is Modality.AUDIO:
                 self._find_audio(topic, offered)
             else:
-                self._mistyped[modality] = Problem(f"unknown type {_list(offered)}, not {wanted}", _remedy(offered))
+                reason = f"unknown type {_list(offered)}, not {wanted}"
+                self._mistyped[modality] = Problem(reason, _remedy(offered))
 
     def _open(self) -> None:
         config = self._config
@@ -126,7 +131,9 @@ class Inputs:
             ),
         )
 
-    def _other(self, type_name: str, topic: str, callback: Callable[[Any], None], profile: QoSProfile) -> None:
+    def _other(
+        self, type_name: str, topic: str, callback: Callable[[Any], None], profile: QoSProfile
+    ) -> None:
         self._others.append(
             self._node.create_subscription(
                 message_class(type_name),
@@ -142,9 +149,9 @@ class Inputs:
         for type_name in sorted(name for name in offered if SUPPORTED_TYPES.get(name) is Modality.AUDIO):
             try:
                 self._subscribe(Modality.AUDIO, type_name)
-            except ImportError as error:
-                package = type_name.split("/")[0]
-                self._mistyped[Modality.AUDIO] = Problem(f"{type_name} on {topic}: {error}", f"install {package}")
+            except ImportError as error:  # noqa: PERF203 - at most a few types
+                reason, package = f"{type_name} on {topic}: {error}", type_name.split("/")[0]
+                self._mistyped[Modality.AUDIO] = Problem(reason, f"install {package}")
             else:
                 self._mistyped.pop(Modality.AUDIO, None)
                 return

@@ -74,7 +74,7 @@ class Worker:
         while self._wait():
             try:
                 self._turn()
-            except Exception as error:  # the thread's boundary: counted and shown by `report`
+            except Exception as error:  # noqa: BLE001, PERF203 - the thread's boundary: counted by `report`
                 self._report(error)
 
     def _turn(self) -> None:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -22,9 +23,9 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sentryfuse.msg import FusedDetectionArray, FusionStatus
 from visualization_msgs.msg import MarkerArray
 
-from sentryfuse.msg import FusedDetectionArray, FusionStatus
 from sentryfuse_core.replay.writer import build_message, ros2_typestore
 from sentryfuse_core.types import Modality
 from sentryfuse_core.world.record import START_NS, Recorder
@@ -105,6 +106,7 @@ class Robot:
             for message in {item.topic: item for item in messages}.values()
         }
         self.muted: set[str] = set()
+        self._paused = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -115,6 +117,14 @@ class Robot:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+    def pause(self) -> None:
+        """Publish nothing; what would have been published is lost."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Publish again."""
+        self._paused = False
 
     def mute(self, *modalities: Modality) -> float:
         """Let only these sensors be silent; the monotonic time in s at which they are."""
@@ -129,7 +139,7 @@ class Robot:
             due_ns = start_ns + lap * self._period_ns + message.offset_ns
             if self._stop.wait(max(0, due_ns - time.monotonic_ns()) / S):
                 return
-            if message.topic not in self.muted:
+            if message.topic not in self.muted and not self._paused:
                 # As a sensor's clock has it, whenever this thread gets to run.
                 stamp_ns = start_stamp_ns + due_ns - start_ns - 5_000_000
                 self._publishers[message.topic].publish(message.stamped(stamp_ns))
@@ -178,7 +188,12 @@ class Listener:
             return [at_s for at_s, _ in self.received[name] if at_s >= start_s]
 
     def wait_for(
-        self, name: str, expected: Callable[[Any], bool], *, within_s: float = 10.0, since_s: float | None = None
+        self,
+        name: str,
+        expected: Callable[[Any], bool],
+        *,
+        within_s: float = 10.0,
+        since_s: float | None = None,
     ) -> Any:
         """The first message after now (or `since_s`) that is as expected; fails with the last one seen."""
         start_s = time.monotonic() if since_s is None else since_s
@@ -239,8 +254,10 @@ class Listener:
 class NodeProcess:
     """The fusion node, run as a user would."""
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, *, params_file: Path | None = None, **parameters: Any) -> None:
         arguments = ["--ros-args"]
+        if params_file is not None:
+            arguments += ["--params-file", str(params_file)]
         for name, value in parameters.items():
             arguments += ["-p", f"{name}:={value}"]
         self._process = subprocess.Popen(
@@ -303,7 +320,7 @@ def running(listener: Listener, **parameters: Any) -> Iterator[NodeProcess]:
         node.wait_for_line("warmed up" if parameters.get("autostart", True) else "unconfigured")
         yield node
     except BaseException:
-        print(node.output)
+        sys.stderr.write(node.output)
         raise
     finally:
         node.end()

@@ -14,9 +14,9 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from ros.support import TOPICS, Listener, Robot, recording, running
 from sensor_msgs.msg import BatteryState, CompressedImage, Imu, PointCloud2, PointField
+from sentryfuse.msg import AudioChunk, Budget, FusionStatus, SensorHealth
 from std_msgs.msg import Header
 
-from sentryfuse.msg import AudioChunk, Budget, FusionStatus, SensorHealth
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def test_sets_keep_coming_when_sensors_die_and_return(
         muted_s = robot.mute(*dead)
         listener.wait_for("status", lambda status, living=living: status.mask == living.bits)
         settled_s = time.monotonic()
-        last = listener.wait_for("status", lambda _status: time.monotonic() - settled_s > 1.0)
+        last = listener.wait_for(
+            "status", lambda _status, settled_s=settled_s: time.monotonic() - settled_s > 1.0
+        )
         for modality in dead:
             report = health(last, modality)
             assert (report.state, report.in_mask, report.absence) == (SensorHealth.LOST, False, "LOST")
@@ -88,11 +90,14 @@ def test_sets_keep_coming_when_sensors_die_and_return(
     longest_s = silence_s(listener.times("detections", begin_s))
     record_property("longest_silence_s", round(longest_s, 3))
     assert longest_s < LONGEST_SILENCE_S
-    stamps = [(item.header.stamp.sec, item.header.stamp.nanosec) for item in listener.since("status", begin_s)]
+    stamps = [
+        (item.header.stamp.sec, item.header.stamp.nanosec) for item in listener.since("status", begin_s)
+    ]
     assert stamps == sorted(set(stamps))
 
 
-def test_detections_name_what_they_were_made_from(robot: Robot, listener: Listener) -> None:
+@pytest.mark.usefixtures("robot")
+def test_detections_name_what_they_were_made_from(listener: Listener) -> None:
     start_s = time.monotonic()
     array = listener.wait_for("detections", lambda array: array.mask == ALL.bits)
     assert array.header.frame_id == "base_link"
@@ -106,7 +111,8 @@ def test_detections_name_what_they_were_made_from(robot: Robot, listener: Listen
     assert len(markers.markers) % 2 == 1  # then a box and a label for each detection
 
 
-def test_detections_are_more_than_an_empty_array_when_all_sensors_live(robot: Robot, listener: Listener) -> None:
+@pytest.mark.usefixtures("robot")
+def test_detections_are_more_than_an_empty_array_when_all_sensors_live(listener: Listener) -> None:
     array = listener.wait_for("detections", lambda array: bool(array.detections))
     box = array.detections[0]
     assert box.label in ("car", "pedestrian", "cyclist")
@@ -114,13 +120,17 @@ def test_detections_are_more_than_an_empty_array_when_all_sensors_live(robot: Ro
     assert min(box.size.x, box.size.y, box.size.z) > 0.0
 
 
-def test_diagnostics_have_the_frozen_names_and_keys(robot: Robot, listener: Listener) -> None:
+@pytest.mark.usefixtures("robot")
+def test_diagnostics_have_the_frozen_names_and_keys(listener: Listener) -> None:
     array = listener.wait_for("diagnostics", lambda array: array.status[-1].name == "sentryfuse: latency")
     keys = {status.name: [item.key for item in status.values] for status in array.status}
-    sensor = "state reason since_s rate_hz expected_hz age_ms offset_ms late out_of_order duplicate invalid frozen epoch"
+    sensor = "state reason since_s rate_hz expected_hz age_ms offset_ms"
+    sensor += " late out_of_order duplicate invalid frozen epoch"
     for modality in Modality:
         assert keys[f"sentryfuse: sensor/{modality.value}"] == sensor.split()
-    assert set("sets partial mask anchor wait_ms_p95 skew_ms_max".split()) <= set(keys["sentryfuse: sync"])
+    assert {"sets", "partial", "mask", "anchor", "wait_ms_p95", "skew_ms_max"} <= set(
+        keys["sentryfuse: sync"]
+    )
     inference = "backend device mask level ratio heads_kept channels_kept gmacs switches switch_us_p99"
     assert keys["sentryfuse: inference"] == inference.split()
     stages = ("age", "wait", "pre", "infer", "post", "e2e")
@@ -169,8 +179,9 @@ MALFORMED[Modality.IMU][1].linear_acceleration.z = math.inf
 
 
 @pytest.mark.parametrize("modality", Modality)
+@pytest.mark.usefixtures("robot")
 def test_malformed_messages_are_counted_and_the_next_good_one_is_used(
-    modality: Modality, robot: Robot, listener: Listener
+    modality: Modality, listener: Listener
 ) -> None:
     wrong = MALFORMED[modality]
     publisher = listener.node.create_publisher(type(wrong[0]), TOPICS[modality], 10)
@@ -197,7 +208,11 @@ def test_malformed_messages_are_counted_and_the_next_good_one_is_used(
     ("modality", "message", "text"),
     [
         (Modality.CAMERA, CompressedImage(format="jpeg", data=b"\xff\xd8 no image \xff\xd9"), "undecodable"),
-        (Modality.LIDAR, PointCloud2(fields=XYZ, **{**CLOUD, "data": b"\x00\x00\xc0\x7f" * 8}), "no_finite_points"),
+        (
+            Modality.LIDAR,
+            PointCloud2(fields=XYZ, **{**CLOUD, "data": b"\x00\x00\xc0\x7f" * 8}),
+            "no_finite_points",
+        ),
     ],
 )
 def test_sensor_is_left_out_while_its_content_is_unusable(
@@ -208,7 +223,9 @@ def test_sensor_is_left_out_while_its_content_is_unusable(
     robot.mute(modality)
     start_s = time.monotonic()
     for index in range(15):
-        message.data[-4 if modality is Modality.LIDAR else -3] = index + 1  # a repeated message is another fault
+        message.data[-4 if modality is Modality.LIDAR else -3] = (
+            index + 1
+        )  # a repeated message is another fault
         message.header = Header(stamp=listener.node.get_clock().now().to_msg())
         publisher.publish(message)
         with contextlib.suppress(AssertionError):  # only to keep the camera's pace
@@ -231,7 +248,8 @@ def integer(value: int) -> ParameterValue:
     return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
 
 
-def test_level_follows_the_parameter_when_it_changes(robot: Robot, listener: Listener) -> None:
+@pytest.mark.usefixtures("robot")
+def test_level_follows_the_parameter_when_it_changes(listener: Listener) -> None:
     assert set_parameter(listener, "budget.level", integer(1)).successful
     narrow = listener.wait_for("status", lambda status: status.level == 1)
     assert "budget.level" in narrow.level_reason
@@ -241,7 +259,8 @@ def test_level_follows_the_parameter_when_it_changes(robot: Robot, listener: Lis
     assert listener.wait_for("status", lambda status: status.level == 0)
 
 
-def test_parameters_are_refused_when_they_are_wrong_or_fixed(robot: Robot, listener: Listener) -> None:
+@pytest.mark.usefixtures("robot")
+def test_parameters_are_refused_when_they_are_wrong_or_fixed(listener: Listener) -> None:
     assert not set_parameter(listener, "budget.level", integer(99)).successful
     fixed = set_parameter(
         listener, "sync.max_wait_s", ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.1)
@@ -258,7 +277,8 @@ def test_parameters_are_refused_when_they_are_wrong_or_fixed(robot: Robot, liste
     assert transport.additional_constraints == "one of: raw, compressed"
 
 
-def test_markers_stop_when_the_parameter_says_so(robot: Robot, listener: Listener) -> None:
+@pytest.mark.usefixtures("robot")
+def test_markers_stop_when_the_parameter_says_so(listener: Listener) -> None:
     off = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=False)
     on = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=True)
     assert set_parameter(listener, "output.markers", off).successful
@@ -270,7 +290,8 @@ def test_markers_stop_when_the_parameter_says_so(robot: Robot, listener: Listene
     assert listener.wait_for("markers", lambda _markers: True)
 
 
-def test_level_follows_budget_messages_when_they_come(robot: Robot, listener: Listener) -> None:
+@pytest.mark.usefixtures("robot")
+def test_level_follows_budget_messages_when_they_come(listener: Listener) -> None:
     publisher = listener.node.create_publisher(Budget, "/sentryfuse/budget", 10)
     nan = math.nan
     for wish, level, text in (
@@ -283,7 +304,8 @@ def test_level_follows_budget_messages_when_they_come(robot: Robot, listener: Li
         _wait_for_subscription(publisher)
         publisher.publish(wish)
         changed = listener.wait_for(
-            "status", lambda status, level=level, text=text: status.level == level and text in status.level_reason
+            "status",
+            lambda status, level=level, text=text: status.level == level and text in status.level_reason,
         )
         assert math.isnan(changed.deadline_ms) == math.isnan(wish.latency_ms)
         assert math.isnan(changed.power_w) == math.isnan(wish.power_w)
@@ -295,7 +317,8 @@ def test_level_follows_budget_messages_when_they_come(robot: Robot, listener: Li
     listener.node.destroy_publisher(publisher)
 
 
-def test_level_falls_when_the_battery_is_low(robot: Robot, listener: Listener) -> None:
+@pytest.mark.usefixtures("robot")
+def test_level_falls_when_the_battery_is_low(listener: Listener) -> None:
     publisher = listener.node.create_publisher(BatteryState, "/battery", 10)
     _wait_for_subscription(publisher)
     publisher.publish(BatteryState(percentage=0.1))

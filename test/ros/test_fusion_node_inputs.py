@@ -1,0 +1,129 @@
+"""Topics that bring the wrong thing or nothing, and audio's many types, at the fusion node."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import rclpy
+from builtin_interfaces.msg import Time
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros.support import Listener, running
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from sentryfuse.msg import AudioChunk
+from std_msgs.msg import Header, Int16MultiArray, String
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def node(listener: Listener) -> Iterator[None]:
+    parameters = {"camera.transport": "raw", "lidar.reliability": "reliable", "sync.tick_period_s": 1.0}
+    with running(listener, **parameters):
+        yield
+
+
+@contextmanager
+def publishing(
+    make: Callable[[int], Any], topic: str, *, period_s: float, reliable: bool = True
+) -> Iterator[None]:
+    """A stranger, with a participant of its own, that publishes `make(index)` at a fixed pace."""
+    reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+    context, done = rclpy.Context(), threading.Event()
+    rclpy.init(context=context)
+    stranger = rclpy.create_node("stranger", context=context)
+    publisher = stranger.create_publisher(type(make(0)), topic, QoSProfile(depth=10, reliability=reliability))
+
+    def publish() -> None:
+        index = 0
+        while not done.wait(period_s):
+            publisher.publish(make(index))
+            index += 1
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        stranger.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def test_diagnostics_name_the_remedy_when_qos_is_incompatible(listener: Listener) -> None:
+    with publishing(lambda _: PointCloud2(), "/lidar/points", period_s=0.1, reliable=False):
+        status = listener.diagnostic("sensor/lidar", lambda status: "incompatible QoS" in status.message)
+    assert "set lidar.reliability to best_effort" in status.message
+    assert "RELIABILITY" in status.message
+
+
+def test_audio_is_used_once_its_type_is_known(listener: Listener) -> None:
+    with publishing(lambda _: String(data="hello"), "/audio", period_s=0.1):
+        unknown = listener.diagnostic("sensor/audio", lambda status: "unknown type" in status.message)
+        assert "std_msgs/msg/String" in unknown.message
+        assert "remap" in unknown.message
+    noise = np.random.default_rng(0)
+    with publishing(
+        lambda _: Int16MultiArray(data=noise.integers(-900, 900, 640, dtype=np.int16).tolist()),
+        "/audio",
+        period_s=0.02,
+    ):
+        listener.diagnostic("sensor/audio", lambda status: status.message.startswith(("OK", "DEGRADED")))
+        heard = listener.wait_for("status", lambda status: "audio" in status.used)
+    assert heard.mask & 8
+
+    def chunk(_: int) -> AudioChunk:
+        data = noise.integers(-900, 900, 640, dtype=np.int16).tobytes()
+        return AudioChunk(
+            header=Header(stamp=now()), sample_rate_hz=16_000, channels=2, encoding="S16LE", data=data
+        )
+
+    lost = listener.diagnostic("sensor/audio", lambda status: "LOST" in status.message)
+    assert lost.hardware_id == "/audio"
+    with publishing(chunk, "/audio", period_s=0.02):
+        listener.wait_for("status", lambda status: "audio" in status.used, within_s=20)
+
+
+def now() -> Time:
+    return Time(sec=time.time_ns() // 10**9, nanosec=time.time_ns() % 10**9)
+
+
+def image(index: int, **wrong: Any) -> Image:
+    pixels = np.random.default_rng(index).integers(20, 235, 64 * 48 * 3, dtype=np.uint8)
+    fields = {"height": 48, "width": 64, "step": 192, "encoding": "rgb8", "data": pixels.tobytes(), **wrong}
+    return Image(header=Header(stamp=now(), frame_id="camera"), **fields)
+
+
+def test_images_are_refused_with_a_reason_when_malformed_and_used_when_good(listener: Listener) -> None:
+    with publishing(lambda _: CompressedImage(), "/camera/image", period_s=0.1):
+        mistyped = listener.diagnostic("sensor/camera", lambda status: "unknown type" in status.message)
+        assert "set camera.transport to compressed" in mistyped.message
+    for wrong, reason in (
+        ({"encoding": "plaid"}, "unknown_encoding"),
+        ({"step": 10}, "step_too_small"),
+        ({"height": 4000}, "truncated"),
+        ({"height": 0}, "empty"),
+    ):
+        with publishing(lambda index, wrong=wrong: image(index, **wrong), "/camera/image", period_s=0.05):
+            listener.diagnostic(
+                "sync",
+                lambda status, reason=reason: any(item.key == f"dropped_{reason}" for item in status.values),
+            )
+    with publishing(image, "/camera/image", period_s=0.05):
+        used = listener.wait_for("status", lambda status: "camera" in status.used, within_s=20)
+    assert used.anchor == "camera"
+    assert used.sensors[0].invalid > 0

@@ -1,0 +1,124 @@
+"""The fusion node's life over real DDS: transitions, start that fails, signals, simulated time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from builtin_interfaces.msg import Time
+from lifecycle_msgs.msg import Transition
+from ros.support import Listener, NodeProcess, Robot, recording, running
+from rosgraph_msgs.msg import Clock
+from sentryfuse.msg import SensorHealth
+
+from sentryfuse_core.types import ModalitySet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
+
+ALL = ModalitySet.all()
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def robot(listener: Listener) -> Iterator[Robot]:
+    with Robot(listener.node, recording(seconds=1.0)) as found:
+        yield found
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("robot")
+def test_node_follows_lifecycle_transitions_when_told(listener: Listener) -> None:
+    with running(listener, autostart=False) as node:
+        assert listener.state() == "unconfigured"
+        assert not listener.change_state(Transition.TRANSITION_ACTIVATE)
+        assert listener.change_state(Transition.TRANSITION_CONFIGURE)
+        assert listener.state() == "inactive"
+        assert listener.received["status"] == []
+        for _ in range(2):
+            active_s = time.monotonic()
+            assert listener.change_state(Transition.TRANSITION_ACTIVATE)
+            first = listener.wait_for("status", lambda _status: True, since_s=active_s, within_s=20)
+            assert first.sequence == 0
+            assert listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=20)
+            assert listener.change_state(Transition.TRANSITION_DEACTIVATE)
+            quiet_s = time.monotonic()
+            assert listener.state() == "inactive"
+        assert listener.change_state(Transition.TRANSITION_CLEANUP)
+        assert listener.state() == "unconfigured"
+        assert listener.times("status", quiet_s + 0.2) == []
+        assert node.end(signal.SIGINT) == 0
+        assert "Traceback" not in node.output
+
+
+@pytest.mark.usefixtures("robot")
+def test_node_ends_cleanly_when_terminated(listener: Listener) -> None:
+    with running(listener) as node:
+        listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=20)
+        began_s = time.monotonic()
+        assert node.end(signal.SIGTERM) == 0
+        assert time.monotonic() - began_s < 5.0
+        assert "Traceback" not in node.output
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"model.chekpoint": "x"}, "unknown parameter 'model.chekpoint'; did you mean 'model.checkpoint'?"),
+        ({"model.checkpoint": "/no/such.safetensors"}, "/no/such"),
+    ],
+)
+def test_node_ends_with_one_line_and_status_2_when_it_cannot_start(
+    parameters: dict[str, object], named: str
+) -> None:
+    node = NodeProcess(**parameters)
+    assert node.wait() == 2
+    assert len(node.lines) == 1
+    assert node.lines[0].startswith("error: ")
+    assert named in node.lines[0]
+
+
+def test_node_names_the_file_when_parameters_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("sentryfuse: [broken", encoding="utf-8")
+    node = NodeProcess(params_file=path)
+    assert node.wait() == 2
+    assert str(path) in node.lines[-1]
+    assert node.lines[-1].startswith("error: ")
+    assert "Traceback" not in node.output
+
+
+def test_sensors_keep_their_states_while_simulated_time_stands_still(
+    robot: Robot, listener: Listener
+) -> None:
+    clock = listener.node.create_publisher(Clock, "/clock", 10)
+    tick = listener.node.create_timer(
+        0.01,
+        lambda: clock.publish(Clock(clock=Time(sec=time.time_ns() // 10**9, nanosec=time.time_ns() % 10**9))),
+    )
+    with running(listener, use_sim_time=True):
+        listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=30)
+        robot.pause()
+        tick.cancel()
+        paused = listener.diagnostic("sync", lambda status: "PAUSED" in status.message)
+        assert "/clock has not moved" in paused.message
+        since_s = time.monotonic()
+        for name in ("camera", "lidar", "imu", "audio"):
+            assert listener.diagnostic(f"sensor/{name}", lambda _status: True).message == "OK"
+        tick.reset()
+        robot.resume()
+        listener.wait_for("status", lambda status: status.mask == ALL.bits, since_s=since_s)
+        states = {sensor.state for status in listener.since("status", since_s) for sensor in status.sensors}
+        assert states <= {SensorHealth.OK, SensorHealth.DEGRADED}
+    listener.node.destroy_timer(tick)
+    listener.node.destroy_publisher(clock)
