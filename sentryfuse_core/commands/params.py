@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.config import Option, options
+from sentryfuse_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the list."""
     shown = [option for option in options() if args.filter in option.path]
+    if not shown:
+        raise ConfigError(f"no parameter has {args.filter!r} in its name; `sentryfuse params` lists all")
     for line in _yaml(shown) if args.yaml else _table(shown):
         print(line)
     return 0

@@ -159,13 +159,18 @@ def _bar(*, quiet: bool) -> Iterator[Any]:
         TextColumn("{task.completed:.1f} of {task.total:.1f} s, {task.fields[sets]} sets"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=5) as bar:
-        task = bar.add_task("replay", total=1.0, sets=0)
+    bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=5)
+    task = bar.add_task("replay", total=1.0, sets=0)
 
-        def update(done_s: float, total_s: float, sets: int) -> None:
-            bar.update(task, completed=min(done_s, total_s), total=total_s, sets=sets)
+    def update(done_s: float, total_s: float, sets: int) -> None:
+        bar.start()  # not sooner: what goes wrong before the first message is to be the only line
+        bar.update(task, completed=min(done_s, total_s), total=total_s, sets=sets)
 
+    try:
         yield update
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _print_summary(folder: Path, result: ReplayResult) -> None:

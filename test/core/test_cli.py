@@ -1,0 +1,216 @@
+"""The command line: one line for every error, help without torch, results however it is ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import bags
+import pytest
+import yaml
+
+from sentryfuse_core import __version__
+from sentryfuse_core.cli import CORE_COMMANDS, Command, main
+from sentryfuse_core.config import load_yaml, options
+from sentryfuse_core.replay.records import read_results
+from sentryfuse_core.types import Modality
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", ROOT.parent / "shared"))
+BAGS = SHARED / "data" / "bags"
+CAMERA, LIDAR, IMU, AUDIO = Modality
+RERUN = shutil.which("rerun") or shutil.which("rerun", path=str(Path(sys.executable).parent))
+needs_recordings = pytest.mark.skipif(not BAGS.is_dir(), reason="needs the recordings in ../shared/data")
+
+
+def failed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Run, and return the one line that it ends with."""
+    try:
+        status = main(words)
+    except SystemExit as error:
+        status = int(error.code or 0)
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("sentryfuse: error: ")
+    return captured.err
+
+
+def succeeded(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    try:
+        status = main(words)
+    except SystemExit as error:
+        status = int(error.code or 0)
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    return captured.out
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bags.write(
+        tmp_path_factory.mktemp("bag") / "drive.mcap", bags.drive([CAMERA, LIDAR, IMU], seconds=0.6)
+    )
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert succeeded(capsys, "--version") == f"sentryfuse {__version__}\n"
+
+
+def test_params_lists_every_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = succeeded(capsys, "params").splitlines()
+    assert [line.split()[0] for line in lines] == [option.path for option in options()]
+
+
+def test_params_yaml_is_read_back_as_the_defaults(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(succeeded(capsys, "params", "--yaml"), encoding="utf-8")
+    assert load_yaml(path) == load_yaml(Path(os.devnull))
+    assert yaml.safe_load(path.read_text())["sync"]["max_wait_s"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "COMMAND"),
+        (["replya"], "replya"),
+        (["params", "--bogus"], "--bogus"),
+        (["params", "no_such_name"], "no_such_name"),
+        (["replay"], "BAG"),
+        (["replay", "/nowhere/a.mcap"], "/nowhere/a.mcap"),
+        (["replay", "BAG", "--set", "sync.max_wiat_s=0.03"], "did you mean 'sync.max_wait_s'"),
+        (["replay", "BAG", "--set", "sync.max_wait_s=7"], "outside 0.0 .. 1.0"),
+        (["replay", "BAG", "--set", "sync.max_wait_s"], "NAME=VALUE"),
+        (["replay", "BAG", "--set", "sync.max_wait_s={"], "quote"),
+        (["replay", "BAG", "--params", "/nowhere/p.yaml"], "/nowhere/p.yaml"),
+        (["replay", "BAG", "--topic", "camera=/nope"], "/nope"),
+        (["replay", "BAG", "--topic", "sonar=/a"], "SENSOR=TOPIC"),
+        (["replay", "BAG", "--scenario", "/nowhere/s.yaml"], "/nowhere/s.yaml"),
+        (["replay", "BAG", "--seconds", "0"], "--seconds 0"),
+        (["replay", "BAG", "--set", "model.checkpoint=/nowhere/n.safetensors"], "/nowhere/n."),
+        (["replay", "BAG", "--out", "/proc/nope"], "/proc/nope"),
+    ],
+)
+def test_error_is_one_line_and_status_2(
+    words: list[str], expected: str, bag: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert expected in failed(capsys, *[str(bag) if word == "BAG" else word for word in words])
+
+
+def test_error_is_one_line_when_the_bag_is_truncated(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(bag.read_bytes()[:3000])
+    assert "mcap recover" in failed(capsys, "replay", str(cut), "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["replay", "--help"], ["params", "--help"]])
+def test_help_is_printed_without_loading_torch(words: list[str]) -> None:
+    code = (
+        "import sys; from sentryfuse_core.cli import main\n"
+        f"try: main({words!r})\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert words[0] in done.stdout
+    assert all(command.name in done.stdout for command in CORE_COMMANDS) or len(words) > 1
+
+
+def test_commands_of_other_packages_are_taken_in(capsys: pytest.CaptureFixture[str]) -> None:
+    extra = Command("parameters", "sentryfuse_core.commands.params", "the same by another name")
+    assert main(["parameters", "sync"], extra=[extra]) == 0
+    assert "sync.max_wait_s" in capsys.readouterr().out
+
+
+def test_replay_writes_everything_and_says_where(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for count in (1, 2):
+        printed = succeeded(capsys, "replay", str(bag))
+        folder = Path(f"replay_drive_{count:03d}")
+        assert str(folder / "report.html") in printed
+        assert {path.name for path in folder.iterdir()} == {
+            "results.mcap",
+            "sets.jsonl",
+            "metrics.json",
+            "manifest.json",
+            "report.html",
+        }
+    first, second = (Path(f"replay_drive_{count:03d}", "sets.jsonl") for count in (1, 2))
+    assert first.read_bytes() == second.read_bytes()
+    manifest = json.loads(Path("replay_drive_001", "manifest.json").read_text())
+    assert manifest["bag"]["files"]["drive.mcap"]["bytes"] == bag.stat().st_size
+    metrics = json.loads(Path("replay_drive_001", "metrics.json").read_text())
+    assert metrics["sensors"]["audio"]["state"] == "NEVER"
+    assert "NEVER" in printed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_replay_leaves_readable_results_when_signalled(number: signal.Signals, tmp_path: Path) -> None:
+    long_bag = bags.write(tmp_path / "long.mcap", bags.drive([LIDAR, IMU], seconds=20.0))
+    out = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-m",
+        "sentryfuse_core.cli",
+        "replay",
+        str(long_bag),
+        "--out",
+        str(out),
+        "--quiet",
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60.0
+    while not (out / "sets.jsonl").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60.0)
+    assert process.returncode == 128 + number, errors
+    assert "Traceback" not in errors
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["interrupted"] is True
+    assert metrics["sets"] == len(list(read_results(out / "results.mcap")))
+    assert (out / "report.html").stat().st_size > 1000
+
+
+@needs_recordings
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "seconds", "used", "never"),
+    [("handheld_walk", 2.0, "camera+imu+audio", "lidar"), ("city_drive", 2.0, "camera+lidar", "audio")],
+)
+def test_replay_covers_the_anchor_when_the_recording_is_real(
+    name: str, seconds: float, used: str, never: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    succeeded(capsys, "replay", str(BAGS / name), "--out", str(out), "--seconds", str(seconds))
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["coverage"]["share"] >= 0.99
+    assert metrics["sensors"][never]["state"] == "NEVER"
+    assert metrics["masks"][used] >= 0.9 * metrics["sets"]
+
+
+@pytest.mark.skipif(RERUN is None, reason="needs rerun-sdk")
+def test_results_are_opened_by_rerun(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    succeeded(capsys, "replay", str(bag), "--out", str(tmp_path / "out"), "--quiet")
+    recording = tmp_path / "results.rrd"
+    load = [str(RERUN), str(tmp_path / "out" / "results.mcap"), "--save", str(recording), "--port", "0"]
+    subprocess.run(load, check=True, capture_output=True, timeout=120)
+    shown = subprocess.run(
+        [str(RERUN), "rrd", "print", str(recording)], check=True, capture_output=True, text=True, timeout=120
+    ).stdout
+    sets = len((tmp_path / "out" / "sets.jsonl").read_text().splitlines())
+    assert f"with {sets} rows" in shown
+    for topic in ("/sentryfuse/detections", "/sentryfuse/markers", "/sentryfuse/status", "/diagnostics"):
+        assert topic in shown
