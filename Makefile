@@ -1,6 +1,7 @@
 # The everyday tasks of SentryFuse; `make` alone lists them.
 
-PYTHON ?= python3
+# The Python that .venv was made with, if it is still there.
+PYTHON ?= $(or $(wildcard $(shell cat .venv/base-python 2>/dev/null)),python3)
 BIN := .venv/bin
 
 # A sourced ROS distribution or an active virtual environment must not leak into .venv.

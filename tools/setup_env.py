@@ -187,6 +187,8 @@ def install_wheels(*, fresh: bool) -> None:
     """Make the virtual environment and install every pinned wheel."""
     if fresh:
         step("make .venv", [sys.executable, "-m", "venv", "--clear", str(VENV)])
+        # The Makefile reads it, so that PYTHON=... has to be given only once.
+        (VENV / "base-python").write_text(os.path.realpath(sys.executable), encoding="utf-8")
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     files = [item for name in REQUIREMENTS[:3] for item in ("-r", name)]
     step("install the pinned wheels", [*pip, "--progress-bar", "off", "-c", REQUIREMENTS[3], *files])
