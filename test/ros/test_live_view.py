@@ -108,6 +108,8 @@ def test_line_fits_one_row_when_printed() -> None:
 
 def test_svg_is_written_when_asked_and_its_place_named_when_impossible(tmp_path: Path) -> None:
     save_svg(state(), tmp_path / "view.svg")
-    assert "camera" in (tmp_path / "view.svg").read_text(encoding="utf-8")
+    drawing = (tmp_path / "view.svg").read_text(encoding="utf-8")
+    assert "camera" in drawing
+    assert "url(http" not in drawing
     with pytest.raises(OutputError, match="nowhere"):
         save_svg(state(), tmp_path / "nowhere" / "view.svg")
