@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import tempfile
 import time
@@ -57,12 +56,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu") and not _has_cuda():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
-        if item.get_closest_marker("launch") and not _has_modules("launch", "launch_ros"):
-            item.add_marker(pytest.mark.skip(reason="needs launch and launch_ros"))
-
-
-def _has_modules(*names: str) -> bool:
-    return all(importlib.util.find_spec(name) is not None for name in names)
 
 
 def _has_cuda() -> bool:
