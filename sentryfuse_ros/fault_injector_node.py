@@ -40,8 +40,8 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "prefix": ("/raw", "topics under this are taken, and republished without it"),
     "budget_topic": ("/sentryfuse/budget", "where the scenario's budgets go"),
 }
-_IN = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
-_OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
+_DEPTH = 20
+_OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
 _SCAN_PERIOD_S = 0.2
 _SCHEDULE_PERIOD_S = 0.05
 _REPORT_PERIOD_S = 1.0
@@ -99,7 +99,17 @@ class FaultInjectorNode(Node):
         def on_message(data: bytes) -> None:
             self._pass(out, modality, kind, output, data)
 
-        self.create_subscription(kind, topic, on_message, _IN, raw=True)
+        self.create_subscription(kind, topic, on_message, self._profile(topic), raw=True)
+
+    def _profile(self, topic: str) -> QoSProfile:
+        """Reliable where every publisher is, so that nothing is lost but what the scenario says."""
+        offers = {info.qos_profile.reliability for info in self.get_publishers_info_by_topic(topic)}
+        reliable = offers == {ReliabilityPolicy.RELIABLE}
+        return QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=_DEPTH,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        )
 
     def _at_s(self, modality: Modality | None) -> float:
         """Scenario time; the first message of a sensor starts it."""

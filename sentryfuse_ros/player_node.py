@@ -47,18 +47,26 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
 _QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
 _CLOCK_PERIOD_NS = 10_000_000
 _LONGEST_SLEEP_S = 0.1
+_STAMP_END = 12  # bytes: 4 of encapsulation, then seconds and nanoseconds
 _FOREIGN_STAMPS_NS = 10 * NS_PER_S  # stamps further from log time are of another clock, with its own origin
 
 
 def restamped(data: bytes, move: Callable[[int], int]) -> bytes:
-    """CDR bytes of a message that begins with a std_msgs/Header, its stamp replaced by `move(stamp_ns)`."""
+    """CDR bytes of a message that begins with a std_msgs/Header, its stamp replaced by `move(stamp_ns)`.
+
+    Bytes too short to hold a stamp stay as they are: a damaged message is the subscriber's to refuse.
+    """
+    if len(data) < _STAMP_END:
+        return data
     order = "<" if data[1] & 1 else ">"
     sec, nanosec = struct.unpack_from(f"{order}iI", data, 4)
     moved = divmod(move(sec * NS_PER_S + nanosec), NS_PER_S)
-    return b"".join((data[:4], struct.pack(f"{order}iI", *moved), data[12:]))
+    return b"".join((data[:4], struct.pack(f"{order}iI", *moved), data[_STAMP_END:]))
 
 
-def _stamp_ns(data: bytes) -> int:
+def _stamp_ns(data: bytes) -> int | None:
+    if len(data) < _STAMP_END:
+        return None
     sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
     return int(sec * NS_PER_S + nanosec)
 
@@ -67,9 +75,8 @@ class PlayerNode(Node):
     """Publishes a recording from a thread of its own and asks for the end when it is through."""
 
     def __init__(self, stop: Stop) -> None:
-        self._ending = (
-            threading.Event()
-        )  # before anything that can fail: the context destroys the node then too
+        # Before anything that can fail: the context destroys the node then too.
+        self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._reader: BagReader | None = None
         super().__init__("player")
@@ -191,7 +198,7 @@ class PlayerNode(Node):
     def _find_origin(self, item: BagMessage) -> None:
         """Use the stamps' own origin where they are of another clock than the log times."""
         stamp_ns = _stamp_ns(item.message)
-        if abs(stamp_ns - item.log_time_ns) > _FOREIGN_STAMPS_NS:
+        if stamp_ns is not None and abs(stamp_ns - item.log_time_ns) > _FOREIGN_STAMPS_NS:
             self._origin_ns += stamp_ns - item.log_time_ns
 
     def _data(self, item: BagMessage) -> bytes:

@@ -17,7 +17,6 @@ A stream is `camera`, `lidar`, `imu` or `audio`, or a topic that begins with `/`
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -119,12 +118,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Action:
-    """A budget that the robot sets at `at_s`; None leaves that part without a limit."""
+    """A budget that the robot sets at `at_s`; as in Budget.msg, NaN and -1 ask for nothing."""
 
     at_s: float
-    power_w: float | None = None
-    latency_ms: float | None = None
-    level: int | None = None
+    power_w: float = math.nan
+    latency_ms: float = math.nan
+    level: int = -1
 
 
 @dataclass(frozen=True)
@@ -157,26 +156,6 @@ class Scenario:
     def running(self, at_s: float) -> tuple[Event, ...]:
         """Every event in force at `at_s`."""
         return tuple(event for event in self.events if event.at_s <= at_s < event.until_s)
-
-    def stretched(self, seconds: float) -> Scenario:
-        """The same story in `seconds`: every time scaled, settling times kept."""
-        if not seconds > 0:
-            raise ScenarioError(
-                f"scenario {self.name!r} cannot be played in {seconds} s; give a positive time"
-            )
-        scale = seconds / self.seconds
-
-        def scaled(item: Any) -> Any:
-            times = {name: getattr(item, name) * scale for name in ("at_s", "until_s") if hasattr(item, name)}
-            return dataclasses.replace(item, **times)
-
-        return dataclasses.replace(
-            self,
-            seconds=seconds,
-            events=tuple(map(scaled, self.events)),
-            actions=tuple(map(scaled, self.actions)),
-            stretches=tuple(map(scaled, self.stretches)),
-        )
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -227,8 +206,8 @@ def _action(reader: _Reader) -> Action:
     if not given:
         raise ScenarioError(f"{reader.where}: asks for nothing; give power_w, latency_ms or level")
     reader.finish()
-    level = given.pop("level", None)
-    return Action(at_s, level=None if level is None else int(level), **given)
+    level = int(given.pop("level", -1))
+    return Action(at_s, level=level, **given)
 
 
 def _stretch(reader: _Reader, seconds: float) -> Stretch:

@@ -14,6 +14,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
 from std_msgs.msg import String
 
+from sentryfuse.msg import Budget
+
 from sentryfuse_core.errors import ScenarioError
 from sentryfuse_core.replay.faults import FaultInjector
 from sentryfuse_core.replay.scenario import Event, Scenario
@@ -136,11 +138,10 @@ def test_injector_delays_by_the_asked_time_when_told(tmp_path: Path) -> None:
 
 
 def test_injector_publishes_the_budget_when_it_is_due(tmp_path: Path) -> None:
-    budget = pytest.importorskip("sentryfuse.msg", reason="needs the built messages").Budget
     rig = rig_with(tmp_path, "name: low\nseconds: 60\nactions: [{at_s: 0.2, power_w: 6}]\n")
     try:
         got: list[Any] = []
-        rig.bench.create_subscription(budget, "/sentryfuse/budget", got.append, 10)
+        rig.bench.create_subscription(Budget, "/sentryfuse/budget", got.append, 10)
         rig.until(lambda: rig.bench.count_publishers("/sentryfuse/budget") > 0)
         publisher, _ = rig.line(Imu, "/imu/data")
         publisher.publish(Imu())

@@ -51,8 +51,10 @@ def bag(tmp_path: Path) -> Path:
     return path
 
 
-def play(kinds: dict[str, Any], **parameters: Any) -> dict[str, list[tuple[int, Any]]]:
-    """Run a player to its end; the messages of each topic with their arrival in ns of ROS time."""
+def play(
+    kinds: dict[str, Any], *, enough: int | None = None, **parameters: Any
+) -> dict[str, list[tuple[int, Any]]]:
+    """Run a player to its end, or until a topic has brought `enough`; messages with their arrival in ns."""
     arguments = ["--ros-args"]
     for name, value in {"wait_s": 10.0, **parameters}.items():
         arguments += ["-p", f"{name}:={value}"]
@@ -74,6 +76,8 @@ def play(kinds: dict[str, Any], **parameters: Any) -> dict[str, list[tuple[int, 
             deadline = time.monotonic() + 20.0
             while not stop.requested and time.monotonic() < deadline:
                 executor.spin_once(timeout_sec=0.1)
+                if enough is not None and any(len(messages) >= enough for messages in got.values()):
+                    return got
             assert stop.requested
             assert stop.error is None
             for _ in range(200):  # what is still queued here
@@ -129,6 +133,14 @@ def test_player_renames_and_keeps_pace_when_told(bag: Path) -> None:
     assert stamps[1] - stamps[0] == 5_000_000
 
 
+def test_player_begins_again_with_the_recorded_stamps_when_looping(bag: Path) -> None:
+    got = play({"/imu/data": Imu}, enough=60, bag=bag, loop=True, stamps="bag", topics="[/imu/data]")[
+        "/imu/data"
+    ]
+    stamps = [stamp_ns(message) for _, message in got]
+    assert stamps[50:60] == stamps[:10]
+
+
 @pytest.fixture
 def context(request: pytest.FixtureRequest) -> Iterator[None]:
     rclpy.init(args=["--ros-args", *request.param])
@@ -177,6 +189,12 @@ def test_restamping_changes_nothing_but_the_stamp_when_bytes_are_patched(
     moved = restamped(data, lambda stamp: seen.append(stamp) or 5 * S + 7)  # type: ignore[func-returns-value]
     assert seen == [sec * S + nanosec]
     assert moved == data[:4] + struct.pack(f"{order}iI", 5, 7) + b"rest"
+
+
+def test_restamping_leaves_bytes_alone_when_too_short_for_a_stamp() -> None:
+    for length in range(12):
+        data = bytes((0, 1, 0, 0, 5, 0, 0, 0, 9, 9, 9, 9))[:length]
+        assert restamped(data, lambda _: 0) == data
 
 
 def test_restamping_is_what_rclpy_reads_when_deserialised() -> None:

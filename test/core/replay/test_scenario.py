@@ -50,12 +50,6 @@ def test_scenario_hits_only_its_stream_when_in_its_time(tmp_path: Path) -> None:
     assert not scenario.active("/imu/other", Modality.IMU, 6.0)
 
 
-def test_scenario_scales_times_but_not_settling_when_stretched(tmp_path: Path) -> None:
-    scenario = load_scenario(write(tmp_path, GOOD)).stretched(20.0)
-    assert (scenario.seconds, scenario.events[0].at_s, scenario.actions[0].at_s) == (20.0, 4.0, 16.0)
-    assert (scenario.stretches[0].until_s, scenario.stretches[0].settle_s) == (8.0, 0.5)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "names"),
     [
@@ -99,7 +93,7 @@ def test_scenario_demo_tells_the_whole_story_when_shipped() -> None:
     assert ModalitySet.of(Modality.AUDIO) in seen
     for modality in (Modality.CAMERA, Modality.LIDAR, Modality.IMU):
         assert ModalitySet.all() - ModalitySet.of(modality) in seen
-    assert any(action.power_w for action in scenario.actions)
+    assert any(action.power_w < 15 for action in scenario.actions)
     ends = [stretch.until_s for stretch in scenario.stretches]
     assert [stretch.at_s for stretch in scenario.stretches] == [0.0, *ends[:-1]]
     assert ends[-1] == scenario.seconds
