@@ -22,8 +22,8 @@ from sentryfuse_core.convert import type_modality
 from sentryfuse_core.replay.faults import FaultInjector
 from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenario
 from sentryfuse_ros.declare import declare
-from sentryfuse_ros.spin import Stop, run_node
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.spin import Stop, run_node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,8 +19,8 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, TopicError
 from sentryfuse_core.replay.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_ros.declare import declare
-from sentryfuse_ros.spin import Stop, run_node
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.spin import Stop, run_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,9 +12,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
-from std_msgs.msg import String
-
 from sentryfuse.msg import Budget
+from std_msgs.msg import String
 
 from sentryfuse_core.errors import ScenarioError
 from sentryfuse_core.replay.faults import FaultInjector

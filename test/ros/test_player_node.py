@@ -172,7 +172,7 @@ def test_player_names_the_topic_when_unknown(bag: Path) -> None:
 def test_player_ends_with_one_line_and_status_2_when_the_bag_is_missing(tmp_path: Path) -> None:
     missing = tmp_path / "none.mcap"
     command = [sys.executable, "-m", "sentryfuse_ros.player_node", "--ros-args", "-p", f"bag:={missing}"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - our own
+    run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert run.returncode == 2
     errors = [line for line in run.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
