@@ -155,7 +155,7 @@ def _map(state: LiveState) -> RenderableType:
         Group(text, legend),
         box=box.ROUNDED,
         width=_MAP_WIDTH,
-        title=f"{len(state.boxes)} boxes, 32 x 32 m",
+        title=f"boxes: {len(state.boxes)}, 32 x 32 m",
         title_align="left",
         subtitle=Text.assemble(_TRUTH_MARK, " ground truth") if state.truth else None,
     )
