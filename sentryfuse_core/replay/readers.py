@@ -71,6 +71,7 @@ class BagReader:
         self.path = Path(path)
         self._reader: Ros1Reader | Ros2Reader | None = None
         self._decoders: dict[int, Typestore] = {}
+        self._ros2_types: Typestore | None = None
 
     def open(self) -> Self:
         """Read the index; messages come later."""
@@ -184,7 +185,7 @@ class BagReader:
         message = self._decode(connection, data)
         if isinstance(message, Undecodable):
             return message
-        store = ros2_typestore()
+        store = self._ros2_types = self._ros2_types or ros2_typestore()
         if connection.msgtype not in store.fielddefs:
             raise TopicError(
                 f"{connection.topic} has type {connection.msgtype}, unknown in ROS 2; leave it out"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def _rounded(detection: Detection) -> dict[str, Any]:
     """Millimetres and a thousandth of a score are more than a detection is good for."""
     return {
         name: round(value, 3) if isinstance(value, float) else value
-        for name, value in asdict(detection).items()
+        for name, value in vars(detection).items()
     }
 
 

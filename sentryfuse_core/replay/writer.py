@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -144,10 +145,16 @@ def _field(store: Typestore, kind: Any, value: Any) -> Any:
     """One field: nested message, primitive, or array of either; None means ROS's default."""
     node, detail = kind
     if node == Nodetype.NAME:
-        return build_message(store, detail, value)
+        return _default(store, detail) if value is None else build_message(store, detail, value)
     if node == Nodetype.BASE:
         return _zero(detail[0]) if value is None else value
     return _array(store, detail, value, fixed=detail[1] if node == Nodetype.ARRAY else 0)
+
+
+@lru_cache(maxsize=256)
+def _default(store: Typestore, type_name: str) -> Any:
+    """A message of ROS's defaults; shared, since a message that is built is only serialised."""
+    return build_message(store, type_name, None)
 
 
 def _array(store: Typestore, detail: Any, value: Any, *, fixed: int) -> Any:
