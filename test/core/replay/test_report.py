@@ -8,7 +8,6 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
-import bags
 import cv2
 import numpy as np
 import pytest
@@ -16,9 +15,7 @@ import results
 from builders import MS, S
 from results import CAR
 
-from sentryfuse_core.config import Config
 from sentryfuse_core.replay import records, report
-from sentryfuse_core.replay.moments import moments
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData, ReportFrame, ReportSpan, box_corners
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
@@ -137,27 +134,6 @@ def test_box_corners_turn_with_the_yaw() -> None:
     along = corners[0] - corners[1]
     assert np.linalg.norm(along) == pytest.approx(CAR.length)
     assert np.arctan2(along[1], along[0]) == pytest.approx(CAR.yaw)
-
-
-def test_moments_show_only_what_the_network_used(tmp_path: Path) -> None:
-    bag = bags.write(tmp_path / "a.mcap", bags.drive([CAMERA, LIDAR], seconds=3.0))
-    shift_ns = 7 * S
-    moved = tuple(
-        records.from_result(
-            results.result(record.stamp_ns + shift_ns, used=record.used, states=record.states),
-            released_ns=record.released_ns + shift_ns,
-            e2e_ms=30.0,
-        )
-        for record in history()
-    )
-    frames = moments(bag, moved, config=Config(), stamp_shift_ns=shift_ns, count=4)
-    assert [frame.points is not None for frame in frames] == [True, True, False, False]
-    assert all(frame.picture is not None for frame in frames)
-
-
-def test_moments_are_none_when_there_are_no_records(tmp_path: Path) -> None:
-    bag = bags.write(tmp_path / "a.mcap", bags.drive([LIDAR], seconds=0.2))
-    assert moments(bag, (), config=Config()) == ()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
