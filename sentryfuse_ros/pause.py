@@ -42,7 +42,7 @@ class PausableClock:
         with self._lock:
             self._follow()
             still_ns = self._monotonic_ns() - self._moved_ns
-        return still_ns * 1e-9 if still_ns > _PAUSED_NS else 0.0
+        return still_ns / 1e9 if still_ns > _PAUSED_NS else 0.0
 
     def _follow(self) -> None:
         ros_ns = self._ros_now_ns()
