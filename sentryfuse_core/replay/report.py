@@ -88,7 +88,7 @@ def _sensor_sentence(modality: Modality, data: ReportData) -> str:
         if modality in record.reasons and state is not SensorState.INIT
     )
     if reasons:
-        text += f"; most often {reasons.most_common(1)[0][0]}"
+        text += f"; mostly: {reasons.most_common(1)[0][0]}"
     return text + "."
 
 

@@ -77,6 +77,18 @@ def test_replay_writes_the_same_lines_when_run_twice(tmp_path: Path) -> None:
     assert len(first.splitlines()) >= 6
 
 
+def test_replay_finds_the_same_when_the_format_differs(tmp_path: Path) -> None:
+    messages = bags.drive([CAMERA, LIDAR, IMU], seconds=0.4)
+    found = set()
+    for form in bags.FORMATS:
+        folder = tmp_path / form.replace(" ", "_")
+        bag = bags.write_as(form, folder, messages)
+        result = replay(ReplayOptions(bag=bag), RunOutputs(folder / "out", bag=bag))
+        found.add("\n".join(json_line(record) for record in result.records))
+    assert len(found) == 1
+    assert '"used": ["camera", "lidar", "imu"]' in found.pop()
+
+
 def test_replay_does_not_depend_on_speed_when_the_network_is_slow(tmp_path: Path) -> None:
     """Wall time passes in the pipeline, none on the recording's clock: no set is late or left out."""
 
