@@ -106,6 +106,7 @@ class Robot:
             for message in {item.topic: item for item in messages}.values()
         }
         self.muted: set[str] = set()
+        self.shift_ns = 0  # added to every stamp
         self._paused = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -141,7 +142,7 @@ class Robot:
                 return
             if message.topic not in self.muted and not self._paused:
                 # As a sensor's clock has it, whenever this thread gets to run.
-                stamp_ns = start_stamp_ns + due_ns - start_ns - 5_000_000
+                stamp_ns = start_stamp_ns + due_ns - start_ns - 5_000_000 + self.shift_ns
                 self._publishers[message.topic].publish(message.stamped(stamp_ns))
 
 

@@ -98,16 +98,25 @@ def test_node_names_the_file_when_parameters_cannot_be_read(tmp_path: Path) -> N
     assert "Traceback" not in node.output
 
 
-def test_sensors_keep_their_states_while_simulated_time_stands_still(
+def test_epoch_counts_up_and_states_stay_when_simulated_time_jumps_or_stands_still(
     robot: Robot, listener: Listener
 ) -> None:
     clock = listener.node.create_publisher(Clock, "/clock", 10)
-    tick = listener.node.create_timer(
-        0.01,
-        lambda: clock.publish(Clock(clock=Time(sec=time.time_ns() // 10**9, nanosec=time.time_ns() % 10**9))),
-    )
+
+    def publish() -> None:
+        now_ns = time.time_ns() + robot.shift_ns
+        clock.publish(Clock(clock=Time(sec=now_ns // 10**9, nanosec=now_ns % 10**9)))
+
+    tick = listener.node.create_timer(0.01, publish)
     with running(listener, use_sim_time=True):
-        listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=30)
+        before = listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=30)
+        robot.shift_ns = -100 * 10**9
+        jumped = listener.wait_for(
+            "status", lambda status: status.header.stamp.sec < before.header.stamp.sec - 90
+        )
+        assert jumped.epoch == before.epoch + 1
+        listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=20)
+
         robot.pause()
         tick.cancel()
         paused = listener.diagnostic("sync", lambda status: "PAUSED" in status.message)
@@ -117,8 +126,9 @@ def test_sensors_keep_their_states_while_simulated_time_stands_still(
             assert listener.diagnostic(f"sensor/{name}", lambda _status: True).message == "OK"
         tick.reset()
         robot.resume()
-        listener.wait_for("status", lambda status: status.mask == ALL.bits, since_s=since_s)
+        last = listener.wait_for("status", lambda status: status.mask == ALL.bits, since_s=since_s)
         states = {sensor.state for status in listener.since("status", since_s) for sensor in status.sensors}
         assert states <= {SensorHealth.OK, SensorHealth.DEGRADED}
+        assert last.epoch == jumped.epoch
     listener.node.destroy_timer(tick)
     listener.node.destroy_publisher(clock)
