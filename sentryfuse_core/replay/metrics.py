@@ -11,12 +11,21 @@ from typing import Any
 import numpy as np
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.types import FusionResult, ModalitySet, StageTimes
+from sentryfuse_core.types import FusionResult, Modality, ModalitySet, SensorReport, StageTimes
 
-__all__ = ["PERCENTILES", "STAGES", "LatencyWindow", "RunMetrics", "percentiles", "stage_values"]
+__all__ = [
+    "PERCENTILES",
+    "STAGES",
+    "LatencyWindow",
+    "RunMetrics",
+    "percentiles",
+    "sensor_mapping",
+    "stage_values",
+]
 
 STAGES = ("age", "wait", "pre", "infer", "post", "e2e")  # the diagnostics' order
 PERCENTILES = ("p50", "p90", "p95", "p99", "max")
+_ANCHORS = (Modality.LIDAR, Modality.CAMERA)  # by priority
 _RANKS = (50.0, 90.0, 95.0, 99.0, 100.0)
 
 
@@ -82,6 +91,8 @@ class RunMetrics:
     anchors: Counter[str] = field(default_factory=Counter)
     absences: Counter[tuple[str, str]] = field(default_factory=Counter)
     stages: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*STAGES, "step")})
+    stamps: dict[Modality, set[int]] = field(default_factory=lambda: {name: set() for name in _ANCHORS})
+    moments: set[int] = field(default_factory=set)  # stamps of the sets
     truth: dict[int, tuple[int, int]] = field(default_factory=dict)  # boxes found and there, by mask
     longest_gap_s: float = 0.0
     _last_stamp_ns: int | None = None
@@ -90,6 +101,7 @@ class RunMetrics:
         """Enter one set; `step_ms` is the wall time of the whole step."""
         synced = result.synced
         self.sets += 1
+        self.moments.add(synced.stamp_ns)
         self.detections += len(result.detections)
         self.partial += bool(result.absent)
         self.masks[result.used.bits] += 1
@@ -104,6 +116,20 @@ class RunMetrics:
             self.longest_gap_s = max(self.longest_gap_s, (synced.stamp_ns - self._last_stamp_ns) / NS_PER_S)
         self._last_stamp_ns = synced.stamp_ns
 
+    def add_stamp(self, modality: Modality, stamp_ns: int) -> None:
+        """Enter a message's stamp; of camera and lidar alone each should give a set."""
+        if modality in self.stamps:
+            self.stamps[modality].add(stamp_ns)
+
+    def coverage(self) -> dict[str, Any] | None:
+        """Share of the best anchor's stamps that a set carries; None without camera and lidar."""
+        for modality, stamps in self.stamps.items():
+            if stamps:
+                covered = len(stamps & self.moments)
+                share = round(covered / len(stamps), 6)
+                return {"anchor": modality.value, "stamps": len(stamps), "sets": covered, "share": share}
+        return None
+
     def add_truth(self, used: ModalitySet, *, found: int, boxes: int) -> None:
         """Enter how many of a set's true boxes were found within 4 m."""
         before = self.truth.get(used.bits, (0, 0))
@@ -115,6 +141,7 @@ class RunMetrics:
         for (sensor, reason), count in sorted(self.absences.items()):
             absences.setdefault(sensor, {})[reason] = count
         return {
+            "coverage": self.coverage(),
             "sets": self.sets,
             "sets_without_some_sensor": self.partial,
             "detections": self.detections,
@@ -135,3 +162,20 @@ class RunMetrics:
 def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:
     """JSON has no NaN: null where nothing was measured."""
     return {name: None if math.isnan(value) else round(value, 3) for name, value in values.items()}
+
+
+def sensor_mapping(report: SensorReport) -> dict[str, Any]:
+    """A sensor's part of metrics.json."""
+    return {
+        "topic": report.topic,
+        "state": "NEVER" if math.isnan(report.age_ms) else report.state.name,
+        "reason": report.reason,
+        "rate_hz": round(report.rate_hz, 3),
+        "late": report.late,
+        "out_of_order": report.out_of_order,
+        "duplicate": report.duplicate,
+        "invalid": report.invalid,
+        "invalid_reasons": dict(report.invalid_reasons),
+        "frozen": report.frozen,
+        "epoch": report.epoch,
+    }

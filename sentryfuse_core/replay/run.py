@@ -23,7 +23,7 @@ from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
 from sentryfuse_core.replay.messages import PublishContext
-from sentryfuse_core.replay.metrics import RunMetrics
+from sentryfuse_core.replay.metrics import RunMetrics, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
@@ -35,7 +35,6 @@ from sentryfuse_core.types import Modality, ModalitySet, SensorReport, SyncedSet
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
 
-_ANCHORS = (Modality.LIDAR, Modality.CAMERA)  # by priority; each of their stamps should give a set
 _TRANSITION_GAP_NS = 100 * NS_PER_MS  # diagnostics of transitions come at 10 Hz at most
 Progress = Callable[[float, float, int], None]  # bag time done and to do in s, sets so far
 
@@ -137,8 +136,6 @@ class _Run:
         self._intrinsics = camera_intrinsics(options.config.camera)
         self._over = False
         self._reports: dict[Modality, SensorReport] = {}
-        self._stamps: dict[Modality, set[int]] = {modality: set() for modality in _ANCHORS}
-        self._moments: set[int] = set()  # stamps of the sets
         actions = () if options.scenario is None else options.scenario.actions
         self._actions = sorted(actions, key=lambda action: action.at_s)
         self._start_ns = clock.now_ns()
@@ -160,11 +157,10 @@ class _Run:
             arrival_ns=now_ns,
             received_ns=now_ns,
         )
-        if arrival.modality in self._stamps:
-            stamp_ns = faults.stamp_ns(arrival.message)
+        stamp_ns = faults.stamp_ns(arrival.message)
+        if stamp_ns is not None:
             offset_s = self._options.config.sensor(arrival.modality).stamp_offset_s
-            if stamp_ns is not None:
-                self._stamps[arrival.modality].add(stamp_ns - round(offset_s * NS_PER_S))
+            self.metrics.add_stamp(arrival.modality, stamp_ns - round(offset_s * NS_PER_S))
         self._step_all()
 
     def finish(self) -> None:
@@ -238,7 +234,6 @@ class _Run:
         self._diagnostics.add(
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
         )
-        self._moments.add(synced.stamp_ns)
         self.sampler.offer(synced, result)
 
     def _check(self, synced: SyncedSet) -> None:
@@ -289,9 +284,8 @@ class _Run:
             "real_time_factor": round(played_s / wall_s, 3) if wall_s > 0 else None,
             "sets_per_wall_s": round(self.metrics.sets / wall_s, 3) if wall_s > 0 else None,
             "interrupted": interrupted,
-            "coverage": self._coverage(),
             **self.metrics.to_mapping(),
-            "sensors": {modality.value: _sensor(report) for modality, report in reports.items()},
+            "sensors": {modality.value: sensor_mapping(report) for modality, report in reports.items()},
             "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
         }
         return ReplayResult(
@@ -307,34 +301,3 @@ class _Run:
             interrupted=interrupted,
             damage=damage,
         )
-
-    def _coverage(self) -> dict[str, Any] | None:
-        """Share of the best anchor's stamps that a set carries; None without camera and lidar."""
-        for modality in _ANCHORS:
-            stamps = self._stamps[modality]
-            if stamps:
-                covered = len(stamps & self._moments)
-                return {
-                    "anchor": modality.value,
-                    "stamps": len(stamps),
-                    "sets": covered,
-                    "share": round(covered / len(stamps), 6),
-                }
-        return None
-
-
-def _sensor(report: SensorReport) -> dict[str, Any]:
-    """A sensor's part of metrics.json."""
-    return {
-        "topic": report.topic,
-        "state": "NEVER" if math.isnan(report.age_ms) else report.state.name,
-        "reason": report.reason,
-        "rate_hz": round(report.rate_hz, 3),
-        "late": report.late,
-        "out_of_order": report.out_of_order,
-        "duplicate": report.duplicate,
-        "invalid": report.invalid,
-        "invalid_reasons": dict(report.invalid_reasons),
-        "frozen": report.frozen,
-        "epoch": report.epoch,
-    }
