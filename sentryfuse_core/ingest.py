@@ -172,10 +172,10 @@ class Ingest:
             self._follow_health(now_ns)
         self._notify()
 
-    def observe_content(self, modality: Modality, stats: ContentStats, now_ns: int) -> None:
-        """What the decoded content of a message looks like."""
+    def observe_decoded(self, modality: Modality, stats: ContentStats | None, now_ns: int) -> None:
+        """A message was decoded, and what its content looks like, where that can be judged."""
         with self._lock:
-            self._health.observe_content(modality, stats, now_ns)
+            self._health.observe_decoded(modality, stats, now_ns)
             self._follow_health(now_ns)
         self._notify()
 

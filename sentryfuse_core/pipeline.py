@@ -12,7 +12,7 @@ from sentryfuse_core.clock import NS_PER_MS, Clock
 from sentryfuse_core.config import Config, ModelConfig
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.model.heads import HeadOutput, decode
-from sentryfuse_core.preprocess.assemble import Preprocessor
+from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
@@ -88,7 +88,8 @@ class Pipeline:
         queue_ms = (self._clock.now_ns() - synced.released_ns) / NS_PER_MS
         watch = _Stopwatch()
         trusted, absent = self.ingest.trust(synced)
-        inputs, absent = self._preprocess(synced, trusted, absent)
+        prepared = self._preprocess(synced, trusted)
+        inputs = prepared.inputs
         pre_ms = watch.lap_ms()
         plan = self._plan(inputs.present)
         output, errors = self._infer(inputs, plan)
@@ -96,19 +97,18 @@ class Pipeline:
         detections = self._decode(output, plan)
         post_ms = watch.lap_ms()
         times = StageTimes(_age_ms(synced), synced.wait_ns / NS_PER_MS, queue_ms, pre_ms, infer_ms, post_ms)
-        return self._account(synced, inputs.present, absent, detections, plan, times, errors)
+        return self._account(synced, prepared, absent, detections, plan, times, errors)
 
-    def _preprocess(
-        self, synced: SyncedSet, trusted: ModalitySet, absent: Mapping[Modality, Absence]
-    ) -> tuple[ModelInput, dict[Modality, Absence]]:
+    def _preprocess(self, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
         """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
         now_ns = synced.released_ns
         prepared = self.preprocessor(synced, trusted)
-        for modality, stats in prepared.content.items():
-            self.ingest.observe_content(modality, stats, now_ns)
+        for modality in prepared.inputs.present:
+            self.ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
         for modality, error in prepared.invalid.items():
-            self.ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
-        return prepared.inputs, {**absent, **dict.fromkeys(prepared.invalid, Absence.INVALID)}
+            if error.reason != "field_absent":  # an IMU that measures less than the network needs is sound
+                self.ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
+        return prepared
 
     def _plan(self, present: ModalitySet) -> Plan:
         level, reason = self.budget.choose(present, self._clock.now_ns())
@@ -135,20 +135,21 @@ class Pipeline:
     def _account(
         self,
         synced: SyncedSet,
-        used: ModalitySet,
+        prepared: Prepared,
         absent: Mapping[Modality, Absence],
         detections: tuple[Detection, ...],
         plan: Plan,
         times: StageTimes,
         errors: tuple[str, ...],
     ) -> FusionResult:
+        used = prepared.inputs.present
         if used & PERCEIVING:
             self.budget.observe(used, plan.level, times.infer)
         recall, prior = self.bank.recall(used, plan.level)
         result = FusionResult(
             synced=synced,
             used=used,
-            absent=absent,
+            absent={**absent, **dict.fromkeys(prepared.invalid, Absence.INVALID)},
             detections=detections,
             plan=plan,
             times=times,
@@ -158,9 +159,11 @@ class Pipeline:
             prior_recall_4m=prior,
             reports=self.ingest.reports(self._clock.now_ns()),
             errors=errors,
-            notes=(),
+            notes=tuple(
+                f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()
+            ),
         )
-        return replace(result, notes=_notes(result))
+        return replace(result, notes=(*result.notes, *_notes(result)))
 
 
 def _age_ms(synced: SyncedSet) -> float:

@@ -119,9 +119,13 @@ class Evidence:
     def undecodable(self, reason: str, detail: str) -> Finding | None:
         """Take in that a readable message could not be decoded; the finding when that is beyond patience."""
         self.last_invalid = True
+        if reason == "no_pose":  # nothing is wrong with the messages, so losing the sensor would cure nothing
+            remedy = "publish the transform, or set output.extrinsics: parameters"
+            self.degrading[reason] = Finding(reason, detail, remedy)
+            return None
         self.invalid_reasons[reason] += 1
         self._undecodable_in_row += 1
-        remedy = f"check the driver that publishes {self._traits.topic}, and the transform of its frame"
+        remedy = f"check the driver that publishes {self._traits.topic}"
         found = Finding(reason, f"content cannot be used, {reason}: {detail}", remedy)
         self._check_content(found)
         if self._undecodable_in_row < self._config.invalid_run:
@@ -129,10 +133,13 @@ class Evidence:
         self._undecodable_in_row = 0
         return found
 
-    def decoded(self, stats: ContentStats) -> None:
-        """Take in what the content of a message looks like."""
+    def decoded(self, stats: ContentStats | None) -> None:
+        """Take in that a message was decoded, and what its content looks like; None: nothing to judge by."""
         self._undecodable_in_row = 0
         self.last_invalid = False
+        self.degrading.pop("no_pose", None)
+        if stats is None:
+            return
         if isinstance(stats, ImageStats):
             found = criteria.image_finding(stats, self._config)
         elif isinstance(stats, AudioStats):

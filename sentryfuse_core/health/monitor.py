@@ -72,9 +72,9 @@ class HealthMonitor:
         """A message that was observed as good and turned out bad when it was decoded."""
         self._note(self._sensors[modality].observe_undecodable(reason, detail, now_ns))
 
-    def observe_content(self, modality: Modality, stats: ContentStats, now_ns: int) -> None:
-        """What the decoded content of a message looks like."""
-        self._note(self._sensors[modality].observe_content(stats, now_ns))
+    def observe_decoded(self, modality: Modality, stats: ContentStats | None, now_ns: int) -> None:
+        """A message was decoded, and what its content looks like, where that can be judged."""
+        self._note(self._sensors[modality].observe_decoded(stats, now_ns))
 
     def update(self, now_ns: int) -> None:
         """Let the steady time pass: sensors that were silent for too long are lost."""

@@ -71,8 +71,8 @@ class SensorHealth:
         del self._evidence.losing["undecodable"]
         return transition
 
-    def observe_content(self, stats: ContentStats, now_ns: int) -> Transition | None:
-        """What the decoded content of a message looks like."""
+    def observe_decoded(self, stats: ContentStats | None, now_ns: int) -> Transition | None:
+        """A message was decoded, and what its content looks like, where that can be judged."""
         self._evidence.decoded(stats)
         return self._settle(now_ns)
 

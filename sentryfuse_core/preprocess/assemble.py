@@ -22,6 +22,7 @@ from sentryfuse_core.types import (
     ModalitySet,
     PointCloud,
     Pose,
+    Sample,
     SyncedSet,
 )
 
@@ -103,7 +104,7 @@ class Preprocessor:
         frame = sample.payload
         if not isinstance(frame, (ImageFrame, CompressedFrame)):
             raise InvalidMessageError("wrong_type", f"camera sample holds a {type(frame).__name__}")
-        pose, intrinsics = self._pose(Modality.CAMERA), self._intrinsics
+        pose, intrinsics = self._pose(sample), self._intrinsics
         turned = self._turned(synced, mask, sample.stamp_ns)
         image = self._virtual_camera.decode(frame, intrinsics)
         warped = self._virtual_camera.warp(image, intrinsics, turned @ motion.pose_rotation(pose))
@@ -115,30 +116,33 @@ class Preprocessor:
         cloud = sample.payload
         if not isinstance(cloud, PointCloud):
             raise InvalidMessageError("wrong_type", f"lidar sample holds a {type(cloud).__name__}")
-        pose = self._pose(Modality.LIDAR)
+        pose = self._pose(sample)
         turned = self._turned(synced, mask, sample.stamp_ns)
         points = lidar.decode(cloud, intensity_full_scale=self._config.lidar.intensity_full_scale)
         moved = lidar.move(points, turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation))
         return _Part({"lidar": lidar.pillars(moved, geometry=self._geometry)}, cloud_stats(points))
 
     def _imu(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
-        to_base = motion.pose_rotation(self._pose(Modality.IMU))
         samples = synced.samples[Modality.IMU]
+        to_base = motion.pose_rotation(self._pose(samples[-1]))
         times_s, values = imu.readings_of(samples, to_base=to_base, end_ns=synced.stamp_ns)
         return _Part({"imu": imu.resample(times_s, values, geometry=self._geometry)})
 
     def _audio(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
-        self._pose(Modality.AUDIO)
-        blocks = audio.blocks_of(synced.samples[Modality.AUDIO])
+        samples = synced.samples[Modality.AUDIO]
+        self._pose(samples[-1])
+        blocks = audio.blocks_of(samples)
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
         features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
         return _Part({"audio": features}, audio_stats([block for _, block in blocks]))
 
-    def _pose(self, modality: Modality) -> Pose:
-        pose = self._poses[modality]
+    def _pose(self, sample: Sample) -> Pose:
+        pose = self._poses[sample.modality]
         if pose is None:
-            base = self._config.output.base_frame
-            raise InvalidMessageError("no_pose", f"no transform from the {modality.value}'s frame to {base}")
+            base, name = self._config.output.base_frame, sample.modality.value
+            where = f"no transform from frame {sample.frame_id!r} to {base!r}"
+            unnamed = "" if sample.frame_id else f": its messages name no frame, set {name}.frame_id"
+            raise InvalidMessageError("no_pose", where + unnamed)
         return pose
 
     def _turned(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:

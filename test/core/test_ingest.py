@@ -249,7 +249,7 @@ def test_sets_keep_coming_in_order_when_sensors_come_and_go_at_random() -> None:
 def test_black_images_degrade_the_camera_but_keep_it_in_the_mask() -> None:
     ingest = Ingest(Config())
     for synced, *_ in _trusted(ingest, timeline(Modality, 2.0)):
-        ingest.observe_content(CAMERA, ImageStats(0.0, 0.0), synced.released_ns)
+        ingest.observe_decoded(CAMERA, ImageStats(0.0, 0.0), synced.released_ns)
     assert ingest.reports(3 * S)[CAMERA].state is SensorState.DEGRADED
     changes = [(item.modality, item.after) for item in ingest.take_transitions()]
     assert changes[-1] == (CAMERA, SensorState.DEGRADED)

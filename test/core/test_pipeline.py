@@ -6,20 +6,24 @@ import math
 
 import numpy as np
 import pytest
-from builders import MS, S, sample
+from builders import MS, S, imu_reading, sample
 
 from sentryfuse_core.clock import ManualClock
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.pipeline import NOTHING_USABLE, Pipeline
+from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.types import (
     Absence,
     AudioBlock,
     CompressedFrame,
     FusionResult,
+    ImuReading,
     Modality,
     ModalitySet,
     PointCloud,
+    Pose,
+    SensorState,
 )
 
 PERIOD_MS = {Modality.CAMERA: 100, Modality.LIDAR: 100, Modality.IMU: 10, Modality.AUDIO: 20}
@@ -31,13 +35,19 @@ def built() -> Pipeline:
     return Pipeline.build(Config(), clock=ManualClock())
 
 
-def fresh(built: Pipeline, clock: ManualClock, config: Config | None = None) -> Pipeline:
+def fresh(
+    built: Pipeline,
+    clock: ManualClock,
+    config: Config | None = None,
+    *,
+    preprocessor: Preprocessor | None = None,
+) -> Pipeline:
     """The same weights with nothing heard yet."""
     config = config or Config()
     return Pipeline(
         config,
         ingest=Ingest(config),
-        preprocessor=built.preprocessor,
+        preprocessor=preprocessor or built.preprocessor,
         bank=built.bank,
         backend=built.backend,
         budget=built.budget,
@@ -46,7 +56,7 @@ def fresh(built: Pipeline, clock: ManualClock, config: Config | None = None) -> 
 
 
 def play(
-    pipeline: Pipeline, clock: ManualClock, modalities: ModalitySet, *, seconds: float
+    pipeline: Pipeline, clock: ManualClock, modalities: ModalitySet, *, seconds: float, start_ns: int = S
 ) -> list[FusionResult]:
     """Every sensor at its rate, in order of arrival; returns the result of every set."""
     end_ms = round(seconds * 1000)
@@ -57,8 +67,8 @@ def play(
     )
     results = []
     for at_ms, _, modality in arrivals:
-        clock.set(S + at_ms * MS)
-        pipeline.ingest.sample(sample(modality, S + at_ms * MS))
+        clock.set(start_ns + at_ms * MS)
+        pipeline.ingest.sample(sample(modality, start_ns + at_ms * MS))
         results += [pipeline.step(synced) for synced in pipeline.ingest.take()]
     return results
 
@@ -103,6 +113,73 @@ def test_pipeline_leaves_a_sensor_out_of_one_set_when_its_data_cannot_be_decoded
     assert bad.absent[Modality.CAMERA] is Absence.INVALID
     assert bad.reports[Modality.CAMERA].invalid == 1
     assert good.used == both
+
+
+def imu_sets(
+    pipeline: Pipeline, clock: ManualClock, *, first: int, sets: int, absent: bool
+) -> list[FusionResult]:
+    """Sets of lidar and IMU at 10 Hz; the IMU's acceleration may be absent."""
+    results = []
+    for step in range(first, first + sets):
+        at_ns = S + step * 100 * MS
+        clock.set(at_ns)
+        for offset_ms in range(90, -1, -10):
+            stamp_ns = at_ns - offset_ms * MS
+            reading = imu_reading(stamp_ns // MS)
+            payload = ImuReading(reading.angular_velocity, None) if absent else reading
+            pipeline.ingest.sample(sample(Modality.IMU, stamp_ns, payload=payload))
+        pipeline.ingest.sample(sample(Modality.LIDAR, at_ns))
+        results += [pipeline.step(synced) for synced in pipeline.ingest.take()]
+    return results
+
+
+def test_pipeline_keeps_the_imu_when_ten_windows_of_a_long_run_cannot_be_used(built: Pipeline) -> None:
+    clock = ManualClock()
+    pipeline = fresh(built, clock)
+    imu_sets(pipeline, clock, first=0, sets=5, absent=False)
+    for _ in range(12):
+        pipeline.ingest.observe_invalid(Modality.IMU, "undecodable", "as the test says", clock.now_ns())
+        step = (clock.now_ns() - S) // (100 * MS) + 1
+        last = imu_sets(pipeline, clock, first=step, sets=1, absent=False)[-1]
+    assert last.reports[Modality.IMU].state in (SensorState.OK, SensorState.DEGRADED)
+    assert Modality.IMU in last.used
+
+
+def test_pipeline_leaves_the_imu_out_without_blame_when_its_acceleration_is_absent(built: Pipeline) -> None:
+    clock = ManualClock()
+    results = imu_sets(fresh(built, clock), clock, first=0, sets=30, absent=True)
+    last = results[-1]
+    assert len(results) >= 29
+    assert last.absent[Modality.IMU] is Absence.INVALID
+    assert last.reports[Modality.IMU].state is SensorState.OK
+    assert last.reports[Modality.IMU].invalid == 0
+    assert any("imu left out" in note and "field_absent" in note for note in last.notes)
+    assert {result.absent.get(Modality.IMU) for result in results[1:]} == {Absence.INVALID}
+
+
+@pytest.mark.parametrize("lost", list(Modality), ids=lambda modality: modality.value)
+def test_pipeline_degrades_a_sensor_and_says_what_to_do_when_it_has_no_transform(
+    built: Pipeline, lost: Modality
+) -> None:
+    clock = ManualClock()
+    pipeline = fresh(built, clock, preprocessor=Preprocessor(Config()))
+    pipeline.preprocessor.set_extrinsics(lost, None)
+    results = play(pipeline, clock, ModalitySet.all(), seconds=2.5)
+    report = results[-1].reports[lost]
+    assert results[-1].used == ModalitySet.all() - ModalitySet.of(lost)
+    assert {result.absent.get(lost) for result in results if lost in result.synced.samples} == {
+        Absence.INVALID
+    }
+    assert report.state is SensorState.DEGRADED
+    assert f"'{lost.value}'" in report.reason
+    assert "base_link" in report.reason
+    assert "output.extrinsics: parameters" in report.remedy
+    assert any(f"{lost.value} left out" in note for note in results[-1].notes)
+    pipeline.preprocessor.set_extrinsics(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
+    clock.set(clock.now_ns() + 100 * MS)
+    again = play(pipeline, clock, ModalitySet.all(), seconds=2.0, start_ns=clock.now_ns())
+    assert lost in again[-1].used
+    assert again[-1].reports[lost].state is SensorState.OK
 
 
 def test_pipeline_gives_the_same_boxes_when_an_absent_sensor_was_never_enabled(built: Pipeline) -> None:

@@ -72,7 +72,7 @@ class Bench:
     def content(self, stats: Iterable[ContentStats]) -> None:
         for item in stats:
             self.send()
-            self.monitor.observe_content(self.modality, item, self.now_ns)
+            self.monitor.observe_decoded(self.modality, item, self.now_ns)
             self._collect()
 
     def invalid(self, count: int = 1) -> None:

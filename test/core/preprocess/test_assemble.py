@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -106,6 +107,14 @@ def test_preprocessor_goes_on_with_the_rest_when_one_sensor_cannot_be_decoded(br
     assert broken not in prepared.content
 
 
+def test_preprocessor_names_the_parameter_when_headerless_audio_has_no_pose() -> None:
+    preprocessor = Preprocessor(Config())
+    preprocessor.set_extrinsics(Modality.AUDIO, None)
+    block = replace(sample(Modality.AUDIO, S - 20 * MS), frame_id="")
+    prepared = preprocessor(synced({Modality.AUDIO: (block,)}), ModalitySet.all())
+    assert "set audio.frame_id" in prepared.invalid[Modality.AUDIO].detail
+
+
 @pytest.mark.parametrize("lost", list(Modality))
 def test_preprocessor_reports_a_sensor_when_its_pose_is_unknown(lost: Modality) -> None:
     preprocessor = Preprocessor(Config())
@@ -113,6 +122,7 @@ def test_preprocessor_reports_a_sensor_when_its_pose_is_unknown(lost: Modality) 
     prepared = preprocessor(synced(everything()), ModalitySet.all())
     assert prepared.inputs.present == ModalitySet.all() - ModalitySet.of(lost)
     assert prepared.invalid[lost].reason == "no_pose"
+    assert prepared.invalid[lost].detail == f"no transform from frame '{lost.value}' to 'base_link'"
     preprocessor.set_extrinsics(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
     assert preprocessor(synced(everything()), ModalitySet.all()).inputs.present == ModalitySet.all()
 
