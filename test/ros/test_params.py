@@ -105,7 +105,8 @@ def _row(option: Option) -> str:
     limits = descriptor(option).additional_constraints.removeprefix("one of: ")
     if not limits and option.low is not None:
         limits = f"{option.low:g} .. {option.high:g}"
-    return f"| `{option.path}` | `{json.dumps(default)}` | {limits} | {'yes' if option.live else ''} | {option.doc} |"
+    live = "yes" if option.live else ""
+    return f"| `{option.path}` | `{json.dumps(default)}` | {limits} | {live} | {option.doc} |"
 
 
 def test_documentation_has_every_parameter() -> None:
