@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from sentryfuse_core.clock import SteadyClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_ros import middleware
+from sentryfuse_ros.arrival import catch_up
 from sentryfuse_ros.frames import TransformTree, tf2_available
 from sentryfuse_ros.params import declare_config, follow_changes
 from sentryfuse_ros.pause import PausableClock
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FusionNode", "main"]
 
-_CATCH_UP_S = 0.2  # a deadline waits at most this long for messages that are there but not taken in
 _GRAPH_POLL_S = 0.25  # how soon a publisher of audio, or of a wrong type, is noticed
 
 
@@ -117,10 +116,11 @@ class FusionNode(LifecycleNode):
         pausable = PausableClock(ros_now_ns) if simulated else None
         host = Host(
             clock=pausable or SteadyClock(),
+            simulated=bool(simulated),
             ros_now_ns=ros_now_ns,
             paused_s=lambda: pausable.paused_s if pausable else 0.0,
             problems=lambda: self._inputs.problems() if self._inputs else {},
-            catch_up=self._catch_up,
+            catch_up=lambda: catch_up(self.executor),
             logger=self.get_logger(),
         )
         session = Session(
@@ -188,13 +188,6 @@ class FusionNode(LifecycleNode):
     def _free(self) -> None:
         self._deactivate()
         self._clean_up()
-
-    def _catch_up(self) -> None:
-        """Wait, within limits, until the executor has handled the messages that it has."""
-        if self.executor is not None:
-            done = threading.Event()
-            self.executor.create_task(done.set)
-            done.wait(_CATCH_UP_S)
 
     def _reconfigure(self, config: Config) -> None:
         self.config = config

@@ -62,6 +62,7 @@ class Host:
     """What the node lends to a session."""
 
     clock: Clock  # steady
+    simulated: bool  # both clocks follow /clock
     ros_now_ns: Callable[[], int]  # the clock that stamps are compared with
     paused_s: Callable[[], float]  # how long simulated time has been standing still
     problems: Callable[[], dict[Modality, Problem]]
@@ -107,6 +108,7 @@ class Session:
             idle=self._tell,
             report=self._failed,
         )
+        self._arrival_ns = 0  # steady time at which the last message came
         self._lock = threading.Lock()  # guards the next four
         self._diagnostics = Diagnostics(config)
         self._counters: Counter[str] = Counter()
@@ -129,13 +131,20 @@ class Session:
         self._config = config
         self.pipeline.model_options = config.model
 
-    def on_sensor(self, modality: Modality, message: Any, type_name: str) -> None:
-        """Stamp, check and enqueue one message of a sensor."""
-        now_ns = self._host.clock.now_ns()
+    def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
+        """Stamp, check and enqueue one message of a sensor that came `waited_ns` ago."""
+        if self._host.simulated:
+            waited_ns = 0  # /clock waited in the same queue: on that time the message comes now
+        # Never before the one handled last, however the two clocks behind `waited_ns` are set.
+        self._arrival_ns = max(self._arrival_ns, self._host.clock.now_ns() - waited_ns)
         try:
-            self._place(modality, message, now_ns)
+            self._place(modality, message, self._arrival_ns)
             self._ingest.message(
-                modality, message, type_name=type_name, arrival_ns=now_ns, received_ns=self._host.ros_now_ns()
+                modality,
+                message,
+                type_name=type_name,
+                arrival_ns=self._arrival_ns,
+                received_ns=self._host.ros_now_ns() - waited_ns,
             )
         except Exception as error:  # noqa: BLE001 - the callback's boundary: what escapes would end the node
             self._failed(error)

@@ -15,6 +15,7 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.convert import SUPPORTED_TYPES
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos
+from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 
 __all__ = ["Handler", "Inputs", "Problem", "sensor_topics"]
@@ -25,8 +26,8 @@ _IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/C
 class Handler(Protocol):
     """What is done with what arrives; called by the executor, must return quickly and never raise."""
 
-    def on_sensor(self, modality: Modality, message: Any, type_name: str) -> None:
-        """Take one message of a sensor."""
+    def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
+        """Take one message of a sensor that came `waited_ns` ago."""
 
     def on_camera_info(self, message: Any) -> None:
         """Take the camera's intrinsics."""
@@ -122,7 +123,7 @@ class Inputs:
             self._node.create_subscription(
                 message_class(type_name),
                 self._topics[modality],
-                lambda message: handler.on_sensor(modality, message, type_name),
+                told_wait(lambda message, ns: handler.on_sensor(modality, message, type_name, ns)),
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),
                 event_callbacks=qos.incompatible_qos(
                     f"{modality.value}.reliability",
