@@ -131,6 +131,7 @@ class _Run:
         self._outputs = outputs
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
+        self._untold = False  # a sensor changed its state since the last diagnostics
         self._records: list[SetRecord] = []
         self._unchecked = ModalitySet.of(Modality.CAMERA, Modality.AUDIO)
         self._intrinsics = camera_intrinsics(options.config.camera)
@@ -196,10 +197,10 @@ class _Run:
             )
         self._pipeline.ingest.advance(now_ns)
         self._step_all()
-        changed = bool(self._pipeline.ingest.take_transitions())
+        self._untold = bool(self._pipeline.ingest.take_transitions()) or self._untold
         period_ns = round(self._options.config.output.diagnostics_period_s * NS_PER_S)
         since_ns = now_ns - self._diagnosed_ns
-        if since_ns >= period_ns or (changed and since_ns >= _TRANSITION_GAP_NS):
+        if since_ns >= period_ns or (self._untold and since_ns >= _TRANSITION_GAP_NS):
             self._report(now_ns)
 
     def _step_all(self) -> None:
@@ -257,6 +258,7 @@ class _Run:
         )
         self._outputs.add_diagnostics(now_ns, diagnostic_array(now_ns, statuses))
         self._diagnosed_ns = now_ns
+        self._untold = False
 
     def _camera_info(self, message: Any) -> None:
         try:

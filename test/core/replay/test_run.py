@@ -263,6 +263,21 @@ def test_backend_is_the_one_the_config_asks_for() -> None:
     assert make_backend(load_bank(Config().model), Config().model).device.startswith(("cpu", "cuda"))
 
 
+def test_transitions_are_told_within_moments_when_they_follow_diagnostics_closely(tmp_path: Path) -> None:
+    told_ns: list[int] = []
+
+    class Outputs(RunOutputs):
+        def add_diagnostics(self, now_ns: int, message: Any) -> None:
+            told_ns.append(now_ns)
+            super().add_diagnostics(now_ns, message)
+
+    bag = tmp_path / "bag.mcap"
+    bags.write(bag, bags.drive([CAMERA, LIDAR], seconds=0.7))
+    replay(ReplayOptions(bag=bag), Outputs(tmp_path / "out", bag=bag))
+    assert 100 * MS <= told_ns[0] - START_NS <= 250 * MS
+    assert len(told_ns) <= 7
+
+
 def test_topics_carry_into_status_when_replayed(tmp_path: Path) -> None:
     result = run(tmp_path, bags.drive([LIDAR], seconds=0.3))
     assert result.reports[LIDAR].topic == TOPICS[LIDAR]
