@@ -59,6 +59,7 @@ class Pipeline:
         self.budget = budget
         self.model_options: ModelConfig = config.model  # replaced at run time by the node's live parameters
         self._clock = clock
+        self._planned: tuple[ModalitySet, int] | None = None  # mask and level of the last set
 
     @classmethod
     def build(cls, config: Config, *, clock: Clock, topics: Mapping[Modality, str] | None = None) -> Pipeline:
@@ -91,13 +92,14 @@ class Pipeline:
         prepared = self._preprocess(synced, trusted)
         inputs = prepared.inputs
         pre_ms = watch.lap_ms()
-        plan = self._plan(inputs.present)
+        plan, switch_us = self._plan(inputs.present)
         output, errors = self._infer(inputs, plan)
         infer_ms = watch.lap_ms()
         detections = self._decode(output, plan)
         post_ms = watch.lap_ms()
         times = StageTimes(_age_ms(synced), synced.wait_ns / NS_PER_MS, queue_ms, pre_ms, infer_ms, post_ms)
-        return self._account(synced, prepared, absent, detections, plan, times, errors)
+        result = self._account(synced, prepared, absent, detections, plan, times, errors)
+        return replace(result, switch_us=switch_us, notes=(*result.notes, *_notes(result)))
 
     def _preprocess(self, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
         """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
@@ -110,9 +112,14 @@ class Pipeline:
                 self.ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
         return prepared
 
-    def _plan(self, present: ModalitySet) -> Plan:
+    def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
+        """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
         level, reason = self.budget.choose(present, self._clock.now_ns())
-        return self.bank.plan(present, level, reason)
+        began_ns = time.perf_counter_ns()
+        plan = self.bank.plan(present, level, reason)
+        switch_us = (time.perf_counter_ns() - began_ns) / 1e3
+        before, self._planned = self._planned, (plan.mask, plan.level)
+        return plan, math.nan if before in (None, self._planned) else switch_us
 
     def _infer(self, inputs: ModelInput, plan: Plan) -> tuple[HeadOutput | None, tuple[str, ...]]:
         """Run the sub-network; None when no sensor that perceives anything is left."""
@@ -146,7 +153,7 @@ class Pipeline:
         if used & PERCEIVING:
             self.budget.observe(used, plan.level, times.infer)
         recall, prior = self.bank.recall(used, plan.level)
-        result = FusionResult(
+        return FusionResult(
             synced=synced,
             used=used,
             absent={**absent, **dict.fromkeys(prepared.invalid, Absence.INVALID)},
@@ -162,8 +169,8 @@ class Pipeline:
             notes=tuple(
                 f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()
             ),
+            switch_us=math.nan,
         )
-        return replace(result, notes=(*result.notes, *_notes(result)))
 
 
 def _age_ms(synced: SyncedSet) -> float:
@@ -176,10 +183,15 @@ def _notes(result: FusionResult) -> tuple[str, ...]:
     if result.plan.kind == "uniform":
         notes.append("pruning: uniform widths, not chosen by SentryGate")
     if result.used & PERCEIVING and not result.above_prior:
-        notes.append(
-            f"{result.used} at level {result.plan.level} finds {result.mask_recall_4m:.0%} within 4 m, "
-            f"not twice the {result.prior_recall_4m:.0%} of the canvas without tokens: do not rely on it"
-        )
+        what = f"{result.used} at level {result.plan.level}"
+        found, prior = result.mask_recall_4m, result.prior_recall_4m
+        if math.isnan(found) or math.isnan(prior):
+            notes.append(f"{what} is not evaluated: do not rely on it")
+        else:
+            notes.append(
+                f"{what} finds {found:.0%} within 4 m, "
+                f"not twice the {prior:.0%} of the canvas without tokens: do not rely on it"
+            )
     return tuple(notes)
 
 

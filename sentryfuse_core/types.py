@@ -344,6 +344,7 @@ class FusionResult:
     reports: Mapping[Modality, SensorReport]
     errors: tuple[str, ...]  # nothing usable, device lost: what a person must act on
     notes: tuple[str, ...]  # fallbacks and parts that are missing
+    switch_us: float  # time to choose another sub-network; NaN: mask and level are those of the last set
 
     @property
     def above_prior(self) -> bool:

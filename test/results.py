@@ -87,5 +87,6 @@ def result(
         reports={m: sensor_report(m, state) for m, state in {**default, **(states or {})}.items()},
         errors=(),
         notes=("pruning: uniform widths",),
+        switch_us=math.nan,
     )
     return replace(found, **changes)

@@ -25,8 +25,8 @@ class Diagnostics:
     """Remembers what the statuses summarise; one thread at a time.
 
     Level OK; WARN: degraded or missing but covered by the mask; ERROR: nothing usable, stale output or
-    more than 1 % deadline misses; STALE: never received. `deadline_miss` is a share, 0..1; the deadline
-    is the latency budget, or output.max_output_age_s without one.
+    more than 1 % deadline misses; STALE: never received. `deadline_miss` is a share, 0..1: of inferences
+    that took longer than the latency budget or, without one, of results older than output.max_output_age_s.
     """
 
     def __init__(self, config: Config) -> None:
@@ -39,31 +39,34 @@ class Diagnostics:
         self._sets = 0
         self._partial = 0
         self._switches = 0
+        self._budgeted = False  # whether a latency budget was in force for the last set
 
     def add(self, result: FusionResult, *, e2e_ms: float, now_ns: int, deadline_ms: float = math.nan) -> None:
         """Enter one published set; `now_ns` is steady time, `deadline_ms` the budget in force (NaN: none)."""
-        if self._last is not None and (result.plan.level, result.used) != (
-            self._last.plan.level,
-            self._last.used,
-        ):
+        if not math.isnan(result.switch_us):
             self._switches += 1
-        limit_ms = self._config.output.max_output_age_s * 1e3 if math.isnan(deadline_ms) else deadline_ms
-        self._window.add(now_ns, stage_values(result.times, e2e_ms), missed=e2e_ms > limit_ms)
+            self._switch_us.append(result.switch_us)
+        self._budgeted = not math.isnan(deadline_ms)
+        age_limit_ms = self._config.output.max_output_age_s * 1e3
+        missed = result.times.infer > deadline_ms if self._budgeted else e2e_ms > age_limit_ms
+        self._window.add(now_ns, stage_values(result.times, e2e_ms), missed=missed)
         self._recent.append((now_ns, result.times.wait, result.synced.skew_ns / NS_PER_MS))
-        while self._recent[0][0] < now_ns - round(self._window.window_s * NS_PER_S):
-            self._recent.popleft()
+        self._expire(now_ns)
         self._last, self._last_ns = result, now_ns
         self._sets += 1
         self._partial += bool(result.absent)
 
-    def add_switch(self, microseconds: float) -> None:
-        """Enter the time that choosing another sub-network took."""
-        self._switch_us.append(microseconds)
+    def _expire(self, now_ns: int) -> None:
+        self._window.expire(now_ns)
+        oldest_ns = now_ns - round(self._window.window_s * NS_PER_S)
+        while self._recent and self._recent[0][0] < oldest_ns:
+            self._recent.popleft()
 
     def statuses(
         self, *, reports: Mapping[Modality, SensorReport], counters: SyncCounters, now_ns: int
     ) -> list[Fields]:
         """diagnostic_msgs/DiagnosticStatus of every sensor, of sync, inference and latency."""
+        self._expire(now_ns)
         covered = self._last is not None and not self._last.errors
         found = [self._sensor(report, covered=covered) for report in reports.values()]
         return [*found, self._sync(reports, counters, now_ns), self._inference(), self._latency(now_ns)]
@@ -164,9 +167,14 @@ class Diagnostics:
         if level == OK and miss > MISS_LIMIT:
             level, message = (
                 ERROR,
-                f"{miss:.1%} of the sets missed the deadline; allow a narrower level or more time",
+                f"{miss:.1%} of the sets missed the deadline; {self._deadline_remedy()}",
             )
         return _status(level, "latency", message, "" if self._last is None else self._last.device, values)
+
+    def _deadline_remedy(self) -> str:
+        if self._budgeted:
+            return "raise budget.latency_ms, or leave budget.level at -1 so that a narrower level may run"
+        return "set budget.latency_ms, use a faster device, or raise output.max_output_age_s"
 
 
 def diagnostic_array(stamp_ns: int, statuses: Sequence[Mapping[str, Any]]) -> Fields:

@@ -59,9 +59,10 @@ class LatencyWindow:
     def add(self, now_ns: int, values_ms: Mapping[str, float], *, missed: bool) -> None:
         """Enter one set; `now_ns` never goes back."""
         self._entries.append((now_ns, dict(values_ms), missed))
-        self._drop_old(now_ns)
+        self.expire(now_ns)
 
-    def _drop_old(self, now_ns: int) -> None:
+    def expire(self, now_ns: int) -> None:
+        """Forget what is too old; before reading, since no set may have come for long."""
         oldest_ns = now_ns - round(self.window_s * NS_PER_S)
         while self._entries and self._entries[0][0] < oldest_ns:
             self._entries.popleft()
@@ -75,7 +76,7 @@ class LatencyWindow:
 
     @property
     def deadline_miss(self) -> float:
-        """Share of the sets, 0..1, that took longer than the deadline; 0 without sets."""
+        """Share of the sets, 0..1, that missed the deadline; 0 without sets."""
         return sum(missed for _, _, missed in self._entries) / len(self._entries) if self._entries else 0.0
 
 

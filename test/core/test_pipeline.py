@@ -203,6 +203,32 @@ def test_pipeline_publishes_what_the_checkpoint_is_sure_of_when_no_threshold_is_
     assert all(detection.score >= threshold for detection in result.detections)
 
 
+def test_pipeline_times_the_switch_when_the_level_changes_and_not_otherwise(built: Pipeline) -> None:
+    clock = ManualClock()
+    pipeline = fresh(built, clock)
+    steady = play(pipeline, clock, ModalitySet.of(Modality.LIDAR), seconds=0.5)
+    assert all(math.isnan(result.switch_us) for result in steady)
+    pipeline.budget.update_budget(math.nan, math.nan, 1, "test", clock.now_ns())
+    start_ns = clock.now_ns() + 100 * MS
+    try:
+        first, *rest = play(pipeline, clock, ModalitySet.of(Modality.LIDAR), seconds=0.5, start_ns=start_ns)
+    finally:
+        pipeline.budget.update_budget(math.nan, math.nan, -1, "test", clock.now_ns())
+    assert first.plan.level == 1
+    assert first.switch_us > 0.0
+    assert all(math.isnan(result.switch_us) for result in rest)
+
+
+def test_pipeline_says_not_evaluated_when_the_checkpoint_has_no_scores(
+    built: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(built.bank, "recall", lambda _mask, _level: (math.nan, math.nan))
+    clock = ManualClock()
+    notes = " ".join(play(fresh(built, clock), clock, ModalitySet.all(), seconds=0.3)[-1].notes)
+    assert "not evaluated" in notes
+    assert "nan" not in notes
+
+
 def test_pipeline_times_every_stage_when_it_steps(built: Pipeline) -> None:
     clock = ManualClock()
     times = play(fresh(built, clock), clock, ModalitySet.all(), seconds=0.5)[-1].times

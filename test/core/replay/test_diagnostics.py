@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,15 +145,37 @@ def test_output_is_an_error_when_it_is_stale() -> None:
 
 
 @pytest.mark.parametrize(("missed", "level"), [(1, OK), (2, ERROR)])
-def test_latency_is_an_error_when_more_than_one_percent_miss_the_deadline(missed: int, level: int) -> None:
+@pytest.mark.parametrize(
+    ("deadline_ms", "remedy"), [(50.0, "budget.latency_ms"), (math.nan, "max_output_age_s")]
+)
+def test_latency_is_an_error_when_more_than_one_percent_miss_the_deadline(
+    missed: int, level: int, deadline_ms: float, remedy: str
+) -> None:
+    """A latency budget holds for the inference alone, the age limit for everything."""
     diagnostics = Diagnostics(Config())
-    result = results.result(used=ModalitySet.all())
+    fine = results.result(used=ModalitySet.all())
+    slow = replace(fine, times=replace(fine.times, infer=60.0))
+    budgeted = not math.isnan(deadline_ms)
     for index in range(100):
-        e2e_ms = 40.0 if index >= missed else 60.0
-        diagnostics.add(result, e2e_ms=e2e_ms, now_ns=NOW_NS + index * MS, deadline_ms=50.0)
-    made = diagnostics.statuses(reports=result.reports, counters={}, now_ns=NOW_NS + 100 * MS)
+        over = index < missed
+        diagnostics.add(
+            slow if over and budgeted else fine,
+            e2e_ms=600.0 if over or budgeted else 400.0,
+            now_ns=NOW_NS + index * MS,
+            deadline_ms=deadline_ms,
+        )
+    made = diagnostics.statuses(reports=fine.reports, counters={}, now_ns=NOW_NS + 100 * MS)
     assert made[-1]["level"] == level
     assert values(made[-1])["deadline_miss"] == f"{missed / 100:.3f}"
+    assert (remedy in made[-1]["message"]) == (level == ERROR)
+
+
+def test_latency_and_waits_are_forgotten_when_no_set_comes_for_a_window() -> None:
+    after_ns = NOW_NS + round(OutputConfig().latency_window_s * S) + 1
+    found = statuses(results.result(), e2e_ms=900.0, now_ns=after_ns)
+    latency = values(found["sentryfuse: latency"])
+    assert (latency["n"], latency["deadline_miss"], latency["e2e_ms_max"]) == ("0", "0.000", "nan")
+    assert values(found["sentryfuse: sync"])["wait_ms_p95"] == "nan"
 
 
 def test_latency_forgets_sets_when_they_leave_the_window() -> None:
@@ -166,9 +189,12 @@ def test_latency_forgets_sets_when_they_leave_the_window() -> None:
     assert (found["n"], found["e2e_ms_max"]) == ("1", "40.000")
 
 
-def test_inference_counts_switches_of_mask_or_level() -> None:
-    one, other = results.result(), results.result(used=ModalitySet.of(LIDAR))
-    assert values(statuses(one, one, other, one)["sentryfuse: inference"])["switches"] == "2"
+def test_inference_counts_and_times_switches_of_mask_or_level() -> None:
+    steady, switched = results.result(), results.result(used=ModalitySet.of(LIDAR), switch_us=3.0)
+    found = values(statuses(steady, switched, steady, switched)["sentryfuse: inference"])
+    assert (found["switches"], found["switch_us_p99"]) == ("2", "3.000")
+    found = values(statuses(steady, steady)["sentryfuse: inference"])
+    assert (found["switches"], found["switch_us_p99"]) == ("0", "nan")
 
 
 def test_inference_is_an_error_when_nothing_is_usable() -> None:
