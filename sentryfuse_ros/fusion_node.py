@@ -21,7 +21,7 @@ from sentryfuse_ros import middleware
 from sentryfuse_ros.arrival import catch_up
 from sentryfuse_ros.frames import TransformTree, tf2_available
 from sentryfuse_ros.params import declare_config, follow_changes
-from sentryfuse_ros.pause import PausableClock
+from sentryfuse_ros.pause import SimulatedClock
 from sentryfuse_ros.publish import Outputs, vision_msgs_available
 from sentryfuse_ros.spin import Stop, events_executor_available, run_node
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
@@ -113,12 +113,12 @@ class FusionNode(LifecycleNode):
         def ros_now_ns() -> int:
             return ros_clock.now().nanoseconds
 
-        pausable = PausableClock(ros_now_ns) if simulated else None
+        paced = SimulatedClock(ros_now_ns) if simulated else None
         host = Host(
-            clock=pausable or SteadyClock(),
+            clock=paced or SteadyClock(),
             simulated=bool(simulated),
             ros_now_ns=ros_now_ns,
-            paused_s=lambda: pausable.paused_s if pausable else 0.0,
+            paused_s=lambda: paced.paused_s if paced else 0.0,
             problems=lambda: self._inputs.problems() if self._inputs else {},
             catch_up=lambda: catch_up(self.executor),
             logger=self.get_logger(),

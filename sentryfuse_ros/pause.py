@@ -1,4 +1,4 @@
-"""A steady clock that stops while simulated time stands still."""
+"""A steady clock that runs with simulated time: slower, faster, or not at all."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["PausableClock"]
+__all__ = ["SimulatedClock"]
 
 _PAUSED_NS = 500_000_000  # /clock unmoved for this long is a pause
-_FREE_RUN_NS = 40_000_000  # runs on this far after the last move, less than the shortest sensor timeout
 
 
-class PausableClock:
-    """The machine's monotonic clock, less the time in which `ros_now_ns` did not move.
+class SimulatedClock:
+    """The sum of the steps that `ros_now_ns` takes forward; a step back, or from zero, counts nothing.
 
-    Sensors are silent while a simulation is paused. On this clock they do not grow old meanwhile, so
-    none is declared lost. After a move it free-runs for 40 ms, then waits; when the next move comes
-    within half a second (a /clock of few hertz) it catches up, otherwise the rest was a pause.
+    Sensors are silent while a simulation is paused, and slow while it is slow. On this clock none grows old
+    by that. A step is not taken at once but over the time that the step before it took, so that a /clock of
+    few hertz does not make a sensor of many silent in one leap.
     """
 
     def __init__(
@@ -26,30 +25,33 @@ class PausableClock:
         self._ros_now_ns = ros_now_ns
         self._monotonic_ns = monotonic_ns
         self._lock = threading.Lock()
-        self._last_ros_ns = ros_now_ns()
-        self._moved_ns = monotonic_ns()
-        self._paused_ns = 0
+        self._ros_ns = ros_now_ns()
+        self._moved_ns = monotonic_ns()  # machine's time of the last step
+        self._before_ns = 0  # sum without the last step
+        self._sum_ns = 0
+        self._step_takes_ns = 1  # machine's time
 
     def now_ns(self) -> int:
-        """Nanoseconds of unpaused time; never goes back."""
+        """Nanoseconds of simulated time; never goes back."""
         with self._lock:
-            self._follow()
-            return self._moved_ns - self._paused_ns + min(self._monotonic_ns() - self._moved_ns, _FREE_RUN_NS)
+            now_ns = self._follow()
+            step_ns, since_ns = self._sum_ns - self._before_ns, now_ns - self._moved_ns
+            return self._before_ns + step_ns * min(since_ns, self._step_takes_ns) // self._step_takes_ns
 
     @property
     def paused_s(self) -> float:
-        """How long simulated time has been standing still; 0 while it moves."""
+        """How long simulated time has been standing still, in s of the machine's time; 0 while it moves."""
         with self._lock:
-            self._follow()
-            still_ns = self._monotonic_ns() - self._moved_ns
+            still_ns = self._follow() - self._moved_ns
         return still_ns / 1e9 if still_ns > _PAUSED_NS else 0.0
 
-    def _follow(self) -> None:
-        ros_ns = self._ros_now_ns()
-        if ros_ns == self._last_ros_ns:
-            return
-        now_ns = self._monotonic_ns()
-        still_ns = now_ns - self._moved_ns
-        if still_ns > _PAUSED_NS:
-            self._paused_ns += still_ns - _FREE_RUN_NS
-        self._last_ros_ns, self._moved_ns = ros_ns, now_ns
+    def _follow(self) -> int:
+        now_ns, ros_ns = self._monotonic_ns(), self._ros_now_ns()
+        if ros_ns != self._ros_ns:
+            # Before the first /clock ROS time is zero: what follows is no step but the start.
+            step_ns = ros_ns - self._ros_ns if self._ros_ns else 0
+            self._before_ns = self._sum_ns
+            self._sum_ns += max(0, step_ns)
+            self._step_takes_ns = min(max(1, now_ns - self._moved_ns), _PAUSED_NS)
+            self._ros_ns, self._moved_ns = ros_ns, now_ns
+        return now_ns

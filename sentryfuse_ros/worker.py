@@ -12,7 +12,8 @@ from sentryfuse_core.types import SyncedSet
 __all__ = ["Worker"]
 
 _LONGEST_SLEEP_NS = 50_000_000  # health changes are seen this soon also while nothing arrives
-_SHORTEST_SLEEP_NS = 1_000_000  # a clock that stands still must not make this a busy loop
+_SHORTEST_SLEEP_NS = 1_000_000
+_STILL_SLEEP_NS = 10_000_000  # simulated time that stands still must not make this a busy loop
 
 
 class Worker:
@@ -43,7 +44,8 @@ class Worker:
         self._condition = threading.Condition()
         self._ready = False
         self._stopping = False
-        self._until_ns = 0  # the worker sleeps at most to this steady time
+        self._waited_ns = 0  # steady time at which the worker last went to sleep
+        self._until_ns = 0  # and to which it sleeps at most
         self._thread = threading.Thread(target=self._run, name="sentryfuse-worker", daemon=True)
         self.skipped = 0  # sets dropped because a newer one was ready
 
@@ -71,11 +73,14 @@ class Worker:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._wait():
+        while not self._stopping:
             try:
-                self._turn()
+                if self._wait():
+                    self._turn()
             except Exception as error:  # noqa: BLE001, PERF203 - the thread's boundary: counted by `report`
                 self._report(error)
+                with self._condition:  # an error that keeps coming must not make this a busy loop either
+                    self._condition.wait_for(lambda: self._stopping, _SHORTEST_SLEEP_NS / NS_PER_S)
 
     def _turn(self) -> None:
         now_ns = self._clock.now_ns()
@@ -96,7 +101,9 @@ class Worker:
         deadline_ns = self._ingest.next_deadline_ns()
         if deadline_ns is not None:
             self._until_ns = min(self._until_ns, deadline_ns)
-        sleep_ns = max(self._until_ns - now_ns, _SHORTEST_SLEEP_NS)
+        shortest_ns = _STILL_SLEEP_NS if now_ns == self._waited_ns else _SHORTEST_SLEEP_NS
+        self._waited_ns = now_ns
+        sleep_ns = max(self._until_ns - now_ns, shortest_ns)
         with self._condition:
             if not self._ready and not self._stopping:
                 self._condition.wait(sleep_ns / NS_PER_S)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from sentryfuse_core.clock import SteadyClock
+from sentryfuse_core.clock import ManualClock, SteadyClock
 from sentryfuse_ros.worker import Worker
 
 WITHIN_S = 5.0
@@ -40,8 +41,13 @@ def ingest() -> FakeIngest:
 
 
 def worker(ingest: FakeIngest, handle: Callable[[Any], None], **options: Any) -> Worker:
-    quiet = {"catch_up": lambda: None, "idle": lambda _now_ns: None, "report": lambda _error: None}
-    return Worker(ingest, clock=SteadyClock(), handle=handle, **{**quiet, **options})  # type: ignore[arg-type]
+    quiet = {
+        "clock": SteadyClock(),
+        "catch_up": lambda: None,
+        "idle": lambda _now_ns: None,
+        "report": lambda _error: None,
+    }
+    return Worker(ingest, handle=handle, **{**quiet, **options})  # type: ignore[arg-type]
 
 
 def test_newest_set_wins_when_the_pipeline_is_slow(ingest: FakeIngest) -> None:
@@ -107,3 +113,40 @@ def test_waiting_messages_are_taken_in_before_a_deadline_fires(ingest: FakeInges
     assert idle.wait(WITHIN_S)
     due.stop()
     assert ingest.calls[0:2] == ["catch up", "advance"]
+
+
+def test_worker_goes_on_when_the_ingest_raises_while_it_waits(ingest: FakeIngest) -> None:
+    errors: list[Exception] = []
+    handled = threading.Event()
+    deadlines: list[Exception | None] = [RuntimeError("no deadline")]
+
+    def next_deadline_ns() -> int | None:
+        if deadlines and (error := deadlines.pop()) is not None:
+            raise error
+        return None
+
+    ingest.next_deadline_ns = next_deadline_ns  # type: ignore[method-assign]
+    ingest.sets = [0]
+    survivor = worker(ingest, lambda _: handled.set(), report=errors.append)
+    survivor.start()
+    assert handled.wait(WITHIN_S)
+    survivor.stop()
+    assert [str(error) for error in errors] == ["no deadline"]
+
+
+def test_worker_does_not_spin_when_the_clock_stands_still_before_a_deadline(ingest: FakeIngest) -> None:
+    looked_s: list[float] = []
+    enough = threading.Event()
+
+    def idle(_now_ns: int) -> None:
+        ingest.deadline_ns = 1  # never reached
+        looked_s.append(time.monotonic())
+        if len(looked_s) == 12:
+            enough.set()
+
+    ingest.deadline_ns = 1
+    waiting = worker(ingest, lambda _: None, idle=idle, clock=ManualClock())
+    waiting.start()
+    assert enough.wait(WITHIN_S)
+    waiting.stop()
+    assert looked_s[11] - looked_s[1] >= 0.08
