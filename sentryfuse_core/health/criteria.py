@@ -39,11 +39,9 @@ class CloudStats:
     """One point cloud in the sensor's own frame.
 
     Bit i of `occupancy` is set where a finite point has atan2(y, x) in [-180 + 5 i, -175 + 5 i) degrees.
-    `widest_empty_sector_deg` is the widest run of empty bins around the circle (360 for an empty cloud).
     """
 
     finite_points: int
-    widest_empty_sector_deg: float
     occupancy: int
 
 

@@ -41,27 +41,23 @@ def cloud_stats(points: NDArray[np.float32]) -> CloudStats:
     seen = np.bincount(sector, minlength=SECTORS) > 0
     return CloudStats(
         finite_points=count,
-        widest_empty_sector_deg=_widest_gap(seen) * _SECTOR_DEG,
         occupancy=sum(1 << int(index) for index in np.flatnonzero(seen)),
     )
 
 
-def _widest_gap(seen: NDArray[np.bool_]) -> int:
-    """The longest run of False around the circle."""
-    places = np.flatnonzero(seen)
-    if not places.size:
-        return len(seen)
-    return int(np.diff(np.append(places, places[0] + len(seen))).max()) - 1
-
-
 def audio_stats(blocks: Sequence[AudioBlock]) -> AudioStats:
     """Share of samples at full scale, and whether every channel stands still to the bit."""
-    pcm = np.concatenate([block.pcm for block in blocks])
-    low, high = _full_scale(pcm.dtype)
+    level = blocks[0].pcm[0]
     return AudioStats(
-        clipped_share=float(np.count_nonzero((pcm <= low) | (pcm >= high)) / pcm.size),
-        silent=bool((pcm == pcm[0]).all()),
+        clipped_share=sum(_clipped(block.pcm) for block in blocks) / sum(block.pcm.size for block in blocks),
+        silent=all(bool((block.pcm == level).all()) for block in blocks),
     )
+
+
+def _clipped(pcm: NDArray[Any]) -> int:
+    """Samples at full scale; a driver may change the type of its samples between two blocks."""
+    low, high = _full_scale(pcm.dtype)
+    return int(np.count_nonzero((pcm <= low) | (pcm >= high)))
 
 
 def _full_scale(dtype: np.dtype[Any]) -> tuple[float, float]:

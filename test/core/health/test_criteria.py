@@ -88,7 +88,7 @@ def _learned(occupancy: int) -> Coverage:
 
 
 def _cloud(occupancy: int, points: int = 10_000) -> CloudStats:
-    return CloudStats(points, 0.0, occupancy)
+    return CloudStats(points, occupancy)
 
 
 def test_cloud_finding_names_few_points() -> None:

@@ -328,8 +328,8 @@ def test_expected_rate_is_raised_when_a_sensor_started_slowly() -> None:
     [
         (CAMERA, ImageStats(0.0, 0.0), ImageStats(1.5, 1.2), "black"),
         (CAMERA, ImageStats(255.0, 0.0), ImageStats(200.0, 30.0), "white"),
-        (LIDAR, CloudStats(3, 0.0, 1), CloudStats(20_000, 0.0, (1 << 72) - 1), "finite points"),
-        (LIDAR, CloudStats(20_000, 90.0, (1 << 54) - 1), CloudStats(20_000, 0.0, (1 << 72) - 1), "empty"),
+        (LIDAR, CloudStats(3, 1), CloudStats(20_000, (1 << 72) - 1), "finite points"),
+        (LIDAR, CloudStats(20_000, (1 << 54) - 1), CloudStats(20_000, (1 << 72) - 1), "empty"),
         (AUDIO, AudioStats(0.0, True), AudioStats(0.0, False), "constant"),
         (AUDIO, AudioStats(0.6, False), AudioStats(0.02, False), "full scale"),
     ],

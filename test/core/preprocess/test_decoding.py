@@ -207,10 +207,21 @@ def test_cloud_stats_find_the_blocked_sector_when_points_are_many_or_few(count: 
     points = np.stack([np.cos(azimuth), np.sin(azimuth), azimuth * 0, azimuth * 0]).astype(np.float32) * 9.0
     stats = cloud_stats(points)
     assert stats.finite_points == count
-    assert stats.widest_empty_sector_deg == pytest.approx(90.0, abs=5.0)
     assert stats.occupancy >> 36 & 1  # straight ahead
     assert not stats.occupancy & 1  # straight behind
-    assert cloud_stats(points[:, :0]).widest_empty_sector_deg == 360.0
+    assert cloud_stats(points[:, :0]).occupancy == 0
+
+
+def test_audio_stats_judge_each_block_by_its_own_kind_when_the_format_changes() -> None:
+    random = np.random.default_rng(0)
+    integers = AudioBlock(random.integers(-800, 800, (320, 2), dtype=np.int16), 16_000, stamped=True)
+    floats = AudioBlock(random.uniform(-0.1, 0.1, (320, 2)).astype(np.float32), 16_000, stamped=True)
+    full = AudioBlock(np.ones((640, 2), np.float32), 16_000, stamped=True)
+    assert audio_stats([integers, floats]).clipped_share == 0.0
+    assert audio_stats([integers, full, floats]).clipped_share == 0.5
+    assert not audio_stats([integers, floats]).silent
+    silence = [AudioBlock(np.zeros((320, 2), kind), 16_000, stamped=True) for kind in (np.int16, np.float32)]
+    assert audio_stats(silence).silent
 
 
 def test_audio_stats_measure_clipping_and_silence() -> None:
