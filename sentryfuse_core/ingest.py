@@ -62,17 +62,11 @@ class Ingest:
         self._news = False  # something was put in one of the queues and nobody told
         self._overflowed = 0
         self._callback_errors = 0
-        self._last_callback_error = ""
 
     @property
     def epoch(self) -> int:
         """Number of time jumps so far."""
         return self._sync.epoch
-
-    @property
-    def epoch_reason(self) -> str:
-        """Why the present epoch began; empty for the first."""
-        return self._sync.epoch_reason
 
     @property
     def anchor(self) -> Modality | None:
@@ -85,9 +79,9 @@ class Ingest:
         return self._overflowed
 
     @property
-    def callback_errors(self) -> tuple[int, str]:
-        """How often `on_ready` raised, and what it raised last."""
-        return self._callback_errors, self._last_callback_error
+    def callback_errors(self) -> int:
+        """How often `on_ready` raised."""
+        return self._callback_errors
 
     def message(
         self, modality: Modality, message: Any, *, type_name: str, arrival_ns: int, received_ns: int
@@ -117,12 +111,13 @@ class Ingest:
             fault = stamp_fault(sample, self._max_future_ns)
             if fault is None:
                 self._health.observe(sample)
+                self._sync.set_lost(self._health.lost())
+                self._collect(self._sync.add(sample))
             else:
                 ahead_ms = (sample.stamp_ns - sample.received_ns) / 1e6
                 detail = f"stamp {sample.stamp_ns} ns, {ahead_ms:.0f} ms ahead of the clock"
                 self._health.observe_invalid(sample.modality, f"{fault}_stamp", detail, sample.arrival_ns)
-            self._sync.set_lost(self._health.lost())
-            self._collect(self._sync.add(sample))
+                self._follow_health(sample.arrival_ns)
         self._notify()
 
     def reject(self, modality: Modality, error: InvalidMessageError, now_ns: int) -> None:
@@ -179,11 +174,11 @@ class Ingest:
             self._follow_health(now_ns)
         self._notify()
 
-    def jump(self, reason: str, now_ns: int) -> None:
+    def jump(self, now_ns: int) -> None:
         """The clock that stamps come from has jumped: begin a new epoch."""
         with self._lock:
             self._run_until(now_ns)
-            self._sync.reset(reason=reason)
+            self._sync.reset()
             self._health.forget_stamps()
             self._collect(self._sync.advance(now_ns))
         self._notify()
@@ -251,10 +246,11 @@ class Ingest:
 
     def _notify(self) -> None:
         """Tell of news, if any; never under the lock, so that the callback may call back."""
-        news, self._news = self._news, False
+        with self._lock:
+            news, self._news = self._news, False
         if news and self._on_ready is not None:
             try:
                 self._on_ready()
-            except Exception as error:  # noqa: BLE001 - counted and shown; the next message is still heard
-                self._callback_errors += 1
-                self._last_callback_error = f"{type(error).__name__}: {error}"
+            except Exception:  # noqa: BLE001 - counted and shown; the next message is still heard
+                with self._lock:
+                    self._callback_errors += 1

@@ -172,7 +172,7 @@ class Session:
 
     def on_jump(self, reason: str) -> None:
         """Start anew after a jump of the clock that stamps are compared with."""
-        self._ingest.jump(reason, self._host.clock.now_ns())
+        self._ingest.jump(self._host.clock.now_ns())
         self._host.logger.warning(f"time jump: {reason}; starting anew")
 
     def publish_diagnostics(self) -> None:
@@ -182,7 +182,13 @@ class Session:
         reports = self._explained(self._ingest.reports(now_ns))
         streams = self._ingest.sync_counters()
         with self._lock:
-            counters = {**streams, "node": {**self._counters, "skipped": self._worker.skipped}}
+            node = {
+                **self._counters,
+                "skipped": self._worker.skipped,
+                "untaken": self._ingest.overflowed,
+                "wake_errors": self._ingest.callback_errors,
+            }
+            counters = {**streams, "node": node}
             statuses = self._diagnostics.statuses(reports=reports, counters=counters, now_ns=now_ns)
             self._diagnosed_ns = time.monotonic_ns()
             self._transition_untold = False

@@ -11,6 +11,7 @@ from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.replay.messages import Fields, header
 from sentryfuse_core.replay.metrics import STAGES, LatencyWindow, percentiles, stage_values
+from sentryfuse_core.sync.buffer import NOTED
 from sentryfuse_core.types import FusionResult, Modality, SensorReport, SensorState
 
 __all__ = ["DIAGNOSTICS_TYPE", "ERROR", "OK", "STALE", "WARN", "Diagnostics", "diagnostic_array"]
@@ -101,7 +102,7 @@ class Diagnostics:
         waits = percentiles(wait_ms for _, wait_ms, _ in self._recent)
         dropped = Counter[str]()
         for by_reason in (*counters.values(), *(report.invalid_reasons for report in reports.values())):
-            dropped.update(by_reason)
+            dropped.update({reason: count for reason, count in by_reason.items() if reason not in NOTED})
         values: dict[str, Any] = {
             "sets": self._sets,
             "partial": self._partial,

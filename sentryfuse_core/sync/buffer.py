@@ -10,7 +10,9 @@ from sentryfuse_core.sync import match
 from sentryfuse_core.sync.spec import Limits, StreamSpec
 from sentryfuse_core.types import Sample
 
-__all__ = ["Stream", "Verdict", "stamp_fault"]
+__all__ = ["NOTED", "Stream", "Verdict", "stamp_fault"]
+
+NOTED = frozenset({"late", "out_of_order", "rebased", "went_back"})  # counted, but not therefore dropped
 
 _RECENT = 8  # intervals and lags that timing is judged by
 _MAX_PAIRED = 64  # samples of a camera or lidar kept at most
@@ -28,10 +30,13 @@ class Verdict(Enum):
 
 
 def stamp_fault(sample: Sample, max_future_ns: int) -> str | None:
-    """Why a stamp cannot be right whatever else has come: 'negative', 'future' or None."""
+    """Why a stamp cannot be right whatever else has come: 'negative', 'future' or None.
+
+    Simulated time that has not begun (0) tells nothing of the future.
+    """
     if sample.stamp_ns < 0:
         return "negative"
-    if sample.stamp_ns - sample.received_ns > max_future_ns:
+    if sample.received_ns and sample.stamp_ns - sample.received_ns > max_future_ns:
         return "future"
     return None
 
@@ -40,7 +45,7 @@ class Stream:
     """One sensor's samples and timing.
 
     `counters` counts by reason: negative, future, duplicate, out_of_order, went_back, late, overflow,
-    rebased.
+    rebased, not_believed. Those in NOTED may still be used, all others are dropped.
     """
 
     def __init__(self, spec: StreamSpec, limits: Limits, *, bit: int = 0) -> None:
@@ -74,8 +79,7 @@ class Stream:
         if newest_ns is not None:
             self._intervals_ns.append(stamp_ns - newest_ns)
         if self._back:
-            self._back.clear()
-            self._quarantine.clear()
+            self._end_run()
         self.newest_ns = stamp_ns
         self.stamps_ns.append(stamp_ns)
         self.samples.append(sample)
@@ -179,8 +183,7 @@ class Stream:
             self.counters["duplicate"] += 1
             return Verdict.REJECTED
         if self._back and stamp_ns < self._back[-1].stamp_ns:
-            self._back.clear()
-            self._quarantine.clear()
+            self._end_run()
         self._back.append(sample)
         went_back = newest_ns - stamp_ns > self._limits.jump_back_ns
         self.counters["went_back" if went_back else "out_of_order"] += 1
@@ -195,6 +198,13 @@ class Stream:
             self.rebase(now_ns)
             return Verdict.REBASED
         return Verdict.WENT_BACK if went_back else Verdict.REORDERED
+
+    def _end_run(self) -> None:
+        """The stream did not stay in the time it went back to: drop what is in quarantine."""
+        if self._quarantine:
+            self.counters["not_believed"] += len(self._quarantine)
+        self._back.clear()
+        self._quarantine.clear()
 
     def _touch(self, stamp_ns: int, now_ns: int) -> None:
         self.arrival_ns = now_ns

@@ -34,7 +34,6 @@ class Synchronizer:
         self._jump_back_ns = limits.jump_back_ns
         self._now_ns = 0
         self._epoch = 0
-        self._epoch_reason = ""
         self._epoch_ns: int | None = None  # steady time the epoch began
         self._sequence = 0
         self._lost = ModalitySet()
@@ -52,11 +51,6 @@ class Synchronizer:
     def epoch(self) -> int:
         """Number of time jumps so far."""
         return self._epoch
-
-    @property
-    def epoch_reason(self) -> str:
-        """Why the present epoch began; empty for the first."""
-        return self._epoch_reason
 
     @property
     def anchor(self) -> Modality | None:
@@ -107,11 +101,11 @@ class Synchronizer:
             self._lost = lost
             self._look_again = True
 
-    def reset(self, *, reason: str) -> None:
+    def reset(self) -> None:
         """Drop every sample and begin a new epoch: the clock that stamps come from has jumped."""
         for stream in self._streams.values():
             stream.clear()
-        self._begin_epoch(reason)
+        self._begin_epoch()
 
     def _take(self) -> list[SyncedSet]:
         if not self._released:
@@ -161,7 +155,7 @@ class Synchronizer:
         """Let the first stream by rank that is live, on time and not behind anchor the sets."""
         best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
         if best is None and self._only_behind(now_ns):
-            self._begin_epoch("every live stream went back")
+            self._begin_epoch()
             best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
         before = self._anchor
         if best is before:
@@ -325,14 +319,13 @@ class Synchronizer:
                 other.rebase(self._now_ns)
             elif not self._recent(other.rebased_ns):
                 other.clear()
-        self._begin_epoch("several streams went back")
+        self._begin_epoch()
 
     def _recent(self, at_ns: int | None) -> bool:
         return at_ns is not None and self._now_ns - at_ns <= self._jump_back_ns
 
-    def _begin_epoch(self, reason: str) -> None:
+    def _begin_epoch(self) -> None:
         self._epoch += 1
-        self._epoch_reason = reason
         self._epoch_ns = self._now_ns
         self._floor_ns = None
         self._last_set_ns = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_ingest_counts_the_reason_and_goes_on_when_a_message_is_bad(item: Any, r
     report = ingest.reports(S + 60 * MS)[IMU]
     assert dict(report.invalid_reasons) == {reason: 1}
     assert report.state is SensorState.OK
+    assert not ingest.sync_counters()[IMU]  # counted once
+
+
+def test_stamps_are_not_judged_when_simulated_time_has_not_begun() -> None:
+    ingest = Ingest(Config())
+    for item in timeline([LIDAR], 1.0, start_ns=100 * S):
+        ingest.sample(replace(item, received_ns=0))
+    report = ingest.reports(101 * S)[LIDAR]
+    assert (report.state, report.invalid) == (SensorState.OK, 0)
+    assert len(ingest.take()) == 10
 
 
 def test_ingest_counts_a_message_that_nobody_foresaw() -> None:
@@ -174,7 +185,7 @@ def test_live_equals_replay_when_the_timer_of_the_live_run_is_late() -> None:
 def test_jump_begins_an_epoch_and_loses_no_sensor() -> None:
     ingest = Ingest(Config())
     _run(ingest, timeline(Modality, 2.0, start_ns=50 * S))
-    ingest.jump("simulation time went back", 52 * S)
+    ingest.jump(52 * S)
     again = [
         sample(i.modality, i.stamp_ns - 50 * S, arrival_ns=i.arrival_ns)
         for i in timeline(Modality, 2.0, start_ns=52 * S)
@@ -269,8 +280,7 @@ def test_ready_callback_may_call_back_and_may_raise(*, callback_raises: bool) ->
     for item in timeline(Modality, 2.0):
         ingest.sample(item)
     assert len(taken) >= 19
-    errors, last = ingest.callback_errors
-    assert (errors > 0, last) == ((True, "RuntimeError: boom") if callback_raises else (False, ""))
+    assert (ingest.callback_errors > 0) == callback_raises
 
 
 def test_oldest_sets_go_first_when_nobody_takes_them() -> None:

@@ -38,8 +38,8 @@ SYNC_KEYS = [
     "anchor",
     "wait_ms_p95",
     "skew_ms_max",
-    "dropped_late",
-    "dropped_future",
+    "dropped_duplicate",
+    "dropped_overflow",
 ]
 INFERENCE_KEYS = [
     "backend",
@@ -63,7 +63,8 @@ LATENCY_KEYS = [
     "window_s",
     "deadline_miss",
 ]
-COUNTERS = {CAMERA: {"late": 2, "future": 1}, LIDAR: {"late": 3}}
+NOTED = {"late": 2, "out_of_order": 1, "went_back": 1, "rebased": 1}  # taken in all the same
+COUNTERS = {CAMERA: {"duplicate": 2, "overflow": 1, **NOTED}, LIDAR: {"duplicate": 3, "late": 4}}
 NOW_NS = 200 * S
 
 
@@ -105,7 +106,8 @@ def test_hardware_id_is_topic_or_device() -> None:
 
 def test_drops_are_summed_over_sensors_when_counted_by_reason() -> None:
     found = values(statuses(results.result())["sentryfuse: sync"])
-    assert (found["dropped_late"], found["dropped_future"]) == ("5", "1")
+    drops = {key: value for key, value in found.items() if key.startswith("dropped_")}
+    assert drops == {"dropped_duplicate": "5", "dropped_overflow": "1"}
 
 
 def test_everything_is_stale_when_nothing_was_received() -> None:

@@ -62,6 +62,8 @@ def test_stream_keeps_its_time_when_single_stamps_go_back() -> None:
         verdicts.append(_admit(stream, T0 - 50 * S + step, arrival_ns=T0 + step * 100 * MS))
     assert set(verdicts) == {Verdict.WENT_BACK}
     assert stream.newest_ns == T0 + 1900 * MS
+    assert stream.quarantined == 1
+    assert dict(stream.counters) == {"went_back": 20, "not_believed": 19}
 
 
 def test_stream_is_rebased_when_five_messages_agree_on_an_earlier_time() -> None:

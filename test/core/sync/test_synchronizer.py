@@ -225,7 +225,7 @@ def test_epoch_begins_when_the_only_stream_goes_back() -> None:
 def test_reset_flushes_and_begins_an_epoch() -> None:
     synchronizer = _synchronizer()
     _run(timeline(Modality, 2.0, start_ns=20 * S), synchronizer)
-    synchronizer.reset(reason="clock jump")
+    synchronizer.reset()
     sets = _run(
         (replace(item, arrival_ns=item.arrival_ns + 30 * S) for item in timeline(Modality, 2.0)), synchronizer
     )
