@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from sentryfuse_core.preprocess import audio, camera, imu, lidar, motion
 from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_stats
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.types import (
     CompressedFrame,
     ImageFrame,
@@ -27,7 +27,7 @@ from sentryfuse_core.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -87,7 +87,7 @@ class Preprocessor:
         tensors: dict[str, Tensor] = {}
         invalid: dict[Modality, InvalidMessageError] = {}
         content: dict[Modality, ContentStats] = {}
-        with _one_thread():
+        with one_thread():
             for modality in mask & synced.present:
                 try:
                     part = self._builders[modality](synced, mask)
@@ -153,17 +153,6 @@ class Preprocessor:
         samples = synced.samples[Modality.IMU]
         rotation = motion.turned(samples, imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)
         return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch from splitting work this small: on busy cores its threads wait for each other far longer."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.world.audio import hear, noise_tape, voices
 from sentryfuse_core.world.camera import View, expose, render
 from sentryfuse_core.world.config import CLASSES, WorldConfig
@@ -80,7 +80,7 @@ class Recorder:
         """Write all messages in the order of their log times, tell `progress` 0..1; returns their number."""
         count = 0
         streams = (self.camera(scenes), self.lidar(scenes), self.imu(scenes), self.audio(scenes))
-        with _one_thread():
+        with one_thread():  # the bytes are promised
             for message in heapq.merge(*streams):
                 sink.write(message.topic, message.type_name, message.log_time_ns, message.fields)
                 count += 1
@@ -231,17 +231,6 @@ class Recorder:
         }
         log_ns = START_NS + (first + model.block_samples) * _S // model.sample_rate_hz + model.latency_ns
         return Message(log_ns, "/audio", "sentryfuse/msg/AudioChunk", fields)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch from splitting tensors among cores: that changes last bits, and the bytes are promised."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _header(stamp_ns: int, frame_id: str) -> dict[str, Any]:
