@@ -7,13 +7,14 @@ import json
 import math
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
+
+from sentryfuse_core.replay.manifest import processor, source_commit
 
 __all__ = ["FOLDER", "Row", "machine", "read", "render", "write"]
 
@@ -51,7 +52,7 @@ def write(
         "command": " ".join(["python", *sys.orig_argv[1:]]),
         "machine": machine(),
         "versions": _versions(),
-        "commit": _commit(),
+        "commit": source_commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "config": config,
         "rows": [_plain(row) for row in rows],
@@ -95,14 +96,9 @@ def render(rows: Sequence[Row]) -> str:
 
 def machine() -> dict[str, Any]:
     """What the figures hold for."""
-    model = platform.machine()
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "cpu": model,
+        "cpu": processor() or platform.machine(),
         "cores": os.cpu_count(),
         "memory_gb": round(memory / 1e9, 1),
         "load_1min": round(os.getloadavg()[0], 2),
@@ -123,15 +119,3 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: installed[name] for name in LIBRARIES if name in installed},
     }
-
-
-def _commit() -> str:
-    """The commit of the checkout, marked where files differ from it."""
-    try:
-        result = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git of the user's choice
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return result.stdout.strip()

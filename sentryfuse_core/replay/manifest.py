@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from sentryfuse_core import __version__
 from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_core.replay.readers import bag_files
 
-__all__ = ["file_sha256", "machine", "manifest", "versions"]
+__all__ = ["file_sha256", "machine", "manifest", "processor", "source_commit", "versions"]
 
 _PACKAGES = ("numpy", "opencv-python-headless", "rosbags", "safetensors", "torch")
 
@@ -45,12 +46,29 @@ def machine() -> dict[str, Any]:
     return {
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
     }
 
 
-def _processor() -> str:
+def source_commit() -> str:
+    """The commit of the source tree, marked where files differ from it; 'unknown' outside one."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git of the user's choice
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

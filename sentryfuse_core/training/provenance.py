@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import subprocess
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from sentryfuse_core import __version__
+from sentryfuse_core.replay.manifest import source_commit
 from sentryfuse_core.training.evaluate import Evaluation
 from sentryfuse_core.types import ModalitySet
 from sentryfuse_core.world.config import CLASSES, WorldConfig
@@ -71,22 +70,5 @@ def describe(
             "torch": torch.__version__,
             "safetensors": metadata.version("safetensors"),
         },
-        "commit": _commit(),
+        "commit": source_commit(),
     }
-
-
-def _commit() -> str:
-    """The commit of the source tree, or 'unknown' outside one."""
-    folder = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the person has
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip()
