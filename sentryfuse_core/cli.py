@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from sentryfuse_core import __version__
+from sentryfuse_core.commands.signals import INTERRUPTED, interrupt, noted_signals
 from sentryfuse_core.errors import SentryFuseError
 
 __all__ = ["CORE_COMMANDS", "Command", "main"]
 
 USAGE_ERROR = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,17 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
     words = list(sys.argv[1:] if argv is None else argv)
     commands = {command.name: command for command in (*CORE_COMMANDS, *extra)}
     try:
-        args = _parse(words, commands)
-        status: int = args.run(args)
-        sys.stdout.flush()
+        with noted_signals(interrupt):
+            args = _parse(words, commands)
+            status: int = args.run(args)
+            sys.stdout.flush()
     except SentryFuseError as error:
         print(f"sentryfuse: error: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE_ERROR
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("sentryfuse: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        number: int = error.args[0] if error.args else signal.SIGINT
+        return INTERRUPTED + number
     except BrokenPipeError:
         # The reader (head, less) has seen enough; what Python still holds for it has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.commands.options import add_config_arguments, config_from
+from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
 from sentryfuse_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sentryfuse_core.replay.truth import Truth
 
 __all__ = ["add_arguments", "run"]
-
-_SIGNALLED = 128  # shells add the signal's number
 
 _DESCRIPTION = """\
 Run the robot's pipeline over a recording, on the recording's own time: nothing is skipped and nothing
@@ -112,7 +110,7 @@ def _replay(options: ReplayOptions, args: argparse.Namespace) -> int:
     from sentryfuse_core.replay.run import replay
 
     outputs = RunOutputs(args.out, bag=options.bag)
-    with _signals() as caught:
+    with noted_signals() as caught:
         with _bar(quiet=args.quiet) as progress:
             result = replay(options, outputs, progress=progress, stop=lambda: bool(caught))
         folder = outputs.folder
@@ -121,27 +119,7 @@ def _replay(options: ReplayOptions, args: argparse.Namespace) -> int:
         _print_summary(folder, result)
     if result.damage is not None:
         raise type(result.damage)(f"{result.damage}; the results up to there are in {folder}")
-    return _SIGNALLED + caught[0] if caught else 0
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of the first; a second one does end the process."""
-    caught: list[int] = []
-
-    def note(number: int, _frame: Any) -> None:
-        caught.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return INTERRUPTED + caught[0] if caught else 0
 
 
 @contextmanager

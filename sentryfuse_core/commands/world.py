@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentryfuse_core.commands.signals import interrupt, noted_signals
 from sentryfuse_core.errors import OutputError
 
 if TYPE_CHECKING:
@@ -58,11 +59,21 @@ def _record(args: argparse.Namespace) -> int:
     except OSError as error:
         raise OutputError(f"cannot make {args.out}: {error}; choose a folder you may write to") from error
     scenes = recorder.drive()
-    with BagWriter(args.out / BAG_NAME) as bag, Progress(console=Console(stderr=True), transient=True) as bar:
+    with (
+        BagWriter(args.out / BAG_NAME) as bag,
+        Progress(console=Console(stderr=True), transient=True) as bar,
+        noted_signals() as caught,
+    ):
         # First: an interrupted recording is closed and readable, and so has its labels.
         lines = write_labels(args.out / LABELS_NAME, scenes, recorder.world, seconds=args.seconds)
         task = bar.add_task("recording", total=1.0)
-        count = recorder.write(scenes, bag, progress=lambda share: bar.update(task, completed=share))
+
+        def progress(share: float) -> None:
+            bar.update(task, completed=share)
+            if caught:  # between two messages, so that none is half in the bag
+                interrupt(caught[0])
+
+        count = recorder.write(scenes, bag, progress=progress)
     print(f"{args.out / BAG_NAME}: {args.seconds:g} s, {count} messages")
     print(f"{args.out / LABELS_NAME}: {lines} labelled moments")
     return 0

@@ -47,6 +47,8 @@ class BagWriter:
         """Create the files."""
         if self.path.exists():
             raise OutputError(f"{self.path} exists already; remove it or write to another place")
+        if self._folder != self.path:  # left by a run that was killed
+            shutil.rmtree(self._folder.parent, ignore_errors=True)
         try:
             writer = Writer(self._folder, version=9, storage_plugin=StoragePlugin.MCAP)
             writer.open()

@@ -18,6 +18,7 @@ import yaml
 from sentryfuse_core import __version__
 from sentryfuse_core.cli import CORE_COMMANDS, Command, main
 from sentryfuse_core.config import load_yaml, options
+from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.types import Modality
 
@@ -182,6 +183,26 @@ def test_replay_leaves_readable_results_when_signalled(number: signal.Signals, t
     assert metrics["interrupted"] is True
     assert metrics["sets"] == len(list(read_results(out / "results.mcap")))
     assert (out / "report.html").stat().st_size > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_world_record_leaves_a_readable_bag_when_signalled(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sentryfuse_core.cli", "world", "record", "--seconds", "60"]
+    process = subprocess.Popen([*command, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    part = tmp_path / ".world.part" / "world" / "world.mcap"
+    deadline = time.monotonic() + 60.0
+    while process.poll() is None and time.monotonic() < deadline:
+        if part.exists() and part.stat().st_size > 100_000:  # the first chunk is out
+            break
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60.0)
+    assert process.returncode == 128 + number, errors
+    assert "Traceback" not in errors
+    with BagReader(tmp_path / "world.mcap") as reader:
+        assert len(list(reader.messages())) == reader.message_count > 10
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.jsonl", "world.mcap"]
 
 
 @needs_recordings

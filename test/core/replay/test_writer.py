@@ -50,6 +50,14 @@ def test_writer_leaves_a_readable_file_when_interrupted(error: type[BaseExceptio
         assert [item.log_time_ns for item in reader.messages()] == [m.log_time_ns for m in messages[:30]]
 
 
+def test_writer_begins_anew_when_an_earlier_one_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    BagWriter(path).open()  # and never closed
+    assert [found.name for found in tmp_path.iterdir()] == [".a.part"]
+    bags.write(path, bags.drive([Modality.IMU], seconds=0.1))
+    assert [found.name for found in tmp_path.iterdir()] == ["a.mcap"]
+
+
 def test_writer_leaves_a_readable_file_when_nothing_was_written(tmp_path: Path) -> None:
     path = bags.write(tmp_path / "a.mcap", [])
     with BagReader(path) as reader:

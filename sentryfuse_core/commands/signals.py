@@ -1,0 +1,42 @@
+"""SIGINT and SIGTERM noted instead of dying of the first, for commands that close what they write."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["INTERRUPTED", "interrupt", "noted_signals"]
+
+INTERRUPTED = 128  # exit status, as shells have it: plus the signal's number
+
+
+def interrupt(number: int) -> None:
+    """Raise KeyboardInterrupt with the signal's number."""
+    raise KeyboardInterrupt(number)
+
+
+@contextmanager
+def noted_signals(then: Callable[[int], None] = lambda _: None) -> Iterator[list[int]]:
+    """Collect the number of SIGINT or SIGTERM and call `then` with it; a second one does end the process."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # Python takes handlers from there only
+        yield caught
+        return
+
+    def note(number: int, _frame: Any) -> None:
+        caught.append(number)
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        then(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
