@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import signal
 import sys
 import threading
@@ -42,7 +42,11 @@ class Stop:
 
 def events_executor_available() -> bool:
     """Whether this rclpy has the events executor; older distributions do not."""
-    return importlib.util.find_spec("rclpy.experimental.events_executor") is not None
+    try:
+        importlib.import_module("rclpy.experimental.events_executor")
+    except ImportError:
+        return False
+    return True
 
 
 def make_executor() -> Executor:
@@ -77,6 +81,7 @@ def run_node(make: Callable[[Stop], Node], *, args: Sequence[str] | None = None)
 
 def _run(make: Callable[[Stop], Node], stop: Stop, args: Sequence[str] | None) -> None:
     import rclpy
+    from rclpy.exceptions import NameValidationException, ParameterException
     from rclpy.signals import SignalHandlerOptions
 
     try:
@@ -84,7 +89,12 @@ def _run(make: Callable[[Stop], Node], stop: Stop, args: Sequence[str] | None) -
     except (RuntimeError, ValueError) as error:  # rclpy's own errors for bad arguments are RuntimeErrors
         raise ConfigError(f"bad ROS arguments: {error}") from error
     try:
-        node = make(stop)
+        try:
+            node = make(stop)
+        except ParameterException as error:  # one that the node, or rclpy itself, declares with another type
+            raise ConfigError(f"bad parameter: {error}; give it a value of that type") from error
+        except NameValidationException as error:
+            raise ConfigError(f"{error}; correct the parameter or the remapping it comes from") from error
         try:
             executor = make_executor()
             executor.add_node(node)

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import Subscription
+from rclpy.subscription import RCLError, Subscription
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.convert import SUPPORTED_TYPES
+from sentryfuse_core.errors import TopicError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
@@ -53,7 +56,19 @@ def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
     names = {modality: section.topic for modality, section in sections.items() if section.enabled}
     if Modality.CAMERA in names and config.camera.transport == "compressed":
         names[Modality.CAMERA] += "/compressed"
-    return {modality: node.resolve_topic_name(name) for modality, name in names.items()}
+    return {modality: _resolve(node, f"{modality.value}.topic", name) for modality, name in names.items()}
+
+
+def _resolve(node: Node, parameter: str, name: str) -> str:
+    """The topic that a parameter names, remapped; TopicError where it is no name."""
+    try:
+        resolved = node.resolve_topic_name(name)
+        validate_full_topic_name(resolved)
+    except (RCLError, NameValidationException) as error:
+        raise TopicError(
+            f"{parameter} = {name!r} is no topic name; use letters, digits, '_' and '/', no digit first"
+        ) from error
+    return resolved
 
 
 class Inputs:
@@ -109,7 +124,8 @@ class Inputs:
                 self._subscribe(modality, type_name)
         handler, state = self._handler, qos.sensor_profile(reliability="best_effort", depth=1)
         if Modality.CAMERA in self._topics:
-            self._other("sensor_msgs/msg/CameraInfo", config.camera.info_topic, handler.on_camera_info, state)
+            info_topic = _resolve(self._node, "camera.info_topic", config.camera.info_topic)
+            self._other("sensor_msgs/msg/CameraInfo", info_topic, handler.on_camera_info, state)
         self._other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, state)
         self._other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS)
         self.poll()

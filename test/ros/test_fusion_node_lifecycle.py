@@ -76,6 +76,8 @@ def test_node_ends_cleanly_when_terminated(listener: Listener) -> None:
     [
         ({"model.chekpoint": "x"}, "unknown parameter 'model.chekpoint'; did you mean 'model.checkpoint'?"),
         ({"model.checkpoint": "/no/such.safetensors"}, "/no/such"),
+        ({"camera.topic": '"bad topic"'}, "camera.topic = 'bad topic' is no topic name"),
+        ({"autostart": 3}, "'autostart' to '3'"),
     ],
 )
 def test_node_ends_with_one_line_and_status_2_when_it_cannot_start(

@@ -1,0 +1,32 @@
+"""Running a node: which executor, and what a parameter of the wrong type is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from sentryfuse_ros.spin import events_executor_available, make_executor
+
+
+@pytest.mark.parametrize("blocked", ["rclpy.experimental", "rclpy.experimental.events_executor"])
+def test_single_threaded_executor_runs_when_rclpy_has_no_events_executor(
+    blocked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "rclpy.experimental.events_executor", raising=False)
+    monkeypatch.setitem(sys.modules, blocked, None)  # as if it were not there
+    assert not events_executor_available()
+    monkeypatch.setattr("rclpy.executors.SingleThreadedExecutor", lambda: "single-threaded")
+    assert make_executor() == "single-threaded"
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("node", ["fusion_node", "player_node", "fault_injector_node"])
+def test_node_says_in_one_line_which_parameter_has_the_wrong_type(node: str) -> None:
+    command = [sys.executable, "-m", f"sentryfuse_ros.{node}", "--ros-args", "-p", "use_sim_time:=3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "'use_sim_time' to '3'" in done.stderr
+    assert "give it a value" in done.stderr
