@@ -27,9 +27,9 @@ class EagerBackend:
     name = "eager"
 
     def __init__(self, bank: Bank, *, device: str = "cpu", threads: int = 0) -> None:
-        self.device = device
         self.faults: tuple[str, ...] = ()
         self._bank = bank
+        self._device = torch.device(device)
         if threads:
             torch.set_num_threads(threads)
         try:
@@ -38,12 +38,13 @@ class EagerBackend:
             raise BackendError(
                 f"cannot put the network on {device}: {_one_line(error)}; use model.device = cpu"
             ) from error
+        self.device = device if device == "cpu" else _named(self._device)
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when the device fails."""
         try:
             with torch.inference_mode():
-                output = self._network(inputs.to(self.device), level=plan.level)
+                output = self._network(inputs.to(self._device), level=plan.level)
                 return HeadOutput(output.heatmap.cpu(), output.boxes.cpu())
         except RuntimeError as error:  # out of memory and device errors are RuntimeErrors
             raise BackendError(f"inference on {self.device} failed: {_one_line(error)}") from error
@@ -76,6 +77,12 @@ def blank_input(geometry: Geometry = GEOMETRY, *, batch: int = 1) -> ModelInput:
         imu=torch.zeros(batch, geometry.imu_steps, 6),
         audio=torch.zeros(batch, geometry.audio_bearings, geometry.audio_features),
     )
+
+
+def _named(device: torch.device) -> str:
+    """'cuda:0 NVIDIA ...': an accelerator's number and name."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return f"cuda:{index} {torch.cuda.get_device_name(index)}"
 
 
 def _one_line(error: BaseException) -> str:

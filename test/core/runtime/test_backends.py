@@ -145,9 +145,11 @@ def test_make_backend_raises_when_the_device_is_unknown(bank: Bank) -> None:
             make_backend(bank, ModelConfig(device=device))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_make_backend_runs_on_the_cpu_and_says_so_when_cuda_is_not_there(bank: Bank) -> None:
-    backend = make_backend(bank, ModelConfig(device="cuda"))
+def test_make_backend_runs_on_the_cpu_and_says_so_when_cuda_is_not_there(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    backend = make_backend(bank, ModelConfig(device="cuda:99"))  # no machine has that many
     assert backend.device == "cpu"
     assert "cuda" in backend.faults[0]
     assert make_backend(bank, ModelConfig(device="auto")).faults == ()
@@ -158,7 +160,9 @@ def test_make_backend_runs_on_the_cpu_and_says_so_when_cuda_is_not_there(bank: B
 def test_eager_on_cuda_equals_the_cpu_when_both_run(bank: Bank) -> None:
     inputs = model_input(batch=1)
     plan = bank.plan(ModalitySet.all(), 0, "")
-    found = EagerBackend(bank, device="cuda").run(inputs, plan)
+    backend = EagerBackend(bank, device="cuda")
+    assert backend.device == f"cuda:0 {torch.cuda.get_device_name(0)}"
+    found = backend.run(inputs, plan)
     torch.testing.assert_close(
         found.heatmap, EagerBackend(bank).run(inputs, plan).heatmap, atol=1e-3, rtol=1e-3
     )
