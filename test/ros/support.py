@@ -40,6 +40,7 @@ TOPICS = {
 }
 PARAMETERS = {
     "camera.transport": "compressed",
+    "model.device": "cpu",
     "model.threads": 1,  # more would fight with whatever else runs here
     "health.relapse_s": 0.0,  # one test's fault must not lengthen the next one's recovery
     # A publisher in Python on a busy machine stutters; that is not what is under test.
