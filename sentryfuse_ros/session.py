@@ -26,6 +26,7 @@ from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import FusionResult, Modality, SensorReport, SensorState, SyncedSet
+from sentryfuse_ros.failed import failed_result
 from sentryfuse_ros.frames import TransformTree
 from sentryfuse_ros.publish import Outputs
 from sentryfuse_ros.subscribe import Problem
@@ -200,7 +201,7 @@ class Session:
 
     def _handle(self, synced: SyncedSet) -> None:
         """Run the pipeline on one set and publish what it made of it."""
-        result = self.pipeline.step(synced)
+        result, failed = self._step(synced)
         result = replace(result, reports=self._explained(result.reports))
         now_ns = self._host.clock.now_ns()
         e2e_ms = result.times.age + (now_ns - synced.anchor_arrival_ns) / NS_PER_MS
@@ -218,13 +219,21 @@ class Session:
             skipped_sets=self._worker.skipped,
             notes=self._notes,
         )
-        if stale:
+        if stale or failed:
             self._outputs.publish_status(result, context)
         else:
             self._outputs.publish(result, context, markers=self._config.output.markers)
         with self._lock:
             self._counters["stale"] += stale
             self._diagnostics.add(result, e2e_ms=e2e_ms, now_ns=now_ns, deadline_ms=context.deadline_ms)
+
+    def _step(self, synced: SyncedSet) -> tuple[FusionResult, bool]:
+        """What the pipeline made of the set, or the account of its failure and True."""
+        try:
+            return self.pipeline.step(synced), False
+        except Exception as error:  # noqa: BLE001 - counted, logged and published; the next set is handled
+            self._failed(error)
+            return failed_result(self.pipeline, synced, error, now_ns=self._host.clock.now_ns()), True
 
     def _tell(self, _now_ns: int) -> None:
         """Log transitions and publish diagnostics because of them, within the rate allowed."""
@@ -286,10 +295,10 @@ def _charge(message: Any) -> float:
 
 
 def _limit(name: str, message: Any) -> float:
-    """A limit of a Budget; NaN means none."""
+    """A limit of a Budget; 0 and NaN mean none."""
     value = float(getattr(message, name))
-    if value <= 0.0 or math.isinf(value):
-        raise InvalidMessageError(f"bad_{name}", f"{name} {value}; give a positive number, or NaN for none")
+    if value < 0.0 or math.isinf(value):
+        raise InvalidMessageError(f"bad_{name}", f"{name} {value}; give a positive number, or 0 for none")
     return value
 
 
