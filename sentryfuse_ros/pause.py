@@ -9,10 +9,11 @@ from collections.abc import Callable
 __all__ = ["SimulatedClock"]
 
 _PAUSED_NS = 500_000_000  # /clock unmoved for this long is a pause
+_LEAP_NS = 500_000_000  # a longer step is no time that passed: the first /clock, a recording wound forward
 
 
 class SimulatedClock:
-    """The sum of the steps that `ros_now_ns` takes forward; a step back, or from zero, counts nothing.
+    """The sum of the steps that `ros_now_ns` takes forward; a step back and a leap count nothing.
 
     Sensors are silent while a simulation is paused, and slow while it is slow. On this clock none grows old
     by that. A step is not taken at once but over the time that the step before it took, so that a /clock of
@@ -48,10 +49,9 @@ class SimulatedClock:
     def _follow(self) -> int:
         now_ns, ros_ns = self._monotonic_ns(), self._ros_now_ns()
         if ros_ns != self._ros_ns:
-            # Before the first /clock ROS time is zero: what follows is no step but the start.
-            step_ns = ros_ns - self._ros_ns if self._ros_ns else 0
+            step_ns = ros_ns - self._ros_ns
             self._before_ns = self._sum_ns
-            self._sum_ns += max(0, step_ns)
+            self._sum_ns += step_ns if 0 < step_ns <= _LEAP_NS else 0
             self._step_takes_ns = min(max(1, now_ns - self._moved_ns), _PAUSED_NS)
             self._ros_ns, self._moved_ns = ros_ns, now_ns
         return now_ns
