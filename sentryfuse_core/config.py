@@ -77,7 +77,7 @@ class SensorConfig:
 class CameraConfig(SensorConfig):
     """Front camera; its frame is optical: z forward, x right, y down."""
 
-    topic: str = _opt("camera/image", "image topic; with compressed transport '/compressed' is appended")
+    topic: str = _opt("camera/image", "image topic; compressed transport adds '/compressed' if missing")
     translation_m: tuple[float, float, float] = _opt(
         (0.3, 0.0, 1.5), "camera in the base frame: x, y, z in m"
     )

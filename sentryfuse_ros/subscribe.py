@@ -23,6 +23,7 @@ from sentryfuse_ros.messages import message_class
 
 __all__ = ["Handler", "Inputs", "Problem", "sensor_topics"]
 
+_COMPRESSED = "/compressed"  # what image_transport puts behind the name of the image
 _IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 
 
@@ -55,7 +56,7 @@ def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
     sections = {modality: config.sensor(modality) for modality in Modality}
     names = {modality: section.topic for modality, section in sections.items() if section.enabled}
     if Modality.CAMERA in names and config.camera.transport == "compressed":
-        names[Modality.CAMERA] += "/compressed"
+        names[Modality.CAMERA] = names[Modality.CAMERA].removesuffix(_COMPRESSED) + _COMPRESSED
     return {modality: _resolve(node, f"{modality.value}.topic", name) for modality, name in names.items()}
 
 
@@ -110,7 +111,7 @@ class Inputs:
                 self._find_audio(topic, offered)
             else:
                 reason = f"unknown type {_list(offered)}, not {wanted}"
-                self._mistyped[modality] = Problem(reason, _remedy(offered))
+                self._mistyped[modality] = Problem(reason, _remedy(topic, offered))
 
     def _open(self) -> None:
         config = self._config
@@ -173,16 +174,21 @@ class Inputs:
                 self._mistyped.pop(Modality.AUDIO, None)
                 return
         if Modality.AUDIO not in self._mistyped:
-            self._mistyped[Modality.AUDIO] = Problem(f"unknown type {_list(offered)}", _remedy(offered))
+            self._mistyped[Modality.AUDIO] = Problem(
+                f"unknown type {_list(offered)}", _remedy(topic, offered)
+            )
 
 
 def _list(types: set[str]) -> str:
     return ", ".join(sorted(types))
 
 
-def _remedy(offered: set[str]) -> str:
+def _remedy(topic: str, offered: set[str]) -> str:
     if _IMAGE_TYPES["compressed"] in offered:
-        return "set camera.transport to compressed"
+        remedy = "set camera.transport to compressed"
+        if topic.endswith(_COMPRESSED):
+            return remedy
+        return f"{remedy} and remap {topic}{_COMPRESSED} to {topic}"
     if _IMAGE_TYPES["raw"] in offered:
         return "set camera.transport to raw"
     return "remap the topic or convert the messages"

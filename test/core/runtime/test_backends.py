@@ -169,7 +169,7 @@ def test_eager_on_cuda_equals_the_cpu_when_both_run(bank: Bank) -> None:
 
 
 def test_load_bank_raises_when_the_checkpoint_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"gone\.json"):
+    with pytest.raises(CheckpointError, match=r"gone\.safetensors"):
         load_bank(ModelConfig(checkpoint=str(tmp_path / "gone.safetensors")))
 
 
