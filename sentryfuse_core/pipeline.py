@@ -97,7 +97,9 @@ class Pipeline:
         infer_ms = watch.lap_ms()
         detections = self._decode(output, plan)
         post_ms = watch.lap_ms()
-        times = StageTimes(_age_ms(synced), synced.wait_ns / NS_PER_MS, queue_ms, pre_ms, infer_ms, post_ms)
+        times = StageTimes(
+            synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS, queue_ms, pre_ms, infer_ms, post_ms
+        )
         result = self._account(synced, prepared, absent, detections, plan, times, errors)
         return replace(result, switch_us=switch_us, notes=(*result.notes, *_notes(result)))
 
@@ -171,10 +173,6 @@ class Pipeline:
             ),
             switch_us=math.nan,
         )
-
-
-def _age_ms(synced: SyncedSet) -> float:
-    return (synced.anchor_received_ns - synced.stamp_ns) / NS_PER_MS
 
 
 def _notes(result: FusionResult) -> tuple[str, ...]:

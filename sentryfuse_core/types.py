@@ -227,6 +227,11 @@ class SyncedSet:
         """Time from the anchor's arrival to release."""
         return self.released_ns - self.anchor_arrival_ns
 
+    @property
+    def age_ns(self) -> int:
+        """Age of the anchor's sample when it arrived."""
+        return self.anchor_received_ns - self.stamp_ns
+
     def offset_ns(self, modality: Modality) -> int:
         """Stamp of the sensor's newest sample minus stamp of the set."""
         return self.samples[modality][-1].stamp_ns - self.stamp_ns

@@ -14,7 +14,6 @@ def failed_result(pipeline: Pipeline, synced: SyncedSet, error: Exception, *, no
     nobody = ModalitySet()
     absent = dict.fromkeys(Modality, Absence.INVALID) | pipeline.ingest.trust(synced)[1]
     nan = float("nan")
-    age_ms = (synced.anchor_received_ns - synced.stamp_ns) / NS_PER_MS
     return FusionResult(
         synced=synced,
         used=nobody,
@@ -22,7 +21,7 @@ def failed_result(pipeline: Pipeline, synced: SyncedSet, error: Exception, *, no
         detections=(),
         plan=pipeline.bank.plan(nobody, 0, "failed"),
         times=StageTimes(
-            age=age_ms,
+            age=synced.age_ns / NS_PER_MS,
             wait=synced.wait_ns / NS_PER_MS,
             queue=(now_ns - synced.released_ns) / NS_PER_MS,
             pre=nan,

@@ -82,15 +82,13 @@ def save_checkpoint(path: Path, net: SentryFuseNet, facts: Mapping[str, Any]) ->
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read and check weights and manifest; raises CheckpointError that names the file and the remedy."""
-    if not path.is_file():
-        raise CheckpointError(f"no weights at {path}; give model.checkpoint another path")
-    manifest = _read_manifest(manifest_path(path))
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(
             f"no weights at {path} ({error.strerror}); give model.checkpoint another path"
         ) from error
+    manifest = _read_manifest(manifest_path(path))
     digest = hashlib.sha256(data).hexdigest()
     if digest != manifest["sha256"]:
         raise CheckpointError(
