@@ -274,6 +274,7 @@ class SensorReport:
     frozen: int
     epoch: int
     invalid_reasons: Mapping[str, int] = field(default_factory=dict)
+    code: str = ""  # stable name of the finding behind `reason`; empty: it is well
 
 
 @dataclass(frozen=True)
@@ -286,6 +287,7 @@ class Transition:
     after: SensorState
     reason: str
     remedy: str
+    code: str = ""  # stable name of the finding behind it, such as "timeout" or "frozen"; empty: it is well
 
 
 @dataclass(frozen=True)

@@ -224,8 +224,11 @@ class Evidence:
             )
 
     def _check_rate(self) -> None:
-        """Judge a new rate. One that was only learned may have been left on purpose, as at night."""
-        self.losing.pop("rate", None)
+        """Judge a new rate. One that was only learned may have been left on purpose, as at night.
+
+        A rate at the limit must not come and go: lost for it, a sensor has to be half-way back to fine.
+        """
+        was_lost = self.losing.pop("rate", None) is not None
         self.degrading.pop("rate", None)
         if not self.meter.expected_hz:
             return
@@ -236,7 +239,9 @@ class Evidence:
             "check load, bandwidth and exposure; "
             f"if it is meant, set {self._traits.modality.value}.expected_rate_hz",
         )
-        if share < self._config.rate_error and self.meter.given:
+        error = self._config.rate_error
+        limit = (error + max(self._config.rate_warn, error)) / 2 if was_lost else error
+        if share < limit and self.meter.given:
             self.losing["rate"] = finding
         elif share < self._config.rate_warn:
             self.degrading["rate"] = finding

@@ -10,6 +10,7 @@ from sentryfuse_core.types import Sample, SensorReport, SensorState, Transition
 
 __all__ = ["SensorHealth"]
 
+_USED = (SensorState.OK, SensorState.DEGRADED)
 _START_GOOD = 1  # messages that make a new sensor OK: a robot that starts should see at once
 
 
@@ -32,6 +33,8 @@ class SensorHealth:
         self._first_hold_ns = round(config.recover_s * NS_PER_S)
         self._last_hold_ns = max(self._first_hold_ns, round(config.hold_cap_s * NS_PER_S))
         self._hold_ns = self._first_hold_ns
+        self._drop_counted = False  # whether the hold was chosen for the drop that lasts
+        self._fault_since_ns: int | None = None  # since when a recovering sensor is at fault again
 
     @property
     def last_invalid(self) -> bool:
@@ -43,7 +46,10 @@ class SensorHealth:
         """Steady time at which the sensor is lost if nothing comes; None: it is not speaking."""
         if self._evidence.arrival_ns is None or self.state is SensorState.LOST:
             return None
-        return self._evidence.arrival_ns + self._evidence.timeout_ns
+        patience_ns = self._evidence.timeout_ns
+        if self._fault_since_ns is not None and "timeout" in self._evidence.losing:
+            patience_ns = max(patience_ns, self._hold_ns)
+        return self._evidence.arrival_ns + patience_ns
 
     def observe(self, sample: Sample) -> Transition | None:
         """A message that could be read."""
@@ -108,6 +114,7 @@ class SensorHealth:
             frozen=evidence.counts["frozen"],
             epoch=0,
             invalid_reasons=dict(evidence.invalid_reasons),
+            code=told.code,
         )
 
     def _explanation(self) -> Finding:
@@ -120,6 +127,9 @@ class SensorHealth:
         faults = self._evidence.losing or self._evidence.degrading
         if faults and self.state in (SensorState.DEGRADED, SensorState.LOST):
             return next(iter(faults.values()))
+        if self.state is SensorState.RECOVERING and self._evidence.losing:
+            again = next(iter(self._evidence.losing.values()))
+            return Finding("recovering", f"came back and failed again: {again.reason}", again.remedy)
         return self._told
 
     def _heard(self, now_ns: int) -> int:
@@ -132,14 +142,13 @@ class SensorHealth:
         """Move to the state that the faults call for, or, with none, back up when that is earned."""
         state, degrading = self.state, bool(self._evidence.degrading)
         after = state
-        if self._evidence.losing:
+        if state is SensorState.RECOVERING:
+            after = self._recovery(now_ns)
+        elif self._evidence.losing:
             after = SensorState.LOST
         elif state is SensorState.LOST:
             if not self._evidence.last_invalid:
                 after = SensorState.RECOVERING
-        elif state is SensorState.RECOVERING:
-            if self._earned(now_ns, self._since_ns or 0):
-                after = SensorState.DEGRADED if degrading else SensorState.OK
         elif state is SensorState.INIT:
             if self._good >= _START_GOOD:
                 after = SensorState.DEGRADED if degrading else SensorState.OK
@@ -149,6 +158,27 @@ class SensorHealth:
         elif state is SensorState.DEGRADED and self._earned(now_ns, self._clean_ns):
             after = SensorState.OK
         return None if after is state else self._enter(after, now_ns)
+
+    def _recovery(self, now_ns: int) -> SensorState:
+        """Where a recovering sensor goes: a fault makes it start over, one as long as the hold loses it.
+
+        It is out of the mask all the same, so a sensor that comes and goes is spared the way back to LOST.
+        """
+        if self._evidence.losing:
+            if self._fault_since_ns is None:
+                silent = "timeout" in self._evidence.losing and self._evidence.arrival_ns is not None
+                self._fault_since_ns = self._evidence.arrival_ns if silent else now_ns
+                self._hold_ns = min(2 * self._hold_ns, self._last_hold_ns)
+                self._evidence.forget_content()
+            self._good, self._clean_ns = 0, now_ns
+            held = now_ns - (self._fault_since_ns or 0) < self._hold_ns
+            return SensorState.RECOVERING if held else SensorState.LOST
+        if self._fault_since_ns is not None:
+            self._fault_since_ns = None
+            self._clean_ns = now_ns
+        if not self._earned(now_ns, self._clean_ns):
+            return SensorState.RECOVERING
+        return SensorState.DEGRADED if self._evidence.degrading else SensorState.OK
 
     def _earned(self, now_ns: int, since_ns: int) -> bool:
         return self._good >= self._recover_good and now_ns - since_ns >= self._hold_ns
@@ -165,20 +195,31 @@ class SensorHealth:
             )
         elif faults:
             self._told = next(iter(faults.values()))
-        relapsed = before is SensorState.RECOVERING and after is SensorState.LOST
-        if before is SensorState.OK or relapsed:
-            self._choose_hold(now_ns, relapsed=relapsed)
+        if before in _USED and not self._drop_counted:
+            self._choose_hold()
+            self._drop_counted = True
         if after is SensorState.LOST:
             self._evidence.forget_content()
         if before is SensorState.RECOVERING or (before is SensorState.DEGRADED and after is SensorState.OK):
             self._restored_ns = now_ns
+            self._drop_counted = False
+        self._fault_since_ns = None
         self._since_ns = now_ns
         self._good, self._clean_ns = 0, now_ns
         told = Finding("", "", "") if after is SensorState.OK else self._told
-        return Transition(self._traits.modality, now_ns, before, after, told.reason, told.remedy)
+        return Transition(
+            self._traits.modality, now_ns, before, after, told.reason, told.remedy, code=told.code
+        )
 
-    def _choose_hold(self, now_ns: int, *, relapsed: bool) -> None:
-        """A relapse soon after the last recovery doubles the time that the next one takes."""
-        if self._restored_ns is not None and now_ns - self._restored_ns <= self._relapse_ns:
-            relapsed = True
-        self._hold_ns = min(2 * self._hold_ns, self._last_hold_ns) if relapsed else self._first_hold_ns
+    def _choose_hold(self) -> None:
+        """How long the next recovery takes: at first `recover_s`, after a relapse longer.
+
+        A relapse soon after the last recovery doubles it, and asks for twice the time that the sensor
+        stayed well: one that comes and goes slowly must not be believed at each return.
+        """
+        until_ns = self._evidence.arrival_ns or 0
+        if self._restored_ns is None or until_ns - self._restored_ns > self._relapse_ns:
+            self._hold_ns = self._first_hold_ns
+            return
+        well_ns = self._hold_ns + max(until_ns - self._restored_ns, 0)
+        self._hold_ns = min(2 * well_ns, self._last_hold_ns)
