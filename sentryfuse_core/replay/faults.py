@@ -8,21 +8,24 @@ same fate at any speed.
 from __future__ import annotations
 
 import copy
+import math
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.replay import corruption
-from sentryfuse_core.replay.scenario import FAULTS, Event, Scenario
+from sentryfuse_core.replay.corruption import CORRUPTIONS, stuck
+from sentryfuse_core.replay.fault_kinds import FAULTS
+from sentryfuse_core.replay.scenario import Event, Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sentryfuse_core.types import Modality
 
 __all__ = ["Delivery", "FaultInjector", "shifted", "stamp_ns"]
+
+
+_ROUNDING = 1e-6  # of a period: a message on the edge of one belongs to it
 
 
 class Delivery(NamedTuple):
@@ -30,6 +33,13 @@ class Delivery(NamedTuple):
 
     message: Any
     delay_s: float
+
+
+class _Held(NamedTuple):
+    """A message that `overtakes` later ones have still to overtake."""
+
+    delivery: Delivery
+    overtakes: int
 
 
 def stamp_ns(message: Any) -> int | None:
@@ -55,50 +65,102 @@ def shifted(message: Any, by_s: float) -> Any:
     return message if stamp is None else _stamped(message, stamp + round(by_s * NS_PER_S))
 
 
+def _moved_s(event: Event, at_s: float) -> float:
+    """How far the event moves a stamp."""
+    options, since_s = event.options, at_s - event.at_s
+    match event.fault:
+        case "drift":
+            return since_s * options["ppm"] * 1e-6
+        case "loop":
+            return -(1 + since_s // options["length_s"]) * options["length_s"]
+        case "clock_jump":
+            return options["jump_s"]
+    return options["offset_s"]
+
+
 class FaultInjector:
-    """Turns each message of a stream into what is left of it; remembers frozen content and random state."""
+    """Turns each message of a stream into what is left of it.
+
+    Remembers content, random state and messages held. Only a `reorder` event holds any; `flush` lets go
+    those whose event is over.
+    """
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self._random: dict[tuple[Event, str], np.random.Generator] = {}
-        self._frozen: dict[tuple[Event, str], Any] = {}
+        self._first: dict[tuple[Event, str], Any] = {}
+        self._slot: dict[tuple[Event, str], int] = {}
+        self._held: dict[tuple[Event, str], list[_Held]] = {}
 
     def needs_content(self, topic: str, modality: Modality | None, at_s: float) -> bool:
         """Whether `apply` would look into the message now; if not, it may be given as bytes."""
         return any(FAULTS[event.fault].content for event in self.scenario.active(topic, modality, at_s))
 
     def apply(self, topic: str, modality: Modality | None, message: Any, *, at_s: float) -> list[Delivery]:
-        """What goes on in place of `message`, which came at `at_s`: nothing, or it with its delay."""
-        delay_s = 0.0
+        """What goes on because `message` came at `at_s`: nothing, it, copies, or ones held before."""
+        deliveries = [Delivery(message, 0.0)]
         for event in self.scenario.active(topic, modality, at_s):
-            if event.fault in ("drop", "duty"):
-                if self._lost(event, topic, at_s):
-                    return []
-            elif event.fault == "delay":
-                delay_s += event.options["delay_s"]
-            elif event.fault == "jitter":
-                delay_s += event.options["max_s"] * self._generator(event, topic).random()
-            else:
-                message = self._altered(event, topic, message, at_s)
-        return [Delivery(message, delay_s)]
+            deliveries = [
+                result for delivery in deliveries for result in self._one(event, topic, delivery, at_s)
+            ]
+        return deliveries
+
+    def flush(self, at_s: float = math.inf) -> list[tuple[str, Delivery]]:
+        """Messages still held by events that are over at `at_s`, with their topics; without a time, all."""
+        over = [key for key in self._held if key[0].until_s <= at_s]
+        return [(key[1], held.delivery) for key in over for held in self._held.pop(key)]
+
+    def _one(self, event: Event, topic: str, delivery: Delivery, at_s: float) -> list[Delivery]:
+        options, (message, delay_s) = event.options, delivery
+        match event.fault:
+            case "drop" | "duty" | "rate":
+                return [] if self._lost(event, topic, at_s) else [delivery]
+            case "delay":
+                return [Delivery(message, delay_s + options["delay_s"])]
+            case "jitter":
+                late_s = options["max_s"] * self._generator(event, topic).random()
+                return [Delivery(message, delay_s + late_s)]
+            case "duplicate":
+                again = self._generator(event, topic).random() < options["share"]
+                return [delivery] * (1 + int(options["copies"]) * again)
+            case "reorder":
+                return self._reordered(event, topic, delivery)
+        return [Delivery(self._altered(event, topic, message, at_s), delay_s)]
 
     def _lost(self, event: Event, topic: str, at_s: float) -> bool:
-        share = event.options["share"]
+        options = event.options
         if event.fault == "drop":
-            return bool(self._generator(event, topic).random() < share)
-        period_s = event.options["period_s"]
-        return (at_s - event.at_s) % period_s < share * period_s
+            return bool(self._generator(event, topic).random() < options["share"])
+        if event.fault == "rate":
+            slot = math.floor((at_s - event.at_s) * options["rate_hz"] + _ROUNDING)
+            last = self._slot.get((event, topic))
+            self._slot[event, topic] = slot
+            return slot == last
+        return (at_s - event.at_s) % options["period_s"] < options["share"] * options["period_s"]
+
+    def _reordered(self, event: Event, topic: str, delivery: Delivery) -> list[Delivery]:
+        """The message, unless it is held, and those held before it that enough have overtaken now."""
+        generator, options = self._generator(event, topic), event.options
+        held = self._held.setdefault((event, topic), [])
+        if generator.random() < options["share"]:
+            held.append(_Held(delivery, int(generator.integers(1, int(options["depth"]) + 1))))
+            return []
+        left = [_Held(waiting, overtakes - 1) for waiting, overtakes in held]
+        self._held[event, topic] = [item for item in left if item.overtakes > 0]
+        return [delivery, *(item.delivery for item in left if item.overtakes <= 0)]
 
     def _altered(self, event: Event, topic: str, message: Any, at_s: float) -> Any:
         options = event.options
-        if event.fault == "freeze":
-            return _stamped(self._frozen.setdefault((event, topic), message), stamp_ns(message))
-        if event.fault == "offset":
-            return shifted(message, options["offset_s"])
-        if event.fault == "loop":
-            passes = 1 + (at_s - event.at_s) // options["length_s"]
-            return shifted(message, -passes * options["length_s"])
-        return _CORRUPTIONS[event.fault](message, options, self._generator(event, topic))
+        match event.fault:
+            case "freeze":
+                return _stamped(self._first.setdefault((event, topic), message), stamp_ns(message))
+            case "stuck":
+                return stuck(message, self._first.setdefault((event, topic), message), options)
+            case "zero_stamp":
+                return _stamped(message, 0)
+            case "offset" | "clock_jump" | "drift" | "loop":
+                return shifted(message, _moved_s(event, at_s))
+        return CORRUPTIONS[event.fault](message, options, self._generator(event, topic))
 
     def _generator(self, event: Event, topic: str) -> np.random.Generator:
         key = (event, topic)
@@ -106,12 +168,3 @@ class FaultInjector:
             index = self.scenario.events.index(event)
             self._random[key] = np.random.default_rng([self.scenario.seed, index, zlib.crc32(topic.encode())])
         return self._random[key]
-
-
-_CORRUPTIONS: dict[str, Callable[..., Any]] = {
-    "truncate": corruption.truncate,
-    "black": corruption.black,
-    "blocked": corruption.blocked,
-    "nan": corruption.not_a_number,
-    "noise": corruption.noise,
-}

@@ -12,7 +12,7 @@ stretches:   # what should come of it; settle_s passes before it counts
   - {name: camera dead, at_s: 5, until_s: 10, expect: [lidar, imu, audio], settle_s: 1}
 ```
 
-A stream is `camera`, `lidar`, `imu` or `audio`, or a topic that begins with `/`.
+A stream is `camera`, `lidar`, `imu` or `audio`, `all` of these, or a topic that begins with `/`.
 """
 
 from __future__ import annotations
@@ -25,78 +25,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sentryfuse_core.errors import ScenarioError
+from sentryfuse_core.replay.fault_kinds import FAULTS
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FAULTS", "Action", "Event", "FaultKind", "FaultOption", "Scenario", "Stretch", "load_scenario"]
+__all__ = ["EVERY_SENSOR", "Action", "Event", "Scenario", "Stretch", "load_scenario"]
 
-
-@dataclass(frozen=True)
-class FaultOption:
-    """A number a fault takes: inclusive range and, where one is natural, a default."""
-
-    low: float
-    high: float
-    default: float | None = None
-
-
-@dataclass(frozen=True)
-class FaultKind:
-    """What a fault is called, takes and can be done to."""
-
-    doc: str
-    options: Mapping[str, FaultOption] = field(default_factory=dict)
-    streams: ModalitySet = field(default_factory=ModalitySet.all)
-    content: bool = False  # True: needs the message itself, not just its time
-
-
-_SHARE = FaultOption(0.0, 1.0, 1.0)
-_SECONDS = FaultOption(0.0, 3600.0)
-_CAMERA = ModalitySet.of(Modality.CAMERA)
-_LIDAR = ModalitySet.of(Modality.LIDAR)
-
-FAULTS: Mapping[str, FaultKind] = {
-    "drop": FaultKind("each message is lost with probability `share`", {"share": _SHARE}),
-    "duty": FaultKind(
-        "lost during the first `share` of every `period_s`",
-        {"period_s": FaultOption(0.001, 3600.0), "share": FaultOption(0.0, 1.0, 0.5)},
-    ),
-    "delay": FaultKind("comes `delay_s` late", {"delay_s": _SECONDS}),
-    "jitter": FaultKind("comes up to `max_s` late, at random", {"max_s": _SECONDS}),
-    "freeze": FaultKind("the first message's content is repeated under new stamps", content=True),
-    "offset": FaultKind("stamps are moved by `offset_s`", {"offset_s": FaultOption(-1e6, 1e6)}, content=True),
-    "loop": FaultKind(
-        "stamps run through the `length_s` before the event again and again",
-        {"length_s": FaultOption(0.01, 86_400.0)},
-        content=True,
-    ),
-    "truncate": FaultKind(
-        "only the first `keep` of the data is left",
-        {"keep": FaultOption(0.0, 1.0, 0.5)},
-        ModalitySet.all() - ModalitySet.of(Modality.IMU),
-        content=True,
-    ),
-    "black": FaultKind("the image is black", {}, _CAMERA, content=True),
-    "blocked": FaultKind(
-        "no returns between two bearings, counter-clockwise, 0 = forward",
-        {"from_deg": FaultOption(-360.0, 360.0), "to_deg": FaultOption(-360.0, 360.0)},
-        _LIDAR,
-        content=True,
-    ),
-    "nan": FaultKind(
-        "coordinates or readings are not a number",
-        {"share": _SHARE},
-        ModalitySet.of(Modality.LIDAR, Modality.IMU),
-        content=True,
-    ),
-    "noise": FaultKind(
-        "white noise of `sigma`: share of full scale (camera, audio), m (lidar), rad/s and m/s^2 (IMU)",
-        {"sigma": FaultOption(0.0, 1000.0)},
-        content=True,
-    ),
-}
+EVERY_SENSOR = "all"  # a stream: every message of any sensor
 
 
 @dataclass(frozen=True)
@@ -113,7 +50,9 @@ class Event:
         """Whether a message of this topic and sensor is affected at `at_s`."""
         if not self.at_s <= at_s < self.until_s:
             return False
-        return self.stream == topic or (modality is not None and self.stream == modality.value)
+        if self.stream == topic:
+            return True
+        return modality is not None and self.stream in (modality.value, EVERY_SENSOR)
 
 
 @dataclass(frozen=True)
@@ -181,14 +120,15 @@ def load_scenario(path: Path) -> Scenario:
 def _event(reader: _Reader, seconds: float) -> Event:
     at_s, until_s = reader.interval(seconds)
     stream = reader.text("stream")
-    names = [modality.value for modality in Modality]
+    names = [*(modality.value for modality in Modality), EVERY_SENSOR]
     if stream not in names and not stream.startswith("/"):
         raise ScenarioError(f"{reader.where}: unknown stream {stream!r}; give {', '.join(names)} or a /topic")
     fault = reader.text("fault")
     if fault not in FAULTS:
         raise ScenarioError(f"{reader.where}: unknown fault {fault!r}; give one of {', '.join(FAULTS)}")
     kind = FAULTS[fault]
-    if stream in names and Modality(stream) not in kind.streams:
+    hit = ModalitySet.all() if stream == EVERY_SENSOR else ModalitySet.of(*_sensor(stream))
+    if hit - kind.streams:
         raise ScenarioError(f"{reader.where}: fault {fault!r} is not for {stream}; it is for {kind.streams}")
     options = {
         name: reader.number(name, default=option.default, low=option.low, high=option.high)
@@ -196,6 +136,10 @@ def _event(reader: _Reader, seconds: float) -> Event:
     }
     reader.finish()
     return Event(at_s, until_s, stream, fault, options)
+
+
+def _sensor(stream: str) -> tuple[Modality, ...]:
+    return () if stream.startswith("/") else (Modality(stream),)
 
 
 def _action(reader: _Reader) -> Action:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sentryfuse_core.replay.scenario import FAULTS, load_scenario
+from sentryfuse_core.replay.fault_kinds import FAULTS
+from sentryfuse_core.replay.scenario import load_scenario
 
 PAGE = (Path(__file__).parents[3] / "docs" / "faults.md").read_text(encoding="utf-8")
 
@@ -13,7 +14,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "faults.md").read_text(encoding="ut
 def test_page_lists_every_fault_and_option_when_compared_with_the_code() -> None:
     rows = re.findall(r"^\| `(\w+)` \|([^|]*)\| .* \|$", PAGE.split("## player_node")[0], re.MULTILINE)
     written = {
-        name: {option: value or None for option, value in re.findall(r"`(\w+)`(?: = ([\d.]+))?", options)}
+        name: {option: value or None for option, value in re.findall(r"`(\w+)`(?: = (-?[\d.]+))?", options)}
         for name, options in rows
     }
     real = {

@@ -1,0 +1,119 @@
+"""Spoils images, raw of every supported encoding or compressed: black, white, covered, noisy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from sentryfuse_core.convert.image import BYTES_PER_PIXEL, PACKED_422
+from sentryfuse_core.replay.corruption.payload import Options, changed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["black", "covered", "noisy_image", "noisy_values", "white"]
+
+_JPEG_QUALITY = 90
+_LUMA_SECOND = ("yuv422", "uyvy")
+_NEUTRAL = 128  # chroma of grey
+# Changes writable values [H, W, channels] in place; for chroma it is told which value is neutral.
+Change = Callable[["NDArray[Any]", int | None], None]
+
+
+def black(message: Any, _: Options, __: np.random.Generator) -> Any:
+    """Make the image black."""
+    return _image(message, lambda values, neutral: values.fill(neutral or 0))
+
+
+def white(message: Any, _: Options, __: np.random.Generator) -> Any:
+    """Make the image white."""
+    return _image(message, lambda values, neutral: values.fill(neutral or _full(values)))
+
+
+def covered(message: Any, options: Options, random: np.random.Generator) -> Any:
+    """Cover shares of the image from its edges, or all of it, by something dark; sensor noise stays."""
+
+    def spoil(values: NDArray[Any], neutral: int | None) -> None:
+        height, width = values.shape[:2]
+        hidden = np.zeros((height, width), bool)
+        hidden[: round(options["top"] * height)] = True
+        hidden[height - round(options["bottom"] * height) :] = True
+        hidden[:, : round(options["left"] * width)] = True
+        hidden[:, width - round(options["right"] * width) :] = True
+        if not any(options[side] for side in ("top", "bottom", "left", "right")):
+            hidden[:] = True
+        dark = np.full(values.shape, options["level"] * _full(values), np.float32)
+        dark += options["sigma"] * _full(values) * random.standard_normal(values.shape, np.float32)
+        if neutral is not None:
+            dark.fill(neutral)
+        values[hidden] = np.clip(np.rint(dark[hidden]), 0, _full(values)).astype(values.dtype)
+
+    return _image(message, spoil)
+
+
+def noisy_image(message: Any, sigma: float, random: np.random.Generator) -> Any:
+    """Add white noise of `sigma` of full scale."""
+
+    def spoil(values: NDArray[Any], neutral: int | None) -> None:
+        if neutral is None:
+            values[...] = noisy_values(values, sigma, random)
+
+    return _image(message, spoil)
+
+
+def noisy_values(values: NDArray[Any], sigma: float, random: np.random.Generator) -> NDArray[Any]:
+    """Integers or floats plus white noise of `sigma` of their full scale, clipped to what they can hold."""
+    integer = np.issubdtype(values.dtype, np.integer)
+    scale = np.iinfo(values.dtype).max if integer else 1.0
+    spoilt = values + sigma * scale * random.standard_normal(values.shape, np.float32)
+    if integer:
+        limits = np.iinfo(values.dtype)
+        spoilt = np.clip(np.rint(spoilt), limits.min, limits.max)
+    return np.asarray(spoilt.astype(values.dtype))
+
+
+def _full(values: NDArray[Any]) -> int:
+    return int(np.iinfo(values.dtype).max)
+
+
+def _image(message: Any, change: Change) -> Any:
+    """Change the pixels of a raw image, or of a compressed one by decoding and encoding again."""
+    if hasattr(message, "step") and getattr(message, "encoding", None) in BYTES_PER_PIXEL:
+        return changed(message, ("data",), lambda data: _raw(message, data, change))
+    if hasattr(message, "format"):
+        return changed(message, ("data",), lambda data: _recoded(data, change))
+    return message
+
+
+def _raw(message: Any, data: NDArray[Any], change: Change) -> NDArray[np.uint8]:
+    spoilt = np.array(data, np.uint8)
+    size = BYTES_PER_PIXEL[message.encoding]
+    wide = message.encoding.endswith("16") or message.encoding == "16UC1"
+    kind = np.dtype((">" if message.is_bigendian else "<") + "u2") if wide else np.dtype(np.uint8)
+    height, width, step = message.height, message.width, message.step
+    if height <= 0 or width <= 0 or step < width * size or (height - 1) * step + width * size > len(spoilt):
+        return spoilt
+    shape, strides = (height, width, size // kind.itemsize), (step, size, kind.itemsize)
+    pixels: NDArray[Any] = np.ndarray(shape, kind, spoilt.data, 0, strides)
+    if message.encoding in PACKED_422:
+        luma = 1 if message.encoding in _LUMA_SECOND else 0
+        change(pixels[..., luma : luma + 1], None)
+        change(pixels[..., 1 - luma : 2 - luma], _NEUTRAL)
+    else:
+        change(pixels, None)
+    return spoilt
+
+
+def _recoded(data: NDArray[Any], change: Change) -> NDArray[np.uint8]:
+    data = np.asarray(data, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if pixels is None or pixels.dtype.kind != "u":
+        return data
+    change(pixels.reshape(*pixels.shape[:2], -1), None)
+    png = data[:4].tobytes() == b"\x89PNG"
+    parameters = [] if png else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, encoded = cv2.imencode(".png" if png else ".jpg", pixels, parameters)
+    return np.asarray(encoded, np.uint8).reshape(-1)
