@@ -166,12 +166,21 @@ class HealthConfig:
         0.2, "but never less than this for the camera, in s", low=0.01, high=60.0
     )
     timeout_floor_lidar_s: float = _opt(0.35, "the same for the lidar, in s", low=0.01, high=60.0)
-    timeout_floor_imu_s: float = _opt(0.05, "the same for the IMU, in s", low=0.01, high=60.0)
+    timeout_floor_imu_s: float = _opt(0.25, "the same for the IMU, in s", low=0.01, high=60.0)
     timeout_floor_audio_s: float = _opt(0.2, "the same for audio, in s", low=0.01, high=60.0)
     rate_warn: float = _opt(
         0.9, "below this share of the expected rate a sensor is degraded", low=0.0, high=1.0
     )
     rate_error: float = _opt(0.5, "below this share of the expected rate a sensor is lost", low=0.0, high=1.0)
+    slowest_camera_hz: float = _opt(
+        2.0,
+        "a camera whose learned rate is below this is degraded, in Hz; 0: any will do",
+        low=0.0,
+        high=1000.0,
+    )
+    slowest_lidar_hz: float = _opt(2.0, "the same for the lidar, in Hz", low=0.0, high=1000.0)
+    slowest_imu_hz: float = _opt(20.0, "the same for the IMU, in Hz", low=0.0, high=10_000.0)
+    slowest_audio_hz: float = _opt(2.0, "the same for audio blocks, in Hz", low=0.0, high=10_000.0)
     disorder_share: float = _opt(
         0.05, "share of the last 100 out of order or duplicate that degrades", low=0.0, high=1.0
     )
@@ -186,13 +195,37 @@ class HealthConfig:
     recover_s: float = _opt(1.0, "and at least this long, in s", low=0.0, high=60.0)
     relapse_s: float = _opt(30.0, "a relapse within this time doubles the hold, in s", low=0.0, high=3600.0)
     hold_cap_s: float = _opt(16.0, "longest hold, in s", low=0.0, high=3600.0)
-    black_level: float = _opt(
-        4.0, "mean below this with no noise is a dead image, of 255", low=0.0, high=255.0
-    )
+    black_level: float = _opt(16.0, "mean below this without structure is black, of 255", low=0.0, high=255.0)
     white_level: float = _opt(
-        251.0, "mean above this with no noise is a dead image, of 255", low=0.0, high=255.0
+        240.0, "mean above this without structure is white, of 255", low=0.0, high=255.0
     )
-    flat_std: float = _opt(0.5, "standard deviation below this is a flat image, of 255", low=0.0, high=255.0)
+    flat_std: float = _opt(
+        1.0,
+        "deviation between blocks of the image below this, beyond pixel noise, is no structure, of 255",
+        low=0.0,
+        high=255.0,
+    )
+    covered_share: float = _opt(
+        0.3,
+        "part of the image that lost the structure it used to have and means a blocked lens",
+        low=0.05,
+        high=1.0,
+    )
+    gapped_share: float = _opt(
+        0.05, "share of the time that no block of audio covers that is gapped audio", low=0.0, high=1.0
+    )
+    clock_apart_s: float = _opt(
+        10.0,
+        "stamps further than this from the clock, again and again, are another clock's, in s",
+        low=1.0,
+        high=1e9,
+    )
+    stuck_axis_s: float = _opt(
+        1.0,
+        "one IMU axis constant to the bit for this long while others move is stuck, in s",
+        low=0.01,
+        high=3600.0,
+    )
     min_points: int = _opt(50, "fewer finite points are a blind lidar", low=0, high=1_000_000)
     blocked_sector_deg: float = _opt(
         60.0, "wider empty sectors mean a blocked lidar, in degrees", low=1.0, high=360.0

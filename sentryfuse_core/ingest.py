@@ -15,6 +15,7 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.convert import to_sample
 from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.health.criteria import ContentStats
 from sentryfuse_core.health.monitor import HealthMonitor
 from sentryfuse_core.sync.buffer import stamp_fault
@@ -53,6 +54,7 @@ class Ingest:
     ) -> None:
         self._config = config
         self._max_future_ns = round(config.sync.max_future_s * NS_PER_S)
+        self._apart_ns = round(config.health.clock_apart_s * NS_PER_S)
         self._on_ready = on_ready
         self._lock = threading.Lock()
         self._sync = Synchronizer(config.sync, streams(config))
@@ -109,6 +111,8 @@ class Ingest:
         with self._lock:
             self._run_until(sample.arrival_ns)
             fault = stamp_fault(sample, self._max_future_ns)
+            if is_zero_stamp(sample.stamp_ns, sample.received_ns, self._apart_ns):
+                fault = "zero"
             if fault is None:
                 self._health.observe(sample)
                 self._sync.set_lost(self._health.lost())
@@ -116,7 +120,7 @@ class Ingest:
             else:
                 ahead_ms = (sample.stamp_ns - sample.received_ns) / 1e6
                 detail = f"stamp {sample.stamp_ns} ns, {ahead_ms:.0f} ms ahead of the clock"
-                self._health.observe_invalid(sample.modality, f"{fault}_stamp", detail, sample.arrival_ns)
+                self._health.observe_stamp_fault(sample, f"{fault}_stamp", detail)
                 self._follow_health(sample.arrival_ns)
         self._notify()
 

@@ -17,6 +17,7 @@ __all__ = [
     "Coverage",
     "Finding",
     "ImageStats",
+    "View",
     "audio_finding",
     "cloud_finding",
     "image_finding",
@@ -28,10 +29,15 @@ SECTORS = 72  # azimuth bins of 5 degrees
 
 @dataclass(frozen=True)
 class ImageStats:
-    """Grey values of one decoded image, 0..255, over all its pixels (a subsampled grid is fine)."""
+    """One decoded image in grey values 0..255 (a subsampled grid is fine).
+
+    `structure` is how much blocks of a few pixels differ, as a standard deviation and with what pixel
+    noise adds taken off; `cells` the same within each cell of a grid over the image, row by row.
+    """
 
     mean: float
-    std: float
+    structure: float
+    cells: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,16 @@ class CloudStats:
 
 @dataclass(frozen=True)
 class AudioStats:
-    """One audio block, all channels together.
+    """Audio blocks of one set.
 
     `clipped_share` is the share of samples at full scale, 0..1. `silent` means digital silence: every
-    channel constant to the bit (a quiet place still has noise).
+    channel constant to the bit (a quiet place still has noise). Bit i of `live_channels` is set where
+    channel i is not constant.
     """
 
     clipped_share: float
     silent: bool
+    live_channels: int = 0
 
 
 ContentStats: TypeAlias = ImageStats | CloudStats | AudioStats
@@ -69,19 +77,62 @@ class Finding:
     remedy: str
 
 
-def image_finding(stats: ImageStats, config: HealthConfig) -> Finding | None:
-    """Black, white or flat: no pixel differs from its neighbours by as much as sensor noise.
+def image_finding(stats: ImageStats, view: View, config: HealthConfig) -> Finding | None:
+    """Black, white or flat: no structure beyond pixel noise. Blocked: a large part lost what it had.
 
-    A dark scene keeps the noise of its sensor, so night passes however low its mean is.
+    A covered lens has noise but nothing larger than a pixel. A night scene is dark and noisy too, but
+    its lights and what they fall on stay larger than pixels, so it passes however low its mean is.
     """
-    if stats.std >= config.flat_std:
-        return None
-    found = f"mean {stats.mean:.1f}, deviation {stats.std:.2f} of 255"
-    if stats.mean <= config.black_level:
-        return Finding("black", f"image is black ({found})", "take off the lens cover, check exposure")
-    if stats.mean >= config.white_level:
-        return Finding("white", f"image is white ({found})", "shade the lens, check exposure and gain")
-    return Finding("flat", f"image is flat ({found})", "clean the lens, switch the camera's test pattern off")
+    if stats.structure < config.flat_std:
+        found = f"mean {stats.mean:.1f}, structure {stats.structure:.2f} of 255"
+        if stats.mean <= config.black_level:
+            return Finding("black", f"image is black ({found})", "take off the lens cover, check exposure")
+        if stats.mean >= config.white_level:
+            return Finding("white", f"image is white ({found})", "shade the lens, check exposure and gain")
+        remedy = "uncover or clean the lens, switch the camera's test pattern off"
+        return Finding("flat", f"image is flat ({found})", remedy)
+    gone = view.gone_share(stats.cells, config.flat_std)
+    if gone >= config.covered_share:
+        found = f"{100 * gone:.0f} % of the image lost the structure it used to have"
+        return Finding("blocked", found, "remove what covers part of the lens, clean it")
+    return None
+
+
+class View:
+    """Which cells of a camera's image usually have structure, learned while nothing is wrong with it.
+
+    A cell that is empty as a rule, as sky or a dark road, is never missed. Change is followed: within
+    seconds while the image is fine, within minutes while it is not.
+    """
+
+    IMAGES = 20  # images to learn from before judging, and that memory of a fine image spans
+    SLOWLY = 1200  # images that memory spans while the image is bad
+    STRONG = 3.0  # a cell counts as structured at this many times the deviation of a flat one
+    SHARE = 0.8  # of the images a cell has to be structured in
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._usual: list[float] = []
+
+    def learn(self, cells: tuple[float, ...], flat_std: float, *, fine: bool) -> None:
+        """Take in which cells of one image have structure."""
+        if len(cells) != len(self._usual):
+            self._seen, self._usual = 0, [0.0] * len(cells)
+        self._seen += 1
+        part = 1.0 / min(self._seen, self.IMAGES if fine else self.SLOWLY)
+        limit = self.STRONG * flat_std
+        self._usual = [
+            usual + part * ((cell >= limit) - usual) for usual, cell in zip(self._usual, cells, strict=True)
+        ]
+
+    def gone_share(self, cells: tuple[float, ...], flat_std: float) -> float:
+        """Share of the image, 0..1, that usually has structure and now has none."""
+        if not cells or self._seen < self.IMAGES or len(cells) != len(self._usual):
+            return 0.0
+        gone = sum(
+            usual >= self.SHARE and cell < flat_std for usual, cell in zip(self._usual, cells, strict=True)
+        )
+        return gone / len(cells)
 
 
 class Coverage:
@@ -165,11 +216,20 @@ def imu_finding(reading: ImuReading, config: HealthConfig) -> Finding | None:
     return None
 
 
-def audio_finding(stats: AudioStats, config: HealthConfig) -> Finding | None:
-    """Digital silence, or too much at full scale. A quiet place still has the noise of its microphone."""
+def audio_finding(stats: AudioStats, config: HealthConfig, *, sounded: int = 0) -> Finding | None:
+    """Digital silence of all or of one channel, or too much at full scale.
+
+    A quiet place still has the noise of its microphone, so it is never constant to the bit. Bit i of
+    `sounded` says that channel i was heard before: one that never was is not connected, not broken.
+    """
     if stats.silent:
         remedy = "check that the microphone is plugged in and not muted"
         return Finding("silent", "samples are constant to the bit", remedy)
+    dead = sounded & ~stats.live_channels
+    if dead:
+        channel = dead.bit_length() - 1
+        reason = f"channel {channel} is constant to the bit, others are not"
+        return Finding("dead_channel", reason, "check the plug and the cable of this microphone")
     if stats.clipped_share > config.clipped_share:
         found = f"{100 * stats.clipped_share:.0f} % of the samples are at full scale"
         return Finding("clipped", found, "lower the microphone's gain")

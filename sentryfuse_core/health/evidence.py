@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from sentryfuse_core.clock import NS_PER_MS
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import HealthConfig
-from sentryfuse_core.health import criteria
-from sentryfuse_core.health.criteria import AudioStats, ContentStats, Coverage, Finding, ImageStats
+from sentryfuse_core.health import clocks, criteria
+from sentryfuse_core.health.criteria import AudioStats, ContentStats, Coverage, Finding, ImageStats, View
 from sentryfuse_core.health.rate import RateMeter
-from sentryfuse_core.types import ImuReading, Modality, Sample
+from sentryfuse_core.health.tracks import AudioGaps, StuckAxis
+from sentryfuse_core.types import AudioBlock, ImuReading, Modality, Sample
 
 __all__ = ["Evidence", "SensorTraits"]
 
 _SHARE_OF = 100  # messages that shares are taken of
+_DEVICES = {
+    Modality.CAMERA: "camera",
+    Modality.LIDAR: "lidar",
+    Modality.IMU: "IMU",
+    Modality.AUDIO: "microphone",
+}
 _CONTENT_OF = 5  # content checks that `bad_of_five` is taken of
 
 
@@ -27,6 +34,7 @@ class SensorTraits:
     enabled: bool
     expected_rate_hz: float  # 0: learned
     timeout_floor_ns: int
+    slowest_hz: float  # a learned rate below this is not accepted
     frozen_run: int  # identical messages in a row that mean frozen
 
 
@@ -65,13 +73,21 @@ class Evidence:
         self.offset_ns: int | None = None  # received minus stamp of the newest message
         self.last_invalid = False
         self._traits = traits
+        self._device = _DEVICES[traits.modality]
         self._config = config
         self._coverage = Coverage()
+        self._view = View()
         self._disorder = _Share()
         self._invalid = _Share()
         self._content: deque[Finding | None] = deque(maxlen=_CONTENT_OF)
         self._content_bad = 0
         self._sounded = False
+        self._sounded_channels = 0
+        self._axes = StuckAxis(config)
+        self._gaps = AudioGaps(config)
+        self._apart_ns = round(config.clock_apart_s * NS_PER_S)
+        self._compared = False  # whether the newest message came with a time to compare its stamp with
+        self._apart = 0  # messages in a row whose stamps are far from the clock
         self._stamp_ns: int | None = None
         self._fingerprint: int | None = None
         self._same = 0  # equal fingerprints in a row
@@ -97,19 +113,38 @@ class Evidence:
         self._heard(now_ns, invalid=False)
         self.losing.pop("malformed", None)
         self.offset_ns = sample.received_ns - sample.stamp_ns
+        self._compared = sample.received_ns != 0
         in_order = self._check_order(sample.stamp_ns)
         self._check_frozen(sample.fingerprint)
         if self.meter.arrived(now_ns):
             self._check_rate()
-        if isinstance(sample.payload, ImuReading):
-            self._check_content(criteria.imu_finding(sample.payload, self._config))
+        self._check_clock()
+        payload = sample.payload
+        if isinstance(payload, ImuReading):
+            found = criteria.imu_finding(payload, self._config)
+            self._check_content(found or self._axes.look(payload, sample.stamp_ns))
+        elif isinstance(payload, AudioBlock):
+            if in_order:
+                self._tell("gapped", self._gaps.look(payload, sample.stamp_ns))
+            else:
+                self._gaps.restart()
         return in_order
 
-    def unreadable(self, reason: str, detail: str, now_ns: int) -> None:
-        """Take in a message that could not be read."""
+    def unreadable(self, reason: str, detail: str, now_ns: int, *, offset_ns: int | None = None) -> None:
+        """Take in a message that could not be read, or whose stamp, `offset_ns` behind the clock, is wrong.
+
+        One stamp far in the future is poison, a run of them another clock. The sensor is lost for it: such
+        stamps can never pair with those of the others.
+        """
         self._heard(now_ns, invalid=True)
         self.invalid_reasons[reason] += 1
-        if self._invalid_in_row >= self._config.invalid_run:
+        if self._invalid_in_row < self._config.invalid_run:
+            return
+        if reason == clocks.FUTURE_STAMP and offset_ns is not None and -offset_ns > self._apart_ns:
+            reason = clocks.OTHER_CLOCK
+        if reason in clocks.FAULTS:
+            self.losing["malformed"] = clocks.finding(reason, detail, self._traits.topic)
+        else:
             self.losing["malformed"] = Finding(
                 "malformed",
                 f"{self._invalid_in_row} messages in a row were malformed, the last one {reason}: {detail}",
@@ -141,11 +176,15 @@ class Evidence:
         if stats is None:
             return
         if isinstance(stats, ImageStats):
-            found = criteria.image_finding(stats, self._config)
+            found = criteria.image_finding(stats, self._view, self._config)
+            self._view.learn(stats.cells, self._config.flat_std, fine=found is None)
         elif isinstance(stats, AudioStats):
             # Encoders begin with zeros; a microphone that never says anything is found frozen.
             self._sounded = self._sounded or not stats.silent
-            found = criteria.audio_finding(stats, self._config) if self._sounded else None
+            self._sounded_channels |= stats.live_channels
+            found = None
+            if self._sounded:
+                found = criteria.audio_finding(stats, self._config, sounded=self._sounded_channels)
         else:
             found = criteria.cloud_finding(stats, self._coverage, self._config)
             if found is None:
@@ -160,8 +199,7 @@ class Evidence:
         self.losing["timeout"] = Finding(
             "timeout",
             f"no new message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed",
-            f"check power, cable and driver of the {self._traits.modality.value}, "
-            f"and who publishes {self._traits.topic}",
+            f"check power, cable and driver of the {self._device}, and who publishes {self._traits.topic}",
         )
         return True
 
@@ -169,6 +207,8 @@ class Evidence:
         """The sensor is lost: what its content looked like and how fast it came says nothing any more."""
         self._content.clear()
         self._content_bad = 0
+        self._apart = 0
+        self._gaps.restart()
         self.degrading.clear()
         self.meter.stopped()
 
@@ -220,7 +260,7 @@ class Evidence:
             self.losing["frozen"] = Finding(
                 "frozen",
                 f"the last {self._same} messages are identical to the bit",
-                f"restart the {self._traits.modality.value} or its driver",
+                f"restart the {self._device} or its driver",
             )
 
     def _check_rate(self) -> None:
@@ -245,6 +285,34 @@ class Evidence:
             self.losing["rate"] = finding
         elif share < self._config.rate_warn:
             self.degrading["rate"] = finding
+
+        if self.meter.expected_hz < self._traits.slowest_hz and not self.meter.given:
+            name = self._traits.modality.value
+            reason = f"learned rate {self.meter.expected_hz:.2g} Hz is below {self._traits.slowest_hz:g} Hz"
+            remedy = f"check the driver's rate; if it is meant, set {name}.expected_rate_hz"
+            self.degrading["slow"] = Finding("slow", reason, remedy)
+        else:
+            self.degrading.pop("slow", None)
+
+    def _check_clock(self) -> None:
+        """Stamps far from the clock, again and again, are another clock's; one alone is just a bad stamp."""
+        offset_ns = self.offset_ns or 0
+        if abs(offset_ns) <= self._apart_ns or not self._compared:
+            if self._apart:
+                self._apart = 0
+                self.degrading.pop(clocks.OTHER_CLOCK, None)
+            return
+        self._apart += 1
+        if self._apart >= self._config.invalid_run:
+            detail = f"stamps are {offset_ns / NS_PER_S:.1f} s behind the clock"
+            found = clocks.finding(clocks.OTHER_CLOCK, detail, self._traits.topic)
+            self.degrading[clocks.OTHER_CLOCK] = found
+
+    def _tell(self, code: str, found: Finding | None) -> None:
+        if found is not None:
+            self.degrading[code] = found
+        elif code in self.degrading:
+            del self.degrading[code]
 
     def _check_content(self, found: Finding | None) -> None:
         content = self._content

@@ -38,6 +38,12 @@ class HealthMonitor:
             Modality.IMU: config.health.frozen_imu,
             Modality.AUDIO: config.health.frozen_audio,
         }
+        slowest_hz = {
+            Modality.CAMERA: config.health.slowest_camera_hz,
+            Modality.LIDAR: config.health.slowest_lidar_hz,
+            Modality.IMU: config.health.slowest_imu_hz,
+            Modality.AUDIO: config.health.slowest_audio_hz,
+        }
         self._sensors = {
             modality: SensorHealth(
                 SensorTraits(
@@ -46,6 +52,7 @@ class HealthMonitor:
                     enabled=config.sensor(modality).enabled,
                     expected_rate_hz=config.sensor(modality).expected_rate_hz,
                     timeout_floor_ns=round(floors_s[modality] * NS_PER_S),
+                    slowest_hz=slowest_hz[modality],
                     frozen_run=frozen_runs[modality],
                 ),
                 config.health,
@@ -66,6 +73,13 @@ class HealthMonitor:
         """A message that could not be read."""
         sensor = self._sensors[modality]
         self._note(sensor.observe_invalid(reason, detail, now_ns))
+        self._watch(sensor)
+
+    def observe_stamp_fault(self, sample: Sample, reason: str, detail: str) -> None:
+        """A message whose stamp cannot be right, for `reason`: it is not used and counts as malformed."""
+        sensor = self._sensors[sample.modality]
+        offset_ns = sample.received_ns - sample.stamp_ns
+        self._note(sensor.observe_invalid(reason, detail, sample.arrival_ns, offset_ns=offset_ns))
         self._watch(sensor)
 
     def observe_undecodable(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:

@@ -6,7 +6,8 @@ from sentryfuse_core.clock import NS_PER_S
 
 __all__ = ["RateMeter"]
 
-_LEARN_INTERVALS = 20
+_LEARN_INTERVALS = 10
+_LEARN_NS = NS_PER_S
 _LONGEST_PERIOD_NS = 10 * NS_PER_S  # a longer step between two stamps is a gap, not a period
 _FASTER = 0.8  # a period learned later counts only if this much shorter: slowing down teaches nothing
 _WINDOW_NS = 2 * NS_PER_S
@@ -22,6 +23,7 @@ class RateMeter:
         self._period_ns = round(NS_PER_S / expected_rate_hz) if self.given else 0
         self._learned_sum_ns = 0
         self._learned_intervals = 0
+        self._window_ns = 0  # mean step of the last window that was learned from
         self._window_start_ns: int | None = None
         self._window_intervals = 0
         self._arrival_ns = 0
@@ -30,7 +32,7 @@ class RateMeter:
     def period_ns(self) -> int:
         """Expected period; before one is learned the mean of what came; 0: not known yet."""
         if self._period_ns or not self._learned_intervals:
-            return self._period_ns
+            return self._period_ns or self._window_ns
         return self._learned_sum_ns // self._learned_intervals
 
     @property
@@ -47,16 +49,23 @@ class RateMeter:
         return self._window_intervals * NS_PER_S / elapsed_ns if elapsed_ns > 0 else 0.0
 
     def learn(self, interval_ns: int) -> None:
-        """Take in the step between the stamps of two messages in order."""
+        """Take in the step between the stamps of two messages in order.
+
+        Messages are counted over time, so bursts do no harm, and two windows have to agree: the slower
+        one is believed, as a window that begins between two bursts may hold one too many.
+        """
         if self.given or not 0 < interval_ns <= _LONGEST_PERIOD_NS:
             return
         self._learned_sum_ns += interval_ns
         self._learned_intervals += 1
-        if self._learned_intervals == _LEARN_INTERVALS:
-            mean_ns = self._learned_sum_ns // _LEARN_INTERVALS
-            if not self._period_ns or mean_ns < _FASTER * self._period_ns:
-                self._period_ns = mean_ns
-            self._learned_sum_ns = self._learned_intervals = 0
+        if self._learned_intervals < _LEARN_INTERVALS or self._learned_sum_ns < _LEARN_NS:
+            return
+        mean_ns = self._learned_sum_ns // self._learned_intervals
+        before_ns, self._window_ns = self._window_ns, mean_ns
+        agreed_ns = max(mean_ns, before_ns)
+        if before_ns and (not self._period_ns or agreed_ns < _FASTER * self._period_ns):
+            self._period_ns = agreed_ns
+        self._learned_sum_ns = self._learned_intervals = 0
 
     def arrived(self, now_ns: int) -> bool:
         """Count one message at steady time `now_ns`; True when a window is full and `rate_hz` is new."""

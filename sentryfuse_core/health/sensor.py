@@ -58,10 +58,12 @@ class SensorHealth:
             self._good += 1
         return self._settle(now_ns)
 
-    def observe_invalid(self, reason: str, detail: str, now_ns: int) -> Transition | None:
-        """A message that could not be read."""
+    def observe_invalid(
+        self, reason: str, detail: str, now_ns: int, *, offset_ns: int | None = None
+    ) -> Transition | None:
+        """A message that could not be read, or whose stamp, `offset_ns` behind the clock, cannot be right."""
         now_ns = self._heard(now_ns)
-        self._evidence.unreadable(reason, detail, now_ns)
+        self._evidence.unreadable(reason, detail, now_ns, offset_ns=offset_ns)
         self._good = 0
         return self._settle(now_ns)
 

@@ -15,6 +15,7 @@ from sentryfuse_core.health.criteria import (
     Coverage,
     Finding,
     ImageStats,
+    View,
     audio_finding,
     cloud_finding,
     image_finding,
@@ -37,7 +38,7 @@ def _code(finding: Finding | None) -> str | None:
     ("mean", "std", "code"),
     [
         (0.0, 0.0, "black"),
-        (1.5, 1.2, None),  # night: dark, but the sensor's noise is there
+        (1.5, 1.2, None),  # night: dark, but with some lights
         (255.0, 0.0, "white"),
         (250.0, 6.0, None),  # snow
         (128.0, 0.1, "flat"),
@@ -47,7 +48,7 @@ def _code(finding: Finding | None) -> str | None:
 def test_image_finding_tells_a_dead_image_from_a_hard_scene(
     mean: float, std: float, code: str | None
 ) -> None:
-    assert _code(image_finding(ImageStats(mean, std), CONFIG)) == code
+    assert _code(image_finding(ImageStats(mean, std), View(), CONFIG)) == code
 
 
 @pytest.mark.parametrize(

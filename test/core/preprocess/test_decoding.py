@@ -193,11 +193,11 @@ def test_blocks_follow_the_newest_when_the_format_changes_in_mid_run() -> None:
     assert [stamp_ns for stamp_ns, _ in audio.blocks_of(samples)] == [S - 40 * MS, S - 20 * MS]
 
 
-def test_image_stats_tell_a_dead_image_from_a_noisy_one() -> None:
+def test_image_stats_find_no_structure_when_there_is_only_noise() -> None:
     dead = np.zeros((480, 640, 3), np.uint8)
     noisy = np.random.default_rng(0).integers(0, 3, dead.shape, dtype=np.uint8)
-    assert image_stats(dead).std == 0.0
-    assert image_stats(noisy).std > 0.5
+    assert image_stats(dead).structure == 0.0
+    assert image_stats(noisy).structure < 0.1  # the noise of a covered sensor is no structure
     assert image_stats(noisy).mean == pytest.approx(1.0, abs=0.05)
 
 
@@ -231,3 +231,29 @@ def test_audio_stats_measure_clipping_and_silence() -> None:
     quiet = np.zeros((320, 2), np.int16)
     assert audio_stats([AudioBlock(quiet, 16_000, True)] * 3).silent
     assert not audio_stats([AudioBlock(quiet, 16_000, True), AudioBlock(quiet + 1, 16_000, True)]).silent
+
+
+def test_image_stats_find_the_structure_of_a_night_scene() -> None:
+    night = np.random.default_rng(0).normal(4.0, 2.0, (480, 640, 3))
+    night[200:214, 100:114] += 150.0  # a lamp
+    night[260:420, 200:480] += 6.0  # and what it falls on
+    stats = image_stats(night.clip(0, 255).astype(np.uint8))
+    assert stats.mean < 16.0
+    assert stats.structure > 2.0
+
+
+def test_image_stats_say_which_cells_lost_their_structure() -> None:
+    noise = np.random.default_rng(0).normal(0.0, 3.0, (480, 640, 3))
+    scene = np.add.outer(np.arange(480) % 96, np.arange(640) % 80)[..., None] + noise
+    scene[:, :320] = 8.0 + noise[:, :320]  # a hand before the left half
+    cells = np.reshape(image_stats(scene.clip(0, 255).astype(np.uint8)).cells, (8, 8))
+    assert (cells[:, :4] < 1.0).all()
+    assert (cells[:, 4:] > 3.0).all()
+
+
+def test_audio_stats_name_the_channel_that_still_lives() -> None:
+    pcm = np.random.default_rng(0).integers(-500, 500, (320, 2), dtype=np.int16)
+    pcm[:, 0] = 0
+    stats = audio_stats([AudioBlock(pcm, 16_000, True)] * 2)
+    assert not stats.silent
+    assert stats.live_channels == 0b10

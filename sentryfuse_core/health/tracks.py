@@ -1,0 +1,98 @@
+"""Criteria that need more than one message: a stuck IMU axis, gaps between audio blocks."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
+from sentryfuse_core.config import HealthConfig
+from sentryfuse_core.health.criteria import Finding
+from sentryfuse_core.types import AudioBlock, ImuReading
+
+__all__ = ["AudioGaps", "StuckAxis"]
+
+_AXES = ("gyro x", "gyro y", "gyro z", "accelerometer x", "accelerometer y", "accelerometer z")
+_LEAST = 50  # readings in a row that a stuck axis has to repeat its value in
+_BLOCKS = 50  # audio blocks that gaps are looked for in
+
+
+class StuckAxis:
+    """Finds one axis that repeats its value to the bit while another one moves.
+
+    A robot that stands still has noise on every axis, so none stands out. An axis that never moved, as
+    those a planar simulator fills with zeros, is not measured and not stuck.
+    """
+
+    def __init__(self, config: HealthConfig) -> None:
+        self._stuck_ns = round(config.stuck_axis_s * NS_PER_S)
+        self._values: list[float] = []
+        self._since_ns: list[int] = []
+        self._run: list[int] = []
+        self._moved: list[bool] = []
+
+    def look(self, reading: ImuReading, stamp_ns: int) -> Finding | None:
+        """Take in one reading; the finding while an axis is stuck."""
+        gyro, accel = reading.angular_velocity, reading.linear_acceleration
+        values = [
+            *(gyro.tolist() if gyro is not None else ()),
+            *(accel.tolist() if accel is not None else ()),
+        ]
+        before = self._values
+        self._values = values
+        if len(values) != len(before):
+            self._since_ns = [stamp_ns] * len(values)
+            self._run = [0] * len(values)
+            self._moved = [False] * len(values)
+            return None
+        run, stuck, moving = self._run, -1, False
+        for axis, value in enumerate(values):
+            if value != before[axis]:
+                run[axis] = 0
+                self._since_ns[axis] = stamp_ns
+                self._moved[axis] = moving = True
+            else:
+                run[axis] += 1
+                if run[axis] >= _LEAST and self._moved[axis]:
+                    stuck = axis
+        if stuck < 0 or not moving or stamp_ns - self._since_ns[stuck] < self._stuck_ns:
+            return None
+        name = _AXES[stuck if gyro is not None else stuck + 3]
+        reason = f"{name} repeats one value to the bit while other axes move"
+        return Finding("stuck_axis", reason, "restart the IMU or its driver, replace the IMU if it stays")
+
+
+class AudioGaps:
+    """Finds time that no block of audio covers: stamps that advance faster than samples come.
+
+    Jitter of stamps averages out. Blocks without a stamp of their own are not judged.
+    """
+
+    def __init__(self, config: HealthConfig) -> None:
+        self._share = config.gapped_share
+        self._blocks: deque[tuple[int, int]] = deque(maxlen=_BLOCKS)
+        self._sum_ns = 0
+
+    def restart(self) -> None:
+        """Stamps do not follow on those before."""
+        self._blocks.clear()
+        self._sum_ns = 0
+
+    def look(self, block: AudioBlock, stamp_ns: int) -> Finding | None:
+        """Take in one block; the finding while too much is missing."""
+        if not block.stamped:
+            return None
+        blocks = self._blocks
+        if len(blocks) == _BLOCKS:
+            self._sum_ns -= blocks[0][1]
+        span_ns = stamp_ns - blocks[0][0] if blocks else 0
+        covered_ns = self._sum_ns + (blocks[0][1] if len(blocks) == _BLOCKS else 0)
+        length_ns = len(block.pcm) * NS_PER_S // block.sample_rate_hz
+        full = len(blocks) == _BLOCKS
+        blocks.append((stamp_ns, length_ns))
+        self._sum_ns += length_ns
+        missing_ns = span_ns - covered_ns
+        if not full or span_ns <= 0 or missing_ns <= self._share * span_ns:
+            return None
+        missing_ms, span_ms = missing_ns / NS_PER_MS, span_ns / NS_PER_MS
+        reason = f"{missing_ms:.0f} ms of the last {span_ms:.0f} ms are in no block of audio"
+        return Finding("gapped", reason, "check the load, the sample rate and the buffer of the audio driver")
