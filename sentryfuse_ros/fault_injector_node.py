@@ -19,14 +19,14 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
 from sentryfuse_core.convert import type_modality
-from sentryfuse_core.replay.faults import FaultInjector
+from sentryfuse_core.replay.faults import Delivery, FaultInjector
 from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenario
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.spin import Stop, run_node
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rclpy.publisher import Publisher
 
@@ -133,6 +133,9 @@ class FaultInjectorNode(Node):
             self.get_logger().error(f"{topic}: fault not applied: {error}", throttle_duration_sec=1.0)
             output.publish(data)
             return
+        self._send(output, deliveries)
+
+    def _send(self, output: Publisher[Any], deliveries: Iterable[Delivery]) -> None:
         for message, delay_s in deliveries:
             if delay_s <= 0.0:
                 output.publish(message)
@@ -148,10 +151,12 @@ class FaultInjectorNode(Node):
             self._delay_timer.cancel()
 
     def _follow_schedule(self) -> None:
-        """Publish budgets that are due, and a report when the faults in force change."""
+        """Publish budgets due, what events now over still hold, and a report when the faults change."""
         if self._started is None:
             return
         at_s = time.monotonic() - self._started
+        for topic, delivery in self._injector.flush(at_s):
+            self._send(self._outputs[f"{self._prefix}{topic}"], [delivery])
         for action in self._scenario.actions:
             if action.at_s <= at_s and action not in self._done:
                 self._done.add(action)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.replay.faults import FaultInjector
+from sentryfuse_core.replay.faults import Delivery, FaultInjector
 from sentryfuse_core.replay.readers import BagReader, Undecodable
 from sentryfuse_core.types import Modality
 
@@ -32,29 +32,50 @@ def arrivals(
     injector: FaultInjector | None = None,
     seconds: float | None = None,
 ) -> Iterator[Arrival]:
-    """Yield by arrival time, delayed messages in their later place; `seconds` from the start at most."""
+    """Yield by arrival time, delayed messages in their later place; `seconds` from the start at most.
+
+    What an event holds comes with the first message after the event, or at the end of the recording.
+    """
     start_ns = reader.start_ns
     stop_ns = None if seconds is None else start_ns + round(seconds * NS_PER_S)
-    delayed: list[Arrival] = []
-    order = 0
+    waiting = _Waiting(topics)
+    last_ns = start_ns
     for item in reader.messages(topics):
         if stop_ns is not None and item.log_time_ns > stop_ns:
             break
-        while delayed and delayed[0].at_ns <= item.log_time_ns:
-            yield heapq.heappop(delayed)
-        modality = topics[item.topic]
-        order += 1
+        last_ns = item.log_time_ns
+        yield from waiting.until(last_ns)
         if injector is None or isinstance(item.message, Undecodable):
-            yield Arrival(item.log_time_ns, order, modality, item.topic, item.type_name, item.message)
-            continue
-        at_s = (item.log_time_ns - start_ns) / NS_PER_S
-        for delivery in injector.apply(item.topic, modality, item.message, at_s=at_s):
-            at_ns = item.log_time_ns + round(delivery.delay_s * NS_PER_S)
-            order += 1
-            arrival = Arrival(at_ns, order, modality, item.topic, item.type_name, delivery.message)
-            if at_ns > item.log_time_ns:
-                heapq.heappush(delayed, arrival)
-            else:
-                yield arrival
-    while delayed and (stop_ns is None or delayed[0].at_ns <= stop_ns):
-        yield heapq.heappop(delayed)
+            deliveries = [Delivery(item.message, 0.0)]
+        else:
+            at_s = (last_ns - start_ns) / NS_PER_S
+            for topic, held in injector.flush(at_s):
+                waiting.add(topic, held, last_ns)
+            deliveries = injector.apply(item.topic, topics[item.topic], item.message, at_s=at_s)
+        waiting.types[item.topic] = item.type_name
+        for delivery in deliveries:
+            waiting.add(item.topic, delivery, last_ns)
+        yield from waiting.until(last_ns)
+    for topic, held in () if injector is None else injector.flush():
+        waiting.add(topic, held, last_ns)
+    yield from waiting.until(stop_ns)
+
+
+class _Waiting:
+    """Messages on their way, by arrival time and then in the order they were sent."""
+
+    def __init__(self, topics: Mapping[str, Modality | None]) -> None:
+        self.types: dict[str, str] = {}
+        self._topics = topics
+        self._queue: list[Arrival] = []
+        self._sent = 0
+
+    def add(self, topic: str, delivery: Delivery, now_ns: int) -> None:
+        self._sent += 1
+        at_ns = now_ns + round(delivery.delay_s * NS_PER_S)
+        arrival = Arrival(at_ns, self._sent, self._topics[topic], topic, self.types[topic], delivery.message)
+        heapq.heappush(self._queue, arrival)
+
+    def until(self, now_ns: int | None) -> Iterator[Arrival]:
+        while self._queue and (now_ns is None or self._queue[0].at_ns <= now_ns):
+            yield heapq.heappop(self._queue)

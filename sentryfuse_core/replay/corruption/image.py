@@ -100,11 +100,20 @@ def _raw(message: Any, data: NDArray[Any], change: Change) -> NDArray[np.uint8]:
     pixels: NDArray[Any] = np.ndarray(shape, kind, spoilt.data, 0, strides)
     if message.encoding in PACKED_422:
         luma = 1 if message.encoding in _LUMA_SECOND else 0
-        change(pixels[..., luma : luma + 1], None)
+        _change_luma(pixels[..., luma : luma + 1], change)
         change(pixels[..., 1 - luma : 2 - luma], _NEUTRAL)
     else:
         change(pixels, None)
     return spoilt
+
+
+def _change_luma(luma: NDArray[np.uint8], change: Change) -> None:
+    """Luma runs from 16 to 235; it is changed as 0 to 255, and only where the change is."""
+    before = np.clip(np.rint((luma.astype(np.float32) - 16) * 255 / 219), 0, 255).astype(np.uint8)
+    after = before.copy()
+    change(after, None)
+    spoilt = np.rint(after.astype(np.float32) * 219 / 255 + 16).astype(np.uint8)
+    luma[...] = np.where(after == before, luma, spoilt)
 
 
 def _recoded(data: NDArray[Any], change: Change) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import copy
 import math
 from types import SimpleNamespace
@@ -10,10 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from builders import MS, S, message
+from builders import MS, S, chunk_message, image_message, message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentryfuse_core.config import Config
+from sentryfuse_core.convert import to_sample
+from sentryfuse_core.convert.image import BYTES_PER_PIXEL
+from sentryfuse_core.preprocess import camera
 from sentryfuse_core.replay.fault_kinds import FAULTS
 from sentryfuse_core.replay.faults import FaultInjector, shifted, stamp_ns
 from sentryfuse_core.replay.scenario import Event, Scenario
@@ -264,3 +269,144 @@ def test_injector_needs_the_message_only_when_content_changes() -> None:
     assert not injector.needs_content("/imu", Modality.IMU, 1.0)
     assert injector.needs_content("/camera", Modality.CAMERA, 1.0)
     assert not injector.needs_content("/camera", Modality.CAMERA, 60.0)
+
+
+def run(injector: FaultInjector, modality: Modality, make: Any, count: int = 1) -> Any:
+    """The last message out of `count` that came."""
+    for _ in range(count):
+        out = injector.apply(TOPICS[modality], modality, make(), at_s=1.0)
+    return out[0].message
+
+
+RAW = ("rgb8", "bgra8", "mono8", "mono16", "bayer_rggb8", "bayer_rggb16", "yuv422", "yuyv")
+
+
+@pytest.mark.parametrize(("fault", "level"), [("black", 0), ("white", 255), ("covered", 13)])
+@pytest.mark.parametrize("encoding", RAW)
+def test_image_decodes_to_one_level_when_raw_of_any_encoding(encoding: str, fault: str, level: int) -> None:
+    size = BYTES_PER_PIXEL[encoding]
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16 * size), dtype=np.uint8)
+    original = image_message(encoding, pixels, width=16, padding=3)
+    options = {"sigma": 0.0} if fault == "covered" else {}
+    injector = FaultInjector(scenario(event(fault, "camera", **options)))
+    spoilt = run(injector, Modality.CAMERA, lambda: original)
+    assert np.array_equal(spoilt.data.reshape(16, -1)[:, -3:], original.data.reshape(16, -1)[:, -3:])
+    sample = to_sample(Modality.CAMERA, spoilt, type_name="sensor_msgs/msg/Image", config=Config().camera,
+                       received_ns=S, arrival_ns=S)  # fmt: skip
+    seen = camera.decode(sample.payload)  # type: ignore[arg-type]
+    assert abs(seen.astype(int) - level).max() <= 4
+
+
+def test_covered_part_is_dark_with_noise_when_the_rest_is_seen() -> None:
+    original = image()
+    injector = FaultInjector(scenario(event("covered", "camera", left=0.5, sigma=0.02)))
+    pixels = run(injector, Modality.CAMERA, lambda: original).data.reshape(8, 12, 3)
+    assert np.array_equal(pixels[:, 6:], original.data.reshape(8, 12, 3)[:, 6:])
+    assert pixels[:, :6].mean() == pytest.approx(13, abs=2)
+    assert 2 < pixels[:, :6].std() < 8
+
+
+def test_empty_cloud_is_well_formed_when_read() -> None:
+    injector = FaultInjector(scenario(event("empty", "lidar")))
+    left = run(injector, Modality.LIDAR, lambda: cloud(np.ones((10, 3))))
+    assert (left.width * left.height, left.row_step, len(left.data)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, 5])
+def test_stuck_axis_repeats_when_the_others_go_on(axis: int) -> None:
+    injector = FaultInjector(scenario(event("stuck", "imu", axis=float(axis))))
+    out = [injector.apply("/imu", Modality.IMU, imu(seed), at_s=1.0 + seed)[0].message for seed in range(4)]
+    moving = [
+        len({getattr(getattr(item, name), letter) for item in out}) > 1
+        for name in ("angular_velocity", "linear_acceleration")
+        for letter in "xyz"
+    ]
+    assert moving == [axis not in (-1, index) for index in range(6)]
+
+
+def test_saturated_imu_is_at_full_scale_when_read() -> None:
+    reading = run(FaultInjector(scenario(event("saturated", "imu"))), Modality.IMU, imu)
+    assert {abs(getattr(reading.angular_velocity, axis)) for axis in "xyz"} == {34.9}
+    assert {abs(getattr(reading.linear_acceleration, axis)) for axis in "xyz"} == {156.9}
+    assert math.copysign(1, reading.angular_velocity.x) == math.copysign(1, imu().angular_velocity.x)
+
+
+def audio_families() -> dict[str, Any]:
+    """Every type of audio message, with the same stereo noise."""
+    pcm = np.random.default_rng(0).integers(-9000, 9000, 640, dtype=np.int16)
+    typed = SimpleNamespace(float32_data=[], int32_data=[], int16_data=pcm, int8_data=[], uint8_data=[])
+    tagged = SimpleNamespace(audio_data=typed, info=SimpleNamespace(format=8, channels=2, rate=16_000))
+    dimension = SimpleNamespace(label="channels", size=2, stride=1)
+    raw = pcm.view(np.uint8)
+    return {
+        "sentryfuse/msg/AudioChunk": chunk_message(pcm.reshape(-1, 2)),
+        "audio_common_msgs/msg/AudioData": SimpleNamespace(data=raw.tobytes()),
+        "audio_common_msgs/msg/AudioDataStamped": message(S, audio=SimpleNamespace(data=raw)),
+        "audio_common_msgs/msg/AudioStamped": message(S, audio=tagged),
+        "audio_common_msgs/msg/Audio": tagged,
+        "std_msgs/msg/Int16MultiArray": SimpleNamespace(
+            data=array.array("h", pcm), layout=SimpleNamespace(dim=[dimension], data_offset=0)
+        ),
+    }
+
+
+@pytest.mark.parametrize("type_name", sorted(audio_families()))
+@pytest.mark.parametrize("fault", ["silent", "clipped", "gapped"])
+def test_audio_is_spoilt_when_of_any_family(type_name: str, fault: str) -> None:
+    def heard(item: Any) -> Any:
+        sample = to_sample(Modality.AUDIO, item, type_name=type_name, config=Config().audio,
+                           received_ns=S, arrival_ns=S)  # fmt: skip
+        return sample.payload.pcm  # type: ignore[union-attr]
+
+    injector = FaultInjector(scenario(event(fault, "audio")))
+    original = audio_families()[type_name]
+    before, after = heard(original), heard(run(injector, Modality.AUDIO, lambda: original))
+    if fault == "silent":
+        assert after.shape == before.shape
+        assert not after.any()
+    elif fault == "clipped":
+        assert np.mean(np.isin(after, [-32768, 32767])) > 0.9
+    else:
+        assert len(after) == 240
+        rows = [bytes(row) for row in before]
+        assert all(bytes(row) in rows for row in after)
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "expected_s"),
+    [("clock_jump", {"jump_s": -3.0}, -3.0), ("drift", {"ppm": 100_000.0}, 0.2), ("zero_stamp", {}, -1.0)],
+)
+def test_clock_goes_wrong_when_told(fault: str, options: dict[str, float], expected_s: float) -> None:
+    injector = FaultInjector(scenario(event(fault, "all", **options)))
+    for modality in Modality:
+        item = injector.apply(TOPICS[modality], modality, message(10 * S), at_s=2.0)[0].message
+        expected = 0 if fault == "zero_stamp" else 10 * S + round(expected_s * S)
+        assert stamp_ns(item) == expected
+    assert injector.apply("/tf", None, message(S), at_s=2.0)[0].message.header.stamp.sec == 1
+
+
+def test_rate_is_cut_to_the_one_asked_for_when_faster() -> None:
+    injector = FaultInjector(scenario(event("rate", "camera", rate_hz=5.0)))
+    times = np.arange(0, 600) / 30
+    passed = [at for at in times if injector.apply("/camera", Modality.CAMERA, b"", at_s=float(at))]
+    assert np.allclose(np.diff(passed), 0.2)
+
+
+def test_duplicates_come_in_the_number_asked_for_when_sent() -> None:
+    injector = FaultInjector(scenario(event("duplicate", "imu", copies=2.0, share=0.5)))
+    counts = [len(injector.apply("/imu", Modality.IMU, b"", at_s=1.0)) for _ in range(200)]
+    assert set(counts) == {1, 3}
+    assert 70 < counts.count(3) < 130
+
+
+@given(depth=st.integers(1, 5), share=st.floats(0.05, 0.95), seed=st.integers(0, 999))
+def test_reordered_messages_all_come_once_when_flushed(depth: int, share: float, seed: int) -> None:
+    stream = FaultInjector(scenario(event("reorder", "imu", depth=float(depth), share=share), seed=seed))
+    out = [d.message for i in range(200) for d in stream.apply("/imu", Modality.IMU, i, at_s=i / 10)]
+    assert stream.flush(49.9) == []
+    out += [delivery.message for topic, delivery in stream.flush(50.0) if topic == "/imu"]
+    assert sorted(out) == list(range(200))
+    assert out != list(range(200))
+    assert stream.flush() == []
+    overtaken = [sum(later > item for later in out[:place]) for place, item in enumerate(out)]
+    assert max(overtaken) >= 1

@@ -1,0 +1,50 @@
+"""Messages of a recording under faults: in order of arrival, and none of those held is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bags
+import pytest
+
+from sentryfuse_core.replay.arrivals import Arrival, arrivals
+from sentryfuse_core.replay.faults import FaultInjector, stamp_ns
+from sentryfuse_core.replay.readers import BagReader
+from sentryfuse_core.replay.scenario import Event, Scenario
+from sentryfuse_core.types import Modality
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("arrivals")
+    return bags.write_as("mcap", folder, bags.drive((Modality.IMU,), seconds=1.0))
+
+
+def played(bag: Path, *events: Event) -> list[Arrival]:
+    injector = FaultInjector(Scenario("test", 3, 1.0, events)) if events else None
+    with BagReader(bag) as reader:
+        return list(arrivals(reader, {bags.TOPICS[Modality.IMU]: Modality.IMU}, injector=injector))
+
+
+@pytest.mark.parametrize("until_s", [0.5, 10.0])
+def test_held_messages_come_when_the_event_or_the_recording_ends(bag: Path, until_s: float) -> None:
+    plain = played(bag)
+    mixed = played(bag, Event(0.1, until_s, "imu", "reorder", {"depth": 4.0, "share": 0.9}))
+    stamps = [stamp_ns(arrival.message) for arrival in mixed]
+    assert sorted(stamps) == [stamp_ns(arrival.message) for arrival in plain]  # type: ignore[type-var]
+    assert stamps != sorted(stamps)  # type: ignore[type-var]
+    assert [a.at_ns for a in mixed] == sorted(a.at_ns for a in mixed)
+    if until_s == 0.5:
+        end = [a for a in mixed if a.at_ns - plain[0].at_ns > 0.6e9]
+        assert [a.at_ns for a in end] == [a.at_ns for a in plain[-len(end) :]]
+
+
+def test_copies_and_delays_come_in_order_when_combined(bag: Path) -> None:
+    once = len(played(bag))
+    mixed = played(
+        bag,
+        Event(0.0, 10.0, "imu", "duplicate", {"copies": 2.0, "share": 1.0}),
+        Event(0.0, 10.0, "imu", "jitter", {"max_s": 0.05}),
+    )
+    assert len(mixed) == 3 * once
+    assert [a.at_ns for a in mixed] == sorted(a.at_ns for a in mixed)
