@@ -13,7 +13,8 @@ __all__ = ["AudioGaps", "StuckAxis"]
 
 _AXES = ("gyro x", "gyro y", "gyro z", "accelerometer x", "accelerometer y", "accelerometer z")
 _LEAST = 50  # readings in a row that a stuck axis has to repeat its value in
-_BLOCKS = 50  # audio blocks that gaps are looked for in
+_BLOCKS = 50  # steps between audio blocks that gaps are looked for in
+_GAPS = 3  # gaps among them that count
 
 
 class StuckAxis:
@@ -64,34 +65,36 @@ class StuckAxis:
 class AudioGaps:
     """Finds time that no block of audio covers: stamps that advance faster than samples come.
 
-    Jitter of stamps averages out. Blocks without a stamp of their own are not judged.
+    Jitter of stamps averages out, and one gap alone, as after a pause, is none of the microphone's. Blocks
+    without a stamp of their own are not judged.
     """
 
     def __init__(self, config: HealthConfig) -> None:
         self._share = config.gapped_share
-        self._blocks: deque[tuple[int, int]] = deque(maxlen=_BLOCKS)
-        self._sum_ns = 0
+        self._steps: deque[tuple[int, int]] = deque(maxlen=_BLOCKS)  # between stamps, and not covered of it
+        self._stamp_ns: int | None = None
+        self._length_ns = 0
 
     def restart(self) -> None:
         """Stamps do not follow on those before."""
-        self._blocks.clear()
-        self._sum_ns = 0
+        self._steps.clear()
+        self._stamp_ns = None
 
     def look(self, block: AudioBlock, stamp_ns: int) -> Finding | None:
         """Take in one block; the finding while too much is missing."""
         if not block.stamped:
             return None
-        blocks = self._blocks
-        if len(blocks) == _BLOCKS:
-            self._sum_ns -= blocks[0][1]
-        span_ns = stamp_ns - blocks[0][0] if blocks else 0
-        covered_ns = self._sum_ns + (blocks[0][1] if len(blocks) == _BLOCKS else 0)
-        length_ns = len(block.pcm) * NS_PER_S // block.sample_rate_hz
-        full = len(blocks) == _BLOCKS
-        blocks.append((stamp_ns, length_ns))
-        self._sum_ns += length_ns
-        missing_ns = span_ns - covered_ns
-        if not full or span_ns <= 0 or missing_ns <= self._share * span_ns:
+        before_ns, self._stamp_ns = self._stamp_ns, stamp_ns
+        length_ns, self._length_ns = self._length_ns, len(block.pcm) * NS_PER_S // block.sample_rate_hz
+        if before_ns is None:
+            return None
+        steps = self._steps
+        steps.append((stamp_ns - before_ns, stamp_ns - before_ns - length_ns))
+        if len(steps) < _BLOCKS or sum(10 * missing > step for step, missing in steps) < _GAPS:
+            return None
+        span_ns = sum(step for step, _ in steps)
+        missing_ns = sum(missing for _, missing in steps)
+        if missing_ns <= self._share * span_ns:
             return None
         missing_ms, span_ms = missing_ns / NS_PER_MS, span_ns / NS_PER_MS
         reason = f"{missing_ms:.0f} ms of the last {span_ms:.0f} ms are in no block of audio"

@@ -142,7 +142,7 @@ def test_lost_is_declared_on_time_when_deadlines_are_kept() -> None:
     ingest = Ingest(Config())
     _run(ingest, timeline(Modality, 3.0))
     last_ns = {m: max(range(S, 4 * S, PERIOD_NS[m])) + LATENCY_NS[m] for m in Modality}
-    timeout_ns = {CAMERA: 200 * MS, LIDAR: 350 * MS, IMU: 50 * MS, AUDIO: 200 * MS}
+    timeout_ns = {CAMERA: 200 * MS, LIDAR: 350 * MS, IMU: 250 * MS, AUDIO: 200 * MS}
     lost: dict[Modality, Transition] = {}
     while (deadline_ns := ingest.next_deadline_ns()) is not None:
         ingest.advance(deadline_ns)
