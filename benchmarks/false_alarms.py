@@ -21,6 +21,7 @@ from sentryfuse_core.replay.faults import FaultInjector
 from sentryfuse_core.replay.readers import BagReader, Undecodable
 from sentryfuse_core.replay.scenario import Event, Scenario
 from sentryfuse_core.replay.topics import select
+from sentryfuse_core.replay.writer import build_message, ros2_typestore
 from sentryfuse_core.types import ImuReading, Modality, Sample, SensorState, Transition
 from sentryfuse_core.world.config import WorldConfig
 from sentryfuse_core.world.record import Recorder
@@ -81,16 +82,15 @@ def bag(path: Path) -> Play:
 
 class _Sink:
     def __init__(self, config: Config) -> None:
+        self.types = ros2_typestore()
         self.sensors = {f"/{config.sensor(m).topic}": m for m in Modality} | {
             "/camera/image/compressed": CAMERA
         }
         self.found: list[tuple[Modality, str, str, int, Any]] = []
 
     def write(self, topic: str, type_name: str, log_time_ns: int, fields: Any) -> None:
-        from sentryfuse_core.replay.writer import build_message
-
         if topic in self.sensors:
-            message = build_message(type_name, fields)
+            message = build_message(self.types, type_name, fields)
             self.found.append((self.sensors[topic], topic, type_name, log_time_ns, message))
 
 
@@ -196,8 +196,8 @@ def har_alarms(path: Path, *, every: int, skip: int | None) -> list[Row]:
     return [Row(what=what, measured=alarms_found, unit="", target=0)]
 
 
-def simulated(seconds: float) -> Iterator[Play]:
-    """Six drives of `seconds` each, by day, at night, in a quiet place and standing still."""
+def simulated(seconds: float, *, repeats: int = 1) -> Iterator[Play]:
+    """`repeats` times six drives of `seconds`: by day, at night, in a quiet place and standing still."""
     world = WorldConfig()
     still, quiet = replace(world, ego_speed=(0.0, 0.0)), replace(world, objects=(1, 1))
     cases = (
@@ -208,8 +208,10 @@ def simulated(seconds: float) -> Iterator[Play]:
         ("quiet place", 0.8, quiet),
         ("quiet night", 0.0, quiet),
     )
-    for index, (name, light, model) in enumerate(cases):
-        yield drive(f"world, {name}", seed=100 + index, seconds=seconds, light=light, world=model)
+    for index, (name, light, model) in enumerate(cases * repeats):
+        yield drive(
+            f"world, {name}, drive {index + 1}", seed=100 + index, seconds=seconds, light=light, world=model
+        )
 
 
 def rows(data: Path = DATA, *, quick: bool = False) -> list[Row]:
@@ -221,7 +223,7 @@ def rows(data: Path = DATA, *, quick: bool = False) -> list[Row]:
     archive = data / "har" / "sp-sw-har.zip"
     if archive.is_file():
         found += har_alarms(archive, every=10 if quick else 1, skip=None if quick else 8)
-    found += [alarms(play) for play in simulated(10.0 if quick else 300.0)]
+    found += [alarms(play) for play in simulated(10.0 if quick else 60.0, repeats=1 if quick else 5)]
     return found
 
 
