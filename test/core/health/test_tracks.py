@@ -1,0 +1,128 @@
+"""Criteria that need more than one message, and stamps of another clock, beside what looks like them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import MS, S, audio_block, imu_reading, sample
+
+from sentryfuse_core.config import Config, HealthConfig
+from sentryfuse_core.health import HealthMonitor, detection_time_s
+from sentryfuse_core.health.clocks import is_zero_stamp
+from sentryfuse_core.health.criteria import View
+from sentryfuse_core.health.rate import RateMeter
+from sentryfuse_core.health.tracks import AudioGaps, StuckAxis
+from sentryfuse_core.types import ImuReading, Modality, SensorState
+
+
+def _stuck(axis: int | None, *, from_reading: int = 10, every_axis: bool = False) -> str | None:
+    track, found = StuckAxis(HealthConfig()), None
+    held = imu_reading(from_reading)
+    for index in range(400):
+        reading = imu_reading(index)
+        gyro, accel = reading.angular_velocity, reading.linear_acceleration
+        assert gyro is not None
+        assert held.angular_velocity is not None
+        if axis is not None and index >= from_reading:
+            gyro[axis] = held.angular_velocity[axis]
+        if every_axis:
+            gyro, accel = held.angular_velocity, held.linear_acceleration
+        found = track.look(ImuReading(gyro, accel), S + index * 5 * MS)
+    return None if found is None else found.code
+
+
+def test_stuck_axis_is_found_when_the_other_axes_move() -> None:
+    assert _stuck(1) == "stuck_axis"
+
+
+def test_stuck_axis_is_not_found_when_the_robot_stands_still_or_the_axis_never_moved() -> None:
+    assert _stuck(None) is None
+    assert _stuck(1, from_reading=0) is None
+    assert _stuck(None, every_axis=True) is None  # that is a frozen sensor, told as such
+
+
+@pytest.mark.parametrize(("step_ms", "jitter_ms", "code"), [(20, 0, None), (20, 4, None), (24, 0, "gapped")])
+def test_audio_gaps_are_found_when_stamps_outrun_the_samples(
+    step_ms: int, jitter_ms: int, code: str | None
+) -> None:
+    track, found = AudioGaps(HealthConfig()), None
+    for index in range(100):
+        found = track.look(audio_block(), S + (index * step_ms + jitter_ms * (index % 2)) * MS)
+    assert (None if found is None else found.code) == code
+
+
+def test_rate_is_learned_over_time_when_messages_come_in_bursts() -> None:
+    meter = RateMeter(0.0)
+    for _ in range(6):
+        for index in range(100):  # 100 Hz in packets of a second
+            meter.learn(901 * MS if index == 0 else MS)
+    assert meter.expected_hz == pytest.approx(100.0, rel=0.15)
+
+
+def test_sensor_is_degraded_when_it_is_slow_from_the_start() -> None:
+    monitor = HealthMonitor(Config())
+    for index in range(80):
+        now_ns = S + index * 200 * MS
+        monitor.update(now_ns)
+        monitor.observe(sample(Modality.IMU, now_ns))
+    report = monitor.reports(now_ns)[Modality.IMU]
+    assert (report.state, report.code) == (SensorState.DEGRADED, "slow")
+    assert "learned rate 5 Hz is below 20 Hz" in report.reason
+
+
+def test_sensor_is_degraded_when_its_stamps_are_of_another_clock() -> None:
+    monitor = HealthMonitor(Config())
+    for index in range(12):
+        item = sample(Modality.CAMERA, S + index * 50 * MS)
+        offset_ns = 3600 * S if index else 0
+        monitor.observe(replace(item, received_ns=item.stamp_ns + offset_ns))
+    report = monitor.reports(item.arrival_ns)[Modality.CAMERA]
+    assert (report.state, report.code) == (SensorState.DEGRADED, "other_clock")
+    assert "use_sim_time" in report.remedy
+
+
+@pytest.mark.parametrize(
+    ("reason", "ahead_s", "code"),
+    [
+        ("future_stamp", 2.0, "future_stamp"),
+        ("future_stamp", 900.0, "other_clock"),
+        ("zero_stamp", -900.0, "zero_stamp"),
+    ],
+)
+def test_sensor_is_lost_when_ten_stamps_in_a_row_cannot_be_right(
+    reason: str, ahead_s: float, code: str
+) -> None:
+    monitor = HealthMonitor(Config())
+    monitor.observe(sample(Modality.LIDAR, 2000 * S))
+    for index in range(10):
+        item = sample(Modality.LIDAR, 2000 * S + index * MS)
+        item = replace(item, stamp_ns=item.received_ns + round(ahead_s * S))
+        monitor.observe_stamp_fault(item, reason, "detail")
+    report = monitor.reports(item.arrival_ns)[Modality.LIDAR]
+    assert (report.state, report.code) == (SensorState.LOST, code)
+    assert report.invalid_reasons == {reason: 10}
+
+
+def test_zero_stamp_is_told_only_when_the_clock_says_otherwise() -> None:
+    assert is_zero_stamp(0, 1000 * S, 10 * S)
+    assert not is_zero_stamp(0, 2 * S, 10 * S)  # simulated time that has just begun
+    assert not is_zero_stamp(5 * S, 1000 * S, 10 * S)
+
+
+def test_view_misses_only_what_used_to_have_structure() -> None:
+    view = View()
+    road = (20.0,) * 40 + (0.1,) * 24  # the sky never had any
+    for _ in range(View.IMAGES):
+        view.learn(road, 1.0, fine=True)
+    assert view.gone_share(road, 1.0) == 0.0
+    assert view.gone_share((0.2,) * 32 + road[32:], 1.0) == 0.5
+
+
+def test_detection_time_follows_the_rate() -> None:
+    slow = detection_time_s("frozen", Config(), modality=Modality.IMU, rate_hz=100.0)
+    assert slow == pytest.approx(0.21)
+    assert np.isclose(detection_time_s("frozen", Config(), modality=Modality.IMU, rate_hz=200.0), slow / 2)
+    with pytest.raises(KeyError):
+        detection_time_s("mood", Config(), modality=Modality.IMU, rate_hz=1.0)
