@@ -85,6 +85,9 @@ class CameraConfig(SensorConfig):
         (-0.5, 0.5, -0.5, 0.5),
         "rotation from the optical frame to the base frame, unit quaternion x, y, z, w",
     )
+    expected_lag_s: float = _opt(
+        0.0, "known delay from stamp to arrival in s; much more is taken for a wrong clock", low=0.0, high=10.0
+    )
     transport: str = _opt(
         "raw", "sensor_msgs/Image or sensor_msgs/CompressedImage", choices=("raw", "compressed")
     )
@@ -103,6 +106,9 @@ class LidarConfig(SensorConfig):
 
     topic: str = _opt("lidar/points", "sensor_msgs/PointCloud2 topic")
     translation_m: tuple[float, float, float] = _opt((0.0, 0.0, 1.8), "lidar in the base frame: x, y, z in m")
+    expected_lag_s: float = _opt(
+        0.0, "known delay from stamp to arrival in s; much more is taken for a wrong clock", low=0.0, high=10.0
+    )
     intensity_full_scale: float = _opt(255.0, "intensity that counts as 1.0", low=1e-6, high=1e9)
 
 

@@ -18,9 +18,8 @@ from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.health.criteria import ContentStats
 from sentryfuse_core.health.monitor import HealthMonitor
+from sentryfuse_core.sync import MatchedSet, Synchronizer, streams, synced_set
 from sentryfuse_core.sync.buffer import stamp_fault
-from sentryfuse_core.sync.spec import streams
-from sentryfuse_core.sync.synchronizer import Synchronizer
 from sentryfuse_core.types import (
     Absence,
     Modality,
@@ -57,7 +56,8 @@ class Ingest:
         self._apart_ns = round(config.health.clock_apart_s * NS_PER_S)
         self._on_ready = on_ready
         self._lock = threading.Lock()
-        self._sync = Synchronizer(config.sync, streams(config))
+        self._sync: Synchronizer[Modality, Sample] = Synchronizer(config.sync, streams(config))
+        self._paired = tuple(m for m in (Modality.CAMERA, Modality.LIDAR) if config.sensor(m).enabled)
         self._health = HealthMonitor(config, topics=topics)
         self._ready: deque[SyncedSet] = deque()
         self._transitions: deque[Transition] = deque(maxlen=_MAX_TRANSITIONS)
@@ -116,7 +116,7 @@ class Ingest:
             if fault is None:
                 self._health.observe(sample)
                 self._sync.set_lost(self._health.lost())
-                self._collect(self._sync.add(sample))
+                self._collect(self._sync.add(sample.modality, sample))
             else:
                 ahead_ms = (sample.stamp_ns - sample.received_ns) / 1e6
                 detail = f"stamp {sample.stamp_ns} ns, {ahead_ms:.0f} ms ahead of the clock"
@@ -225,14 +225,18 @@ class Ingest:
         self._sync.set_lost(self._health.lost())
         self._collect(self._sync.advance(now_ns))
 
-    def _collect(self, released: list[SyncedSet]) -> None:
+    def _collect(self, released: list[MatchedSet[Modality, Sample]]) -> None:
         """Queue new sets and transitions."""
+        if released:
+            for modality in self._paired:
+                excess_ns = self._sync.clock_offset_ns(modality)
+                self._health.observe_offset(modality, excess_ns, released[-1].released_ns)
         transitions = self._health.take_transitions()
         if not (released or transitions):
             return
         self._news = True
         self._transitions.extend(transitions)
-        self._ready.extend(released)
+        self._ready.extend(map(synced_set, released))
         while len(self._ready) > _MAX_READY:
             self._ready.popleft()
             self._overflowed += 1

@@ -191,6 +191,23 @@ class Evidence:
                 self._coverage.learn(stats.occupancy)
         self._check_content(found)
 
+    def offset_changed(self, excess_ns: int | None) -> bool:
+        """Take in how much the stamps disagree with the anchor's; whether that is news."""
+        if (excess_ns is None) == ("clock_offset" not in self.degrading):
+            return False
+        if excess_ns is None:
+            del self.degrading["clock_offset"]
+            return True
+        name = self._traits.modality.value
+        self.degrading["clock_offset"] = Finding(
+            "clock_offset",
+            f"stamps lie {excess_ns / NS_PER_MS:.0f} ms further behind their arrival than the anchor's, "
+            "so pairs would be a guess",
+            f"if its clock is off, set {name}.stamp_offset_s to {-excess_ns / NS_PER_S:.3f}; "
+            f"if it is slow, set {name}.expected_lag_s to {max(excess_ns, 0) / NS_PER_S:.3f}",
+        )
+        return True
+
     def silent(self, now_ns: int) -> bool:
         """Whether nothing has come for too long."""
         if self.arrival_ns is None or now_ns < self.arrival_ns + self.timeout_ns:

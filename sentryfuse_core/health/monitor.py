@@ -90,6 +90,10 @@ class HealthMonitor:
         """A message was decoded, and what its content looks like, where that can be judged."""
         self._note(self._sensors[modality].observe_decoded(stats, now_ns))
 
+    def observe_offset(self, modality: Modality, excess_ns: int | None, now_ns: int) -> None:
+        """How much more a sensor's stamps lag than the anchor's, where that is too much to pair it."""
+        self._note(self._sensors[modality].observe_offset(excess_ns, now_ns))
+
     def update(self, now_ns: int) -> None:
         """Let the steady time pass: sensors that were silent for too long are lost."""
         if self._deadline_ns is not None and now_ns >= self._deadline_ns:

@@ -84,6 +84,12 @@ class SensorHealth:
         self._evidence.decoded(stats)
         return self._settle(now_ns)
 
+    def observe_offset(self, excess_ns: int | None, now_ns: int) -> Transition | None:
+        """Whether the sensor's stamps agree with the anchor's; `excess_ns` None: they do."""
+        if not self._evidence.offset_changed(excess_ns):
+            return None
+        return self._settle(now_ns)
+
     def update(self, now_ns: int) -> Transition | None:
         """Let the steady time pass."""
         if self.state is SensorState.LOST or not self._evidence.silent(now_ns):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
+from collections.abc import Callable
 from enum import Enum
+from typing import Generic, TypeVar
 
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.sync import match
-from sentryfuse_core.sync.spec import Limits, StreamSpec
-from sentryfuse_core.types import Sample
+from sentryfuse_core.sync.spec import Limits, StreamSpec, Timed
 
 __all__ = ["NOTED", "Stream", "Verdict", "stamp_fault"]
 
@@ -17,6 +19,11 @@ NOTED = frozenset({"late", "out_of_order", "rebased", "went_back"})  # counted, 
 _RECENT = 8  # intervals and lags that timing is judged by
 _MAX_PAIRED = 64  # samples of a camera or lidar kept at most
 _MAX_WINDOW = 8192  # samples of an IMU or microphone kept at most
+_LAG_MEMORY_NS = 10 * NS_PER_S  # the least lag is that of the last 10 to 20 s
+_SMALLEST_LEAP_NS = 20 * NS_PER_MS  # less than this is jitter
+_LEAP_INTERVALS = 4  # known before a leap can be told from the stream's own pace
+
+S = TypeVar("S", bound=Timed)
 
 
 class Verdict(Enum):
@@ -26,10 +33,11 @@ class Verdict(Enum):
     REORDERED = "reordered"  # older than the newest, but taken in
     WENT_BACK = "went_back"  # in quarantine
     REBASED = "rebased"  # the stream's new time is believed from this message on
+    LEAPT = "leapt"  # ahead of what its arrival allows: in quarantine until the next one agrees
     REJECTED = "rejected"
 
 
-def stamp_fault(sample: Sample, max_future_ns: int) -> str | None:
+def stamp_fault(sample: Timed, max_future_ns: int) -> str | None:
     """Why a stamp cannot be right whatever else has come: 'negative', 'future' or None.
 
     Simulated time that has not begun (0) tells nothing of the future.
@@ -41,19 +49,28 @@ def stamp_fault(sample: Sample, max_future_ns: int) -> str | None:
     return None
 
 
-class Stream:
+class Stream(Generic[S]):
     """One sensor's samples and timing.
 
     `counters` counts by reason: negative, future, duplicate, out_of_order, went_back, late, overflow,
-    rebased, not_believed. Those in NOTED may still be used, all others are dropped.
+    rebased, not_believed. Those in NOTED may still be used, all others are dropped. `on_drop(sample,
+    reason)` is told of every sample that goes without having been in a set, also as `unmatched` (no set
+    came near it), `late` (its set was out) or `reset` (time jumped).
     """
 
-    def __init__(self, spec: StreamSpec, limits: Limits, *, bit: int = 0) -> None:
+    def __init__(
+        self,
+        spec: StreamSpec,
+        limits: Limits,
+        *,
+        bit: int = 0,
+        on_drop: Callable[[S, str], None] | None = None,
+    ) -> None:
         self.spec = spec
         self.bit = bit  # of the sensor in a mask
         self.counters: Counter[str] = Counter()
         self.stamps_ns: list[int] = []
-        self.samples: list[Sample] = []
+        self.samples: list[S] = []
         self.newest_ns: int | None = None
         self.arrival_ns: int | None = None  # steady time of the newest message that was taken in; None: never
         self.rebased_ns: int | None = None  # steady time of the last re-base
@@ -63,21 +80,33 @@ class Stream:
         self._intervals_ns: deque[int] = deque(maxlen=_RECENT)
         self._lags_ns: deque[int] = deque(maxlen=_RECENT)
         self._watermark_ns: int | None = None  # older stamps are of no use any more, or were used
-        self._back: list[Sample] = []  # run of rising stamps older than the newest
-        self._quarantine: list[Sample] = []  # those of the run that are not in `samples`
+        self._back: list[S] = []  # run of rising stamps older than the newest
+        self._quarantine: list[S] = []  # those of the run that are not in `samples`
+        self._ahead: tuple[S, int] | None = None  # a sample whose stamp leapt ahead, and when it came
+        self._least_lag_ns: int | None = None  # of the running ten seconds
+        self._past_least_lag_ns: int | None = None  # of the ten before
+        self._lag_until_ns = 0
+        self._on_drop = on_drop
+        self._used: set[int] = set()  # stamps in `samples` that were in a set; kept for `on_drop` only
+        self._missed: set[int] = set()  # and those that came too late for theirs
 
-    def admit(self, sample: Sample, now_ns: int) -> Verdict:
+    def admit(self, sample: S, now_ns: int) -> Verdict:
         """Take the sample in, put it in quarantine or reject it; counts why. `now_ns` is steady time."""
         stamp_ns = sample.stamp_ns
         fault = stamp_fault(sample, self._limits.max_future_ns)
         if fault is not None:
-            self.counters[fault] += 1
-            return Verdict.REJECTED
+            return self._reject(sample, fault)
         newest_ns = self.newest_ns
-        if newest_ns is not None and stamp_ns <= newest_ns:
-            return self._admit_older(sample, newest_ns, now_ns)
         if newest_ns is not None:
-            self._intervals_ns.append(stamp_ns - newest_ns)
+            if stamp_ns <= newest_ns:
+                return self._admit_older(sample, newest_ns, now_ns)
+            step_ns = stamp_ns - newest_ns
+            if step_ns > _SMALLEST_LEAP_NS and self._leaps(stamp_ns, step_ns, now_ns):
+                if not self._confirms(stamp_ns, now_ns):
+                    return self._hold(sample, now_ns)
+            elif self._ahead is not None:
+                self._drop_ahead()
+            self._intervals_ns.append(step_ns)
         if self._back:
             self._end_run()
         self.newest_ns = stamp_ns
@@ -99,6 +128,19 @@ class Stream:
         if self.spec.period_ns or not self._intervals_ns:
             return self.spec.period_ns
         return sorted(self._intervals_ns)[len(self._intervals_ns) // 2]
+
+    @property
+    def least_lag_ns(self) -> int | None:
+        """Least time from stamp to arrival (steady) in the last 10 to 20 s, above the expected one; or None.
+
+        The least is free of jitter and load. Only differences between streams mean anything.
+        """
+        least_ns = self._least_lag_ns
+        if least_ns is None:
+            return None
+        if self._past_least_lag_ns is not None:
+            least_ns = min(least_ns, self._past_least_lag_ns)
+        return least_ns - self.spec.expected_lag_ns
 
     def slop_ns(self, configured_ns: int) -> int:
         """The configured slop, or half of the longest recent interval where that is less.
@@ -129,14 +171,25 @@ class Stream:
             deadline_ns=deadline_ns,
         )
 
-    def select(self, moment_ns: int, slop_ns: int) -> tuple[Sample, ...]:
+    def select(self, moment_ns: int, slop_ns: int) -> tuple[S, ...]:
         """The samples that belong to the moment: the nearest one, or all of the window. May be empty."""
         if self.spec.window_ns:
             return tuple(self.samples[match.window(self.stamps_ns, moment_ns, self.spec.window_ns)])
         index = match.nearest(self.stamps_ns, moment_ns, slop_ns)
         return () if index is None else (self.samples[index],)
 
-    def first_after(self, floor_ns: int | None) -> Sample | None:
+    def note_used(self, chosen: tuple[S, ...]) -> None:
+        """These were in a set: they are not dropped when they go."""
+        if self._on_drop is not None:
+            self._used.update(sample.stamp_ns for sample in chosen)
+
+    def note_late(self, stamp_ns: int) -> None:
+        """A sample taken in came after the set it belongs to was out."""
+        self.counters["late"] += 1
+        if self._on_drop is not None:
+            self._missed.add(stamp_ns)
+
+    def first_after(self, floor_ns: int | None) -> S | None:
         """The oldest sample with a stamp above `floor_ns`; the oldest of all for None."""
         index = 0 if floor_ns is None else bisect_right(self.stamps_ns, floor_ns)
         return self.samples[index] if index < len(self.samples) else None
@@ -144,21 +197,21 @@ class Stream:
     def forget_before(self, oldest_ns: int) -> None:
         """Drop samples with stamps below `oldest_ns`."""
         index = bisect_left(self.stamps_ns, oldest_ns)
-        del self.stamps_ns[:index], self.samples[:index]
+        if index:
+            self._let_go(0, index, "unmatched")
         if self._watermark_ns is None or oldest_ns > self._watermark_ns:
             self._watermark_ns = oldest_ns
 
     def rebase(self, now_ns: int) -> None:
         """Believe the time that the stream went back to; what it said before is dropped."""
         newest_ns = self._back[-1].stamp_ns
-        kept = bisect_right(self.stamps_ns, newest_ns)
-        del self.stamps_ns[kept:], self.samples[kept:]
+        self._let_go(bisect_right(self.stamps_ns, newest_ns), len(self.stamps_ns), "reset")
         self._watermark_ns = None
         for sample in self._quarantine:
             self._insert(sample)
         self._back.clear()
         self._quarantine.clear()
-        self._lags_ns.clear()
+        self._forget_lags()
         self.newest_ns = newest_ns
         self._touch(newest_ns, now_ns)
         self.rebased_ns = now_ns
@@ -167,21 +220,84 @@ class Stream:
 
     def clear(self) -> None:
         """Forget samples and the stamps they had; what was learned of the timing stays, lags apart."""
-        self.stamps_ns.clear()
-        self.samples.clear()
+        self._let_go(0, len(self.stamps_ns), "reset")
+        if self._ahead is not None:
+            self._drop_ahead("reset")
+        for sample in self._quarantine:
+            self._tell(sample, "reset")
         self._back.clear()
         self._quarantine.clear()
-        self._lags_ns.clear()
+        self._forget_lags()
         self._watermark_ns = None
         self.newest_ns = None
 
-    def _admit_older(self, sample: Sample, newest_ns: int, now_ns: int) -> Verdict:
+    def _leaps(self, stamp_ns: int, step_ns: int, now_ns: int) -> bool:
+        """Whether a stamp is further on than the stream's pace and the time that passed explain.
+
+        After a gap the arrival steps as well, so a stream that merely comes back does not leap.
+        """
+        if len(self._intervals_ns) < _LEAP_INTERVALS or not self._lags_ns:
+            return False
+        pace_ns = max(self._intervals_ns)
+        early_ns = min(self._lags_ns) - (now_ns - stamp_ns)
+        return step_ns > 2 * pace_ns and early_ns > max(pace_ns, _SMALLEST_LEAP_NS)
+
+    def _confirms(self, stamp_ns: int, now_ns: int) -> bool:
+        """Whether a second sample in a row leapt to the same new time; the first is taken in then."""
+        if self._ahead is None:
+            return False
+        ahead, ahead_ns = self._ahead
+        step_ns = stamp_ns - ahead.stamp_ns
+        pace_ns = max(*self._intervals_ns, _SMALLEST_LEAP_NS)
+        if step_ns <= 0 or abs(step_ns - (now_ns - ahead_ns)) > pace_ns:
+            return False
+        self._ahead = None
+        self._forget_lags()
+        self.stamps_ns.append(ahead.stamp_ns)
+        self.samples.append(ahead)
+        self._touch(ahead.stamp_ns, ahead_ns)
+        return True
+
+    def _hold(self, sample: S, now_ns: int) -> Verdict:
+        if self._ahead is not None:
+            self._drop_ahead()
+        self._ahead = sample, now_ns
+        self.arrival_ns = now_ns
+        return Verdict.LEAPT
+
+    def _drop_ahead(self, reason: str = "future") -> None:
+        if self._ahead is not None:
+            self.counters[reason] += 1
+            self._tell(self._ahead[0], reason)
+            self._ahead = None
+
+    def _reject(self, sample: S, reason: str) -> Verdict:
+        self.counters[reason] += 1
+        self._tell(sample, reason)
+        return Verdict.REJECTED
+
+    def _tell(self, sample: S, reason: str) -> None:
+        if self._on_drop is not None:
+            self._on_drop(sample, reason)
+
+    def _let_go(self, first: int, end: int, reason: str) -> None:
+        """Remove samples [first, end); tell of those that were in no set."""
+        if self._on_drop is not None:
+            for sample in self.samples[first:end]:
+                stamp_ns = sample.stamp_ns
+                if stamp_ns in self._used:
+                    self._used.discard(stamp_ns)
+                else:
+                    self._on_drop(sample, "late" if stamp_ns in self._missed else reason)
+                self._missed.discard(stamp_ns)
+        del self.stamps_ns[first:end], self.samples[first:end]
+
+    def _admit_older(self, sample: S, newest_ns: int, now_ns: int) -> Verdict:
         stamp_ns = sample.stamp_ns
         index = bisect_left(self.stamps_ns, stamp_ns)
         known = index < len(self.stamps_ns) and self.stamps_ns[index] == stamp_ns
         if stamp_ns == newest_ns or known or (self._back and self._back[-1].stamp_ns == stamp_ns):
-            self.counters["duplicate"] += 1
-            return Verdict.REJECTED
+            return self._reject(sample, "duplicate")
         if self._back and stamp_ns < self._back[-1].stamp_ns:
             self._end_run()
         self._back.append(sample)
@@ -194,6 +310,8 @@ class Stream:
             self._touch(stamp_ns, now_ns)
             if len(self.stamps_ns) > self._capacity:
                 self._bound()
+        else:
+            self._tell(sample, "late")
         if len(self._back) >= self._limits.rebase_messages:
             self.rebase(now_ns)
             return Verdict.REBASED
@@ -203,14 +321,26 @@ class Stream:
         """The stream did not stay in the time it went back to: drop what is in quarantine."""
         if self._quarantine:
             self.counters["not_believed"] += len(self._quarantine)
+            for sample in self._quarantine:
+                self._tell(sample, "not_believed")
         self._back.clear()
         self._quarantine.clear()
 
     def _touch(self, stamp_ns: int, now_ns: int) -> None:
         self.arrival_ns = now_ns
-        self._lags_ns.append(now_ns - stamp_ns)
+        lag_ns = now_ns - stamp_ns
+        self._lags_ns.append(lag_ns)
+        if now_ns >= self._lag_until_ns:
+            self._past_least_lag_ns, self._least_lag_ns = self._least_lag_ns, lag_ns
+            self._lag_until_ns = now_ns + _LAG_MEMORY_NS
+        elif self._least_lag_ns is None or lag_ns < self._least_lag_ns:
+            self._least_lag_ns = lag_ns
 
-    def _insert(self, sample: Sample) -> None:
+    def _forget_lags(self) -> None:
+        self._lags_ns.clear()
+        self._least_lag_ns = self._past_least_lag_ns = None
+
+    def _insert(self, sample: S) -> None:
         index = bisect_left(self.stamps_ns, sample.stamp_ns)
         self.stamps_ns.insert(index, sample.stamp_ns)
         self.samples.insert(index, sample)
@@ -221,4 +351,4 @@ class Stream:
         excess = len(self.stamps_ns) - self._capacity
         if excess > 0:
             self.counters["overflow"] += excess
-            del self.stamps_ns[:excess], self.samples[:excess]
+            self._let_go(0, excess, "overflow")

@@ -1,16 +1,53 @@
-"""What the synchroniser is told about streams: their parts in the sets and the limits of what it accepts."""
+"""What goes into the synchroniser and comes out: samples, the parts of streams, limits, sets."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import Config, SyncConfig
-from sentryfuse_core.types import Modality
+from sentryfuse_core.config import SyncConfig
+from sentryfuse_core.types import Absence
 
-__all__ = ["Limits", "StreamSpec", "nanoseconds", "streams"]
+__all__ = ["Limits", "MatchedSet", "StreamSpec", "Timed", "nanoseconds"]
 
-_RANKS = {Modality.LIDAR: 0, Modality.CAMERA: 1, Modality.AUDIO: 2}
+K = TypeVar("K", bound=Hashable)
+S = TypeVar("S", bound="Timed")
+
+
+class Timed(Protocol):
+    """What a sample must tell: three times in ns, on the clocks of `types.Sample`."""
+
+    @property
+    def stamp_ns(self) -> int:
+        """When it was taken, by the sensor's clock."""
+
+    @property
+    def received_ns(self) -> int:
+        """When it came, by the clock that stamps are compared with; 0: not known."""
+
+    @property
+    def arrival_ns(self) -> int:
+        """When it came, by the steady clock."""
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedSet(Generic[K, S]):
+    """Samples that belong to one moment; `samples` and `absent` together have every stream as a key.
+
+    A stream without a window has one sample, one with a window every sample of (stamp - window, stamp].
+    """
+
+    sequence: int
+    epoch: int
+    stamp_ns: int
+    anchor: K | None  # None: a tick, no anchoring stream lives
+    samples: Mapping[K, tuple[S, ...]]
+    absent: Mapping[K, Absence]
+    anchor_arrival_ns: int  # steady clock
+    anchor_received_ns: int  # ROS or bag time
+    released_ns: int  # steady clock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +58,7 @@ class StreamSpec:
     window_ns: int = 0  # samples in (moment - window, moment] belong to a set; 0: the nearest one does
     period_ns: int = 0  # expected; 0: learned from the stamps
     anchor_period_ns: int = 0  # shortest distance of two sets that it anchors
+    expected_lag_ns: int = 0  # known delay from stamp to arrival; much more than that is a wrong clock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,24 +79,6 @@ class Limits:
             rebase_messages=config.rebase_messages,
             buffer_ns=nanoseconds(config.buffer_s),
         )
-
-
-def streams(config: Config) -> dict[Modality, StreamSpec]:
-    """The enabled sensors and their parts: lidar anchors before camera before audio; IMU carries ticks."""
-    window_s = {Modality.IMU: config.imu.window_s, Modality.AUDIO: config.audio.window_s}
-    anchor_period_s = {Modality.AUDIO: config.sync.audio_anchor_period_s}
-    specs: dict[Modality, StreamSpec] = {}
-    for modality in Modality:
-        sensor = config.sensor(modality)
-        if sensor.enabled:
-            rate_hz = sensor.expected_rate_hz
-            specs[modality] = StreamSpec(
-                anchor_rank=_RANKS.get(modality),
-                window_ns=nanoseconds(window_s.get(modality, 0.0)),
-                period_ns=nanoseconds(1.0 / rate_hz) if rate_hz > 0 else 0,
-                anchor_period_ns=nanoseconds(anchor_period_s.get(modality, 0.0)),
-            )
-    return specs
 
 
 def nanoseconds(seconds: float) -> int:

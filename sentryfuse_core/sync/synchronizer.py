@@ -7,24 +7,44 @@ docs/synchroniser.md says when a set comes out and why a sample is missing from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
+from functools import partial
+from typing import Generic, TypeVar
 
+from sentryfuse_core.clock import NS_PER_MS
 from sentryfuse_core.config import SyncConfig
 from sentryfuse_core.sync.buffer import Stream, Verdict
-from sentryfuse_core.sync.spec import Limits, StreamSpec, nanoseconds
-from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SyncedSet
+from sentryfuse_core.sync.spec import Limits, MatchedSet, StreamSpec, Timed, nanoseconds
+from sentryfuse_core.types import Absence
 
 __all__ = ["Synchronizer"]
 
+K = TypeVar("K", bound=Hashable)
+S = TypeVar("S", bound=Timed)
+
 _JUMP_MESSAGES = 3  # that went back, of two streams or more, before all time is taken to have jumped
+_LEAST_AMBIGUITY_NS = 40 * NS_PER_MS  # of two lags; ordinary transport differs by less
 
 
-class Synchronizer:
-    """Sets in strict order of their stamps, each sample of an anchor at most once."""
+class Synchronizer(Generic[K, S]):
+    """Sets in strict order of their stamps, each sample of an anchor at most once.
 
-    def __init__(self, config: SyncConfig, streams: Mapping[Modality, StreamSpec]) -> None:
+    Streams have keys of any kind: a sensor, a topic. `on_drop(key, sample, reason)` is called from within
+    `add` and `advance` for every sample that goes without having been in a set, once.
+    """
+
+    def __init__(
+        self,
+        config: SyncConfig,
+        streams: Mapping[K, StreamSpec],
+        *,
+        on_drop: Callable[[K, S, str], None] | None = None,
+    ) -> None:
         limits = Limits.of(config)
-        self._streams = {m: Stream(streams[m], limits, bit=m.bit) for m in Modality if m in streams}
+        self._streams: dict[K, Stream[S]] = {
+            m: Stream(spec, limits, bit=1 << index, on_drop=None if on_drop is None else partial(on_drop, m))
+            for index, (m, spec) in enumerate(streams.items())
+        }
         ranks = {m: spec.anchor_rank for m, spec in streams.items() if spec.anchor_rank is not None}
         self._anchors = sorted(ranks, key=lambda m: ranks[m])  # best first
         self._rank = {modality: rank for rank, modality in enumerate(self._anchors)}
@@ -36,16 +56,16 @@ class Synchronizer:
         self._epoch = 0
         self._epoch_ns: int | None = None  # steady time the epoch began
         self._sequence = 0
-        self._lost = ModalitySet()
-        self._anchor: Modality | None = None
+        self._lost: frozenset[K] = frozenset()
+        self._anchor: K | None = None
         self._floor_ns: int | None = None  # the next set's stamp is above this
         self._last_set_ns: int | None = None  # stamp of the last set of this epoch
         self._next_tick_ns = 0
         self._awaited = 0  # bits of the streams that the next set waits for
-        self._last_absent: Mapping[Modality, Absence] = {}
+        self._last_absent: Mapping[K, Absence] = {}
         self._due_ns: int | None = None
         self._look_again = False  # something changed that may release a set at the next call
-        self._released: list[SyncedSet] = []
+        self._released: list[MatchedSet[K, S]] = []
 
     @property
     def epoch(self) -> int:
@@ -53,40 +73,61 @@ class Synchronizer:
         return self._epoch
 
     @property
-    def anchor(self) -> Modality | None:
+    def anchor(self) -> K | None:
         """The stream whose stamps the sets carry now; None: a tick, or nothing yet."""
         return self._anchor
 
     @property
-    def counters(self) -> Mapping[Modality, Mapping[str, int]]:
+    def counters(self) -> Mapping[K, Mapping[str, int]]:
         """Per stream: how many messages were dropped or noted, by reason (see `Stream`)."""
-        return {modality: dict(stream.counters) for modality, stream in self._streams.items()}
+        return {key: dict(stream.counters) for key, stream in self._streams.items()}
 
     @property
     def held(self) -> int:
         """Samples kept at the moment, of all streams."""
         return sum(len(stream.samples) for stream in self._streams.values())
 
-    def slop_ns(self, modality: Modality) -> int:
+    def slop_ns(self, key: K) -> int:
         """The slop in force for a camera or lidar: as configured, or half its longest recent interval."""
-        return self._streams[modality].slop_ns(self._slop_ns)
+        return self._streams[key].slop_ns(self._slop_ns)
 
-    def add(self, sample: Sample) -> list[SyncedSet]:
+    def clock_offset_ns(self, key: K) -> int | None:
+        """How much older than the anchor's the stamps of a paired stream are when they arrive, if too much.
+
+        Then it cannot be told which of its samples belongs to a set, and none is paired: the lags differ by
+        more than half a period, so an offset of its clock would make the neighbour look nearer. None: fine.
+        """
+        stream, anchor = self._streams[key], self._anchor
+        if anchor is None or anchor == key or stream.spec.window_ns:
+            return None
+        reference = self._streams[anchor]
+        lag_ns, other_ns = stream.least_lag_ns, reference.least_lag_ns
+        if reference.spec.window_ns or lag_ns is None or other_ns is None:
+            return None
+        allowed_ns = max(max(stream.period_ns, reference.period_ns) // 2, _LEAST_AMBIGUITY_NS)
+        excess_ns = lag_ns - other_ns
+        return excess_ns if abs(excess_ns) > allowed_ns else None
+
+    def add(self, key: K, sample: S) -> list[MatchedSet[K, S]]:
         """Take one sample in; returns the sets that are out because of it or of its time of arrival."""
-        self._fire(sample.arrival_ns)
-        modality = sample.modality
-        stream = self._streams.get(modality)
+        now_ns = sample.arrival_ns
+        if self._look_again or (self._due_ns is not None and self._due_ns <= now_ns):
+            self._fire(now_ns)
+        elif now_ns > self._now_ns:
+            self._now_ns = now_ns
+        stream = self._streams.get(key)
         if stream is not None:
             verdict = stream.admit(sample, self._now_ns)
-            if verdict is Verdict.WENT_BACK or verdict is Verdict.REBASED:
-                self._consider_jump(stream)
             if verdict is Verdict.IN_ORDER or verdict is Verdict.REORDERED:
-                self._count_late(modality, stream, sample.stamp_ns)
-            if verdict is not Verdict.REJECTED and self._concerns(modality, stream):
+                if self._floor_ns is not None and sample.stamp_ns <= self._floor_ns + self._slop_ns:
+                    self._count_late(key, stream, sample.stamp_ns, self._floor_ns)
+            elif verdict is not Verdict.REJECTED and verdict is not Verdict.LEAPT:
+                self._consider_jump(stream)
+            if verdict is not Verdict.REJECTED and self._concerns(key, stream):
                 self._pump(self._now_ns)
-        return self._take()
+        return self._take() if self._released else []
 
-    def advance(self, now_ns: int) -> list[SyncedSet]:
+    def advance(self, now_ns: int) -> list[MatchedSet[K, S]]:
         """Let the steady time pass; returns the sets whose deadlines it reached."""
         self._fire(now_ns)
         return self._take()
@@ -95,10 +136,10 @@ class Synchronizer:
         """Steady time at which `advance` has something to do; None: not before another sample."""
         return self._now_ns if self._look_again else self._due_ns
 
-    def set_lost(self, lost: ModalitySet) -> None:
+    def set_lost(self, lost: Collection[K]) -> None:
         """Streams that are never waited for and never anchor. Takes effect at the next `advance` or `add`."""
-        if lost != self._lost:
-            self._lost = lost
+        if len(lost) != len(self._lost) or not self._lost.issuperset(lost):
+            self._lost = frozenset(lost)
             self._look_again = True
 
     def reset(self) -> None:
@@ -107,7 +148,7 @@ class Synchronizer:
             stream.clear()
         self._begin_epoch()
 
-    def _take(self) -> list[SyncedSet]:
+    def _take(self) -> list[MatchedSet[K, S]]:
         if not self._released:
             return []
         released, self._released = self._released, []
@@ -122,16 +163,16 @@ class Synchronizer:
         if self._look_again:
             self._pump(self._now_ns)
 
-    def _concerns(self, modality: Modality, stream: Stream) -> bool:
+    def _concerns(self, key: K, stream: Stream[S]) -> bool:
         """Whether a sample just taken in can release a set or change the anchor."""
         if self._awaited:
             if self._awaited & stream.bit:
                 return True
-        elif modality is self._anchor:
+        elif key == self._anchor:
             return True
         if self._anchor is None:
             return True
-        return stream.spec.anchor_rank is not None and self._rank[modality] < self._rank[self._anchor]
+        return stream.spec.anchor_rank is not None and self._rank[key] < self._rank[self._anchor]
 
     def _pump(self, now_ns: int) -> None:
         """Release what is ready at `now_ns` and note when to look again."""
@@ -171,7 +212,7 @@ class Synchronizer:
                 self._raise_floor(stamps_ns[-2])
         self._anchor = best
 
-    def _finish_before(self, best: Modality, now_ns: int) -> None:
+    def _finish_before(self, best: K, now_ns: int) -> None:
         """Send out the set in waiting unless the new anchor's first one covers its moment."""
         if self._anchor is None:
             return
@@ -179,9 +220,9 @@ class Synchronizer:
         if head is not None and first is not None and head.stamp_ns < first.stamp_ns - self._slop_ns:
             self._release(head, now_ns)
 
-    def _can_anchor(self, modality: Modality, now_ns: int) -> bool:
-        newest_ns = self._streams[modality].newest_ns
-        if newest_ns is None or modality in self._lost or now_ns >= self._overdue_ns(modality):
+    def _can_anchor(self, key: K, now_ns: int) -> bool:
+        newest_ns = self._streams[key].newest_ns
+        if newest_ns is None or key in self._lost or now_ns >= self._overdue_ns(key):
             return False
         return self._floor_ns is None or self._floor_ns - newest_ns <= self._jump_back_ns
 
@@ -193,12 +234,12 @@ class Synchronizer:
         newest_ns = [ns for ns in (self._streams[m].newest_ns for m in live) if ns is not None]
         return bool(newest_ns) and self._floor_ns - max(newest_ns) > self._jump_back_ns
 
-    def _overdue_ns(self, modality: Modality) -> int:
+    def _overdue_ns(self, key: K) -> int:
         """Steady time from which a stream, silent since its last message, no longer anchors."""
-        stream = self._streams[modality]
+        stream = self._streams[key]
         return (stream.arrival_ns or 0) + (stream.period_ns or self._tick_period_ns) + self._max_wait_ns
 
-    def _head(self, now_ns: int) -> Sample | None:
+    def _head(self, now_ns: int) -> S | None:
         """The sample whose stamp the next set carries, if it has come."""
         if self._anchor is not None:
             stream = self._streams[self._anchor]
@@ -208,14 +249,14 @@ class Synchronizer:
             return stream.first_after(floor_ns)
         return self._tick_source() if now_ns >= self._next_tick_ns else None
 
-    def _tick_source(self) -> Sample | None:
+    def _tick_source(self) -> S | None:
         """The newest sample above the last set: of a live stream that never anchors, else of any that sends.
 
         The latter are lost or recovering: their sets say that nothing is usable, which beats silence.
         """
         fresh = [
-            modality
-            for modality, stream in self._streams.items()
+            key
+            for key, stream in self._streams.items()
             if stream.samples and (self._floor_ns is None or stream.stamps_ns[-1] > self._floor_ns)
         ]
         live = [m for m in fresh if m not in self._rank and m not in self._lost]
@@ -231,36 +272,35 @@ class Synchronizer:
     def _unsettled(self, moment_ns: int, deadline_ns: int) -> int:
         """Bits of the live streams whose part in the set of `moment_ns` may still improve in time."""
         bits = 0
-        for modality, stream in self._streams.items():
-            if modality is self._anchor or stream.arrival_ns is None or self._lost.bits & stream.bit:
+        for key, stream in self._streams.items():
+            if key == self._anchor or stream.arrival_ns is None or key in self._lost:
                 continue
             slop_ns = stream.slop_ns(self._slop_ns)
             if not stream.settled(moment_ns, slop_ns=slop_ns, deadline_ns=deadline_ns):
                 bits |= stream.bit
         return bits
 
-    def _release(self, head: Sample, now_ns: int) -> None:
+    def _release(self, head: S, now_ns: int) -> None:
         moment_ns = head.stamp_ns
         deadline_ns = head.arrival_ns + self._max_wait_ns
-        samples: dict[Modality, tuple[Sample, ...]] = {}
-        absent: dict[Modality, Absence] = {}
-        for modality in Modality:
-            stream = self._streams.get(modality)
-            if stream is None:
-                absent[modality] = Absence.NEVER
-                continue
-            slop_ns = 0 if modality is self._anchor else stream.slop_ns(self._slop_ns)
+        samples: dict[K, tuple[S, ...]] = {}
+        absent: dict[K, Absence] = {}
+        for key, stream in self._streams.items():
+            slop_ns = 0 if key == self._anchor else stream.slop_ns(self._slop_ns)
             chosen = stream.select(moment_ns, slop_ns)
+            if chosen and self.clock_offset_ns(key) is not None:
+                chosen = ()
             if chosen:
-                samples[modality] = chosen
+                samples[key] = chosen
+                stream.note_used(chosen)
             else:
-                absent[modality] = self._absence(modality, stream, moment_ns, deadline_ns)
+                absent[key] = self._absence(key, stream, moment_ns, deadline_ns)
             if stream.spec.window_ns:
                 stream.forget_before(moment_ns - stream.spec.window_ns + 1)
             else:
                 stream.forget_before(chosen[0].stamp_ns + 1 if chosen else moment_ns - self._slop_ns)
         self._released.append(
-            SyncedSet(
+            MatchedSet(
                 sequence=self._sequence,
                 epoch=self._epoch,
                 stamp_ns=moment_ns,
@@ -279,11 +319,13 @@ class Synchronizer:
         if self._anchor is None:
             self._next_tick_ns = now_ns + self._tick_period_ns
 
-    def _absence(self, modality: Modality, stream: Stream, moment_ns: int, deadline_ns: int) -> Absence:
+    def _absence(self, key: K, stream: Stream[S], moment_ns: int, deadline_ns: int) -> Absence:
         if stream.arrival_ns is None:
             return Absence.NEVER
-        if modality in self._lost:
+        if key in self._lost:
             return Absence.LOST
+        if self.clock_offset_ns(key) is not None:
+            return Absence.OUT_OF_SLOP
         slop_ns = stream.slop_ns(self._slop_ns)
         settled = stream.settled(moment_ns, slop_ns=slop_ns, deadline_ns=deadline_ns)
         return Absence.OUT_OF_SLOP if settled else Absence.LATE
@@ -292,20 +334,18 @@ class Synchronizer:
         if self._floor_ns is None or stamp_ns > self._floor_ns:
             self._floor_ns = stamp_ns
 
-    def _count_late(self, modality: Modality, stream: Stream, stamp_ns: int) -> None:
+    def _count_late(self, key: K, stream: Stream[S], stamp_ns: int, floor_ns: int) -> None:
         """Count a sample that came after the set it belongs to was out."""
-        if self._floor_ns is None:
-            return
         if stream.spec.window_ns:
-            late = stamp_ns <= self._floor_ns
-        elif self._last_absent.get(modality) is Absence.LATE:
-            late = stamp_ns <= self._floor_ns + self.slop_ns(modality)
+            late = stamp_ns <= floor_ns
+        elif self._last_absent.get(key) is Absence.LATE:
+            late = stamp_ns <= floor_ns + self.slop_ns(key)
         else:
-            late = stamp_ns < self._floor_ns - self._slop_ns
+            late = stamp_ns < floor_ns - self._slop_ns
         if late:
-            stream.counters["late"] += 1
+            stream.note_late(stamp_ns)
 
-    def _consider_jump(self, stream: Stream) -> None:
+    def _consider_jump(self, stream: Stream[S]) -> None:
         """Tell a jump of all time from one stream that went back alone."""
         if self._recent(self._epoch_ns) and stream.quarantined:
             stream.rebase(self._now_ns)  # the last to follow a jump that was already recognised

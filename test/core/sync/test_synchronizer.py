@@ -10,8 +10,7 @@ import pytest
 from builders import LATENCY_NS, MS, PERIOD_NS, S, sample, timeline
 
 from sentryfuse_core.config import Config, SyncConfig, override
-from sentryfuse_core.sync.spec import streams
-from sentryfuse_core.sync.synchronizer import Synchronizer
+from sentryfuse_core.sync import Synchronizer, streams, synced_set
 from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SyncedSet
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -25,9 +24,13 @@ def _synchronizer(**sync: float) -> Synchronizer:
     return Synchronizer(config.sync, streams(config))
 
 
+def _add(synchronizer: Synchronizer, item: Sample) -> list[SyncedSet]:
+    return [synced_set(found) for found in synchronizer.add(item.modality, item)]
+
+
 def _run(samples: Iterable[Sample], synchronizer: Synchronizer | None = None) -> list[SyncedSet]:
     synchronizer = synchronizer or _synchronizer()
-    return [synced for item in samples for synced in synchronizer.add(item)]
+    return [synced for item in samples for synced in _add(synchronizer, item)]
 
 
 def _check_order(sets: list[SyncedSet]) -> None:
@@ -70,7 +73,7 @@ def test_set_goes_out_at_once_when_every_live_stream_is_past_it() -> None:
         [sample(CAMERA, 2 * S + stamp_ns, arrival_ns=2 * S + 45 * MS) for stamp_ns in (0, 67 * MS)],
         synchronizer,
     )
-    [synced] = synchronizer.add(sample(LIDAR, 2 * S + 40 * MS, arrival_ns=2 * S + 46 * MS))
+    [synced] = _add(synchronizer, sample(LIDAR, 2 * S + 40 * MS, arrival_ns=2 * S + 46 * MS))
     assert synced.wait_ns == 0
     assert synced.offset_ns(CAMERA) == 27 * MS
     assert [item.stamp_ns for item in synced.samples[IMU]] == [
@@ -159,7 +162,7 @@ def test_lidar_anchors_again_when_it_is_no_longer_lost() -> None:
     sets = []
     for item in samples:
         synchronizer.set_lost(ModalitySet.of(LIDAR) if 3.3 * S < item.arrival_ns < 5 * S else ModalitySet())
-        sets += synchronizer.add(item)
+        sets += _add(synchronizer, item)
     _check_order(sets)
     anchors = [synced.anchor for synced in sets if synced.stamp_ns > 1.2 * S]
     changes = [(before, after) for before, after in itertools.pairwise(anchors) if before is not after]
@@ -174,7 +177,7 @@ def test_sets_for_the_live_anchor_keep_coming_when_one_stream_is_lost(lost: Moda
     for item in timeline(Modality, 6.0, dead=[(lost, 2.0, 9.0)]):
         if item.arrival_ns > 3.5 * S:
             synchronizer.set_lost(ModalitySet.of(lost))
-        sets += synchronizer.add(item)
+        sets += _add(synchronizer, item)
     anchor = CAMERA if lost is LIDAR else LIDAR
     after = [synced.stamp_ns for synced in sets if synced.stamp_ns >= 4 * S]
     assert after == [
@@ -204,7 +207,7 @@ def test_epoch_stays_when_one_stream_goes_back_alone() -> None:
     sets = []
     for item in timeline(Modality, 6.0, start_ns=20 * S):
         stepped = item.modality is CAMERA and item.stamp_ns > 22 * S
-        sets += synchronizer.add(replace(item, stamp_ns=item.stamp_ns - 10 * S) if stepped else item)
+        sets += _add(synchronizer, replace(item, stamp_ns=item.stamp_ns - 10 * S) if stepped else item)
     _check_order(sets)
     assert synchronizer.epoch == 0
     assert synchronizer.counters[CAMERA]["rebased"] == 1
@@ -258,7 +261,7 @@ def test_late_samples_are_counted_when_their_set_is_out() -> None:
     _run(timeline([LIDAR, IMU], 1.0), synchronizer)
     late = sample(IMU, 2 * S - 100 * MS + 1, arrival_ns=2 * S + 200 * MS)
     _run([sample(LIDAR, 2 * S, arrival_ns=2 * S + 10 * MS)], synchronizer)
-    synchronizer.add(late)
+    synchronizer.add(late.modality, late)
     assert synchronizer.counters[IMU]["late"] == 1
 
 
@@ -266,7 +269,7 @@ def test_deadline_tells_when_to_advance_when_a_set_waits() -> None:
     synchronizer = _synchronizer()
     _run(timeline([LIDAR, CAMERA], 1.0), synchronizer)
     arrival_ns = 2 * S + LATENCY_NS[LIDAR]
-    assert synchronizer.add(sample(LIDAR, 2 * S, arrival_ns=arrival_ns)) == []
+    assert synchronizer.add(LIDAR, sample(LIDAR, 2 * S, arrival_ns=arrival_ns)) == []
     deadline_ns = synchronizer.next_deadline_ns()
     assert deadline_ns == arrival_ns + MAX_WAIT_NS
     assert synchronizer.advance(deadline_ns - 1) == []

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentryfuse_core.config import Config, override
-from sentryfuse_core.sync.spec import streams
-from sentryfuse_core.sync.synchronizer import Synchronizer
+from sentryfuse_core.sync import Synchronizer, streams, synced_set
 from sentryfuse_core.types import Modality, Sample, SyncedSet
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -55,7 +54,9 @@ def chaos(draw: st.DrawFn) -> list[Sample]:
 def _run(samples: list[Sample], **sync: float) -> tuple[Synchronizer, list[SyncedSet]]:
     config = override(Config(), {f"sync.{name}": value for name, value in sync.items()})
     synchronizer = Synchronizer(config.sync, streams(config))
-    return synchronizer, [synced for item in samples for synced in synchronizer.add(item)]
+    return synchronizer, [
+        synced_set(found) for item in samples for found in synchronizer.add(item.modality, item)
+    ]
 
 
 @few
@@ -168,7 +169,7 @@ def test_memory_is_bounded_when_streams_run_for_long() -> None:
         slow = second % 7 == 3
         items = timeline(Modality, 1.0, start_ns=T0 + second * S, dead=[(LIDAR, 0, 1)] if slow else [])
         for item in items:
-            synchronizer.add(item)
+            synchronizer.add(item.modality, item)
         held.append(synchronizer.held)
     assert max(held) <= 100
     assert max(held[30:]) <= max(held[:30])
