@@ -10,7 +10,6 @@ import heapq
 import itertools
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -21,6 +20,7 @@ from rclpy.serialization import deserialize_message
 from sentryfuse_core.convert import type_modality
 from sentryfuse_core.replay.faults import Delivery, FaultInjector
 from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenario
+from sentryfuse_core.replay.scenario_files import find_scenario
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.spin import Stop, run_node
@@ -36,7 +36,7 @@ __all__ = ["SCENARIO_STATUS", "FaultInjectorNode", "main"]
 
 SCENARIO_STATUS = "fault_injector: scenario"
 _PARAMETERS: Mapping[str, tuple[Any, str]] = {
-    "scenario": ("", "YAML file of the faults; empty: everything passes"),
+    "scenario": ("", "YAML file of the faults, or a shipped scenario's name; empty: everything passes"),
     "prefix": ("/raw", "topics under this are taken, and republished without it"),
     "budget_topic": ("/sentryfuse/budget", "where the scenario's budgets go"),
 }
@@ -56,7 +56,7 @@ class FaultInjectorNode(Node):
         values = declare(self, _PARAMETERS)
         self._prefix: str = values["prefix"].rstrip("/")
         path = values["scenario"]
-        self._scenario = load_scenario(Path(path)) if path else Scenario("none", 0, float("inf"))
+        self._scenario = load_scenario(find_scenario(path)) if path else Scenario("none", 0, float("inf"))
         self._injector = FaultInjector(self._scenario)
         self._outputs: dict[str, Publisher[Any]] = {}
         self._unknown: set[str] = set()

@@ -38,7 +38,7 @@ examples:
   sentryfuse replay drive.mcap
   sentryfuse replay drive/ --topic camera=/cam/front --out results/drive
   sentryfuse replay walk.db3 --set audio.sample_rate_hz=48000 --set audio.channels=1
-  sentryfuse replay drive.mcap --scenario camera_dies.yaml --seconds 20
+  sentryfuse replay drive.mcap --scenario camera_freezes --seconds 20
 
 exit status: 0 done, 2 error (one line says which), 130 or 143 interrupted (what was written is readable)
 """
@@ -65,7 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SENSOR=TOPIC",
         help="use this topic for camera, lidar, imu or audio instead of the one found; repeatable",
     )
-    parser.add_argument("--scenario", type=Path, metavar="FILE", help="YAML file of faults to inject")
+    parser.add_argument(
+        "--scenario",
+        metavar="FILE|NAME",
+        help="faults to inject: a YAML file, or the name of a shipped scenario",
+    )
     parser.add_argument("--seconds", type=float, metavar="S", help="replay only the first S seconds")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     add_config_arguments(parser)
@@ -76,10 +80,12 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds {args.seconds:g}: give a time above 0")
     config = config_from(args)
-    from sentryfuse_core.replay import scenario, topics
+    from sentryfuse_core.replay import scenario, scenario_files, topics
     from sentryfuse_core.replay.readers import BagReader
 
     overrides = topics.parse_overrides(args.topic)
+    if args.scenario is not None:
+        args.scenario = scenario_files.find_scenario(args.scenario)
     story = None if args.scenario is None else scenario.load_scenario(args.scenario)
     with BagReader(args.bag) as reader:  # what can be wrong with the input is said before torch is loaded
         topics.select(reader.topics(), overrides, config=config)

@@ -86,6 +86,11 @@ _CONTENT: Mapping[str, FaultKind] = {
         ModalitySet.all() - _IMU,
         content=True,
     ),
+    "malformed": FaultKind(
+        "with probability `share` one field, chosen at random, contradicts the others or cannot be",
+        {"share": _SHARE},
+        content=True,
+    ),
     "noise": FaultKind(
         "white noise of `sigma`: share of full scale (camera, audio), m (lidar), rad/s and m/s^2 (IMU)",
         {"sigma": FaultOption(0.0, 1000.0)},

@@ -16,6 +16,7 @@ from sentryfuse_core.replay.corruption.audio import clipped, gapped, noisy_audio
 from sentryfuse_core.replay.corruption.cloud import blocked, empty, missing_points, noisy_cloud
 from sentryfuse_core.replay.corruption.image import black, covered, noisy_image, white
 from sentryfuse_core.replay.corruption.imu import altered, saturated, stuck
+from sentryfuse_core.replay.corruption.malformed import malformed
 from sentryfuse_core.replay.corruption.payload import Options, is_cloud, is_image, is_imu, truncate
 
 __all__ = ["CORRUPTIONS", "stuck"]
@@ -53,4 +54,5 @@ CORRUPTIONS: Mapping[str, Callable[[Any, Options, np.random.Generator], Any]] = 
     "silent": silent,
     "clipped": clipped,
     "gapped": gapped,
+    "malformed": malformed,
 }

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from sentryfuse_core.replay.fault_kinds import FAULTS
 from sentryfuse_core.replay.scenario import load_scenario
+from sentryfuse_core.replay.scenario_files import shipped_scenarios
 
 PAGE = (Path(__file__).parents[3] / "docs" / "faults.md").read_text(encoding="utf-8")
 
 
 def test_page_lists_every_fault_and_option_when_compared_with_the_code() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\| .* \|$", PAGE.split("## player_node")[0], re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\| .* \|$", PAGE.split("## Shipped scenarios")[0], re.MULTILINE)
     written = {
         name: {option: value or None for option, value in re.findall(r"`(\w+)`(?: = (-?[\d.]+))?", options)}
         for name, options in rows
@@ -25,6 +26,11 @@ def test_page_lists_every_fault_and_option_when_compared_with_the_code() -> None
         for name, kind in FAULTS.items()
     }
     assert written == real
+
+
+def test_page_lists_every_shipped_scenario_when_compared_with_the_folder() -> None:
+    section = PAGE.split("## Shipped scenarios")[1].split("## player_node")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(shipped_scenarios())
 
 
 def test_example_loads_when_taken_from_the_page(tmp_path: Path) -> None:
