@@ -1,0 +1,54 @@
+"""The benchmark of the way in, small and short: nothing may be lost between publish and ingest."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.ingest_live import Found, judge, run
+
+pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
+
+S = 1_000_000_000
+NAMES = ("camera", "lidar", "imu", "audio")
+
+
+def test_ingest_loses_nothing_when_four_sensors_send_at_their_rates() -> None:
+    found = run("best_effort", seconds=2.0, point_bytes=16, image=(640, 480))
+    lost = {name: stream.lost for name, stream in found.streams.items()}
+    assert lost == dict.fromkeys(NAMES, 0)
+    sent = {name: stream.sent for name, stream in found.streams.items()}
+    assert all(sent[name] >= 0.8 * 2.0 * rate for name, rate in zip(NAMES, (30, 10, 400, 50), strict=True))
+    assert {name: stream.repeated for name, stream in found.streams.items()} == dict.fromkeys(NAMES, 0)
+    assert found.notes["invalid"] == dict.fromkeys(NAMES, 0)
+    assert found.sets_per_s > 8.0
+
+
+def judged(*, seen: slice) -> Found:
+    """5 s of four sensors at 10 Hz, of which the camera's messages in `seen` came through."""
+    stamps_ns = np.arange(50, dtype=np.int64) * S // 10 + 1000 * S
+    heard = {}
+    for name in NAMES:
+        came_ns = stamps_ns[seen] if name == "camera" else stamps_ns
+        heard |= {f"{name}_stamps_ns": came_ns, f"{name}_called_ns": came_ns + 3_000_000}
+        heard |= {f"{name}_waited_ns": came_ns * 0, f"{name}_cpu_ns": came_ns * 0 + 50_000}
+    cpu_ns = [[int(stamp_ns), index * S // 50, index * S // 100] for index, stamp_ns in enumerate(stamps_ns)]
+    notes = {"cpu_ns": cpu_ns, "sets": [], "collections": [], "full_collections_ms": [1.0]}
+    sent = {"longest_late_ns": 0, **dict.fromkeys(NAMES, stamps_ns)}
+    return judge(sent, {**heard, "notes": json.dumps(notes)})
+
+
+def test_judge_counts_what_was_sent_and_not_seen_when_messages_are_lost() -> None:
+    found = judged(seen=slice(0, 40))
+    assert found.streams["camera"].lost == 10
+    assert found.streams["camera"].sent == 30  # the first two seconds settle
+    assert found.streams["lidar"].lost == 0
+    assert found.streams["camera"].transport_ms["p50"] == pytest.approx(3.0)
+    assert found.cpu_share == pytest.approx(0.2)
+    assert found.executor_share == pytest.approx(0.1)
+
+
+def test_judge_counts_no_loss_when_only_the_first_messages_are_missing() -> None:
+    assert judged(seen=slice(15, None)).streams["camera"].lost == 0
