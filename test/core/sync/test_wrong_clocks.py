@@ -1,0 +1,172 @@
+"""What a stream whose clock is wrong does to the others: nothing, and it is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pytest
+from builders import MS, S
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentryfuse_core.config import SyncConfig
+from sentryfuse_core.sync import MatchedSet, StreamSpec, Synchronizer
+from sentryfuse_core.types import Absence
+
+T0 = 100 * S
+PERIOD_NS = 100 * MS
+LAG_NS = 5 * MS
+SCANS = 100
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A sample that knows when it was really taken."""
+
+    stamp_ns: int
+    received_ns: int
+    arrival_ns: int
+    taken_ns: int
+
+
+def _shot(taken_ns: int, *, stamp_off_ns: int = 0, late_ns: int = 0) -> Shot:
+    arrival_ns = taken_ns + LAG_NS + late_ns
+    return Shot(taken_ns + stamp_off_ns, arrival_ns, arrival_ns, taken_ns)
+
+
+def _synchronizer(*, expected_lag_ns: int = 0) -> Synchronizer[str, Shot]:
+    specs = {
+        "lidar": StreamSpec(anchor_rank=0),
+        "camera": StreamSpec(anchor_rank=1, expected_lag_ns=expected_lag_ns),
+    }
+    return Synchronizer(SyncConfig(), specs)
+
+
+def _run(
+    synchronizer: Synchronizer[str, Shot], shots: Iterable[tuple[str, Shot]]
+) -> list[MatchedSet[str, Shot]]:
+    ordered = sorted(shots, key=lambda item: item[1].arrival_ns)
+    return [found for key, shot in ordered for found in synchronizer.add(key, shot)]
+
+
+def _scans(*, camera_off_ns: int = 0, camera_late_ns: int = 0) -> list[tuple[str, Shot]]:
+    moments_ns = [T0 + index * PERIOD_NS for index in range(SCANS)]
+    lidar = [("lidar", _shot(moment_ns)) for moment_ns in moments_ns]
+    camera = [
+        ("camera", _shot(moment_ns, stamp_off_ns=camera_off_ns, late_ns=camera_late_ns))
+        for moment_ns in moments_ns
+    ]
+    return lidar + camera
+
+
+def _pairs(sets: list[MatchedSet[str, Shot]]) -> list[int]:
+    """How far apart the members of each pair were really taken, in ns."""
+    return [
+        abs(found.samples["camera"][0].taken_ns - found.samples["lidar"][0].taken_ns)
+        for found in sets
+        if len(found.samples) == 2
+    ]
+
+
+@pytest.mark.parametrize("off_ms", [-250, -95, -60, -51, 51, 60, 95, 105, 250])
+def test_synchronizer_pairs_nothing_wrongly_when_a_clock_is_off_by_over_half_a_period(off_ms: int) -> None:
+    synchronizer = _synchronizer()
+    sets = _run(synchronizer, _scans(camera_off_ns=off_ms * MS))
+    assert len(sets) >= SCANS - 2
+    assert _pairs(sets) == []
+    assert synchronizer.clock_offset_ns("camera") == pytest.approx(-off_ms * MS, abs=MS)
+    assert {found.absent["camera"] for found in sets[5:] if "lidar" in found.samples} <= {
+        Absence.OUT_OF_SLOP,
+        Absence.LATE,
+    }
+
+
+def test_synchronizer_pairs_all_when_a_slow_camera_is_expected_to_be_slow() -> None:
+    late_ns = 60 * MS
+    assert _pairs(_run(_synchronizer(), _scans(camera_late_ns=late_ns))) == []
+    config = SyncConfig(max_wait_s=0.1)
+    specs = {
+        "lidar": StreamSpec(anchor_rank=0),
+        "camera": StreamSpec(anchor_rank=1, expected_lag_ns=late_ns),
+    }
+    pairs = _pairs(_run(Synchronizer(config, specs), _scans(camera_late_ns=late_ns)))
+    assert len(pairs) >= SCANS - 2
+    assert set(pairs) == {0}
+
+
+def test_synchronizer_pairs_as_before_when_the_machine_is_slow_for_a_while() -> None:
+    shots = [
+        (
+            key,
+            _shot(shot.taken_ns, late_ns=70 * MS) if key == "camera" and shot.taken_ns > T0 + 3 * S else shot,
+        )
+        for key, shot in _scans()
+    ]
+    specs = {"lidar": StreamSpec(anchor_rank=0), "camera": StreamSpec(anchor_rank=1)}
+    sets = _run(Synchronizer(SyncConfig(max_wait_s=0.1), specs), shots)
+    assert len(_pairs(sets)) >= SCANS - 2
+
+
+@pytest.mark.parametrize(
+    "ahead_ns",
+    [200 * MS, 300 * MS, 450 * MS, 5 * S, 10**9 * S, -3 * S, -(10**12) * S],
+    ids=lambda ns: f"{ns / S:g}s",
+)
+@pytest.mark.parametrize("key", ["lidar", "camera"])
+def test_synchronizer_gives_every_set_when_ten_stamps_are_poison(key: str, ahead_ns: int) -> None:
+    poison = [(key, _shot(T0 + S + index * 800 * MS + 50 * MS, stamp_off_ns=ahead_ns)) for index in range(10)]
+    sets = _run(_synchronizer(), _scans() + poison)
+    assert len(_pairs(sets)) >= SCANS - 1
+    assert all(shot not in found.samples.get(key, ()) for found in sets for _, shot in poison)
+
+
+def test_synchronizer_follows_when_a_stream_stays_ahead() -> None:
+    leap_ns = 350 * MS
+    shots = [
+        (key, _shot(shot.taken_ns, stamp_off_ns=leap_ns if shot.taken_ns > T0 + 3 * S else 0))
+        for key, shot in _scans()
+    ]
+    sets = _run(_synchronizer(), shots)
+    assert len(_pairs(sets)) >= SCANS - 6
+    assert sum(found.stamp_ns > T0 + 3 * S + leap_ns for found in sets) >= SCANS - 35
+
+
+@st.composite
+def chaos(draw: st.DrawFn) -> list[tuple[str, Shot]]:
+    """Anything in any order: jumps both ways, bursts, silence."""
+    arrival_ns, shots = T0, []
+    for _ in range(draw(st.integers(0, 120))):
+        arrival_ns += draw(st.sampled_from([0, MS, 20 * MS, 110 * MS, 3 * S]))
+        off_ns = draw(
+            st.sampled_from([0, 0, 0, -MS, -30 * MS, -700 * MS, -5 * S, 300 * MS, 9 * S, -T0 - 9 * S])
+        )
+        key = draw(st.sampled_from(["lidar", "camera", "imu"]))
+        shots.append((key, Shot(arrival_ns + off_ns, arrival_ns, arrival_ns, arrival_ns)))
+    return shots
+
+
+@settings(max_examples=60)
+@given(chaos())
+def test_every_sample_is_in_a_set_or_held_or_dropped_once_when_anything_arrives(
+    shots: list[tuple[str, Shot]],
+) -> None:
+    dropped: list[tuple[int, str]] = []
+    specs = {
+        "lidar": StreamSpec(anchor_rank=0),
+        "camera": StreamSpec(anchor_rank=1),
+        "imu": StreamSpec(anchor_rank=None, window_ns=100 * MS),
+    }
+    synchronizer: Synchronizer[str, Shot] = Synchronizer(
+        SyncConfig(), specs, on_drop=lambda _, shot, reason: dropped.append((id(shot), reason))
+    )
+    sets = [found for key, shot in shots for found in synchronizer.add(key, shot)]
+    used = {id(shot) for found in sets for members in found.samples.values() for shot in members}
+    assert max(Counter(shot for shot, _ in dropped).values(), default=0) <= 1
+    assert used.isdisjoint(shot for shot, _ in dropped)
+    synchronizer.reset()  # what was held goes now
+    assert {id(shot) for _, shot in shots} == used | {shot for shot, _ in dropped}
+    assert {reason for _, reason in dropped} <= {
+        "negative", "future", "duplicate", "not_believed", "overflow", "late", "unmatched", "reset",
+    }  # fmt: skip
