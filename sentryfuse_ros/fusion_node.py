@@ -118,7 +118,7 @@ class FusionNode(LifecycleNode):
         host = Host(
             clock=paced or SteadyClock(),
             simulated=bool(simulated),
-            ros_now_ns=ros_now_ns,
+            ros_now_ns=paced.ros_now_ns if paced else ros_now_ns,
             paused_s=lambda: paced.paused_s if paced else 0.0,
             problems=lambda: self._inputs.problems() if self._inputs else {},
             catch_up=lambda: catch_up(self.executor),
