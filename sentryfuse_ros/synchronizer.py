@@ -1,0 +1,299 @@
+"""Stands where a message_filters.ApproximateTimeSynchronizer stood, and goes on when an input dies.
+
+    sync = DropoutTolerantSynchronizer([lidar, camera], 10, 0.05)
+    sync.registerCallback(lambda cloud, image: ...)  # None for what is missing
+    sync.registerDropCallback(lambda topic, message, reason: ...)
+
+Works with and without message_filters. docs/migration.md has the table of differences.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from rclpy.clock import Clock as RosClock
+from rclpy.clock import ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
+from sentryfuse_core.config import Config, override
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.sync import MatchedSet, StreamSpec, Synchronizer
+
+__all__ = ["DropoutTolerantSynchronizer", "Received"]
+
+_PERIODS = 3  # silence of so many of its longest recent intervals makes an input lost
+_RECENT = 8
+_SHORTEST_TIMER_NS = NS_PER_MS
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message and its times in ns, as in `sentryfuse_core.sync.Timed`."""
+
+    message: Any
+    stamp_ns: int
+    received_ns: int
+    arrival_ns: int
+
+
+@dataclass
+class _Input:
+    """One topic: where it stands among the callback's arguments, and when it last spoke."""
+
+    topic: str
+    window_s: float
+    arrival_ns: int | None = None
+    intervals_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
+
+    def heard(self, now_ns: int) -> None:
+        if self.arrival_ns is not None:
+            self.intervals_ns.append(now_ns - self.arrival_ns)
+        self.arrival_ns = now_ns
+
+    def lost_at_ns(self, timeout_ns: int) -> int | None:
+        """Steady time from which the input counts as lost; None: it never spoke."""
+        if self.arrival_ns is None:
+            return None
+        return self.arrival_ns + max(timeout_ns, _PERIODS * max(self.intervals_ns, default=0))
+
+
+class DropoutTolerantSynchronizer:
+    """Calls back with one message of every input, None for one that is missing; each message at most once.
+
+    Inputs are message_filters subscribers and filters (anything with `registerCallback`), or plain rclpy
+    subscriptions, whose callbacks are then taken over. They anchor in the order given: a set carries the
+    stamp of the first one that lives. Callbacks run in the executor's thread, outside every lock, in the
+    order of the sets; what one raises is logged and counted in `callback_errors`.
+
+    Raises ConfigError for no inputs, an input that is neither, a slop or wait out of range, or no node.
+    """
+
+    def __init__(  # noqa: PLR0913 - the first five are those of the class it replaces
+        self,
+        fs: Sequence[Any],
+        queue_size: int,
+        slop: float,
+        allow_headerless: bool = False,  # noqa: FBT001, FBT002 - positional there, too
+        sync_arrival_time: bool = False,  # noqa: FBT001, FBT002
+        *,
+        node: Node | None = None,
+        max_wait_s: float = 0.05,
+        timeout_s: float = 0.2,
+        windows_s: Mapping[int, float] | None = None,
+        complete_only: bool = False,
+    ) -> None:
+        """Take over the inputs `fs`.
+
+        `queue_size` is taken for compatibility: memory is bounded by time (two seconds) and number. `slop`:
+        largest distance of stamps in s. `max_wait_s`: longest wait after the anchor came. `timeout_s`: least
+        silence after which an input is not waited for. `windows_s`: inputs (by index) that give the list of
+        all messages in (stamp - window, stamp] instead of the nearest one. `complete_only`: call back with
+        full sets only; the members of others are dropped as `incomplete`. `node` is needed where no input
+        knows its own.
+        """
+        if not fs:
+            raise ConfigError("no inputs to synchronise; give at least one subscriber")
+        if queue_size < 1:
+            raise ConfigError(f"queue_size = {queue_size}: give at least 1")
+        self._node = node or _node_of(fs)
+        self._config = override(Config(), {"sync.slop_s": slop, "sync.max_wait_s": max_wait_s}).sync
+        self._timeout_ns = round(timeout_s * NS_PER_S)
+        self._headerless = allow_headerless or sync_arrival_time
+        self._by_arrival = sync_arrival_time
+        self._complete_only = complete_only
+        windows_s = windows_s or {}
+        self._inputs = [_Input(_topic_of(f, index), windows_s.get(index, 0.0)) for index, f in enumerate(fs)]
+        self._lock = threading.Lock()
+        self._outbox: deque[Callable[[], None]] = deque()
+        self._sending = False
+        self._callbacks: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._set_callbacks: list[Callable[[MatchedSet[int, Received]], None]] = []
+        self._drop_callbacks: list[Callable[[str, Any, str], None]] = []
+        self.callback_errors = 0
+        self.dropped: Counter[str] = Counter()  # messages that were in no set, by reason
+        self._sync = self._fresh()
+        self._ros_clock = self._node.get_clock()
+        simulated = bool(self._node.get_parameter("use_sim_time").value)
+        self._now_ns = self._ros_now_ns if simulated else time.monotonic_ns
+        clock = self._ros_clock if simulated else RosClock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self._node.create_timer(1.0, self._on_timer, clock=clock, autostart=False)
+        self._armed_ns: int | None = None
+        back = Duration(nanoseconds=-round(self._config.jump_back_s * NS_PER_S))
+        self._jumps = self._ros_clock.create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=back, on_clock_change=True),
+            post_callback=lambda _: self._on_jump(),
+        )
+        for index, source in enumerate(fs):
+            take = partial(self._on_message, index)
+            if isinstance(source, Subscription):
+                source.callback = take
+            else:
+                source.registerCallback(take)
+
+    def registerCallback(self, callback: Callable[..., None], *args: Any) -> int:  # noqa: N802 - its name there
+        """Call `callback(message or None, ..., *args)` with every set; returns its number."""
+        self._callbacks.append((callback, args))
+        return len(self._callbacks) - 1
+
+    def registerSetCallback(self, callback: Callable[[MatchedSet[int, Received]], None]) -> None:  # noqa: N802
+        """Call `callback(matched)` with every set: stamp, anchor and why an input (by index) is absent."""
+        self._set_callbacks.append(callback)
+
+    def registerDropCallback(self, callback: Callable[[str, Any, str], None]) -> None:  # noqa: N802
+        """Call `callback(topic, message, reason)` for every message that goes without having been in a set.
+
+        docs/synchroniser.md has the reasons; here also `headerless` and `incomplete`.
+        """
+        self._drop_callbacks.append(callback)
+
+    def close(self) -> None:
+        """Stop the timer and the watch on the clock; inputs stay the caller's."""
+        self._jumps.unregister()
+        self._node.destroy_timer(self._timer)
+
+    def _fresh(self) -> Synchronizer[int, Received]:
+        specs = {
+            index: StreamSpec(
+                anchor_rank=None if item.window_s else index, window_ns=round(item.window_s * NS_PER_S)
+            )
+            for index, item in enumerate(self._inputs)
+        }
+        return Synchronizer(self._config, specs, on_drop=self._drop)
+
+    def _ros_now_ns(self) -> int:
+        return int(self._ros_clock.now().nanoseconds)
+
+    def _on_message(self, index: int, message: Any) -> None:
+        now_ns, received_ns = self._now_ns(), self._ros_now_ns()
+        stamp_ns = received_ns if self._by_arrival else _stamp_ns(message)
+        if stamp_ns is None and self._headerless:
+            stamp_ns = received_ns
+        with self._lock:
+            item = self._inputs[index]
+            item.heard(now_ns)
+            self._follow_lost(now_ns)
+            if stamp_ns is None:
+                self._drop(index, Received(message, 0, received_ns, now_ns), "headerless")
+            else:
+                self._collect(self._sync.add(index, Received(message, stamp_ns, received_ns, now_ns)))
+            self._arm(now_ns)
+        self._send()
+
+    def _on_timer(self) -> None:
+        now_ns = self._now_ns()
+        with self._lock:
+            self._armed_ns = None
+            self._follow_lost(now_ns)
+            self._collect(self._sync.advance(now_ns))
+            self._arm(now_ns)
+        self._send()
+
+    def _on_jump(self) -> None:
+        """Time went back: begin anew, also with deadlines, which may follow the same clock."""
+        with self._lock:
+            self._sync.reset()
+            self._sync = self._fresh()
+            for item in self._inputs:
+                item.arrival_ns = None
+        self._send()
+
+    def _follow_lost(self, now_ns: int) -> None:
+        lost = [
+            index
+            for index, item in enumerate(self._inputs)
+            if (at_ns := item.lost_at_ns(self._timeout_ns)) is not None and at_ns <= now_ns
+        ]
+        self._sync.set_lost(lost)
+
+    def _arm(self, now_ns: int) -> None:
+        """Set the timer to the next deadline, if that is before the one it is set to."""
+        deadline_ns = self._sync.next_deadline_ns()
+        if deadline_ns is None or (self._armed_ns is not None and self._armed_ns <= deadline_ns):
+            return
+        self._armed_ns = deadline_ns
+        self._timer.timer_period_ns = max(deadline_ns - now_ns, _SHORTEST_TIMER_NS)
+        self._timer.reset()
+
+    def _collect(self, released: list[MatchedSet[int, Received]]) -> None:
+        for matched in released:
+            if self._complete_only and matched.absent:
+                for index, members in matched.samples.items():
+                    for received in members:
+                        self._drop(index, received, "incomplete")
+                continue
+            self._outbox.append(partial(self._tell, matched))
+
+    def _drop(self, index: int, received: Received, reason: str) -> None:
+        self.dropped[reason] += 1
+        topic = self._inputs[index].topic
+        for callback in self._drop_callbacks:
+            self._outbox.append(partial(callback, topic, received.message, reason))
+
+    def _tell(self, matched: MatchedSet[int, Received]) -> None:
+        for on_set in self._set_callbacks:
+            self._guarded(partial(on_set, matched))
+        messages = [self._argument(index, matched) for index in range(len(self._inputs))]
+        for callback, args in self._callbacks:
+            self._guarded(partial(callback, *messages, *args))
+
+    def _argument(self, index: int, matched: MatchedSet[int, Received]) -> Any:
+        members = matched.samples.get(index, ())
+        if self._inputs[index].window_s:
+            return [received.message for received in members]
+        return members[0].message if members else None
+
+    def _send(self) -> None:
+        """Call back in order, by one thread at a time; a callback that publishes to itself waits its turn."""
+        while True:
+            with self._lock:
+                if self._sending or not self._outbox:
+                    return
+                self._sending = True
+                call = self._outbox.popleft()
+            try:
+                self._guarded(call)
+            finally:
+                with self._lock:
+                    self._sending = False
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - the user's; the next set still goes out
+            self.callback_errors += 1
+            text = f"callback raised {type(error).__name__}: {error} ({self.callback_errors} so far)"
+            self._node.get_logger().error(text, throttle_duration_sec=1.0)
+
+
+def _node_of(sources: Sequence[Any]) -> Node:
+    found = next(
+        (node for source in sources if isinstance(node := getattr(source, "node", None), Node)), None
+    )
+    if found is None:
+        raise ConfigError("no input knows its node; give node=")
+    return found
+
+
+def _topic_of(source: Any, index: int) -> str:
+    if isinstance(source, Subscription):
+        return str(source.topic_name)
+    if not hasattr(source, "registerCallback"):
+        raise ConfigError(
+            f"input {index} is a {type(source).__name__}; "
+            "give a message_filters subscriber or an rclpy subscription"
+        )
+    return str(getattr(source, "topic", f"input {index}"))
+
+
+def _stamp_ns(message: Any) -> int | None:
+    header = getattr(message, "header", None)
+    return None if header is None else int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)
