@@ -1,0 +1,141 @@
+"""Measure time and trust against their targets: python -m benchmarks.sync [--quick] [--only ROW].
+
+Streams are simulated with seeds (benchmarks/sync_streams.py says how), and deadlines fire at their own
+simulated times: what is measured is what the software decides, not how fast this machine is. CPU times are
+those of the thread. message_filters runs on the same arrivals where it can be imported; what it did
+otherwise is quoted from an earlier measurement and marked so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks import sync_clocks, sync_cost, sync_losses, sync_replay
+from benchmarks._results import FOLDER, Row, write
+from benchmarks.sync_rivals import load
+from benchmarks.sync_streams import Found
+from sentryfuse_core.config import Config, to_mapping
+
+__all__ = ["ROWS", "main", "measure"]
+
+Measure = Callable[..., Found]
+ROWS: Mapping[str, Measure] = {
+    "one_lost": sync_losses.one_lost,
+    "any_subset": sync_losses.any_subset_lost,
+    "wait": sync_losses.dead_stream_wait,
+    "silence": sync_losses.silence,
+    "lost": sync_losses.lost_declared,
+    "offset": sync_clocks.constant_offset,
+    "loop": sync_clocks.bag_loop,
+    "poison": sync_clocks.poison,
+    "add": sync_cost.add_cost,
+    "duty": sync_losses.duty_cycle,
+    "raises": sync_replay.callback_raises,
+    "replay": sync_replay.replay_hash,
+    "share": sync_cost.health_share,
+    "memory": sync_cost.memory,
+}
+_QUICK: Mapping[str, Mapping[str, Any]] = {
+    "one_lost": {"seconds": 15.0},
+    "any_subset": {"seconds": 60.0},
+    "wait": {"seconds": 8.0, "trials": 1},
+    "silence": {"trials": 2},
+    "lost": {"trials": 1},
+    "offset": {"seconds": 3.0, "trials": 1, "offsets": (0.75, 2.0)},
+    "loop": {"seconds": 8.0},
+    "poison": {"seconds": 6.0},
+    "add": {"seconds": 3.0},
+    "duty": {"seconds": 10.0, "periods_s": (2.0,)},
+    "raises": {"seconds": 3.0},
+    "replay": {"seconds": 3.0, "whole": False},
+    "share": {"seconds": 3.0},
+    "memory": {"hours": 0.05, "full_hours": 0.005},
+}
+
+
+def measure(
+    names: Iterable[str], rival: Any, *, quick: bool = False, done: Callable[[str], None] = lambda _name: None
+) -> dict[str, Found]:
+    """The findings by row name; `done` is told the name of each row that is through."""
+    found = {}
+    for name in names:
+        found[name] = ROWS[name](rival, **(_QUICK[name] if quick else {}))
+        done(name)
+    return found
+
+
+def false_alarms(data: Path | None) -> Found:
+    """Detection and false alarms, on simulated minutes and on the recordings in `data` where given."""
+    part = importlib.import_module("benchmarks.false_alarms")  # heavy: it draws worlds and reads recordings
+    return Found(rows=tuple(part.rows() if data is None else part.rows(data)))
+
+
+def main() -> int:
+    """Run the rows, print the table and write benchmarks/results/sync.json (all rows at full length only)."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes, seconds in all; writes nothing")
+    parser.add_argument(
+        "--only",
+        choices=[*ROWS, "alarms"],
+        action="append",
+        metavar="ROW",
+        help=f"{', '.join([*ROWS, 'alarms'])}; repeatable; writes nothing",
+    )
+    parser.add_argument("--data", type=Path, help="folder of recordings for the rows on false alarms")
+    parser.add_argument("--message-filters", type=Path, metavar="DIR", help="folder with message_filters/")
+    args = parser.parse_args()
+    if args.message_filters is not None:
+        sys.path.append(str(args.message_filters))
+    rival = load()
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    names = args.only or [*ROWS, *([] if args.quick else ["alarms"])]
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("measuring", total=len(names))
+        tell = partial(progress.advance, task)
+        found = measure([n for n in names if n in ROWS], rival, quick=args.quick, done=lambda _: tell())
+        if "alarms" in names:
+            found["alarms"] = false_alarms(args.data)
+    console.print(table(found))
+    if args.quick or args.only:
+        return 0
+    path = write("sync", _rows(found), raw=_raw(found, rival), config=to_mapping(Config()), folder=FOLDER)
+    console.print(str(path))
+    return 0
+
+
+def table(found: Mapping[str, Found]) -> Table:
+    """What was reached, and what message_filters does."""
+    made = Table("row", "what", "measured", "target", "met", "message_filters")
+    for name, item in found.items():
+        for index, row in enumerate(item.rows):
+            sign = "<=" if row.direction == "max" else ">="
+            target = "" if row.target is None else f"{sign} {row.target:g}"
+            met = {None: "", True: "yes", False: "NO"}[row.met]
+            rival = item.rival if index == 0 else ""
+            made.add_row(name, row.what, f"{row.measured:.4g} {row.unit}", target, met, rival)
+    return made
+
+
+def _rows(found: Mapping[str, Found]) -> list[Row]:
+    return [row for item in found.values() for row in item.rows]
+
+
+def _raw(found: Mapping[str, Found], rival: Any) -> dict[str, Any]:
+    return {
+        "message_filters": "measured" if rival is not None else "quoted",
+        **{name: {"message_filters": item.rival, "raw": item.raw} for name, item in found.items()},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
