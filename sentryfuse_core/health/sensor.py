@@ -28,6 +28,7 @@ class SensorHealth:
         self._good = 0  # good messages that count towards restoring trust
         self._clean_ns = 0  # since when nothing was wrong
         self._restored_ns: int | None = None
+        self._out_since_ns = 0  # when it last spoke before the drop that lasts, or lasted
         self._recover_good = config.recover_good
         self._relapse_ns = round(config.relapse_s * NS_PER_S)
         self._first_hold_ns = round(config.recover_s * NS_PER_S)
@@ -222,12 +223,16 @@ class SensorHealth:
     def _choose_hold(self) -> None:
         """How long the next recovery takes: at first `recover_s`, after a relapse longer.
 
-        A relapse soon after the last recovery doubles it, and asks for twice the time that the sensor
-        stayed well: one that comes and goes slowly must not be believed at each return.
+        A relapse soon after the last recovery doubles it. A sensor that was well for no longer than it had
+        been out before comes and goes, and must not be believed at each return however slowly it does: it
+        has to hold for twice the time that it was there.
         """
         until_ns = self._evidence.arrival_ns or 0
+        out_ns = (self._restored_ns or 0) - self._out_since_ns
+        self._out_since_ns = until_ns
         if self._restored_ns is None or until_ns - self._restored_ns > self._relapse_ns:
             self._hold_ns = self._first_hold_ns
             return
-        well_ns = self._hold_ns + max(until_ns - self._restored_ns, 0)
-        self._hold_ns = min(2 * well_ns, self._last_hold_ns)
+        well_ns = max(until_ns - self._restored_ns, 0)
+        there_ns = self._hold_ns + well_ns if well_ns <= out_ns else self._hold_ns
+        self._hold_ns = min(2 * there_ns, self._last_hold_ns)

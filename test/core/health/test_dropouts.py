@@ -70,3 +70,14 @@ def test_recovering_sensor_says_that_it_failed_again_when_it_falls_silent() -> N
     report = flicker.monitor.reports(flicker.now_ns)[Modality.CAMERA]
     assert report.state is SensorState.RECOVERING
     assert report.reason.startswith("came back and failed again: no new message")
+
+
+def test_sensor_is_back_after_twice_the_first_hold_when_it_was_well_for_longer_than_out() -> None:
+    flicker = Flicker(Modality.CAMERA)
+    flicker.run(3.0)
+    flicker.run(2.0, period_s=SILENT)
+    flicker.run(8.0)
+    flicker.run(2.0, period_s=SILENT)
+    [recovering, ok] = flicker.run(6.0)
+    assert (recovering.after, ok.after) == (SensorState.RECOVERING, SensorState.OK)
+    assert (ok.at_ns - recovering.at_ns) / S == pytest.approx(2.0, abs=0.1)
