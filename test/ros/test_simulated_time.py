@@ -1,0 +1,71 @@
+"""The fusion node on the /clock of a player: a recording that begins again is one new epoch, and no loss."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ros.support import START_NS, Listener, S, recording, running
+from sentryfuse.msg import SensorHealth
+
+from sentryfuse_core.replay.writer import BagWriter
+
+pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
+
+SECONDS = 3.0
+LIDAR = "/lidar/points"
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
+
+
+@contextmanager
+def playing(bag: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The player, over and over, with the recording's own time on /clock."""
+    parameters = {"bag": bag, "stamps": "clock", "loop": "true", "wait_s": 30.0}
+    arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    command = [sys.executable, "-m", "sentryfuse_ros.player_node", "--ros-args", *arguments]
+    process = subprocess.Popen(command, env=os.environ)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait(20.0)
+
+
+def test_loop_is_one_epoch_and_a_pause_loses_nobody_when_a_player_publishes_the_clock(
+    listener: Listener, tmp_path: Path
+) -> None:
+    messages = recording(seconds=SECONDS)
+    bag = tmp_path / "world.mcap"
+    with BagWriter(bag) as writer:
+        for item in messages:
+            writer.write_cdr(item.topic, item.type_name, START_NS + item.offset_ns, item.cdr)
+    with running(listener, use_sim_time=True), playing(bag) as player:
+        listener.wait_for("status", lambda status: status.epoch == 2, within_s=40.0)
+        second = [status for status in listener.since("status", 0.0) if status.epoch == 1]
+        # Each pass is one epoch, with a set for every scan; the first one's may be a tick before the scan.
+        stamps_ns = {status.header.stamp.sec * S + status.header.stamp.nanosec for status in second}
+        scans = sum(item.topic == LIDAR for item in messages)
+        assert len(stamps_ns) == len(second)
+        assert len(second) + second[-1].skipped_sets - second[0].skipped_sets >= 0.99 * scans
+        assert (max(stamps_ns) - min(stamps_ns)) / S > SECONDS - 0.35
+        states = {sensor.state for status in second for sensor in status.sensors}
+        assert states <= {SensorHealth.OK, SensorHealth.DEGRADED}
+
+        # Time stands still in the middle of a pass, whatever was on its way.
+        player.send_signal(signal.SIGSTOP)
+        listener.diagnostic("sync", lambda status: "PAUSED" in status.message)
+        for name in ("camera", "lidar", "imu", "audio"):
+            status = listener.diagnostic(f"sensor/{name}", lambda _status: True)
+            assert status.message.startswith(("OK", "DEGRADED"))
