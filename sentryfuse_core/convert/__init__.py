@@ -9,7 +9,8 @@ decoded in `preprocess`. Whatever is wrong raises InvalidMessageError with one o
 - image: `unknown_encoding`, `step_too_small` (a row does not fit its step)
 - cloud: `no_xyz_fields`, `bad_field_type`, `field_outside_point`, `overlapping_fields`, `step_too_small`
 - IMU and audio: `non_finite`; IMU: `out_of_range`
-- audio: `unknown_audio_type`, `unknown_audio_encoding`, `bad_rate`
+- audio: `unknown_audio_type`, `unknown_audio_encoding`, `bad_rate`, `no_clock` (no header, and the clock
+  that would stamp it, /clock, has not begun)
 - camera info: `not_calibrated`, `unknown_distortion`, `non_finite`
 
 Decoding in `preprocess` adds `undecodable` (corrupt image file), `outside_view` (the camera looks

@@ -102,6 +102,9 @@ def _sensor_time_ns(message: Any, *, stamped: bool, config: SensorConfig, receiv
     else:
         latency_s = config.latency_s if isinstance(config, AudioConfig) else 0.0
         taken_ns = received_ns - round(latency_s * NS_PER_S)
+        if received_ns <= 0 or taken_ns < 0:
+            detail = "audio without a header came before the clock began; it is used as soon as /clock runs"
+            raise InvalidMessageError("no_clock", detail)
     taken_ns -= round(config.stamp_offset_s * NS_PER_S)
     if taken_ns < 0:
         raise InvalidMessageError("negative_stamp", f"{taken_ns} ns with {config.stamp_offset_s} s taken off")

@@ -69,6 +69,21 @@ def test_to_sample_keeps_three_clocks_apart_when_an_offset_is_configured() -> No
     assert reason(lambda: imu(item, config=ImuConfig(stamp_offset_s=1.0))) == "negative_stamp"
 
 
+def test_to_sample_names_the_clock_when_it_would_have_to_stamp_audio_and_has_not_begun() -> None:
+    def audio(received_ns: int) -> Sample:
+        item = SimpleNamespace(
+            layout=SimpleNamespace(dim=[], data_offset=0), data=np.tile(np.int16([5, -5]), 80)
+        )
+        name = "std_msgs/msg/Int16MultiArray"
+        return convert(
+            Modality.AUDIO, item, name, received_ns=received_ns, config=AudioConfig(latency_s=0.05)
+        )
+
+    assert reason(lambda: audio(0)) == "no_clock"
+    assert reason(lambda: audio(S // 100)) == "no_clock"  # a simulation that counts from 0
+    assert audio(S // 10).stamp_ns == S // 20
+
+
 def test_to_sample_rejects_when_the_type_belongs_to_another_sensor() -> None:
     assert reason(lambda: convert(Modality.CAMERA, imu_message(), "sensor_msgs/msg/Imu")) == "wrong_type"
     assert reason(lambda: convert(Modality.CAMERA, imu_message(), "std_msgs/msg/String")) == "wrong_type"
