@@ -33,8 +33,9 @@ bench: setup  ## measure, and write benchmarks/results/*.json
 	@$(BIN)/python -m benchmarks.robot_path
 	@$(BIN)/python -m benchmarks.table
 
-bench-sync: setup  ## measure time and trust (ARGS="--quick", "--message-filters DIR"), write results/sync.json
+bench-sync: setup  ## measure time and trust (ARGS="--quick", "--message-filters DIR"), write results/sync.json, ingest_live.json
 	@$(BIN)/python -m benchmarks.sync $(ARGS)
+	@$(BIN)/python -m benchmarks.ingest_live
 
 clean:  ## remove .venv, builds and caches
 	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis
