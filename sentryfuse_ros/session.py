@@ -110,11 +110,10 @@ class Session:
             report=self._failed,
         )
         self._arrival_ns = 0  # steady time at which the last message came
-        self._lock = threading.Lock()  # guards the next four
+        self._lock = threading.Lock()  # guards the next three
         self._diagnostics = Diagnostics(config)
         self._counters: Counter[str] = Counter()
         self._diagnosed_ns = 0
-        self._transition_untold = False
 
     def _wake(self) -> None:
         self._worker.wake()  # made after the ingest
@@ -192,7 +191,6 @@ class Session:
             counters = {**streams, "node": node}
             statuses = self._diagnostics.statuses(reports=reports, counters=counters, now_ns=now_ns)
             self._diagnosed_ns = time.monotonic_ns()
-            self._transition_untold = False
         if paused_s > 0:
             message = f"PAUSED: /clock has not moved for {paused_s:.1f} s; sensors keep their states"
             sync = next(status for status in statuses if status["name"] == "sentryfuse: sync")
@@ -238,6 +236,8 @@ class Session:
     def _tell(self, _now_ns: int) -> None:
         """Log transitions and publish diagnostics because of them, within the rate allowed."""
         transitions = self._ingest.take_transitions()
+        # From the steady clock to the one of the stamps.
+        ahead_ns = self._host.ros_now_ns() - self._host.clock.now_ns() if transitions else 0
         for item in transitions:
             change = f"{item.modality.value}: {item.before.name} -> {item.after.name}"
             text = ": ".join(part for part in (change, item.reason, item.remedy) if part)
@@ -246,8 +246,10 @@ class Session:
             else:
                 self._host.logger.warning(text)
         with self._lock:
-            self._transition_untold = self._transition_untold or bool(transitions)
-            due = self._transition_untold and time.monotonic_ns() - self._diagnosed_ns >= _DIAGNOSTICS_GAP_NS
+            for item in transitions:
+                self._diagnostics.note(item, stamp_ns=item.at_ns + ahead_ns)
+            since_ns = time.monotonic_ns() - self._diagnosed_ns
+            due = self._diagnostics.untold and since_ns >= _DIAGNOSTICS_GAP_NS
         if due:
             self.publish_diagnostics()
 

@@ -1,4 +1,4 @@
-"""The four kinds of /diagnostics status, names and keys frozen, as plain values for bags and for the node."""
+"""The five kinds of /diagnostics status, names and keys frozen, as plain values for bags and for the node."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.replay.messages import Fields, header
 from sentryfuse_core.replay.metrics import STAGES, LatencyWindow, percentiles, stage_values
 from sentryfuse_core.sync.buffer import NOTED
-from sentryfuse_core.types import FusionResult, Modality, SensorReport, SensorState
+from sentryfuse_core.types import FusionResult, Modality, SensorReport, SensorState, Transition
 
 __all__ = ["DIAGNOSTICS_TYPE", "ERROR", "OK", "STALE", "WARN", "Diagnostics", "diagnostic_array"]
 
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
 OK, WARN, ERROR, STALE = 0, 1, 2, 3  # diagnostic_msgs/DiagnosticStatus
 SyncCounters: TypeAlias = Mapping[Modality, Mapping[str, int]]  # per sensor, by reason
+_TRUSTED = (SensorState.OK, SensorState.DEGRADED)
 MISS_LIMIT = 0.01  # larger share of deadline misses is an error
 
 
@@ -41,6 +42,16 @@ class Diagnostics:
         self._partial = 0
         self._switches = 0
         self._budgeted = False  # whether a latency budget was in force for the last set
+        self._events: list[tuple[Transition, int]] = []  # with stamp_ns; since the last statuses
+
+    @property
+    def untold(self) -> bool:
+        """Whether a sensor changed its state since the last `statuses`."""
+        return bool(self._events)
+
+    def note(self, transition: Transition, *, stamp_ns: int) -> None:
+        """Enter a change of state, at `stamp_ns` on the clock of the stamps; the next `statuses` tell it."""
+        self._events.append((transition, stamp_ns))
 
     def add(self, result: FusionResult, *, e2e_ms: float, now_ns: int, deadline_ms: float = math.nan) -> None:
         """Enter one published set; `now_ns` is steady time, `deadline_ms` the budget in force (NaN: none)."""
@@ -66,11 +77,31 @@ class Diagnostics:
     def statuses(
         self, *, reports: Mapping[Modality, SensorReport], counters: SyncCounters, now_ns: int
     ) -> list[Fields]:
-        """diagnostic_msgs/DiagnosticStatus of every sensor, of sync, inference and latency."""
+        """diagnostic_msgs/DiagnosticStatus of every sensor, of events since the last call, sync and so on."""
         self._expire(now_ns)
-        covered = self._last is not None and not self._last.errors
+        # Nobody covers for a sensor when what comes out is unusable, or nothing comes any more.
+        trusted = any(report.state in _TRUSTED for report in reports.values())
+        working = self._last is not None and not self._last.errors and self._freshness(now_ns)[0] == OK
+        covered = trusted and working
         found = [self._sensor(report, covered=covered) for report in reports.values()]
-        return [*found, self._sync(reports, counters, now_ns), self._inference(), self._latency(now_ns)]
+        sync = self._sync(reports, counters, now_ns)
+        return [*found, self._take_events(), sync, self._inference(), self._latency(now_ns)]
+
+    def _take_events(self) -> Fields:
+        """Every change of state that was not told yet; OK when there is none, or they all ended well."""
+        events, self._events = self._events, []
+        values: dict[str, str] = {}
+        times = Counter[str]()
+        for item, stamp_ns in events:
+            change = f"{item.modality.value} {item.before.name} -> {item.after.name}"
+            times[change] += 1
+            key = change if times[change] == 1 else f"{change} #{times[change]}"
+            code = f"code {item.code}" if item.code else ""
+            stamp = f"at {stamp_ns // NS_PER_S}.{stamp_ns % NS_PER_S // NS_PER_MS:03d}"
+            values[key] = "; ".join(part for part in (item.reason, item.remedy, code, stamp) if part)
+        ended = {item.modality: item.after for item, _ in events}
+        level = OK if all(state is SensorState.OK for state in ended.values()) else WARN
+        return _status(level, "events", ", ".join(values) or "no change", "", values)
 
     def _sensor(self, report: SensorReport, *, covered: bool) -> Fields:
         never = report.state is SensorState.INIT

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.types import FusionResult, Modality, ModalitySet, SensorReport, StageTimes
+from sentryfuse_core.types import FusionResult, Modality, ModalitySet, SensorReport, StageTimes, Transition
 
 __all__ = [
     "PERCENTILES",
     "STAGES",
     "LatencyWindow",
     "RunMetrics",
+    "event_mapping",
     "percentiles",
     "sensor_mapping",
     "stage_values",
@@ -179,4 +180,17 @@ def sensor_mapping(report: SensorReport) -> dict[str, Any]:
         "invalid_reasons": dict(report.invalid_reasons),
         "frozen": report.frozen,
         "epoch": report.epoch,
+    }
+
+
+def event_mapping(transition: Transition, *, start_ns: int) -> dict[str, Any]:
+    """A change of state in metrics.json; `t` in s from the start of the recording."""
+    return {
+        "t": round((transition.at_ns - start_ns) / NS_PER_S, 6),
+        "sensor": transition.modality.value,
+        "before": transition.before.name,
+        "after": transition.after.name,
+        "code": transition.code,
+        "reason": transition.reason,
+        "remedy": transition.remedy,
     }

@@ -23,7 +23,7 @@ from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
 from sentryfuse_core.replay.messages import PublishContext
-from sentryfuse_core.replay.metrics import RunMetrics, sensor_mapping
+from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
@@ -31,7 +31,7 @@ from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.scenario import Scenario
 from sentryfuse_core.replay.topics import Selection, select
 from sentryfuse_core.replay.truth import Truth, matched
-from sentryfuse_core.types import Modality, ModalitySet, SensorReport, SyncedSet
+from sentryfuse_core.types import Modality, ModalitySet, SensorReport, SyncedSet, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
 
@@ -131,7 +131,7 @@ class _Run:
         self._outputs = outputs
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
-        self._untold = False  # a sensor changed its state since the last diagnostics
+        self._events: list[Transition] = []
         self._records: list[SetRecord] = []
         self._unchecked = ModalitySet.of(Modality.CAMERA, Modality.AUDIO)
         self._intrinsics = camera_intrinsics(options.config.camera)
@@ -166,6 +166,7 @@ class _Run:
 
     def finish(self) -> None:
         """Let the last sets go: the recording is over, but their wait is not."""
+        self._take_transitions()
         # Silence from here on is no fault of the sensors, and no reason to tick.
         self._over = True
         self._reports = dict(self._pipeline.ingest.reports(self._clock.now_ns()))
@@ -197,10 +198,10 @@ class _Run:
             )
         self._pipeline.ingest.advance(now_ns)
         self._step_all()
-        self._untold = bool(self._pipeline.ingest.take_transitions()) or self._untold
+        self._take_transitions()
         period_ns = round(self._options.config.output.diagnostics_period_s * NS_PER_S)
         since_ns = now_ns - self._diagnosed_ns
-        if since_ns >= period_ns or (self._untold and since_ns >= _TRANSITION_GAP_NS):
+        if since_ns >= period_ns or (self._diagnostics.untold and since_ns >= _TRANSITION_GAP_NS):
             self._report(now_ns)
 
     def _step_all(self) -> None:
@@ -258,7 +259,13 @@ class _Run:
         )
         self._outputs.add_diagnostics(now_ns, diagnostic_array(now_ns, statuses))
         self._diagnosed_ns = now_ns
-        self._untold = False
+
+    def _take_transitions(self) -> None:
+        """Keep what the sensors went through, for the diagnostics and for the list of events."""
+        for item in self._pipeline.ingest.take_transitions():
+            if not self._over:
+                self._events.append(item)
+                self._diagnostics.note(item, stamp_ns=item.at_ns)
 
     def _camera_info(self, message: Any) -> None:
         try:
@@ -288,6 +295,7 @@ class _Run:
             "interrupted": interrupted,
             **self.metrics.to_mapping(),
             "sensors": {modality.value: sensor_mapping(report) for modality, report in reports.items()},
+            "events": [event_mapping(item, start_ns=self._start_ns) for item in self._events],
             "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
         }
         return ReplayResult(

@@ -13,7 +13,7 @@ from builders import MS, S
 from sentryfuse_core.config import Config, OutputConfig
 from sentryfuse_core.replay.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, diagnostic_array
 from sentryfuse_core.replay.writer import build_message, ros2_typestore
-from sentryfuse_core.types import FusionResult, Modality, ModalitySet, SensorState
+from sentryfuse_core.types import FusionResult, Modality, ModalitySet, SensorState, Transition
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 SENSOR_KEYS = [
@@ -90,7 +90,8 @@ def values(status: dict[str, Any]) -> dict[str, str]:
 def test_names_and_keys_are_the_frozen_ones() -> None:
     found = statuses(results.result())
     sensors = [f"sentryfuse: sensor/{modality.value}" for modality in Modality]
-    assert list(found) == [*sensors, "sentryfuse: sync", "sentryfuse: inference", "sentryfuse: latency"]
+    others = [f"sentryfuse: {name}" for name in ("events", "sync", "inference", "latency")]
+    assert list(found) == [*sensors, *others]
     for name in sensors:
         assert list(values(found[name])) == SENSOR_KEYS
     assert set(values(found["sentryfuse: sync"])) == set(SYNC_KEYS)
@@ -111,7 +112,9 @@ def test_drops_are_summed_over_sensors_when_counted_by_reason() -> None:
 
 
 def test_everything_is_stale_when_nothing_was_received() -> None:
-    assert {status["level"] for status in statuses().values()} == {STALE}
+    found = statuses()
+    assert found.pop("sentryfuse: events")["level"] == OK
+    assert {status["level"] for status in found.values()} == {STALE}
 
 
 @pytest.mark.parametrize(
@@ -202,3 +205,70 @@ def test_inference_counts_and_times_switches_of_mask_or_level() -> None:
 def test_inference_is_an_error_when_nothing_is_usable() -> None:
     status = statuses(results.result(errors=("nothing usable: check",)))["sentryfuse: inference"]
     assert (status["level"], status["message"]) == (ERROR, "nothing usable: check")
+
+
+def test_lost_sensor_is_an_error_when_sets_have_ceased_to_come() -> None:
+    late_ns = NOW_NS + round(OutputConfig().max_output_age_s * S) + MS
+    result = results.result(states={CAMERA: SensorState.LOST})
+    assert statuses(result)["sentryfuse: sensor/camera"]["level"] == WARN
+    assert statuses(result, now_ns=late_ns)["sentryfuse: sensor/camera"]["level"] == ERROR
+
+
+def test_lost_sensors_are_errors_at_once_when_nothing_is_left_to_cover_for_them() -> None:
+    result = results.result(states={CAMERA: SensorState.LOST, LIDAR: SensorState.RECOVERING})
+    found = statuses(result)
+    assert found["sentryfuse: sensor/camera"]["level"] == ERROR
+    assert found["sentryfuse: sensor/lidar"]["level"] == ERROR
+    assert found["sentryfuse: sensor/imu"]["level"] == STALE
+
+
+def change(before: SensorState, after: SensorState, *, modality: Modality = CAMERA) -> Transition:
+    """One that the test's Diagnostics have not told yet."""
+    if after is SensorState.OK:
+        return Transition(modality, NOW_NS, before, after, "", "")
+    return Transition(modality, NOW_NS, before, after, "no new message", "check the cable", "timeout")
+
+
+def events_of(diagnostics: Diagnostics) -> dict[str, Any]:
+    """The status of events, which must be one that ROS can send."""
+    made = diagnostics.statuses(reports=results.result().reports, counters={}, now_ns=NOW_NS)
+    store = ros2_typestore()
+    type_name = "diagnostic_msgs/msg/DiagnosticArray"
+    store.serialize_cdr(build_message(store, type_name, diagnostic_array(NOW_NS, made)), type_name)
+    return next(status for status in made if status["name"] == "sentryfuse: events")
+
+
+def test_events_tell_every_change_once_with_reason_and_remedy() -> None:
+    diagnostics = Diagnostics(Config())
+    ok, lost, recovering = SensorState.OK, SensorState.LOST, SensorState.RECOVERING
+    for before, after in ((ok, lost), (lost, recovering), (recovering, ok), (ok, lost)):
+        diagnostics.note(change(before, after), stamp_ns=1_700_000_000 * S + 5 * MS)
+    assert diagnostics.untold
+    status = events_of(diagnostics)
+    told = "no new message; check the cable; code timeout; at 1700000000.005"
+    assert values(status) == {
+        "camera OK -> LOST": told,
+        "camera LOST -> RECOVERING": told,
+        "camera RECOVERING -> OK": "at 1700000000.005",
+        "camera OK -> LOST #2": told,
+    }
+    assert status["level"] == WARN
+    assert "camera OK -> LOST #2" in status["message"]
+    assert not diagnostics.untold
+    assert (events_of(diagnostics)["message"], values(events_of(diagnostics))) == ("no change", {})
+
+
+@pytest.mark.parametrize(
+    ("after", "level"),
+    [
+        (SensorState.OK, OK),
+        (SensorState.DEGRADED, WARN),
+        (SensorState.LOST, WARN),
+        (SensorState.RECOVERING, WARN),
+    ],
+)
+def test_events_warn_unless_every_sensor_that_changed_is_back(after: SensorState, level: int) -> None:
+    diagnostics = Diagnostics(Config())
+    diagnostics.note(change(SensorState.LOST, SensorState.OK), stamp_ns=NOW_NS)
+    diagnostics.note(change(SensorState.INIT, after, modality=LIDAR), stamp_ns=NOW_NS)
+    assert events_of(diagnostics)["level"] == level

@@ -50,6 +50,18 @@ def run(
     return replay(chosen, RunOutputs(tmp_path / name, bag=bag), stop=stop)
 
 
+def events(results: Path) -> list[str]:
+    """The changes of state that the diagnostics of a run tell, in their order."""
+    with BagReader(results) as reader:
+        statuses = [
+            status
+            for item in reader.messages({"/diagnostics"})
+            for status in item.message.status
+            if status.name == "sentryfuse: events"
+        ]
+    return [value.key for status in statuses for value in status.values]
+
+
 @pytest.mark.parametrize("sensors", ModalitySet.subsets(), ids=str)
 def test_replay_makes_sets_when_any_sensors_are_recorded(sensors: ModalitySet, tmp_path: Path) -> None:
     result = run(tmp_path, bags.drive(sensors, seconds=0.7))
@@ -128,6 +140,13 @@ def test_replay_goes_on_without_a_sensor_when_a_scenario_drops_it(tmp_path: Path
     assert last.states[LIDAR] is SensorState.LOST
     assert last.used == ModalitySet.of(CAMERA, IMU)
     assert last.anchor == "camera"
+    lost = [item for item in result.metrics["events"] if item["sensor"] == "lidar"][-1]
+    assert (lost["before"], lost["after"], lost["code"]) == ("OK", "LOST", "timeout")
+    assert 0.5 < lost["t"] < 1.5
+    assert "no new message" in lost["reason"]
+    assert "/lidar" in lost["remedy"]
+    found = [f"{x['sensor']} {x['before']} -> {x['after']}" for x in result.metrics["events"]]
+    assert events(tmp_path / "out" / "results.mcap") == found
     assert any(LIDAR in record.used for record in result.records)
 
 
