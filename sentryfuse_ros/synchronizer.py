@@ -1,5 +1,6 @@
 """Stands where a message_filters.ApproximateTimeSynchronizer stood, and goes on when an input dies.
 
+    lidar, camera = Input(node, PointCloud2, "lidar/points"), Input(node, Image, "camera/image")
     sync = DropoutTolerantSynchronizer([lidar, camera], 10, 0.05)
     sync.registerCallback(lambda cloud, image: ...)  # None for what is missing
     sync.registerDropCallback(lambda topic, message, reason: ...)
@@ -17,8 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from rclpy.clock import Clock as RosClock
-from rclpy.clock import ClockType, JumpThreshold
+from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.subscription import Subscription
@@ -27,12 +27,33 @@ from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.sync import MatchedSet, StreamSpec, Synchronizer
+from sentryfuse_ros.pause import SimulatedClock
 
-__all__ = ["DropoutTolerantSynchronizer", "Received"]
+__all__ = ["DropoutTolerantSynchronizer", "Input", "Received"]
 
-_PERIODS = 3  # silence of so many of its longest recent intervals makes an input lost
-_RECENT = 8
+_PERIODS = 3  # silence of so many recent intervals makes an input lost
+_RECENT = 8  # intervals that the usual one is taken of
 _SHORTEST_TIMER_NS = NS_PER_MS
+_SIMULATED_TIMER_NS = 5 * NS_PER_MS  # simulated time may stand still: do not ask it all the time
+
+
+class Input:
+    """One subscription that many may listen to: what a message_filters.Subscriber is, without it."""
+
+    def __init__(self, node: Node, kind: type, topic: str, qos_profile: Any = 10) -> None:
+        self.node = node
+        self.topic = topic
+        self._callbacks: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.sub = node.create_subscription(kind, topic, self._tell, qos_profile)
+
+    def registerCallback(self, callback: Callable[..., None], *args: Any) -> int:  # noqa: N802 - its name there
+        """Call `callback(message, *args)` with every message; returns its number."""
+        self._callbacks.append((callback, args))
+        return len(self._callbacks) - 1
+
+    def _tell(self, message: Any) -> None:
+        for callback, args in self._callbacks:
+            callback(message, *args)
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,7 @@ class Received:
 
 
 @dataclass
-class _Input:
+class _Port:
     """One topic: where it stands among the callback's arguments, and when it last spoke."""
 
     topic: str
@@ -63,16 +84,19 @@ class _Input:
         """Steady time from which the input counts as lost; None: it never spoke."""
         if self.arrival_ns is None:
             return None
-        return self.arrival_ns + max(timeout_ns, _PERIODS * max(self.intervals_ns, default=0))
+        return self.arrival_ns + max(timeout_ns, _PERIODS * self._usual_ns())
+
+    def _usual_ns(self) -> int:
+        return sorted(self.intervals_ns)[len(self.intervals_ns) // 2] if self.intervals_ns else 0
 
 
 class DropoutTolerantSynchronizer:
     """Calls back with one message of every input, None for one that is missing; each message at most once.
 
-    Inputs are message_filters subscribers and filters (anything with `registerCallback`), or plain rclpy
-    subscriptions, whose callbacks are then taken over. They anchor in the order given: a set carries the
-    stamp of the first one that lives. Callbacks run in the executor's thread, outside every lock, in the
-    order of the sets; what one raises is logged and counted in `callback_errors`.
+    Inputs are `Input`s, message_filters subscribers and filters (anything with `registerCallback`), or plain
+    rclpy subscriptions, whose own callbacks are then called no more. They anchor in the order given: a set
+    carries the stamp of the first one that lives. Callbacks run in the executor's thread, outside every lock,
+    in the order of the sets; what one raises is logged and counted in `callback_errors`.
 
     Raises ConfigError for no inputs, an input that is neither, a slop or wait out of range, or no node.
     """
@@ -88,17 +112,20 @@ class DropoutTolerantSynchronizer:
         node: Node | None = None,
         max_wait_s: float = 0.05,
         timeout_s: float = 0.2,
+        anchor: int = 0,
         windows_s: Mapping[int, float] | None = None,
+        expected_lags_s: Mapping[int, float] | None = None,
         complete_only: bool = False,
     ) -> None:
-        """Take over the inputs `fs`.
+        """Listen to the inputs `fs`; options by input take its index in them.
 
-        `queue_size` is taken for compatibility: memory is bounded by time (two seconds) and number. `slop`:
-        largest distance of stamps in s. `max_wait_s`: longest wait after the anchor came. `timeout_s`: least
-        silence after which an input is not waited for. `windows_s`: inputs (by index) that give the list of
-        all messages in (stamp - window, stamp] instead of the nearest one. `complete_only`: call back with
-        full sets only; the members of others are dropped as `incomplete`. `node` is needed where no input
-        knows its own.
+        `queue_size` is checked and not used: memory is bounded by two seconds and 64 messages an input.
+        `slop`: largest distance in s from the anchor's stamp. `node` is needed where no input knows its own.
+        `max_wait_s`: longest wait after the anchor came. `timeout_s`: least silence after which an input is
+        not waited for (three of its usual intervals where those are longer). `anchor`: the input that anchors
+        first. `windows_s`: inputs that give the list of all messages in (stamp - window, stamp]; they never
+        anchor. `expected_lags_s`: known delays from stamp to arrival. `complete_only`: call back with full
+        sets only; what other sets held is dropped as `incomplete`.
         """
         if not fs:
             raise ConfigError("no inputs to synchronise; give at least one subscriber")
@@ -110,8 +137,18 @@ class DropoutTolerantSynchronizer:
         self._headerless = allow_headerless or sync_arrival_time
         self._by_arrival = sync_arrival_time
         self._complete_only = complete_only
-        windows_s = windows_s or {}
-        self._inputs = [_Input(_topic_of(f, index), windows_s.get(index, 0.0)) for index, f in enumerate(fs)]
+        windows_s, lags_s = windows_s or {}, expected_lags_s or {}
+        self._inputs = [_Port(_topic_of(f, index), windows_s.get(index, 0.0)) for index, f in enumerate(fs)]
+        if not 0 <= anchor < len(fs):
+            raise ConfigError(f"anchor = {anchor}: give the index of an input, 0 to {len(fs) - 1}")
+        specs = {
+            index: StreamSpec(
+                anchor_rank=None if port.window_s else (index if index != anchor else -1),
+                window_ns=round(port.window_s * NS_PER_S),
+                expected_lag_ns=round(lags_s.get(index, 0.0) * NS_PER_S),
+            )
+            for index, port in enumerate(self._inputs)
+        }
         self._lock = threading.Lock()
         self._outbox: deque[Callable[[], None]] = deque()
         self._sending = False
@@ -120,15 +157,21 @@ class DropoutTolerantSynchronizer:
         self._drop_callbacks: list[Callable[[str, Any, str], None]] = []
         self.callback_errors = 0
         self.dropped: Counter[str] = Counter()  # messages that were in no set, by reason
-        self._sync = self._fresh()
-        self._ros_clock = self._node.get_clock()
-        simulated = bool(self._node.get_parameter("use_sim_time").value)
-        self._now_ns = self._ros_now_ns if simulated else time.monotonic_ns
-        clock = self._ros_clock if simulated else RosClock(clock_type=ClockType.STEADY_TIME)
-        self._timer = self._node.create_timer(1.0, self._on_timer, clock=clock, autostart=False)
+        self._sync: Synchronizer[int, Received] = Synchronizer(self._config, specs, on_drop=self._drop)
+        ros_clock = self._node.get_clock()
+        self._ros_now_ns: Callable[[], int] = lambda: int(ros_clock.now().nanoseconds)
+        self._now_ns: Callable[[], int] = time.monotonic_ns
+        self._shortest_timer_ns = _SHORTEST_TIMER_NS
+        if self._node.get_parameter("use_sim_time").value:
+            simulated = SimulatedClock(self._ros_now_ns)
+            self._now_ns, self._ros_now_ns = simulated.now_ns, simulated.ros_now_ns
+            self._shortest_timer_ns = _SIMULATED_TIMER_NS
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self._node.create_timer(1.0, self._on_timer, clock=steady)
+        self._timer.cancel()
         self._armed_ns: int | None = None
         back = Duration(nanoseconds=-round(self._config.jump_back_s * NS_PER_S))
-        self._jumps = self._ros_clock.create_jump_callback(
+        self._jumps = ros_clock.create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=back, on_clock_change=True),
             post_callback=lambda _: self._on_jump(),
         )
@@ -155,22 +198,15 @@ class DropoutTolerantSynchronizer:
         """
         self._drop_callbacks.append(callback)
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The inputs' topics, in their order."""
+        return tuple(port.topic for port in self._inputs)
+
     def close(self) -> None:
         """Stop the timer and the watch on the clock; inputs stay the caller's."""
         self._jumps.unregister()
         self._node.destroy_timer(self._timer)
-
-    def _fresh(self) -> Synchronizer[int, Received]:
-        specs = {
-            index: StreamSpec(
-                anchor_rank=None if item.window_s else index, window_ns=round(item.window_s * NS_PER_S)
-            )
-            for index, item in enumerate(self._inputs)
-        }
-        return Synchronizer(self._config, specs, on_drop=self._drop)
-
-    def _ros_now_ns(self) -> int:
-        return int(self._ros_clock.now().nanoseconds)
 
     def _on_message(self, index: int, message: Any) -> None:
         now_ns, received_ns = self._now_ns(), self._ros_now_ns()
@@ -178,11 +214,12 @@ class DropoutTolerantSynchronizer:
         if stamp_ns is None and self._headerless:
             stamp_ns = received_ns
         with self._lock:
-            item = self._inputs[index]
-            item.heard(now_ns)
+            self._inputs[index].heard(now_ns)
             self._follow_lost(now_ns)
             if stamp_ns is None:
                 self._drop(index, Received(message, 0, received_ns, now_ns), "headerless")
+                text = f"{self._inputs[index].topic} has no header; give allow_headerless to stamp on arrival"
+                self._node.get_logger().warning(text, throttle_duration_sec=10.0)
             else:
                 self._collect(self._sync.add(index, Received(message, stamp_ns, received_ns, now_ns)))
             self._arm(now_ns)
@@ -191,6 +228,7 @@ class DropoutTolerantSynchronizer:
     def _on_timer(self) -> None:
         now_ns = self._now_ns()
         with self._lock:
+            self._timer.cancel()
             self._armed_ns = None
             self._follow_lost(now_ns)
             self._collect(self._sync.advance(now_ns))
@@ -198,19 +236,16 @@ class DropoutTolerantSynchronizer:
         self._send()
 
     def _on_jump(self) -> None:
-        """Time went back: begin anew, also with deadlines, which may follow the same clock."""
+        """Time went back, or is another clock's from here: nothing of before belongs to what comes."""
         with self._lock:
             self._sync.reset()
-            self._sync = self._fresh()
-            for item in self._inputs:
-                item.arrival_ns = None
         self._send()
 
     def _follow_lost(self, now_ns: int) -> None:
         lost = [
             index
-            for index, item in enumerate(self._inputs)
-            if (at_ns := item.lost_at_ns(self._timeout_ns)) is not None and at_ns <= now_ns
+            for index, port in enumerate(self._inputs)
+            if (at_ns := port.lost_at_ns(self._timeout_ns)) is not None and at_ns <= now_ns
         ]
         self._sync.set_lost(lost)
 
@@ -220,15 +255,15 @@ class DropoutTolerantSynchronizer:
         if deadline_ns is None or (self._armed_ns is not None and self._armed_ns <= deadline_ns):
             return
         self._armed_ns = deadline_ns
-        self._timer.timer_period_ns = max(deadline_ns - now_ns, _SHORTEST_TIMER_NS)
+        self._timer.timer_period_ns = max(deadline_ns - now_ns, self._shortest_timer_ns)
         self._timer.reset()
 
     def _collect(self, released: list[MatchedSet[int, Received]]) -> None:
         for matched in released:
             if self._complete_only and matched.absent:
                 for index, members in matched.samples.items():
-                    for received in members:
-                        self._drop(index, received, "incomplete")
+                    if not self._inputs[index].window_s:  # the next set's window may have them
+                        self._drop(index, members[0], "incomplete")
                 continue
             self._outbox.append(partial(self._tell, matched))
 
@@ -295,5 +330,5 @@ def _topic_of(source: Any, index: int) -> str:
 
 
 def _stamp_ns(message: Any) -> int | None:
-    header = getattr(message, "header", None)
-    return None if header is None else int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)
+    stamp = getattr(getattr(message, "header", None), "stamp", None)
+    return None if stamp is None else int(stamp.sec) * NS_PER_S + int(stamp.nanosec)

@@ -1,206 +1,279 @@
-"""The drop-in for ApproximateTimeSynchronizer, over real DDS: plain subscriptions and the real filters."""
+"""The stand-in for ApproximateTimeSynchronizer: real messages over real DDS."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import rclpy
-from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Imu
-from std_msgs.msg import Header, String
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Imu, MagneticField
+from std_msgs.msg import String
 
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.types import Absence
-from sentryfuse_ros.synchronizer import DropoutTolerantSynchronizer
+from sentryfuse_ros.synchronizer import DropoutTolerantSynchronizer, Input
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("drop-in synchroniser over real DDS")]
 
-WITHIN_S = 20.0
-S = 1_000_000_000
-PERIOD_S = 0.05
-QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+MS = 1_000_000
+WITHIN_S = 10.0
 
 
-@dataclass
 class Bench:
-    """A node with two topics, their publishers, and what the synchroniser called back with."""
+    """A node that publishes what it listens to, spun in a thread; keeps the sets and the drops."""
 
-    node: Any
-    executor: Any
-    subscriptions: list[Any] = field(default_factory=list)
-    publishers: list[Any] = field(default_factory=list)
-    sets: list[tuple[Any, ...]] = field(default_factory=list)
-    drops: list[tuple[str, str]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node("sync_bench", context=self.context)
+        self.publishers: dict[str, Any] = {}
+        self.sets: list[tuple[Any, ...]] = []
+        self.drops: list[tuple[str, Any, str]] = []
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
 
-    def until(self, condition: Callable[[], object]) -> None:
-        deadline_s = time.monotonic() + WITHIN_S
-        while not condition():
-            assert time.monotonic() < deadline_s, f"{len(self.sets)} sets, drops {self.drops[-5:]}"
-            self.executor.spin_once(timeout_sec=0.01)
+    def start(self) -> None:
+        self._thread.start()
+        for topic, publisher in self.publishers.items():
+            until(lambda p=publisher: p.get_subscription_count() > 0, f"a subscriber of {topic}")
 
-    def publish(self, *indices: int, shift_ns: int = 0) -> int:
-        """One message on each of the topics, stamped alike; returns the stamp."""
-        stamp_ns = time.time_ns() + shift_ns
-        stamp = Time(sec=stamp_ns // S, nanosec=stamp_ns % S)
-        for index in indices:
-            self.publishers[index].publish(Imu(header=Header(stamp=stamp)))
-        return stamp_ns
+    def close(self) -> None:
+        self._executor.shutdown()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
 
-    def play(self, rounds: int, *indices: int, shift_ns: int = 0, step_ns: int = 0) -> list[int]:
-        """So many rounds, a period apart; what comes is handled meanwhile."""
-        stamps_ns = []
-        for number in range(rounds):
-            stamps_ns.append(self.publish(*indices, shift_ns=shift_ns + number * step_ns))
-            due_s = time.monotonic() + PERIOD_S
-            self.until(lambda due_s=due_s: time.monotonic() >= due_s)
-        return stamps_ns
+    def input(self, topic: str, kind: type = Imu) -> Input:
+        self.publishers[topic] = self.node.create_publisher(kind, topic, QoSProfile(depth=100))
+        return Input(self.node, kind, topic, QoSProfile(depth=100))
 
-    def record(self, synchronizer: DropoutTolerantSynchronizer) -> DropoutTolerantSynchronizer:
-        synchronizer.registerCallback(lambda *messages: self.sets.append(messages))
-        synchronizer.registerDropCallback(lambda topic, _, reason: self.drops.append((topic, reason)))
-        return synchronizer
+    def keep(self, sync: Any) -> None:
+        sync.registerCallback(lambda *messages: self.sets.append(messages))
+        if hasattr(sync, "registerDropCallback"):
+            sync.registerDropCallback(lambda *dropped: self.drops.append(dropped))
+
+    def publish(self, topic: str, stamp_ns: int, kind: type = Imu) -> None:
+        message = kind()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+        self.publishers[topic].publish(message)
+
+    def send(self, count: int, *topics: str, start_ns: int | None = None, period_s: float = 0.05) -> int:
+        """Publish `count` messages on each topic, one period apart; the last stamp."""
+        ticker = threading.Event()
+        first_ns, origin_s = start_ns or time.time_ns(), time.monotonic()
+        for index in range(count):
+            ticker.wait(max(0.0, origin_s + index * period_s - time.monotonic()))
+            for topic in topics:
+                self.publish(topic, first_ns + round(index * period_s * 1e9))
+        return first_ns + round((count - 1) * period_s * 1e9)
+
+
+def until(expected: Callable[[], Any], what: str, within_s: float = WITHIN_S) -> None:
+    ticker, deadline_s = threading.Event(), time.monotonic() + within_s
+    while not expected():
+        assert time.monotonic() < deadline_s, f"no {what} in {within_s} s"
+        ticker.wait(0.01)
+
+
+def stamp_ns(message: Any) -> int:
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    rclpy.init()
-    node = rclpy.create_node("bench")
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    made = Bench(node, executor)
-    for topic in ("a", "b"):
-        made.publishers.append(node.create_publisher(Imu, topic, QOS))
-        made.subscriptions.append(node.create_subscription(Imu, topic, lambda _: None, QOS))
-    made.until(lambda: all(publisher.get_subscription_count() for publisher in made.publishers))
-    try:
-        yield made
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.shutdown()
-
-
-def _stamp_ns(message: Any) -> int:
-    return int(message.header.stamp.sec) * S + int(message.header.stamp.nanosec)
-
-
-def test_synchronizer_pairs_by_stamp_when_both_topics_speak(bench: Bench) -> None:
-    bench.record(DropoutTolerantSynchronizer(bench.subscriptions, 10, 0.02, node=bench.node))
-    stamps_ns = bench.play(10, 0, 1)
-    bench.until(lambda: len(bench.sets) >= 10)
-    full = [found for found in bench.sets if None not in found]
-    assert [_stamp_ns(a) for a, _ in full[-8:]] == stamps_ns[-8:]
-    assert all(_stamp_ns(a) == _stamp_ns(b) for a, b in full)
+    made = Bench()
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("dead", [0, 1])
-def test_synchronizer_goes_on_with_none_when_one_topic_stops(bench: Bench, dead: int) -> None:
-    synchronizer = bench.record(DropoutTolerantSynchronizer(bench.subscriptions, 10, 0.02, node=bench.node))
-    reasons: list[Absence] = []
-    synchronizer.registerSetCallback(lambda matched: reasons.extend(matched.absent.values()))
-    bench.play(5, 0, 1)
+def test_sets_go_on_with_none_when_one_topic_stops(bench: Bench, dead: int) -> None:
+    topics = ["/a", "/b"]
+    sync = DropoutTolerantSynchronizer([bench.input(t) for t in topics], 10, 0.02)
+    bench.keep(sync)
+    absences: list[Any] = []
+    sync.registerSetCallback(lambda matched: absences.append(matched.absent.get(dead)))
+    bench.start()
+    bench.send(8, *topics)
+    until(lambda: any(None not in item for item in bench.sets), "full set")
     before = len(bench.sets)
-    bench.play(15, 1 - dead)
-    bench.until(lambda: len(bench.sets) >= before + 14)
-    assert all(found[dead] is None and found[1 - dead] is not None for found in bench.sets[before + 1 :])
-    assert reasons[-1] is Absence.LOST
+    bench.send(20, topics[1 - dead])
+    until(lambda: Absence.LOST in absences, "set that says LOST")
+    partial = bench.sets[before + 2 :]
+    assert len(partial) >= 10
+    assert all(item[dead] is None and item[1 - dead] is not None for item in partial)
+    bench.send(10, *topics)
+    until(lambda: None not in bench.sets[-1], "full set after the return")
 
 
-def test_synchronizer_emits_the_next_set_when_a_callback_raises(bench: Bench) -> None:
-    synchronizer = DropoutTolerantSynchronizer(bench.subscriptions, 10, 0.02, node=bench.node)
-
-    def fail(*_: Any) -> None:
-        raise RuntimeError("a user's mistake")
-
-    synchronizer.registerCallback(fail)
-    bench.record(synchronizer)
-    bench.play(6, 0, 1)
-    bench.until(lambda: len(bench.sets) >= 6)
-    assert synchronizer.callback_errors >= 6
+def test_set_comes_without_another_message_when_its_wait_is_over(bench: Bench) -> None:
+    sync = DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02, max_wait_s=0.1)
+    bench.keep(sync)
+    bench.start()
+    last_ns = bench.send(6, "/a", "/b")
+    until(lambda: len(bench.sets) >= 5, "sets")
+    bench.publish("/a", last_ns + 50 * MS)  # and then nothing: only the timer can send it out
+    until(lambda: stamp_ns(bench.sets[-1][0]) == last_ns + 50 * MS, "the last set")
+    assert bench.sets[-1][1] is None
 
 
-def test_synchronizer_tells_of_drops_when_stamps_are_bad(bench: Bench) -> None:
-    bench.record(DropoutTolerantSynchronizer(bench.subscriptions, 10, 0.02, node=bench.node))
-    bench.play(5, 0, 1)
-    bench.publish(1, shift_ns=1000 * S)
-    bench.until(lambda: ("/b", "future") in bench.drops)
-    before = len(bench.sets)
-    bench.play(5, 0, 1)
-    bench.until(lambda: sum(None not in found for found in bench.sets[before:]) >= 4)
+def test_messages_come_in_input_order_and_windows_as_lists_when_an_input_has_a_window(bench: Bench) -> None:
+    inputs = [bench.input("/imu"), bench.input("/field", MagneticField)]
+    sync = DropoutTolerantSynchronizer(inputs, 10, 0.02, windows_s={0: 0.1})
+    bench.keep(sync)
+    bench.start()
+    start_ns, ticker = time.time_ns(), threading.Event()
+    for index in range(12):
+        bench.publish("/imu", start_ns + index * 20 * MS)
+        if index % 5 == 0:
+            bench.publish("/field", start_ns + index * 20 * MS, MagneticField)
+        ticker.wait(0.02)
+    until(lambda: len(bench.sets) >= 3, "sets")
+    window, field = bench.sets[2]
+    assert isinstance(field, MagneticField)
+    assert [stamp_ns(m) for m in window] == [start_ns + index * 20 * MS for index in range(6, 11)]
 
 
-def test_synchronizer_goes_on_when_stamps_begin_again(bench: Bench) -> None:
-    bench.record(DropoutTolerantSynchronizer(bench.subscriptions, 10, 0.02, node=bench.node))
-    bench.play(8, 0, 1)
-    before = len(bench.sets)
-    again_ns = bench.play(12, 0, 1, shift_ns=-30 * S)
-    bench.until(lambda: len(bench.sets) >= before + 10)
-    second = {_stamp_ns(found[0]) for found in bench.sets[before:] if None not in found}
-    assert len(second & set(again_ns)) >= 10
+def test_drop_callback_hears_topic_and_reason_when_a_message_is_in_no_set(bench: Bench) -> None:
+    sync = DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02)
+    bench.keep(sync)
+    bench.start()
+    last_ns = bench.send(6, "/a", "/b")
+    bench.publish("/b", last_ns)  # again
+    bench.publish("/a", time.time_ns() + 3600 * 1000 * MS)  # poison
+    until(lambda: len(bench.drops) >= 2, "two drops")
+    bench.send(6, "/a", "/b", start_ns=last_ns + 50 * MS)
+    until(lambda: len(bench.sets) >= 11, "sets after the poison")
+    told = {
+        (topic, reason) for topic, _, reason in bench.drops if reason != "unmatched"
+    }  # as may be the first
+    assert told == {("/b", "duplicate"), ("/a", "future")}
+    assert sync.dropped["duplicate"] == sync.dropped["future"] == 1
 
 
-def test_synchronizer_gives_full_sets_only_when_asked_to(bench: Bench) -> None:
-    bench.record(
-        DropoutTolerantSynchronizer(bench.subscriptions, 10, 0.02, node=bench.node, complete_only=True)
-    )
-    bench.play(4, 0, 1)
-    bench.play(4, 0)
-    bench.until(lambda: ("/a", "incomplete") in bench.drops)
+def test_next_set_goes_out_when_a_callback_raises(bench: Bench) -> None:
+    sync = DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02)
+    sync.registerCallback(lambda *_: 1 // 0)
+    bench.keep(sync)  # the callback behind the one that raises
+    bench.start()
+    bench.send(6, "/a", "/b")
+    until(lambda: len(bench.sets) >= 5, "sets")
+    assert sync.callback_errors >= 5
+
+
+def test_plain_subscription_feeds_the_sets_when_it_is_given_as_input(bench: Bench) -> None:
+    for topic in ("/a", "/b"):
+        bench.publishers[topic] = bench.node.create_publisher(Imu, topic, 100)
+    own: list[Any] = []
+    plain = [bench.node.create_subscription(Imu, topic, own.append, 100) for topic in ("/a", "/b")]
+    sync = DropoutTolerantSynchronizer(plain, 10, 0.02, node=bench.node)
+    bench.keep(sync)
+    assert sync.topics == ("/a", "/b")
+    bench.start()
+    bench.send(6, "/a", "/b")
+    until(lambda: len(bench.sets) >= 5, "sets")
+    assert not own
+    assert None not in bench.sets[3]
+
+
+def test_sets_go_on_in_a_new_epoch_when_a_bag_loops(bench: Bench) -> None:
+    sync = DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02)
+    bench.keep(sync)
+    epochs: list[int] = []
+    sync.registerSetCallback(lambda matched: epochs.append(matched.epoch))
+    bench.start()
+    start_ns = time.time_ns() - 3600 * 1000 * MS
+    for _ in range(2):
+        bench.send(40, "/a", "/b", start_ns=start_ns)
+    until(lambda: 1 in epochs, "second epoch")
+    again = [item for item, epoch in zip(bench.sets, epochs, strict=True) if epoch == 1]
+    until(lambda: len(bench.sets) >= 70, "sets of both laps")
+    assert stamp_ns(again[0][0]) < start_ns + 10 * 50 * MS
+    assert sorted(set(epochs)) == [0, 1]
+
+
+def test_only_full_sets_come_when_they_are_asked_for(bench: Bench) -> None:
+    sync = DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02, complete_only=True)
+    bench.keep(sync)
+    bench.start()
+    last_ns = bench.send(6, "/a", "/b")
+    bench.send(10, "/a", start_ns=last_ns + 50 * MS)
+    until(lambda: sync.dropped["incomplete"] >= 9, "drops of what was alone")
     assert bench.sets
-    assert all(None not in found for found in bench.sets)
+    assert all(None not in item for item in bench.sets)
+    assert {topic for topic, _, reason in bench.drops if reason == "incomplete"} == {"/a"}
 
 
-def test_synchronizer_gives_a_list_when_an_input_has_a_window(bench: Bench) -> None:
-    synchronizer = DropoutTolerantSynchronizer(
-        bench.subscriptions, 10, 0.02, node=bench.node, windows_s={1: 0.2}
+def test_message_without_header_is_stamped_or_dropped_as_asked(bench: Bench) -> None:
+    strict = DropoutTolerantSynchronizer([bench.input("/text", String)], 10, 0.02)
+    bench.keep(strict)
+    stamped: list[Any] = []
+    lenient = DropoutTolerantSynchronizer(
+        [Input(bench.node, String, "/text")], 10, 0.02, allow_headerless=True
     )
-    bench.record(synchronizer)
-    bench.play(8, 1, 0)
-    bench.until(lambda: bench.sets and len(bench.sets[-1][1]) >= 3)
+    lenient.registerCallback(stamped.append)
+    bench.start()
+    until(lambda: bench.publishers["/text"].get_subscription_count() == 2, "both subscribers")
+    bench.publishers["/text"].publish(String(data="x"))
+    until(lambda: stamped and bench.drops, "both answers")
+    assert [reason for _, _, reason in bench.drops] == ["headerless"]
+    assert not bench.sets
 
 
-def test_synchronizer_stamps_by_arrival_when_messages_have_no_header(bench: Bench) -> None:
-    words = bench.node.create_subscription(String, "words", lambda _: None, QOS)
-    publisher = bench.node.create_publisher(String, "words", QOS)
-    bench.until(publisher.get_subscription_count)
-    strict = bench.record(DropoutTolerantSynchronizer([words], 10, 0.02, node=bench.node))
-    publisher.publish(String(data="a"))
-    bench.until(lambda: ("/words", "headerless") in bench.drops)
-    strict.close()
-    bench.record(DropoutTolerantSynchronizer([words], 10, 0.02, True, node=bench.node))
-    publisher.publish(String(data="b"))
-    bench.until(lambda: bench.sets and bench.sets[-1][0].data == "b")
+def test_extra_arguments_follow_the_messages_as_in_message_filters(bench: Bench) -> None:
+    sync = DropoutTolerantSynchronizer([bench.input("/a")], 10, 0.02)
+    heard: list[Any] = []
+    sync.registerCallback(lambda *given: heard.append(given[1:]), "extra")
+    bench.start()
+    bench.send(2, "/a")
+    until(lambda: heard, "set")
+    assert heard[0] == ("extra",)
 
 
 @pytest.mark.parametrize(
-    ("inputs", "options", "told"),
+    ("arguments", "told"),
     [
-        ([], {}, "no inputs"),
-        ([object()], {}, "node="),
-        ([object()], {"node": True}, "input 0 is a object"),
+        (([], 10, 0.02), "no inputs"),
+        ((["/a"], 10, 0.02), "input 0 is a str"),
+        ((None, 0, 0.02), "queue_size = 0"),
+        ((None, 10, -1.0), "slop_s"),
     ],
 )
-def test_synchronizer_says_what_is_wrong_when_inputs_are_none(
-    bench: Bench, inputs: list[Any], options: dict[str, Any], told: str
-) -> None:
-    options = {"node": bench.node} if options else {}
+def test_construction_tells_what_is_wrong(bench: Bench, arguments: Any, told: str) -> None:
+    inputs, queue_size, slop = arguments
     with pytest.raises(ConfigError, match=told):
-        DropoutTolerantSynchronizer(inputs, 10, 0.02, **options)
+        DropoutTolerantSynchronizer(
+            [bench.input("/a")] if inputs is None else inputs, queue_size, slop, node=bench.node
+        )
 
 
-def test_synchronizer_drops_in_when_inputs_are_message_filters_subscribers(bench: Bench) -> None:
+def test_construction_asks_for_a_node_when_no_input_knows_one(bench: Bench) -> None:
+    with pytest.raises(ConfigError, match="give node="):
+        DropoutTolerantSynchronizer([bench.node.create_subscription(Imu, "/a", print, 10)], 10, 0.02)
+
+
+def test_real_subscribers_feed_it_and_sets_agree_when_message_filters_is_there(bench: Bench) -> None:
     message_filters = pytest.importorskip("message_filters", reason="needs message_filters")
-    filters = [message_filters.Subscriber(bench.node, Imu, topic, qos_profile=QOS) for topic in ("a", "b")]
-    bench.until(lambda: all(publisher.get_subscription_count() >= 2 for publisher in bench.publishers))
-    bench.record(DropoutTolerantSynchronizer(filters, 10, 0.02))
-    bench.play(5, 0, 1)
-    bench.until(lambda: sum(None not in found for found in bench.sets) >= 4)
-    before = len(bench.sets)
-    bench.play(5, 1)
-    bench.until(lambda: len(bench.sets) >= before + 4)
+    for topic in ("/a", "/b"):
+        bench.publishers[topic] = bench.node.create_publisher(Imu, topic, 100)
+    subscribers = [message_filters.Subscriber(bench.node, Imu, topic) for topic in ("/a", "/b")]
+    theirs: list[Any] = []
+    rival = message_filters.ApproximateTimeSynchronizer(subscribers, 10, 0.02)
+    rival.registerCallback(lambda *messages: theirs.append(messages))
+    bench.keep(DropoutTolerantSynchronizer(subscribers, 10, 0.02))
+    bench.start()
+    last_ns = bench.send(10, "/a", "/b")
+    until(lambda: len(theirs) >= 9 and len(bench.sets) >= 9, "nine sets of each")
+    bench.send(20, "/a", start_ns=last_ns + 50 * MS)
+    until(lambda: len(bench.sets) >= 28, "sets without /b")
+    full = [item for item in bench.sets if None not in item]
+    stamps = [[tuple(map(stamp_ns, item)) for item in found] for found in (theirs, full)]
+    assert stamps[0] == stamps[1]
+    assert len(bench.sets) > len(theirs) + 15
