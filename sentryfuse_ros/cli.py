@@ -9,6 +9,7 @@ from sentryfuse_core import cli
 __all__ = ["ROS_COMMANDS", "main"]
 
 ROS_COMMANDS = (
+    cli.Command("check", "sentryfuse_ros.check", "test a running robot: topics, types, QoS, clocks, frames"),
     cli.Command("demo", "sentryfuse_ros.demo", "play a story of failing sensors over real DDS and watch it"),
 )
 

@@ -21,7 +21,7 @@ from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 
-__all__ = ["Handler", "Inputs", "Problem", "sensor_topics"]
+__all__ = ["Handler", "Inputs", "Problem", "info_topic", "sensor_topics", "sensor_types"]
 
 _COMPRESSED = "/compressed"  # what image_transport puts behind the name of the image
 _IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
@@ -47,6 +47,7 @@ class Handler(Protocol):
 class Problem:
     """Why nothing arrives on a topic, and what to do about it."""
 
+    code: str  # stable: no_publisher, incompatible_qos or unknown_type
     reason: str
     remedy: str
 
@@ -58,6 +59,22 @@ def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
     if Modality.CAMERA in names and config.camera.transport == "compressed":
         names[Modality.CAMERA] = names[Modality.CAMERA].removesuffix(_COMPRESSED) + _COMPRESSED
     return {modality: _resolve(node, f"{modality.value}.topic", name) for modality, name in names.items()}
+
+
+def sensor_types(config: Config) -> dict[Modality, tuple[str, ...]]:
+    """The message types that each sensor may have."""
+    audio = sorted(name for name, modality in SUPPORTED_TYPES.items() if modality is Modality.AUDIO)
+    return {
+        Modality.CAMERA: (_IMAGE_TYPES[config.camera.transport],),
+        Modality.LIDAR: ("sensor_msgs/msg/PointCloud2",),
+        Modality.IMU: ("sensor_msgs/msg/Imu",),
+        Modality.AUDIO: tuple(audio),
+    }
+
+
+def info_topic(node: Node, config: Config) -> str:
+    """The resolved topic of the camera's intrinsics."""
+    return _resolve(node, "camera.info_topic", config.camera.info_topic)
 
 
 def _resolve(node: Node, parameter: str, name: str) -> str:
@@ -82,13 +99,14 @@ class Inputs:
         self._topics = sensor_topics(node, config)
         self._sensors: dict[Modality, tuple[str, Subscription[Any]]] = {}
         self._others: list[Subscription[Any]] = []
+        self._unpublished: dict[Modality, Problem] = {}
         self._incompatible: dict[Modality, Problem] = {}
         self._mistyped: dict[Modality, Problem] = {}
         self._open()
 
     def problems(self) -> dict[Modality, Problem]:
         """Why a sensor's topic brings nothing, for those where a reason is known."""
-        return {**self._incompatible, **self._mistyped}
+        return {**self._unpublished, **self._incompatible, **self._mistyped}
 
     def close(self) -> None:
         """Drop every subscription."""
@@ -102,6 +120,11 @@ class Inputs:
         for modality, topic in self._topics.items():
             publishers = self._node.get_publishers_info_by_topic(topic)
             offered = {info.topic_type for info in publishers}
+            if publishers:
+                self._unpublished.pop(modality, None)
+            else:
+                remedy = "start its driver, compare ROS_DOMAIN_ID, or remap the topic to the driver's"
+                self._unpublished[modality] = Problem("no_publisher", f"no publisher on {topic}", remedy)
             if all(info.qos_profile.reliability is not ReliabilityPolicy.BEST_EFFORT for info in publishers):
                 self._incompatible.pop(modality, None)  # reliability is all that can mismatch here
             wanted = self._sensors[modality][0] if modality in self._sensors else None
@@ -111,7 +134,7 @@ class Inputs:
                 self._find_audio(topic, offered)
             else:
                 reason = f"unknown type {_list(offered)}, not {wanted}"
-                self._mistyped[modality] = Problem(reason, _remedy(topic, offered))
+                self._mistyped[modality] = Problem("unknown_type", reason, _remedy(topic, offered))
 
     def _open(self) -> None:
         config = self._config
@@ -144,7 +167,9 @@ class Inputs:
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),
                 event_callbacks=qos.incompatible_qos(
                     f"{modality.value}.reliability",
-                    lambda reason, remedy: self._incompatible.update({modality: Problem(reason, remedy)}),
+                    lambda reason, remedy: self._incompatible.update(
+                        {modality: Problem("incompatible_qos", reason, remedy)}
+                    ),
                 ),
             ),
         )
@@ -169,13 +194,13 @@ class Inputs:
                 self._subscribe(Modality.AUDIO, type_name)
             except ImportError as error:  # noqa: PERF203 - at most a few types
                 reason, package = f"{type_name} on {topic}: {error}", type_name.split("/")[0]
-                self._mistyped[Modality.AUDIO] = Problem(reason, f"install {package}")
+                self._mistyped[Modality.AUDIO] = Problem("unknown_type", reason, f"install {package}")
             else:
                 self._mistyped.pop(Modality.AUDIO, None)
                 return
         if Modality.AUDIO not in self._mistyped:
             self._mistyped[Modality.AUDIO] = Problem(
-                f"unknown type {_list(offered)}", _remedy(topic, offered)
+                "unknown_type", f"unknown type {_list(offered)}", _remedy(topic, offered)
             )
 
 
