@@ -179,10 +179,11 @@ class Ingest:
         self._notify()
 
     def jump(self, now_ns: int) -> None:
-        """The clock that stamps come from has jumped: begin a new epoch."""
+        """The clock that stamps come from has jumped: begin a new epoch, unless the stamps just did."""
         with self._lock:
             self._run_until(now_ns)
-            self._sync.reset()
+            if not self._sync.just_went_back:
+                self._sync.reset()
             self._health.forget_stamps()
             self._collect(self._sync.advance(now_ns))
         self._notify()

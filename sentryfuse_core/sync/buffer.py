@@ -83,6 +83,7 @@ class Stream(Generic[S]):
         self._back: list[S] = []  # run of rising stamps older than the newest
         self._quarantine: list[S] = []  # those of the run that are not in `samples`
         self._ahead: tuple[S, int] | None = None  # a sample whose stamp leapt ahead, and when it came
+        self.clock_known = False  # whether samples tell when they came by the clock of their stamps
         self._least_lag_ns: int | None = None  # of the running ten seconds
         self._past_least_lag_ns: int | None = None  # of the ten before
         self._lag_until_ns = 0
@@ -112,7 +113,7 @@ class Stream(Generic[S]):
         self.newest_ns = stamp_ns
         self.stamps_ns.append(stamp_ns)
         self.samples.append(sample)
-        self._touch(stamp_ns, now_ns)
+        self._touch(sample, now_ns)
         if self.stamps_ns[0] <= stamp_ns - self._span_ns or len(self.stamps_ns) > self._capacity:
             self._bound()
         return Verdict.IN_ORDER
@@ -131,9 +132,10 @@ class Stream(Generic[S]):
 
     @property
     def least_lag_ns(self) -> int | None:
-        """Least time from stamp to arrival (steady) in the last 10 to 20 s, above the expected one; or None.
+        """Least time from stamp to receipt in the last 10 to 20 s, above the expected one; None: not known.
 
-        The least is free of jitter and load. Only differences between streams mean anything.
+        The least is free of jitter and load. Where the clock that stamps are compared with is not known, it
+        is measured on the steady one, and only differences between streams mean anything.
         """
         least_ns = self._least_lag_ns
         if least_ns is None:
@@ -204,7 +206,8 @@ class Stream(Generic[S]):
 
     def rebase(self, now_ns: int) -> None:
         """Believe the time that the stream went back to; what it said before is dropped."""
-        newest_ns = self._back[-1].stamp_ns
+        newest = self._back[-1]
+        newest_ns = newest.stamp_ns
         self._let_go(bisect_right(self.stamps_ns, newest_ns), len(self.stamps_ns), "reset")
         self._watermark_ns = None
         for sample in self._quarantine:
@@ -213,7 +216,7 @@ class Stream(Generic[S]):
         self._quarantine.clear()
         self._forget_lags()
         self.newest_ns = newest_ns
-        self._touch(newest_ns, now_ns)
+        self._touch(newest, now_ns)
         self.rebased_ns = now_ns
         self.counters["rebased"] += 1
         self._bound()
@@ -255,7 +258,7 @@ class Stream(Generic[S]):
         self._forget_lags()
         self.stamps_ns.append(ahead.stamp_ns)
         self.samples.append(ahead)
-        self._touch(ahead.stamp_ns, ahead_ns)
+        self._touch(ahead, ahead_ns)
         return True
 
     def _hold(self, sample: S, now_ns: int) -> Verdict:
@@ -307,7 +310,7 @@ class Stream(Generic[S]):
             self._quarantine.append(sample)
         elif self._watermark_ns is None or stamp_ns >= self._watermark_ns:
             self._insert(sample)
-            self._touch(stamp_ns, now_ns)
+            self._touch(sample, now_ns)
             if len(self.stamps_ns) > self._capacity:
                 self._bound()
         else:
@@ -326,12 +329,18 @@ class Stream(Generic[S]):
         self._back.clear()
         self._quarantine.clear()
 
-    def _touch(self, stamp_ns: int, now_ns: int) -> None:
+    def _touch(self, sample: S, now_ns: int) -> None:
         self.arrival_ns = now_ns
-        lag_ns = now_ns - stamp_ns
-        self._lags_ns.append(lag_ns)
+        stamp_ns, received_ns = sample.stamp_ns, sample.received_ns
+        self._lags_ns.append(now_ns - stamp_ns)
+        if (received_ns != 0) is not self.clock_known:
+            self.clock_known = received_ns != 0
+            self._least_lag_ns = self._past_least_lag_ns = None
+        lag_ns = (received_ns or now_ns) - stamp_ns
         if now_ns >= self._lag_until_ns:
-            self._past_least_lag_ns, self._least_lag_ns = self._least_lag_ns, lag_ns
+            silent = now_ns >= self._lag_until_ns + _LAG_MEMORY_NS
+            self._past_least_lag_ns = None if silent else self._least_lag_ns
+            self._least_lag_ns = lag_ns
             self._lag_until_ns = now_ns + _LAG_MEMORY_NS
         elif self._least_lag_ns is None or lag_ns < self._least_lag_ns:
             self._least_lag_ns = lag_ns

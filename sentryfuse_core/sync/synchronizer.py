@@ -23,7 +23,8 @@ K = TypeVar("K", bound=Hashable)
 S = TypeVar("S", bound=Timed)
 
 _JUMP_MESSAGES = 3  # that went back, of two streams or more, before all time is taken to have jumped
-_LEAST_AMBIGUITY_NS = 40 * NS_PER_MS  # of two lags; ordinary transport differs by less
+_UNTOLD_LAG_NS = 40 * NS_PER_MS  # ordinary transports differ by less, where the lag was not told
+_AHEAD_NS = 30 * NS_PER_MS  # simulated time may come in steps of 25 ms, and a stamp lie that far ahead of it
 
 
 class Synchronizer(Generic[K, S]):
@@ -55,6 +56,7 @@ class Synchronizer(Generic[K, S]):
         self._now_ns = 0
         self._epoch = 0
         self._epoch_ns: int | None = None  # steady time the epoch began
+        self._went_back_ns: int | None = None  # steady time at which streams began an epoch on their own
         self._sequence = 0
         self._lost: frozenset[K] = frozenset()
         self._anchor: K | None = None
@@ -83,6 +85,14 @@ class Synchronizer(Generic[K, S]):
         return {key: dict(stream.counters) for key, stream in self._streams.items()}
 
     @property
+    def just_went_back(self) -> bool:
+        """Whether the stamps themselves began this epoch within the last `jump_back_s`.
+
+        A clock that is reported to have jumped now is then no second jump.
+        """
+        return self._recent(self._went_back_ns)
+
+    @property
     def held(self) -> int:
         """Samples kept at the moment, of all streams."""
         return sum(len(stream.samples) for stream in self._streams.values())
@@ -94,8 +104,10 @@ class Synchronizer(Generic[K, S]):
     def clock_offset_ns(self, key: K) -> int | None:
         """How much older than the anchor's the stamps of a paired stream are when they arrive, if too much.
 
-        Then it cannot be told which of its samples belongs to a set, and none is paired: the lags differ by
-        more than half a period, so an offset of its clock would make the neighbour look nearer. None: fine.
+        Then it cannot be told which of its samples belongs to a set, and none is paired. Too much is more
+        than half of its period, when an offset of its clock makes the neighbour look nearer, and at least
+        40 ms unless its lag was told; but more than 30 ms where the messages of one of the two come that much
+        sooner than they can, and those of the other do not. None: fine, or nothing to compare with.
         """
         stream, anchor = self._streams[key], self._anchor
         if anchor is None or anchor == key or stream.spec.window_ns:
@@ -104,7 +116,13 @@ class Synchronizer(Generic[K, S]):
         lag_ns, other_ns = stream.least_lag_ns, reference.least_lag_ns
         if reference.spec.window_ns or lag_ns is None or other_ns is None:
             return None
-        allowed_ns = max(max(stream.period_ns, reference.period_ns) // 2, _LEAST_AMBIGUITY_NS)
+        if stream.clock_known is not reference.clock_known:
+            return None
+        allowed_ns = stream.period_ns // 2
+        if not stream.spec.expected_lag_ns:
+            allowed_ns = max(allowed_ns, _UNTOLD_LAG_NS)
+        if stream.clock_known and min(lag_ns, other_ns) < -_AHEAD_NS <= max(lag_ns, other_ns):
+            allowed_ns = min(allowed_ns, _AHEAD_NS)
         excess_ns = lag_ns - other_ns
         return excess_ns if abs(excess_ns) > allowed_ns else None
 
@@ -197,6 +215,7 @@ class Synchronizer(Generic[K, S]):
         best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
         if best is None and self._only_behind(now_ns):
             self._begin_epoch()
+            self._went_back_ns = now_ns
             best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
         before = self._anchor
         if best is before:
@@ -210,6 +229,7 @@ class Synchronizer(Generic[K, S]):
             stamps_ns = self._streams[best].stamps_ns
             if len(stamps_ns) > 1:
                 self._raise_floor(stamps_ns[-2])
+            self._last_set_ns = None  # the output was silent for long enough
         self._anchor = best
 
     def _finish_before(self, best: K, now_ns: int) -> None:
@@ -245,7 +265,9 @@ class Synchronizer(Generic[K, S]):
             stream = self._streams[self._anchor]
             floor_ns = self._floor_ns
             if stream.spec.anchor_period_ns and floor_ns is not None and self._last_set_ns is not None:
-                floor_ns = max(floor_ns, self._last_set_ns + stream.spec.anchor_period_ns - 1)
+                # Half a sample of jitter does not cost a whole one.
+                spacing_ns = stream.spec.anchor_period_ns - stream.period_ns // 2
+                floor_ns = max(floor_ns, self._last_set_ns + spacing_ns - 1)
             return stream.first_after(floor_ns)
         return self._tick_source() if now_ns >= self._next_tick_ns else None
 
@@ -270,10 +292,17 @@ class Synchronizer(Generic[K, S]):
         return max(self._next_tick_ns, now_ns) if self._tick_source() is not None else None
 
     def _unsettled(self, moment_ns: int, deadline_ns: int) -> int:
-        """Bits of the live streams whose part in the set of `moment_ns` may still improve in time."""
+        """Bits of the live streams whose part in the set of `moment_ns` may still improve in time.
+
+        One that would anchor if it were not overdue has been waited for already.
+        """
         bits = 0
+        worst = len(self._rank)
+        rank = worst if self._anchor is None else self._rank[self._anchor]
         for key, stream in self._streams.items():
             if key == self._anchor or stream.arrival_ns is None or key in self._lost:
+                continue
+            if self._rank.get(key, worst) < rank:
                 continue
             slop_ns = stream.slop_ns(self._slop_ns)
             if not stream.settled(moment_ns, slop_ns=slop_ns, deadline_ns=deadline_ns):
@@ -360,6 +389,7 @@ class Synchronizer(Generic[K, S]):
             elif not self._recent(other.rebased_ns):
                 other.clear()
         self._begin_epoch()
+        self._went_back_ns = self._now_ns
 
     def _recent(self, at_ns: int | None) -> bool:
         return at_ns is not None and self._now_ns - at_ns <= self._jump_back_ns

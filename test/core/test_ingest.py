@@ -197,6 +197,26 @@ def test_jump_begins_an_epoch_and_loses_no_sensor() -> None:
     assert all(report.out_of_order == 0 for report in ingest.reports(55 * S).values())
 
 
+@pytest.mark.parametrize("clock_after_ns", [60 * MS, 300 * MS])
+def test_one_epoch_begins_when_the_clock_follows_stamps_that_went_back(clock_after_ns: int) -> None:
+    ingest = Ingest(Config())
+    _run(ingest, timeline(Modality, 2.0, start_ns=50 * S))
+    jump_ns = 52 * S + clock_after_ns
+    again = [
+        replace(
+            i,
+            stamp_ns=i.stamp_ns - 2 * S,
+            received_ns=i.arrival_ns - (2 * S if i.arrival_ns >= jump_ns else 0),
+        )
+        for i in timeline(Modality, 2.0, start_ns=52 * S)
+    ]
+    before = _run(ingest, [i for i in again if i.arrival_ns < jump_ns])
+    ingest.jump(jump_ns)
+    sets = before + ingest.take() + _run(ingest, [i for i in again if i.arrival_ns >= jump_ns])
+    assert ingest.epoch == 1
+    assert len([synced for synced in sets if synced.epoch == 1]) >= 19
+
+
 def test_frozen_camera_is_left_out_at_once_and_named_lost() -> None:
     ingest = Ingest(Config())
     samples = [

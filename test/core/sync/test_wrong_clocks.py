@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,6 +62,10 @@ def _scans(*, camera_off_ns: int = 0, camera_late_ns: int = 0) -> list[tuple[str
     return lidar + camera
 
 
+def _later(shot: Shot, by_ns: int) -> Shot:
+    return Shot(*(getattr(shot, field.name) + by_ns for field in dataclasses.fields(shot)))
+
+
 def _pairs(sets: list[MatchedSet[str, Shot]]) -> list[int]:
     """How far apart the members of each pair were really taken, in ns."""
     return [
@@ -94,6 +99,50 @@ def test_synchronizer_pairs_all_when_a_slow_camera_is_expected_to_be_slow() -> N
     pairs = _pairs(_run(Synchronizer(config, specs), _scans(camera_late_ns=late_ns)))
     assert len(pairs) >= SCANS - 2
     assert set(pairs) == {0}
+
+
+@pytest.mark.parametrize(("off_ms", "lag_ms"), [(55, 15), (60, 20), (75, 30)])
+def test_synchronizer_pairs_nothing_when_stamps_lie_ahead_of_their_arrival(off_ms: int, lag_ms: int) -> None:
+    """The camera's own lag hides part of its offset, so that the lags alone differ by less than T/2."""
+    synchronizer = _synchronizer()
+    shots = _scans(camera_off_ns=off_ms * MS, camera_late_ns=lag_ms * MS)
+    assert _pairs(_run(synchronizer, shots)) == []
+    assert synchronizer.clock_offset_ns("camera") is not None
+
+
+def test_synchronizer_pairs_all_when_every_clock_but_the_machines_is_right() -> None:
+    shots = [
+        (key, dataclasses.replace(shot, received_ns=shot.received_ns - 300 * MS)) for key, shot in _scans()
+    ]
+    pairs = _pairs(_run(_synchronizer(), shots))
+    assert len(pairs) >= SCANS - 2
+    assert set(pairs) == {0}
+
+
+@pytest.mark.parametrize("rate", [0.25, 3.0])
+def test_synchronizer_pairs_all_when_a_recording_is_played_slower_or_faster(rate: float) -> None:
+    """Stamps and simulated time keep their own pace; the steady clock does not keep it with them."""
+    shots = []
+    for key, shot in _scans() + [(key, _later(shot, SCANS * PERIOD_NS)) for key, shot in _scans()]:
+        if key == "camera" and shot.taken_ns < T0 + S:
+            continue  # the windows of the lags begin at different times
+        arrival_ns = T0 + round((shot.arrival_ns - T0) / rate)
+        shots.append((key, dataclasses.replace(shot, arrival_ns=arrival_ns)))
+    sets = _run(_synchronizer(), shots)
+    assert len(_pairs(sets)) >= 2 * SCANS - 13
+
+
+@pytest.mark.parametrize("off_ms", [-60, -34, -19, 19, 34, 60])
+def test_synchronizer_pairs_nothing_wrongly_when_the_lag_of_a_fast_camera_is_told(off_ms: int) -> None:
+    lag_ns, period_ns = 20 * MS, S // 30
+    synchronizer = _synchronizer(expected_lag_ns=lag_ns)
+    images = [
+        ("camera", _shot(T0 + index * period_ns, stamp_off_ns=off_ms * MS, late_ns=lag_ns))
+        for index in range(3 * SCANS)
+    ]
+    clouds = [(key, shot) for key, shot in _scans() if key == "lidar"]
+    assert max(_pairs(_run(synchronizer, images + clouds))[3:], default=0) <= period_ns // 2
+    assert synchronizer.clock_offset_ns("camera") is not None
 
 
 def test_synchronizer_pairs_as_before_when_the_machine_is_slow_for_a_while() -> None:
