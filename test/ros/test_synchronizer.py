@@ -267,7 +267,7 @@ def test_real_subscribers_feed_it_and_sets_agree_when_message_filters_is_there(b
     theirs: list[Any] = []
     rival = message_filters.ApproximateTimeSynchronizer(subscribers, 10, 0.02)
     rival.registerCallback(lambda *messages: theirs.append(messages))
-    bench.keep(DropoutTolerantSynchronizer(subscribers, 10, 0.02))
+    bench.keep(DropoutTolerantSynchronizer(subscribers, 10, 0.02, max_wait_s=0.5))
     bench.start()
     last_ns = bench.send(10, "/a", "/b")
     until(lambda: len(theirs) >= 9 and len(bench.sets) >= 9, "nine sets of each")
@@ -275,5 +275,7 @@ def test_real_subscribers_feed_it_and_sets_agree_when_message_filters_is_there(b
     until(lambda: len(bench.sets) >= 28, "sets without /b")
     full = [item for item in bench.sets if None not in item]
     stamps = [[tuple(map(stamp_ns, item)) for item in found] for found in (theirs, full)]
-    assert stamps[0] == stamps[1]
+    # The first ones may lack an input that was not heard yet, which theirs waits for.
+    assert stamps[1] == stamps[0][-len(stamps[1]) :]
+    assert len(stamps[1]) >= 8
     assert len(bench.sets) > len(theirs) + 15
