@@ -10,9 +10,12 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 
 from sentryfuse_ros.middleware import PROFILE_VARIABLE, apply_profile
 
@@ -49,6 +52,7 @@ def generate_launch_description() -> LaunchDescription:
         "params_file": (str(share / "config" / "sentryfuse.yaml"), "parameter file"),
         "use_sim_time": ("false", "follow /clock"),
         "autostart": ("", "true or false: configure and activate at once; empty: as in the parameter file"),
+        "preflight": ("false", "true: run `sentryfuse check` first and start the node only if nothing fails"),
         "log_level": ("info", "debug, info, warn, error or fatal"),
     }
     arguments = [
@@ -66,7 +70,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*arguments, OpaqueFunction(function=_fusion_node)])
 
 
-def _fusion_node(context: LaunchContext) -> list[LifecycleNode]:
+def _fusion_node(context: LaunchContext) -> list[Action]:
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
@@ -75,19 +79,40 @@ def _fusion_node(context: LaunchContext) -> list[LifecycleNode]:
     # The node would find the profile by itself; here it also shows in `ros2 launch --debug`.
     environment = dict(os.environ)
     apply_profile(environment)
-    return [
-        LifecycleNode(
-            package="sentryfuse",
-            executable="fusion_node",
-            name=value("name"),
-            namespace=value("namespace"),
-            parameters=[value("params_file"), {**given, **flags}],
-            remappings=[(topic, value(name)) for name, (topic, _) in TOPICS.items() if value(name)],
-            ros_arguments=["--log-level", value("log_level")],
-            additional_env={key: environment[key] for key in (PROFILE_VARIABLE,) if key in environment},
-            output="screen",
-        )
-    ]
+    remappings = [(topic, value(name)) for name, (topic, _) in TOPICS.items() if value(name)]
+    additional_env = {key: environment[key] for key in (PROFILE_VARIABLE,) if key in environment}
+    fusion = LifecycleNode(
+        package="sentryfuse",
+        executable="fusion_node",
+        name=value("name"),
+        namespace=value("namespace"),
+        parameters=[value("params_file"), {**given, **flags}],
+        remappings=remappings,
+        ros_arguments=["--log-level", value("log_level")],
+        additional_env=additional_env,
+        output="screen",
+    )
+    if not _is_true("preflight", value("preflight")):
+        return [fusion]
+    check = Node(
+        package="sentryfuse",
+        executable="sentryfuse",
+        namespace=value("namespace"),
+        arguments=["check", "--params", value("params_file")]
+        + [f"--set={path}={text}" for path, text in given.items()],
+        parameters=[{"use_sim_time": flags.get("use_sim_time", False)}],
+        remappings=remappings,
+        additional_env=additional_env,
+        output="screen",
+    )
+
+    def passed(event: ProcessExited, _context: LaunchContext) -> list[Action]:
+        if event.returncode != 0:
+            # What is raised here shuts everything down and makes `ros2 launch` end with status 1.
+            raise RuntimeError(f"preflight failed: `sentryfuse check` ended with status {event.returncode}")
+        return [fusion]
+
+    return [RegisterEventHandler(OnProcessExit(target_action=check, on_exit=passed)), check]
 
 
 def _is_true(name: str, text: str) -> bool:

@@ -113,7 +113,16 @@ def test_launch_file_offers_every_topic_and_setting_as_an_argument() -> None:
     wanted |= {
         f"{name}_topic" for name in ("detections", "detections_3d", "markers", "status", "diagnostics")
     }
-    wanted |= {"checkpoint", "device", "params_file", "use_sim_time", "namespace", "log_level", "autostart"}
+    wanted |= {
+        "checkpoint",
+        "device",
+        "params_file",
+        "use_sim_time",
+        "namespace",
+        "log_level",
+        "autostart",
+        "preflight",
+    }
     assert wanted <= set(declared("sentryfuse.launch.py"))
 
 

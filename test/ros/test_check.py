@@ -141,7 +141,8 @@ def test_check_fails_and_tells_the_causes_apart_when_the_robot_is_broken() -> No
 def test_check_names_another_clock_in_its_table(capfd: pytest.CaptureFixture[str]) -> None:
     with robot({"/imu/data": lambda: imu(header(-HOUR_S))}):
         off = [f"--set={name}.enabled=false" for name in ("camera", "lidar", "audio")]
-        assert main(["check", "--timeout", "3", *off]) == 1
+        remap = ["--ros-args", "-r", "my_imu:=imu/data"]
+        assert main(["check", "--timeout", "3", "--set", "imu.topic=my_imu", *off, *remap]) == 1
     assert "other clock" in capfd.readouterr().out
 
 
