@@ -86,7 +86,10 @@ class CameraConfig(SensorConfig):
         "rotation from the optical frame to the base frame, unit quaternion x, y, z, w",
     )
     expected_lag_s: float = _opt(
-        0.0, "known delay from stamp to arrival in s; much more is taken for a wrong clock", low=0.0, high=10.0
+        0.0,
+        "known delay from stamp to arrival in s; much more is taken for a wrong clock",
+        low=0.0,
+        high=10.0,
     )
     transport: str = _opt(
         "raw", "sensor_msgs/Image or sensor_msgs/CompressedImage", choices=("raw", "compressed")
@@ -107,7 +110,10 @@ class LidarConfig(SensorConfig):
     topic: str = _opt("lidar/points", "sensor_msgs/PointCloud2 topic")
     translation_m: tuple[float, float, float] = _opt((0.0, 0.0, 1.8), "lidar in the base frame: x, y, z in m")
     expected_lag_s: float = _opt(
-        0.0, "known delay from stamp to arrival in s; much more is taken for a wrong clock", low=0.0, high=10.0
+        0.0,
+        "known delay from stamp to arrival in s; much more is taken for a wrong clock",
+        low=0.0,
+        high=10.0,
     )
     intensity_full_scale: float = _opt(255.0, "intensity that counts as 1.0", low=1e-6, high=1e9)
 
@@ -151,7 +157,7 @@ class SyncConfig:
                          low=0.0, high=1.0)  # fmt: skip
     tick_period_s: float = _opt(0.1, "period of sets when neither camera, lidar nor audio lives, in s",
                                 low=0.01, high=10.0)  # fmt: skip
-    audio_anchor_period_s: float = _opt(0.1, "shortest distance of two sets anchored on audio, in s",
+    audio_anchor_period_s: float = _opt(0.1, "distance of two sets anchored on audio, to half a block, in s",
                                         low=0.01, high=10.0)  # fmt: skip
     max_future_s: float = _opt(0.5, "stamps further in the future are dropped, in s", low=0.01, high=60.0)
     jump_back_s: float = _opt(
