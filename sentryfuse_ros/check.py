@@ -1,132 +1,133 @@
-"""`sentryfuse check`: looks at a running robot before the node starts and says what would keep it blind."""
+"""`sentryfuse check`: a preflight against a running robot, before or without the fusion node."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-import time
+import signal
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.table import Table
+
 from sentryfuse_core.commands.options import add_config_arguments, config_from
-from sentryfuse_core.errors import ConfigError, SentryFuseError
-from sentryfuse_ros import middleware
-from sentryfuse_ros.check_findings import Level, Line, exit_status, sensor_lines
+from sentryfuse_core.errors import BackendError, CheckpointError, ConfigError
+from sentryfuse_ros.check_judge import Line, ModelSeen, Verdict, exit_status, judge
+from sentryfuse_ros.check_node import CheckNode
+from sentryfuse_ros.middleware import shared_memory_notes
+from sentryfuse_ros.spin import Stop, run_node
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
     from sentryfuse_core.config import Config
 
 __all__ = ["add_arguments", "run"]
 
+_INTERRUPTED = 128 + signal.SIGINT
+_STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 _DESCRIPTION = """\
-Test a running robot against the configuration, without starting the node. For every enabled sensor: does
-its topic have a publisher, of the right type, with a matching QoS; do messages come, at which rate, can
-they be read, which clock stamped them, is their frame known. Besides: CameraInfo, weights, device,
-use_sim_time, shared memory. Ends as soon as everything has answered.
+Look at a running robot as the fusion node would, and say what is wrong before anything depends on it.
+For every enabled sensor: is its topic published, with the type and QoS that the parameters ask for, do
+messages come and how fast, can they be read, are they stamped by this robot's clock, is their frame
+known to tf2 (where tf2_ros is installed)? Then CameraInfo, /clock, the checkpoint, the device and the
+shared memory. Ends as soon as everything has answered. The fusion node need not run, and may.
 """
-_EPILOG = """\
+_EXAMPLES = """\
 examples:
-  sentryfuse check
-  sentryfuse check --params my_robot.yaml --remap camera/image:=/front/image_raw --timeout 10
-  sentryfuse check --set audio.enabled=false --json | jq '.lines[] | select(.level == "FAIL")'
-  sentryfuse check --params my_robot.yaml --ros-args -r __ns:=/robot -p use_sim_time:=true
+  sentryfuse check --params robot.yaml
+  sentryfuse check --set camera.transport=compressed --set audio.enabled=false
+  sentryfuse check --ros-args -r camera/image:=/front/image_raw -p use_sim_time:=true
 
-exit status: 0 nothing fails, 1 something does (with --strict: or warns), 2 usage error
+before a launch file, which then starts only what can work:
+  sentryfuse check --params robot.yaml && ros2 launch sentryfuse sentryfuse.launch.py params_file:=robot.yaml
+in CI, with a warning as bad as a failure and the findings kept:
+  sentryfuse check --params robot.yaml --strict --json > preflight.json
+
+exit status: 0 nothing fails, 1 something fails (or warns, with --strict), 2 error (one line says which),
+130 or 143 interrupted
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    import argparse
+
     parser.description = _DESCRIPTION
-    parser.epilog = _EPILOG
+    parser.epilog = _EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "--timeout", type=float, default=5.0, metavar="S", help="longest wait for messages in s (default 5)"
+        "--timeout", type=float, default=5.0, metavar="S", help="longest time to listen, in s (default 5)"
     )
-    parser.add_argument("--strict", action="store_true", help="warnings fail, too")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument(
-        "--remap", action="append", default=[], metavar="FROM:=TO", help="as for the node; repeatable"
-    )
-    parser.add_argument(
-        "--ros-args", nargs=argparse.REMAINDER, default=[], metavar="ARG", help="handed to rclpy; comes last"
-    )
+    parser.add_argument("--strict", action="store_true", help="a warning gives exit status 1 too")
     add_config_arguments(parser)
+    parser.add_argument(
+        "--ros-args",
+        nargs=argparse.REMAINDER,
+        default=[],
+        metavar="...",
+        help="last: remappings as for the fusion node, and -p use_sim_time:=true",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look, judge, print; the exit status."""
-    if not args.timeout > 0:
-        raise ConfigError(f"--timeout {args.timeout}: give a positive time in s")
+    """Listen, judge, print; returns the exit status."""
+    if not 0 < args.timeout <= 3600:
+        raise ConfigError(f"--timeout {args.timeout:g}: give a time above 0, at most 3600 s")
     config = config_from(args)
-    middleware.apply_profile()
-    lines = [*_robot(args, config), *_installation(config)]
+    seen: dict[str, Any] = {}
+
+    def make(stop: Stop) -> CheckNode:
+        def end(node: CheckNode) -> None:
+            seen.update(streams=node.streams_seen(), intrinsics=node.intrinsics, clock=node.clock_seen())
+            stop.request()
+
+        return CheckNode(config, timeout_s=args.timeout, on_end=end)
+
+    status = run_node(make, args=["--ros-args", *args.ros_args])
+    if status:
+        return status
+    if not seen:  # a signal came first
+        return _INTERRUPTED
+    lines = judge(config=config, model=_model(config), memory_notes=shared_memory_notes(), **seen)
     status = exit_status(lines, strict=args.strict)
     if args.json:
-        plain = [{**vars(line), "level": line.level.value} for line in lines]
-        sys.stdout.write(json.dumps({"status": status, "lines": plain}, indent=1) + "\n")
+        print(json.dumps({"status": status, "lines": [asdict(line) for line in lines]}, indent=2))  # noqa: T201
     else:
         _print(lines)
     return status
 
 
-def _robot(args: argparse.Namespace, config: Config) -> list[Line]:
-    import rclpy
-    from rclpy.exceptions import NameValidationException, ParameterException
+def _model(config: Config) -> ModelSeen:
+    """Load what the fusion node would load; torch comes with it, so this is after listening."""
+    from sentryfuse_core.runtime.load import load_bank, make_backend
 
-    from sentryfuse_ros.check_robot import Look
-
-    words = ["--ros-args", *args.ros_args]
-    for rule in args.remap:
-        words += ["-r", rule]
-    context = rclpy.Context()
     try:
-        rclpy.init(args=words, context=context)
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"bad ROS arguments: {error}") from error
-    try:
-        try:
-            node = rclpy.create_node("sentryfuse_check", context=context)
-        except (NameValidationException, ParameterException) as error:
-            raise ConfigError(f"bad ROS arguments: {error}") from error
-        with Look(node, config) as look:
-            look.until(time.monotonic() + args.timeout)
-            lines = [line for modality, seen in look.seen() for line in sensor_lines(modality, seen, config)]
-            return [*lines, *look.other_lines()]
-    finally:
-        rclpy.try_shutdown(context=context)
-
-
-def _installation(config: Config) -> list[Line]:
-    """Weights, device and shared memory of this machine."""
-    lines = [Line("installation", "shm", Level.WARN, note) for note in middleware.shared_memory_notes()]
-    try:
-        from sentryfuse_core.runtime.load import load_bank, make_backend
-
         bank = load_bank(config.model)
+    except CheckpointError as error:
+        return ModelSeen(checkpoint_error=str(error))
+    try:
         backend = make_backend(bank, config.model)
-    except SentryFuseError as error:
-        return [*lines, Line("installation", "model", Level.FAIL, " ".join(str(error).split()))]
-    lines.append(Line("installation", "weights", Level.OK, bank.identity))
-    if backend.faults:
-        remedy = "set model.device to cpu, or repair the accelerator's driver"
-        return [*lines, Line("installation", "device", Level.FAIL, "; ".join(backend.faults), remedy)]
-    return [*lines, Line("installation", "device", Level.OK, backend.device)]
+    except BackendError as error:
+        return ModelSeen(identity=bank.identity, device_error=str(error))
+    return ModelSeen(identity=bank.identity, device=backend.device, faults=backend.faults)
 
 
-def _print(lines: Sequence[Line]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table: Any = Table(box=None, pad_edge=False)
-    for heading in ("", "what", "check"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("found", overflow="fold")
-    table.add_column("remedy", overflow="fold")
-    styles = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
+def _print(lines: list[Line]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "what", "found", "remedy"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("", "what"))
     for line in lines:
-        row = (line.level.value, line.subject, line.check, line.text, line.remedy)
-        table.add_row(*row, style=None if line.level is Level.OK else styles[line.level])
-    Console(highlight=False, markup=False).print(table)
+        verdict = f"[{_STYLES[line.verdict]}]{line.verdict.value}[/]"
+        table.add_row(verdict, line.subject, _plain(line.found), _plain(line.remedy))
+    Console(highlight=False).print(table)
+    fails, warns = (sum(line.verdict is kind for line in lines) for kind in (Verdict.FAIL, Verdict.WARN))
+    print(f"{fails} failed, {warns} warnings")  # noqa: T201
+
+
+def _plain(text: str) -> str:
+    """Text in which rich finds no markup of its own."""
+    from rich.markup import escape
+
+    return escape(text)

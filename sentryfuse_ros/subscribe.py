@@ -21,10 +21,10 @@ from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 
-__all__ = ["Handler", "Inputs", "Problem", "info_topic", "sensor_topics", "sensor_types"]
+__all__ = ["IMAGE_TYPES", "Handler", "Inputs", "Problem", "info_topic", "sensor_topics", "sensor_types"]
 
 _COMPRESSED = "/compressed"  # what image_transport puts behind the name of the image
-_IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
+IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 
 
 class Handler(Protocol):
@@ -65,7 +65,7 @@ def sensor_types(config: Config) -> dict[Modality, tuple[str, ...]]:
     """The message types that each sensor may have."""
     audio = sorted(name for name, modality in SUPPORTED_TYPES.items() if modality is Modality.AUDIO)
     return {
-        Modality.CAMERA: (_IMAGE_TYPES[config.camera.transport],),
+        Modality.CAMERA: (IMAGE_TYPES[config.camera.transport],),
         Modality.LIDAR: ("sensor_msgs/msg/PointCloud2",),
         Modality.IMU: ("sensor_msgs/msg/Imu",),
         Modality.AUDIO: tuple(audio),
@@ -139,7 +139,7 @@ class Inputs:
     def _open(self) -> None:
         config = self._config
         types = {
-            Modality.CAMERA: _IMAGE_TYPES[config.camera.transport],
+            Modality.CAMERA: IMAGE_TYPES[config.camera.transport],
             Modality.LIDAR: "sensor_msgs/msg/PointCloud2",
             Modality.IMU: "sensor_msgs/msg/Imu",
         }
@@ -209,11 +209,11 @@ def _list(types: set[str]) -> str:
 
 
 def _remedy(topic: str, offered: set[str]) -> str:
-    if _IMAGE_TYPES["compressed"] in offered:
+    if IMAGE_TYPES["compressed"] in offered:
         remedy = "set camera.transport to compressed"
         if topic.endswith(_COMPRESSED):
             return remedy
         return f"{remedy} and remap {topic}{_COMPRESSED} to {topic}"
-    if _IMAGE_TYPES["raw"] in offered:
+    if IMAGE_TYPES["raw"] in offered:
         return "set camera.transport to raw"
     return "remap the topic or convert the messages"

@@ -1,0 +1,187 @@
+"""Listens as the fusion node would, for a few seconds, and tells what was seen of every sensor."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
+
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import Config
+from sentryfuse_core.convert import SUPPORTED_TYPES, camera_info, to_sample
+from sentryfuse_core.errors import ConfigError, InvalidMessageError
+from sentryfuse_core.types import Modality
+from sentryfuse_ros.check_judge import ClockSeen, Offer, StreamSeen
+from sentryfuse_ros.frames import TransformTree, tf2_available
+from sentryfuse_ros.subscribe import IMAGE_TYPES, Inputs, sensor_topics
+
+__all__ = ["CheckNode"]
+
+_POLL_S = 0.1
+_ENOUGH_MESSAGES = 5  # of a sensor, and
+_ENOUGH_NS = NS_PER_S  # from its first to its last: the rate is then known
+_KEPT = 1000  # messages that medians are taken over
+
+
+@dataclass
+class _Stream:
+    """What came from one sensor until now."""
+
+    messages: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    stamps: list[tuple[int, int]] = field(default_factory=list)  # stamp, received in ns
+    frame_id: str | None = None
+
+    @property
+    def answered(self) -> bool:
+        return self.messages >= _ENOUGH_MESSAGES and self.last_ns - self.first_ns >= _ENOUGH_NS
+
+    @property
+    def rate_hz(self) -> float:
+        span_ns = self.last_ns - self.first_ns
+        return (self.messages - 1) * NS_PER_S / span_ns if span_ns > 0 else 0.0
+
+
+class CheckNode(Node):
+    """Calls `on_end` once everything has answered, or `timeout_s` after its start.
+
+    Raises ConfigError for a parameter that only the fusion node takes.
+    """
+
+    def __init__(self, config: Config, *, timeout_s: float, on_end: Callable[[CheckNode], None]) -> None:
+        super().__init__("sentryfuse_check")
+        self._refuse_parameters()
+        self._config = config
+        self._on_end = on_end
+        self._end_ns = time.monotonic_ns() + round(timeout_s * NS_PER_S)
+        self._topics = sensor_topics(self, config)
+        self._streams = {modality: _Stream() for modality in self._topics}
+        self._tree = self._transforms()
+        self._intrinsics = False
+        self._inputs = Inputs(self, config, self)
+        # Not a ROS timer: under use_sim_time that one would wait for /clock.
+        self._timer = self.create_timer(_POLL_S, self._poll, clock=_steady())
+
+    @property
+    def intrinsics(self) -> bool:
+        """Whether usable intrinsics came."""
+        return self._intrinsics
+
+    def clock_seen(self) -> ClockSeen:
+        """How ROS time stands."""
+        return ClockSeen(
+            use_sim_time=bool(self.get_parameter("use_sim_time").value),
+            published=self.count_publishers("/clock") > 0,
+            running=self.get_clock().now().nanoseconds > 0,
+        )
+
+    def streams_seen(self) -> list[StreamSeen]:
+        """One for every enabled sensor."""
+        return [self._seen(modality, topic) for modality, topic in self._topics.items()]
+
+    def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
+        """Read one message, as the fusion node would."""
+        stream, arrival_ns = self._streams[modality], time.monotonic_ns() - waited_ns
+        received_ns = max(0, self.get_clock().now().nanoseconds - waited_ns)
+        stream.messages += 1
+        stream.first_ns, stream.last_ns = stream.first_ns or arrival_ns, arrival_ns
+        try:
+            sample = to_sample(
+                modality,
+                message,
+                type_name=type_name,
+                config=self._config.sensor(modality),
+                received_ns=received_ns,
+                arrival_ns=arrival_ns,
+            )
+        except InvalidMessageError as error:
+            stream.refused[error.reason] += 1
+            return
+        stream.frame_id = sample.frame_id
+        if received_ns > 0 and len(stream.stamps) < _KEPT:
+            stream.stamps.append((sample.stamp_ns, received_ns))
+
+    def on_camera_info(self, message: Any) -> None:
+        """Note whether the intrinsics can be used."""
+        try:
+            camera_info(message)
+        except InvalidMessageError:
+            return
+        self._intrinsics = True
+
+    def on_battery(self, message: Any) -> None:
+        """Nothing: a robot without one is fine."""
+
+    def on_budget(self, message: Any) -> None:
+        """Nothing: budgets come as they are needed."""
+
+    def _poll(self) -> None:
+        self._inputs.poll()
+        if self._answered() or time.monotonic_ns() >= self._end_ns:
+            self._timer.cancel()
+            self._on_end(self)
+
+    def _answered(self) -> bool:
+        return (
+            (self._intrinsics or Modality.CAMERA not in self._streams)
+            and all(stream.answered for stream in self._streams.values())
+            and all(self._placed(stream) is not False for stream in self._streams.values())
+        )
+
+    def _seen(self, modality: Modality, topic: str) -> StreamSeen:
+        stream = self._streams[modality]
+        stamps = stream.stamps
+        offers = {
+            Offer(info.topic_type, info.qos_profile.reliability is not ReliabilityPolicy.BEST_EFFORT)
+            for info in self.get_publishers_info_by_topic(topic)
+        }
+        return StreamSeen(
+            modality=modality,
+            topic=topic,
+            wanted=self._wanted(modality),
+            offers=tuple(sorted(offers, key=lambda offer: (offer.type_name, offer.reliable))),
+            messages=stream.messages,
+            rate_hz=stream.rate_hz,
+            refused=tuple(sorted(stream.refused.items())),
+            stamp_ns=stamps[-1][0] if stamps else 0,
+            received_ns=stamps[-1][1] if stamps else 0,
+            lag_ns=round(statistics.median(received - stamp for stamp, received in stamps)) if stamps else 0,
+            frame_id=stream.frame_id,
+            placed=self._placed(stream),
+        )
+
+    def _wanted(self, modality: Modality) -> tuple[str, ...]:
+        if modality is Modality.CAMERA:
+            return (IMAGE_TYPES[self._config.camera.transport],)
+        return tuple(name for name, sensor in SUPPORTED_TYPES.items() if sensor is modality)
+
+    def _transforms(self) -> TransformTree | None:
+        if self._config.output.extrinsics == "auto" and tf2_available():
+            return TransformTree(self, base_frame=self._config.output.base_frame)
+        return None
+
+    def _placed(self, stream: _Stream) -> bool | None:
+        if self._tree is None or stream.frame_id is None:
+            return None
+        return self._tree.pose(stream.frame_id, now_ns=time.monotonic_ns()) is not None
+
+    def _refuse_parameters(self) -> None:
+        given = sorted(name for name in self._parameter_overrides if not self.has_parameter(name))
+        if given:
+            raise ConfigError(
+                f"-p {given[0]}: give parameters with --set or --params, use_sim_time alone with -p"
+            )
+
+
+def _steady() -> Any:
+    from rclpy.clock import Clock, ClockType
+
+    return Clock(clock_type=ClockType.STEADY_TIME)
