@@ -25,7 +25,8 @@ from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
-from sentryfuse_core.types import FusionResult, Modality, SensorReport, SensorState, SyncedSet
+from sentryfuse_core.types import FusionResult, Modality, SensorState, SyncedSet
+from sentryfuse_ros.causes import Causes
 from sentryfuse_ros.failed import failed_result
 from sentryfuse_ros.frames import TransformTree
 from sentryfuse_ros.publish import Outputs
@@ -35,6 +36,7 @@ from sentryfuse_ros.worker import Worker
 __all__ = ["Engine", "Host", "Session"]
 
 _DIAGNOSTICS_GAP_NS = NS_PER_S // 10  # transitions are told at once, but not more often than this
+_PATIENCE_NS = 5 * NS_PER_S  # after activation, before the log says which sensors bring nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,8 @@ class Session:
             report=self._failed,
         )
         self._arrival_ns = 0  # steady time at which the last message came
+        self._started_ns = 0
+        self._causes = Causes(host.problems, host.logger)
         self._lock = threading.Lock()  # guards the next three
         self._diagnostics = Diagnostics(config)
         self._counters: Counter[str] = Counter()
@@ -120,6 +124,7 @@ class Session:
 
     def start(self) -> None:
         """Begin to handle sets."""
+        self._started_ns = self._host.clock.now_ns()
         self._worker.start()
 
     def close(self) -> None:
@@ -179,7 +184,9 @@ class Session:
         """Publish the state of everything."""
         now_ns = self._host.clock.now_ns()
         paused_s = self._host.paused_s()
-        reports = self._explained(self._ingest.reports(now_ns))
+        reports = self._causes.explained(self._ingest.reports(now_ns))
+        if now_ns - self._started_ns >= _PATIENCE_NS:
+            self._causes.log(reports)
         streams = self._ingest.sync_counters()
         with self._lock:
             node = {
@@ -200,7 +207,7 @@ class Session:
     def _handle(self, synced: SyncedSet) -> None:
         """Run the pipeline on one set and publish what it made of it."""
         result, failed = self._step(synced)
-        result = replace(result, reports=self._explained(result.reports))
+        result = replace(result, reports=self._causes.explained(result.reports))
         now_ns = self._host.clock.now_ns()
         e2e_ms = result.times.age + (now_ns - synced.anchor_arrival_ns) / NS_PER_MS
         limit_ms = self._config.output.max_output_age_s * 1e3
@@ -215,7 +222,7 @@ class Session:
             deadline_ms=self._engine.budget.latency_ms,
             power_w=self._engine.budget.power_w,
             skipped_sets=self._worker.skipped,
-            notes=self._notes,
+            notes=(*self._notes, *self._assumed(result)),
         )
         if stale or failed:
             self._outputs.publish_status(result, context)
@@ -261,15 +268,11 @@ class Session:
         frame_id = self._config.sensor(modality).frame_id or (header.frame_id if header else "")
         self._engine.preprocessor.set_extrinsics(modality, self._frames.pose(frame_id, now_ns=now_ns))
 
-    def _explained(self, reports: Any) -> dict[Modality, SensorReport]:
-        """The reports, with the reason why a topic brings nothing where the graph tells it."""
-        problems = self._host.problems()
-        return {
-            modality: replace(report, reason=problems[modality].reason, remedy=problems[modality].remedy)
-            if modality in problems and report.state is not SensorState.OK
-            else report
-            for modality, report in reports.items()
-        }
+    def _assumed(self, result: FusionResult) -> tuple[str, ...]:
+        """What the result took for granted because nobody said otherwise."""
+        if Modality.CAMERA in result.used and self._engine.preprocessor.assumed_intrinsics:
+            return ("no CameraInfo received: the intrinsics are the parameters camera.fx and so on",)
+        return ()
 
     def guarded(self, what: str, action: Callable[[], None]) -> None:
         """Run a callback's work; what it raises is counted and logged, since it would end the node."""

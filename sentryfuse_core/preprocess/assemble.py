@@ -63,6 +63,7 @@ class Preprocessor:
         self._intrinsics = Intrinsics(
             section.image_width, section.image_height, section.fx, section.fy, section.cx, section.cy
         )
+        self.assumed_intrinsics = True  # nobody has set others than the parameters'
         self._poses: dict[Modality, Pose | None] = {
             modality: Pose(config.sensor(modality).translation_m, config.sensor(modality).quaternion_xyzw)
             for modality in Modality
@@ -77,6 +78,7 @@ class Preprocessor:
     def set_intrinsics(self, intrinsics: Intrinsics) -> None:
         """Use these from the next set on."""
         self._intrinsics = intrinsics
+        self.assumed_intrinsics = False
 
     def set_extrinsics(self, modality: Modality, pose: Pose | None) -> None:
         """Use this pose from the next set on; None: unknown, the sensor cannot be used."""

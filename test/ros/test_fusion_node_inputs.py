@@ -12,8 +12,8 @@ import pytest
 import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros.support import Listener, running
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from ros.support import Listener, NodeProcess, running
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, PointCloud2
 from sentryfuse.msg import AudioChunk
 from std_msgs.msg import Header, Int16MultiArray, String
 
@@ -30,10 +30,10 @@ def listener() -> Iterator[Listener]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def node(listener: Listener) -> Iterator[None]:
+def node(listener: Listener) -> Iterator[NodeProcess]:
     parameters = {"camera.transport": "raw", "lidar.reliability": "reliable", "sync.tick_period_s": 1.0}
-    with running(listener, **parameters):
-        yield
+    with running(listener, **parameters) as found:
+        yield found
 
 
 @contextmanager
@@ -62,6 +62,31 @@ def publishing(
         thread.join()
         stranger.destroy_node()
         rclpy.shutdown(context=context)
+
+
+def test_missing_publisher_is_told_and_logged_when_a_sensor_sends_nothing(
+    listener: Listener, node: NodeProcess
+) -> None:
+    silent = listener.diagnostic("sensor/imu", lambda status: "no publisher" in status.message)
+    assert silent.level == b"\x03"
+    assert "no publisher on /imu/data; start its driver" in silent.message
+    node.wait_for_line("imu: nothing received: no publisher on /imu/data", within_s=10)
+    node.wait_for_line("camera: nothing received: no publisher", within_s=1)
+
+
+@pytest.mark.parametrize(
+    ("stamp_s", "told"), [(1_000, "other clock"), (2_000_000_000, "other clock"), (0, "zero stamp")]
+)
+def test_wrong_clock_is_named_when_every_stamp_is_wrong(listener: Listener, stamp_s: int, told: str) -> None:
+    def reading(index: int) -> Imu:
+        seconds, step = (stamp_s + index // 50, index % 50) if stamp_s else (0, 0)
+        message = Imu(header=Header(stamp=Time(sec=seconds, nanosec=step * 20_000_000)))
+        message.linear_acceleration.z = 9.8 + 1e-3 * index
+        return message
+
+    with publishing(reading, "/imu/data", period_s=0.02):
+        wrong = listener.diagnostic("sensor/imu", lambda status: told in status.message)
+    assert "driver of /imu/data" in wrong.message
 
 
 def test_diagnostics_name_the_remedy_when_qos_is_incompatible(listener: Listener) -> None:
@@ -125,5 +150,15 @@ def test_images_are_refused_with_a_reason_when_malformed_and_used_when_good(list
             )
     with publishing(image, "/camera/image", period_s=0.05):
         used = listener.wait_for("status", lambda status: "camera" in status.used, within_s=20)
-    assert used.anchor == "camera"
-    assert used.sensors[0].invalid > 0
+        assert used.anchor == "camera"
+        assert used.sensors[0].invalid > 0
+        assert any("no CameraInfo received" in note for note in used.notes)
+        k = [320.0, 0.0, 320.0, 0.0, 320.0, 240.0, 0.0, 0.0, 1.0]
+        info = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[0.0] * 5, k=k)
+        with publishing(lambda _: info, "/camera/camera_info", period_s=0.1):
+            listener.wait_for(
+                "status",
+                lambda status: (
+                    "camera" in status.used and not any("no CameraInfo" in note for note in status.notes)
+                ),
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from builtin_interfaces.msg import Time
@@ -19,6 +19,10 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.replay.messages import PublishContext, fusion_status
 from sentryfuse_core.types import FusionResult, Modality, SyncedSet
 from sentryfuse_ros.session import Engine, Host, Session
+from sentryfuse_ros.subscribe import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.ros
 
@@ -36,6 +40,7 @@ class FakeOutputs:
 
     def publish(self, *_: Any, **__: Any) -> None:
         self.published += 1
+        self.told.set()
 
     def publish_status(self, result: FusionResult, context: PublishContext) -> None:
         self.statuses.append(fusion_status(result, context))
@@ -47,14 +52,33 @@ class FakeOutputs:
 
 def imu(index: int) -> Imu:
     stamp_ns = time.time_ns()
-    message = Imu(header=Header(stamp=Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)))
+    stamp = Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
+    message = Imu(header=Header(stamp=stamp, frame_id="imu_link"))
     message.linear_acceleration.z = 9.8 + 1e-3 * index
     return message
 
 
-def test_status_and_diagnostics_are_errors_when_the_pipeline_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    outputs, config = FakeOutputs(), Config()
-    session = Session(
+def feed(session: Session, done: Callable[[], bool]) -> None:
+    """IMU readings, until `done`, which waits a little, or the time is over."""
+    session.start()
+    try:
+        deadline_s = time.monotonic() + WITHIN_S
+        index = 0
+        while not done() and time.monotonic() < deadline_s:
+            session.on_sensor(Modality.IMU, imu(index), "sensor_msgs/msg/Imu", 0)
+            index += 1
+    finally:
+        session.close()
+
+
+def make_session(
+    config: Config,
+    outputs: FakeOutputs,
+    *,
+    problems: Callable[[], dict[Modality, Problem]] = dict,
+    frames: Any = None,
+) -> Session:
+    return Session(
         config=config,
         engine=Engine.load(config),
         outputs=outputs,  # type: ignore[arg-type]
@@ -63,28 +87,25 @@ def test_status_and_diagnostics_are_errors_when_the_pipeline_raises(monkeypatch:
             simulated=False,
             ros_now_ns=time.time_ns,
             paused_s=lambda: 0.0,
-            problems=dict,
+            problems=problems,
             catch_up=lambda: None,
             logger=get_logger("session"),
         ),
         topics={},
-        frames=None,
+        frames=frames,
         notes=(),
     )
+
+
+def test_status_and_diagnostics_are_errors_when_the_pipeline_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, config = FakeOutputs(), Config()
+    session = make_session(config, outputs)
 
     def step(_synced: SyncedSet) -> FusionResult:
         raise BackendError("inference on cpu failed:\nout of memory")
 
     monkeypatch.setattr(session.pipeline, "step", step)
-    session.start()
-    try:
-        deadline_s = time.monotonic() + WITHIN_S
-        index = 0
-        while not outputs.told.wait(0.005) and time.monotonic() < deadline_s:
-            session.on_sensor(Modality.IMU, imu(index), "sensor_msgs/msg/Imu", 0)
-            index += 1
-    finally:
-        session.close()
+    feed(session, lambda: outputs.told.wait(0.005))
     session.publish_diagnostics()
     status = outputs.statuses[0]
     assert outputs.published == 0
@@ -99,3 +120,40 @@ def test_status_and_diagnostics_are_errors_when_the_pipeline_raises(monkeypatch:
     assert "out of memory" in inference["message"]
     sync = next(item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: sync")
     assert any(value["key"] == "dropped_BackendError" for value in sync["values"])
+
+
+class NoFrames:
+    """A tree of transforms that knows none."""
+
+    def pose(self, _frame_id: str, *, now_ns: int) -> None:  # noqa: ARG002 - as TransformTree's
+        return None
+
+
+def test_wrong_frame_is_told_as_event_and_state_though_the_graph_has_a_problem_too() -> None:
+    """What the sensor itself shows to be wrong says more than what the graph knows of its topic."""
+    outputs = FakeOutputs()
+    problem = Problem("no_publisher", "no publisher on /imu/data", "start its driver")
+    session = make_session(
+        Config(), outputs, problems=lambda: dict.fromkeys(Modality, problem), frames=NoFrames()
+    )
+
+    def told() -> list[dict[str, str]]:
+        keys = [values(array, "events") for array in list(outputs.diagnostics)]
+        return [found for found in keys if "imu OK -> DEGRADED" in found]
+
+    feed(session, lambda: outputs.told.wait(0.005) and bool(told()))
+    session.publish_diagnostics()
+    event = told()[0]["imu OK -> DEGRADED"]
+    assert "no transform from frame 'imu_link' to 'base_link'" in event
+    assert "publish the transform" in event
+    assert "code no_pose" in event
+    assert len(told()) == 1
+    last = outputs.diagnostics[-1]
+    assert "no transform from frame 'imu_link'" in values(last, "sensor/imu")["reason"]
+    assert values(last, "sensor/camera")["reason"] == problem.reason
+
+
+def values(array: dict[str, Any], name: str) -> dict[str, str]:
+    """The values of one status."""
+    status = next(item for item in array["status"] if item["name"] == f"sentryfuse: {name}")
+    return {item["key"]: item["value"] for item in status["values"]}

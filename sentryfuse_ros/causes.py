@@ -1,0 +1,57 @@
+"""Why a sensor brings nothing: what the graph knows of its topic, put in its report and in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from threading import Lock
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from sentryfuse_core.types import Modality, SensorReport, SensorState
+from sentryfuse_ros.subscribe import Problem
+
+__all__ = ["Causes"]
+
+_SILENT = ("never", "timeout")  # codes of reports that know no more than that nothing comes
+
+
+class Causes:
+    """Explains silence by the problems of the topics; any thread may call."""
+
+    def __init__(self, problems: Callable[[], Mapping[Modality, Problem]], logger: RcutilsLogger) -> None:
+        self._problems = problems
+        self._logger = logger
+        self._lock = Lock()
+        self._logged: set[tuple[Modality, str]] = set()  # sensor and code
+
+    def explained(self, reports: Mapping[Modality, SensorReport]) -> dict[Modality, SensorReport]:
+        """The reports, with the reason why nothing comes where the graph knows it.
+
+        A report that knows more itself, such as a wrong clock or a frame that tf2 has not, keeps its own.
+        """
+        found = dict(reports)
+        for modality, problem in self._problems().items():
+            if found[modality].code in _SILENT:
+                found[modality] = replace(
+                    found[modality], code=problem.code, reason=problem.reason, remedy=problem.remedy
+                )
+        return found
+
+    def log(self, reports: Mapping[Modality, SensorReport]) -> None:
+        """Log, once, why a sensor brings nothing; again when that happens after it has been well.
+
+        The reports are explained ones. A sensor that fell silent and whose topic is in order is left to
+        the log of its transitions.
+        """
+        problems = self._problems()
+        for modality, report in reports.items():
+            codes = {"never", problems[modality].code} if modality in problems else {"never"}
+            with self._lock:
+                if report.state is SensorState.OK:
+                    self._logged = {item for item in self._logged if item[0] is not modality}
+                if report.code not in codes or (modality, report.code) in self._logged:
+                    continue
+                self._logged.add((modality, report.code))
+            what = "nothing received" if report.state is SensorState.INIT else "nothing received any more"
+            self._logger.warning(f"{modality.value}: {what}: {report.reason}; {report.remedy}")
