@@ -119,7 +119,7 @@ class Synchronizer(Generic[K, S]):
         if stream.clock_known is not reference.clock_known:
             return None
         allowed_ns = stream.period_ns // 2
-        if not stream.spec.expected_lag_ns:
+        if not (stream.spec.expected_lag_ns and allowed_ns):
             allowed_ns = max(allowed_ns, _UNTOLD_LAG_NS)
         if stream.clock_known and min(lag_ns, other_ns) < -_AHEAD_NS <= max(lag_ns, other_ns):
             allowed_ns = min(allowed_ns, _AHEAD_NS)
