@@ -238,7 +238,8 @@ class DropoutTolerantSynchronizer:
     def _on_jump(self) -> None:
         """Time went back, or is another clock's from here: nothing of before belongs to what comes."""
         with self._lock:
-            self._sync.reset()
+            if not self._sync.just_went_back:
+                self._sync.reset()
         self._send()
 
     def _follow_lost(self, now_ns: int) -> None:
