@@ -9,7 +9,6 @@ from sentryfuse_core import cli
 __all__ = ["ROS_COMMANDS", "main"]
 
 ROS_COMMANDS = (
-    cli.Command("check", "sentryfuse_ros.check", "test a running robot: topics, types, QoS, clocks, frames"),
     cli.Command("demo", "sentryfuse_ros.demo", "play a story of failing sensors over real DDS and watch it"),
     cli.Command("check", "sentryfuse_ros.check", "look at a running robot and say what would not work"),
 )

@@ -50,10 +50,6 @@ class TransformTree:
             self._known[frame_id] = (now_ns, pose)
         return pose
 
-    def knows(self, frame_id: str) -> bool:
-        """Whether any transform names `frame_id`, even one that does not lead to the base frame."""
-        return bool(frame_id) and f"Frame {frame_id} exists" in self._buffer.all_frames_as_string()
-
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()

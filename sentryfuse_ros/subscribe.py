@@ -21,7 +21,7 @@ from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 
-__all__ = ["IMAGE_TYPES", "Handler", "Inputs", "Problem", "info_topic", "sensor_topics", "sensor_types"]
+__all__ = ["IMAGE_TYPES", "Handler", "Inputs", "Problem", "sensor_topics"]
 
 _COMPRESSED = "/compressed"  # what image_transport puts behind the name of the image
 IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
@@ -59,22 +59,6 @@ def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
     if Modality.CAMERA in names and config.camera.transport == "compressed":
         names[Modality.CAMERA] = names[Modality.CAMERA].removesuffix(_COMPRESSED) + _COMPRESSED
     return {modality: _resolve(node, f"{modality.value}.topic", name) for modality, name in names.items()}
-
-
-def sensor_types(config: Config) -> dict[Modality, tuple[str, ...]]:
-    """The message types that each sensor may have."""
-    audio = sorted(name for name, modality in SUPPORTED_TYPES.items() if modality is Modality.AUDIO)
-    return {
-        Modality.CAMERA: (IMAGE_TYPES[config.camera.transport],),
-        Modality.LIDAR: ("sensor_msgs/msg/PointCloud2",),
-        Modality.IMU: ("sensor_msgs/msg/Imu",),
-        Modality.AUDIO: tuple(audio),
-    }
-
-
-def info_topic(node: Node, config: Config) -> str:
-    """The resolved topic of the camera's intrinsics."""
-    return _resolve(node, "camera.info_topic", config.camera.info_topic)
 
 
 def _resolve(node: Node, parameter: str, name: str) -> str:
