@@ -42,7 +42,7 @@ def callback_raises(rival: Any, *, seconds: float = 5.0, seed: int = 13) -> Foun
     return Found(rows=(row,), rival=theirs)
 
 
-def replay_hash(_rival: Any, *, seconds: float = 6.0, whole: bool = True) -> Found:
+def replay_hash(_rival: Any, *, seconds: float = 3.0, whole: bool = True) -> Found:
     """Three replays of one recording of the synthetic world: alone, beside two busy processes, niced.
 
     `sets.jsonl` has every set with its stamp, release, members' offsets, states and detections. Not
