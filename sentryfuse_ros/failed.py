@@ -1,12 +1,16 @@
-"""The account of a set that the pipeline failed on: no detections, no sensor used, and the error."""
+"""The account of a set that the pipeline failed on, or that could not be made: no sensor used, and why."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from sentryfuse_core.clock import NS_PER_MS
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, StageTimes, SyncedSet
 
-__all__ = ["failed_result"]
+__all__ = ["failed_result", "idle_result"]
+
+_NOTHING = "nothing usable: no sensor sends; check the sensors' states"
 
 
 def failed_result(pipeline: Pipeline, synced: SyncedSet, error: Exception, *, now_ns: int) -> FusionResult:
@@ -37,6 +41,22 @@ def failed_result(pipeline: Pipeline, synced: SyncedSet, error: Exception, *, no
         errors=(f"no detections: {_one_line(error)}; restart the node if that goes on",),
         notes=(),
     )
+
+
+def idle_result(pipeline: Pipeline, last: SyncedSet, *, now_ns: int, ros_now_ns: int) -> FusionResult:
+    """What is said while no sensor can be used and none sends: the `last` set again, empty, and its age."""
+    absent = {modality: last.absent.get(modality, Absence.LATE) for modality in Modality}
+    empty = replace(
+        last,
+        anchor=None,
+        samples={},
+        absent=absent,
+        anchor_arrival_ns=now_ns,
+        anchor_received_ns=ros_now_ns,
+        released_ns=now_ns,
+    )
+    result = failed_result(pipeline, empty, RuntimeError(_NOTHING), now_ns=now_ns)
+    return replace(result, errors=(_NOTHING,))
 
 
 def _one_line(error: Exception) -> str:

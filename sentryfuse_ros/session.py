@@ -27,7 +27,7 @@ from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import FusionResult, Modality, SensorState, SyncedSet
 from sentryfuse_ros.causes import Causes
-from sentryfuse_ros.failed import failed_result
+from sentryfuse_ros.failed import failed_result, idle_result
 from sentryfuse_ros.frames import TransformTree
 from sentryfuse_ros.publish import Outputs
 from sentryfuse_ros.subscribe import Problem
@@ -113,6 +113,8 @@ class Session:
         )
         self._arrival_ns = 0  # steady time at which the last message came
         self._started_ns = 0
+        self._last_set: SyncedSet | None = None  # the worker's, as is the next
+        self._said_ns = 0  # steady time of the last status
         self._causes = Causes(host.problems, host.logger)
         self._lock = threading.Lock()  # guards the next three
         self._diagnostics = Diagnostics(config)
@@ -207,6 +209,7 @@ class Session:
     def _handle(self, synced: SyncedSet) -> None:
         """Run the pipeline on one set and publish what it made of it."""
         result, failed = self._step(synced)
+        self._last_set = synced
         result = replace(result, reports=self._causes.explained(result.reports))
         now_ns = self._host.clock.now_ns()
         e2e_ms = result.times.age + (now_ns - synced.anchor_arrival_ns) / NS_PER_MS
@@ -214,7 +217,18 @@ class Session:
         stale = e2e_ms > limit_ms
         if stale:
             result = replace(result, errors=(*result.errors, _stale(result, e2e_ms, limit_ms)))
-        context = PublishContext(
+        context = self._context(result, e2e_ms=e2e_ms)
+        if stale or failed:
+            self._outputs.publish_status(result, context)
+        else:
+            self._outputs.publish(result, context, markers=self._config.output.markers)
+        self._said_ns = now_ns
+        with self._lock:
+            self._counters["stale"] += stale
+            self._diagnostics.add(result, e2e_ms=e2e_ms, now_ns=now_ns, deadline_ms=context.deadline_ms)
+
+    def _context(self, result: FusionResult, *, e2e_ms: float) -> PublishContext:
+        return PublishContext(
             published_ns=self._host.ros_now_ns(),
             checkpoint=self._engine.bank.identity,
             base_frame=self._config.output.base_frame,
@@ -224,13 +238,20 @@ class Session:
             skipped_sets=self._worker.skipped,
             notes=(*self._notes, *self._assumed(result)),
         )
-        if stale or failed:
-            self._outputs.publish_status(result, context)
-        else:
-            self._outputs.publish(result, context, markers=self._config.output.markers)
-        with self._lock:
-            self._counters["stale"] += stale
-            self._diagnostics.add(result, e2e_ms=e2e_ms, now_ns=now_ns, deadline_ms=context.deadline_ms)
+
+    def _say_idle(self, now_ns: int) -> None:
+        """Go on with the status at the pace of ticks when no sensor is left to make a set of."""
+        last = self._last_set
+        if last is None or now_ns - self._said_ns < round(self._config.sync.tick_period_s * NS_PER_S):
+            return
+        reports = self._ingest.reports(now_ns)
+        if any(report.state in (SensorState.OK, SensorState.DEGRADED) for report in reports.values()):
+            return
+        ros_now_ns = self._host.ros_now_ns()
+        result = idle_result(self.pipeline, last, now_ns=now_ns, ros_now_ns=ros_now_ns)
+        result = replace(result, reports=self._causes.explained(result.reports))
+        self._outputs.publish_status(result, self._context(result, e2e_ms=math.nan))
+        self._said_ns = now_ns
 
     def _step(self, synced: SyncedSet) -> tuple[FusionResult, bool]:
         """What the pipeline made of the set, or the account of its failure and True."""
@@ -240,8 +261,9 @@ class Session:
             self._failed(error)
             return failed_result(self.pipeline, synced, error, now_ns=self._host.clock.now_ns()), True
 
-    def _tell(self, _now_ns: int) -> None:
+    def _tell(self, now_ns: int) -> None:
         """Log transitions and publish diagnostics because of them, within the rate allowed."""
+        self._say_idle(now_ns)
         transitions = self._ingest.take_transitions()
         # From the steady clock to the one of the stamps.
         ahead_ns = self._host.ros_now_ns() - self._host.clock.now_ns() if transitions else 0

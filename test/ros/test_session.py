@@ -37,6 +37,7 @@ class FakeOutputs:
         self.statuses: list[dict[str, Any]] = []
         self.diagnostics: list[dict[str, Any]] = []
         self.told = threading.Event()
+        self.idle = threading.Event()  # three statuses in which no sensor sends
 
     def publish(self, *_: Any, **__: Any) -> None:
         self.published += 1
@@ -44,6 +45,8 @@ class FakeOutputs:
 
     def publish_status(self, result: FusionResult, context: PublishContext) -> None:
         self.statuses.append(fusion_status(result, context))
+        if sum("no sensor sends" in str(status["notes"]) for status in self.statuses) >= 3:
+            self.idle.set()
         self.told.set()
 
     def publish_diagnostics(self, fields: dict[str, Any]) -> None:
@@ -58,8 +61,8 @@ def imu(index: int) -> Imu:
     return message
 
 
-def feed(session: Session, done: Callable[[], bool]) -> None:
-    """IMU readings, until `done`, which waits a little, or the time is over."""
+def feed(session: Session, done: Callable[[], bool], *, then: Callable[[], object] = lambda: None) -> None:
+    """IMU readings, until `done`, which waits a little, or the time is over; `then` silence."""
     session.start()
     try:
         deadline_s = time.monotonic() + WITHIN_S
@@ -67,6 +70,7 @@ def feed(session: Session, done: Callable[[], bool]) -> None:
         while not done() and time.monotonic() < deadline_s:
             session.on_sensor(Modality.IMU, imu(index), "sensor_msgs/msg/Imu", 0)
             index += 1
+        then()
     finally:
         session.close()
 
@@ -157,3 +161,18 @@ def values(array: dict[str, Any], name: str) -> dict[str, str]:
     """The values of one status."""
     status = next(item for item in array["status"] if item["name"] == f"sentryfuse: {name}")
     return {item["key"]: item["value"] for item in status["values"]}
+
+
+def test_status_goes_on_and_says_why_when_every_sensor_is_dead() -> None:
+    outputs = FakeOutputs()
+    session = make_session(Config(), outputs)
+    feed(session, lambda: outputs.told.wait(0.005), then=lambda: outputs.idle.wait(WITHIN_S))
+    assert outputs.idle.is_set()
+    heard, *_, last = outputs.statuses[-4:]
+    assert (last["severity"], last["mask"], last["used"]) == (2, 0, [])
+    assert last["notes"][0] == "nothing usable: no sensor sends; check the sensors' states"
+    assert last["sequence"] == heard["sequence"]
+    assert last["age_ms"] > 0.0
+    told = last["sensors"][list(Modality).index(Modality.IMU)]
+    assert "no new message" in told["reason"]
+    assert told["absence"] == "LOST"
