@@ -45,7 +45,7 @@ in CI, with a warning as bad as a failure and the findings kept:
   sentryfuse check --params robot.yaml --strict --json > preflight.json
 
 exit status: 0 nothing fails, 1 something fails (or warns, with --strict), 2 error (one line says which),
-130 or 143 interrupted
+130 interrupted
 """
 
 
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=argparse.REMAINDER,
         default=[],
         metavar="...",
-        help="last: remappings as for the fusion node, and -p use_sim_time:=true",
+        help="last: remappings as for the fusion node, and -p use_sim_time:=true (not read from --params)",
     )
 
 

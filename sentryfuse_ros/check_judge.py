@@ -54,7 +54,8 @@ class StreamSeen:
 
     `wanted` are the types that the configuration asks for. `refused` are reasons with their counts.
     `received_ns` is 0 where the clock has not begun. `placed` says whether tf2 knows a transform from
-    `frame_id` to the base frame; None where that was not asked.
+    `frame_id` to the base frame; None where that was not asked. `problem` is what the subscription says
+    keeps messages away, `remedy` what to do about it.
     """
 
     modality: Modality
@@ -69,6 +70,8 @@ class StreamSeen:
     lag_ns: int = 0
     frame_id: str | None = None
     placed: bool | None = None
+    problem: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,8 @@ def _connection(seen: StreamSeen, config: Config) -> Line | None:
         found = f"QoS incompatible on {seen.topic}: the publisher is best effort, {name}.reliability reliable"
         remedy = f"set {name}.reliability to best_effort"
         return Line(Verdict.FAIL, name, "qos_incompatible", found, remedy)
+    if seen.problem:
+        return Line(Verdict.FAIL, name, "silent", seen.problem, seen.remedy)
     remedy = "check that the driver runs and its sensor is plugged in; see Shared memory in docs/ros_api.md"
     return Line(Verdict.FAIL, name, "silent", f"no message on {seen.topic}, though it is published", remedy)
 

@@ -139,6 +139,7 @@ class CheckNode(Node):
     def _seen(self, modality: Modality, topic: str) -> StreamSeen:
         stream = self._streams[modality]
         stamps = stream.stamps
+        problem = self._inputs.problems().get(modality)
         offers = {
             Offer(info.topic_type, info.qos_profile.reliability is not ReliabilityPolicy.BEST_EFFORT)
             for info in self.get_publishers_info_by_topic(topic)
@@ -156,6 +157,8 @@ class CheckNode(Node):
             lag_ns=round(statistics.median(received - stamp for stamp, received in stamps)) if stamps else 0,
             frame_id=stream.frame_id,
             placed=self._placed(stream),
+            problem=problem.reason if problem else "",
+            remedy=problem.remedy if problem else "",
         )
 
     def _wanted(self, modality: Modality) -> tuple[str, ...]:
@@ -174,7 +177,11 @@ class CheckNode(Node):
         return self._tree.pose(stream.frame_id, now_ns=time.monotonic_ns()) is not None
 
     def _refuse_parameters(self) -> None:
-        given = sorted(name for name in self._parameter_overrides if not self.has_parameter(name))
+        given = sorted(
+            name
+            for name in self._parameter_overrides
+            if not self.has_parameter(name) and not name.startswith("qos_overrides.")
+        )
         if given:
             raise ConfigError(
                 f"-p {given[0]}: give parameters with --set or --params, use_sim_time alone with -p"

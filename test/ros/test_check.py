@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -67,12 +68,12 @@ def test_check_exits_0_before_its_timeout_when_the_robot_is_well(node: Any) -> N
 
 
 CAUSES = {
-    "camera": ("unknown_type", "unknown type std_msgs/msg/String"),
-    "lidar": ("no_publisher", "no publisher"),
-    "imu": ("zero_stamp", "zero stamp"),
-    "audio": ("qos_incompatible", "QoS incompatible"),
+    "camera": "unknown_type",
+    "lidar": "no_publisher",
+    "imu": "zero_stamp",
+    "audio": "qos_incompatible",
 }
-BROKEN = ["check", "--timeout", "1.5", *COMPRESSED, "--set", "audio.reliability=reliable"]
+BROKEN = ["check", "--timeout", "5", *COMPRESSED, "--set", "audio.reliability=reliable"]
 
 
 @pytest.mark.usefixtures("broken")
@@ -83,21 +84,18 @@ def test_check_exits_1_and_names_each_cause_in_json_when_the_robot_is_broken(
     told = json.loads(capfd.readouterr().out)
     assert told["status"] == 1
     failed = {line["subject"]: line for line in told["lines"] if line["verdict"] == "FAIL"}
-    assert {subject: line["code"] for subject, line in failed.items()} == {
-        subject: code for subject, (code, _) in CAUSES.items()
-    }
+    assert {subject: line["code"] for subject, line in failed.items()} == CAUSES
     assert all(line["remedy"] for line in failed.values())
 
 
-@pytest.mark.usefixtures("broken")
-def test_check_shows_each_cause_in_a_table_when_the_robot_is_broken(
+def test_check_shows_a_row_for_each_cause_when_nothing_runs(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
-    assert cli.main(BROKEN) == 1
+    assert cli.main(["check", "--timeout", "0.3"]) == 1
     rows = capfd.readouterr().out.splitlines()
-    for subject, (_, cause) in CAUSES.items():
-        assert [row for row in rows if row.startswith("FAIL") and subject in row and cause in row], rows
+    for subject in CAUSES:
+        assert [row for row in rows if re.match(rf"FAIL +{subject} +no publisher on .*start the driver", row)]
     assert rows[-1].startswith("4 failed")
 
 
@@ -130,7 +128,7 @@ def test_check_exits_2_with_one_line_when_it_is_asked_wrongly(
 
 def test_check_follows_remappings_when_they_are_given(node: Any, capfd: pytest.CaptureFixture[str]) -> None:
     node.create_publisher(String, "/front/points", 10)
-    cli.main(["check", "--json", "--timeout", "1", "--ros-args", "-r", "lidar/points:=/front/points"])
+    cli.main(["check", "--json", "--timeout", "2", "--ros-args", "-r", "lidar/points:=/front/points"])
     told = json.loads(capfd.readouterr().out)
     lidar = next(line for line in told["lines"] if line["subject"] == "lidar")
     assert (lidar["code"], "/front/points" in lidar["found"]) == ("unknown_type", True)

@@ -140,6 +140,13 @@ def test_judge_asks_for_the_transport_that_is_published_when_the_camera_has_the_
     assert "compressed" in lines[0].remedy
 
 
+def test_judge_repeats_what_the_subscription_says_when_nothing_comes() -> None:
+    seen = changed(SILENT, problem="no package audio_common_msgs", remedy="install audio_common_msgs")
+    lines = judged(seen)
+    assert bad(lines) == [("FAIL", "lidar", "silent")]
+    assert (lines[0].found, lines[0].remedy) == (seen.problem, seen.remedy)
+
+
 def test_judge_tells_checkpoint_device_and_memory_when_they_are_not_as_wanted() -> None:
     assert bad(judged(model=ModelSeen(checkpoint_error="gone"))) == [("FAIL", "checkpoint", "checkpoint")]
     broken = ModelSeen(identity="x", device_error="no device")
