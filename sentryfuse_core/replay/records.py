@@ -186,4 +186,6 @@ def read_results(path: Path) -> Iterator[SetRecord]:
             else:
                 statuses.append((item.log_time_ns, item.message))
     for log_time_ns, status in statuses:
-        yield from_messages(status, boxes.get(_stamp_ns(status)), log_time_ns=log_time_ns)
+        # A status made without any sensor may carry the stamp of the last set, whose boxes are not its own.
+        found = boxes.get(_stamp_ns(status)) if status.mask else None
+        yield from_messages(status, found, log_time_ns=log_time_ns)

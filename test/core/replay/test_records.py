@@ -1,0 +1,30 @@
+"""What is read back of a run's published results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import results
+from builders import S
+
+from sentryfuse_core.replay import messages
+from sentryfuse_core.replay.records import read_results
+from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.types import Absence, Modality, ModalitySet
+
+
+def test_boxes_are_not_read_again_when_a_status_without_sensors_repeats_the_stamp(tmp_path: Path) -> None:
+    context = messages.PublishContext(
+        published_ns=100 * S, checkpoint="c", base_frame="base_link", e2e_ms=40.0
+    )
+    result = results.result()
+    idle = replace(result, used=ModalitySet(), absent=dict.fromkeys(Modality, Absence.LOST), detections=())
+    with BagWriter(tmp_path / "results.mcap") as bag:
+        detections = messages.detection_array(result, context)
+        bag.write("/detections", messages.DETECTIONS_TYPE, 100 * S, detections)
+        bag.write("/status", messages.STATUS_TYPE, 100 * S, messages.fusion_status(result, context))
+        bag.write("/status", messages.STATUS_TYPE, 101 * S, messages.fusion_status(idle, context))
+    found = list(read_results(tmp_path / "results.mcap"))
+    assert [len(record.detections) for record in found] == [1, 0]
+    assert found[0].stamp_ns == found[1].stamp_ns
