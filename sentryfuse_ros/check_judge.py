@@ -139,7 +139,8 @@ def _connection(seen: StreamSeen, config: Config) -> Line | None:
         return None
     name, types = seen.modality.value, {offer.type_name for offer in seen.offers}
     if not types:
-        remedy = f"start the driver, or set {name}.topic; set {name}.enabled to false if there is none"
+        start = seen.remedy or f"start the driver, or set {name}.topic"
+        remedy = f"{start}; set {name}.enabled to false if there is none"
         return Line(Verdict.FAIL, name, "no_publisher", f"no publisher on {seen.topic}", remedy)
     if not types & set(seen.wanted):
         found = f"unknown type {_list(types)} on {seen.topic}, not {_list(seen.wanted)}"

@@ -19,6 +19,7 @@ from sentryfuse_core.errors import ConfigError, InvalidMessageError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.check_judge import ClockSeen, Offer, StreamSeen
 from sentryfuse_ros.frames import TransformTree, tf2_available
+from sentryfuse_ros.pause import SimulatedClock
 from sentryfuse_ros.subscribe import IMAGE_TYPES, Inputs, sensor_topics
 
 __all__ = ["CheckNode"]
@@ -34,7 +35,7 @@ class _Stream:
     """What came from one sensor until now."""
 
     messages: int = 0
-    first_ns: int = 0
+    first_ns: int | None = None
     last_ns: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     stamps: list[tuple[int, int]] = field(default_factory=list)  # stamp, received in ns
@@ -42,11 +43,15 @@ class _Stream:
 
     @property
     def answered(self) -> bool:
-        return self.messages >= _ENOUGH_MESSAGES and self.last_ns - self.first_ns >= _ENOUGH_NS
+        return self.messages >= _ENOUGH_MESSAGES and self._span_ns >= _ENOUGH_NS
+
+    @property
+    def _span_ns(self) -> int:
+        return 0 if self.first_ns is None else self.last_ns - self.first_ns
 
     @property
     def rate_hz(self) -> float:
-        span_ns = self.last_ns - self.first_ns
+        span_ns = self._span_ns
         return (self.messages - 1) * NS_PER_S / span_ns if span_ns > 0 else 0.0
 
 
@@ -66,6 +71,8 @@ class CheckNode(Node):
         self._streams = {modality: _Stream() for modality in self._topics}
         self._tree = self._transforms()
         self._intrinsics = False
+        simulated = bool(self.get_parameter("use_sim_time").value)
+        self._paced = SimulatedClock(lambda: self.get_clock().now().nanoseconds) if simulated else None
         self._inputs = Inputs(self, config, self)
         # Not a ROS timer: under use_sim_time that one would wait for /clock.
         self._timer = self.create_timer(_POLL_S, self._poll, clock=_steady())
@@ -89,10 +96,15 @@ class CheckNode(Node):
 
     def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
         """Read one message, as the fusion node would."""
-        stream, arrival_ns = self._streams[modality], time.monotonic_ns() - waited_ns
-        received_ns = max(0, self.get_clock().now().nanoseconds - waited_ns)
+        stream = self._streams[modality]
+        if self._paced is not None:  # /clock waited in the same queue: on that time the message comes now
+            arrival_ns, received_ns = self._paced.now_ns(), self._paced.ros_now_ns()
+        else:
+            arrival_ns = time.monotonic_ns() - waited_ns
+            received_ns = max(0, self.get_clock().now().nanoseconds - waited_ns)
         stream.messages += 1
-        stream.first_ns, stream.last_ns = stream.first_ns or arrival_ns, arrival_ns
+        stream.first_ns = arrival_ns if stream.first_ns is None else stream.first_ns
+        stream.last_ns = arrival_ns
         try:
             sample = to_sample(
                 modality,
@@ -104,6 +116,9 @@ class CheckNode(Node):
             )
         except InvalidMessageError as error:
             stream.refused[error.reason] += 1
+            return
+        except Exception:  # noqa: BLE001 - the callback's boundary, as in the fusion node
+            stream.refused["unreadable"] += 1
             return
         stream.frame_id = sample.frame_id
         if received_ns > 0 and len(stream.stamps) < _KEPT:

@@ -73,6 +73,10 @@ class FaultInjectorNode(Node):
         if self._scenario.actions:
             kind = message_class("sentryfuse/msg/Budget")
             self._budget = self.create_publisher(kind, values["budget_topic"], 10)
+        self.get_logger().info(
+            f"scenario {self._scenario.name}: waiting for topics under {self._prefix}/; the first message of "
+            "a sensor starts it"
+        )
         self._delay_timer = self.create_timer(_DELAY_PERIOD_S, self._send_delayed, autostart=False)
         self.create_timer(_SCAN_PERIOD_S, self._scan)
         self.create_timer(_SCHEDULE_PERIOD_S, self._follow_schedule)
@@ -100,6 +104,7 @@ class FaultInjectorNode(Node):
             self._pass(out, modality, kind, output, data)
 
         self.create_subscription(kind, topic, on_message, self._profile(topic), raw=True)
+        self.get_logger().info(f"{topic} goes to {out}")
 
     def _profile(self, topic: str) -> QoSProfile:
         """Reliable where every publisher is, so that nothing is lost but what the scenario says."""
@@ -141,7 +146,8 @@ class FaultInjectorNode(Node):
                 output.publish(message)
                 continue
             heapq.heappush(self._delayed, (time.monotonic() + delay_s, next(self._order), output, message))
-            self._delay_timer.reset()
+            if self._delay_timer.is_canceled():  # a reset would begin its period anew, again and again
+                self._delay_timer.reset()
 
     def _send_delayed(self) -> None:
         while self._delayed and self._delayed[0][0] <= time.monotonic():

@@ -107,8 +107,7 @@ class Inputs:
             if publishers:
                 self._unpublished.pop(modality, None)
             else:
-                remedy = "start its driver, compare ROS_DOMAIN_ID, or remap the topic to the driver's"
-                self._unpublished[modality] = Problem("no_publisher", f"no publisher on {topic}", remedy)
+                self._unpublished[modality] = self._nobody(modality, topic)
             if all(info.qos_profile.reliability is not ReliabilityPolicy.BEST_EFFORT for info in publishers):
                 self._incompatible.pop(modality, None)  # reliability is all that can mismatch here
             wanted = self._sensors[modality][0] if modality in self._sensors else None
@@ -119,6 +118,17 @@ class Inputs:
             else:
                 reason = f"unknown type {_list(offered)}, not {wanted}"
                 self._mistyped[modality] = Problem("unknown_type", reason, _remedy(topic, offered))
+
+    def _nobody(self, modality: Modality, topic: str) -> Problem:
+        """No publisher; a picture may come on the sibling name that the other transport has."""
+        remedy = "start its driver, compare ROS_DOMAIN_ID, or remap the topic to the driver's"
+        if modality is Modality.CAMERA:
+            compressed = topic.endswith(_COMPRESSED)
+            sibling = topic.removesuffix(_COMPRESSED) if compressed else topic + _COMPRESSED
+            if self._node.get_publishers_info_by_topic(sibling):
+                transport = "raw" if compressed else "compressed"
+                remedy = f"{sibling} is published: set camera.transport to {transport}"
+        return Problem("no_publisher", f"no publisher on {topic}", remedy)
 
     def _open(self) -> None:
         config = self._config

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -139,8 +140,10 @@ class DropoutTolerantSynchronizer:
         self._complete_only = complete_only
         windows_s, lags_s = windows_s or {}, expected_lags_s or {}
         self._inputs = [_Port(_topic_of(f, index), windows_s.get(index, 0.0)) for index, f in enumerate(fs)]
-        if not 0 <= anchor < len(fs):
-            raise ConfigError(f"anchor = {anchor}: give the index of an input, 0 to {len(fs) - 1}")
+        for option, indices in (("anchor", [anchor]), ("windows_s", windows_s), ("expected_lags_s", lags_s)):
+            _check_indices(option, indices, len(fs))
+        if windows_s and min(windows_s.values()) <= 0.0:
+            raise ConfigError(f"windows_s = {dict(windows_s)}: give every input a positive time in s")
         specs = {
             index: StreamSpec(
                 anchor_rank=None if port.window_s else (index if index != anchor else -1),
@@ -152,6 +155,7 @@ class DropoutTolerantSynchronizer:
         self._lock = threading.Lock()
         self._outbox: deque[Callable[[], None]] = deque()
         self._sending = False
+        self._closed = False
         self._callbacks: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._set_callbacks: list[Callable[[MatchedSet[int, Received]], None]] = []
         self._drop_callbacks: list[Callable[[str, Any, str], None]] = []
@@ -204,7 +208,9 @@ class DropoutTolerantSynchronizer:
         return tuple(port.topic for port in self._inputs)
 
     def close(self) -> None:
-        """Stop the timer and the watch on the clock; inputs stay the caller's."""
+        """Stop listening; inputs stay the caller's, and what they bring is no longer looked at."""
+        with self._lock:
+            self._closed = True
         self._jumps.unregister()
         self._node.destroy_timer(self._timer)
 
@@ -214,6 +220,8 @@ class DropoutTolerantSynchronizer:
         if stamp_ns is None and self._headerless:
             stamp_ns = received_ns
         with self._lock:
+            if self._closed:
+                return
             self._inputs[index].heard(now_ns)
             self._follow_lost(now_ns)
             if stamp_ns is None:
@@ -228,6 +236,8 @@ class DropoutTolerantSynchronizer:
     def _on_timer(self) -> None:
         now_ns = self._now_ns()
         with self._lock:
+            if self._closed:
+                return
             self._timer.cancel()
             self._armed_ns = None
             self._follow_lost(now_ns)
@@ -295,19 +305,35 @@ class DropoutTolerantSynchronizer:
                     return
                 self._sending = True
                 call = self._outbox.popleft()
+            began_ns = self._now_ns()
             try:
                 self._guarded(call)
             finally:
+                held_ns = self._now_ns() - began_ns
                 with self._lock:
                     self._sending = False
+                    for port in self._inputs:  # nobody listened meanwhile: that was no silence of theirs
+                        if port.arrival_ns is not None:
+                            port.arrival_ns += held_ns
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:
             call()
         except Exception as error:  # noqa: BLE001 - the user's; the next set still goes out
             self.callback_errors += 1
-            text = f"callback raised {type(error).__name__}: {error} ({self.callback_errors} so far)"
+            text = (
+                f"callback raised {type(error).__name__} ({self.callback_errors} so far)\n"
+                f"{traceback.format_exc()}"
+            )
             self._node.get_logger().error(text, throttle_duration_sec=1.0)
+
+
+def _check_indices(option: str, indices: Iterable[int], inputs: int) -> None:
+    for index in indices:
+        if not 0 <= index < inputs:
+            raise ConfigError(
+                f"{option}: there is no input {index}; give the index of one, 0 to {inputs - 1}"
+            )
 
 
 def _node_of(sources: Sequence[Any]) -> Node:

@@ -105,7 +105,8 @@ def _sensor_time_ns(message: Any, *, stamped: bool, config: SensorConfig, receiv
         if received_ns <= 0 or taken_ns < 0:
             detail = "audio without a header came before the clock began; it is used as soon as /clock runs"
             raise InvalidMessageError("no_clock", detail)
-    taken_ns -= round(config.stamp_offset_s * NS_PER_S)
+    if taken_ns >= NS_PER_S:  # a stamp that was never set stays what it is, and is told as that
+        taken_ns -= round(config.stamp_offset_s * NS_PER_S)
     if taken_ns < 0:
         raise InvalidMessageError("negative_stamp", f"{taken_ns} ns with {config.stamp_offset_s} s taken off")
     return taken_ns

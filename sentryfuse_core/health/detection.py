@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sentryfuse_core.config import Config
+from sentryfuse_core.health.tracks import LEAST
 from sentryfuse_core.types import Modality
 
 __all__ = ["detection_time_s"]
@@ -51,6 +52,6 @@ def detection_time_s(
         "frozen": (frozen[modality] + 1) / rate_hz,
         "non_finite": checks_s,
         "saturated": checks_s,
-        "stuck_axis": health.stuck_axis_s + checks_s,
+        "stuck_axis": max(health.stuck_axis_s, LEAST / rate_hz) + checks_s,
         "gapped": (_AUDIO_BLOCKS + 1) / rate_hz,
     }[criterion]

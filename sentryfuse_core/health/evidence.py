@@ -198,13 +198,19 @@ class Evidence:
         if excess_ns is None:
             del self.degrading["clock_offset"]
             return True
-        name = self._traits.modality.value
+        name, apart_ms = self._traits.modality.value, abs(excess_ns) / NS_PER_MS
+        if excess_ns > 0:
+            slow = f"{name} is slow, set {name}.expected_lag_s to {apart_ms / 1e3:.3f}"
+        else:
+            slow = (
+                "the anchor is slow (a lidar that stamps the start of its turn is), "
+                f"set its expected_lag_s to {apart_ms / 1e3:.3f}"
+            )
         self.degrading["clock_offset"] = Finding(
             "clock_offset",
-            f"stamps lie {excess_ns / NS_PER_MS:.0f} ms further behind their arrival than the anchor's, "
-            "so pairs would be a guess",
-            f"if its clock is off, set {name}.stamp_offset_s to {-excess_ns / NS_PER_S:.3f}; "
-            f"if it is slow, set {name}.expected_lag_s to {max(excess_ns, 0) / NS_PER_S:.3f}",
+            f"stamps lie {apart_ms:.0f} ms {'more' if excess_ns > 0 else 'less'} behind their arrival than "
+            "the anchor's, so pairs would be a guess",
+            f"if {slow}; if a clock is off, set {name}.stamp_offset_s to {-excess_ns / NS_PER_S:.3f}",
         )
         return True
 
@@ -232,6 +238,7 @@ class Evidence:
     def forget_stamps(self) -> None:
         """The clock of the stamps has jumped."""
         self._stamp_ns = None
+        self._gaps.restart()
 
     def _heard(self, now_ns: int, *, invalid: bool) -> None:
         self.arrival_ns = now_ns

@@ -12,7 +12,7 @@ from sentryfuse_core.types import AudioBlock, ImuReading
 __all__ = ["AudioGaps", "StuckAxis"]
 
 _AXES = ("gyro x", "gyro y", "gyro z", "accelerometer x", "accelerometer y", "accelerometer z")
-_LEAST = 50  # readings in a row that a stuck axis has to repeat its value in
+LEAST = 50  # readings in a row that a stuck axis has to repeat its value in
 _BLOCKS = 50  # steps between audio blocks that gaps are looked for in
 _GAPS = 3  # gaps among them that count
 
@@ -53,7 +53,7 @@ class StuckAxis:
                 self._moved[axis] = moving = True
             else:
                 run[axis] += 1
-                if run[axis] >= _LEAST and self._moved[axis]:
+                if run[axis] >= LEAST and self._moved[axis]:
                     stuck = axis
         if stuck < 0 or not moving or stamp_ns - self._since_ns[stuck] < self._stuck_ns:
             return None
@@ -93,7 +93,8 @@ class AudioGaps:
         if len(steps) < _BLOCKS or sum(10 * missing > step for step, missing in steps) < _GAPS:
             return None
         span_ns = sum(step for step, _ in steps)
-        missing_ns = sum(missing for _, missing in steps)
+        # Without the largest, which may be a pause.
+        missing_ns = sum(missing for _, missing in steps) - max(missing for _, missing in steps)
         if missing_ns <= self._share * span_ns:
             return None
         missing_ms, span_ms = missing_ns / NS_PER_MS, span_ns / NS_PER_MS

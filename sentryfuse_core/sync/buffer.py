@@ -188,8 +188,12 @@ class Stream(Generic[S]):
     def note_late(self, stamp_ns: int) -> None:
         """A sample taken in came after the set it belongs to was out."""
         self.counters["late"] += 1
-        if self._on_drop is not None:
+        if self._on_drop is not None and self._holds(stamp_ns):
             self._missed.add(stamp_ns)
+
+    def _holds(self, stamp_ns: int) -> bool:
+        index = bisect_left(self.stamps_ns, stamp_ns)
+        return index < len(self.stamps_ns) and self.stamps_ns[index] == stamp_ns
 
     def first_after(self, floor_ns: int | None) -> S | None:
         """The oldest sample with a stamp above `floor_ns`; the oldest of all for None."""
@@ -225,7 +229,8 @@ class Stream(Generic[S]):
         """Forget samples and the stamps they had; what was learned of the timing stays, lags apart."""
         self._let_go(0, len(self.stamps_ns), "reset")
         if self._ahead is not None:
-            self._drop_ahead("reset")
+            self._tell(self._ahead[0], "reset")
+            self._ahead = None
         for sample in self._quarantine:
             self._tell(sample, "reset")
         self._back.clear()
@@ -268,10 +273,10 @@ class Stream(Generic[S]):
         self.arrival_ns = now_ns
         return Verdict.LEAPT
 
-    def _drop_ahead(self, reason: str = "future") -> None:
+    def _drop_ahead(self) -> None:
         if self._ahead is not None:
-            self.counters[reason] += 1
-            self._tell(self._ahead[0], reason)
+            self.counters["future"] += 1
+            self._tell(self._ahead[0], "future")
             self._ahead = None
 
     def _reject(self, sample: S, reason: str) -> Verdict:

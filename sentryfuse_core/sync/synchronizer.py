@@ -54,6 +54,7 @@ class Synchronizer(Generic[K, S]):
         self._tick_period_ns = nanoseconds(config.tick_period_s)
         self._jump_back_ns = limits.jump_back_ns
         self._now_ns = 0
+        self._equal: set[K] = set()  # streams whose stamp in the last set was the anchor's
         self._epoch = 0
         self._epoch_ns: int | None = None  # steady time the epoch began
         self._went_back_ns: int | None = None  # steady time at which streams began an epoch on their own
@@ -107,10 +108,11 @@ class Synchronizer(Generic[K, S]):
         Then it cannot be told which of its samples belongs to a set, and none is paired. Too much is more
         than half of its period, when an offset of its clock makes the neighbour look nearer, and at least
         40 ms unless its lag was told; but more than 30 ms where the messages of one of the two come that much
-        sooner than they can, and those of the other do not. None: fine, or nothing to compare with.
+        sooner than they can, and those of the other do not. Stamps equal to the nanosecond were
+        taken from one another, whatever the lag. None: fine, or nothing to compare with.
         """
         stream, anchor = self._streams[key], self._anchor
-        if anchor is None or anchor == key or stream.spec.window_ns:
+        if anchor is None or anchor == key or stream.spec.window_ns or key in self._equal:
             return None
         reference = self._streams[anchor]
         lag_ns, other_ns = stream.least_lag_ns, reference.least_lag_ns
@@ -317,6 +319,10 @@ class Synchronizer(Generic[K, S]):
         for key, stream in self._streams.items():
             slop_ns = 0 if key == self._anchor else stream.slop_ns(self._slop_ns)
             chosen = stream.select(moment_ns, slop_ns)
+            if chosen and chosen[0].stamp_ns == moment_ns:
+                self._equal.add(key)
+            else:
+                self._equal.discard(key)
             if chosen and self.clock_offset_ns(key) is not None:
                 chosen = ()
             if chosen:

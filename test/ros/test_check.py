@@ -95,7 +95,7 @@ def test_check_shows_a_row_for_each_cause_when_nothing_runs(
     assert cli.main(["check", "--timeout", "0.3"]) == 1
     rows = capfd.readouterr().out.splitlines()
     for subject in CAUSES:
-        assert [row for row in rows if re.match(rf"FAIL +{subject} +no publisher on .*start the driver", row)]
+        assert [row for row in rows if re.match(rf"FAIL +{subject} +no publisher on .*start its driver", row)]
     assert rows[-1].startswith("4 failed")
 
 

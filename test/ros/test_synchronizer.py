@@ -279,3 +279,42 @@ def test_real_subscribers_feed_it_and_sets_agree_when_message_filters_is_there(b
     assert stamps[1] == stamps[0][-len(stamps[1]) :]
     assert len(stamps[1]) >= 8
     assert len(bench.sets) > len(theirs) + 15
+
+
+def test_synchronizer_hears_nothing_more_when_it_is_closed(bench: Bench) -> None:
+    sync = DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02)
+    bench.keep(sync)
+    heard: list[Any] = []
+    bench.node.create_subscription(Imu, "/b", heard.append, QoSProfile(depth=100))
+    bench.start()
+    bench.send(4, "/a", "/b")
+    until(lambda: bench.sets, "set")
+    sync.close()
+    before, heard_before = len(bench.sets), len(heard)
+    bench.send(4, "/a", "/b")
+    until(lambda: len(heard) >= heard_before + 3, "message after the end")
+    assert len(bench.sets) == before
+
+
+def test_no_input_is_lost_when_a_callback_takes_long(bench: Bench) -> None:
+    sync = DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02)
+    bench.keep(sync)
+    absences: list[Any] = []
+    working = threading.Event()
+    sync.registerSetCallback(lambda matched: absences.extend(matched.absent.values()))
+    sync.registerCallback(lambda *_: working.wait(0.3))
+    bench.start()
+    bench.send(20, "/a", "/b")
+    until(lambda: len(bench.sets) >= 8, "eight sets")
+    assert Absence.LOST not in absences
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"windows_s": {7: 0.1}}, {"windows_s": {1: -0.1}}, {"expected_lags_s": {9: 0.1}}, {"anchor": 2}],
+)
+def test_synchronizer_says_which_input_is_meant_when_there_is_none(
+    bench: Bench, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="input"):
+        DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02, **options)

@@ -65,8 +65,14 @@ def test_to_sample_keeps_three_clocks_apart_when_an_offset_is_configured() -> No
     moved = imu(item, config=ImuConfig(stamp_offset_s=0.25, frame_id="other"))
     assert moved.stamp_ns == plain.stamp_ns - S // 4
     assert moved.frame_id == "other"
+    item.header = Header(Stamp(1, 5))
+    assert reason(lambda: imu(item, config=ImuConfig(stamp_offset_s=2.0))) == "negative_stamp"
+
+
+def test_to_sample_leaves_a_stamp_that_was_never_set_when_an_offset_is_configured() -> None:
+    item = imu_message()
     item.header = Header(Stamp(0, 5))
-    assert reason(lambda: imu(item, config=ImuConfig(stamp_offset_s=1.0))) == "negative_stamp"
+    assert imu(item, config=ImuConfig(stamp_offset_s=-2.0)).stamp_ns == 5
 
 
 def test_to_sample_names_the_clock_when_it_would_have_to_stamp_audio_and_has_not_begun() -> None:

@@ -219,3 +219,24 @@ def test_every_sample_is_in_a_set_or_held_or_dropped_once_when_anything_arrives(
     assert {reason for _, reason in dropped} <= {
         "negative", "future", "duplicate", "not_believed", "overflow", "late", "unmatched", "reset",
     }  # fmt: skip
+
+
+def test_synchronizer_pairs_a_late_result_when_its_stamp_is_the_anchors() -> None:
+    specs = {"lidar": StreamSpec(anchor_rank=0), "camera": StreamSpec(anchor_rank=1)}
+    sets = _run(Synchronizer(SyncConfig(max_wait_s=0.2), specs), _scans(camera_late_ns=75 * MS))
+    assert len(_pairs(sets)) >= SCANS - 1
+
+
+def test_late_samples_are_forgotten_when_they_come_for_long() -> None:
+    reasons: list[str] = []
+    specs = {"lidar": StreamSpec(anchor_rank=0), "camera": StreamSpec(anchor_rank=1)}
+    synchronizer: Synchronizer[str, Shot] = Synchronizer(
+        SyncConfig(), specs, on_drop=lambda _key, _shot, reason: reasons.append(reason)
+    )
+    for _, shot in _scans()[:SCANS]:
+        synchronizer.add("lidar", shot)
+        synchronizer.add("camera", shot)
+        old_ns = shot.stamp_ns - 500 * MS
+        synchronizer.add("camera", Shot(old_ns - 1, shot.received_ns, shot.arrival_ns, old_ns))
+    assert reasons.count("late") > SCANS // 2
+    assert not synchronizer._streams["camera"]._missed
