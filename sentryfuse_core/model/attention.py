@@ -8,12 +8,14 @@ first groups is a prefix view of the same memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from sentryfuse_core.model.units import Prunable
 
 __all__ = ["Segment", "SentryAttend", "folded_attention", "pool_segments"]
 
@@ -57,14 +59,23 @@ def folded_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return torch.unflatten(folded, 2, query.shape[2:4])
 
 
-class SentryAttend(nn.Module):
-    """Attention of all tokens to pooled keys, at any number of its key/value groups."""
+class SentryAttend(Prunable):
+    """Attention of all tokens to pooled keys; its units are key/value groups with their query heads."""
 
-    def __init__(self, dim: int, *, heads: int, kv_heads: int) -> None:
-        super().__init__()
-        self.kv_heads = kv_heads
+    def __init__(self, dim: int, *, heads: int, kv_heads: int, head_dim: int | None = None) -> None:
+        """`head_dim` is dim / heads unless given.
+
+        Raises:
+            ValueError: `heads` is no multiple of `kv_heads`, or `dim` none of `heads`.
+        """
+        if heads % kv_heads:
+            raise ValueError(f"heads {heads} must be a multiple of kv_heads {kv_heads}")
+        if head_dim is None and dim % heads:
+            raise ValueError(f"dim {dim} must be a multiple of heads {heads}; or give head_dim")
+        size = dim // heads if head_dim is None else head_dim
+        super().__init__(kv_heads, heads // kv_heads * size)
         self.group = heads // kv_heads
-        self.head_dim = dim // heads
+        self.head_dim = size
         self.query = nn.Parameter(torch.empty(heads * self.head_dim, dim))  # rows: group, head, channel
         self.key_value = nn.Parameter(
             torch.empty(kv_heads * 2 * self.head_dim, dim)
@@ -74,23 +85,41 @@ class SentryAttend(nn.Module):
         for weight in (self.query, self.key_value, self.output):
             nn.init.normal_(weight, std=dim**-0.5)
 
-    def forward(self, tokens: Tensor, segments: Sequence[Segment], *, kv_heads: int) -> Tensor:
-        """Attend with the first `kv_heads` groups.
+    @property
+    def unit_rows(self) -> Mapping[str, int]:
+        """Rows of one group in each tensor."""
+        return {"query": self.unit_size, "key_value": 2 * self.head_dim, "output": self.unit_size}
+
+    @property
+    def outgoing(self) -> tuple[Tensor, Tensor]:
+        """Weight [units * unit_size, D] and bias [D]."""
+        return self.output, self.output_bias
+
+    def unit_macs(self, tokens: int, keys: int) -> int:
+        """One group: query and output of its heads, its key and value, and both products of attention."""
+        dim = self.query.shape[1]
+        projections = 2 * tokens * dim * self.unit_size + keys * dim * 2 * self.head_dim
+        return projections + 2 * tokens * keys * self.unit_size
+
+    def forward(self, tokens: Tensor, segments: Sequence[Segment], *, width: int | None = None) -> Tensor:
+        """Attend with the first `width` groups.
 
         Args:
             tokens: [B, N, D], normalised.
             segments: the runs that `tokens` is made of, lengths adding up to N.
-            kv_heads: groups that run, 1 to all.
+            width: groups that run, 0 to all; None for `self.width`.
 
         Returns:
             [B, N, D]
         """
-        rows = kv_heads * self.group * self.head_dim
-        query = functional.linear(tokens, self.query[:rows])
-        query = torch.unflatten(query, 2, (kv_heads, self.group, self.head_dim)).permute(0, 2, 3, 1, 4)
+        groups = self.running(width)
+        if groups == 0:
+            return self.output_bias.expand_as(tokens)
+        query = functional.linear(tokens, self.query[: groups * self.unit_size])
+        query = torch.unflatten(query, 2, (groups, self.group, self.head_dim)).permute(0, 2, 3, 1, 4)
         pooled = functional.linear(
-            pool_segments(tokens, segments), self.key_value[: kv_heads * 2 * self.head_dim]
+            pool_segments(tokens, segments), self.key_value[: groups * 2 * self.head_dim]
         )
-        key, value = torch.unflatten(pooled, 2, (kv_heads, 2, self.head_dim)).permute(3, 0, 2, 1, 4).unbind(0)
+        key, value = torch.unflatten(pooled, 2, (groups, 2, self.head_dim)).permute(3, 0, 2, 1, 4).unbind(0)
         mixed = folded_attention(query, key, value).permute(0, 3, 1, 2, 4).flatten(2)
-        return mixed @ self.output[:rows] + self.output_bias
+        return self.combine(mixed)

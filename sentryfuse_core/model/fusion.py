@@ -2,60 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.attention import Segment, SentryAttend
-from sentryfuse_core.model.shape import ModelShape, Width
+from sentryfuse_core.model.shape import Width
+from sentryfuse_core.model.units import Prunable
 
 __all__ = ["FeedForward", "Trunk", "TrunkLayer"]
 
 
-class FeedForward(nn.Module):
-    """Two linear maps with GELU between; hidden channels come first in both, so a prefix is contiguous."""
+class FeedForward(Prunable):
+    """Two linear maps with GELU between; its units are blocks of hidden channels."""
 
-    def __init__(self, dim: int, channels: int) -> None:
-        super().__init__()
+    def __init__(self, dim: int, *, channels: int, block: int) -> None:
+        """Raises ValueError when `channels` is no multiple of `block`."""
+        if channels % block:
+            raise ValueError(f"channels {channels} must be a multiple of block {block}")
+        super().__init__(channels // block, block)
         self.rise = nn.Parameter(torch.randn(channels, dim) * dim**-0.5)
         self.rise_bias = nn.Parameter(torch.zeros(channels))
         self.fall = nn.Parameter(torch.randn(channels, dim) * channels**-0.5)  # transposed
         self.fall_bias = nn.Parameter(torch.zeros(dim))
 
-    def forward(self, tokens: Tensor, *, channels: int) -> Tensor:
-        """[B, N, D] -> [B, N, D] with the first `channels` hidden channels."""
-        hidden = functional.gelu(functional.linear(tokens, self.rise[:channels], self.rise_bias[:channels]))
-        return hidden @ self.fall[:channels] + self.fall_bias
+    @property
+    def unit_rows(self) -> Mapping[str, int]:
+        """Rows of one block in each tensor."""
+        return dict.fromkeys(("rise", "rise_bias", "fall"), self.unit_size)
+
+    @property
+    def outgoing(self) -> tuple[Tensor, Tensor]:
+        """Weight [channels, D] and bias [D]."""
+        return self.fall, self.fall_bias
+
+    def unit_macs(self, tokens: int, keys: int) -> int:
+        """One block of channels: its rows of both maps."""
+        del keys
+        return 2 * tokens * self.rise.shape[1] * self.unit_size
+
+    def forward(self, tokens: Tensor, *, width: int | None = None) -> Tensor:
+        """[B, N, D] -> [B, N, D] with the first `width` blocks; None for `self.width`."""
+        rows = self.running(width) * self.unit_size
+        if rows == 0:
+            return self.fall_bias.expand_as(tokens)
+        return self.combine(
+            functional.gelu(functional.linear(tokens, self.rise[:rows], self.rise_bias[:rows]))
+        )
 
 
 class TrunkLayer(nn.Module):
     """x + attention(norm(x)), then x + feed-forward(norm(x))."""
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, dim: int, *, heads: int, kv_heads: int, ffn: int, ffn_block: int) -> None:
         super().__init__()
-        self.attend_norm = nn.LayerNorm(shape.dim)
-        self.attend = SentryAttend(shape.dim, heads=shape.heads, kv_heads=shape.kv_heads)
-        self.feed_norm = nn.LayerNorm(shape.dim)
-        self.feed = FeedForward(shape.dim, shape.ffn)
+        self.attend_norm = nn.LayerNorm(dim)
+        self.attend = SentryAttend(dim, heads=heads, kv_heads=kv_heads)
+        self.feed_norm = nn.LayerNorm(dim)
+        self.feed = FeedForward(dim, channels=ffn, block=ffn_block)
 
-    def forward(self, tokens: Tensor, segments: Sequence[Segment], width: Width) -> Tensor:
-        """[B, N, D] -> [B, N, D]."""
-        tokens = tokens + self.attend(self.attend_norm(tokens), segments, kv_heads=width.kv_heads)
-        fed: Tensor = tokens + self.feed(self.feed_norm(tokens), channels=width.ffn)
+    def forward(self, tokens: Tensor, segments: Sequence[Segment], width: Width | None = None) -> Tensor:
+        """[B, N, D] -> [B, N, D]; `width` None: each part's own."""
+        groups, blocks = (None, None) if width is None else (width.groups, width.blocks)
+        tokens = tokens + self.attend(self.attend_norm(tokens), segments, width=groups)
+        fed: Tensor = tokens + self.feed(self.feed_norm(tokens), width=blocks)
         return fed
 
 
 class Trunk(nn.Module):
     """All layers in turn."""
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, layers: Sequence[TrunkLayer]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(TrunkLayer(shape) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(layers)
 
-    def forward(self, tokens: Tensor, segments: Sequence[Segment], width: Width) -> Tensor:
-        """[B, N, D] -> [B, N, D] at `width`."""
-        for layer in self.layers:
+    def forward(
+        self, tokens: Tensor, segments: Sequence[Segment], widths: Sequence[Width] | None = None
+    ) -> Tensor:
+        """[B, N, D] -> [B, N, D]; `widths`: one a layer, None for each layer's own."""
+        for layer, width in zip(self.layers, widths or [None] * len(self.layers), strict=True):
             tokens = layer(tokens, segments, width)
         return tokens

@@ -21,7 +21,7 @@ from sentryfuse_core.model.encoders import (
     LidarEncoder,
     SensorFeatures,
 )
-from sentryfuse_core.model.fusion import Trunk
+from sentryfuse_core.model.fusion import Trunk, TrunkLayer
 from sentryfuse_core.model.heads import DetectionHead, HeadOutput
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
@@ -43,7 +43,7 @@ class SentryFuseNet(nn.Module):
         self.lidar = LidarEncoder(shape, geometry)
         self.imu = ImuEncoder(shape, geometry)
         self.audio = AudioEncoder(shape, geometry, self.canvas)
-        self.trunk = Trunk(shape)
+        self.trunk = Trunk([_layer(shape) for _ in range(shape.layers)])
         self.head = DetectionHead(shape, geometry)
 
     def encode(self, inputs: ModelInput) -> dict[Modality, SensorFeatures]:
@@ -71,7 +71,7 @@ class SentryFuseNet(nn.Module):
             Segment(cells, 1),
             *(Segment(item.tokens.shape[1], item.stride) for item in features.values()),
         ]
-        mixed = self.trunk(tokens, segments, self.shape.width(level))
+        mixed = self.trunk(tokens, segments, [self.shape.width(level)] * self.shape.layers)
         output: HeadOutput = self.head(mixed[:, :cells], self.canvas)
         return output
 
@@ -83,3 +83,9 @@ class SentryFuseNet(nn.Module):
         features = self.encode(inputs)
         size = next((item.tokens.shape[0] for item in features.values()), 1 if batch is None else batch)
         return self.fuse(features, level=level, batch=size)
+
+
+def _layer(shape: ModelShape) -> TrunkLayer:
+    return TrunkLayer(
+        shape.dim, heads=shape.heads, kv_heads=shape.kv_heads, ffn=shape.ffn, ffn_block=shape.ffn_block
+    )

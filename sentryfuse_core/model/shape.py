@@ -15,10 +15,10 @@ BOX_CHANNELS = 8  # dx, dy, z, log length, log width, log height, sin yaw, cos y
 
 @dataclass(frozen=True)
 class Width:
-    """How much of every trunk layer runs: the first `kv_heads` groups and the first `ffn` channels."""
+    """How much of a trunk layer runs: its first `groups` key/value groups and first `blocks` of channels."""
 
-    kv_heads: int
-    ffn: int
+    groups: int
+    blocks: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class ModelShape:
         """Groups and channels that run at `level`, at least one unit of each."""
         share = self.widths[level]
         blocks = max(1, round(share * self.ffn / self.ffn_block))
-        return Width(max(1, round(share * self.kv_heads)), blocks * self.ffn_block)
+        return Width(max(1, round(share * self.kv_heads)), blocks)
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for a manifest."""

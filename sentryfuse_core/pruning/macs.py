@@ -45,9 +45,9 @@ def count_macs(shape: ModelShape, geometry: Geometry, mask: ModalitySet, width: 
 
 
 def _layer(shape: ModelShape, width: Width, tokens: int, keys: int) -> int:
-    rows = width.kv_heads * shape.group * shape.head_dim
-    projections = 2 * tokens * shape.dim * rows + keys * shape.dim * 2 * width.kv_heads * shape.head_dim
-    return projections + 2 * tokens * keys * rows + 2 * tokens * shape.dim * width.ffn
+    rows = width.groups * shape.group * shape.head_dim
+    projections = 2 * tokens * shape.dim * rows + keys * shape.dim * 2 * width.groups * shape.head_dim
+    return projections + 2 * tokens * keys * rows + 2 * tokens * shape.dim * width.blocks * shape.ffn_block
 
 
 def _canvas(shape: ModelShape, cells: int) -> int:

@@ -55,7 +55,7 @@ def test_attention_equals_plain_attention_when_nothing_is_pooled_or_shared() -> 
         attend.output_bias,
         need_weights=False,
     )[0].transpose(0, 1)
-    torch.testing.assert_close(attend(tokens, [Segment(10, 1)], kv_heads=4), reference, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(attend(tokens, [Segment(10, 1)]), reference, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kept", [1, 2, 3])
@@ -69,6 +69,6 @@ def test_attention_equals_a_copied_smaller_one_to_the_bit_when_groups_are_cut(ke
     small.output = torch.nn.Parameter(large.output[:rows].detach().clone())
     small.output_bias = large.output_bias
     tokens, segments = torch.randn(2, 12, 24), [Segment(4, 1), Segment(8, 4)]
-    assert torch.equal(large(tokens, segments, kv_heads=kept), small(tokens, segments, kv_heads=kept))
+    assert torch.equal(large(tokens, segments, width=kept), small(tokens, segments, width=kept))
     assert large.query[:rows].is_contiguous()
     assert large.query[:rows].data_ptr() == large.query.data_ptr()

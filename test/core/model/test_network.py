@@ -61,14 +61,14 @@ def test_network_equals_a_copied_narrow_network_to_the_bit_when_the_level_is_nar
     narrow.load_state_dict(net.state_dict())
     width = TINY.width(1)
     for layer in narrow.trunk.layers:
-        rows = width.kv_heads * TINY.group * TINY.head_dim
+        rows = width.groups * TINY.group * TINY.head_dim
         for owner, name, count in (
             (layer.attend, "query", rows),
-            (layer.attend, "key_value", width.kv_heads * 2 * TINY.head_dim),
+            (layer.attend, "key_value", width.groups * 2 * TINY.head_dim),
             (layer.attend, "output", rows),
-            (layer.feed, "rise", width.ffn),
-            (layer.feed, "rise_bias", width.ffn),
-            (layer.feed, "fall", width.ffn),
+            (layer.feed, "rise", width.blocks * TINY.ffn_block),
+            (layer.feed, "rise_bias", width.blocks * TINY.ffn_block),
+            (layer.feed, "fall", width.blocks * TINY.ffn_block),
         ):
             setattr(owner, name, torch.nn.Parameter(getattr(owner, name)[:count].detach().clone()))
     with torch.inference_mode():
