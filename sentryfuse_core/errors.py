@@ -7,6 +7,7 @@ __all__ = [
     "BagError",
     "CheckpointError",
     "ConfigError",
+    "DatasetError",
     "InvalidMessageError",
     "OutputError",
     "ScenarioError",
@@ -38,6 +39,10 @@ class InvalidMessageError(SentryFuseError):
 
 class BagError(SentryFuseError):
     """A recording that is missing, truncated, corrupt or without usable topics."""
+
+
+class DatasetError(SentryFuseError):
+    """A data set to learn from that is missing, damaged or contradicts itself."""
 
 
 class TopicError(SentryFuseError):
