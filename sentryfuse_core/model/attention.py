@@ -1,72 +1,48 @@
-"""SentryAttend: sparse grouped-query attention, keys and values pooled within each sensor.
+"""SentryAttend: grouped-query attention over sparse keys, whose key/value groups can be left out.
 
-The sensors' tokens are pooled by a stride before they become keys and values; canvas tokens and
-summary tokens are not. Query heads of one key/value group are folded into the sequence, so that nothing
-is repeated and no mask is needed. All weights are stored group after group: the sub-network of the
-first groups is a prefix view of the same memory.
+Keys and values are pooled within each sensor's tokens unless another strategy is chosen (sparsity.py).
+Query heads of one key/value group are folded into the sequence, so that nothing is repeated and no mask is
+needed. All weights are stored group after group: the sub-network of the first groups is a prefix view of
+the same memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sentryfuse_core.model.sparsity import (
+    Segment,
+    Sparsity,
+    folded_attention,
+    make_sparsity,
+    pool_segments,
+)
 from sentryfuse_core.model.units import Prunable
 
 __all__ = ["Segment", "SentryAttend", "folded_attention", "pool_segments"]
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A run of `length` tokens that share a key and a value in groups of `stride` (1: each has its own)."""
-
-    length: int
-    stride: int
-
-    @property
-    def keys(self) -> int:
-        """Keys that this run gives."""
-        return self.length // self.stride
-
-
-def pool_segments(tokens: Tensor, segments: Sequence[Segment]) -> Tensor:
-    """Mean of every group: [B, N, D] -> [B, M, D]; each segment's length is a multiple of its stride."""
-    parts = []
-    runs = torch.split(tokens, [segment.length for segment in segments], dim=1)
-    for run, segment in zip(runs, segments, strict=True):
-        if segment.stride == 1:
-            parts.append(run)
-        else:
-            parts.append(torch.unflatten(run, 1, (segment.keys, segment.stride)).mean(dim=2))
-    return torch.cat(parts, dim=1)
-
-
-def folded_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Grouped-query attention with the group folded into the sequence.
-
-    Args:
-        query: [B, G, Q, N, C], Q query heads for each of G groups.
-        key, value: [B, G, M, C].
-
-    Returns:
-        [B, G, Q, N, C], equal to attention with every key and value head repeated Q times.
-    """
-    folded = functional.scaled_dot_product_attention(query.flatten(2, 3), key, value)
-    return torch.unflatten(folded, 2, query.shape[2:4])
-
-
 class SentryAttend(Prunable):
-    """Attention of all tokens to pooled keys; its units are key/value groups with their query heads."""
+    """Attention of all tokens to sparse keys; its units are key/value groups with their query heads."""
 
-    def __init__(self, dim: int, *, heads: int, kv_heads: int, head_dim: int | None = None) -> None:
-        """`head_dim` is dim / heads unless given.
+    def __init__(
+        self,
+        dim: int,
+        *,
+        heads: int,
+        kv_heads: int,
+        head_dim: int | None = None,
+        sparsity: str | Sparsity = "pooled",
+        bias: bool = False,
+    ) -> None:
+        """`head_dim` is dim / heads unless given; `sparsity` is a strategy or the name of one.
 
         Raises:
-            ValueError: `heads` is no multiple of `kv_heads`, or `dim` none of `heads`.
+            ValueError: `heads` is no multiple of `kv_heads`, `dim` none of `heads`, or no such sparsity.
         """
         if heads % kv_heads:
             raise ValueError(f"heads {heads} must be a multiple of kv_heads {kv_heads}")
@@ -76,6 +52,7 @@ class SentryAttend(Prunable):
         super().__init__(kv_heads, heads // kv_heads * size)
         self.group = heads // kv_heads
         self.head_dim = size
+        self.sparsity = make_sparsity(sparsity) if isinstance(sparsity, str) else sparsity
         self.query = nn.Parameter(torch.empty(heads * self.head_dim, dim))  # rows: group, head, channel
         self.key_value = nn.Parameter(
             torch.empty(kv_heads * 2 * self.head_dim, dim)
@@ -84,22 +61,79 @@ class SentryAttend(Prunable):
         self.output_bias = nn.Parameter(torch.zeros(dim))
         for weight in (self.query, self.key_value, self.output):
             nn.init.normal_(weight, std=dim**-0.5)
+        self.query_bias = nn.Parameter(torch.zeros(len(self.query))) if bias else None
+        self.key_value_bias = nn.Parameter(torch.zeros(len(self.key_value))) if bias else None
+
+    @classmethod
+    def from_multihead(
+        cls,
+        module: nn.MultiheadAttention,
+        *,
+        kv_heads: int | None = None,
+        sparsity: str | Sparsity = "pooled",
+    ) -> SentryAttend:
+        """The same self-attention with weights copied from torch's layer.
+
+        With sparsity "dense", or segments of stride 1, and as many `kv_heads` as heads (the default) the
+        outputs are the same. Fewer key/value heads are means of theirs (Ainslie et al., arXiv 2305.13245),
+        which needs some training to recover. Dropout of attention weights is not carried over.
+
+        Raises:
+            ValueError: keys or values have a width of their own, or something is added to them.
+        """
+        if module.in_proj_weight is None:
+            raise ValueError(
+                f"kdim {module.kdim} and vdim {module.vdim} must be embed_dim {module.embed_dim}: "
+                "SentryAttend is self-attention"
+            )
+        if module.bias_k is not None or module.add_zero_attn:
+            raise ValueError(
+                "add_bias_kv and add_zero_attn have no counterpart; convert a layer without them"
+            )
+        heads = module.num_heads
+        made = cls(
+            module.embed_dim,
+            heads=heads,
+            kv_heads=heads if kv_heads is None else kv_heads,
+            sparsity=sparsity,
+            bias=module.in_proj_bias is not None,
+        )
+        with torch.no_grad():
+            query, *key_value = module.in_proj_weight.chunk(3)
+            made.query.copy_(query)
+            made.key_value.copy_(made._grouped(*key_value))
+            made.output.copy_(module.out_proj.weight.t())
+            if module.in_proj_bias is not None and made.query_bias is not None:
+                query, *key_value = module.in_proj_bias.chunk(3)
+                made.query_bias.copy_(query)
+                made.get_parameter("key_value_bias").copy_(made._grouped(*key_value))
+                made.output_bias.copy_(module.out_proj.bias)
+        return made
+
+    def _grouped(self, key: Tensor, value: Tensor) -> Tensor:
+        """Rows by head [heads * C, ...] as rows by group, key or value, channel; means within groups."""
+        parts = [torch.unflatten(rows, 0, (self.units, self.group, self.head_dim)) for rows in (key, value)]
+        return torch.stack([part.mean(dim=1) for part in parts], dim=1).flatten(0, 2)
 
     @property
     def unit_rows(self) -> Mapping[str, int]:
         """Rows of one group in each tensor."""
-        return {"query": self.unit_size, "key_value": 2 * self.head_dim, "output": self.unit_size}
+        rows = {"query": self.unit_size, "key_value": 2 * self.head_dim, "output": self.unit_size}
+        if self.query_bias is not None:
+            rows |= {"query_bias": self.unit_size, "key_value_bias": 2 * self.head_dim}
+        return rows
 
     @property
     def outgoing(self) -> tuple[Tensor, Tensor]:
         """Weight [units * unit_size, D] and bias [D]."""
         return self.output, self.output_bias
 
-    def unit_macs(self, tokens: int, keys: int) -> int:
+    def unit_macs(self, tokens: int, segments: Sequence[Segment]) -> int:
         """One group: query and output of its heads, its key and value, and both products of attention."""
         dim = self.query.shape[1]
-        projections = 2 * tokens * dim * self.unit_size + keys * dim * 2 * self.head_dim
-        return projections + 2 * tokens * keys * self.unit_size
+        projections = 2 * tokens * dim * self.unit_size
+        projections += self.sparsity.source_count(segments) * dim * 2 * self.head_dim
+        return projections + self.sparsity.attend_macs(segments, self.group, self.head_dim)
 
     def forward(self, tokens: Tensor, segments: Sequence[Segment], *, width: int | None = None) -> Tensor:
         """Attend with the first `width` groups.
@@ -115,11 +149,16 @@ class SentryAttend(Prunable):
         groups = self.running(width)
         if groups == 0:
             return self.output_bias.expand_as(tokens)
-        query = functional.linear(tokens, self.query[: groups * self.unit_size])
+        query = _linear(tokens, self.query, self.query_bias, groups * self.unit_size)
         query = torch.unflatten(query, 2, (groups, self.group, self.head_dim)).permute(0, 2, 3, 1, 4)
-        pooled = functional.linear(
-            pool_segments(tokens, segments), self.key_value[: groups * 2 * self.head_dim]
-        )
-        key, value = torch.unflatten(pooled, 2, (groups, 2, self.head_dim)).permute(3, 0, 2, 1, 4).unbind(0)
-        mixed = folded_attention(query, key, value).permute(0, 3, 1, 2, 4).flatten(2)
+        sources = self.sparsity.sources(tokens, segments)
+        key_value = _linear(sources, self.key_value, self.key_value_bias, groups * 2 * self.head_dim)
+        key_value = torch.unflatten(key_value, 2, (groups, 2, self.head_dim))
+        key, value = key_value.permute(3, 0, 2, 1, 4).unbind(0)
+        mixed = self.sparsity.attend(query, key, value, segments).permute(0, 3, 1, 2, 4).flatten(2)
         return self.combine(mixed)
+
+
+def _linear(tokens: Tensor, weight: Tensor, bias: Tensor | None, rows: int) -> Tensor:
+    """The leading `rows` of a linear map: [B, N, D] -> [B, N, rows]."""
+    return functional.linear(tokens, weight[:rows], None if bias is None else bias[:rows])

@@ -38,6 +38,7 @@ class ClassifierShape:
         ffn, ffn_block: hidden channels of a layer, and how many make a unit.
         pool: neighbouring tokens of a modality that share a key and a value.
         bottlenecks: tokens through which modalities exchange (bottleneck).
+        sparsity: which keys a token sees: pooled, dense, window or block_topk (sparsity.py).
     """
 
     backbone: str = "trunk"
@@ -50,11 +51,17 @@ class ClassifierShape:
     ffn_block: int = 16
     pool: int = 2
     bottlenecks: int = 4
+    sparsity: str = "pooled"
 
     def layer(self) -> TrunkLayer:
         """A new layer of these sizes."""
         return TrunkLayer(
-            self.dim, heads=self.heads, kv_heads=self.kv_heads, ffn=self.ffn, ffn_block=self.ffn_block
+            self.dim,
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            ffn=self.ffn,
+            ffn_block=self.ffn_block,
+            sparsity=self.sparsity,
         )
 
     def to_mapping(self) -> dict[str, str | int]:
@@ -155,7 +162,7 @@ class Bottleneck(_Classifier):
             {name: Trunk([shape.layer() for _ in range(shape.own_layers)]) for name in streams}
         )
         self.meet = nn.ModuleDict(
-            {name: Trunk([shape.layer() for _ in range(shape.layers)]) for name in streams}
+            {name: nn.ModuleList(shape.layer() for _ in range(shape.layers)) for name in streams}
         )
         self.bottleneck = nn.Parameter(torch.randn(1, shape.bottlenecks, shape.dim) * 0.02)
 
@@ -167,11 +174,12 @@ class Bottleneck(_Classifier):
         }
         count = self.shape.bottlenecks
         shared = self.bottleneck.expand(len(tokens[names[0]]), -1, -1)
+        meet = {name: list(self.meet[name].children()) for name in names}
         for index in range(self.shape.layers):
             seen = []
             for name in names:
                 segments = [Segment(count, 1), self._segment(name)]
-                mixed = self.meet[name].layers[index](torch.cat((shared, tokens[name]), dim=1), segments)
+                mixed = meet[name][index](torch.cat((shared, tokens[name]), dim=1), segments)
                 seen.append(mixed[:, :count])
                 tokens[name] = mixed[:, count:]
             shared = torch.stack(seen).mean(dim=0)

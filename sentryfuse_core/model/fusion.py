@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from sentryfuse_core.model.attention import Segment, SentryAttend
 from sentryfuse_core.model.shape import Width
+from sentryfuse_core.model.sparsity import Sparsity
 from sentryfuse_core.model.units import Prunable
 
 __all__ = ["FeedForward", "Trunk", "TrunkLayer"]
@@ -28,6 +29,24 @@ class FeedForward(Prunable):
         self.fall = nn.Parameter(torch.randn(channels, dim) * channels**-0.5)  # transposed
         self.fall_bias = nn.Parameter(torch.zeros(dim))
 
+    @classmethod
+    def from_linears(cls, rise: nn.Linear, fall: nn.Linear, *, block: int) -> FeedForward:
+        """The same part with weights copied from two linear maps that had GELU between them.
+
+        Raises ValueError when `fall` does not lead back to where `rise` came from, or the channels are no
+        multiple of `block`.
+        """
+        if (fall.out_features, fall.in_features) != (rise.in_features, rise.out_features):
+            raise ValueError(f"{fall} must lead from {rise.out_features} back to {rise.in_features} features")
+        made = cls(rise.in_features, channels=rise.out_features, block=block)
+        with torch.no_grad():
+            made.rise.copy_(rise.weight)
+            made.fall.copy_(fall.weight.t())
+            for target, source in ((made.rise_bias, rise.bias), (made.fall_bias, fall.bias)):
+                if source is not None:
+                    target.copy_(source)
+        return made
+
     @property
     def unit_rows(self) -> Mapping[str, int]:
         """Rows of one block in each tensor."""
@@ -38,9 +57,9 @@ class FeedForward(Prunable):
         """Weight [channels, D] and bias [D]."""
         return self.fall, self.fall_bias
 
-    def unit_macs(self, tokens: int, keys: int) -> int:
+    def unit_macs(self, tokens: int, segments: Sequence[Segment]) -> int:
         """One block of channels: its rows of both maps."""
-        del keys
+        del segments
         return 2 * tokens * self.rise.shape[1] * self.unit_size
 
     def forward(self, tokens: Tensor, *, width: int | None = None) -> Tensor:
@@ -56,10 +75,19 @@ class FeedForward(Prunable):
 class TrunkLayer(nn.Module):
     """x + attention(norm(x)), then x + feed-forward(norm(x))."""
 
-    def __init__(self, dim: int, *, heads: int, kv_heads: int, ffn: int, ffn_block: int) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        heads: int,
+        kv_heads: int,
+        ffn: int,
+        ffn_block: int,
+        sparsity: str | Sparsity = "pooled",
+    ) -> None:
         super().__init__()
         self.attend_norm = nn.LayerNorm(dim)
-        self.attend = SentryAttend(dim, heads=heads, kv_heads=kv_heads)
+        self.attend = SentryAttend(dim, heads=heads, kv_heads=kv_heads, sparsity=sparsity)
         self.feed_norm = nn.LayerNorm(dim)
         self.feed = FeedForward(dim, channels=ffn, block=ffn_block)
 
@@ -82,6 +110,6 @@ class Trunk(nn.Module):
         self, tokens: Tensor, segments: Sequence[Segment], widths: Sequence[Width] | None = None
     ) -> Tensor:
         """[B, N, D] -> [B, N, D]; `widths`: one a layer, None for each layer's own."""
-        for layer, width in zip(self.layers, widths or [None] * len(self.layers), strict=True):
-            tokens = layer(tokens, segments, width)
+        for index, layer in enumerate(self.layers):
+            tokens = layer(tokens, segments, None if widths is None else widths[index])
         return tokens

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
+
+from sentryfuse_core.model.sparsity import Segment
 
 __all__ = ["Prunable"]
 
@@ -42,8 +44,11 @@ class Prunable(nn.Module):
         """The map from `hidden` to the output: weight [units * unit_size, D] and bias [D]."""
         raise NotImplementedError
 
-    def unit_macs(self, tokens: int, keys: int) -> int:
-        """Multiply-accumulates of one unit for one sample of `tokens` tokens and `keys` keys."""
+    def unit_macs(self, tokens: int, segments: Sequence[Segment]) -> int:
+        """Multiply-accumulates of one unit for one sample of `tokens` tokens.
+
+        `segments` are the runs that the layer was told of, none if it takes only tokens.
+        """
         raise NotImplementedError
 
     def running(self, width: int | None) -> int:

@@ -54,9 +54,15 @@ def measure_macs(network: nn.Module, *inputs: object) -> int:
     Counted by torch's FlopCounterMode on the unfused kernels, halved. Norms, activations, softmax, pooling
     and additions are not counted.
     """
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        network(*inputs)
-    return counter.get_total_flops() // 2
+    fast = torch.backends.mha.get_fastpath_enabled()  # of nn.MultiheadAttention; it would count as nothing
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            network(*inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    total: int = counter.get_total_flops()
+    return total // 2
 
 
 def measure_costs(network: nn.Module, *inputs: object) -> UnitCosts:
@@ -64,15 +70,18 @@ def measure_costs(network: nn.Module, *inputs: object) -> UnitCosts:
     layers = find_units(network)
     macs = dict.fromkeys(layers, 0)
 
-    def recorder(name: str, layer: Prunable) -> Any:  # noqa: ANN401 - torch's own type of a hook
-        def record(_module: nn.Module, args: tuple[Any, ...], _output: object) -> None:
-            tokens = args[0].shape[1]
-            keys = sum(segment.keys for segment in args[1]) if len(args) > 1 else tokens
-            macs[name] += layer.unit_macs(tokens, keys)
+    def recorder(name: str, layer: Prunable) -> Any:
+        def record(
+            _module: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any], _output: object
+        ) -> None:
+            segments = args[1] if len(args) > 1 else named.get("segments", ())
+            macs[name] += layer.unit_macs(args[0].shape[1], segments)
 
         return record
 
-    hooks = [layer.register_forward_hook(recorder(name, layer)) for name, layer in layers.items()]
+    hooks = [
+        layer.register_forward_hook(recorder(name, layer), with_kwargs=True) for name, layer in layers.items()
+    ]
     try:
         total = measure_macs(network, *inputs)
     finally:

@@ -1,4 +1,4 @@
-"""SentryAttend: folding changes nothing, pooling is a mean, a prefix is a smaller network."""
+"""SentryAttend: folding changes nothing, a prefix is a smaller layer, torch's own layer converts exactly."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional
 
-from sentryfuse_core.model.attention import Segment, SentryAttend, folded_attention, pool_segments
+from sentryfuse_core.model.attention import Segment, SentryAttend, folded_attention
+from sentryfuse_core.model.fusion import FeedForward
+from sentryfuse_core.model.sparsity import SPARSITIES
+from sentryfuse_core.pruning.units import gated, prefix, sliced, sort_units
 
 
 @settings(max_examples=15)
@@ -24,14 +28,8 @@ def test_folded_attention_equals_grouped_and_repeated_when_heads_share_keys(
     repeated = functional.scaled_dot_product_attention(
         query.flatten(1, 2), key.repeat_interleave(heads, 1), value.repeat_interleave(heads, 1)
     )
-    torch.testing.assert_close(folded, grouped, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(folded, repeated, atol=1e-5, rtol=1e-5)
-
-
-def test_pool_segments_averages_within_a_sensor_when_strides_differ() -> None:
-    tokens = torch.arange(7.0).view(1, 7, 1)
-    pooled = pool_segments(tokens, [Segment(3, 1), Segment(4, 2)])
-    assert pooled.flatten().tolist() == [0.0, 1.0, 2.0, 3.5, 5.5]
+    torch.testing.assert_close(folded, grouped, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(folded, repeated, atol=1e-6, rtol=1e-5)
 
 
 def test_attention_equals_plain_attention_when_nothing_is_pooled_or_shared() -> None:
@@ -72,3 +70,90 @@ def test_attention_equals_a_copied_smaller_one_to_the_bit_when_groups_are_cut(ke
     assert torch.equal(large(tokens, segments, width=kept), small(tokens, segments, width=kept))
     assert large.query[:rows].is_contiguous()
     assert large.query[:rows].data_ptr() == large.query.data_ptr()
+
+
+RAGGED = [Segment(1, 1), Segment(70, 4), Segment(131, 4)]  # by default: several windows and blocks, cut ends
+
+
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+@pytest.mark.parametrize("bias", [False, True])
+def test_sliced_attention_equals_the_narrowed_and_the_gated_one_when_units_go(
+    sparsity: str, bias: bool
+) -> None:
+    torch.manual_seed(3)
+    layer = SentryAttend(24, heads=6, kv_heads=3, sparsity=sparsity, bias=bias)
+    if bias:
+        nn.init.normal_(layer.get_parameter("query_bias"))
+        nn.init.normal_(layer.get_parameter("key_value_bias"))
+    network = nn.ModuleDict({"attend": layer})
+    tokens = torch.randn(2, 202, 24)
+    with torch.no_grad():
+        whole = layer(tokens, RAGGED)
+        small = sliced(network, prefix({"attend": 2}))["attend"](tokens, RAGGED)
+        assert torch.equal(small, layer(tokens, RAGGED, width=2))
+        with gated(network, {"attend": torch.tensor([1.0, 1.0, 0.0])}):
+            torch.testing.assert_close(small, layer(tokens, RAGGED), atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(small, whole, atol=1e-2)
+        sort_units(network, {"attend": [2, 0, 1]})
+        torch.testing.assert_close(layer(tokens, RAGGED), whole, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+def test_converted_layer_equals_torchs_when_nothing_is_pooled(sparsity: str, bias: bool) -> None:
+    torch.manual_seed(4)
+    theirs = nn.MultiheadAttention(32, 4, bias=bias, batch_first=True).eval()
+    if bias:
+        nn.init.normal_(theirs.in_proj_bias)
+        nn.init.normal_(theirs.out_proj.bias)
+    tokens = torch.randn(2, 50, 32)
+    ours = SentryAttend.from_multihead(theirs, sparsity=sparsity)
+    expected = theirs(tokens, tokens, tokens, need_weights=False)[0]
+    torch.testing.assert_close(ours(tokens, [Segment(50, 1)]), expected, atol=1e-5, rtol=1e-5)
+    if sparsity == "dense":
+        torch.testing.assert_close(ours(tokens, [Segment(50, 4)]), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_converted_layer_equals_torchs_when_heads_of_a_group_were_alike() -> None:
+    torch.manual_seed(5)
+    theirs = nn.MultiheadAttention(32, 4, batch_first=True).eval()
+    nn.init.normal_(theirs.in_proj_bias)
+    with torch.no_grad():
+        for tensor in (theirs.in_proj_weight, theirs.in_proj_bias):
+            rows = tensor[32:].unflatten(0, (2, 2, 2, 8))  # key or value, group, head, channel
+            rows[:, :, 1] = rows[:, :, 0]
+    ours = SentryAttend.from_multihead(theirs, kv_heads=2)
+    tokens = torch.randn(2, 20, 32)
+    expected = theirs(tokens, tokens, tokens, need_weights=False)[0]
+    assert ours.units == 2
+    torch.testing.assert_close(ours(tokens, [Segment(20, 1)]), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        (nn.MultiheadAttention(8, 2, kdim=4), "kdim 4"),
+        (nn.MultiheadAttention(8, 2, add_bias_kv=True), "add_bias_kv"),
+        (nn.MultiheadAttention(8, 2, add_zero_attn=True), "add_zero_attn"),
+    ],
+)
+def test_conversion_raises_with_the_reason_when_a_layer_has_no_counterpart(
+    theirs: nn.MultiheadAttention, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        SentryAttend.from_multihead(theirs)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_converted_feed_forward_equals_its_linear_maps(bias: bool) -> None:
+    torch.manual_seed(6)
+    rise, fall = nn.Linear(12, 32, bias=bias), nn.Linear(32, 12, bias=bias)
+    tokens = torch.randn(2, 5, 12)
+    ours = FeedForward.from_linears(rise, fall, block=8)
+    assert ours.units == 4
+    torch.testing.assert_close(ours(tokens), fall(functional.gelu(rise(tokens))), atol=1e-5, rtol=1e-5)
+
+
+def test_feed_forward_raises_with_the_shape_when_the_second_map_leads_elsewhere() -> None:
+    with pytest.raises(ValueError, match="out_features=7"):
+        FeedForward.from_linears(nn.Linear(6, 8), nn.Linear(8, 7), block=4)
