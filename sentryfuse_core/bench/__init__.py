@@ -1,0 +1,1 @@
+"""The pruning benchmark's results: from one JSON record a job to judged figures and a report."""
