@@ -139,19 +139,24 @@ def _curves(axis: Axes, group: Group, masks: Sequence[Mask]) -> None:
         axis.axhline(dense[1], color="#000000", linewidth=0.8, linestyle=(0, (1, 3)))
         _draw(axis, [dense], **_DENSE)
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(_OneTwoFive())
+    axis.xaxis.set_major_locator(_Ticks(nbins=5))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: _macs(value)))
     axis.yaxis.set_major_locator(MaxNLocator(nbins=6))
 
 
-class _OneTwoFive(MaxNLocator):
-    """Ticks at 1, 2 and 5 of every decade in view."""
+class _Ticks(MaxNLocator):
+    """Ticks at 1, 2 and 5 of every decade in view, and more where fewer than two of them are in view."""
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
         """Ticks from vmin to vmax."""
-        decades = range(int(np.floor(np.log10(max(vmin, 1.0)))), int(np.ceil(np.log10(max(vmax, 1.0)))) + 1)
-        return [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+        low, high = max(vmin, 1.0), max(vmax, 1.0)
+        decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+        for steps in ((1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)):
+            ticks = [step * 10.0**decade for decade in decades for step in steps]
+            if sum(low <= tick <= high for tick in ticks) > 1:
+                return ticks
+        return [float(tick) for tick in super().tick_values(low, high)]
 
 
 def _draw(axis: Axes, points: Sequence[tuple[float, float]], **style: Any) -> None:

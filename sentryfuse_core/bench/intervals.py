@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from sentryfuse_core.bench.records import Run
 
@@ -102,7 +102,7 @@ def ratio_interval(parts: Sequence[Part]) -> Interval:
 
 
 def _t(freedom: float) -> float:
-    return float(stats.t.ppf((1 + _LEVEL) / 2, freedom))
+    return float(stdtrit(freedom, (1 + _LEVEL) / 2))
 
 
 def _mean(values: Mapping[Run, float], part: Part) -> float:

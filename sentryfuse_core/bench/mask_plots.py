@@ -74,7 +74,7 @@ def _differences(group: Group) -> NDArray[np.float64]:
 def _heat(axis: Axes, table: NDArray[np.float64], extent: float) -> Any:
     image = axis.imshow(table, cmap=_HEAT, vmin=-extent, vmax=extent, aspect="auto")
     for (row, column), value in np.ndenumerate(table):
-        text = "?" if np.isnan(value) else f"{value:+.1f}"
+        text = "?" if np.isnan(value) else f"{round(value, 1) + 0.0:+.1f}"  # never -0.0
         colour = "white" if abs(value) > 0.62 * extent else INK
         axis.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     axis.set_xticks(range(len(RATIOS)), [f"{ratio:g}" for ratio in RATIOS])

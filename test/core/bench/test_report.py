@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sentryfuse_core.bench import report
+from sentryfuse_core.bench.accuracy_plot import _Ticks
 from sentryfuse_core.bench.plots import write_png
 from sentryfuse_core.bench.study import arrange
 from sentryfuse_core.bench.summary import Summary, summarise
@@ -136,3 +137,8 @@ def test_report_is_light_and_filled_when_a_browser_shows_it(page: Path, tmp_path
     assert shown[5, 5].min() > 230  # light background
     blues = (np.abs(shown.astype(int) - (0xB2, 0x72, 0x00)) < 12).all(axis=2)  # BGR of ours
     assert blues.sum() > 300
+
+
+@pytest.mark.parametrize(("low", "high"), [(300.0, 2400.0), (2.1e6, 4.8e6), (1.1e6, 1.4e6), (3e3, 5e9)])
+def test_axis_of_macs_has_ticks_in_view_whatever_its_range(low: float, high: float) -> None:
+    assert sum(low <= tick <= high for tick in _Ticks(nbins=5).tick_values(low, high)) >= 2
