@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,10 +80,25 @@ def loss_gradient(
     part = Calibration(
         {name: values[which] for name, values in calibration.inputs.items()}, calibration.label[which]
     )
-    with torch.enable_grad():
+    wanted = list(parameters.values())
+    with _differentiable(wanted):
         loss = sample_losses(network, part).mean()
-    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
     return [
         torch.zeros_like(parameter) if gradient is None else gradient
         for parameter, gradient in zip(parameters.values(), gradients, strict=True)
     ]
+
+
+@contextlib.contextmanager
+def _differentiable(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Let gradients reach parameters that may be frozen."""
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad = True
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad = False
