@@ -84,8 +84,10 @@ def sample_losses(network: nn.Module, calibration: Calibration) -> Tensor:
 def allocate(
     scores: Mapping[str, Tensor], costs: UnitCosts, ratio: float, allocation: Allocation
 ) -> dict[str, list[int]]:
-    """The units to keep by their `scores` [units] under the budget that `ratio` leaves."""
+    """The units to keep by their `scores` [units] under what `ratio` leaves; none where no layer runs."""
     worth = {name: score.tolist() for name, score in scores.items()}
     if allocation == "share":
-        return keep_share(worth, costs, ratio)
-    return keep_best(worth, costs, ratio, per_mac=allocation == "per_mac")
+        kept = keep_share(worth, costs, ratio)
+    else:
+        kept = keep_best(worth, costs, ratio, per_mac=allocation == "per_mac")
+    return {name: units if costs.macs[name] else [] for name, units in kept.items()}

@@ -62,6 +62,14 @@ def test_rule_stays_in_the_budget_when_any_sensors_are_present(name: str, backbo
 
 
 @pytest.mark.parametrize("name", PLAIN)
+def test_rule_keeps_nothing_of_a_layer_when_its_sensor_is_absent(name: str) -> None:
+    network, calibration, costs = world("branches")
+    kept = RULES[name].prepare(network, calibration, costs).kept(frozenset({"a"}), 0.25)
+    assert {layer for layer, units in kept.items() if layer.startswith("branch.b") and units} == set()
+    assert any(units for layer, units in kept.items() if layer.startswith("branch.a"))
+
+
+@pytest.mark.parametrize("name", PLAIN)
 def test_rule_repeats_itself_and_leaves_the_network_alone_when_prepared_twice(name: str) -> None:
     network, calibration, costs = world("branches")
     before = {key: value.clone() for key, value in network.state_dict().items()}
