@@ -31,6 +31,7 @@ _ALL: tuple[Rule, ...] = (
     LeastSquares(base=Taylor()),
     LeastSquares(base=Flap()),
     LeastSquares(base=Kwon()),
+    LeastSquares(base=WandaSp()),
 )
 
 RULES: Mapping[str, Rule] = {rule.name: rule for rule in _ALL}
