@@ -32,6 +32,7 @@ _ALL: tuple[Rule, ...] = (
     LeastSquares(base=Flap()),
     LeastSquares(base=Kwon()),
     LeastSquares(base=WandaSp()),
+    LeastSquares(base=LlmPruner()),
 )
 
 RULES: Mapping[str, Rule] = {rule.name: rule for rule in _ALL}
