@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sentryfuse_core.pruning.costs import UnitCosts
 
-__all__ = ["budget_macs", "keep_best", "keep_share", "keep_widths"]
+__all__ = ["budget_macs", "keep_best", "keep_share", "keep_widths", "uniform_widths"]
 
 Scores = Mapping[str, Sequence[float]]  # layer -> worth of each unit
 
@@ -21,7 +21,7 @@ def budget_macs(costs: UnitCosts, ratio: float) -> float:
 def keep_best(
     scores: Scores, costs: UnitCosts, ratio: float, *, per_mac: bool = False
 ) -> dict[str, list[int]]:
-    """The best units of the whole network, in falling order of score (or of score per MAC), while they fit."""
+    """The best units of the whole network by score (or by score per MAC), as many as fit."""
     left = budget_macs(costs, ratio)
     ranked = sorted(
         (
@@ -39,19 +39,24 @@ def keep_best(
 
 
 def keep_share(scores: Scores, costs: UnitCosts, ratio: float) -> dict[str, list[int]]:
-    """The best units of every layer, the same share of each: the rounding that uses most of the budget.
+    """The best units of every layer, the same share of each, see `uniform_widths`."""
+    widths = uniform_widths(costs, ratio)
+    return {name: sorted(_ranked(scores[name])[:width]) for name, width in widths.items()}
 
-    Layers get floor(share * units); what is left goes, unit by unit, to the layers that lost most by rounding.
+
+def uniform_widths(costs: UnitCosts, ratio: float) -> dict[str, int]:
+    """The same share of every layer's units, with the rounding that uses most of the budget.
+
+    Layers get floor(share * units); the rest goes, unit by unit, to the layers that lost most by rounding.
     """
-    budget = budget_macs(costs, ratio)
-    share = 1.0 - ratio
+    share, left = 1.0 - ratio, budget_macs(costs, ratio)
     widths = {name: int(share * costs.units[name] + 1e-9) for name in costs.macs}
-    left = budget - sum(costs.macs[name] * width for name, width in widths.items())
-    for name in sorted(costs.macs, key=lambda n: widths[n] - share * costs.units[n]):
+    left -= sum(costs.macs[name] * width for name, width in widths.items())
+    for name in sorted(costs.macs, key=lambda layer: widths[layer] - share * costs.units[layer]):
         if 0 < costs.macs[name] <= left and widths[name] < costs.units[name]:
             widths[name] += 1
             left -= costs.macs[name]
-    return {name: sorted(_ranked(scores[name])[:width]) for name, width in widths.items()}
+    return widths
 
 
 def keep_widths(

@@ -1,0 +1,294 @@
+"""Entrants: every method of the benchmark by name, from what a run shares to the networks it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+from torch import nn
+
+from sentryfuse_core.bench.contest import Contest, Trained
+from sentryfuse_core.pruning.allocate import uniform_widths
+from sentryfuse_core.pruning.baselines import RULES
+from sentryfuse_core.pruning.baselines.calibration import Rule
+from sentryfuse_core.pruning.costs import UnitCosts
+from sentryfuse_core.pruning.gate import Present, SentryGate
+from sentryfuse_core.pruning.units import prefix, sliced
+from sentryfuse_core.training.nest import NestOptions, measure_saliency, nest, sorted_units
+from sentryfuse_core.training.rivals import (
+    DynaBertStage,
+    LayerDropStage,
+    MatFormerStage,
+    drop_order,
+    layer_parts,
+)
+from sentryfuse_core.training.stages import DenseStage, Dropout, PlanTable
+
+__all__ = ["Entrant", "Method", "methods_of"]
+
+
+class Entrant(Protocol):
+    """A method's answer in one run."""
+
+    @property
+    def ratios(self) -> Sequence[float]:
+        """Ratios it answers for."""
+        ...
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates of its training."""
+        ...
+
+    @property
+    def costs(self) -> Mapping[Present, UnitCosts]:
+        """Costs of its full network."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What else is worth keeping."""
+        ...
+
+    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        """Units that stay, by layer."""
+        ...
+
+    def at(self, present: Present, ratio: float) -> nn.Module:
+        """The network for inference."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: `kind` as the records have it, `enter` trains or prepares it."""
+
+    name: str
+    kind: str
+    enter: Callable[[Contest], Entrant]
+
+
+@dataclass(frozen=True, eq=False)
+class _Whole:
+    """A network of one size."""
+
+    network: nn.Module
+    macs: float
+    costs: Mapping[Present, UnitCosts]
+    ratios: Sequence[float] = (0.0,)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        del ratio
+        return prefix(self.costs[present].units)
+
+    def at(self, present: Present, ratio: float) -> nn.Module:
+        del present, ratio
+        return self.network
+
+
+@dataclass(frozen=True, eq=False)
+class _Nested:
+    """Widths of one network, by a table; ratio 0 is the whole network."""
+
+    network: nn.Module
+    table: PlanTable
+    macs: float
+    costs: Mapping[Present, UnitCosts]
+    ratios: Sequence[float]
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        return prefix(self.table[present, ratio] if ratio else self.costs[present].units)
+
+    def at(self, present: Present, ratio: float) -> nn.Module:
+        return sliced(self.network, self.kept(present, ratio)) if ratio else self.network
+
+
+@dataclass(frozen=True, eq=False)
+class _Pruned:
+    """Units that a rule or a gate chose from a dense network."""
+
+    choose: Callable[[Present, float], Mapping[str, Sequence[int]]]
+    build: Callable[[Present, float], nn.Module]
+    macs: float
+    costs: Mapping[Present, UnitCosts]
+    ratios: Sequence[float]
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        return self.choose(present, ratio)
+
+    def at(self, present: Present, ratio: float) -> nn.Module:
+        return self.build(present, ratio)
+
+
+def methods_of(contest: Contest, *, ablations: bool = False) -> list[Method]:
+    """Every method that is run on one contest, cheap and necessary ones first."""
+    methods = [Method("dense", "reference", _dense), Method("ours", "ours", _ours)]
+    methods += [
+        Method(
+            name,
+            "refit" if name.startswith("lsq_") or name == "kwon_tuned" else "zero_shot",
+            partial(_rule, rule),
+        )
+        for name, rule in RULES.items()
+    ]
+    methods += [
+        Method("dynabert", "trained", _dynabert),
+        Method("matformer", "trained", _matformer),
+        Method("layerdrop", "trained", _layerdrop),
+        Method("faithful", "ours", _faithful),
+    ]
+    methods += [
+        Method(f"small_{scale:g}", "small", partial(_small, scale)) for scale in contest.recipe.scales
+    ]
+    if ablations:
+        methods += [Method(name, "ablation", partial(_ours, **change)) for name, change in _ABLATIONS.items()]
+    return methods
+
+
+_ABLATIONS: Mapping[str, Mapping[str, Any]] = {
+    "conditioned_widths": {"design": "conditioned"},
+    "shared_widths": {"design": "shared"},
+    "no_distillation": {"to_teacher": 0.0, "to_own": 0.0},
+    "no_full_sensor_teacher": {"to_teacher": 0.0},
+    "no_own_teacher": {"to_own": 0.0},
+    "curriculum_again": {"first": 0.0},
+}
+
+
+def _dropout(contest: Contest, *, first: float = 0.0) -> Dropout:
+    return Dropout(modalities=contest.modalities, first=first, last=contest.recipe.dropout)
+
+
+def _dense_trained(contest: Contest) -> Trained:
+    return contest.once("dense", DenseStage(dropout=_dropout(contest)), share=1.0)
+
+
+def _base(contest: Contest) -> Trained:
+    """The first part of training, the same for ours and DynaBERT."""
+    return contest.once("base", DenseStage(dropout=_dropout(contest)), share=contest.recipe.first)
+
+
+def _dense(contest: Contest) -> Entrant:
+    trained = _dense_trained(contest)
+    return _Whole(trained.network, trained.macs, contest.costs)
+
+
+def _small(scale: float, contest: Contest) -> Entrant:
+    """A narrower dense network with as many steps as the wide one."""
+    network = contest.fresh(scale=scale)
+    costs = contest.costs_of(network)
+    share = sum(item.total for item in costs.values()) / sum(item.total for item in contest.costs.values())
+    trained = contest.fit(network, DenseStage(dropout=_dropout(contest)), share=share, costs=costs)
+    return _Whole(trained.network, trained.macs, costs)
+
+
+def _rule(rule: Rule, contest: Contest) -> Entrant:
+    trained = _dense_trained(contest)
+    pruned = rule.prepare(trained.network, contest.calibration(), contest.costs)
+    notes = {"source": rule.source}
+    return _Pruned(pruned.kept, pruned.at, trained.macs, contest.costs, contest.recipe.ratios, notes)
+
+
+def _faithful(contest: Contest) -> Entrant:
+    """The paper's gate on the dense network: scores from the mask alone, distilled from saliency."""
+    trained = _dense_trained(contest)
+    gate = SentryGate(contest.modalities, contest.costs, design="faithful")
+    gate.align(measure_saliency(trained.network, contest.draw(contest.recipe.calibration), contest.sets))
+    return _Pruned(
+        lambda present, ratio: gate.plan(present, ratio).kept,
+        lambda present, ratio: sliced(trained.network, gate.plan(present, ratio).kept),
+        trained.macs,
+        contest.costs,
+        contest.recipe.ratios,
+    )
+
+
+def _ours(contest: Contest, *, first: float | None = None, **change: Any) -> Entrant:
+    """Nested training from the base network."""
+    recipe = contest.recipe
+    base = _base(contest)
+    options = NestOptions(
+        ratios=recipe.nested_ratios,
+        to_teacher=recipe.to_teacher,
+        to_own=recipe.to_own,
+        temperature=recipe.temperature,
+        samples=recipe.calibration,
+    )
+    last = recipe.dropout
+    nested = nest(
+        base.network,
+        contest.train,
+        contest.costs,
+        _dropout(contest, first=last if first is None else first),
+        replace(options, **change),
+        contest.options(1.0 - recipe.first, recipe.nested_learning_rate),
+        classes=contest.classes,
+    )
+    table = {
+        (present, ratio): nested.gate.plan(present, ratio).widths
+        for present in contest.sets
+        for ratio in recipe.ratios
+    }
+    macs = base.macs + nested.macs
+    return _Nested(nested.network, table, macs, contest.costs, (0.0, *recipe.ratios))
+
+
+def _uniform_table(contest: Contest) -> PlanTable:
+    return {
+        (present, ratio): uniform_widths(contest.costs[present], ratio)
+        for present in contest.sets
+        for ratio in contest.recipe.ratios
+    }
+
+
+def _dynabert(contest: Contest) -> Entrant:
+    recipe = contest.recipe
+    base = _base(contest)
+    probe = contest.draw(recipe.calibration)
+    network = sorted_units(base.network, measure_saliency(base.network, probe, contest.sets))
+    table = _uniform_table(contest)
+    stage = DynaBertStage(
+        dropout=_dropout(contest, first=recipe.dropout),
+        table=table,
+        ratios=(0.0, *recipe.nested_ratios),
+        teacher=base.network,
+        to_hidden=recipe.dynabert_hidden,
+        to_labels=recipe.dynabert_labels,
+    )
+    trained = contest.fit(
+        network, stage, share=1.0 - recipe.first, learning_rate=recipe.dynabert_learning_rate
+    )
+    macs = base.macs + trained.macs
+    return _Nested(trained.network, table, macs, contest.costs, (0.0, *recipe.ratios))
+
+
+def _matformer(contest: Contest) -> Entrant:
+    recipe = contest.recipe
+    table = _uniform_table(contest)
+    stage = MatFormerStage(
+        dropout=_dropout(contest),
+        table=table,
+        ratios=(0.0, *recipe.nested_ratios),
+        full=recipe.matformer_full,
+    )
+    trained = contest.fit(contest.fresh(), stage, learning_rate=recipe.matformer_learning_rate)
+    return _Nested(trained.network, table, trained.macs, contest.costs, (0.0, *recipe.ratios))
+
+
+def _layerdrop(contest: Contest) -> Entrant:
+    recipe = contest.recipe
+    network = contest.fresh()
+    parts = layer_parts(network)
+    stage = LayerDropStage(dropout=_dropout(contest), layers=parts, chance=recipe.layerdrop)
+    trained = contest.fit(network, stage)
+    table = {
+        (present, ratio): drop_order(parts, contest.costs[present], ratio)
+        for present in contest.sets
+        for ratio in recipe.ratios
+    }
+    return _Nested(trained.network, table, trained.macs, contest.costs, (0.0, *recipe.ratios))

@@ -1,0 +1,44 @@
+"""Meter: runs a network and counts the multiply-accumulates that its training takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sentryfuse_core.pruning.costs import UnitCosts
+from sentryfuse_core.pruning.gate import Present
+from sentryfuse_core.pruning.units import narrowed
+
+__all__ = ["Meter"]
+
+_BACKWARD = 2  # a backward pass costs about twice the forward pass
+
+
+class Meter:
+    """Forward passes of one network, each added to `macs` with the backward pass it will need."""
+
+    def __init__(self, network: nn.Module, costs: Mapping[Present, UnitCosts]) -> None:
+        self.network = network
+        self.costs = costs
+        self.macs = 0.0
+
+    def __call__(self, inputs: Mapping[str, Tensor], widths: Mapping[str, int] | None = None) -> Tensor:
+        """Logits [B, K] of the present `inputs` at `widths` (None: full), to be trained through."""
+        self._count(inputs, widths, 1 + _BACKWARD)
+        with narrowed(self.network, widths or {}):
+            logits: Tensor = self.network(inputs)
+        return logits
+
+    def teach(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Logits [B, K] at full width, without gradients."""
+        self._count(inputs, None, 1)
+        with torch.no_grad():
+            logits: Tensor = self.network(inputs)
+        return logits
+
+    def _count(self, inputs: Mapping[str, Tensor], widths: Mapping[str, int] | None, factor: int) -> None:
+        costs = self.costs[frozenset(inputs)]
+        units = costs.of({name: range(width) for name, width in (widths or {}).items()})
+        self.macs += factor * len(next(iter(inputs.values()))) * (costs.fixed + units)

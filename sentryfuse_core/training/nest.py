@@ -1,0 +1,139 @@
+"""Nesting: from a dense network to one set of weights in which every planned sub-network is a prefix."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sentryfuse_core.pruning.costs import UnitCosts
+from sentryfuse_core.pruning.gate import Design, Present, SentryGate, shared_order
+from sentryfuse_core.pruning.saliency import gate_gradients
+from sentryfuse_core.pruning.units import sort_units
+from sentryfuse_core.training.batches import Batch, Batches
+from sentryfuse_core.training.fit import FitOptions, Step, fit
+from sentryfuse_core.training.stages import Dropout, NestedStage
+
+__all__ = ["NestOptions", "Nested", "measure_saliency", "nest", "sorted_units", "teacher_logits"]
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NestOptions:
+    """How sub-networks are planned and trained.
+
+    Attributes:
+        design: how the gate plans, see `Design`; not faithful, which needs no nesting.
+        ratios: shares of the units' MACs that are removed, rising; every one is trained in every step.
+        to_teacher: weight of the divergence from the first network with all modalities present.
+        to_own: weight of the divergence from this network at full width with the same modalities.
+        temperature: of both.
+        samples: of the training split from which saliency is measured.
+    """
+
+    design: Design = "uniform"
+    ratios: Sequence[float] = (0.5, 0.75, 0.9)
+    to_teacher: float = 0.5
+    to_own: float = 0.5
+    temperature: float = 1.0
+    samples: int = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Nested(Generic[_Network]):
+    """One set of weights, the gate that plans on it, and the multiply-accumulates that its training took."""
+
+    network: _Network
+    gate: SentryGate
+    macs: float
+
+
+def nest(
+    base: _Network,
+    samples: Batch,
+    costs: Mapping[Present, UnitCosts],
+    dropout: Dropout,
+    options: NestOptions,
+    fit_options: FitOptions,
+    *,
+    classes: int,
+    on_step: Callable[[Step], None] = lambda _: None,
+) -> Nested[_Network]:
+    """Sort the units of a trained network, fit a gate to their saliency, and train its plans.
+
+    Args:
+        base: trained with modality dropout; it stays as it is and is the teacher.
+        samples: the training split.
+        costs: what units cost, for every set of modalities.
+        dropout: which modalities are absent how often.
+        options: plans and losses.
+        fit_options: budget and schedule.
+        classes: K.
+        on_step: called after every step.
+    """
+    sets = list(costs)
+    generator = torch.Generator().manual_seed(fit_options.seed)
+    probe = Batches(samples, classes=classes, generator=generator).draw(options.samples)
+    network = sorted_units(base, measure_saliency(base, probe, sets))
+    gate = SentryGate(dropout.modalities, costs, design=options.design)
+    gate.align(measure_saliency(network, probe, sets))
+    stage = NestedStage(
+        dropout=dropout,
+        table={
+            (present, ratio): gate.plan(present, ratio).widths for present in sets for ratio in options.ratios
+        },
+        ratios=options.ratios,
+        teacher=teacher_logits(base, samples) if options.to_teacher else None,
+        to_own=options.to_own,
+        to_teacher=options.to_teacher,
+        temperature=options.temperature,
+    )
+    average, macs = fit(
+        network.requires_grad_(requires_grad=True),
+        stage,
+        samples,
+        costs,
+        fit_options,
+        classes=classes,
+        on_step=on_step,
+    )
+    return Nested(average, gate, macs)
+
+
+def measure_saliency(
+    network: nn.Module, samples: Batch, sets: Sequence[Present]
+) -> dict[Present, dict[str, Tensor]]:
+    """T_u(m): the mean over `samples` of g_u^2, for every set of present modalities: {layer: [units]}."""
+    found = {}
+    for present in sets:
+        inputs = samples.only(present)
+
+        def losses(inputs: Mapping[str, Tensor] = inputs) -> Tensor:
+            return functional.cross_entropy(network(inputs), samples.label, reduction="none")
+
+        gradients = gate_gradients(network, losses, samples=len(samples))
+        found[present] = {name: (gradient**2).mean(dim=0) for name, gradient in gradients.items()}
+    return found
+
+
+def sorted_units(network: _Network, saliency: Mapping[Present, Mapping[str, Tensor]]) -> _Network:
+    """A copy of `network` that computes the same, the units of every layer in one order, best first."""
+    copied = copy.deepcopy(network)
+    sort_units(copied, shared_order(saliency.values()))
+    return copied
+
+
+def teacher_logits(network: nn.Module, samples: Batch, *, batch: int = 1024) -> Tensor:
+    """Logits [n, K] of all samples with all modalities present."""
+    with torch.inference_mode():
+        parts = [
+            network({name: item[start : start + batch] for name, item in samples.inputs.items()})
+            for start in range(0, len(samples), batch)
+        ]
+    return torch.cat(parts).clone()
