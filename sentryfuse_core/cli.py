@@ -39,6 +39,9 @@ CORE_COMMANDS = (
         "world", "sentryfuse_core.commands.world", "record the synthetic world as a bag with ground truth"
     ),
     Command("train", "sentryfuse_core.commands.train", "train a checkpoint in the synthetic world"),
+    Command(
+        "bench", "sentryfuse_core.commands.bench", "compare pruning methods on recordings or your own data"
+    ),
     Command("params", "sentryfuse_core.commands.params", "list every parameter, its default and range"),
 )
 

@@ -27,8 +27,7 @@ class Recipe:
         thin: every how many-th sample of val and test is scored (neighbouring windows overlap).
         dropout: chance of a modality to be absent at the end of the curriculum.
         first: share of the training before units are sorted and sub-networks are trained.
-        nested_ratios: those that nested training (ours and the rivals') sees; the others come without.
-        to_teacher, to_own, temperature, nested_learning_rate: see `NestOptions`.
+        to_teacher, temperature, nested_learning_rate: see `NestOptions`.
         dynabert_hidden, dynabert_labels: weights in `DynaBertStage`.
         matformer_full: see `MatFormerStage`; layerdrop: chance in `LayerDropStage`.
     """
@@ -46,15 +45,13 @@ class Recipe:
     steps: int = 1600
     batch: int = 64
     learning_rate: float = 2e-3
-    ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 0.9, 0.95)
+    ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 0.9)
     scales: tuple[float, ...] = (0.5, 0.25)
     calibration: int = 256
     thin: int = 1
     dropout: float = 0.5
     first: float = 0.3
-    nested_ratios: tuple[float, ...] = (0.5, 0.75, 0.9)
     to_teacher: float = 0.5
-    to_own: float = 0.5
     temperature: float = 1.0
     nested_learning_rate: float = 2e-3
     dynabert_learning_rate: float = 2e-3
@@ -64,6 +61,15 @@ class Recipe:
     matformer_full: float = 0.0
     layerdrop: float = 0.2
     device: str = "cpu"
+
+    def check(self) -> None:
+        """Raises ConfigError for a backbone that is not known and for ratios that do not rise."""
+        for backbone in self.backbones:
+            if backbone not in BACKBONES:
+                raise ConfigError(f"unknown backbone {backbone!r}; there are {', '.join(BACKBONES)}")
+        rising = list(self.ratios) == sorted(self.ratios)
+        if not rising or not all(0.0 < ratio < 1.0 for ratio in self.ratios):
+            raise ConfigError(f"ratios {list(self.ratios)} must lie between 0 and 1 and rise")
 
     def shape(self, backbone: str) -> ClassifierShape:
         """Sizes of the network on one backbone."""
@@ -120,9 +126,8 @@ def read_recipe(path: Path) -> Recipe:
         key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
     }
     recipe = Recipe(**values)
-    for backbone in recipe.backbones:
-        if backbone not in BACKBONES:
-            raise ConfigError(f"{path}: unknown backbone {backbone!r}; there are {', '.join(BACKBONES)}")
-    if not all(0.0 < ratio < 1.0 for ratio in recipe.ratios) or list(recipe.ratios) != sorted(recipe.ratios):
-        raise ConfigError(f"{path}: ratios {list(recipe.ratios)} must lie between 0 and 1 and rise")
+    try:
+        recipe.check()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     return recipe

@@ -17,7 +17,7 @@ from sentryfuse_core.pruning.saliency import gate_gradients
 from sentryfuse_core.pruning.units import sort_units
 from sentryfuse_core.training.batches import Batch, Batches
 from sentryfuse_core.training.fit import FitOptions, Step, fit
-from sentryfuse_core.training.stages import Dropout, NestedStage
+from sentryfuse_core.training.stages import Dropout, NestedStage, even_passes
 
 __all__ = ["NestOptions", "Nested", "measure_saliency", "nest", "sorted_units", "teacher_logits"]
 
@@ -30,17 +30,19 @@ class NestOptions:
 
     Attributes:
         design: how the gate plans, see `Design`; not faithful, which needs no nesting.
-        ratios: shares of the units' MACs that are removed, rising; every one is trained in every step.
+        ratios: shares of the units' MACs that are removed, rising.
+        passes: how often each of them, and 0, is trained in a step; None for `even_passes`.
+        one_set: all passes of a step have the same modalities.
         to_teacher: weight of the divergence from the first network with all modalities present.
-        to_own: weight of the divergence from this network at full width with the same modalities.
-        temperature: of both.
+        temperature: of that divergence.
         samples: of the training split from which saliency is measured.
     """
 
     design: Design = "uniform"
-    ratios: Sequence[float] = (0.5, 0.75, 0.9)
+    ratios: Sequence[float] = (0.25, 0.5, 0.75, 0.9)
+    passes: Mapping[float, float] | None = None
+    one_set: bool = False
     to_teacher: float = 0.5
-    to_own: float = 0.5
     temperature: float = 1.0
     samples: int = 256
 
@@ -88,9 +90,9 @@ def nest(
         table={
             (present, ratio): gate.plan(present, ratio).widths for present in sets for ratio in options.ratios
         },
-        ratios=options.ratios,
+        passes=even_passes(options.ratios) if options.passes is None else options.passes,
+        one_set=options.one_set,
         teacher=teacher_logits(base, samples) if options.to_teacher else None,
-        to_own=options.to_own,
         to_teacher=options.to_teacher,
         temperature=options.temperature,
     )

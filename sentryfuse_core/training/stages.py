@@ -13,7 +13,7 @@ from sentryfuse_core.pruning.gate import Present
 from sentryfuse_core.training.batches import Batch, draw_present
 from sentryfuse_core.training.meter import Meter
 
-__all__ = ["DenseStage", "Dropout", "NestedStage", "PlanTable", "distillation", "hard_loss"]
+__all__ = ["DenseStage", "Dropout", "NestedStage", "PlanTable", "distillation", "even_passes", "hard_loss"]
 
 PlanTable = Mapping[tuple[Present, float], Mapping[str, int]]  # (present, ratio) -> widths by layer
 
@@ -61,36 +61,55 @@ class DenseStage:
 
 @dataclass(frozen=True, kw_only=True)
 class NestedStage:
-    """Sandwich training of exactly the sub-networks of a plan table (after arXiv 1903.05134, 2004.04037).
+    """Training of exactly the sub-networks of a plan table, each with modalities of its own.
 
-    For one set of present modalities a step, L = sum over the full width and every ratio of
-    CE + to_teacher KL(teacher || it), plus to_own KL(full || it) for the narrow ones. `teacher` are logits
-    [n, K] for the samples of the training split, given all modalities; None for no teacher.
+    A step is a few passes: `passes` says how many at each ratio, on average. Every pass draws its own set of
+    present modalities and is taught by the labels and by a teacher that saw all modalities:
+    L = sum of CE + to_teacher KL(teacher || pass). Narrow passes cost little, so that they can be many; see
+    `even_passes`. Several widths in one step are those of slimmable networks (arXiv 1903.05134); other than
+    there they do not share their modalities, and none of them is another's teacher.
+
+    Attributes:
+        dropout: draws the modalities.
+        table: widths by (present, ratio).
+        passes: by ratio; 0 is the full width.
+        teacher: logits [n, K] of the training split with all modalities; None for no teacher.
+        one_set: all passes of a step have the same modalities.
     """
 
     dropout: Dropout
     table: PlanTable
-    ratios: Sequence[float]
+    passes: Mapping[float, float]
     teacher: Tensor | None
-    to_own: float = 0.5
     to_teacher: float = 0.5
     temperature: float = 1.0
+    one_set: bool = False
 
     def loss(self, meter: Meter, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:
-        """Sum over the widths."""
-        present = self.dropout.draw(progress, generator)
-        inputs = batch.only(present)
-        wide = meter(inputs)
-        loss = self._one(wide, batch)
-        for ratio in self.ratios:
-            narrow = meter(inputs, self.table[present, ratio])
-            own = distillation(narrow, wide, temperature=self.temperature)
-            loss = loss + self._one(narrow, batch) + self.to_own * own
-        return loss
+        """Sum over the passes; at least one, the narrowest."""
+        shared = self.dropout.draw(progress, generator) if self.one_set else None
+        ratios = [ratio for ratio, count in self.passes.items() for _ in range(_times(count, generator))]
+        losses = [
+            self._pass(meter, batch, ratio, shared or self.dropout.draw(progress, generator))
+            for ratio in ratios or [max(self.passes)]
+        ]
+        return torch.stack(losses).sum()
 
-    def _one(self, logits: Tensor, batch: Batch) -> Tensor:
+    def _pass(self, meter: Meter, batch: Batch, ratio: float, present: Present) -> Tensor:
+        logits = meter(batch.only(present), self.table[present, ratio] if ratio else None)
         loss = hard_loss(logits, batch.label)
         if self.teacher is None:
             return loss
         aim = self.teacher[batch.index]
         return loss + self.to_teacher * distillation(logits, aim, temperature=self.temperature)
+
+
+def _times(count: float, generator: torch.Generator) -> int:
+    """A whole number that is `count` on average."""
+    whole = int(count)
+    return whole + (float(torch.rand((), generator=generator)) < count - whole)
+
+
+def even_passes(ratios: Sequence[float], *, share: float = 0.25) -> dict[float, float]:
+    """Passes a step, so that every ratio gets `share` of a full pass's MACs and the full width twice that."""
+    return {0.0: 2.0 * share, **{ratio: share / (1.0 - ratio) for ratio in ratios}}

@@ -1,0 +1,81 @@
+"""Tuning of the published rules: each may choose its settings on validation, ratio by ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from sentryfuse_core.bench.contest import Contest
+from sentryfuse_core.pruning.baselines.calibration import Pruned, Rule
+from sentryfuse_core.pruning.baselines.flap import Flap
+from sentryfuse_core.pruning.baselines.least_squares import LeastSquares
+from sentryfuse_core.pruning.gate import Present
+
+__all__ = ["TunedRule", "tune"]
+
+_ALLOCATIONS = ("global", "share")
+
+
+@dataclass(frozen=True, eq=False)
+class TunedRule:
+    """A rule at its best settings of each ratio."""
+
+    best: Mapping[float, Pruned]
+    trials: tuple[Mapping[str, Any], ...]  # settings, ratio, mean accuracy over masks on validation
+
+    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        """The units that stay, by layer."""
+        return self.best[ratio].kept(present, ratio)
+
+    def at(self, present: Present, ratio: float) -> nn.Module:
+        """The smaller network for inference."""
+        return self.best[ratio].at(present, ratio)
+
+
+def tune(rule: Rule, network: nn.Module, contest: Contest) -> TunedRule:
+    """Try every setting of `rule` at every ratio; the best mean over masks on validation is kept."""
+    calibration = contest.calibration()
+    best: dict[float, tuple[float, Pruned]] = {}
+    trials = []
+    variants = _variants(rule)
+    for name, variant in variants.items():
+        pruned = variant.prepare(network, calibration, contest.costs)
+        for ratio in contest.recipe.ratios:
+            score = _score(pruned, ratio, contest) if len(variants) > 1 else float("nan")
+            trials.append(
+                {"settings": name, "ratio": ratio, "val": None if np.isnan(score) else round(score, 3)}
+            )
+            if ratio not in best or score > best[ratio][0]:
+                best[ratio] = (score, pruned)
+    return TunedRule({ratio: pruned for ratio, (_, pruned) in best.items()}, tuple(trials))
+
+
+def _score(pruned: Pruned, ratio: float, contest: Contest) -> float:
+    scores = [
+        contest.accuracy(contest.hits(pruned.at(present, ratio), "val", present), "val")
+        for present in contest.sets
+    ]
+    return float(np.mean(scores))
+
+
+def _variants(rule: Rule) -> dict[str, Rule]:
+    """The rule with every allocation it can have, and FLAP also without its bias."""
+    if isinstance(rule, LeastSquares):
+        return {name: replace(rule, base=base) for name, base in _variants(rule.base).items()}
+    rules: list[Rule] = [rule]
+    if isinstance(rule, Flap):
+        rules = [replace(rule, compensation=on) for on in (True, False)]
+    found: dict[str, Rule] = {}
+    for one in rules:
+        bias = f", bias {one.compensation}" if isinstance(one, Flap) else ""
+        if is_dataclass(one) and "allocation" in {field.name for field in fields(one)}:
+            for allocation in _ALLOCATIONS:
+                changed: Any = replace(one, allocation=allocation)
+                found[f"{allocation}{bias}"] = changed
+        else:
+            found["as published"] = one
+    return found
