@@ -1,0 +1,148 @@
+"""Measure SentryAttend against dense attention: python -m benchmarks.attention [--quick] [--only PART].
+
+cost: multiply-accumulates and wall-clock of one whole network (embeddings, four layers 256 wide with a
+feed-forward part four times as wide, head) at N tokens. Networks are timed in turn, one pass of each a
+round, on the threads that torch has; "dense" is the faster of torch's layer and ours.
+accuracy: the same small network trained with either on real recordings (attention_accuracy.py says how).
+What is trained already is read from runs/attention; all of it anew takes about 25 minutes of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks._results import Row, render, write
+from benchmarks.attention_accuracy import DATA, RUNS, TASKS, VARIANTS, Job, jobs_for, run, score
+from benchmarks.attention_cost import DENSE, KINDS, SHAPE, Measured, measure
+from sentryfuse_core.bench.intervals import mean_interval
+
+__all__ = ["CHOSEN", "cost_rows", "loss_rows", "main"]
+
+# What loses least on validation people, mean over masks, at both lengths; and its like in `KINDS`.
+CHOSEN, CHOSEN_KIND = "pooled 4, 1 in 2 heads", "pooled 4, 4 KV groups"
+_TARGETS = {256: -20.0, 512: -28.0, 1024: -38.0}  # % of MACs
+_ROUNDS = {256: 60, 512: 40, 1024: 16, 2048: 6}
+_FOLDS = {256: 5, 512: 3}
+_SCORES = ("all sensors", "mean over masks")
+
+
+def cost_rows(found: Mapping[int, Measured]) -> list[Row]:
+    """MACs and speed by number of tokens; targets only for the chosen kind."""
+    rows = []
+    for tokens, measured in found.items():
+        for kind in (*DENSE, *(each for each in KINDS if each not in DENSE)):
+            target = _TARGETS.get(tokens) if kind == CHOSEN_KIND else None
+            if kind not in DENSE:
+                what = f"N = {tokens}, {kind}: MACs of the whole network against dense"
+                rows.append(Row(what=what, measured=measured.saved(kind), unit="%", target=target))
+            rows.append(
+                Row(
+                    what=f"N = {tokens}, {kind}: times as fast as dense",
+                    measured=measured.speed(kind),
+                    unit="x",
+                    target=None if target is None else 1.0,
+                    direction="min",
+                )
+            )
+    return rows
+
+
+def loss_rows(tokens: int, results: Mapping[Job, Mapping[str, Any]]) -> list[Row]:
+    """Points of balanced accuracy that each variant loses to dense, paired by fold and seed."""
+    rows = []
+    of_variant = {
+        variant: [result for job, result in results.items() if job.variant == variant] for variant in VARIANTS
+    }
+    for split in ("val", "test"):
+        for index, name in enumerate(_SCORES):
+            dense = [score(result, split)[index] for result in of_variant["dense"]]
+            place = f"N = {tokens}, {split} people, {name}"
+            rows.append(Row(what=f"{place}: dense", measured=statistics.fmean(dense), unit="%"))
+            for variant, own in of_variant.items():
+                if variant == "dense" or not own:
+                    continue
+                paired = zip(dense, own, strict=True)
+                losses = [before - score(result, split)[index] for before, result in paired]
+                lost = mean_interval(losses)
+                spread = f"{lost.low:+.1f} to {lost.high:+.1f}, {lost.runs} pairs"
+                rows.append(
+                    Row(
+                        what=f"{place}: lost by {variant} ({spread})",
+                        measured=lost.mean,
+                        unit="points",
+                        target=0.5 if split == "test" and variant == CHOSEN else None,
+                    )
+                )
+    return rows
+
+
+def _accuracy(
+    data: Path, folder: Path, *, quick: bool, trained_only: bool
+) -> dict[int, dict[Job, dict[str, Any]]]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    jobs = [job for tokens, folds in _FOLDS.items() for job in jobs_for(tokens, range(folds))]
+    if quick:
+        task = replace(TASKS[256], steps=4, scored=40)
+        jobs, folder = jobs_for(256, range(2), task=task), folder / "quick"
+    if trained_only:
+        missing = {(job.tokens, job.fold) for job in jobs if not job.path(folder).is_file()}
+        jobs = [job for job in jobs if (job.tokens, job.fold) not in missing]
+    found: dict[int, dict[Job, dict[str, Any]]] = {}
+    for job in track(jobs, "training", console=Console(stderr=True), transient=True):
+        found.setdefault(job.tokens, {})[job] = run(job, data=data, folder=folder)
+    torch.set_num_threads(threads)
+    return found
+
+
+def main() -> int:
+    """Run both parts, print the table and write benchmarks/results/attention.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes, under a minute; writes nothing")
+    parser.add_argument("--only", choices=["cost", "accuracy"], help="one part; writes nothing")
+    parser.add_argument("--data", type=Path, default=DATA, help="sp-sw-har.zip")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of trained results")
+    parser.add_argument("--trained-only", action="store_true", help="leave out folds not yet trained in full")
+    args = parser.parse_args()
+    rows: list[Row] = []
+    raw: dict[str, Any] = {"threads": torch.get_num_threads()}
+    if args.only != "accuracy":
+        all_rounds = {256: 3} if args.quick else _ROUNDS
+        found = {tokens: measure(tokens, rounds=rounds) for tokens, rounds in all_rounds.items()}
+        rows += cost_rows(found)
+        raw["cost"] = {tokens: _plain(measured) for tokens, measured in found.items()}
+    if args.only != "cost":
+        trained = _accuracy(args.data, args.runs, quick=args.quick, trained_only=args.trained_only)
+        rows += [row for tokens, results in trained.items() for row in loss_rows(tokens, results)]
+        raw["accuracy"] = [result for results in trained.values() for result in results.values()]
+    print(render(rows))
+    if not args.quick and args.only is None:
+        tasks = {tokens: vars(TASKS[tokens]) for tokens in _FOLDS}
+        print(write("attention", rows, raw=raw, config={"network": dict(SHAPE), "tasks": tasks}))
+    return 0
+
+
+def _plain(measured: Measured) -> dict[str, Any]:
+    return {
+        kind: {
+            "gmacs": measured.macs[kind] / 1e9,
+            "median_ms": round(measured.median_ms(kind), 3),
+            "fastest_ms": round(1e3 * min(measured.seconds[kind]), 3),
+            "speed": round(measured.speed(kind), 3),
+        }
+        for kind in measured.macs
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

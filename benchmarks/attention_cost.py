@@ -1,0 +1,117 @@
+"""Multiply-accumulates and wall-clock of one whole network under each kind of attention."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
+from sentryfuse_core.model.fusion import TrunkLayer
+from sentryfuse_core.model.sparsity import Segment
+from sentryfuse_core.pruning.costs import measure_macs
+
+__all__ = ["DENSE", "KINDS", "SHAPE", "Kind", "Measured", "make", "measure"]
+
+SHAPE: Mapping[str, Any] = {"dim": 256, "layers": 4, "heads": 8, "ffn": 1024, "ffn_block": 32}
+_STREAMS, _FEATURES, _CLASSES = 4, 12, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of attention."""
+
+    kv_heads: int = 8
+    pool: int = 4
+    sparsity: str = "pooled"
+    torchs_own: bool = False  # nn.MultiheadAttention, which takes its fast path here
+
+
+KINDS: Mapping[str, Kind] = {
+    "dense, nn.MultiheadAttention": Kind(torchs_own=True),
+    "dense, ours": Kind(sparsity="dense"),
+    "dense, 2 KV groups": Kind(sparsity="dense", kv_heads=2),
+    "pooled 4, 8 KV heads": Kind(),
+    "pooled 4, 4 KV groups": Kind(kv_heads=4),
+    "pooled 4, 2 KV groups": Kind(kv_heads=2),
+    "window 64 + pooled 16, 2 KV groups": Kind(sparsity="window", kv_heads=2),
+    "block top-k 3 x 64, 2 KV groups": Kind(sparsity="block_topk", kv_heads=2),
+}
+DENSE = ("dense, nn.MultiheadAttention", "dense, ours")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """At one number of tokens, by kind: MACs of the whole network, and seconds of every round."""
+
+    macs: Mapping[str, int]
+    seconds: Mapping[str, Sequence[float]]
+
+    @property
+    def fastest_dense(self) -> str:
+        """The dense network that the others are held against."""
+        return min(DENSE, key=lambda kind: statistics.median(self.seconds[kind]))
+
+    def saved(self, kind: str) -> float:
+        """Change of MACs against dense attention in %; below 0 is less."""
+        return 100 * (self.macs[kind] / self.macs[self.fastest_dense] - 1)
+
+    def median_ms(self, kind: str) -> float:
+        """Median time of one forward pass."""
+        return 1e3 * statistics.median(self.seconds[kind])
+
+    def speed(self, kind: str) -> float:
+        """How many times as fast as the faster of the two dense ones, by medians."""
+        return self.median_ms(self.fastest_dense) / self.median_ms(kind)
+
+
+class _Multihead(nn.Module):
+    """torch's own layer where SentryAttend stands."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.attend = nn.MultiheadAttention(dim, heads, batch_first=True)
+
+    def forward(self, tokens: Tensor, segments: Sequence[Segment], *, width: int | None = None) -> Tensor:
+        """[B, N, D] -> [B, N, D]."""
+        del segments, width
+        mixed: Tensor = self.attend(tokens, tokens, tokens, need_weights=False)[0]
+        return mixed
+
+
+def make(kind: Kind, tokens: int) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Embeddings, trunk and head for `tokens` tokens of four streams, and one sample."""
+    shape = ClassifierShape(**SHAPE, kv_heads=kind.kv_heads, pool=kind.pool, sparsity=kind.sparsity)
+    streams = {f"stream_{index}": Stream(tokens // _STREAMS, _FEATURES) for index in range(_STREAMS)}
+    network = make_backbone(shape, streams, _CLASSES)
+    if kind.torchs_own:
+        for layer in network.modules():
+            if isinstance(layer, TrunkLayer):
+                layer.attend = _Multihead(shape.dim, shape.heads)  # type: ignore[assignment]
+    inputs = {name: torch.randn(1, stream.tokens, stream.features) for name, stream in streams.items()}
+    return network.eval(), inputs
+
+
+def measure(tokens: int, *, rounds: int, kinds: Mapping[str, Kind] = KINDS, warm_up: int = 2) -> Measured:
+    """Count each kind once; time them in turn, one pass of each a round, so that all see the same load."""
+    made = {name: make(kind, tokens) for name, kind in kinds.items()}
+    macs = {name: measure_macs(network, inputs) for name, (network, inputs) in made.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    with torch.inference_mode():
+        for index in range(warm_up + rounds):
+            for name, (network, inputs) in made.items():
+                took = _seconds(network, inputs)
+                if index >= warm_up:
+                    seconds[name].append(took)
+    return Measured(macs, seconds)
+
+
+def _seconds(network: Callable[..., Any], inputs: Mapping[str, Tensor]) -> float:
+    started = time.perf_counter()
+    network(inputs)
+    return time.perf_counter() - started

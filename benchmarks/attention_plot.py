@@ -1,0 +1,46 @@
+"""Draws docs/images/attention.png from the measured results: python -m benchmarks.attention_plot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+from benchmarks._results import FOLDER, ROOT
+
+__all__ = ["draw"]
+
+_DRAWN = {
+    "dense, nn.MultiheadAttention": ("0.55", "--"),
+    "dense, ours": ("0.15", "-"),
+    "pooled 4, 4 KV groups": ("C0", "-"),
+    "window 64 + pooled 16, 2 KV groups": ("C1", "-"),
+    "block top-k 3 x 64, 2 KV groups": ("C2", "-"),
+}
+
+
+def draw(source: Path, target: Path) -> None:
+    """Multiply-accumulates and median time of the whole network by number of tokens."""
+    mpl.use("Agg")
+    cost = json.loads(source.read_text(encoding="utf-8"))["raw"]["cost"]
+    tokens = [int(key) for key in cost]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for axis, what, label in zip(
+        axes, ("gmacs", "median_ms"), ("GMACs a forward pass", "median time, ms"), strict=True
+    ):
+        for kind, (colour, style) in _DRAWN.items():
+            values = [cost[str(count)][kind][what] for count in tokens]
+            axis.plot(tokens, values, style, color=colour, marker=".", label=kind)
+        axis.set(xscale="log", yscale="log", xlabel="tokens N", ylabel=label)
+        axis.set_xticks(tokens, [str(count) for count in tokens])
+        axis.minorticks_off()
+        axis.grid(visible=True, alpha=0.3)
+    axes[0].legend(fontsize=8, frameon=False)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, dpi=110)
+
+
+if __name__ == "__main__":
+    draw(FOLDER / "attention.json", ROOT / "docs" / "images" / "attention.png")
