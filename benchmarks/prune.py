@@ -1,0 +1,46 @@
+"""Write the figures of a finished pruning benchmark: python -m benchmarks.prune RECORDS [PICTURES].
+
+RECORDS is the folder that `sentryfuse bench prune --out RECORDS` filled; commands stand in config/recipes/.
+PICTURES, a folder, also gets the two pictures of the documentation.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks._results import Row, render, write
+from sentryfuse_core.bench.plots import write_png
+from sentryfuse_core.bench.records import load_records
+from sentryfuse_core.bench.study import arrange
+from sentryfuse_core.bench.summary import summarise, to_mapping
+
+
+def main() -> int:
+    """Judge, write, print."""
+    if len(sys.argv) not in (2, 3):
+        print(__doc__, file=sys.stderr)
+        return 2
+    records = load_records(Path(sys.argv[1]))
+    study = arrange(records)
+    summary = summarise(study)
+    rows = [
+        Row(
+            what=figure.what,
+            measured=figure.measured,
+            unit=figure.unit,
+            target=figure.target,
+            direction=figure.direction,
+        )
+        for figure in summary.figures
+    ]
+    configs = {record.data: dict(record.config) for record in records}
+    write("prune", rows, raw=to_mapping(summary), config=configs)
+    if len(sys.argv) == 3:
+        write_png(Path(sys.argv[2]), study.groups)
+    print(render(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
