@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sentryfuse_core.model.attention import Segment
 from sentryfuse_core.model.fusion import Trunk, TrunkLayer
+from sentryfuse_core.model.units import Shrinkable
 
 __all__ = ["BACKBONES", "Bottleneck", "Branches", "ClassifierShape", "SharedTrunk", "Stream", "make_backbone"]
 
@@ -83,7 +84,7 @@ class _Embedding(nn.Module):
         return tokens
 
 
-class _Classifier(nn.Module):
+class _Classifier(Shrinkable):
     """What the three share: embeddings, segments and the head."""
 
     def __init__(self, shape: ClassifierShape, streams: Mapping[str, Stream], classes: int) -> None:
@@ -102,7 +103,9 @@ class _Classifier(nn.Module):
         unknown = sorted(set(inputs) - set(self.streams))
         if unknown or not inputs:
             raise ValueError(
-                f"unknown modalities {unknown}" if unknown else "no modality present; give at least one"
+                f"unknown modalities {unknown}; there are {', '.join(self.streams)}"
+                if unknown
+                else "no modality present; give at least one"
             )
         return [name for name in self.streams if name in inputs]
 
@@ -186,14 +189,14 @@ class Bottleneck(_Classifier):
         return self._classify(shared.mean(dim=1))
 
 
-BACKBONES: Mapping[str, Callable[[ClassifierShape, Mapping[str, Stream], int], nn.Module]] = {
+BACKBONES: Mapping[str, Callable[[ClassifierShape, Mapping[str, Stream], int], Shrinkable]] = {
     "trunk": SharedTrunk,
     "branches": Branches,
     "bottleneck": Bottleneck,
 }
 
 
-def make_backbone(shape: ClassifierShape, streams: Mapping[str, Stream], classes: int) -> nn.Module:
+def make_backbone(shape: ClassifierShape, streams: Mapping[str, Stream], classes: int) -> Shrinkable:
     """The network `shape.backbone` names; raises ValueError for an unknown name."""
     if shape.backbone not in BACKBONES:
         raise ValueError(f"unknown backbone {shape.backbone!r}; there are {', '.join(BACKBONES)}")

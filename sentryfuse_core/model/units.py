@@ -1,14 +1,21 @@
-"""Prunable layers: layers whose output is a sum over units, any of which can be left out."""
+"""Prunable layers, whose output is a sum over units any of which can be left out, and networks of them."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from sentryfuse_core.model.sparsity import Segment
 
-__all__ = ["Prunable"]
+__all__ = ["Kept", "Plan", "Prunable", "Shrinkable", "find_units", "pick_units", "sliced"]
+
+Kept = Mapping[str, Sequence[int]]  # layer name -> the units that stay, in order; layers not named stay whole
+_Network = TypeVar("_Network", bound=nn.Module)
+_Shrinkable = TypeVar("_Shrinkable", bound="Shrinkable")
 
 
 class Prunable(nn.Module):
@@ -67,3 +74,68 @@ class Prunable(nn.Module):
             self.watch(hidden)
         output: Tensor = hidden @ weight[: hidden.shape[-1]] + bias
         return output
+
+
+class Plan(Protocol):
+    """What a sub-network needs to be told, for example a gate's `UnitPlan`."""
+
+    @property
+    def kept(self) -> Kept:
+        """The units that stay, by layer."""
+        ...
+
+
+class Shrinkable(nn.Module):
+    """A network of prunable layers that gives its own sub-networks; a base for yours, as nn.Module is."""
+
+    def at(self: _Shrinkable, plan: Plan) -> _Shrinkable:
+        """The sub-network of `plan` for inference, see `sliced`: prefixes share this network's memory.
+
+        Raises:
+            ValueError: the plan names a layer or a unit that this network does not have.
+        """
+        return sliced(self, plan.kept)
+
+
+def find_units(network: nn.Module) -> dict[str, Prunable]:
+    """Every prunable layer by its name in `network`, in the order of definition."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, Prunable)}
+
+
+def sliced(network: _Network, kept: Kept) -> _Network:
+    """The smaller network with only the units `kept`; everything else is shared with `network`.
+
+    A layer whose kept units are the first ones in order is a prefix view of the same memory; others are
+    copies. The result is for inference.
+
+    Raises:
+        ValueError: a layer that is not there, or units that are not, or twice.
+    """
+    layers = find_units(network)
+    for name, units in kept.items():
+        if name not in layers:
+            raise ValueError(f"no prunable layer {name!r}; there are {', '.join(layers)}")
+        if len(set(units)) < len(units) or not all(0 <= unit < layers[name].units for unit in units):
+            raise ValueError(f"{name} has {layers[name].units} units; it cannot keep {list(units)}")
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    small = copy.deepcopy(network, dict(shared))
+    for name, layer in find_units(small).items():
+        if name in kept:
+            _cut(layer, kept[name])
+    return small
+
+
+def _cut(layer: Prunable, kept: Sequence[int]) -> None:
+    count = len(kept)
+    is_prefix = list(kept) == list(range(count))
+    for tensor, rows in layer.unit_rows.items():
+        whole = layer.get_parameter(tensor).detach()
+        part = whole[: count * rows] if is_prefix else pick_units(whole, kept, rows)
+        setattr(layer, tensor, nn.Parameter(part, requires_grad=False))
+    layer.units = count
+
+
+def pick_units(tensor: Tensor, units: Sequence[int], rows: int) -> Tensor:
+    """The rows of `units` in that order, copied: [U * rows, ...] -> [len(units) * rows, ...]."""
+    chosen = torch.as_tensor(list(units), device=tensor.device, dtype=torch.long)
+    return torch.unflatten(tensor, 0, (-1, rows))[chosen].flatten(0, 1)

@@ -15,7 +15,7 @@ def budget_macs(costs: UnitCosts, ratio: float) -> float:
     """What pruning `ratio` of the units' MACs leaves them; raises ValueError outside 0 <= ratio < 1."""
     if not 0.0 <= ratio < 1.0:
         raise ValueError(f"ratio {ratio} must be at least 0 and below 1")
-    return (1.0 - ratio) * costs.prunable
+    return round((1.0 - ratio) * costs.prunable, 3)  # 0.1 of 10 units is one unit, not 0.9999999999999998
 
 
 def keep_best(
@@ -65,7 +65,7 @@ def keep_widths(
     """Widths of layers whose units can only be kept in order, of greatest total worth under the budget.
 
     Greedy on the concave hull: again and again the extension with the most worth per MAC, of one layer by one
-    or more units, that still fits. `least` are widths to start from.
+    or more units, that still fits. `least` are widths to start from, kept even where they exceed the budget.
     """
     widths = {name: (least or {}).get(name, 0) if costs.macs[name] else 0 for name in costs.macs}
     left = budget_macs(costs, ratio) - sum(costs.macs[name] * width for name, width in widths.items())

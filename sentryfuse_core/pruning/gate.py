@@ -127,7 +127,8 @@ class SentryGate(nn.Module):
         key = frozenset(present)
         with torch.no_grad():
             scores = self(self.mask_of(key)[None])[0]
-        density = (scores - scores[self.running(key)].max()).exp()
+        running = self.running(key)
+        density = (scores - scores[running].max()).exp() if running.any() else torch.zeros_like(scores)
         macs = self._costs(key).macs
         parts = density.split(list(self.units.values()))
         return {name: (part * macs[name]).tolist() for name, part in zip(self.units, parts, strict=True)}

@@ -94,6 +94,8 @@ def fit(
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - decay)
         on_step(Step(step, progress, rate, float(loss.detach())))
+    for buffer, last in zip(average.buffers(), network.buffers(), strict=True):
+        buffer.copy_(last)  # statistics of norms follow the batches by themselves
     return average.requires_grad_(requires_grad=False).eval(), meter.macs
 
 

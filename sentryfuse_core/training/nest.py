@@ -78,7 +78,14 @@ def nest(
         fit_options: budget and schedule.
         classes: K.
         on_step: called after every step.
+
+    Raises:
+        ValueError: the faithful design, whose sub-networks are no prefixes, or ratios that cannot be planned.
     """
+    if options.design == "faithful":
+        raise ValueError(
+            "design 'faithful' keeps units in any order; nest one of uniform, shared, conditioned"
+        )
     sets = list(costs)
     generator = torch.Generator().manual_seed(fit_options.seed)
     probe = Batches(samples, classes=classes, generator=generator).draw(options.samples)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.fusion import TrunkLayer
+from sentryfuse_core.pruning.allocate import budget_macs
 from sentryfuse_core.pruning.costs import UnitCosts
+from sentryfuse_core.pruning.units import prefix
 from sentryfuse_core.training.batches import Batch
 from sentryfuse_core.training.meter import Meter
 from sentryfuse_core.training.stages import Dropout, PlanTable, distillation, hard_loss
@@ -33,7 +35,7 @@ def drop_order(parts: Mapping[str, Sequence[str]], costs: UnitCosts, ratio: floa
     order = [*names[1::2], *reversed(names[::2])]
     widths = {name: costs.units[name] if costs.macs[name] else 0 for name in costs.macs}
     for name in order:
-        if costs.of({part: range(width) for part, width in widths.items()}) <= (1.0 - ratio) * costs.prunable:
+        if costs.of(prefix(widths)) <= budget_macs(costs, ratio):
             break
         widths.update(dict.fromkeys(parts[name], 0))
     return widths
