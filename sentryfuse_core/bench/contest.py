@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sentryfuse_core.bench.recipe import Recipe
 from sentryfuse_core.datasets.arrays import Arrays
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.model.backbones import Stream, make_backbone
 from sentryfuse_core.pruning.baselines.calibration import Calibration
 from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
@@ -135,13 +137,22 @@ class Contest:
         return 100.0 * float(torch.stack(shares).mean())
 
     def once(self, name: str, train: Stage, *, share: float, start: nn.Module | None = None) -> Trained:
-        """Train the network `name` from `start` (untrained unless given), or read it from an earlier run."""
+        """Train the network `name` from `start` (untrained unless given), or read it from an earlier run.
+
+        Raises:
+            ConfigError: the earlier run was of other sizes, or its file is damaged.
+        """
         path = self._folder / f"{name}.safetensors"
         if path.exists():
             network = self.fresh()
-            tensors = load_file(path)
-            macs = float(tensors.pop("train_macs"))
-            network.load_state_dict(tensors)
+            try:
+                tensors = load_file(path)
+                macs = float(tensors.pop("train_macs"))
+                network.load_state_dict(tensors)
+            except (SafetensorError, KeyError, RuntimeError) as error:
+                raise ConfigError(
+                    f"{path} is of another recipe or damaged; give another --out, or delete {self._folder}"
+                ) from error
             return Trained(network.requires_grad_(requires_grad=False).eval(), macs)
         trained = self.fit(start or self.fresh(), train, share=share)
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from sentryfuse_core.bench.contest import Contest, Trained
+from sentryfuse_core.bench.recipe import Recipe
 from sentryfuse_core.bench.tuning import tune
 from sentryfuse_core.pruning.allocate import uniform_widths
 from sentryfuse_core.pruning.baselines import RULES
@@ -27,7 +29,7 @@ from sentryfuse_core.training.rivals import (
 )
 from sentryfuse_core.training.stages import DenseStage, Dropout, PlanTable
 
-__all__ = ["Entrant", "Method", "methods_of"]
+__all__ = ["Entrant", "Method", "absent_methods", "methods_of"]
 
 
 class Entrant(Protocol):
@@ -126,8 +128,18 @@ class _Pruned:
         return self.build(present, ratio)
 
 
-def methods_of(contest: Contest, *, ablations: bool = False) -> list[Method]:
-    """Every method that is run on one contest, cheap and necessary ones first."""
+def absent_methods() -> dict[str, str]:
+    """Methods that cannot run on this machine, and what installs what they need."""
+    return {
+        name: f"pip install {package}"
+        for name, (module, package) in _OPTIONAL.items()
+        if importlib.util.find_spec(module) is None
+    }
+
+
+def methods_of(recipe: Recipe, *, ablations: bool = False) -> list[Method]:
+    """Every method that can run on this machine, cheap and necessary ones first."""
+    absent = absent_methods()
     methods = [Method("dense", "reference", _dense), Method("ours", "ours", _ours)]
     methods += [
         Method(
@@ -136,7 +148,7 @@ def methods_of(contest: Contest, *, ablations: bool = False) -> list[Method]:
             partial(_rule, rule),
         )
         for name, rule in RULES.items()
-        if name not in _LEFT_OUT
+        if name not in _LEFT_OUT and name not in absent
     ]
     methods += [
         Method("dynabert", "trained", _dynabert),
@@ -144,25 +156,29 @@ def methods_of(contest: Contest, *, ablations: bool = False) -> list[Method]:
         Method("layerdrop", "trained", _layerdrop),
         Method("faithful", "ours", _faithful),
     ]
-    methods += [
-        Method(f"small_{scale:g}", "small", partial(_small, scale)) for scale in contest.recipe.scales
-    ]
+    methods += [Method(f"small_{scale:g}", "small", partial(_small, scale)) for scale in recipe.scales]
     if ablations:
-        methods += [Method(name, "ablation", partial(_ours, **change)) for name, change in _ABLATIONS.items()]
+        methods += [
+            Method(name, "ablation", partial(_ours, **change)) for name, change in _ablations(recipe).items()
+        ]
     return methods
 
 
 # Refits of further scores: on validation lsq_llm_pruner and lsq_flap were ahead of them at every ratio.
 _LEFT_OUT = ("lsq_kwon", "lsq_wanda_sp")
 
-_ABLATIONS: Mapping[str, Mapping[str, Any]] = {
-    "conditioned_widths": {"design": "conditioned"},
-    "shared_widths": {"design": "shared"},
-    "no_teacher": {"to_teacher": 0.0},
-    "one_set_a_step": {"one_set": True},
-    "equal_passes": {"passes": dict.fromkeys((0.0, 0.25, 0.5, 0.75, 0.9), 1.0)},
-    "curriculum_again": {"first": 0.0},
-}
+_OPTIONAL = {"torch_pruning": ("torch_pruning", "torch-pruning")}  # method -> module, package
+
+
+def _ablations(recipe: Recipe) -> Mapping[str, Mapping[str, Any]]:
+    return {
+        "conditioned_widths": {"design": "conditioned"},
+        "shared_widths": {"design": "shared"},
+        "no_teacher": {"to_teacher": 0.0},
+        "one_set_a_step": {"one_set": True},
+        "equal_passes": {"passes": dict.fromkeys((0.0, *recipe.ratios), 1.0)},
+        "curriculum_again": {"first": 0.0},
+    }
 
 
 def _dropout(contest: Contest, *, first: float = 0.0) -> Dropout:

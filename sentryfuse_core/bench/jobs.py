@@ -13,13 +13,14 @@ from typing import Any
 
 from sentryfuse_core.bench.contest import Contest
 from sentryfuse_core.bench.data import Source
-from sentryfuse_core.bench.entrants import Entrant, Method, methods_of
+from sentryfuse_core.bench.entrants import Entrant, Method, absent_methods, methods_of
 from sentryfuse_core.bench.recipe import Recipe
 from sentryfuse_core.bench.records import pack_hits
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.pruning.gate import Present
 from sentryfuse_core.replay.manifest import source_commit
 
-__all__ = ["Task", "pending", "run_task", "tasks"]
+__all__ = ["Task", "chosen_methods", "pending", "run_task", "tasks"]
 
 _LIBRARIES = ("numpy", "torch", "safetensors")
 
@@ -49,6 +50,23 @@ def tasks(source: Source, recipe: Recipe, folder: Path) -> list[Task]:
     return [Task(source, backbone, seed, folder) for seed in recipe.seeds for backbone in recipe.backbones]
 
 
+def chosen_methods(recipe: Recipe, *, ablations: bool = False, only: Sequence[str] = ()) -> list[Method]:
+    """The methods to run: `only` these, or all; an ablation that is named needs no `ablations`.
+
+    Raises:
+        ConfigError: a name that no method has, or one that cannot run here, with the remedy.
+    """
+    methods = methods_of(recipe, ablations=ablations or bool(only))
+    known = [method.name for method in methods]
+    absent = absent_methods()
+    for name in only:
+        if name in absent:
+            raise ConfigError(f"method {name!r} needs a package that is not installed: {absent[name]}")
+        if name not in known:
+            raise ConfigError(f"unknown method {name!r}; there are {', '.join(known)}")
+    return [method for method in methods if not only or method.name in only]
+
+
 def pending(task: Task, methods: Sequence[Method]) -> list[Method]:
     """The methods without a record."""
     return [method for method in methods if not (task.place / f"{method.name}.json").exists()]
@@ -65,12 +83,17 @@ def run_task(
     """Run what is pending of a task; yields every record as it is written.
 
     A record is written whole or not at all, so that an interrupted benchmark goes on where it was.
+
+    Raises:
+        ConfigError: `only` names a method that there is not, or that cannot run here.
     """
+    methods = pending(task, chosen_methods(recipe, ablations=ablations, only=only))
+    if not methods:
+        return
     contest = Contest(
         recipe, task.source.arrays(task.seed), backbone=task.backbone, seed=task.seed, folder=task.place
     )
-    methods = methods_of(contest, ablations=ablations)
-    for method in pending(task, [one for one in methods if not only or one.name in only]):
+    for method in methods:
         on_job(f"{task.name}/{method.name}")
         started_s = time.monotonic()
         entrant = method.enter(contest)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentryfuse_core.errors import ConfigError, DatasetError
+from sentryfuse_core.errors import ConfigError, DatasetError, OutputError
 
 if TYPE_CHECKING:
     import argparse
@@ -85,18 +85,25 @@ def _run_jobs(args: argparse.Namespace) -> None:
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from sentryfuse_core.bench.jobs import tasks
+    from sentryfuse_core.bench.entrants import absent_methods
+    from sentryfuse_core.bench.jobs import chosen_methods, tasks
 
-    sources, recipe = _sources(args), _recipe(args)
+    sources, recipe, methods = _sources(args), _recipe(args), tuple(_names(args.methods))
+    chosen_methods(recipe, ablations=args.ablations, only=methods)
+    _check_place(args.out)
+    for source in sources:
+        source.arrays(recipe.seeds[0])  # complain before an hour has passed
+    for name, remedy in absent_methods().items():
+        print(f"{name} is left out, its library is not installed; for it: {remedy}")
     found = [task for source in sources for task in tasks(source, recipe, args.out)]
     found.sort(key=lambda task: task.seed)
-    methods = tuple(_names(args.methods))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns) as bar:
         shown = bar.add_task("runs", total=len(found))
         if args.workers == 1:
             for task in found:
-                _run_task(task, recipe, ablations=args.ablations, methods=methods, bar=bar)
+                line = _run_task(task, recipe, ablations=args.ablations, methods=methods, bar=bar)
+                bar.console.print(line)
                 bar.advance(shown)
             return
         with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
@@ -104,9 +111,13 @@ def _run_jobs(args: argparse.Namespace) -> None:
                 pool.submit(_run_task, task, recipe, ablations=args.ablations, methods=methods)
                 for task in found
             ]
-            for future in as_completed(futures):
-                bar.console.print(future.result())
-                bar.advance(shown)
+            try:
+                for future in as_completed(futures):
+                    bar.console.print(future.result())
+                    bar.advance(shown)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # else it would run all that is left
+                raise
 
 
 def _run_task(
@@ -143,9 +154,18 @@ def _sources(args: argparse.Namespace) -> list[Source]:
         sources.append(Digits(args.digits))
     if not sources:
         raise DatasetError("no data; give --data FILE.npz, --har ZIP or --digits DIR")
-    for source in sources:
-        source.arrays(0)  # complain before an hour has passed
+    names = [source.name for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two data sets are called {name!r}; rename one, results lie under their names")
     return sources
+
+
+def _check_place(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -183,6 +203,9 @@ def _report(folder: Path) -> None:
 
     summary = summarise(arrange(load_records(folder)))
     print(text_table(summary.figures))
-    (folder / "prune.json").write_text(json.dumps(to_mapping(summary)) + "\n", encoding="utf-8")
+    try:
+        (folder / "prune.json").write_text(json.dumps(to_mapping(summary)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror}; make it writable") from error
     report.write(folder / "report.html", summary)
     print(f"wrote {folder / 'prune.json'} and {folder / 'report.html'}")
