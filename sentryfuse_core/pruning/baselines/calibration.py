@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -20,17 +20,24 @@ Allocation = Literal["global", "per_mac", "share"]
 """global: best scores of the whole network; per_mac: best scores per MAC; share: same share of each layer."""
 
 
+def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Of every sample: [n, K], [n] -> [n]."""
+    return functional.cross_entropy(logits, label, reduction="none")
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """All that a rule may look at for one set of present modalities.
 
     Attributes:
         inputs: only the present modalities, [n, T, F].
-        label: [n], class indices.
+        label: [n], class indices; for another task, what its `losses` go by.
+        losses: the loss of every sample, from what the network gives for them and `label`: [n].
     """
 
     inputs: Mapping[str, Tensor]
     label: Tensor
+    losses: Callable[[Tensor, Tensor], Tensor] = _cross_entropy
 
 
 class Pruned(Protocol):
@@ -77,8 +84,8 @@ class Rule(Protocol):
 
 
 def sample_losses(network: nn.Module, calibration: Calibration) -> Tensor:
-    """Cross-entropy of every sample, [n]."""
-    return functional.cross_entropy(network(calibration.inputs), calibration.label, reduction="none")
+    """The loss of every sample, [n]; cross-entropy unless the calibration has its own."""
+    return calibration.losses(network(calibration.inputs), calibration.label)
 
 
 def allocate(

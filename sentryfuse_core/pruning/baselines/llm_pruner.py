@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +77,8 @@ def loss_gradient(
     which: slice = slice(None),
 ) -> list[Tensor]:
     """Gradients of the mean loss of some samples; zeros where a tensor takes no part."""
-    part = Calibration(
-        {name: values[which] for name, values in calibration.inputs.items()}, calibration.label[which]
-    )
+    inputs = {name: values[which] for name, values in calibration.inputs.items()}
+    part = replace(calibration, inputs=inputs, label=calibration.label[which])
     wanted = list(parameters.values())
     with _differentiable(wanted):
         loss = sample_losses(network, part).mean()
