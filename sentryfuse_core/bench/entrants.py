@@ -6,11 +6,12 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
 from sentryfuse_core.bench.contest import Contest, Trained
+from sentryfuse_core.bench.measure import Entrant
 from sentryfuse_core.bench.recipe import Recipe
 from sentryfuse_core.bench.tuning import tune
 from sentryfuse_core.pruning.allocate import uniform_widths
@@ -29,39 +30,7 @@ from sentryfuse_core.training.rivals import (
 )
 from sentryfuse_core.training.stages import DenseStage, Dropout, PlanTable
 
-__all__ = ["Entrant", "Method", "absent_methods", "methods_of"]
-
-
-class Entrant(Protocol):
-    """A method's answer in one run."""
-
-    @property
-    def ratios(self) -> Sequence[float]:
-        """Ratios it answers for."""
-        ...
-
-    @property
-    def macs(self) -> float:
-        """Multiply-accumulates of its training."""
-        ...
-
-    @property
-    def costs(self) -> Mapping[Present, UnitCosts]:
-        """Costs of its full network."""
-        ...
-
-    @property
-    def notes(self) -> Mapping[str, Any]:
-        """What else is worth keeping."""
-        ...
-
-    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
-        """Units that stay, by layer."""
-        ...
-
-    def at(self, present: Present, ratio: float) -> nn.Module:
-        """The network for inference."""
-        ...
+__all__ = ["Chosen", "Method", "NestedWidths", "Whole", "absent_methods", "methods_of"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +43,7 @@ class Method:
 
 
 @dataclass(frozen=True, eq=False)
-class _Whole:
+class Whole:
     """A network of one size."""
 
     network: nn.Module
@@ -84,16 +53,18 @@ class _Whole:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        """All."""
         del ratio
         return prefix(self.costs[present].units)
 
     def at(self, present: Present, ratio: float) -> nn.Module:
+        """The network."""
         del present, ratio
         return self.network
 
 
 @dataclass(frozen=True, eq=False)
-class _Nested:
+class NestedWidths:
     """Widths of one network, by a table; ratio 0 is the whole network."""
 
     network: nn.Module
@@ -104,14 +75,16 @@ class _Nested:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        """The leading ones."""
         return prefix(self.table[present, ratio] if ratio else self.costs[present].units)
 
     def at(self, present: Present, ratio: float) -> nn.Module:
+        """A prefix view."""
         return sliced(self.network, self.kept(present, ratio)) if ratio else self.network
 
 
 @dataclass(frozen=True, eq=False)
-class _Pruned:
+class Chosen:
     """Units that a rule or a gate chose from a dense network."""
 
     choose: Callable[[Present, float], Mapping[str, Sequence[int]]]
@@ -122,9 +95,11 @@ class _Pruned:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        """What was chosen."""
         return self.choose(present, ratio)
 
     def at(self, present: Present, ratio: float) -> nn.Module:
+        """What was built of them."""
         return self.build(present, ratio)
 
 
@@ -196,7 +171,7 @@ def _base(contest: Contest) -> Trained:
 
 def _dense(contest: Contest) -> Entrant:
     trained = _dense_trained(contest)
-    return _Whole(trained.network, trained.macs, contest.costs)
+    return Whole(trained.network, trained.macs, contest.costs)
 
 
 def _small(scale: float, contest: Contest) -> Entrant:
@@ -205,14 +180,14 @@ def _small(scale: float, contest: Contest) -> Entrant:
     costs = contest.costs_of(network)
     share = sum(item.total for item in costs.values()) / sum(item.total for item in contest.costs.values())
     trained = contest.fit(network, DenseStage(dropout=_dropout(contest)), share=share, costs=costs)
-    return _Whole(trained.network, trained.macs, costs)
+    return Whole(trained.network, trained.macs, costs)
 
 
 def _rule(rule: Rule, contest: Contest) -> Entrant:
     trained = _dense_trained(contest)
-    pruned = tune(rule, trained.network, contest)
+    pruned = tune(rule, trained.network, contest, ratios=contest.recipe.ratios)
     notes = {"source": rule.source, "trials": list(pruned.trials)}
-    return _Pruned(pruned.kept, pruned.at, trained.macs, contest.costs, contest.recipe.ratios, notes)
+    return Chosen(pruned.kept, pruned.at, trained.macs, contest.costs, contest.recipe.ratios, notes)
 
 
 def _faithful(contest: Contest) -> Entrant:
@@ -220,7 +195,7 @@ def _faithful(contest: Contest) -> Entrant:
     trained = _dense_trained(contest)
     gate = SentryGate(contest.modalities, contest.costs, design="faithful")
     gate.align(measure_saliency(trained.network, contest.draw(contest.recipe.calibration), contest.sets))
-    return _Pruned(
+    return Chosen(
         lambda present, ratio: gate.plan(present, ratio).kept,
         lambda present, ratio: sliced(trained.network, gate.plan(present, ratio).kept),
         trained.macs,
@@ -255,7 +230,7 @@ def _ours(contest: Contest, *, first: float | None = None, **change: Any) -> Ent
         for ratio in recipe.ratios
     }
     macs = base.macs + nested.macs
-    return _Nested(nested.network, table, macs, contest.costs, (0.0, *recipe.ratios))
+    return NestedWidths(nested.network, table, macs, contest.costs, (0.0, *recipe.ratios))
 
 
 def _uniform_table(contest: Contest) -> PlanTable:
@@ -284,7 +259,7 @@ def _dynabert(contest: Contest) -> Entrant:
         network, stage, share=1.0 - recipe.first, learning_rate=recipe.dynabert_learning_rate
     )
     macs = base.macs + trained.macs
-    return _Nested(trained.network, table, macs, contest.costs, (0.0, *recipe.ratios))
+    return NestedWidths(trained.network, table, macs, contest.costs, (0.0, *recipe.ratios))
 
 
 def _matformer(contest: Contest) -> Entrant:
@@ -297,7 +272,7 @@ def _matformer(contest: Contest) -> Entrant:
         full=recipe.matformer_full,
     )
     trained = contest.fit(contest.fresh(), stage, learning_rate=recipe.matformer_learning_rate)
-    return _Nested(trained.network, table, trained.macs, contest.costs, (0.0, *recipe.ratios))
+    return NestedWidths(trained.network, table, trained.macs, contest.costs, (0.0, *recipe.ratios))
 
 
 def _layerdrop(contest: Contest) -> Entrant:
@@ -311,4 +286,4 @@ def _layerdrop(contest: Contest) -> Entrant:
         for present in contest.sets
         for ratio in recipe.ratios
     }
-    return _Nested(trained.network, table, trained.macs, contest.costs, (0.0, *recipe.ratios))
+    return NestedWidths(trained.network, table, trained.macs, contest.costs, (0.0, *recipe.ratios))

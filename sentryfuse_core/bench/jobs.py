@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sentryfuse_core.bench.contest import Contest
 from sentryfuse_core.bench.data import Source
-from sentryfuse_core.bench.entrants import Entrant, Method, absent_methods, methods_of
+from sentryfuse_core.bench.entrants import Method, absent_methods, methods_of
+from sentryfuse_core.bench.measure import measured_rows, write_record
 from sentryfuse_core.bench.recipe import Recipe
-from sentryfuse_core.bench.records import pack_hits
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.pruning.gate import Present
-from sentryfuse_core.replay.manifest import source_commit
 
 __all__ = ["Task", "chosen_methods", "pending", "run_task", "tasks"]
-
-_LIBRARIES = ("numpy", "torch", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -98,67 +90,20 @@ def run_task(
         started_s = time.monotonic()
         entrant = method.enter(contest)
         trained_s = time.monotonic() - started_s
-        record = {
-            "data": task.source.name,
-            "backbone": task.backbone,
-            "seed": task.seed,
-            "fold": task.source.fold(task.seed),
-            "method": method.name,
-            "kind": method.kind,
-            "modalities": list(contest.modalities),
-            "config": {**recipe.to_mapping(), **task.source.config},
-            "versions": _versions(),
-            "commit": source_commit(),
-            "train": {"seconds": round(trained_s, 1), "macs": entrant.macs},
-            "notes": dict(entrant.notes),
-            "items": contest.items.tolist() if task.source.keeps_hits else [],
-            "rows": _rows(contest, entrant, hits=task.source.keeps_hits),
-        }
-        path = task.place / f"{method.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(record) + "\n", encoding="utf-8")
-        part.replace(path)
-        yield path
-
-
-def _rows(contest: Contest, entrant: Entrant, *, hits: bool) -> list[dict[str, Any]]:
-    return [
-        row
-        for ratio in entrant.ratios
-        for present in contest.sets
-        for row in _measured(contest, entrant, present, ratio, hits=hits)
-    ]
-
-
-def _measured(
-    contest: Contest, entrant: Entrant, present: Present, ratio: float, *, hits: bool
-) -> Iterator[dict[str, Any]]:
-    """The rows of one sub-network on both splits."""
-    costs, kept = entrant.costs[present], entrant.kept(present, ratio)
-    running = {name: len(units) for name, units in kept.items() if costs.macs[name]}
-    unit_macs = costs.of(kept)
-    network = entrant.at(present, ratio)
-    for split in contest.splits:
-        right = contest.hits(network, split, present)
-        row: dict[str, Any] = {
-            "present": [name for name in contest.modalities if name in present],
-            "ratio": ratio,
-            "split": split,
-            "accuracy": round(contest.accuracy(right, split), 3),
-            "macs": costs.fixed + unit_macs,
-            "unit_macs": unit_macs,
-        }
-        if split == "test":
-            row["kept"] = running
-            row["units"] = {name: costs.units[name] for name in running}
-            if hits:
-                row["hits"] = pack_hits(right.cpu().numpy())
-        yield row
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in _LIBRARIES},
-    }
+        yield write_record(
+            task.place / f"{method.name}.json",
+            {
+                "data": task.source.name,
+                "backbone": task.backbone,
+                "seed": task.seed,
+                "fold": task.source.fold(task.seed),
+                "method": method.name,
+                "kind": method.kind,
+                "modalities": list(contest.modalities),
+                "config": {**recipe.to_mapping(), **task.source.config},
+                "train": {"seconds": round(trained_s, 1), "macs": entrant.macs},
+                "notes": dict(entrant.notes),
+                "items": contest.items.tolist() if task.source.keeps_hits else [],
+                "rows": measured_rows(contest, entrant, hits=task.source.keeps_hits),
+            },
+        )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sentryfuse_core.bench.contest import Contest
+from sentryfuse_core.bench.measure import Judge
 from sentryfuse_core.pruning.baselines.calibration import Pruned, Rule
 from sentryfuse_core.pruning.baselines.flap import Flap
 from sentryfuse_core.pruning.baselines.least_squares import LeastSquares
@@ -36,16 +36,16 @@ class TunedRule:
         return self.best[ratio].at(present, ratio)
 
 
-def tune(rule: Rule, network: nn.Module, contest: Contest) -> TunedRule:
+def tune(rule: Rule, network: nn.Module, judge: Judge, *, ratios: Sequence[float]) -> TunedRule:
     """Try every setting of `rule` at every ratio; the best mean over masks on validation is kept."""
-    calibration = contest.calibration()
+    calibration = judge.calibration()
     best: dict[float, tuple[float, Pruned]] = {}
     trials = []
     variants = _variants(rule)
     for name, variant in variants.items():
-        pruned = variant.prepare(network, calibration, contest.costs)
-        for ratio in contest.recipe.ratios:
-            score = _score(pruned, ratio, contest) if len(variants) > 1 else float("nan")
+        pruned = variant.prepare(network, calibration, judge.costs)
+        for ratio in ratios:
+            score = _score(pruned, ratio, judge) if len(variants) > 1 else float("nan")
             trials.append(
                 {"settings": name, "ratio": ratio, "val": None if np.isnan(score) else round(score, 3)}
             )
@@ -54,10 +54,9 @@ def tune(rule: Rule, network: nn.Module, contest: Contest) -> TunedRule:
     return TunedRule({ratio: pruned for ratio, (_, pruned) in best.items()}, tuple(trials))
 
 
-def _score(pruned: Pruned, ratio: float, contest: Contest) -> float:
+def _score(pruned: Pruned, ratio: float, judge: Judge) -> float:
     scores = [
-        contest.accuracy(contest.hits(pruned.at(present, ratio), "val", present), "val")
-        for present in contest.sets
+        judge.accuracy(judge.hits(pruned.at(present, ratio), "val", present), "val") for present in judge.sets
     ]
     return float(np.mean(scores))
 
