@@ -64,17 +64,22 @@ def _score(pruned: Pruned, ratio: float, judge: Judge) -> float:
 def _variants(rule: Rule) -> dict[str, Rule]:
     """The rule with every allocation it can have, and FLAP also without its bias."""
     if isinstance(rule, LeastSquares):
-        return {name: replace(rule, base=base) for name, base in _variants(rule.base).items()}
-    rules: list[Rule] = [rule]
+        return {name: replace(rule, base=base) for name, base in _allocated(rule.base).items()}
     if isinstance(rule, Flap):
-        rules = [replace(rule, compensation=on) for on in (True, False)]
+        return {
+            f"{name}, bias {on}": one
+            for on in (True, False)
+            for name, one in _allocated(replace(rule, compensation=on)).items()
+        }
+    return _allocated(rule)
+
+
+def _allocated(rule: Rule) -> dict[str, Rule]:
+    """The rule with every allocation it can have."""
+    if not is_dataclass(rule) or "allocation" not in {field.name for field in fields(rule)}:
+        return {"as published": rule}
     found: dict[str, Rule] = {}
-    for one in rules:
-        bias = f", bias {one.compensation}" if isinstance(one, Flap) else ""
-        if is_dataclass(one) and "allocation" in {field.name for field in fields(one)}:
-            for allocation in _ALLOCATIONS:
-                changed: Any = replace(one, allocation=allocation)
-                found[f"{allocation}{bias}"] = changed
-        else:
-            found["as published"] = one
+    for allocation in _ALLOCATIONS:
+        changed: Any = replace(rule, allocation=allocation)
+        found[allocation] = changed
     return found
