@@ -74,7 +74,7 @@ def _score(networks: Mapping[tuple[Present, float], nn.Module], judge: Judge) ->
 def _variants(rule: Rule) -> dict[str, Rule]:
     """The rule with every allocation it can have, and FLAP also without its bias."""
     if isinstance(rule, LeastSquares):
-        # Trying both is dear here. On validation of har/trunk/s0 share was ahead from r = .75 on, level before.
+        # Both would be dear. On validation of har/trunk/s0 share was ahead from r = .75 on, level before.
         return {"share": replace(rule, base=_allocated(rule.base)["share"])}
     if isinstance(rule, Flap):
         return {
