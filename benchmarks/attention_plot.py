@@ -13,8 +13,8 @@ from benchmarks._results import FOLDER, ROOT
 __all__ = ["draw"]
 
 _DRAWN = {
-    "dense, nn.MultiheadAttention": ("0.55", "--"),
-    "dense, ours": ("0.15", "-"),
+    "dense, nn.MultiheadAttention": ("0.55", ":"),
+    "dense, ours": ("0.15", "--"),
     "pooled 4, 4 KV groups": ("C0", "-"),
     "window 64 + pooled 16, 2 KV groups": ("C1", "-"),
     "block top-k 3 x 64, 2 KV groups": ("C2", "-"),
@@ -22,22 +22,26 @@ _DRAWN = {
 
 
 def draw(source: Path, target: Path) -> None:
-    """Multiply-accumulates and median time of the whole network by number of tokens."""
+    """Multiply-accumulates, and median time where it was measured, of the whole network by tokens."""
     mpl.use("Agg")
     cost = json.loads(source.read_text(encoding="utf-8"))["raw"]["cost"]
     tokens = [int(key) for key in cost]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for axis, what, label in zip(
-        axes, ("gmacs", "median_ms"), ("GMACs a forward pass", "median time, ms"), strict=True
-    ):
+    labels = {"gmacs": "GMACs a forward pass", "median_ms": "median time, ms"}
+    shown = [
+        what for what in labels if all(what in cost[str(count)][kind] for count in tokens for kind in _DRAWN)
+    ]
+    figure, axes = plt.subplots(
+        1, len(shown), figsize=(5 * len(shown), 3.6), layout="constrained", squeeze=False
+    )
+    for axis, what in zip(axes[0], shown, strict=True):
         for kind, (colour, style) in _DRAWN.items():
             values = [cost[str(count)][kind][what] for count in tokens]
             axis.plot(tokens, values, style, color=colour, marker=".", label=kind)
-        axis.set(xscale="log", yscale="log", xlabel="tokens N", ylabel=label)
+        axis.set(xscale="log", yscale="log", xlabel="tokens N", ylabel=labels[what])
         axis.set_xticks(tokens, [str(count) for count in tokens])
         axis.minorticks_off()
         axis.grid(visible=True, alpha=0.3)
-    axes[0].legend(fontsize=8, frameon=False)
+    axes[0][0].legend(fontsize=8, frameon=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=110)
 
