@@ -164,9 +164,9 @@ def _dense_trained(contest: Contest) -> Trained:
     return contest.once("dense", DenseStage(dropout=_dropout(contest)), share=1.0)
 
 
-def _base(contest: Contest) -> Trained:
-    """The first part of training, the same for ours and DynaBERT."""
-    return contest.once("base", DenseStage(dropout=_dropout(contest)), share=contest.recipe.first)
+def _base(contest: Contest, share: float) -> Trained:
+    """The first part of a nested training: `share` of the budget."""
+    return contest.once(f"base_{share:g}", DenseStage(dropout=_dropout(contest)), share=share)
 
 
 def _dense(contest: Contest) -> Entrant:
@@ -207,7 +207,7 @@ def _faithful(contest: Contest) -> Entrant:
 def _ours(contest: Contest, *, first: float | None = None, **change: Any) -> Entrant:
     """Nested training from the base network."""
     recipe = contest.recipe
-    base = _base(contest)
+    base = _base(contest, recipe.first)
     options = NestOptions(
         ratios=recipe.ratios,
         to_teacher=recipe.to_teacher,
@@ -243,7 +243,7 @@ def _uniform_table(contest: Contest) -> PlanTable:
 
 def _dynabert(contest: Contest) -> Entrant:
     recipe = contest.recipe
-    base = _base(contest)
+    base = _base(contest, recipe.dynabert_first)
     probe = contest.draw(recipe.calibration)
     network = sorted_units(base.network, measure_saliency(base.network, probe, contest.sets))
     table = _uniform_table(contest)
@@ -256,7 +256,7 @@ def _dynabert(contest: Contest) -> Entrant:
         to_labels=recipe.dynabert_labels,
     )
     trained = contest.fit(
-        network, stage, share=1.0 - recipe.first, learning_rate=recipe.dynabert_learning_rate
+        network, stage, share=1.0 - recipe.dynabert_first, learning_rate=recipe.dynabert_learning_rate
     )
     macs = base.macs + trained.macs
     return NestedWidths(trained.network, table, macs, contest.costs, (0.0, *recipe.ratios))
