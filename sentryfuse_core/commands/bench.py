@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentryfuse_core.commands import bench_world
 from sentryfuse_core.errors import ConfigError, DatasetError, OutputError
 
 if TYPE_CHECKING:
@@ -67,10 +68,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prune.add_argument("--ablations", action="store_true", help="also what ours is without each of its parts")
     prune.add_argument("--workers", type=int, default=1, metavar="N", help="runs at once (default 1)")
     prune.add_argument("--report-only", action="store_true", help="only judge the records that are there")
+    bench_world.add_parser(actions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run what is pending, then judge and report."""
+    if args.action == "world":
+        _check_place(args.out)
+        bench_world.run_jobs(args)
+        _report(args.out)
+        return 0
     if args.workers < 1:
         raise ConfigError(f"--workers {args.workers} is below 1")
     if not args.report_only:

@@ -41,9 +41,11 @@ def make_batch(world: WorldConfig, *, batch: int, seed: int, step: int, device: 
     return _from_world(world, batch=batch, seed=seed * _STRIDE + step, device=device)
 
 
-def held_out(world: WorldConfig, *, batch: int, count: int, device: str = "cpu") -> Iterator[LabelledBatch]:
-    """`count` batches that no training seed below 2**20 can produce."""
-    for index in range(count):
+def held_out(
+    world: WorldConfig, *, batch: int, count: int, first: int = 0, device: str = "cpu"
+) -> Iterator[LabelledBatch]:
+    """`count` batches, from number `first` on, that no training seed below 2**20 can produce."""
+    for index in range(first, first + count):
         yield _from_world(world, batch=batch, seed=_HELD_OUT_SEED + index, device=device)
 
 

@@ -20,7 +20,7 @@ from sentryfuse_core.training.data import LabelledBatch
 from sentryfuse_core.training.targets import in_region
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["Evaluation", "Score", "evaluate", "match"]
+__all__ = ["Evaluation", "Score", "evaluate", "match", "matched"]
 
 _DISTANCES_M = (1.0, 2.0, 4.0)
 _CANDIDATES = 50  # detections of a frame that a threshold is chosen among
@@ -115,6 +115,31 @@ def match(
             pairs.append((int(index), float(nearest)))
             apart[:, index] = torch.inf
     return pairs
+
+
+def matched(output: HeadOutput, boxes: Tensor, classes: Tensor, *, distance_m: float = 4.0) -> Tensor:
+    """Which boxes within the region are matched, by the rule above, all frames at once.
+
+    Args:
+        output: maps of B frames.
+        boxes: [B, M, 7] of the truth; classes: [B, M], -1 for no box.
+
+    Returns:
+        One value for each box in the region, frame by frame: [boxes].
+    """
+    valid = in_region(boxes, classes)
+    counts = valid.sum(dim=1)
+    most = int(counts.max())
+    peaks = find_peaks(output, count=max(1, most))
+    apart = torch.cdist(peaks.boxes[..., :2], boxes[..., :2])  # [B, K, M]
+    same = (peaks.classes[:, :, None] == classes[:, None]) & valid[:, None]
+    apart = apart.masked_fill(~same, torch.inf)
+    taken = torch.zeros_like(valid)
+    for row in range(most):
+        nearest, index = apart[:, row].masked_fill(taken, torch.inf).min(dim=1)
+        good = (nearest <= distance_m) & (row < counts)
+        taken[good.nonzero()[:, 0], index[good]] = True
+    return taken[valid]
 
 
 def evaluate(

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import TINY, labelled, network
 
-from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.model.heads import HeadOutput, find_peaks
 from sentryfuse_core.training.data import LabelledBatch
-from sentryfuse_core.training.evaluate import evaluate, match
-from sentryfuse_core.training.targets import make_targets
+from sentryfuse_core.training.evaluate import evaluate, match, matched
+from sentryfuse_core.training.targets import in_region, make_targets
 from sentryfuse_core.types import Modality, ModalitySet
 
 
@@ -63,3 +63,25 @@ def test_evaluate_gives_full_recall_when_the_network_knows_the_truth(monkeypatch
     assert score.recall_1m == score.recall_4m == 1.0
     assert score.centre_error_m < 1e-3
     assert set(found.scores) == {(lidar.bits, level) for level in range(TINY.levels)}
+
+
+def test_matched_boxes_are_those_of_match_when_frames_are_scored_at_once() -> None:
+    batch = labelled(batch=16)
+    crowded = torch.cat((batch.boxes, batch.boxes + 1.0, batch.boxes - 3.0), dim=1)
+    classes = batch.classes.repeat(1, 3)
+    generator = torch.Generator().manual_seed(1)
+    known = make_targets(crowded, classes, class_count=3)
+    noise = torch.randn(known.heatmap.shape, generator=generator)
+    output = HeadOutput(torch.logit(known.heatmap.clamp(1e-4, 1 - 1e-4)) + 3.0 * noise, known.boxes)
+    inside = in_region(crowded, classes)
+    peaks = find_peaks(output, count=int(inside.sum(dim=1).max()))
+    expected = []
+    for row, valid in enumerate(inside):
+        count = int(valid.sum())
+        truth, kinds = crowded[row][valid][:, :2], classes[row][valid]
+        centres, guesses = peaks.boxes[row, :count, :2], peaks.classes[row, :count]
+        found = {box for box, _ in match(centres, guesses, truth, kinds, distance_m=4.0)}
+        expected += [box in found for box in range(count)]
+    hits = matched(output, crowded, classes)
+    assert hits.tolist() == expected
+    assert 0 < int(hits.sum()) < len(expected)
