@@ -296,7 +296,7 @@ class Plan:
 
     mask: ModalitySet
     level: int  # 0 = full width
-    kind: str  # 'uniform' until a gate is trained
+    kind: str  # how widths are chosen; 'uniform': the same share of every layer, whatever the sensors
     ratio: float  # share of prunable-unit MACs removed
     heads_kept: int
     heads_total: int

@@ -44,7 +44,7 @@ class ModelShape:
     lidar_channels: tuple[int, int] = (24, 48)  # at strides 1 and 2; stride 4 has `dim`
     imu_tokens: int = 2
     classes: int = 3
-    widths: tuple[float, ...] = (1.0, 0.5)  # share of groups and channels at each pruning level
+    widths: tuple[float, ...] = (1.0, 0.5)  # share of groups and channels at each pruning level, any number
 
     def __post_init__(self) -> None:
         wrong = [

@@ -1,7 +1,8 @@
 """The table of plans: for every set of sensors and pruning level, which sub-network runs and what it costs.
 
-Until a gate is trained the widths are uniform: every layer keeps the same share of its units, whatever
-sensors are there. A level is a prefix of the same weights, so choosing one is a dictionary look-up.
+There are as many levels as the checkpoint's manifest has `widths`. They are uniform, as in the gate's design
+of that name: every layer keeps the same share of its units, whole units and at least one, whatever sensors
+are there. A level is a prefix of the same weights, so choosing one is a dictionary look-up.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sentryfuse_core.types import ModalitySet, Plan
 
 __all__ = ["KIND", "plan_table"]
 
-KIND = "uniform"
+KIND = "uniform"  # see `sentryfuse_core.pruning.gate.Design`
 
 
 def plan_table(shape: ModelShape, geometry: Geometry = GEOMETRY) -> Mapping[tuple[int, int], Plan]:

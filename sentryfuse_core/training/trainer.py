@@ -1,4 +1,4 @@
-"""The training run: full and narrow width together, modality dropout, a schedule over time, resumable."""
+"""The training run: full and narrow widths together, modality dropout, a schedule over time, resumable."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class StepLog:
     progress: float  # 0..1 of the run
     learning_rate: float
     loss_full: float  # all sensors, full width
-    loss_narrow: float  # one part in turn, narrowest width
+    loss_narrow: float  # one part in turn, a narrower level in turn
     loss_masked: float  # the part with the sensors of `mask`, full width
     mask: ModalitySet
 
@@ -154,7 +154,7 @@ class Trainer:
     ) -> dict[str, tuple[torch.Tensor, float]]:
         """Loss and weight of each part: an eighth of the batch with all sensors, the rest with `masks`.
 
-        One part in turn also runs at the narrowest width, which learns the boxes and, a little, from it.
+        One part in turn also runs narrow, which learns the boxes and, a little, from it; level after level.
         """
         net, size = self.net, len(batch.boxes)
         losses: dict[str, tuple[torch.Tensor, float]] = {}
@@ -167,10 +167,15 @@ class Trainer:
             wide = net.fuse(features, level=0, batch=stop - start)
             losses[f"part{part}"] = (detection_loss(wide, targets), (stop - start) / size)
             if part == self.progress.step % len(kept):
-                narrow = net.fuse(features, level=net.shape.levels - 1, batch=stop - start)
+                narrow = net.fuse(features, level=self._narrow_level(len(kept)), batch=stop - start)
                 losses["narrow"] = (detection_loss(narrow, targets), 0.5)
                 losses["distil"] = (distillation_loss(narrow, wide, targets), self.options.distillation)
         return losses
+
+    def _narrow_level(self, parts: int) -> int:
+        """Each level below full width in turn, for every part of the batch; 0 where there is no other."""
+        others = self.net.shape.levels - 1
+        return 1 + self.progress.step // parts % others if others else 0
 
     def _average(self) -> None:
         """Move the running average; early on it follows closely, so that a short run is not all start."""

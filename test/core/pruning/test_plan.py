@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import pytest
 import torch
 from networks import TINY, model_input, network
@@ -40,3 +43,12 @@ def test_plan_table_costs_less_when_sensors_are_absent() -> None:
     everything = table[ModalitySet.all().bits, 0].gmacs
     assert all(table[bits, 0].gmacs < everything for bits in range(15))
     assert all(table[bits, 1].gmacs < table[bits, 0].gmacs for bits in range(16))
+
+
+def test_plan_table_has_every_level_of_the_manifest_when_there_are_more_than_two() -> None:
+    table = plan_table(replace(TINY, widths=(1.0, 0.75, 0.5, 0.25, 0.1)))
+    plans = [table[ModalitySet.all().bits, level] for level in range(5)]
+    assert len(table) == 16 * 5
+    assert [plan.channels_kept for plan in plans] == [128, 96, 64, 32, 32]  # at least one block a layer
+    assert [plan.heads_kept for plan in plans] == [8, 8, 4, 4, 4]  # whole groups, at least one a layer
+    assert all(wide.gmacs >= narrow.gmacs for wide, narrow in itertools.pairwise(plans))
