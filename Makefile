@@ -9,10 +9,10 @@ unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX
 unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-sync clean
+.PHONY: help setup demo test check bench bench-sync bench-attention clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup:  ## make .venv with pinned wheels, this package's messages and the package itself
 	@$(PYTHON) tools/setup_env.py
@@ -36,6 +36,9 @@ bench: setup  ## measure, and write benchmarks/results/*.json
 bench-sync: setup  ## measure time and trust (ARGS="--quick", "--message-filters DIR"), write results/sync.json, ingest_live.json
 	@$(BIN)/python -m benchmarks.sync $(ARGS)
 	@$(BIN)/python -m benchmarks.ingest_live
+
+bench-attention: setup  ## measure SentryAttend against dense attention (ARGS="--quick"), write results/attention.json
+	@$(BIN)/python -m benchmarks.attention $(ARGS)
 
 clean:  ## remove .venv, builds and caches
 	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -85,17 +85,27 @@ def refitted_or_nested(group: Group) -> list[str]:
 def strongest(group: Group, candidates: Sequence[str], ratio: float, masks: Sequence[Mask]) -> str | None:
     """The candidate with the best mean validation accuracy; the first by name among equals.
 
-    Judged over the runs that all candidates with any result have, or, where there is none, each over its own.
+    Those with the most runs are judged over the runs that they share. One with fewer runs takes the
+    place of the best of them only if it is better over the runs of both.
     """
     scores = {name: group.scores(name, ratio, masks, "val") for name in sorted(candidates)}
     scores = {name: values for name, values in scores.items() if values}
     if not scores:
         return None
-    shared = set.intersection(*(set(values) for values in scores.values()))
-    means = {
-        name: np.mean([values[run] for run in sorted(shared or values)]) for name, values in scores.items()
-    }
-    return max(means, key=lambda name: means[name])
+    most = max(len(values) for values in scores.values())
+    full = [name for name, values in scores.items() if len(values) == most]
+    best = max(full, key=_mean_over(scores, full))
+    for name in (name for name in scores if name not in full):
+        better = _mean_over(scores, [name, best])
+        if better(name) > better(best):
+            best = name
+    return best
+
+
+def _mean_over(scores: Mapping[str, Mapping[Run, float]], names: Sequence[str]) -> Callable[[str], float]:
+    """The mean accuracy of a method over the runs that `names` share, else over its own."""
+    common = set.intersection(*(set(scores[name]) for name in names))
+    return lambda name: float(np.mean([scores[name][run] for run in sorted(common or scores[name])]))
 
 
 def compare(group: Group, method: str, against: str, ratio: float, masks: Sequence[Mask]) -> Versus | None:

@@ -46,6 +46,15 @@ def test_strongest_is_judged_over_shared_runs_when_a_candidate_lacks_the_hard_on
     assert strongest(group, untrained(group), 0.5, [("accel",)]) == "taylor"  # 60 on average, as magnitude
 
 
+def test_strongest_is_one_with_fewer_runs_when_it_is_better_in_those(build: Any) -> None:
+    def rule(method: str, seed: int, mask: Any, ratio: float, split: str) -> float:
+        return build.plain(method, seed, mask, ratio, split) + (9.0 if method == "magnitude" else 0.0)
+
+    records = [one for one in build.records(rule=rule) if one.method != "magnitude" or one.seed == 0]
+    group = arrange(records).groups[0]
+    assert strongest(group, untrained(group), 0.5, [("accel",)]) == "magnitude"
+
+
 def test_strong_rival_is_a_refit_or_nested_one_and_never_layerdrop(build: Any) -> None:
     def rule(method: str, seed: int, mask: Any, ratio: float, split: str) -> float:
         return 95.0 if method == "layerdrop" else build.plain(method, seed, mask, ratio, split)
