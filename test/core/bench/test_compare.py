@@ -48,7 +48,7 @@ def test_strongest_is_judged_over_shared_runs_when_a_candidate_lacks_the_hard_on
 
 def test_strongest_is_one_with_fewer_runs_when_it_is_better_in_those(build: Any) -> None:
     def rule(method: str, seed: int, mask: Any, ratio: float, split: str) -> float:
-        return build.plain(method, seed, mask, ratio, split) + (9.0 if method == "magnitude" else 0.0)
+        return build.plain(method, seed, mask, ratio, split) + (20.0 if method == "magnitude" else 0.0)
 
     records = [one for one in build.records(rule=rule) if one.method != "magnitude" or one.seed == 0]
     group = arrange(records).groups[0]
