@@ -27,7 +27,7 @@ class Recipe:
         scales: widths of the separately trained small networks, as shares of `dim`; may be empty.
         calibration: samples that the rules may look at.
         dropout: chance of a modality to be absent at the end of the curriculum.
-        first: share of the training before units are sorted and sub-networks are trained.
+        first, dynabert_first: share of the training before units are sorted and sub-networks are trained.
         to_teacher, temperature, nested_learning_rate: see `NestOptions`.
         dynabert_hidden, dynabert_labels: weights in `DynaBertStage`.
         matformer_full: see `MatFormerStage`; layerdrop: chance in `LayerDropStage`.
@@ -179,7 +179,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(_RATES, (1e-9, 1.0)),
     **dict.fromkeys(("to_teacher", "dynabert_hidden", "dynabert_labels"), (0.0, _MOST)),
     **dict.fromkeys(("dropout", "matformer_full", "layerdrop"), (0.0, 1.0)),
-    "first": (0.0, 0.99),
+    **dict.fromkeys(("first", "dynabert_first"), (0.0, 0.99)),
     "temperature": (1e-3, 1e3),
 }
 _KIND_NAMES: Mapping[Any, str] = {

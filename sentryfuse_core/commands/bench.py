@@ -100,7 +100,7 @@ def _run_jobs(args: argparse.Namespace) -> None:
     _check_place(args.out)
     for source in sources:
         source.arrays(recipe.seeds[0])  # complain before an hour has passed
-    for name, remedy in absent_methods().items():
+    for name, remedy in ({} if methods else absent_methods()).items():
         print(f"{name} is left out, its library is not installed; for it: {remedy}")
     found = [task for source in sources for task in tasks(source, recipe, args.out)]
     found.sort(key=lambda task: task.seed)
