@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from networks import model_input, network
+from networks import TINY, model_input, network
 
 from sentryfuse_core.clock import NS_PER_S, ManualClock
 from sentryfuse_core.config import ModelConfig
@@ -82,6 +83,20 @@ def test_bank_raises_when_there_is_no_such_level(bank: Bank) -> None:
     assert bank.plan(CAMERA, 1, "power").reason == "power"
     with pytest.raises(BackendError, match="no level 2"):
         bank.plan(CAMERA, 2, "")
+
+
+def test_bank_offers_every_level_of_the_manifest_when_there_are_more_than_two(tmp_path: Path) -> None:
+    net = network(shape=replace(TINY, widths=(1.0, 0.75, 0.5, 0.25)))
+    save_checkpoint(tmp_path / "more.safetensors", net, {"labels": ["car", "pedestrian", "cyclist"]})
+    bank = Bank(load_checkpoint(tmp_path / "more.safetensors"))
+    assert bank.levels == (1.0, 0.75, 0.5, 0.25)
+    inputs = model_input(batch=1).only(CAMERA)
+    with torch.inference_mode():
+        for level in range(4):
+            found = EagerBackend(bank).run(inputs, bank.plan(CAMERA, level, ""))
+            assert torch.equal(found.heatmap, net(inputs, level=level).heatmap)
+    with pytest.raises(BackendError, match="no level 4; give one of 0 to 3"):
+        bank.plan(CAMERA, 4, "")
 
 
 @pytest.mark.parametrize("level", [0, 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,22 @@ def test_trainer_lowers_the_loss_when_a_batch_is_repeated(tmp_path: Path) -> Non
     assert logs[-1].loss_full < 0.8 * logs[0].loss_full
     assert logs[-1].step == 15
     assert steps_logged(tmp_path) == list(range(1, 16))
+
+
+def test_trainer_takes_every_narrower_level_in_turn_when_there_are_more_than_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = replace(TINY, widths=(1.0, 0.5, 0.25))
+    made = Trainer(shape, TrainOptions(folder=tmp_path, steps=6, batch=8), source=same)
+    fuse, levels = made.net.fuse, []
+
+    def noted(*args: Any, level: int, **named: Any) -> Any:
+        levels.append(level)
+        return fuse(*args, level=level, **named)
+
+    monkeypatch.setattr(made.net, "fuse", noted)
+    made.run()
+    assert [level for level in levels if level] == [1, 1, 1, 2, 2, 2]
 
 
 def test_trainer_ends_with_the_same_weights_when_it_is_interrupted_and_resumed(tmp_path: Path) -> None:
