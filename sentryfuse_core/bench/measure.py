@@ -63,7 +63,7 @@ class Entrant(Protocol):
 
     @property
     def ratios(self) -> Sequence[float]:
-        """Ratios it entrant for."""
+        """Ratios it answers for."""
         ...
 
     @property

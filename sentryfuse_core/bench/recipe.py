@@ -57,7 +57,7 @@ class Recipe:
     dynabert_first: float = 0.3
     dynabert_learning_rate: float = 2e-3
     dynabert_hidden: float = 0.1
-    dynabert_labels: float = 0.0
+    dynabert_labels: float = 1.0
     matformer_learning_rate: float = 3e-3
     matformer_full: float = 0.0
     layerdrop: float = 0.2

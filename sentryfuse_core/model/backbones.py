@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
+from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.model.attention import Segment
 from sentryfuse_core.model.fusion import Trunk, TrunkLayer
 from sentryfuse_core.model.units import Shrinkable
@@ -71,7 +72,7 @@ class ClassifierShape:
 
 
 class _Embedding(nn.Module):
-    """Features of one modality as tokens: a linear map, a learned place and a learned kind."""
+    """Features of one modality as tokens: a linear map and a learned place."""
 
     def __init__(self, stream: Stream, dim: int) -> None:
         super().__init__()
@@ -91,7 +92,14 @@ class _Classifier(Shrinkable):
         super().__init__()
         self.shape = shape
         self.streams = dict(streams)
-        self.embed = nn.ModuleDict({name: _Embedding(stream, shape.dim) for name, stream in streams.items()})
+        try:
+            self.embed = nn.ModuleDict(
+                {name: _Embedding(stream, shape.dim) for name, stream in streams.items()}
+            )
+        except KeyError as error:  # torch refuses dots and the names of its own methods
+            raise DatasetError(
+                f"a modality cannot have this name: {error.args[0]}; rename its array"
+            ) from error
         self.head_norm = nn.LayerNorm(shape.dim)
         self.head = nn.Linear(shape.dim, classes)
 
@@ -156,7 +164,7 @@ class Bottleneck(_Classifier):
 
     Each modality has layers of its own throughout. In the last `layers` of them it also sees the bottleneck
     tokens; what the present modalities made of those is averaged after every layer, and their mean at the end
-    is classified.
+    is classified. With `layers` = 1 nothing of one modality reaches another before that mean: late fusion.
     """
 
     def __init__(self, shape: ClassifierShape, streams: Mapping[str, Stream], classes: int) -> None:

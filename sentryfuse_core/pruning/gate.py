@@ -153,12 +153,17 @@ class SentryGate(nn.Module):
         return UnitPlan(key, ratio, kept, unit_macs, unit_macs + costs.fixed)
 
     def _shared_worth(self, costs: UnitCosts) -> dict[str, list[float]]:
-        """The mean over all sets of the worth per MAC, times the MACs of the set at hand."""
+        """Worth per MAC, mean over the sets in which a layer runs, times the MACs of the set at hand."""
         total = {name: torch.zeros(count) for name, count in self.units.items()}
+        runs = dict.fromkeys(self.units, 0)
         for present, known in self.costs.items():
             for name, worth in self.worth(present).items():
-                total[name] += torch.tensor(worth) / max(1, known.macs[name])
-        return {name: (values * costs.macs[name]).tolist() for name, values in total.items()}
+                if known.macs[name]:
+                    total[name] += torch.tensor(worth) / known.macs[name]
+                    runs[name] += 1
+        return {
+            name: (values * costs.macs[name] / max(1, runs[name])).tolist() for name, values in total.items()
+        }
 
     def _costs(self, present: Present) -> UnitCosts:
         self.mask_of(present)
@@ -187,7 +192,7 @@ class SentryGate(nn.Module):
     def alignment(self, present: Present, saliency: Mapping[str, Tensor]) -> Tensor:
         """The alignment loss [] of one set of modalities."""
         macs = self._costs(present).macs
-        target = torch.cat([saliency[name] / max(1, macs[name]) for name in self.units])
+        target = torch.cat([saliency[name] / max(1, macs[name]) for name in self.units]).to(self.bias.device)
         running = self.running(present)
         return alignment_loss(self(self.mask_of(present)[None])[0][running], target[running])
 

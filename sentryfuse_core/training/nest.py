@@ -112,7 +112,8 @@ def nest(
         classes=classes,
         on_step=on_step,
     )
-    return Nested(average, gate, macs)
+    taught = len(samples) * costs[frozenset(dropout.modalities)].total if options.to_teacher else 0
+    return Nested(average, gate, macs + taught)
 
 
 def measure_saliency(

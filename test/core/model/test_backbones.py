@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.model.backbones import BACKBONES, ClassifierShape, Stream, make_backbone
 from sentryfuse_core.model.units import Kept, Shrinkable, find_units
 
@@ -159,3 +160,9 @@ def test_network_of_ones_own_gives_sub_networks_when_it_is_shrinkable() -> None:
     inner = {name.removeprefix("inner."): units for name, units in kept.items()}
     expected = network.inner.at(PlanOf(inner))(inputs) * 2.0
     assert torch.equal(network.at(PlanOf(kept))(inputs), expected)
+
+
+@pytest.mark.parametrize("name", ["acc.x", "keys", "type"])
+def test_backbone_says_so_when_a_modality_has_a_name_that_torch_refuses(name: str) -> None:
+    with pytest.raises(DatasetError, match=r"rename its array"):
+        make_backbone(ClassifierShape(dim=16, heads=2, kv_heads=2, ffn=32), {name: Stream(2, 3)}, 2)
