@@ -250,4 +250,6 @@ def _several(names: Iterable[str]) -> list[str]:
 
 
 def _is_mean(result: CellResult) -> bool:
-    return set(result.cell.setting.masks) == set(masks_of(result.cell.setting.masks[0]))
+    """Whether a cell is the mean over all masks; with one sensor that is the cell of all."""
+    setting = result.cell.setting
+    return setting.kind == "mean" or (setting.kind == "all" and len(setting.masks[0]) == 1)

@@ -227,3 +227,14 @@ def test_table_shows_verdicts_and_notes(build: Any) -> None:
 )  # fmt: skip
 def test_target_is_met_at_its_edge_and_never_by_nothing(measured: float, direction: Any, met: bool) -> None:
     assert Figure(what="x", measured=measured, unit="points", target=1.0, direction=direction).met is met
+
+
+def test_mean_drop_is_of_the_mean_cell_alone_when_single_sensors_drop_more(build: Any) -> None:
+    def rule(method: str, _seed: int, mask: Any, _ratio: float, _split: str) -> float:
+        return 60.0 if method == "ours" and len(mask) == 1 else 90.0
+
+    records = build.records(rule=rule, methods=FEW)
+    masks = len({row.present for row in records[0].rows})
+    singles = len(records[0].modalities)
+    drop = figures(records)["mean drop over all masks from dense, r = 0.5 [points]"].measured
+    assert drop == pytest.approx(30.0 * singles / masks)
