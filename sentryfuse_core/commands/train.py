@@ -25,40 +25,147 @@ __all__ = ["add_arguments", "run"]
 _EVALUATION_BATCH = 16
 
 
+_DESCRIPTION = """\
+Train a network that keeps working when sensors die and that shrinks to fit; write weights and a manifest.
+
+With --data it trains a classifier on arrays of your own: first the whole network, modalities being absent
+ever more often; then its units are sorted by saliency, the gate is fitted to it, and the sub-networks of
+every ratio are trained inside the same weights. At the end it prints the balanced accuracy of every set of
+modalities at every ratio, on val and, once, on test.
+
+Without --data it trains the detector of the ROS node in the synthetic world.
+
+The folder --state holds curve.csv and the state, written every --save-every seconds: a run that is
+interrupted or killed goes on with --resume and ends with the same weights.
+"""
+_EXAMPLES = """\
+data of your own: an .npz file with one array a modality [n, ...], `label` [n], and `split` [n] of train,
+val and test; nothing needs to be tuned for it:
+
+  sentryfuse train mine.safetensors --data mine.npz
+  sentryfuse train mine.safetensors --data mine.npz --resume
+  sentryfuse train mine.safetensors --data mine.npz --recipe config/recipes/train.yaml --backbone bottleneck
+  sentryfuse train mine.safetensors --data mine.npz --device cuda --bf16
+  torchrun --standalone --nproc-per-node 2 --no-python sentryfuse train mine.safetensors --data mine.npz
+
+the detector:
+
+  sentryfuse train detector.safetensors --minutes 60
+"""
+_LENGTH = {
+    "minutes": 60.0,
+    "steps": 0,
+    "batch": 16,
+    "learning_rate": 2e-3,
+    "evaluate": 512,
+}  # of the detector's
+_CLASSIFIER = ("recipe", "backbone", "design", "bf16", "compile")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    import argparse
+
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "out", type=Path, help="weights to write, ending in .safetensors; the manifest goes beside them"
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="weights to write, ending in .safetensors; the manifest goes beside them",
     )
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long to train (default %(default)s)")
-    parser.add_argument("--steps", type=int, default=0, help="how many steps to train instead of a time")
-    parser.add_argument("--batch", type=int, default=16, help="frames a step (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and world (default %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="at its peak (default %(default)s)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and data (default %(default)s)")
+    parser.add_argument("--device", help="cpu or cuda (default: the recipe's, cpu)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: leave it to torch")
     parser.add_argument(
-        "--state", type=Path, help="folder for state and curve.csv (default: OUT without its ending)"
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="folder for state and curve.csv (default: OUT without its ending)",
+    )
+    parser.add_argument(
+        "--save-every", type=float, default=120.0, metavar="S", help="seconds between states (default 120)"
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the state; with --minutes 0 only evaluate and write it",
+        help="go on from the state; without it a run starts anew and drops the old state",
     )
-    parser.add_argument(
-        "--evaluate",
-        type=int,
-        default=512,
-        metavar="FRAMES",
-        help="held-out frames to score (default %(default)s)",
+    own = parser.add_argument_group("a classifier on your own arrays")
+    own.add_argument("--data", type=Path, metavar="FILE", help="the .npz file")
+    own.add_argument("--recipe", type=Path, metavar="FILE", help="sizes and budget (default: built in)")
+    own.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="trunk, branches or bottleneck (default: the recipe's first, trunk)",
+    )
+    own.add_argument(
+        "--design",
+        choices=("uniform", "shared", "conditioned"),
+        help="how the gate spreads widths over layers: evenly (default), by mean worth, by worth for the "
+        "modalities at hand",
+    )
+    own.add_argument("--bf16", action="store_true", help="compute in bfloat16; weights stay float32")
+    own.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile: slow to start, one graph for each set of modalities and ratio",
+    )
+    world = parser.add_argument_group("the detector in the synthetic world, without --data")
+    world.add_argument(
+        "--minutes",
+        type=float,
+        help="how long to train (default 60); 0 with --resume: only evaluate and write",
+    )
+    world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
+    world.add_argument("--batch", type=int, help="frames a step (default 16)")
+    world.add_argument("--learning-rate", type=float, help="at its peak (default 0.002)")
+    world.add_argument(
+        "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, evaluate, write."""
-    _check(args)
+    _check_options(args)
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.data is not None:
+        from sentryfuse_core.commands import train_classifier
+
+        args.design = args.design or "uniform"
+        return train_classifier.run(args)
+    return _run_detector(args)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """The options of both tasks, and that none is of the other one."""
+    if args.out.suffix != ".safetensors":
+        raise ConfigError(
+            f"{args.out} does not end in .safetensors; call it {args.out.with_suffix('.safetensors')}"
+        )
+    for name in ("threads", "seed"):
+        if getattr(args, name) < 0:
+            raise ConfigError(f"--{name} {getattr(args, name)} is below 0")
+    if not args.save_every > 0.0:
+        raise ConfigError(f"--save-every {args.save_every:g} must be above 0")
+    foreign = tuple(_LENGTH) if args.data is not None else _CLASSIFIER
+    for name in foreign:
+        if getattr(args, name) not in {None, False}:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(
+                f"{option} is of the detector's training; with --data the recipe says it"
+                if args.data is not None
+                else f"{option} is of a classifier's training; give --data FILE.npz with it"
+            )
+
+
+def _run_detector(args: argparse.Namespace) -> int:
+    for name, value in _LENGTH.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    args.device = args.device or "cpu"
+    _check(args)
     options = TrainOptions(
         folder=args.state or args.out.with_suffix(""),
         minutes=args.minutes,
@@ -67,6 +174,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=args.device,
         learning_rate=args.learning_rate,
+        save_every_s=args.save_every,
     )
     trainer = Trainer(ModelShape(), options, resume=args.resume)
     _train(trainer)
@@ -86,18 +194,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.out.suffix != ".safetensors":
-        raise ConfigError(f"{args.out} does not end in .safetensors")
-    for name, least in (
-        ("minutes", 0),
-        ("steps", 0),
-        ("batch", 8),
-        ("evaluate", 1),
-        ("threads", 0),
-        ("seed", 0),
-    ):
+    for name, least in (("minutes", 0), ("steps", 0), ("batch", 8), ("evaluate", 1)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name} {getattr(args, name)} is below {least}")
+    try:
+        torch.empty(0, device=args.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--device {args.device} cannot be used ({reason}); cpu always can") from error
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present
+from sentryfuse_core.training.accelerate import Acceleration
 from sentryfuse_core.training.batches import Batch, Batches
+from sentryfuse_core.training.fit_state import FitState, Keeper
 from sentryfuse_core.training.meter import Meter
 
 __all__ = ["FitOptions", "Stage", "Step", "fit"]
@@ -26,7 +28,8 @@ class FitOptions:
     """How long and how fast to train.
 
     `budget` counts multiply-accumulates of forward and backward passes, so that methods whose steps cost
-    differently get the same training.
+    differently get the same training; where several processes train, those of all together. `speed` and
+    `keeper` change nothing of it: one says how passes run, the other saves the state to resume from.
     """
 
     budget: float
@@ -37,6 +40,8 @@ class FitOptions:
     average: float = 0.99  # decay of the running average of the weights, a step
     clip_norm: float = 1.0
     seed: int = 0
+    speed: Acceleration = field(default_factory=Acceleration)
+    keeper: Keeper | None = None
 
 
 class Stage(Protocol):
@@ -72,28 +77,42 @@ def fit(
     Returns:
         The running average of its weights as a network for inference, and the multiply-accumulates spent.
     """
-    generator = torch.Generator().manual_seed(options.seed)
+    speed, keeper = options.speed, options.keeper
+    generator = torch.Generator().manual_seed(options.seed + speed.seed_offset)
     batches = Batches(samples, classes=classes, generator=generator)
     optimizer = torch.optim.AdamW(_groups(network, options.weight_decay), lr=options.learning_rate)
+    speed.prepare(network)
     average = copy.deepcopy(network)
     meter = Meter(network, costs)
-    step = 0
+    state = FitState(network=network, average=average, optimizer=optimizer, generator=generator)
+    if keeper is not None:
+        keeper.begin(state)
+    device = next(network.parameters()).device
     network.train()
+    meter.macs = state.macs
     while meter.macs < options.budget:
         progress = meter.macs / options.budget
         rate = options.learning_rate * _schedule(progress, options.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = stage.loss(meter, batches.draw(options.batch), progress, generator)
+        with speed.passes(device):
+            loss = stage.loss(meter, batches.draw(options.batch), progress, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        speed.ranks.average_gradients(list(network.parameters()))
         nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm)
         optimizer.step()
-        step += 1
-        decay = min(options.average, (1 + step) / (10 + step))
+        state.step += 1
+        decay = min(options.average, (1 + state.step) / (10 + state.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - decay)
-        on_step(Step(step, progress, rate, float(loss.detach())))
+        mean, meter.macs = speed.ranks.combine(float(loss.detach()), state.macs, meter.macs, device)
+        state.macs = meter.macs
+        on_step(Step(state.step, progress, rate, mean))
+        if keeper is not None:
+            keeper.after_step(state)
+    if keeper is not None:
+        keeper.save(state)
     for buffer, last in zip(average.buffers(), network.buffers(), strict=True):
         buffer.copy_(last)  # statistics of norms follow the batches by themselves
     return average.requires_grad_(requires_grad=False).eval(), meter.macs

@@ -1,0 +1,61 @@
+"""What an interrupted training was started with, so that only the same one goes on from its state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sentryfuse_core.errors import CheckpointError, OutputError
+
+__all__ = ["check_identity", "start_anew"]
+
+_NOTE = "run.json"
+
+
+def start_anew(folder: Path, identity: Mapping[str, Any], *, old: tuple[str, ...]) -> None:
+    """Forget an earlier run in `folder`, whose files are `old`, and note what this one is.
+
+    The note goes first and comes last: a run that is killed in between leaves nothing to resume from. Raises
+    OutputError when that fails.
+    """
+    try:
+        for name in (_NOTE, *old):
+            (folder / name).unlink(missing_ok=True)
+        partial = folder / f"{_NOTE}.partial"
+        partial.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        partial.replace(folder / _NOTE)
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another --state") from error
+
+
+def check_identity(folder: Path, wanted: Mapping[str, Any]) -> None:
+    """Raises CheckpointError, naming what differs, unless the run in `folder` was started with `wanted`."""
+    note = folder / _NOTE
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot resume: no state in {folder} ({error.strerror}); train without --resume, or give --state"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"cannot resume: {note} is damaged ({error}); train without --resume"
+        ) from error
+    for name, asked, kept in _differences(json.loads(json.dumps(wanted)), found):
+        raise CheckpointError(
+            f"cannot resume: the state in {folder} is of {name} {kept}, this run of {asked}; "
+            f"give what it was started with, or train without --resume"
+        )
+
+
+def _differences(wanted: Any, found: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(name, wanted, found) of every plain value that differs, mappings within mappings as `outer.inner`."""
+    if not isinstance(wanted, dict):
+        if wanted != found:
+            yield name, wanted, found
+        return
+    for key, value in wanted.items():
+        other = found.get(key) if isinstance(found, dict) else None
+        yield from _differences(value, other, f"{name}.{key}" if name else key)
