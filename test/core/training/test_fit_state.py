@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from sentryfuse_core.training import fit_state
 from sentryfuse_core.training.accelerate import Ranks
 from sentryfuse_core.training.batches import Batch
 from sentryfuse_core.training.fit import FitOptions, Step, fit
-from sentryfuse_core.training.fit_state import Keeper, read_saved, write_tensors
+from sentryfuse_core.training.fit_state import FitState, Keeper, read_saved, write_tensors
 from sentryfuse_core.training.stages import DenseStage, Dropout
 
 torch.set_num_threads(1)
@@ -162,6 +163,41 @@ def test_keeper_names_the_remedy_when_the_state_is_of_more_processes(tmp_path: P
     interrupted(tmp_path, step=3)
     with pytest.raises(CheckpointError, match="is of 1 processes, this run has 2; start with torchrun"):
         trained(Keeper(folder=tmp_path, stage="dense", resume=True, ranks=Ranks(0, 2)))
+
+
+@dataclass(frozen=True)
+class Pair(Ranks):
+    """Two processes of which this one does all the work; the other one's random numbers have the seed 99."""
+
+    count: int = 2
+
+    def sums(self, values: Sequence[float], device: torch.device) -> list[float]:
+        del device
+        return list(values)
+
+    def gather(self, tensor: torch.Tensor, device: torch.device) -> list[torch.Tensor]:
+        del device
+        return [tensor, torch.Generator().manual_seed(99).get_state()]
+
+
+def test_each_process_gets_its_own_random_numbers_back_when_several_resume(tmp_path: Path) -> None:
+    def state_of(seed: int) -> FitState:
+        network = network_of(seed)
+        return FitState(
+            network=network,
+            average=network_of(seed + 1),
+            optimizer=torch.optim.AdamW(network.parameters()),
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    first = state_of(3)
+    Keeper(folder=tmp_path, stage="dense", ranks=Pair()).save(first)
+    for rank, seed in ((0, 3), (1, 99)):
+        state = state_of(7)
+        Keeper(folder=tmp_path, stage="dense", resume=True, ranks=Ranks(rank, 2)).begin(state)
+        assert torch.equal(state.generator.get_state(), torch.Generator().manual_seed(seed).get_state())
+        assert same(state.network, first.network)
+        assert same(state.average, first.average)
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "text"])
