@@ -38,7 +38,11 @@ CORE_COMMANDS = (
     Command(
         "world", "sentryfuse_core.commands.world", "record the synthetic world as a bag with ground truth"
     ),
-    Command("train", "sentryfuse_core.commands.train", "train a checkpoint in the synthetic world"),
+    Command(
+        "train",
+        "sentryfuse_core.commands.train",
+        "train the detector in the synthetic world, or a classifier on your data",
+    ),
     Command(
         "bench", "sentryfuse_core.commands.bench", "compare pruning methods on recordings or your own data"
     ),
