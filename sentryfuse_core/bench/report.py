@@ -22,6 +22,7 @@ from sentryfuse_core.replay.report_style import CSS
 
 __all__ = ["write"]
 
+_SHOWN_MISSING = 12  # a longer list opens on a click
 _TITLE = "Pruning, measured: SentryGate against its rivals"
 _KEPT_RATIO = 0.75
 _CURVES = (
@@ -103,7 +104,11 @@ def _missing(missing: Sequence[str]) -> str:
     if not missing:
         return ""
     items = "".join(f"<li>{html.escape(text)}</li>" for text in missing)
-    return f"<aside><h2>Not measured ({len(missing)})</h2><ul>{items}</ul></aside>"
+    shown = " open" if len(missing) <= _SHOWN_MISSING else ""
+    return (
+        f"<aside><details{shown}><summary>Not measured: {len(missing)} things</summary>"
+        f"<ul>{items}</ul></details></aside>"
+    )
 
 
 def _figures(figures: Sequence[Figure]) -> str:
