@@ -53,7 +53,7 @@ class Contest:
             name: Stream(*(int(size) for size in item.shape[1:])) for name, item in arrays.inputs.items()
         }
         self._folder = folder
-        self.costs: Mapping[Present, UnitCosts] = self._costs(self.fresh())
+        self.costs: Mapping[Present, UnitCosts] = self.costs_of(self.fresh())
         mean = float(np.mean([costs.total for costs in self.costs.values()]))
         self.step_macs = 3 * recipe.batch * mean  # of one dense step, forward and backward
         self.budget = recipe.steps * self.step_macs
@@ -66,10 +66,7 @@ class Contest:
         return network.to(self.recipe.device)
 
     def costs_of(self, network: nn.Module) -> Mapping[Present, UnitCosts]:
-        """Costs of another network on the same data."""
-        return self._costs(network)
-
-    def _costs(self, network: nn.Module) -> dict[Present, UnitCosts]:
+        """Costs of a network on one sample of this data, for every set of modalities."""
         one = {
             name: torch.zeros(1, stream.tokens, stream.features, device=self.recipe.device)
             for name, stream in self._streams.items()
@@ -136,8 +133,8 @@ class Contest:
         ]
         return 100.0 * float(torch.stack(shares).mean())
 
-    def once(self, name: str, train: Stage, *, share: float, start: nn.Module | None = None) -> Trained:
-        """Train the network `name` from `start` (untrained unless given), or read it from an earlier run.
+    def once(self, name: str, train: Stage, *, share: float) -> Trained:
+        """Train the network `name`, or read it from an earlier run.
 
         Raises:
             ConfigError: the earlier run was of other sizes, or its file is damaged.
@@ -154,7 +151,7 @@ class Contest:
                     f"{path} is of another recipe or damaged; give another --out, or delete {self._folder}"
                 ) from error
             return Trained(network.requires_grad_(requires_grad=False).eval(), macs)
-        trained = self.fit(start or self.fresh(), train, share=share)
+        trained = self.fit(self.fresh(), train, share=share)
         self._folder.mkdir(parents=True, exist_ok=True)
         state = {key: value.contiguous().cpu() for key, value in trained.network.state_dict().items()}
         half = path.with_suffix(".part")

@@ -19,7 +19,14 @@ from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 
-__all__ = ["FORMAT_VERSION", "Checkpoint", "load_checkpoint", "manifest_path", "save_checkpoint"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Checkpoint",
+    "check_digest",
+    "load_checkpoint",
+    "manifest_path",
+    "save_checkpoint",
+]
 
 FORMAT_VERSION = 1
 
@@ -89,17 +96,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"no weights at {path} ({error.strerror}); give model.checkpoint another path"
         ) from error
     manifest = _read_manifest(manifest_path(path))
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != manifest["sha256"]:
-        raise CheckpointError(
-            f"{path} has sha256 {digest[:12]}..., its manifest says {manifest['sha256'][:12]}...: "
-            f"the file is altered or truncated; copy it again"
-        )
+    check_digest(path, data, manifest)
     try:
         tensors = load_tensors(data)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no safetensors file ({error}); copy it again") from error
     return Checkpoint(path, manifest, ModelShape.from_mapping(manifest["shape"]), tensors)
+
+
+def check_digest(path: Path, data: bytes, manifest: Mapping[str, Any]) -> None:
+    """Raises CheckpointError when the weights at `path` are not those that the manifest was written with."""
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != manifest["sha256"]:
+        raise CheckpointError(
+            f"{path} has sha256 {digest[:12]}..., its manifest says {str(manifest['sha256'])[:12]}...: "
+            f"the file is altered or truncated; copy it again"
+        )
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sentryfuse_core.errors import CheckpointError, OutputError
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
-from sentryfuse_core.model.checkpoint import manifest_path
+from sentryfuse_core.model.checkpoint import check_digest, manifest_path
 from sentryfuse_core.model.units import Shrinkable
 from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present, SentryGate
@@ -124,12 +124,7 @@ def load_nested(path: Path) -> NestedCheckpoint:
             f"no weights at {path} ({error.strerror}); `sentryfuse train OUT --data FILE.npz` makes some"
         ) from error
     manifest = _read_manifest(manifest_path(path))
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != manifest["sha256"]:
-        raise CheckpointError(
-            f"{path} has sha256 {digest[:12]}..., its manifest says {str(manifest['sha256'])[:12]}...: "
-            f"the file is altered or truncated; copy it again"
-        )
+    check_digest(path, data, manifest)
     try:
         tensors = load_tensors(data)
         network, gate = _built(manifest)

@@ -89,9 +89,15 @@ def nest(
     sets = list(costs)
     generator = torch.Generator().manual_seed(fit_options.seed)
     probe = Batches(samples, classes=classes, generator=generator).draw(options.samples)
-    network = sorted_units(base, measure_saliency(base, probe, sets))
+    saliency = measure_saliency(base, probe, sets)
+    network, order = sorted_units(base, saliency), shared_order(saliency.values())
     gate = SentryGate(dropout.modalities, costs, design=options.design)
-    gate.align(measure_saliency(network, probe, sets))
+    gate.align(
+        {
+            present: {name: values[order[name]] for name, values in found.items()}
+            for present, found in saliency.items()
+        }
+    )
     stage = NestedStage(
         dropout=dropout,
         table={

@@ -11,10 +11,9 @@ from torch.nn import functional
 
 from sentryfuse_core.pruning.allocate import keep_best, keep_share
 from sentryfuse_core.pruning.costs import UnitCosts
+from sentryfuse_core.pruning.gate import Present
 
 __all__ = ["Allocation", "Calibration", "Present", "Pruned", "Rule", "allocate", "sample_losses"]
-
-Present = frozenset[str]
 
 Allocation = Literal["global", "per_mac", "share"]
 """global: best scores of the whole network; per_mac: best scores per MAC; share: same share of each layer."""
