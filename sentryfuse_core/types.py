@@ -320,6 +320,7 @@ class Detection:
     width: float
     height: float
     yaw: float
+    support: ModalitySet = ModalitySet()  # the sensors that see something there by themselves
 
 
 @dataclass(frozen=True)

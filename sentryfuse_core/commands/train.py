@@ -55,11 +55,11 @@ the detector:
 _LENGTH = {
     "minutes": 60.0,
     "steps": 0,
-    "batch": 16,
-    "learning_rate": 2e-3,
+    "batch": 32,
+    "learning_rate": 3e-3,
     "evaluate": 512,
 }  # of the detector's
-_CLASSIFIER = ("recipe", "backbone", "design", "bf16", "compile")
+_CLASSIFIER = ("recipe", "backbone", "design", "compile")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on from the state; without it a run starts anew and drops the old state",
     )
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16; weights stay float32")
     own = parser.add_argument_group("a classifier on your own arrays")
     own.add_argument("--data", type=Path, metavar="FILE", help="the .npz file")
     own.add_argument("--recipe", type=Path, metavar="FILE", help="sizes and budget (default: built in)")
@@ -105,7 +106,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how the gate spreads widths over layers: evenly (default), by mean worth, by worth for the "
         "modalities at hand",
     )
-    own.add_argument("--bf16", action="store_true", help="compute in bfloat16; weights stay float32")
     own.add_argument(
         "--compile",
         action="store_true",
@@ -118,8 +118,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long to train (default 60); 0 with --resume: only evaluate and write",
     )
     world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
-    world.add_argument("--batch", type=int, help="frames a step (default 16)")
-    world.add_argument("--learning-rate", type=float, help="at its peak (default 0.002)")
+    world.add_argument("--batch", type=int, help="frames a step (default 32)")
+    world.add_argument("--learning-rate", type=float, help="at its peak (default 0.003)")
     world.add_argument(
         "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
     )
@@ -175,6 +175,7 @@ def _run_detector(args: argparse.Namespace) -> int:
         device=args.device,
         learning_rate=args.learning_rate,
         save_every_s=args.save_every,
+        bf16=args.bf16,
     )
     trainer = Trainer(ModelShape(), options, resume=args.resume)
     _train(trainer)
@@ -207,9 +208,10 @@ def _check(args: argparse.Namespace) -> None:
 def _command(args: argparse.Namespace) -> str:
     """The command that makes the same weights elsewhere, without this machine's paths."""
     length = f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"
+    kind = " --bf16" if args.bf16 else ""
     return (
         f"sentryfuse train {args.out.name} {length} --batch {args.batch} --seed {args.seed} "
-        f"--learning-rate {args.learning_rate:g}"
+        f"--learning-rate {args.learning_rate:g}{kind}"
     )
 
 

@@ -93,6 +93,11 @@ class Canvas(nn.Module):
         side = math.isqrt(tokens.shape[1])
         return torch.unflatten(tokens[:, self.inverse], 1, (side, side))
 
+    def to_fine_grid(self, tokens: Tensor, split: int) -> Tensor:
+        """Tokens [B, cells, split * split * C], sub-cells row-major, as a map [B, C, split * side, ...]."""
+        grid = torch.unflatten(self.to_grid(tokens), -1, (split, split, -1))  # [B, X, Y, sx, sy, C]
+        return grid.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
     def from_grid(self, grid: Tensor) -> Tensor:
         """A feature map [B, C, side, side] as tokens [B, cells, C]."""
         return grid.flatten(2).transpose(1, 2)[:, self.order]

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentryfuse_core.model.canvas import Canvas, block_order
+from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres
 from sentryfuse_core.model.lift import VIEW_FEATURES, ViewLift
 from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.model.slim import SlimConv, leading
 from sentryfuse_core.preprocess.geometry import Geometry
 
 __all__ = ["AudioEncoder", "CameraEncoder", "ImuEncoder", "LidarEncoder", "SensorFeatures"]
 
-_NORM_GROUPS = 8
 _GRAVITY_M_S2 = 9.81
 
 
@@ -27,14 +27,8 @@ class SensorFeatures:
     tokens: Tensor  # [B, T, D], joined to the trunk's sequence
     canvas: Tensor | None  # [B, cells, D], added to the canvas tokens; None: the sensor has no place in space
     stride: int  # tokens that share a key and a value
-
-
-def _conv(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-        nn.GroupNorm(_NORM_GROUPS, outputs),
-        nn.ReLU(),
-    )
+    fine: Tensor | None = None  # [B, fine_channels, 32, 32], added to the head's grid
+    evidence: Tensor | None = None  # [B, 1, 32, 32] logits of a box centre by this sensor alone
 
 
 class CameraEncoder(nn.Module):
@@ -49,64 +43,122 @@ class CameraEncoder(nn.Module):
         self._grid = shape.camera_tokens
         self._stride = shape.pool
         rows, columns = self._grid
-        self.fine = nn.Sequential(
-            _conv(3, first, stride=2), _conv(first, second, stride=2), _conv(second, fine, stride=1)
+        self._shape = shape
+        self._split = geometry.heatmap_cells // geometry.canvas_cells
+        self.fine = nn.ModuleList(
+            [SlimConv(3, first, stride=2), SlimConv(first, second, stride=2), SlimConv(second, fine)]
         )
-        self.coarse = nn.Sequential(_conv(fine, coarse, stride=2), _conv(coarse, coarse, stride=1))
-        self.merge_fine = nn.Conv2d(fine, shape.lift_channels, 1)
-        self.merge_coarse = nn.Conv2d(coarse, shape.lift_channels, 1)
+        self.coarse = nn.ModuleList(
+            [SlimConv(fine, coarse, stride=2), SlimConv(coarse, coarse), SlimConv(coarse, coarse)]
+        )
+        self.merge_fine = nn.Linear(fine, shape.lift_channels)
+        self.merge_coarse = nn.Linear(coarse, shape.lift_channels)
         self.token = nn.Linear(coarse, shape.dim)
         self.row = nn.Parameter(torch.randn(rows, shape.dim) * 0.02)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
         self.mount = nn.Linear(3, shape.dim)
         self.lift = ViewLift(shape, geometry)
-        self.place = nn.Linear(
-            shape.lift_channels * self.lift.samples, shape.dim, bias=False
-        )  # unseen stays zero
+        heights = len(shape.lift_heights_m)
+        self.sample = nn.ModuleList(  # without bias: what is not seen stays zero
+            [nn.Linear(shape.lift_channels, shape.fine_channels, bias=False) for _ in range(heights)]
+        )
+        self.place = nn.Linear(shape.fine_channels * self._split**2, shape.dim, bias=False)
+        self.evidence = nn.Linear(shape.dim, self._split**2)
         self.view = nn.Linear(VIEW_FEATURES, shape.dim, bias=False)
         pixel = (torch.arange(columns, dtype=torch.float32) + 0.5) * geometry.image_width / columns
         bearings = torch.atan((geometry.image_cx - pixel) / geometry.image_fx)
         self.register_buffer("token_order", block_order(rows, columns), persistent=False)
         self.register_buffer("column_bearings", bearings, persistent=False)
 
-    def forward(self, image: Tensor, position: Tensor, canvas: Canvas) -> SensorFeatures:
-        """`image` [B, 3, H, W] in 0..1 and camera `position` [B, 3] in metres."""
-        fine = self.fine((image - 0.5) * 4.0)
-        coarse = self.coarse(fine)
+    def forward(
+        self, image: Tensor, position: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int
+    ) -> SensorFeatures:
+        """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in metres, `tilt` [B, 2] in rad or None."""
+        shape = self._shape
+        first, second, middle, last = (shape.channels(count, level) for count in shape.camera_channels)
+        fine = (image - 0.5) * 4.0
+        for layer, channels in zip(self.fine, (first, second, middle), strict=True):
+            fine = layer(fine, channels)
+        coarse = fine
+        for layer in self.coarse:
+            coarse = layer(coarse, last)
         grid = functional.adaptive_avg_pool2d(coarse, self._grid).permute(0, 2, 3, 1)
         where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
-        tokens = self.token(grid) + where + self.mount(position)[:, None, None]
-        context = functional.interpolate(self.merge_coarse(coarse), size=fine.shape[-2:], mode="nearest")
-        features = functional.relu(self.merge_fine(fine) + context)
-        seen, view = self.lift(features, position, canvas.centres)
+        tokens = leading(self.token, grid) + where + self.mount(position)[:, None, None]
+        lifted = shape.channels(shape.lift_channels, level)
+        context = functional.interpolate(
+            _pointwise(self.merge_coarse, coarse, lifted), size=fine.shape[-2:], mode="nearest"
+        )
+        features = functional.relu(_pointwise(self.merge_fine, fine, lifted) + context)
+        seen, view = self.lift(features, position, canvas.centres, tilt)  # [B, cells, S, C]
+        by_height = torch.unflatten(seen, 2, (self._split**2, -1)).unbind(3)  # [B, cells, 4, C] each
+        cells = sum(leading(layer, item) for layer, item in zip(self.sample, by_height, strict=True))
+        cells = torch.as_tensor(cells).flatten(2)
+        placed = self.place(cells) + self.view(view)
         return SensorFeatures(
-            tokens.flatten(1, 2)[:, self.token_order], self.place(seen) + self.view(view), self._stride
+            tokens.flatten(1, 2)[:, self.token_order],
+            placed,
+            self._stride,
+            canvas.to_fine_grid(cells, self._split),
+            canvas.to_fine_grid(self.evidence(placed), self._split),
         )
 
 
 class LidarEncoder(nn.Module):
     """Convolutions from pillars to the canvas grid; 2x2 blocks of it as tokens."""
 
+    cell_centres: Tensor  # [pillars, 2] metres
+
     def __init__(self, shape: ModelShape, geometry: Geometry) -> None:
         super().__init__()
         first, second = shape.lidar_channels
         self._stride = shape.pool
-        self.stem = nn.Sequential(
-            _conv(geometry.pillar_channels, first, stride=1),
-            _conv(first, second, stride=2),
-            _conv(second, shape.dim, stride=2),
-            _conv(shape.dim, shape.dim, stride=1),
+        self._shape = shape
+        self._split = geometry.heatmap_cells // geometry.canvas_cells
+        self.stem = nn.ModuleList(
+            [
+                SlimConv(geometry.pillar_channels, first),
+                SlimConv(first, second, stride=2),
+                SlimConv(second, second),
+            ]
         )
+        self.deep = nn.ModuleList([SlimConv(second, shape.dim, stride=2), SlimConv(shape.dim, shape.dim)])
+        self.fine = nn.Linear(second, shape.fine_channels)
+        self.evidence = nn.Linear(shape.dim, self._split**2)
         self.token = nn.Linear(shape.dim, shape.dim)
         self.place = nn.Linear(shape.dim, shape.dim)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
+        self.register_buffer("cell_centres", cell_centres(geometry, geometry.pillar_cells), persistent=False)
 
-    def forward(self, pillars: Tensor, canvas: Canvas) -> SensorFeatures:
-        """`pillars` [B, 6, 64, 64]."""
-        cells = canvas.from_grid(self.stem(pillars))
+    def forward(self, pillars: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int) -> SensorFeatures:
+        """`pillars` [B, 6, 64, 64]; `tilt` [B, 2] in rad or None."""
+        shape = self._shape
+        first, second = (shape.channels(count, level) for count in shape.lidar_channels)
+        grid = pillars if tilt is None else self._levelled(pillars, tilt)
+        for layer, channels in zip(self.stem, (first, second, second), strict=True):
+            grid = layer(grid, channels)
+        deep = grid
+        for layer in self.deep:
+            deep = layer(deep, shape.channels(shape.dim, level))
+        cells = canvas.from_grid(deep)
         blocks = torch.unflatten(cells, 1, (-1, 4)).mean(dim=2)
         where = torch.unflatten(canvas(), 0, (-1, 4)).mean(dim=1)
-        return SensorFeatures(self.token(blocks) + where + self.kind, self.place(cells), self._stride)
+        placed = leading(self.place, cells)
+        return SensorFeatures(
+            leading(self.token, blocks) + where + self.kind,
+            placed,
+            self._stride,
+            _pointwise(self.fine, grid, shape.fine_channels),
+            canvas.to_fine_grid(self.evidence(placed), self._split),
+        )
+
+    def _levelled(self, pillars: Tensor, tilt: Tensor) -> Tensor:
+        """The pillars with heights above level ground: to first order the ground's plane is taken off."""
+        roll, pitch = tilt[:, :, None].unbind(1)
+        x, y = self.cell_centres.unbind(-1)
+        rise = (y * roll - x * pitch).view(-1, 1, *pillars.shape[-2:])
+        heights = pillars[:, 1:4] + rise * pillars[:, 5:]
+        return torch.cat((pillars[:, :1], heights, pillars[:, 4:]), dim=1)
 
 
 class ImuEncoder(nn.Module):
@@ -136,7 +188,9 @@ class AudioEncoder(nn.Module):
     def __init__(self, shape: ModelShape, geometry: Geometry, canvas: Canvas) -> None:
         super().__init__()
         self._stride = shape.pool
+        self._split = geometry.heatmap_cells // geometry.canvas_cells
         self.mix = nn.Conv1d(geometry.audio_features, shape.dim, 3, padding=1)
+        self.evidence = nn.Linear(shape.dim, self._split**2)
         self.token = nn.Linear(shape.dim, shape.dim)
         self.place = nn.Linear(shape.dim, shape.dim)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
@@ -151,4 +205,12 @@ class AudioEncoder(nn.Module):
         """`bands` [B, 16 bearings, 16 features]."""
         mixed = functional.gelu(self.mix(bands.transpose(1, 2))).transpose(1, 2)
         tokens = self.token(mixed) + canvas.at_bearing(self.bearings) + self.kind
-        return SensorFeatures(tokens, self.spread @ self.place(mixed), self._stride)
+        placed = self.spread @ self.place(mixed)
+        evidence = canvas.to_fine_grid(self.evidence(functional.gelu(placed + canvas())), self._split)
+        return SensorFeatures(tokens, placed, self._stride, evidence=evidence)
+
+
+def _pointwise(layer: nn.Linear, maps: Tensor, channels: int) -> Tensor:
+    """The linear map as a 1x1 convolution of [B, C, H, W] to its first `channels` outputs."""
+    weight = layer.weight[:channels, : maps.shape[1], None, None]
+    return functional.conv2d(maps, weight, layer.bias[:channels])

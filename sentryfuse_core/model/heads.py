@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,13 @@ from torch.nn import functional
 
 from sentryfuse_core.model.canvas import Canvas, cell_centres
 from sentryfuse_core.model.shape import BOX_CHANNELS, ModelShape
+from sentryfuse_core.model.slim import SlimConv
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
-from sentryfuse_core.types import Detection
+from sentryfuse_core.types import Detection, Modality, ModalitySet
 
 __all__ = ["DetectionHead", "HeadOutput", "Peaks", "decode", "find_peaks"]
 
+_SEEN = 0.2  # a sensor's own heat map above this supports a box
 _PRIOR_LOGIT = -2.2  # a heat map starts at 0.1, so that the first steps are not spent on emptiness
 
 
@@ -25,6 +27,9 @@ class HeadOutput:
 
     heatmap: Tensor  # [B, classes, 32, 32] logits of a box centre
     boxes: Tensor  # [B, 8, 32, 32] dx, dy, z in m, log length, log width, log height, sin yaw, cos yaw
+    evidence: Mapping[Modality, Tensor] = field(
+        default_factory=dict
+    )  # [B, 1, 32, 32] each sensor's own logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,28 +39,39 @@ class Peaks:
     scores: Tensor  # [B, K]
     classes: Tensor  # [B, K] int64
     boxes: Tensor  # [B, K, 7] x, y, z, length, width, height in m, yaw in rad
+    support: Tensor  # [B, K] int64 bits of the sensors that see something there by themselves
 
 
 class DetectionHead(nn.Module):
-    """One linear map from each canvas token to its 2x2 sub-cells."""
+    """Canvas tokens spread over their 2x2 sub-cells, what sensors add to those, and two convolutions."""
 
     def __init__(self, shape: ModelShape, geometry: Geometry) -> None:
         super().__init__()
         self._classes = shape.classes
         self._split = geometry.heatmap_cells // geometry.canvas_cells
+        fine = shape.fine_channels
         self.norm = nn.LayerNorm(shape.dim)
-        self.maps = nn.Linear(shape.dim, self._split**2 * (shape.classes + BOX_CHANNELS))
+        self.spread = nn.Linear(shape.dim, self._split**2 * fine)
+        self.first = SlimConv(fine, fine)
+        self.second = SlimConv(fine, fine)
+        self.maps = nn.Conv2d(2 * fine, shape.classes + BOX_CHANNELS, 1)
+        self._fine = fine
         with torch.no_grad():
-            bias = self.maps.bias.view(self._split**2, -1)
-            bias.zero_()
-            bias[:, : shape.classes] = _PRIOR_LOGIT
+            self.maps.bias.zero_()  # type: ignore[union-attr]
+            self.maps.bias[: shape.classes] = _PRIOR_LOGIT  # type: ignore[index]
             self.maps.weight.mul_(0.3)
 
-    def forward(self, tokens: Tensor, canvas: Canvas) -> HeadOutput:
-        """`tokens` [B, cells, D] of the canvas, in its order."""
-        grid = canvas.to_grid(self.maps(self.norm(tokens)))
-        split = torch.unflatten(grid, -1, (self._split, self._split, -1))  # [B, X, Y, sx, sy, C]
-        maps = split.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+    def forward(self, tokens: Tensor, fine: Sequence[Tensor], canvas: Canvas, *, channels: int) -> HeadOutput:
+        """Maps of canvas `tokens` [B, cells, D], in its order, and of the sensors' `fine` maps.
+
+        `fine` are [B, fine_channels, 32, 32] each; the convolutions run with `channels`.
+        """
+        grid = canvas.to_fine_grid(self.spread(self.norm(tokens)), self._split)
+        for item in fine:
+            grid = grid + item
+        mixed = self.second(self.first(functional.relu(grid), channels), channels)
+        maps = functional.conv2d(grid, self.maps.weight[:, : self._fine], self.maps.bias)
+        maps = maps + functional.conv2d(mixed, self.maps.weight[:, self._fine : self._fine + channels])
         return HeadOutput(maps[:, : self._classes], maps[:, self._classes :])
 
 
@@ -72,7 +88,11 @@ def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY)
     size = raw[..., 3:6].clamp(-4.0, 4.0).exp()
     yaw = torch.atan2(raw[..., 6], raw[..., 7])
     boxes = torch.cat((centre, raw[..., 2:3], size, yaw[..., None]), dim=-1)
-    return Peaks(best, index // (side * side), boxes)
+    support = torch.zeros_like(cell)
+    for modality, logits in output.evidence.items():
+        seen = logits.flatten(1).gather(1, cell).sigmoid() > _SEEN
+        support |= seen.long() * modality.bit
+    return Peaks(best, index // (side * side), boxes, support)
 
 
 def decode(
@@ -81,13 +101,12 @@ def decode(
     """The detections of every sample of the batch, best first; boxes that are not finite are left out."""
     peaks = find_peaks(output, count=max_detections)
     good = (peaks.scores >= score_threshold) & peaks.boxes.isfinite().all(dim=-1)
-    rows = zip(
-        good.tolist(), peaks.scores.tolist(), peaks.classes.tolist(), peaks.boxes.tolist(), strict=True
-    )
+    columns = (good, peaks.scores, peaks.classes, peaks.boxes, peaks.support)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     return [
         tuple(
-            Detection(labels[class_id], class_id, score, *box)
-            for use, score, class_id, box in zip(*row, strict=True)
+            Detection(labels[class_id], class_id, score, *box, support=ModalitySet(support))
+            for use, score, class_id, box, support in zip(*row, strict=True)
             if use
         )
         for row in rows

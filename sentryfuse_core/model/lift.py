@@ -35,32 +35,38 @@ class ViewLift(nn.Module):
         self.samples = len(offsets)
         self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
 
-    def project(self, position: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, position: Tensor, centres: Tensor, tilt: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Pixels [B, cells, S, 2] (u, v) of the cells' points, and which the camera sees [B, cells, S].
 
-        `position` [B, 3] and `centres` [cells, 2] in metres, base frame.
+        `position` [B, 3] on the vehicle and `centres` [cells, 2] on level ground in metres; `tilt` [B, 2]
+        roll and pitch of the vehicle in rad, None: taken as level.
         """
         geometry = self._geometry
-        ground = functional.pad(centres, (0, 1))
-        ahead, left, up = (ground[:, None] + self.offsets - position[:, None, None]).unbind(-1)
+        points = functional.pad(centres, (0, 1))[:, None] + self.offsets  # [cells, S, 3]
+        if tilt is not None:
+            points = (points[None, ..., None, :] @ _upright(tilt)[:, None, None]).squeeze(-2)
+        ahead, left, up = (points - position[:, None, None]).unbind(-1)
         depth = ahead.clamp_min(_NEAR_M)
         u = geometry.image_cx - geometry.image_fx * left / depth
         v = geometry.image_cy - geometry.image_fy * up / depth
         inside = (u >= 0) & (u <= geometry.image_width) & (v >= 0) & (v <= geometry.image_height)
         return torch.stack((u, v), dim=-1), inside & (ahead >= _NEAR_M)
 
-    def forward(self, features: Tensor, position: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, features: Tensor, position: Tensor, centres: Tensor, tilt: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What the cells at `centres` [cells, 2] look like and where the image shows them.
 
         Args:
             features: [B, C, h, w] map of the whole image.
             position: [B, 3] of the camera, metres.
+            tilt: [B, 2] roll and pitch of the vehicle in rad, None where nothing measures it.
 
         Returns:
-            Sampled features [B, cells, S * C] and encoded image positions of the cells
+            Sampled features [B, cells, S, C] and encoded image positions of the cells
             [B, cells, VIEW_FEATURES], both zero where the camera sees nothing.
         """
-        pixels, seen = self.project(position, centres)
+        pixels, seen = self.project(position, centres, tilt)
         size = pixels.new_tensor([self._geometry.image_width, self._geometry.image_height])
         where = pixels / size * 2.0 - 1.0
         sampled = functional.grid_sample(
@@ -68,4 +74,16 @@ class ViewLift(nn.Module):
         )
         view = fourier(where.mean(dim=2).clamp(-1.0, 1.0), _VIEW_FREQUENCIES)
         visible = seen.any(dim=2, keepdim=True)
-        return (sampled * seen[:, None]).permute(0, 2, 3, 1).flatten(2), view * visible
+        return (sampled * seen[:, None]).permute(0, 2, 3, 1), view * visible
+
+
+def _upright(tilt: Tensor) -> Tensor:
+    """Matrices [B, 3, 3] from the tilted vehicle's axes to level ones; `tilt` [B, 2] roll, pitch in rad."""
+    (sin_roll, sin_pitch), (cos_roll, cos_pitch) = tilt.sin().unbind(-1), tilt.cos().unbind(-1)
+    nothing = torch.zeros_like(sin_roll)
+    rows = (
+        (cos_pitch, sin_pitch * sin_roll, sin_pitch * cos_roll),
+        (nothing, cos_roll, -sin_roll),
+        (-sin_pitch, cos_pitch * sin_roll, cos_pitch * cos_roll),
+    )
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)

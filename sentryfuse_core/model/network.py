@@ -8,6 +8,7 @@ canvas. A sensor that is absent contributes nothing at all: no token, no additio
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -46,13 +47,16 @@ class SentryFuseNet(nn.Module):
         self.trunk = Trunk([_layer(shape) for _ in range(shape.layers)])
         self.head = DetectionHead(shape, geometry)
 
-    def encode(self, inputs: ModelInput) -> dict[Modality, SensorFeatures]:
-        """The contribution of every sensor that is present."""
+    def encode(self, inputs: ModelInput, *, level: int = 0) -> dict[Modality, SensorFeatures]:
+        """The contribution of every sensor that is present, by encoders cut to `level`."""
+        tilt = inputs.tilt
         features: dict[Modality, SensorFeatures] = {}
         if inputs.camera is not None and inputs.camera_position is not None:
-            features[Modality.CAMERA] = self.camera(inputs.camera, inputs.camera_position, self.canvas)
+            features[Modality.CAMERA] = self.camera(
+                inputs.camera, inputs.camera_position, self.canvas, tilt=tilt, level=level
+            )
         if inputs.lidar is not None:
-            features[Modality.LIDAR] = self.lidar(inputs.lidar, self.canvas)
+            features[Modality.LIDAR] = self.lidar(inputs.lidar, self.canvas, tilt=tilt, level=level)
         if inputs.imu is not None:
             features[Modality.IMU] = self.imu(inputs.imu)
         if inputs.audio is not None:
@@ -72,15 +76,18 @@ class SentryFuseNet(nn.Module):
             *(Segment(item.tokens.shape[1], item.stride) for item in features.values()),
         ]
         mixed = self.trunk(tokens, segments, [self.shape.width(level)] * self.shape.layers)
-        output: HeadOutput = self.head(mixed[:, :cells], self.canvas)
-        return output
+        fine = [item.fine for item in features.values() if item.fine is not None]
+        channels = self.shape.channels(self.shape.fine_channels, level)
+        output: HeadOutput = self.head(mixed[:, :cells], fine, self.canvas, channels=channels)
+        evidence = {name: item.evidence for name, item in features.items() if item.evidence is not None}
+        return replace(output, evidence=evidence)
 
     def forward(self, inputs: ModelInput, *, level: int = 0, batch: int | None = None) -> HeadOutput:
         """Maps for `inputs` at pruning `level`; `batch` is only needed when no sensor is present.
 
         Shapes: see ModelInput and HeadOutput.
         """
-        features = self.encode(inputs)
+        features = self.encode(inputs, level=level)
         size = next((item.tokens.shape[0] for item in features.values()), 1 if batch is None else batch)
         return self.fuse(features, level=level, batch=size)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.model.slim import CHANNEL_BLOCK
 
 __all__ = ["BOX_CHANNELS", "ModelShape", "Width"]
 
@@ -31,20 +33,21 @@ class ModelShape:
 
     dim: int = 96
     layers: int = 2
-    heads: int = 6  # query heads
-    kv_heads: int = 2  # key/value groups; the prunable unit of attention
+    heads: int = 8  # query heads
+    kv_heads: int = 4  # key/value groups; the prunable unit of attention
     ffn: int = 384
     ffn_block: int = 32  # the prunable unit of the feed-forward part, channels
     pool: int = 4  # neighbouring tokens of one sensor that share a key and a value
     frequencies: int = 4  # octaves of every Fourier position encoding
     camera_channels: tuple[int, int, int, int] = (16, 32, 48, 96)  # at strides 2, 4, 4 and 8
     lift_channels: int = 64  # of the map at stride 4 that is lifted into the canvas
+    fine_channels: int = 48  # of the heat map's grid, where sensors speak to the head directly
     camera_tokens: tuple[int, int] = (4, 12)  # rows, columns
     lift_heights_m: tuple[float, ...] = (0.2, 1.0)  # above the ground, where a cell looks into the image
     lidar_channels: tuple[int, int] = (24, 48)  # at strides 1 and 2; stride 4 has `dim`
     imu_tokens: int = 2
     classes: int = 3
-    widths: tuple[float, ...] = (1.0, 0.5)  # share of groups and channels at each pruning level, any number
+    widths: tuple[float, ...] = (1.0, 0.5, 0.25)  # share of units kept at each pruning level, any number
 
     def __post_init__(self) -> None:
         wrong = [
@@ -84,6 +87,14 @@ class ModelShape:
     def levels(self) -> int:
         """Number of pruning levels; level 0 is full width."""
         return len(self.widths)
+
+    def channels(self, count: int, level: int) -> int:
+        """Of `count` channels of a convolution those that run at `level`, whole blocks and at least one.
+
+        The square root of the level's share: the multiply-accumulates between two such layers keep the share.
+        """
+        blocks = math.sqrt(self.widths[level]) * count / CHANNEL_BLOCK
+        return max(1, round(blocks)) * CHANNEL_BLOCK
 
     def width(self, level: int) -> Width:
         """Groups and channels that run at `level`, at least one unit of each."""

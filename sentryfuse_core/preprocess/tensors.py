@@ -22,11 +22,14 @@ class ModelInput:
     camera_position: Tensor | None = None  # [B, 3] m, base frame; there exactly when `camera` is
     lidar: Tensor | None = None  # [B, 6, 64, 64] pillars
     imu: Tensor | None = None  # [B, 32, 6] gyro rad/s and acceleration m/s^2, base axes
+    tilt: Tensor | None = None  # [B, 2] roll and pitch (rad) by the IMU; only with `imu`
     audio: Tensor | None = None  # [B, 16, 16] bearings by features
 
     def __post_init__(self) -> None:
         if (self.camera is None) != (self.camera_position is None):
             raise ValueError("camera and camera_position must be given together")
+        if self.tilt is not None and self.imu is None:
+            raise ValueError("tilt is the IMU's, and imu is absent")
         sizes = {modality.value: tensor.shape[0] for modality, tensor in self._present()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"batch sizes differ: {sizes}")
@@ -47,6 +50,7 @@ class ModelInput:
             camera_position=self.camera_position if Modality.CAMERA in mask else None,
             lidar=self.lidar if Modality.LIDAR in mask else None,
             imu=self.imu if Modality.IMU in mask else None,
+            tilt=self.tilt if Modality.IMU in mask else None,
             audio=self.audio if Modality.AUDIO in mask else None,
         )
 
@@ -61,5 +65,6 @@ class ModelInput:
             camera_position=move(self.camera_position),
             lidar=move(self.lidar),
             imu=move(self.imu),
+            tilt=move(self.tilt),
             audio=move(self.audio),
         )

@@ -45,7 +45,8 @@ class EagerBackend:
         try:
             with torch.inference_mode():
                 output = self._network(inputs.to(self._device), level=plan.level)
-                return HeadOutput(output.heatmap.cpu(), output.boxes.cpu())
+                evidence = {modality: logits.cpu() for modality, logits in output.evidence.items()}
+                return HeadOutput(output.heatmap.cpu(), output.boxes.cpu(), evidence)
         except RuntimeError as error:  # out of memory and device errors are RuntimeErrors
             raise BackendError(f"inference on {self.device} failed: {_one_line(error)}") from error
 
@@ -75,6 +76,7 @@ def blank_input(geometry: Geometry = GEOMETRY, *, batch: int = 1) -> ModelInput:
         camera_position=torch.zeros(batch, 3),
         lidar=torch.zeros(batch, geometry.pillar_channels, geometry.pillar_cells, geometry.pillar_cells),
         imu=torch.zeros(batch, geometry.imu_steps, 6),
+        tilt=torch.zeros(batch, 2),
         audio=torch.zeros(batch, geometry.audio_bearings, geometry.audio_features),
     )
 

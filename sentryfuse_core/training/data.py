@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import torch
@@ -12,13 +12,16 @@ from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.lidar import pillars
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.world.batch import training_batch
-from sentryfuse_core.world.config import WorldConfig
+from sentryfuse_core.types import Modality
+from sentryfuse_core.world.batch import Conditions, training_batch
+from sentryfuse_core.world.config import WorldConfig, held_out_world
 
 __all__ = ["LabelledBatch", "held_out", "make_batch"]
 
 _HELD_OUT_SEED = 2**40  # training seeds stay below: `seed * _STRIDE + step`
 _STRIDE = 2**20
+_SEEN_PIXELS = 12  # of the virtual camera that an object has to fill to be visible at all
+_SEEN_RETURNS = 3  # of the lidar
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +29,11 @@ class LabelledBatch:
     """All four sensors of B frames, and the truth."""
 
     inputs: ModelInput
-    boxes: Tensor  # [B, M, 7] x, y, z, l, w, h in m, yaw in rad; base frame
+    boxes: Tensor  # [B, M, 7] x, y, z, l, w, h in m, yaw in rad; base frame, level
     classes: Tensor  # [B, M] int64, -1: no box
+    conditions: Conditions | None = None  # of the synthetic world
+    visible: Mapping[Modality, Tensor] | None = None  # [B, M] bool, what each sensor has of every box
+    points: Tensor | None = None  # [B, R, 4] of the lidar, NaN: no return
 
     def rows(self, start: int, stop: int) -> LabelledBatch:
         """The frames `start` to `stop`."""
@@ -44,9 +50,12 @@ def make_batch(world: WorldConfig, *, batch: int, seed: int, step: int, device: 
 def held_out(
     world: WorldConfig, *, batch: int, count: int, first: int = 0, device: str = "cpu"
 ) -> Iterator[LabelledBatch]:
-    """`count` batches, from number `first` on, that no training seed below 2**20 can produce."""
+    """`count` batches, from number `first` on, that no training seed below 2**20 can produce.
+
+    Ground patterns and speeds are others than in training too, see `held_out_world`.
+    """
     for index in range(first, first + count):
-        yield _from_world(world, batch=batch, seed=_HELD_OUT_SEED + index, device=device)
+        yield _from_world(held_out_world(world), batch=batch, seed=_HELD_OUT_SEED + index, device=device)
 
 
 def _from_world(world: WorldConfig, *, batch: int, seed: int, device: str) -> LabelledBatch:
@@ -57,6 +66,12 @@ def _from_world(world: WorldConfig, *, batch: int, seed: int, device: str) -> La
             camera_position=made.camera_position,
             lidar=pillars(made.points),
             imu=made.imu,
+            tilt=made.tilt,
             audio=bearing_features(made.audio, GEOMETRY.audio_spacing_m),
         )
-        return LabelledBatch(inputs, made.boxes, made.classes)
+        visible = {
+            Modality.CAMERA: made.pixels >= _SEEN_PIXELS,
+            Modality.LIDAR: made.returns >= _SEEN_RETURNS,
+            Modality.AUDIO: made.classes >= 0,
+        }
+        return LabelledBatch(inputs, made.boxes, made.classes, made.conditions, visible, made.points)

@@ -154,10 +154,9 @@ def evaluate(
         for batch in batches:
             frames += len(batch.boxes)
             boxes += int(in_region(batch.boxes, batch.classes).sum())
-            features = net.encode(batch.inputs)
             for mask in subsets:
-                chosen = {modality: item for modality, item in features.items() if modality in mask}
+                inputs = batch.inputs.only(mask)
                 for level in range(net.shape.levels):
-                    output = net.fuse(chosen, level=level, batch=len(batch.boxes))
+                    output = net(inputs, level=level, batch=len(batch.boxes))
                     tallies[mask.bits, level].add(output, batch)
     return Evaluation(frames, boxes, {key: tally.score() for key, tally in tallies.items()})

@@ -9,22 +9,31 @@ from torch.nn import functional
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.training.targets import Targets
 
-__all__ = ["detection_loss", "distillation_loss"]
+__all__ = ["detection_loss", "distillation_loss", "evidence_loss"]
 
 _BOX_WEIGHT = 0.5
 
 
 def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
     """Penalty-reduced focal loss (CenterNet, arXiv 1904.07850) plus L1 of the boxes, for each box: []."""
-    logits = output.heatmap
-    chance = logits.sigmoid()
-    hit = targets.heatmap >= 1.0
-    positive = functional.logsigmoid(logits) * (1 - chance) ** 2
-    negative = functional.logsigmoid(-logits) * chance**2 * (1 - targets.heatmap) ** 4
-    focal = -torch.where(hit, positive, negative).sum()
+    focal = _focal(output.heatmap, targets.heatmap)
     error = (output.boxes - targets.boxes).abs().sum(dim=1)
     boxes = (error * targets.weight).sum() / targets.weight.sum().clamp_min(1.0)
     return focal / targets.count + _BOX_WEIGHT * boxes
+
+
+def evidence_loss(output: HeadOutput, targets: Targets) -> Tensor:
+    """The focal loss of each sensor's own map of centres of any class, for each box: []."""
+    aim = targets.heatmap.amax(dim=1, keepdim=True)
+    losses = [_focal(logits, aim) for logits in output.evidence.values()]
+    return torch.stack(losses).sum() / targets.count if losses else output.heatmap.new_zeros(())
+
+
+def _focal(logits: Tensor, aim: Tensor) -> Tensor:
+    chance = logits.sigmoid()
+    positive = functional.logsigmoid(logits) * (1 - chance) ** 2
+    negative = functional.logsigmoid(-logits) * chance**2 * (1 - aim) ** 4
+    return -torch.where(aim >= 1.0, positive, negative).sum()
 
 
 def distillation_loss(student: HeadOutput, teacher: HeadOutput, targets: Targets) -> Tensor:

@@ -27,6 +27,7 @@ class _Frame:
     position: Tensor
     lidar: Tensor  # float16
     imu: Tensor
+    tilt: Tensor
     audio: Tensor  # float16
     boxes: Tensor
     classes: Tensor
@@ -60,7 +61,7 @@ class SamplePool:
 
 def mirror(batch: LabelledBatch, chosen: Tensor) -> LabelledBatch:
     """Exchange left and right in the samples where `chosen` [B] is true; all four sensors must be present."""
-    camera, position, lidar, imu, audio = _all_sensors(batch.inputs)
+    camera, position, lidar, imu, tilt, audio = _all_sensors(batch.inputs)
 
     def pick(turned: Tensor, straight: Tensor) -> Tensor:
         return torch.where(chosen.view(-1, *[1] * (straight.ndim - 1)), turned, straight)
@@ -72,24 +73,25 @@ def mirror(batch: LabelledBatch, chosen: Tensor) -> LabelledBatch:
         camera_position=pick(position * across, position),
         lidar=pick(lidar.flip(3), lidar),
         imu=pick(imu * imu.new_tensor(_MIRROR_IMU), imu),
+        tilt=pick(tilt * tilt.new_tensor([-1.0, 1.0]), tilt),
         audio=pick(audio.flip(1), audio),
     )
     return LabelledBatch(mirrored, pick(batch.boxes * box, batch.boxes), batch.classes)
 
 
-def _all_sensors(inputs: ModelInput) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Camera, its position, lidar, IMU and audio; training always renders all of them."""
+def _all_sensors(inputs: ModelInput) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Camera, its position, lidar, IMU, tilt and audio; training always renders all of them."""
     if inputs.camera is None or inputs.camera_position is None:
         raise ValueError("training needs all four sensors, the camera is absent")
-    if inputs.lidar is None or inputs.imu is None or inputs.audio is None:
+    if inputs.lidar is None or inputs.imu is None or inputs.tilt is None or inputs.audio is None:
         raise ValueError(f"training needs all four sensors, not {inputs.present}")
-    return inputs.camera, inputs.camera_position, inputs.lidar, inputs.imu, inputs.audio
+    return inputs.camera, inputs.camera_position, inputs.lidar, inputs.imu, inputs.tilt, inputs.audio
 
 
 def _split(batch: LabelledBatch) -> list[_Frame]:
-    camera, position, lidar, imu, audio = _all_sensors(batch.inputs)
+    camera, position, lidar, imu, tilt, audio = _all_sensors(batch.inputs)
     image = camera.mul(255.0).round().clamp(0, 255).to(torch.uint8)
-    columns = (image, position, lidar.half(), imu, audio.half())
+    columns = (image, position, lidar.half(), imu, tilt, audio.half())
     rows = zip(*columns, batch.boxes, batch.classes, strict=True)
     return [_Frame(*(item.clone() for item in row)) for row in rows]
 
@@ -100,6 +102,7 @@ def _join(frames: list[_Frame]) -> LabelledBatch:
         camera_position=torch.stack([frame.position for frame in frames]),
         lidar=torch.stack([frame.lidar for frame in frames]).float(),
         imu=torch.stack([frame.imu for frame in frames]),
+        tilt=torch.stack([frame.tilt for frame in frames]),
         audio=torch.stack([frame.audio for frame in frames]).float(),
     )
     boxes = torch.stack([frame.boxes for frame in frames])

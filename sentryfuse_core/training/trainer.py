@@ -13,11 +13,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.training.curriculum import Curriculum
 from sentryfuse_core.training.data import LabelledBatch, make_batch
-from sentryfuse_core.training.losses import detection_loss, distillation_loss
+from sentryfuse_core.training.losses import detection_loss, distillation_loss, evidence_loss
 from sentryfuse_core.training.pool import SamplePool
 from sentryfuse_core.training.state import Progress, load_state, save_state
 from sentryfuse_core.training.targets import make_targets
@@ -39,7 +41,7 @@ class TrainOptions:
     folder: Path  # state and curve go here
     minutes: float = 60.0
     steps: int = 0
-    batch: int = 16
+    batch: int = 32
     seed: int = 0
     device: str = "cpu"
     learning_rate: float = 2e-3
@@ -47,7 +49,9 @@ class TrainOptions:
     warmup: float = 0.03  # share of the run
     clip_norm: float = 5.0
     average_decay: float = 0.997  # running average of the weights, a step
-    distillation: float = 0.1
+    distillation: float = 0.3
+    evidence: float = 0.25  # weight of each sensor's own map of centres
+    bf16: bool = False  # compute in bfloat16; weights stay float32
     reuse: int = 4  # steps that one batch of the world pays for
     save_every_s: float = 120.0
     curriculum: Curriculum = field(default_factory=Curriculum)
@@ -163,14 +167,23 @@ class Trainer:
         for part, (mask, start, stop) in enumerate(zip(kept, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
             targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes)
-            features = net.encode(rows.inputs.only(mask))
-            wide = net.fuse(features, level=0, batch=stop - start)
-            losses[f"part{part}"] = (detection_loss(wide, targets), (stop - start) / size)
+            inputs = rows.inputs.only(mask)
+            wide = self._run(inputs, level=0, batch=stop - start)
+            loss = detection_loss(wide, targets) + self.options.evidence * evidence_loss(wide, targets)
+            losses[f"part{part}"] = (loss, (stop - start) / size)
             if part == self.progress.step % len(kept):
-                narrow = net.fuse(features, level=self._narrow_level(len(kept)), batch=stop - start)
+                narrow = self._run(inputs, level=self._narrow_level(len(kept)), batch=stop - start)
                 losses["narrow"] = (detection_loss(narrow, targets), 0.5)
                 losses["distil"] = (distillation_loss(narrow, wide, targets), self.options.distillation)
         return losses
+
+    def _run(self, inputs: ModelInput, *, level: int, batch: int) -> HeadOutput:
+        """Maps in float32, whatever they were computed in."""
+        kind = torch.device(self.options.device).type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.options.bf16):
+            output = self.net(inputs, level=level, batch=batch)
+        evidence = {modality: logits.float() for modality, logits in output.evidence.items()}
+        return HeadOutput(output.heatmap.float(), output.boxes.float(), evidence)
 
     def _narrow_level(self, parts: int) -> int:
         """Each level below full width in turn, for every part of the batch; 0 where there is no other."""

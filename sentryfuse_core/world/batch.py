@@ -16,9 +16,9 @@ from sentryfuse_core.world.camera import View, expose, render
 from sentryfuse_core.world.config import WorldConfig
 from sentryfuse_core.world.imu import draw_bias, measure
 from sentryfuse_core.world.lidar import sweep
-from sentryfuse_core.world.scene import Scene, draw_scenes, uniform
+from sentryfuse_core.world.scene import Scene, attitude, draw_scenes, uniform
 
-__all__ = ["WorldBatch", "microphones", "training_batch"]
+__all__ = ["Conditions", "WorldBatch", "microphones", "training_batch"]
 
 _VIEW = View(
     width=GEOMETRY.image_width,
@@ -32,6 +32,16 @@ _CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual 
 
 
 @dataclass(frozen=True, eq=False)
+class Conditions:
+    """What makes B moments easy or hard, [B] each."""
+
+    light: Tensor  # 0 = night, 1 = noon
+    rain_mm_h: Tensor
+    fog: Tensor  # extinction per metre
+    rough: Tensor  # 0 = smooth ground, 1 = the roughest
+
+
+@dataclass(frozen=True, eq=False)
 class WorldBatch:
     """B moments as a model takes them, with the truth."""
 
@@ -39,10 +49,13 @@ class WorldBatch:
     camera_position: Tensor  # [B, 3] m, base frame
     points: Tensor  # [B, R, 4] x, y, z (m, base frame), intensity 0..1; NaN = no return
     imu: Tensor  # [B, 32, 6] gyro rad/s, specific force m/s^2, base axes, over 100 ms
+    tilt: Tensor  # [B, 2] roll and pitch (rad) as made from the IMU
     audio: Tensor  # [B, 2, 3200] left, right at 16 kHz, full scale 1.0
     boxes: Tensor  # [B, M, 7] centre x, y, z, length, width, height (m), yaw (rad)
     classes: Tensor  # [B, M] int64, -1 = none
-    light: Tensor  # [B] 0 = night, 1 = noon
+    conditions: Conditions
+    pixels: Tensor  # [B, M] that each box's object fills in the image
+    returns: Tensor  # [B, M] points of the lidar on it
 
 
 def training_batch(
@@ -60,20 +73,32 @@ def training_batch(
     usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
     spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
     position = usual + spread * uniform(-1, 1, (batch, 3), generator)
-    radiance = render(scene, _VIEW, position=position, haze_m=config.camera.haze_m)
+    radiance, pixels = render(scene, _VIEW, position=position, haze_m=config.camera.haze_m)
     averaged = (config.camera.focal / _VIEW.focal) ** 2
+    points, returns = sweep(
+        scene,
+        config.lidar,
+        config.weather,
+        position=sensors.lidar.translation_m,
+        forward_only=True,
+        generator=generator,
+    )
+    targets = config.objects[1]
     image = expose(radiance, config.camera, light=scene.light, averaged=averaged, generator=generator)
     return WorldBatch(
         image=image.view(batch, 3, _VIEW.height, _VIEW.width),
         camera_position=position,
-        points=sweep(
-            scene, config.lidar, position=sensors.lidar.translation_m, forward_only=True, generator=generator
-        ),
+        points=points,
         imu=_imu(scene, config, generator),
-        audio=microphones(scene, config, sensors, generator),
-        boxes=scene.boxes,
-        classes=scene.classes,
-        light=scene.light,
+        tilt=scene.tilt
+        + math.radians(config.imu.tilt_error_deg)
+        * torch.randn((batch, 2), generator=generator, device=device),
+        audio=microphones(scene.slots(targets), config, sensors, generator),
+        boxes=scene.boxes[:, :targets],
+        classes=scene.classes[:, :targets],
+        conditions=Conditions(scene.light, scene.rain_mm_h, scene.fog, scene.rough),
+        pixels=pixels[:, :targets],
+        returns=returns[:, :targets],
     )
 
 
@@ -82,9 +107,19 @@ def _imu(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tenso
     samples = round(GEOMETRY.imu_window_s * config.imu.rate_hz)
     motion = scene.ego_motion[:, None].expand(-1, samples, -1)
     bias = draw_bias(config.imu, batch=len(scene), generator=generator)
-    readings = measure(motion, bias, config.imu, generator=generator)
     steps = (
         torch.arange(samples, device=generator.device) - samples + uniform(0, 1, (len(scene), 1), generator)
+    )
+    speed = scene.ego_motion[:, :1]
+    way = scene.way[:, None] + speed * steps / config.imu.rate_hz
+    tilt, slope = attitude(scene.bumps.repeat_interleave(samples, dim=0), way.flatten())
+    readings = measure(
+        motion,
+        bias,
+        config.imu,
+        tilt=tilt.view(-1, samples, 2),
+        tilt_rate=slope.view(-1, samples, 2) * speed[..., None],
+        generator=generator,
     )
     return resample(steps / config.imu.rate_hz, readings)
 

@@ -1,32 +1,35 @@
-"""The camera: sky, skyline, textured ground and lit boxes through a pinhole, with photon and read noise."""
+"""The camera: sky, skyline, textured ground and lit boxes through a pinhole, in weather, with noise."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sentryfuse_core.world.cast import cast, nearest, pair_up, turn
 from sentryfuse_core.world.config import CameraModel
 from sentryfuse_core.world.lighting import Lighting, light_of
 from sentryfuse_core.world.scene import Parts, Scene, parts_of
 from sentryfuse_core.world.surface import paint
+from sentryfuse_core.world.tilt import to_level, upright
 
 __all__ = ["View", "expose", "render"]
 
 _NEAR_M = 0.2
 _BESIDE_M = 1.5  # further to the side than this, what is beside the camera is out of its view
 _FAINT = 0.05  # direct light weaker than this share of the sky's casts no shadow
+_GLARE = 0.4  # of a lens that is not quite clean, against the eye that the formula is for
 _TILE = 1024  # ground texture: samples a side
 _TILE_M = 0.04  # and metres a sample
 
 
 @dataclass(frozen=True)
 class View:
-    """A pinhole that looks along +x of the base frame; pixels, `fine` subpixels a side for boxes."""
+    """A pinhole that looks along +x of the vehicle; pixels, `fine` subpixels a side for boxes."""
 
     width: int
     height: int
@@ -36,8 +39,51 @@ class View:
     fine: int = 1
 
 
-def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tensor:
-    """Linear radiance [B, 3, H * W] that reaches `position` [B, 3]; 1.0 is white in noon sun."""
+def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> tuple[Tensor, Tensor]:
+    """Linear radiance [B, 3, H * W] that reaches `position` [B, 3] on the vehicle; 1.0: white in noon sun.
+
+    Also how many pixels each slot's object fills, [B, M].
+    """
+    tilt = scene.tilt
+    reach_m = 1 / (1 / haze_m + scene.extinction)
+    rotation = upright(tilt)
+    level = _margins(view, float(tilt.abs().amax()))
+    image, filled = _render_level(scene, level, to_level(rotation, position), reach_m)
+    if level is view:
+        return image, filled
+    right = (torch.arange(view.width, device=tilt.device) + 0.5 - view.cx) / view.focal
+    down = (torch.arange(view.height, device=tilt.device) + 0.5 - view.cy) / view.focal
+    ahead = torch.ones((view.height, view.width), device=tilt.device)
+    rays = torch.stack((ahead, (-right).expand_as(ahead), (-down[:, None]).expand_as(ahead)), dim=-1)
+    seen = to_level(rotation[:, None, None], rays)  # [B, H, W, 3]
+    u = level.cx - level.focal * seen[..., 1] / seen[..., 0]
+    v = level.cy - level.focal * seen[..., 2] / seen[..., 0]
+    where = torch.stack((u / level.width, v / level.height), dim=-1) * 2 - 1
+    whole = image.view(len(scene), 3, level.height, level.width)
+    turned = functional.grid_sample(whole, where, padding_mode="border", align_corners=False)
+    return turned.flatten(2), filled
+
+
+def _margins(view: View, tilt_rad: float) -> View:
+    """The view widened by what a camera tilted by up to `tilt_rad` about either axis can see."""
+    if tilt_rad == 0.0:
+        return view
+    slope = math.tan(tilt_rad)
+    side, above = (
+        math.ceil(slope * max(view.width, view.height) * 0.6) + 1,
+        math.ceil(slope * (view.focal + view.width * 0.6)) + 1,
+    )
+    return replace(
+        view,
+        width=view.width + 2 * side,
+        height=view.height + 2 * above,
+        cx=view.cx + side,
+        cy=view.cy + above,
+    )
+
+
+def _render_level(scene: Scene, view: View, position: Tensor, haze_m: Tensor) -> tuple[Tensor, Tensor]:
+    """What a camera that is not tilted sees, and the pixels of each slot [B, M]; `haze_m` [B]."""
     lighting = light_of(scene)
     parts = parts_of(scene)
     image = _background(scene, lighting, view, position, haze_m)
@@ -61,14 +107,32 @@ def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> Tens
     colour = paint(scene, parts, lighting, box, local, axis, sign)
     index = parts.scene[box]
     slant = torch.sqrt(1 + right[hits.pair][seen] ** 2 + down[hits.pair][seen] ** 2)
-    clear = torch.exp(-depth * slant / haze_m)[:, None]
+    clear = torch.exp(-depth * slant / haze_m[index])[:, None]
     colour = colour * clear + lighting.horizon[index] * (1 - clear)
     pixel = torch.div(row[seen], fine, rounding_mode="floor") * view.width
     pixel = pixel + torch.div(column[seen], fine, rounding_mode="floor")
     change = (colour - image[index, :, pixel]) / (fine * fine)
     place = (index[:, None] * 3 + torch.arange(3, device=index.device)) * pixels + pixel[:, None]
     image.view(-1).index_add_(0, place.reshape(-1), change.reshape(-1))
-    return image
+    _add_glare(image, lighting, view)
+    slots = scene.classes.shape[1]
+    filled = torch.bincount(index * slots + parts.slot[box], minlength=batch * slots)
+    return image, filled.view(batch, slots) / (fine * fine)
+
+
+def _add_glare(image: Tensor, lighting: Lighting, view: View) -> None:
+    """Add the veil that a low sun in front lays over the picture: 10 E / angle^2 (Vos, CIE 135/1, degrees)."""
+    low = (lighting.sun[:, 0] > 0.3) & (lighting.sun[:, 2] < 0.5)
+    if not bool(low.any()):
+        return
+    right = (torch.arange(view.width, device=image.device) + 0.5 - view.cx) / view.focal
+    down = (torch.arange(view.height, device=image.device) + 0.5 - view.cy) / view.focal
+    length = torch.sqrt(1 + right**2 + down[:, None] ** 2)
+    sun = lighting.sun[low][:, :, None, None]
+    cosine = (sun[:, 0] - sun[:, 1] * right - sun[:, 2] * down[:, None]) / length
+    degrees = torch.rad2deg(torch.acos(cosine.clamp(-1.0, 1.0)))
+    veil = lighting.sunlight[low][:, :, None, None] * (_GLARE * 10 / (degrees**2 + 4))[:, None]
+    image[low] += veil.flatten(2)
 
 
 def _corners(parts: Parts) -> Tensor:
@@ -111,7 +175,13 @@ def _rectangles(
 
 
 def _cast_shadows(
-    image: Tensor, scene: Scene, parts: Parts, lighting: Lighting, view: View, position: Tensor, haze_m: float
+    image: Tensor,
+    scene: Scene,
+    parts: Parts,
+    lighting: Lighting,
+    view: View,
+    position: Tensor,
+    haze_m: Tensor,
 ) -> None:
     """Take the sun's light off the ground pixels of `image` [B, 3, H * W] that a part hides it from."""
     sun = lighting.sun[parts.scene]
@@ -135,11 +205,11 @@ def _cast_shadows(
     dark[index[hidden], row[hidden] * view.width + column[hidden]] = True
     index, pixel = torch.nonzero(dark, as_tuple=True)
     down = torch.div(pixel, view.width, rounding_mode="floor") + 0.5 - view.cy
-    clear = torch.exp(-position[index, 2] * view.focal / down / haze_m)[:, None]
+    clear = torch.exp(-position[index, 2] * view.focal / down / haze_m[index])[:, None]
     image[index, :, pixel] *= 1 - clear * (1 - lighting.ambient[index] / lighting.ground[index])
 
 
-def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, haze_m: float) -> Tensor:
+def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, haze_m: Tensor) -> Tensor:
     """Sky, skyline and ground [B, 3, H * W]."""
     device = position.device
     batch = len(scene)
@@ -156,9 +226,9 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
         0.5 + 0.3 * torch.sin(3 * bearing) + 0.3 * torch.sin(7.3 * bearing + 1)
     )
     ridge = ridge + 0.025 * (torch.floor(bearing * 14) * 12.9898).sin()
-    image[:, :, :horizon] = torch.where(
-        (rise < ridge[:, None])[:, None], far * 0.75, far + (up - far) * height
-    )
+    murk = torch.exp(-150 * scene.extinction)[:, None, None, None]  # what fog leaves of skyline and blue
+    sky = torch.where((rise < ridge[:, None])[:, None], far * -0.25, (up - far) * height)
+    image[:, :, :horizon] = far + sky * murk
 
     depth = position[:, 2, None] / down[horizon:]  # [B, G]
     x = (depth + position[:, 0, None])[..., None]
@@ -166,12 +236,14 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     cos, sin = torch.cos(scene.ego[:, 2])[:, None, None], torch.sin(scene.ego[:, 2])[:, None, None]
     world_x = scene.ego[:, 0, None, None] + x * cos - y * sin
     world_y = scene.ego[:, 1, None, None] + x * sin + y * cos
-    tile = _ground_tile(device)
+    seeds, which = torch.unique(scene.texture, return_inverse=True)
+    tiles = torch.cat([_ground_tile(seed, device) for seed in seeds.tolist()])
+    first = which[:, None, None] * _TILE**2
 
     def look_up(metres: float) -> Tensor:
         column = torch.floor(world_x / metres).long() & (_TILE - 1)
         row = torch.floor(world_y / metres).long() & (_TILE - 1)
-        return tile[row * _TILE + column]
+        return tiles[first + row * _TILE + column]
 
     fade = 1 / (1 + (depth / 14) ** 2)
     rough = 0.1 + 0.2 * scene.look[:, 3]
@@ -179,7 +251,7 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     albedo = (0.12 + 0.22 * scene.look[:, 0])[:, None, None] * (1 + grain).clamp_min(0.2)
     tint = 1 + (scene.look[:, 1, None] - 0.5) * torch.tensor((0.25, 0.1, -0.25), device=device)
     beam = lighting.headlight[:, None, None] * _headlight(depth[..., None], right)
-    clear = torch.exp(-depth / haze_m)[..., None]
+    clear = torch.exp(-depth / haze_m[:, None])[..., None]
     lit = (albedo * clear)[:, None]
     light = (lighting.ground * tint)[..., None, None]
     ground = image[:, :, horizon:]
@@ -193,10 +265,10 @@ def _headlight(depth: Tensor, right: Tensor) -> Tensor:
     return torch.exp(-3 * right**2) * 40 / (40 + depth**2)
 
 
-@lru_cache(maxsize=2)
-def _ground_tile(device: torch.device) -> Tensor:
+@lru_cache(maxsize=16)
+def _ground_tile(seed: int, device: torch.device) -> Tensor:
     """Periodic texture of unit variance, flat [_TILE * _TILE], coarse and fine grains mixed."""
-    generator = torch.Generator().manual_seed(20)
+    generator = torch.Generator().manual_seed(seed)
     spectrum = torch.fft.rfft2(torch.randn((_TILE, _TILE), generator=generator))
     fy = torch.fft.fftfreq(_TILE)[:, None] * _TILE
     fx = torch.fft.rfftfreq(_TILE)[None] * _TILE

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-__all__ = ["CLASSES", "CameraModel", "ImuModel", "LidarModel", "SoundModel", "Traits", "WorldConfig"]
+__all__ = [
+    "CLASSES",
+    "CLUTTER",
+    "CameraModel",
+    "ImuModel",
+    "LidarModel",
+    "SoundModel",
+    "TerrainModel",
+    "Thing",
+    "Traits",
+    "WeatherModel",
+    "WorldConfig",
+    "held_out_world",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +69,82 @@ CLASSES: tuple[Traits, ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Thing:
+    """Clutter: what stands about and is no target; smallest and largest length, width and height in m."""
+
+    name: str
+    share: float
+    smallest: tuple[float, float, float]
+    largest: tuple[float, float, float]
+    reflectivity: tuple[float, float]
+    green: float  # 0 grey .. 1 foliage
+
+
+CLUTTER: tuple[Thing, ...] = (
+    Thing(
+        name="pole",
+        share=0.35,
+        smallest=(0.12, 0.12, 2.5),
+        largest=(0.3, 0.3, 5.0),
+        reflectivity=(0.2, 0.6),
+        green=0.0,
+    ),
+    Thing(
+        name="wall",
+        share=0.15,
+        smallest=(1.5, 0.25, 1.2),
+        largest=(4.5, 1.2, 3.0),
+        reflectivity=(0.2, 0.5),
+        green=0.0,
+    ),
+    Thing(
+        name="bush",
+        share=0.3,
+        smallest=(0.7, 0.7, 0.6),
+        largest=(1.8, 1.8, 1.6),
+        reflectivity=(0.1, 0.4),
+        green=1.0,
+    ),
+    Thing(
+        name="bin",
+        share=0.2,
+        smallest=(0.4, 0.4, 0.8),
+        largest=(0.8, 0.8, 1.3),
+        reflectivity=(0.15, 0.5),
+        green=0.2,
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeatherModel:
+    """Rain and fog; extinction per metre takes light twice from the lidar and contrast from the camera.
+
+    Fog: extinction is 3 / meteorological optical range (Koschmieder's law, 5 % contrast). Rain: 0.01 R^0.6 per
+    metre for R mm/h and range noise 0.02 r (1 - exp(-R))^2 (Goodin et al., Electronics 8(1):89, 2019).
+    """
+
+    rain_share: float = 0.2  # of scenes
+    fog_share: float = 0.12
+    rain_mm_h: tuple[float, float] = (0.5, 8.0)
+    fog_range_m: tuple[float, float] = (50.0, 250.0)  # meteorological optical range
+    least_return: float = 0.02  # reflectivity that the lidar just sees at its largest range in clear air
+    backscatter: float = 1.5  # share of rays that drops send back, for each 1/m of extinction
+    backscatter_m: tuple[float, float] = (1.0, 10.0)  # from where they do
+
+
+@dataclass(frozen=True, kw_only=True)
+class TerrainModel:
+    """Bumps that tilt the vehicle as it moves: a few waves along the way driven, for roll and for pitch."""
+
+    smooth_share: float = 0.4  # of scenes, where it stays level
+    waves: int = 3
+    wavelength_m: tuple[float, float] = (2.5, 12.0)
+    roll_deg: float = 1.6  # standard deviation on the roughest ground
+    pitch_deg: float = 2.4
+
+
+@dataclass(frozen=True, kw_only=True)
 class CameraModel:
     """Pinhole camera that looks straight along the base frame's x axis; sizes in pixels."""
 
@@ -102,6 +191,7 @@ class ImuModel:
     accel_noise: float = 0.04  # m/s^2
     accel_bias: float = 0.05
     vibration: float = 0.06  # m/s^2 for each m/s of speed
+    tilt_error_deg: float = 0.7  # of the filter that makes attitude from it; measured in drives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +210,10 @@ class SoundModel:
 class WorldConfig:
     """The world and where its sensors sit; lengths in metres in the base frame."""
 
+    version: int = 2
     objects: tuple[int, int] = (4, 9)  # fewest, most
+    clutter: tuple[int, int] = (0, 6)
+    textures: tuple[int, ...] = (20, 21, 22, 23)  # seeds of the ground's patterns
     region_x: tuple[float, float] = (1.5, 33.0)  # where most objects are
     region_y: tuple[float, float] = (-16.5, 16.5)
     keep_out: float = 2.5  # free distance around the vehicle
@@ -131,3 +224,10 @@ class WorldConfig:
     lidar: LidarModel = field(default_factory=LidarModel)
     imu: ImuModel = field(default_factory=ImuModel)
     sound: SoundModel = field(default_factory=SoundModel)
+    weather: WeatherModel = field(default_factory=WeatherModel)
+    terrain: TerrainModel = field(default_factory=TerrainModel)
+
+
+def held_out_world(config: WorldConfig | None = None) -> WorldConfig:
+    """The same world with ground patterns and speeds that no training sees."""
+    return replace(config or WorldConfig(), textures=(90, 91), ego_speed=(0.0, 7.5))

@@ -16,16 +16,35 @@ def draw_bias(model: ImuModel, *, batch: int, generator: torch.Generator) -> Ten
     return torch.randn((batch, 6), generator=generator, device=generator.device) * scale
 
 
-def measure(motion: Tensor, bias: Tensor, model: ImuModel, *, generator: torch.Generator) -> Tensor:
+def measure(
+    motion: Tensor,
+    bias: Tensor,
+    model: ImuModel,
+    *,
+    tilt: Tensor,
+    tilt_rate: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
     """Readings [B, T, 6] (gyro in rad/s, specific force in m/s^2, base axes) for motion [B, T, 3].
 
-    `motion` is speed (m/s), acceleration (m/s^2) and yaw rate (rad/s); `bias` is [B, 6]. The vehicle stays
-    level, so gravity is felt as `model.gravity` upwards.
+    `motion` is speed (m/s), acceleration (m/s^2) and yaw rate (rad/s); `bias` is [B, 6]; `tilt` is roll
+    and pitch (rad) and `tilt_rate` their change (rad/s), both [B, T, 2]. Gravity is felt upwards.
     """
     speed, acceleration, yaw_rate = motion.unbind(-1)
-    still = torch.zeros_like(speed)
-    gravity = torch.full_like(speed, model.gravity)
-    truth = torch.stack((still, still, yaw_rate, acceleration, speed * yaw_rate, gravity), dim=-1)
+    roll, pitch = tilt.unbind(-1)
+    roll_rate, pitch_rate = tilt_rate.unbind(-1)
+    level = model.gravity * pitch.cos()
+    truth = torch.stack(
+        (
+            roll_rate,
+            pitch_rate,
+            yaw_rate,
+            acceleration - model.gravity * pitch.sin(),
+            speed * yaw_rate + level * roll.sin(),
+            level * roll.cos(),
+        ),
+        dim=-1,
+    )
     noise = torch.randn(truth.shape, generator=generator, device=motion.device)
     shake = speed[..., None] * model.vibration
     gyro = noise[..., :3] * (model.gyro_noise + 0.1 * shake * model.gyro_noise)

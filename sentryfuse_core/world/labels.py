@@ -24,7 +24,9 @@ def write_labels(path: Path, scenes: Scene, config: WorldConfig, *, seconds: flo
     lines = []
     for index in range(math.ceil(seconds * config.lidar.rate_hz - 1e-9)):
         boxes, classes = scenes.boxes[index * every], scenes.classes[index * every]
-        near = (boxes[:, :2].norm(dim=-1) <= config.label_range) & (classes != ABSENT)
+        near = (
+            (boxes[:, :2].norm(dim=-1) <= config.label_range) & (classes != ABSENT) & (classes < len(CLASSES))
+        )
         stamp_ns = START_NS + index * 1_000_000_000 // config.lidar.rate_hz
         found = [_label(int(kind), box) for kind, box in zip(classes[near], boxes[near], strict=True)]
         lines.append(json.dumps({"stamp_ns": stamp_ns, "boxes": found}))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from sentryfuse_core.world.config import CLASSES, WorldConfig
+from sentryfuse_core.world.config import CLASSES, CLUTTER, WorldConfig
 
 __all__ = [
     "ABSENT",
@@ -17,9 +17,12 @@ __all__ = [
     "CYCLIST",
     "PEDESTRIAN",
     "TRAITS",
+    "WAVES",
     "Objects",
     "Parts",
     "Scene",
+    "attitude",
+    "draw_clutter",
     "draw_objects",
     "draw_scenes",
     "parts_of",
@@ -27,8 +30,9 @@ __all__ = [
 ]
 
 ABSENT = -1  # class of an empty slot
-CAR, PEDESTRIAN, CYCLIST = range(3)
+CAR, PEDESTRIAN, CYCLIST = range(3)  # the numbers from 3 on are CLUTTER's things
 COLOURS = 4  # colours an object has: lowest part, middle part, glass or head, trim
+WAVES = 3  # numbers of a wave of the ground: amplitude (rad), wave number (rad/m), phase (rad)
 TRAITS = 8  # numbers in 0..1 that make a member of a class sound like itself
 
 
@@ -47,13 +51,45 @@ class Scene:
     look: Tensor  # [B, 4] 0..1: ground brightness, ground tint, skyline, roughness
     ego: Tensor  # [B, 3] vehicle in the world frame: x, y (m), yaw (rad)
     ego_motion: Tensor  # [B, 3] speed (m/s), acceleration (m/s^2), yaw rate (rad/s)
+    rain_mm_h: Tensor  # [B] 0 = dry
+    fog: Tensor  # [B] extinction per metre, 0 = clear
+    rough: Tensor  # [B] 0 = smooth ground, 1 = the roughest
+    bumps: Tensor  # [B, 2, waves, WAVES] of roll and pitch
+    way: Tensor  # [B] metres driven, where on the bumps the vehicle is
+    texture: Tensor  # [B] int64, seed of the ground's pattern
 
     def __len__(self) -> int:
         return int(self.boxes.shape[0])
 
+    @property
+    def tilt(self) -> Tensor:
+        """Roll and pitch of the vehicle in rad, [B, 2]; see `attitude`."""
+        return attitude(self.bumps, self.way)[0]
+
+    @property
+    def extinction(self) -> Tensor:
+        """Of light in the air, per metre, by rain and fog, [B]."""
+        return 0.01 * self.rain_mm_h**0.6 + self.fog
+
+    def slots(self, stop: int) -> Scene:
+        """The same with the first `stop` slots only."""
+        slotted = ("boxes", "classes", "speed", "colours", "reflectivity", "traits")
+        return replace(self, **{name: getattr(self, name)[:, :stop] for name in slotted})
+
     def at(self, index: slice | Tensor) -> Scene:
         """The scenes of the batch that `index` selects."""
         return Scene(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
+
+
+def attitude(bumps: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
+    """Roll and pitch (rad) on bumps [B, 2, W, WAVES] after `way` [B] metres, and their slopes (rad/m): [B, 2].
+
+    Rotations about the forward and the left axis: positive roll lowers the right side, positive pitch the
+    nose.
+    """
+    amplitude, number, phase = bumps.unbind(-1)
+    angle = number * way[:, None, None] + phase
+    return (amplitude * angle.sin()).sum(-1), (amplitude * number * angle.cos()).sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +110,7 @@ _SHAPE = (
     ((0.0, 1.0, 1.0, 0.1, 0.6), (-0.06, 0.56, 0.88, 0.55, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0)),
     ((0.0, 0.6, 0.66, 0.0, 0.5), (0.0, 0.75, 1.0, 0.47, 0.86), (0.0, 0.42, 0.34, 0.84, 1.0)),
     ((0.0, 1.0, 0.25, 0.0, 0.55), (-0.06, 0.26, 0.85, 0.42, 0.85), (-0.02, 0.14, 0.34, 0.83, 1.0)),
+    *(((0.0, 1.0, 1.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0, 0.0)) for _ in CLUTTER),
 )
 _LEVELS = len(_SHAPE[0])
 
@@ -146,6 +183,34 @@ def draw_objects(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
     )
 
 
+def draw_clutter(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
+    """Poles, walls, bushes and bins: they stand still and are silent."""
+    device = generator.device
+    share = torch.tensor([thing.share for thing in CLUTTER], device=device)
+    kind = torch.multinomial(share, math.prod(shape), replacement=True, generator=generator).reshape(shape)
+    low = torch.tensor([thing.smallest for thing in CLUTTER], device=device)[kind]
+    high = torch.tensor([thing.largest for thing in CLUTTER], device=device)[kind]
+    shine = torch.tensor([thing.reflectivity for thing in CLUTTER], device=device)[kind]
+    green = torch.tensor([thing.green for thing in CLUTTER], device=device)[kind][..., None, None]
+    foliage = torch.tensor((0.5, 1.0, 0.35), device=device)
+    bright = uniform(0.05, 0.6, (*shape, COLOURS, 1), generator)
+    tint = 1 + 0.2 * (uniform(0, 1, (*shape, COLOURS, 3), generator) - 0.5)
+    return Objects(
+        classes=kind + len(CLASSES),
+        size=low + (high - low) * uniform(0, 1, (*shape, 3), generator),
+        speed=torch.zeros(shape, device=device),
+        colours=bright * tint * (1 - green + green * 0.6 * foliage),
+        reflectivity=shine[..., 0] + (shine[..., 1] - shine[..., 0]) * uniform(0, 1, shape, generator),
+        traits=uniform(0, 1, (*shape, TRAITS), generator),
+    )
+
+
+def _joined(first: Objects, second: Objects) -> Objects:
+    """The slots of both, along the second axis."""
+    pairs = {item.name: (getattr(first, item.name), getattr(second, item.name)) for item in fields(Objects)}
+    return Objects(**{name: torch.cat(pair, dim=1) for name, pair in pairs.items()})
+
+
 def _draw_colours(classes: Tensor, generator: torch.Generator) -> Tensor:
     """Linear albedos [*S, COLOURS, 3]: car paint is grey or saturated, clothes are any, bicycles dark."""
     shape = tuple(classes.shape)
@@ -168,14 +233,18 @@ def _draw_colours(classes: Tensor, generator: torch.Generator) -> Tensor:
 
 def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) -> Scene:
     """`batch` independent moments; objects do not overlap each other or the vehicle."""
-    slots = config.objects[1]
-    shape = (batch, slots)
-    objects = draw_objects(shape, generator)
+    targets, things = config.objects[1], config.clutter[1]
+    shape = (batch, targets + things)
+    objects = _joined(draw_objects((batch, targets), generator), draw_clutter((batch, things), generator))
     xy, placed = _place(config, objects.size, generator)
-    wanted = torch.randint(
-        config.objects[0], slots + 1, (batch, 1), generator=generator, device=generator.device
+    present = placed & torch.cat(
+        [
+            torch.arange(most, device=generator.device)
+            < torch.randint(least, most + 1, (batch, 1), generator=generator, device=generator.device)
+            for least, most in (config.objects, config.clutter)
+        ],
+        dim=1,
     )
-    present = placed & (torch.arange(slots, device=generator.device) < wanted)
     yaw = uniform(-math.pi, math.pi, shape, generator)
     boxes = torch.cat((xy, objects.size[..., 2:] / 2, objects.size, yaw[..., None]), dim=-1)
     pose = uniform(-1, 1, (batch, 3), generator) * torch.tensor(
@@ -199,7 +268,44 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         look=uniform(0, 1, (batch, 4), generator),
         ego=pose,
         ego_motion=torch.stack((speed, acceleration, yaw_rate), dim=-1),
+        way=uniform(0, 1000, (batch,), generator),
+        texture=torch.tensor(config.textures, device=generator.device)[
+            torch.randint(len(config.textures), (batch,), generator=generator, device=generator.device)
+        ],
+        **_draw_weather(config, batch, generator),
+        **_draw_ground(config, batch, generator),
     )
+
+
+def _draw_weather(config: WorldConfig, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Rain in mm/h and fog's extinction per metre of each scene, [B]; never both."""
+    model = config.weather
+    chance, rain, fog = uniform(0, 1, (3, batch), generator)
+    low, high = model.rain_mm_h
+    near, far = model.fog_range_m
+    rainy = chance < model.rain_share
+    foggy = ~rainy & (chance < model.rain_share + model.fog_share)
+    nothing = torch.zeros_like(rain)
+    return {
+        "rain_mm_h": torch.where(rainy, low * (high / low) ** rain, nothing),
+        "fog": torch.where(foggy, 3 / (near * (far / near) ** fog), nothing),
+    }
+
+
+def _draw_ground(config: WorldConfig, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Roughness [B] and the bumps that go with it, [B, 2, waves, WAVES]."""
+    model, device = config.terrain, generator.device
+    rough = uniform(0, 1, (batch,), generator)
+    rough = ((rough - model.smooth_share) / (1 - model.smooth_share)).clamp_min(0.0)
+    draw = uniform(0, 1, (batch, 2, model.waves, WAVES), generator)
+    deviation = torch.deg2rad(torch.tensor((model.roll_deg, model.pitch_deg), device=device))
+    near, far = model.wavelength_m
+    amplitude = deviation[:, None] * (2 / model.waves) ** 0.5 * rough[:, None, None] * (0.5 + draw[..., 0])
+    number = 2 * math.pi / (near * (far / near) ** draw[..., 1])
+    return {
+        "rough": rough,
+        "bumps": torch.stack((amplitude, number, 2 * math.pi * draw[..., 2]), dim=-1),
+    }
 
 
 def _place(

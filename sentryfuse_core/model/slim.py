@@ -1,0 +1,40 @@
+"""Convolutions and linear maps that run with their leading channels only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["CHANNEL_BLOCK", "SlimConv", "leading"]
+
+CHANNEL_BLOCK = 8  # channels that are normalised together, and the prunable unit of a convolution
+
+
+class SlimConv(nn.Module):
+    """3x3 convolution, group normalisation and ReLU whose first channels are a smaller layer by themselves.
+
+    Groups of normalisation are of fixed size, so that channels that are left out change nothing in the
+    others' statistics (slimmable networks, arXiv 1812.08928).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self._stride = stride
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        self.scale = nn.Parameter(torch.ones(outputs))
+        self.shift = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor, channels: int) -> Tensor:
+        """[B, C, H, W] -> [B, channels, H / stride, W / stride]; C may be fewer than all inputs."""
+        weight = self.weight[:channels, : x.shape[1]]
+        mixed = functional.conv2d(x, weight, stride=self._stride, padding=1)
+        groups = channels // CHANNEL_BLOCK
+        normal = functional.group_norm(mixed, groups, self.scale[:channels], self.shift[:channels])
+        return functional.relu(normal)
+
+
+def leading(layer: nn.Linear, x: Tensor) -> Tensor:
+    """The linear map of the leading inputs that `x` [..., C] has."""
+    return functional.linear(x, layer.weight[:, : x.shape[-1]], layer.bias)
