@@ -10,6 +10,7 @@ import torch
 
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import audio, camera, imu, lidar, motion
+from sentryfuse_core.preprocess.attitude import AttitudeFilter
 from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_stats
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.tensors import ModelInput
@@ -59,6 +60,7 @@ class Preprocessor:
         self._config = config
         self._geometry = geometry
         self._virtual_camera = camera.VirtualCamera(geometry)
+        self._attitude = AttitudeFilter()
         section = config.camera
         self._intrinsics = Intrinsics(
             section.image_width, section.image_height, section.fx, section.fy, section.cx, section.cy
@@ -128,7 +130,10 @@ class Preprocessor:
         samples = synced.samples[Modality.IMU]
         to_base = motion.pose_rotation(self._pose(samples[-1]))
         times_s, values = imu.readings_of(samples, to_base=to_base, end_ns=synced.stamp_ns)
-        return _Part({"imu": imu.resample(times_s, values, geometry=self._geometry)})
+        tilt = self._attitude.update(samples, to_base=to_base, epoch=synced.epoch)
+        return _Part(
+            {"imu": imu.resample(times_s, values, geometry=self._geometry), "tilt": torch.tensor([tilt])}
+        )
 
     def _audio(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
         samples = synced.samples[Modality.AUDIO]

@@ -22,8 +22,8 @@ _KERNEL = 9  # 3x3
 class Macs:
     """Multiply-accumulates of one inference of one sample."""
 
-    prunable: int  # attention groups and feed-forward blocks of the trunk
-    fixed: int  # encoders, canvas and head
+    prunable: int  # attention groups, feed-forward blocks and the convolutions' channels
+    fixed: int  # linear maps to and from tokens, and the canvas
 
     @property
     def total(self) -> int:

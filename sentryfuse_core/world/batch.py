@@ -90,9 +90,7 @@ def training_batch(
         camera_position=position,
         points=points,
         imu=_imu(scene, config, generator),
-        tilt=scene.tilt
-        + math.radians(config.imu.tilt_error_deg)
-        * torch.randn((batch, 2), generator=generator, device=device),
+        tilt=_measured_tilt(scene, config, generator),
         audio=microphones(scene.slots(targets), config, sensors, generator),
         boxes=scene.boxes[:, :targets],
         classes=scene.classes[:, :targets],
@@ -100,6 +98,14 @@ def training_batch(
         pixels=pixels[:, :targets],
         returns=returns[:, :targets],
     )
+
+
+def _measured_tilt(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tensor:
+    """Roll and pitch [B, 2] in rad with an error like the attitude filter's, which grows with the bumps."""
+    elsewhere = scene.way + uniform(0, 1000, (len(scene),), generator)
+    error = config.imu.tilt_error * attitude(scene.bumps, elsewhere)[0]
+    noise = torch.randn(error.shape, generator=generator, device=generator.device)
+    return scene.tilt + error + math.radians(config.imu.tilt_noise_deg) * noise
 
 
 def _imu(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tensor:

@@ -121,7 +121,7 @@ def _render_level(scene: Scene, view: View, position: Tensor, haze_m: Tensor) ->
 
 
 def _add_glare(image: Tensor, lighting: Lighting, view: View) -> None:
-    """Add the veil that a low sun in front lays over the picture: 10 E / angle^2 (Vos, CIE 135/1, degrees)."""
+    """Add the veil of a low sun in front: 10 E / angle^2 (Vos, CIE 135/1, in degrees)."""
     low = (lighting.sun[:, 0] > 0.3) & (lighting.sun[:, 2] < 0.5)
     if not bool(low.any()):
         return

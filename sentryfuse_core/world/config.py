@@ -120,8 +120,8 @@ CLUTTER: tuple[Thing, ...] = (
 class WeatherModel:
     """Rain and fog; extinction per metre takes light twice from the lidar and contrast from the camera.
 
-    Fog: extinction is 3 / meteorological optical range (Koschmieder's law, 5 % contrast). Rain: 0.01 R^0.6 per
-    metre for R mm/h and range noise 0.02 r (1 - exp(-R))^2 (Goodin et al., Electronics 8(1):89, 2019).
+    Fog: extinction is 3 / meteorological optical range (Koschmieder's law, 5 % contrast). Rain: 0.01 R^0.6
+    per metre for R mm/h and range noise 0.02 r (1 - exp(-R))^2 (Goodin et al., Electronics 8(1):89, 2019).
     """
 
     rain_share: float = 0.2  # of scenes
@@ -191,7 +191,8 @@ class ImuModel:
     accel_noise: float = 0.04  # m/s^2
     accel_bias: float = 0.05
     vibration: float = 0.06  # m/s^2 for each m/s of speed
-    tilt_error_deg: float = 0.7  # of the filter that makes attitude from it; measured in drives
+    tilt_error: float = 0.62  # of the filter that makes attitude from it, in standard deviations of the tilt
+    tilt_noise_deg: float = 0.25  # and its error on smooth ground; both measured in drives
 
 
 @dataclass(frozen=True, kw_only=True)

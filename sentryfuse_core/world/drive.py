@@ -34,6 +34,43 @@ class _Ego:
     speed: float = 0.0
     acceleration: float = 0.0
     yaw_rate: float = 0.0
+    way: float = 0.0  # metres driven
+
+
+class _Clutter:
+    """Things that stand about; one that is left behind stands again somewhere ahead."""
+
+    def __init__(self, first: Scene, slots: int, ego: _Ego, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self.classes = first.classes[0, slots:].numpy()
+        boxes = first.boxes[0, slots:].numpy().astype(np.float64)
+        self.size = boxes[:, 3:6]
+        self.radius = np.hypot(self.size[:, 0], self.size[:, 1]) / 2
+        self.position = _to_world(boxes[:, :2], ego)
+        self.yaw = boxes[:, 6] + ego.yaw
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which slots hold something, [C]."""
+        present: NDArray[np.bool_] = self.classes != ABSENT
+        return present
+
+    def step(self, ego: _Ego) -> None:
+        """Put what is far behind, or what the vehicle would run into, somewhere ahead."""
+        x, y = _to_base(self.position, ego).T
+        gone = (x < -8) | (np.abs(y) > 28) | (np.hypot(x, y) < _CORRIDOR_M + 1.2 + self.radius)
+        for slot in np.flatnonzero(gone):
+            y_ahead = self._rng.uniform(4, 18) * self._rng.choice((-1, 1))
+            place = np.array([[self._rng.uniform(36, 46), y_ahead]])
+            self.position[slot] = _to_world(place, ego)[0]
+
+    def push(self, position: Array, radius: Array) -> Array:
+        """How far each of `position` [M, 2] has to move, [M, 2], not to stand in these things."""
+        between = position[:, None] - self.position[None, self.present]
+        distance = np.linalg.norm(between, axis=-1) + 1e-6
+        overlap = np.clip(0.3 - (distance - radius[:, None] - self.radius[self.present]), 0.0, 1.0)
+        pushes: Array = (overlap[..., None] * between / distance[..., None]).sum(axis=1)
+        return pushes
 
 
 class _Traffic:
@@ -78,7 +115,7 @@ class _Traffic:
         """Radius of a circle around each footprint, [M]."""
         return np.hypot(self.size[:, 0], self.size[:, 1]) / 2
 
-    def step(self, ego: _Ego) -> None:
+    def step(self, ego: _Ego, clutter: _Clutter) -> None:
         """Move everything on by one step."""
         relative = _to_base(self.position, ego)
         self._choose_goals(relative, ego)
@@ -117,6 +154,7 @@ class _Traffic:
         to_ego = np.hypot(relative[:, 0], relative[:, 1])
         too_near = np.clip(self._config.keep_out + self.radius - to_ego, 0.0, 1.0)
         move += 4.0 * too_near[:, None] * (self.position - (ego.x, ego.y)) / (to_ego[:, None] + 1e-6)
+        move += 3.0 * clutter.push(self.position, self.radius)
         self.position = self.position + move * _DT
 
     def _choose_goals(self, relative: Array, ego: _Ego) -> None:
@@ -200,43 +238,52 @@ def _advance(ego: _Ego, traffic: _Traffic, config: WorldConfig, time_s: float, w
     ego.x += middle_speed * math.cos(middle_yaw) * _DT
     ego.y += middle_speed * math.sin(middle_yaw) * _DT
     ego.yaw += middle_rate * _DT
+    ego.way += middle_speed * _DT
 
 
 def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None = None) -> Scene:
     """Scenes at STEPS_HZ from 0 s to `seconds` inclusive; `light` 0 = night, 1 = noon, None: by seed."""
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng(seed)
-    first = draw_scenes(config, batch=1, generator=generator)
+    everything = draw_scenes(config, batch=1, generator=generator)
+    first = everything.slots(config.objects[1])
     pool = draw_objects((_POOL,), generator)
     ego = _Ego(x=0.0, y=0.0, yaw=float(first.ego[0, 2]), speed=float(first.ego_motion[0, 0]))
+    ego.way = float(first.way[0])
     # Angular frequencies (rad/s) and phases of the two waves that speed (first row) and yaw rate follow.
     waves = rng.uniform((0.2, 0, 0.5, 0), (0.4, 6.28, 0.9, 6.28), (2, 4))
     traffic = _Traffic(config, first, pool, ego, rng)
+    clutter = _Clutter(everything, config.objects[1], ego, rng)
 
     steps = round(seconds * STEPS_HZ) + 1
-    boxes, classes, speeds, identities, egos, motions = [], [], [], [], [], []
+    boxes, classes, speeds, identities, egos, motions, ways = [], [], [], [], [], [], []
     for index in range(steps):
         if index:
             _advance(ego, traffic, config, index * _DT, waves)
-            traffic.step(ego)
-        xy = _to_base(traffic.position, ego)
-        yaw = _wrap(traffic.yaw - ego.yaw)
-        size = traffic.size
+            traffic.step(ego, clutter)
+            clutter.step(ego)
+        xy = _to_base(np.concatenate((traffic.position, clutter.position)), ego)
+        yaw = _wrap(np.concatenate((traffic.yaw, clutter.yaw)) - ego.yaw)
+        size = np.concatenate((traffic.size, clutter.size))
         boxes.append(np.concatenate((xy, size[:, 2:] / 2, size, yaw[:, None]), axis=-1))
-        classes.append(traffic.classes)
-        speeds.append(traffic.speed.copy())
+        classes.append(np.concatenate((traffic.classes, clutter.classes)))
+        speeds.append(np.concatenate((traffic.speed, np.zeros(len(clutter.size)))))
+        ways.append(ego.way)
         identities.append(traffic.identity.copy())
         egos.append((ego.x, ego.y, ego.yaw))
         motions.append((ego.speed, ego.acceleration, ego.yaw_rate))
 
     who = torch.from_numpy(np.stack(identities))
 
-    def of(first_values: torch.Tensor, pool_values: torch.Tensor) -> torch.Tensor:
-        return torch.cat((first_values[0], pool_values))[who]
+    def of(name: str) -> torch.Tensor:
+        """What traffic and clutter have of this, slots of traffic first, [steps, M, ...]."""
+        moving = torch.cat((getattr(first, name)[0], getattr(pool, name)))[who]
+        standing = getattr(everything, name)[:, config.objects[1] :]
+        return torch.cat((moving, standing.expand(steps, *standing.shape[1:])), dim=1)
 
     always = {
         name: getattr(first, name).expand(steps, *getattr(first, name).shape[1:])
-        for name in ("light", "sun_azimuth", "look")
+        for name in ("light", "sun_azimuth", "look", "rain_mm_h", "fog", "rough", "bumps", "texture")
     }
     if light is not None:
         always["light"] = torch.full((steps,), light)
@@ -245,9 +292,10 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
         boxes=torch.from_numpy(np.stack(boxes)).float(),
         classes=torch.from_numpy(np.stack(classes)),
         speed=torch.from_numpy(np.stack(speeds)).float(),
-        colours=of(first.colours, pool.colours),
-        reflectivity=of(first.reflectivity, pool.reflectivity),
-        traits=of(first.traits, pool.traits),
+        colours=of("colours"),
+        reflectivity=of("reflectivity"),
+        traits=of("traits"),
+        way=torch.tensor(ways),
         ego=torch.tensor(egos),
         ego_motion=torch.tensor(motions),
         **always,

@@ -44,7 +44,8 @@ def draw(recorder: Recorder, path: Path) -> None:
     # The classes and boxes of the first moment, as [M] and [M, 7].
     for kind, box in zip(scenes.classes[0].tolist(), scenes.boxes[0].tolist(), strict=True):
         if kind != ABSENT:
-            above.plot(*_outline(box), color=_COLOURS[kind])
+            colour = _COLOURS[kind] if kind < len(_COLOURS) else "0.7"  # clutter
+            above.plot(*_outline(box), color=colour)
     for trait, colour in zip(CLASSES, _COLOURS, strict=True):
         above.plot([], [], color=colour, label=trait.label)
     above.set(title="lidar from above", xlim=(-5, 42), ylim=(-20, 20), aspect="equal")
@@ -67,7 +68,7 @@ def draw(recorder: Recorder, path: Path) -> None:
         cmap="magma",
     )
     for kind, box in zip(scenes.classes[0].tolist(), scenes.boxes[0].tolist(), strict=True):
-        if kind != ABSENT:
+        if kind in range(len(CLASSES)):
             bearing.plot(
                 0.0, math.degrees(math.asin(box[1] / math.hypot(box[0], box[1]))), "<", color=_COLOURS[kind]
             )

@@ -24,7 +24,7 @@ from sentryfuse_core.world.config import CLASSES, WorldConfig
 from sentryfuse_core.world.drive import STEPS_HZ, drive
 from sentryfuse_core.world.imu import draw_bias, measure
 from sentryfuse_core.world.lidar import sweep
-from sentryfuse_core.world.scene import Scene
+from sentryfuse_core.world.scene import Scene, attitude
 
 __all__ = ["START_NS", "Message", "Recorder", "Sink"]
 
@@ -121,7 +121,7 @@ class Recorder:
         generator = torch.Generator().manual_seed((self.seed << 24) + (1 << 20) + index)
         step = index * STEPS_HZ // model.rate_hz
         scene = scenes.at(slice(step, step + 1))
-        radiance = render(scene, view, position=position, haze_m=model.haze_m)
+        radiance, _ = render(scene, view, position=position, haze_m=model.haze_m)
         image = expose(radiance, model, light=scene.light, averaged=1.0, generator=generator)
         levels = (image[0] * 255 + 0.5).to(torch.uint8).reshape(3, view.height, view.width)
         pixels = levels.permute(1, 2, 0).contiguous().numpy()
@@ -144,9 +144,15 @@ class Recorder:
         origin = torch.tensor((*sensor.translation_m, 0.0))
         for index in range(self._count(model.rate_hz)):
             scene = scenes.at(slice(index * STEPS_HZ // model.rate_hz, index * STEPS_HZ // model.rate_hz + 1))
-            swept = sweep(
-                scene, model, position=sensor.translation_m, forward_only=False, generator=generator
-            )[0]
+            points_of_all, _ = sweep(
+                scene,
+                model,
+                self.world.weather,
+                position=sensor.translation_m,
+                forward_only=False,
+                generator=generator,
+            )
+            swept = points_of_all[0]
             points = ((swept[~swept[:, 0].isnan()] - origin) * scale).numpy()
             stamp_ns = START_NS + index * _S // model.rate_hz
             fields = {
@@ -168,10 +174,21 @@ class Recorder:
         at = torch.arange(self._count(model.rate_hz)) * (STEPS_HZ / model.rate_hz)
         before = at.long().clamp(max=len(scenes) - 1)
         after = (before + 1).clamp(max=len(scenes) - 1)
-        motion = torch.lerp(scenes.ego_motion[before], scenes.ego_motion[after], (at - before)[:, None])
+        share = at - before
+        motion = torch.lerp(scenes.ego_motion[before], scenes.ego_motion[after], share[:, None])
         motion[:, 1] = scenes.ego_motion[after, 1]  # constant during a step
+        way = torch.lerp(scenes.way[before], scenes.way[after], share)
+        tilt, slope = attitude(scenes.bumps[:1].expand(len(way), -1, -1, -1), way)
         bias = draw_bias(model, batch=1, generator=generator)
-        readings = measure(motion[None], bias, model, generator=generator)[0].double().numpy()
+        readings = measure(
+            motion[None],
+            bias,
+            model,
+            tilt=tilt[None],
+            tilt_rate=slope[None] * motion[None, :, :1],
+            generator=generator,
+        )
+        readings = readings[0].double().numpy()
         unknown = np.array([-1.0, *([0.0] * 8)])
         gyro = np.diag([model.gyro_noise**2] * 3).reshape(-1)
         accel = np.diag([model.accel_noise**2] * 3).reshape(-1)
@@ -192,6 +209,7 @@ class Recorder:
         model, sensor = self.world.sound, self.sensors.audio
         generator = self._generator(4)
         hop, rate = model.block_samples, model.sample_rate_hz
+        scenes = scenes.slots(self.world.objects[1])  # clutter is silent
         slots = torch.arange(scenes.classes.shape[1])[:, None]
         every_class = torch.arange(len(CLASSES))[:, None].expand(-1, len(slots))
         tape = noise_tape(every_class, round(model.tape_s * rate), model, generator=generator)

@@ -82,7 +82,7 @@ class Scene:
 
 
 def attitude(bumps: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
-    """Roll and pitch (rad) on bumps [B, 2, W, WAVES] after `way` [B] metres, and their slopes (rad/m): [B, 2].
+    """Roll and pitch (rad) on bumps [B, 2, W, WAVES] after `way` [B] m, and their slopes (rad/m): [B, 2].
 
     Rotations about the forward and the left axis: positive roll lowers the right side, positive pitch the
     nose.
