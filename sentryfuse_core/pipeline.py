@@ -134,8 +134,9 @@ class Pipeline:
             return ()
         options = self.model_options
         threshold = options.score_threshold or self.bank.score_threshold(plan.mask, plan.level)
+        slope, offset = self.bank.calibration(plan.mask, plan.level)
         return decode(
-            output,
+            replace(output, heatmap=output.heatmap * slope + offset),
             score_threshold=_UNEVALUATED_THRESHOLD if math.isnan(threshold) else threshold,
             max_detections=options.max_detections,
             labels=self.bank.labels,

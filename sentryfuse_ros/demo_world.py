@@ -14,7 +14,7 @@ import sentryfuse_core
 from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.writer import BagWriter
-from sentryfuse_core.world.config import WorldConfig
+from sentryfuse_core.world.config import WorldConfig, with_weather
 
 __all__ = ["World", "cached_world"]
 
@@ -58,7 +58,8 @@ def _record(world: World, *, seed: int, seconds: float, light: float) -> None:
     from sentryfuse_core.world.labels import write_labels
     from sentryfuse_core.world.record import Recorder
 
-    recorder = Recorder(seed=seed, seconds=seconds, light=light)
+    clear = with_weather(WorldConfig(), "clear")  # the story is about sensors, not weather
+    recorder = Recorder(seed=seed, seconds=seconds, light=light, world=clear)
     scenes = recorder.drive()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     with Progress(*columns, TimeRemainingColumn()) as progress, BagWriter(world.bag) as writer:

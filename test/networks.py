@@ -20,9 +20,11 @@ TINY = ModelShape(
     ffn=64,
     ffn_block=16,
     frequencies=2,
-    camera_channels=(8, 8, 8, 8),
-    lift_channels=8,
-    lidar_channels=(8, 8),
+    camera_channels=(16, 16, 16, 16),
+    lift_channels=16,
+    fine_channels=16,
+    lidar_channels=(16, 16),
+    widths=(1.0, 0.5),
 )
 
 
@@ -40,6 +42,7 @@ def model_input(seed: int = 0, *, batch: int = 2) -> ModelInput:
         camera_position=torch.tensor([0.3, 0.0, 1.5]) + torch.rand(batch, 3, generator=generator) * 0.2,
         lidar=torch.rand(batch, 6, 64, 64, generator=generator),
         imu=torch.randn(batch, 32, 6, generator=generator),
+        tilt=torch.randn(batch, 2, generator=generator) * 0.03,
         audio=torch.randn(batch, 16, 16, generator=generator),
     )
 

@@ -34,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (record, picture):
         action.add_argument("--seed", type=int, default=0, metavar="N", help="which world (default 0)")
         action.add_argument(
+            "--weather",
+            choices=("auto", "clear", "rain", "fog"),
+            default="auto",
+            help="what camera and lidar have to look through (default: by seed)",
+        )
+        action.add_argument(
             "--light", choices=tuple(_LIGHT), default="auto", help="time of day (default: by seed)"
         )
 
@@ -48,11 +54,16 @@ def _record(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from sentryfuse_core.replay.writer import BagWriter
+    from sentryfuse_core.world.config import WorldConfig, with_weather
     from sentryfuse_core.world.labels import write_labels
     from sentryfuse_core.world.record import Recorder
 
     recorder = Recorder(
-        seed=args.seed, seconds=args.seconds, light=_LIGHT[args.light], raw_images=args.image == "raw"
+        seed=args.seed,
+        seconds=args.seconds,
+        light=_LIGHT[args.light],
+        raw_images=args.image == "raw",
+        world=with_weather(WorldConfig(), args.weather),
     )
     try:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -80,9 +91,11 @@ def _record(args: argparse.Namespace) -> int:
 
 
 def _picture(args: argparse.Namespace) -> int:
+    from sentryfuse_core.world.config import WorldConfig, with_weather
     from sentryfuse_core.world.picture import draw
     from sentryfuse_core.world.record import Recorder
 
-    draw(Recorder(seed=args.seed, seconds=1.0, light=_LIGHT[args.light]), args.out)
+    world = with_weather(WorldConfig(), args.weather)
+    draw(Recorder(seed=args.seed, seconds=1.0, light=_LIGHT[args.light], world=world), args.out)
     print(args.out)
     return 0

@@ -12,7 +12,7 @@ from torch.nn import functional
 from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres
 from sentryfuse_core.model.lift import VIEW_FEATURES, ViewLift
 from sentryfuse_core.model.shape import ModelShape
-from sentryfuse_core.model.slim import SlimConv, leading
+from sentryfuse_core.model.slim import SlimConv, SlimLinear
 from sentryfuse_core.preprocess.geometry import Geometry
 
 __all__ = ["AudioEncoder", "CameraEncoder", "ImuEncoder", "LidarEncoder", "SensorFeatures"]
@@ -53,14 +53,14 @@ class CameraEncoder(nn.Module):
         )
         self.merge_fine = nn.Linear(fine, shape.lift_channels)
         self.merge_coarse = nn.Linear(coarse, shape.lift_channels)
-        self.token = nn.Linear(coarse, shape.dim)
+        self.token = SlimLinear(coarse, shape.dim)
         self.row = nn.Parameter(torch.randn(rows, shape.dim) * 0.02)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
         self.mount = nn.Linear(3, shape.dim)
         self.lift = ViewLift(shape, geometry)
         heights = len(shape.lift_heights_m)
         self.sample = nn.ModuleList(  # without bias: what is not seen stays zero
-            [nn.Linear(shape.lift_channels, shape.fine_channels, bias=False) for _ in range(heights)]
+            [SlimLinear(shape.lift_channels, shape.fine_channels, bias=False) for _ in range(heights)]
         )
         self.place = nn.Linear(shape.fine_channels * self._split**2, shape.dim, bias=False)
         self.evidence = nn.Linear(shape.dim, self._split**2)
@@ -84,7 +84,7 @@ class CameraEncoder(nn.Module):
             coarse = layer(coarse, last)
         grid = functional.adaptive_avg_pool2d(coarse, self._grid).permute(0, 2, 3, 1)
         where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
-        tokens = leading(self.token, grid) + where + self.mount(position)[:, None, None]
+        tokens = self.token(grid) + where + self.mount(position)[:, None, None]
         lifted = shape.channels(shape.lift_channels, level)
         context = functional.interpolate(
             _pointwise(self.merge_coarse, coarse, lifted), size=fine.shape[-2:], mode="nearest"
@@ -92,8 +92,8 @@ class CameraEncoder(nn.Module):
         features = functional.relu(_pointwise(self.merge_fine, fine, lifted) + context)
         seen, view = self.lift(features, position, canvas.centres, tilt)  # [B, cells, S, C]
         by_height = torch.unflatten(seen, 2, (self._split**2, -1)).unbind(3)  # [B, cells, 4, C] each
-        cells = sum(leading(layer, item) for layer, item in zip(self.sample, by_height, strict=True))
-        cells = torch.as_tensor(cells).flatten(2)
+        spoken = [layer(item) for layer, item in zip(self.sample, by_height, strict=True)]
+        cells = torch.stack(spoken).sum(dim=0).flatten(2)
         placed = self.place(cells) + self.view(view)
         return SensorFeatures(
             tokens.flatten(1, 2)[:, self.token_order],
@@ -125,8 +125,8 @@ class LidarEncoder(nn.Module):
         self.deep = nn.ModuleList([SlimConv(second, shape.dim, stride=2), SlimConv(shape.dim, shape.dim)])
         self.fine = nn.Linear(second, shape.fine_channels)
         self.evidence = nn.Linear(shape.dim, self._split**2)
-        self.token = nn.Linear(shape.dim, shape.dim)
-        self.place = nn.Linear(shape.dim, shape.dim)
+        self.token = SlimLinear(shape.dim, shape.dim)
+        self.place = SlimLinear(shape.dim, shape.dim)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
         self.register_buffer("cell_centres", cell_centres(geometry, geometry.pillar_cells), persistent=False)
 
@@ -143,9 +143,9 @@ class LidarEncoder(nn.Module):
         cells = canvas.from_grid(deep)
         blocks = torch.unflatten(cells, 1, (-1, 4)).mean(dim=2)
         where = torch.unflatten(canvas(), 0, (-1, 4)).mean(dim=1)
-        placed = leading(self.place, cells)
+        placed = self.place(cells)
         return SensorFeatures(
-            leading(self.token, blocks) + where + self.kind,
+            self.token(blocks) + where + self.kind,
             placed,
             self._stride,
             _pointwise(self.fine, grid, shape.fine_channels),

@@ -105,7 +105,7 @@ def decode(
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [
         tuple(
-            Detection(labels[class_id], class_id, score, *box, support=ModalitySet(support))
+            Detection(labels[class_id], class_id, score, *box, ModalitySet(support))
             for use, score, class_id, box, support in zip(*row, strict=True)
             if use
         )

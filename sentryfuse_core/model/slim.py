@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CHANNEL_BLOCK", "SlimConv", "leading"]
+__all__ = ["CHANNEL_BLOCK", "SlimConv", "SlimLinear"]
 
 CHANNEL_BLOCK = 8  # channels that are normalised together, and the prunable unit of a convolution
 
@@ -35,6 +35,9 @@ class SlimConv(nn.Module):
         return functional.relu(normal)
 
 
-def leading(layer: nn.Linear, x: Tensor) -> Tensor:
-    """The linear map of the leading inputs that `x` [..., C] has."""
-    return functional.linear(x, layer.weight[:, : x.shape[-1]], layer.bias)
+class SlimLinear(nn.Linear):
+    """A linear map of as many leading inputs as it is given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., C] -> [..., outputs]; C may be fewer than all inputs."""
+        return functional.linear(x, self.weight[:, : x.shape[-1]], self.bias)

@@ -1,4 +1,4 @@
-"""Attitude: roll and pitch against the ground's plane, from the gyroscope and a little of the accelerometer."""
+"""Attitude: roll and pitch against the ground's plane, from the gyroscope with a little accelerometer."""
 
 from __future__ import annotations
 

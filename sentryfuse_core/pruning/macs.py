@@ -1,4 +1,4 @@
-"""Multiply-accumulates of the network by formula, for any set of sensors and any width.
+"""Multiply-accumulates of the network by formula, for any set of sensors and any level.
 
 Counted: convolutions, linear maps and both products of attention. Not counted: norms, activations,
 softmax, pooling, bilinear sampling and additions.
@@ -22,26 +22,31 @@ _KERNEL = 9  # 3x3
 class Macs:
     """Multiply-accumulates of one inference of one sample."""
 
-    prunable: int  # attention groups, feed-forward blocks and the convolutions' channels
-    fixed: int  # linear maps to and from tokens, and the canvas
+    prunable: int  # attention groups, feed-forward blocks and channels of convolutions
+    fixed: int  # linear maps between fixed sizes, and the canvas
 
     @property
     def total(self) -> int:
         """The whole network."""
         return self.prunable + self.fixed
 
+    def __add__(self, other: Macs) -> Macs:
+        return Macs(self.prunable + other.prunable, self.fixed + other.fixed)
 
-def count_macs(shape: ModelShape, geometry: Geometry, mask: ModalitySet, width: Width) -> Macs:
-    """MACs with the sensors of `mask` present at `width`."""
+
+def count_macs(shape: ModelShape, geometry: Geometry, mask: ModalitySet, level: int) -> Macs:
+    """MACs with the sensors of `mask` present at pruning `level`."""
     cells = geometry.canvas_cells**2
     tokens, keys = cells, cells
-    fixed = _canvas(shape, cells) + cells * shape.dim * _head_channels(shape, geometry)
+    total = Macs(0, _canvas(shape, cells)) + _head(shape, geometry, cells, level)
     for modality in mask:
-        length, stride, encoder = _sensor(shape, geometry, modality, cells)
+        length, stride, encoder = _sensor(shape, geometry, modality, level)
         tokens += length
         keys += length // stride
-        fixed += encoder
-    return Macs(shape.layers * _layer(shape, width, tokens, keys), fixed)
+        total += encoder
+    if Modality.CAMERA in mask and Modality.IMU in mask:  # the cells' points are tilted with the camera
+        total += Macs(0, geometry.heatmap_cells**2 * len(shape.lift_heights_m) * 9)
+    return total + Macs(shape.layers * _layer(shape, shape.width(level), tokens, keys), 0)
 
 
 def _layer(shape: ModelShape, width: Width, tokens: int, keys: int) -> int:
@@ -54,48 +59,65 @@ def _canvas(shape: ModelShape, cells: int) -> int:
     return cells * (3 + 1) * 2 * shape.frequencies * shape.dim
 
 
-def _head_channels(shape: ModelShape, geometry: Geometry) -> int:
-    return (geometry.heatmap_cells // geometry.canvas_cells) ** 2 * (shape.classes + BOX_CHANNELS)
-
-
 def _bearings(shape: ModelShape, count: int) -> int:
     return count * 2 * shape.frequencies * shape.dim
 
 
-def _sensor(shape: ModelShape, geometry: Geometry, modality: Modality, cells: int) -> tuple[int, int, int]:
+def _evidence(shape: ModelShape, geometry: Geometry) -> int:
+    return geometry.heatmap_cells**2 * shape.dim
+
+
+def _head(shape: ModelShape, geometry: Geometry, cells: int, level: int) -> Macs:
+    fine, channels = shape.fine_channels, shape.channels(shape.fine_channels, level)
+    places = geometry.heatmap_cells**2
+    outputs = shape.classes + BOX_CHANNELS
+    spread = cells * shape.dim * places // cells * fine
+    convolutions = _KERNEL * places * (fine * channels + channels * channels)
+    return Macs(convolutions + places * channels * outputs, spread + places * fine * outputs)
+
+
+def _sensor(shape: ModelShape, geometry: Geometry, modality: Modality, level: int) -> tuple[int, int, Macs]:
     """Tokens, tokens to a key, and the encoder's MACs."""
-    dim = shape.dim
+    dim, cells = shape.dim, geometry.canvas_cells**2
     if modality is Modality.CAMERA:
-        return _camera(shape, geometry, cells)
+        return _camera(shape, geometry, level)
     if modality is Modality.LIDAR:
-        first, second = shape.lidar_channels
+        first, second = (shape.channels(count, level) for count in shape.lidar_channels)
+        deep = shape.channels(dim, level)
         pillars = geometry.pillar_cells**2
         stem = _KERNEL * (
             pillars * geometry.pillar_channels * first
-            + pillars // 4 * first * second
-            + pillars // 16 * second * dim
-            + pillars // 16 * dim * dim
+            + pillars // 4 * second * (first + second)
+            + pillars // 16 * deep * (second + deep)
         )
         blocks = cells // 4
-        return blocks, shape.pool, stem + (blocks + cells) * dim * dim + _canvas(shape, cells)
+        linear = (blocks + cells) * deep * dim + pillars // 4 * second * shape.fine_channels
+        fixed = _canvas(shape, cells) + _evidence(shape, geometry)
+        return blocks, shape.pool, Macs(stem + linear, fixed)
     if modality is Modality.IMU:
-        return shape.imu_tokens, 1, geometry.imu_steps * 6 * dim + dim * dim * shape.imu_tokens
+        linear = geometry.imu_steps * 6 * dim + dim * dim * shape.imu_tokens
+        return shape.imu_tokens, 1, Macs(0, linear)
     bearings = geometry.audio_bearings
     mixing = 3 * bearings * geometry.audio_features * dim + 2 * bearings * dim * dim
-    return bearings, shape.pool, mixing + cells * bearings * dim + _bearings(shape, bearings)
+    spread = cells * bearings * dim + _bearings(shape, bearings) + _canvas(shape, cells)
+    return bearings, shape.pool, Macs(0, mixing + spread + _evidence(shape, geometry))
 
 
-def _camera(shape: ModelShape, geometry: Geometry, cells: int) -> tuple[int, int, int]:
-    first, second, fine, coarse = shape.camera_channels
+def _camera(shape: ModelShape, geometry: Geometry, level: int) -> tuple[int, int, Macs]:
+    first, second, fine, coarse = (shape.channels(count, level) for count in shape.camera_channels)
+    lifted = shape.channels(shape.lift_channels, level)
     pixels = geometry.image_width * geometry.image_height
     stem = _KERNEL * (
         pixels // 4 * 3 * first
         + pixels // 16 * (first * second + second * fine)
-        + pixels // 64 * (fine * coarse + coarse * coarse)
+        + pixels // 64 * (fine * coarse + 2 * coarse * coarse)
     )
-    merge = shape.lift_channels * (pixels // 16 * fine + pixels // 64 * coarse)
+    merge = lifted * (pixels // 16 * fine + pixels // 64 * coarse)
     rows, columns = shape.camera_tokens
-    samples = 4 * len(shape.lift_heights_m)
-    tokens = rows * columns * coarse * shape.dim + 3 * shape.dim + _bearings(shape, columns)
-    lift = cells * (shape.lift_channels * samples + VIEW_FEATURES) * shape.dim
-    return rows * columns, shape.pool, stem + merge + tokens + lift
+    heights, places = len(shape.lift_heights_m), geometry.heatmap_cells**2
+    sampled = places * heights * lifted * shape.fine_channels
+    tokens = rows * columns * coarse * shape.dim
+    cells = geometry.canvas_cells**2
+    fixed = 3 * shape.dim + _bearings(shape, columns) + _evidence(shape, geometry)
+    fixed += places * shape.fine_channels * shape.dim + cells * VIEW_FEATURES * shape.dim
+    return rows * columns, shape.pool, Macs(stem + merge + sampled + tokens, fixed)

@@ -1,8 +1,9 @@
 """The table of plans: for every set of sensors and pruning level, which sub-network runs and what it costs.
 
 There are as many levels as the checkpoint's manifest has `widths`. They are uniform, as in the gate's design
-of that name: every layer keeps the same share of its units, whole units and at least one, whatever sensors
-are there. A level is a prefix of the same weights, so choosing one is a dictionary look-up.
+of that name: every layer keeps the same share of its units, and every convolution the square root of it in
+channels, whole units and at least one, whatever sensors are there. A level is a prefix of the same weights,
+so choosing one is a dictionary look-up.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def plan_table(shape: ModelShape, geometry: Geometry = GEOMETRY) -> Mapping[tupl
 
 def _plan(shape: ModelShape, geometry: Geometry, mask: ModalitySet, level: int) -> Plan:
     width = shape.width(level)
-    macs = count_macs(shape, geometry, mask, width)
-    full = count_macs(shape, geometry, mask, shape.width(0))
+    macs = count_macs(shape, geometry, mask, level)
+    full = count_macs(shape, geometry, mask, 0)
     return Plan(
         mask=mask,
         level=level,

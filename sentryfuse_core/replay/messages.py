@@ -196,7 +196,14 @@ def _box(item: Detection) -> tuple[Fields, Fields]:
 
 def _fused_detection(item: Detection) -> Fields:
     pose, size = _box(item)
-    return {"label": item.label, "class_id": item.class_id, "score": item.score, "pose": pose, "size": size}
+    return {
+        "label": item.label,
+        "class_id": item.class_id,
+        "score": item.score,
+        "support": item.support.bits,
+        "pose": pose,
+        "size": size,
+    }
 
 
 def _detection_3d(item: Detection, top: Mapping[str, Any]) -> Fields:

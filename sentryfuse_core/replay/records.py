@@ -167,6 +167,7 @@ def _detection(item: Any) -> Detection:
         width=float(size.y),
         height=float(size.z),
         yaw=messages.yaw_of(float(rotation.z), float(rotation.w)),
+        support=ModalitySet(int(item.support)),
     )
 
 

@@ -46,6 +46,14 @@ class Bank:
         """
         return self._number(mask.bits, level, "score_threshold")
 
+    def calibration(self, mask: ModalitySet, level: int) -> tuple[float, float]:
+        """Slope and offset for logits that make scores the chance of being right; 1 and 0 where unknown.
+
+        What a sensor set scores says little by itself: a network that sees less is less, or falsely, sure.
+        """
+        slope, offset = self._evaluated.get((mask.bits, level), {}).get("calibration", (1.0, 0.0))
+        return slope, offset
+
     def _number(self, bits: int, level: int, key: str) -> float:
         value: float = self._evaluated.get((bits, level), {}).get(key, math.nan)
         return value

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 __all__ = [
     "CLASSES",
     "CLUTTER",
+    "WEATHERS",
     "CameraModel",
     "ImuModel",
     "LidarModel",
@@ -17,6 +18,7 @@ __all__ = [
     "WeatherModel",
     "WorldConfig",
     "held_out_world",
+    "with_weather",
 ]
 
 
@@ -227,6 +229,17 @@ class WorldConfig:
     sound: SoundModel = field(default_factory=SoundModel)
     weather: WeatherModel = field(default_factory=WeatherModel)
     terrain: TerrainModel = field(default_factory=TerrainModel)
+
+
+WEATHERS = ("auto", "clear", "rain", "fog")
+
+
+def with_weather(config: WorldConfig, weather: str) -> WorldConfig:
+    """The world under one of WEATHERS; auto leaves it to chance."""
+    if weather == "auto":
+        return config
+    rain, fog = float(weather == "rain"), float(weather == "fog")
+    return replace(config, weather=replace(config.weather, rain_share=rain, fog_share=fog))
 
 
 def held_out_world(config: WorldConfig | None = None) -> WorldConfig:

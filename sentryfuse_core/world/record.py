@@ -180,7 +180,7 @@ class Recorder:
         way = torch.lerp(scenes.way[before], scenes.way[after], share)
         tilt, slope = attitude(scenes.bumps[:1].expand(len(way), -1, -1, -1), way)
         bias = draw_bias(model, batch=1, generator=generator)
-        readings = measure(
+        measured = measure(
             motion[None],
             bias,
             model,
@@ -188,7 +188,7 @@ class Recorder:
             tilt_rate=slope[None] * motion[None, :, :1],
             generator=generator,
         )
-        readings = readings[0].double().numpy()
+        readings = measured[0].double().numpy()
         unknown = np.array([-1.0, *([0.0] * 8)])
         gyro = np.diag([model.gyro_noise**2] * 3).reshape(-1)
         accel = np.diag([model.accel_noise**2] * 3).reshape(-1)

@@ -187,7 +187,12 @@ def draw_clutter(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
     """Poles, walls, bushes and bins: they stand still and are silent."""
     device = generator.device
     share = torch.tensor([thing.share for thing in CLUTTER], device=device)
-    kind = torch.multinomial(share, math.prod(shape), replacement=True, generator=generator).reshape(shape)
+    count = math.prod(shape)
+    kind = (
+        torch.multinomial(share, count, replacement=True, generator=generator)
+        if count
+        else torch.zeros(0, dtype=torch.long, device=device)
+    ).reshape(shape)
     low = torch.tensor([thing.smallest for thing in CLUTTER], device=device)[kind]
     high = torch.tensor([thing.largest for thing in CLUTTER], device=device)[kind]
     shine = torch.tensor([thing.reflectivity for thing in CLUTTER], device=device)[kind]

@@ -36,6 +36,6 @@ def test_lift_reads_the_column_the_cell_projects_to_when_features_differ() -> No
     lift = ViewLift(TINY, GEOMETRY)
     columns = torch.arange(48.0).expand(1, 8, 32, 48)
     seen, _ = lift(columns, POSITION, torch.tensor([[20.3, 5.0], [20.3, -5.0]]))
-    left, right = seen[0].mean(dim=-1).tolist()
+    left, right = seen[0].mean(dim=(-2, -1)).tolist()
     assert abs(left - (72.0 / 4 - 0.5)) < 0.5
     assert abs(right - (120.0 / 4 - 0.5)) < 0.5

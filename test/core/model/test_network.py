@@ -83,10 +83,28 @@ def test_network_reads_sub_cells_in_place_when_one_canvas_token_changes() -> Non
     token = int(net.canvas.inverse[5 * 16 + 9])  # cell in row 5 (x), column 9 (y)
     moved[0, token] = torch.randn(TINY.dim)
     with torch.inference_mode():
-        change = (
-            (net.head(moved, net.canvas).heatmap - net.head(tokens, net.canvas).heatmap).abs().sum(dim=(0, 1))
-        )
+        with_it, without = (net.canvas.to_fine_grid(net.head.spread(item), 2) for item in (moved, tokens))
+    change = (with_it - without).abs().sum(dim=(0, 1))
     assert {tuple(place) for place in change.nonzero().tolist()} == {(10, 18), (10, 19), (11, 18), (11, 19)}
+
+
+def test_network_gives_each_placed_sensor_its_own_map_of_centres() -> None:
+    with torch.inference_mode():
+        output = network()(model_input())
+        alone = network()(model_input().only(ModalitySet.of(Modality.CAMERA)))
+    assert set(output.evidence) == {Modality.CAMERA, Modality.LIDAR, Modality.AUDIO}
+    assert {tuple(logits.shape) for logits in output.evidence.values()} == {(2, 1, 32, 32)}
+    assert set(alone.evidence) == {Modality.CAMERA}
+
+
+def test_network_differs_by_the_tilt_only_when_the_imu_is_there() -> None:
+    inputs, net = model_input(), network()
+    level = dataclasses.replace(inputs, tilt=torch.zeros(2, 2))
+    without_imu = ModalitySet.all() - ModalitySet.of(Modality.IMU)
+    with torch.inference_mode():
+        assert not torch.equal(net(inputs).heatmap, net(level).heatmap)
+        blind = [net(item.only(without_imu)).heatmap for item in (inputs, level)]
+    assert torch.equal(*blind)
 
 
 @pytest.mark.parametrize("wrong", [{"heads": 5}, {"dim": 18}, {"ffn": 70}, {"widths": (0.5, 1.0)}])

@@ -73,6 +73,7 @@ def test_preprocessor_gives_the_shapes_of_the_network() -> None:
         "camera_position": (1, 3),
         "lidar": (1, 6, 64, 64),
         "imu": (1, 32, 6),
+        "tilt": (1, 2),
         "audio": (1, 16, 16),
     }
     for tensor in vars(inputs).values():

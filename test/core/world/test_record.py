@@ -17,7 +17,7 @@ import torch
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.world.config import ImuModel, WorldConfig
+from sentryfuse_core.world.config import CLASSES, ImuModel, WorldConfig, with_weather
 from sentryfuse_core.world.drive import STEPS_HZ, drive
 from sentryfuse_core.world.labels import write_labels
 from sentryfuse_core.world.record import START_NS, Message, Recorder
@@ -41,6 +41,9 @@ def stamp_ns(message: Message) -> int:
     return stamp["sec"] * 1_000_000_000 + stamp["nanosec"]
 
 
+CALM = replace(with_weather(WorldConfig(), "clear"), terrain=replace(WorldConfig().terrain, smooth_share=1.0))
+
+
 def record(recorder: Recorder) -> list[Message]:
     sink = Sink()
     recorder.write(recorder.drive(), sink)
@@ -49,7 +52,7 @@ def record(recorder: Recorder) -> list[Message]:
 
 @pytest.fixture(scope="module")
 def recorded() -> list[Message]:
-    return record(Recorder(seed=3, seconds=LENGTH_S, light=0.9))
+    return record(Recorder(seed=3, seconds=LENGTH_S, light=0.9, world=CALM))
 
 
 def test_recorder_keeps_every_rate_and_the_order_of_log_times(recorded: list[Message]) -> None:
@@ -119,7 +122,7 @@ def test_lidar_message_is_in_the_lidar_frame_when_the_sensor_is_raised(recorded:
 
 
 def test_imu_integrates_to_the_way_the_vehicle_went() -> None:
-    exact = replace(WorldConfig(), imu=ImuModel(gyro_bias=0.0, accel_bias=0.0))
+    exact = replace(CALM, imu=ImuModel(gyro_bias=0.0, accel_bias=0.0))
     recorder = Recorder(seed=1, seconds=20.0, world=exact)
     scenes = recorder.drive()
     fields = [message.fields for message in recorder.imu(scenes)]
@@ -127,7 +130,7 @@ def test_imu_integrates_to_the_way_the_vehicle_went() -> None:
     turned = sum(f["angular_velocity"]["z"] for f in fields) * dt
     faster = sum(f["linear_acceleration"]["x"] for f in fields) * dt
     truth = float(scenes.ego[-1, 2] - scenes.ego[0, 2])
-    assert abs(truth) > 0.3
+    assert abs(truth) > 0.2
     assert turned == pytest.approx(truth, abs=0.01)
     gained = float(scenes.ego_motion[-1, 0] - scenes.ego_motion[0, 0])
     assert abs(gained) > 0.6
@@ -161,7 +164,7 @@ def test_drive_keeps_objects_in_front_and_apart_for_a_minute() -> None:
 
 def test_drive_moves_objects_by_no_more_than_their_speed_except_when_they_come_back() -> None:
     world = WorldConfig()
-    scenes = drive(world, seed=8, seconds=30)
+    scenes = drive(world, seed=8, seconds=30).slots(world.objects[1])
     x, y, yaw = scenes.ego[:, 0:1], scenes.ego[:, 1:2], scenes.ego[:, 2:3]
     bx, by = scenes.boxes[..., 0], scenes.boxes[..., 1]
     at = torch.stack((x + bx * yaw.cos() - by * yaw.sin(), y + bx * yaw.sin() + by * yaw.cos()), dim=-1)
@@ -181,7 +184,7 @@ def test_labels_equal_the_scene_within_range(tmp_path: Path) -> None:
     assert [line["stamp_ns"] for line in lines] == [START_NS + index * 100_000_000 for index in range(10)]
     fourth = lines[4]["boxes"]
     boxes, classes = scenes.boxes[4 * 3], scenes.classes[4 * 3]
-    near = (classes != ABSENT) & (boxes[:, :2].norm(dim=-1) <= world.label_range)
+    near = (classes != ABSENT) & (classes < len(CLASSES)) & (boxes[:, :2].norm(dim=-1) <= world.label_range)
     assert len(fourth) == int(near.sum()) > 0
     for found, box in zip(fourth, boxes[near].tolist(), strict=True):
         assert [found[name] for name in ("x", "y", "z", "length", "width", "height", "yaw")] == pytest.approx(
