@@ -105,9 +105,14 @@ def decode(
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [
         tuple(
-            Detection(labels[class_id], class_id, score, *box, ModalitySet(support))
+            _detection(labels[class_id], class_id, score, box, support)
             for use, score, class_id, box, support in zip(*row, strict=True)
             if use
         )
         for row in rows
     ]
+
+
+def _detection(label: str, class_id: int, score: float, box: Sequence[float], support: int) -> Detection:
+    x, y, z, length, width, height, yaw = box
+    return Detection(label, class_id, score, x, y, z, length, width, height, yaw, ModalitySet(support))

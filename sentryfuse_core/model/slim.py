@@ -28,7 +28,10 @@ class SlimConv(nn.Module):
 
     def forward(self, x: Tensor, channels: int) -> Tensor:
         """[B, C, H, W] -> [B, channels, H / stride, W / stride]; C may be fewer than all inputs."""
-        weight = self.weight[:channels, : x.shape[1]]
+        leading = (
+            x.shape[1] if x.shape[1] % CHANNEL_BLOCK == 0 else None
+        )  # sensors give all of theirs, or fail
+        weight = self.weight[:channels, :leading]
         mixed = functional.conv2d(x, weight, stride=self._stride, padding=1)
         groups = channels // CHANNEL_BLOCK
         normal = functional.group_norm(mixed, groups, self.scale[:channels], self.shift[:channels])
