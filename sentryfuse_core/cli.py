@@ -46,6 +46,9 @@ CORE_COMMANDS = (
     Command(
         "bench", "sentryfuse_core.commands.bench", "compare pruning methods on recordings or your own data"
     ),
+    Command(
+        "eval", "sentryfuse_core.commands.eval", "score a detector on worlds it has not seen, sensors missing"
+    ),
     Command("params", "sentryfuse_core.commands.params", "list every parameter, its default and range"),
 )
 

@@ -8,6 +8,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DatasetError",
+    "EvaluationError",
     "InvalidMessageError",
     "OutputError",
     "ScenarioError",
@@ -43,6 +44,10 @@ class BagError(SentryFuseError):
 
 class DatasetError(SentryFuseError):
     """A data set to learn from that is missing, damaged or contradicts itself."""
+
+
+class EvaluationError(SentryFuseError):
+    """Boxes, scores or frames that no metric can be computed of."""
 
 
 class TopicError(SentryFuseError):

@@ -1,0 +1,1 @@
+"""How good detections are: metrics, calibration of scores and reference detectors, in numpy."""
