@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.model.checkpoint import save_checkpoint
 from sentryfuse_core.model.shape import ModelShape
-from sentryfuse_core.training.data import held_out
+from sentryfuse_core.training.data import LabelledBatch, held_out
 from sentryfuse_core.training.evaluate import Evaluation, evaluate
+from sentryfuse_core.training.grade import Grade, grade
 from sentryfuse_core.training.provenance import describe, evaluation_table
 from sentryfuse_core.training.trainer import StepLog, Trainer, TrainOptions
 from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.world.config import CLASSES
 
 if TYPE_CHECKING:
     import argparse
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _EVALUATION_BATCH = 16
+_CALIBRATION_FIRST = 2**19  # number of the first batch that calibrators are fitted on
 
 
 _DESCRIPTION = """\
@@ -187,9 +191,10 @@ def _run_detector(args: argparse.Namespace) -> int:
         world=options.world,
         device=options.device,
     )
-    scores = _evaluate(trainer, options, frames=args.evaluate)
-    save_checkpoint(args.out, trainer.average, {**facts, "evaluation": evaluation_table(scores)})
-    _print(scores)
+    scores, grades = _evaluate(trainer, options, frames=args.evaluate)
+    table = evaluation_table(scores, grades)
+    save_checkpoint(args.out, trainer.average, {**facts, "evaluation": table})
+    _print(scores, grades)
     print(f"wrote {args.out} and its manifest")
     return 0
 
@@ -233,16 +238,28 @@ def _train(trainer: Trainer) -> None:
         bar.update(task, completed=1.0)
 
 
-def _evaluate(trainer: Trainer, options: TrainOptions, *, frames: int) -> Evaluation:
+def _evaluate(
+    trainer: Trainer, options: TrainOptions, *, frames: int
+) -> tuple[Evaluation, dict[tuple[int, int], Grade]]:
     count = -(-frames // _EVALUATION_BATCH)
-    batches = held_out(options.world, batch=_EVALUATION_BATCH, count=count, device=options.device)
-    return evaluate(trainer.average.eval(), batches)
+
+    def batches(first: int) -> Iterator[LabelledBatch]:
+        return held_out(
+            options.world, batch=_EVALUATION_BATCH, count=count, first=first, device=options.device
+        )
+
+    net = trainer.average.eval()
+    print(f"evaluating {count * _EVALUATION_BATCH} frames, and calibrating on as many others")
+    labels = [traits.label for traits in CLASSES]
+    grades = grade(net, judged=batches(0), fitted=batches(_CALIBRATION_FIRST), labels=labels)
+    return evaluate(net, batches(0)), grades
 
 
-def _print(evaluation: Evaluation) -> None:
-    print(f"{'sensors':<26} level  recall at 4 m    2 m    1 m  centre error")
+def _print(evaluation: Evaluation, grades: Mapping[tuple[int, int], Grade]) -> None:
+    print(f"{'sensors':<26} level  mAP    recall at 4 m    2 m    1 m  centre error")
     for (bits, level), score in evaluation.scores.items():
         print(
-            f"{ModalitySet(bits)!s:<26} {level:5d}  {score.recall_4m:13.3f}  {score.recall_2m:5.3f}  "
+            f"{ModalitySet(bits)!s:<26} {level:5d}  {grades[bits, level].map:.3f}  "
+            f"{score.recall_4m:13.3f}  {score.recall_2m:5.3f}  "
             f"{score.recall_1m:5.3f}  {score.centre_error_m:9.2f} m"
         )

@@ -106,10 +106,11 @@ def json_line(record: SetRecord) -> str:
 
 def _rounded(detection: Detection) -> dict[str, Any]:
     """Millimetres and a thousandth of a score are more than a detection is good for."""
-    return {
+    plain = {
         name: round(value, 3) if isinstance(value, float) else value
         for name, value in vars(detection).items()
     }
+    return plain | {"support": detection.support.bits}
 
 
 def from_messages(status: Any, detections: Any | None, *, log_time_ns: int) -> SetRecord:

@@ -21,7 +21,7 @@ __all__ = ["load_bank", "make_backend", "shipped_weights"]
 
 def shipped_weights() -> Path:
     """The weights that come with the package."""
-    return Path(sentryfuse_core.__file__).parent / "weights" / "world_v1.safetensors"
+    return Path(sentryfuse_core.__file__).parent / "weights" / "world_v2.safetensors"
 
 
 def load_bank(config: ModelConfig) -> Bank:
