@@ -29,9 +29,9 @@ def distorted(slope: float, offset: float, seed: int, count: int) -> tuple[np.nd
 def test_fit_recovers_the_distortion_when_scores_were_distorted(
     slope: float, offset: float, seed: int
 ) -> None:
-    found = fit_calibrator(*distorted(slope, offset, seed, 8_000))
-    assert found.slope == pytest.approx(slope, rel=0.2)
-    assert found.offset == pytest.approx(offset, abs=0.25)
+    found = fit_calibrator(*distorted(slope, offset, seed, 3_000))
+    assert found.slope == pytest.approx(slope, rel=0.25)
+    assert found.offset == pytest.approx(offset, abs=0.3)
 
 
 @given(SLOPES, OFFSETS, SEEDS)
@@ -44,10 +44,10 @@ def test_calibrated_scores_keep_their_order_when_fitted(slope: float, offset: fl
 
 @given(SLOPES, OFFSETS, SEEDS)
 def test_error_falls_on_other_data_when_scores_were_distorted(slope: float, offset: float, seed: int) -> None:
-    calibrator = fit_calibrator(*distorted(slope, offset, seed, 5_000))
-    scores, right = distorted(slope, offset, seed + 5_000, 5_000)
+    calibrator = fit_calibrator(*distorted(slope, offset, seed, 3_000))
+    scores, right = distorted(slope, offset, seed + 5_000, 3_000)
     before, after = reliability(scores, right).error, reliability(calibrator(scores), right).error
-    assert after < max(before, 0.04)
+    assert after < max(before, 0.05)
 
 
 @given(SEEDS, st.integers(1, 400))

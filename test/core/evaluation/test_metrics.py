@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import LABELS, random_frames
 
 from sentryfuse_core.errors import EvaluationError
 from sentryfuse_core.evaluation.matching import DISTANCES_M, match_frames
@@ -23,25 +24,7 @@ from sentryfuse_core.evaluation.metrics import (
 )
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
-LABELS = ("car", "pedestrian", "cyclist")
 SEEDS = st.integers(0, 10_000)
-
-
-def random_frames(rng: np.random.Generator, *, frames: int, most: int) -> list[FrameBoxes]:
-    """Frames of up to `most` boxes in a small place, so that many are near each other; scores all differ."""
-    counts = rng.integers(0, most + 1, frames)
-    scores = rng.permutation(counts.sum()) / (counts.sum() + 1) + 1e-3
-    parts = np.split(scores, np.cumsum(counts)[:-1])
-    return [
-        FrameBoxes(
-            np.column_stack(
-                [rng.uniform(0, 8, (count, 3)), rng.uniform(0.5, 4, (count, 3)), rng.uniform(-4, 4, count)]
-            ),
-            rng.integers(0, len(LABELS), count),
-            part,
-        )
-        for count, part in zip(counts, parts, strict=True)
-    ]
 
 
 def pair(seed: int) -> tuple[list[FrameBoxes], list[FrameBoxes]]:
