@@ -23,8 +23,9 @@ from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
 from sentryfuse_core.replay.messages import PublishContext
-from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, sensor_mapping
+from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, output_mapping, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
+from sentryfuse_core.replay.reactions import false_alarms, reactions
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
@@ -229,8 +230,8 @@ class _Run:
         self._check(synced)
         self._outputs.add(result, record, context, markers=self._options.config.output.markers)
         self._records.append(record)
-        if self._options.truth is not None:
-            boxes = self._options.truth.at(synced.stamp_ns)
+        boxes = None if self._options.truth is None else self._options.truth.near(synced.stamp_ns)
+        if boxes is not None:
             self.metrics.add_truth(result.used, found=matched(result.detections, boxes), boxes=len(boxes))
         self.metrics.add(result, e2e_ms=e2e_ms, step_ms=step_ms)
         self._diagnostics.add(
@@ -294,8 +295,9 @@ class _Run:
             "sets_per_wall_s": round(self.metrics.sets / wall_s, 3) if wall_s > 0 else None,
             "interrupted": interrupted,
             **self.metrics.to_mapping(),
+            "output": self._output(now_ns),
+            **self._judged(played_s),
             "sensors": {modality.value: sensor_mapping(report) for modality, report in reports.items()},
-            "events": [event_mapping(item, start_ns=self._start_ns) for item in self._events],
             "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
         }
         return ReplayResult(
@@ -311,3 +313,23 @@ class _Run:
             interrupted=interrupted,
             damage=damage,
         )
+
+    def _output(self, now_ns: int) -> dict[str, float | None]:
+        """Coverage over time, by the sets that some sensor fed."""
+        return output_mapping(
+            (record.released_ns for record in self._records if record.used),
+            start_ns=self._start_ns,
+            end_ns=now_ns,
+            holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
+        )
+
+    def _judged(self, played_s: float) -> dict[str, Any]:
+        """What the sensors went through, held against what was injected."""
+        events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
+        topics = {modality: topic.name for modality, topic in self._selection.topics.items()}
+        story = self._options.scenario
+        return {
+            "events": events,
+            "faults": [] if story is None else reactions(story, events, topics=topics, played_s=played_s),
+            "false_alarms": false_alarms(events, scenario=story, topics=topics, played_s=played_s),
+        }

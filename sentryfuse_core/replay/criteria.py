@@ -1,0 +1,194 @@
+"""Pass criteria of a replay: read from YAML, held against metrics.json; what was not measured has failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sentryfuse_core.errors import CriteriaError
+from sentryfuse_core.replay.fault_kinds import FAULTS
+from sentryfuse_core.replay.metrics import STAGES
+
+__all__ = ["Criterion", "Verdict", "judge", "load_criteria"]
+
+_NO_LABELS = "no box was labelled in what was played; give --labels FILE"
+_NO_CLEAN = "no clean run to compare with; give --scenario and labels, and leave out --no-clean"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One limit; `key` is a fault or a stage where the criterion has several."""
+
+    name: str
+    key: str
+    limit: float
+
+    @property
+    def title(self) -> str:
+        """As a test case is called."""
+        return f"{self.name}.{self.key}" if self.key else self.name
+
+    @property
+    def at_most(self) -> bool:
+        """Whether the limit is an upper one."""
+        return "_max" in self.name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one criterion; `measured` is NaN where `why` says that nothing was."""
+
+    criterion: Criterion
+    measured: float
+    passed: bool
+    why: str
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values for metrics.json; a measurement that is missing or has no bound is null."""
+        return {
+            "name": self.criterion.title,
+            "limit": self.criterion.limit,
+            "measured": self.measured if math.isfinite(self.measured) else None,
+            "passed": self.passed,
+            "message": self.message,
+        }
+
+    @property
+    def message(self) -> str:
+        """Measured value and limit in one line."""
+        wanted = f"{'at most' if self.criterion.at_most else 'at least'} {self.criterion.limit:g}"
+        found = f"not measured: {self.why}" if math.isnan(self.measured) else f"{self.measured:.4g}{self.why}"
+        return f"{self.criterion.title}: {found}, wanted {wanted}"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    value: float
+    why: str = ""  # it could not be measured, or what the value says
+
+
+def load_criteria(path: Path) -> tuple[Criterion, ...]:
+    """Read a file of criteria; CriteriaError names what is unknown and what would be valid."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CriteriaError(f"cannot read the criteria {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, Mapping) or not content:
+        raise CriteriaError(f"{path}: give names and limits, such as map_min: 0.2; found {content!r}")
+    return tuple(item for name, value in content.items() for item in _criteria(path, str(name), value))
+
+
+def _criteria(path: Path, name: str, value: Any) -> Iterator[Criterion]:
+    if name in _SINGLE:
+        yield Criterion(name, "", _limit(path, name, value))
+        return
+    if name not in _KEYED:
+        raise CriteriaError(
+            f"{path}: unknown criterion {name!r}; give one of {', '.join((*_SINGLE, *_KEYED))}"
+        )
+    keys = _KEYED[name][0]
+    if not isinstance(value, Mapping) or not value:
+        raise CriteriaError(f"{path}: {name}: give a limit for each, such as {{{keys[0]}: 1.0}}")
+    for key, limit in value.items():
+        if key not in keys:
+            raise CriteriaError(f"{path}: {name}: unknown {key!r}; give one of {', '.join(keys)}")
+        yield Criterion(name, str(key), _limit(path, f"{name}.{key}", limit))
+
+
+def _limit(path: Path, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise CriteriaError(f"{path}: {name} = {value!r}; give a number")
+    return float(value)
+
+
+def judge(criteria: Sequence[Criterion], metrics: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """The verdict on each criterion, in their order; `metrics` as in metrics.json."""
+    return tuple(_verdict(item, metrics) for item in criteria)
+
+
+def _verdict(criterion: Criterion, metrics: Mapping[str, Any]) -> Verdict:
+    if criterion.name in _SINGLE:
+        found = _SINGLE[criterion.name](metrics)
+    else:
+        found = _KEYED[criterion.name][1](metrics, criterion.key)
+    limit = criterion.limit
+    passed = found.value <= limit if criterion.at_most else found.value >= limit  # NaN passes neither
+    return Verdict(criterion, found.value, passed, found.why)
+
+
+def _known(value: float | None, why: str) -> _Measured:
+    return _Measured(math.nan, why) if value is None else _Measured(value)
+
+
+def _overall(name: str, why: str) -> Callable[[Mapping[str, Any]], _Measured]:
+    def read(metrics: Mapping[str, Any]) -> _Measured:
+        overall = (metrics.get("accuracy") or {}).get("overall") or {}
+        return _known(overall.get(name), why)
+
+    return read
+
+
+def _recall(metrics: Mapping[str, Any]) -> _Measured:
+    scores = metrics["recall_4m"].values()
+    boxes = sum(score["boxes"] for score in scores)
+    return _known(sum(score["found"] for score in scores) / boxes if boxes else None, _NO_LABELS)
+
+
+def _output(name: str) -> Callable[[Mapping[str, Any]], _Measured]:
+    return lambda metrics: _known(metrics["output"][name], "nothing was played")
+
+
+def _false_alarms(metrics: Mapping[str, Any]) -> _Measured:
+    alarms = metrics["false_alarms"]
+    if alarms["per_hour"] is None:
+        return _Measured(math.nan, "nothing was played")
+    return _Measured(alarms["per_hour"], f" ({alarms['count']} in {metrics['played_s']:.1f} s)")
+
+
+def _detection_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
+    hits = [item for item in metrics["faults"] if item["fault"] == fault]
+    return _slowest(hits, "noticed_after_s", fault, "was not noticed")
+
+
+def _recovery_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
+    hits = [item for item in metrics["faults"] if item["fault"] == fault]
+    over = [item for item in hits if item["recovered_after_s"] is not None or item["still_out"]]
+    return _slowest(over, "recovered_after_s", fault, "was not recovered from")
+
+
+def _slowest(hits: Sequence[Mapping[str, Any]], name: str, fault: str, missed: str) -> _Measured:
+    """The longest delay; infinite where one fault had no reaction at all."""
+    if not hits:
+        return _Measured(
+            math.nan, f"no {fault} to judge; give a --scenario that injects one and ends in time"
+        )
+    for item in hits:
+        if item[name] is None:
+            return _Measured(math.inf, f" ({item['sensor']} at {item['at_s']:g} s {missed})")
+    worst = max(hits, key=lambda item: float(item[name]))
+    return _Measured(worst[name], f" ({worst['sensor']} at {worst['at_s']:g} s)")
+
+
+def _latency(metrics: Mapping[str, Any], stage: str) -> _Measured:
+    return _known(metrics["latency_ms"][stage]["p95"], "no set was made")
+
+
+_SINGLE: Mapping[str, Callable[[Mapping[str, Any]], _Measured]] = {
+    "map_min": _overall("map", _NO_LABELS),
+    "nds_min": _overall("nds", _NO_LABELS),
+    "recall_min": _recall,
+    "relative_accuracy_min": _overall("relative_map", _NO_CLEAN),
+    "coverage_min": _output("share"),
+    "longest_silence_max_s": _output("longest_silence_s"),
+    "false_alarms_per_hour_max": _false_alarms,
+}
+_KEYED: Mapping[str, tuple[Sequence[str], Callable[[Mapping[str, Any], str], _Measured]]] = {
+    "detection_delay_max_s": (tuple(FAULTS), _detection_delay),
+    "recovery_delay_max_s": (tuple(FAULTS), _recovery_delay),
+    "latency_p95_max_ms": ((*STAGES, "step"), _latency),
+}
