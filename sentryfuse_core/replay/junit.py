@@ -61,9 +61,7 @@ def _suite(suite: Suite) -> ET.Element:
     if suite.error:
         ET.SubElement(case, "error", message=suite.error, type="replay")
     for verdict in suite.verdicts:
-        case = ET.SubElement(
-            element, "testcase", classname=place, name=verdict.criterion.title, time="0"
-        )
+        case = ET.SubElement(element, "testcase", classname=place, name=verdict.criterion.title, time="0")
         if not verdict.passed:
             ET.SubElement(case, "failure", message=verdict.message, type="criterion")
         ET.SubElement(case, "system-out").text = verdict.message
