@@ -14,7 +14,7 @@ from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import NEAR_NS, Truth
 from sentryfuse_core.types import Detection
 
-__all__ = ["accuracy"]
+__all__ = ["accuracy", "cell"]
 
 _DIGITS = 4
 
@@ -22,8 +22,9 @@ _DIGITS = 4
 def accuracy(
     records: Sequence[SetRecord], truth: Truth, *, clean: Sequence[SetRecord] | None = None
 ) -> dict[str, Any]:
-    """Plain values for metrics.json: `overall`, `masks` and `levels`, of the sets that have a label near.
+    """Plain values for metrics.json, of the sets that have a label near.
 
+    `overall`, `masks`, `levels`, and `cells` of both together.
     With the records of a `clean` run each part also holds its mAP in the clean sets of the same moments,
     and `relative_map`, the share of it that is left; null where the clean run found nothing either.
     """
@@ -43,7 +44,13 @@ def accuracy(
         "overall": score.part(scored),
         "masks": by(lambda record: str(record.used), lambda record: record.used.bits),
         "levels": by(lambda record: str(record.level), lambda record: record.level),
+        "cells": by(cell, lambda record: 1000 * record.used.bits + record.level),
     }
+
+
+def cell(record: SetRecord) -> str:
+    """The name of the record's sensors and level together, as `cells` has it."""
+    return f"{record.used} @ {record.level}"
 
 
 class _Scorer:

@@ -18,9 +18,10 @@ from sentryfuse_core.types import Modality
 
 __all__ = ["report_data", "summary_rows", "write_all"]
 
+NO_TRUTH = "No labels were given, so nothing is said of whether the boxes are right."
 WORLD_NOTE = (
-    "The shipped weights were trained in a synthetic world. Boxes on real recordings show that the path "
-    "works; they are not expected to be right."
+    "The shipped weights were trained in a synthetic world and are not expected to detect well on a real "
+    "recording; its boxes show that the path works. Coverage, timing and the sensors' states are real."
 )
 
 
@@ -91,8 +92,10 @@ def report_data(
 def _notes(result: ReplayResult) -> tuple[str, ...]:
     """What was special about this run, and what the sets' own notes said how often."""
     found = list(result.notes)
-    if result.checkpoint.startswith("world_") and not result.metrics["recall_4m"]:
-        found.append(WORLD_NOTE)
+    if not result.metrics["recall_4m"]:
+        found.insert(0, NO_TRUTH)
+        if result.checkpoint.startswith("world_"):
+            found.insert(1, WORLD_NOTE)
     total = len(result.records)
     for note, count in Counter(note for record in result.records for note in record.notes).items():
         found.append(note if count == total else f"{note} (in {count} of {total} sets)")

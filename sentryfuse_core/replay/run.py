@@ -90,11 +90,12 @@ def replay(
         names = {modality: topic.name for modality, topic in selection.topics.items()}
         run = _Run(options, selection, pipeline(options.config, clock=clock, topics=names), clock, outputs)
         total_s = min(reader.duration_s, options.seconds or math.inf)
-        run.sampler.plan(reader.start_ns, total_s)
+        story = options.scenario
+        run.sampler.plan(reader.start_ns, total_s, faults=() if story is None else story.events)
         topics: dict[str, Modality | None] = {topic.name: m for m, topic in selection.topics.items()}
         if selection.camera_info is not None:
             topics[selection.camera_info] = None
-        injector = None if options.scenario is None else faults.FaultInjector(options.scenario)
+        injector = None if story is None else faults.FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
         with outputs:
