@@ -187,7 +187,7 @@ def _frames(data: ReportData) -> str:
 def _frame(frame: ReportFrame, start_ns: int) -> str:
     seconds = (frame.stamp_ns - start_ns) / NS_PER_S
     why = f" ({frame.why})" if frame.why else ""
-    title = f"{seconds:.2f} s{why}: {frame.used}, level {frame.level}, {len(frame.detections)} boxes"
+    title = f"{seconds:.2f} s{why}: {frame.used}, level {frame.level}, {_boxes(frame)}"
     picture = "<div class='none'>no camera picture</div>"
     if frame.picture is not None:
         data = f"data:image/jpeg;base64,{_jpeg(frame.picture)}"
@@ -196,6 +196,11 @@ def _frame(frame: ReportFrame, start_ns: int) -> str:
         f"<article><h3>{html.escape(title)}</h3><div class='pair'>"
         f"{picture}{plots.surroundings_svg(frame)}</div></article>"
     )
+
+
+def _boxes(frame: ReportFrame) -> str:
+    count = len(frame.detections)
+    return f"{count} box" if count == 1 else f"{count} boxes"
 
 
 def _jpeg(picture: NDArray[np.uint8]) -> str:
