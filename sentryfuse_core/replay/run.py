@@ -288,6 +288,8 @@ class _Run:
         now_ns = self._clock.now_ns()
         reports = self._reports or dict(self._pipeline.ingest.reports(now_ns))
         played_s = (now_ns - self._start_ns) / NS_PER_S
+        events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
+        topics = {modality: topic.name for modality, topic in self._selection.topics.items()}
         metrics = {
             "recording": {"seconds": reader.duration_s, "messages": reader.message_count},
             "played_s": round(played_s, 6),
@@ -296,8 +298,17 @@ class _Run:
             "sets_per_wall_s": round(self.metrics.sets / wall_s, 3) if wall_s > 0 else None,
             "interrupted": interrupted,
             **self.metrics.to_mapping(),
-            "output": self._output(now_ns),
-            **self._judged(played_s),
+            "output": output_mapping(
+                (record.released_ns for record in self._records if record.used),
+                start_ns=self._start_ns,
+                end_ns=now_ns,
+                holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
+            ),
+            "events": events,
+            "faults": reactions(self._options.scenario, events, topics=topics, played_s=played_s),
+            "false_alarms": false_alarms(
+                events, scenario=self._options.scenario, topics=topics, played_s=played_s
+            ),
             "sensors": {modality.value: sensor_mapping(report) for modality, report in reports.items()},
             "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
         }
@@ -314,23 +325,3 @@ class _Run:
             interrupted=interrupted,
             damage=damage,
         )
-
-    def _output(self, now_ns: int) -> dict[str, float | None]:
-        """Coverage over time, by the sets that some sensor fed."""
-        return output_mapping(
-            (record.released_ns for record in self._records if record.used),
-            start_ns=self._start_ns,
-            end_ns=now_ns,
-            holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
-        )
-
-    def _judged(self, played_s: float) -> dict[str, Any]:
-        """What the sensors went through, held against what was injected."""
-        events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
-        topics = {modality: topic.name for modality, topic in self._selection.topics.items()}
-        story = self._options.scenario
-        return {
-            "events": events,
-            "faults": [] if story is None else reactions(story, events, topics=topics, played_s=played_s),
-            "false_alarms": false_alarms(events, scenario=story, topics=topics, played_s=played_s),
-        }
