@@ -32,7 +32,7 @@ from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.scenario import Scenario
 from sentryfuse_core.replay.topics import Selection, select
 from sentryfuse_core.replay.truth import Truth, matched
-from sentryfuse_core.types import Modality, ModalitySet, SensorReport, SyncedSet, Transition
+from sentryfuse_core.types import Modality, SensorReport, SyncedSet, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
 
@@ -135,8 +135,7 @@ class _Run:
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
         self._records: list[SetRecord] = []
-        self._unchecked = ModalitySet.of(Modality.CAMERA, Modality.AUDIO)
-        self._intrinsics = camera_intrinsics(options.config.camera)
+        self._fit = checks.FitCheck(camera_intrinsics(options.config.camera))
         self._over = False
         self._reports: dict[Modality, SensorReport] = {}
         actions = () if options.scenario is None else options.scenario.actions
@@ -228,7 +227,7 @@ class _Run:
             deadline_ms=budget.latency_ms,
             power_w=budget.power_w,
         )
-        self._check(synced)
+        self._notes += self._fit.look(synced)
         self._outputs.add(result, record, context, markers=self._options.config.output.markers)
         self._records.append(record)
         boxes = None if self._options.truth is None else self._options.truth.near(synced.stamp_ns)
@@ -239,20 +238,6 @@ class _Run:
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
         )
         self.sampler.offer(synced, result)
-
-    def _check(self, synced: SyncedSet) -> None:
-        """Look once at the first set of each kind whether the recording fits the parameters."""
-        for modality in self._unchecked & synced.present:
-            samples = synced.samples[modality]
-            if modality is Modality.CAMERA:
-                misfit = checks.camera_misfit(samples[-1], self._intrinsics)
-            elif len(samples) >= checks.MIN_BLOCKS:
-                misfit = checks.audio_misfit(samples)
-            else:
-                continue
-            self._unchecked -= ModalitySet.of(modality)
-            if misfit is not None:
-                self._notes.append(misfit)
 
     def _report(self, now_ns: int) -> None:
         ingest = self._pipeline.ingest
@@ -277,7 +262,7 @@ class _Run:
             if note not in self._notes:
                 self._notes.append(note)
             return
-        self._intrinsics = intrinsics
+        self._fit.intrinsics = intrinsics
         self._pipeline.preprocessor.set_intrinsics(intrinsics)
         self.sampler.set_intrinsics(intrinsics)
 
