@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -20,6 +24,7 @@ from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.replay.session import Job
 from sentryfuse_core.types import Modality
 
+ROOT = Path(__file__).parents[3]
 RAY = importlib.util.find_spec("ray")
 needs_ray = pytest.mark.skipif(RAY is None, reason="needs ray")
 
@@ -90,6 +95,36 @@ def test_command_writes_one_summary_and_one_junit_when_given_several(
     failures = [line for line in shown.err.splitlines() if line.startswith("failed:")]
     assert len(failures) == 3
     assert "failed: drive: map_min: not measured" in failures[0]
+
+
+@pytest.mark.slow
+def test_command_closes_every_file_when_interrupted_with_its_whole_group(tmp_path: Path) -> None:
+    paths = [
+        bags.write(tmp_path / f"{name}.mcap", bags.drive([Modality.LIDAR], seconds=20.0)) for name in "abc"
+    ]
+    out = tmp_path / "out"
+    words = ["replay", *map(str, paths), "--jobs", "2", "--out", str(out), "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sentryfuse_core.cli", *words],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60.0
+    while not list(out.glob("*/sets.jsonl")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60.0)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    began = list(out.glob("*/sets.jsonl"))
+    assert began
+    for lines in began:
+        assert len(list(read_results(lines.with_name("results.mcap")))) == len(lines.read_text().splitlines())
+    rows = json.loads((out / "summary.json").read_text())["recordings"]
+    assert len(rows) == 3
+    assert all("interrupted" in row["failures"][0] for row in rows)
 
 
 def test_names_have_the_folder_when_recordings_are_called_the_same(tmp_path: Path) -> None:
