@@ -24,7 +24,8 @@ _DESCRIPTION = """\
 Run the robot's pipeline over a recording, on the recording's own time: nothing is skipped and nothing
 waits, so the sets do not depend on this machine's speed. Reads .mcap, .db3 and ROS 1 .bag files and
 rosbag2 folders. One topic of each sensor is found by its type; sensors that are not in the recording
-are left out. Where a labels.jsonl lies beside the recording, boxes are scored against it.
+are left out. Where a labels.jsonl lies beside the recording, or --labels names one, boxes are scored
+against it by nuScenes' metrics. Limits of --criteria are judged at the end, for CI.
 
 Writes into a new folder:
   results.mcap   detections, markers, status of every set, diagnostics (opens in rerun and Foxglove)
@@ -32,6 +33,7 @@ Writes into a new folder:
   metrics.json   coverage, sensors, real-time factor, latency percentiles in ms
   manifest.json  hashes of recording, checkpoint and configuration, versions, machine
   report.html    all of it for a person, in one file
+  junit.xml      with --criteria: a test case for each limit
 """
 _EXAMPLES = """\
 examples:
@@ -39,8 +41,9 @@ examples:
   sentryfuse replay drive/ --topic camera=/cam/front --out results/drive
   sentryfuse replay walk.db3 --set audio.sample_rate_hz=48000 --set audio.channels=1
   sentryfuse replay drive.mcap --scenario camera_freezes --seconds 20
+  sentryfuse replay drive.mcap --labels labels.jsonl --criteria config/criteria.yaml
 
-exit status: 0 done, 2 error (one line says which), 130 or 143 interrupted (what was written is readable)
+exit status: 0 done, 1 a criterion was not met, 2 error (one line says which), 130 or 143 interrupted (what was written is readable)
 """
 
 
@@ -70,6 +73,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|NAME",
         help="faults to inject: a YAML file, or the name of a shipped scenario",
     )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="true boxes, a line of JSON for each stamp (default: labels.jsonl beside the recording)",
+    )
+    parser.add_argument(
+        "--criteria",
+        type=Path,
+        metavar="FILE",
+        help="limits for CI, a YAML file as config/criteria.yaml; writes junit.xml, exit status 1 when missed",
+    )
     parser.add_argument("--seconds", type=float, metavar="S", help="replay only the first S seconds")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     add_config_arguments(parser)
@@ -81,9 +96,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--seconds {args.seconds:g}: give a time above 0")
     config = config_from(args)
     from sentryfuse_core.replay import scenario, scenario_files, topics
+    from sentryfuse_core.replay.criteria import load_criteria
     from sentryfuse_core.replay.readers import BagReader
 
     overrides = topics.parse_overrides(args.topic)
+    limits = {} if args.criteria is None else load_criteria(args.criteria)
     if args.scenario is not None:
         args.scenario = scenario_files.find_scenario(args.scenario)
     story = None if args.scenario is None else scenario.load_scenario(args.scenario)
@@ -97,20 +114,22 @@ def run(args: argparse.Namespace) -> int:
         topics=overrides,
         scenario=story,
         seconds=args.seconds,
-        truth=_truth(args.bag),
+        truth=_truth(args.bag, args.labels),
     )
-    return _replay(options, args)
+    return _replay(options, args, limits)
 
 
-def _truth(bag: Path) -> Truth | None:
-    """The labels that `sentryfuse world record` leaves beside a recording."""
+def _truth(bag: Path, labels: Path | None) -> Truth | None:
+    """The labels given, or those that `sentryfuse world record` leaves beside a recording."""
     from sentryfuse_core.replay.truth import load_labels
 
+    if labels is not None:
+        return load_labels(labels)
     path = (bag if bag.is_dir() else bag.parent) / "labels.jsonl"
     return load_labels(path) if path.is_file() else None
 
 
-def _replay(options: ReplayOptions, args: argparse.Namespace) -> int:
+def _replay(options: ReplayOptions, args: argparse.Namespace, limits: dict[str, float]) -> int:
     from sentryfuse_core.replay.finish import write_all
     from sentryfuse_core.replay.outputs import RunOutputs
     from sentryfuse_core.replay.run import replay
@@ -125,7 +144,25 @@ def _replay(options: ReplayOptions, args: argparse.Namespace) -> int:
         _print_summary(folder, result)
     if result.damage is not None:
         raise type(result.damage)(f"{result.damage}; the results up to there are in {folder}")
-    return INTERRUPTED + caught[0] if caught else 0
+    if caught:
+        return INTERRUPTED + caught[0]
+    return _judge(folder, result, limits) if limits else 0
+
+
+def _judge(folder: Path, result: ReplayResult, limits: dict[str, float]) -> int:
+    """Write junit.xml; say on stderr what was missed, also with --quiet."""
+    from rich.console import Console
+
+    from sentryfuse_core.replay.criteria import judge
+    from sentryfuse_core.replay.junit import write_junit
+
+    verdicts = judge(limits, result.metrics)
+    write_junit(folder / "junit.xml", {folder.name: verdicts})
+    missed = [verdict for verdict in verdicts if not verdict.passed]
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    for verdict in missed:
+        console.print(f"FAILED {verdict}", style="red")
+    return 1 if missed else 0
 
 
 @contextmanager

@@ -118,6 +118,10 @@ def summary_rows(folder: Path, result: ReplayResult) -> Iterator[tuple[str, str]
     yield "boxes", f"{metrics['detections']}"
     for mask, score in metrics["recall_4m"].items():
         yield f"recall, {mask}", f"{score['share']:.0%} of {score['boxes']} true boxes within 4 m"
+    if metrics["accuracy"] is not None:
+        found = metrics["accuracy"]["all"]
+        text = f"mAP {found['map']:.1%} of the boxes shown, by centre distance at 0.5, 1, 2 and 4 m"
+        yield "accuracy", text
     yield "sensors used", ", ".join(f"{mask} x {count}" for mask, count in metrics["masks"].items()) or "none"
     for modality in Modality:
         sensor = metrics["sensors"].get(modality.value)

@@ -60,6 +60,9 @@ def summary(data: ReportData) -> list[str]:
         lines.append(
             f"With {mask}, {score['share']:.0%} of {score['boxes']} true boxes were found within 4 m."
         )
+    accuracy = data.metrics.get("accuracy")
+    if accuracy:
+        lines.append(f"Mean average precision of the boxes shown is {accuracy['all']['map']:.0%}.")
     levels = Counter(record.level for record in records)
     if len(levels) > 1:
         shares = ", ".join(f"level {level}: {count} sets" for level, count in sorted(levels.items()))

@@ -19,6 +19,7 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BagError, InvalidMessageError
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.replay import checks, faults
+from sentryfuse_core.replay.accuracy import Accuracy
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
@@ -123,6 +124,7 @@ class _Run:
         outputs: RunOutputs,
     ) -> None:
         self.metrics = RunMetrics()
+        self.accuracy = Accuracy(pipeline.bank.labels)
         self.sampler = FrameSampler(options.config, truth=options.truth)
         self._options = options
         self._selection = selection
@@ -232,6 +234,7 @@ class _Run:
         if self._options.truth is not None:
             boxes = self._options.truth.at(synced.stamp_ns)
             self.metrics.add_truth(result.used, found=matched(result.detections, boxes), boxes=len(boxes))
+            self.accuracy.add(result.used, result.plan.level, result.detections, boxes)
         self.metrics.add(result, e2e_ms=e2e_ms, step_ms=step_ms)
         self._diagnostics.add(
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
@@ -294,6 +297,7 @@ class _Run:
             "sets_per_wall_s": round(self.metrics.sets / wall_s, 3) if wall_s > 0 else None,
             "interrupted": interrupted,
             **self.metrics.to_mapping(),
+            "accuracy": self.accuracy.to_mapping(),
             "sensors": {modality.value: sensor_mapping(report) for modality, report in reports.items()},
             "events": [event_mapping(item, start_ns=self._start_ns) for item in self._events],
             "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
