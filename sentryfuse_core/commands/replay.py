@@ -43,7 +43,8 @@ examples:
   sentryfuse replay drive.mcap --scenario camera_freezes --seconds 20
   sentryfuse replay drive.mcap --labels labels.jsonl --criteria config/criteria.yaml
 
-exit status: 0 done, 1 a criterion was not met, 2 error (one line says which), 130 or 143 interrupted (what was written is readable)
+exit status: 0 done, 1 a criterion was missed, 2 error (one line says which), 130 or 143 interrupted (what was
+written is readable)
 """
 
 
@@ -83,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--criteria",
         type=Path,
         metavar="FILE",
-        help="limits for CI, a YAML file as config/criteria.yaml; writes junit.xml, exit status 1 when missed",
+        help="limits for CI, YAML as in config/criteria.yaml; writes junit.xml, exits with 1 when missed",
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="replay only the first S seconds")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

@@ -15,7 +15,7 @@ __all__ = ["Accuracy"]
 
 
 class Accuracy:
-    """Detections and true boxes of every set that has been shown; only boxes above the threshold are there."""
+    """Detections and true boxes of every set; of detections only those above the threshold are there."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = tuple(labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.criteria import Verdict
@@ -17,20 +17,20 @@ def write_junit(path: Path, suites: Mapping[str, Sequence[Verdict]]) -> None:
 
     Raises OutputError when the file cannot be written.
     """
-    top = Xml.Element("testsuites")
+    top = ET.Element("testsuites")
     for name, verdicts in suites.items():
         failures = sum(not verdict.passed for verdict in verdicts)
-        suite = Xml.SubElement(
+        suite = ET.SubElement(
             top, "testsuite", name=name, tests=str(len(verdicts)), failures=str(failures), errors="0"
         )
         for verdict in verdicts:
-            case = Xml.SubElement(suite, "testcase", classname=f"sentryfuse.replay.{name}", name=verdict.name)
+            case = ET.SubElement(suite, "testcase", classname=f"sentryfuse.replay.{name}", name=verdict.name)
             if verdict.passed:
-                Xml.SubElement(case, "system-out").text = str(verdict)
+                ET.SubElement(case, "system-out").text = str(verdict)
             else:
-                Xml.SubElement(case, "failure", message=str(verdict)).text = str(verdict)
-    Xml.indent(top)
+                ET.SubElement(case, "failure", message=str(verdict)).text = str(verdict)
+    ET.indent(top)
     try:
-        Xml.ElementTree(top).write(path, encoding="utf-8", xml_declaration=True)
+        ET.ElementTree(top).write(path, encoding="utf-8", xml_declaration=True)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from error

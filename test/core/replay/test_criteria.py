@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_criteria_fail_when_the_run_has_no_such_figure(name: str) -> None:
 def test_criteria_say_what_is_wrong_when_the_file_is(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "criteria.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match="criteria.yaml") as caught:
+    with pytest.raises(ConfigError, match=r"criteria\.yaml") as caught:
         load_criteria(path)
     assert said in str(caught.value)
 
@@ -69,7 +69,7 @@ def test_shipped_criteria_are_known() -> None:
 def test_junit_has_a_failure_with_figure_and_limit_when_a_criterion_is_missed(tmp_path: Path) -> None:
     verdicts = judge({"coverage_min": 0.99, "sets_min": 100}, METRICS)
     write_junit(tmp_path / "junit.xml", {"drive": verdicts})
-    (suite,) = Xml.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 - our own file
+    (suite,) = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 - our own file
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("drive", "2", "1")
     failed, passed = suite
     failure = failed.find("failure")
