@@ -70,7 +70,8 @@ def test_demo_shows_every_stretch_and_ends_well_when_the_story_is_played(
     assert run.returncode == 0, run.stdout + run.stderr
     records = list(read_results(tmp_path / "out" / "results.mcap"))
     assert {ALL, BLIND} <= {record.used for record in records}
-    assert {record.level for record in records} == {0, 1}
+    levels = {record.level for record in records}
+    assert min(levels) == 0 < max(levels)
     assert any(record.detections for record in records if record.used == BLIND)
     with BagReader(tmp_path / "out" / "results.mcap") as reader:
         recorded = {topic.name for topic in reader.topics()}
