@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.commands.options import add_config_arguments, config_from
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
+from sentryfuse_core.commands.verdicts import FAILED, print_failures
 from sentryfuse_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from sentryfuse_core.replay.junit import Suite
-    from sentryfuse_core.replay.run import ReplayResult
-    from sentryfuse_core.replay.session import Job
+    from sentryfuse_core.replay.session import Job, JobResult
 
-__all__ = ["FAILED", "add_arguments", "print_failures", "run"]
-
-FAILED = 1  # exit status: a criterion was not met
+__all__ = ["add_arguments", "run"]
 
 _DESCRIPTION = """\
 Run the robot's pipeline over a recording, on the recording's own time: nothing is skipped and nothing
@@ -37,6 +34,7 @@ Writes into a new folder:
   junit.xml      one test case for each criterion
   manifest.json  hashes of recording, checkpoint and configuration, versions, machine
   report.html    all of it for a person, in one file
+Of several recordings each has a folder of its own; summary.json and one junit.xml lie beside them.
 """
 _EXAMPLES = """\
 examples:
@@ -45,6 +43,7 @@ examples:
   sentryfuse replay walk.db3 --set audio.sample_rate_hz=48000 --set audio.channels=1
   sentryfuse replay drive.mcap --scenario camera_freezes --seconds 20
   sentryfuse replay drive.mcap --scenario lidar_cable_loose --criteria config/criteria.yaml
+  sentryfuse replay monday.mcap tuesday.mcap --jobs 2 --criteria config/criteria.yaml
 
 exit status: 0 done, 1 a criterion failed, 2 error (one line says which), 130 or 143 interrupted (what
 was written is readable)
@@ -58,12 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.epilog = _EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("bag", type=Path, metavar="BAG", help="recording: file or rosbag2 folder")
+    parser.add_argument(
+        "bags", type=Path, metavar="BAG", nargs="+", help="recording: file or rosbag2 folder; or several"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="new or empty folder for the results (default: replay_BAG_001, _002, ...)",
+        help="new or empty folder for the results (default: replay_BAG_001, _002, ...; of several recordings "
+        "replay_bags_001 with a folder for each)",
     )
     parser.add_argument(
         "--topic",
@@ -93,6 +95,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a run must reach, YAML; see config/criteria.yaml",
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="replay only the first S seconds")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="of several recordings, N at a time (default 1)"
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="run several recordings on a Ray cluster; `local`: on this machine alone, with --jobs cores",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     add_config_arguments(parser)
 
@@ -101,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     """Replay, write everything, print a summary; returns the exit status."""
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds {args.seconds:g}: give a time above 0")
+    if args.jobs < 1:
+        raise ConfigError(f"--jobs {args.jobs}: give 1 or more")
     config = config_from(args)
     from sentryfuse_core.replay import criteria, scenario, scenario_files, topics
     from sentryfuse_core.replay.readers import BagReader
@@ -110,12 +122,16 @@ def run(args: argparse.Namespace) -> int:
     if story is not None:
         scenario.load_scenario(story)
     limits = () if args.criteria is None else criteria.load_criteria(args.criteria)
-    with BagReader(args.bag) as reader:  # what can be wrong with the input is said before torch is loaded
-        topics.select(reader.topics(), overrides, config=config)
+    several = len(args.bags) > 1 or args.cluster is not None
+    if several and args.labels is not None:
+        raise ConfigError("--labels is for one recording; of several, put a labels.jsonl beside each")
+    if not several:
+        with BagReader(args.bags[0]) as reader:  # what can be wrong with it is said before torch is loaded
+            topics.select(reader.topics(), overrides, config=config)
     from sentryfuse_core.replay.session import Job
 
     job = Job(
-        bag=args.bag,
+        bag=args.bags[0],
         out=args.out,
         config=config,
         topics=overrides,
@@ -126,6 +142,10 @@ def run(args: argparse.Namespace) -> int:
         clean=not args.no_clean,
         command=tuple(sys.argv),
     )
+    if several:
+        from sentryfuse_core.commands.replay_many import replay_many
+
+        return replay_many(args.bags, job, jobs=args.jobs, cluster=args.cluster, quiet=args.quiet)
     return _replay(job, quiet=args.quiet)
 
 
@@ -135,7 +155,7 @@ def _replay(job: Job, *, quiet: bool) -> int:
     with noted_signals() as caught, _bar(quiet=quiet) as progress:
         done = run_job(job, progress=progress, stop=lambda: bool(caught))
     if not quiet:
-        _print_summary(done.folder, done.result)
+        _print_summary(done)
     damage = done.result.damage
     if damage is not None:
         raise type(damage)(f"{damage}; the results up to there are in {done.folder}")
@@ -174,7 +194,7 @@ def _bar(*, quiet: bool) -> Iterator[Any]:
             bar.stop()
 
 
-def _print_summary(folder: Path, result: ReplayResult) -> None:
+def _print_summary(done: JobResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -183,16 +203,6 @@ def _print_summary(folder: Path, result: ReplayResult) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in summary_rows(folder, result):
+    for name, value in summary_rows(done.folder, done.result):
         table.add_row(name, value)
     Console(highlight=False, markup=False).print(table)
-
-
-def print_failures(suites: Sequence[Suite]) -> None:
-    """One red line on stderr for each criterion that was not met."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    for suite in suites:
-        for line in suite.failures:
-            console.print(f"failed: {suite.name}: {line}", style="red")

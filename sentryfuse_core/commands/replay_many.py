@@ -1,0 +1,82 @@
+"""`sentryfuse replay BAG BAG ...`: several recordings at once, a table of all of them, one junit.xml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
+from sentryfuse_core.commands.verdicts import FAILED, print_failures
+from sentryfuse_core.replay.cluster import run_on_cluster
+from sentryfuse_core.replay.junit import write_junit
+from sentryfuse_core.replay.many import Outcome, jobs_for, run_processes
+from sentryfuse_core.replay.outputs import fresh_folder, write_json
+from sentryfuse_core.replay.session import Job
+
+__all__ = ["replay_many"]
+
+
+def replay_many(bags: Sequence[Path], common: Job, *, jobs: int, cluster: str | None, quiet: bool) -> int:
+    """Replay all, write summary.json and junit.xml beside their folders; returns the exit status."""
+    jobs_for(bags, common, out=Path())  # names that clash are said before a folder is made
+    folder = fresh_folder(common.out, Path("bags"))
+    queue = jobs_for(bags, common, out=folder)
+    with noted_signals() as caught:
+        if cluster is None:
+            found = run_processes(queue, workers=jobs, stop=lambda: bool(caught))
+        else:
+            found = run_on_cluster(queue, address=cluster, workers=jobs, stop=lambda: bool(caught))
+        outcomes = _collect(found, total=len(queue), quiet=quiet)
+        outcomes.sort(key=lambda outcome: [job.bag for job in queue].index(outcome.bag))
+        suites = [outcome.suite for outcome in outcomes]
+        write_junit(folder / "junit.xml", suites)
+        write_json(folder / "summary.json", {"recordings": [outcome.to_mapping() for outcome in outcomes]})
+    if not quiet:
+        _print_table(folder, outcomes)
+    print_failures(suites)
+    if caught:
+        return INTERRUPTED + caught[0]
+    return FAILED if any(suite.failures for suite in suites) else 0
+
+
+def _collect(found: Iterable[Outcome], *, total: int, quiet: bool) -> list[Outcome]:
+    """All outcomes; a line on stderr as each comes."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False, quiet=quiet, soft_wrap=True)
+    outcomes = []
+    for outcome in found:
+        outcomes.append(outcome)
+        what = outcome.suite.error or f"{outcome.metrics['sets']} sets in {outcome.metrics['wall_s']:.1f} s"
+        console.print(f"{len(outcomes)} of {total}: {outcome.suite.name}: {what}")
+    return outcomes
+
+
+def _print_table(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("recording", "", "sets", "output", "silence", "mAP", "of clean", "noticed", "false"):
+        table.add_column(title, no_wrap=True)
+    for outcome in outcomes:
+        row = outcome.to_mapping()
+        output = row["output"] or {}
+        table.add_row(
+            outcome.suite.name,
+            "passed" if row["passed"] else "FAILED",
+            _text(row["sets"], "d"),
+            _text(output.get("share"), ".1%"),
+            _text(output.get("longest_silence_s"), ".2f", " s"),
+            _text(row["map"], ".3f"),
+            _text(row["relative_map"], ".0%"),
+            f"{row['faults_noticed']} of {row['faults']}" if row["faults"] else "-",
+            _text(row["false_alarms"], "d"),
+        )
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    console.print(f"summary: {folder / 'summary.json'}", soft_wrap=True)
+
+
+def _text(value: float | None, form: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value:{form}}{unit}"

@@ -1,0 +1,145 @@
+"""Several recordings at once, each in a process of its own; one that fails does not stop the others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentryfuse_core.errors import OutputError, SentryFuseError
+from sentryfuse_core.replay.junit import Suite
+from sentryfuse_core.replay.session import Job, run_job
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
+
+__all__ = ["Outcome", "attempt", "failed", "jobs_for", "run_processes"]
+
+_LOOK_S = 0.2  # how often a stop is looked for
+_stop: Event | None = None  # of this worker process
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one recording; `metrics` is empty where `suite.error` says why nothing was measured."""
+
+    bag: Path
+    folder: Path
+    suite: Suite
+    metrics: Mapping[str, Any]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values for summary.json: the figures by which recordings are compared."""
+        metrics = self.metrics
+        overall = (metrics.get("accuracy") or {}).get("overall") or {}
+        return {
+            "bag": str(self.bag),
+            "folder": self.folder.name,
+            "passed": not self.suite.failures,
+            "failures": list(self.suite.failures),
+            "played_s": metrics.get("played_s"),
+            "sets": metrics.get("sets"),
+            "detections": metrics.get("detections"),
+            "output": metrics.get("output"),
+            "map": overall.get("map"),
+            "relative_map": overall.get("relative_map"),
+            "faults_noticed": sum(item["noticed_after_s"] is not None for item in metrics.get("faults", ())),
+            "faults": len(metrics.get("faults", ())),
+            "false_alarms": metrics.get("false_alarms", {}).get("count"),
+            "infer_ms_p95": metrics.get("latency_ms", {}).get("infer", {}).get("p95"),
+        }
+
+
+def jobs_for(bags: Sequence[Path], common: Job, *, out: Path) -> list[Job]:
+    """One job a recording, with a folder of its own name under `out`."""
+    paths = [bag.resolve() for bag in bags]  # a worker's folder may be another
+    if len(set(paths)) < len(paths):
+        raise OutputError("a recording is named twice; name each once")
+    stems = [path.stem for path in paths]
+    names = [
+        path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}_{path.stem}" for path in paths
+    ]
+    if len(set(names)) < len(names):
+        raise OutputError(f"recordings would share a folder ({', '.join(names)}); rename one")
+    return [
+        replace(common, bag=path, out=out.resolve() / name, name=name)
+        for path, name in zip(paths, names, strict=True)
+    ]
+
+
+def attempt(job: Job, *, stop: Callable[[], bool] = lambda: False) -> Outcome:
+    """Run a job; what it raises on purpose becomes the outcome."""
+    try:
+        done = run_job(job, stop=stop)
+    except SentryFuseError as error:
+        return failed(job, " ".join(str(error).split()))
+    return Outcome(bag=job.bag, folder=done.folder, suite=done.suite, metrics=done.result.metrics)
+
+
+def failed(job: Job, why: str) -> Outcome:
+    """The outcome of a job that gave no results."""
+    return Outcome(
+        bag=job.bag, folder=job.out or Path(), suite=Suite(name=job.name, verdicts=(), error=why), metrics={}
+    )
+
+
+def run_processes(
+    jobs: Sequence[Job], *, workers: int, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Outcome]:
+    """Outcomes as they come; once `stop` says so, what runs closes its files and what waits is left out."""
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    halt = context.Event()
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(halt,)) as pool,
+    ):
+        waiting = {pool.submit(_attempt, job): job for job in jobs}
+        while waiting:
+            done, _ = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+            if stop() and not halt.is_set():
+                halt.set()
+                for future in waiting:
+                    future.cancel()
+            for future in done:
+                job = waiting.pop(future)
+                if future.cancelled():
+                    yield failed(job, "interrupted before it began")
+                    continue
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    yield failed(
+                        job, "its process, or one beside it, died; give fewer --jobs if memory ran out"
+                    )
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes share the cores: more threads in each would only wait for each other."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+
+
+def _begin(halt: Event) -> None:
+    """In a worker: Ctrl-C reaches the whole group, but when to stop is the parent's word."""
+    global _stop  # noqa: PLW0603 - a pool has no other place for it
+    _stop = halt
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _attempt(job: Job) -> Outcome:
+    halt = _stop
+    return attempt(job, stop=lambda: halt is not None and halt.is_set())

@@ -1,0 +1,114 @@
+"""Several recordings at once, in processes and on a Ray cluster, whatever becomes of one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import bags
+import pytest
+
+from sentryfuse_core.cli import main
+from sentryfuse_core.errors import BackendError, OutputError
+from sentryfuse_core.replay import cluster
+from sentryfuse_core.replay.many import Outcome, jobs_for, run_processes
+from sentryfuse_core.replay.records import read_results
+from sentryfuse_core.replay.session import Job
+from sentryfuse_core.types import Modality
+
+RAY = importlib.util.find_spec("ray")
+needs_ray = pytest.mark.skipif(RAY is None, reason="needs ray")
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> list[Path]:
+    """A drive, a file that is none, and a walk."""
+    drive = bags.write(tmp_path / "drive.mcap", bags.drive([Modality.LIDAR, Modality.IMU], seconds=0.5))
+    walk = bags.write(tmp_path / "walk.mcap", bags.drive([Modality.CAMERA], seconds=0.5))
+    broken = tmp_path / "broken.mcap"
+    broken.write_bytes(b"no recording")
+    return [drive, broken, walk]
+
+
+def local_cluster(jobs: list[Job], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+    return cluster.run_on_cluster(jobs, address=cluster.LOCAL, workers=1, stop=stop)
+
+
+def processes(jobs: list[Job], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+    return run_processes(jobs, workers=1, stop=stop)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [processes, pytest.param(local_cluster, marks=needs_ray)])
+def test_others_are_replayed_when_one_recording_fails(
+    start: Callable[[list[Job]], Iterator[Outcome]], recordings: list[Path], tmp_path: Path
+) -> None:
+    found = {
+        outcome.suite.name: outcome for outcome in start(jobs_for(recordings, Job(bag=Path()), out=tmp_path))
+    }
+    assert set(found) == {"drive", "broken", "walk"}
+    assert "broken.mcap" in found["broken"].suite.error
+    for name in ("drive", "walk"):
+        assert found[name].suite.error == ""
+        assert found[name].metrics["sets"] >= 4
+        assert (tmp_path / name / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [processes, pytest.param(local_cluster, marks=needs_ray)])
+def test_recordings_are_left_readable_when_stopped(
+    start: Callable[..., Iterator[Outcome]], recordings: list[Path], tmp_path: Path
+) -> None:
+    jobs = jobs_for([recordings[0], recordings[2]], Job(bag=Path()), out=tmp_path / "out")
+    found = list(start(jobs, stop=lambda: True))
+    assert len(found) == 2
+    assert all("interrupted" in outcome.suite.error for outcome in found)
+    for results in tmp_path.glob("out/*/results.mcap"):
+        list(read_results(results))
+
+
+@pytest.mark.slow
+def test_command_writes_one_summary_and_one_junit_when_given_several(
+    recordings: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    criteria = tmp_path / "criteria.yaml"
+    criteria.write_text("coverage_min: 0.5\nmap_min: 0.1\n")
+    words = ["replay", *map(str, recordings), "--jobs", "2", "--criteria", str(criteria)]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 1
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())["recordings"]
+    assert [row["folder"] for row in summary] == ["drive", "broken", "walk"]
+    assert not any(row["passed"] for row in summary)
+    top = ET.parse(tmp_path / "out" / "junit.xml").getroot()  # noqa: S314 - our own file
+    assert [suite.get("name") for suite in top] == ["drive", "broken", "walk"]
+    assert (top.get("failures"), top.get("errors")) == ("2", "1")
+    shown = capsys.readouterr()
+    assert "walk" in shown.out
+    failures = [line for line in shown.err.splitlines() if line.startswith("failed:")]
+    assert len(failures) == 3
+    assert "failed: drive: map_min: not measured" in failures[0]
+
+
+def test_names_have_the_folder_when_recordings_are_called_the_same(tmp_path: Path) -> None:
+    found = jobs_for(
+        [Path("a/world.mcap"), Path("b/world.mcap"), Path("c.db3")], Job(bag=Path()), out=tmp_path
+    )
+    assert [job.name for job in found] == ["a_world", "b_world", "c"]
+    assert found[0].out == tmp_path / "a_world"
+
+
+@pytest.mark.parametrize(
+    ("paths", "why"), [(["a.mcap", "./a.mcap"], "twice"), (["x/a/w.mcap", "y/a/w.mcap"], "rename")]
+)
+def test_names_that_clash_are_refused(paths: list[str], why: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=why):
+        jobs_for([Path(path) for path in paths], Job(bag=Path()), out=tmp_path)
+
+
+def test_cluster_says_what_to_install_when_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(BackendError, match=r"pip install 'sentryfuse-python\[cluster\]'"):
+        list(local_cluster([]))
