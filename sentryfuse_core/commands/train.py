@@ -41,8 +41,8 @@ _DESCRIPTION = """\
 Train a network that keeps working when sensors die and that shrinks to fit; write weights and a manifest.
 
 With --data FILE.npz it trains a classifier on arrays of your own: first the whole network, modalities
-being absent ever more often; then its units are sorted by saliency, the gate is fitted to it, and the sub-networks of
-every ratio are trained inside the same weights. At the end it prints the balanced accuracy of every set of
+being absent ever more often; then its units are sorted by saliency, the gate is fitted to it, and the
+sub-networks of every ratio are trained inside the same weights. At the end it prints the balanced accuracy of every set of
 modalities at every ratio, on val and, once, on test.
 
 With --data FOLDER it fine-tunes the detector of the ROS node on a driving set (KITTI object, KITTI raw,
