@@ -7,6 +7,7 @@ __all__ = [
     "BagError",
     "CheckpointError",
     "ConfigError",
+    "CriteriaError",
     "DatasetError",
     "EvaluationError",
     "InvalidMessageError",
@@ -56,6 +57,10 @@ class TopicError(SentryFuseError):
 
 class ScenarioError(SentryFuseError):
     """A fault scenario that names an unknown stream, fault or option."""
+
+
+class CriteriaError(SentryFuseError):
+    """Pass criteria that name what cannot be judged, or a limit that is no number."""
 
 
 class CheckpointError(SentryFuseError):

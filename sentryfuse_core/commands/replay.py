@@ -13,27 +13,30 @@ from sentryfuse_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
-    from sentryfuse_core.replay.truth import Truth
+    from sentryfuse_core.replay.junit import Suite
+    from sentryfuse_core.replay.run import ReplayResult
+    from sentryfuse_core.replay.session import Job
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["FAILED", "add_arguments", "print_failures", "run"]
+
+FAILED = 1  # exit status: a criterion was not met
 
 _DESCRIPTION = """\
 Run the robot's pipeline over a recording, on the recording's own time: nothing is skipped and nothing
 waits, so the sets do not depend on this machine's speed. Reads .mcap, .db3 and ROS 1 .bag files and
 rosbag2 folders. One topic of each sensor is found by its type; sensors that are not in the recording
-are left out. Where a labels.jsonl lies beside the recording, or --labels names one, boxes are scored
-against it by nuScenes' metrics. Limits of --criteria are judged at the end, for CI.
+are left out. Where a labels.jsonl lies beside the recording, boxes are scored against it, and with a
+scenario they are compared with those of a second run without it (in clean/).
 
 Writes into a new folder:
   results.mcap   detections, markers, status of every set, diagnostics (opens in rerun and Foxglove)
   sets.jsonl     one line per set; the same run writes the same bytes
-  metrics.json   coverage, sensors, real-time factor, latency percentiles in ms
+  metrics.json   accuracy, coverage, reactions to faults, false alarms, latency percentiles in ms
+  junit.xml      one test case for each criterion
   manifest.json  hashes of recording, checkpoint and configuration, versions, machine
   report.html    all of it for a person, in one file
-  junit.xml      with --criteria: a test case for each limit
 """
 _EXAMPLES = """\
 examples:
@@ -41,10 +44,10 @@ examples:
   sentryfuse replay drive/ --topic camera=/cam/front --out results/drive
   sentryfuse replay walk.db3 --set audio.sample_rate_hz=48000 --set audio.channels=1
   sentryfuse replay drive.mcap --scenario camera_freezes --seconds 20
-  sentryfuse replay drive.mcap --labels labels.jsonl --criteria config/criteria.yaml
+  sentryfuse replay drive.mcap --scenario lidar_cable_loose --criteria config/criteria.yaml
 
-exit status: 0 done, 1 a criterion was missed, 2 error (one line says which), 130 or 143 interrupted (what was
-written is readable)
+exit status: 0 done, 1 a criterion failed, 2 error (one line says which), 130 or 143 interrupted (what
+was written is readable)
 """
 
 
@@ -78,13 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels",
         type=Path,
         metavar="FILE",
-        help="true boxes, a line of JSON for each stamp (default: labels.jsonl beside the recording)",
+        help="true boxes, a labels.jsonl as `sentryfuse world record` writes (default: the one beside BAG)",
+    )
+    parser.add_argument(
+        "--no-clean", action="store_true", help="with a scenario: do not also replay without its faults"
     )
     parser.add_argument(
         "--criteria",
         type=Path,
         metavar="FILE",
-        help="limits for CI, YAML as in config/criteria.yaml; writes junit.xml, exits with 1 when missed",
+        help="what a run must reach, YAML; see config/criteria.yaml",
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="replay only the first S seconds")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -96,74 +102,47 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds {args.seconds:g}: give a time above 0")
     config = config_from(args)
-    from sentryfuse_core.replay import scenario, scenario_files, topics
-    from sentryfuse_core.replay.criteria import load_criteria
+    from sentryfuse_core.replay import criteria, scenario, scenario_files, topics
     from sentryfuse_core.replay.readers import BagReader
 
     overrides = topics.parse_overrides(args.topic)
-    limits = {} if args.criteria is None else load_criteria(args.criteria)
-    if args.scenario is not None:
-        args.scenario = scenario_files.find_scenario(args.scenario)
-    story = None if args.scenario is None else scenario.load_scenario(args.scenario)
+    story = None if args.scenario is None else scenario_files.find_scenario(args.scenario)
+    if story is not None:
+        scenario.load_scenario(story)
+    limits = () if args.criteria is None else criteria.load_criteria(args.criteria)
     with BagReader(args.bag) as reader:  # what can be wrong with the input is said before torch is loaded
         topics.select(reader.topics(), overrides, config=config)
-    from sentryfuse_core.replay.run import ReplayOptions
+    from sentryfuse_core.replay.session import Job
 
-    options = ReplayOptions(
+    job = Job(
         bag=args.bag,
+        out=args.out,
         config=config,
         topics=overrides,
         scenario=story,
         seconds=args.seconds,
-        truth=_truth(args.bag, args.labels),
+        labels=args.labels,
+        criteria=limits,
+        clean=not args.no_clean,
+        command=tuple(sys.argv),
     )
-    return _replay(options, args, limits)
+    return _replay(job, quiet=args.quiet)
 
 
-def _truth(bag: Path, labels: Path | None) -> Truth | None:
-    """The labels given, or those that `sentryfuse world record` leaves beside a recording."""
-    from sentryfuse_core.replay.truth import load_labels
+def _replay(job: Job, *, quiet: bool) -> int:
+    from sentryfuse_core.replay.session import run_job
 
-    if labels is not None:
-        return load_labels(labels)
-    path = (bag if bag.is_dir() else bag.parent) / "labels.jsonl"
-    return load_labels(path) if path.is_file() else None
-
-
-def _replay(options: ReplayOptions, args: argparse.Namespace, limits: dict[str, float]) -> int:
-    from sentryfuse_core.replay.finish import write_all
-    from sentryfuse_core.replay.outputs import RunOutputs
-    from sentryfuse_core.replay.run import replay
-
-    outputs = RunOutputs(args.out, bag=options.bag)
-    with noted_signals() as caught:
-        with _bar(quiet=args.quiet) as progress:
-            result = replay(options, outputs, progress=progress, stop=lambda: bool(caught))
-        folder = outputs.folder
-        write_all(folder, options, result, command=sys.argv, scenario=args.scenario)
-    if not args.quiet:
-        _print_summary(folder, result)
-    if result.damage is not None:
-        raise type(result.damage)(f"{result.damage}; the results up to there are in {folder}")
+    with noted_signals() as caught, _bar(quiet=quiet) as progress:
+        done = run_job(job, progress=progress, stop=lambda: bool(caught))
+    if not quiet:
+        _print_summary(done.folder, done.result)
+    damage = done.result.damage
+    if damage is not None:
+        raise type(damage)(f"{damage}; the results up to there are in {done.folder}")
     if caught:
         return INTERRUPTED + caught[0]
-    return _judge(folder, result, limits) if limits else 0
-
-
-def _judge(folder: Path, result: ReplayResult, limits: dict[str, float]) -> int:
-    """Write junit.xml; say on stderr what was missed, also with --quiet."""
-    from rich.console import Console
-
-    from sentryfuse_core.replay.criteria import judge
-    from sentryfuse_core.replay.junit import write_junit
-
-    verdicts = judge(limits, result.metrics)
-    write_junit(folder / "junit.xml", {folder.name: verdicts})
-    missed = [verdict for verdict in verdicts if not verdict.passed]
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    for verdict in missed:
-        console.print(f"FAILED {verdict}", style="red")
-    return 1 if missed else 0
+    print_failures([done.suite])
+    return FAILED if done.suite.failures else 0
 
 
 @contextmanager
@@ -207,3 +186,13 @@ def _print_summary(folder: Path, result: ReplayResult) -> None:
     for name, value in summary_rows(folder, result):
         table.add_row(name, value)
     Console(highlight=False, markup=False).print(table)
+
+
+def print_failures(suites: Sequence[Suite]) -> None:
+    """One red line on stderr for each criterion that was not met."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    for suite in suites:
+        for line in suite.failures:
+            console.print(f"failed: {suite.name}: {line}", style="red")

@@ -1,60 +1,119 @@
-"""Accuracy of a replay against labels: nuScenes' metrics over all sets, per set of sensors and per level."""
+"""Accuracy of a run by nuScenes' rules: overall, by sensors, by level, relative to a clean run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sentryfuse_core.evaluation.boxes import FrameBoxes
-from sentryfuse_core.evaluation.metrics import evaluate_detections
-from sentryfuse_core.types import Detection, ModalitySet
+from sentryfuse_core.evaluation.metrics import DetectionMetrics, evaluate_detections
+from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.replay.truth import NEAR_NS, Truth
+from sentryfuse_core.types import Detection
 
-__all__ = ["Accuracy"]
+__all__ = ["accuracy", "cell"]
+
+_DIGITS = 4
 
 
-class Accuracy:
-    """Detections and true boxes of every set; of detections only those above the threshold are there."""
+def accuracy(
+    records: Sequence[SetRecord], truth: Truth, *, clean: Sequence[SetRecord] | None = None
+) -> dict[str, Any]:
+    """Plain values for metrics.json, of the sets that have a label near.
 
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._labels = tuple(labels)
-        self._rows: list[tuple[ModalitySet, int, FrameBoxes, FrameBoxes]] = []
+    `overall`, `masks`, `levels`, and `cells` of both together.
+    With the records of a `clean` run each part also holds its mAP in the clean sets of the same moments,
+    and `relative_map`, the share of it that is left; null where the clean run found nothing either.
+    """
+    scored = [record for record in records if truth.near(record.stamp_ns) is not None]
+    score = _Scorer(truth, clean)
 
-    def add(
-        self, used: ModalitySet, level: int, detections: Sequence[Detection], truth: Sequence[Detection]
-    ) -> None:
-        """Enter one set; true boxes of a class that the network does not know are left out."""
-        known = [box for box in truth if box.label in self._labels]
-        self._rows.append((used, level, self._boxes(known), self._boxes(detections)))
-
-    def to_mapping(self) -> dict[str, Any] | None:
-        """Plain values for metrics.json; None where nothing was entered."""
-        if not self._rows:
-            return None
-        masks = sorted({used.bits for used, _, _, _ in self._rows})
-        levels = sorted({level for _, level, _, _ in self._rows})
-        rows = self._rows
+    def by(key: Callable[[SetRecord], str], order: Callable[[SetRecord], int]) -> dict[str, Any]:
+        names = {key(record): order(record) for record in scored}
         return {
-            "all": self._judge(rows),
-            "by_mask": {
-                str(ModalitySet(bits)): self._judge([row for row in rows if row[0].bits == bits])
-                for bits in masks
-            },
-            "by_level": {
-                str(level): self._judge([row for row in rows if row[1] == level]) for level in levels
-            },
+            name: score.part([record for record in scored if key(record) == name])
+            for name in sorted(names, key=names.__getitem__)
         }
 
-    def _judge(self, rows: Sequence[tuple[ModalitySet, int, FrameBoxes, FrameBoxes]]) -> dict[str, Any]:
-        truth, found = [row[2] for row in rows], [row[3] for row in rows]
-        plain = evaluate_detections(truth, found, labels=self._labels).to_mapping()
-        return {"sets": len(rows), **plain}
+    return {
+        "sets_scored": len(scored),
+        "labels": list(truth.labels),
+        "overall": score.part(scored),
+        "masks": by(lambda record: str(record.used), lambda record: record.used.bits),
+        "levels": by(lambda record: str(record.level), lambda record: record.level),
+        "cells": by(cell, lambda record: 1000 * record.used.bits + record.level),
+    }
 
-    def _boxes(self, found: Sequence[Detection]) -> FrameBoxes:
-        rows = [(d.x, d.y, d.z, d.length, d.width, d.height, d.yaw) for d in found]
-        return FrameBoxes(
-            np.array(rows, np.float64).reshape(-1, 7),
-            np.array([self._labels.index(d.label) for d in found], np.int64),
-            np.array([d.score for d in found], np.float64),
+
+def cell(record: SetRecord) -> str:
+    """The name of the record's sensors and level together, as `cells` has it."""
+    return f"{record.used} @ {record.level}"
+
+
+class _Scorer:
+    """Scores parts of a run, and the same moments of the clean one."""
+
+    def __init__(self, truth: Truth, clean: Sequence[SetRecord] | None) -> None:
+        self._truth = truth
+        self._clean = None if clean is None else sorted(clean, key=lambda record: record.stamp_ns)
+        self._stamps_ns = [record.stamp_ns for record in self._clean or ()]
+
+    def part(self, records: Sequence[SetRecord]) -> dict[str, Any] | None:
+        """Metrics of some sets; None without boxes to find."""
+        found = self._metrics(records)
+        if found is None:
+            return None
+        plain: dict[str, Any] = _rounded(found.to_mapping())
+        if self._clean is not None:
+            clean = self._metrics([twin for twin in map(self._twin, records) if twin is not None])
+            plain["clean_map"] = None if clean is None else round(clean.map, _DIGITS)
+            known = clean is not None and clean.map > 0.0
+            plain["relative_map"] = round(found.map / clean.map, _DIGITS) if known and clean else None
+        return plain
+
+    def _twin(self, record: SetRecord) -> SetRecord | None:
+        """The clean run's set nearest in time."""
+        after = bisect.bisect_left(self._stamps_ns, record.stamp_ns)
+        near = range(max(after - 1, 0), min(after + 1, len(self._stamps_ns)))
+        apart_ns, index = min(
+            ((abs(self._stamps_ns[index] - record.stamp_ns), index) for index in near),
+            default=(NEAR_NS + 1, 0),
         )
+        return self._clean[index] if self._clean is not None and apart_ns <= NEAR_NS else None
+
+    def _metrics(self, records: Sequence[SetRecord]) -> DetectionMetrics | None:
+        moments = [(record.detections, self._truth.near(record.stamp_ns)) for record in records]
+        pairs = [(found, real) for found, real in moments if real is not None]
+        if not any(real for _, real in pairs):
+            return None
+        labels = self._truth.labels
+        return evaluate_detections(
+            [_boxes(real, labels) for _, real in pairs],
+            [_boxes(found, labels) for found, _ in pairs],
+            labels=labels,
+        )
+
+
+def _boxes(detections: Sequence[Detection], labels: Sequence[str]) -> FrameBoxes:
+    """As the metrics read them; of a class that no label names nothing is known, so it is left out."""
+    known = [item for item in detections if item.label in labels]
+    rows = [(item.x, item.y, item.z, item.length, item.width, item.height, item.yaw) for item in known]
+    return FrameBoxes(
+        np.asarray(rows, dtype=np.float64).reshape(-1, 7),
+        np.asarray([labels.index(item.label) for item in known], dtype=np.int64),
+        np.asarray([item.score for item in known], dtype=np.float64),
+    )
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _rounded(value)
+        if isinstance(value, Mapping)
+        else round(value, _DIGITS)
+        if isinstance(value, float)
+        else value
+        for name, value in values.items()
+    }

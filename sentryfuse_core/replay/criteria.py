@@ -1,84 +1,194 @@
-"""Pass criteria of a replay: limits from a YAML file, judged against metrics.json."""
+"""Pass criteria of a replay: read from YAML, held against metrics.json; what was not measured has failed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.errors import CriteriaError
+from sentryfuse_core.replay.fault_kinds import FAULTS
+from sentryfuse_core.replay.metrics import STAGES
 
-__all__ = ["CRITERIA", "Verdict", "judge", "load_criteria"]
+__all__ = ["Criterion", "Verdict", "judge", "load_criteria"]
 
-# Name, where its figure is in metrics.json, and what it is; a name ends in the direction of its limit.
-CRITERIA: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "map_min": (("accuracy", "all", "map"), "mean average precision, 0..1; needs labels"),
-    "coverage_min": (("coverage", "share"), "share of lidar (else camera) stamps that a set carries, 0..1"),
-    "sets_min": (("sets",), "sets"),
-    "detections_min": (("detections",), "boxes found"),
-    "longest_gap_max_s": (("longest_gap_between_sets_s",), "longest silence between two sets, s"),
-    "step_p95_max_ms": (
-        ("latency_ms", "step", "p95"),
-        "wall time of one set on this machine, 95th percentile, ms",
-    ),
-    "infer_p95_max_ms": (("latency_ms", "infer", "p95"), "of it the network, 95th percentile, ms"),
-    "real_time_factor_min": (("real_time_factor",), "seconds of recording replayed in a second"),
-}
+_NO_LABELS = "no box was labelled in what was played; give --labels FILE"
+_NO_CLEAN = "no clean run to compare with; give --scenario and labels, and leave out --no-clean"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One limit; `key` is a fault or a stage where the criterion has several."""
+
+    name: str
+    key: str
+    limit: float
+
+    @property
+    def title(self) -> str:
+        """As a test case is called."""
+        return f"{self.name}.{self.key}" if self.key else self.name
+
+    @property
+    def at_most(self) -> bool:
+        """Whether the limit is an upper one."""
+        return "_max" in self.name
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One criterion, judged; `measured` None: there is no such figure in this run, which fails."""
+    """What became of one criterion; `measured` is NaN where `why` says that nothing was."""
 
-    name: str
-    limit: float
-    measured: float | None
-    what: str
+    criterion: Criterion
+    measured: float
+    passed: bool
+    why: str
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values for metrics.json; a measurement that is missing or has no bound is null."""
+        return {
+            "name": self.criterion.title,
+            "limit": self.criterion.limit,
+            "measured": self.measured if math.isfinite(self.measured) else None,
+            "passed": self.passed,
+            "message": self.message,
+        }
 
     @property
-    def passed(self) -> bool:
-        """Whether the figure is there and within its limit."""
-        if self.measured is None:
-            return False
-        return self.measured <= self.limit if "_max" in self.name else self.measured >= self.limit
-
-    def __str__(self) -> str:
-        side = "at most" if "_max" in self.name else "at least"
-        if self.measured is None:
-            return f"{self.name}: not measured in this run ({self.what}); {side} {self.limit:g} is asked"
-        return f"{self.name}: {self.measured:g}, {side} {self.limit:g} is asked ({self.what})"
+    def message(self) -> str:
+        """Measured value and limit in one line."""
+        wanted = f"{'at most' if self.criterion.at_most else 'at least'} {self.criterion.limit:g}"
+        found = f"not measured: {self.why}" if math.isnan(self.measured) else f"{self.measured:.4g}{self.why}"
+        return f"{self.criterion.title}: {found}, wanted {wanted}"
 
 
-def load_criteria(path: Path) -> dict[str, float]:
-    """Limits by name; raises ConfigError that names the file and what is wrong in it."""
+@dataclass(frozen=True)
+class _Measured:
+    value: float
+    why: str = ""  # it could not be measured, or what the value says
+
+
+def load_criteria(path: Path) -> tuple[Criterion, ...]:
+    """Read a file of criteria; CriteriaError names what is unknown and what would be valid."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the criteria {path}: {error.strerror}; give a YAML file") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict) or not found:
-        raise ConfigError(f"{path} holds no criteria; write lines such as 'coverage_min: 0.95'")
-    for name, limit in found.items():
-        if name not in CRITERIA:
-            raise ConfigError(f"{path}: unknown criterion {name!r}; there are {', '.join(CRITERIA)}")
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)):
-            raise ConfigError(f"{path}: {name} is {limit!r}; give a number")
-    return {name: float(limit) for name, limit in found.items()}
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CriteriaError(f"cannot read the criteria {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, Mapping) or not content:
+        raise CriteriaError(f"{path}: give names and limits, such as map_min: 0.2; found {content!r}")
+    return tuple(item for name, value in content.items() for item in _criteria(path, str(name), value))
 
 
-def judge(limits: Mapping[str, float], metrics: Mapping[str, Any]) -> list[Verdict]:
-    """A verdict for each limit, in their order."""
-    return [
-        Verdict(name, limit, _look_up(metrics, name), CRITERIA[name][1]) for name, limit in limits.items()
-    ]
+def _criteria(path: Path, name: str, value: Any) -> Iterator[Criterion]:
+    if name in _SINGLE:
+        yield Criterion(name, "", _limit(path, name, value))
+        return
+    if name not in _KEYED:
+        raise CriteriaError(
+            f"{path}: unknown criterion {name!r}; give one of {', '.join((*_SINGLE, *_KEYED))}"
+        )
+    keys = _KEYED[name][0]
+    if not isinstance(value, Mapping) or not value:
+        raise CriteriaError(f"{path}: {name}: give a limit for each, such as {{{keys[0]}: 1.0}}")
+    for key, limit in value.items():
+        if key not in keys:
+            raise CriteriaError(f"{path}: {name}: unknown {key!r}; give one of {', '.join(keys)}")
+        yield Criterion(name, str(key), _limit(path, f"{name}.{key}", limit))
 
 
-def _look_up(metrics: Mapping[str, Any], name: str) -> float | None:
-    value: Any = metrics
-    for key in CRITERIA[name][0]:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return None if value is None else float(value)
+def _limit(path: Path, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise CriteriaError(f"{path}: {name} = {value!r}; give a number")
+    return float(value)
+
+
+def judge(criteria: Sequence[Criterion], metrics: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """The verdict on each criterion, in their order; `metrics` as in metrics.json."""
+    return tuple(_verdict(item, metrics) for item in criteria)
+
+
+def _verdict(criterion: Criterion, metrics: Mapping[str, Any]) -> Verdict:
+    if criterion.name in _SINGLE:
+        found = _SINGLE[criterion.name](metrics)
+    else:
+        found = _KEYED[criterion.name][1](metrics, criterion.key)
+    limit = criterion.limit
+    passed = found.value <= limit if criterion.at_most else found.value >= limit  # NaN passes neither
+    return Verdict(criterion, found.value, passed, found.why)
+
+
+def _known(value: float | None, why: str) -> _Measured:
+    return _Measured(math.nan, why) if value is None else _Measured(value)
+
+
+def _overall(name: str, why: str) -> Callable[[Mapping[str, Any]], _Measured]:
+    def read(metrics: Mapping[str, Any]) -> _Measured:
+        overall = (metrics.get("accuracy") or {}).get("overall") or {}
+        return _known(overall.get(name), why)
+
+    return read
+
+
+def _recall(metrics: Mapping[str, Any]) -> _Measured:
+    scores = metrics["recall_4m"].values()
+    boxes = sum(score["boxes"] for score in scores)
+    return _known(sum(score["found"] for score in scores) / boxes if boxes else None, _NO_LABELS)
+
+
+def _output(name: str) -> Callable[[Mapping[str, Any]], _Measured]:
+    return lambda metrics: _known(metrics["output"][name], "nothing was played")
+
+
+def _false_alarms(metrics: Mapping[str, Any]) -> _Measured:
+    alarms = metrics["false_alarms"]
+    if alarms["per_hour"] is None:
+        return _Measured(math.nan, "nothing was played")
+    return _Measured(alarms["per_hour"], f" ({alarms['count']} in {metrics['played_s']:.1f} s)")
+
+
+def _detection_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
+    hits = [item for item in metrics["faults"] if item["fault"] == fault]
+    return _slowest(hits, "noticed_after_s", fault, "was not noticed")
+
+
+def _recovery_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
+    hits = [item for item in metrics["faults"] if item["fault"] == fault]
+    over = [item for item in hits if item["recovered_after_s"] is not None or item["still_out"]]
+    return _slowest(over, "recovered_after_s", fault, "was not recovered from")
+
+
+def _slowest(hits: Sequence[Mapping[str, Any]], name: str, fault: str, missed: str) -> _Measured:
+    """The longest delay; infinite where one fault had no reaction at all."""
+    if not hits:
+        return _Measured(
+            math.nan, f"no {fault} to judge; give a --scenario that injects one and ends in time"
+        )
+    for item in hits:
+        if item[name] is None:
+            return _Measured(math.inf, f" ({item['sensor']} at {item['at_s']:g} s {missed})")
+    worst = max(hits, key=lambda item: float(item[name]))
+    return _Measured(worst[name], f" ({worst['sensor']} at {worst['at_s']:g} s)")
+
+
+def _latency(metrics: Mapping[str, Any], stage: str) -> _Measured:
+    return _known(metrics["latency_ms"][stage]["p95"], "no set was made")
+
+
+_SINGLE: Mapping[str, Callable[[Mapping[str, Any]], _Measured]] = {
+    "map_min": _overall("map", _NO_LABELS),
+    "nds_min": _overall("nds", _NO_LABELS),
+    "recall_min": _recall,
+    "relative_accuracy_min": _overall("relative_map", _NO_CLEAN),
+    "coverage_min": _output("share"),
+    "longest_silence_max_s": _output("longest_silence_s"),
+    "false_alarms_per_hour_max": _false_alarms,
+}
+_KEYED: Mapping[str, tuple[Sequence[str], Callable[[Mapping[str, Any], str], _Measured]]] = {
+    "detection_delay_max_s": (tuple(FAULTS), _detection_delay),
+    "recovery_delay_max_s": (tuple(FAULTS), _recovery_delay),
+    "latency_p95_max_ms": ((*STAGES, "step"), _latency),
+}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.replay import report
+from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.manifest import manifest, versions
 from sentryfuse_core.replay.outputs import write_json
 from sentryfuse_core.replay.report_data import ReportData, ReportSpan
@@ -16,9 +18,10 @@ from sentryfuse_core.types import Modality
 
 __all__ = ["report_data", "summary_rows", "write_all"]
 
+NO_TRUTH = "No labels were given, so nothing is said of whether the boxes are right."
 WORLD_NOTE = (
-    "The shipped weights were trained in a synthetic world. Boxes on real recordings show that the path "
-    "works; they are not expected to be right."
+    "The shipped weights were trained in a synthetic world and are not expected to detect well on a real "
+    "recording; its boxes show that the path works. Coverage, timing and the sensors' states are real."
 )
 
 
@@ -29,9 +32,11 @@ def write_all(
     *,
     command: Sequence[str],
     scenario: Path | None,
+    verdicts: Sequence[Verdict] = (),
 ) -> None:
     """Write the three files into the run's folder."""
-    write_json(folder / "metrics.json", result.metrics | {"notes": list(result.notes)})
+    judged = {"criteria": [item.to_mapping() for item in verdicts], "notes": list(result.notes)}
+    write_json(folder / "metrics.json", result.metrics | judged)
     seed = 0 if options.scenario is None else options.scenario.seed
     facts = manifest(
         bag=options.bag,
@@ -43,10 +48,12 @@ def write_all(
         command=command,
     )
     write_json(folder / "manifest.json", facts)
-    report.write(folder / "report.html", report_data(options, result, command=command))
+    report.write(folder / "report.html", report_data(options, result, command=command, verdicts=verdicts))
 
 
-def report_data(options: ReplayOptions, result: ReplayResult, *, command: Sequence[str]) -> ReportData:
+def report_data(
+    options: ReplayOptions, result: ReplayResult, *, command: Sequence[str], verdicts: Sequence[Verdict] = ()
+) -> ReportData:
     """What the report shows of a replay."""
     topics = {
         f"topic of {modality.value}": f"{topic.name} ({topic.type_name}, {topic.count} messages)"
@@ -65,6 +72,7 @@ def report_data(options: ReplayOptions, result: ReplayResult, *, command: Sequen
         "versions": ", ".join(f"{name} {version}" for name, version in used.items()),
     }
     stretches = () if options.scenario is None else options.scenario.stretches
+    injected = () if options.scenario is None else options.scenario.events
     return ReportData(
         title=f"SentryFuse replay of {options.bag.name}",
         records=result.records,
@@ -75,6 +83,8 @@ def report_data(options: ReplayOptions, result: ReplayResult, *, command: Sequen
         metrics=result.metrics,
         frames=result.frames,
         spans=tuple(ReportSpan(item.name, item.at_s, item.until_s) for item in stretches),
+        faults=tuple(ReportSpan(f"{item.fault} {item.stream}", item.at_s, item.until_s) for item in injected),
+        verdicts=tuple(verdicts),
         notes=_notes(result),
     )
 
@@ -82,8 +92,10 @@ def report_data(options: ReplayOptions, result: ReplayResult, *, command: Sequen
 def _notes(result: ReplayResult) -> tuple[str, ...]:
     """What was special about this run, and what the sets' own notes said how often."""
     found = list(result.notes)
-    if result.checkpoint.startswith("world_") and not result.metrics["recall_4m"]:
-        found.append(WORLD_NOTE)
+    if not result.metrics["recall_4m"]:
+        found.insert(0, NO_TRUTH)
+        if result.checkpoint.startswith("world_"):
+            found.insert(1, WORLD_NOTE)
     total = len(result.records)
     for note, count in Counter(note for record in result.records for note in record.notes).items():
         found.append(note if count == total else f"{note} (in {count} of {total} sets)")
@@ -116,12 +128,8 @@ def summary_rows(folder: Path, result: ReplayResult) -> Iterator[tuple[str, str]
         text += f"; {coverage['share']:.1%} of the {coverage['stamps']} {coverage['anchor']} stamps"
     yield "sets", text
     yield "boxes", f"{metrics['detections']}"
-    for mask, score in metrics["recall_4m"].items():
-        yield f"recall, {mask}", f"{score['share']:.0%} of {score['boxes']} true boxes within 4 m"
-    if metrics["accuracy"] is not None:
-        found = metrics["accuracy"]["all"]
-        text = f"mAP {found['map']:.1%} of the boxes shown, by centre distance at 0.5, 1, 2 and 4 m"
-        yield "accuracy", text
+    yield from _accuracy_rows(metrics)
+    yield from _fault_rows(metrics)
     yield "sensors used", ", ".join(f"{mask} x {count}" for mask, count in metrics["masks"].items()) or "none"
     for modality in Modality:
         sensor = metrics["sensors"].get(modality.value)
@@ -139,6 +147,30 @@ def summary_rows(folder: Path, result: ReplayResult) -> Iterator[tuple[str, str]
         yield "note", note
     yield "results", str(folder / "results.mcap")
     yield "report", str(folder / "report.html")
+
+
+def _accuracy_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    overall = (metrics.get("accuracy") or {}).get("overall")
+    if overall:
+        text = f"mAP {overall['map']:.3f}, NDS {overall['nds']:.3f} ({', '.join(overall['nds_terms'])})"
+        if overall.get("relative_map") is not None:
+            text += f"; {overall['relative_map']:.0%} of the clean run's mAP"
+        yield "accuracy", text
+    for mask, score in metrics["recall_4m"].items():
+        yield f"recall, {mask}", f"{score['share']:.0%} of {score['boxes']} true boxes within 4 m"
+
+
+def _fault_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for item in metrics["faults"]:
+        noticed, recovered = item["noticed_after_s"], item["recovered_after_s"]
+        text = "not noticed" if noticed is None else f"noticed after {noticed:.2f} s as {item['code']}"
+        if recovered is not None:
+            text += f", well again {recovered:.2f} s after its end"
+        yield f"{item['fault']} {item['sensor']} at {item['at_s']:g} s", text
+    alarms = metrics["false_alarms"]
+    if alarms["count"]:
+        where = ", ".join(f"{item['sensor']} at {item['t']:.1f} s" for item in alarms["events"][:5])
+        yield "false alarms", f"{alarms['count']} ({where})"
 
 
 def _sensor_text(sensor: dict[str, object]) -> str:

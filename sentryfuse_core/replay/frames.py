@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -15,6 +18,7 @@ from sentryfuse_core.preprocess import camera, lidar
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.replay.report_data import ReportFrame, box_corners
+from sentryfuse_core.replay.scenario import Event
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import (
     CompressedFrame,
@@ -34,55 +38,76 @@ __all__ = ["COLOURS", "FrameSampler", "camera_intrinsics", "make_frame"]
 
 _PICTURE_WIDTH = 560  # pixels: what a report shows side by side
 _MAX_POINTS = 5000
+_SPREAD = 4
+_MAX_FAULTS = 6
+_MAX_MASKS = 8
+_INTO_FAULT_S = 0.5  # a fault shows by then, whether it was noticed or not
+_STEADY_SETS = 3  # so many sets of the same sensors are no passing gap
+_DASH_PX = 6
+_MAX_DASHED_PX = 2000
 _NEAR_M = 0.3  # boxes are cut at this distance before the lens
 _EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
+Pixel: TypeAlias = tuple[int, int]
 COLOURS = ((26, 115, 217), (230, 89, 38), (51, 166, 77), (153, 77, 191))  # by class, RGB
 
 
 class FrameSampler:
-    """Keeps a few moments, evenly spread over a run."""
+    """Keeps a few moments: evenly spread ones, one in each fault, one of each new set of sensors."""
 
-    def __init__(self, config: Config, *, truth: Truth | None = None, count: int = 6) -> None:
+    def __init__(self, config: Config, *, truth: Truth | None = None) -> None:
         self._config = config
         self._truth = truth
-        self._count = count
         self._intrinsics = camera_intrinsics(config.camera)
-        self._due_ns: list[int] = []
+        self._due: list[tuple[int, str]] = []  # when, and what for
         self._frames: list[ReportFrame] = []
+        self._shown: set[ModalitySet] = set()
+        self._steady = (
+            ModalitySet(),
+            0,
+        )  # the sensors of the last sets, and how many sets they were the same
 
     @property
     def frames(self) -> tuple[ReportFrame, ...]:
         """The moments kept so far."""
         return tuple(self._frames)
 
-    def plan(self, start_ns: int, seconds: float) -> None:
-        """Spread the moments over `seconds` from `start_ns`."""
-        step_ns = seconds * NS_PER_S / self._count
-        self._due_ns = [start_ns + round(step_ns * (index + 0.5)) for index in range(self._count)]
+    def plan(self, start_ns: int, seconds: float, *, faults: Sequence[Event] = ()) -> None:
+        """Spread moments over `seconds` from `start_ns`, and look into the first of the `faults`."""
+        step_s = seconds / _SPREAD
+        wanted = [(step_s * (index + 0.5), "") for index in range(_SPREAD)]
+        for event in [item for item in faults if item.at_s < seconds][:_MAX_FAULTS]:
+            into_s = min(_INTO_FAULT_S, (event.until_s - event.at_s) / 2)
+            wanted.append((event.at_s + into_s, f"{event.fault} on {event.stream}"))
+        self._due = sorted((start_ns + round(at_s * NS_PER_S), why) for at_s, why in wanted)
 
     def set_intrinsics(self, intrinsics: Intrinsics) -> None:
         """Use these from now on."""
         self._intrinsics = intrinsics
 
     def offer(self, synced: SyncedSet, result: FusionResult) -> None:
-        """Keep this set if the next moment is due; what it holds is used or not, shown is what came."""
-        if not self._due_ns or synced.released_ns < self._due_ns[0]:
+        """Keep this set if a moment is due or its sensors are new; shown is what came, used or not."""
+        due = [why for due_ns, why in self._due if due_ns <= synced.released_ns]
+        self._due = self._due[len(due) :]
+        used, count = self._steady
+        self._steady = (result.used, count + 1 if result.used == used else 1)
+        new = self._steady[1] == _STEADY_SETS and result.used not in self._shown
+        if not due and not (new and len(self._shown) < _MAX_MASKS):
             return
-        self._due_ns = [due_ns for due_ns in self._due_ns if due_ns > synced.released_ns]
+        self._shown.add(result.used)
         newest = {modality: samples[-1] for modality, samples in synced.samples.items()}
-        self._frames.append(
-            make_frame(
-                synced.stamp_ns,
-                config=self._config,
-                intrinsics=self._intrinsics,
-                camera_sample=newest.get(Modality.CAMERA),
-                lidar_sample=newest.get(Modality.LIDAR),
-                used=result.used,
-                level=result.plan.level,
-                detections=result.detections,
-                truth=() if self._truth is None else self._truth.at(synced.stamp_ns),
-            )
+        frame = make_frame(
+            synced.stamp_ns,
+            config=self._config,
+            intrinsics=self._intrinsics,
+            camera_sample=newest.get(Modality.CAMERA),
+            lidar_sample=newest.get(Modality.LIDAR),
+            used=result.used,
+            level=result.plan.level,
+            detections=result.detections,
+            truth=() if self._truth is None else self._truth.near(synced.stamp_ns) or (),
         )
+        why = ", ".join(text for text in due if text)
+        self._frames.append(replace(frame, why=why or ("" if due else "now other sensors")))
 
 
 def camera_intrinsics(config: CameraConfig) -> Intrinsics:
@@ -106,6 +131,8 @@ def make_frame(  # noqa: PLR0913 - all by keyword
     picture = None if camera_sample is None else _picture(camera_sample)
     if picture is not None:
         pose = Pose(config.camera.translation_m, config.camera.quaternion_xyzw)
+        for box in truth:
+            _draw(picture, box, intrinsics, pose, dashed=True)
         for detection in detections:
             _draw(picture, detection, intrinsics, pose)
     return ReportFrame(
@@ -146,17 +173,36 @@ def _points(sample: Sample, config: LidarConfig) -> NDArray[np.float32] | None:
     return np.asarray(seen[:: max(len(seen) // _MAX_POINTS, 1)], dtype=np.float32)
 
 
-def _draw(picture: NDArray[np.uint8], detection: Detection, intrinsics: Intrinsics, pose: Pose) -> None:
+def _draw(
+    picture: NDArray[np.uint8],
+    detection: Detection,
+    intrinsics: Intrinsics,
+    pose: Pose,
+    *,
+    dashed: bool = False,
+) -> None:
     """Draw a box's edges; distortion is left out, so boxes near the rim of a wide lens are a little off."""
     in_camera = (box_corners(detection) - np.asarray(pose.translation)) @ pose_rotation(pose)
     scale = picture.shape[1] / intrinsics.width
-    colour = COLOURS[detection.class_id % len(COLOURS)]
+    colour = (255, 255, 255) if dashed else COLOURS[detection.class_id % len(COLOURS)]
     for first, second in _EDGES:
         ends = _clipped(in_camera[first], in_camera[second])
         if ends is None:
             continue
         start, end = (_project(point, intrinsics, scale) for point in ends)
-        cv2.line(picture, start, end, colour, 2, cv2.LINE_AA)
+        for first_px, second_px in _dashes(start, end) if dashed else ((start, end),):
+            cv2.line(picture, first_px, second_px, colour, 1 if dashed else 2, cv2.LINE_AA)
+
+
+def _dashes(start: Pixel, end: Pixel) -> Iterator[tuple[Pixel, Pixel]]:
+    """Every other piece of a line; none of one that leaves the picture by far."""
+    length = math.dist(start, end)
+    if length > _MAX_DASHED_PX:
+        return
+    pieces = max(int(length / _DASH_PX) | 1, 1)
+    points = np.linspace(start, end, pieces + 1).round().astype(int).tolist()
+    for index in range(0, pieces, 2):
+        yield tuple(points[index]), tuple(points[index + 1])
 
 
 def _clipped(

@@ -19,6 +19,7 @@ __all__ = [
     "LatencyWindow",
     "RunMetrics",
     "event_mapping",
+    "output_mapping",
     "percentiles",
     "sensor_mapping",
     "stage_values",
@@ -194,3 +195,22 @@ def event_mapping(transition: Transition, *, start_ns: int) -> dict[str, Any]:
         "reason": transition.reason,
         "remedy": transition.remedy,
     }
+
+
+def output_mapping(
+    released_ns: Iterable[int], *, start_ns: int, end_ns: int, holds_ns: int
+) -> dict[str, float | None]:
+    """How much of a run had an output no older than `holds_ns`, 0..1, and the longest time without a new one.
+
+    `released_ns` rises; both count from the start to the end of the run.
+    """
+    if end_ns <= start_ns:
+        return {"share": None, "longest_silence_s": None}
+    silent_ns, longest_ns, last_ns = 0, 0, start_ns
+    covered_until_ns = start_ns
+    for now_ns in (*(at_ns for at_ns in released_ns if at_ns < end_ns), end_ns):
+        silent_ns += max(0, now_ns - covered_until_ns)
+        longest_ns = max(longest_ns, now_ns - last_ns)
+        covered_until_ns, last_ns = now_ns + holds_ns, now_ns
+    share = 1.0 - silent_ns / (end_ns - start_ns)
+    return {"share": round(share, 6), "longest_silence_s": round(longest_ns / NS_PER_S, 6)}

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.replay.records import SetRecord
-from sentryfuse_core.replay.report_data import ReportData, ReportFrame, box_corners
+from sentryfuse_core.replay.report_data import ReportData, ReportFrame, ReportSpan, box_corners
 from sentryfuse_core.types import Detection, Modality, SensorState
 
 __all__ = ["CLASS_COLOURS", "STATE_COLOURS", "STATE_NAMES", "surroundings_svg", "timeline_svg"]
@@ -30,7 +30,11 @@ STATE_NAMES = {
     state: "never received" if state is SensorState.INIT else state.name.lower() for state in SensorState
 }
 CLASS_COLOURS = ("#1a73d9", "#e65926", "#33a64d", "#994dbf")
-_INK, _FAINT = "#2b3440", "#e6e9ee"
+_INK, _FAINT, _BAND = "#2b3440", "#e6e9ee", "#f4f6f9"
+_EDGE, _DIM = "#b5bcc6", "#5b6675"
+_FAULT = "#d1495b"
+# The page's style sheet knows the reader's light or dark screen, the figure does not.
+_THEMED = {_INK: "--ink", _FAINT: "--line", _BAND: "--band", _EDGE: "--faint", _DIM: "--faint"}
 _REGION_M = (0.0, 32.0, -16.0, 16.0)  # what the network sees: x, then y
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -39,7 +43,7 @@ _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "text.color": _INK,
     "axes.labelcolor": _INK,
-    "axes.edgecolor": "#b5bcc6",
+    "axes.edgecolor": _EDGE,
     "xtick.color": _INK,
     "ytick.color": _INK,
     "axes.spines.top": False,
@@ -63,10 +67,14 @@ def timeline_svg(data: ReportData) -> str:
         for axis in axes:
             for index, span in enumerate(data.spans):
                 if index % 2 == 0:
-                    axis.axvspan(span.from_s, span.to_s, color="#f4f6f9", zorder=0)
+                    axis.axvspan(span.from_s, span.to_s, color=_BAND, zorder=0)
         for span in data.spans:
             middle_s = (span.from_s + span.to_s) / 2
-            axes[0].text(middle_s, -0.72, span.name, ha="center", va="bottom", fontsize=8, color="#5b6675")
+            axes[0].text(middle_s, -0.72, span.name, ha="center", va="bottom", fontsize=8, color=_DIM)
+        for fault in data.faults:
+            _fault(axes[0], fault, data.seconds)
+            for axis in axes[1:]:
+                axis.axvline(fault.from_s, color=_FAULT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
         axes[-1].set_xlabel("time since the start (s)")
         axes[-1].set_xlim(0.0, max(data.seconds, 1e-3))
         return _svg(figure)
@@ -88,6 +96,21 @@ def _states(axis: Axes, data: ReportData, times_s: Sequence[float]) -> None:
     axis.set_ylim(len(Modality) - 0.45, -0.8 if data.spans else -0.5)
     axis.grid(visible=False)
     axis.tick_params(left=False)
+
+
+def _fault(axis: Axes, fault: ReportSpan, end_s: float) -> None:
+    """Mark what a fault covers: its sensor's band, or all of them where the stream is none of the sensors."""
+    kind, _, stream = fault.name.partition(" ")
+    rows = [row for row, modality in enumerate(Modality) if stream == modality.value] or range(len(Modality))
+    to_s = min(fault.to_s, end_s)
+    for row in rows:
+        axis.broken_barh(
+            [(fault.from_s, max(to_s - fault.from_s, 0.0))],
+            (row - 0.42, 0.08),
+            facecolor=_FAULT,
+            linewidth=0,
+        )
+    axis.text(fault.from_s, rows[0] - 0.44, kind, ha="left", va="bottom", fontsize=7.5, color=_FAULT)
 
 
 def _runs(
@@ -154,6 +177,10 @@ def surroundings_svg(frame: ReportFrame) -> str:
         for item in frame.detections:
             colour = CLASS_COLOURS[item.class_id % len(CLASS_COLOURS)]
             _outline(axis, item, edgecolor=colour, facecolor=f"{colour}33", linewidth=1.4)
+            seen = " ".join(modality.value[0].upper() for modality in item.support)
+            axis.annotate(
+                seen, (-item.y, item.x), (6, 4), textcoords="offset points", fontsize=6.5, color=colour
+            )
         axis.plot([0.0], [x_min], marker="^", markersize=9, color=_INK, clip_on=False)
         axis.set_xlim(-y_max, -y_min)
         axis.set_ylim(x_min, x_max)
@@ -175,4 +202,6 @@ def _svg(figure: Figure, *, dpi: int = 100) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", dpi=dpi, metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
+    for colour, variable in _THEMED.items():
+        text = text.replace(colour, f"var({variable}, {colour})")
     return text[text.index("<svg") :]

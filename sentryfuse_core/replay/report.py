@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import html
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,20 +16,12 @@ from numpy.typing import NDArray
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay import plots
-from sentryfuse_core.replay.metrics import PERCENTILES
+from sentryfuse_core.replay import report_tables as tables
 from sentryfuse_core.replay.report_data import ReportData, ReportFrame
-from sentryfuse_core.replay.report_style import CSS
-from sentryfuse_core.types import Modality, ModalitySet, SensorState
+from sentryfuse_core.replay.report_style import CSS, DARK
+from sentryfuse_core.types import Modality, SensorState
 
 __all__ = ["summary", "write"]
-
-_STAGES = {
-    "wait": "waiting for the other sensors (recording's time)",
-    "pre": "preprocessing",
-    "infer": "network",
-    "post": "decoding boxes",
-    "e2e": "from the sensor's stamp to the result",
-}
 
 
 def write(path: Path, data: ReportData) -> None:
@@ -56,13 +47,7 @@ def summary(data: ReportData) -> list[str]:
             "got a set of their own."
         )
     lines += [_sensor_sentence(modality, data) for modality in Modality]
-    for mask, score in data.metrics.get("recall_4m", {}).items():
-        lines.append(
-            f"With {mask}, {score['share']:.0%} of {score['boxes']} true boxes were found within 4 m."
-        )
-    accuracy = data.metrics.get("accuracy")
-    if accuracy:
-        lines.append(f"Mean average precision of the boxes shown is {accuracy['all']['map']:.0%}.")
+    lines += _accuracy_sentences(data)
     levels = Counter(record.level for record in records)
     if len(levels) > 1:
         shares = ", ".join(f"level {level}: {count} sets" for level, count in sorted(levels.items()))
@@ -70,6 +55,25 @@ def summary(data: ReportData) -> list[str]:
     factor = data.metrics.get("real_time_factor")
     if factor:
         lines.append(f"The replay ran {factor:.1f} times as fast as the recording.")
+    return lines
+
+
+def _accuracy_sentences(data: ReportData) -> list[str]:
+    lines = []
+    overall = (data.metrics.get("accuracy") or {}).get("overall")
+    if overall:
+        text = f"mAP {overall['map']:.2f} against the labels"
+        if overall.get("relative_map") is not None:
+            text += f", {overall['relative_map']:.0%} of what the same recording gives without the faults"
+        lines.append(f"{text}.")
+    for mask, score in data.metrics.get("recall_4m", {}).items():
+        lines.append(
+            f"With {mask}, {score['share']:.0%} of {score['boxes']} true boxes were found within 4 m."
+        )
+    failed = sum(not verdict.passed for verdict in data.verdicts)
+    if data.verdicts:
+        total = len(data.verdicts)
+        lines.append(f"{failed} of {total} criteria failed." if failed else f"All {total} criteria passed.")
     return lines
 
 
@@ -100,23 +104,26 @@ def _page(data: ReportData) -> str:
         f"<h1>{html.escape(data.title)}</h1>",
         "<ul class='summary'>" + "".join(f"<li>{html.escape(line)}</li>" for line in summary(data)) + "</ul>",
         _tiles(data),
+        tables.criteria(data.verdicts),
         _notes(data.notes),
     ]
     if data.records:
         parts += [
             "<h2>What happened</h2>",
-            f"<figure>{_legend()}{plots.timeline_svg(data)}</figure>",
+            f"<figure>{_legend(faults=bool(data.faults))}{plots.timeline_svg(data)}</figure>",
+            tables.reactions(data.metrics),
             _frames(data),
-            "<h2>Which sensors the network used</h2>",
-            _masks(data),
+            "<h2>Which sensors the network used, at which width</h2>",
+            tables.matrix(data),
         ]
     if data.metrics.get("latency_ms"):
-        parts += ["<h2>Latency</h2>", _latency(data.metrics["latency_ms"])]
-    parts += ["<h2>The run</h2>", _table(("", ""), data.facts.items(), css="facts")]
+        parts += ["<h2>Latency</h2>", tables.latency(data.metrics["latency_ms"])]
+    parts += ["<h2>The run</h2>", tables.table(("", ""), data.facts.items(), css="facts")]
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        f"<meta name='viewport' content='width=device-width'><title>{html.escape(data.title)}</title>"
-        f"<style>{CSS}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
+        f"<meta name='viewport' content='width=device-width'>"
+        f"<meta name='color-scheme' content='light dark'><title>{html.escape(data.title)}</title>"
+        f"<style>{CSS}{DARK}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
     )
 
 
@@ -143,12 +150,15 @@ def _tiles(data: ReportData) -> str:
     return f"<section class='tiles'>{cells}</section>"
 
 
-def _legend() -> str:
+def _legend(*, faults: bool) -> str:
     items = "".join(
         f"<span><i style='background:{colour}'></i>{plots.STATE_NAMES[state]}</span>"
         for state, colour in plots.STATE_COLOURS.items()
     )
-    return f"<figcaption>{items}<span><i class='line'></i>used by the network</span></figcaption>"
+    items += "<span><i class='line'></i>used by the network</span>"
+    if faults:
+        items += "<span><i class='fault'></i>fault injected</span>"
+    return f"<figcaption>{items}</figcaption>"
 
 
 def _notes(notes: Iterable[str]) -> str:
@@ -167,6 +177,8 @@ def _frames(data: ReportData) -> str:
     )
     if any(frame.truth for frame in data.frames):
         keys += "<span><i class='dashed'></i>ground truth</span>"
+    if any(item.support for frame in data.frames for item in frame.detections):
+        keys += "<span>letters beside a box: the sensors that see it by themselves (C L I A)</span>"
     caption = f"<p class='keys'>{keys}</p>" if keys else ""
     cards = "".join(_frame(frame, data.start_ns) for frame in data.frames)
     return f"<h2>Moments</h2>{caption}<section class='frames'>{cards}</section>"
@@ -174,55 +186,23 @@ def _frames(data: ReportData) -> str:
 
 def _frame(frame: ReportFrame, start_ns: int) -> str:
     seconds = (frame.stamp_ns - start_ns) / NS_PER_S
-    title = f"{seconds:.2f} s: {frame.used}, level {frame.level}, {len(frame.detections)} boxes"
+    why = f" ({frame.why})" if frame.why else ""
+    title = f"{seconds:.2f} s{why}: {frame.used}, level {frame.level}, {_boxes(frame)}"
     picture = "<div class='none'>no camera picture</div>"
     if frame.picture is not None:
-        picture = f"<img alt='camera picture with boxes' src='data:image/jpeg;base64,{_jpeg(frame.picture)}'>"
+        data = f"data:image/jpeg;base64,{_jpeg(frame.picture)}"
+        picture = f"<img alt='camera picture with boxes' decoding='async' src='{data}'>"
     return (
         f"<article><h3>{html.escape(title)}</h3><div class='pair'>"
         f"{picture}{plots.surroundings_svg(frame)}</div></article>"
     )
 
 
+def _boxes(frame: ReportFrame) -> str:
+    count = len(frame.detections)
+    return f"{count} box" if count == 1 else f"{count} boxes"
+
+
 def _jpeg(picture: NDArray[np.uint8]) -> str:
     _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
     return base64.b64encode(encoded.tobytes()).decode()
-
-
-def _masks(data: ReportData) -> str:
-    counts = Counter(record.used.bits for record in data.records)
-    rows = []
-    for bits, count in counts.most_common():
-        found = [len(record.detections) for record in data.records if record.used.bits == bits]
-        gmacs = [record.gmacs for record in data.records if record.used.bits == bits]
-        rows.append(
-            (
-                str(ModalitySet(bits)),
-                f"{count}",
-                f"{count / len(data.records):.1%}",
-                f"{sum(found) / count:.2f}",
-                f"{sum(gmacs) / count:.3f}",
-            )
-        )
-    return _table(("sensors", "sets", "share", "boxes a set", "mean GMACs"), rows)
-
-
-def _latency(stages: Mapping[str, Mapping[str, float | None]]) -> str:
-    rows = [
-        (stage, meaning, *(_number(stages[stage].get(name)) for name in PERCENTILES))
-        for stage, meaning in _STAGES.items()
-        if stage in stages
-    ]
-    return _table(("stage", "what it is", *(f"{name} (ms)" for name in PERCENTILES)), rows)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, css: str = "") -> str:
-    titles = "".join(f"<th>{html.escape(title)}</th>" for title in head) if any(head) else ""
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table class='{css}'><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.types import Detection, Modality, ModalitySet
 
@@ -26,6 +27,7 @@ class ReportFrame:
     truth: tuple[Detection, ...]  # empty: not known
     picture: NDArray[np.uint8] | None
     points: NDArray[np.float32] | None
+    why: str = ""  # what the moment is shown for
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class ReportData:
     metrics: Mapping[str, Any] = field(default_factory=dict)  # as in metrics.json
     frames: tuple[ReportFrame, ...] = ()
     spans: tuple[ReportSpan, ...] = ()
+    faults: tuple[ReportSpan, ...] = ()  # what was injected
+    verdicts: tuple[Verdict, ...] = ()  # on the pass criteria
     notes: tuple[str, ...] = ()
 
 

@@ -1,13 +1,14 @@
-"""The look of a report: one light style sheet."""
+"""The look of a report: a light style sheet, and what a dark screen changes of a replay's."""
 
 from __future__ import annotations
 
-__all__ = ["CSS"]
+__all__ = ["CSS", "DARK"]
 
 CSS = """
-:root { color-scheme: light; --ink: #2b3440; --faint: #5b6675; --line: #e1e5eb; --card: #fff; }
+:root { color-scheme: light; --ink: #2b3440; --faint: #5b6675; --line: #e1e5eb; --card: #fff; --page: #f5f7fa;
+  --band: #eef1f5; }
 * { box-sizing: border-box; }
-body { margin: 0; background: #f5f7fa; color: var(--ink);
+body { margin: 0; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif; }
 main { max-width: 1120px; margin: 0 auto; padding: 28px 24px 60px; }
 h1 { font-size: 26px; margin: 0 0 8px; } h2 { font-size: 18px; margin: 34px 0 10px; }
@@ -31,7 +32,11 @@ aside h2 { margin: 0 0 4px; font-size: 15px; } aside ul { margin: 0; padding-lef
 article { padding: 12px 14px; }
 .pair { display: grid; grid-template-columns: 1.35fr 1fr; gap: 10px; align-items: center; }
 .pair img { width: 100%; border-radius: 6px; display: block; }
-.none { display: grid; place-items: center; min-height: 160px; background: #f0f2f5; border-radius: 6px;
+i.fault { background: #d1495b; height: 4px; vertical-align: 3px; }
+.matrix td b, .matrix td span { display: block; }
+.matrix td span, .unseen { color: var(--faint); font-size: 13px; }
+b.pass { color: #2c8a58; } b.fail { color: #d1495b; }
+.none { display: grid; place-items: center; min-height: 160px; background: var(--page); border-radius: 6px;
   color: var(--faint); font-size: 13px; }
 table { border-collapse: separate; border-spacing: 0; width: 100%; overflow: hidden; font-size: 14px; }
 th, td { text-align: left; padding: 7px 14px; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -39,4 +44,12 @@ th { color: var(--faint); font-weight: 600; font-size: 13px; } tr:last-child td 
 .facts td:first-child { width: 190px; color: var(--faint); } .facts td { overflow-wrap: anywhere; }
 @media (max-width: 640px) { .frames, .pair { grid-template-columns: 1fr; } }
 @media print { body { background: #fff; } article, figure, table { break-inside: avoid; } }
+"""
+
+DARK = """
+@media (prefers-color-scheme: dark) {
+  :root { color-scheme: dark; --ink: #dde3ea; --faint: #98a4b3; --line: #333c47; --card: #1d242c;
+    --page: #14191f; --band: #262f39; }
+  b.pass { color: #5cc08d; } b.fail { color: #f07b8b; }
+}
 """

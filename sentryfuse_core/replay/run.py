@@ -19,13 +19,13 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BagError, InvalidMessageError
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.replay import checks, faults
-from sentryfuse_core.replay.accuracy import Accuracy
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
 from sentryfuse_core.replay.messages import PublishContext
-from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, sensor_mapping
+from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, output_mapping, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
+from sentryfuse_core.replay.reactions import false_alarms, reactions
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
@@ -90,11 +90,12 @@ def replay(
         names = {modality: topic.name for modality, topic in selection.topics.items()}
         run = _Run(options, selection, pipeline(options.config, clock=clock, topics=names), clock, outputs)
         total_s = min(reader.duration_s, options.seconds or math.inf)
-        run.sampler.plan(reader.start_ns, total_s)
+        story = options.scenario
+        run.sampler.plan(reader.start_ns, total_s, faults=() if story is None else story.events)
         topics: dict[str, Modality | None] = {topic.name: m for m, topic in selection.topics.items()}
         if selection.camera_info is not None:
             topics[selection.camera_info] = None
-        injector = None if options.scenario is None else faults.FaultInjector(options.scenario)
+        injector = None if story is None else faults.FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
         with outputs:
@@ -124,7 +125,6 @@ class _Run:
         outputs: RunOutputs,
     ) -> None:
         self.metrics = RunMetrics()
-        self.accuracy = Accuracy(pipeline.bank.labels)
         self.sampler = FrameSampler(options.config, truth=options.truth)
         self._options = options
         self._selection = selection
@@ -231,10 +231,9 @@ class _Run:
         self._check(synced)
         self._outputs.add(result, record, context, markers=self._options.config.output.markers)
         self._records.append(record)
-        if self._options.truth is not None:
-            boxes = self._options.truth.at(synced.stamp_ns)
+        boxes = None if self._options.truth is None else self._options.truth.near(synced.stamp_ns)
+        if boxes is not None:
             self.metrics.add_truth(result.used, found=matched(result.detections, boxes), boxes=len(boxes))
-            self.accuracy.add(result.used, result.plan.level, result.detections, boxes)
         self.metrics.add(result, e2e_ms=e2e_ms, step_ms=step_ms)
         self._diagnostics.add(
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
@@ -297,9 +296,9 @@ class _Run:
             "sets_per_wall_s": round(self.metrics.sets / wall_s, 3) if wall_s > 0 else None,
             "interrupted": interrupted,
             **self.metrics.to_mapping(),
-            "accuracy": self.accuracy.to_mapping(),
+            "output": self._output(now_ns),
+            **self._judged(played_s),
             "sensors": {modality.value: sensor_mapping(report) for modality, report in reports.items()},
-            "events": [event_mapping(item, start_ns=self._start_ns) for item in self._events],
             "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
         }
         return ReplayResult(
@@ -315,3 +314,23 @@ class _Run:
             interrupted=interrupted,
             damage=damage,
         )
+
+    def _output(self, now_ns: int) -> dict[str, float | None]:
+        """Coverage over time, by the sets that some sensor fed."""
+        return output_mapping(
+            (record.released_ns for record in self._records if record.used),
+            start_ns=self._start_ns,
+            end_ns=now_ns,
+            holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
+        )
+
+    def _judged(self, played_s: float) -> dict[str, Any]:
+        """What the sensors went through, held against what was injected."""
+        events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
+        topics = {modality: topic.name for modality, topic in self._selection.topics.items()}
+        story = self._options.scenario
+        return {
+            "events": events,
+            "faults": [] if story is None else reactions(story, events, topics=topics, played_s=played_s),
+            "false_alarms": false_alarms(events, scenario=story, topics=topics, played_s=played_s),
+        }

@@ -12,8 +12,9 @@ from sentryfuse_core.errors import BagError
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import Detection
 
-__all__ = ["Truth", "load_labels", "matched"]
+__all__ = ["NEAR_NS", "Truth", "load_labels", "matched"]
 
+NEAR_NS = 60_000_000  # a label further off in time says nothing of a moment: things move 0.5 m and more
 _DISTANCE_M = 4.0
 
 
@@ -21,16 +22,27 @@ class Truth:
     """Boxes in the network's region by time."""
 
     def __init__(self, stamps_ns: Sequence[int], boxes: Sequence[tuple[Detection, ...]]) -> None:
-        self._stamps_ns = list(stamps_ns)
-        self._boxes = list(boxes)
+        order = sorted(range(len(stamps_ns)), key=stamps_ns.__getitem__)
+        self._stamps_ns = [stamps_ns[index] for index in order]
+        self._boxes = [boxes[index] for index in order]
+        self.labels = tuple(sorted({box.label for moment in boxes for box in moment}))
 
     def at(self, stamp_ns: int) -> tuple[Detection, ...]:
         """The boxes of the label nearest in time."""
+        return self._boxes[self._nearest(stamp_ns)[1]] if self._stamps_ns else ()
+
+    def near(self, stamp_ns: int) -> tuple[Detection, ...] | None:
+        """The boxes of the nearest label, None where it is further than `NEAR_NS` from `stamp_ns`."""
         if not self._stamps_ns:
-            return ()
+            return None
+        apart_ns, index = self._nearest(stamp_ns)
+        return self._boxes[index] if apart_ns <= NEAR_NS else None
+
+    def _nearest(self, stamp_ns: int) -> tuple[int, int]:
+        """Distance in ns and index of the nearest label."""
         after = bisect.bisect_left(self._stamps_ns, stamp_ns)
         near = range(max(after - 1, 0), min(after + 1, len(self._stamps_ns)))
-        return self._boxes[min(near, key=lambda index: abs(self._stamps_ns[index] - stamp_ns))]
+        return min((abs(self._stamps_ns[index] - stamp_ns), index) for index in near)
 
 
 def load_labels(path: Path) -> Truth:

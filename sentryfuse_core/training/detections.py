@@ -67,7 +67,8 @@ class SubsetDetector:
                     chosen = {modality: features[modality] for modality in mask}
                     output = self.net.fuse(chosen, level=level, batch=len(batch.boxes))
                     found[self.prefix + str(mask), level] = frames_of(output)
-        return found
+        names = [(self.prefix + str(mask), level) for level in self.levels for mask in self.masks]
+        return {name: found[name] for name in names}  # in the order asked for
 
 
 def collect(

@@ -45,6 +45,7 @@ def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
     assert "late own camera+audio" not in names
     whats = [row["what"] for row in content["rows"]]
     assert "mean mAP over the 12 sets with camera or lidar, level 0" in whats
+    assert "mAP of oracle camera" in whats
     assert "gain by the IMU on rough ground, mean of 6, level 0" in whats
     assert str(tmp_path) not in text
     assert (tmp_path / "out" / "dropout.png").stat().st_size > 10_000

@@ -1,38 +1,78 @@
-"""Accuracy of a replay: per set of sensors and level, and only for classes the network knows."""
+"""Accuracy of a run: by sensors and level, against the clean run's sets of the same moments."""
 
 from __future__ import annotations
 
-import dataclasses
+import json
+from dataclasses import replace
 
 import pytest
+import results
+from builders import MS, S
+from results import CAR
 
-from sentryfuse_core.replay.accuracy import Accuracy
+from sentryfuse_core.replay.accuracy import accuracy
+from sentryfuse_core.replay.records import SetRecord, from_result
+from sentryfuse_core.replay.truth import NEAR_NS, Truth
 from sentryfuse_core.types import Detection, Modality, ModalitySet
 
-CAR = Detection("car", 0, 0.9, 10.0, 1.0, 0.8, 4.4, 1.9, 1.5, 0.2)
-LIDAR = ModalitySet.of(Modality.LIDAR)
+CAMERA, LIDAR, IMU, AUDIO = Modality
+STAMPS = [100 * S + index * 100 * MS for index in range(10)]
 
 
-def test_accuracy_tells_sets_of_sensors_apart_when_one_of_them_misses() -> None:
-    accuracy = Accuracy(["car"])
-    for _ in range(4):
-        accuracy.add(ModalitySet.all(), 0, [CAR], [CAR])
-        accuracy.add(LIDAR, 1, [dataclasses.replace(CAR, x=25.0)], [CAR])
-    found = accuracy.to_mapping()
-    assert found is not None
-    assert found["by_mask"][str(ModalitySet.all())]["map"] == pytest.approx(1.0)
-    assert found["by_mask"]["lidar"]["map"] == found["by_level"]["1"]["map"] == 0.0
-    assert 0.0 < found["all"]["map"] < 1.0
-    assert found["all"]["sets"] == 8
+def record(stamp_ns: int, *detections: Detection, used: ModalitySet = results.CAMERA_AND_LIDAR) -> SetRecord:
+    return from_result(
+        results.result(stamp_ns, used=used, detections=detections), released_ns=stamp_ns, e2e_ms=1.0
+    )
 
 
-def test_accuracy_leaves_out_boxes_of_unknown_classes() -> None:
-    accuracy = Accuracy(["car"])
-    accuracy.add(LIDAR, 0, [CAR], [CAR, dataclasses.replace(CAR, label="tram", x=20.0)])
-    found = accuracy.to_mapping()
-    assert found is not None
-    assert found["all"]["boxes"] == 1
+TRUTH = Truth(STAMPS, [(CAR,)] * len(STAMPS))
 
 
-def test_accuracy_is_none_when_nothing_was_labelled() -> None:
-    assert Accuracy(["car"]).to_mapping() is None
+def test_accuracy_is_whole_when_every_box_is_found() -> None:
+    found = accuracy([record(stamp, CAR) for stamp in STAMPS], TRUTH)
+    json.dumps(found, allow_nan=False)
+    assert found["sets_scored"] == 10
+    assert found["overall"]["map"] == pytest.approx(1.0)
+    assert found["overall"]["ate_m"]["mean"] == pytest.approx(0.0)
+    assert list(found["masks"]) == ["camera+lidar"]
+    assert list(found["levels"]) == ["1"]
+    assert "relative_map" not in found["overall"]
+
+
+def test_accuracy_tells_masks_apart_when_one_of_them_finds_nothing() -> None:
+    camera = ModalitySet.of(CAMERA)
+    records = [record(stamp, CAR) for stamp in STAMPS[:5]] + [
+        record(stamp, used=camera) for stamp in STAMPS[5:]
+    ]
+    found = accuracy(records, TRUTH, clean=[record(stamp, CAR) for stamp in STAMPS])
+    assert found["masks"]["camera"]["map"] == 0.0
+    assert found["masks"]["camera"]["relative_map"] == 0.0
+    assert found["masks"]["camera+lidar"]["relative_map"] == pytest.approx(1.0)
+    assert 0.3 < found["overall"]["relative_map"] < 0.6
+
+
+def test_accuracy_compares_with_the_clean_sets_of_the_same_moments() -> None:
+    clean = [record(stamp, *([CAR] if index < 5 else [])) for index, stamp in enumerate(STAMPS)]
+    late = [record(stamp + 30 * MS) for stamp in STAMPS[5:]]
+    found = accuracy(late, TRUTH, clean=clean)
+    assert found["overall"]["clean_map"] == 0.0
+    assert found["overall"]["relative_map"] is None
+
+
+def test_accuracy_leaves_out_sets_that_no_label_is_near() -> None:
+    far = STAMPS[-1] + NEAR_NS + 1
+    found = accuracy([record(STAMPS[0], CAR), record(far)], TRUTH)
+    assert (found["sets_scored"], found["overall"]["map"]) == (1, pytest.approx(1.0))
+
+
+def test_accuracy_does_not_count_classes_that_no_label_names() -> None:
+    bus = replace(CAR, label="bus", score=1.0)
+    assert accuracy([record(stamp, bus, CAR) for stamp in STAMPS], TRUTH)["overall"]["map"] == pytest.approx(
+        1.0
+    )
+
+
+def test_accuracy_is_null_when_there_was_nothing_to_find() -> None:
+    empty = accuracy([record(STAMPS[0], CAR)], Truth(STAMPS, [()] * len(STAMPS)))
+    assert empty["overall"] is None
+    assert accuracy([], TRUTH)["overall"] is None

@@ -12,7 +12,13 @@ from builders import MS, S
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentryfuse_core.replay.metrics import PERCENTILES, LatencyWindow, RunMetrics, percentiles
+from sentryfuse_core.replay.metrics import (
+    PERCENTILES,
+    LatencyWindow,
+    RunMetrics,
+    output_mapping,
+    percentiles,
+)
 from sentryfuse_core.types import Absence, Modality, ModalitySet
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -70,3 +76,17 @@ def test_metrics_of_no_sets_are_json_too() -> None:
     plain = RunMetrics().to_mapping()
     json.dumps(plain, allow_nan=False)
     assert plain["latency_ms"]["infer"]["p50"] is None
+
+
+def test_output_covers_the_time_that_each_set_holds() -> None:
+    found = output_mapping([0, S, 2 * S, 5 * S], start_ns=0, end_ns=6 * S, holds_ns=S)
+    assert found == {"share": pytest.approx(4 / 6, abs=1e-6), "longest_silence_s": 3.0}
+
+
+def test_output_counts_silence_at_both_ends_when_sets_come_late_and_stop_early() -> None:
+    assert output_mapping([4 * S], start_ns=0, end_ns=10 * S, holds_ns=S) == {
+        "share": 0.1,
+        "longest_silence_s": 6.0,
+    }
+    assert output_mapping([], start_ns=0, end_ns=S, holds_ns=S)["share"] == 0.0
+    assert output_mapping([], start_ns=0, end_ns=0, holds_ns=S)["share"] is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import json
+import math
 import re
 import shutil
 import subprocess
@@ -16,6 +19,7 @@ from builders import MS, S
 from results import CAR
 
 from sentryfuse_core.replay import records, report
+from sentryfuse_core.replay.criteria import Criterion, Verdict
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData, ReportFrame, ReportSpan, box_corners
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
@@ -50,10 +54,35 @@ def data(**changes: object) -> ReportData:
         "facts": {"recording": "drive & walk.mcap"},
         "frames": (frame,),
         "spans": (ReportSpan("all well", 0.0, 1.5), ReportSpan("lidar dead", 1.5, 3.0)),
+        "faults": (ReportSpan("drop lidar", 1.5, 3.0),),
+        "verdicts": (
+            Verdict(Criterion("map_min", "", 0.5), math.nan, passed=False, why="no labels"),
+            Verdict(Criterion("coverage_min", "", 0.9), 1.0, passed=True, why=""),
+        ),
         "notes": ("mind the <gap>",),
         "metrics": {
             "coverage": {"anchor": "camera", "stamps": 30, "sets": 30, "share": 1.0},
             "real_time_factor": 3.5,
+            "accuracy": {
+                "overall": {"map": 0.5, "relative_map": 0.7},
+                "cells": {"camera+lidar @ 1": {"map": 0.62, "relative_map": 0.8}},
+            },
+            "faults": [
+                {
+                    "sensor": "lidar",
+                    "fault": "drop",
+                    "at_s": 1.5,
+                    "until_s": 3.0,
+                    "code": "timeout",
+                    "noticed_after_s": 0.2,
+                    "left_mask_after_s": 0.2,
+                    "recovered_after_s": None,
+                    "still_out": False,
+                }
+            ],
+            "false_alarms": {
+                "events": [{"t": 0.5, "sensor": "imu", "after": "LOST", "reason": "no <new> message"}]
+            },
             "latency_ms": {"infer": {"p50": 10.0, "p90": 11.0, "p95": 12.0, "p99": 13.0, "max": 14.0}},
         },
         **changes,
@@ -90,7 +119,8 @@ def page(path: Path, content: ReportData) -> str:
 
 
 @pytest.mark.parametrize(
-    "content", [data(), data(records=()), data(frames=(), spans=(), metrics={}, notes=())]
+    "content",
+    [data(), data(records=()), data(frames=(), spans=(), faults=(), verdicts=(), metrics={}, notes=())],
 )
 def test_report_is_one_well_formed_file_that_loads_nothing(content: ReportData, tmp_path: Path) -> None:
     checker = _Checker()
@@ -136,10 +166,8 @@ def test_box_corners_turn_with_the_yaw() -> None:
     assert np.arctan2(along[1], along[0]) == pytest.approx(CAR.yaw)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-def test_report_is_light_and_filled_when_a_browser_shows_it(tmp_path: Path) -> None:
-    report.write(tmp_path / "report.html", data())
-    picture = tmp_path / "page.png"
+def browse(tmp_path: Path, page: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Show a page in a real browser."""
     command = [
         str(CHROMIUM),
         "--headless",
@@ -148,13 +176,75 @@ def test_report_is_light_and_filled_when_a_browser_shows_it(tmp_path: Path) -> N
         "--disable-dev-shm-usage",
         f"--user-data-dir={tmp_path / 'profile'}",
         "--window-size=1200,1800",
-        f"--screenshot={picture}",
-        (tmp_path / "report.html").as_uri(),
+        *options,
+        page.as_uri(),
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.parametrize(("scheme", "dark"), [("1", False), ("0", True)])
+def test_report_is_filled_and_suits_the_screen_when_a_browser_shows_it(
+    scheme: str, dark: bool, tmp_path: Path
+) -> None:
+    report.write(tmp_path / "report.html", data())
+    picture = tmp_path / "page.png"
+    options = (f"--blink-settings=preferredColorScheme={scheme}", f"--screenshot={picture}")
+    browse(tmp_path, tmp_path / "report.html", *options)
     shown = cv2.imread(str(picture))
     assert shown is not None
-    assert shown[5, 5].min() > 230  # light background
+    assert (shown[5, 5].max() < 60) if dark else (shown[5, 5].min() > 230)
     greens = (np.abs(shown.astype(int) - (0x6D, 0xA7, 0x3A)) < 12).all(axis=2)  # BGR of 'ok'
     assert greens.sum() > 5000
-    assert re.search("lidar dead", (tmp_path / "report.html").read_text())
+
+
+_LOOK = """<script>addEventListener('load', () => {
+  const size = item => { const box = item.getBoundingClientRect(); return [box.width, box.height]; };
+  const seen = {
+    images: [...document.images].map(image => [image.naturalWidth, ...size(image)]),
+    figures: [...document.querySelectorAll('svg')].map(size),
+    headings: [...document.querySelectorAll('h2')].filter(item => size(item)[1]).map(h => h.textContent),
+    wide: document.documentElement.scrollWidth > innerWidth,
+  };
+  document.title = 'seen ' + JSON.stringify(seen);
+});</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_report_shows_every_part_without_a_complaint_when_a_browser_lays_it_out(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    report.write(page, data())
+    page.write_text(page.read_text().replace("</body>", f"{_LOOK}</body>"), encoding="utf-8")
+    shown = browse(tmp_path, page, "--enable-logging=stderr", "--dump-dom")
+    assert "CONSOLE" not in shown.stderr
+    title = re.search("<title>seen (.*?)</title>", shown.stdout)
+    assert title is not None
+    seen = json.loads(html.unescape(title[1]))
+    assert not seen["wide"]
+    assert [natural for natural, *_ in seen["images"]] == [160]
+    assert all(side > 50 for _, *size in seen["images"] for side in size)
+    assert len(seen["figures"]) == 2
+    assert all(side > 100 for size in seen["figures"] for side in size)
+    for heading in ("Criteria", "What happened", "Reactions to faults", "Moments", "Latency", "The run"):
+        assert heading in seen["headings"]
+
+
+def test_report_names_the_criteria_that_failed_and_what_was_not_measured(tmp_path: Path) -> None:
+    text = page(tmp_path, data())
+    assert "1 of 2 criteria failed" in text
+    assert "<b class='fail'>FAILED</b></td><td>map_min</td><td>not measured: no labels</td>" in text
+    assert "<b class='pass'>passed</b></td><td>coverage_min</td><td>1</td><td>at least 0.9</td>" in text
+
+
+def test_report_marks_faults_and_tells_how_they_were_met(tmp_path: Path) -> None:
+    text = page(tmp_path, data())
+    assert "drop on lidar" in text
+    assert "1.5 to 3 s" in text
+    assert ">drop</text>" in text  # in the timeline
+    assert "Alarms without an injected fault" in text
+
+
+def test_matrix_shows_accuracy_where_it_is_known_and_counts_where_it_is_not(tmp_path: Path) -> None:
+    text = page(tmp_path, data())
+    assert "<b>mAP 0.62</b><span>15 sets, 80% of clean</span>" in text
+    assert "<b>15 sets</b><span>1.0 boxes a set</span>" in text

@@ -1,0 +1,100 @@
+"""How the health monitor reacted to each injected fault, and when it raised an alarm without one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sentryfuse_core.replay.scenario import EVERY_SENSOR, Event, Scenario
+from sentryfuse_core.types import Modality, SensorState
+
+__all__ = ["AFTERMATH_S", "false_alarms", "reactions"]
+
+AFTERMATH_S = 5.0  # alarms this soon after a fault are its echo: late messages, relapses, learned rates
+_TROUBLE = (SensorState.DEGRADED.name, SensorState.LOST.name)
+_IN_MASK = (SensorState.OK.name, SensorState.DEGRADED.name)
+
+
+def reactions(
+    scenario: Scenario,
+    events: Sequence[Mapping[str, Any]],
+    *,
+    topics: Mapping[Modality, str],
+    played_s: float,
+) -> list[dict[str, Any]]:
+    """One entry for each fault that reached a recorded sensor; delays in s, null: it did not happen.
+
+    Args:
+        scenario: whose events are looked for.
+        events: changes of state as in metrics.json, by rising time.
+        topics: of the recorded sensors.
+        played_s: how much was played.
+    """
+    found = []
+    for event in scenario.events:
+        if event.at_s >= played_s:
+            continue
+        for modality, topic in topics.items():
+            if event.stream in (modality.value, EVERY_SENSOR, topic):
+                own = [item for item in events if item["sensor"] == modality.value]
+                found.append(_reaction(event, modality, own, played_s))
+    return found
+
+
+def _reaction(
+    event: Event, modality: Modality, events: Sequence[Mapping[str, Any]], played_s: float
+) -> dict[str, Any]:
+    before = [item["after"] for item in events if item["t"] < event.at_s]
+    at_end = [item["after"] for item in events if item["t"] < event.until_s]
+    during = [item for item in events if event.at_s <= item["t"] < event.until_s + AFTERMATH_S]
+    after = [item for item in events if item["t"] >= event.until_s]
+    noticed = next((item for item in during if item["after"] in _TROUBLE), None)
+    left = next((item["t"] for item in during if item["after"] not in _IN_MASK), None)
+    over = event.until_s < played_s
+    was_out = bool(at_end) and at_end[-1] not in (SensorState.OK.name, SensorState.INIT.name)
+    well = next((item["t"] for item in after if item["after"] == SensorState.OK.name), None)
+    return {
+        "sensor": modality.value,
+        "fault": event.fault,
+        "at_s": event.at_s,
+        "until_s": min(event.until_s, played_s),
+        "state_before": before[-1] if before else SensorState.INIT.name,
+        "noticed_after_s": None if noticed is None else _apart(event.at_s, noticed["t"]),
+        "code": "" if noticed is None else noticed["code"],
+        "left_mask_after_s": None if left is None else _apart(event.at_s, left),
+        "recovered_after_s": _apart(event.until_s, well) if over and was_out and well is not None else None,
+        "still_out": over and was_out and well is None,
+    }
+
+
+def _apart(from_s: float, to_s: float) -> float:
+    return round(to_s - from_s, 6)
+
+
+def false_alarms(
+    events: Sequence[Mapping[str, Any]],
+    *,
+    scenario: Scenario | None,
+    topics: Mapping[Modality, str],
+    played_s: float,
+) -> dict[str, Any]:
+    """Changes to DEGRADED or LOST of a sensor that no fault was hitting, nor had within `AFTERMATH_S`."""
+    injected = () if scenario is None else scenario.events
+    found = []
+    for item in events:
+        modality = Modality(item["sensor"])
+        streams = (modality.value, EVERY_SENSOR, topics.get(modality, ""))
+        caused = any(
+            event.stream in streams and event.at_s <= item["t"] < event.until_s + AFTERMATH_S
+            for event in injected
+        )
+        if item["after"] in _TROUBLE and not caused:
+            found.append({name: item[name] for name in ("t", "sensor", "before", "after", "code", "reason")})
+    hours = played_s / 3600.0
+    per_hour = len(found) / hours if hours > 0 else math.inf if found else 0.0
+    return {
+        "count": len(found),
+        "per_hour": None if math.isinf(per_hour) else round(per_hour, 3),
+        "events": found,
+    }

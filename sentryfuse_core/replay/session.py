@@ -1,0 +1,110 @@
+"""One recording from start to finish: run, clean run, scores, verdicts and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sentryfuse_core.config import Config
+from sentryfuse_core.replay.accuracy import accuracy
+from sentryfuse_core.replay.criteria import Criterion, Verdict, judge
+from sentryfuse_core.replay.finish import write_all
+from sentryfuse_core.replay.junit import Suite, write_junit
+from sentryfuse_core.replay.outputs import RunOutputs
+from sentryfuse_core.replay.run import Progress, ReplayOptions, ReplayResult, replay
+from sentryfuse_core.replay.scenario import load_scenario
+from sentryfuse_core.replay.truth import load_labels
+from sentryfuse_core.types import Modality
+
+__all__ = ["Job", "JobResult", "run_job"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to replay and how to judge it, as plain values that another process can take."""
+
+    bag: Path
+    out: Path | None = None  # None: the first free replay_BAG_NNN
+    name: str = ""  # in junit.xml; empty: the recording's
+    config: Config = field(default_factory=Config)
+    topics: dict[Modality, str] = field(default_factory=dict)
+    scenario: Path | None = None
+    seconds: float | None = None
+    labels: Path | None = None  # None: labels.jsonl beside the recording, if there is one
+    criteria: tuple[Criterion, ...] = ()
+    clean: bool = True  # with labels and a scenario: also without the scenario
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What came of a job; its `result` has the accuracy among its metrics."""
+
+    folder: Path
+    result: ReplayResult
+    suite: Suite
+
+
+def run_job(
+    job: Job,
+    *,
+    progress: Progress = lambda _done_s, _total_s, _sets: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> JobResult:
+    """Replay, score, judge and write every file; raises what `replay` and the loading of files raise."""
+    labels = job.labels or _beside(job.bag)
+    options = ReplayOptions(
+        bag=job.bag,
+        config=job.config,
+        topics=job.topics,
+        scenario=None if job.scenario is None else load_scenario(job.scenario),
+        seconds=job.seconds,
+        truth=None if labels is None else load_labels(labels),
+    )
+    compare = job.clean and options.scenario is not None and options.truth is not None
+    runs = 2 if compare else 1
+    outputs = RunOutputs(job.out, bag=job.bag)
+    result = replay(
+        options,
+        outputs,
+        progress=lambda done_s, total_s, sets: progress(done_s, total_s * runs, sets),
+        stop=stop,
+    )
+    clean = None
+    if compare and not result.interrupted and result.damage is None:
+        clean = replay(
+            replace(options, scenario=None),
+            RunOutputs(outputs.folder / "clean", bag=job.bag),
+            progress=lambda done_s, total_s, sets: progress(total_s + done_s, total_s * runs, sets),
+            stop=stop,
+        )
+    result = replace(result, metrics=result.metrics | {"accuracy": _accuracy(options, result, clean)})
+    verdicts = judge(job.criteria, result.metrics)
+    write_all(outputs.folder, options, result, command=job.command, scenario=job.scenario, verdicts=verdicts)
+    suite = _suite(job, result, verdicts)
+    write_junit(outputs.folder / "junit.xml", [suite])
+    return JobResult(folder=outputs.folder, result=result, suite=suite)
+
+
+def _beside(bag: Path) -> Path | None:
+    """The labels that `sentryfuse world record` leaves beside a recording."""
+    path = (bag if bag.is_dir() else bag.parent) / "labels.jsonl"
+    return path if path.is_file() else None
+
+
+def _accuracy(
+    options: ReplayOptions, result: ReplayResult, clean: ReplayResult | None
+) -> dict[str, Any] | None:
+    if options.truth is None:
+        return None
+    whole = None if clean is None or clean.interrupted else clean.records
+    return accuracy(result.records, options.truth, clean=whole)
+
+
+def _suite(job: Job, result: ReplayResult, verdicts: tuple[Verdict, ...]) -> Suite:
+    error = "interrupted" if result.interrupted else str(result.damage or "")
+    return Suite(
+        name=job.name or job.bag.stem, verdicts=verdicts, error=error, wall_s=result.metrics["wall_s"]
+    )

@@ -1,0 +1,80 @@
+"""Reactions to faults: delays from injection and end, alarms that nobody caused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sentryfuse_core.replay.reactions import AFTERMATH_S, false_alarms, reactions
+from sentryfuse_core.replay.scenario import Event, Scenario
+from sentryfuse_core.types import Modality
+
+CAMERA, LIDAR, IMU, AUDIO = Modality
+TOPICS = {CAMERA: "/cam", LIDAR: "/points"}
+
+
+def change(t: float, sensor: str, before: str, after: str) -> dict[str, Any]:
+    return {"t": t, "sensor": sensor, "before": before, "after": after, "code": "timeout", "reason": "silent"}
+
+
+START = [change(0.0, "camera", "INIT", "OK"), change(0.1, "lidar", "INIT", "OK")]
+CAMERA_OUT = [
+    *START,
+    change(2.2, "camera", "OK", "LOST"),
+    change(4.0, "camera", "LOST", "RECOVERING"),
+    change(5.1, "camera", "RECOVERING", "OK"),
+]
+
+
+def story(stream: str = "camera", *, at_s: float = 2.0, until_s: float = 4.0) -> Scenario:
+    return Scenario("test", 0, 60.0, events=(Event(at_s, until_s, stream, "drop"),))
+
+
+@pytest.mark.parametrize("stream", ["camera", "/cam"])
+def test_reaction_has_delays_from_injection_and_from_the_end(stream: str) -> None:
+    (found,) = reactions(story(stream), CAMERA_OUT, topics=TOPICS, played_s=10.0)
+    assert (found["sensor"], found["state_before"], found["code"]) == ("camera", "OK", "timeout")
+    assert found["noticed_after_s"] == pytest.approx(0.2)
+    assert found["left_mask_after_s"] == pytest.approx(0.2)
+    assert found["recovered_after_s"] == pytest.approx(1.1)
+    assert not found["still_out"]
+
+
+def test_reaction_is_noticed_without_leaving_the_mask_when_degraded() -> None:
+    events = [*START, change(2.4, "camera", "OK", "DEGRADED"), change(5.0, "camera", "DEGRADED", "OK")]
+    (found,) = reactions(story(), events, topics=TOPICS, played_s=10.0)
+    assert (found["noticed_after_s"], found["left_mask_after_s"]) == (pytest.approx(0.4), None)
+    assert found["recovered_after_s"] == pytest.approx(1.0)
+
+
+def test_reaction_is_null_when_nobody_noticed() -> None:
+    (found,) = reactions(story(), START, topics=TOPICS, played_s=10.0)
+    assert (found["noticed_after_s"], found["recovered_after_s"], found["still_out"]) == (None, None, False)
+
+
+def test_reaction_is_still_out_when_the_sensor_did_not_return() -> None:
+    (found,) = reactions(story(), CAMERA_OUT[:4], topics=TOPICS, played_s=10.0)
+    assert (found["recovered_after_s"], found["still_out"]) == (None, True)
+
+
+def test_reactions_are_one_for_each_recorded_sensor_when_a_fault_hits_all() -> None:
+    found = reactions(story("all"), CAMERA_OUT, topics=TOPICS, played_s=10.0)
+    assert [item["sensor"] for item in found] == ["camera", "lidar"]
+
+
+def test_reactions_leave_out_faults_that_were_never_reached() -> None:
+    assert reactions(story(at_s=12.0, until_s=13.0), START, topics=TOPICS, played_s=10.0) == []
+
+
+def test_alarm_is_false_when_no_fault_hit_that_sensor_then() -> None:
+    late_s = 4.0 + AFTERMATH_S + 0.1
+    events = [*CAMERA_OUT, change(3.0, "lidar", "OK", "DEGRADED"), change(late_s, "camera", "OK", "LOST")]
+    found = false_alarms(events, scenario=story(), topics=TOPICS, played_s=36.0)
+    assert [(item["sensor"], item["t"]) for item in found["events"]] == [("lidar", 3.0), ("camera", late_s)]
+    assert (found["count"], found["per_hour"]) == (2, pytest.approx(200.0))
+
+
+def test_alarms_are_all_false_when_nothing_was_injected() -> None:
+    found = false_alarms(CAMERA_OUT, scenario=None, topics=TOPICS, played_s=3600.0)
+    assert (found["count"], found["per_hour"]) == (1, pytest.approx(1.0))
