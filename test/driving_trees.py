@@ -26,8 +26,8 @@ def numbers(values: Any) -> str:
 
 def image(path: Path, *, seed: int = 0, size: tuple[int, int] = SIZE) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
-    assert cv2.imwrite(str(path), cv2.blur(pixels, (9, 9)))
+    pixels = np.random.default_rng(seed).integers(0, 255, (12, 20, 3), dtype=np.uint8)
+    assert cv2.imwrite(str(path), cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_NEAREST))
 
 
 def cloud(path: Path, *, seed: int = 0, columns: int = 4, height: float = 1.73, scale: float = 1.0) -> None:
@@ -114,16 +114,23 @@ def yaw_quaternion(yaw: float) -> list[float]:
 
 
 EGO = {"translation": [100.0, 50.0, 0.0], "rotation": yaw_quaternion(1.0)}
+TILTED = {"translation": [101.0, 49.0, 0.3], "rotation": [0.8765, 0.0214, -0.0187, 0.4806]}
 CAMERA_ROTATION = [0.5, -0.5, 0.5, -0.5]  # right, down, forward in ego axes
 LIDAR_ROTATION = yaw_quaternion(-math.pi / 2)  # x to the right, y ahead
 # An object 10 m ahead of the lidar and 3 m to its left, turned by 0.3 rad: in the ego and the global frame.
 IN_BASE = (10.0, 3.0, 0.8, 4.0, 1.8, 1.5, 0.3)
 
 
-def nuscenes(root: Path, *, frames: int = 4, scenes: int = 1, imu: bool = True) -> Path:
-    """Scenes with a car, a bicycle with and one without a rider, a barrier, and a car that nothing hit."""
+def nuscenes(root: Path, *, frames: int = 4, scenes: int = 1, imu: bool = True, tilted: bool = False) -> Path:
+    """Scenes with a car, a bicycle with and one without a rider, a barrier, and a car that nothing hit.
+
+    `tilted`: the vehicle pitches and rolls a little, so that no angle is about one axis alone.
+    """
     tables: dict[str, list[dict[str, Any]]] = {
-        "sensor": [{"token": f"s-{name}", "channel": name} for name in ("CAM_FRONT", "LIDAR_TOP")],
+        "sensor": [
+            {"token": f"s-{channel}", "channel": channel, "modality": kind}
+            for channel, kind in (("CAM_FRONT", "camera"), ("LIDAR_TOP", "lidar"))
+        ],
         "calibrated_sensor": [
             {
                 "token": "c-CAM_FRONT",
@@ -149,7 +156,7 @@ def nuscenes(root: Path, *, frames: int = 4, scenes: int = 1, imu: bool = True) 
         ],
         "visibility": [{"token": "4", "level": "v80-100", "description": ""}],
         "log": [{"token": "l", "logfile": "", "vehicle": "", "date_captured": "", "location": ""}],
-        "map": [],
+        "map": [{"token": "m", "log_tokens": ["l"], "category": "semantic_prior", "filename": ""}],
         **{
             name: []
             for name in ("scene", "sample", "sample_data", "ego_pose", "instance", "sample_annotation")
@@ -157,6 +164,9 @@ def nuscenes(root: Path, *, frames: int = 4, scenes: int = 1, imu: bool = True) 
     }
     for scene in range(scenes):
         _scene(root, tables, f"scene-{scene + 1:04d}", frames=frames, imu=imu)
+    if tilted:
+        for record in tables["ego_pose"]:
+            record.update(TILTED)
     for name, records in tables.items():
         text(root / "v1.0-mini" / f"{name}.json", json.dumps(records))
     return root
