@@ -179,10 +179,10 @@ def _finish(args: argparse.Namespace, trainer: Trainer, data: DrivingData, facts
     def batches(part: int) -> Any:
         return data.batches(part, most=args.evaluate, batch=_BATCH, device=args.device)
 
-    grades = grade(net, judged=batches(1), fitted=batches(0), labels=LABELS)
     there = data.judged_sensors
-    masks = [mask for mask in ModalitySet.subsets() if mask & there == mask]
-    scores = evaluate(net, batches(1), masks=[ModalitySet(), *masks])
+    masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & there == mask)]
+    grades = grade(net, judged=batches(1), fitted=batches(0), labels=LABELS, masks=masks)
+    scores = evaluate(net, batches(1), masks=masks)
     save_checkpoint(args.out, trainer.average, {**facts, "evaluation": evaluation_table(scores, grades)})
     print_scores(scores, grades)
     print(f"wrote {args.out} and its manifest")
