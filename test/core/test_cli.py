@@ -145,6 +145,7 @@ def test_replay_writes_everything_and_says_where(
             "results.mcap",
             "sets.jsonl",
             "metrics.json",
+            "junit.xml",
             "manifest.json",
             "report.html",
         }

@@ -30,7 +30,7 @@ seconds: 6
 events:
   - {at_s: 2, until_s: 6, stream: camera, fault: drop}
 actions:
-  - {at_s: 4.5, power_w: 6}
+  - {at_s: 4.5, power_w: 8}
 stretches:
   - {name: all sensors, at_s: 0, until_s: 2, expect: [camera, lidar, imu, audio], settle_s: 1}
   - {name: camera dies, at_s: 2, until_s: 4.5, expect: [lidar, imu, audio], settle_s: 1.5}

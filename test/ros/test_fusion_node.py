@@ -299,7 +299,7 @@ def test_level_follows_budget_messages_when_they_come(listener: Listener) -> Non
     for wish, level, text in (
         (Budget(latency_ms=nan, power_w=nan, level=1, source="operator"), 1, "operator"),
         (Budget(latency_ms=nan, power_w=nan, level=-1), 0, ""),
-        (Budget(latency_ms=nan, power_w=3.0, level=-1), 1, "power"),
+        (Budget(latency_ms=nan, power_w=8.0, level=-1), 1, "power"),
         (Budget(latency_ms=0.01, power_w=nan, level=-1), 2, "latency"),
         (Budget(latency_ms=nan, power_w=nan, level=-1), 0, ""),
     ):
