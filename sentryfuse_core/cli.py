@@ -35,6 +35,7 @@ CORE_COMMANDS = (
         "sentryfuse_core.commands.replay",
         "run the pipeline over a recording and write a report",
     ),
+    Command("view", "sentryfuse_core.commands.view", "open a replay's results in rerun"),
     Command(
         "world", "sentryfuse_core.commands.world", "record the synthetic world as a bag with ground truth"
     ),

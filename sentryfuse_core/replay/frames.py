@@ -34,7 +34,7 @@ from sentryfuse_core.types import (
     SyncedSet,
 )
 
-__all__ = ["COLOURS", "FrameSampler", "camera_intrinsics", "make_frame"]
+__all__ = ["COLOURS", "FrameSampler", "camera_intrinsics", "camera_picture", "lidar_points", "make_frame"]
 
 _PICTURE_WIDTH = 560  # pixels: what a report shows side by side
 _MAX_POINTS = 5000
@@ -128,7 +128,7 @@ def make_frame(  # noqa: PLR0913 - all by keyword
     truth: Sequence[Detection] = (),
 ) -> ReportFrame:
     """Decode the samples and draw; one that cannot be decoded is left out."""
-    picture = None if camera_sample is None else _picture(camera_sample)
+    picture = None if camera_sample is None else camera_picture(camera_sample)
     if picture is not None:
         pose = Pose(config.camera.translation_m, config.camera.quaternion_xyzw)
         for box in truth:
@@ -142,11 +142,12 @@ def make_frame(  # noqa: PLR0913 - all by keyword
         detections=tuple(detections),
         truth=tuple(truth),
         picture=picture,
-        points=None if lidar_sample is None else _points(lidar_sample, config.lidar),
+        points=None if lidar_sample is None else lidar_points(lidar_sample, config.lidar),
     )
 
 
-def _picture(sample: Sample) -> NDArray[np.uint8] | None:
+def camera_picture(sample: Sample) -> NDArray[np.uint8] | None:
+    """RGB [H, 560, 3]; None where it cannot be decoded."""
     if not isinstance(sample.payload, (ImageFrame, CompressedFrame)):
         return None
     try:
@@ -158,7 +159,7 @@ def _picture(sample: Sample) -> NDArray[np.uint8] | None:
     return np.ascontiguousarray(scaled, dtype=np.uint8)
 
 
-def _points(sample: Sample, config: LidarConfig) -> NDArray[np.float32] | None:
+def lidar_points(sample: Sample, config: LidarConfig) -> NDArray[np.float32] | None:
     """A few thousand of the points in the region that the network sees, [N, 3], in the base frame."""
     if not isinstance(sample.payload, PointCloud):
         return None

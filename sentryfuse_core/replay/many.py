@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -76,6 +77,8 @@ def jobs_for(bags: Sequence[Path], common: Job, *, out: Path) -> list[Job]:
 
 def attempt(job: Job, *, stop: Callable[[], bool] = lambda: False) -> Outcome:
     """Run a job; what it raises on purpose becomes the outcome."""
+    if stop():
+        return failed(job, "interrupted before it began")
     try:
         done = run_job(job, stop=stop)
     except SentryFuseError as error:
@@ -100,7 +103,8 @@ def run_processes(
         _one_thread_each(),
         ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(halt,)) as pool,
     ):
-        waiting = {pool.submit(_attempt, job): job for job in jobs}
+        with _no_interrupts():  # Ctrl-C reaches the whole group, but when to stop is the parent's word
+            waiting = {pool.submit(_attempt, job): job for job in jobs}
         while waiting:
             done, _ = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
             if stop() and not halt.is_set():
@@ -132,12 +136,29 @@ def _one_thread_each() -> Iterator[None]:
             del os.environ["OMP_NUM_THREADS"]
 
 
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Hold SIGINT back; processes that begin meanwhile never see it, from their first moment on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(halt: Event) -> None:
-    """In a worker: Ctrl-C reaches the whole group, but when to stop is the parent's word."""
+    """In a worker, before its first job."""
     global _stop  # noqa: PLW0603 - a pool has no other place for it
     _stop = halt
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A second Ctrl-C ends the parent at once; nobody would ask a worker for anything again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _attempt(job: Job) -> Outcome:

@@ -1,0 +1,141 @@
+"""Results in rerun: boxes, sensors, states and latencies on the recording's time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sentryfuse_core.config import Config, override
+from sentryfuse_core.convert import to_sample
+from sentryfuse_core.errors import BackendError, BagError, InvalidMessageError, OutputError
+from sentryfuse_core.replay.frames import COLOURS, camera_picture, lidar_points
+from sentryfuse_core.replay.readers import BagMessage, BagReader
+from sentryfuse_core.replay.records import SetRecord, read_results
+from sentryfuse_core.types import Modality
+
+__all__ = ["show"]
+
+_TIMELINE = "recording"
+_PICTURES = (Modality.CAMERA, Modality.LIDAR)
+
+
+def show(results: Path, *, save: Path | None) -> str:
+    """Open the viewer with a run's results, or write them to `save`; returns what was left out, or nothing.
+
+    `results` is a run's folder or its results.mcap. Pictures and points come from the recording that the
+    folder's manifest names, where it still is.
+    """
+    rerun = _rerun()
+    folder = results if results.is_dir() else results.parent
+    records = list(read_results(folder / "results.mcap" if results.is_dir() else results))
+    stream = rerun.RecordingStream("sentryfuse", recording_id=None)
+    blueprint = _blueprint(rerun)
+    if save is None:
+        stream.spawn(default_blueprint=blueprint)
+    else:
+        try:
+            stream.save(save, default_blueprint=blueprint)
+        except (OSError, RuntimeError) as error:
+            raise OutputError(f"cannot write {save}: {error}; choose another --save") from error
+    stream.log("base", rerun.ViewCoordinates.FLU, static=True)
+    for record in records:
+        _log_set(rerun, stream, record)
+    missing = _log_sensors(rerun, stream, folder)
+    stream.flush()
+    return missing
+
+
+def _rerun() -> Any:
+    try:
+        import rerun
+    except ImportError as error:
+        raise BackendError(
+            "the viewer needs rerun; pip install 'sentryfuse-python[view]', or open results.mcap in Foxglove"
+        ) from error
+    return rerun
+
+
+def _blueprint(rerun: Any) -> Any:
+    views = rerun.blueprint
+    plots = views.Vertical(
+        views.StateTimelineView(origin="states", name="sensors"),
+        views.TimeSeriesView(origin="run", name="level and detections"),
+        views.TimeSeriesView(origin="latency_ms", name="latency (ms)"),
+    )
+    scene = views.Vertical(
+        views.Spatial3DView(origin="base", name="boxes"), views.Spatial2DView(origin="camera", name="camera")
+    )
+    return views.Blueprint(views.Horizontal(scene, plots))
+
+
+def _log_set(rerun: Any, stream: Any, record: SetRecord) -> None:
+    stream.set_time(_TIMELINE, timestamp=record.released_ns * 1e-9)
+    found = record.detections
+    stream.log(
+        "base/detections",
+        rerun.Boxes3D(
+            centers=[(item.x, item.y, item.z) for item in found],
+            sizes=[(item.length, item.width, item.height) for item in found],
+            rotation_axis_angles=[rerun.RotationAxisAngle((0, 0, 1), radians=item.yaw) for item in found],
+            colors=[COLOURS[item.class_id % len(COLOURS)] for item in found],
+            labels=[f"{item.label} {item.score:.2f}" for item in found],
+        ),
+    )
+    for modality, state in record.states.items():
+        stream.log(f"states/{modality.value}", rerun.StateChange(state=state.name))
+    stream.log("run/level", rerun.Scalars(record.level))
+    stream.log("run/detections", rerun.Scalars(len(found)))
+    for stage, value in record.latency_ms.items():
+        stream.log(f"latency_ms/{stage}", rerun.Scalars(value))
+
+
+def _log_sensors(rerun: Any, stream: Any, folder: Path) -> str:
+    """Pictures and points of the recording; says so where it is not at hand."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        sensors = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["sensors"]
+        config = override(Config(), dict(_flat(manifest["config"]["values"])))
+        bag = Path(manifest["bag"]["path"])
+    except (OSError, ValueError, KeyError) as error:
+        return f"no manifest.json and metrics.json beside the results ({error}): no pictures, no points"
+    topics = {sensors[m.value]["topic"]: m for m in _PICTURES if sensors.get(m.value, {}).get("topic")}
+    try:
+        with BagReader(bag) as reader:
+            for item in reader.messages(topics):
+                _log_message(rerun, stream, item, topics[item.topic], config)
+    except BagError as error:
+        return f"{error}: no pictures, no points"
+    return ""
+
+
+def _log_message(rerun: Any, stream: Any, item: BagMessage, modality: Modality, config: Config) -> None:
+    """A picture or a cloud; one that cannot be read is left out, as the states tell."""
+    try:
+        sample = to_sample(
+            modality,
+            item.message,
+            type_name=item.type_name,
+            config=config.sensor(modality),
+            received_ns=item.log_time_ns,
+            arrival_ns=item.log_time_ns,
+        )
+    except InvalidMessageError:
+        return
+    stream.set_time(_TIMELINE, timestamp=item.log_time_ns * 1e-9)
+    if modality is Modality.CAMERA:
+        picture = camera_picture(sample)
+        if picture is not None:
+            stream.log("camera", rerun.Image(picture).compress(jpeg_quality=80))
+        return
+    points = lidar_points(sample, config.lidar)
+    if points is not None:
+        stream.log("base/points", rerun.Points3D(points, radii=0.03))
+
+
+def _flat(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """`sync.max_wait_s` and its value, for every parameter."""
+    for section, values in sections.items():
+        for name, value in values.items():
+            yield f"{section}.{name}", value
