@@ -176,18 +176,19 @@ def _check_options(args: argparse.Namespace) -> None:
 
 
 def _check_foreign(args: argparse.Namespace) -> None:
-    foreign: tuple[str, ...]
+    """Raises ConfigError for an option of another task than the one that --data asks for."""
+    of_classifier = "is of a classifier's training; give --data FILE.npz with it"
     if _is_driving(args):
-        foreign, remedy = _CLASSIFIER, "is of a classifier's training; {data} trains the detector"
+        foreign = dict.fromkeys(_CLASSIFIER, of_classifier)
     elif args.data is not None:
-        foreign = (*LENGTH, *_DRIVING)
         remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
+        foreign = dict.fromkeys((*LENGTH, *_DRIVING), remedy)
     else:
-        foreign = (*_CLASSIFIER, *_DRIVING)
-        remedy = "goes with --data; without it the detector is trained in the synthetic world"
-    for name in foreign:
+        foreign = dict.fromkeys(_DRIVING, "is of training on recordings; give --data FOLDER with it")
+        foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
+    for name, remedy in foreign.items():
         if getattr(args, name) not in (None, False, []):
-            raise ConfigError(f"--{name.replace('_', '-')} {remedy.format(data=args.data)}")
+            raise ConfigError(f"--{name.replace('_', '-')} {remedy}")
 
 
 def _is_driving(args: argparse.Namespace) -> bool:

@@ -63,7 +63,7 @@ def load_bags(
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
         recording = _Recording(bag, read_labels(beside), config or Config(), topics)
-        notes += [f"{bag.name}: {note}" for note in recording.selection.notes]
+        notes += [f"{bag.name}: {note}" for note in recording.notes()]
         files = [*bag_files(bag), beside]
         drives.append(Drive(bag.name, "", files, len(recording.labels), recording.frames))
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
@@ -77,6 +77,12 @@ class _Recording:
         self._bag, self._config = bag, config
         with BagReader(bag) as reader:
             self.selection: Selection = select(reader.topics(), topics, config=config)
+
+    def notes(self) -> list[str]:
+        """What was chosen among several, and what is assumed."""
+        assumed = self.selection.camera_info is None and Modality.CAMERA in self.selection.topics
+        unsaid = ["no CameraInfo: the intrinsics are the parameters camera.fx and so on"] if assumed else []
+        return [*self.selection.notes, *unsaid]
 
     def frames(self) -> Iterator[LabelledFrame]:
         """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""

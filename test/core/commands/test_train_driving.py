@@ -131,4 +131,4 @@ def test_train_refuses_options_of_driving_sets_when_there_is_no_data(
     option: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "mine.safetensors", *option]) == 2
-    assert f"{option[0]} goes with --data" in capsys.readouterr().err
+    assert f"{option[0]} is of training on recordings; give --data FOLDER" in capsys.readouterr().err
