@@ -93,6 +93,7 @@ class FrameSampler:
         new = self._steady[1] == _STEADY_SETS and result.used not in self._shown
         if not due and not (new and len(self._shown) < _MAX_MASKS):
             return
+        other = "" if due or not self._shown else "now other sensors"
         self._shown.add(result.used)
         newest = {modality: samples[-1] for modality, samples in synced.samples.items()}
         frame = make_frame(
@@ -107,7 +108,7 @@ class FrameSampler:
             truth=() if self._truth is None else self._truth.near(synced.stamp_ns) or (),
         )
         why = ", ".join(text for text in due if text)
-        self._frames.append(replace(frame, why=why or ("" if due else "now other sensors")))
+        self._frames.append(replace(frame, why=why or other))
 
 
 def camera_intrinsics(config: CameraConfig) -> Intrinsics:

@@ -46,6 +46,9 @@ def summary(data: ReportData) -> list[str]:
             f"{coverage['share']:.1%} of the {coverage['stamps']} {coverage['anchor']} stamps "
             "got a set of their own."
         )
+    share = data.metrics.get("output", {}).get("share")
+    if share is not None:
+        lines.append(f"A fresh output was there for {share:.1%} of the time.")
     lines += [_sensor_sentence(modality, data) for modality in Modality]
     lines += _accuracy_sentences(data)
     levels = Counter(record.level for record in records)
@@ -143,9 +146,9 @@ def _tiles(data: ReportData) -> str:
     stages = metrics.get("latency_ms", {})
     if stages.get("infer", {}).get("p95") is not None:
         tiles.append(("network, p95", f"{stages['infer']['p95']:.1f} ms"))
-    gaps = [(after.stamp_ns - before.stamp_ns) / NS_PER_S for before, after in pairwise(data.records)]
-    if gaps:
-        tiles.append(("longest silence", f"{max(gaps) * 1e3:.0f} ms"))
+    silence_s = metrics.get("output", {}).get("longest_silence_s")
+    if silence_s is not None:
+        tiles.append(("longest silence", f"{silence_s * 1e3:.0f} ms"))
     cells = "".join(f"<div><b>{value}</b><span>{html.escape(name)}</span></div>" for name, value in tiles)
     return f"<section class='tiles'>{cells}</section>"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentryfuse_core.errors import BagError
-from sentryfuse_core.replay.truth import load_labels, matched
+from sentryfuse_core.replay.truth import NEAR_NS, load_labels, matched
 from sentryfuse_core.types import Detection
 
 
@@ -70,3 +70,13 @@ def test_matching_counts_boxes_found_when_near_and_of_their_class(
 def test_matching_finds_everything_when_detections_are_the_truth(centres: list[tuple[float, float]]) -> None:
     boxes = [box(x, y) for x, y in centres]
     assert matched(boxes, boxes) == len(boxes)
+
+
+def test_truth_says_nothing_of_a_moment_that_no_label_is_near(tmp_path: Path) -> None:
+    truth = load_labels(labels(tmp_path / "l.jsonl", {10 * NEAR_NS: [(6.0, 0.0)], 0: [(5.0, 0.0)]}))
+    near = truth.near(NEAR_NS)
+    assert near is not None
+    assert [item.x for item in near] == [5.0]
+    assert truth.near(NEAR_NS + 1) is None
+    assert truth.near(10 * NEAR_NS) is not None
+    assert truth.labels == ("car",)

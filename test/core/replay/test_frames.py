@@ -1,0 +1,75 @@
+"""Moments of a report: which sets are kept, and what is drawn into their pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import results
+from builders import MS, S
+from results import CAR
+
+from sentryfuse_core.config import Config
+from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics, make_frame
+from sentryfuse_core.replay.scenario import Event
+from sentryfuse_core.types import CompressedFrame, Modality, ModalitySet, Sample
+
+CAMERA, LIDAR, IMU, AUDIO = Modality
+BOTH, ALONE = ModalitySet.of(CAMERA, LIDAR), ModalitySet.of(LIDAR)
+
+
+def sampled(masks: list[ModalitySet], *faults: Event) -> list[tuple[float, str]]:
+    """Time and reason of the moments kept of sets that come ten times a second."""
+    sampler = FrameSampler(Config())
+    sampler.plan(0, len(masks) / 10, faults=faults)
+    for index, used in enumerate(masks):
+        result = results.result(index * 100 * MS, used=used)
+        synced = replace(result.synced, samples={}, released_ns=index * 100 * MS)
+        sampler.offer(synced, result)
+    return [(frame.stamp_ns / S, frame.why) for frame in sampler.frames]
+
+
+def test_sampler_keeps_one_moment_of_each_set_of_sensors_that_lasts() -> None:
+    found = sampled([BOTH] * 30 + [ALONE] * 20 + [BOTH] * 30 + [ALONE] * 20)
+    assert (3.2, "now other sensors") in found
+    assert [why for _, why in found].count("now other sensors") == 1
+
+
+def test_sampler_does_not_take_a_passing_gap_for_other_sensors() -> None:
+    assert all(not why for _, why in sampled([BOTH] * 30 + [ALONE] * 2 + [BOTH] * 30))
+
+
+def test_sampler_looks_into_each_fault_that_is_played() -> None:
+    faults = [Event(at_s, at_s + 3.0, "camera", "drop") for at_s in (2.0, 6.0, 40.0)]
+    found = [item for item in sampled([BOTH] * 100, *faults) if item[1]]
+    assert found == [(2.5, "drop on camera"), (6.5, "drop on camera")]
+
+
+def picture(**boxes: object) -> np.ndarray:
+    blank = cv2.imencode(".png", np.zeros((480, 640, 3), np.uint8))[1].reshape(-1)
+    sample = Sample(CAMERA, 0, 0, 0, "camera", CompressedFrame("png", blank), 0)
+    config = Config()
+    frame = make_frame(
+        0,
+        config=config,
+        intrinsics=camera_intrinsics(config.camera),
+        camera_sample=sample,
+        lidar_sample=None,
+        used=BOTH,
+        level=0,
+        **{"detections": (), "truth": (), **boxes},  # type: ignore[arg-type]
+    )
+    assert frame.picture is not None
+    return frame.picture
+
+
+def test_picture_has_true_boxes_dashed_and_found_ones_whole() -> None:
+    found, true = picture(detections=(CAR,)), picture(truth=(CAR,))
+    assert 0 < np.count_nonzero(true.max(axis=2)) < np.count_nonzero(found.max(axis=2))
+    coloured = true.reshape(-1, 3)[true.max(axis=2).reshape(-1) > 200]
+    assert (np.ptp(coloured.astype(int), axis=1) == 0).all()  # white
+
+
+def test_picture_is_left_alone_when_there_is_no_box() -> None:
+    assert not picture().any()

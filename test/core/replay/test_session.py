@@ -1,0 +1,114 @@
+"""A recording from start to finish: labels found, the clean run compared, criteria judged, files written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from sentryfuse_core.cli import main
+from sentryfuse_core.replay.session import Job, run_job
+
+SECONDS = 3.0
+STORY = f"""
+name: camera_dies
+seconds: {SECONDS}
+events:
+  - {{at_s: 1, until_s: 2, stream: camera, fault: drop}}
+  - {{at_s: 1, until_s: 2, stream: lidar, fault: drop}}
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drive of the synthetic world, with labels and a scenario beside it."""
+    folder = tmp_path_factory.mktemp("world")
+    assert main(["world", "record", str(folder), "--seconds", str(SECONDS), "--seed", "4"]) == 0
+    (folder / "story.yaml").write_text(STORY)
+    return folder
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return content
+
+
+@pytest.mark.slow
+def test_session_compares_with_the_clean_run_when_faults_are_injected(world: Path, tmp_path: Path) -> None:
+    job = Job(bag=world / "world.mcap", out=tmp_path / "out", scenario=world / "story.yaml")
+    folder = run_job(job).folder
+    found = metrics(folder)
+    accuracy = found["accuracy"]
+    assert 0.0 <= accuracy["overall"]["relative_map"] < 1.0
+    assert accuracy["masks"]["camera+lidar+imu+audio"]["relative_map"] == pytest.approx(1.0, abs=0.3)
+    assert accuracy["cells"].keys() >= {"camera+lidar+imu+audio @ 0", "imu+audio @ 0"}
+    assert (folder / "clean" / "results.mcap").is_file()
+    for item in found["faults"]:
+        assert 0.0 < item["noticed_after_s"] < 0.5
+        assert item["state_before"] == "OK"
+    assert found["false_alarms"]["count"] == 0
+    shown = (folder / "report.html").read_text()
+    assert "drop on camera" in shown
+    assert "of clean" in shown
+
+
+@pytest.mark.slow
+def test_command_fails_with_a_line_each_when_criteria_are_not_met(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    criteria = tmp_path / "criteria.yaml"
+    criteria.write_text("coverage_min: 0.9\nmap_min: 0.999\ndetection_delay_max_s: {drop: 0.5}\n")
+    words = [
+        "replay",
+        str(world / "world.mcap"),
+        "--seconds",
+        "1.5",
+        "--criteria",
+        str(criteria),
+        "--no-clean",
+    ]
+    story = ["--scenario", str(world / "story.yaml"), "--quiet"]
+    assert main([*words, *story, "--out", str(tmp_path / "out")]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert errors[0].startswith("failed: world: map_min: 0.")
+    assert not (tmp_path / "out" / "clean").exists()
+    suite = ET.parse(tmp_path / "out" / "junit.xml").getroot()[0]  # noqa: S314 - our own file
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("world", "4", "1")
+    verdicts = metrics(tmp_path / "out")["criteria"]
+    assert [item["passed"] for item in verdicts] == [True, False, True]
+
+
+@pytest.mark.slow
+def test_session_takes_labels_from_elsewhere_when_told(world: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.mcap"
+    alone.hardlink_to(world / "world.mcap")
+    without = run_job(Job(bag=alone, out=tmp_path / "without", seconds=0.5))
+    assert without.result.metrics["accuracy"] is None
+    assert "No labels were given" in (without.folder / "report.html").read_text()
+    labels = world / "labels.jsonl"
+    given = run_job(Job(bag=alone, out=tmp_path / "given", seconds=0.5, labels=labels))
+    assert given.result.metrics["accuracy"]["overall"]["boxes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--labels", "/nowhere/l.jsonl"], "/nowhere/l.jsonl"),
+        (["--criteria", "/nowhere/c.yaml"], "/nowhere/c.yaml"),
+        (["--jobs", "0"], "--jobs 0"),
+        (["/other.mcap", "--labels", "l.jsonl"], "labels.jsonl beside each"),
+    ],
+)
+def test_command_says_what_is_wrong_in_one_line(
+    words: list[str], named: str, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["replay", str(world / "world.mcap"), *words, "--out", str(out), "--quiet"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert named in errors[0]
+    assert not out.exists()
