@@ -21,7 +21,7 @@ from sentryfuse_core.errors import OutputError
 from sentryfuse_core.evaluation.conditions import DAY_ABOVE, NIGHT_BELOW, ROUGH_ABOVE, Contrast
 from sentryfuse_core.evaluation.matching import DISTANCES_M
 from sentryfuse_core.evaluation.matrix import Cell
-from sentryfuse_core.replay.manifest import machine, source_commit, versions
+from sentryfuse_core.replay.manifest import machine, processor, source_commit, versions
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["figures", "print_report", "report_mapping", "write_report"]
@@ -139,7 +139,7 @@ def report_mapping(study: Study, *, command: str, config: Mapping[str, Any]) -> 
     content = {
         "name": "eval",
         "command": command,
-        "machine": machine(),
+        "machine": {"cpu": processor(), **machine()},
         "versions": versions(),
         "commit": source_commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
