@@ -24,6 +24,7 @@ from sentryfuse_core.training.evaluate import evaluate
 from sentryfuse_core.training.frame_cache import FrameCache
 from sentryfuse_core.training.grade import grade
 from sentryfuse_core.training.provenance import describe, evaluation_table
+from sentryfuse_core.training.run_identity import check_identity, start_anew
 from sentryfuse_core.training.targets import in_region
 from sentryfuse_core.training.trainer import Trainer
 from sentryfuse_core.types import ModalitySet
@@ -36,6 +37,7 @@ __all__ = ["NO_WEIGHTS", "add_arguments", "run"]
 NO_WEIGHTS = "none"
 _LEARNING_RATE = 5e-4  # from trained weights: a tenth or so of what random ones can take
 _BATCH = 16  # to evaluate
+_STATE = ("state.safetensors", "curve.csv")
 _OF_BAGS = ("labels", "params", "set", "topic")
 
 
@@ -83,10 +85,17 @@ def run(args: argparse.Namespace) -> int:
     _print_data(found, data)
     source = DrivingSource(data.train, batch=options.batch, seed=options.seed, device=options.device)
     shape = ModelShape() if start is None else start.shape
+    origin = {"init": NO_WEIGHTS if start is None else start.identity, "data": _described(found, data)}
+    identity = {**origin, "seed": args.seed, "batch": args.batch, "learning_rate": args.learning_rate}
+    if args.resume:
+        check_identity(options.folder, identity)
     trainer = Trainer(shape, options, source=source, resume=args.resume)
-    if start is not None and not args.resume:
-        for net in (trainer.net, trainer.average):
-            net.load_state_dict(dict(start.tensors))
+    if not args.resume:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        start_anew(options.folder, identity, old=_STATE)
+        if start is not None:
+            trainer.net.load_state_dict(dict(start.tensors))
+            trainer.average.load_state_dict(dict(start.tensors))
     train(trainer)
     facts = describe(
         command=_command(args),
@@ -97,8 +106,7 @@ def run(args: argparse.Namespace) -> int:
         device=options.device,
     )
     del facts["world_sha256"]  # not of the synthetic world
-    facts |= {"init": NO_WEIGHTS if start is None else start.identity, "data": _described(found, data)}
-    _finish(args, trainer, data, facts)
+    _finish(args, trainer, data, {**facts, **origin})
     return 0
 
 
@@ -185,4 +193,6 @@ def _finish(args: argparse.Namespace, trainer: Trainer, data: DrivingData, facts
     scores = evaluate(net, batches(1), masks=masks)
     save_checkpoint(args.out, trainer.average, {**facts, "evaluation": evaluation_table(scores, grades)})
     print_scores(scores, grades)
+    if not scores.boxes:
+        print("note: the judged frames have no box in the detector's region, so that the scores say nothing")
     print(f"wrote {args.out} and its manifest")

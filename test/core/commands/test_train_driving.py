@@ -83,6 +83,19 @@ def test_train_reads_nothing_again_when_it_resumes(
     assert load_checkpoint(out).manifest["steps"] == 4
 
 
+def test_train_refuses_to_go_on_with_other_frames_and_keeps_the_state(
+    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert train(out, trees.kitti_object(tmp_path / "tree"), start, "--steps", "2") == 0
+    state = (tmp_path / "mine" / "state.safetensors").read_bytes()
+    other = trees.kitti_object(tmp_path / "other", frames=5)
+    assert train(out, other, start, "--steps", "4", "--resume") == 2
+    assert "this run of" in capsys.readouterr().err
+    assert train(out, tmp_path / "nowhere", start, "--steps", "4") == 2
+    assert (tmp_path / "mine" / "state.safetensors").read_bytes() == state
+
+
 @pytest.mark.parametrize(
     ("make", "options", "told"),
     [
