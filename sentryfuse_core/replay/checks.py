@@ -9,12 +9,45 @@ import numpy as np
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import camera
-from sentryfuse_core.types import AudioBlock, CompressedFrame, ImageFrame, Intrinsics, Sample
+from sentryfuse_core.types import (
+    AudioBlock,
+    CompressedFrame,
+    ImageFrame,
+    Intrinsics,
+    Modality,
+    ModalitySet,
+    Sample,
+    SyncedSet,
+)
 
-__all__ = ["MIN_BLOCKS", "audio_misfit", "camera_misfit"]
+__all__ = ["FitCheck", "audio_misfit", "camera_misfit"]
 
 _TOLERANCE = 0.1  # share by which shape or length may differ
-MIN_BLOCKS = 3
+_MIN_BLOCKS = 3
+
+
+class FitCheck:
+    """Looks once at the first set of each kind; `intrinsics` are those in force."""
+
+    def __init__(self, intrinsics: Intrinsics) -> None:
+        self.intrinsics = intrinsics
+        self._unchecked = ModalitySet.of(Modality.CAMERA, Modality.AUDIO)
+
+    def look(self, synced: SyncedSet) -> list[str]:
+        """What to set where this set shows that the recording does not fit the parameters."""
+        notes = []
+        for modality in self._unchecked & synced.present:
+            samples = synced.samples[modality]
+            if modality is Modality.CAMERA:
+                misfit = camera_misfit(samples[-1], self.intrinsics)
+            elif len(samples) >= _MIN_BLOCKS:
+                misfit = audio_misfit(samples)
+            else:
+                continue
+            self._unchecked -= ModalitySet.of(modality)
+            if misfit is not None:
+                notes.append(misfit)
+        return notes
 
 
 def camera_misfit(sample: Sample, intrinsics: Intrinsics) -> str | None:
@@ -37,7 +70,7 @@ def camera_misfit(sample: Sample, intrinsics: Intrinsics) -> str | None:
 def audio_misfit(samples: Sequence[Sample]) -> str | None:
     """What to set where blocks last longer or shorter than the time between their stamps; None: they fit."""
     blocks = [sample.payload for sample in samples if isinstance(sample.payload, AudioBlock)]
-    if len(blocks) < MIN_BLOCKS or not all(block.stamped for block in blocks):
+    if len(blocks) < _MIN_BLOCKS or not all(block.stamped for block in blocks):
         return None
     apart_s = float(np.median(np.diff([sample.stamp_ns for sample in samples]))) / NS_PER_S
     block = blocks[-1]

@@ -151,7 +151,7 @@ def _false_alarms(metrics: Mapping[str, Any]) -> _Measured:
 
 
 def _detection_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
-    hits = [item for item in metrics["faults"] if item["fault"] == fault]
+    hits = [item for item in metrics["faults"] if item["fault"] == fault and not item["already_out"]]
     return _slowest(hits, "noticed_after_s", fault, "was not noticed")
 
 

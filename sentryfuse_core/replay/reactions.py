@@ -17,7 +17,7 @@ _IN_MASK = (SensorState.OK.name, SensorState.DEGRADED.name)
 
 
 def reactions(
-    scenario: Scenario,
+    scenario: Scenario | None,
     events: Sequence[Mapping[str, Any]],
     *,
     topics: Mapping[Modality, str],
@@ -32,7 +32,7 @@ def reactions(
         played_s: how much was played.
     """
     found = []
-    for event in scenario.events:
+    for event in () if scenario is None else scenario.events:
         if event.at_s >= played_s:
             continue
         for modality, topic in topics.items():
@@ -46,6 +46,7 @@ def _reaction(
     event: Event, modality: Modality, events: Sequence[Mapping[str, Any]], played_s: float
 ) -> dict[str, Any]:
     before = [item["after"] for item in events if item["t"] < event.at_s]
+    state_before = before[-1] if before else SensorState.INIT.name
     at_end = [item["after"] for item in events if item["t"] < event.until_s]
     during = [item for item in events if event.at_s <= item["t"] < event.until_s + AFTERMATH_S]
     after = [item for item in events if item["t"] >= event.until_s]
@@ -59,7 +60,8 @@ def _reaction(
         "fault": event.fault,
         "at_s": event.at_s,
         "until_s": min(event.until_s, played_s),
-        "state_before": before[-1] if before else SensorState.INIT.name,
+        "state_before": state_before,
+        "already_out": state_before not in (SensorState.OK.name, SensorState.INIT.name),
         "noticed_after_s": None if noticed is None else _apart(event.at_s, noticed["t"]),
         "code": "" if noticed is None else noticed["code"],
         "left_mask_after_s": None if left is None else _apart(event.at_s, left),

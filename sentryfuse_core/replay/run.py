@@ -32,7 +32,7 @@ from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.scenario import Scenario
 from sentryfuse_core.replay.topics import Selection, select
 from sentryfuse_core.replay.truth import Truth, matched
-from sentryfuse_core.types import Modality, ModalitySet, SensorReport, SyncedSet, Transition
+from sentryfuse_core.types import Modality, SensorReport, SyncedSet, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
 
@@ -135,8 +135,7 @@ class _Run:
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
         self._records: list[SetRecord] = []
-        self._unchecked = ModalitySet.of(Modality.CAMERA, Modality.AUDIO)
-        self._intrinsics = camera_intrinsics(options.config.camera)
+        self._fit = checks.FitCheck(camera_intrinsics(options.config.camera))
         self._over = False
         self._reports: dict[Modality, SensorReport] = {}
         actions = () if options.scenario is None else options.scenario.actions
@@ -228,7 +227,7 @@ class _Run:
             deadline_ms=budget.latency_ms,
             power_w=budget.power_w,
         )
-        self._check(synced)
+        self._notes += self._fit.look(synced)
         self._outputs.add(result, record, context, markers=self._options.config.output.markers)
         self._records.append(record)
         boxes = None if self._options.truth is None else self._options.truth.near(synced.stamp_ns)
@@ -239,20 +238,6 @@ class _Run:
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
         )
         self.sampler.offer(synced, result)
-
-    def _check(self, synced: SyncedSet) -> None:
-        """Look once at the first set of each kind whether the recording fits the parameters."""
-        for modality in self._unchecked & synced.present:
-            samples = synced.samples[modality]
-            if modality is Modality.CAMERA:
-                misfit = checks.camera_misfit(samples[-1], self._intrinsics)
-            elif len(samples) >= checks.MIN_BLOCKS:
-                misfit = checks.audio_misfit(samples)
-            else:
-                continue
-            self._unchecked -= ModalitySet.of(modality)
-            if misfit is not None:
-                self._notes.append(misfit)
 
     def _report(self, now_ns: int) -> None:
         ingest = self._pipeline.ingest
@@ -277,7 +262,7 @@ class _Run:
             if note not in self._notes:
                 self._notes.append(note)
             return
-        self._intrinsics = intrinsics
+        self._fit.intrinsics = intrinsics
         self._pipeline.preprocessor.set_intrinsics(intrinsics)
         self.sampler.set_intrinsics(intrinsics)
 
@@ -288,6 +273,8 @@ class _Run:
         now_ns = self._clock.now_ns()
         reports = self._reports or dict(self._pipeline.ingest.reports(now_ns))
         played_s = (now_ns - self._start_ns) / NS_PER_S
+        events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
+        topics = {modality: topic.name for modality, topic in self._selection.topics.items()}
         metrics = {
             "recording": {"seconds": reader.duration_s, "messages": reader.message_count},
             "played_s": round(played_s, 6),
@@ -296,8 +283,17 @@ class _Run:
             "sets_per_wall_s": round(self.metrics.sets / wall_s, 3) if wall_s > 0 else None,
             "interrupted": interrupted,
             **self.metrics.to_mapping(),
-            "output": self._output(now_ns),
-            **self._judged(played_s),
+            "output": output_mapping(
+                (record.released_ns for record in self._records if record.used),
+                start_ns=self._start_ns,
+                end_ns=now_ns,
+                holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
+            ),
+            "events": events,
+            "faults": reactions(self._options.scenario, events, topics=topics, played_s=played_s),
+            "false_alarms": false_alarms(
+                events, scenario=self._options.scenario, topics=topics, played_s=played_s
+            ),
             "sensors": {modality.value: sensor_mapping(report) for modality, report in reports.items()},
             "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
         }
@@ -314,23 +310,3 @@ class _Run:
             interrupted=interrupted,
             damage=damage,
         )
-
-    def _output(self, now_ns: int) -> dict[str, float | None]:
-        """Coverage over time, by the sets that some sensor fed."""
-        return output_mapping(
-            (record.released_ns for record in self._records if record.used),
-            start_ns=self._start_ns,
-            end_ns=now_ns,
-            holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
-        )
-
-    def _judged(self, played_s: float) -> dict[str, Any]:
-        """What the sensors went through, held against what was injected."""
-        events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
-        topics = {modality: topic.name for modality, topic in self._selection.topics.items()}
-        story = self._options.scenario
-        return {
-            "events": events,
-            "faults": [] if story is None else reactions(story, events, topics=topics, played_s=played_s),
-            "false_alarms": false_alarms(events, scenario=story, topics=topics, played_s=played_s),
-        }

@@ -42,7 +42,8 @@ def show(results: Path, *, save: Path | None) -> str:
     stream.log("base", rerun.ViewCoordinates.FLU, static=True)
     for record in records:
         _log_set(rerun, stream, record)
-    missing = _log_sensors(rerun, stream, folder)
+    end_ns = records[-1].released_ns if records else 0  # the recording may go on
+    missing = _log_sensors(rerun, stream, folder, end_ns=end_ns)
     stream.flush()
     return missing
 
@@ -91,7 +92,7 @@ def _log_set(rerun: Any, stream: Any, record: SetRecord) -> None:
         stream.log(f"latency_ms/{stage}", rerun.Scalars(value))
 
 
-def _log_sensors(rerun: Any, stream: Any, folder: Path) -> str:
+def _log_sensors(rerun: Any, stream: Any, folder: Path, *, end_ns: int) -> str:
     """Pictures and points of the recording; says so where it is not at hand."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -104,6 +105,8 @@ def _log_sensors(rerun: Any, stream: Any, folder: Path) -> str:
     try:
         with BagReader(bag) as reader:
             for item in reader.messages(topics):
+                if item.log_time_ns > end_ns:
+                    break
                 _log_message(rerun, stream, item, topics[item.topic], config)
     except BagError as error:
         return f"{error}: no pictures, no points"

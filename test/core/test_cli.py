@@ -144,6 +144,7 @@ def test_replay_writes_everything_and_says_where(
         assert {path.name for path in folder.iterdir()} == {
             "results.mcap",
             "sets.jsonl",
+            "junit.xml",
             "metrics.json",
             "junit.xml",
             "manifest.json",

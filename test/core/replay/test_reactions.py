@@ -53,6 +53,11 @@ def test_reaction_is_null_when_nobody_noticed() -> None:
     assert (found["noticed_after_s"], found["recovered_after_s"], found["still_out"]) == (None, None, False)
 
 
+def test_reaction_is_none_of_its_own_when_the_sensor_was_out_already() -> None:
+    (found,) = reactions(story(at_s=3.0), CAMERA_OUT, topics=TOPICS, played_s=10.0)
+    assert (found["state_before"], found["already_out"], found["noticed_after_s"]) == ("LOST", True, None)
+
+
 def test_reaction_is_still_out_when_the_sensor_did_not_return() -> None:
     (found,) = reactions(story(), CAMERA_OUT[:4], topics=TOPICS, played_s=10.0)
     assert (found["recovered_after_s"], found["still_out"]) == (None, True)
