@@ -69,7 +69,9 @@ def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
     content = json.loads(path.read_text(encoding="utf-8"))
     rows = []
     for row in content["rows"]:
-        known = {field.name: row[field.name] for field in fields(Row) if field.name in row}  # not notes, intervals
+        known = {
+            field.name: row[field.name] for field in fields(Row) if field.name in row
+        }  # not notes, intervals
         rows.append(Row(**{**known, "measured": math.nan if row["measured"] is None else row["measured"]}))
     return content, rows
 

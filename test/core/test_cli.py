@@ -146,7 +146,6 @@ def test_replay_writes_everything_and_says_where(
             "sets.jsonl",
             "junit.xml",
             "metrics.json",
-            "junit.xml",
             "manifest.json",
             "report.html",
         }
