@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -69,8 +69,10 @@ def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
     content = json.loads(path.read_text(encoding="utf-8"))
     rows = []
     for row in content["rows"]:
-        fields = {key: value for key, value in row.items() if key != "met"}
-        rows.append(Row(**{**fields, "measured": math.nan if row["measured"] is None else row["measured"]}))
+        known = {
+            field.name: row[field.name] for field in fields(Row) if field.name in row
+        }  # not notes, intervals
+        rows.append(Row(**{**known, "measured": math.nan if row["measured"] is None else row["measured"]}))
     return content, rows
 
 

@@ -229,7 +229,7 @@ class FusionNode(LifecycleNode):
 
     def _notes(self) -> tuple[str, ...]:
         """What this machine, or this version, lacks."""
-        notes = ["gravity alignment not done: boxes are upright in the base frame"]
+        notes = []
         if not tf2_available():
             notes.append("tf2 not installed: extrinsics from parameters")
         if not vision_msgs_available():

@@ -8,6 +8,7 @@ from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.training.data import LabelledBatch
+from sentryfuse_core.world.batch import Conditions
 
 # Tests share the machine: a parallel region that loses one of its cores to another process waits for it.
 torch.set_num_threads(1)
@@ -60,4 +61,6 @@ def labelled(seed: int = 0, *, batch: int = 8) -> LabelledBatch:
     truth[..., 3:6] += 0.5
     classes = torch.randint(0, 3, (batch, 2), generator=generator)
     classes[1::2, 1] = -1
-    return LabelledBatch(model_input(seed, batch=batch), truth, classes)
+    light, rough = torch.rand(2, batch, generator=generator)
+    conditions = Conditions(light, torch.zeros(batch), torch.zeros(batch), rough)
+    return LabelledBatch(model_input(seed, batch=batch), truth, classes, conditions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -34,17 +35,31 @@ class Frames:
 
 
 def pack(features: SensorFeatures) -> Tensor:
-    """What a sensor adds to the canvas, if anything, then its tokens, in one: [B, rows, D]."""
-    parts = (features.tokens,) if features.canvas is None else (features.canvas, features.tokens)
-    return torch.cat(parts, dim=1)
+    """What a sensor adds to the canvas and to the head's grid, if anything, and its tokens: [B, rows, D]."""
+    dim = features.tokens.shape[-1]
+    parts = [] if features.canvas is None else [features.canvas]
+    if features.fine is not None:
+        parts.append(torch.unflatten(features.fine.flatten(1), 1, (-1, dim)))
+    return torch.cat((*parts, features.tokens), dim=1)
 
 
-def unpack(packed: Tensor, *, cells: int, stride: int) -> SensorFeatures:
-    """The inverse of `pack` in float32; a sensor with no more rows than cells has no place in space."""
+def unpack(
+    packed: Tensor, *, cells: int, stride: int, fine: tuple[int, int, int] | None = None
+) -> SensorFeatures:
+    """The inverse of `pack` in float32; a sensor with no more rows than cells has no place in space.
+
+    `fine` is the shape of what it adds to the head's grid: channels, rows, columns.
+    """
     rows = packed.float()
     if rows.shape[1] <= cells:
         return SensorFeatures(rows, None, stride)
-    return SensorFeatures(rows[:, cells:], rows[:, :cells], stride)
+    canvas, rows = rows[:, :cells], rows[:, cells:]
+    if fine is None:
+        return SensorFeatures(rows, canvas, stride)
+    count = math.prod(fine) // rows.shape[2]
+    return SensorFeatures(
+        rows[:, count:], canvas, stride, torch.unflatten(rows[:, :count].flatten(1), 1, fine)
+    )
 
 
 def encode_frames(

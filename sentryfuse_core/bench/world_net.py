@@ -33,17 +33,21 @@ class TrunkAndHead(nn.Module):
         own = SentryFuseNet(replace(net.shape, ffn_block=ffn_block), net.geometry)
         own.load_state_dict(net.state_dict())
         self.classes = net.shape.classes
+        self._channels = net.shape.fine_channels
         self.canvas = own.canvas.requires_grad_(requires_grad=False)
         self.trunk = own.trunk
         self.head = own.head
         self._strides = _strides(net.shape.pool)
+        side = net.geometry.heatmap_cells
+        shape = (net.shape.fine_channels, side, side)
+        self._fine = {Modality.CAMERA.value: shape, Modality.LIDAR.value: shape}
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """{sensor: [B, rows, D]} of at least one sensor -> maps [B, classes + 8, 32, 32], see `maps_of`."""
         queries = self.canvas().expand(len(next(iter(inputs.values()))), -1, -1)
         cells = queries.shape[1]
         sensors = [
-            unpack(inputs[name], cells=cells, stride=stride)
+            unpack(inputs[name], cells=cells, stride=stride, fine=self._fine.get(name))
             for name, stride in self._strides.items()
             if name in inputs
         ]
@@ -52,7 +56,9 @@ class TrunkAndHead(nn.Module):
                 queries = queries + sensor.canvas
         tokens = torch.cat((queries, *(sensor.tokens for sensor in sensors)), dim=1)
         segments = [Segment(cells, 1), *(Segment(item.tokens.shape[1], item.stride) for item in sensors)]
-        output = self.head(self.trunk(tokens, segments)[:, :cells], self.canvas)
+        fine = [sensor.fine for sensor in sensors if sensor.fine is not None]
+        mixed = self.trunk(tokens, segments)[:, :cells]
+        output = self.head(mixed, fine, self.canvas, channels=self._channels)
         return torch.cat((output.heatmap, output.boxes), dim=1)
 
 

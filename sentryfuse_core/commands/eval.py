@@ -48,6 +48,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="only these sets, e.g. camera+lidar,lidar,none; none is the canvas alone (default: all 16)",
     )
+    parser.add_argument(
+        "--references",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also score clustering, the oracle, zeros and late fusion (default: yes)",
+    )
+    parser.add_argument(
+        "--single",
+        action="append",
+        default=[],
+        metavar="SENSOR=FILE",
+        help="weights trained for one sensor, for late fusion of such; repeatable",
+    )
     parser.add_argument("--levels", metavar="0,1", help="only these pruning levels (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="which worlds (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
@@ -73,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             args.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make {args.out}: {error.strerror}; choose another folder") from error
-    study = _study(args, checkpoint, masks, levels)
+    study = _study(args, {"": checkpoint, **_singles(args.single)}, masks, levels)
     print_report(study)
     if args.out is not None:
         config = {
@@ -89,37 +102,73 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _study(args: argparse.Namespace, checkpoint: Any, masks: list[ModalitySet], levels: list[int]) -> Any:
+def _study(
+    args: argparse.Namespace, checkpoints: dict[str, Any], masks: list[ModalitySet], levels: list[int]
+) -> Any:
+    """Run the checkpoint named "" over `masks`, and those named as a sensor for that one alone."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from sentryfuse_core.commands.eval_study import judge
+    from sentryfuse_core.commands.eval_study import OWN, judge
     from sentryfuse_core.training.data import held_out
-    from sentryfuse_core.training.detections import Found, SubsetDetector, collect
+    from sentryfuse_core.training.detections import Detector, Found, SubsetDetector, collect
+    from sentryfuse_core.training.references import ZeroFilled, clustered, oracle
+    from sentryfuse_core.types import Modality, ModalitySet
     from sentryfuse_core.world.config import WorldConfig
 
-    net = checkpoint.network().to(args.device)
-    detector = SubsetDetector(net, masks, levels)
+    nets = {name: item.network().to(args.device) for name, item in checkpoints.items()}
+    own: list[Detector] = [SubsetDetector(nets[""], masks, levels)]
+    imu = ModalitySet.of(Modality.IMU)
+    for name in list(nets)[1:]:
+        alone = ModalitySet.of(Modality(name))
+        own.append(SubsetDetector(nets[name], [alone, alone | imu], [0], OWN))
+    others: list[Detector] = []
+    if args.references:
+        one_lost = [ModalitySet.all() - ModalitySet.of(modality) for modality in Modality]
+        seeing = [ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)]
+        others = [clustered, oracle, ZeroFilled(nets[""], [*one_lost, *seeing])]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     first = (args.seed + 1) * _WORLDS
     with Progress(*columns, console=Console(stderr=True)) as bar:
 
-        def frames(what: str, wanted: int, start: int) -> Found:
+        def frames(what: str, wanted: int, start: int, detectors: list[Detector]) -> Found:
             count = -(-wanted // _BATCH)
             task = bar.add_task(what, total=count * _BATCH)
             batches = held_out(WorldConfig(), batch=_BATCH, count=count, first=start, device=args.device)
-            return collect(batches, [detector], on_frames=lambda done: bar.advance(task, done))
+            return collect(batches, detectors, on_frames=lambda done: bar.advance(task, done))
 
-        scored = frames("frames to score", args.frames, first)
-        fitting = frames("frames to fit on", args.fit_frames, first + _WORLDS // 2)
+        scored = frames("frames to score", args.frames, first, own + others)
+        fitting = frames("frames to fit on", args.fit_frames, first + _WORLDS // 2, own)
         bar.add_task("judging", total=None)
-        return judge(scored, fitting, labels=checkpoint.manifest["labels"], draws=args.draws, seed=args.seed)
+        return judge(
+            scored,
+            fitting,
+            labels=checkpoints[""].manifest["labels"],
+            draws=args.draws,
+            seed=args.seed,
+            late=args.references,
+        )
+
+
+def _singles(options: list[str]) -> dict[str, Any]:
+    """Checkpoints by sensor."""
+    from sentryfuse_core.model.checkpoint import load_checkpoint
+
+    found = {}
+    for text in options:
+        sensor, _, path = text.partition("=")
+        if sensor not in ("camera", "lidar", "audio") or not path:
+            raise ConfigError(f"--single {text}: give camera=FILE, lidar=FILE or audio=FILE")
+        found[sensor] = load_checkpoint(Path(path))
+    return found
 
 
 def _command(args: argparse.Namespace) -> str:
     """The command that gives the same figures elsewhere, without this machine's folders."""
     words = [f"--{name.replace('_', '-')} {getattr(args, name)}" for name in _SAME]
     words += [f"--{name} {getattr(args, name)}" for name in ("masks", "levels") if getattr(args, name)]
+    words += [f"--single {text.partition('=')[0]}={Path(text).name}" for text in args.single]
+    words += [] if args.references else ["--no-references"]
     words += [f"--weights {args.weights.name}"] if args.weights else []
     return " ".join(["sentryfuse eval", *words, f"--out {args.out.name}"])
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.bench.plot_style import INK, STYLE
 from sentryfuse_core.evaluation.matrix import Cell
+from sentryfuse_core.types import ModalitySet
 
 __all__ = ["dropout_figure"]
 
@@ -19,7 +20,9 @@ _ROW_INCHES, _COLUMN_INCHES = 0.3, 0.62
 
 
 def dropout_figure(cells: Mapping[tuple[str, int], Cell]) -> Figure:
-    """Per cent, a row for everything that detects, best first; '-' where nothing was measured."""
+    """Per cent, a row for every set of sensors, best first; '-' where nothing was measured."""
+    sets = {str(mask) for mask in (ModalitySet(), *ModalitySet.subsets())}
+    cells = {key: cell for key, cell in cells.items() if key[0] in sets}
     levels = sorted({level for _, level in cells})
     names = sorted({name for name, _ in cells}, key=lambda name: _place(cells.get((name, levels[0]))))
     maps = np.array([[100 * _map(cells.get((name, level))) for level in levels] for name in names])

@@ -21,11 +21,12 @@ from sentryfuse_core.errors import OutputError
 from sentryfuse_core.evaluation.conditions import DAY_ABOVE, NIGHT_BELOW, ROUGH_ABOVE, Contrast
 from sentryfuse_core.evaluation.matching import DISTANCES_M
 from sentryfuse_core.evaluation.matrix import Cell
-from sentryfuse_core.replay.manifest import machine, source_commit, versions
+from sentryfuse_core.replay.manifest import machine, processor, source_commit, versions
+from sentryfuse_core.types import ModalitySet
 
 __all__ = ["figures", "print_report", "report_mapping", "write_report"]
 
-_WIDTH = 110  # columns at least: a table that is cut off helps nobody in a log file
+_WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 _DIGITS = 5  # after the point, in eval.json
 
 
@@ -113,6 +114,12 @@ def figures(study: Study) -> list[Figure]:
             _share(f"calibration error of raw scores, mean over the 12 sets, {at}", one.ece_before),
             _share(f"calibration error after fitting, mean over the 12 sets, {at}", one.ece_after),
         ]
+    sets = {str(mask) for mask in (ModalitySet(), *ModalitySet.subsets())}
+    found += [
+        _share(f"mAP of {name}", cell.metrics.map)
+        for (name, _), cell in study.cells.items()
+        if name not in sets
+    ]
     found += [
         Figure(
             what=f"gain by the IMU on rough ground, {one.what}, level {one.level}",
@@ -132,7 +139,7 @@ def report_mapping(study: Study, *, command: str, config: Mapping[str, Any]) -> 
     content = {
         "name": "eval",
         "command": command,
-        "machine": machine(),
+        "machine": {"cpu": processor(), **machine()},
         "versions": versions(),
         "commit": source_commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -1,14 +1,23 @@
-"""`sentryfuse train`: train in the synthetic world, evaluate, write the checkpoint with its manifest."""
+"""`sentryfuse train`: the detector, in the synthetic world or on recordings, or a classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sentryfuse_core.commands import train_driving
+from sentryfuse_core.commands.detector_run import (
+    LENGTH,
+    check_length,
+    length_of,
+    options_of,
+    print_scores,
+    train,
+)
+from sentryfuse_core.commands.options import add_config_arguments
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.model.checkpoint import save_checkpoint
 from sentryfuse_core.model.shape import ModelShape
@@ -16,8 +25,7 @@ from sentryfuse_core.training.data import LabelledBatch, held_out
 from sentryfuse_core.training.evaluate import Evaluation, evaluate
 from sentryfuse_core.training.grade import Grade, grade
 from sentryfuse_core.training.provenance import describe, evaluation_table
-from sentryfuse_core.training.trainer import StepLog, Trainer, TrainOptions
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.training.trainer import Trainer, TrainOptions
 from sentryfuse_core.world.config import CLASSES
 
 if TYPE_CHECKING:
@@ -32,12 +40,15 @@ _CALIBRATION_FIRST = 2**19  # number of the first batch that calibrators are fit
 _DESCRIPTION = """\
 Train a network that keeps working when sensors die and that shrinks to fit; write weights and a manifest.
 
-With --data it trains a classifier on arrays of your own: first the whole network, modalities being absent
-ever more often; then its units are sorted by saliency, the gate is fitted to it, and the sub-networks of
-every ratio are trained inside the same weights. At the end it prints the balanced accuracy of every set of
-modalities at every ratio, on val and, once, on test.
+With --data FILE.npz it trains a classifier on arrays of your own: first the whole network, modalities
+being absent ever more often; then its units are sorted by saliency, the gate is fitted to it, and the
+sub-networks of every ratio are trained inside the same weights. At the end it prints the balanced
+accuracy of every set of modalities at every ratio, on val and, once, on test.
 
-Without --data it trains the detector of the ROS node in the synthetic world.
+With --data FOLDER it fine-tunes the detector of the ROS node on a driving set (KITTI object, KITTI raw,
+nuScenes) or on recordings with a labels.jsonl beside them, from the shipped weights or those of --init.
+
+Without --data it trains that detector in the synthetic world.
 
 The folder --state holds curve.csv and the state, written every --save-every seconds: a run that is
 interrupted or killed goes on with --resume and ends with the same weights.
@@ -55,15 +66,12 @@ val and test; nothing needs to be tuned for it:
 the detector:
 
   sentryfuse train detector.safetensors --minutes 60
+  sentryfuse train mine.safetensors --data kitti/ --minutes 120
+  sentryfuse train mine.safetensors --data drive.mcap --labels truth.jsonl --params robot.yaml
 """
-_LENGTH = {
-    "minutes": 60.0,
-    "steps": 0,
-    "batch": 32,
-    "learning_rate": 3e-3,
-    "evaluate": 512,
-}  # of the detector's
 _CLASSIFIER = ("recipe", "backbone", "design", "compile")
+_DRIVING = ("format", "init", "labels", "topic", "cache", "params", "set")
+_RECORDINGS = (".mcap", ".db3", ".bag")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,8 +104,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from the state; without it a run starts anew and drops the old state",
     )
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16; weights stay float32")
-    own = parser.add_argument_group("a classifier on your own arrays")
-    own.add_argument("--data", type=Path, metavar="FILE", help="the .npz file")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="an .npz file of your own arrays, a driving set's folder, or a recording with labels",
+    )
+    own = parser.add_argument_group("a classifier on your own arrays, --data FILE.npz")
     own.add_argument("--recipe", type=Path, metavar="FILE", help="sizes and budget (default: built in)")
     own.add_argument(
         "--backbone",
@@ -115,7 +128,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="torch.compile: slow to start, one graph for each set of modalities and ratio",
     )
-    world = parser.add_argument_group("the detector in the synthetic world, without --data")
+    train_driving.add_arguments(parser)
+    add_config_arguments(parser)
+    world = parser.add_argument_group("the detector, on --data or in the synthetic world")
     world.add_argument(
         "--minutes",
         type=float,
@@ -123,7 +138,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
     world.add_argument("--batch", type=int, help="frames a step (default 32)")
-    world.add_argument("--learning-rate", type=float, help="at its peak (default 0.003)")
+    world.add_argument(
+        "--learning-rate", type=float, help="at its peak (default 0.003; from trained weights 0.0005)"
+    )
     world.add_argument(
         "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
     )
@@ -134,6 +151,8 @@ def run(args: argparse.Namespace) -> int:
     _check_options(args)
     if args.threads:
         torch.set_num_threads(args.threads)
+    if _is_driving(args):
+        return train_driving.run(args)
     if args.data is not None:
         from sentryfuse_core.commands import train_classifier
 
@@ -153,38 +172,43 @@ def _check_options(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{name} {getattr(args, name)} is below 0")
     if not args.save_every > 0.0:
         raise ConfigError(f"--save-every {args.save_every:g} must be above 0")
-    foreign = tuple(_LENGTH) if args.data is not None else _CLASSIFIER
-    for name in foreign:
-        if getattr(args, name) not in {None, False}:
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigError(
-                f"{option} is of the detector's training; with --data the recipe says it"
-                if args.data is not None
-                else f"{option} is of a classifier's training; give --data FILE.npz with it"
-            )
+    _check_foreign(args)
+
+
+def _check_foreign(args: argparse.Namespace) -> None:
+    """Raises ConfigError for an option of another task than the one that --data asks for."""
+    of_classifier = "is of a classifier's training; give --data FILE.npz with it"
+    if _is_driving(args):
+        foreign = dict.fromkeys(_CLASSIFIER, of_classifier)
+    elif args.data is not None:
+        remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
+        foreign = dict.fromkeys((*LENGTH, *_DRIVING), remedy)
+    else:
+        foreign = dict.fromkeys(_DRIVING, "is of training on recordings; give --data FOLDER with it")
+        foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
+    for name, remedy in foreign.items():
+        if getattr(args, name) not in (None, False, []):
+            raise ConfigError(f"--{name.replace('_', '-')} {remedy}")
+
+
+def _is_driving(args: argparse.Namespace) -> bool:
+    """Whether --data is a folder or recording for the detector; an .npz file is a classifier's."""
+    if args.data is None:
+        return False
+    return args.format is not None or args.data.suffix in _RECORDINGS or not _is_arrays(args.data)
+
+
+def _is_arrays(path: Path) -> bool:
+    return path.is_file() or path.suffix == ".npz"
 
 
 def _run_detector(args: argparse.Namespace) -> int:
-    for name, value in _LENGTH.items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
-    args.device = args.device or "cpu"
-    _check(args)
-    options = TrainOptions(
-        folder=args.state or args.out.with_suffix(""),
-        minutes=args.minutes,
-        steps=args.steps,
-        batch=args.batch,
-        seed=args.seed,
-        device=args.device,
-        learning_rate=args.learning_rate,
-        save_every_s=args.save_every,
-        bf16=args.bf16,
-    )
+    check_length(args)
+    options = options_of(args)
     trainer = Trainer(ModelShape(), options, resume=args.resume)
-    _train(trainer)
+    train(trainer)
     facts = describe(
-        command=_command(args),
+        command=f"sentryfuse train {args.out.name} {length_of(args)}",
         seed=options.seed,
         steps=trainer.progress.step,
         minutes=trainer.progress.elapsed_s / 60.0,
@@ -194,48 +218,9 @@ def _run_detector(args: argparse.Namespace) -> int:
     scores, grades = _evaluate(trainer, options, frames=args.evaluate)
     table = evaluation_table(scores, grades)
     save_checkpoint(args.out, trainer.average, {**facts, "evaluation": table})
-    _print(scores, grades)
+    print_scores(scores, grades)
     print(f"wrote {args.out} and its manifest")
     return 0
-
-
-def _check(args: argparse.Namespace) -> None:
-    for name, least in (("minutes", 0), ("steps", 0), ("batch", 8), ("evaluate", 1)):
-        if getattr(args, name) < least:
-            raise ConfigError(f"--{name} {getattr(args, name)} is below {least}")
-    try:
-        torch.empty(0, device=args.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {args.device} cannot be used ({reason}); cpu always can") from error
-
-
-def _command(args: argparse.Namespace) -> str:
-    """The command that makes the same weights elsewhere, without this machine's paths."""
-    length = f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"
-    kind = " --bf16" if args.bf16 else ""
-    return (
-        f"sentryfuse train {args.out.name} {length} --batch {args.batch} --seed {args.seed} "
-        f"--learning-rate {args.learning_rate:g}{kind}"
-    )
-
-
-def _train(trainer: Trainer) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns) as bar:
-        task = bar.add_task("training", total=1.0)
-
-        def show(log: StepLog) -> None:
-            text = f"step {log.step}: loss {log.loss_full:.2f}, {log.mask} {log.loss_masked:.2f}"
-            bar.update(task, completed=log.progress, description=text)
-
-        trainer.run(show)
-        bar.update(task, completed=1.0)
 
 
 def _evaluate(
@@ -253,13 +238,3 @@ def _evaluate(
     labels = [traits.label for traits in CLASSES]
     grades = grade(net, judged=batches(0), fitted=batches(_CALIBRATION_FIRST), labels=labels)
     return evaluate(net, batches(0)), grades
-
-
-def _print(evaluation: Evaluation, grades: Mapping[tuple[int, int], Grade]) -> None:
-    print(f"{'sensors':<26} level  mAP    recall at 4 m    2 m    1 m  centre error")
-    for (bits, level), score in evaluation.scores.items():
-        print(
-            f"{ModalitySet(bits)!s:<26} {level:5d}  {grades[bits, level].map:.3f}  "
-            f"{score.recall_4m:13.3f}  {score.recall_2m:5.3f}  "
-            f"{score.recall_1m:5.3f}  {score.centre_error_m:9.2f} m"
-        )

@@ -51,9 +51,10 @@ class SubsetDetector:
     net: SentryFuseNet
     masks: Sequence[ModalitySet]
     levels: Sequence[int]
+    prefix: str = ""  # of the names, where several networks run
 
     def __call__(self, batch: LabelledBatch) -> dict[Key, list[FrameBoxes]]:
-        """Boxes under (name of the set, level)."""
+        """Boxes under (prefix and name of the set, level)."""
         found: dict[Key, list[FrameBoxes]] = {}
         imu = ModalitySet.of(Modality.IMU)
         for level in self.levels:
@@ -65,8 +66,9 @@ class SubsetDetector:
                 for mask in masks:
                     chosen = {modality: features[modality] for modality in mask}
                     output = self.net.fuse(chosen, level=level, batch=len(batch.boxes))
-                    found[str(mask), level] = frames_of(output)
-        return found
+                    found[self.prefix + str(mask), level] = frames_of(output)
+        names = [(self.prefix + str(mask), level) for level in self.levels for mask in self.masks]
+        return {name: found[name] for name in names}  # in the order asked for
 
 
 def collect(

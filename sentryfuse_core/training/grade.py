@@ -31,10 +31,15 @@ def grade(
     judged: Iterable[LabelledBatch],
     fitted: Iterable[LabelledBatch],
     labels: Sequence[str],
+    masks: Iterable[ModalitySet] | None = None,
 ) -> dict[tuple[int, int], Grade]:
-    """Grades by (mask bits, level), mask 0 the canvas alone: calibrated on `fitted`, judged on `judged`."""
-    masks = {str(mask): mask.bits for mask in (ModalitySet(), *ModalitySet.subsets())}
-    detector = SubsetDetector(net, [ModalitySet(bits) for bits in masks.values()], range(net.shape.levels))
+    """Grades by (mask bits, level), mask 0 the canvas alone: calibrated on `fitted`, judged on `judged`.
+
+    All 15 sets of sensors and the canvas unless `masks` says otherwise; the frames need their sensors.
+    """
+    chosen = [ModalitySet(), *ModalitySet.subsets()] if masks is None else list(masks)
+    bits = {str(mask): mask.bits for mask in chosen}
+    detector = SubsetDetector(net, chosen, range(net.shape.levels))
     scored, other = (collect(batches, [detector]) for batches in (judged, fitted))
     grades = {}
     for (name, level), found in scored.boxes.items():
@@ -47,7 +52,7 @@ def grade(
             fitting=(other.truth, other.boxes[name, level]),
         )
         known = cell.calibrator
-        grades[masks[name], level] = Grade(
+        grades[bits[name], level] = Grade(
             cell.metrics.map,
             (1.0, 0.0) if known is None else (known.slope, known.offset),
             float("nan") if cell.after is None else cell.after.error,

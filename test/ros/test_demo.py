@@ -30,7 +30,7 @@ seconds: 6
 events:
   - {at_s: 2, until_s: 6, stream: camera, fault: drop}
 actions:
-  - {at_s: 4.5, power_w: 6}
+  - {at_s: 4.5, power_w: 8}
 stretches:
   - {name: all sensors, at_s: 0, until_s: 2, expect: [camera, lidar, imu, audio], settle_s: 1}
   - {name: camera dies, at_s: 2, until_s: 4.5, expect: [lidar, imu, audio], settle_s: 1.5}
@@ -70,7 +70,8 @@ def test_demo_shows_every_stretch_and_ends_well_when_the_story_is_played(
     assert run.returncode == 0, run.stdout + run.stderr
     records = list(read_results(tmp_path / "out" / "results.mcap"))
     assert {ALL, BLIND} <= {record.used for record in records}
-    assert {record.level for record in records} == {0, 1}
+    levels = {record.level for record in records}
+    assert min(levels) == 0 < max(levels)
     assert any(record.detections for record in records if record.used == BLIND)
     with BagReader(tmp_path / "out" / "results.mcap") as reader:
         recorded = {topic.name for topic in reader.topics()}

@@ -299,8 +299,8 @@ def test_level_follows_budget_messages_when_they_come(listener: Listener) -> Non
     for wish, level, text in (
         (Budget(latency_ms=nan, power_w=nan, level=1, source="operator"), 1, "operator"),
         (Budget(latency_ms=nan, power_w=nan, level=-1), 0, ""),
-        (Budget(latency_ms=nan, power_w=3.0, level=-1), 1, "power"),
-        (Budget(latency_ms=0.01, power_w=nan, level=-1), 1, "latency"),
+        (Budget(latency_ms=nan, power_w=8.0, level=-1), 1, "power"),
+        (Budget(latency_ms=0.01, power_w=nan, level=-1), 2, "latency"),
         (Budget(latency_ms=nan, power_w=nan, level=-1), 0, ""),
     ):
         _wait_for_subscription(publisher)
@@ -324,7 +324,7 @@ def test_level_falls_when_the_battery_is_low(listener: Listener) -> None:
     publisher = listener.node.create_publisher(BatteryState, "/battery", 10)
     _wait_for_subscription(publisher)
     publisher.publish(BatteryState(percentage=0.1))
-    assert "battery" in listener.wait_for("status", lambda status: status.level == 1).level_reason
+    assert "battery" in listener.wait_for("status", lambda status: status.level == 2).level_reason
     publisher.publish(BatteryState(percentage=math.nan))
     assert listener.wait_for("status", lambda status: status.level == 0)
     listener.node.destroy_publisher(publisher)

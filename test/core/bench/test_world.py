@@ -49,7 +49,9 @@ def contest(checkpoint: Checkpoint, frames: dict[str, Frames]) -> WorldContest:
 def test_unpack_gives_back_what_was_packed_when_a_sensor_has_a_place_and_when_not() -> None:
     features = network().encode(labelled(batch=2).inputs)
     for modality, one in features.items():
-        again = unpack(pack(one), cells=256, stride=one.stride)
+        fine = None if one.fine is None else (TINY.fine_channels, 32, 32)
+        again = unpack(pack(one), cells=256, stride=one.stride, fine=fine)
+        assert one.fine is None or torch.equal(again.fine, one.fine)
         assert torch.equal(again.tokens, one.tokens)
         assert (again.canvas is None) == (one.canvas is None) == (modality is Modality.IMU)
         assert one.canvas is None or torch.equal(again.canvas, one.canvas)

@@ -31,6 +31,7 @@ def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--frames", "16", "--fit-frames", "16", "--draws", "5", "--out", str(tmp_path / "out")]
+    options += ["--single", f"camera={weights}", "--single", f"lidar={weights}"]
     assert main(["eval", "--weights", str(weights), *options]) == 0
     text = (tmp_path / "out" / "eval.json").read_text(encoding="utf-8")
     content = json.loads(text)
@@ -38,8 +39,13 @@ def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
     levels = network().shape.levels
     subsets = {(cell["what"], cell["level"]) for cell in content["raw"]["cells"]}
     assert {("none", 0), ("camera+lidar+imu+audio", levels - 1)} <= subsets
+    names = {name for name, _ in subsets}
+    assert {"clustering lidar", "oracle camera", "zeros lidar", "own camera+imu"} <= names
+    assert {"late camera+lidar+imu+audio", "late own camera+lidar", "late lidar+audio"} <= names
+    assert "late own camera+audio" not in names
     whats = [row["what"] for row in content["rows"]]
     assert "mean mAP over the 12 sets with camera or lidar, level 0" in whats
+    assert "mAP of oracle camera" in whats
     assert "gain by the IMU on rough ground, mean of 6, level 0" in whats
     assert str(tmp_path) not in text
     assert (tmp_path / "out" / "dropout.png").stat().st_size > 10_000
@@ -49,14 +55,25 @@ def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
 
 
 def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: Path, tmp_path: Path) -> None:
-    options = ["--frames", "1", "--fit-frames", "0", "--masks", "lidar+camera,none", "--levels", "1"]
+    options = [
+        "--frames",
+        "1",
+        "--fit-frames",
+        "0",
+        "--masks",
+        "lidar+camera,none",
+        "--levels",
+        "1",
+        "--no-references",
+    ]
     assert main(["eval", "--weights", str(weights), *options, "--out", str(tmp_path)]) == 0
     content = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
     own = {(cell["what"], cell["level"]) for cell in content["raw"]["cells"]}
     assert own == {("camera+lidar", 1), ("none", 1)}
     assert all(cell["calibrator"] is None for cell in content["raw"]["cells"])
     assert content["command"].endswith(
-        "--masks lidar+camera,none --levels 1 --weights tiny.safetensors --out " + tmp_path.name
+        "--masks lidar+camera,none --levels 1 --no-references --weights tiny.safetensors --out "
+        + tmp_path.name
     )
 
 
@@ -69,6 +86,7 @@ def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: 
         (["--levels", "9"], "--levels 9"),
         (["--levels", "x"], "--levels 'x'"),
         (["--device", "abacus"], "--device abacus"),
+        (["--single", "imu=x"], "--single imu=x"),
     ],
 )
 def test_eval_names_the_option_when_it_is_wrong(

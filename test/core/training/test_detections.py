@@ -51,4 +51,4 @@ def test_collect_joins_batches_with_their_conditions_when_run() -> None:
 
 def test_collect_refuses_when_conditions_are_unknown() -> None:
     with pytest.raises(EvaluationError, match="without conditions"):
-        collect([labelled()], [])
+        collect([replace(labelled(), conditions=None)], [])
