@@ -158,7 +158,9 @@ def _detection_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
 def _recovery_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
     hits = [item for item in metrics["faults"] if item["fault"] == fault]
     over = [item for item in hits if item["recovered_after_s"] is not None or item["still_out"]]
-    return _slowest(over, "recovered_after_s", fault, "was not recovered from")
+    left_s = min((metrics["played_s"] - item["until_s"] for item in over if item["still_out"]), default=0.0)
+    missed = f"is not well in the {left_s:.1f} s that were played after the fault"
+    return _slowest(over, "recovered_after_s", fault, missed)
 
 
 def _slowest(hits: Sequence[Mapping[str, Any]], name: str, fault: str, missed: str) -> _Measured:

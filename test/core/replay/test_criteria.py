@@ -21,6 +21,7 @@ def fault(kind: str, **changes: Any) -> dict[str, Any]:
         "sensor": "camera",
         "fault": kind,
         "at_s": 5.0,
+        "until_s": 10.0,
         "already_out": False,
         "noticed_after_s": 0.2,
         "recovered_after_s": 1.5,
@@ -95,7 +96,11 @@ def test_criterion_fails_and_says_why_when_nothing_was_measured(
     ("name", "changes", "what"),
     [
         ("detection_delay_max_s", {"noticed_after_s": None}, "not noticed"),
-        ("recovery_delay_max_s", {"recovered_after_s": None, "still_out": True}, "not recovered"),
+        (
+            "recovery_delay_max_s",
+            {"recovered_after_s": None, "still_out": True},
+            "is not well in the 3590.0 s",
+        ),
     ],
 )
 def test_delay_fails_any_limit_when_there_was_no_reaction(
