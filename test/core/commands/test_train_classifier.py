@@ -273,8 +273,8 @@ def test_resume_names_what_differs_when_the_state_is_of_another_run(
         (["w.safetensors", "--data", "DATA", "--save-every", "0"], ("--save-every 0", "above 0")),
         (["w.safetensors", "--data", "DATA", "--minutes", "5"], ("--minutes", "the recipe says it")),
         (["w.safetensors", "--data", "DATA", "--seed", "-1"], ("--seed -1",)),
-        (["w.safetensors", "--compile"], ("--compile", "goes with --data")),
-        (["w.safetensors", "--backbone", "trunk"], ("--backbone", "goes with --data")),
+        (["w.safetensors", "--compile"], ("--compile", "give --data FILE.npz")),
+        (["w.safetensors", "--backbone", "trunk"], ("--backbone", "give --data FILE.npz")),
     ],
 )
 def test_train_exits_with_2_and_one_line_when_an_option_is_wrong(
