@@ -9,6 +9,7 @@ from torch.nn import functional
 from sentryfuse_core.model.canvas import fourier
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import Geometry
+from sentryfuse_core.preprocess.tilt import upright
 
 __all__ = ["VIEW_FEATURES", "ViewLift"]
 
@@ -44,7 +45,7 @@ class ViewLift(nn.Module):
         geometry = self._geometry
         points = functional.pad(centres, (0, 1))[:, None] + self.offsets  # [cells, S, 3]
         if tilt is not None:
-            points = (points[None, ..., None, :] @ _upright(tilt)[:, None, None]).squeeze(-2)
+            points = (points[None, ..., None, :] @ upright(tilt)[:, None, None]).squeeze(-2)
         ahead, left, up = (points - position[:, None, None]).unbind(-1)
         depth = ahead.clamp_min(_NEAR_M)
         u = geometry.image_cx - geometry.image_fx * left / depth
@@ -75,15 +76,3 @@ class ViewLift(nn.Module):
         view = fourier(where.mean(dim=2).clamp(-1.0, 1.0), _VIEW_FREQUENCIES)
         visible = seen.any(dim=2, keepdim=True)
         return (sampled * seen[:, None]).permute(0, 2, 3, 1), view * visible
-
-
-def _upright(tilt: Tensor) -> Tensor:
-    """Matrices [B, 3, 3] from the tilted vehicle's axes to level ones; `tilt` [B, 2] roll, pitch in rad."""
-    (sin_roll, sin_pitch), (cos_roll, cos_pitch) = tilt.sin().unbind(-1), tilt.cos().unbind(-1)
-    nothing = torch.zeros_like(sin_roll)
-    rows = (
-        (cos_pitch, sin_pitch * sin_roll, sin_pitch * cos_roll),
-        (nothing, cos_roll, -sin_roll),
-        (-sin_pitch, cos_pitch * sin_roll, cos_pitch * cos_roll),
-    )
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)

@@ -14,7 +14,7 @@ from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.training.data import LabelledBatch
 from sentryfuse_core.training.frame_cache import FrameCache
 from sentryfuse_core.training.frame_table import FrameTable, joined
-from sentryfuse_core.training.mirror import mirror_any
+from sentryfuse_core.training.mirror import mirror
 from sentryfuse_core.training.targets import in_region
 from sentryfuse_core.types import ModalitySet
 from sentryfuse_core.world.batch import Conditions
@@ -75,7 +75,7 @@ class DrivingSource:
         else:
             chosen = torch.randint(len(table), (self._batch,), generator=generator)
         turned = torch.rand(self._batch, generator=generator) < 0.5
-        return _on(mirror_any(table.rows(chosen), turned), self._device)
+        return _on(mirror(table.rows(chosen), turned), self._device)
 
 
 def load_data(

@@ -10,7 +10,7 @@ from torch import Tensor
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.training.data import LabelledBatch
 
-__all__ = ["mirror_any"]
+__all__ = ["mirror"]
 
 _SIGNS = {
     "camera_position": (1.0, -1.0, 1.0),
@@ -21,7 +21,7 @@ _ACROSS = {"camera": 3, "lidar": 3, "audio": 1}  # the axis that runs from left 
 _BOX = (1.0, -1.0, 1.0, 1.0, 1.0, 1.0, -1.0)
 
 
-def mirror_any(batch: LabelledBatch, chosen: Tensor) -> LabelledBatch:
+def mirror(batch: LabelledBatch, chosen: Tensor) -> LabelledBatch:
     """Exchange left and right in the rows where `chosen` [B] is true; absent sensors stay absent."""
 
     def pick(turned: Tensor, straight: Tensor) -> Tensor:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.training.data import LabelledBatch
+from sentryfuse_core.training.mirror import mirror
 
-__all__ = ["SamplePool", "mirror"]
+__all__ = ["SamplePool"]
 
 _FIRST_BATCHES = 12  # made before the first step, so that it is not always the same few samples
 _FIRST_NUMBER = 2**19  # their numbers, counted on from the step: beyond those of any step
-_MIRROR_IMU = (-1.0, 1.0, -1.0, 1.0, -1.0, 1.0)  # rotation about x and z and acceleration along y change sign
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,26 +57,6 @@ class SamplePool:
         made = self._make(number)
         self._frames.extend(_split(made))
         self._size = len(made.boxes)
-
-
-def mirror(batch: LabelledBatch, chosen: Tensor) -> LabelledBatch:
-    """Exchange left and right in the samples where `chosen` [B] is true; all four sensors must be present."""
-    camera, position, lidar, imu, tilt, audio = _all_sensors(batch.inputs)
-
-    def pick(turned: Tensor, straight: Tensor) -> Tensor:
-        return torch.where(chosen.view(-1, *[1] * (straight.ndim - 1)), turned, straight)
-
-    across = position.new_tensor([1.0, -1.0, 1.0])
-    box = batch.boxes.new_tensor([1.0, -1.0, 1.0, 1.0, 1.0, 1.0, -1.0])
-    mirrored = ModelInput(
-        camera=pick(camera.flip(3), camera),
-        camera_position=pick(position * across, position),
-        lidar=pick(lidar.flip(3), lidar),
-        imu=pick(imu * imu.new_tensor(_MIRROR_IMU), imu),
-        tilt=pick(tilt * tilt.new_tensor([-1.0, 1.0]), tilt),
-        audio=pick(audio.flip(1), audio),
-    )
-    return LabelledBatch(mirrored, pick(batch.boxes * box, batch.boxes), batch.classes)
 
 
 def _all_sensors(inputs: ModelInput) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -15,12 +15,12 @@ from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.evaluation.clustering import cluster
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.tilt import to_level, upright
 from sentryfuse_core.training.data import LabelledBatch
 from sentryfuse_core.training.detections import Key, frames_of, truth_of
 from sentryfuse_core.training.targets import in_region
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.world.config import CLASSES
-from sentryfuse_core.world.tilt import to_level, upright
 
 __all__ = ["ZeroFilled", "clustered", "oracle", "zero_filled"]
 

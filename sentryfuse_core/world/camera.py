@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sentryfuse_core.preprocess.tilt import to_level, upright
 from sentryfuse_core.world.cast import cast, nearest, pair_up, turn
 from sentryfuse_core.world.config import CameraModel
 from sentryfuse_core.world.lighting import Lighting, light_of
 from sentryfuse_core.world.scene import Parts, Scene, parts_of
 from sentryfuse_core.world.surface import paint
-from sentryfuse_core.world.tilt import to_level, upright
 
 __all__ = ["View", "expose", "render"]
 

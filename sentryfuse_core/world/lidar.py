@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sentryfuse_core.preprocess.tilt import to_level, upright
 from sentryfuse_core.world.cast import Vector, cast, nearest, pair_up, turn
 from sentryfuse_core.world.config import LidarModel, WeatherModel
 from sentryfuse_core.world.scene import Scene, parts_of
-from sentryfuse_core.world.tilt import to_level, upright
 
 __all__ = ["sweep"]
 

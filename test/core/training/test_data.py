@@ -9,7 +9,8 @@ from networks import TINY, labelled
 from sentryfuse_core.model.lift import ViewLift
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.training.data import LabelledBatch, held_out, make_batch
-from sentryfuse_core.training.pool import SamplePool, mirror
+from sentryfuse_core.training.mirror import mirror
+from sentryfuse_core.training.pool import SamplePool
 from sentryfuse_core.types import ModalitySet
 from sentryfuse_core.world.config import WorldConfig
 

@@ -15,8 +15,7 @@ from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.training.driving_source import DrivingSource, load_data
 from sentryfuse_core.training.frame_cache import FrameCache
 from sentryfuse_core.training.frame_table import FrameTable, joined, tables_of
-from sentryfuse_core.training.mirror import mirror_any
-from sentryfuse_core.training.pool import mirror
+from sentryfuse_core.training.mirror import mirror
 from sentryfuse_core.types import Modality, ModalitySet
 
 NO_IMU = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
@@ -81,13 +80,25 @@ def test_joined_pads_boxes_when_drives_have_different_numbers() -> None:
     assert table.columns["classes"].tolist() == [[0, -1], [0, 0]]
 
 
-def test_mirror_equals_that_of_the_synthetic_world_when_all_sensors_are_there() -> None:
+def test_mirror_exchanges_left_and_right_of_every_sensor_in_the_chosen_rows() -> None:
     batch = random_batch(3, batch=4)
     chosen = torch.tensor([True, False, True, False])
-    ours, theirs = mirror_any(batch, chosen), mirror(batch, chosen)
-    assert torch.equal(ours.boxes, theirs.boxes)
-    for modality in ("camera", "camera_position", "lidar", "imu", "tilt", "audio"):
-        assert torch.equal(getattr(ours.inputs, modality), getattr(theirs.inputs, modality))
+    given, turned = batch.inputs, mirror(batch, chosen)
+    expected = {
+        "camera": given.camera.flip(3),
+        "camera_position": given.camera_position * torch.tensor([1.0, -1.0, 1.0]),
+        "lidar": given.lidar.flip(3),
+        "imu": given.imu * torch.tensor([-1.0, 1.0, -1.0, 1.0, -1.0, 1.0]),
+        "tilt": given.tilt * torch.tensor([-1.0, 1.0]),
+        "audio": given.audio.flip(1),
+    }
+    for name, whole in expected.items():
+        made = getattr(turned.inputs, name)
+        assert torch.equal(made[chosen], whole[chosen])
+        assert torch.equal(made[~chosen], getattr(given, name)[~chosen])
+    boxes = batch.boxes * torch.tensor([1.0, -1.0, 1.0, 1.0, 1.0, 1.0, -1.0])
+    assert torch.equal(turned.boxes[chosen], boxes[chosen])
+    assert torch.equal(turned.boxes[~chosen], batch.boxes[~chosen])
 
 
 def test_split_is_the_sets_own_when_it_has_one(tmp_path: Path) -> None:

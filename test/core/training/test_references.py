@@ -11,9 +11,9 @@ from networks import labelled, model_input, network
 from worlds import conditioned
 
 from sentryfuse_core.errors import EvaluationError
+from sentryfuse_core.preprocess.tilt import to_level, upright
 from sentryfuse_core.training.references import ZeroFilled, clustered, oracle, zero_filled
 from sentryfuse_core.types import Modality, ModalitySet
-from sentryfuse_core.world.tilt import to_level, upright
 
 
 def test_zeros_replace_only_absent_sensors_when_filled() -> None:
