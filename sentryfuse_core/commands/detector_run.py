@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sentryfuse_core.commands.options import check_device
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.training.trainer import StepLog, Trainer, TrainOptions
 from sentryfuse_core.types import ModalitySet
@@ -38,11 +38,7 @@ def check_length(args: argparse.Namespace) -> None:
     for name, least in (("minutes", 0), ("steps", 0), ("batch", 8), ("evaluate", 1)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name} {getattr(args, name)} is below {least}")
-    try:
-        torch.empty(0, device=args.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {args.device} cannot be used ({reason}); cpu always can") from error
+    check_device(args.device)
 
 
 def options_of(args: argparse.Namespace) -> TrainOptions:

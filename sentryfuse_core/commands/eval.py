@@ -174,16 +174,12 @@ def _command(args: argparse.Namespace) -> str:
 
 
 def _check(args: argparse.Namespace) -> None:
-    import torch
+    from sentryfuse_core.commands.options import check_device
 
     for name, least in (("frames", 1), ("fit_frames", 0), ("seed", 0), ("draws", 1)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(args, name)} is below {least}")
-    try:
-        torch.empty(0, device=args.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {args.device} cannot be used ({reason}); cpu always can") from error
+    check_device(args.device)
 
 
 def _masks(text: str | None) -> list[ModalitySet]:

@@ -1,4 +1,4 @@
-"""Command line options that several subcommands share: parameter file and single parameters."""
+"""Command line options that several subcommands share: parameter file, single parameters, the device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sentryfuse_core.errors import ConfigError
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_config_arguments", "config_from"]
+__all__ = ["add_config_arguments", "check_device", "config_from"]
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,3 +48,14 @@ def _assignment(text: str) -> tuple[str, Any]:
         return name.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: {' '.join(str(error).split())}; quote the value") from error
+
+
+def check_device(name: str) -> None:
+    """Raises ConfigError when torch cannot use the device of --device."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--device {name} cannot be used ({reason}); cpu always can") from error
