@@ -43,7 +43,7 @@ class TrunkAndHead(nn.Module):
         self._fine = {Modality.CAMERA.value: shape, Modality.LIDAR.value: shape}
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """{sensor: [B, rows, D]} of at least one sensor -> maps [B, classes + 8, 32, 32], see `maps_of`."""
+        """{sensor: [B, rows, D]} of at least one sensor -> maps [B, classes + 10, 32, 32], see `maps_of`."""
         queries = self.canvas().expand(len(next(iter(inputs.values()))), -1, -1)
         cells = queries.shape[1]
         sensors = [

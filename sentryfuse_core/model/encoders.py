@@ -29,17 +29,23 @@ class SensorFeatures:
     stride: int  # tokens that share a key and a value
     fine: Tensor | None = None  # [B, fine_channels, 32, 32], added to the head's grid
     evidence: Tensor | None = None  # [B, 1, 32, 32] logits of a box centre by this sensor alone
+    view: Tensor | None = None  # [B, depth_bins + classes, h, w] logits of what each pixel of the image shows
 
 
 class CameraEncoder(nn.Module):
-    """Two scales of convolutions; coarse patches as tokens; both scales merged and lifted into the canvas."""
+    """Convolutions at three scales; coarse patches as tokens; the scales merged and lifted into the canvas.
+
+    Every pixel of the merged map also says how far away it takes its object to be, and what it is: the first
+    decides how strongly its features count in each cell it lies over (Lift, Splat, Shoot, arXiv 2008.05711),
+    and both are trained on the boxes as they appear in the image (BEVDepth, arXiv 2206.10092).
+    """
 
     token_order: Tensor
     column_bearings: Tensor
 
     def __init__(self, shape: ModelShape, geometry: Geometry) -> None:
         super().__init__()
-        first, second, fine, coarse = shape.camera_channels
+        first, second, fine, coarse, deep = shape.camera_channels
         self._grid = shape.camera_tokens
         self._stride = shape.pool
         rows, columns = self._grid
@@ -48,18 +54,22 @@ class CameraEncoder(nn.Module):
         self.fine = nn.ModuleList(
             [SlimConv(3, first, stride=2), SlimConv(first, second, stride=2), SlimConv(second, fine)]
         )
-        self.coarse = nn.ModuleList(
-            [SlimConv(fine, coarse, stride=2), SlimConv(coarse, coarse), SlimConv(coarse, coarse)]
-        )
+        self.coarse = nn.ModuleList([SlimConv(fine, coarse, stride=2), SlimConv(coarse, coarse)])
+        self.deep = nn.ModuleList([SlimConv(coarse, deep, stride=2), SlimConv(deep, deep)])
         self.merge_fine = nn.Linear(fine, shape.lift_channels)
         self.merge_coarse = nn.Linear(coarse, shape.lift_channels)
-        self.token = SlimLinear(coarse, shape.dim)
+        self.merge_deep = nn.Linear(deep, shape.lift_channels)
+        self.token = SlimLinear(deep, shape.dim)
         self.row = nn.Parameter(torch.randn(rows, shape.dim) * 0.02)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
         self.mount = nn.Linear(3, shape.dim)
+        self.look = nn.Linear(shape.lift_channels, shape.depth_bins + shape.classes)
         self.lift = ViewLift(shape, geometry)
         heights = len(shape.lift_heights_m)
         self.sample = nn.ModuleList(  # without bias: what is not seen stays zero
+            [SlimLinear(shape.lift_channels, shape.fine_channels, bias=False) for _ in range(heights)]
+        )
+        self.sample_there = nn.ModuleList(  # the same where the pixel's object is as far away as the cell
             [SlimLinear(shape.lift_channels, shape.fine_channels, bias=False) for _ in range(heights)]
         )
         self.place = nn.Linear(shape.fine_channels * self._split**2, shape.dim, bias=False)
@@ -75,24 +85,36 @@ class CameraEncoder(nn.Module):
     ) -> SensorFeatures:
         """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in metres, `tilt` [B, 2] in rad or None."""
         shape = self._shape
-        first, second, middle, last = (shape.channels(count, level) for count in shape.camera_channels)
+        first, second, middle, low, last = (shape.channels(count, level) for count in shape.camera_channels)
         fine = (image - 0.5) * 4.0
         for layer, channels in zip(self.fine, (first, second, middle), strict=True):
             fine = layer(fine, channels)
         coarse = fine
         for layer in self.coarse:
-            coarse = layer(coarse, last)
-        grid = functional.adaptive_avg_pool2d(coarse, self._grid).permute(0, 2, 3, 1)
+            coarse = layer(coarse, low)
+        deep = coarse
+        for layer in self.deep:
+            deep = layer(deep, last)
+        grid = functional.adaptive_avg_pool2d(deep, self._grid).permute(0, 2, 3, 1)
         where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
         tokens = self.token(grid) + where + self.mount(position)[:, None, None]
         lifted = shape.channels(shape.lift_channels, level)
-        context = functional.interpolate(
-            _pointwise(self.merge_coarse, coarse, lifted), size=fine.shape[-2:], mode="nearest"
+        context = _pointwise(self.merge_coarse, coarse, lifted) + functional.interpolate(
+            _pointwise(self.merge_deep, deep, lifted), scale_factor=2.0, mode="nearest"
         )
-        features = functional.relu(_pointwise(self.merge_fine, fine, lifted) + context)
-        seen, view = self.lift(features, position, canvas.centres, tilt)  # [B, cells, S, C]
-        by_height = torch.unflatten(seen, 2, (self._split**2, -1)).unbind(3)  # [B, cells, 4, C] each
-        spoken = [layer(item) for layer, item in zip(self.sample, by_height, strict=True)]
+        features = functional.relu(
+            _pointwise(self.merge_fine, fine, lifted)
+            + functional.interpolate(context, scale_factor=2.0, mode="nearest")
+        )
+        look = _pointwise(self.look, features, shape.depth_bins + shape.classes)
+        distance = look[:, : shape.depth_bins].softmax(dim=1)
+        seen, there, view = self.lift(features, distance, position, canvas.centres, tilt)
+        by_height = self._split**2, len(self.sample)
+        spoken = [
+            layer(item)
+            for layers, samples in ((self.sample, seen), (self.sample_there, seen * there))
+            for layer, item in zip(layers, torch.unflatten(samples, 2, by_height).unbind(3), strict=True)
+        ]  # [B, cells, 4, C] each
         cells = torch.stack(spoken).sum(dim=0).flatten(2)
         placed = self.place(cells) + self.view(view)
         return SensorFeatures(
@@ -101,6 +123,7 @@ class CameraEncoder(nn.Module):
             self._stride,
             canvas.to_fine_grid(cells, self._split),
             canvas.to_fine_grid(self.evidence(placed), self._split),
+            look,
         )
 
 
