@@ -104,8 +104,7 @@ def _heading(sine: Tensor, cosine: Tensor, sine_twice: Tensor, cosine_twice: Ten
     """
     axis = 0.5 * torch.atan2(sine_twice, cosine_twice)
     ahead = axis.cos() * cosine + axis.sin() * sine >= 0.0
-    turned = torch.where(axis > 0.0, axis - math.pi, axis + math.pi)
-    return torch.where(ahead, axis, turned)
+    return torch.where(ahead, axis, torch.where(axis > 0.0, axis - math.pi, axis + math.pi))
 
 
 def decode(

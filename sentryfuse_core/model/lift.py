@@ -100,8 +100,9 @@ class ViewLift(nn.Module):
             padding_mode="border",
             align_corners=False,
         )
+        visible = (both * seen[:, None]).permute(0, 2, 3, 1)
         channels, bins = features.shape[1], distance.shape[1]
-        sampled, chance = (both * seen[:, None]).permute(0, 2, 3, 1).split((channels, bins), dim=-1)
+        sampled, chance = visible[..., :channels], visible[..., channels:]
         there = _SURE * (chance * depth_weights(ahead, bins)).sum(dim=-1, keepdim=True)
         view = fourier(where.mean(dim=2).clamp(-1.0, 1.0), _VIEW_FREQUENCIES)
         return sampled, there, view * seen.any(dim=2, keepdim=True)

@@ -31,7 +31,7 @@ def evidence_loss(output: HeadOutput, targets: Targets) -> Tensor:
 
 
 def view_loss(view: Tensor, targets: ViewTargets) -> Tensor:
-    """Focal loss of the boxes' middles in the image plus cross-entropy of their distance, for each box: []."""
+    """Focal loss of the boxes' middles in the image, plus cross-entropy of their distance, a box: []."""
     bins = targets.distance.shape[1]
     cross = -(functional.log_softmax(view[:, :bins], dim=1) * targets.distance).sum(dim=1)
     return (_focal(view[:, bins:], targets.heatmap) + (cross * targets.weight).sum()) / targets.count

@@ -172,8 +172,9 @@ class Trainer:
             inputs = rows.inputs.only(mask)
             wide = self._run(inputs, level=0, batch=stop - start)
             loss = detection_loss(wide, targets) + self.options.evidence * evidence_loss(wide, targets)
-            if wide.view is not None:
-                loss = loss + self.options.view * self._view_loss(wide.view, rows)
+            if wide.view is not None and rows.inputs.camera_position is not None:
+                position = rows.inputs.camera_position
+                loss = loss + self.options.view * self._view_loss(wide.view, rows, position)
             losses[f"part{part}"] = (loss, (stop - start) / size)
             if part == self.progress.step % len(kept):
                 narrow = self._run(inputs, level=self._narrow_level(len(kept)), batch=stop - start)
@@ -181,16 +182,15 @@ class Trainer:
                 losses["distil"] = (distillation_loss(narrow, wide, targets), self.options.distillation)
         return losses
 
-    def _view_loss(self, view: torch.Tensor, rows: LabelledBatch) -> torch.Tensor:
+    def _view_loss(self, view: torch.Tensor, rows: LabelledBatch, position: torch.Tensor) -> torch.Tensor:
         """What the pixels should say; where the vehicle's tilt was measured it counts, whatever the mask."""
-        inputs, shape = rows.inputs, self.net.shape
-        assert inputs.camera_position is not None  # there is a view, hence a camera
+        shape = self.net.shape
         height, width = view.shape[-2:]
         targets = make_view_targets(
             rows.boxes,
             rows.classes,
-            position=inputs.camera_position,
-            tilt=inputs.tilt,
+            position=position,
+            tilt=rows.inputs.tilt,
             size=(height, width),
             class_count=shape.classes,
             bins=shape.depth_bins,

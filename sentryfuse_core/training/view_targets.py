@@ -15,7 +15,7 @@ __all__ = ["ViewTargets", "make_view_targets"]
 
 _NEAR_M = 1.0  # boxes whose centre is closer to the image plane are left out
 _SPREAD = 6.0  # a box's rectangle is this many standard deviations of its bump wide
-_LEAST_SIGMA = 0.5  # of a bump, in cells of the map
+_LEAST_SIGMA = 0.5  # of a bump, in pixels of the map
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,30 +44,38 @@ def make_view_targets(
     `tilt` [B, 2] of the vehicle in rad; None: level. A pixel that several boxes cover belongs to the nearest.
     """
     low, high, ahead = _rectangles(boxes, position, tilt, geometry)
-    high_limit = low.new_tensor([geometry.image_width, geometry.image_height])
-    low, high = low.clamp_min(0.0), torch.minimum(high, high_limit)
+    whole = low.new_tensor([geometry.image_width, geometry.image_height])
+    low, high = low.clamp_min(0.0), torch.minimum(high, whole)
     valid = (classes >= 0) & (ahead > _NEAR_M) & (high > low).all(dim=-1)
-    rows, columns = size
-    cell = high_limit / low.new_tensor([columns, rows])  # pixels a cell of the map, u and v
-    low, high = low / cell, high / cell
-    middle = ((low + high) / 2).floor()  # the cell of the map that holds the rectangle's centre
-    sigma = ((high - low) / _SPREAD).clamp_min(_LEAST_SIGMA)
-    u, v = (torch.arange(count, dtype=low.dtype, device=low.device) for count in (columns, rows))
-    bump_u = torch.exp(-0.5 * ((u - middle[..., :1]) / sigma[..., :1]) ** 2)  # [B, M, w]
-    bump_v = torch.exp(-0.5 * ((v - middle[..., 1:]) / sigma[..., 1:]) ** 2)
-    bumps = bump_v[..., :, None] * bump_u[..., None, :] * valid[..., None, None]
+    cell = whole / low.new_tensor([size[1], size[0]])  # pixels of the image in one of the map, u and v
+    bumps, inside = _stamp(low / cell, high / cell, size)
+    bumps, inside = bumps * valid[..., None, None], inside & valid[..., None, None]
     heat = torch.stack(
         [(bumps * (classes == index)[..., None, None]).amax(dim=1) for index in range(class_count)], dim=1
     )
-    inside_u = ((u + 0.5 >= low[..., :1]) & (u + 0.5 <= high[..., :1])) | (u == middle[..., :1])
-    inside_v = ((v + 0.5 >= low[..., 1:]) & (v + 0.5 <= high[..., 1:])) | (v == middle[..., 1:])
-    inside = inside_v[..., :, None] & inside_u[..., None, :] & valid[..., None, None]  # [B, M, h, w]
-    depth = torch.where(inside, ahead[..., None, None], torch.inf)
-    nearest, owner = depth.min(dim=1)  # [B, h, w]
+    nearest, owner = torch.where(inside, ahead[..., None, None], torch.inf).min(dim=1)  # [B, h, w]
     shares = 1.0 / inside.sum(dim=(2, 3)).clamp_min(1)  # [B, M]
     weight = shares.gather(1, owner.flatten(1)).view_as(nearest) * nearest.isfinite()
-    distance = depth_weights(nearest, bins).movedim(-1, 1)
-    return ViewTargets(heat, distance, weight, valid.sum().clamp_min(1))
+    return ViewTargets(heat, depth_weights(nearest, bins).movedim(-1, 1), weight, valid.sum().clamp_min(1))
+
+
+def _stamp(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Bumps and insides [B, M, h, w] of the rectangles between `low` and `high` [B, M, 2], in map pixels.
+
+    The pixel that holds a rectangle's middle is always inside, however small the rectangle.
+    """
+    middle = ((low + high) / 2).floor()
+    sigma = ((high - low) / _SPREAD).clamp_min(_LEAST_SIGMA)
+    bumps, insides = [], []
+    for axis, count in ((1, size[0]), (0, size[1])):
+        pixel = torch.arange(count, dtype=low.dtype, device=low.device)
+        first, last, centre, width = (item[..., axis, None] for item in (low, high, middle, sigma))
+        bumps.append(torch.exp(-0.5 * ((pixel - centre) / width) ** 2))
+        insides.append(((pixel + 0.5 >= first) & (pixel + 0.5 <= last)) | (pixel == centre))
+    return (
+        bumps[0][..., :, None] * bumps[1][..., None, :],
+        insides[0][..., :, None] & insides[1][..., None, :],
+    )
 
 
 def _rectangles(
