@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres
-from sentryfuse_core.model.lift import VIEW_FEATURES, ViewLift
+from sentryfuse_core.model.lift import GROUND_FEATURES, VIEW_FEATURES, ViewLift
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.model.slim import SlimConv, SlimLinear
 from sentryfuse_core.preprocess.geometry import Geometry
@@ -59,6 +59,7 @@ class CameraEncoder(nn.Module):
         self.merge_fine = nn.Linear(fine, shape.lift_channels)
         self.merge_coarse = nn.Linear(coarse, shape.lift_channels)
         self.merge_deep = nn.Linear(deep, shape.lift_channels)
+        self.merge_ground = nn.Linear(GROUND_FEATURES, shape.lift_channels)
         self.token = SlimLinear(deep, shape.dim)
         self.row = nn.Parameter(torch.randn(rows, shape.dim) * 0.02)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
@@ -102,8 +103,11 @@ class CameraEncoder(nn.Module):
         context = _pointwise(self.merge_coarse, coarse, lifted) + functional.interpolate(
             _pointwise(self.merge_deep, deep, lifted), scale_factor=2.0, mode="nearest"
         )
+        height, width = fine.shape[-2:]
+        ground = self.lift.ground(position, (height, width), tilt)
         features = functional.relu(
             _pointwise(self.merge_fine, fine, lifted)
+            + _pointwise(self.merge_ground, ground, lifted)
             + functional.interpolate(context, scale_factor=2.0, mode="nearest")
         )
         look = _pointwise(self.look, features, shape.depth_bins + shape.classes)

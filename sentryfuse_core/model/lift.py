@@ -11,15 +11,17 @@ from torch.nn import functional
 from sentryfuse_core.model.canvas import fourier
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import Geometry
-from sentryfuse_core.preprocess.tilt import upright
+from sentryfuse_core.preprocess.tilt import to_level, upright
 
-__all__ = ["VIEW_FEATURES", "ViewLift", "depth_weights"]
+__all__ = ["GROUND_FEATURES", "VIEW_FEATURES", "ViewLift", "depth_weights"]
 
 _NEAR_M = 0.5  # points closer than this to the image plane are not seen
 _VIEW_FREQUENCIES = 6  # two more octaves than the canvas: a far metre is a fraction of a pixel
 _NEAREST_M, _FARTHEST_M = 2.0, 40.0  # of the distances a pixel's object may be at
 _SURE = 4.0  # a pixel that is sure spreads over about this many bins
 VIEW_FEATURES = 2 * 2 * _VIEW_FREQUENCIES  # sine and cosine of u and v
+_GROUND_M = (1.0, 64.0)  # distances of the ground that pixels are told apart by
+GROUND_FEATURES = 2 * _VIEW_FREQUENCIES
 
 
 def depth_weights(ahead_m: Tensor, bins: int) -> Tensor:
@@ -46,6 +48,33 @@ class ViewLift(nn.Module):
         ]
         self.samples = len(offsets)
         self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
+
+    def ground(self, position: Tensor, size: tuple[int, int], tilt: Tensor | None = None) -> Tensor:
+        """How far ahead the ground is that a pixel would show if nothing stood there.
+
+        A thing that touches the ground at a pixel is that far away, and no convolution could know it: it
+        depends on the row, on the camera's height in `position` [B, 3] and on `tilt` [B, 2].
+
+        Returns:
+            Encoded log distance [B, GROUND_FEATURES, h, w] for a map of `size` (h, w); sky is the farthest.
+        """
+        geometry, (rows, columns) = self._geometry, size
+        step = position.new_tensor([geometry.image_height / rows, geometry.image_width / columns])
+        v = (torch.arange(rows, dtype=step.dtype, device=step.device) + 0.5) * step[0]
+        u = (torch.arange(columns, dtype=step.dtype, device=step.device) + 0.5) * step[1]
+        left = ((geometry.image_cx - u) / geometry.image_fx).expand(rows, columns)
+        up = ((geometry.image_cy - v) / geometry.image_fy)[:, None].expand(rows, columns)
+        rays = torch.stack((torch.ones_like(left), left, up), dim=-1)[None]  # one metre ahead
+        if tilt is not None:
+            rotation = upright(tilt)[:, None, None]
+            rays = to_level(rotation, rays)
+            height = to_level(rotation, position[:, None, None])[..., 2]
+        else:
+            height = position[:, None, None, 2]
+        nearest, farthest = _GROUND_M
+        ahead = height / (-rays[..., 2]).clamp_min(1e-3)
+        share = (ahead.clamp(nearest, farthest) / nearest).log() / math.log(farthest / nearest)
+        return fourier(share[..., None] * 2.0 - 1.0, _VIEW_FREQUENCIES).permute(0, 3, 1, 2)
 
     def project(
         self, position: Tensor, centres: Tensor, tilt: Tensor | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentryfuse_core.model.lift import VIEW_FEATURES
+from sentryfuse_core.model.lift import GROUND_FEATURES, VIEW_FEATURES
 from sentryfuse_core.model.shape import BOX_CHANNELS, ModelShape, Width
 from sentryfuse_core.preprocess.geometry import Geometry
 from sentryfuse_core.types import Modality, ModalitySet
@@ -113,7 +113,7 @@ def _camera(shape: ModelShape, geometry: Geometry, level: int) -> tuple[int, int
         + pixels // 64 * (fine * coarse + coarse * coarse)
         + pixels // 256 * (coarse * deep + deep * deep)
     )
-    merge = lifted * (pixels // 16 * fine + pixels // 64 * coarse + pixels // 256 * deep)
+    merge = lifted * (pixels // 16 * (fine + GROUND_FEATURES) + pixels // 64 * coarse + pixels // 256 * deep)
     rows, columns = shape.camera_tokens
     heights, places = len(shape.lift_heights_m), geometry.heatmap_cells**2
     sampled = 2 * places * heights * lifted * shape.fine_channels

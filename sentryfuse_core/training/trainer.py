@@ -52,7 +52,7 @@ class TrainOptions:
     average_decay: float = 0.997  # running average of the weights, a step
     distillation: float = 0.3
     evidence: float = 0.25  # weight of each sensor's own map of centres
-    view: float = 0.3  # weight of what the camera's pixels say
+    view: float = 0.5  # weight of what the camera's pixels say
     bf16: bool = False  # compute in bfloat16; weights stay float32
     reuse: int = 4  # steps that one batch of the world pays for
     save_every_s: float = 120.0
