@@ -9,15 +9,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres
+from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres, fourier
 from sentryfuse_core.model.lift import GROUND_FEATURES, VIEW_FEATURES, ViewLift
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.model.slim import SlimConv, SlimLinear
 from sentryfuse_core.preprocess.geometry import Geometry
 
-__all__ = ["AudioEncoder", "CameraEncoder", "ImuEncoder", "LidarEncoder", "SensorFeatures"]
+__all__ = [
+    "DISTANCE_FEATURES",
+    "AudioEncoder",
+    "CameraEncoder",
+    "ImuEncoder",
+    "LidarEncoder",
+    "SensorFeatures",
+]
 
 _GRAVITY_M_S2 = 9.81
+_AUDIBLE_M = 10.0  # in the middle of the distances that matter, as their logarithms go
+_DISTANCE_FREQUENCIES = 4
+DISTANCE_FEATURES = 1 + 2 * _DISTANCE_FREQUENCIES  # log distance, and sines and cosines of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,10 +217,16 @@ class ImuEncoder(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """One token for each bearing, also spread over the canvas cells that lie there."""
+    """One token for each bearing, also spread over the cells that lie there.
+
+    On the fine grid what is heard from a cell's bearing meets the cell's log distance before anything is
+    decided: loudness falls by distance, so that together they say how loud the source would be there.
+    """
 
     bearings: Tensor
     spread: Tensor  # [cells, bearings], rows add up to one
+    fine_spread: Tensor  # [32 * 32, bearings], the same for the fine grid
+    distance: Tensor  # [32 * 32, DISTANCE_FEATURES]
 
     def __init__(self, shape: ModelShape, geometry: Geometry, canvas: Canvas) -> None:
         super().__init__()
@@ -220,13 +236,19 @@ class AudioEncoder(nn.Module):
         self.evidence = nn.Linear(shape.dim, self._split**2)
         self.token = nn.Linear(shape.dim, shape.dim)
         self.place = nn.Linear(shape.dim, shape.dim)
+        self.hear = nn.Linear(shape.dim, shape.dim)
+        self.away = nn.Linear(DISTANCE_FEATURES, shape.dim, bias=False)
+        self.fine = nn.Linear(shape.dim, shape.fine_channels)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
+        self._side = geometry.heatmap_cells
         bearings = torch.tensor(geometry.bearings_rad)
-        step = math.pi / (len(bearings) - 1)
-        cell = torch.atan2(canvas.centres[:, 1], canvas.centres[:, 0])
-        spread = (1.0 - (cell[:, None] - bearings).abs() / step).clamp_min(0.0)
+        centres = cell_centres(geometry, geometry.heatmap_cells)
+        near = (torch.linalg.vector_norm(centres, dim=1, keepdim=True) / _AUDIBLE_M).log()
         self.register_buffer("bearings", bearings, persistent=False)
-        self.register_buffer("spread", spread / spread.sum(dim=1, keepdim=True), persistent=False)
+        self.register_buffer("spread", _by_bearing(canvas.centres, bearings), persistent=False)
+        self.register_buffer("fine_spread", _by_bearing(centres, bearings), persistent=False)
+        distance = torch.cat((near, fourier(near / math.pi, _DISTANCE_FREQUENCIES)), dim=1)
+        self.register_buffer("distance", distance, persistent=False)
 
     def forward(self, bands: Tensor, canvas: Canvas) -> SensorFeatures:
         """`bands` [B, 16 bearings, 16 features]."""
@@ -234,7 +256,17 @@ class AudioEncoder(nn.Module):
         tokens = self.token(mixed) + canvas.at_bearing(self.bearings) + self.kind
         placed = self.spread @ self.place(mixed)
         evidence = canvas.to_fine_grid(self.evidence(functional.gelu(placed + canvas())), self._split)
-        return SensorFeatures(tokens, placed, self._stride, evidence=evidence)
+        heard = self.fine_spread @ self.hear(mixed) + self.away(self.distance)
+        fine = torch.unflatten(self.fine(functional.gelu(heard)).transpose(1, 2), 2, (self._side, self._side))
+        return SensorFeatures(tokens, placed, self._stride, fine, evidence)
+
+
+def _by_bearing(centres: Tensor, bearings: Tensor) -> Tensor:
+    """Shares [cells, bearings] of the two bearings next to each of `centres` [cells, 2]; rows add up to 1."""
+    step = math.pi / (len(bearings) - 1)
+    cell = torch.atan2(centres[:, 1], centres[:, 0])
+    shares = (1.0 - (cell[:, None] - bearings).abs() / step).clamp_min(0.0)
+    return shares / shares.sum(dim=1, keepdim=True)
 
 
 def _pointwise(layer: nn.Linear, maps: Tensor, channels: int) -> Tensor:

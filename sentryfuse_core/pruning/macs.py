@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sentryfuse_core.model.encoders import DISTANCE_FEATURES
 from sentryfuse_core.model.lift import GROUND_FEATURES, VIEW_FEATURES
 from sentryfuse_core.model.shape import BOX_CHANNELS, ModelShape, Width
 from sentryfuse_core.preprocess.geometry import Geometry
@@ -99,7 +100,9 @@ def _sensor(shape: ModelShape, geometry: Geometry, modality: Modality, level: in
         return shape.imu_tokens, 1, Macs(0, linear)
     bearings = geometry.audio_bearings
     mixing = 3 * bearings * geometry.audio_features * dim + 2 * bearings * dim * dim
+    places = geometry.heatmap_cells**2
     spread = cells * bearings * dim + _bearings(shape, bearings) + _canvas(shape, cells)
+    spread += bearings * dim * dim + places * dim * (bearings + DISTANCE_FEATURES + shape.fine_channels)
     return bearings, shape.pool, Macs(0, mixing + spread + _evidence(shape, geometry))
 
 
