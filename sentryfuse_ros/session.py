@@ -56,7 +56,7 @@ class Engine:
             bank=bank,
             backend=make_backend(bank, config.model),
             preprocessor=Preprocessor(config),
-            budget=BudgetController(config.budget, levels=bank.levels),
+            budget=BudgetController(config.budget, levels=bank.levels, maps=bank.maps()),
         )
 
 
