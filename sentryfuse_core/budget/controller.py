@@ -1,4 +1,4 @@
-"""BudgetController: what latency, power, battery, heat and operators wish becomes one level and one reason."""
+"""BudgetController: what latency, power, battery, heat and operators wish becomes one level and a reason."""
 
 from __future__ import annotations
 
@@ -169,11 +169,8 @@ class BudgetController:
         level = self._floor.held(mask, wish.level, share)
         if level == wish.level:
             return wish.level, wish.reason
-        told = self._floor.told(mask, level + 1, share)
-        return (
-            level,
-            f"{wish.reason}; asks for level {wish.level}, the floor of accuracy holds {level}: {told}",
-        )
+        held = f"asks for level {wish.level}, the floor of accuracy holds level {level}"
+        return level, f"{wish.reason}; {held}: {self._floor.told(mask, level + 1, share)}"
 
     @staticmethod
     def _stricter(requested: float, configured: float) -> float:

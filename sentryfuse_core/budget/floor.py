@@ -11,7 +11,7 @@ __all__ = ["AccuracyFloor"]
 
 
 class AccuracyFloor:
-    """Levels are compared with the full width of the same sensors: audio alone never sees what a lidar does."""
+    """Each level against the full width of the same sensors: audio alone never sees what a lidar does."""
 
     def __init__(self, maps: Mapping[tuple[int, int], float]) -> None:
         """`maps`: mean average precision, 0..1, by (mask bits, level); NaN or absent: not evaluated."""

@@ -12,6 +12,7 @@ from sentryfuse_core.types import ModalitySet
 __all__ = ["LatencyLimit"]
 
 _HEADROOM = 0.9  # a level that is changed to takes at most this share of the deadline
+_DOUBTFUL = 10  # a level that fits without headroom waits this many times as long
 _RELAPSE = 10 * WINDOW  # narrowed again within this many inferences after widening: the wait doubles
 _LONGEST_WAIT = 16 * WINDOW
 
@@ -31,8 +32,9 @@ class LatencyLimit:
 
     Narrower, at once: when two of the last three inferences were too slow for the level in use, or
     three of the last 50. Wider: when at most one of the last 50 would have been too slow for the wider
-    level with a tenth to spare, and not within 50 inferences after narrowing; each relapse doubles
-    those, up to 800. A new limit does not wait.
+    level with a tenth to spare, and not within 50 inferences after narrowing; without the tenth, not
+    within 500. Each relapse doubles both, up to 800 and 8,000. A new limit does not wait. Single
+    inferences that no level would have made in time are no reason for any change.
     """
 
     def __init__(self, levels: int) -> None:
@@ -52,19 +54,16 @@ class LatencyLimit:
             return NO_WISH
         model, bits = self.model, mask.bits
         held = self._held.setdefault(bits, _Held(self._levels[-1]))
-        slow_down = max(model.now, model.worst(3))
+        slow_down = self._slow_down(bits, 3)
         if model.time_ms((bits, held.level), slow_down) > limit_ms:
             self._narrow(bits, held, slow_down)
-        wider = self._spacious(bits, model.worst(2))
-        waiting = held.wait - (model.count - held.narrowed)
-        if wider is not None and wider < held.level and waiting <= 0:
-            held.level, held.widened = wider, model.count
-        return Wish(held.level, self._reason(bits, held, slow_down, wider))
+        pending = self._widen(bits, held)
+        return Wish(held.level, self._reason(bits, held, slow_down, pending))
 
     def _narrow(self, bits: int, held: _Held, slow_down: float) -> None:
-        level = self._spacious(bits, slow_down)
+        level = self._within(bits, slow_down, _HEADROOM)
         if level is None:  # nothing leaves headroom: the fastest is the best chance
-            level = min(self._levels, key=lambda level: self.model.time_ms((bits, level), slow_down))
+            level = min(self._levels, key=lambda level: self.model.time_ms((bits, level), 1.0))
         if level == held.level:
             return
         count = self.model.count
@@ -72,14 +71,31 @@ class LatencyLimit:
         held.wait = min(max(2 * held.wait, WINDOW), _LONGEST_WAIT) if relapsed else WINDOW
         held.level, held.narrowed = level, count
 
-    def _spacious(self, bits: int, slow_down: float) -> int | None:
-        """The widest level that leaves headroom; None: there is none."""
-        limit_ms, model = self._limit_ms * _HEADROOM, self.model
-        return next(
-            (level for level in self._levels if model.time_ms((bits, level), slow_down) <= limit_ms), None
-        )
+    def _widen(self, bits: int, held: _Held) -> str:
+        """Go back to a wider level if one fits and the wait is over; else say which will come when."""
+        slow_down, waited = self._slow_down(bits, 2), self.model.count - held.narrowed
+        for share, wait in ((_HEADROOM, held.wait), (1.0, _DOUBTFUL * max(held.wait, WINDOW))):
+            level = self._within(bits, slow_down, share)
+            if level is None or level >= held.level:
+                continue
+            if waited < wait:
+                return f"; level {level} comes back after {wait - waited} more in time"
+            held.level, held.widened = level, self.model.count
+        return ""
 
-    def _reason(self, bits: int, held: _Held, slow_down: float, wider: int | None) -> str:
+    def _slow_down(self, bits: int, place: int) -> float:
+        """The slow-down now, or if larger the `place`-worst lately that some level would meet."""
+        fastest_ms = min(self.model.time_ms((bits, level), 1.0) for level in self._levels)
+        hopeless = self._limit_ms / fastest_ms if fastest_ms else math.inf
+        return max(self.model.now, self.model.worst(place, up_to=hopeless))
+
+    def _within(self, bits: int, slow_down: float, share: float) -> int | None:
+        """The widest level that takes at most this share of the deadline; None: there is none."""
+        limit_ms, model = self._limit_ms * share, self.model
+        fitting = (level for level in self._levels if model.time_ms((bits, level), slow_down) <= limit_ms)
+        return next(fitting, None)
+
+    def _reason(self, bits: int, held: _Held, slow_down: float, pending: str) -> str:
         if not held.level:
             return ""
         model, limit_ms = self.model, self._limit_ms
@@ -90,7 +106,4 @@ class LatencyLimit:
         here_ms = model.time_ms((bits, held.level), slow_down)
         if here_ms > limit_ms:
             return f"{text}; no level meets it, level {held.level} takes {here_ms:.1f} ms"
-        if wider is not None and wider < held.level:
-            left = held.wait - (model.count - held.narrowed)
-            return f"{text}; level {wider} comes back after {left} more in time"
-        return text
+        return text + pending

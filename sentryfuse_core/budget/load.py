@@ -12,7 +12,10 @@ __all__ = ["WINDOW", "Key", "LoadModel"]
 Key = tuple[int, int]  # mask bits, level
 
 WINDOW = 50  # inferences that are looked back on
-_ALIKE = 1.2  # a change at a switch up to this factor is laid to the sub-network, a larger one to the machine
+_ALIKE = (
+    1.35  # a change at a switch up to this factor is laid to the sub-network, a larger one to the machine
+)
+_STEP = 1.1  # by at most this factor each time
 _FURTHEST = 1.5  # and a sub-network is taken to differ from its warm-up by at most this
 
 
@@ -21,7 +24,8 @@ class LoadModel:
 
     A slow-down is a measured time over the one expected in the table. Its statistics are over the last
     50 inferences, whichever sub-networks they were of. The load of a machine does not change because
-    the level does: a small jump of the slow-down at a switch corrects the table, half-way each time.
+    the level does: a jump of the slow-down at a switch corrects the table, half-way and by at most a
+    tenth each time, so that a step of the load at that moment does little harm.
     """
 
     def __init__(self) -> None:
@@ -48,26 +52,32 @@ class LoadModel:
             self._table[key] = self._warm_up[key] = infer_ms / self.now
         slow_down = infer_ms / self._table[key]
         if key != self._key:
-            if self._key is not None:
-                self._before, self._since = self.now, []
-            self._key = key
+            self._switch(key)
         self._recent.append(slow_down)
         if len(self._since) < 3:
             self._since.append(slow_down)
             if len(self._since) == 3:
-                self._correct(key)
+                self._correct(key, _median(self._since))
         self._ranked = sorted(self._recent)
         self.count += 1
 
-    def _correct(self, key: Key) -> None:
-        apparent = _median(self._since) / self._before
+    def _switch(self, key: Key) -> None:
+        if self._key is not None:
+            if len(self._since) == 2:  # given up after two: they tell as much as three
+                self._correct(self._key, min(self._since))
+            self._before, self._since = self.now, []
+        self._key = key
+
+    def _correct(self, key: Key, slow_down: float) -> None:
+        """Lay a jump of the slow-down at the last switch to the sub-network, as far as that is likely."""
+        apparent = slow_down / self._before
         if not 1.0 / _ALIKE <= apparent <= _ALIKE:
             return
         warm_up_ms, before_ms = self._warm_up[key], self._table[key]
-        after_ms = before_ms * math.sqrt(apparent)
+        after_ms = before_ms * min(max(math.sqrt(apparent), 1.0 / _STEP), _STEP)
         self._table[key] = min(max(after_ms, warm_up_ms / _FURTHEST), warm_up_ms * _FURTHEST)
         gain = self._table[key] / before_ms
-        for index in (-1, -2, -3):
+        for index in range(-len(self._since), 0):
             self._recent[index] /= gain
 
     @property

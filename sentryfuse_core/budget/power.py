@@ -39,7 +39,7 @@ class PowerLimit:
             self._stepper.jump(self._proportional(limit_w / full_w), now_ns)
         if math.isnan(machine.power_w):
             self._readings.clear()
-            return self._unmeasured(limit_w, full_w, machine.no_power)
+            return self._unmeasured(limit_w, full_w, machine.no_power, now_ns)
         if machine.at_ns != self._read_ns:
             self._read_ns = machine.at_ns
             self._readings.append(machine.power_w)
@@ -50,8 +50,9 @@ class PowerLimit:
             text += f"; level {level - 1} is tried below {limit_w * _HEADROOM:.1f} W"
         return Wish(level, text)
 
-    def _unmeasured(self, limit_w: float, full_w: float, why: str) -> Wish:
+    def _unmeasured(self, limit_w: float, full_w: float, why: str, now_ns: int) -> Wish:
         level = self._proportional(limit_w / full_w)
+        self._stepper.jump(level, now_ns)
         text = f"power: {limit_w:.3g} W of the {full_w:.3g} W that full width is worth"
         return Wish(level, f"{text} (not measured: {why})")
 
