@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,12 @@ class MachineMonitor:
         self._open([jetson, rapl] if gpu is None else [partial(self._nvml, gpu), jetson])
         self._zones = ThermalZones(sysfs)
         self._throttling = Throttling(sysfs)
+
+    @classmethod
+    def of_device(cls, device: str) -> MachineMonitor:
+        """The monitor for a network on `device`, such as 'cpu' or 'cuda:0 NVIDIA ...'."""
+        found = re.match(r"cuda:(\d+)", device)
+        return cls(gpu=int(found[1]) if found else None)
 
     def _open(self, candidates: Sequence[Callable[[], PowerReader]]) -> None:
         reasons = []
