@@ -82,7 +82,7 @@ class BudgetController:
 
     def observe(self, mask: ModalitySet, level: int, infer_ms: float) -> None:
         """Correct what is known of latency with one measured inference."""
-        self._latency.model.observe((mask.bits, level), infer_ms)
+        self._latency.observe(mask, level, infer_ms)
 
     @property
     def latency_ms(self) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from sentryfuse_core.budget.load import WINDOW, LoadModel
 from sentryfuse_core.budget.wish import NO_WISH, Wish
@@ -12,6 +13,7 @@ from sentryfuse_core.types import ModalitySet
 __all__ = ["LatencyLimit"]
 
 _HEADROOM = 0.9  # a level that is changed to takes at most this share of the deadline
+_MISSES, _MISSES_WITHIN = 3, 300  # 1 %: more is an error in the diagnostics
 _DOUBTFUL = 10  # a level that fits without headroom waits this many times as long
 _RELAPSE = 10 * WINDOW  # narrowed again within this many inferences after widening: the wait doubles
 _LONGEST_WAIT = 16 * WINDOW
@@ -25,16 +27,24 @@ class _Held:
     wait: int = 0  # after narrowing, before a wider level may come back
     narrowed: int = 0
     widened: int | None = None
+    # The last misses at this level: when, and at which slow-down.
+    missed: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_MISSES))
+
+    def move(self, level: int) -> None:
+        """Change the level; what it missed goes with it."""
+        self.level = level
+        self.missed.clear()
 
 
 class LatencyLimit:
     """Per set of sensors a level, over a load model common to all.
 
-    Narrower, at once: when two of the last three inferences were too slow for the level in use, or
-    three of the last 50. Wider: when at most one of the last 50 would have been too slow for the wider
-    level with a tenth to spare, and not within 50 inferences after narrowing; without the tenth, not
-    within 500. Each relapse doubles both, up to 800 and 8,000. A new limit does not wait. Single
-    inferences that no level would have made in time are no reason for any change.
+    Narrower, at once: when two of the last three inferences were too slow for the level in use, or when
+    that level missed the deadline three times in 300. Wider: when at most one of the last 50 would have
+    been too slow for the wider level with a tenth to spare, and not within 50 inferences after
+    narrowing; without the tenth, not within 500. Each relapse doubles both, up to 800 and 8,000. A new
+    limit does not wait. Single inferences that no level would have made in time are no reason for any
+    change.
     """
 
     def __init__(self, levels: int) -> None:
@@ -49,45 +59,64 @@ class LatencyLimit:
             self._limit_ms = limit_ms
             for known in self._held.values():
                 known.wait = 0
+                known.missed.clear()
         if math.isnan(limit_ms):
             self._held.clear()
             return NO_WISH
-        model, bits = self.model, mask.bits
+        bits = mask.bits
         held = self._held.setdefault(bits, _Held(self._levels[-1]))
-        slow_down = self._slow_down(bits, 3)
-        if model.time_ms((bits, held.level), slow_down) > limit_ms:
-            self._narrow(bits, held, slow_down)
+        self._narrow(bits, held)
         pending = self._widen(bits, held)
-        return Wish(held.level, self._reason(bits, held, slow_down, pending))
+        return Wish(held.level, self._reason(bits, held, pending))
 
-    def _narrow(self, bits: int, held: _Held, slow_down: float) -> None:
+    def observe(self, mask: ModalitySet, level: int, infer_ms: float) -> None:
+        """Take one measured inference; a miss that another level would have made is remembered."""
+        self.model.observe((mask.bits, level), infer_ms)
+        held = self._held.get(mask.bits)
+        if held is None or level != held.level or not infer_ms > self._limit_ms:
+            return
+        slow_down = infer_ms / self.model.time_ms((mask.bits, level), 1.0)
+        if slow_down <= self._hopeless(mask.bits):
+            held.missed.append((self.model.count, slow_down))
+
+    def _narrow(self, bits: int, held: _Held) -> None:
+        model = self.model
+        slow_down = model.now
+        if len(held.missed) == _MISSES and model.count - held.missed[0][0] < _MISSES_WITHIN:
+            slow_down = max(slow_down, min(missed for _, missed in held.missed))
+        if model.time_ms((bits, held.level), slow_down) <= self._limit_ms:
+            return
         level = self._within(bits, slow_down, _HEADROOM)
         if level is None:  # nothing leaves headroom: the fastest is the best chance
-            level = min(self._levels, key=lambda level: self.model.time_ms((bits, level), 1.0))
+            level = min(self._levels, key=lambda level: model.time_ms((bits, level), 1.0))
         if level == held.level:
             return
-        count = self.model.count
-        relapsed = held.widened is not None and count - held.widened < _RELAPSE
+        relapsed = held.widened is not None and model.count - held.widened < _RELAPSE
         held.wait = min(max(2 * held.wait, WINDOW), _LONGEST_WAIT) if relapsed else WINDOW
-        held.level, held.narrowed = level, count
+        held.move(level)
+        held.narrowed = model.count
 
     def _widen(self, bits: int, held: _Held) -> str:
         """Go back to a wider level if one fits and the wait is over; else say which will come when."""
-        slow_down, waited = self._slow_down(bits, 2), self.model.count - held.narrowed
+        slow_down, waited = self._slow_down(bits), self.model.count - held.narrowed
         for share, wait in ((_HEADROOM, held.wait), (1.0, _DOUBTFUL * max(held.wait, WINDOW))):
             level = self._within(bits, slow_down, share)
             if level is None or level >= held.level:
                 continue
             if waited < wait:
                 return f"; level {level} comes back after {wait - waited} more in time"
-            held.level, held.widened = level, self.model.count
+            held.move(level)
+            held.widened = self.model.count
         return ""
 
-    def _slow_down(self, bits: int, place: int) -> float:
-        """The slow-down now, or if larger the `place`-worst lately that some level would meet."""
+    def _slow_down(self, bits: int) -> float:
+        """The slow-down now, or if larger the second-worst lately that some level would meet."""
+        return max(self.model.now, self.model.worst(2, up_to=self._hopeless(bits)))
+
+    def _hopeless(self, bits: int) -> float:
+        """The slow-down above which no level meets the deadline."""
         fastest_ms = min(self.model.time_ms((bits, level), 1.0) for level in self._levels)
-        hopeless = self._limit_ms / fastest_ms if fastest_ms else math.inf
-        return max(self.model.now, self.model.worst(place, up_to=hopeless))
+        return self._limit_ms / fastest_ms if fastest_ms else math.inf
 
     def _within(self, bits: int, slow_down: float, share: float) -> int | None:
         """The widest level that takes at most this share of the deadline; None: there is none."""
@@ -95,10 +124,10 @@ class LatencyLimit:
         fitting = (level for level in self._levels if model.time_ms((bits, level), slow_down) <= limit_ms)
         return next(fitting, None)
 
-    def _reason(self, bits: int, held: _Held, slow_down: float, pending: str) -> str:
+    def _reason(self, bits: int, held: _Held, pending: str) -> str:
         if not held.level:
             return ""
-        model, limit_ms = self.model, self._limit_ms
+        model, limit_ms, slow_down = self.model, self._limit_ms, self._slow_down(bits)
         text = f"latency: full width takes {model.time_ms((bits, 0), slow_down):.1f} ms"
         if not 0.9 < slow_down < 1.1:
             text += f" ({slow_down:.1f} x warm-up)"
