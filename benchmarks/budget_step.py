@@ -1,4 +1,4 @@
-"""Draws docs/images/budget_step.png, the answer to a simulated step load: python -m benchmarks.budget_step."""
+"""Draws docs/images/budget_step.png, a simulated step load (python -m benchmarks.budget_step)."""
 
 from __future__ import annotations
 
