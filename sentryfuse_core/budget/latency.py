@@ -67,7 +67,10 @@ class LatencyLimit:
         held = self._held.setdefault(bits, _Held(self._levels[-1]))
         self._narrow(bits, held)
         pending = self._widen(bits, held)
-        return Wish(held.level, self._reason(bits, held, pending))
+        widest = self._widest(bits)
+        return (
+            NO_WISH if held.level <= widest else Wish(held.level, self._reason(bits, held, widest, pending))
+        )
 
     def observe(self, mask: ModalitySet, level: int, infer_ms: float) -> None:
         """Take one measured inference; a miss that another level would have made is remembered."""
@@ -124,11 +127,14 @@ class LatencyLimit:
         fitting = (level for level in self._levels if model.time_ms((bits, level), slow_down) <= limit_ms)
         return next(fitting, None)
 
-    def _reason(self, bits: int, held: _Held, pending: str) -> str:
-        if not held.level:
-            return ""
+    def _widest(self, bits: int) -> int:
+        """The widest level that can run at all: what is not loaded has an infinite time."""
+        return next((level for level in self._levels if self.model.time_ms((bits, level), 1.0) < math.inf), 0)
+
+    def _reason(self, bits: int, held: _Held, widest: int, pending: str) -> str:
         model, limit_ms, slow_down = self.model, self._limit_ms, self._slow_down(bits)
-        text = f"latency: full width takes {model.time_ms((bits, 0), slow_down):.1f} ms"
+        name = f"level {widest}" if widest else "full width"
+        text = f"latency: {name} takes {model.time_ms((bits, widest), slow_down):.1f} ms"
         if not 0.9 < slow_down < 1.1:
             text += f" ({slow_down:.1f} x warm-up)"
         text += f", the limit is {limit_ms:.1f} ms"

@@ -151,6 +151,15 @@ def test_new_limit_takes_effect_on_the_next_set() -> None:
         assert budget.choose(ALL, 0)[0] == level
 
 
+def test_level_that_is_not_loaded_is_never_wished_for() -> None:
+    """Its time is infinite; full width is then the widest that there is, and no limit's doing."""
+    times_ms = (math.inf, 12.0, 8.0)
+    simulation = Simulation(times_ms, 25.0)
+    assert simulation.budget.choose(ALL, 0) == (0, "no limit asks for less")
+    simulation.budget.update_budget(10.0, math.nan, -1, "planner", 0)
+    assert simulation.budget.choose(ALL, 0) == (2, "latency: level 1 takes 12.0 ms, the limit is 10.0 ms")
+
+
 def test_reason_tells_slow_down_and_when_width_comes_back() -> None:
     simulation = Simulation(TIMES_MS, 25.0).run(60, lambda _: QUIET).run(20, lambda _: 2.0)
     reason = simulation.budget.choose(ALL, 0)[1]
