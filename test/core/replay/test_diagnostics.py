@@ -45,6 +45,7 @@ SYNC_KEYS = [
 INFERENCE_KEYS = [
     "backend",
     "device",
+    "backend_reason",
     "mask",
     "level",
     "ratio",
