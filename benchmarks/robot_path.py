@@ -67,7 +67,7 @@ def record(folder: Path, seconds: float) -> Path:
 
 def replay(bag: Path, out: Path) -> dict[str, Any]:
     """metrics.json of a replay, and the peak memory of its process."""
-    with start("sentryfuse_core.cli", "replay", str(bag), "--out", str(out), "--quiet") as process:
+    with _process("sentryfuse_core.cli", "replay", str(bag), "--out", str(out), "--quiet") as process:
         status, peak_mb = _wait(process)
     if status != 0:
         raise SystemExit(f"error: the replay ended with status {status}")
@@ -91,7 +91,7 @@ def live(bag: Path) -> dict[str, Any]:
     executor.add_node(listener)
     node = ("sentryfuse_ros.fusion_node", "--ros-args", "-p", "camera.transport:=compressed")
     player = ("sentryfuse_ros.player_node", "--ros-args", "-p", f"bag:={bag}", "-p", "wait_s:=60.0")
-    with start(*node) as fusion, start(*player) as playing:
+    with _process(*node) as fusion, _process(*player) as playing:
         deadline_s = time.monotonic() + START_WITHIN_S
         while playing.poll() is None:
             executor.spin_once(timeout_sec=0.1)
@@ -175,7 +175,7 @@ def _latency_rows(where: str, latency_ms: dict[str, dict[str, float]]) -> list[R
 
 
 @contextmanager
-def start(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A module running in a process of its own; it does not outlive the context."""
     process = subprocess.Popen([sys.executable, "-m", module, *arguments])
     try:
