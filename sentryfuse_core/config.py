@@ -259,6 +259,20 @@ class ModelConfig:
 
     checkpoint: str = _opt("", "safetensors file with its manifest beside it; empty: the shipped one")
     device: str = _opt("auto", "auto, cpu, cuda or cuda:N")
+    backend: str = _opt(
+        "auto",
+        "what runs the network; auto: CUDA graphs on a CUDA device, else ONNX Runtime if its files are built",
+        choices=("auto", "eager", "compiled", "cuda_graph", "onnx", "tensorrt"),
+    )
+    precision: str = _opt(
+        "auto",
+        "numbers that CUDA graphs and TensorRT multiply; auto: float16; all else computes in float32",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    max_level: int = _opt(
+        0, "widest pruning level that is loaded; 0: all; wider ones cannot run then", low=0, high=15
+    )
+    engine_dir: str = _opt("", "folder of what `sentryfuse build-engines` builds; empty: ~/.cache/sentryfuse")
     threads: int = _opt(
         1, "CPU threads of the network; more help on idle cores only; 0: leave it to torch", low=0, high=256
     )

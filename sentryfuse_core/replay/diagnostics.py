@@ -178,6 +178,7 @@ class Diagnostics:
         values = {
             "backend": last.backend,
             "device": last.device,
+            "backend_reason": last.backend_reason,
             "mask": str(last.used),
             "level": last.plan.level,
             "ratio": last.plan.ratio,
