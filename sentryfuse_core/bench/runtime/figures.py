@@ -188,8 +188,8 @@ def _pace(raw: Mapping[str, Any]) -> Iterator[Figure]:
         beyond = max(0, late["switched"] - late["grouped"]) + max(0, pace["lost"] - pace["grouped_lost"])
         hz = 1e3 / late["period_ms"]
         note = (
-            f"without result {pace['lost']}, later than a period {late['switched']}; of the same sets ordered "
-            f"by sub-network {pace['grouped_lost']} and {late['grouped']}; counted is what is beyond those"
+            f"without result {pace['lost']}, later than a period {late['switched']}; of the same sets "
+            f"ordered by sub-network {pace['grouped_lost']} and {late['grouped']}; counted is what is beyond those"
         )
         yield Figure(
             what=f"sets dropped or late because of a switch, in {pace['sets']} random switches, "

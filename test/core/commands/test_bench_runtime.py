@@ -1,0 +1,90 @@
+"""`sentryfuse bench runtime`: a whole trial on small weights, and one line for what cannot be measured."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from networks import network
+
+from sentryfuse_core.cli import main
+from sentryfuse_core.model.checkpoint import save_checkpoint
+from sentryfuse_core.types import ModalitySet
+
+MASKS = (ModalitySet(), *ModalitySet.subsets())
+LEVELS = (0, 1)
+
+
+def weights(folder: Path) -> Path:
+    """Two levels and an evaluation that knows how good each sub-network is."""
+    rows = [
+        {"mask": mask.bits, "level": level, "map": 0.05 * mask.bits} for mask in MASKS for level in LEVELS
+    ]
+    facts = {"labels": ["car", "pedestrian", "cyclist"], "evaluation": {"rows": rows}}
+    save_checkpoint(folder / "small.safetensors", network(), facts)
+    return folder / "small.safetensors"
+
+
+@pytest.mark.slow
+def test_trial_measures_every_part_and_writes_it_when_weights_are_small(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = os.sched_getaffinity(0), torch.get_num_threads()
+    out = tmp_path / "out"
+    words = ["--quick", "--threads", "1", "--checkpoint", str(weights(tmp_path)), "--out", str(out)]
+    assert main(["bench", "runtime", *words]) == 0
+    assert (os.sched_getaffinity(0), torch.get_num_threads()) == before
+    assert (out / "runtime_front.png").read_bytes().startswith(b"\x89PNG")
+
+    content = json.loads((out / "runtime.json").read_text())
+    raw = content["raw"]
+    timed = {(arm["name"], arm["mask"], arm["level"]) for arm in raw["latency"]["arms"]}
+    masks = [mask.bits for mask in ModalitySet.subsets()]
+    assert {("eager", mask, level) for mask in masks for level in LEVELS} <= timed
+    assert {("dense", mask, 0) for mask in masks} <= timed
+    assert all(0 < arm["ms"]["p50"] <= arm["ms"]["p99"] for arm in raw["latency"]["arms"])
+
+    assert raw["bank"]["held_bytes"] <= 1.01 * raw["bank"]["one_model_bytes"]
+    assert raw["switch"]["identical"] == {"same": 30, "of": 30}
+    assert (raw["pace"]["lost"], raw["pace"]["grouped_lost"]) == (0, 0)
+    assert [row["level"] for row in raw["replay"]] == [0, 1]
+    assert raw["start"]["starts"] or raw["start"]["lacks"]
+    assert raw["energy"]["mj"] or "no counter here" in raw["energy"]["lacks"]
+
+    rows = {row["what"]: row for row in content["rows"]}
+    assert len(rows) == len(content["rows"])  # no two of one name
+    judged = [row for row in rows.values() if row["target"] is not None]
+    assert len(judged) == 14
+    assert all(row["met"] is not None for row in judged)
+    printed = capsys.readouterr().out
+    assert all(what in printed for what in rows)
+
+
+def test_command_says_so_in_one_line_when_it_cannot_measure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, told in (
+        ("--threads 4096", "--threads 4096: this process may use"),
+        ("--backends eager,quantum", "--backends quantum: there is no such backend"),
+        ("--checkpoint nowhere.safetensors", "no weights at nowhere.safetensors"),
+        ("--device tpu", "--device tpu cannot be used"),
+    ):
+        assert main(["bench", "runtime", "--out", str(tmp_path), *words.split()]) == 2
+        errors = capsys.readouterr().err.strip().splitlines()
+        assert len(errors) == 1
+        assert told in errors[0]
+
+
+def test_front_keeps_what_no_other_beats_when_drawn() -> None:
+    from sentryfuse_core.bench.runtime.plot import front
+
+    assert front([(3.0, 50.0), (1.0, 20.0), (2.0, 60.0), (2.0, 10.0), (5.0, 60.0)]) == [
+        (1.0, 20.0),
+        (2.0, 60.0),
+    ]
+    assert front([]) == []
+    assert not math.isnan(front([(1.0, 2.0)])[0][0])
