@@ -185,11 +185,12 @@ def _start(raw: Mapping[str, Any]) -> Iterator[Figure]:
 def _pace(raw: Mapping[str, Any]) -> Iterator[Figure]:
     pace = raw["pace"]
     for index, late in enumerate(pace["late"]):
-        beyond = max(0, late["switched"] - late["grouped"]) + max(0, pace["lost"] - pace["grouped_lost"])
         hz = 1e3 / late["period_ms"]
+        switched, grouped = late["switched"], late["grouped"]
+        beyond = max(0, switched - grouped) + max(0, pace["lost"] - pace["grouped_lost"])
         note = (
-            f"without result {pace['lost']}, later than a period {late['switched']}; of the same sets "
-            f"ordered by sub-network {pace['grouped_lost']} and {late['grouped']}; counted is what is beyond those"
+            f"without result {pace['lost']}, later than a period {switched}; of the same sets in order of "
+            f"sub-networks {pace['grouped_lost']} and {grouped}; what is beyond those counts"
         )
         yield Figure(
             what=f"sets dropped or late because of a switch, in {pace['sets']} random switches, "
