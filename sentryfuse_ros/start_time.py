@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_ros.middleware import apply_profile
 from sentryfuse_ros.processes import Children
@@ -57,17 +58,19 @@ def _starts(bag: Path, starts: int, parameters: dict[str, Any], logs: Path) -> l
     from rclpy.executors import SingleThreadedExecutor
     from sentryfuse.msg import FusedDetectionArray
 
-    heard: list[tuple[float, int]] = []
+    heard: list[tuple[float, int]] = []  # monotonic time and boxes of messages of the node that runs now
+    started_ns = 0  # ROS time
+
+    def hear(message: Any) -> None:
+        stamp = message.header.stamp
+        if stamp.sec * NS_PER_S + stamp.nanosec >= started_ns:  # else of the node before, still on its way
+            heard.append((time.monotonic(), len(message.detections)))
+
     rclpy.init()
     listener = rclpy.create_node("start_time")
     executor = SingleThreadedExecutor()
     executor.add_node(listener)
-    listener.create_subscription(
-        FusedDetectionArray,
-        "/sentryfuse/detections",
-        lambda message: heard.append((time.monotonic(), len(message.detections))),
-        10,
-    )
+    listener.create_subscription(FusedDetectionArray, "/sentryfuse/detections", hear, 10)
     children = Children(logs)
 
     def wait(what: str, done: Callable[[], bool]) -> None:
@@ -83,6 +86,8 @@ def _starts(bag: Path, starts: int, parameters: dict[str, Any], logs: Path) -> l
         wait("recorded sensors", lambda: listener.count_publishers(_SENSOR_TOPIC) > 0)
         found = []
         for _ in range(starts):
+            heard.clear()
+            started_ns = listener.get_clock().now().nanoseconds
             began_s = time.monotonic()
             children.start("fusion_node", parameters)
             wait("detections", lambda: any(boxes for _, boxes in heard))
@@ -93,9 +98,6 @@ def _starts(bag: Path, starts: int, parameters: dict[str, Any], logs: Path) -> l
                 }
             )
             children.stop("fusion_node")
-            while listener.count_publishers("/sentryfuse/detections"):  # nothing of it is on its way any more
-                executor.spin_once(timeout_sec=0.05)
-            heard.clear()
         return found
     finally:
         children.stop()

@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     raw, accuracy = measured(args)
     found = figures(raw)
     print(text_table(found))
+    for name, reason in raw["latency"]["absent"].items():
+        print(f"{name} was left out: {reason}")
     name = file_name(args)
     path, picture = args.out / f"{name}.json", args.out / f"{name}_front.png"
     content = {"rows": [figure.to_mapping() for figure in found], "raw": raw}

@@ -42,6 +42,8 @@ def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: N
             folder=Path(folder),
             inputs=tuple(prepared.inputs for prepared in heard.prepared),
         )
+        latency = latency_part(context)
+        ran = [name for name in setting.backends if name not in latency["absent"]]
         found = {
             "checkpoint": bank.identity,
             "device": backend.device,
@@ -49,8 +51,8 @@ def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: N
             "widths": list(bank.levels),
             "rounds": setting.rounds,
             "bank": {"one_model_bytes": one_model, "held_bytes": held},
-            "latency": latency_part(context),
-            "memory": memory_part(context),
+            "latency": latency,
+            "memory": memory_part(context, ran),
             "switch": switch_part(context),
             "pace": pace_part(context),
         }
@@ -65,14 +67,14 @@ def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: N
 
 def _loaded(setting: Setting, inputs: ModelInput) -> tuple[int, Bank, Backend, int]:
     """Bytes of one plain model; bank and backend, warm; bytes of all tensors that came with those."""
-    before = live_bytes()
-    network = load_checkpoint(setting.checkpoint).network()
-    one_model = live_bytes() - before
+    before = live_bytes(setting.device)
+    network = load_checkpoint(setting.checkpoint).network().to(setting.device)
+    one_model = live_bytes(setting.device) - before
     del network
-    before = live_bytes()
+    before = live_bytes(setting.device)
     bank = load_bank(setting.model())
     backend = make_backend(bank, setting.model())
     backend.warm_up()
     for level in range(len(bank.levels)):
         backend.run(inputs, bank.plan(inputs.present, level, "benchmark"))
-    return one_model, bank, backend, live_bytes() - before
+    return one_model, bank, backend, live_bytes(setting.device) - before

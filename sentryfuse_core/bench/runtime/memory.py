@@ -33,10 +33,11 @@ def stored_bytes(tensors: Iterable[Tensor]) -> int:
     return sum(sizes.values())
 
 
-def live_bytes() -> int:
-    """Bytes behind every tensor that Python knows of now."""
+def live_bytes(device: str) -> int:
+    """Bytes behind every tensor on that kind of device that Python knows of now."""
     gc.collect()
     kept = [item for item in gc.get_objects() if type(item) in (Tensor, nn.Parameter)]
+    kept = [item for item in kept if item.device.type == torch.device(device).type]
     return stored_bytes(kept)
 
 

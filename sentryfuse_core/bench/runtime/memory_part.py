@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sentryfuse_core.bench.runtime.context import Context, steps
@@ -15,7 +16,7 @@ from sentryfuse_core.types import ModalitySet
 __all__ = ["memory_part"]
 
 
-def memory_part(context: Context) -> dict[str, Any]:
+def memory_part(context: Context, backends: Iterable[str]) -> dict[str, Any]:
     """Bytes of weights and activations by set of sensors and level, and MB of fresh processes."""
     whole = context.inputs[0].to(context.setting.device)
     dense = context.dense[KINDS[0]]
@@ -49,7 +50,7 @@ def memory_part(context: Context) -> dict[str, Any]:
             request = Process(config=context.setting.model(), level=0, inputs=context.inputs[0], dense=True)
             processes.append({"name": "dense", "level": 0, **process_memory(request)})
             step()
-            for name in context.setting.backends:
+            for name in backends:
                 for level in context.levels:
                     config = context.setting.model(name, max_level=level)
                     request = Process(config=config, level=level, inputs=context.inputs[0])

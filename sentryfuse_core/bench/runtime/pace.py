@@ -7,6 +7,7 @@ minutes; when each would have come out had they come at a sensor's pace follows 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -32,7 +33,7 @@ class Paced:
 
     switched_ms: NDArray[np.float64]  # [sets]
     grouped_ms: NDArray[np.float64]  # [sets]
-    switch_us: NDArray[np.float64]  # [sets] of the switched ones
+    switch_us: NDArray[np.float64]  # [switches] of the switched ones; the first set is none
     lost: int  # of the switched ones
     grouped_lost: int
 
@@ -71,7 +72,7 @@ def pace(
     return Paced(
         np.array([took for took, _ in kept]),
         np.array([took for took, _ in kept_grouped]),
-        np.array([switch for _, switch in kept]),
+        np.array([switch for _, switch in kept if not math.isnan(switch)]),
         len(switched) - len(kept),
         len(grouped) - len(kept_grouped),
     )

@@ -51,7 +51,7 @@ def front_figure(raw: Mapping[str, Any], accuracy: Accuracy) -> Figure:
         figure = Figure(figsize=(8.0, 5.0), layout="constrained")
         axis = figure.subplots()
         best = front(list(points.values()))
-        axis.step(*_columns(best), where="post", color="#c9ced6", linewidth=6, zorder=1, label="front")
+        axis.step(*_columns(best), where="post", color="#c9ced6", linewidth=4, zorder=1, label="front")
         axis.plot(*_columns(list(points.values())), "o", color="#9aa3af", markersize=4, zorder=2,
                   label="every set of sensors and level")  # fmt: skip
         for mask, style in _LINES.items():
@@ -61,19 +61,19 @@ def front_figure(raw: Mapping[str, Any], accuracy: Accuracy) -> Figure:
         axis.axvline(min(dense), color=INK, linestyle=(0, (4, 2)), linewidth=1.2, zorder=1)
         axis.text(
             min(dense),
-            1.0,
-            "dense attention, unpruned, all sensors ",
+            0.5,
+            " dense attention, unpruned, all sensors",
             rotation=90,
-            ha="right",
-            va="top",
+            ha="left",
+            va="center",
             fontsize=8,
             transform=axis.get_xaxis_transform(),
         )
-        axis.set_xlim(left=0)
+        axis.set_xlim(0, 1.08 * max(*dense, *(ms for ms, _ in points.values())))
         axis.set_ylim(bottom=0)
-        axis.set_xlabel(f"median latency of the network, ms ({raw['device']}, {raw['threads']} threads)")
+        axis.set_xlabel(f"median latency of the network, ms ({raw['device']}, threads: {raw['threads']})")
         axis.set_ylabel("mAP in the evaluation (%)")
-        axis.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
+        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=4)
     return figure
 
 

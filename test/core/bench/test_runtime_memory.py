@@ -20,11 +20,11 @@ def test_shared_memory_counts_once_when_stored_bytes_are_added() -> None:
 
 
 def test_live_bytes_grow_by_a_tensor_when_one_is_made() -> None:
-    before = live_bytes()
+    before = live_bytes("cpu")
     kept = kilobytes(64)
-    assert live_bytes() - before == 64 * KB
+    assert live_bytes("cpu") - before == 64 * KB
     del kept
-    assert live_bytes() == before
+    assert live_bytes("cpu") == before
 
 
 def test_peak_is_what_lives_at_one_time_when_tensors_come_and_go() -> None:
