@@ -59,15 +59,15 @@ def front_figure(raw: Mapping[str, Any], accuracy: Accuracy) -> Figure:
             axis.plot(*_columns(line), linewidth=1.8, markersize=6, zorder=3, label=_short(mask), **style)
         dense = [row["ms"]["p50"] for row in arms if row["name"] in KINDS and row["mask"] == ALL.bits]
         axis.axvline(min(dense), color=INK, linestyle=(0, (4, 2)), linewidth=1.2, zorder=1)
-        axis.text(
-            min(dense),
-            0.5,
-            " dense attention, unpruned, all sensors",
+        axis.annotate(
+            "dense attention, unpruned, all sensors",
+            (min(dense), 0.5),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, 0),
+            textcoords="offset points",
             rotation=90,
-            ha="left",
             va="center",
             fontsize=8,
-            transform=axis.get_xaxis_transform(),
         )
         axis.set_xlim(0, 1.08 * max(*dense, *(ms for ms, _ in points.values())))
         axis.set_ylim(bottom=0)

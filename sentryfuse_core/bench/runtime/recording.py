@@ -52,8 +52,10 @@ def hear(bag: Path) -> Heard:
     prepared: list[Prepared] = []
     for synced in _sets(bag, ingest, clock, config):
         if len(sets) < _KEPT and ingest.trust(synced)[0] == ModalitySet.all():
-            sets.append(synced)
-            prepared.append(preprocessor(synced, ModalitySet.all()))
+            made = preprocessor(synced, ModalitySet.all())
+            if made.inputs.present == ModalitySet.all():
+                sets.append(synced)
+                prepared.append(made)
     if not sets:
         raise BenchError(f"{bag} gave no set with all four sensors; record more seconds")
     return Heard(ingest, clock, tuple(sets), tuple(prepared))
