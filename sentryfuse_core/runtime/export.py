@@ -37,11 +37,15 @@ def build_onnx(bank: Bank, store: Store, *, precision: str, anew: bool = False) 
     """Export every loaded sub-network that the store does not have, or all `anew`; one value each: built.
 
     Raises:
-        BackendError: no exporter, or it fails.
+        BackendError: no exporter, at once, or it fails.
     """
     absent = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if absent:
         raise BackendError(f"exporting needs {' and '.join(absent)}; pip install 'sentryfuse-python[onnx]'")
+    return _steps(bank, store, precision, anew=anew)
+
+
+def _steps(bank: Bank, store: Store, precision: str, *, anew: bool) -> Iterator[bool]:
     cut: dict[int, SentryFuseNet] = {}
     for mask, level in sub_networks(bank):
         path = store.path(mask, level, onnx_ending(precision))

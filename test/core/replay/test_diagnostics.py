@@ -44,6 +44,7 @@ SYNC_KEYS = [
 INFERENCE_KEYS = [
     "backend",
     "device",
+    "backend_reason",
     "mask",
     "level",
     "ratio",
