@@ -299,13 +299,34 @@ class BudgetConfig:
     power_w: float = _opt(
         0.0, "power perception may draw in W; 0: no limit", low=0.0, high=100_000.0, live=True
     )
-    full_power_w: float = _opt(15.0, "power that full width is worth in W; below, a narrower level runs",
-                               low=0.1, high=100_000.0)  # fmt: skip
+    measure_power: bool = _opt(
+        default=True, doc="hold power_w by measured power, where the machine has a sensor for it", live=True
+    )
+    full_power_w: float = _opt(
+        15.0,
+        "power that full width is worth in W, where none is measured; below, a narrower level runs",
+        low=0.1,
+        high=100_000.0,
+        live=True,
+    )
     min_battery: float = _opt(
         0.2, "charge below which the narrowest level runs, 0..1", low=0.0, high=1.0, live=True
     )
+    thermal: bool = _opt(
+        default=True, doc="run narrower while the machine is too hot or slows itself down", live=True
+    )
+    max_temperature_c: float = _opt(
+        0.0, "hotter is too hot, in C; 0: each thermal zone's own trip point", low=0.0, high=150.0, live=True
+    )
+    min_map_share: float = _opt(
+        0.0,
+        "share of the full width's mAP, with the same sensors, that a level must have to be chosen; 0: any",
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
     timeout_s: float = _opt(
-        0.0, "a Budget message holds this long in s; 0: until the next", low=0.0, high=86_400.0
+        0.0, "a Budget message holds this long in s; 0: until the next", low=0.0, high=86_400.0, live=True
     )
 
 

@@ -74,7 +74,7 @@ class Pipeline:
             preprocessor=Preprocessor(config),
             bank=bank,
             backend=make_backend(bank, config.model),
-            budget=BudgetController(config.budget, levels=bank.levels),
+            budget=BudgetController(config.budget, levels=bank.levels, maps=bank.maps()),
             clock=clock,
         )
 

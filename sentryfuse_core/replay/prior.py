@@ -17,7 +17,7 @@ __all__ = ["canvas_prior"]
 def canvas_prior(config: ModelConfig) -> Mapping[int, tuple[Detection, ...]]:
     """The canvas's own boxes at every loaded level, best first and however unsure it is of them."""
     bank = load_bank(config)
-    backend = EagerBackend(bank)  # the only one that runs without any sensor
+    backend = EagerBackend(bank, threads=config.threads)  # the only one that runs without any sensor
     nothing = ModelInput(camera=None, camera_position=None, lidar=None, imu=None, audio=None)
     found = {}
     for level in bank.loaded:

@@ -79,6 +79,10 @@ class Bank:
         slope, offset = self._evaluated.get((mask.bits, level), {}).get("calibration", (1.0, 0.0))
         return slope, offset
 
+    def maps(self) -> dict[tuple[int, int], float]:
+        """Mean average precision, 0..1, by (mask bits, level), as far as it was evaluated."""
+        return {key: row["map"] for key, row in self._evaluated.items() if "map" in row}
+
     def _no_level(self, level: int) -> str:
         if 0 <= level < self.loaded.start:
             return (

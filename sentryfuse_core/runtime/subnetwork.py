@@ -31,7 +31,7 @@ class SubNetwork(nn.Module):
         *,
         precision: torch.dtype = torch.float32,
     ) -> None:
-        """`precision` is that of products and convolutions; what is exact in float32 stays so."""
+        """`precision` is that of products and convolutions; all else stays float32."""
         super().__init__()
         self.network = network
         self.inputs = inputs
