@@ -7,10 +7,12 @@ from typing import Any
 from sentryfuse_core.bench.runtime.arms import ALL, dense_arms, planned_arms
 from sentryfuse_core.bench.runtime.context import Context, steps
 from sentryfuse_core.bench.runtime.dense import KINDS
-from sentryfuse_core.bench.runtime.energy import counters, energy_mj
+from sentryfuse_core.bench.runtime.energy import energy_mj
 from sentryfuse_core.bench.runtime.recording import replay_speed
 from sentryfuse_core.bench.runtime.start import node_starts
-from sentryfuse_core.errors import BenchError
+from sentryfuse_core.errors import BenchError, ReadingError
+from sentryfuse_core.machine.monitor import SYSFS
+from sentryfuse_core.machine.rapl import RaplPower
 
 __all__ = ["energy_part", "replay_part", "start_part"]
 
@@ -51,11 +53,12 @@ def start_part(context: Context) -> dict[str, Any]:
 
 def energy_part(context: Context) -> dict[str, Any]:
     """Millijoules of one inference with all sensors; or what it lacks."""
-    found = counters()
-    if not found:
-        return {"mj": {}, "lacks": "no counter here: no readable /sys/class/powercap/intel-rapl:*/energy_uj"}
-    context.report("energy", 0, 1)
-    arms = planned_arms("eager", context.bank, context.backend)
-    arms += dense_arms(context.dense, context.setting.device)
-    chosen = [arm for arm in arms if arm.mask == ALL and arm.name in ("eager", KINDS[0])]
-    return {"mj": energy_mj(chosen, context.inputs, found), "lacks": ""}
+    try:
+        counter = RaplPower(SYSFS)
+        context.report("energy", 0, 1)
+        arms = planned_arms("eager", context.bank, context.backend)
+        arms += dense_arms(context.dense, context.setting.device)
+        chosen = [arm for arm in arms if arm.mask == ALL and arm.name in ("eager", KINDS[0])]
+        return {"mj": energy_mj(chosen, context.inputs, counter), "lacks": ""}
+    except ReadingError as error:
+        return {"mj": {}, "lacks": f"no counter here: {error}"}
