@@ -95,6 +95,27 @@ class CameraEncoder(nn.Module):
         self, image: Tensor, position: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int
     ) -> SensorFeatures:
         """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in metres, `tilt` [B, 2] in rad or None."""
+        deep, features = self._maps(image, position, tilt, level)
+        grid = functional.adaptive_avg_pool2d(deep, self._grid).permute(0, 2, 3, 1)
+        where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
+        tokens = self.token(grid) + where + self.mount(position)[:, None, None]
+        shape = self._shape
+        look = _pointwise(self.look, features, shape.depth_bins + shape.classes)
+        cells, view = self._lifted(features, look, position, canvas, tilt)
+        placed = self.place(cells) + self.view(view)
+        return SensorFeatures(
+            tokens.flatten(1, 2)[:, self.token_order],
+            placed,
+            self._stride,
+            canvas.to_fine_grid(cells, self._split),
+            canvas.to_fine_grid(self.evidence(placed), self._split),
+            look,
+        )
+
+    def _maps(
+        self, image: Tensor, position: Tensor, tilt: Tensor | None, level: int
+    ) -> tuple[Tensor, Tensor]:
+        """The deepest map [B, C, H / 16, W / 16] and all scales merged [B, L, H / 4, W / 4]."""
         shape = self._shape
         first, second, middle, low, last = (shape.channels(count, level) for count in shape.camera_channels)
         fine = (image - 0.5) * 4.0
@@ -106,22 +127,20 @@ class CameraEncoder(nn.Module):
         deep = coarse
         for layer in self.deep:
             deep = layer(deep, last)
-        grid = functional.adaptive_avg_pool2d(deep, self._grid).permute(0, 2, 3, 1)
-        where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
-        tokens = self.token(grid) + where + self.mount(position)[:, None, None]
         lifted = shape.channels(shape.lift_channels, level)
-        context = _pointwise(self.merge_coarse, coarse, lifted) + functional.interpolate(
-            _pointwise(self.merge_deep, deep, lifted), scale_factor=2.0, mode="nearest"
-        )
         height, width = fine.shape[-2:]
-        ground = self.lift.ground(position, (height, width), tilt)
-        features = functional.relu(
-            _pointwise(self.merge_fine, fine, lifted)
-            + _pointwise(self.merge_ground, ground, lifted)
-            + functional.interpolate(context, scale_factor=2.0, mode="nearest")
+        merged = _pointwise(self.merge_coarse, coarse, lifted) + _doubled(
+            _pointwise(self.merge_deep, deep, lifted)
         )
-        look = _pointwise(self.look, features, shape.depth_bins + shape.classes)
-        distance = look[:, : shape.depth_bins].softmax(dim=1)
+        ground = _pointwise(self.merge_ground, self.lift.ground(position, (height, width), tilt), lifted)
+        merged = _pointwise(self.merge_fine, fine, lifted) + ground + _doubled(merged)
+        return deep, functional.relu(merged)
+
+    def _lifted(
+        self, features: Tensor, look: Tensor, position: Tensor, canvas: Canvas, tilt: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Features of the cells [B, cells, 4 * fine_channels] and where they are seen [B, cells, V]."""
+        distance = look[:, : self._shape.depth_bins].softmax(dim=1)
         seen, there, view = self.lift(features, distance, position, canvas.centres, tilt)
         by_height = self._split**2, len(self.sample)
         spoken = [
@@ -129,16 +148,7 @@ class CameraEncoder(nn.Module):
             for layers, samples in ((self.sample, seen), (self.sample_there, seen * there))
             for layer, item in zip(layers, torch.unflatten(samples, 2, by_height).unbind(3), strict=True)
         ]  # [B, cells, 4, C] each
-        cells = torch.stack(spoken).sum(dim=0).flatten(2)
-        placed = self.place(cells) + self.view(view)
-        return SensorFeatures(
-            tokens.flatten(1, 2)[:, self.token_order],
-            placed,
-            self._stride,
-            canvas.to_fine_grid(cells, self._split),
-            canvas.to_fine_grid(self.evidence(placed), self._split),
-            look,
-        )
+        return torch.stack(spoken).sum(dim=0).flatten(2), view
 
 
 class LidarEncoder(nn.Module):
@@ -201,16 +211,19 @@ class LidarEncoder(nn.Module):
 class ImuEncoder(nn.Module):
     """A window of motion as a few summary tokens; it has no place in the canvas."""
 
+    scale: Tensor  # [6] rad/s stay, m/s^2 become multiples of gravity
+
     def __init__(self, shape: ModelShape, geometry: Geometry) -> None:
         super().__init__()
+        scale = torch.tensor([1.0] * 3 + [1.0 / _GRAVITY_M_S2] * 3)
+        self.register_buffer("scale", scale, persistent=False)
         self._shape = shape
         self.hidden = nn.Linear(geometry.imu_steps * 6, shape.dim)
         self.token = nn.Linear(shape.dim, shape.dim * shape.imu_tokens)
 
     def forward(self, motion: Tensor) -> SensorFeatures:
         """`motion` [B, 32, 6]: rad/s and m/s^2."""
-        scale = motion.new_tensor([1.0, 1.0, 1.0, 1 / _GRAVITY_M_S2, 1 / _GRAVITY_M_S2, 1 / _GRAVITY_M_S2])
-        hidden = functional.gelu(self.hidden((motion * scale).flatten(1)))
+        hidden = functional.gelu(self.hidden((motion * self.scale).flatten(1)))
         return SensorFeatures(
             torch.unflatten(self.token(hidden), 1, (self._shape.imu_tokens, self._shape.dim)), None, 1
         )
@@ -267,6 +280,11 @@ def _by_bearing(centres: Tensor, bearings: Tensor) -> Tensor:
     cell = torch.atan2(centres[:, 1], centres[:, 0])
     shares = (1.0 - (cell[:, None] - bearings).abs() / step).clamp_min(0.0)
     return shares / shares.sum(dim=1, keepdim=True)
+
+
+def _doubled(maps: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, C, 2 H, 2 W], each pixel four times."""
+    return functional.interpolate(maps, scale_factor=2.0, mode="nearest")
 
 
 def _pointwise(layer: nn.Linear, maps: Tensor, channels: int) -> Tensor:

@@ -35,6 +35,7 @@ class ViewLift(nn.Module):
     """Samples the map at four points of each cell, at a few heights (Simple-BEV, arXiv 2206.07959)."""
 
     offsets: Tensor  # [S, 3] from the cell's centre on the ground, metres
+    image_size: Tensor  # [2] width and height, pixels
 
     def __init__(self, shape: ModelShape, geometry: Geometry) -> None:
         super().__init__()
@@ -48,6 +49,8 @@ class ViewLift(nn.Module):
         ]
         self.samples = len(offsets)
         self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
+        size = torch.tensor([float(geometry.image_width), float(geometry.image_height)])
+        self.register_buffer("image_size", size, persistent=False)
 
     def ground(self, position: Tensor, size: tuple[int, int], tilt: Tensor | None = None) -> Tensor:
         """How far ahead the ground is that a pixel would show if nothing stood there.
@@ -59,9 +62,9 @@ class ViewLift(nn.Module):
             Encoded log distance [B, GROUND_FEATURES, h, w] for a map of `size` (h, w); sky is the farthest.
         """
         geometry, (rows, columns) = self._geometry, size
-        step = position.new_tensor([geometry.image_height / rows, geometry.image_width / columns])
-        v = (torch.arange(rows, dtype=step.dtype, device=step.device) + 0.5) * step[0]
-        u = (torch.arange(columns, dtype=step.dtype, device=step.device) + 0.5) * step[1]
+        v = torch.arange(rows, device=position.device) * (geometry.image_height / rows)
+        u = torch.arange(columns, device=position.device) * (geometry.image_width / columns)
+        v, u = v + 0.5 * geometry.image_height / rows, u + 0.5 * geometry.image_width / columns
         left = ((geometry.image_cx - u) / geometry.image_fx).expand(rows, columns)
         up = ((geometry.image_cy - v) / geometry.image_fy)[:, None].expand(rows, columns)
         rays = torch.stack((torch.ones_like(left), left, up), dim=-1)[None]  # one metre ahead
@@ -120,8 +123,7 @@ class ViewLift(nn.Module):
             All are zero where the camera sees nothing.
         """
         pixels, ahead, seen = self.project(position, centres, tilt)
-        size = pixels.new_tensor([self._geometry.image_width, self._geometry.image_height])
-        where = pixels / size * 2.0 - 1.0
+        where = pixels / self.image_size * 2.0 - 1.0
         both = functional.grid_sample(
             torch.cat((features, distance), dim=1),
             where,
