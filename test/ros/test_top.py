@@ -1,4 +1,4 @@
-"""`sentryfuse top` over real DDS: it finds the node, follows it through death and restart, or says why not."""
+"""`sentryfuse top` over real DDS: it finds the node, follows it when it dies and returns, or says why."""
 
 from __future__ import annotations
 
