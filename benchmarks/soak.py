@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -98,8 +99,7 @@ def run(path: Path, *, seconds: float, seed: int, sample_s: float, rate: float) 
             follow.until(lambda: bool(follow.watch.start_ns), "hears of the scenario")
             while follow.watch.at_s < seconds and node.poll() is None:
                 follow.turn()
-            status, took_s = _end(node)
-            follow.watch.write("end", status=status, took_s=took_s)
+            follow.watch.write("end", **_end(node))
     finally:
         rclpy.try_shutdown()
 
@@ -143,17 +143,24 @@ def _watching(
         watch.destroy_node()
 
 
-def _end(node: subprocess.Popen[bytes]) -> tuple[int, float]:
-    """End it as a user would, with its sensors still sending: exit status and the time it took in s."""
-    began_s = time.monotonic()
-    if node.poll() is None:
-        node.send_signal(signal.SIGINT)
-    try:
-        node.wait(_END_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        node.kill()
-        node.wait()
-    return node.returncode, round(time.monotonic() - began_s, 3)
+def _end(node: subprocess.Popen[bytes]) -> dict[str, float]:
+    """End it as a user would, with its sensors still sending: exit status, time and CPU time it took in s."""
+    from benchmarks.soak_watch import process_sample
+
+    if node.poll() is not None:
+        return {"status": node.returncode, "took_s": 0.0, "cpu_s": 0.0}
+    began_s, cpu_s = time.monotonic(), process_sample(node.pid)["cpu_s"]
+    node.send_signal(signal.SIGINT)
+    killer = threading.Timer(_END_WITHIN_S, node.kill)
+    killer.start()
+    _, status, usage = os.wait4(node.pid, 0)
+    killer.cancel()
+    node.returncode = os.waitstatus_to_exitcode(status)
+    return {
+        "status": node.returncode,
+        "took_s": round(time.monotonic() - began_s, 3),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime - cpu_s, 3),
+    }
 
 
 @contextmanager

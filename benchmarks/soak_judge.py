@@ -51,7 +51,9 @@ def findings(lines: Sequence[Line]) -> dict[str, Any]:
     topics = _NO_TOPICS
     faults = reactions(scenario, by_kind["transition"], topics=topics, played_s=played_s)
     must = [item for item in faults if _is_seen(scenario, item) and not item["already_out"]]
-    ended = by_kind["end"][-1] if by_kind["end"] else {"status": math.nan, "took_s": math.nan}
+    ended = (
+        by_kind["end"][-1] if by_kind["end"] else {"status": math.nan, "took_s": math.nan, "cpu_s": math.nan}
+    )
     return {
         "played_s": played_s,
         "judged_s": length_s,
@@ -236,4 +238,5 @@ def _rows(found: Mapping[str, Any]) -> list[Row]:
             unit="s",
             target=END_WITHIN_S,
         ),
+        Row(what="CPU time of that", measured=found["end"]["cpu_s"], unit="s"),
     ]

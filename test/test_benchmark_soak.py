@@ -83,7 +83,7 @@ def soaked(**changed: list[Line]) -> list[Line]:
         "transitions": told(20.0, 25.0),
         "statuses": statuses(*[0] * 10, *[2] * 10),
         "wishes": [wish(0.95, 2.0)],
-        "end": [{"kind": "end", "status": 0, "took_s": 1.0}],
+        "end": [{"kind": "end", "status": 0, "took_s": 1.0, "cpu_s": 0.5}],
     }
     return [line for part in (parts | changed).values() for line in part]
 
@@ -105,7 +105,7 @@ def test_soak_meets_every_target_when_nothing_is_wrong() -> None:
         ({"transitions": [*told(20.0, 25.0), transition(90.0, "camera", "LOST", "OK")]}, "not told"),
         ({"statuses": statuses(*[0] * 20)}, "levels asked for"),
         ({"end": []}, "exit status"),
-        ({"end": [{"kind": "end", "status": -9, "took_s": 60.0}]}, "time to end"),
+        ({"end": [{"kind": "end", "status": -9, "took_s": 60.0, "cpu_s": 0.5}]}, "time to end"),
     ],
 )
 def test_target_is_missed_by_name_when_something_is_wrong(changed: dict[str, list[Line]], named: str) -> None:
