@@ -50,6 +50,11 @@ CORE_COMMANDS = (
     Command(
         "eval", "sentryfuse_core.commands.eval", "score a detector on worlds it has not seen, sensors missing"
     ),
+    Command(
+        "build-engines",
+        "sentryfuse_core.commands.build_engines",
+        "build the files that ONNX Runtime and TensorRT run",
+    ),
     Command("params", "sentryfuse_core.commands.params", "list every parameter, its default and range"),
 )
 

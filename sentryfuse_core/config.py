@@ -259,6 +259,20 @@ class ModelConfig:
 
     checkpoint: str = _opt("", "safetensors file with its manifest beside it; empty: the shipped one")
     device: str = _opt("auto", "auto, cpu, cuda or cuda:N")
+    backend: str = _opt(
+        "auto",
+        "what runs the network; auto: CUDA graphs on a CUDA device, else ONNX Runtime if its files are built",
+        choices=("auto", "eager", "compiled", "cuda_graph", "onnx", "tensorrt"),
+    )
+    precision: str = _opt(
+        "auto",
+        "numbers that CUDA graphs and TensorRT multiply; auto: float16; all else computes in float32",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    max_level: int = _opt(
+        0, "widest pruning level that is loaded; 0: all; wider ones cannot run then", low=0, high=15
+    )
+    engine_dir: str = _opt("", "folder of what `sentryfuse build-engines` builds; empty: ~/.cache/sentryfuse")
     threads: int = _opt(
         1, "CPU threads of the network; more help on idle cores only; 0: leave it to torch", low=0, high=256
     )
@@ -285,13 +299,34 @@ class BudgetConfig:
     power_w: float = _opt(
         0.0, "power perception may draw in W; 0: no limit", low=0.0, high=100_000.0, live=True
     )
-    full_power_w: float = _opt(15.0, "power that full width is worth in W; below, a narrower level runs",
-                               low=0.1, high=100_000.0)  # fmt: skip
+    measure_power: bool = _opt(
+        default=True, doc="hold power_w by measured power, where the machine has a sensor for it", live=True
+    )
+    full_power_w: float = _opt(
+        15.0,
+        "power that full width is worth in W, where none is measured; below, a narrower level runs",
+        low=0.1,
+        high=100_000.0,
+        live=True,
+    )
     min_battery: float = _opt(
         0.2, "charge below which the narrowest level runs, 0..1", low=0.0, high=1.0, live=True
     )
+    thermal: bool = _opt(
+        default=True, doc="run narrower while the machine is too hot or slows itself down", live=True
+    )
+    max_temperature_c: float = _opt(
+        0.0, "hotter is too hot, in C; 0: each thermal zone's own trip point", low=0.0, high=150.0, live=True
+    )
+    min_map_share: float = _opt(
+        0.0,
+        "share of the full width's mAP, with the same sensors, that a level must have to be chosen; 0: any",
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
     timeout_s: float = _opt(
-        0.0, "a Budget message holds this long in s; 0: until the next", low=0.0, high=86_400.0
+        0.0, "a Budget message holds this long in s; 0: until the next", low=0.0, high=86_400.0, live=True
     )
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "EvaluationError",
     "InvalidMessageError",
     "OutputError",
+    "ReadingError",
     "ScenarioError",
     "SentryFuseError",
     "TopicError",
@@ -69,6 +70,10 @@ class CheckpointError(SentryFuseError):
 
 class BackendError(SentryFuseError):
     """A runtime or device that cannot run the network."""
+
+
+class ReadingError(SentryFuseError):
+    """A sensor of the machine itself, of power or heat, that is not there or cannot be read."""
 
 
 class OutputError(SentryFuseError):

@@ -74,14 +74,16 @@ class Pipeline:
             preprocessor=Preprocessor(config),
             bank=bank,
             backend=make_backend(bank, config.model),
-            budget=BudgetController(config.budget, levels=bank.levels),
+            budget=BudgetController(config.budget, levels=bank.levels, maps=bank.maps()),
             clock=clock,
         )
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Run every sub-network once and teach the budget their latency; ms by (mask bits, level)."""
         latency_ms = self.backend.warm_up()
-        self.budget.set_latency_table(latency_ms)
+        unloaded = range(self.bank.loaded.start)  # meets no deadline: the budget is not to hope for it
+        never = {(mask.bits, level): math.inf for mask in ModalitySet.subsets() for level in unloaded}
+        self.budget.set_latency_table({**never, **latency_ms})
         return latency_ms
 
     def step(self, synced: SyncedSet) -> FusionResult:
@@ -117,6 +119,9 @@ class Pipeline:
     def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
         """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
         level, reason = self.budget.choose(present, self._clock.now_ns())
+        widest = self.bank.loaded.start
+        if level < widest:
+            level, reason = widest, f"{reason}; model.max_level = {widest}: no wider level is loaded"
         began_ns = time.perf_counter_ns()
         plan = self.bank.plan(present, level, reason)
         switch_us = (time.perf_counter_ns() - began_ns) / 1e3
@@ -165,6 +170,7 @@ class Pipeline:
             times=times,
             backend=self.backend.name,
             device=self.backend.device,
+            backend_reason=self.backend.reason,
             mask_recall_4m=recall,
             prior_recall_4m=prior,
             reports=self.ingest.reports(self._clock.now_ns()),

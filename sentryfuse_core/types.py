@@ -305,6 +305,12 @@ class Plan:
     gmacs: float
     reason: str  # why this level
 
+    def because(self, reason: str) -> Plan:
+        """The same plan for another reason; without dataclasses.replace, so that a switch stays a look-up."""
+        plan = object.__new__(Plan)
+        plan.__dict__.update(self.__dict__, reason=reason)
+        return plan
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -347,6 +353,7 @@ class FusionResult:
     times: StageTimes
     backend: str
     device: str
+    backend_reason: str  # why this backend runs
     mask_recall_4m: float  # NaN: not evaluated
     prior_recall_4m: float  # NaN: not evaluated
     reports: Mapping[Modality, SensorReport]

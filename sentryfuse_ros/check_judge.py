@@ -262,7 +262,7 @@ def _model(model: ModelSeen, config: Config) -> Iterator[Line]:
         yield Line(Verdict.FAIL, "checkpoint", "checkpoint", model.checkpoint_error, remedy)
         return
     yield Line(Verdict.OK, "checkpoint", "ok", model.identity)
-    remedy = "set model.device to one that is there"
+    remedy = "set model.device and model.backend to what is there"
     if model.device_error:
         yield Line(Verdict.FAIL, "device", "device", model.device_error, remedy)
     for fault in model.faults:

@@ -127,13 +127,18 @@ def _next_folder() -> Path:
 
 
 def _fusion_parameters(checkpoint: Path | None) -> dict[str, object]:
-    """The defaults but for what a desktop needs: other programs may hold up all three nodes for a while."""
+    """The defaults but for what a desktop needs: other programs may hold up all three nodes for a while.
+
+    They also draw power and heat it: the story's 8 W mean the proportion.
+    """
     parameters: dict[str, object] = {
         "camera.transport": "compressed",
         "health.timeout_floor_camera_s": 0.5,
         "health.timeout_floor_lidar_s": 0.5,
         "health.timeout_floor_imu_s": 0.5,
         "health.timeout_floor_audio_s": 0.5,
+        "budget.measure_power": "false",
+        "budget.thermal": "false",
     }
     if checkpoint is not None:
         parameters["model.checkpoint"] = checkpoint

@@ -23,7 +23,7 @@ def failed_result(pipeline: Pipeline, synced: SyncedSet, error: Exception, *, no
         used=nobody,
         absent=absent,
         detections=(),
-        plan=pipeline.bank.plan(nobody, 0, "failed"),
+        plan=pipeline.bank.plan(nobody, pipeline.bank.loaded.start, "failed"),
         times=StageTimes(
             age=synced.age_ns / NS_PER_MS,
             wait=synced.wait_ns / NS_PER_MS,
@@ -34,6 +34,7 @@ def failed_result(pipeline: Pipeline, synced: SyncedSet, error: Exception, *, no
         ),
         backend=pipeline.backend.name,
         device=pipeline.backend.device,
+        backend_reason=pipeline.backend.reason,
         mask_recall_4m=nan,
         prior_recall_4m=nan,
         switch_us=nan,

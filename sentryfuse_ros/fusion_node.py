@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FusionNode", "main"]
 
+_MACHINE_POLL_S = 1.0  # how often power and heat are read
 _GRAPH_POLL_S = 0.25  # how soon a publisher of audio, or of a wrong type, is noticed
 
 
@@ -157,6 +158,7 @@ class FusionNode(LifecycleNode):
             for period_s, what, work in (
                 (self.config.output.diagnostics_period_s, "diagnostics", session.publish_diagnostics),
                 (_GRAPH_POLL_S, "graph", inputs.poll),
+                (_MACHINE_POLL_S, "machine", session.read_machine),
             )
         ]
         back = Duration(nanoseconds=-round(self.config.sync.jump_back_s * 1e9))

@@ -18,6 +18,7 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.convert import camera_info
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.replay.diagnostics import WARN, Diagnostics, diagnostic_array
@@ -47,16 +48,19 @@ class Engine:
     backend: Backend
     preprocessor: Preprocessor
     budget: BudgetController
+    machine: MachineMonitor
 
     @classmethod
     def load(cls, config: Config) -> Engine:
         """Load the weights and make the backend; raises CheckpointError or BackendError with the remedy."""
         bank = load_bank(config.model)
+        backend = make_backend(bank, config.model)
         return cls(
             bank=bank,
-            backend=make_backend(bank, config.model),
+            backend=backend,
             preprocessor=Preprocessor(config),
-            budget=BudgetController(config.budget, levels=bank.levels),
+            budget=BudgetController(config.budget, levels=bank.levels, maps=bank.maps()),
+            machine=MachineMonitor.of_device(backend.device),
         )
 
 
@@ -177,6 +181,10 @@ class Session:
 
         self.guarded("budget", take)
 
+    def read_machine(self) -> None:
+        """Tell the budget how much power the machine draws and how hot it is."""
+        self._engine.budget.update_machine(self._engine.machine.poll(self._host.clock.now_ns()))
+
     def on_jump(self, reason: str) -> None:
         """Start anew after a jump of the clock that stamps are compared with."""
         self._ingest.jump(self._host.clock.now_ns())
@@ -198,7 +206,9 @@ class Session:
                 "wake_errors": self._ingest.callback_errors,
             }
             counters = {**streams, "node": node}
-            statuses = self._diagnostics.statuses(reports=reports, counters=counters, now_ns=now_ns)
+            statuses = self._diagnostics.statuses(
+                reports=reports, counters=counters, budget=self._engine.budget.account(), now_ns=now_ns
+            )
             self._diagnosed_ns = time.monotonic_ns()
         if paused_s > 0:
             message = f"PAUSED: /clock has not moved for {paused_s:.1f} s; sensors keep their states"

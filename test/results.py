@@ -82,6 +82,7 @@ def result(
         times=StageTimes(5.0, 20.0, 0.5, 3.0, 10.0, 1.0),
         backend="eager",
         device="cpu",
+        backend_reason="eager: no CUDA device",
         mask_recall_4m=0.7,
         prior_recall_4m=0.2,
         reports={m: sensor_report(m, state) for m, state in {**default, **(states or {})}.items()},

@@ -75,9 +75,17 @@ class Diagnostics:
             self._recent.popleft()
 
     def statuses(
-        self, *, reports: Mapping[Modality, SensorReport], counters: SyncCounters, now_ns: int
+        self,
+        *,
+        reports: Mapping[Modality, SensorReport],
+        counters: SyncCounters,
+        budget: Mapping[str, Any],
+        now_ns: int,
     ) -> list[Fields]:
-        """diagnostic_msgs/DiagnosticStatus of every sensor, of events since the last call, sync and so on."""
+        """diagnostic_msgs/DiagnosticStatus of every sensor, of events since the last call, sync and so on.
+
+        `budget` is the budget's account of power, heat and load.
+        """
         self._expire(now_ns)
         # Nobody covers for a sensor when what comes out is unusable, or nothing comes any more.
         trusted = any(report.state in _TRUSTED for report in reports.values())
@@ -85,7 +93,7 @@ class Diagnostics:
         covered = trusted and working
         found = [self._sensor(report, covered=covered) for report in reports.values()]
         sync = self._sync(reports, counters, now_ns)
-        return [*found, self._take_events(), sync, self._inference(), self._latency(now_ns)]
+        return [*found, self._take_events(), sync, self._inference(budget), self._latency(now_ns)]
 
     def _take_events(self) -> Fields:
         """Every change of state that was not told yet; OK when there is none, or they all ended well."""
@@ -163,7 +171,7 @@ class Diagnostics:
             return ERROR, f"stale output: no set for {age_s:.1f} s; check the sensors' states"
         return OK, "OK"
 
-    def _inference(self) -> Fields:
+    def _inference(self, budget: Mapping[str, Any]) -> Fields:
         last = self._last
         if last is None:
             return _status(STALE, "inference", "no set yet", "", {})
@@ -178,6 +186,7 @@ class Diagnostics:
         values = {
             "backend": last.backend,
             "device": last.device,
+            "backend_reason": last.backend_reason,
             "mask": str(last.used),
             "level": last.plan.level,
             "ratio": last.plan.ratio,
@@ -186,6 +195,7 @@ class Diagnostics:
             "gmacs": last.plan.gmacs,
             "switches": self._switches,
             "switch_us_p99": percentiles(self._switch_us)["p99"],
+            **budget,
         }
         return _status(level, "inference", message, last.device, values)
 

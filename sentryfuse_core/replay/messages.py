@@ -116,6 +116,7 @@ def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
         "level_reason": plan.reason,
         "backend": result.backend,
         "device": result.device,
+        "backend_reason": result.backend_reason,
         "checkpoint": context.checkpoint,
         "age_ms": times.age,
         "wait_ms": times.wait,

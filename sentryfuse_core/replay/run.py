@@ -91,6 +91,8 @@ def replay(
         run = _Run(options, selection, pipeline(options.config, clock=clock, topics=names), clock, outputs)
         total_s = min(reader.duration_s, options.seconds or math.inf)
         story = options.scenario
+        if _deadlines(options):
+            run.warm_up()
         run.sampler.plan(reader.start_ns, total_s, faults=() if story is None else story.events)
         topics: dict[str, Modality | None] = {topic.name: m for m, topic in selection.topics.items()}
         if selection.camera_info is not None:
@@ -111,6 +113,12 @@ def replay(
                 damage = error
         wall_s = time.perf_counter() - began_s
         return run.result(reader, wall_s=wall_s, interrupted=interrupted, damage=damage)
+
+
+def _deadlines(options: ReplayOptions) -> bool:
+    """Whether an inference's time is limited at any moment, so that it must be known beforehand."""
+    actions = () if options.scenario is None else options.scenario.actions
+    return options.config.budget.latency_ms > 0 or any(action.latency_ms > 0 for action in actions)
 
 
 class _Run:
@@ -144,6 +152,10 @@ class _Run:
         self._notes: list[str] = list(selection.notes)
         if selection.camera_info is None and Modality.CAMERA in selection.topics:
             self._notes.append("no CameraInfo: the intrinsics are the parameters camera.fx and so on")
+
+    def warm_up(self) -> None:
+        """Measure every sub-network, as the node does when it is activated."""
+        self._pipeline.warm_up()
 
     def take(self, arrival: Arrival) -> None:
         """Let time pass to the arrival, then hand the message over."""
@@ -242,7 +254,10 @@ class _Run:
     def _report(self, now_ns: int) -> None:
         ingest = self._pipeline.ingest
         statuses = self._diagnostics.statuses(
-            reports=ingest.reports(now_ns), counters=ingest.sync_counters(), now_ns=now_ns
+            reports=ingest.reports(now_ns),
+            counters=ingest.sync_counters(),
+            budget=self._pipeline.budget.account(),
+            now_ns=now_ns,
         )
         self._outputs.add_diagnostics(now_ns, diagnostic_array(now_ns, statuses))
         self._diagnosed_ns = now_ns

@@ -26,6 +26,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def reason(self) -> str:
+        """Why this one runs, in one phrase; empty where nobody chose."""
+        ...
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """What is wrong at the moment and a person should know; empty when all is well."""
         ...

@@ -1,8 +1,11 @@
-"""The bank: one network, the plans of all its sub-networks, and how good each was when evaluated."""
+"""The bank: one network, the plans of all its sub-networks, and how good each was when evaluated.
+
+Every level is a prefix of the same tensors, so that all sub-networks together are one model in memory, and a
+switch is a dictionary look-up.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,30 +13,52 @@ from typing import Any
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.pruning.plan import plan_table
+from sentryfuse_core.runtime.blank import blank_input
+from sentryfuse_core.runtime.cut import cut_to, weight_bytes
 from sentryfuse_core.types import ModalitySet, Plan
 
 __all__ = ["Bank"]
 
 
 class Bank:
-    """Everything a checkpoint offers; all sub-networks are views of the same weights."""
+    """What a checkpoint offers from its level `max_level` on; all sub-networks are views of the same weights.
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.network = checkpoint.network()
+    Attributes:
+        network: at every level from `max_level` on; at wider ones its answers are wrong.
+        levels: share of units kept, by level, whether loaded or not.
+        loaded: the levels that may run.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, max_level: int = 0) -> None:
+        """Raises BackendError when the checkpoint has no such level."""
         self.identity = checkpoint.identity
+        self.digest: str = checkpoint.manifest["sha256"]
         self.labels: tuple[str, ...] = tuple(checkpoint.manifest["labels"])
-        self.levels: tuple[float, ...] = checkpoint.shape.widths  # share of units kept, by level
-        self._plans = plan_table(checkpoint.shape)
+        self.levels: tuple[float, ...] = checkpoint.shape.widths
+        self.loaded = range(max_level, len(self.levels))
+        if not self.loaded:
+            raise BackendError(
+                f"model.max_level = {max_level}: {self.identity} has the levels 0 to {len(self.levels) - 1}"
+            )
+        self.network = checkpoint.network()
+        if max_level:
+            cut_to(self.network, self.loaded, blank_input())
+        self._plans = {
+            key: plan for key, plan in plan_table(checkpoint.shape).items() if key[1] in self.loaded
+        }
         self._evaluated = _evaluated(checkpoint.manifest)
 
     def plan(self, mask: ModalitySet, level: int, reason: str) -> Plan:
         """The sub-network for the sensors in `mask` at `level`; raises BackendError if there is none."""
         found = self._plans.get((mask.bits, level))
         if found is None:
-            raise BackendError(
-                f"{self.identity} has no level {level}; give one of 0 to {len(self.levels) - 1}"
-            )
-        return dataclasses.replace(found, reason=reason)
+            raise BackendError(self._no_level(level))
+        return found.because(reason)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory that the weights and constants of all sub-networks take together."""
+        return weight_bytes(self.network)
 
     def recall(self, mask: ModalitySet, level: int) -> tuple[float, float]:
         """Recall at 4 m of `mask` at `level`, and of the canvas without tokens; NaN where not evaluated."""
@@ -53,6 +78,20 @@ class Bank:
         """
         slope, offset = self._evaluated.get((mask.bits, level), {}).get("calibration", (1.0, 0.0))
         return slope, offset
+
+    def maps(self) -> dict[tuple[int, int], float]:
+        """Mean average precision, 0..1, by (mask bits, level), as far as it was evaluated."""
+        return {key: row["map"] for key, row in self._evaluated.items() if "map" in row}
+
+    def _no_level(self, level: int) -> str:
+        if 0 <= level < self.loaded.start:
+            return (
+                f"level {level} is not loaded: model.max_level = {self.loaded.start}; "
+                f"give a level from there on, or set model.max_level = {level}"
+            )
+        return (
+            f"{self.identity} has no level {level}; give one of {self.loaded.start} to {len(self.levels) - 1}"
+        )
 
     def _number(self, bits: int, level: int, key: str) -> float:
         value: float = self._evaluated.get((bits, level), {}).get(key, math.nan)

@@ -1,4 +1,4 @@
-"""FallbackBackend: when the accelerator fails, the CPU takes over until it works again."""
+"""FallbackBackend: when an accelerator or an optional runtime fails, another backend takes over meanwhile."""
 
 from __future__ import annotations
 
@@ -39,11 +39,21 @@ class FallbackBackend:
         return self._active.device
 
     @property
+    def reason(self) -> str:
+        """Why the backend in use runs."""
+        if self._retry_at_ns is None:
+            return self._first.reason
+        return f"{self._second.name}: {self._first.name} failed and is tried again"
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """Why the second backend runs, while it does."""
         if self._retry_at_ns is None:
             return self._first.faults
-        text = f"running on {self._second.device} since: {self._reason}; {self._first.device} is tried again"
+        text = (
+            f"running {self._second.name} on {self._second.device} since: {self._reason}; "
+            f"{self._first.name} is tried again"
+        )
         return (*self._second.faults, text)
 
     @property

@@ -13,10 +13,17 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.checkpoint import load_checkpoint
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.choose import Choice, choose
+from sentryfuse_core.runtime.compiled import CompiledBackend
+from sentryfuse_core.runtime.cuda_graph import CudaGraphBackend
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.fallback import FallbackBackend
+from sentryfuse_core.runtime.onnx import OnnxBackend, onnx_lack
+from sentryfuse_core.runtime.precision import PRECISIONS, resolve_precision
+from sentryfuse_core.runtime.store import Store
+from sentryfuse_core.runtime.tensorrt import NOT_RUN, TensorRtBackend
 
-__all__ = ["load_bank", "make_backend", "shipped_weights"]
+__all__ = ["load_bank", "make_backend", "resolve_device", "shipped_weights"]
 
 
 def shipped_weights() -> Path:
@@ -25,20 +32,65 @@ def shipped_weights() -> Path:
 
 
 def load_bank(config: ModelConfig) -> Bank:
-    """Load `config.checkpoint`, or the shipped weights; raises CheckpointError with the remedy."""
+    """Load `config.checkpoint`, or the shipped weights, from `config.max_level` on.
+
+    Raises CheckpointError or BackendError with the remedy.
+    """
     path = Path(config.checkpoint).expanduser() if config.checkpoint else shipped_weights()
-    return Bank(load_checkpoint(path))
+    return Bank(load_checkpoint(path), max_level=config.max_level)
 
 
 def make_backend(bank: Bank, config: ModelConfig, *, clock: Clock | None = None) -> Backend:
-    """The backend for `config.device`.
+    """The backend for `config.backend` and `config.device`, and why it is that one (`reason`).
 
-    An accelerator has the CPU behind it. One that was asked for and is not there is a standing fault
-    of the CPU backend that runs instead; a name that is no device raises BackendError.
+    All but eager on the CPU have that one behind them. One that was asked for and cannot be had is a standing
+    fault of the eager backend that runs instead; a name that is no device raises BackendError.
     """
-    wanted = config.device
+    clock = clock or SteadyClock()
+    device = resolve_device(config.device)
+    kind = torch.device(device).type
+    store = Store.of(bank, config.engine_dir)
+    choice = choose(config.backend, device=kind, onnx_lack=onnx_lack(bank, store))
+    cpu = EagerBackend(bank, threads=config.threads, reason=choice.reason)
+    if choice.fault:
+        cpu.faults = (choice.fault,)
+    if kind == "cpu" and choice.backend == "eager":
+        return cpu
+    try:
+        behind: Backend = cpu
+        eager = cpu
+        if kind == "cuda":
+            eager = EagerBackend(bank, device=device, reason=choice.reason)
+            behind = FallbackBackend(eager, cpu, clock=clock)
+        if choice.backend == "eager":
+            return behind
+        return FallbackBackend(_make(choice, bank, store, eager, config), behind, clock=clock)
+    except BackendError as error:
+        cpu.faults = (f"running eager on cpu: {error}",)
+        cpu.reason = f"eager: {error}"
+        return cpu
+
+
+def _make(choice: Choice, bank: Bank, store: Store, eager: EagerBackend, config: ModelConfig) -> Backend:
+    """The chosen backend, where `eager` runs; raises BackendError."""
+    device, reason = resolve_device(config.device), choice.reason
+    precision = resolve_precision(config.precision)
+    if choice.backend == "onnx":
+        return OnnxBackend(bank, store, device=device, threads=config.threads, reason=reason)
+    if choice.backend == "compiled":
+        return CompiledBackend(bank, eager.network, device=device, reason=reason)
+    if choice.backend == "tensorrt":
+        reason = f"{reason}; {NOT_RUN}"
+        return TensorRtBackend(bank, store, device=device, precision=precision, reason=reason)
+    return CudaGraphBackend(
+        bank, eager.network, device=device, precision=PRECISIONS[precision], reason=reason
+    )
+
+
+def resolve_device(wanted: str) -> str:
+    """cpu, cuda or cuda:N for `model.device`; raises BackendError for what is none of them."""
     if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(wanted).type
     except RuntimeError as error:
@@ -47,12 +99,4 @@ def make_backend(bank: Bank, config: ModelConfig, *, clock: Clock | None = None)
         ) from error
     if kind not in ("cpu", "cuda"):
         raise BackendError(f"model.device = {wanted!r} is not supported; give auto, cpu, cuda or cuda:N")
-    cpu = EagerBackend(bank, device="cpu", threads=config.threads)
-    if kind == "cpu":
-        return cpu
-    try:
-        first = EagerBackend(bank, device=wanted)
-    except BackendError as error:
-        cpu.faults = (f"running on cpu: {error}",)
-        return cpu
-    return FallbackBackend(first, cpu, clock=clock or SteadyClock())
+    return wanted

@@ -243,3 +243,24 @@ def test_builders_give_payloads_that_preprocessing_accepts_when_all_are_present(
     payloads = {modality: group[-1].payload for modality, group in result.synced.samples.items()}
     assert isinstance(payloads[Modality.LIDAR], PointCloud)
     assert isinstance(payloads[Modality.AUDIO], AudioBlock)
+
+
+def test_pipeline_runs_the_widest_loaded_level_and_says_so_when_only_a_prefix_is_loaded() -> None:
+    clock = ManualClock()
+    pipeline = Pipeline.build(override(Config(), {"model.max_level": 1}), clock=clock)
+    free = play(pipeline, clock, ModalitySet.of(Modality.LIDAR), seconds=0.4)[-1]
+    assert free.plan.level == 1
+    assert "model.max_level = 1" in free.plan.reason
+    pipeline.warm_up()
+    pipeline.budget.update_budget(1e9, math.nan, -1, "test", clock.now_ns())
+    timed = play(pipeline, clock, ModalitySet.of(Modality.LIDAR), seconds=0.4, start_ns=clock.now_ns() + S)[
+        -1
+    ]
+    assert timed.plan.level == 1  # the deadline is met by any level, and wider ones are not there
+
+
+def test_pipeline_tells_why_its_backend_runs(built: Pipeline) -> None:
+    clock = ManualClock()
+    result = play(fresh(built, clock), clock, ModalitySet.of(Modality.LIDAR), seconds=0.4)[-1]
+    assert result.backend_reason == built.backend.reason
+    assert result.backend_reason.startswith(f"{result.backend}: ")

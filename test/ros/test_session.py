@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +13,12 @@ from builtin_interfaces.msg import Time
 from rclpy.logging import get_logger
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Header
+from sysfs import thermal_zone
 
 from sentryfuse_core.clock import NS_PER_S, SteadyClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BackendError
+from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.replay.messages import PublishContext, fusion_status
 from sentryfuse_core.types import FusionResult, Modality, SyncedSet
 from sentryfuse_ros.session import Engine, Host, Session
@@ -23,6 +26,7 @@ from sentryfuse_ros.subscribe import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.ros
 
@@ -39,9 +43,9 @@ class FakeOutputs:
         self.told = threading.Event()
         self.idle = threading.Event()  # three statuses in which no sensor sends
 
-    def publish(self, *_: Any, **__: Any) -> None:
+    def publish(self, *args: Any, **_: Any) -> None:
         self.published += 1
-        self.told.set()
+        self.publish_status(*args)
 
     def publish_status(self, result: FusionResult, context: PublishContext) -> None:
         self.statuses.append(fusion_status(result, context))
@@ -81,10 +85,12 @@ def make_session(
     *,
     problems: Callable[[], dict[Modality, Problem]] = dict,
     frames: Any = None,
+    machine: MachineMonitor | None = None,
 ) -> Session:
+    engine = Engine.load(config)
     return Session(
         config=config,
-        engine=Engine.load(config),
+        engine=engine if machine is None else replace(engine, machine=machine),
         outputs=outputs,  # type: ignore[arg-type]
         host=Host(
             clock=SteadyClock(),
@@ -124,6 +130,21 @@ def test_status_and_diagnostics_are_errors_when_the_pipeline_raises(monkeypatch:
     assert "out of memory" in inference["message"]
     sync = next(item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: sync")
     assert any(value["key"] == "dropped_BackendError" for value in sync["values"])
+
+
+def test_heat_of_the_machine_reaches_level_and_diagnostics(tmp_path: Path) -> None:
+    thermal_zone(tmp_path, 0, "cpu-thermal", 93_000, ("passive", 90_000))
+    outputs, config = FakeOutputs(), Config()
+    session = make_session(config, outputs, machine=MachineMonitor(gpu=None, sysfs=tmp_path))
+    session.read_machine()
+    feed(session, lambda: outputs.told.wait(0.005) and any(item["level"] for item in outputs.statuses))
+    session.publish_diagnostics()
+    status = next(item for item in outputs.statuses if item["level"])
+    assert (status["level"], status["level_reason"]) == (1, "thermal: cpu-thermal 93 C is above 90 C")
+    told = values(outputs.diagnostics[-1], "inference")
+    assert (told["temperature_c"], told["temperature_limit_c"]) == ("93.000", "90.000")
+    assert told["power_measured_w"] == "nan"
+    assert told["power_source"].startswith("none: no INA3221")
 
 
 class NoFrames:

@@ -10,7 +10,8 @@ import pytest
 import results
 from builders import MS, S
 
-from sentryfuse_core.config import Config, OutputConfig
+from sentryfuse_core.budget import BudgetController
+from sentryfuse_core.config import BudgetConfig, Config, OutputConfig
 from sentryfuse_core.replay.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, diagnostic_array
 from sentryfuse_core.replay.writer import build_message, ros2_typestore
 from sentryfuse_core.types import FusionResult, Modality, ModalitySet, SensorState, Transition
@@ -44,6 +45,7 @@ SYNC_KEYS = [
 INFERENCE_KEYS = [
     "backend",
     "device",
+    "backend_reason",
     "mask",
     "level",
     "ratio",
@@ -52,6 +54,12 @@ INFERENCE_KEYS = [
     "gmacs",
     "switches",
     "switch_us_p99",
+    "power_measured_w",
+    "power_source",
+    "temperature_c",
+    "temperature_limit_c",
+    "throttling",
+    "slow_down",
 ]
 LATENCY_KEYS = [
     *(
@@ -63,6 +71,7 @@ LATENCY_KEYS = [
     "window_s",
     "deadline_miss",
 ]
+BUDGET = BudgetController(BudgetConfig(), levels=(1.0, 0.5)).account()
 NOTED = {"late": 2, "out_of_order": 1, "went_back": 1, "rebased": 1}  # taken in all the same
 COUNTERS = {CAMERA: {"duplicate": 2, "overflow": 1, **NOTED}, LIDAR: {"duplicate": 3, "late": 4}}
 NOW_NS = 200 * S
@@ -76,7 +85,7 @@ def statuses(
     for result in found:
         diagnostics.add(result, e2e_ms=e2e_ms, now_ns=NOW_NS, deadline_ms=deadline_ms)
     reports = (found[-1] if found else results.result(used=ModalitySet())).reports
-    made = diagnostics.statuses(reports=reports, counters=COUNTERS, now_ns=now_ns)
+    made = diagnostics.statuses(reports=reports, counters=COUNTERS, budget=BUDGET, now_ns=now_ns)
     store = ros2_typestore()
     type_name = "diagnostic_msgs/msg/DiagnosticArray"
     store.serialize_cdr(build_message(store, type_name, diagnostic_array(now_ns, made)), type_name)
@@ -169,7 +178,7 @@ def test_latency_is_an_error_when_more_than_one_percent_miss_the_deadline(
             now_ns=NOW_NS + index * MS,
             deadline_ms=deadline_ms,
         )
-    made = diagnostics.statuses(reports=fine.reports, counters={}, now_ns=NOW_NS + 100 * MS)
+    made = diagnostics.statuses(reports=fine.reports, counters={}, budget={}, now_ns=NOW_NS + 100 * MS)
     assert made[-1]["level"] == level
     assert values(made[-1])["deadline_miss"] == f"{missed / 100:.3f}"
     assert (remedy in made[-1]["message"]) == (level == ERROR)
@@ -189,7 +198,7 @@ def test_latency_forgets_sets_when_they_leave_the_window() -> None:
     window_ns = round(OutputConfig().latency_window_s * S)
     diagnostics.add(result, e2e_ms=500.0, now_ns=0)
     diagnostics.add(result, e2e_ms=40.0, now_ns=window_ns + 1)
-    made = diagnostics.statuses(reports=result.reports, counters={}, now_ns=window_ns + 1)
+    made = diagnostics.statuses(reports=result.reports, counters={}, budget={}, now_ns=window_ns + 1)
     found = values(made[-1])
     assert (found["n"], found["e2e_ms_max"]) == ("1", "40.000")
 
@@ -231,7 +240,7 @@ def change(before: SensorState, after: SensorState, *, modality: Modality = CAME
 
 def events_of(diagnostics: Diagnostics) -> dict[str, Any]:
     """The status of events, which must be one that ROS can send."""
-    made = diagnostics.statuses(reports=results.result().reports, counters={}, now_ns=NOW_NS)
+    made = diagnostics.statuses(reports=results.result().reports, counters={}, budget={}, now_ns=NOW_NS)
     store = ros2_typestore()
     type_name = "diagnostic_msgs/msg/DiagnosticArray"
     store.serialize_cdr(build_message(store, type_name, diagnostic_array(NOW_NS, made)), type_name)

@@ -119,6 +119,27 @@ def test_replay_does_not_depend_on_speed_when_the_network_is_slow(tmp_path: Path
     assert [json_line(record) for record in slow.records] == [json_line(record) for record in quick.records]
 
 
+def test_replay_measures_every_sub_network_first_when_a_deadline_is_to_come(tmp_path: Path) -> None:
+    """So that the first set under the deadline meets it, as on the robot."""
+    warmed = []
+
+    class Measured(Pipeline):
+        def warm_up(self) -> Any:
+            warmed.append(True)
+            table = {(bits, level): 40.0 / (level + 1) for bits in range(1, 16) for level in range(3)}
+            self.budget.set_latency_table(table)
+            return table
+
+    bag = tmp_path / "bag.mcap"
+    bags.write(bag, bags.drive([LIDAR], seconds=1.0))
+    for action, level in ((Action(at_s=0.5, latency_ms=0.01), 2), (Action(at_s=0.5, level=1), 1)):
+        options = ReplayOptions(bag=bag, scenario=Scenario("tight", 1, 1.0, actions=(action,)))
+        outputs = RunOutputs(tmp_path / f"level {level}", bag=bag)
+        result = replay(options, outputs, pipeline=Measured.build)
+        assert (result.records[0].level, result.records[-1].level) == (0, level)
+    assert warmed == [True]
+
+
 def test_results_hold_every_set_when_read_back(tmp_path: Path) -> None:
     result = run(tmp_path, bags.drive([LIDAR, IMU], seconds=1.2))
     lines = (tmp_path / "out" / "sets.jsonl").read_text().splitlines()

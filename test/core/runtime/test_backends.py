@@ -49,6 +49,7 @@ class Flaky:
 
     name = "flaky"
     device = "cuda:0"
+    reason = "flaky: asked for"
     faults: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -126,9 +127,11 @@ def test_fallback_runs_on_the_second_until_the_first_recovers_when_it_fails(bank
     inputs, plan = model_input(batch=1).only(CAMERA), bank.plan(CAMERA, 0, "")
     both.run(inputs, plan)
     assert (both.name, both.device, both.faults) == ("flaky", "cuda:0", ())
+    assert both.reason == "flaky: asked for"
     first.broken = True
     assert both.run(inputs, plan).heatmap.shape == (1, 3, 32, 32)
     assert (both.name, both.device) == ("eager", "cpu")
+    assert both.reason == "eager: flaky failed and is tried again"
     assert "out of memory" in both.faults[0]
     clock.advance(4 * NS_PER_S)
     both.run(inputs, plan)

@@ -1,0 +1,18 @@
+"""Wish: the level that one concern asks for, and why; higher levels are narrower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["NO_WISH", "Wish"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Level 0 asks for nothing."""
+
+    level: int
+    reason: str  # one phrase, with the numbers that led to it
+
+
+NO_WISH = Wish(0, "")

@@ -1,0 +1,95 @@
+"""torch.compile as a backend: fused kernels, the bank's own weights, and a long first warm-up."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.blank import blank_input
+from sentryfuse_core.runtime.eager import device_name
+from sentryfuse_core.runtime.one_line import one_line
+from sentryfuse_core.runtime.store import sub_networks
+from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
+from sentryfuse_core.runtime.timing import time_all
+from sentryfuse_core.types import ModalitySet, Plan
+
+__all__ = ["CompiledBackend"]
+
+
+class CompiledBackend:
+    """One compiled function a sub-network, made by the warm-up; before it, the network runs as it is."""
+
+    name = "compiled"
+
+    def __init__(self, bank: Bank, network: SentryFuseNet, *, device: str = "cpu", reason: str = "") -> None:
+        """`network`: the bank's, on `device`; raises BackendError when nothing can be compiled there."""
+        self._device = torch.device(device)
+        _check_tools(self._device.type)
+        self.faults: tuple[str, ...] = ()
+        self.reason = reason
+        self.device = device if device == "cpu" else device_name(self._device)
+        self._bank = bank
+        self._network = network
+        self._functions: dict[tuple[int, int], Callable[..., dict[str, Tensor]]] = {}
+
+    def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
+        """Maps on the CPU; raises BackendError when the device fails."""
+        tensors = input_tensors(inputs.to(self._device))
+        function = self._functions.get((plan.mask.bits, plan.level))
+        if function is None:
+            function = SubNetwork(self._network, tuple(tensors), plan.level)
+        try:
+            with torch.inference_mode():
+                maps = function(*tensors.values())
+                return output_from({name: values.cpu() for name, values in maps.items()})
+        except RuntimeError as error:
+            raise BackendError(f"compiled code failed on {self.device}: {one_line(error)}") from error
+
+    def warm_up(self) -> Mapping[tuple[int, int], float]:
+        """Compile and run every sub-network; raises BackendError where that fails.
+
+        The first time on a machine it takes minutes; torch keeps what it made in its own cache.
+        """
+        # All sub-networks come from one piece of source, and torch gives up on source compiled too often.
+        total = len(list(sub_networks(self._bank)))
+        with torch._dynamo.config.patch(recompile_limit=total, accumulated_recompile_limit=total):  # noqa: SLF001
+            for mask, level in sub_networks(self._bank):
+                self._functions[mask.bits, level] = self._compile(mask, level)
+            return time_all(self.run, self._bank)
+
+    def _compile(self, mask: ModalitySet, level: int) -> Callable[..., dict[str, Tensor]]:
+        tensors = input_tensors(blank_input().only(mask).to(self._device))
+        module = SubNetwork(self._network, tuple(tensors), level).eval()
+        try:
+            function: Callable[..., dict[str, Tensor]] = torch.compile(module, fullgraph=True, dynamic=False)
+            with torch.inference_mode():
+                function(*tensors.values())
+        except RuntimeError as error:  # the compilers' errors are RuntimeErrors too
+            raise BackendError(
+                f"cannot compile {mask} at level {level}: {one_line(error)}; model.backend = eager"
+            ) from error
+        return function
+
+
+def _check_tools(kind: str) -> None:
+    """Raise BackendError where the compiler that torch would call is missing."""
+    compiler = os.environ.get("CXX", "g++")
+    if kind == "cpu" and shutil.which(compiler) is None:
+        raise BackendError(
+            f"compiled was asked for but there is no C++ compiler {compiler}; "
+            f"sudo apt install build-essential, or model.backend = eager"
+        )
+    if kind == "cuda" and importlib.util.find_spec("triton") is None:
+        raise BackendError(
+            "compiled was asked for but triton is not installed; pip install triton, or model.backend = eager"
+        )

@@ -1,0 +1,96 @@
+"""Sub-networks as ONNX files, opset 18: weights of the level inside, one set at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.util
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.blank import blank_input
+from sentryfuse_core.runtime.cut import cut_to
+from sentryfuse_core.runtime.one_line import one_line
+from sentryfuse_core.runtime.precision import PRECISIONS
+from sentryfuse_core.runtime.store import Store, sub_networks
+from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors
+from sentryfuse_core.types import ModalitySet
+
+__all__ = ["OPSET", "build_onnx", "onnx_ending"]
+
+OPSET = 18
+
+
+def onnx_ending(precision: str) -> str:
+    """Ending of an ONNX file's name."""
+    return f"{precision}.onnx"
+
+
+def build_onnx(bank: Bank, store: Store, *, precision: str, anew: bool = False) -> Iterator[bool]:
+    """Export every loaded sub-network that the store does not have, or all `anew`; one value each: built.
+
+    Raises:
+        BackendError: no exporter, at once, or it fails.
+    """
+    absent = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if absent:
+        raise BackendError(f"exporting needs {' and '.join(absent)}; pip install 'sentryfuse-python[onnx]'")
+    return _steps(bank, store, precision, anew=anew)
+
+
+def _steps(bank: Bank, store: Store, precision: str, *, anew: bool) -> Iterator[bool]:
+    cut: dict[int, SentryFuseNet] = {}
+    for mask, level in sub_networks(bank):
+        path = store.path(mask, level, onnx_ending(precision))
+        if path.exists() and not anew:
+            yield False
+            continue
+        if level not in cut:  # a file holds no weight that its level does not read
+            cut[level] = copy.deepcopy(bank.network)
+            cut_to(cut[level], [level], blank_input())
+        store.write(path, _export(cut[level], mask, level, PRECISIONS[precision]))
+        yield True
+
+
+def _export(network: SentryFuseNet, mask: ModalitySet, level: int, precision: torch.dtype) -> bytes:
+    tensors = input_tensors(blank_input().only(mask))
+    module = SubNetwork(network, tuple(tensors), level, precision=precision).eval()
+    try:
+        with torch.no_grad(), _quiet():
+            names = list(module(*tensors.values()))
+            program = torch.onnx.export(
+                module,
+                tuple(tensors.values()),
+                input_names=list(tensors),
+                output_names=names,
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+        raise BackendError(f"cannot export {mask} at level {level}: {one_line(error)}") from error
+    if program is None:
+        raise BackendError(f"torch exported nothing for {mask} at level {level}; use the pinned torch")
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks on packages that no network of ours uses."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,96 @@
+"""ONNX Runtime as a backend; the only file that imports onnxruntime."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.export import onnx_ending
+from sentryfuse_core.runtime.one_line import one_line
+from sentryfuse_core.runtime.store import Store
+from sentryfuse_core.runtime.subnetwork import input_tensors, output_from
+from sentryfuse_core.runtime.timing import time_all
+from sentryfuse_core.types import Plan
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["OnnxBackend", "onnx_lack"]
+
+_ENDING = onnx_ending("float32")
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_ERRORS_ONLY = 3  # severity of ONNX Runtime's log
+
+
+def onnx_lack(bank: Bank, store: Store) -> str:
+    """What keeps ONNX Runtime from running this bank, with the remedy; empty when nothing does."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "onnxruntime is not installed; pip install 'sentryfuse-python[onnx]'"
+    missing = store.missing(bank, _ENDING)
+    if missing:
+        return f"{len(missing)} ONNX files are not in {store.folder}; run `sentryfuse build-engines`"
+    return ""
+
+
+class OnnxBackend:
+    """One session a sub-network, opened by the warm-up or on first use."""
+
+    name = "onnx"
+
+    def __init__(
+        self, bank: Bank, store: Store, *, device: str = "cpu", threads: int = 0, reason: str = ""
+    ) -> None:
+        """Raises BackendError when the package, a file or the device's provider is missing."""
+        lack = onnx_lack(bank, store)
+        if lack:
+            raise BackendError(f"onnx was asked for but {lack}")
+        import onnxruntime
+
+        self._runtime: Any = onnxruntime
+        self._provider = _PROVIDERS[torch.device(device).type]
+        if self._provider not in onnxruntime.get_available_providers():
+            raise BackendError(
+                f"this onnxruntime has no {self._provider}; pip install onnxruntime-gpu, or set "
+                f"model.device = cpu"
+            )
+        self.faults: tuple[str, ...] = ()
+        self.reason = reason
+        self.device = device
+        self._bank = bank
+        self._store = store
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads
+        self._options.inter_op_num_threads = 1
+        self._options.log_severity_level = _ERRORS_ONLY
+        self._sessions: dict[tuple[int, int], onnxruntime.InferenceSession] = {}
+
+    def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
+        """Maps on the CPU; raises BackendError when the session cannot be opened or fails."""
+        feed = {name: tensor.numpy() for name, tensor in input_tensors(inputs).items()}
+        try:
+            session = self._session(plan)
+            names = [item.name for item in session.get_outputs()]
+            maps = session.run(names, feed)
+        except Exception as error:
+            raise BackendError(f"ONNX Runtime failed: {one_line(error)}; model.backend = eager") from error
+        return output_from({name: torch.from_numpy(values) for name, values in zip(names, maps, strict=True)})
+
+    def warm_up(self) -> Mapping[tuple[int, int], float]:
+        """Open and run every sub-network; median milliseconds by (mask bits, level)."""
+        return time_all(self.run, self._bank)
+
+    def _session(self, plan: Plan) -> onnxruntime.InferenceSession:
+        key = (plan.mask.bits, plan.level)
+        found = self._sessions.get(key)
+        if found is None:
+            path = self._store.path(plan.mask, plan.level, _ENDING)
+            found = self._runtime.InferenceSession(str(path), self._options, providers=[self._provider])
+            self._sessions[key] = found
+        return found

@@ -1,0 +1,78 @@
+"""Where built sub-networks lie on disk, under names that a stale one cannot have."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import sentryfuse_core
+from sentryfuse_core.errors import OutputError
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.types import ModalitySet
+
+__all__ = ["Store", "sub_networks"]
+
+_CODE = ("model/*.py", "preprocess/geometry.py", "preprocess/tilt.py", "runtime/subnetwork.py")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Files of one bank in `folder`.
+
+    Its name is a hash of the weights, of torch's version and of the code of the network: whoever changes one
+    of them finds an empty folder, never an old file.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, bank: Bank, root: str) -> Store:
+        """The bank's folder in `root`, or in the user's cache where `root` is empty."""
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sentryfuse"
+        base = Path(root).expanduser() if root else cache
+        key = hashlib.sha256(f"{bank.digest} {torch.__version__} {_code_digest()}".encode())
+        return cls(base / key.hexdigest()[:16])
+
+    def path(self, mask: ModalitySet, level: int, ending: str) -> Path:
+        """The file of one sub-network, e.g. mask15_level0.float32.onnx."""
+        return self.folder / f"mask{mask.bits:02d}_level{level}.{ending}"
+
+    def missing(self, bank: Bank, ending: str) -> list[Path]:
+        """Files of loaded sub-networks that have not been built."""
+        wanted = (self.path(mask, level, ending) for mask, level in sub_networks(bank))
+        return [path for path in wanted if not path.exists()]
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file whole or not at all; raises OutputError."""
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(content)
+            part.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise OutputError(
+                f"cannot write {path}: {error.strerror}; give model.engine_dir another folder"
+            ) from error
+
+
+def sub_networks(bank: Bank) -> Iterator[tuple[ModalitySet, int]]:
+    """Every set of sensors at every loaded level."""
+    return ((mask, level) for mask in ModalitySet.subsets() for level in bank.loaded)
+
+
+def _code_digest() -> str:
+    """Hash of the source that says what the weights compute."""
+    root = Path(sentryfuse_core.__file__).parent
+    found = hashlib.sha256()
+    for pattern in _CODE:
+        for path in sorted(root.glob(pattern)):
+            found.update(path.read_bytes())
+    return found.hexdigest()

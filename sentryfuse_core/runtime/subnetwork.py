@@ -1,0 +1,78 @@
+"""One sub-network as a function of plain tensors: what compilers, exporters and graphs take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.types import Modality
+
+__all__ = ["SubNetwork", "input_tensors", "output_from"]
+
+_INPUTS = ("camera", "camera_position", "lidar", "imu", "tilt", "audio")
+_EVIDENCE = "evidence_"
+
+
+class SubNetwork(nn.Module):
+    """The network at one level, for the sensors whose tensors are called `inputs`; shares all weights."""
+
+    def __init__(
+        self,
+        network: SentryFuseNet,
+        inputs: tuple[str, ...],
+        level: int,
+        *,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        """`precision` is that of products and convolutions; all else stays float32."""
+        super().__init__()
+        self.network = network
+        self.inputs = inputs
+        self.level = level
+        self.precision = precision
+
+    def forward(self, *tensors: Tensor) -> dict[str, Tensor]:
+        """Float32 maps by name; `tensors` in the order of `inputs`."""
+        given = ModelInput(**dict(zip(self.inputs, tensors, strict=True)))
+        reduced = self.precision is not torch.float32
+        kind = tensors[0].device.type
+        with torch.autocast(kind, self.precision, cache_enabled=False) if reduced else nullcontext():
+            output = self.network(given, level=self.level)
+        evidence = {f"{_EVIDENCE}{name.value}": logits for name, logits in output.evidence.items()}
+        maps = {"heatmap": output.heatmap, "boxes": output.boxes, **evidence}
+        return {name: values.float() for name, values in maps.items()} if reduced else maps
+
+
+def input_tensors(inputs: ModelInput) -> dict[str, Tensor]:
+    """The tensors that are present, by name, in a fixed order.
+
+    An IMU without a tilt is given a level one: a sub-network of fixed inputs has no other way to say so.
+
+    Raises:
+        BackendError: more than one sample, or none: fixed sub-networks are made for one set at a time.
+    """
+    found = {name: getattr(inputs, name) for name in _INPUTS}
+    if found["imu"] is not None and found["tilt"] is None:
+        found["tilt"] = found["imu"].new_zeros(len(found["imu"]), 2)
+    present = {name: tensor for name, tensor in found.items() if tensor is not None}
+    sizes = {len(tensor) for tensor in present.values()}
+    if sizes != {1}:
+        raise BackendError(f"batch sizes {sorted(sizes)}: this backend runs one set at a time; use eager")
+    return present
+
+
+def output_from(maps: Mapping[str, Tensor]) -> HeadOutput:
+    """Maps by name, as `SubNetwork` gives them, as the head's output."""
+    evidence = {
+        modality: maps[f"{_EVIDENCE}{modality.value}"]
+        for modality in Modality
+        if f"{_EVIDENCE}{modality.value}" in maps
+    }
+    return HeadOutput(maps["heatmap"], maps["boxes"], evidence)

@@ -1,0 +1,189 @@
+"""TensorRT engines as a backend, built from the ONNX files; the only file that imports tensorrt.
+
+Written against the published Python bindings of 10.13 and 11.4, names checked there. Never run by us: the
+bindings need libraries and a GPU that were not at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.eager import device_name
+from sentryfuse_core.runtime.export import onnx_ending
+from sentryfuse_core.runtime.one_line import one_line
+from sentryfuse_core.runtime.staging import Staging
+from sentryfuse_core.runtime.store import Store, sub_networks
+from sentryfuse_core.runtime.subnetwork import input_tensors, output_from
+from sentryfuse_core.runtime.timing import time_all
+from sentryfuse_core.types import Plan
+
+__all__ = ["NOT_RUN", "TensorRtBackend", "build_engines", "engine_ending", "load_tensorrt"]
+
+NOT_RUN = "never run by its authors: they had no TensorRT library"
+_OLDEST = 10
+
+
+@dataclass(frozen=True, eq=False)
+class _Engine:
+    """A deserialised engine with the context and the output buffers it runs with."""
+
+    engine: Any  # kept: the context points into it
+    context: Any
+    maps: dict[str, Tensor]
+
+
+class TensorRtBackend:
+    """One engine a sub-network; their contexts share one block of memory for activations."""
+
+    name = "tensorrt"
+
+    def __init__(
+        self, bank: Bank, store: Store, *, device: str = "cuda", precision: str = "float16", reason: str = ""
+    ) -> None:
+        """Raises BackendError when the library, the device or an engine for this very machine is missing."""
+        self._library = load_tensorrt()
+        self.faults: tuple[str, ...] = ()
+        self.reason = reason
+        self._bank = bank
+        self._store = store
+        self._device = torch.device(device)
+        self._ending = engine_ending(self._library.__version__, self._device, precision)
+        missing = store.missing(bank, self._ending)
+        if missing:
+            raise BackendError(
+                f"{len(missing)} engines *.{self._ending} are not in {store.folder}; "
+                f"run `sentryfuse build-engines`"
+            )
+        self.device = device_name(self._device)
+        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        self._staging = Staging(self._device)
+        self._logger = self._library.Logger(self._library.Logger.WARNING)
+        self._runtime = self._library.Runtime(self._logger)
+        self._scratch = torch.empty(0, dtype=torch.uint8, device=self._device)
+        self._engines: dict[tuple[int, int], _Engine] = {}
+
+    def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
+        """Maps on the CPU; raises BackendError when the engine cannot be read or fails."""
+        tensors = input_tensors(inputs)
+        try:
+            with torch.inference_mode(), torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+                engine = self._engine(plan, tensors)
+                self._staging.put(tensors)
+                engine.context.set_device_memory(self._scratch.data_ptr(), self._scratch.nbytes)
+                if not engine.context.execute_async_v3(self._stream.cuda_stream):
+                    raise BackendError(f"TensorRT refused to run {plan.mask} at level {plan.level}")
+                maps = self._staging.take(engine.maps)
+                self._stream.synchronize()
+                return output_from({name: values.clone() for name, values in maps.items()})
+        except RuntimeError as error:
+            self._engines.clear()
+            raise BackendError(f"inference on {self.device} failed: {one_line(error)}") from error
+
+    def warm_up(self) -> Mapping[tuple[int, int], float]:
+        """Read and run every engine; median milliseconds by (mask bits, level)."""
+        return time_all(self.run, self._bank)
+
+    def _engine(self, plan: Plan, tensors: Mapping[str, Tensor]) -> _Engine:
+        key = (plan.mask.bits, plan.level)
+        found = self._engines.get(key)
+        if found is None:
+            path = self._store.path(plan.mask, plan.level, self._ending)
+            found = self._engines[key] = self._open(path, tensors)
+        return found
+
+    def _open(self, path: Path, tensors: Mapping[str, Tensor]) -> _Engine:
+        library = self._library
+        engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if engine is None:
+            raise BackendError(f"{path} is no engine; run `sentryfuse build-engines --anew`")
+        context = engine.create_execution_context(library.ExecutionContextAllocationStrategy.USER_MANAGED)
+        maps = {}
+        for index in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(index)
+            if engine.get_tensor_mode(name) == library.TensorIOMode.INPUT:
+                buffer = self._staging.on_device(tensors)[name]
+            else:
+                shape = tuple(engine.get_tensor_shape(name))
+                buffer = maps[name] = torch.empty(shape, device=self._device)
+            context.set_tensor_address(name, buffer.data_ptr())
+        # One sub-network runs at a time: the block that fits the hungriest fits all. It may move when it
+        # grows, which is why every run tells its context where it is.
+        if engine.device_memory_size_v2 > self._scratch.nbytes:
+            self._stream.synchronize()
+            self._scratch = torch.empty(engine.device_memory_size_v2, dtype=torch.uint8, device=self._device)
+        return _Engine(engine, context, maps)
+
+
+def build_engines(
+    bank: Bank, store: Store, *, device: str, precision: str, anew: bool = False
+) -> Iterator[bool]:
+    """Build the engine of every loaded sub-network, or all `anew`; one value each: built.
+
+    Raises:
+        BackendError: no library, no device, no ONNX file, or TensorRT cannot build it.
+    """
+    library = load_tensorrt()
+    ending = engine_ending(library.__version__, torch.device(device), precision)
+    logger = library.Logger(library.Logger.ERROR)
+    for mask, level in sub_networks(bank):
+        path = store.path(mask, level, ending)
+        if path.exists() and not anew:
+            yield False
+            continue
+        source = store.path(mask, level, onnx_ending(precision))
+        store.write(path, _build(library, logger, source))
+        yield True
+
+
+def _build(library: Any, logger: Any, source: Path) -> bytes:
+    builder = library.Builder(logger)
+    # Strongly typed: the ONNX file says which products run in which precision. The only kind in TensorRT 11.
+    flags = 1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(flags)
+    parser = library.OnnxParser(network, logger)
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise BackendError(
+            f"no ONNX file {source}: {error.strerror}; run `sentryfuse build-engines`"
+        ) from error
+    if not parser.parse(content):
+        found = parser.get_error(0) if parser.num_errors else "no reason given"
+        raise BackendError(f"TensorRT {library.__version__} cannot read {source.name}: {found}")
+    plan = builder.build_serialized_network(network, builder.create_builder_config())
+    if plan is None:
+        raise BackendError(f"TensorRT {library.__version__} cannot build {source.name}; see its log above")
+    return bytes(plan)
+
+
+def load_tensorrt() -> Any:  # a module without type information
+    """The library; raises BackendError in one line where it is missing, incomplete or too old."""
+    try:
+        import tensorrt as library
+    except ImportError as error:  # also the bindings without their libraries
+        raise BackendError(
+            f"tensorrt was asked for but cannot be imported ({one_line(error)}); install NVIDIA's TensorRT "
+            f"{_OLDEST} or newer with its Python package, or set model.backend = auto"
+        ) from error
+    if int(library.__version__.split(".")[0]) < _OLDEST:
+        raise BackendError(f"TensorRT {library.__version__} is too old; install {_OLDEST} or newer")
+    return library
+
+
+def engine_ending(version: str, device: torch.device, precision: str) -> str:
+    """Ending of an engine's name: an engine runs only where these are what they were when it was built."""
+    name = torch.cuda.get_device_name(device)
+    major, minor = torch.cuda.get_device_capability(device)
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+    return f"{slug}.sm{major}{minor}.trt{version}.{precision}.engine"

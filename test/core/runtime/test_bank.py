@@ -1,0 +1,110 @@
+"""The bank: one set of tensors for all sub-networks, cut to a prefix on demand, and plans by look-up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from networks import TINY, model_input, network
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.types import ModalitySet
+
+SHAPE = replace(TINY, widths=(1.0, 0.5, 0.25), kv_heads=4, camera_channels=(16, 32, 32, 32))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    path = tmp_path / "small.safetensors"
+    save_checkpoint(path, network(shape=SHAPE), {"labels": ["car", "pedestrian", "cyclist"]})
+    return load_checkpoint(path)
+
+
+class Slices(TorchFunctionMode):
+    """Notes the memory of everything that is cut out of the bank's weights."""
+
+    def __init__(self, bank: Bank) -> None:
+        super().__init__()
+        self._weights = {id(parameter) for parameter in bank.network.parameters()}
+        self.memory: set[int] = set()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        found = func(*args, **(kwargs or {}))
+        if func is Tensor.__getitem__ and id(args[0]) in self._weights:
+            self.memory.add(found.untyped_storage().data_ptr())
+        return found
+
+
+def test_every_sub_network_reads_the_tensors_of_one_model_when_run(checkpoint: Checkpoint) -> None:
+    bank = Bank(checkpoint)
+    backend = EagerBackend(bank)
+    own = {parameter.untyped_storage().data_ptr() for parameter in bank.network.parameters()}
+    with Slices(bank) as slices:
+        backend.warm_up()
+    assert slices.memory
+    assert slices.memory <= own
+    alone = checkpoint.network()
+    one_model = sum(tensor.nbytes for tensor in (*alone.parameters(), *alone.buffers()))
+    assert bank.weight_bytes <= 1.01 * one_model
+
+
+@pytest.mark.parametrize("max_level", [1, 2])
+def test_bank_answers_to_the_bit_and_holds_less_when_only_a_prefix_is_loaded(
+    checkpoint: Checkpoint, max_level: int
+) -> None:
+    whole, cut = Bank(checkpoint), Bank(checkpoint, max_level=max_level)
+    inputs = model_input(batch=1)
+    for mask in ModalitySet.subsets():
+        for level in cut.loaded:
+            plan = whole.plan(mask, level, "")
+            assert cut.plan(mask, level, "") == plan
+            expected = EagerBackend(whole).run(inputs.only(mask), plan)
+            found = EagerBackend(cut).run(inputs.only(mask), plan)
+            assert torch.equal(found.heatmap, expected.heatmap)
+            assert torch.equal(found.boxes, expected.boxes)
+            for modality, logits in expected.evidence.items():
+                assert torch.equal(found.evidence[modality], logits)
+    assert cut.weight_bytes < whole.weight_bytes
+    assert cut.weight_bytes < Bank(checkpoint, max_level=max_level - 1).weight_bytes
+
+
+def test_bank_refuses_a_level_when_it_is_not_loaded(checkpoint: Checkpoint) -> None:
+    bank = Bank(checkpoint, max_level=1)
+    assert list(bank.loaded) == [1, 2]
+    assert len(bank.levels) == 3
+    with pytest.raises(BackendError, match=r"level 0 is not loaded: model\.max_level = 1"):
+        bank.plan(ModalitySet.all(), 0, "")
+    with pytest.raises(BackendError, match="no level 3; give one of 1 to 2"):
+        bank.plan(ModalitySet.all(), 3, "")
+
+
+def test_bank_is_not_made_when_the_checkpoint_has_no_such_level(checkpoint: Checkpoint) -> None:
+    with pytest.raises(BackendError, match=r"model\.max_level = 3: .* has the levels 0 to 2"):
+        Bank(checkpoint, max_level=3)
+
+
+def test_warm_up_times_the_loaded_levels_only_when_a_prefix_is_loaded(checkpoint: Checkpoint) -> None:
+    times_ms = EagerBackend(Bank(checkpoint, max_level=2)).warm_up()
+    assert set(times_ms) == {(bits, 2) for bits in range(1, 16)}
+    assert all(math.isfinite(value) for value in times_ms.values())
+
+
+def test_plan_keeps_everything_but_the_reason_when_looked_up(checkpoint: Checkpoint) -> None:
+    bank = Bank(checkpoint)
+    first = bank.plan(ModalitySet.all(), 1, "power")
+    second = bank.plan(ModalitySet.all(), 1, "battery")
+    assert (first.reason, second.reason) == ("power", "battery")
+    assert replace(first, reason="battery") == second

@@ -1,0 +1,41 @@
+"""Which backend is chosen where, and the one line that says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from sentryfuse_core.runtime.choose import choose
+
+LACK = "onnxruntime is not installed; pip install 'sentryfuse-python[onnx]'"
+
+
+@pytest.mark.parametrize(
+    ("device", "lack", "backend", "told"),
+    [
+        ("cuda", LACK, "cuda_graph", "there is a CUDA device"),
+        ("cuda", "", "cuda_graph", "there is a CUDA device"),
+        ("cpu", "", "onnx", "fastest measured on a CPU"),
+        ("cpu", LACK, "eager", "onnxruntime is not installed; pip install"),
+    ],
+)
+def test_auto_takes_what_is_there_and_says_why(device: str, lack: str, backend: str, told: str) -> None:
+    choice = choose("auto", device=device, onnx_lack=lack)
+    assert choice.backend == backend
+    assert choice.reason.startswith(f"{backend}: ")
+    assert told in choice.reason
+    assert not choice.fault
+
+
+@pytest.mark.parametrize("wanted", ["cuda_graph", "tensorrt"])
+def test_eager_runs_with_a_fault_when_a_cuda_backend_is_asked_for_without_one(wanted: str) -> None:
+    choice = choose(wanted, device="cpu", onnx_lack="")
+    assert choice.backend == "eager"
+    assert f"{wanted} was asked for but there is no CUDA device" in choice.fault
+    assert choice.fault in choice.reason
+
+
+@pytest.mark.parametrize("wanted", ["eager", "compiled", "cuda_graph", "onnx", "tensorrt"])
+def test_a_named_backend_is_taken_when_the_device_suits_it(wanted: str) -> None:
+    choice = choose(wanted, device="cuda", onnx_lack=LACK)
+    assert (choice.backend, choice.fault) == (wanted, "")
+    assert "asked for" in choice.reason

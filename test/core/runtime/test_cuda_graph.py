@@ -1,0 +1,105 @@
+"""CUDA graphs: equal to eager on a device; on any machine, nothing in a capture that CUDA forbids there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from networks import model_input, network
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sentryfuse_core.config import ModelConfig
+from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.cuda_graph import CudaGraphBackend, KeptConstants
+from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.runtime.load import make_backend
+from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors
+from sentryfuse_core.types import ModalitySet
+
+# They copy from the host's ordinary memory or wait for the device.
+FORBIDDEN = {"aten.lift_fresh", "aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.item"}
+TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.4}  # of logits and metres
+
+gpu = pytest.mark.gpu
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Bank:
+    path = tmp_path / "small.safetensors"
+    save_checkpoint(path, network(), {"labels": ["car", "pedestrian", "cyclist"]})
+    return Bank(load_checkpoint(path))
+
+
+class Operations(TorchDispatchMode):
+    """Notes the names of what is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        self.names.add(str(func.overloadpacket))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("mask", ModalitySet.subsets(), ids=str)
+def test_a_capture_computes_nothing_that_cuda_forbids_when_it_ran_before(mask: ModalitySet) -> None:
+    tensors = input_tensors(model_input(batch=1).only(mask))
+    function = SubNetwork(network(), tuple(tensors), 1)
+    with torch.no_grad(), KeptConstants():
+        expected = function(*tensors.values())
+        with Operations() as operations:
+            found = function(*tensors.values())
+    assert "aten.convolution" in operations.names
+    assert not operations.names & FORBIDDEN
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_constants_are_forbidden_in_a_capture_when_nobody_keeps_them() -> None:
+    tensors = input_tensors(model_input(batch=1))
+    with torch.no_grad(), Operations() as operations:
+        SubNetwork(network(), tuple(tensors), 1)(*tensors.values())
+    assert operations.names & FORBIDDEN  # when this fails, KeptConstants has become needless
+
+
+@gpu
+@pytest.mark.parametrize("precision", list(TOLERANCES), ids=str)
+def test_graphs_equal_eager_in_any_order_when_replayed(bank: Bank, precision: torch.dtype) -> None:
+    eager = EagerBackend(bank, device="cuda")
+    graphs = CudaGraphBackend(bank, eager.network, precision=precision)
+    graphs.warm_up()
+    keys = [(mask, level) for mask in ModalitySet.subsets() for level in bank.loaded]
+    for seed, (mask, level) in enumerate([*keys, *reversed(keys)]):
+        inputs, plan = model_input(seed, batch=1).only(mask), bank.plan(mask, level, "")
+        expected, found = eager.run(inputs, plan), graphs.run(inputs, plan)
+        most = TOLERANCES[precision]
+        torch.testing.assert_close(found.heatmap, expected.heatmap, atol=most, rtol=most)
+        torch.testing.assert_close(found.boxes, expected.boxes, atol=most, rtol=most)
+        assert list(found.evidence) == list(expected.evidence)
+
+
+@gpu
+def test_a_graph_gives_the_same_bits_when_others_ran_in_between(bank: Bank) -> None:
+    graphs = CudaGraphBackend(bank, EagerBackend(bank, device="cuda").network)
+    inputs, plan = model_input(batch=1), bank.plan(ModalitySet.all(), 0, "")
+    first = graphs.run(inputs, plan)
+    graphs.warm_up()
+    again = graphs.run(inputs, plan)
+    assert torch.equal(first.heatmap, again.heatmap)
+    assert torch.equal(first.boxes, again.boxes)
+
+
+@gpu
+def test_auto_runs_graphs_when_there_is_a_cuda_device(bank: Bank) -> None:
+    backend = make_backend(bank, ModelConfig())
+    assert backend.name == "cuda_graph"
+    assert backend.reason.startswith("cuda_graph: ")
+    assert len(backend.warm_up()) == 30
+    assert backend.faults == ()

@@ -1,0 +1,63 @@
+"""Built files: found again while nothing changed, never found when anything did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from networks import network
+
+from sentryfuse_core.errors import OutputError
+from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
+from sentryfuse_core.runtime import store
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.store import Store, sub_networks
+from sentryfuse_core.types import ModalitySet
+
+
+def make_bank(folder: Path, *, seed: int = 0, max_level: int = 0) -> Bank:
+    path = folder / "small.safetensors"
+    save_checkpoint(path, network(seed), {"labels": ["car", "pedestrian", "cyclist"]})
+    return Bank(load_checkpoint(path), max_level=max_level)
+
+
+def test_folder_is_another_when_weights_torch_or_code_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(tmp_path / "engines")
+    bank = make_bank(tmp_path)
+    before = Store.of(bank, root)
+    assert Store.of(make_bank(tmp_path, max_level=1), root) == before  # its files serve every max_level
+    changed = {Store.of(make_bank(tmp_path, seed=1), root)}
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    changed.add(Store.of(bank, root))
+    monkeypatch.undo()
+    monkeypatch.setattr(store, "_CODE", ("model/network.py",))
+    changed.add(Store.of(bank, root))
+    assert len(changed | {before}) == 4
+
+
+def test_files_are_missing_until_all_loaded_sub_networks_are_written(tmp_path: Path) -> None:
+    bank = make_bank(tmp_path, max_level=1)
+    files = Store.of(bank, str(tmp_path / "engines"))
+    assert len(files.missing(bank, "float32.onnx")) == 15
+    for mask, level in sub_networks(bank):
+        files.write(files.path(mask, level, "float32.onnx"), b"content")
+    assert files.missing(bank, "float32.onnx") == []
+    assert len(files.missing(bank, "float16.onnx")) == 15
+    assert len(list(files.folder.iterdir())) == 15  # nothing half written is left
+
+
+def test_folder_is_the_users_cache_when_none_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert Store.of(make_bank(tmp_path), "").folder.parent == tmp_path / "cache" / "sentryfuse"
+
+
+def test_write_names_the_file_and_the_remedy_when_it_cannot(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    files = Store(tmp_path / "file" / "key")
+    with pytest.raises(OutputError, match=r"cannot write .*mask15_level0\.x: .*model\.engine_dir"):
+        files.write(files.path(ModalitySet.all(), 0, "x"), b"")

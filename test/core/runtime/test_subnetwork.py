@@ -1,0 +1,55 @@
+"""A sub-network as a function of plain tensors gives what the network gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from networks import model_input, network
+
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
+from sentryfuse_core.types import ModalitySet
+
+
+@pytest.mark.parametrize("mask", ModalitySet.subsets(), ids=str)
+def test_sub_network_equals_the_network_when_given_its_tensors(mask: ModalitySet) -> None:
+    net, inputs = network(), model_input(batch=1).only(mask)
+    tensors = input_tensors(inputs)
+    with torch.inference_mode():
+        found = output_from(SubNetwork(net, tuple(tensors), 1)(*tensors.values()))
+        expected = net(inputs, level=1)
+    assert torch.equal(found.heatmap, expected.heatmap)
+    assert torch.equal(found.boxes, expected.boxes)
+    assert list(found.evidence) == list(expected.evidence)
+    assert all(torch.equal(found.evidence[name], expected.evidence[name]) for name in expected.evidence)
+
+
+@pytest.mark.parametrize(("precision", "most"), [(torch.float16, 0.05), (torch.bfloat16, 0.4)])
+def test_sub_network_stays_close_and_gives_float32_when_its_precision_is_lower(
+    precision: torch.dtype, most: float
+) -> None:
+    net, tensors = network(), input_tensors(model_input(batch=1))
+    with torch.inference_mode():
+        expected = SubNetwork(net, tuple(tensors), 0)(*tensors.values())
+        found = SubNetwork(net, tuple(tensors), 0, precision=precision)(*tensors.values())
+    for name, values in expected.items():
+        assert found[name].dtype == torch.float32
+        torch.testing.assert_close(found[name], values, atol=most, rtol=0.0)
+
+
+def test_input_is_level_when_the_imu_gives_no_tilt() -> None:
+    net, inputs = network(), replace(model_input(batch=1), tilt=None)
+    tensors = input_tensors(inputs)
+    assert torch.equal(tensors["tilt"], torch.zeros(1, 2))
+    with torch.inference_mode():
+        found = SubNetwork(net, tuple(tensors), 0)(*tensors.values())["heatmap"]
+        torch.testing.assert_close(found, net(inputs).heatmap, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("inputs", [model_input(batch=2), ModelInput()], ids=["two", "none"])
+def test_input_is_refused_when_it_is_not_one_set(inputs: ModelInput) -> None:
+    with pytest.raises(BackendError, match="one set at a time; use eager"):
+        input_tensors(inputs)
