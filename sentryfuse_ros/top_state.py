@@ -65,6 +65,7 @@ class Snapshot:
     ratio: float
     gmacs: float
     backend: str
+    backend_reason: str
     device: str
     checkpoint: str
     budget_latency_ms: float
@@ -166,6 +167,7 @@ class TopState:
             ratio=status.ratio,
             gmacs=status.gmacs,
             backend=status.backend,
+            backend_reason=status.backend_reason,
             device=status.device,
             checkpoint=status.checkpoint,
             budget_latency_ms=status.deadline_ms,
@@ -189,17 +191,8 @@ class TopState:
         told = self._diagnosed.get(_LATENCY, {})
         last = {stage: float(getattr(self._status, f"{stage}_ms")) for stage in STAGES}
         if told.get("n", "0") != "0":
-            return (
-                {
-                    stage: Latency(
-                        *(_number(told.get(f"{stage}_ms_{rank}")) for rank in ("p50", "p95", "max")),
-                        last[stage],
-                    )
-                    for stage in STAGES
-                },
-                f"the node's last {_number(told.get('window_s')):g} s",
-                int(told["n"]),
-            )
+            told_ms = {stage: _told(told, stage, last[stage]) for stage in STAGES}
+            return told_ms, f"the node's last {_number(told.get('window_s')):g} s", int(told["n"])
         self._window.expire(round(now_s * _NS_PER_S))
         found = {}
         for stage in STAGES:
@@ -234,6 +227,12 @@ def _sensor(health: Any) -> Sensor:
         rate_hz=health.rate_hz,
         age_ms=health.age_ms,
     )
+
+
+def _told(values: Mapping[str, str], stage: str, last_ms: float) -> Latency:
+    """One stage as the node's diagnostics have it."""
+    p50, p95, longest = (_number(values.get(f"{stage}_ms_{rank}")) for rank in ("p50", "p95", "max"))
+    return Latency(p50, p95, longest, last_ms)
 
 
 def _number(text: str | None) -> float:

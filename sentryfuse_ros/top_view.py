@@ -110,6 +110,7 @@ def _network(shown: Snapshot) -> RenderableType:
     grid.add_row("level", level)
     grid.add_row("network", f"{shown.pruning}, {shown.ratio:.0%} of the units' work removed, {_gmacs(shown)}")
     grid.add_row("runs on", Text(f"{shown.backend} on {shown.device}, {shown.checkpoint}"))
+    grid.add_row("", Text(shown.backend_reason, "dim"))
     limits = f"{_limit(shown.budget_latency_ms, 'ms')}, {_limit(shown.budget_power_w, 'W')}"
     missed = "-" if math.isnan(shown.deadline_miss) else f"{shown.deadline_miss:.1%}"
     grid.add_row("budget", f"{limits}; deadlines missed {missed}")

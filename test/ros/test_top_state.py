@@ -32,7 +32,8 @@ def status(sequence: int, **changed: Any) -> SimpleNamespace:
             sensor("lidar", 1),
         ],
         "level": 1, "level_reason": "power: 6 W of the 15 W", "pruning": "nested", "ratio": 0.5,
-        "gmacs": 0.1234, "backend": "eager", "device": "cpu", "checkpoint": "world_v9 0123",
+        "gmacs": 0.1234, "backend": "eager", "backend_reason": "no CUDA device",
+        "device": "cpu", "checkpoint": "world_v9 0123",
         "deadline_ms": math.nan, "power_w": 6.0, "severity": 2,
         "notes": ["nothing usable; check the sensors"],
         **{f"{part}_ms": float(index) for index, part in enumerate(PARTS, 1)}, "e2e_ms": 22.0,
@@ -147,7 +148,15 @@ def test_view_says_what_the_messages_say_when_drawn() -> None:
     made.take_diagnostics(diagnostics())
     page = text(shown(made))
     said = ["/sentryfuse", "live", "LOST", "no new message for 1.2 s", "check its cable", "lidar+imu (6)"]
-    said += ["power: 6 W", "50%", "eager on cpu", "world_v9 0123", "no time limit, 6 W", "missed 2.0%"]
+    said += [
+        "power: 6 W",
+        "50%",
+        "eager on cpu",
+        "no CUDA device",
+        "world_v9 0123",
+        "no time limit, 6 W",
+        "missed 2.0%",
+    ]
     said += ["12, p99 4.2 us", "10.0 sets/s", "3 skipped", "3 boxes", "nothing usable", *STAGES]
     for word in said:
         assert word in page, page
