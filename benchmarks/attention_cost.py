@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sentryfuse_core.bench.runtime.dense import TorchAttention
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.model.fusion import TrunkLayer
-from sentryfuse_core.model.sparsity import Segment
 from sentryfuse_core.pruning.costs import measure_macs
 
 __all__ = ["DENSE", "KINDS", "SHAPE", "Kind", "Measured", "make", "measure"]
@@ -71,20 +71,6 @@ class Measured:
         return self.median_ms(self.fastest_dense) / self.median_ms(kind)
 
 
-class _Multihead(nn.Module):
-    """torch's own layer where SentryAttend stands."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.attend = nn.MultiheadAttention(dim, heads, batch_first=True)
-
-    def forward(self, tokens: Tensor, segments: Sequence[Segment], *, width: int | None = None) -> Tensor:
-        """[B, N, D] -> [B, N, D]."""
-        del segments, width
-        mixed: Tensor = self.attend(tokens, tokens, tokens, need_weights=False)[0]
-        return mixed
-
-
 def make(kind: Kind, tokens: int) -> tuple[nn.Module, dict[str, Tensor]]:
     """Embeddings, trunk and head for `tokens` tokens of four streams, and one sample."""
     shape = ClassifierShape(**SHAPE, kv_heads=kind.kv_heads, pool=kind.pool, sparsity=kind.sparsity)
@@ -93,7 +79,7 @@ def make(kind: Kind, tokens: int) -> tuple[nn.Module, dict[str, Tensor]]:
     if kind.torchs_own:
         for layer in network.modules():
             if isinstance(layer, TrunkLayer):
-                layer.attend = _Multihead(shape.dim, shape.heads)  # type: ignore[assignment]
+                layer.attend = TorchAttention(shape.dim, shape.heads)  # type: ignore[assignment]
     inputs = {name: torch.randn(1, stream.tokens, stream.features) for name, stream in streams.items()}
     return network.eval(), inputs
 

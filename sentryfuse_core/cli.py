@@ -45,7 +45,9 @@ CORE_COMMANDS = (
         "train the detector in the synthetic world, or a classifier on your data",
     ),
     Command(
-        "bench", "sentryfuse_core.commands.bench", "compare pruning methods on recordings or your own data"
+        "bench",
+        "sentryfuse_core.commands.bench",
+        "compare pruning methods on recordings or your own data, or measure the runtime",
     ),
     Command(
         "eval", "sentryfuse_core.commands.eval", "score a detector on worlds it has not seen, sensors missing"

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BackendError",
     "BagError",
+    "BenchError",
     "CheckpointError",
     "ConfigError",
     "CriteriaError",
@@ -42,6 +43,10 @@ class InvalidMessageError(SentryFuseError):
 
 class BagError(SentryFuseError):
     """A recording that is missing, truncated, corrupt or without usable topics."""
+
+
+class BenchError(SentryFuseError):
+    """A measurement that cannot be made, or that a process of its own did not come back from."""
 
 
 class DatasetError(SentryFuseError):

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentryfuse_core.commands import bench_world
+from sentryfuse_core.commands import bench_runtime, bench_world
 from sentryfuse_core.errors import ConfigError, DatasetError, OutputError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prune.add_argument("--workers", type=int, default=1, metavar="N", help="runs at once (default 1)")
     prune.add_argument("--report-only", action="store_true", help="only judge the records that are there")
     bench_world.add_parser(actions)
+    bench_runtime.add_parser(actions)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,6 +79,9 @@ def run(args: argparse.Namespace) -> int:
         bench_world.run_jobs(args)
         _report(args.out)
         return 0
+    if args.action == "runtime":
+        _check_place(args.out)
+        return bench_runtime.run(args)
     if args.workers < 1:
         raise ConfigError(f"--workers {args.workers} is below 1")
     if not args.report_only:

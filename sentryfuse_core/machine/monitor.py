@@ -17,7 +17,7 @@ from sentryfuse_core.machine.nvml import NvmlGpu
 from sentryfuse_core.machine.rapl import RaplPower
 from sentryfuse_core.machine.thermal import ThermalZones, Throttling
 
-__all__ = ["MachineMonitor", "PowerReader"]
+__all__ = ["SYSFS", "MachineMonitor", "PowerReader"]
 
 SYSFS = Path("/sys")
 

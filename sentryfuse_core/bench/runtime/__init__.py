@@ -1,0 +1,1 @@
+"""The runtime's benchmark: latency, memory, switching, replay and start, against a dense network."""
