@@ -6,6 +6,7 @@ import torch
 
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.training.data import LabelledBatch
 from sentryfuse_core.world.batch import Conditions
@@ -21,7 +22,8 @@ TINY = ModelShape(
     ffn=64,
     ffn_block=16,
     frequencies=2,
-    camera_channels=(16, 16, 16, 16),
+    camera_channels=(16, 16, 16, 16, 16),
+    depth_bins=8,
     lift_channels=16,
     fine_channels=16,
     lidar_channels=(16, 16),
@@ -39,7 +41,7 @@ def model_input(seed: int = 0, *, batch: int = 2) -> ModelInput:
     """All four sensors, random."""
     generator = torch.Generator().manual_seed(seed)
     return ModelInput(
-        camera=torch.rand(batch, 3, 128, 192, generator=generator),
+        camera=torch.rand(batch, 3, GEOMETRY.image_height, GEOMETRY.image_width, generator=generator),
         camera_position=torch.tensor([0.3, 0.0, 1.5]) + torch.rand(batch, 3, generator=generator) * 0.2,
         lidar=torch.rand(batch, 6, 64, 64, generator=generator),
         imu=torch.randn(batch, 32, 6, generator=generator),

@@ -40,10 +40,10 @@ class TrunkAndHead(nn.Module):
         self._strides = _strides(net.shape.pool)
         side = net.geometry.heatmap_cells
         shape = (net.shape.fine_channels, side, side)
-        self._fine = {Modality.CAMERA.value: shape, Modality.LIDAR.value: shape}
+        self._fine = {item.value: shape for item in (Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)}
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """{sensor: [B, rows, D]} of at least one sensor -> maps [B, classes + 8, 32, 32], see `maps_of`."""
+        """{sensor: [B, rows, D]} of at least one sensor -> maps [B, classes + 10, 32, 32], see `maps_of`."""
         queries = self.canvas().expand(len(next(iter(inputs.values()))), -1, -1)
         cells = queries.shape[1]
         sensors = [

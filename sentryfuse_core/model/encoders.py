@@ -9,15 +9,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres
-from sentryfuse_core.model.lift import VIEW_FEATURES, ViewLift
+from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres, fourier
+from sentryfuse_core.model.lift import GROUND_FEATURES, VIEW_FEATURES, ViewLift
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.model.slim import SlimConv, SlimLinear
 from sentryfuse_core.preprocess.geometry import Geometry
 
-__all__ = ["AudioEncoder", "CameraEncoder", "ImuEncoder", "LidarEncoder", "SensorFeatures"]
+__all__ = [
+    "DISTANCE_FEATURES",
+    "AudioEncoder",
+    "CameraEncoder",
+    "ImuEncoder",
+    "LidarEncoder",
+    "SensorFeatures",
+]
 
 _GRAVITY_M_S2 = 9.81
+_AUDIBLE_M = 10.0  # in the middle of the distances that matter, as their logarithms go
+_DISTANCE_FREQUENCIES = 4
+DISTANCE_FEATURES = 1 + 2 * _DISTANCE_FREQUENCIES  # log distance, and sines and cosines of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,17 +39,23 @@ class SensorFeatures:
     stride: int  # tokens that share a key and a value
     fine: Tensor | None = None  # [B, fine_channels, 32, 32], added to the head's grid
     evidence: Tensor | None = None  # [B, 1, 32, 32] logits of a box centre by this sensor alone
+    view: Tensor | None = None  # [B, depth_bins + classes, h, w] logits of what each pixel of the image shows
 
 
 class CameraEncoder(nn.Module):
-    """Two scales of convolutions; coarse patches as tokens; both scales merged and lifted into the canvas."""
+    """Convolutions at three scales; coarse patches as tokens; the scales merged and lifted into the canvas.
+
+    Every pixel of the merged map also says how far away it takes its object to be, and what it is: the first
+    decides how strongly its features count in each cell it lies over (Lift, Splat, Shoot, arXiv 2008.05711),
+    and both are trained on the boxes as they appear in the image (BEVDepth, arXiv 2206.10092).
+    """
 
     token_order: Tensor
     column_bearings: Tensor
 
     def __init__(self, shape: ModelShape, geometry: Geometry) -> None:
         super().__init__()
-        first, second, fine, coarse = shape.camera_channels
+        first, second, fine, coarse, deep = shape.camera_channels
         self._grid = shape.camera_tokens
         self._stride = shape.pool
         rows, columns = self._grid
@@ -48,18 +64,23 @@ class CameraEncoder(nn.Module):
         self.fine = nn.ModuleList(
             [SlimConv(3, first, stride=2), SlimConv(first, second, stride=2), SlimConv(second, fine)]
         )
-        self.coarse = nn.ModuleList(
-            [SlimConv(fine, coarse, stride=2), SlimConv(coarse, coarse), SlimConv(coarse, coarse)]
-        )
+        self.coarse = nn.ModuleList([SlimConv(fine, coarse, stride=2), SlimConv(coarse, coarse)])
+        self.deep = nn.ModuleList([SlimConv(coarse, deep, stride=2), SlimConv(deep, deep)])
         self.merge_fine = nn.Linear(fine, shape.lift_channels)
         self.merge_coarse = nn.Linear(coarse, shape.lift_channels)
-        self.token = SlimLinear(coarse, shape.dim)
+        self.merge_deep = nn.Linear(deep, shape.lift_channels)
+        self.merge_ground = nn.Linear(GROUND_FEATURES, shape.lift_channels)
+        self.token = SlimLinear(deep, shape.dim)
         self.row = nn.Parameter(torch.randn(rows, shape.dim) * 0.02)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
         self.mount = nn.Linear(3, shape.dim)
+        self.look = nn.Linear(shape.lift_channels, shape.depth_bins + shape.classes)
         self.lift = ViewLift(shape, geometry)
         heights = len(shape.lift_heights_m)
         self.sample = nn.ModuleList(  # without bias: what is not seen stays zero
+            [SlimLinear(shape.lift_channels, shape.fine_channels, bias=False) for _ in range(heights)]
+        )
+        self.sample_there = nn.ModuleList(  # the same where the pixel's object is as far away as the cell
             [SlimLinear(shape.lift_channels, shape.fine_channels, bias=False) for _ in range(heights)]
         )
         self.place = nn.Linear(shape.fine_channels * self._split**2, shape.dim, bias=False)
@@ -74,26 +95,13 @@ class CameraEncoder(nn.Module):
         self, image: Tensor, position: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int
     ) -> SensorFeatures:
         """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in metres, `tilt` [B, 2] in rad or None."""
-        shape = self._shape
-        first, second, middle, last = (shape.channels(count, level) for count in shape.camera_channels)
-        fine = (image - 0.5) * 4.0
-        for layer, channels in zip(self.fine, (first, second, middle), strict=True):
-            fine = layer(fine, channels)
-        coarse = fine
-        for layer in self.coarse:
-            coarse = layer(coarse, last)
-        grid = functional.adaptive_avg_pool2d(coarse, self._grid).permute(0, 2, 3, 1)
+        deep, features = self._maps(image, position, tilt, level)
+        grid = functional.adaptive_avg_pool2d(deep, self._grid).permute(0, 2, 3, 1)
         where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
         tokens = self.token(grid) + where + self.mount(position)[:, None, None]
-        lifted = shape.channels(shape.lift_channels, level)
-        context = functional.interpolate(
-            _pointwise(self.merge_coarse, coarse, lifted), size=fine.shape[-2:], mode="nearest"
-        )
-        features = functional.relu(_pointwise(self.merge_fine, fine, lifted) + context)
-        seen, view = self.lift(features, position, canvas.centres, tilt)  # [B, cells, S, C]
-        by_height = torch.unflatten(seen, 2, (self._split**2, -1)).unbind(3)  # [B, cells, 4, C] each
-        spoken = [layer(item) for layer, item in zip(self.sample, by_height, strict=True)]
-        cells = torch.stack(spoken).sum(dim=0).flatten(2)
+        shape = self._shape
+        look = _pointwise(self.look, features, shape.depth_bins + shape.classes)
+        cells, view = self._lifted(features, look, position, canvas, tilt)
         placed = self.place(cells) + self.view(view)
         return SensorFeatures(
             tokens.flatten(1, 2)[:, self.token_order],
@@ -101,7 +109,46 @@ class CameraEncoder(nn.Module):
             self._stride,
             canvas.to_fine_grid(cells, self._split),
             canvas.to_fine_grid(self.evidence(placed), self._split),
+            look,
         )
+
+    def _maps(
+        self, image: Tensor, position: Tensor, tilt: Tensor | None, level: int
+    ) -> tuple[Tensor, Tensor]:
+        """The deepest map [B, C, H / 16, W / 16] and all scales merged [B, L, H / 4, W / 4]."""
+        shape = self._shape
+        first, second, middle, low, last = (shape.channels(count, level) for count in shape.camera_channels)
+        fine = (image - 0.5) * 4.0
+        for layer, channels in zip(self.fine, (first, second, middle), strict=True):
+            fine = layer(fine, channels)
+        coarse = fine
+        for layer in self.coarse:
+            coarse = layer(coarse, low)
+        deep = coarse
+        for layer in self.deep:
+            deep = layer(deep, last)
+        lifted = shape.channels(shape.lift_channels, level)
+        height, width = fine.shape[-2:]
+        merged = _pointwise(self.merge_coarse, coarse, lifted) + _doubled(
+            _pointwise(self.merge_deep, deep, lifted)
+        )
+        ground = _pointwise(self.merge_ground, self.lift.ground(position, (height, width), tilt), lifted)
+        merged = _pointwise(self.merge_fine, fine, lifted) + ground + _doubled(merged)
+        return deep, functional.relu(merged)
+
+    def _lifted(
+        self, features: Tensor, look: Tensor, position: Tensor, canvas: Canvas, tilt: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Features of the cells [B, cells, 4 * fine_channels] and where they are seen [B, cells, V]."""
+        distance = look[:, : self._shape.depth_bins].softmax(dim=1)
+        seen, there, view = self.lift(features, distance, position, canvas.centres, tilt)
+        by_height = self._split**2, len(self.sample)
+        spoken = [
+            layer(item)
+            for layers, samples in ((self.sample, seen), (self.sample_there, seen * there))
+            for layer, item in zip(layers, torch.unflatten(samples, 2, by_height).unbind(3), strict=True)
+        ]  # [B, cells, 4, C] each
+        return torch.stack(spoken).sum(dim=0).flatten(2), view
 
 
 class LidarEncoder(nn.Module):
@@ -164,26 +211,35 @@ class LidarEncoder(nn.Module):
 class ImuEncoder(nn.Module):
     """A window of motion as a few summary tokens; it has no place in the canvas."""
 
+    scale: Tensor  # [6] rad/s stay, m/s^2 become multiples of gravity
+
     def __init__(self, shape: ModelShape, geometry: Geometry) -> None:
         super().__init__()
+        scale = torch.tensor([1.0] * 3 + [1.0 / _GRAVITY_M_S2] * 3)
+        self.register_buffer("scale", scale, persistent=False)
         self._shape = shape
         self.hidden = nn.Linear(geometry.imu_steps * 6, shape.dim)
         self.token = nn.Linear(shape.dim, shape.dim * shape.imu_tokens)
 
     def forward(self, motion: Tensor) -> SensorFeatures:
         """`motion` [B, 32, 6]: rad/s and m/s^2."""
-        scale = motion.new_tensor([1.0, 1.0, 1.0, 1 / _GRAVITY_M_S2, 1 / _GRAVITY_M_S2, 1 / _GRAVITY_M_S2])
-        hidden = functional.gelu(self.hidden((motion * scale).flatten(1)))
+        hidden = functional.gelu(self.hidden((motion * self.scale).flatten(1)))
         return SensorFeatures(
             torch.unflatten(self.token(hidden), 1, (self._shape.imu_tokens, self._shape.dim)), None, 1
         )
 
 
 class AudioEncoder(nn.Module):
-    """One token for each bearing, also spread over the canvas cells that lie there."""
+    """One token for each bearing, also spread over the cells that lie there.
+
+    On the fine grid what is heard from a cell's bearing meets the cell's log distance before anything is
+    decided: loudness falls by distance, so that together they say how loud the source would be there.
+    """
 
     bearings: Tensor
     spread: Tensor  # [cells, bearings], rows add up to one
+    fine_spread: Tensor  # [32 * 32, bearings], the same for the fine grid
+    distance: Tensor  # [32 * 32, DISTANCE_FEATURES]
 
     def __init__(self, shape: ModelShape, geometry: Geometry, canvas: Canvas) -> None:
         super().__init__()
@@ -193,13 +249,19 @@ class AudioEncoder(nn.Module):
         self.evidence = nn.Linear(shape.dim, self._split**2)
         self.token = nn.Linear(shape.dim, shape.dim)
         self.place = nn.Linear(shape.dim, shape.dim)
+        self.hear = nn.Linear(shape.dim, shape.dim)
+        self.away = nn.Linear(DISTANCE_FEATURES, shape.dim, bias=False)
+        self.fine = nn.Linear(shape.dim, shape.fine_channels)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
+        self._side = geometry.heatmap_cells
         bearings = torch.tensor(geometry.bearings_rad)
-        step = math.pi / (len(bearings) - 1)
-        cell = torch.atan2(canvas.centres[:, 1], canvas.centres[:, 0])
-        spread = (1.0 - (cell[:, None] - bearings).abs() / step).clamp_min(0.0)
+        centres = cell_centres(geometry, geometry.heatmap_cells)
+        near = (torch.linalg.vector_norm(centres, dim=1, keepdim=True) / _AUDIBLE_M).log()
         self.register_buffer("bearings", bearings, persistent=False)
-        self.register_buffer("spread", spread / spread.sum(dim=1, keepdim=True), persistent=False)
+        self.register_buffer("spread", _by_bearing(canvas.centres, bearings), persistent=False)
+        self.register_buffer("fine_spread", _by_bearing(centres, bearings), persistent=False)
+        distance = torch.cat((near, fourier(near / math.pi, _DISTANCE_FREQUENCIES)), dim=1)
+        self.register_buffer("distance", distance, persistent=False)
 
     def forward(self, bands: Tensor, canvas: Canvas) -> SensorFeatures:
         """`bands` [B, 16 bearings, 16 features]."""
@@ -207,7 +269,22 @@ class AudioEncoder(nn.Module):
         tokens = self.token(mixed) + canvas.at_bearing(self.bearings) + self.kind
         placed = self.spread @ self.place(mixed)
         evidence = canvas.to_fine_grid(self.evidence(functional.gelu(placed + canvas())), self._split)
-        return SensorFeatures(tokens, placed, self._stride, evidence=evidence)
+        heard = self.fine_spread @ self.hear(mixed) + self.away(self.distance)
+        fine = torch.unflatten(self.fine(functional.gelu(heard)).transpose(1, 2), 2, (self._side, self._side))
+        return SensorFeatures(tokens, placed, self._stride, fine, evidence)
+
+
+def _by_bearing(centres: Tensor, bearings: Tensor) -> Tensor:
+    """Shares [cells, bearings] of the two bearings next to each of `centres` [cells, 2]; rows add up to 1."""
+    step = math.pi / (len(bearings) - 1)
+    cell = torch.atan2(centres[:, 1], centres[:, 0])
+    shares = (1.0 - (cell[:, None] - bearings).abs() / step).clamp_min(0.0)
+    return shares / shares.sum(dim=1, keepdim=True)
+
+
+def _doubled(maps: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, C, 2 H, 2 W], each pixel four times."""
+    return functional.interpolate(maps, scale_factor=2.0, mode="nearest")
 
 
 def _pointwise(layer: nn.Linear, maps: Tensor, channels: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,10 +27,11 @@ class HeadOutput:
     """Raw maps over the region, rows along x, columns along y."""
 
     heatmap: Tensor  # [B, classes, 32, 32] logits of a box centre
-    boxes: Tensor  # [B, 8, 32, 32] dx, dy, z in m, log length, log width, log height, sin yaw, cos yaw
+    boxes: Tensor  # [B, 10, 32, 32] as BOX_CHANNELS; metres and logarithms of metres
     evidence: Mapping[Modality, Tensor] = field(
         default_factory=dict
     )  # [B, 1, 32, 32] each sensor's own logits
+    view: Tensor | None = None  # [B, depth_bins + classes, h, w] of the camera's image; for training only
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +88,23 @@ def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY)
     raw = output.boxes.flatten(2).gather(2, cell[:, None].expand(-1, BOX_CHANNELS, -1)).transpose(1, 2)
     centre = cell_centres(geometry, side).to(raw)[cell] + raw[..., :2]
     size = raw[..., 3:6].clamp(-4.0, 4.0).exp()
-    yaw = torch.atan2(raw[..., 6], raw[..., 7])
+    yaw = _heading(*raw[..., 6:].unbind(-1))
     boxes = torch.cat((centre, raw[..., 2:3], size, yaw[..., None]), dim=-1)
     support = torch.zeros_like(cell)
     for modality, logits in output.evidence.items():
         seen = logits.flatten(1).gather(1, cell).sigmoid() > _SEEN
         support |= seen.long() * modality.bit
     return Peaks(best, index // (side * side), boxes, support)
+
+
+def _heading(sine: Tensor, cosine: Tensor, sine_twice: Tensor, cosine_twice: Tensor) -> Tensor:
+    """Yaw in rad: the axis by twice the angle, which front and back agree on; which end is the front by yaw.
+
+    Sine and cosine alone would average out for boxes whose ends look alike, and leave no axis either.
+    """
+    axis = 0.5 * torch.atan2(sine_twice, cosine_twice)
+    ahead = axis.cos() * cosine + axis.sin() * sine >= 0.0
+    return torch.where(ahead, axis, torch.where(axis > 0.0, axis - math.pi, axis + math.pi))
 
 
 def decode(

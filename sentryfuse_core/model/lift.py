@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,19 +11,31 @@ from torch.nn import functional
 from sentryfuse_core.model.canvas import fourier
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import Geometry
-from sentryfuse_core.preprocess.tilt import upright
+from sentryfuse_core.preprocess.tilt import to_level, upright
 
-__all__ = ["VIEW_FEATURES", "ViewLift"]
+__all__ = ["GROUND_FEATURES", "VIEW_FEATURES", "ViewLift", "depth_weights"]
 
 _NEAR_M = 0.5  # points closer than this to the image plane are not seen
 _VIEW_FREQUENCIES = 6  # two more octaves than the canvas: a far metre is a fraction of a pixel
+_NEAREST_M, _FARTHEST_M = 2.0, 40.0  # of the distances a pixel's object may be at
+_SURE = 4.0  # a pixel that is sure spreads over about this many bins
 VIEW_FEATURES = 2 * 2 * _VIEW_FREQUENCIES  # sine and cosine of u and v
+_GROUND_M = (1.0, 64.0)  # distances of the ground that pixels are told apart by
+GROUND_FEATURES = 2 * _VIEW_FREQUENCIES
+
+
+def depth_weights(ahead_m: Tensor, bins: int) -> Tensor:
+    """Weights [..., bins] of the two bins next to distances [...] in m, evenly spaced in log distance."""
+    share = (ahead_m.clamp(_NEAREST_M, _FARTHEST_M) / _NEAREST_M).log() / math.log(_FARTHEST_M / _NEAREST_M)
+    centres = torch.arange(bins, dtype=ahead_m.dtype, device=ahead_m.device)
+    return (1.0 - (share[..., None] * (bins - 1) - centres).abs()).clamp_min(0.0)
 
 
 class ViewLift(nn.Module):
     """Samples the map at four points of each cell, at a few heights (Simple-BEV, arXiv 2206.07959)."""
 
     offsets: Tensor  # [S, 3] from the cell's centre on the ground, metres
+    image_size: Tensor  # [2] width and height, pixels
 
     def __init__(self, shape: ModelShape, geometry: Geometry) -> None:
         super().__init__()
@@ -35,12 +49,46 @@ class ViewLift(nn.Module):
         ]
         self.samples = len(offsets)
         self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
+        size = torch.tensor([float(geometry.image_width), float(geometry.image_height)])
+        self.register_buffer("image_size", size, persistent=False)
 
-    def project(self, position: Tensor, centres: Tensor, tilt: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Pixels [B, cells, S, 2] (u, v) of the cells' points, and which the camera sees [B, cells, S].
+    def ground(self, position: Tensor, size: tuple[int, int], tilt: Tensor | None = None) -> Tensor:
+        """How far ahead the ground is that a pixel would show if nothing stood there.
+
+        A thing that touches the ground at a pixel is that far away, and no convolution could know it: it
+        depends on the row, on the camera's height in `position` [B, 3] and on `tilt` [B, 2].
+
+        Returns:
+            Encoded log distance [B, GROUND_FEATURES, h, w] for a map of `size` (h, w); sky is the farthest.
+        """
+        geometry, (rows, columns) = self._geometry, size
+        v = torch.arange(rows, device=position.device) * (geometry.image_height / rows)
+        u = torch.arange(columns, device=position.device) * (geometry.image_width / columns)
+        v, u = v + 0.5 * geometry.image_height / rows, u + 0.5 * geometry.image_width / columns
+        left = ((geometry.image_cx - u) / geometry.image_fx).expand(rows, columns)
+        up = ((geometry.image_cy - v) / geometry.image_fy)[:, None].expand(rows, columns)
+        rays = torch.stack((torch.ones_like(left), left, up), dim=-1)[None]  # one metre ahead
+        if tilt is not None:
+            rotation = upright(tilt)[:, None, None]
+            rays = to_level(rotation, rays)
+            height = to_level(rotation, position[:, None, None])[..., 2]
+        else:
+            height = position[:, None, None, 2]
+        nearest, farthest = _GROUND_M
+        ahead = height / (-rays[..., 2]).clamp_min(1e-3)
+        share = (ahead.clamp(nearest, farthest) / nearest).log() / math.log(farthest / nearest)
+        return fourier(share[..., None] * 2.0 - 1.0, _VIEW_FREQUENCIES).permute(0, 3, 1, 2)
+
+    def project(
+        self, position: Tensor, centres: Tensor, tilt: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Where the image shows the cells' points, how far ahead they are, and which the camera sees.
 
         `position` [B, 3] on the vehicle and `centres` [cells, 2] on level ground in metres; `tilt` [B, 2]
         roll and pitch of the vehicle in rad, None: taken as level.
+
+        Returns:
+            Pixels [B, cells, S, 2] (u, v), metres [B, cells, S] along the optical axis, bool [B, cells, S].
         """
         geometry = self._geometry
         points = functional.pad(centres, (0, 1))[:, None] + self.offsets  # [cells, S, 3]
@@ -51,28 +99,41 @@ class ViewLift(nn.Module):
         u = geometry.image_cx - geometry.image_fx * left / depth
         v = geometry.image_cy - geometry.image_fy * up / depth
         inside = (u >= 0) & (u <= geometry.image_width) & (v >= 0) & (v <= geometry.image_height)
-        return torch.stack((u, v), dim=-1), inside & (ahead >= _NEAR_M)
+        return torch.stack((u, v), dim=-1), ahead, inside & (ahead >= _NEAR_M)
 
     def forward(
-        self, features: Tensor, position: Tensor, centres: Tensor, tilt: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        features: Tensor,
+        distance: Tensor,
+        position: Tensor,
+        centres: Tensor,
+        tilt: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What the cells at `centres` [cells, 2] look like and where the image shows them.
 
         Args:
             features: [B, C, h, w] map of the whole image.
+            distance: [B, bins, h, w] chances of how far away each pixel's object is, as `depth_weights`.
             position: [B, 3] of the camera, metres.
             tilt: [B, 2] roll and pitch of the vehicle in rad, None where nothing measures it.
 
         Returns:
-            Sampled features [B, cells, S, C] and encoded image positions of the cells
-            [B, cells, VIEW_FEATURES], both zero where the camera sees nothing.
+            Sampled features [B, cells, S, C]; how much each pixel's object is as far away as the point it
+            was sampled at [B, cells, S, 1]; encoded image positions of the cells [B, cells, VIEW_FEATURES].
+            All are zero where the camera sees nothing.
         """
-        pixels, seen = self.project(position, centres, tilt)
-        size = pixels.new_tensor([self._geometry.image_width, self._geometry.image_height])
-        where = pixels / size * 2.0 - 1.0
-        sampled = functional.grid_sample(
-            features, where, mode="bilinear", padding_mode="border", align_corners=False
+        pixels, ahead, seen = self.project(position, centres, tilt)
+        where = pixels / self.image_size * 2.0 - 1.0
+        both = functional.grid_sample(
+            torch.cat((features, distance), dim=1),
+            where,
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
         )
+        visible = (both * seen[:, None]).permute(0, 2, 3, 1)
+        channels, bins = features.shape[1], distance.shape[1]
+        sampled, chance = visible[..., :channels], visible[..., channels:]
+        there = _SURE * (chance * depth_weights(ahead, bins)).sum(dim=-1, keepdim=True)
         view = fourier(where.mean(dim=2).clamp(-1.0, 1.0), _VIEW_FREQUENCIES)
-        visible = seen.any(dim=2, keepdim=True)
-        return (sampled * seen[:, None]).permute(0, 2, 3, 1), view * visible
+        return sampled, there, view * seen.any(dim=2, keepdim=True)

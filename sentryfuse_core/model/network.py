@@ -80,7 +80,8 @@ class SentryFuseNet(nn.Module):
         channels = self.shape.channels(self.shape.fine_channels, level)
         output: HeadOutput = self.head(mixed[:, :cells], fine, self.canvas, channels=channels)
         evidence = {name: item.evidence for name, item in features.items() if item.evidence is not None}
-        return replace(output, evidence=evidence)
+        view = next((item.view for item in features.values() if item.view is not None), None)
+        return replace(output, evidence=evidence, view=view)
 
     def forward(self, inputs: ModelInput, *, level: int = 0, batch: int | None = None) -> HeadOutput:
         """Maps for `inputs` at pruning `level`; `batch` is only needed when no sensor is present.

@@ -12,7 +12,7 @@ from sentryfuse_core.model.slim import CHANNEL_BLOCK
 
 __all__ = ["BOX_CHANNELS", "ModelShape", "Width"]
 
-BOX_CHANNELS = 8  # dx, dy, z, log length, log width, log height, sin yaw, cos yaw
+BOX_CHANNELS = 10  # dx, dy, z, log length, log width, log height, sine and cosine of yaw and of twice yaw
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,11 @@ class ModelShape:
     ffn_block: int = 32  # the prunable unit of the feed-forward part, channels
     pool: int = 4  # neighbouring tokens of one sensor that share a key and a value
     frequencies: int = 4  # octaves of every Fourier position encoding
-    camera_channels: tuple[int, int, int, int] = (16, 32, 48, 96)  # at strides 2, 4, 4 and 8
+    camera_channels: tuple[int, int, int, int, int] = (16, 32, 48, 96, 96)  # at strides 2, 4, 4, 8 and 16
     lift_channels: int = 64  # of the map at stride 4 that is lifted into the canvas
     fine_channels: int = 48  # of the heat map's grid, where sensors speak to the head directly
     camera_tokens: tuple[int, int] = (4, 12)  # rows, columns
+    depth_bins: int = 40  # distances that a pixel's object may be at, evenly spaced in their logarithm
     lift_heights_m: tuple[float, ...] = (0.2, 1.0)  # above the ground, where a cell looks into the image
     lidar_channels: tuple[int, int] = (24, 48)  # at strides 1 and 2; stride 4 has `dim`
     imu_tokens: int = 2

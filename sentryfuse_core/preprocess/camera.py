@@ -92,7 +92,7 @@ def reduction(width: int, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY)
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
-    """Where each virtual pixel lies in the source, [128, 192] in pixels, and which ones lie nowhere."""
+    """Where each virtual pixel lies in the source, [128, 384] in pixels, and which ones lie nowhere."""
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
@@ -119,7 +119,7 @@ class VirtualCamera:
         return decode(frame, reduce=max(step for step in _REDUCED if step <= max(ratio, 1.0)))
 
     def warp(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Tensor:
-        """RGB uint8 [H, W, 3] as float [1, 3, 128, 192] in 0..1, black outside the source's field of view.
+        """RGB uint8 [H, W, 3] as float [1, 3, 128, 384] in 0..1, black outside the source's field of view.
 
         `to_base` turns the camera's optical axes (z forward) into the base frame. Raises
         InvalidMessageError `outside_view` if the camera does not look where the virtual one does.

@@ -28,13 +28,14 @@ class Geometry:
     pillar_cells: int = 64  # a side: 0.5 m cells
     pillar_channels: int = 6  # log count, max z, mean z, min z, mean intensity, occupied
 
-    # Virtual pinhole camera, pixels; looks straight along base x, without roll or pitch.
-    image_width: int = 192
+    # Virtual pinhole camera, pixels; looks straight along base x, without roll or pitch. 90 degrees wide,
+    # 13 up and 24 down: a pedestrian at 20 m is 16 pixels high, and little of the image is sky.
+    image_width: int = 384
     image_height: int = 128
-    image_fx: float = 96.0
-    image_fy: float = 96.0
-    image_cx: float = 96.0
-    image_cy: float = 64.0
+    image_fx: float = 192.0
+    image_fy: float = 192.0
+    image_cx: float = 192.0
+    image_cy: float = 44.0
 
     audio_rate_hz: int = 16_000
     audio_window_s: float = 0.2

@@ -18,7 +18,7 @@ __all__ = ["ModelInput"]
 class ModelInput:
     """What the network reads, batched; None means absent: its tokens are left out, never zero-filled."""
 
-    camera: Tensor | None = None  # [B, 3, 128, 192] RGB 0..1 at the virtual camera
+    camera: Tensor | None = None  # [B, 3, 128, 384] RGB 0..1 at the virtual camera
     camera_position: Tensor | None = None  # [B, 3] m, base frame; there exactly when `camera` is
     lidar: Tensor | None = None  # [B, 6, 64, 64] pillars
     imu: Tensor | None = None  # [B, 32, 6] gyro rad/s and acceleration m/s^2, base axes

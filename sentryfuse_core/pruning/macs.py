@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentryfuse_core.model.lift import VIEW_FEATURES
+from sentryfuse_core.model.encoders import DISTANCE_FEATURES
+from sentryfuse_core.model.lift import GROUND_FEATURES, VIEW_FEATURES
 from sentryfuse_core.model.shape import BOX_CHANNELS, ModelShape, Width
 from sentryfuse_core.preprocess.geometry import Geometry
 from sentryfuse_core.types import Modality, ModalitySet
@@ -99,25 +100,29 @@ def _sensor(shape: ModelShape, geometry: Geometry, modality: Modality, level: in
         return shape.imu_tokens, 1, Macs(0, linear)
     bearings = geometry.audio_bearings
     mixing = 3 * bearings * geometry.audio_features * dim + 2 * bearings * dim * dim
+    places = geometry.heatmap_cells**2
     spread = cells * bearings * dim + _bearings(shape, bearings) + _canvas(shape, cells)
+    spread += bearings * dim * dim + places * dim * (bearings + DISTANCE_FEATURES + shape.fine_channels)
     return bearings, shape.pool, Macs(0, mixing + spread + _evidence(shape, geometry))
 
 
 def _camera(shape: ModelShape, geometry: Geometry, level: int) -> tuple[int, int, Macs]:
-    first, second, fine, coarse = (shape.channels(count, level) for count in shape.camera_channels)
+    first, second, fine, coarse, deep = (shape.channels(count, level) for count in shape.camera_channels)
     lifted = shape.channels(shape.lift_channels, level)
     pixels = geometry.image_width * geometry.image_height
     stem = _KERNEL * (
         pixels // 4 * 3 * first
         + pixels // 16 * (first * second + second * fine)
-        + pixels // 64 * (fine * coarse + 2 * coarse * coarse)
+        + pixels // 64 * (fine * coarse + coarse * coarse)
+        + pixels // 256 * (coarse * deep + deep * deep)
     )
-    merge = lifted * (pixels // 16 * fine + pixels // 64 * coarse)
+    merge = lifted * (pixels // 16 * (fine + GROUND_FEATURES) + pixels // 64 * coarse + pixels // 256 * deep)
     rows, columns = shape.camera_tokens
     heights, places = len(shape.lift_heights_m), geometry.heatmap_cells**2
-    sampled = places * heights * lifted * shape.fine_channels
-    tokens = rows * columns * coarse * shape.dim
+    sampled = 2 * places * heights * lifted * shape.fine_channels
+    look = pixels // 16 * lifted * (shape.depth_bins + shape.classes)
+    tokens = rows * columns * deep * shape.dim
     cells = geometry.canvas_cells**2
     fixed = 3 * shape.dim + _bearings(shape, columns) + _evidence(shape, geometry)
     fixed += places * shape.fine_channels * shape.dim + cells * VIEW_FEATURES * shape.dim
-    return rows * columns, shape.pool, Macs(stem + merge + sampled + tokens, fixed)
+    return rows * columns, shape.pool, Macs(stem + merge + look + sampled + tokens, fixed)

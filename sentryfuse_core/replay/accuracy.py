@@ -14,7 +14,7 @@ from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import NEAR_NS, Truth
 from sentryfuse_core.types import Detection
 
-__all__ = ["accuracy", "cell"]
+__all__ = ["accuracy", "cell", "pooled"]
 
 _DIGITS = 4
 
@@ -46,6 +46,17 @@ def accuracy(
         "levels": by(lambda record: str(record.level), lambda record: record.level),
         "cells": by(cell, lambda record: 1000 * record.used.bits + record.level),
     }
+
+
+def pooled(runs: Sequence[Sequence[SetRecord]], truths: Sequence[Truth]) -> float:
+    """The mAP (0..1) of several drives together, each against its own truth; NaN without boxes."""
+    moments = [
+        (record.detections, truth.near(record.stamp_ns))
+        for records, truth in zip(runs, truths, strict=True)
+        for record in records
+    ]
+    found = _evaluated(moments, sorted({label for truth in truths for label in truth.labels}))
+    return float("nan") if found is None else found.map
 
 
 def cell(record: SetRecord) -> str:
@@ -86,15 +97,21 @@ class _Scorer:
 
     def _metrics(self, records: Sequence[SetRecord]) -> DetectionMetrics | None:
         moments = [(record.detections, self._truth.near(record.stamp_ns)) for record in records]
-        pairs = [(found, real) for found, real in moments if real is not None]
-        if not any(real for _, real in pairs):
-            return None
-        labels = self._truth.labels
-        return evaluate_detections(
-            [_boxes(real, labels) for _, real in pairs],
-            [_boxes(found, labels) for found, _ in pairs],
-            labels=labels,
-        )
+        return _evaluated(moments, self._truth.labels)
+
+
+def _evaluated(
+    moments: Sequence[tuple[Sequence[Detection], Sequence[Detection] | None]], labels: Sequence[str]
+) -> DetectionMetrics | None:
+    """Metrics of what was found against what is there, where that is known; None without boxes to find."""
+    pairs = [(found, real) for found, real in moments if real is not None]
+    if not any(real for _, real in pairs):
+        return None
+    return evaluate_detections(
+        [_boxes(real, labels) for _, real in pairs],
+        [_boxes(found, labels) for found, _ in pairs],
+        labels=labels,
+    )
 
 
 def _boxes(detections: Sequence[Detection], labels: Sequence[str]) -> FrameBoxes:

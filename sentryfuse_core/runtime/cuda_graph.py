@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
@@ -22,18 +20,17 @@ from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output
 from sentryfuse_core.runtime.timing import time_all
 from sentryfuse_core.types import Plan
 
-__all__ = ["CudaGraphBackend", "KeptConstants"]
+__all__ = ["CudaGraphBackend"]
 
 _RUNS_BEFORE_CAPTURE = 2  # libraries choose their kernels and take their workspaces
 
 
 @dataclass(frozen=True, eq=False)
 class _Captured:
-    """A graph, the maps it writes, and what it reads besides weights and inputs."""
+    """A graph and the maps it writes."""
 
     graph: torch.cuda.CUDAGraph
     maps: dict[str, Tensor]
-    constants: KeptConstants
 
 
 class CudaGraphBackend:
@@ -99,39 +96,11 @@ class CudaGraphBackend:
     def _capture(self, level: int, tensors: Mapping[str, Tensor]) -> _Captured:
         function = SubNetwork(self._network, tuple(tensors), level, precision=self._precision)
         buffers = tuple(self._staging.on_device(tensors).values())
-        constants = KeptConstants()
-        with constants:
-            for _ in range(_RUNS_BEFORE_CAPTURE):
-                function(*buffers)
-            self._stream.synchronize()
-            graph = torch.cuda.CUDAGraph()
-            # Other threads of the process may use the device meanwhile: only this one is being recorded.
-            with torch.cuda.graph(
-                graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
-            ):
-                maps = function(*buffers)
-        return _Captured(graph, maps, constants)
-
-
-class KeptConstants(TorchFunctionMode):
-    """While active, `new_tensor` of the same numbers gives the same tensor again.
-
-    It copies from ordinary memory of the host and waits, which a capture forbids; a run before the capture
-    makes the tensors, the capture reads them. They must live as long as the graph.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._made: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        del types
-        if func is not Tensor.new_tensor or kwargs:
-            return func(*args, **(kwargs or {}))
-        like, numbers = args
-        key = (repr(numbers), like.dtype, like.device)
-        if key not in self._made:
-            self._made[key] = func(*args)
-        return self._made[key]
+        for _ in range(_RUNS_BEFORE_CAPTURE):
+            function(*buffers)
+        self._stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        # Other threads of the process may use the device meanwhile: only this one is being recorded.
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            maps = function(*buffers)
+        return _Captured(graph, maps)

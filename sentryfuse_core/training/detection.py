@@ -21,7 +21,7 @@ __all__ = ["DetectionStage", "DetectionTask", "MatFormerDetectionStage"]
 
 @dataclass(frozen=True, eq=False)
 class DetectionTask:
-    """The truth of a split; networks give maps [B, classes + 8, 32, 32]."""
+    """The truth of a split; networks give maps [B, classes + 10, 32, 32]."""
 
     boxes: Tensor  # [n, M, 7]
     classes: Tensor  # [n, M], -1: no box

@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.training.targets import Targets
+from sentryfuse_core.training.view_targets import ViewTargets
 
-__all__ = ["detection_loss", "distillation_loss", "evidence_loss"]
+__all__ = ["detection_loss", "distillation_loss", "evidence_loss", "view_loss"]
 
 _BOX_WEIGHT = 0.5
 
@@ -27,6 +28,13 @@ def evidence_loss(output: HeadOutput, targets: Targets) -> Tensor:
     aim = targets.heatmap.amax(dim=1, keepdim=True)
     losses = [_focal(logits, aim) for logits in output.evidence.values()]
     return torch.stack(losses).sum() / targets.count if losses else output.heatmap.new_zeros(())
+
+
+def view_loss(view: Tensor, targets: ViewTargets) -> Tensor:
+    """Focal loss of the boxes' middles in the image, plus cross-entropy of their distance, a box: []."""
+    bins = targets.distance.shape[1]
+    cross = -(functional.log_softmax(view[:, :bins], dim=1) * targets.distance).sum(dim=1)
+    return (_focal(view[:, bins:], targets.heatmap) + (cross * targets.weight).sum()) / targets.count
 
 
 def _focal(logits: Tensor, aim: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class Targets:
     """What the maps should be."""
 
     heatmap: Tensor  # [B, classes, 32, 32] 0..1, exactly 1 in the cell of a centre
-    boxes: Tensor  # [B, 8, 32, 32] as HeadOutput.boxes
+    boxes: Tensor  # [B, 10, 32, 32] as HeadOutput.boxes
     weight: Tensor  # [B, 32, 32] how much each cell's box counts
     count: Tensor  # [] number of boxes, at least 1
 
@@ -61,6 +61,8 @@ def make_targets(
             own[..., 3:6].clamp_min(0.05).log(),
             own[..., 6:].sin(),
             own[..., 6:].cos(),
+            (2.0 * own[..., 6:]).sin(),
+            (2.0 * own[..., 6:]).cos(),
         ),
         dim=-1,
     )

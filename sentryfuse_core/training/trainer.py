@@ -19,10 +19,11 @@ from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.training.curriculum import Curriculum
 from sentryfuse_core.training.data import LabelledBatch, make_batch
-from sentryfuse_core.training.losses import detection_loss, distillation_loss, evidence_loss
+from sentryfuse_core.training.losses import detection_loss, distillation_loss, evidence_loss, view_loss
 from sentryfuse_core.training.pool import SamplePool
 from sentryfuse_core.training.state import Progress, load_state, save_state
 from sentryfuse_core.training.targets import make_targets
+from sentryfuse_core.training.view_targets import make_view_targets
 from sentryfuse_core.types import ModalitySet
 from sentryfuse_core.world.config import WorldConfig
 
@@ -51,6 +52,7 @@ class TrainOptions:
     average_decay: float = 0.997  # running average of the weights, a step
     distillation: float = 0.3
     evidence: float = 0.25  # weight of each sensor's own map of centres
+    view: float = 0.5  # weight of what the camera's pixels say
     bf16: bool = False  # compute in bfloat16; weights stay float32
     reuse: int = 4  # steps that one batch of the world pays for
     save_every_s: float = 120.0
@@ -170,6 +172,9 @@ class Trainer:
             inputs = rows.inputs.only(mask)
             wide = self._run(inputs, level=0, batch=stop - start)
             loss = detection_loss(wide, targets) + self.options.evidence * evidence_loss(wide, targets)
+            if wide.view is not None and rows.inputs.camera_position is not None:
+                position = rows.inputs.camera_position
+                loss = loss + self.options.view * self._view_loss(wide.view, rows, position)
             losses[f"part{part}"] = (loss, (stop - start) / size)
             if part == self.progress.step % len(kept):
                 narrow = self._run(inputs, level=self._narrow_level(len(kept)), batch=stop - start)
@@ -177,13 +182,29 @@ class Trainer:
                 losses["distil"] = (distillation_loss(narrow, wide, targets), self.options.distillation)
         return losses
 
+    def _view_loss(self, view: torch.Tensor, rows: LabelledBatch, position: torch.Tensor) -> torch.Tensor:
+        """What the pixels should say; where the vehicle's tilt was measured it counts, whatever the mask."""
+        shape = self.net.shape
+        height, width = view.shape[-2:]
+        targets = make_view_targets(
+            rows.boxes,
+            rows.classes,
+            position=position,
+            tilt=rows.inputs.tilt,
+            size=(height, width),
+            class_count=shape.classes,
+            bins=shape.depth_bins,
+        )
+        return view_loss(view, targets)
+
     def _run(self, inputs: ModelInput, *, level: int, batch: int) -> HeadOutput:
         """Maps in float32, whatever they were computed in."""
         kind = torch.device(self.options.device).type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.options.bf16):
             output = self.net(inputs, level=level, batch=batch)
         evidence = {modality: logits.float() for modality, logits in output.evidence.items()}
-        return HeadOutput(output.heatmap.float(), output.boxes.float(), evidence)
+        view = None if output.view is None else output.view.float()
+        return HeadOutput(output.heatmap.float(), output.boxes.float(), evidence, view)
 
     def _narrow_level(self, parts: int) -> int:
         """Each level below full width in turn, for every part of the batch; 0 where there is no other."""

@@ -45,7 +45,7 @@ class Conditions:
 class WorldBatch:
     """B moments as a model takes them, with the truth."""
 
-    image: Tensor  # [B, 3, 128, 192] RGB 0..1 at the virtual camera
+    image: Tensor  # [B, 3, 128, 384] RGB 0..1 at the virtual camera
     camera_position: Tensor  # [B, 3] m, base frame
     points: Tensor  # [B, R, 4] x, y, z (m, base frame), intensity 0..1; NaN = no return
     imu: Tensor  # [B, 32, 6] gyro rad/s, specific force m/s^2, base axes, over 100 ms

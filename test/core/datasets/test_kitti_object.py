@@ -15,6 +15,7 @@ import torch
 from sentryfuse_core.datasets.driving import LABELS, Box
 from sentryfuse_core.datasets.kitti_object import KittiObject, load_kitti_object
 from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.world.config import CLASSES
 
@@ -106,11 +107,11 @@ def test_kitti_frame_shows_the_pedestrian_at_the_virtual_camera() -> None:
     assert inputs.camera_position is not None
     assert inputs.lidar is not None
     x, y, z = inputs.camera_position[0].tolist()
-    column = 96.0 - 96.0 * (box.y - y) / (box.x - x)
-    row = 64.0 - 96.0 * (box.z + 0.35 - z) / (box.x - x)
+    column = GEOMETRY.image_cx - GEOMETRY.image_fx * (box.y - y) / (box.x - x)
+    row = GEOMETRY.image_cy - GEOMETRY.image_fy * (box.z + 0.35 - z) / (box.x - x)
     shirt = inputs.camera[0, :, round(row) - 1 : round(row) + 2, round(column) - 1 : round(column) + 2].mean()
     hedge = inputs.camera[
-        0, :, round(row) - 1 : round(row) + 2, round(column) + 7 : round(column) + 10
+        0, :, round(row) - 1 : round(row) + 2, round(column) + 14 : round(column) + 20
     ].mean()
     assert shirt > hedge + 0.2
     cell = inputs.lidar[0, :, int(box.x / 0.5), int((box.y + 16.0) / 0.5)]

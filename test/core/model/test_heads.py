@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from networks import boxes
 
 from sentryfuse_core.model.heads import HeadOutput, decode, find_peaks
+from sentryfuse_core.model.shape import BOX_CHANNELS
 from sentryfuse_core.training.targets import make_targets
 
 LABELS = ("car", "pedestrian", "cyclist")
@@ -40,6 +41,19 @@ def test_decode_returns_the_box_when_the_maps_are_its_targets(
     assert math.cos(found.yaw - yaw) == pytest.approx(1.0, abs=1e-4)
 
 
+@settings(max_examples=30)
+@given(yaw=st.floats(-3.1, 3.1), sure=st.floats(0.05, 1.0), flip=st.booleans())
+def test_decode_keeps_the_axis_when_front_and_back_are_hardly_told_apart(
+    yaw: float, sure: float, flip: bool
+) -> None:
+    output = maps_of(boxes((10.5, 0.5, 0.8, 4.0, 1.8, 1.6, yaw)), torch.tensor([[0]]))
+    output.boxes[:, 6:8] *= -sure if flip else sure
+    (found,) = decode(output, score_threshold=0.9, max_detections=5, labels=LABELS)[0]
+    assert abs(found.yaw) < math.pi + 1e-5
+    assert math.cos(2 * (found.yaw - yaw)) == pytest.approx(1.0, abs=1e-3)
+    assert math.cos(found.yaw - yaw) == pytest.approx(-1.0 if flip else 1.0, abs=1e-3)
+
+
 def test_decode_returns_best_first_when_there_are_several() -> None:
     output = maps_of(boxes((5, 0, 1, 4, 2, 1.5, 0), (20, 9, 1, 4, 2, 1.5, 1)), torch.tensor([[0, 2]]))
     output.heatmap[0, 0] *= 0.5
@@ -49,7 +63,7 @@ def test_decode_returns_best_first_when_there_are_several() -> None:
 
 
 def test_decode_returns_nothing_when_all_is_below_the_threshold() -> None:
-    output = HeadOutput(torch.full((2, 3, 32, 32), -4.0), torch.zeros(2, 8, 32, 32))
+    output = HeadOutput(torch.full((2, 3, 32, 32), -4.0), torch.zeros(2, BOX_CHANNELS, 32, 32))
     assert decode(output, score_threshold=0.3, max_detections=5, labels=LABELS) == [(), ()]
 
 
@@ -62,6 +76,6 @@ def test_decode_leaves_out_a_box_when_it_is_not_finite() -> None:
 def test_find_peaks_suppresses_neighbours_when_they_are_lower() -> None:
     heat = torch.full((1, 3, 32, 32), -8.0)
     heat[0, 1, 10, 10], heat[0, 1, 10, 11], heat[0, 1, 14, 10] = 3.0, 2.0, 1.0
-    peaks = find_peaks(HeadOutput(heat, torch.zeros(1, 8, 32, 32)), count=2)
+    peaks = find_peaks(HeadOutput(heat, torch.zeros(1, BOX_CHANNELS, 32, 32)), count=2)
     assert peaks.scores[0].tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))])
     assert peaks.boxes[0, :, :2].tolist() == [[10.5, -5.5], [14.5, -5.5]]

@@ -13,6 +13,7 @@ from builders import MS, XYZI, S, sample
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import (
     AudioBlock,
     CompressedFrame,
@@ -69,7 +70,7 @@ def test_preprocessor_gives_the_shapes_of_the_network() -> None:
     inputs = prepare(everything()).inputs
     shapes = {name: tuple(tensor.shape) for name, tensor in vars(inputs).items()}
     assert shapes == {
-        "camera": (1, 3, 128, 192),
+        "camera": (1, 3, GEOMETRY.image_height, GEOMETRY.image_width),
         "camera_position": (1, 3),
         "lidar": (1, 6, 64, 64),
         "imu": (1, 32, 6),
@@ -175,10 +176,10 @@ def test_camera_is_moved_to_the_stamp_of_the_set_when_the_robot_turns() -> None:
         image = prepare(samples).inputs.camera
         assert image is not None
         light = image[0, 0].sum(dim=0)
-        columns.append(float((torch.arange(192) * light).sum() / light.sum()))
+        columns.append(float((torch.arange(GEOMETRY.image_width) * light).sum() / light.sum()))
     still, left_turn, hardly = columns
-    assert still + 0.5 == pytest.approx(96.0, abs=0.5)
-    assert left_turn + 0.5 == pytest.approx(96.0 + 96.0 * np.tan(0.2), abs=0.7)
+    assert still + 0.5 == pytest.approx(GEOMETRY.image_cx, abs=0.5)
+    assert left_turn + 0.5 == pytest.approx(GEOMETRY.image_cx + GEOMETRY.image_fx * np.tan(0.2), abs=0.7)
     assert hardly == still
 
 
@@ -191,8 +192,8 @@ def test_preprocessor_uses_new_intrinsics_when_they_are_set() -> None:
     assert before is not None
     assert after is not None
     seen = [int((image[0].sum(dim=0) > 0).sum()) for image in (before, after)]
-    assert seen[1] == pytest.approx(48 * 36, rel=0.1)  # a quarter of the angle, and so of the pixels
-    assert seen[0] > 10 * seen[1]
+    assert seen[1] == pytest.approx(96 * 72, rel=0.1)  # a quarter of the angle, and so of the pixels
+    assert seen[0] > 5 * seen[1]
 
 
 def test_the_same_set_gives_the_same_tensors_when_it_comes_twice() -> None:

@@ -12,7 +12,7 @@ from sentryfuse_core.types import Modality, ModalitySet
 def full(batch: int = 2) -> ModelInput:
     """All four sensors."""
     return ModelInput(
-        camera=torch.zeros(batch, 3, 128, 192),
+        camera=torch.zeros(batch, 3, 128, 384),
         camera_position=torch.zeros(batch, 3),
         lidar=torch.zeros(batch, 6, 64, 64),
         imu=torch.zeros(batch, 32, 6),
@@ -31,6 +31,6 @@ def test_model_input_keeps_only_the_mask_when_asked() -> None:
 
 def test_model_input_refuses_when_parts_do_not_fit() -> None:
     with pytest.raises(ValueError, match="camera_position"):
-        ModelInput(camera=torch.zeros(1, 3, 128, 192))
+        ModelInput(camera=torch.zeros(1, 3, 128, 384))
     with pytest.raises(ValueError, match="batch sizes differ"):
         ModelInput(lidar=torch.zeros(1, 6, 64, 64), imu=torch.zeros(2, 32, 6))

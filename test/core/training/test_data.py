@@ -55,11 +55,12 @@ def test_mirror_keeps_boxes_where_the_camera_sees_them_when_turned() -> None:
     turned = mirror(batch, torch.tensor([True]))
     assert turned.inputs.camera_position is not None
     lift = ViewLift(TINY, GEOMETRY)
-    before, _ = lift.project(batch.inputs.camera_position, batch.boxes[0, :, :2])
-    after, _ = lift.project(turned.inputs.camera_position, turned.boxes[0, :, :2])
+    before, _, _ = lift.project(batch.inputs.camera_position, batch.boxes[0, :, :2])
+    after, _, _ = lift.project(turned.inputs.camera_position, turned.boxes[0, :, :2])
     # The cell's four sample points swap sides with the image.
     swapped = after[0].view(-1, 2, 2, 2, 2).flip(2).flatten(1, 3)
-    torch.testing.assert_close(swapped[..., 0], 192.0 - before[0, ..., 0], atol=1e-3, rtol=1e-4)
+    across = GEOMETRY.image_width - before[0, ..., 0]
+    torch.testing.assert_close(swapped[..., 0], across, atol=1e-3, rtol=1e-4)
     torch.testing.assert_close(swapped[..., 1], before[0, ..., 1], atol=1e-3, rtol=1e-4)
 
 

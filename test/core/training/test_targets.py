@@ -7,6 +7,7 @@ import torch
 from networks import boxes
 
 from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.model.shape import BOX_CHANNELS
 from sentryfuse_core.training.losses import detection_loss, distillation_loss
 from sentryfuse_core.training.targets import in_region, make_targets
 
@@ -50,7 +51,7 @@ def test_detection_loss_falls_when_the_maps_come_closer() -> None:
     blind = HeadOutput(torch.full_like(right.heatmap, -4.0), targets.boxes)
     best = detection_loss(right, targets)
     assert best < 0.1
-    assert detection_loss(shifted, targets) == pytest.approx(best.item() + 4.0, abs=1e-4)
+    assert detection_loss(shifted, targets) == pytest.approx(best.item() + 0.5 * BOX_CHANNELS, abs=1e-4)
     assert detection_loss(blind, targets) > best + 1.0
 
 

@@ -1,0 +1,118 @@
+"""Accuracy under each shipped scenario against the same moments without: python -m benchmarks.robustness."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from benchmarks._results import Row, render, write
+from sentryfuse_core.config import Config, to_mapping
+from sentryfuse_core.replay.accuracy import pooled
+from sentryfuse_core.replay.outputs import RunOutputs
+from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.replay.run import ReplayOptions, replay
+from sentryfuse_core.replay.scenario import Scenario, load_scenario
+from sentryfuse_core.replay.scenario_files import shipped_scenarios
+from sentryfuse_core.replay.truth import Truth, load_labels
+
+FIRST_SEED = 7000  # of the drives; no training has it
+MARGIN_S = 0.5  # after a fault begins: before, the set still holds what came before it
+NS_PER_S = 1_000_000_000
+Drive = tuple[Path, Truth]
+
+
+def main() -> int:
+    """Record drives, replay all scenarios, write benchmarks/results/robustness.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--drives", type=int, default=3, help="drives of the synthetic world a scenario")
+    args = parser.parse_args()
+    stories = [load_scenario(path) for path in shipped_scenarios().values()]
+    with tempfile.TemporaryDirectory() as folder:
+        drives = record(Path(folder), args.drives, seconds=max(story.seconds for story in stories))
+        clean = [run(drive, None, Path(folder) / f"clean{index}") for index, drive in enumerate(drives)]
+        found = {}
+        for story in track(stories, "scenarios"):
+            runs = [
+                run(drive, story, Path(folder) / f"{story.name}{index}") for index, drive in enumerate(drives)
+            ]
+            found[story.name] = compare(story, drives, runs, clean)
+    rows = [row for name, values in found.items() for row in rows_of(name, values)]
+    path = write("robustness", rows, raw=found, config=to_mapping(Config()))
+    print(f"{render(rows)}\n{path}")
+    return 0
+
+
+def record(folder: Path, count: int, *, seconds: float) -> list[Drive]:
+    """Drives with their labels."""
+    drives = []
+    for index in track(range(count), "drives"):
+        out = folder / f"drive{index}"
+        options = ["--seconds", f"{seconds:g}", "--seed", str(FIRST_SEED + index), str(out)]
+        command = [sys.executable, "-m", "sentryfuse_core.cli", "world", "record", *options]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        drives.append((out / "world.mcap", load_labels(out / "labels.jsonl")))
+    return drives
+
+
+def run(drive: Drive, story: Scenario | None, out: Path) -> list[SetRecord]:
+    """The sets of one replay, stamps counted from the start of the drive."""
+    options = ReplayOptions(
+        bag=drive[0],
+        config=Config(),
+        topics={},
+        scenario=story,
+        seconds=None if story is None else story.seconds,
+        truth=drive[1],
+    )
+    return list(replay(options, RunOutputs(out, bag=drive[0])).records)
+
+
+def compare(
+    story: Scenario,
+    drives: Sequence[Drive],
+    runs: Sequence[Sequence[SetRecord]],
+    clean: Sequence[Sequence[SetRecord]],
+) -> dict[str, Any]:
+    """What is found while a fault is at work (mAP), in the clean sets of that time, and what was in use."""
+    begin = min((event.at_s for event in story.events), default=0.0) + MARGIN_S
+    end = min(max((event.until_s for event in story.events), default=0.0), story.seconds)
+    during = [_between(records, begin, end) for records in runs]
+    before = [_between(records, begin, end) for records in clean]
+    truths = [truth for _, truth in drives]
+    masks = Counter(str(record.used) for records in during for record in records)
+    return {
+        "from_s": begin,
+        "until_s": end,
+        "sets": sum(map(len, during)),
+        "clean_sets": sum(map(len, before)),
+        "map": pooled(during, truths),
+        "clean_map": pooled(before, truths),
+        "masks": dict(masks.most_common()),
+    }
+
+
+def _between(records: Sequence[SetRecord], begin_s: float, end_s: float) -> list[SetRecord]:
+    """Sets released from `begin_s` to `end_s` after the first one."""
+    start_ns = records[0].released_ns
+    return [record for record in records if begin_s <= (record.released_ns - start_ns) / NS_PER_S < end_s]
+
+
+def rows_of(name: str, values: dict[str, Any]) -> list[Row]:
+    """The two figures of a scenario."""
+    share = 100.0 * values["map"] / values["clean_map"]
+    return [
+        Row(what=f"{name}: mAP while it lasts", measured=100.0 * values["map"], unit="%"),
+        Row(what=f"{name}: against the clean moments", measured=share, unit="%"),
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
