@@ -9,7 +9,7 @@ unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX
 unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-sync bench-attention bench-runtime clean
+.PHONY: help setup demo test check bench bench-sync bench-attention bench-runtime soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ bench-attention: setup  ## measure SentryAttend against dense attention (ARGS="-
 
 bench-runtime: setup  ## measure latency, memory, switching, replay, start (ARGS="--quick"), write results/runtime.json
 	@$(BIN)/python -m benchmarks.runtime $(ARGS)
+
+soak: setup  ## run the live node for 30 minutes with random faults and budgets (ARGS="--minutes 5"), write results/soak.json
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 clean:  ## remove .venv, builds and caches
 	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis

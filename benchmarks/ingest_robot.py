@@ -1,4 +1,4 @@
-"""A robot's four drivers in one process: serialised messages at a fixed pace, each stamped as it goes out."""
+"""A robot's four drivers in one process: serialised messages at a fixed pace, stamped as they go out."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class _Driver:
     publisher: Any
     messages: list[bytearray]
     period_ns: int
+    lag_ns: int  # from the stamp to going out
     stamps_ns: array[int]
 
 
@@ -57,6 +58,12 @@ def main() -> int:
     parser.add_argument("--reliability", choices=("best_effort", "reliable"), required=True)
     parser.add_argument("--point-bytes", type=int, choices=(16, 32), required=True)
     parser.add_argument("--image", type=int, nargs=2, required=True, metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--imu-hz", type=int, default=RATES_HZ[Modality.IMU])
+    parser.add_argument(
+        "--first-sample",
+        action="store_true",
+        help="stamp audio at its first sample, not as it goes out",
+    )
     args = parser.parse_args()
     apply_profile()
     rclpy.init(args=[])
@@ -101,7 +108,7 @@ def _publish(drivers: list[_Driver], length_ns: int) -> int:
             time.sleep(-late_ns / NS_PER_S)
         longest_ns = max(longest_ns, late_ns)
         message = driver.messages[len(driver.stamps_ns) % len(driver.messages)]
-        stamp_ns = time.time_ns()
+        stamp_ns = time.time_ns() - driver.lag_ns
         struct.pack_into("<iI", message, _STAMP_AT, *divmod(stamp_ns, NS_PER_S))
         driver.publisher.publish(bytes(message))
         driver.stamps_ns.append(stamp_ns)
@@ -118,13 +125,17 @@ def _drivers(node: Any, args: argparse.Namespace) -> dict[Modality, _Driver]:
         Modality.AUDIO: [_audio(rng) for _ in range(50)],
     }
     reliability = ReliabilityPolicy[args.reliability.upper()]
+    periods_ns = {modality: NS_PER_S // rate_hz for modality, rate_hz in RATES_HZ.items()}
+    periods_ns[Modality.IMU] = NS_PER_S // args.imu_hz
+    lags_ns = {Modality.AUDIO: periods_ns[Modality.AUDIO]} if args.first_sample else {}
     return {
         modality: _Driver(
             publisher=node.create_publisher(
                 type(messages[0]), _TOPICS[modality], QoSProfile(depth=_DEPTH, reliability=reliability)
             ),
             messages=[bytearray(serialize_message(message)) for message in messages],
-            period_ns=NS_PER_S // RATES_HZ[modality],
+            period_ns=periods_ns[modality],
+            lag_ns=lags_ns.get(modality, 0),
             stamps_ns=array("q"),
         )
         for modality, messages in made.items()

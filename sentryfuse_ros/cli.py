@@ -11,6 +11,7 @@ __all__ = ["ROS_COMMANDS", "main"]
 ROS_COMMANDS = (
     cli.Command("demo", "sentryfuse_ros.demo", "play a story of failing sensors over real DDS and watch it"),
     cli.Command("check", "sentryfuse_ros.check", "look at a running robot and say what would not work"),
+    cli.Command("top", "sentryfuse_ros.top", "live numbers of a running fusion node"),
 )
 
 

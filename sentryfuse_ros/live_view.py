@@ -18,14 +18,14 @@ from sentryfuse_core.errors import OutputError
 from sentryfuse_core.types import SensorState
 from sentryfuse_ros.live_state import LiveState
 
-__all__ = ["line", "render", "save_svg"]
+__all__ = ["STATE_STYLES", "line", "render", "save_svg"]
 
 _WIDTH = 100
 _MAP_COLUMNS, _MAP_ROWS = 32, 18
 _MAP_WIDTH = _MAP_COLUMNS + 4
 _LEFT_WIDTH = _WIDTH - _MAP_WIDTH
 _REGION_M = 32.0  # the map shows x 0 .. 32 m upwards, y 16 .. -16 m to the right
-_STATE_STYLES = {
+STATE_STYLES = {
     SensorState.INIT: "dim",
     SensorState.OK: "green",
     SensorState.DEGRADED: "yellow",
@@ -100,7 +100,7 @@ def _sensors(state: LiveState) -> RenderableType:
     for item in state.sensors:
         table.add_row(
             item.name,
-            Text(item.state.name, _STATE_STYLES[item.state]),
+            Text(item.state.name, STATE_STYLES[item.state]),
             Text("yes", "green") if item.in_mask else Text("no", "red"),
             _number(item.rate_hz, ".0f"),
             _number(item.age_ms, ".0f") if item.age_ms < 10_000 else "-",

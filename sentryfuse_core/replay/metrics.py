@@ -25,7 +25,7 @@ __all__ = [
     "stage_values",
 ]
 
-STAGES = ("age", "wait", "pre", "infer", "post", "e2e")  # the diagnostics' order
+STAGES = ("age", "wait", "queue", "pre", "infer", "post", "e2e")  # the diagnostics' order
 PERCENTILES = ("p50", "p90", "p95", "p99", "max")
 _ANCHORS = (Modality.LIDAR, Modality.CAMERA)  # by priority
 _RANKS = (50.0, 90.0, 95.0, 99.0, 100.0)
@@ -44,6 +44,7 @@ def stage_values(times: StageTimes, e2e_ms: float) -> dict[str, float]:
     return {
         "age": times.age,
         "wait": times.wait,
+        "queue": times.queue,
         "pre": times.pre,
         "infer": times.infer,
         "post": times.post,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from ros.support import TOPICS, Listener, Robot, recording, running
@@ -135,12 +136,37 @@ def test_diagnostics_have_the_frozen_names_and_keys(listener: Listener) -> None:
     inference += " switch_us_p99 power_measured_w power_source temperature_c temperature_limit_c throttling"
     inference += " slow_down"
     assert keys["sentryfuse: inference"] == inference.split()
-    stages = ("age", "wait", "pre", "infer", "post", "e2e")
+    stages = ("age", "wait", "queue", "pre", "infer", "post", "e2e")
     latency = [f"{stage}_ms_{share}" for stage in stages for share in ("p50", "p90", "p95", "p99", "max")]
     assert keys["sentryfuse: latency"] == [*latency, "n", "window_s", "deadline_miss"]
     topics = {status.name: status.hardware_id for status in array.status}
     assert topics["sentryfuse: sensor/lidar"] == "/lidar/points"
     assert topics["sentryfuse: inference"] == "cpu"
+
+
+@pytest.mark.usefixtures("robot")
+def test_stages_add_up_to_the_latency_end_to_end_when_sets_come(listener: Listener) -> None:
+    seen: list[FusionStatus] = []
+    listener.wait_for("status", lambda status: bool(seen.append(status) or len(seen) == 20), within_s=20.0)
+    for status in seen:
+        parts = ("age", "wait", "queue", "pre", "infer", "post")
+        named_ms = sum(getattr(status, f"{part}_ms") for part in parts)
+        # What no stage names: choosing the plan and the account, and being held up by others.
+        assert -0.1 <= status.e2e_ms - named_ms < 0.1 * status.e2e_ms + 20.0
+
+
+@pytest.mark.usefixtures("robot")
+def test_latency_diagnostics_are_those_of_the_statuses_when_sets_come(listener: Listener) -> None:
+    latency = listener.diagnostic("latency", lambda status: int(_value(status, "n")) > 10, within_s=20.0)
+    told = listener.since("status", 0.0)
+    for stage in ("age", "wait", "queue", "pre", "infer", "post", "e2e"):
+        p50, p95, longest = (float(_value(latency, f"{stage}_ms_{rank}")) for rank in ("p50", "p95", "max"))
+        assert p50 <= p95 <= longest
+        assert any(getattr(status, f"{stage}_ms") == pytest.approx(longest, abs=0.01) for status in told)
+
+
+def _value(status: DiagnosticStatus, name: str) -> str:
+    return next(item.value for item in status.values if item.key == name)
 
 
 def test_diagnostics_come_at_once_when_a_sensor_dies(robot: Robot, listener: Listener) -> None:

@@ -12,6 +12,7 @@ import pytest
 from sentryfuse_core.errors import CriteriaError
 from sentryfuse_core.replay.criteria import Criterion, Verdict, judge, load_criteria
 from sentryfuse_core.replay.junit import Suite, write_junit
+from sentryfuse_core.replay.metrics import STAGES
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "criteria.yaml"
 
@@ -31,7 +32,7 @@ def fault(kind: str, **changes: Any) -> dict[str, Any]:
 
 
 def metrics(**changes: Any) -> dict[str, Any]:
-    latency = {key: {"p95": 20.0} for key in ("age", "wait", "pre", "infer", "post", "e2e", "step")}
+    latency = {key: {"p95": 20.0} for key in (*STAGES, "step")}
     return {
         "played_s": 3600.0,
         "accuracy": {"overall": {"map": 0.4, "nds": 0.45, "relative_map": 0.9}},

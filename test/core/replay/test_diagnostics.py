@@ -64,7 +64,7 @@ INFERENCE_KEYS = [
 LATENCY_KEYS = [
     *(
         f"{stage}_ms_{name}"
-        for stage in ("age", "wait", "pre", "infer", "post", "e2e")
+        for stage in ("age", "wait", "queue", "pre", "infer", "post", "e2e")
         for name in ("p50", "p90", "p95", "p99", "max")
     ),
     "n",

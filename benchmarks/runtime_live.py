@@ -1,0 +1,234 @@
+"""Measure the live node over DDS, four raw sensors at a robot's rates: python -m benchmarks.runtime_live.
+
+A lost set is a lidar cloud, the anchor, that was sent and for whose stamp no status came: it does not matter
+whether the middleware, the synchroniser or the worker lost it. The first seconds settle and are not judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks._results import FOLDER, Row, render, write
+from benchmarks.ingest_robot import RATES_HZ
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import Config, to_mapping
+from sentryfuse_core.replay.metrics import STAGES, percentiles
+from sentryfuse_core.types import Modality
+from sentryfuse_ros.middleware import apply_profile
+
+IMU_HZ = 200
+IMAGE = (640, 480)
+POINT_BYTES = 16
+SETTLE_S = 5.0  # rates are learned, caches are warm
+DRAIN_S = 1.0  # statuses on their way when the robot stops
+CHUNK_MS = 1e3 / RATES_HZ[Modality.AUDIO]  # one block of audio
+WAIT_LIMIT_MS = CHUNK_MS + 5.0
+REST_LIMIT_MS = 15.0
+ALL_SENSORS = 15
+_START_WITHIN_S = 300.0
+_END_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one status said of its set."""
+
+    stamp_ns: int
+    mask: int
+    level: int
+    skipped: int
+    latency_ms: dict[str, float]  # by stage
+
+    @property
+    def rest_ms(self) -> float:
+        """Everything but the network and the wait for the other sensors."""
+        return self.latency_ms["e2e"] - self.latency_ms["infer"] - self.latency_ms["wait"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One run."""
+
+    clouds: int  # sent while judged
+    lost: int  # of these, without a status
+    lost_at_s: list[float]  # since the first judged cloud
+    skipped: int  # sets that a newer one overtook, as the node counts them
+    all_sensors_share: float
+    masks: dict[str, int]
+    levels: dict[str, int]
+    latency_ms: dict[str, dict[str, float]]
+    rest_ms: dict[str, float]
+    sets: list[dict[str, Any]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run and write runtime_live.json; 1 when a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="judged length, in s")
+    parser.add_argument("--reliability", choices=("best_effort", "reliable"), default="best_effort")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the result file")
+    args = parser.parse_args(arguments)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(60 + os.getpid() % 40))
+    apply_profile()
+    found = run(seconds=args.seconds, reliability=args.reliability)
+    rows = rows_of(found)
+    settings = {
+        "seconds": args.seconds,
+        "reliability": args.reliability,
+        "image": IMAGE,
+        "point_bytes": POINT_BYTES,
+        "rates_hz": {**{modality.value: rate for modality, rate in RATES_HZ.items()}, "imu": IMU_HZ},
+        "audio_chunk_ms": CHUNK_MS,
+    }
+    config = {"bench": settings, **to_mapping(Config())}
+    path = write("runtime_live", rows, raw=asdict(found), config=config, folder=args.out)
+    print(f"{render(rows)}\n{path}")
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+def run(*, seconds: float, reliability: str) -> Found:
+    """The node, the robot and a listener to statuses, each in a process of its own but for the listener."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from sentryfuse.msg import FusionStatus
+
+    heard: list[Heard] = []
+    rclpy.init(args=[])
+    listener = rclpy.create_node("runtime_live_bench")
+    listener.create_subscription(
+        FusionStatus, "/sentryfuse/status", lambda item: heard.append(_heard(item)), 100
+    )
+    executor = SingleThreadedExecutor()
+    executor.add_node(listener)
+    qos = [part for modality in Modality for part in ("-p", f"{modality.value}.reliability:={reliability}")]
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            _process("sentryfuse_ros.fusion_node", "--ros-args", *qos) as node,
+        ):
+            sent = Path(folder) / "sent.npz"
+            deadline_s = time.monotonic() + _START_WITHIN_S
+            while not listener.count_subscribers("/lidar/points"):  # it subscribes once it is warm
+                executor.spin_once(timeout_sec=0.1)
+                if node.poll() is not None or time.monotonic() > deadline_s:
+                    raise SystemExit("error: the fusion node did not start; run it alone to see why")
+            robot_arguments = (
+                *(str(sent), "--seconds", str(seconds + SETTLE_S), "--reliability", reliability),
+                *("--point-bytes", str(POINT_BYTES), "--image", *map(str, IMAGE)),
+                *("--imu-hz", str(IMU_HZ), "--first-sample"),
+            )
+            with _process("benchmarks.ingest_robot", *robot_arguments) as robot:
+                while robot.poll() is None:
+                    executor.spin_once(timeout_sec=0.1)
+                    if node.poll() is not None:
+                        raise SystemExit(f"error: the fusion node ended with status {node.returncode}")
+                if robot.returncode != 0:
+                    raise SystemExit(f"error: the robot ended with status {robot.returncode}")
+            drained_s = time.monotonic() + DRAIN_S
+            while time.monotonic() < drained_s:
+                executor.spin_once(timeout_sec=0.1)
+            with np.load(sent) as content:
+                clouds_ns = content[Modality.LIDAR.value]
+    finally:
+        executor.shutdown()
+        listener.destroy_node()
+        rclpy.try_shutdown()
+    return judge(clouds_ns, heard)
+
+
+def judge(clouds_ns: np.ndarray[Any, np.dtype[np.int64]], heard: Sequence[Heard]) -> Found:
+    """Hold the stamps of the clouds that were sent against those that a status carries."""
+    begin_ns = int(clouds_ns[0]) + round(SETTLE_S * NS_PER_S)
+    judged_ns = clouds_ns[clouds_ns >= begin_ns]
+    # While no sensor lives, the node repeats its last status: the first one of a stamp is the set's.
+    by_stamp: dict[int, Heard] = {}
+    for item in heard:
+        by_stamp.setdefault(item.stamp_ns, item)
+    lost = [int(stamp) for stamp in judged_ns if int(stamp) not in by_stamp]
+    sets = [item for item in by_stamp.values() if begin_ns <= item.stamp_ns <= int(clouds_ns[-1])]
+    count = max(1, len(sets))
+    return Found(
+        clouds=len(judged_ns),
+        lost=len(lost),
+        lost_at_s=[round((stamp - begin_ns) / NS_PER_S, 3) for stamp in lost],
+        skipped=sets[-1].skipped - sets[0].skipped if sets else 0,
+        all_sensors_share=sum(item.mask == ALL_SENSORS for item in sets) / count,
+        masks={str(mask): number for mask, number in Counter(item.mask for item in sets).items()},
+        levels={str(level): number for level, number in Counter(item.level for item in sets).items()},
+        latency_ms={stage: percentiles(item.latency_ms[stage] for item in sets) for stage in STAGES},
+        rest_ms=percentiles(item.rest_ms for item in sets),
+        sets=[{"mask": item.mask, "level": item.level, **_rounded(item)} for item in sets],
+    )
+
+
+def rows_of(found: Found) -> list[Row]:
+    """The table."""
+    return [
+        Row(what="lost sets", measured=found.lost, unit=f"of {found.clouds}", target=0),
+        Row(what="sets a newer one overtook", measured=found.skipped, unit=""),
+        Row(what="sets with all sensors", measured=100 * found.all_sensors_share, unit="%"),
+        Row(what="wait p95", measured=found.latency_ms["wait"]["p95"], unit="ms", target=WAIT_LIMIT_MS),
+        Row(
+            what="everything but network and wait p95",
+            measured=found.rest_ms["p95"],
+            unit="ms",
+            target=REST_LIMIT_MS,
+        ),
+        *(
+            Row(what=f"{stage} {rank}", measured=found.latency_ms[stage][rank], unit="ms")
+            for stage in STAGES
+            for rank in ("p50", "p95", "p99")
+        ),
+    ]
+
+
+def _heard(status: Any) -> Heard:
+    stamp = status.header.stamp
+    return Heard(
+        stamp_ns=stamp.sec * NS_PER_S + stamp.nanosec,
+        mask=status.mask,
+        level=status.level,
+        skipped=status.skipped_sets,
+        latency_ms={stage: float(getattr(status, f"{stage}_ms")) for stage in STAGES},
+    )
+
+
+def _rounded(item: Heard) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {stage: None if math.isnan(ms) else round(ms, 2) for stage, ms in item.latency_ms.items()}
+
+
+@contextmanager
+def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A module running in a process of its own; it does not outlive the context."""
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments])
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_END_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Draws a soak over time: memory, threads and handles, levels, and the state of every sensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+from sentryfuse_core.types import Modality, SensorState
+
+__all__ = ["draw"]
+
+_COLOURS = {
+    SensorState.INIT: "0.85",
+    SensorState.OK: "#7fbf7b",
+    SensorState.DEGRADED: "#e8c547",
+    SensorState.LOST: "#c0392b",
+    SensorState.RECOVERING: "#5aa9d6",
+}
+_MINUTE_S = 60.0
+
+
+def draw(lines: Sequence[Mapping[str, Any]], target: Path) -> None:
+    """One picture of four strips that share their time."""
+    mpl.use("Agg")
+    samples = [line for line in lines if line["kind"] == "sample"]
+    statuses = [line for line in lines if line["kind"] == "status"]
+    figure, axes = plt.subplots(
+        4,
+        1,
+        figsize=(10, 7.5),
+        layout="constrained",
+        sharex=True,
+        height_ratios=(2, 1.4, 1.4, 2.2),
+    )
+    times = [item["t"] / _MINUTE_S for item in samples]
+    for name, label in (("rss_mb", "resident"), ("anonymous_mb", "anonymous")):
+        axes[0].plot(times, [item[name] for item in samples], label=label)
+    axes[0].set(ylabel="memory, MB", ylim=(0, None))
+    for name, label in (("handles", "file handles"), ("threads", "threads")):
+        axes[1].plot(times, [item[name] for item in samples], label=label)
+    axes[1].set(ylabel="count", ylim=(0, None))
+    for axis in axes[:2]:
+        axis.legend(loc="lower right", fontsize=8, frameon=False)
+        axis.grid(visible=True, alpha=0.3)
+    _levels(axes[2], lines, statuses)
+    _states(axes[3], lines, statuses)
+    axes[3].set(xlabel="minutes")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
+
+
+def _levels(axis: Any, lines: Sequence[Mapping[str, Any]], statuses: Sequence[Mapping[str, Any]]) -> None:
+    axis.plot(
+        [item["t"] / _MINUTE_S for item in statuses],
+        [item["level"] for item in statuses],
+        drawstyle="steps-post",
+        linewidth=0.8,
+        label="level run",
+    )
+    asked = [line for line in lines if line["kind"] == "wish" and line["what"] == "level"]
+    axis.plot(
+        [item["t"] / _MINUTE_S for item in asked],
+        [item["value"] for item in asked],
+        "k.",
+        markersize=5,
+        label="asked for by the operator",
+    )
+    axis.set(ylabel="pruning level")
+    axis.yaxis.get_major_locator().set_params(integer=True)
+    axis.legend(loc="upper right", fontsize=8, frameon=False)
+
+
+def _states(axis: Any, lines: Sequence[Mapping[str, Any]], statuses: Sequence[Mapping[str, Any]]) -> None:
+    """A strip for each sensor in the colour of its state, its faults as bars above."""
+    events = next((line["events"] for line in lines if line["kind"] == "plan"), [])
+    end_s = statuses[-1]["t"] if statuses else 0.0
+    names = [modality.value for modality in Modality]
+    for row, name in enumerate(names):
+        begin_s, state = None, None
+        for item in [*statuses, {"t": end_s, "states": {}}]:
+            if item["states"].get(name) == state:
+                continue
+            if state is not None:
+                width = (item["t"] - begin_s) / _MINUTE_S
+                axis.barh(
+                    row, width, left=begin_s / _MINUTE_S, height=0.45, color=_COLOURS[SensorState(state)]
+                )
+            begin_s, state = item["t"], item["states"].get(name)
+        for event in events:
+            if event["stream"] == name and event["at_s"] < end_s:
+                width = (event["until_s"] - event["at_s"]) / _MINUTE_S
+                axis.barh(row - 0.34, width, left=event["at_s"] / _MINUTE_S, height=0.14, color="0.2")
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    patches = [mpl.patches.Patch(color=colour, label=state.name) for state, colour in _COLOURS.items()]
+    patches.append(mpl.patches.Patch(color="0.2", label="fault injected"))
+    axis.legend(
+        handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=6, fontsize=8, frameon=False
+    )

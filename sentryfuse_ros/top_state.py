@@ -1,0 +1,239 @@
+"""What `sentryfuse top` knows of one node, gathered from its messages; knows neither ROS nor the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sentryfuse_core.replay.metrics import STAGES, LatencyWindow
+from sentryfuse_core.types import SensorState
+
+__all__ = ["PARTS", "Latency", "Sensor", "Snapshot", "TopState"]
+
+PARTS = tuple(stage for stage in STAGES if stage != "e2e")  # what `e2e` is made of, in order
+_RATE_S = 5.0  # sets a second are counted over this time
+_EVENT_S = 30.0  # a restart or a time jump is told for so long
+_NS_PER_S = 1_000_000_000
+_LATENCY, _INFERENCE, _SENSOR = "sentryfuse: latency", "sentryfuse: inference", "sentryfuse: sensor/"
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One sensor as of the last set."""
+
+    name: str
+    topic: str
+    state: str
+    in_mask: bool
+    reason: str  # why it is not OK, or not used
+    remedy: str
+    rate_hz: float
+    age_ms: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of one stage over the window, and of the last set."""
+
+    p50: float
+    p95: float
+    max: float
+    last: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Everything the view shows; NaN where it is not known."""
+
+    node: str
+    since_status_s: float
+    sequence: int
+    epoch: int
+    anchor: str
+    sets_per_s: float
+    sets_seen: int
+    skipped: int  # since the node's activation
+    used: tuple[str, ...]
+    mask: int
+    sensors: tuple[Sensor, ...]
+    level: int
+    level_reason: str
+    pruning: str
+    ratio: float
+    gmacs: float
+    backend: str
+    backend_reason: str
+    device: str
+    checkpoint: str
+    budget_latency_ms: float
+    budget_power_w: float
+    latency_ms: Mapping[str, Latency]
+    window: str  # whose window the percentiles are over
+    window_sets: int
+    deadline_miss: float  # share, 0..1
+    switches: int | None
+    switch_us_p99: float
+    detections: int | None
+    severity: int  # 0 OK, 1 warning, 2 error
+    notes: tuple[str, ...]
+    events: tuple[str, ...]  # restarts and time jumps of late
+
+
+@dataclass
+class TopState:
+    """Takes messages with the steady time of their arrival in s; no `snapshot` before the first status."""
+
+    node: str
+    window_s: float  # of percentiles taken here while the node's own are not known
+    _status: Any = None
+    _at_s: float = math.nan
+    _seen: int = 0
+    _detections: int | None = None
+    _arrivals: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=1000))
+    _window: LatencyWindow = field(init=False)
+    _diagnosed: dict[str, dict[str, str]] = field(default_factory=dict)
+    _events: list[tuple[float, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._window = LatencyWindow(self.window_s)
+
+    def take_status(self, status: Any, now_s: float) -> None:
+        """Take a FusionStatus."""
+        last = self._status
+        if last is not None and status.sequence < last.sequence:
+            self._restart(f"the node began anew after set {last.sequence}", now_s)
+        elif last is not None and status.epoch != last.epoch:
+            self._events.append((now_s, f"time jump: epoch {last.epoch} -> {status.epoch}"))
+        fresh = self._status is None or status.sequence != self._status.sequence
+        self._status, self._at_s = status, now_s
+        if not fresh:  # the last one again, while no sensor sends
+            return
+        self._seen += 1
+        self._arrivals.append((now_s, status.sequence))
+        values = {stage: float(getattr(status, f"{stage}_ms")) for stage in STAGES}
+        self._window.add(round(now_s * _NS_PER_S), values, missed=False)
+
+    def take_detections(self, array: Any) -> None:
+        """Take a FusedDetectionArray."""
+        self._detections = len(array.detections)
+
+    def take_diagnostics(self, array: Any) -> None:
+        """Take a DiagnosticArray if it is this node's: that of another one has other sensors' topics."""
+        found = {status.name: status for status in array.status}
+        if self._status is None or _LATENCY not in found:
+            return
+        topics = {f"{_SENSOR}{item.name}": item.topic for item in self._status.sensors}
+        if all(name in found and found[name].hardware_id == topic for name, topic in topics.items()):
+            self._diagnosed = {
+                name: {item.key: item.value for item in found[name].values}
+                for name in (_LATENCY, _INFERENCE)
+                if name in found
+            }
+
+    @property
+    def diagnosed(self) -> bool:
+        """Whether the node's own figures have come."""
+        return bool(self._diagnosed)
+
+    def since_status_s(self, now_s: float) -> float:
+        """How long ago the last status came; NaN before the first."""
+        return now_s - self._at_s
+
+    def snapshot(self, now_s: float) -> Snapshot | None:
+        """What is known at `now_s`."""
+        status = self._status
+        if status is None:
+            return None
+        inference = self._diagnosed.get(_INFERENCE, {})
+        latency, window, count = self._latency(now_s)
+        return Snapshot(
+            node=self.node,
+            since_status_s=self.since_status_s(now_s),
+            sequence=status.sequence,
+            epoch=status.epoch,
+            anchor=status.anchor,
+            sets_per_s=self._sets_per_s(now_s),
+            sets_seen=self._seen,
+            skipped=status.skipped_sets,
+            used=tuple(status.used),
+            mask=status.mask,
+            sensors=tuple(_sensor(item) for item in status.sensors),
+            level=status.level,
+            level_reason=status.level_reason,
+            pruning=status.pruning,
+            ratio=status.ratio,
+            gmacs=status.gmacs,
+            backend=status.backend,
+            backend_reason=status.backend_reason,
+            device=status.device,
+            checkpoint=status.checkpoint,
+            budget_latency_ms=status.deadline_ms,
+            budget_power_w=status.power_w,
+            latency_ms=latency,
+            window=window,
+            window_sets=count,
+            deadline_miss=_number(self._diagnosed.get(_LATENCY, {}).get("deadline_miss")),
+            switches=int(inference["switches"]) if "switches" in inference else None,
+            switch_us_p99=_number(inference.get("switch_us_p99")),
+            detections=self._detections,
+            severity=status.severity,
+            notes=tuple(status.notes),
+            events=tuple(
+                f"{text}, {now_s - at_s:.0f} s ago" for at_s, text in self._events if now_s - at_s < _EVENT_S
+            ),
+        )
+
+    def _latency(self, now_s: float) -> tuple[dict[str, Latency], str, int]:
+        """Latencies by stage, whose window they are over, and its sets."""
+        told = self._diagnosed.get(_LATENCY, {})
+        last = {stage: float(getattr(self._status, f"{stage}_ms")) for stage in STAGES}
+        if told.get("n", "0") != "0":
+            told_ms = {stage: _told(told, stage, last[stage]) for stage in STAGES}
+            return told_ms, f"the node's last {_number(told.get('window_s')):g} s", int(told["n"])
+        self._window.expire(round(now_s * _NS_PER_S))
+        found = {}
+        for stage in STAGES:
+            ranks = self._window.stage(stage)
+            found[stage] = Latency(ranks["p50"], ranks["p95"], ranks["max"], last[stage])
+        return found, f"seen here in the last {self.window_s:g} s", len(self._window)
+
+    def _sets_per_s(self, now_s: float) -> float:
+        recent = [item for item in self._arrivals if item[0] >= now_s - _RATE_S]
+        if len(recent) < 2:
+            return math.nan
+        (first_s, first), (last_s, last) = recent[0], recent[-1]
+        return (last - first) / (last_s - first_s) if last_s > first_s else math.nan
+
+    def _restart(self, what: str, now_s: float) -> None:
+        """Forget what the node before said."""
+        self._events.append((now_s, what))
+        self._arrivals.clear()
+        self._window = LatencyWindow(self.window_s)
+        self._diagnosed.clear()
+        self._detections = None
+
+
+def _sensor(health: Any) -> Sensor:
+    return Sensor(
+        name=health.name,
+        topic=health.topic,
+        state=SensorState(health.state).name,
+        in_mask=health.in_mask,
+        reason=health.reason or health.absence,
+        remedy=health.remedy,
+        rate_hz=health.rate_hz,
+        age_ms=health.age_ms,
+    )
+
+
+def _told(values: Mapping[str, str], stage: str, last_ms: float) -> Latency:
+    """One stage as the node's diagnostics have it."""
+    p50, p95, longest = (_number(values.get(f"{stage}_ms_{rank}")) for rank in ("p50", "p95", "max"))
+    return Latency(p50, p95, longest, last_ms)
+
+
+def _number(text: str | None) -> float:
+    return math.nan if text is None else float(text)

@@ -1,0 +1,199 @@
+"""`sentryfuse top` over real DDS: it finds the node, follows it when it dies and returns, or says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from ros.support import Listener, Robot, recording, running
+from sentryfuse.msg import FusedDetection, FusedDetectionArray, FusionStatus, SensorHealth
+
+from sentryfuse_ros import cli
+
+pytestmark = [pytest.mark.ros, pytest.mark.capability("live numbers of a running node")]
+
+TOP = [sys.executable, "-m", "sentryfuse_ros.cli", "top"]
+
+
+class Speaker:
+    """A node that says what a fusion node says, 20 sets a second, and no more than that."""
+
+    def __init__(self, name: str = "sentryfuse", namespace: str = "/", *, told: bool = True) -> None:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self._node = rclpy.create_node(name, namespace=namespace, context=self._context)
+        self._topic = f"{namespace.rstrip('/')}/lidar/points"
+        self._status = self._node.create_publisher(FusionStatus, "~/status", 10)
+        self._boxes = self._node.create_publisher(FusedDetectionArray, "~/detections", 10)
+        self._diagnostics = self._node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._told = told
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Speaker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _run(self) -> None:
+        lidar = SensorHealth(name="lidar", topic=self._topic, state=SensorHealth.OK, in_mask=True)
+        sequence = 0
+        while self._told and not self._stop.wait(0.05):
+            status = FusionStatus(sequence=sequence, sensors=[lidar], used=["lidar"], mask=2, level=1)
+            status.infer_ms, status.e2e_ms = 30.0, 40.0
+            self._status.publish(status)
+            self._boxes.publish(FusedDetectionArray(detections=[FusedDetection()] * 2))
+            self._diagnostics.publish(DiagnosticArray(status=[*self._statuses()]))
+            sequence += 1
+
+    def _statuses(self) -> Iterator[DiagnosticStatus]:
+        stages = ("age", "wait", "queue", "pre", "infer", "post", "e2e")
+        figures = {f"{stage}_ms_{rank}": "7.0" for stage in stages for rank in ("p50", "p95", "max")}
+        figures |= {"n": "99", "window_s": "30.0", "deadline_miss": "0.0"}
+        values = [KeyValue(key=key, value=value) for key, value in figures.items()]
+        yield DiagnosticStatus(name="sentryfuse: sensor/lidar", hardware_id=self._topic)
+        yield DiagnosticStatus(name="sentryfuse: latency", values=values)
+
+
+def snapshot(capfd: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert cli.main(["top", "--json", "--timeout", "30", *arguments]) == 0
+    told: dict[str, Any] = json.loads(capfd.readouterr().out)
+    return told
+
+
+@contextmanager
+def followed(tmp_path: Path, *arguments: str) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """The view without a terminal, its lines going to a file."""
+    said = tmp_path / "said.txt"
+    with said.open("wb") as out:
+        process = subprocess.Popen([*TOP, *arguments], stdout=out, stderr=out)
+        try:
+            yield said, process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_for(said: Path, text: str, process: subprocess.Popen[bytes], *, within_s: float = 60.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while text not in (found := said.read_text(encoding="utf-8")):
+        assert process.poll() is None, found
+        assert time.monotonic() < deadline_s, f"no {text!r} in:\n{found}"
+        time.sleep(0.05)  # the output is a file: there is nothing to wait on
+
+
+def test_top_prints_one_snapshot_as_json_when_the_only_node_runs(capfd: pytest.CaptureFixture[str]) -> None:
+    with Speaker("sentryfuse", "/robot"):
+        told = snapshot(capfd)
+    assert told["node"] == "/robot/sentryfuse"
+    assert told["latency_ms"]["e2e"] == {"p50": 7.0, "p95": 7.0, "max": 7.0, "last": 40.0}
+    assert (told["window_sets"], told["level"], told["detections"]) == (99, 1, 2)
+
+
+def test_top_exits_1_with_one_line_when_nothing_runs(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["top", "--once", "--timeout", "0.5", "--node", "robot/fusion"]) == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    for said in ("/robot/fusion/status", "/diagnostics", os.environ["ROS_DOMAIN_ID"], "ROS_DOMAIN_ID"):
+        assert said in error
+
+
+def test_top_says_that_no_set_came_when_the_node_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    with Speaker(told=False):
+        assert cli.main(["top", "--once", "--timeout", "3"]) == 1
+    error = capfd.readouterr().err
+    assert "has made no set yet" in error
+    assert "sentryfuse check" in error
+
+
+def test_top_asks_which_when_several_nodes_run(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Speaker("sentryfuse", "/one"), Speaker("sentryfuse", "/two"):
+        assert cli.main(["top", "--once", "--timeout", "30"]) == 2
+        error = capfd.readouterr().err
+        assert "/one/sentryfuse, /two/sentryfuse; choose one with --node" in error
+        assert snapshot(capfd, "--node", "/two/sentryfuse")["sensors"][0]["topic"] == "/two/lidar/points"
+        for stream in ("stdin", "stdout"):
+            monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("sentryfuse_ros.top.Prompt.ask", lambda *_, choices: choices[0])
+        assert snapshot(capfd)["sensors"][0]["topic"] == "/one/lidar/points"
+
+
+def test_top_follows_the_node_when_it_dies_and_is_started_again(tmp_path: Path) -> None:
+    with followed(tmp_path) as (said, process):
+        wait_for(said, "waiting: no fusion node /sentryfuse", process)
+        with Speaker():
+            wait_for(said, "/sentryfuse  live", process)
+        wait_for(said, "no status for", process)
+        before = said.read_text(encoding="utf-8").count("  live  ")
+        with Speaker():
+            deadline_s = time.monotonic() + 30.0
+            while said.read_text(encoding="utf-8").count("  live  ") == before:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15.0) == 0
+
+
+def test_top_draws_a_picture_when_it_has_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "120", "LINES": "50", "TERM": "xterm-256color"}
+    with Speaker():
+        process = subprocess.Popen(TOP, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+        os.close(theirs)
+        seen = b""
+        try:
+            while b"latency ms" not in seen:
+                seen += os.read(ours, 65536)  # an error once the process has ended
+            process.send_signal(signal.SIGINT)
+            drain = threading.Thread(target=_drain, args=(ours,))
+            drain.start()
+            assert process.wait(15.0) == 0
+        finally:
+            process.kill()
+            process.wait()
+            drain.join()
+            os.close(ours)
+    assert b"sentryfuse top" in seen
+
+
+def _drain(descriptor: int) -> None:
+    """Read until the other side is closed, so that it can write its last words."""
+    try:
+        while os.read(descriptor, 65536):
+            pass
+    except OSError:
+        return
+
+
+@pytest.mark.slow
+def test_top_shows_a_real_node_when_four_sensors_send(capfd: pytest.CaptureFixture[str]) -> None:
+    with Listener() as listener, Robot(listener.node, recording()), running(listener):
+        listener.wait_for("status", lambda status: status.mask == 15, within_s=60)
+        listener.diagnostic("latency", lambda status: bool(status.values), within_s=30)
+        told = snapshot(capfd)
+    assert told["node"] == "/sentryfuse"
+    assert [item["name"] for item in told["sensors"]] == ["camera", "lidar", "imu", "audio"]
+    assert told["device"] == "cpu"
+    assert told["latency_ms"]["infer"]["p50"] > 0.0
+    assert told["window_sets"] > 0
+    assert told["deadline_miss"] is not None

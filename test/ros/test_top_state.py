@@ -1,0 +1,198 @@
+"""What `sentryfuse top` makes of messages, and what a person and a program then read."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sentryfuse_ros.top_state import PARTS, Snapshot, TopState
+from sentryfuse_ros.top_view import as_json, line, render, waiting
+
+STAGES = (*PARTS, "e2e")
+RANKS = ("p50", "p90", "p95", "p99", "max")
+
+
+def sensor(name: str, state: int, **changed: Any) -> SimpleNamespace:
+    fields = {"topic": f"/{name}", "rate_hz": 10.0, "age_ms": 12.0, "reason": "", "remedy": "", "absence": ""}
+    return SimpleNamespace(name=name, state=state, in_mask=state == 1, **{**fields, **changed})
+
+
+def status(sequence: int, **changed: Any) -> SimpleNamespace:
+    """A FusionStatus by field name; stage n of PARTS takes n + 1 ms, and 1 ms has no name."""
+    fields: dict[str, Any] = {
+        "sequence": sequence, "epoch": 0, "anchor": "lidar", "skipped_sets": 3, "used": ["lidar", "imu"],
+        "mask": 6, "sensors": [
+            sensor("camera", 3, reason="no new message for 1.2 s", remedy="check its cable"),
+            sensor("lidar", 1),
+        ],
+        "level": 1, "level_reason": "power: 6 W of the 15 W", "pruning": "nested", "ratio": 0.5,
+        "gmacs": 0.1234, "backend": "eager", "backend_reason": "no CUDA device",
+        "device": "cpu", "checkpoint": "world_v9 0123",
+        "deadline_ms": math.nan, "power_w": 6.0, "severity": 2,
+        "notes": ["nothing usable; check the sensors"],
+        **{f"{part}_ms": float(index) for index, part in enumerate(PARTS, 1)}, "e2e_ms": 22.0,
+    }  # fmt: skip
+    return SimpleNamespace(**fields | changed)
+
+
+def diagnostics(*, topic: str = "/camera", **latency: str) -> SimpleNamespace:
+    """A DiagnosticArray in which every rank of every stage is 7 ms."""
+    values = {f"{stage}_ms_{rank}": "7.000" for stage in STAGES for rank in RANKS}
+    values |= {"n": "300", "window_s": "30.000", "deadline_miss": "0.020", **latency}
+    made = {
+        "sensor/camera": (topic, {}),
+        "sensor/lidar": ("/lidar", {}),
+        "inference": ("cpu", {"switches": "12", "switch_us_p99": "4.200"}),
+        "latency": ("cpu", values),
+    }
+    return SimpleNamespace(
+        status=[
+            SimpleNamespace(
+                name=f"sentryfuse: {name}",
+                hardware_id=owner,
+                values=[SimpleNamespace(key=key, value=value) for key, value in found.items()],
+            )
+            for name, (owner, found) in made.items()
+        ]
+    )
+
+
+def state(*sequences: int, **changed: Any) -> TopState:
+    """The state after one set every 0.1 s."""
+    made = TopState("/sentryfuse", window_s=30.0)
+    for index, sequence in enumerate(sequences):
+        made.take_status(status(sequence, **changed), index / 10)
+    return made
+
+
+def shown(made: TopState, now_s: float = 1.0) -> Snapshot:
+    found = made.snapshot(now_s)
+    assert found is not None
+    return found
+
+
+def text(found: Snapshot, width: int = 110) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(render(found))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_snapshot_is_none_when_no_status_came() -> None:
+    made = TopState("/sentryfuse", window_s=30.0)
+    made.take_diagnostics(diagnostics())
+    assert made.snapshot(1.0) is None
+    assert not made.diagnosed
+
+
+def test_percentiles_are_those_seen_here_when_the_node_told_none() -> None:
+    found = shown(state(*range(11)))
+    assert found.sets_per_s == pytest.approx(10.0)
+    assert [found.latency_ms[part].last for part in PARTS] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert found.latency_ms["infer"].p50 == 5.0
+    assert (found.window_sets, found.switches, math.isnan(found.deadline_miss)) == (11, None, True)
+    assert "seen here" in found.window
+
+
+def test_percentiles_are_the_nodes_own_when_its_diagnostics_came() -> None:
+    made = state(0, 1)
+    made.take_diagnostics(diagnostics())
+    found = shown(made)
+    assert {value.p95 for value in found.latency_ms.values()} == {7.0}
+    assert found.latency_ms["infer"].last == 5.0
+    assert (found.window_sets, found.switches, found.switch_us_p99) == (300, 12, 4.2)
+    assert found.deadline_miss == 0.02
+
+
+def test_diagnostics_of_another_node_are_ignored_when_its_sensors_have_other_topics() -> None:
+    made = state(0)
+    made.take_diagnostics(diagnostics(topic="/robot_2/camera"))
+    assert not made.diagnosed
+
+
+def test_figures_begin_anew_when_the_node_was_restarted() -> None:
+    made = state(500, 501)
+    made.take_diagnostics(diagnostics())
+    made.take_status(status(0), 5.0)
+    found = shown(made, 6.0)
+    assert (found.window_sets, found.switches, found.sequence) == (1, None, 0)
+    assert found.events == ("the node began anew after set 501, 1 s ago",)
+    assert shown(made, 60.0).events == ()
+
+
+def test_time_jump_is_told_when_the_epoch_changes() -> None:
+    made = state(0, 1)
+    made.take_status(status(2, epoch=1), 0.5)
+    assert "epoch 0 -> 1" in shown(made).events[0]
+
+
+def test_repeated_set_counts_as_life_and_not_as_a_set_when_no_sensor_sends() -> None:
+    made = state(0, 1, 1, 1, 1)
+    found = shown(made, 0.5)
+    assert found.sets_seen == 2
+    assert found.since_status_s == pytest.approx(0.1)
+
+
+def test_sets_skipped_by_the_network_are_no_sets_lost_here_when_counted() -> None:
+    assert shown(state(0, 2, 4, 6)).sets_per_s == pytest.approx(20.0)
+
+
+def test_view_says_what_the_messages_say_when_drawn() -> None:
+    made = state(*range(11))
+    made.take_detections(SimpleNamespace(detections=[0, 0, 0]))
+    made.take_diagnostics(diagnostics())
+    page = text(shown(made))
+    said = ["/sentryfuse", "live", "LOST", "no new message for 1.2 s", "check its cable", "lidar+imu (6)"]
+    said += [
+        "power: 6 W",
+        "50%",
+        "eager on cpu",
+        "no CUDA device",
+        "world_v9 0123",
+        "no time limit, 6 W",
+        "missed 2.0%",
+    ]
+    said += ["12, p99 4.2 us", "10.0 sets/s", "3 skipped", "3 boxes", "nothing usable", *STAGES]
+    for word in said:
+        assert word in page, page
+    assert max(map(len, page.splitlines())) <= 110
+
+
+def test_bar_gives_each_stage_its_share_when_drawn() -> None:
+    bar = next(row for row in text(shown(state(0))).splitlines() if "██" in row)
+    assert bar.count("█") == round(60 * 21 / 22)
+    assert bar.count("·") == 60 - bar.count("█")
+    assert bar.endswith("22.0 ms")
+
+
+def test_view_says_for_how_long_nothing_came_when_the_node_is_gone() -> None:
+    found = shown(state(0, 1), 3.3)
+    assert "no status for 3.2 s" in text(found)
+    assert "no status for 3.2 s" in line(found)
+
+
+def test_json_has_null_when_a_figure_is_not_known() -> None:
+    told = json.loads(as_json(shown(state(0))))
+    assert told["budget_latency_ms"] is None
+    assert told["budget_power_w"] == 6.0
+    assert told["latency_ms"]["e2e"]["last"] == 22.0
+    assert told["sensors"][0]["reason"] == "no new message for 1.2 s"
+    assert told["switches"] is None
+
+
+def test_view_is_drawn_when_a_set_failed_and_has_no_times() -> None:
+    nan = {f"{part}_ms": math.nan for part in STAGES}
+    page = text(shown(state(0, 1, **nan)))
+    assert "latency ms" in page
+    assert "█" not in page
+
+
+def test_hint_is_drawn_when_nothing_came() -> None:
+    console = Console(width=100, file=io.StringIO(), color_system=None)
+    console.print(waiting(["no fusion node", "[listening]"]))
+    assert "[listening]" in console.file.getvalue()  # type: ignore[attr-defined]
