@@ -95,7 +95,7 @@ def health_share(_rival: Any, *, seconds: float = 60.0, seed: int = 11) -> Found
         if stats is not None:
             health.observe_decoded(item.modality, stats, now_ns)
         if now_ns >= next_ns:
-            diagnostics.statuses(reports=health.reports(now_ns), counters={}, now_ns=now_ns)
+            diagnostics.statuses(reports=health.reports(now_ns), counters={}, budget={}, now_ns=now_ns)
             next_ns += NS
     spent_ns = time.thread_time_ns() - began_ns
     ingest = Ingest(config)
@@ -151,7 +151,7 @@ def _live_through(rig: dict[Modality, Source], seconds: float) -> dict[str, floa
             now_ns = item.arrival_ns
             ingest.take_transitions()
             reports, counters = ingest.reports(now_ns), ingest.sync_counters()
-            diagnostics.statuses(reports=reports, counters=counters, now_ns=now_ns)
+            diagnostics.statuses(reports=reports, counters=counters, budget={}, now_ns=now_ns)
             if not warm_mb and now_ns >= warm_ns:
                 warm_mb = _resident_mb()
     return {"warm_mb": warm_mb, "end_mb": _resident_mb(), "messages": taken, "sets": sets}

@@ -20,7 +20,7 @@ from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.types import ModalitySet
 
-SHAPE = replace(TINY, widths=(1.0, 0.5, 0.25), kv_heads=4, camera_channels=(16, 32, 32, 32))
+SHAPE = replace(TINY, widths=(1.0, 0.5, 0.25), kv_heads=4, camera_channels=(16, 32, 32, 32, 32))
 
 
 @pytest.fixture
