@@ -105,7 +105,7 @@ def _model(config: Config) -> ModelSeen:
 
     try:
         bank = load_bank(config.model)
-    except CheckpointError as error:
+    except (CheckpointError, BackendError) as error:  # no such weights, or not the level of model.max_level
         return ModelSeen(checkpoint_error=str(error))
     try:
         backend = make_backend(bank, config.model)

@@ -258,7 +258,10 @@ def _clock(clock: ClockSeen) -> Line:
 
 def _model(model: ModelSeen, config: Config) -> Iterator[Line]:
     if model.checkpoint_error:
-        remedy = "give model.checkpoint a file that is there, its manifest beside it"
+        remedy = (
+            "give model.checkpoint a file that is there, its manifest beside it, "
+            "and model.max_level one of its levels"
+        )
         yield Line(Verdict.FAIL, "checkpoint", "checkpoint", model.checkpoint_error, remedy)
         return
     yield Line(Verdict.OK, "checkpoint", "ok", model.identity)

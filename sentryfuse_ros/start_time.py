@@ -35,12 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("bag", type=Path)
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoint", type=Path)
     args = parser.parse_args(argv)
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().choice(_DOMAINS))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     apply_profile()
-    parameters = {"camera.transport": "compressed", "model.threads": args.threads}
+    parameters = {
+        "camera.transport": "compressed",
+        "model.backend": "eager",  # auto depends on what is built on this machine
+        "model.device": args.device,
+        "model.threads": args.threads,
+    }
     if args.checkpoint is not None:
         parameters["model.checkpoint"] = args.checkpoint
     try:

@@ -13,7 +13,7 @@ from sentryfuse_core.budget.heat import HeatLimit, hottest
 from sentryfuse_core.budget.latency import LatencyLimit
 from sentryfuse_core.budget.power import PowerLimit
 from sentryfuse_core.budget.readings import NO_READING, MachineReading
-from sentryfuse_core.budget.wish import Wish
+from sentryfuse_core.budget.wish import NO_WISH, Wish
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import BudgetConfig
 from sentryfuse_core.types import ModalitySet
@@ -124,9 +124,15 @@ class BudgetController:
         return (
             self._power.wish(self.power_w, config.full_power_w, machine, now_ns),
             self._battery.wish(self._charge, config.min_battery),
-            self._heat.wish(config.max_temperature_c, machine),
+            self._heat_wish(machine, now_ns),
             self._latency.wish(mask, self.latency_ms),
         )
+
+    def _heat_wish(self, machine: MachineReading, now_ns: int) -> Wish:
+        if not self.config.thermal or now_ns - machine.at_ns > _STALE_NS:
+            self._heat.reset()
+            return NO_WISH
+        return self._heat.wish(self.config.max_temperature_c, machine)
 
     def _measured(self, now_ns: int) -> MachineReading:
         """The last reading without what is too old or not wanted."""
@@ -138,7 +144,7 @@ class BudgetController:
             return MachineReading(at_ns=machine.at_ns, no_power=f"no reading for {age_s:.0f} s")
         if not config.measure_power:
             machine = replace(machine, power_w=math.nan, no_power="budget.measure_power is false")
-        return machine if config.thermal else replace(machine, zones=(), throttling="")
+        return machine
 
     def _expire(self, now_ns: int) -> None:
         timeout_s = self.config.timeout_s

@@ -6,7 +6,7 @@ import math
 
 from sentryfuse_core.budget.readings import MachineReading, Zone
 from sentryfuse_core.budget.stepper import Stepper
-from sentryfuse_core.budget.wish import NO_WISH, Wish
+from sentryfuse_core.budget.wish import Wish
 
 __all__ = ["HeatLimit", "hottest"]
 
@@ -29,9 +29,6 @@ class HeatLimit:
     def wish(self, limit_celsius: float, machine: MachineReading) -> Wish:
         """The level for these temperatures; `limit_celsius` 0: each zone's own trip point."""
         zone = hottest(machine.zones, limit_celsius)
-        if zone is None and not machine.throttling:
-            self._stepper = self._fresh()
-            return NO_WISH
         over_celsius = -math.inf if zone is None else zone.celsius - zone.trip_celsius
         hot = bool(machine.throttling) or over_celsius > 0
         if machine.at_ns != self._read_ns:

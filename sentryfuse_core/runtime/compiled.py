@@ -41,9 +41,15 @@ class CompiledBackend:
         self._bank = bank
         self._network = network
         self._functions: dict[tuple[int, int], Callable[..., dict[str, Tensor]]] = {}
+        self._broken = ""  # why compiling failed
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
-        """Maps on the CPU; raises BackendError when the device fails."""
+        """Maps on the CPU; raises BackendError when the device fails, or compiling did.
+
+        The network as it is, under the name of compiled code, would hide that it failed.
+        """
+        if self._broken:
+            raise BackendError(self._broken)
         tensors = input_tensors(inputs.to(self._device))
         function = self._functions.get((plan.mask.bits, plan.level))
         if function is None:
@@ -75,9 +81,8 @@ class CompiledBackend:
             with torch.inference_mode():
                 function(*tensors.values())
         except RuntimeError as error:  # the compilers' errors are RuntimeErrors too
-            raise BackendError(
-                f"cannot compile {mask} at level {level}: {one_line(error)}; model.backend = eager"
-            ) from error
+            self._broken = f"cannot compile {mask} at level {level}: {one_line(error)}; model.backend = eager"
+            raise BackendError(self._broken) from error
         return function
 
 

@@ -79,7 +79,10 @@ class CudaGraphBackend:
                 self._stream.synchronize()
                 return output_from({name: values.clone() for name, values in maps.items()})
         except RuntimeError as error:
-            self._graphs.clear()  # of no use after most errors of a device; captured anew when it works again
+            # Of no use after most errors of a device; captured anew when it works again. A pool that no graph
+            # holds any more cannot be captured into.
+            self._graphs.clear()
+            self._pool = torch.cuda.graph_pool_handle()
             raise BackendError(f"inference on {self.device} failed: {one_line(error)}") from error
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:

@@ -44,7 +44,8 @@ def make_backend(bank: Bank, config: ModelConfig, *, clock: Clock | None = None)
     """The backend for `config.backend` and `config.device`, and why it is that one (`reason`).
 
     All but eager on the CPU have that one behind them. One that was asked for and cannot be had is a standing
-    fault of the eager backend that runs instead; a name that is no device raises BackendError.
+    fault of the eager backend that runs instead, on the same device where that works; a name that is no
+    device raises BackendError.
     """
     clock = clock or SteadyClock()
     device = resolve_device(config.device)
@@ -56,9 +57,9 @@ def make_backend(bank: Bank, config: ModelConfig, *, clock: Clock | None = None)
         cpu.faults = (choice.fault,)
     if kind == "cpu" and choice.backend == "eager":
         return cpu
+    eager = cpu
+    behind: Backend = cpu
     try:
-        behind: Backend = cpu
-        eager = cpu
         if kind == "cuda":
             eager = EagerBackend(bank, device=device, reason=choice.reason)
             behind = FallbackBackend(eager, cpu, clock=clock)
@@ -66,9 +67,9 @@ def make_backend(bank: Bank, config: ModelConfig, *, clock: Clock | None = None)
             return behind
         return FallbackBackend(_make(choice, bank, store, eager, config), behind, clock=clock)
     except BackendError as error:
-        cpu.faults = (f"running eager on cpu: {error}",)
-        cpu.reason = f"eager: {error}"
-        return cpu
+        eager.faults = (f"running eager on {eager.device}: {error}",)
+        eager.reason = f"eager: {error}"
+        return behind
 
 
 def _make(choice: Choice, bank: Bank, store: Store, eager: EagerBackend, config: ModelConfig) -> Backend:

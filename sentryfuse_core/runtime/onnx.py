@@ -12,6 +12,7 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.eager import device_name
 from sentryfuse_core.runtime.export import onnx_ending
 from sentryfuse_core.runtime.one_line import one_line
 from sentryfuse_core.runtime.store import Store
@@ -51,10 +52,18 @@ class OnnxBackend:
         lack = onnx_lack(bank, store)
         if lack:
             raise BackendError(f"onnx was asked for but {lack}")
-        import onnxruntime
+        try:
+            import onnxruntime
+        except ImportError as error:  # built for another numpy, or without a library it needs
+            raise BackendError(
+                f"onnxruntime cannot be imported ({one_line(error)}); install it anew, or set "
+                f"model.backend = eager"
+            ) from error
 
+        where = torch.device(device)
         self._runtime: Any = onnxruntime
-        self._provider = _PROVIDERS[torch.device(device).type]
+        self._provider = _PROVIDERS[where.type]
+        self._provider_options = {} if where.index is None else {"device_id": str(where.index)}
         if self._provider not in onnxruntime.get_available_providers():
             raise BackendError(
                 f"this onnxruntime has no {self._provider}; pip install onnxruntime-gpu, or set "
@@ -62,7 +71,7 @@ class OnnxBackend:
             )
         self.faults: tuple[str, ...] = ()
         self.reason = reason
-        self.device = device
+        self.device = device if where.type == "cpu" else device_name(where)
         self._bank = bank
         self._store = store
         self._options = onnxruntime.SessionOptions()
@@ -91,6 +100,9 @@ class OnnxBackend:
         found = self._sessions.get(key)
         if found is None:
             path = self._store.path(plan.mask, plan.level, _ENDING)
-            found = self._runtime.InferenceSession(str(path), self._options, providers=[self._provider])
+            provider = (self._provider, self._provider_options)
+            found = self._runtime.InferenceSession(str(path), self._options, providers=[provider])
+            if self._provider not in found.get_providers():  # it falls back to the CPU without an error
+                raise BackendError(f"{self._provider} does not start; see ONNX Runtime's log")
             self._sessions[key] = found
         return found

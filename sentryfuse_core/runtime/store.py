@@ -25,8 +25,8 @@ _CODE = ("model/*.py", "preprocess/geometry.py", "preprocess/tilt.py", "runtime/
 class Store:
     """Files of one bank in `folder`.
 
-    Its name is a hash of the weights, of torch's version and of the code of the network: whoever changes one
-    of them finds an empty folder, never an old file.
+    Its name is a hash of weights, shape (what a level's number means), torch's version and the code of the
+    network: whoever changes one of them finds an empty folder, never an old file.
     """
 
     folder: Path
@@ -36,7 +36,8 @@ class Store:
         """The bank's folder in `root`, or in the user's cache where `root` is empty."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sentryfuse"
         base = Path(root).expanduser() if root else cache
-        key = hashlib.sha256(f"{bank.digest} {torch.__version__} {_code_digest()}".encode())
+        parts = (bank.digest, bank.network.shape, torch.__version__, _code_digest())
+        key = hashlib.sha256(" ".join(map(str, parts)).encode())
         return cls(base / key.hexdigest()[:16])
 
     def path(self, mask: ModalitySet, level: int, ending: str) -> Path:

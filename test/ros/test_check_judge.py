@@ -9,6 +9,7 @@ import pytest
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.types import Modality
+from sentryfuse_ros import check
 from sentryfuse_ros.check_judge import (
     ClockSeen,
     Line,
@@ -154,3 +155,9 @@ def test_judge_tells_checkpoint_device_and_memory_when_they_are_not_as_wanted() 
     fallen_back = ModelSeen(identity="x", device="cpu", faults=("running on cpu",))
     assert bad(judged(model=fallen_back)) == [("WARN", "device", "device")]
     assert bad(judged(notes=("too small: make it larger",))) == [("WARN", "shared memory", "shared_memory")]
+
+
+def test_model_is_judged_not_fatal_when_the_level_to_load_is_beyond_its_last() -> None:
+    seen = check._model(override(Config(), {"model.max_level": 9}))
+    assert bad(judged(model=seen)) == [("FAIL", "checkpoint", "checkpoint")]
+    assert "has the levels 0 to" in seen.checkpoint_error

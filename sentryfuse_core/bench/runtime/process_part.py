@@ -25,6 +25,8 @@ def replay_part(context: Context) -> list[dict[str, Any]]:
         for level in levels:
             settings = (
                 f"budget.level={level}",
+                "model.backend=eager",  # as all else here; auto depends on what is built on this machine
+                f"model.device={context.setting.device}",
                 f"model.threads={context.setting.threads}",
                 f"model.checkpoint={context.setting.checkpoint}",
             )
@@ -45,6 +47,7 @@ def start_part(context: Context) -> dict[str, Any]:
             starts=context.setting.starts + 1,  # the first one fills the disk cache
             threads=context.setting.threads,
             checkpoint=context.setting.checkpoint,
+            device=context.setting.device,
         )
     except BenchError as error:
         return {"starts": [], "lacks": str(error)}

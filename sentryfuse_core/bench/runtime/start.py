@@ -16,13 +16,17 @@ __all__ = ["node_starts"]
 _MODULE = "sentryfuse_ros.start_time"
 
 
-def node_starts(bag: Path, *, starts: int, threads: int, checkpoint: Path | None) -> list[dict[str, Any]]:
-    """What each start took; raises BenchError where there is no ROS, or the node gave nothing."""
+def node_starts(
+    bag: Path, *, starts: int, threads: int, checkpoint: Path, device: str
+) -> list[dict[str, Any]]:
+    """What each start took, eager on `device`.
+
+    Raises BenchError where there is no ROS, or the node gave nothing.
+    """
     if importlib.util.find_spec("rclpy") is None:
         raise BenchError("the node's start was not measured: no rclpy here; run `make setup`")
-    command = [sys.executable, "-m", _MODULE, "--starts", str(starts), "--threads", str(threads), str(bag)]
-    if checkpoint is not None:
-        command += ["--checkpoint", str(checkpoint)]
+    command = [sys.executable, "-m", _MODULE, "--starts", str(starts), "--threads", str(threads)]
+    command += ["--device", device, "--checkpoint", str(checkpoint), str(bag)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()

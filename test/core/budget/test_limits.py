@@ -139,6 +139,21 @@ def test_throttling_narrows_without_any_thermometer() -> None:
     assert (robot.levels[-1], robot.reason) == (1, "thermal: cpu was throttled by heat")
 
 
+def test_throttling_without_a_thermometer_counts_on_and_fades_when_it_comes_and_goes() -> None:
+    """The usual PC: its counts of throttling are all there is, its thermal zones have no trip point."""
+    robot = Robot(controller())
+    now_and_then = ("cpu was throttled by heat", "", "")
+
+    def reading(_level: int) -> MachineReading:
+        return MachineReading(at_ns=0, throttling=now_and_then[robot.now_ns // NS_PER_S % 3])
+
+    robot.run(7, reading)
+    assert robot.levels[-1] == 2
+    robot.run(9, lambda _level: MachineReading(at_ns=0))
+    assert (robot.levels[-1], robot.reason) == (2, "thermal: cooling down")
+    assert robot.run(12, lambda _level: MachineReading(at_ns=0)).levels[-1] == 0
+
+
 def test_heat_has_the_limit_that_is_set_or_none() -> None:
     assert Robot(controller(max_temperature_c=80.0)).run(1, hot(84.0)).levels[-1] == 1
     assert Robot(controller(thermal=False)).run(20, hot(120.0)).levels[-1] == 0

@@ -6,6 +6,8 @@ import functools
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from sentryfuse_core.clock import ManualClock
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
-from sentryfuse_core.runtime import compiled, onnx
+from sentryfuse_core.runtime import compiled, load, onnx
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.compiled import CompiledBackend
@@ -163,6 +165,76 @@ def test_one_line_names_the_package_when_no_compiler_is_there(
 
 
 @pytest.mark.usefixtures("lonely")
+def test_eager_stays_on_the_device_when_only_the_backend_asked_for_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OnDevice(EagerBackend):
+        """Says that it runs where it was asked to."""
+
+        def __init__(self, bank: Bank, *, device: str = "cpu", **options: Any) -> None:
+            super().__init__(bank, **options)
+            self.device = device
+
+    monkeypatch.setattr(load, "EagerBackend", OnDevice)
+    backend = make_backend(make_bank(tmp_path), ModelConfig(device="cuda", backend="tensorrt"))
+    assert (backend.name, backend.device) == ("eager", "cuda")
+    assert backend.faults[0].startswith(
+        "running eager on cuda: tensorrt was asked for but cannot be imported"
+    )
+    assert backend.reason.startswith("eager: tensorrt was asked for")
+
+
+def test_one_line_says_so_when_onnx_runtime_is_there_but_cannot_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx, "onnx_lack", lambda _bank, _store: "")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    bank = make_bank(tmp_path)
+    with pytest.raises(BackendError, match="onnxruntime cannot be imported"):
+        OnnxBackend(bank, Store.of(bank, str(tmp_path)))
+
+
+def stand_in(*, started: list[str]) -> Any:
+    """An ONNX Runtime whose sessions run on the providers `started`, whatever they are asked for."""
+
+    class Session:
+        def __init__(self, path: str, options: object, *, providers: list[Any]) -> None:
+            self.path, self.options, self.asked = path, options, providers
+
+        def get_providers(self) -> list[str]:
+            return started
+
+        def get_outputs(self) -> list[Any]:
+            raise RuntimeError(f"ran on {self.asked}")
+
+    return SimpleNamespace(
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        SessionOptions=SimpleNamespace,
+        InferenceSession=Session,
+    )
+
+
+@pytest.mark.parametrize(
+    ("started", "told"),
+    [
+        (["CUDAExecutionProvider"], r"ran on \[\('CUDAExecutionProvider', \{'device_id': '1'\}\)\]"),
+        (["CPUExecutionProvider"], "CUDAExecutionProvider does not start"),
+    ],
+)
+def test_onnx_takes_the_device_asked_for_or_fails_when_it_is_a_gpu(
+    started: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx, "onnx_lack", lambda _bank, _store: "")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _index: "NVIDIA H100")
+    monkeypatch.setitem(sys.modules, "onnxruntime", stand_in(started=started))
+    bank = make_bank(tmp_path)
+    backend = OnnxBackend(bank, Store.of(bank, str(tmp_path)), device="cuda:1")
+    assert backend.device == "cuda:1 NVIDIA H100"
+    with pytest.raises(BackendError, match=told):
+        backend.run(model_input(batch=1), bank.plan(ModalitySet.all(), 0, ""))
+
+
+@pytest.mark.usefixtures("lonely")
 def test_one_line_names_triton_when_compiling_for_cuda_without_it(tmp_path: Path) -> None:
     bank = make_bank(tmp_path)
     with pytest.raises(BackendError, match="triton is not installed"):
@@ -172,6 +244,21 @@ def test_one_line_names_triton_when_compiling_for_cuda_without_it(tmp_path: Path
 def test_compiled_runs_the_network_as_it_is_when_not_warmed_up(tmp_path: Path) -> None:
     bank = make_bank(tmp_path)
     assert_equals_eager(bank, CompiledBackend(bank, bank.network), ModalitySet.all(), 1)
+
+
+def test_compiled_does_not_pass_for_compiled_when_compiling_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise RuntimeError("no such header")
+
+    bank = make_bank(tmp_path)
+    backend = CompiledBackend(bank, bank.network)
+    monkeypatch.setattr(compiled.torch, "compile", fail)
+    with pytest.raises(BackendError, match=r"cannot compile .*no such header"):
+        backend.warm_up()
+    with pytest.raises(BackendError, match=r"cannot compile .*no such header"):
+        backend.run(model_input(batch=1), bank.plan(ModalitySet.all(), 0, ""))
 
 
 def compile_two(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
