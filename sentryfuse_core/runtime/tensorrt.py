@@ -86,7 +86,7 @@ class TensorRtBackend:
                 maps = self._staging.take(engine.maps)
                 self._stream.synchronize()
                 return output_from({name: values.clone() for name, values in maps.items()})
-        except (RuntimeError, OSError, KeyError) as error:  # also a file that is gone, a tensor of another name
+        except (RuntimeError, OSError, KeyError) as error:  # a file is gone, say
             self._engines.clear()
             raise BackendError(f"inference on {self.device} failed: {one_line(error)}") from error
 
