@@ -77,6 +77,8 @@ class OnnxBackend:
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
         self._options.inter_op_num_threads = 1
+        # Threads that spin after each run take the cores from everything else on the robot.
+        self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._options.log_severity_level = _ERRORS_ONLY
         self._sessions: dict[tuple[int, int], onnxruntime.InferenceSession] = {}
 
