@@ -209,7 +209,7 @@ def stand_in(*, started: list[str]) -> Any:
 
     return SimpleNamespace(
         get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
-        SessionOptions=SimpleNamespace,
+        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda _name, _value: None),
         InferenceSession=Session,
     )
 
