@@ -22,7 +22,7 @@ from sentryfuse_ros.top_state import Snapshot, TopState
 __all__ = ["Found", "TopNode"]
 
 _TURN_S = 0.25
-_GATHER_S = 0.75  # from the first node seen until all are thought to be
+_GATHER_S = 1.5  # from the last new node seen until all are thought to be
 _DEFAULT = "/sentryfuse"
 # The node must not resend for somebody who only watches.
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -54,7 +54,8 @@ class TopNode(Node):
         self._turn = turn
         self._several = several
         self._since_s = time.monotonic()
-        self._first_s: float | None = None  # when a fusion node was first seen
+        self._gathered: tuple[Found, ...] = ()  # the nodes seen while choosing
+        self._changed_s = 0.0  # when they last changed
         self._state: TopState | None = None
         self._followed: Found | None = None
         self._visible: tuple[Found, ...] = ()
@@ -125,8 +126,9 @@ class TopNode(Node):
         if not found:
             return
         now_s = time.monotonic()
-        self._first_s = self._first_s or now_s
-        if self._wanted is None and now_s - self._first_s < _GATHER_S:
+        if found != self._gathered:
+            self._gathered, self._changed_s = found, now_s
+        if self._wanted is None and now_s - self._changed_s < _GATHER_S:
             return
         if len({item.name for item in found}) > 1:
             self._several([item.name for item in found])
