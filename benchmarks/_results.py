@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sentryfuse_core.replay.manifest import processor, source_commit
+
+if TYPE_CHECKING:
+    from sentryfuse_core.bench.figures import Figure
 
 __all__ = ["FOLDER", "Row", "machine", "read", "render", "write"]
 
@@ -32,6 +35,17 @@ class Row:
     unit: str
     target: float | None = None
     direction: Literal["min", "max"] = "max"  # max: at most the target; min: at least
+
+    @classmethod
+    def of(cls, figure: Figure) -> Row:
+        """The row of a figure, without its interval and notes."""
+        return cls(
+            what=figure.what,
+            measured=figure.measured,
+            unit=figure.unit,
+            target=figure.target,
+            direction=figure.direction,
+        )
 
     @property
     def met(self) -> bool | None:

@@ -110,9 +110,9 @@ def run(reliability: str, *, seconds: float, point_bytes: int, image: tuple[int,
             try:
                 _watch(robot, listener)
             finally:
-                _end(robot)
+                end(robot)
         finally:
-            _end(listener)
+            end(listener)
         if not heard.exists():
             raise SystemExit("error: the listener wrote nothing")
         return judge(_load(sent), _load(heard))
@@ -207,7 +207,8 @@ def _watch(robot: subprocess.Popen[bytes], listener: subprocess.Popen[bytes]) ->
         raise SystemExit(f"error: the robot ended with status {robot.returncode}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and kill it if it does not in time."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:

@@ -24,16 +24,7 @@ def main() -> int:
     records = load_records(Path(sys.argv[1]))
     study = arrange(records)
     summary = summarise(study)
-    rows = [
-        Row(
-            what=figure.what,
-            measured=figure.measured,
-            unit=figure.unit,
-            target=figure.target,
-            direction=figure.direction,
-        )
-        for figure in summary.figures
-    ]
+    rows = [Row.of(figure) for figure in summary.figures]
     configs = {record.data: dict(record.config) for record in records}
     write("prune", rows, raw=to_mapping(summary), config=configs)
     if len(sys.argv) == 3:

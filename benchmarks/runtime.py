@@ -21,16 +21,7 @@ def main() -> int:
     args = parser.parse_args()
     raw, accuracy = measured(args)
     found = figures(raw)
-    rows = [
-        Row(
-            what=figure.what,
-            measured=figure.measured,
-            unit=figure.unit,
-            target=figure.target,
-            direction=figure.direction,
-        )
-        for figure in found
-    ]
+    rows = [Row.of(figure) for figure in found]
     print(render(rows))
     if not args.quick:
         name = file_name(args)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._results import FOLDER, Row, render, write
+from benchmarks.ingest_live import end
 from benchmarks.ingest_robot import RATES_HZ
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config, to_mapping
@@ -41,7 +41,6 @@ WAIT_LIMIT_MS = CHUNK_MS + 5.0
 REST_LIMIT_MS = 15.0
 ALL_SENSORS = 15
 _START_WITHIN_S = 300.0
-_END_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -221,13 +220,7 @@ def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_END_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(process)
 
 
 if __name__ == "__main__":

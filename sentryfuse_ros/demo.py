@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from sentryfuse_ros import live_view
 from sentryfuse_ros.demo_node import DemoNode, DemoPlan, RunTimes
 from sentryfuse_ros.demo_summary import judge_run, print_summary, write_report
 from sentryfuse_ros.demo_world import cached_world
+from sentryfuse_ros.processes import a_domain
 from sentryfuse_ros.spin import run_node
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ _LIGHT = 0.9  # of noon's: by night the camera alone finds little, and that is a
 _TAIL_S = 1.0  # the recording goes on this long after the story's end
 _INCOMPLETE, _INTERRUPTED = 1, 130
 _LINE_EVERY = 5  # shows of the view for one plain line
-_DOMAINS = range(40, 102)  # up to 101 the ports are below the system's own; low ones are in common use
 
 _DESCRIPTION = """\
 Play a recording of the synthetic world through player_node -> fault_injector_node -> fusion_node, three
@@ -149,7 +148,7 @@ def _fusion_parameters(checkpoint: Path | None) -> dict[str, object]:
 def _isolated() -> Iterator[None]:
     """A DDS domain of this run's own on this machine only, so that no other robot takes part."""
     ours = {
-        "ROS_DOMAIN_ID": str(random.SystemRandom().choice(_DOMAINS)),
+        "ROS_DOMAIN_ID": a_domain(),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }
     before = {name: os.environ.get(name) for name in ours}

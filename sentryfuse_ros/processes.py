@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,15 @@ from typing import Any
 
 from sentryfuse_core.errors import SentryFuseError
 
-__all__ = ["Children"]
+__all__ = ["Children", "a_domain"]
 
 _PATIENCE_S = 5.0  # before a process that does not end is killed
+_DOMAINS = range(40, 102)  # up to 101 the ports are below the system's own; low ones are in common use
+
+
+def a_domain() -> str:
+    """A ROS_DOMAIN_ID at random, for processes that are to hear nobody else."""
+    return str(random.SystemRandom().choice(_DOMAINS))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import sys
 import tempfile
 import time
@@ -20,12 +19,11 @@ from typing import Any
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_ros.middleware import apply_profile
-from sentryfuse_ros.processes import Children
+from sentryfuse_ros.processes import Children, a_domain
 
 __all__ = ["main"]
 
 _PATIENCE_S = 120.0
-_DOMAINS = range(40, 102)  # up to 101 the ports are below the system's own; low ones are in common use
 _SENSOR_TOPIC = "/imu/data"
 
 
@@ -38,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoint", type=Path)
     args = parser.parse_args(argv)
-    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().choice(_DOMAINS))
+    os.environ["ROS_DOMAIN_ID"] = a_domain()
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     apply_profile()
     parameters = {
