@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from sentryfuse_core.training.evaluate import Evaluation, evaluate
 from sentryfuse_core.training.grade import Grade, grade
 from sentryfuse_core.training.provenance import describe, evaluation_table
 from sentryfuse_core.training.trainer import Trainer, TrainOptions
+from sentryfuse_core.types import ModalitySet
 from sentryfuse_core.world.config import CLASSES
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ the detector:
   sentryfuse train mine.safetensors --data drive.mcap --labels truth.jsonl --params robot.yaml
 """
 _CLASSIFIER = ("recipe", "backbone", "design", "compile")
+_WORLD = ("sensors",)
 _DRIVING = ("format", "init", "labels", "topic", "cache", "params", "set")
 _RECORDINGS = (".mcap", ".db3", ".bag")
 
@@ -144,6 +147,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
     )
+    world.add_argument(
+        "--sensors",
+        metavar="A+B",
+        help="in the synthetic world: train for these sensors alone, e.g. camera or camera+imu, to compare "
+        "with (default: one network for all 15 sets)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -180,9 +189,10 @@ def _check_foreign(args: argparse.Namespace) -> None:
     of_classifier = "is of a classifier's training; give --data FILE.npz with it"
     if _is_driving(args):
         foreign = dict.fromkeys(_CLASSIFIER, of_classifier)
+        foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
     elif args.data is not None:
         remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
-        foreign = dict.fromkeys((*LENGTH, *_DRIVING), remedy)
+        foreign = dict.fromkeys((*LENGTH, *_DRIVING, *_WORLD), remedy)
     else:
         foreign = dict.fromkeys(_DRIVING, "is of training on recordings; give --data FOLDER with it")
         foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
@@ -204,11 +214,11 @@ def _is_arrays(path: Path) -> bool:
 
 def _run_detector(args: argparse.Namespace) -> int:
     check_length(args)
-    options = options_of(args)
+    options = replace(options_of(args), sensors=_sensors(args.sensors))
     trainer = Trainer(ModelShape(), options, resume=args.resume)
     train(trainer)
     facts = describe(
-        command=f"sentryfuse train {args.out.name} {length_of(args)}",
+        command=f"sentryfuse train {args.out.name} {length_of(args)}{_only(args.sensors)}",
         seed=options.seed,
         steps=trainer.progress.step,
         minutes=trainer.progress.elapsed_s / 60.0,
@@ -221,6 +231,19 @@ def _run_detector(args: argparse.Namespace) -> int:
     print_scores(scores, grades)
     print(f"wrote {args.out} and its manifest")
     return 0
+
+
+def _sensors(text: str | None) -> ModalitySet:
+    if text is None:
+        return ModalitySet.all()
+    known = {str(mask): mask for mask in ModalitySet.subsets()}
+    if text not in known:
+        raise ConfigError(f"--sensors {text}: give one of {', '.join(known)}")
+    return known[text]
+
+
+def _only(sensors: str | None) -> str:
+    return f" --sensors {sensors}" if sensors else ""
 
 
 def _evaluate(
@@ -236,5 +259,7 @@ def _evaluate(
     net = trainer.average.eval()
     print(f"evaluating {count * _EVALUATION_BATCH} frames, and calibrating on as many others")
     labels = [traits.label for traits in CLASSES]
-    grades = grade(net, judged=batches(0), fitted=batches(_CALIBRATION_FIRST), labels=labels)
-    return evaluate(net, batches(0)), grades
+    masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & options.sensors == mask)]
+    fitted = batches(_CALIBRATION_FIRST)
+    grades = grade(net, judged=batches(0), fitted=fitted, labels=labels, masks=masks)
+    return evaluate(net, batches(0), masks=masks), grades

@@ -12,7 +12,7 @@ from sentryfuse_core.types import Modality, ModalitySet
 __all__ = ["Curriculum"]
 
 
-_CHANCE = {Modality.CAMERA: 0.25, Modality.LIDAR: 0.9, Modality.IMU: 0.4, Modality.AUDIO: 0.25}
+_CHANCE = {Modality.CAMERA: 0.4, Modality.LIDAR: 0.9, Modality.IMU: 0.4, Modality.AUDIO: 0.15}
 
 
 @dataclass(frozen=True, kw_only=True)

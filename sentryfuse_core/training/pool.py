@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -19,71 +17,71 @@ _FIRST_BATCHES = 12  # made before the first step, so that it is not always the 
 _FIRST_NUMBER = 2**19  # their numbers, counted on from the step: beyond those of any step
 
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """One sample in a compact form."""
-
-    image: Tensor  # [3, H, W] uint8
-    position: Tensor
-    lidar: Tensor  # float16
-    imu: Tensor
-    tilt: Tensor
-    audio: Tensor  # float16
-    boxes: Tensor
-    classes: Tensor
-
-
 class SamplePool:
-    """Batches drawn from the newest samples; a new batch is made every `reuse` steps."""
+    """Batches drawn from those made last, `kept` of them; a new batch is made every `reuse` steps.
 
-    def __init__(self, make: Callable[[int], LabelledBatch], *, reuse: int, capacity: int = 4096) -> None:
+    All batches must be of one size. The samples stay where they were made, on the CPU or a GPU.
+    """
+
+    def __init__(self, make: Callable[[int], LabelledBatch], *, reuse: int, kept: int = 128) -> None:
         self._make = make
         self._reuse = reuse
-        self._frames: deque[_Frame] = deque(maxlen=capacity)
+        self._kept = kept
+        self._ring: dict[str, Tensor] = {}  # [kept, B, ...] each
+        self._made = 0
 
     def __call__(self, step: int) -> LabelledBatch:
         """The batch of `step`; an interrupted run starts with a fresh pool."""
-        if not self._frames:
+        if not self._made:
             for index in range(_FIRST_BATCHES):
                 self._add(_FIRST_NUMBER + step + index)
         if step % self._reuse == 0:
             self._add(step)
         generator = torch.Generator().manual_seed(step)
-        chosen = torch.randint(len(self._frames), (self._size,), generator=generator).tolist()
-        turned = torch.rand(self._size, generator=generator) < 0.5
-        return mirror(_join([self._frames[index] for index in chosen]), turned)
+        size = self._ring["classes"].shape[1]
+        there = min(self._made, self._kept) * size
+        oldest = max(self._made - self._kept, 0) * size
+        chosen = (oldest + torch.randint(there, (size,), generator=generator)) % (self._kept * size)
+        turned = torch.rand(size, generator=generator) < 0.5
+        device = self._ring["classes"].device
+        rows = {name: item.flatten(0, 1)[chosen.to(device)] for name, item in self._ring.items()}
+        return mirror(_unpacked(rows), turned.to(device))
 
     def _add(self, number: int) -> None:
-        made = self._make(number)
-        self._frames.extend(_split(made))
-        self._size = len(made.boxes)
+        columns = _packed(self._make(number))
+        if not self._ring:
+            self._ring = {name: item.new_empty((self._kept, *item.shape)) for name, item in columns.items()}
+        for name, item in columns.items():
+            self._ring[name][self._made % self._kept] = item
+        self._made += 1
 
 
-def _all_sensors(inputs: ModelInput) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Camera, its position, lidar, IMU, tilt and audio; training always renders all of them."""
-    if inputs.camera is None or inputs.camera_position is None:
-        raise ValueError("training needs all four sensors, the camera is absent")
-    if inputs.lidar is None or inputs.imu is None or inputs.tilt is None or inputs.audio is None:
+def _packed(batch: LabelledBatch) -> dict[str, Tensor]:
+    """Columns in a compact form: the image in bytes, lidar and audio in half precision."""
+    inputs = batch.inputs
+    columns = {
+        "camera": inputs.camera,
+        "camera_position": inputs.camera_position,
+        "lidar": inputs.lidar,
+        "imu": inputs.imu,
+        "tilt": inputs.tilt,
+        "audio": inputs.audio,
+    }
+    there = {name: item for name, item in columns.items() if item is not None}
+    if len(there) < len(columns):
         raise ValueError(f"training needs all four sensors, not {inputs.present}")
-    return inputs.camera, inputs.camera_position, inputs.lidar, inputs.imu, inputs.tilt, inputs.audio
+    image = there["camera"].mul(255.0).round().clamp(0, 255).to(torch.uint8)
+    compact = {"camera": image, "lidar": there["lidar"].half(), "audio": there["audio"].half()}
+    return {**there, **compact, "boxes": batch.boxes, "classes": batch.classes}
 
 
-def _split(batch: LabelledBatch) -> list[_Frame]:
-    camera, position, lidar, imu, tilt, audio = _all_sensors(batch.inputs)
-    image = camera.mul(255.0).round().clamp(0, 255).to(torch.uint8)
-    columns = (image, position, lidar.half(), imu, tilt, audio.half())
-    rows = zip(*columns, batch.boxes, batch.classes, strict=True)
-    return [_Frame(*(item.clone() for item in row)) for row in rows]
-
-
-def _join(frames: list[_Frame]) -> LabelledBatch:
+def _unpacked(rows: Mapping[str, Tensor]) -> LabelledBatch:
     inputs = ModelInput(
-        camera=torch.stack([frame.image for frame in frames]).float() / 255.0,
-        camera_position=torch.stack([frame.position for frame in frames]),
-        lidar=torch.stack([frame.lidar for frame in frames]).float(),
-        imu=torch.stack([frame.imu for frame in frames]),
-        tilt=torch.stack([frame.tilt for frame in frames]),
-        audio=torch.stack([frame.audio for frame in frames]).float(),
+        camera=rows["camera"].float() / 255.0,
+        camera_position=rows["camera_position"],
+        lidar=rows["lidar"].float(),
+        imu=rows["imu"],
+        tilt=rows["tilt"],
+        audio=rows["audio"].float(),
     )
-    boxes = torch.stack([frame.boxes for frame in frames])
-    return LabelledBatch(inputs, boxes, torch.stack([frame.classes for frame in frames]))
+    return LabelledBatch(inputs, rows["boxes"], rows["classes"])

@@ -55,6 +55,7 @@ class TrainOptions:
     view: float = 0.5  # weight of what the camera's pixels say
     bf16: bool = False  # compute in bfloat16; weights stay float32
     reuse: int = 4  # steps that one batch of the world pays for
+    sensors: ModalitySet = field(default_factory=ModalitySet.all)  # fewer: no other is ever shown
     save_every_s: float = 120.0
     curriculum: Curriculum = field(default_factory=Curriculum)
     world: WorldConfig = field(default_factory=WorldConfig)
@@ -140,7 +141,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         generator = torch.Generator().manual_seed(options.seed * 2**20 + self.progress.step)
-        masks = [options.curriculum.mask(share, generator) for _ in range(_MASKS)]
+        masks = [self._mask(share, generator) for _ in range(_MASKS)]
         losses = self._losses(self._source(self.progress.step), masks)
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([weight * loss for loss, weight in losses.values()]).sum()
@@ -155,16 +156,21 @@ class Trainer:
             self.progress.step, self.progress.elapsed_s, share, rate, full, narrow, masked, masks[0]
         )
 
+    def _mask(self, share: float, generator: torch.Generator) -> ModalitySet:
+        """What the curriculum draws; with fewer sensors those, never none."""
+        drawn, sensors = self.options.curriculum.mask(share, generator), self.options.sensors
+        return drawn if sensors == ModalitySet.all() else drawn & sensors or sensors
+
     def _losses(
         self, batch: LabelledBatch, masks: Sequence[ModalitySet]
     ) -> dict[str, tuple[torch.Tensor, float]]:
-        """Loss and weight of each part: an eighth of the batch with all sensors, the rest with `masks`.
+        """Loss and weight of each part: an eighth of the batch with every sensor, the rest with `masks`.
 
         One part in turn also runs narrow, which learns the boxes and, a little, from it; level after level.
         """
         net, size = self.net, len(batch.boxes)
         losses: dict[str, tuple[torch.Tensor, float]] = {}
-        kept = [ModalitySet.all(), *masks]
+        kept = [self.options.sensors, *masks]
         ends = [0, *(size // 8 + index * (size - size // 8) // len(masks) for index in range(len(masks) + 1))]
         for part, (mask, start, stop) in enumerate(zip(kept, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
