@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,7 @@ def _study(
     from sentryfuse_core.training.data import held_out
     from sentryfuse_core.training.detections import Detector, Found, SubsetDetector, collect
     from sentryfuse_core.training.references import ZeroFilled, clustered, oracle
+    from sentryfuse_core.training.support import SupportCounter
     from sentryfuse_core.types import Modality, ModalitySet
     from sentryfuse_core.world.config import WorldConfig
 
@@ -137,10 +139,11 @@ def _study(
             batches = held_out(WorldConfig(), batch=_BATCH, count=count, first=start, device=args.device)
             return collect(batches, detectors, on_frames=lambda done: bar.advance(task, done))
 
-        scored = frames("frames to score", args.frames, first, own + others)
+        support = SupportCounter(nets[""])
+        scored = frames("frames to score", args.frames, first, [*own, *others, support])
         fitting = frames("frames to fit on", args.fit_frames, first + _WORLDS // 2, own)
         bar.add_task("judging", total=None)
-        return judge(
+        study = judge(
             scored,
             fitting,
             labels=checkpoints[""].manifest["labels"],
@@ -148,6 +151,7 @@ def _study(
             seed=args.seed,
             late=args.references,
         )
+        return replace(study, named=support.sensors, supporters=support.supporters)
 
 
 def _singles(options: list[str]) -> dict[str, Any]:

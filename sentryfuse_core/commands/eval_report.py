@@ -22,6 +22,7 @@ from sentryfuse_core.evaluation.conditions import DAY_ABOVE, NIGHT_BELOW, ROUGH_
 from sentryfuse_core.evaluation.matching import DISTANCES_M
 from sentryfuse_core.evaluation.matrix import Cell
 from sentryfuse_core.replay.manifest import machine, processor, source_commit, versions
+from sentryfuse_core.training.support import LEAST_SCORE
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["figures", "print_report", "report_mapping", "write_report"]
@@ -44,6 +45,9 @@ def print_report(study: Study) -> None:
     if study.imu:
         title = f"mAP on rough ground (above {ROUGH_ABOVE:g}) without and with the IMU"
         console.print(_contrast_table(title, ("without", "with"), study.imu))
+    if study.named:
+        console.print(_named_table(study))
+        console.print(_supporters_table(study))
     print(text_table(figures(study)))
 
 
@@ -100,6 +104,26 @@ def _contrast_table(title: str, names: tuple[str, str], contrasts: Sequence[Cont
     return table
 
 
+def _named_table(study: Study) -> Table:
+    table = Table(title="support: the sensors that a detection names, all four present, level 0", box=SIMPLE)
+    for name in ("sensor", "had the object when named", "named when it had the object", "objects found"):
+        table.add_column(name, justify="left" if name == "sensor" else "right")
+    for one in study.named:
+        found = one.named_had + one.had_only
+        table.add_row(one.sensor.value, _percent(one.precision), _percent(one.recall), str(found))
+    table.caption = "per cent; objects found: of those that the sensor had"
+    return table
+
+
+def _supporters_table(study: Study) -> Table:
+    table = Table(title=f"detections with a score of {LEAST_SCORE:g} or more, by supporters", box=SIMPLE)
+    for name in ("sensors", "detections", "right within 2 m"):
+        table.add_column(name, justify="right")
+    for one in study.supporters:
+        table.add_row(str(one.sensors), str(one.detections), _percent(one.right / one.detections))
+    return table
+
+
 def figures(study: Study) -> list[Figure]:
     """The rows of eval.json."""
     found = []
@@ -149,6 +173,8 @@ def report_mapping(study: Study, *, command: str, config: Mapping[str, Any]) -> 
             "cells": [cell.to_mapping() for cell in study.cells.values()],
             "day_night": [one.to_mapping() for one in study.light],
             "imu_on_rough_ground": [one.to_mapping() for one in study.imu],
+            "support_named": [one.to_mapping() for one in study.named],
+            "support_number": [one.to_mapping() for one in study.supporters],
         },
     }
     rounded: dict[str, Any] = _rounded(content)

@@ -17,6 +17,7 @@ from sentryfuse_core.evaluation.conditions import (
 from sentryfuse_core.evaluation.late_fusion import late_fusion
 from sentryfuse_core.evaluation.matrix import SEEING, Cell, Summary, judge_cell, summarise
 from sentryfuse_core.training.detections import Found, Key
+from sentryfuse_core.training.support import NamedSensor, Supporters
 from sentryfuse_core.types import Modality, ModalitySet
 
 __all__ = ["OWN", "Study", "judge"]
@@ -33,6 +34,8 @@ class Study:
     summaries: tuple[Summary, ...]  # one a level
     light: tuple[Contrast, ...]  # day, then night
     imu: tuple[Contrast, ...]  # without, then with, on rough ground; level by level
+    named: tuple[NamedSensor, ...] = ()  # what the sensors had that detections name
+    supporters: tuple[Supporters, ...] = ()  # what it is worth that several are named
 
 
 def judge(

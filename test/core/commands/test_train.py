@@ -52,12 +52,30 @@ def test_train_only_evaluates_when_it_resumes_with_no_time(tmp_path: Path) -> No
     assert load_checkpoint(out).manifest["sha256"] == first
 
 
+@pytest.mark.usefixtures("small")
+def test_train_scores_only_the_sensors_when_some_are_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "1", "--batch", "8", "--sensors", "camera+imu"]) == 0
+    manifest = load_checkpoint(out).manifest
+    assert {row["sensors"] for row in manifest["evaluation"]["rows"]} == {
+        "none",
+        "camera",
+        "imu",
+        "camera+imu",
+    }
+    assert "--sensors camera+imu" in manifest["command"]
+    assert "lidar" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
         (["weights.pt"], "weights.pt"),
         (["w.safetensors", "--batch", "4"], "--batch 4"),
         (["w.safetensors", "--minutes", "-1"], "--minutes -1"),
+        (["w.safetensors", "--sensors", "camera+sonar"], "--sensors camera+sonar"),
         (["w.safetensors", "--resume", "--state", "nowhere"], "nowhere"),
     ],
 )

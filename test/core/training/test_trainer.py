@@ -12,8 +12,10 @@ import torch
 from networks import TINY, labelled
 
 from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.training.data import LabelledBatch
 from sentryfuse_core.training.trainer import StepLog, Trainer, TrainOptions
+from sentryfuse_core.types import Modality, ModalitySet
 
 
 def same(_: int) -> LabelledBatch:
@@ -96,3 +98,29 @@ def test_trainer_raises_when_the_state_is_truncated(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="cannot resume"):
         trainer(tmp_path, steps=2, resume=True)
+
+
+def test_trainer_shows_no_other_sensor_when_it_trains_for_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensors = ModalitySet.of(Modality.CAMERA, Modality.IMU)
+    options = TrainOptions(folder=tmp_path, steps=6, batch=8, sensors=sensors)
+    made = Trainer(TINY, options, source=varied)
+    encode, seen = made.net.encode, []
+
+    def noted(inputs: ModelInput, **named: Any) -> Any:
+        seen.append(inputs.present)
+        return encode(inputs, **named)
+
+    monkeypatch.setattr(made.net, "encode", noted)
+    made.run()
+    assert set(seen) > {sensors}
+    assert all(mask and mask & sensors == mask for mask in seen)
+
+
+@pytest.mark.gpu
+def test_trainer_learns_in_the_world_when_the_world_is_made_on_a_gpu(tmp_path: Path) -> None:
+    logs: list[StepLog] = []
+    options = TrainOptions(folder=tmp_path, steps=5, batch=8, device="cuda", reuse=2)
+    Trainer(TINY, options).run(logs.append)
+    assert all(log.loss_full > 0.0 for log in logs)
