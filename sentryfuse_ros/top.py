@@ -159,7 +159,7 @@ def _view(console: Console) -> Iterator[Callable[[TopNode], None]]:
         if next(count) % _LINE_EVERY:
             return
         snapshot = node.snapshot()
-        text = f"waiting: {'; '.join(node.hint()[:2])}" if snapshot is None else top_view.line(snapshot)
+        text = f"waiting: {'; '.join(node.hint())}" if snapshot is None else top_view.line(snapshot)
         if text != said[0]:
             said[0] = text
             console.print(Text(text), soft_wrap=True)

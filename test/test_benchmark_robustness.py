@@ -33,6 +33,7 @@ def record(index: int, *, wait_ms: float = 20.0) -> SetRecord:
         wait_ms=wait_ms,
         skew_ms=0.0,
         level=0,
+        level_reason="full width",
         pruning="uniform",
         ratio=0.0,
         heads_kept=0,

@@ -35,6 +35,7 @@ class SetRecord:
     wait_ms: float
     skew_ms: float
     level: int
+    level_reason: str  # why this level
     pruning: str
     ratio: float
     heads_kept: int
@@ -63,6 +64,7 @@ def from_result(result: FusionResult, *, released_ns: int, e2e_ms: float) -> Set
         wait_ms=synced.wait_ns / NS_PER_MS,
         skew_ms=synced.skew_ns / NS_PER_MS,
         level=plan.level,
+        level_reason=plan.reason,
         pruning=plan.kind,
         ratio=plan.ratio,
         heads_kept=plan.heads_kept,
@@ -92,6 +94,7 @@ def json_line(record: SetRecord) -> str:
         "wait_ms": round(record.wait_ms, 6),
         "skew_ms": round(record.skew_ms, 6),
         "level": record.level,
+        "level_reason": record.level_reason,
         "pruning": record.pruning,
         "ratio": round(record.ratio, 6),
         "heads_kept": record.heads_kept,
@@ -139,6 +142,7 @@ def from_messages(status: Any, detections: Any | None, *, log_time_ns: int) -> S
             default=0.0,
         ),
         level=int(status.level),
+        level_reason=status.level_reason,
         pruning=status.pruning,
         ratio=float(status.ratio),
         heads_kept=int(status.heads_kept),

@@ -41,6 +41,7 @@ def record(
         wait_ms=0.0,
         skew_ms=0.0,
         level=level,
+        level_reason="full width",
         pruning="uniform",
         ratio=0.0,
         heads_kept=1,
