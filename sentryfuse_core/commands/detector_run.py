@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from sentryfuse_core.training.evaluate import Evaluation
     from sentryfuse_core.training.grade import Grade
 
-__all__ = ["LENGTH", "check_length", "length_of", "options_of", "print_scores", "train"]
+__all__ = ["LENGTH", "STATE", "check_length", "length_of", "options_of", "print_scores", "train"]
+
+STATE = ("state.safetensors", "curve.csv")  # what a run keeps in its folder
 
 LENGTH = {
     "minutes": 60.0,

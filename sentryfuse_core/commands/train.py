@@ -12,6 +12,7 @@ import torch
 from sentryfuse_core.commands import train_driving
 from sentryfuse_core.commands.detector_run import (
     LENGTH,
+    STATE,
     check_length,
     length_of,
     options_of,
@@ -26,6 +27,7 @@ from sentryfuse_core.training.data import LabelledBatch, held_out
 from sentryfuse_core.training.evaluate import Evaluation, evaluate
 from sentryfuse_core.training.grade import Grade, grade
 from sentryfuse_core.training.provenance import describe, evaluation_table
+from sentryfuse_core.training.run_identity import check_identity, start_anew
 from sentryfuse_core.training.trainer import Trainer, TrainOptions
 from sentryfuse_core.types import ModalitySet
 from sentryfuse_core.world.config import CLASSES
@@ -215,7 +217,13 @@ def _is_arrays(path: Path) -> bool:
 def _run_detector(args: argparse.Namespace) -> int:
     check_length(args)
     options = replace(options_of(args), sensors=_sensors(args.sensors))
+    identity = {"seed": args.seed, "sensors": str(options.sensors)}
+    if args.resume:
+        check_identity(options.folder, identity)
     trainer = Trainer(ModelShape(), options, resume=args.resume)
+    if not args.resume:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        start_anew(options.folder, identity, old=STATE)
     train(trainer)
     facts = describe(
         command=f"sentryfuse train {args.out.name} {length_of(args)}{_only(args.sensors)}",

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sentryfuse_core.commands.detector_run import check_length, length_of, options_of, print_scores, train
+from sentryfuse_core.commands.detector_run import (
+    STATE,
+    check_length,
+    length_of,
+    options_of,
+    print_scores,
+    train,
+)
 from sentryfuse_core.commands.options import config_from
 from sentryfuse_core.datasets.driving import LABELS, DrivingSet
 from sentryfuse_core.datasets.layouts import detect_layout, open_driving
@@ -37,7 +44,6 @@ __all__ = ["NO_WEIGHTS", "add_arguments", "run"]
 NO_WEIGHTS = "none"
 _LEARNING_RATE = 5e-4  # from trained weights: a tenth or so of what random ones can take
 _BATCH = 16  # to evaluate
-_STATE = ("state.safetensors", "curve.csv")
 _OF_BAGS = ("labels", "params", "set", "topic")
 
 
@@ -92,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(shape, options, source=source, resume=args.resume)
     if not args.resume:
         options.folder.mkdir(parents=True, exist_ok=True)
-        start_anew(options.folder, identity, old=_STATE)
+        start_anew(options.folder, identity, old=STATE)
         if start is not None:
             trainer.net.load_state_dict(dict(start.tensors))
             trainer.average.load_state_dict(dict(start.tensors))

@@ -53,6 +53,16 @@ def test_train_only_evaluates_when_it_resumes_with_no_time(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("small")
+def test_train_refuses_to_resume_when_the_state_is_of_other_sensors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "1", "--batch", "8", "--sensors", "lidar"]) == 0
+    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--resume"]) == 2
+    assert "of sensors lidar, this run of camera+lidar+imu+audio" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
 def test_train_scores_only_the_sensors_when_some_are_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
