@@ -97,7 +97,7 @@ class TopNode(Node):
             lines.append(f"there are {', '.join(others)}: choose with --node")
         return [
             *lines,
-            "start it: `ros2 run sentryfuse fusion_node`, or `fusion_node` where ROS is but wheels",
+            "start it: `ros2 run sentryfuse fusion_node`, or `fusion_node` where ROS came from pip",
             "one in another namespace: --node /robot/sentryfuse",
             "if it runs: compare ROS_DOMAIN_ID and ROS_AUTOMATIC_DISCOVERY_RANGE on both sides",
         ]

@@ -62,6 +62,7 @@ def length_of(args: argparse.Namespace) -> str:
     """The options that say how long and how, as they are typed."""
     length = f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"
     kind = " --bf16" if args.bf16 else ""
+    kind += "" if args.device == "cpu" else f" --device {args.device}"
     return f"{length} --batch {args.batch} --seed {args.seed} --learning-rate {args.learning_rate:g}{kind}"
 
 

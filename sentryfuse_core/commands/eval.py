@@ -140,7 +140,9 @@ def _study(
             return collect(batches, detectors, on_frames=lambda done: bar.advance(task, done))
 
         support = SupportCounter(nets[""])
-        scored = frames("frames to score", args.frames, first, [*own, *others, support])
+        if ModalitySet.all() in masks and 0 in levels:
+            others.append(support)
+        scored = frames("frames to score", args.frames, first, own + others)
         fitting = frames("frames to fit on", args.fit_frames, first + _WORLDS // 2, own)
         bar.add_task("judging", total=None)
         study = judge(

@@ -45,7 +45,7 @@ def print_report(study: Study) -> None:
     if study.imu:
         title = f"mAP on rough ground (above {ROUGH_ABOVE:g}) without and with the IMU"
         console.print(_contrast_table(title, ("without", "with"), study.imu))
-    if study.named:
+    if study.supporters:
         console.print(_named_table(study))
         console.print(_supporters_table(study))
     print(text_table(figures(study)))
@@ -117,10 +117,10 @@ def _named_table(study: Study) -> Table:
 
 def _supporters_table(study: Study) -> Table:
     table = Table(title=f"detections with a score of {LEAST_SCORE:g} or more, by supporters", box=SIMPLE)
-    for name in ("sensors", "detections", "right within 2 m"):
+    for name in ("sensors", "detections", "within 2 m of a true box"):
         table.add_column(name, justify="right")
     for one in study.supporters:
-        table.add_row(str(one.sensors), str(one.detections), _percent(one.right / one.detections))
+        table.add_row(str(one.sensors), str(one.detections), _percent(one.share))
     return table
 
 

@@ -29,7 +29,7 @@ from sentryfuse_core.training.grade import Grade, grade
 from sentryfuse_core.training.provenance import describe, evaluation_table
 from sentryfuse_core.training.run_identity import check_identity, start_anew
 from sentryfuse_core.training.trainer import Trainer, TrainOptions
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.world.config import CLASSES
 
 if TYPE_CHECKING:
@@ -194,7 +194,8 @@ def _check_foreign(args: argparse.Namespace) -> None:
         foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
     elif args.data is not None:
         remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
-        foreign = dict.fromkeys((*LENGTH, *_DRIVING, *_WORLD), remedy)
+        foreign = dict.fromkeys((*LENGTH, *_DRIVING), remedy)
+        foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
     else:
         foreign = dict.fromkeys(_DRIVING, "is of training on recordings; give --data FOLDER with it")
         foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
@@ -244,10 +245,11 @@ def _run_detector(args: argparse.Namespace) -> int:
 def _sensors(text: str | None) -> ModalitySet:
     if text is None:
         return ModalitySet.all()
-    known = {str(mask): mask for mask in ModalitySet.subsets()}
-    if text not in known:
-        raise ConfigError(f"--sensors {text}: give one of {', '.join(known)}")
-    return known[text]
+    try:
+        return ModalitySet.from_iterable(Modality(name) for name in text.split("+"))
+    except ValueError as error:
+        known = ", ".join(modality.value for modality in Modality)
+        raise ConfigError(f"--sensors {text}: give one or more of {known}, joined by +") from error
 
 
 def _only(sensors: str | None) -> str:

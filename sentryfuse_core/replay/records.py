@@ -78,7 +78,10 @@ def from_result(result: FusionResult, *, released_ns: int, e2e_ms: float) -> Set
 
 
 def json_line(record: SetRecord) -> str:
-    """The record as one line of JSON without anything measured by wall clock: equal runs give equal lines."""
+    """The record as one line of JSON without anything measured by wall clock: equal runs give equal lines.
+
+    A budget of milliseconds is the exception: they decide the level and are in its reason.
+    """
     plain: dict[str, Any] = {
         "sequence": record.sequence,
         "epoch": record.epoch,

@@ -19,7 +19,8 @@ _CHANCE = {Modality.CAMERA: 0.4, Modality.LIDAR: 0.9, Modality.IMU: 0.4, Modalit
 class Curriculum:
     """Sensors drop out with a chance that rises from 0; `alone` of the time the canvas is alone.
 
-    The lidar drops out most: beside it the other sensors have little left to explain and learn slowly.
+    The lidar drops out most: beside it the other sensors have little left to explain and learn slowly. The
+    camera drops out more than audio, which learns least of all where anything sees what it hears.
     """
 
     chance: Mapping[Modality, float] = field(default_factory=lambda: _CHANCE)  # at the end of the ramp

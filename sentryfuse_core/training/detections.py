@@ -18,9 +18,9 @@ from sentryfuse_core.training.data import LabelledBatch
 from sentryfuse_core.training.targets import in_region
 from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["Detector", "Found", "Key", "SubsetDetector", "collect", "frames_of", "truth_of"]
+__all__ = ["CANDIDATES", "Detector", "Found", "Key", "SubsetDetector", "collect", "frames_of", "truth_of"]
 
-_CANDIDATES = 50  # a frame, as the robot's own limit
+CANDIDATES = 50  # a frame, as the robot's own limit
 
 Key = tuple[str, int]  # what detects, e.g. 'camera+lidar', and the pruning level
 Detector = Callable[[LabelledBatch], Mapping[Key, list[FrameBoxes]]]
@@ -95,7 +95,7 @@ def collect(
 
 def frames_of(output: HeadOutput) -> list[FrameBoxes]:
     """The best detections in the region of every frame; what the maps give without a score is left out."""
-    peaks = find_peaks(output, count=_CANDIDATES)
+    peaks = find_peaks(output, count=CANDIDATES)
     good = in_region(peaks.boxes, peaks.classes) & (peaks.scores > 0.0) & peaks.boxes.isfinite().all(dim=-1)
     return _frames(peaks.boxes, peaks.classes, peaks.scores, good)
 

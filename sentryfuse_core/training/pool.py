@@ -20,7 +20,8 @@ _FIRST_NUMBER = 2**19  # their numbers, counted on from the step: beyond those o
 class SamplePool:
     """Batches drawn from those made last, `kept` of them; a new batch is made every `reuse` steps.
 
-    All batches must be of one size. The samples stay where they were made, on the CPU or a GPU.
+    All batches must be of one size. The samples stay where they were made, on the CPU or a GPU, and their
+    memory is taken at once: 200 kB each.
     """
 
     def __init__(self, make: Callable[[int], LabelledBatch], *, reuse: int, kept: int = 128) -> None:

@@ -15,13 +15,13 @@ from sentryfuse_core.evaluation.matching import TP_DISTANCE_M
 from sentryfuse_core.model.heads import Peaks, find_peaks
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.training.data import LabelledBatch
+from sentryfuse_core.training.detections import CANDIDATES
 from sentryfuse_core.training.targets import in_region
 from sentryfuse_core.types import Modality
 
 __all__ = ["LEAST_SCORE", "NamedSensor", "SupportCounter", "Supporters"]
 
-LEAST_SCORE = 0.2  # of the network, before calibration: what a robot would hear of
-_CANDIDATES = 50  # a frame, as the robot's own limit
+LEAST_SCORE = 0.2  # of the network, before calibration; of weaker ones most are wrong
 _JUDGED = (Modality.CAMERA, Modality.LIDAR)  # of sound the world does not say what can be heard
 
 
@@ -59,12 +59,17 @@ class Supporters:
 
     sensors: int
     detections: int
-    right: int  # within 2 m of a true box of their class
+    right: int  # within 2 m of a true box of their class, doubles included
+
+    @property
+    def share(self) -> float:
+        """Share of them that is right."""
+        return self.right / self.detections
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for a result file."""
-        share = self.right / self.detections if self.detections else float("nan")
-        return {"sensors": self.sensors, "detections": self.detections, "right": self.right, "share": share}
+        counts = {"sensors": self.sensors, "detections": self.detections, "right": self.right}
+        return {**counts, "share": self.share}
 
 
 @dataclass(eq=False)
@@ -77,7 +82,7 @@ class SupportCounter:
 
     def __call__(self, batch: LabelledBatch) -> dict[tuple[str, int], list[FrameBoxes]]:
         """Run the network and count."""
-        self.count(find_peaks(self.net(batch.inputs), count=_CANDIDATES), batch)
+        self.count(find_peaks(self.net(batch.inputs), count=CANDIDATES), batch)
         return {}
 
     def count(self, peaks: Peaks, batch: LabelledBatch) -> None:

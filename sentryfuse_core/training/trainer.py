@@ -24,7 +24,7 @@ from sentryfuse_core.training.pool import SamplePool
 from sentryfuse_core.training.state import Progress, load_state, save_state
 from sentryfuse_core.training.targets import make_targets
 from sentryfuse_core.training.view_targets import make_view_targets
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.world.config import WorldConfig
 
 __all__ = ["BatchSource", "StepLog", "TrainOptions", "Trainer"]
@@ -157,9 +157,12 @@ class Trainer:
         )
 
     def _mask(self, share: float, generator: torch.Generator) -> ModalitySet:
-        """What the curriculum draws; with fewer sensors those, never none."""
+        """What the curriculum draws; with fewer sensors what is left of it, if that can see or hear."""
         drawn, sensors = self.options.curriculum.mask(share, generator), self.options.sensors
-        return drawn if sensors == ModalitySet.all() else drawn & sensors or sensors
+        if sensors == ModalitySet.all():
+            return drawn
+        left = drawn & sensors
+        return left if left - ModalitySet.of(Modality.IMU) else sensors
 
     def _losses(
         self, batch: LabelledBatch, masks: Sequence[ModalitySet]

@@ -85,3 +85,12 @@ def test_pool_makes_a_batch_every_few_steps_when_samples_are_reused() -> None:
     assert min(made[:12]) > 2**18
     assert all(len(batch.boxes) == 4 for batch in batches)
     assert not torch.equal(batches[0].boxes, batches[1].boxes)
+
+
+def test_pool_draws_from_the_newest_batches_alone_when_more_were_made() -> None:
+    pool = SamplePool(lambda number: labelled(number, batch=4), reuse=1, kept=2)
+    drawn = [pool(step) for step in range(5)]
+    made = [labelled(number, batch=4) for number in (3, 4)]
+    newest = torch.cat([batch.boxes[..., 2] for batch in made])  # heights: the same in a mirror
+    for height in drawn[-1].boxes[..., 2]:
+        assert (newest == height).all(dim=1).any()
