@@ -161,19 +161,22 @@ def _singles(options: list[str]) -> dict[str, Any]:
     from sentryfuse_core.model.checkpoint import load_checkpoint
 
     found = {}
-    for text in options:
-        sensor, _, path = text.partition("=")
+    for text, (sensor, _, path) in zip(options, _parts(options), strict=True):
         if sensor not in ("camera", "lidar", "audio") or not path:
             raise ConfigError(f"--single {text}: give camera=FILE, lidar=FILE or audio=FILE")
         found[sensor] = load_checkpoint(Path(path))
     return found
 
 
+def _parts(options: list[str]) -> list[tuple[str, str, str]]:
+    return [text.partition("=") for text in options]
+
+
 def _command(args: argparse.Namespace) -> str:
     """The command that gives the same figures elsewhere, without this machine's folders."""
     words = [f"--{name.replace('_', '-')} {getattr(args, name)}" for name in _SAME]
     words += [f"--{name} {getattr(args, name)}" for name in ("masks", "levels") if getattr(args, name)]
-    words += [f"--single {text.partition('=')[0]}={Path(text).name}" for text in args.single]
+    words += [f"--single {sensor}={Path(path).name}" for sensor, _, path in _parts(args.single)]
     words += [] if args.references else ["--no-references"]
     words += [f"--weights {args.weights.name}"] if args.weights else []
     return " ".join(["sentryfuse eval", *words, f"--out {args.out.name}"])
