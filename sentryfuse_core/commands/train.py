@@ -191,14 +191,14 @@ def _check_foreign(args: argparse.Namespace) -> None:
     of_classifier = "is of a classifier's training; give --data FILE.npz with it"
     if _is_driving(args):
         foreign = dict.fromkeys(_CLASSIFIER, of_classifier)
-        foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
     elif args.data is not None:
         remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
         foreign = dict.fromkeys((*LENGTH, *_DRIVING), remedy)
-        foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
     else:
         foreign = dict.fromkeys(_DRIVING, "is of training on recordings; give --data FOLDER with it")
         foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
+    if args.data is not None:
+        foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
     for name, remedy in foreign.items():
         if getattr(args, name) not in (None, False, []):
             raise ConfigError(f"--{name.replace('_', '-')} {remedy}")
@@ -223,7 +223,6 @@ def _run_detector(args: argparse.Namespace) -> int:
         check_identity(options.folder, identity)
     trainer = Trainer(ModelShape(), options, resume=args.resume)
     if not args.resume:
-        options.folder.mkdir(parents=True, exist_ok=True)
         start_anew(options.folder, identity, old=STATE)
     train(trainer)
     facts = describe(

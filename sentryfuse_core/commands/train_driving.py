@@ -97,7 +97,6 @@ def run(args: argparse.Namespace) -> int:
         check_identity(options.folder, identity)
     trainer = Trainer(shape, options, source=source, resume=args.resume)
     if not args.resume:
-        options.folder.mkdir(parents=True, exist_ok=True)
         start_anew(options.folder, identity, old=STATE)
         if start is not None:
             trainer.net.load_state_dict(dict(start.tensors))

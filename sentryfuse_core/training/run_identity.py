@@ -21,6 +21,7 @@ def start_anew(folder: Path, identity: Mapping[str, Any], *, old: tuple[str, ...
     OutputError when that fails.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name in (_NOTE, *old):
             (folder / name).unlink(missing_ok=True)
         partial = folder / f"{_NOTE}.partial"

@@ -38,6 +38,7 @@ def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
     assert {"name", "command", "machine", "versions", "commit", "date", "rows", "raw"} <= set(content)
     levels = network().shape.levels
     subsets = {(cell["what"], cell["level"]) for cell in content["raw"]["cells"]}
+    assert [row["sensor"] for row in content["raw"]["support_named"]] == ["camera", "lidar"]
     assert {("none", 0), ("camera+lidar+imu+audio", levels - 1)} <= subsets
     names = {name for name, _ in subsets}
     assert {"clustering lidar", "oracle camera", "zeros lidar", "own camera+imu"} <= names
