@@ -9,6 +9,7 @@ from typing import Any
 
 from builders import MS, S, sample
 
+from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.types import (
     Absence,
     Detection,
@@ -91,3 +92,33 @@ def result(
         switch_us=math.nan,
     )
     return replace(found, **changes)
+
+
+def set_record(stamp_ns: int, **changes: Any) -> SetRecord:
+    """An uneventful set of all four sensors, released as it was stamped, without detections."""
+    plain = SetRecord(
+        sequence=0,
+        epoch=0,
+        stamp_ns=stamp_ns,
+        released_ns=stamp_ns,
+        anchor="lidar",
+        used=ModalitySet.all(),
+        states={},
+        reasons={},
+        absent={},
+        offsets_ms={},
+        wait_ms=0.0,
+        skew_ms=0.0,
+        level=0,
+        level_reason="full width",
+        pruning="uniform",
+        ratio=0.0,
+        heads_kept=1,
+        channels_kept=1,
+        gmacs=0.1,
+        severity=0,
+        detections=(),
+        notes=(),
+        latency_ms={},
+    )
+    return replace(plain, **changes)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from results import set_record
+
 from benchmarks.robustness import at_true_times, compare, rows_of
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.scenario import Event, Scenario
 from sentryfuse_core.replay.truth import Truth
-from sentryfuse_core.types import Detection, ModalitySet
+from sentryfuse_core.types import Detection
 
 PERIOD_NS = NS_PER_S // 10
 LAG_NS = 30_000_000  # of the anchor, from stamp to arrival
@@ -19,30 +21,12 @@ LAG_NS = 30_000_000  # of the anchor, from stamp to arrival
 def record(index: int, *, wait_ms: float = 20.0) -> SetRecord:
     """The set of a car that is found a metre further on from set to set."""
     stamp_ns = (100 + index) * PERIOD_NS
-    return SetRecord(
+    return set_record(
+        stamp_ns,
         sequence=index,
-        epoch=0,
-        stamp_ns=stamp_ns,
         released_ns=stamp_ns + LAG_NS + round(wait_ms * 1e6),
-        anchor="lidar",
-        used=ModalitySet.all(),
-        states={},
-        reasons={},
-        absent={},
-        offsets_ms={},
         wait_ms=wait_ms,
-        skew_ms=0.0,
-        level=0,
-        level_reason="full width",
-        pruning="uniform",
-        ratio=0.0,
-        heads_kept=0,
-        channels_kept=0,
-        gmacs=0.0,
-        severity=0,
         detections=(Detection("car", 0, 0.9, 5.0 + index, 0.0, 0.8, 4.0, 1.8, 1.5, 0.0),),
-        notes=(),
-        latency_ms={},
     )
 
 

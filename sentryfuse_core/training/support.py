@@ -122,10 +122,10 @@ class SupportCounter:
     @property
     def supporters(self) -> tuple[Supporters, ...]:
         """Detections by how many sensors support them, fewest first."""
+        seen = self._number
         return tuple(
-            Supporters(number, self._number[number, True] + self._number[number, False], right)
-            for number in sorted({number for number, _ in self._number})
-            for right in (self._number[number, True],)
+            Supporters(number, seen[number, True] + seen[number, False], seen[number, True])
+            for number in sorted({number for number, _ in seen})
         )
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from results import set_record
 
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.scenario import Scenario, Stretch
@@ -27,31 +28,8 @@ def record(
     at_s: float, used: ModalitySet = ALL, *, level: int = 0, found: tuple[Detection, ...] = ()
 ) -> SetRecord:
     at_ns = START_NS + round(at_s * S)
-    return SetRecord(
-        sequence=0,
-        epoch=0,
-        stamp_ns=at_ns,
-        released_ns=at_ns,
-        anchor="lidar",
-        used=used,
-        states={},
-        reasons={},
-        absent={},
-        offsets_ms={},
-        wait_ms=0.0,
-        skew_ms=0.0,
-        level=level,
-        level_reason="full width",
-        pruning="uniform",
-        ratio=0.0,
-        heads_kept=1,
-        channels_kept=1,
-        gmacs=0.1,
-        severity=0,
-        detections=found,
-        notes=(),
-        latency_ms={"e2e": 10.0 + at_s},
-    )
+    latency_ms = {"e2e": 10.0 + at_s}
+    return set_record(at_ns, used=used, level=level, detections=found, latency_ms=latency_ms)
 
 
 def judged(records: list[SetRecord], **options: Any) -> tuple[StretchResult, ...]:
