@@ -20,8 +20,9 @@ from sentryfuse_core.commands.detector_run import (
     train,
 )
 from sentryfuse_core.commands.options import add_config_arguments
+from sentryfuse_core.commands.train_driving import NO_WEIGHTS
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.model.checkpoint import save_checkpoint
+from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.training.data import LabelledBatch, held_out
 from sentryfuse_core.training.evaluate import Evaluation, evaluate
@@ -75,7 +76,7 @@ the detector:
 """
 _CLASSIFIER = ("recipe", "backbone", "design", "compile")
 _WORLD = ("sensors",)
-_DRIVING = ("format", "init", "labels", "topic", "cache", "params", "set")
+_DRIVING = ("format", "labels", "topic", "cache", "params", "set")
 _RECORDINGS = (".mcap", ".db3", ".bag")
 
 
@@ -141,6 +142,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="how long to train (default 60); 0 with --resume: only evaluate and write",
     )
+    world.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="weights to start from; none: random ones (default: the shipped ones on --data, none in the "
+        "synthetic world)",
+    )
     world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
     world.add_argument("--batch", type=int, help="frames a step (default 32)")
     world.add_argument(
@@ -193,7 +200,7 @@ def _check_foreign(args: argparse.Namespace) -> None:
         foreign = dict.fromkeys(_CLASSIFIER, of_classifier)
     elif args.data is not None:
         remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
-        foreign = dict.fromkeys((*LENGTH, *_DRIVING), remedy)
+        foreign = dict.fromkeys((*LENGTH, *_DRIVING, "init"), remedy)
     else:
         foreign = dict.fromkeys(_DRIVING, "is of training on recordings; give --data FOLDER with it")
         foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
@@ -218,15 +225,21 @@ def _is_arrays(path: Path) -> bool:
 def _run_detector(args: argparse.Namespace) -> int:
     check_length(args)
     options = replace(options_of(args), sensors=_sensors(args.sensors))
-    identity = {"seed": args.seed, "sensors": str(options.sensors)}
+    start = load_checkpoint(Path(args.init)) if args.init not in (None, NO_WEIGHTS) else None
+    origin = {} if start is None else {"init": start.identity}
+    identity = {**origin, "seed": args.seed, "sensors": str(options.sensors)}
     if args.resume:
         check_identity(options.folder, identity)
     trainer = Trainer(ModelShape(), options, resume=args.resume)
     if not args.resume:
         start_anew(options.folder, identity, old=STATE)
+        if start is not None:
+            fresh = trainer.start_from(start.tensors)
+            print(f"from {start.identity}" + (f"; random at first: {', '.join(fresh)}" if fresh else ""))
     train(trainer)
+    from_ = f" --init {Path(args.init).name}" if start is not None else ""
     facts = describe(
-        command=f"sentryfuse train {args.out.name} {length_of(args)}{_only(args.sensors)}",
+        command=f"sentryfuse train {args.out.name}{from_} {length_of(args)}{_only(args.sensors)}",
         seed=options.seed,
         steps=trainer.progress.step,
         minutes=trainer.progress.elapsed_s / 60.0,
@@ -235,7 +248,7 @@ def _run_detector(args: argparse.Namespace) -> int:
     )
     scores, grades = _evaluate(trainer, options, frames=args.evaluate)
     table = evaluation_table(scores, grades)
-    save_checkpoint(args.out, trainer.average, {**facts, "evaluation": table})
+    save_checkpoint(args.out, trainer.average, {**facts, **origin, "evaluation": table})
     print_scores(scores, grades)
     print(f"wrote {args.out} and its manifest")
     return 0

@@ -54,11 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own = parser.add_argument_group("the detector on driving sets and recordings, --data FOLDER or BAG")
     own.add_argument("--format", choices=LAYOUTS, help="layout of --data (default: told by what lies in it)")
     own.add_argument(
-        "--init",
-        metavar="WEIGHTS",
-        help="weights to start from (default: the shipped ones); none: random ones",
-    )
-    own.add_argument(
         "--labels", type=Path, metavar="FILE", help="of a recording (default: labels.jsonl beside it)"
     )
     own.add_argument(
@@ -99,8 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.resume:
         start_anew(options.folder, identity, old=STATE)
         if start is not None:
-            trainer.net.load_state_dict(dict(start.tensors))
-            trainer.average.load_state_dict(dict(start.tensors))
+            trainer.start_from(start.tensors)
     train(trainer)
     facts = describe(
         command=_command(args),

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres, fourier
-from sentryfuse_core.model.lift import GROUND_FEATURES, VIEW_FEATURES, ViewLift
+from sentryfuse_core.model.ground import GROUND_FEATURES, Ground, Horizon
+from sentryfuse_core.model.lift import VIEW_FEATURES, ViewLift, depth_bins
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.model.slim import SlimConv, SlimLinear
 from sentryfuse_core.preprocess.geometry import Geometry
@@ -19,15 +20,29 @@ __all__ = [
     "DISTANCE_FEATURES",
     "AudioEncoder",
     "CameraEncoder",
+    "CameraView",
     "ImuEncoder",
     "LidarEncoder",
     "SensorFeatures",
 ]
 
 _GRAVITY_M_S2 = 9.81
+_MAP_STRIDE = 4  # of the map that is lifted
+_FOOT_PIXELS = 16.0  # a step of what says how far below a pixel its object stands
+_SPREAD = (-1.5, 4.0)  # narrowest and widest, logarithms of bins, that a distance by the ground may be
 _AUDIBLE_M = 10.0  # in the middle of the distances that matter, as their logarithms go
 _DISTANCE_FREQUENCIES = 4
 DISTANCE_FEATURES = 1 + 2 * _DISTANCE_FREQUENCIES  # log distance, and sines and cosines of it
+
+
+@dataclass(frozen=True, eq=False)
+class CameraView:
+    """What the pixels of the camera's map [h, w] say, for training."""
+
+    look: Tensor  # [B, depth_bins + classes, h, w] logits of how far away their object is, and what it is
+    foot: Tensor  # [B, h, w] row, in pixels of the image, where the ground is as far away as their object
+    horizon: Tensor  # [B, h, w] logarithms of the chance, over a column's rows, that the ground ends there
+    tilt: Tensor  # [B, 2] roll and pitch in rad by the horizon and the IMU
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +54,7 @@ class SensorFeatures:
     stride: int  # tokens that share a key and a value
     fine: Tensor | None = None  # [B, fine_channels, 32, 32], added to the head's grid
     evidence: Tensor | None = None  # [B, 1, 32, 32] logits of a box centre by this sensor alone
-    view: Tensor | None = None  # [B, depth_bins + classes, h, w] logits of what each pixel of the image shows
+    view: CameraView | None = None
 
 
 class CameraEncoder(nn.Module):
@@ -47,7 +62,9 @@ class CameraEncoder(nn.Module):
 
     Every pixel of the merged map also says how far away it takes its object to be, and what it is: the first
     decides how strongly its features count in each cell it lies over (Lift, Splat, Shoot, arXiv 2008.05711),
-    and both are trained on the boxes as they appear in the image (BEVDepth, arXiv 2206.10092).
+    and both are trained on the boxes as they appear in the image (BEVDepth, arXiv 2206.10092). A pixel
+    finds the distance by geometry where it can: by the row where its object stands on the ground, and by
+    the horizon, which says how the vehicle is tilted.
     """
 
     token_order: Tensor
@@ -70,11 +87,17 @@ class CameraEncoder(nn.Module):
         self.merge_coarse = nn.Linear(coarse, shape.lift_channels)
         self.merge_deep = nn.Linear(deep, shape.lift_channels)
         self.merge_ground = nn.Linear(GROUND_FEATURES, shape.lift_channels)
+        self.refine = SlimConv(shape.lift_channels, shape.lift_channels)
         self.token = SlimLinear(deep, shape.dim)
         self.row = nn.Parameter(torch.randn(rows, shape.dim) * 0.02)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
         self.mount = nn.Linear(3, shape.dim)
         self.look = nn.Linear(shape.lift_channels, shape.depth_bins + shape.classes)
+        self.foot = nn.Linear(shape.lift_channels, 2)
+        self.horizon_row = nn.Linear(shape.lift_channels, 1)
+        size = (geometry.image_height // _MAP_STRIDE, geometry.image_width // _MAP_STRIDE)
+        self.ground = Ground(geometry, size)
+        self.horizon = Horizon(geometry, size)
         self.lift = ViewLift(shape, geometry)
         heights = len(shape.lift_heights_m)
         self.sample = nn.ModuleList(  # without bias: what is not seen stays zero
@@ -90,18 +113,25 @@ class CameraEncoder(nn.Module):
         bearings = torch.atan((geometry.image_cx - pixel) / geometry.image_fx)
         self.register_buffer("token_order", block_order(rows, columns), persistent=False)
         self.register_buffer("column_bearings", bearings, persistent=False)
+        with torch.no_grad():  # at first an object stands where it is seen, give or take a few bins
+            self.foot.weight.zero_()
+            self.foot.bias.copy_(torch.tensor([0.0, 1.5]))
 
     def forward(
         self, image: Tensor, position: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int
     ) -> SensorFeatures:
         """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in metres, `tilt` [B, 2] in rad or None."""
-        deep, features = self._maps(image, position, tilt, level)
+        deep, merged = self._maps(image, level)
+        horizon = _pointwise(self.horizon_row, functional.relu(merged), 1)[:, 0].float().log_softmax(dim=1)
+        seen_tilt = self.horizon(horizon, tilt)
+        ground = self.ground.encode(self.ground.ahead(position, seen_tilt))
+        features = functional.relu(merged + _pointwise(self.merge_ground, ground, merged.shape[1]))
+        features = features + self.refine(features, merged.shape[1])
+        look, foot = self._look(features, position, seen_tilt)
+        cells, view = self._lifted(features, look, position, canvas, seen_tilt)
         grid = functional.adaptive_avg_pool2d(deep, self._grid).permute(0, 2, 3, 1)
         where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
         tokens = self.token(grid) + where + self.mount(position)[:, None, None]
-        shape = self._shape
-        look = _pointwise(self.look, features, shape.depth_bins + shape.classes)
-        cells, view = self._lifted(features, look, position, canvas, tilt)
         placed = self.place(cells) + self.view(view)
         return SensorFeatures(
             tokens.flatten(1, 2)[:, self.token_order],
@@ -109,13 +139,11 @@ class CameraEncoder(nn.Module):
             self._stride,
             canvas.to_fine_grid(cells, self._split),
             canvas.to_fine_grid(self.evidence(placed), self._split),
-            look,
+            CameraView(look, foot, horizon, seen_tilt),
         )
 
-    def _maps(
-        self, image: Tensor, position: Tensor, tilt: Tensor | None, level: int
-    ) -> tuple[Tensor, Tensor]:
-        """The deepest map [B, C, H / 16, W / 16] and all scales merged [B, L, H / 4, W / 4]."""
+    def _maps(self, image: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """The deepest map [B, C, H / 16, W / 16] and all scales added up [B, L, H / 4, W / 4]."""
         shape = self._shape
         first, second, middle, low, last = (shape.channels(count, level) for count in shape.camera_channels)
         fine = (image - 0.5) * 4.0
@@ -128,16 +156,27 @@ class CameraEncoder(nn.Module):
         for layer in self.deep:
             deep = layer(deep, last)
         lifted = shape.channels(shape.lift_channels, level)
-        height, width = fine.shape[-2:]
         merged = _pointwise(self.merge_coarse, coarse, lifted) + _doubled(
             _pointwise(self.merge_deep, deep, lifted)
         )
-        ground = _pointwise(self.merge_ground, self.lift.ground(position, (height, width), tilt), lifted)
-        merged = _pointwise(self.merge_fine, fine, lifted) + ground + _doubled(merged)
-        return deep, functional.relu(merged)
+        return deep, _pointwise(self.merge_fine, fine, lifted) + _doubled(merged)
+
+    def _look(self, features: Tensor, position: Tensor, tilt: Tensor) -> tuple[Tensor, Tensor]:
+        """The look and the feet of `CameraView`.
+
+        Distances are the learned logits plus those of a Laplace distribution about the ground's at the foot.
+        """
+        bins = self._shape.depth_bins
+        look = _pointwise(self.look, features, bins + self._shape.classes).float()
+        below, spread = _pointwise(self.foot, features, 2).float().unbind(1)
+        foot = self.ground.rows + _FOOT_PIXELS * below
+        middle = depth_bins(self.ground.ahead(position, tilt, foot), bins)
+        apart = (torch.arange(bins, device=look.device)[:, None, None] - middle[:, None]).abs()
+        by_ground = -apart / spread.clamp(*_SPREAD).exp()[:, None]
+        return torch.cat((look[:, :bins] + by_ground, look[:, bins:]), dim=1), foot
 
     def _lifted(
-        self, features: Tensor, look: Tensor, position: Tensor, canvas: Canvas, tilt: Tensor | None
+        self, features: Tensor, look: Tensor, position: Tensor, canvas: Canvas, tilt: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Features of the cells [B, cells, 4 * fine_channels] and where they are seen [B, cells, V]."""
         distance = look[:, : self._shape.depth_bins].softmax(dim=1)

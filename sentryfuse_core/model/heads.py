@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.canvas import Canvas, cell_centres
+from sentryfuse_core.model.encoders import CameraView
 from sentryfuse_core.model.shape import BOX_CHANNELS, ModelShape
 from sentryfuse_core.model.slim import SlimConv
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
@@ -31,7 +32,7 @@ class HeadOutput:
     evidence: Mapping[Modality, Tensor] = field(
         default_factory=dict
     )  # [B, 1, 32, 32] each sensor's own logits
-    view: Tensor | None = None  # [B, depth_bins + classes, h, w] of the camera's image; for training only
+    view: CameraView | None = None  # for training only
 
 
 @dataclass(frozen=True, eq=False)

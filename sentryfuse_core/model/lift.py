@@ -13,22 +13,25 @@ from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import Geometry
 from sentryfuse_core.preprocess.tilt import to_level, upright
 
-__all__ = ["GROUND_FEATURES", "VIEW_FEATURES", "ViewLift", "depth_weights"]
+__all__ = ["VIEW_FEATURES", "ViewLift", "depth_bins", "depth_weights"]
 
 _NEAR_M = 0.5  # points closer than this to the image plane are not seen
 _VIEW_FREQUENCIES = 6  # two more octaves than the canvas: a far metre is a fraction of a pixel
 _NEAREST_M, _FARTHEST_M = 2.0, 40.0  # of the distances a pixel's object may be at
 _SURE = 4.0  # a pixel that is sure spreads over about this many bins
 VIEW_FEATURES = 2 * 2 * _VIEW_FREQUENCIES  # sine and cosine of u and v
-_GROUND_M = (1.0, 64.0)  # distances of the ground that pixels are told apart by
-GROUND_FEATURES = 2 * _VIEW_FREQUENCIES
 
 
 def depth_weights(ahead_m: Tensor, bins: int) -> Tensor:
     """Weights [..., bins] of the two bins next to distances [...] in m, evenly spaced in log distance."""
-    share = (ahead_m.clamp(_NEAREST_M, _FARTHEST_M) / _NEAREST_M).log() / math.log(_FARTHEST_M / _NEAREST_M)
     centres = torch.arange(bins, dtype=ahead_m.dtype, device=ahead_m.device)
-    return (1.0 - (share[..., None] * (bins - 1) - centres).abs()).clamp_min(0.0)
+    return (1.0 - (depth_bins(ahead_m, bins)[..., None] - centres).abs()).clamp_min(0.0)
+
+
+def depth_bins(ahead_m: Tensor, bins: int) -> Tensor:
+    """Where distances [...] in m lie among `bins` bins, 0 .. bins - 1 and in between."""
+    share = (ahead_m.clamp(_NEAREST_M, _FARTHEST_M) / _NEAREST_M).log() / math.log(_FARTHEST_M / _NEAREST_M)
+    return share * (bins - 1)
 
 
 class ViewLift(nn.Module):
@@ -52,33 +55,6 @@ class ViewLift(nn.Module):
         size = torch.tensor([float(geometry.image_width), float(geometry.image_height)])
         self.register_buffer("image_size", size, persistent=False)
 
-    def ground(self, position: Tensor, size: tuple[int, int], tilt: Tensor | None = None) -> Tensor:
-        """How far ahead the ground is that a pixel would show if nothing stood there.
-
-        A thing that touches the ground at a pixel is that far away, and no convolution could know it: it
-        depends on the row, on the camera's height in `position` [B, 3] and on `tilt` [B, 2].
-
-        Returns:
-            Encoded log distance [B, GROUND_FEATURES, h, w] for a map of `size` (h, w); sky is the farthest.
-        """
-        geometry, (rows, columns) = self._geometry, size
-        v = torch.arange(rows, device=position.device) * (geometry.image_height / rows)
-        u = torch.arange(columns, device=position.device) * (geometry.image_width / columns)
-        v, u = v + 0.5 * geometry.image_height / rows, u + 0.5 * geometry.image_width / columns
-        left = ((geometry.image_cx - u) / geometry.image_fx).expand(rows, columns)
-        up = ((geometry.image_cy - v) / geometry.image_fy)[:, None].expand(rows, columns)
-        rays = torch.stack((torch.ones_like(left), left, up), dim=-1)[None]  # one metre ahead
-        if tilt is not None:
-            rotation = upright(tilt)[:, None, None]
-            rays = to_level(rotation, rays)
-            height = to_level(rotation, position[:, None, None])[..., 2]
-        else:
-            height = position[:, None, None, 2]
-        nearest, farthest = _GROUND_M
-        ahead = height / (-rays[..., 2]).clamp_min(1e-3)
-        share = (ahead.clamp(nearest, farthest) / nearest).log() / math.log(farthest / nearest)
-        return fourier(share[..., None] * 2.0 - 1.0, _VIEW_FREQUENCIES).permute(0, 3, 1, 2)
-
     def project(
         self, position: Tensor, centres: Tensor, tilt: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,7 +69,7 @@ class ViewLift(nn.Module):
         geometry = self._geometry
         points = functional.pad(centres, (0, 1))[:, None] + self.offsets  # [cells, S, 3]
         if tilt is not None:
-            points = (points[None, ..., None, :] @ upright(tilt)[:, None, None]).squeeze(-2)
+            points = to_level(upright(tilt).mT[:, None, None], points[None])  # and back: its inverse
         ahead, left, up = (points - position[:, None, None]).unbind(-1)
         depth = ahead.clamp_min(_NEAR_M)
         u = geometry.image_cx - geometry.image_fx * left / depth

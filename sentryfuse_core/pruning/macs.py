@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sentryfuse_core.model.encoders import DISTANCE_FEATURES
-from sentryfuse_core.model.lift import GROUND_FEATURES, VIEW_FEATURES
+from sentryfuse_core.model.ground import GROUND_FEATURES
+from sentryfuse_core.model.lift import VIEW_FEATURES
 from sentryfuse_core.model.shape import BOX_CHANNELS, ModelShape, Width
 from sentryfuse_core.preprocess.geometry import Geometry
 from sentryfuse_core.types import Modality, ModalitySet
@@ -17,6 +18,7 @@ from sentryfuse_core.types import Modality, ModalitySet
 __all__ = ["Macs", "count_macs"]
 
 _KERNEL = 9  # 3x3
+_PLACING = 3  # maps of the camera: an object's foot, how sure that is, and the horizon
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,6 @@ def count_macs(shape: ModelShape, geometry: Geometry, mask: ModalitySet, level: 
         tokens += length
         keys += length // stride
         total += encoder
-    if Modality.CAMERA in mask and Modality.IMU in mask:  # the cells' points are tilted with the camera
-        total += Macs(0, geometry.heatmap_cells**2 * len(shape.lift_heights_m) * 9)
     return total + Macs(shape.layers * _layer(shape, shape.width(level), tokens, keys), 0)
 
 
@@ -120,7 +120,7 @@ def _camera(shape: ModelShape, geometry: Geometry, level: int) -> tuple[int, int
     rows, columns = shape.camera_tokens
     heights, places = len(shape.lift_heights_m), geometry.heatmap_cells**2
     sampled = 2 * places * heights * lifted * shape.fine_channels
-    look = pixels // 16 * lifted * (shape.depth_bins + shape.classes)
+    look = pixels // 16 * lifted * (_KERNEL * lifted + shape.depth_bins + shape.classes + _PLACING)
     tokens = rows * columns * deep * shape.dim
     cells = geometry.canvas_cells**2
     fixed = 3 * shape.dim + _bearings(shape, columns) + _evidence(shape, geometry)

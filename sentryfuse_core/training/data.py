@@ -34,12 +34,14 @@ class LabelledBatch:
     conditions: Conditions | None = None  # of the synthetic world
     visible: Mapping[Modality, Tensor] | None = None  # [B, M] bool, what each sensor has of every box
     points: Tensor | None = None  # [B, R, 4] of the lidar, NaN: no return
+    attitude: Tensor | None = None  # [B, 2] true roll and pitch (rad) of the vehicle; None: not known
 
     def rows(self, start: int, stop: int) -> LabelledBatch:
         """The frames `start` to `stop`."""
         given = ((field.name, getattr(self.inputs, field.name)) for field in fields(self.inputs))
         inputs = ModelInput(**{name: None if item is None else item[start:stop] for name, item in given})
-        return LabelledBatch(inputs, self.boxes[start:stop], self.classes[start:stop])
+        attitude = None if self.attitude is None else self.attitude[start:stop]
+        return LabelledBatch(inputs, self.boxes[start:stop], self.classes[start:stop], attitude=attitude)
 
 
 def make_batch(world: WorldConfig, *, batch: int, seed: int, step: int, device: str = "cpu") -> LabelledBatch:
@@ -74,4 +76,6 @@ def _from_world(world: WorldConfig, *, batch: int, seed: int, device: str) -> La
             Modality.LIDAR: made.returns >= _SEEN_RETURNS,
             Modality.AUDIO: made.classes >= 0,
         }
-        return LabelledBatch(inputs, made.boxes, made.classes, made.conditions, visible, made.points)
+        return LabelledBatch(
+            inputs, made.boxes, made.classes, made.conditions, visible, made.points, made.attitude
+        )

@@ -6,13 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sentryfuse_core.model.encoders import CameraView
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.training.targets import Targets
 from sentryfuse_core.training.view_targets import ViewTargets
 
-__all__ = ["detection_loss", "distillation_loss", "evidence_loss", "view_loss"]
+__all__ = ["detection_loss", "distillation_loss", "evidence_loss", "horizon_loss", "view_loss"]
 
 _BOX_WEIGHT = 0.5
+_FOOT_WEIGHT = 0.04  # of a row
+_COLUMN_WEIGHT = 0.1
+_TILT_WEIGHT = 20.0  # of a rad
 
 
 def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
@@ -30,11 +34,24 @@ def evidence_loss(output: HeadOutput, targets: Targets) -> Tensor:
     return torch.stack(losses).sum() / targets.count if losses else output.heatmap.new_zeros(())
 
 
-def view_loss(view: Tensor, targets: ViewTargets) -> Tensor:
-    """Focal loss of the boxes' middles in the image, plus cross-entropy of their distance, a box: []."""
+def view_loss(view: CameraView, targets: ViewTargets) -> Tensor:
+    """What the camera's pixels say of boxes, for each box: [].
+
+    Focal loss of the boxes' middles in the image, cross-entropy of their distance, L1 of their feet's rows.
+    """
     bins = targets.distance.shape[1]
-    cross = -(functional.log_softmax(view[:, :bins], dim=1) * targets.distance).sum(dim=1)
-    return (_focal(view[:, bins:], targets.heatmap) + (cross * targets.weight).sum()) / targets.count
+    cross = -(functional.log_softmax(view.look[:, :bins], dim=1) * targets.distance).sum(dim=1)
+    placed = cross + _FOOT_WEIGHT * (view.foot - targets.foot).abs()
+    return (_focal(view.look[:, bins:], targets.heatmap) + (placed * targets.weight).sum()) / targets.count
+
+
+def horizon_loss(view: CameraView, rows: Tensor, attitude: Tensor) -> Tensor:
+    """Cross-entropy of the columns to the true `rows` [B, h, w] of the horizon, plus L1 of the tilt: [].
+
+    `attitude` [B, 2] is the true roll and pitch in rad.
+    """
+    cross = -(rows * view.horizon).sum(dim=1).mean()
+    return _COLUMN_WEIGHT * cross + _TILT_WEIGHT * (view.tilt - attitude).abs().sum(dim=1).mean()
 
 
 def _focal(logits: Tensor, aim: Tensor) -> Tensor:

@@ -33,4 +33,5 @@ def mirror(batch: LabelledBatch, chosen: Tensor) -> LabelledBatch:
     given = ((field.name, getattr(batch.inputs, field.name)) for field in fields(ModelInput))
     inputs = {name: None if item is None else pick(turn(name, item), item) for name, item in given}
     boxes = pick(batch.boxes * batch.boxes.new_tensor(_BOX), batch.boxes)
-    return LabelledBatch(ModelInput(**inputs), boxes, batch.classes)
+    attitude = None if batch.attitude is None else pick(turn("tilt", batch.attitude), batch.attitude)
+    return LabelledBatch(ModelInput(**inputs), boxes, batch.classes, attitude=attitude)

@@ -73,7 +73,10 @@ def _packed(batch: LabelledBatch) -> dict[str, Tensor]:
         raise ValueError(f"training needs all four sensors, not {inputs.present}")
     image = there["camera"].mul(255.0).round().clamp(0, 255).to(torch.uint8)
     compact = {"camera": image, "lidar": there["lidar"].half(), "audio": there["audio"].half()}
-    return {**there, **compact, "boxes": batch.boxes, "classes": batch.classes}
+    truth = {"boxes": batch.boxes, "classes": batch.classes}
+    if batch.attitude is not None:
+        truth["attitude"] = batch.attitude
+    return {**there, **compact, **truth}
 
 
 def _unpacked(rows: Mapping[str, Tensor]) -> LabelledBatch:
@@ -85,4 +88,4 @@ def _unpacked(rows: Mapping[str, Tensor]) -> LabelledBatch:
         tilt=rows["tilt"],
         audio=rows["audio"].float(),
     )
-    return LabelledBatch(inputs, rows["boxes"], rows["classes"])
+    return LabelledBatch(inputs, rows["boxes"], rows["classes"], attitude=rows.get("attitude"))

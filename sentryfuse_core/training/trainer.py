@@ -6,20 +6,27 @@ import copy
 import csv
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from sentryfuse_core.model.encoders import CameraView
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.training.curriculum import Curriculum
 from sentryfuse_core.training.data import LabelledBatch, make_batch
-from sentryfuse_core.training.losses import detection_loss, distillation_loss, evidence_loss, view_loss
+from sentryfuse_core.training.losses import (
+    detection_loss,
+    distillation_loss,
+    evidence_loss,
+    horizon_loss,
+    view_loss,
+)
 from sentryfuse_core.training.pool import SamplePool
 from sentryfuse_core.training.state import Progress, load_state, save_state
 from sentryfuse_core.training.targets import make_targets
@@ -99,6 +106,16 @@ class Trainer:
             self.progress = load_state(
                 options.folder, net=self.net, average=self.average, optimizer=self._optimizer
             )
+
+    def start_from(self, tensors: Mapping[str, torch.Tensor]) -> list[str]:
+        """Take over the weights of another network where name and shape are the same; the names left out."""
+        own = self.net.state_dict()
+        fitting = {
+            name: item for name, item in tensors.items() if name in own and own[name].shape == item.shape
+        }
+        for net in (self.net, self.average):
+            net.load_state_dict({**own, **fitting})
+        return sorted(own.keys() - fitting.keys())
 
     def run(self, on_step: Callable[[StepLog], None] = lambda _: None) -> None:
         """Train to the end, writing `curve.csv` and, now and then and at the end, the state."""
@@ -191,20 +208,22 @@ class Trainer:
                 losses["distil"] = (distillation_loss(narrow, wide, targets), self.options.distillation)
         return losses
 
-    def _view_loss(self, view: torch.Tensor, rows: LabelledBatch, position: torch.Tensor) -> torch.Tensor:
-        """What the pixels should say; where the vehicle's tilt was measured it counts, whatever the mask."""
-        shape = self.net.shape
-        height, width = view.shape[-2:]
+    def _view_loss(self, view: CameraView, rows: LabelledBatch, position: torch.Tensor) -> torch.Tensor:
+        """What the pixels should say; the vehicle's tilt counts, where it is known, whatever the mask."""
+        camera, shape = self.net.camera, self.net.shape
         targets = make_view_targets(
             rows.boxes,
             rows.classes,
             position=position,
-            tilt=rows.inputs.tilt,
-            size=(height, width),
+            tilt=rows.inputs.tilt if rows.attitude is None else rows.attitude,
+            ground=camera.ground,
             class_count=shape.classes,
             bins=shape.depth_bins,
         )
-        return view_loss(view, targets)
+        loss = view_loss(view, targets)
+        if rows.attitude is None:
+            return loss
+        return loss + horizon_loss(view, camera.horizon.target(rows.attitude), rows.attitude)
 
     def _run(self, inputs: ModelInput, *, level: int, batch: int) -> HeadOutput:
         """Maps in float32, whatever they were computed in."""
@@ -212,8 +231,7 @@ class Trainer:
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.options.bf16):
             output = self.net(inputs, level=level, batch=batch)
         evidence = {modality: logits.float() for modality, logits in output.evidence.items()}
-        view = None if output.view is None else output.view.float()
-        return HeadOutput(output.heatmap.float(), output.boxes.float(), evidence, view)
+        return HeadOutput(output.heatmap.float(), output.boxes.float(), evidence, output.view)
 
     def _narrow_level(self, parts: int) -> int:
         """Each level below full width in turn, for every part of the batch; 0 where there is no other."""

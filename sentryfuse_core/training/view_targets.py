@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sentryfuse_core.model.ground import Ground
 from sentryfuse_core.model.lift import depth_weights
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.tilt import upright
@@ -20,11 +21,12 @@ _LEAST_SIGMA = 0.5  # of a bump, in pixels of the map
 
 @dataclass(frozen=True, eq=False)
 class ViewTargets:
-    """What the look should be."""
+    """What the camera's pixels should say."""
 
     heatmap: Tensor  # [B, classes, h, w] 0..1, exactly 1 in the middle of a box's rectangle
     distance: Tensor  # [B, bins, h, w] weights that add up to 1
-    weight: Tensor  # [B, h, w] of the distance; those of a box add up to at most 1
+    foot: Tensor  # [B, h, w] row, in pixels of the image, where the ground is as far away
+    weight: Tensor  # [B, h, w] of distance and foot; those of a box add up to at most 1
     count: Tensor  # [] number of boxes, at least 1
 
 
@@ -34,15 +36,17 @@ def make_view_targets(
     *,
     position: Tensor,
     tilt: Tensor | None,
-    size: tuple[int, int],
+    ground: Ground,
     class_count: int,
     bins: int,
     geometry: Geometry = GEOMETRY,
 ) -> ViewTargets:
-    """Maps of `size` (h, w) for boxes [B, M, 7] with classes [B, M] (-1: none) seen from `position` [B, 3].
+    """Maps as large as `ground`'s for boxes [B, M, 7] with classes [B, M] (-1: none).
 
+    `position` [B, 3] is the camera's, m;
     `tilt` [B, 2] of the vehicle in rad; None: level. A pixel that several boxes cover belongs to the nearest.
     """
+    size = (len(ground.rows), len(ground.left))
     low, high, ahead = _rectangles(boxes, position, tilt, geometry)
     whole = low.new_tensor([geometry.image_width, geometry.image_height])
     low, high = low.clamp_min(0.0), torch.minimum(high, whole)
@@ -56,7 +60,13 @@ def make_view_targets(
     nearest, owner = torch.where(inside, ahead[..., None, None], torch.inf).min(dim=1)  # [B, h, w]
     shares = 1.0 / inside.sum(dim=(2, 3)).clamp_min(1)  # [B, M]
     weight = shares.gather(1, owner.flatten(1)).view_as(nearest) * nearest.isfinite()
-    return ViewTargets(heat, depth_weights(nearest, bins).movedim(-1, 1), weight, valid.sum().clamp_min(1))
+    return ViewTargets(
+        heat,
+        depth_weights(nearest, bins).movedim(-1, 1),
+        ground.rows_at(nearest, position, tilt),
+        weight,
+        valid.sum().clamp_min(1),
+    )
 
 
 def _stamp(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

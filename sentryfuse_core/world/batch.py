@@ -50,6 +50,7 @@ class WorldBatch:
     points: Tensor  # [B, R, 4] x, y, z (m, base frame), intensity 0..1; NaN = no return
     imu: Tensor  # [B, 32, 6] gyro rad/s, specific force m/s^2, base axes, over 100 ms
     tilt: Tensor  # [B, 2] roll and pitch (rad) as made from the IMU
+    attitude: Tensor  # [B, 2] roll and pitch (rad) as they are
     audio: Tensor  # [B, 2, 3200] left, right at 16 kHz, full scale 1.0
     boxes: Tensor  # [B, M, 7] centre x, y, z, length, width, height (m), yaw (rad)
     classes: Tensor  # [B, M] int64, -1 = none
@@ -91,6 +92,7 @@ def training_batch(
         points=points,
         imu=_imu(scene, config, generator),
         tilt=_measured_tilt(scene, config, generator),
+        attitude=scene.tilt,
         audio=microphones(scene.slots(targets), config, sensors, generator),
         boxes=scene.boxes[:, :targets],
         classes=scene.classes[:, :targets],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from networks import TINY, labelled
+import torch
+from networks import TINY, labelled, network
 
 from sentryfuse_core.cli import main
-from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.types import ModalitySet
 
@@ -79,9 +81,28 @@ def test_train_scores_only_the_sensors_when_some_are_given(
     assert "lidar" not in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("small")
+def test_train_takes_over_what_fits_when_it_starts_from_weights_of_another_shape(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
+    save_checkpoint(start, network(4, shape=replace(TINY, classes=2)), {})
+    command = ["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]
+    assert main([*command, "--learning-rate", "1e-9"]) == 0
+    before, after = load_checkpoint(start), load_checkpoint(out)
+    assert after.manifest["init"] == before.identity
+    assert "--init start.safetensors" in after.manifest["command"]
+    torch.testing.assert_close(after.tensors["lidar.fine.weight"], before.tensors["lidar.fine.weight"])
+    assert after.tensors["head.maps.weight"].shape != before.tensors["head.maps.weight"].shape
+    fresh = capsys.readouterr().out.splitlines()[0]
+    assert "head.maps.weight" in fresh
+    assert "lidar.fine.weight" not in fresh
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
+        (["w.safetensors", "--init", "nowhere.safetensors"], "no weights at nowhere.safetensors"),
         (["weights.pt"], "weights.pt"),
         (["w.safetensors", "--batch", "4"], "--batch 4"),
         (["w.safetensors", "--minutes", "-1"], "--minutes -1"),

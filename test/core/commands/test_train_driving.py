@@ -139,7 +139,7 @@ def test_train_refuses_weights_of_other_classes(tmp_path: Path, capsys: pytest.C
     assert "knows tree, rock, gate" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--init", "none"], ["--format", "bag"], ["--cache", "x"]])
+@pytest.mark.parametrize("option", [["--format", "bag"], ["--cache", "x"]])
 def test_train_refuses_options_of_driving_sets_when_there_is_no_data(
     option: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import TINY
-from torch.nn import functional
 
-from sentryfuse_core.model.canvas import fourier
-from sentryfuse_core.model.lift import GROUND_FEATURES, ViewLift, depth_weights
+from sentryfuse_core.model.lift import ViewLift, depth_weights
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 
 POSITION = torch.tensor([[0.3, 0.0, 1.5]])
@@ -79,36 +75,3 @@ def test_depth_weights_add_up_to_one_in_two_neighbouring_bins_when_the_distance_
     used = weights.nonzero().flatten().tolist()
     assert len(used) <= 2
     assert used[-1] - used[0] <= 1
-
-
-def encoded(distance_m: float) -> torch.Tensor:
-    """The encoding [GROUND_FEATURES] of a distance, by a pixel of level ground that lies there."""
-    share = math.log(distance_m) / math.log(64.0)
-    return fourier(torch.tensor([share * 2.0 - 1.0]), GROUND_FEATURES // 2)
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    x=st.floats(5.0, 30.0),
-    y=st.floats(-4.0, 4.0),
-    pitch=st.floats(-0.04, 0.04),
-    height=st.floats(1.1, 1.9),
-)
-def test_lift_ground_is_as_far_as_the_point_the_pixel_shows(
-    x: float, y: float, pitch: float, height: float
-) -> None:
-    """A point on the ground, projected by the lift's own formula, and the ground of the pixel it falls on."""
-    lift = ViewLift(TINY, GEOMETRY)
-    lift.offsets = torch.zeros(1, 3)
-    position, tilt = torch.tensor([[0.3, 0.0, height]]), torch.tensor([[0.01, pitch]])
-    pixels, ahead, seen = lift.project(position, torch.tensor([[x, y]]), tilt)
-    assume(bool(seen.all()))
-    ground = lift.ground(position, (GEOMETRY.image_height, GEOMETRY.image_width), tilt)
-    where = pixels / pixels.new_tensor([GEOMETRY.image_width, GEOMETRY.image_height]) * 2.0 - 1.0
-    at = functional.grid_sample(ground, where, align_corners=False)[0, :, 0, 0]
-    torch.testing.assert_close(at[:3], encoded(float(ahead))[:3], atol=0.1, rtol=0.0)
-
-
-def test_lift_ground_is_farthest_when_the_pixel_shows_the_sky() -> None:
-    ground = ViewLift(TINY, GEOMETRY).ground(POSITION, SIZE)
-    torch.testing.assert_close(ground[0, :, 0, 0], encoded(64.0), atol=1e-3, rtol=0.0)

@@ -64,6 +64,22 @@ def test_mirror_keeps_boxes_where_the_camera_sees_them_when_turned() -> None:
     torch.testing.assert_close(swapped[..., 1], before[0, ..., 1], atol=1e-3, rtol=1e-4)
 
 
+def test_mirror_turns_the_true_tilt_with_the_frames_when_it_is_known(world_batch: LabelledBatch) -> None:
+    assert world_batch.attitude is not None
+    turned = mirror(world_batch, torch.tensor([True, False])).attitude
+    assert turned is not None
+    roll, pitch = world_batch.attitude[0].tolist()
+    assert turned[0].tolist() == [-roll, pitch]
+    assert torch.equal(turned[1], world_batch.attitude[1])
+
+
+def test_pool_keeps_the_true_tilt_when_it_is_known(world_batch: LabelledBatch) -> None:
+    kept = SamplePool(lambda _: world_batch, reuse=1)(0).attitude
+    assert kept is not None
+    assert world_batch.attitude is not None
+    assert set(kept[:, 1].tolist()) <= set(world_batch.attitude[:, 1].tolist())
+
+
 def test_mirror_touches_only_the_chosen_frames_when_some_are_chosen() -> None:
     batch = labelled(batch=2)
     turned = mirror(batch, torch.tensor([False, True]))

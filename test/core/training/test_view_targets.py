@@ -6,9 +6,11 @@ import pytest
 import torch
 from networks import boxes
 
+from sentryfuse_core.model.encoders import CameraView
+from sentryfuse_core.model.ground import Ground, Horizon
 from sentryfuse_core.model.lift import depth_weights
 from sentryfuse_core.preprocess.geometry import GEOMETRY
-from sentryfuse_core.training.losses import view_loss
+from sentryfuse_core.training.losses import horizon_loss, view_loss
 from sentryfuse_core.training.view_targets import ViewTargets, make_view_targets
 
 SIZE = (GEOMETRY.image_height // 4, GEOMETRY.image_width // 4)
@@ -23,7 +25,7 @@ def targets_of(*rows: tuple[float, ...], classes: list[int], tilt: torch.Tensor 
         torch.tensor([classes]),
         position=POSITION,
         tilt=tilt,
-        size=SIZE,
+        ground=Ground(GEOMETRY, SIZE),
         class_count=3,
         bins=BINS,
     )
@@ -86,12 +88,39 @@ def test_view_targets_keep_a_pixel_when_the_box_is_far_and_small() -> None:
     assert (targets.weight > 0).sum() >= 1
 
 
-def test_view_loss_is_least_when_the_look_is_the_truth() -> None:
+def test_view_targets_put_the_foot_where_the_box_stands_when_it_is_seen() -> None:
+    targets = targets_of(CAR, classes=[0])
+    used = targets.weight[0] > 0
+    stands = GEOMETRY.image_cy + GEOMETRY.image_fy * 1.5 / 12.0
+    torch.testing.assert_close(
+        targets.foot[0][used], torch.full((int(used.sum()),), stands), atol=1e-3, rtol=0.0
+    )
+
+
+def view_of(look: torch.Tensor, foot: torch.Tensor) -> CameraView:
+    return CameraView(look, foot, torch.zeros(1, *SIZE), torch.zeros(1, 2))
+
+
+def test_view_loss_is_least_when_the_view_is_the_truth() -> None:
     targets = targets_of(CAR, classes=[0])
     heat = torch.logit(targets.heatmap.clamp(1e-4, 1 - 1e-4))
     truth = torch.cat((targets.distance.clamp_min(1e-6).log(), heat), dim=1)
     blind = torch.cat((torch.zeros_like(targets.distance), torch.full_like(heat, -2.2)), dim=1)
     entropy = -(targets.distance * targets.distance.clamp_min(1e-9).log()).sum(dim=1)
     least = (entropy * targets.weight).sum().item()
-    assert view_loss(truth, targets).item() == pytest.approx(least, abs=0.3)
-    assert view_loss(blind, targets) > view_loss(truth, targets) + 2.0
+    right = view_loss(view_of(truth, targets.foot), targets)
+    assert right.item() == pytest.approx(least, abs=0.3)
+    assert view_loss(view_of(blind, targets.foot), targets) > right + 2.0
+    assert view_loss(view_of(truth, targets.foot + 20.0), targets) > right + 0.5
+
+
+def test_horizon_loss_is_least_when_the_view_has_the_true_tilt() -> None:
+    horizon, attitude = Horizon(GEOMETRY, SIZE), torch.tensor([[0.02, -0.01]])
+    rows = horizon.target(attitude)
+
+    def loss(tilt: torch.Tensor) -> float:
+        chances = horizon.target(tilt).clamp_min(1e-4).log()
+        empty = torch.zeros(1, BINS + 3, *SIZE)
+        return horizon_loss(CameraView(empty, empty[:, 0], chances, tilt), rows, attitude).item()
+
+    assert loss(attitude) < loss(attitude + 0.005) < loss(attitude + 0.02)
