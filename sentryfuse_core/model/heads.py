@@ -20,6 +20,10 @@ from sentryfuse_core.types import Detection, Modality, ModalitySet
 __all__ = ["DetectionHead", "HeadOutput", "Peaks", "decode", "find_peaks"]
 
 _SEEN = 0.2  # a sensor's own heat map above this supports a box
+_BESIDE_M = 2.0  # without a lidar, boxes of a class this close to a better one may be the same object
+_BEHIND = 0.15  # and those this share of its range further off, or nearer, in the same direction
+_CANDIDATES = 50  # boxes that this is asked of, where fewer are wanted
+_DOUBT = 0.7  # what is left of such a box's score
 _PRIOR_LOGIT = -2.2  # a heat map starts at 0.1, so that the first steps are not spent on emptiness
 
 
@@ -79,11 +83,17 @@ class DetectionHead(nn.Module):
 
 
 def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY) -> Peaks:
-    """The `count` best cells that are the largest of their 3x3 neighbourhood in their class."""
+    """The `count` best cells that are the largest of their 3x3 neighbourhood in their class.
+
+    Camera and audio know directions better than distances, and offer one object several times along a ray:
+    without a lidar each box loses score by every better one of its class in its ellipse.
+    """
     scores = output.heatmap.sigmoid()
     largest = functional.max_pool2d(scores, 3, stride=1, padding=1)
     kept = torch.where(scores == largest, scores, torch.zeros_like(scores)).flatten(1)
-    best, index = kept.topk(min(count, kept.shape[1]), dim=1)
+    certain = not output.evidence or Modality.LIDAR in output.evidence
+    wanted = count if certain else max(count, _CANDIDATES)
+    best, index = kept.topk(min(wanted, kept.shape[1]), dim=1)
     side = output.heatmap.shape[-1]
     cell = index % (side * side)
     raw = output.boxes.flatten(2).gather(2, cell[:, None].expand(-1, BOX_CHANNELS, -1)).transpose(1, 2)
@@ -95,7 +105,30 @@ def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY)
     for modality, logits in output.evidence.items():
         seen = logits.flatten(1).gather(1, cell).sigmoid() > _SEEN
         support |= seen.long() * modality.bit
-    return Peaks(best, index // (side * side), boxes, support)
+    classes = index // (side * side)
+    if certain:
+        return Peaks(best, classes, boxes, support)
+    scores, order = (best * _DOUBT ** _rivals(boxes[..., :2], classes)).topk(min(count, best.shape[1]), dim=1)
+    return Peaks(
+        scores,
+        classes.gather(1, order),
+        boxes.gather(1, order[..., None].expand(-1, -1, boxes.shape[-1])),
+        support.gather(1, order),
+    )
+
+
+def _rivals(centres: Tensor, classes: Tensor) -> Tensor:
+    """How many better boxes of its class each has about it, [B, K]; `centres` [B, K, 2] m, best first."""
+    range_m = torch.linalg.vector_norm(centres, dim=-1).clamp_min(1e-3)
+    x, y = (centres / range_m[..., None]).unbind(-1)
+    apart = centres[:, :, None] - centres[:, None]  # [B, K, K, 2] from the better to the worse
+    along = apart[..., 0] * x[:, None] + apart[..., 1] * y[:, None]
+    across = apart[..., 1] * x[:, None] - apart[..., 0] * y[:, None]
+    reach_m = _BESIDE_M + _BEHIND * range_m[:, None]
+    close = (along / reach_m).square() + (across / _BESIDE_M).square() < 1.0
+    same = classes[:, :, None] == classes[:, None]
+    rivals: Tensor = (close & same).tril(diagonal=-1).sum(dim=-1)
+    return rivals
 
 
 def _heading(sine: Tensor, cosine: Tensor, sine_twice: Tensor, cosine_twice: Tensor) -> Tensor:

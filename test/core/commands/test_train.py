@@ -86,7 +86,7 @@ def test_train_takes_over_what_fits_when_it_starts_from_weights_of_another_shape
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
-    save_checkpoint(start, network(4, shape=replace(TINY, classes=2)), {})
+    save_checkpoint(start, network(4, shape=replace(TINY, classes=2)), {"labels": ["tree", "rock"]})
     command = ["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]
     assert main([*command, "--learning-rate", "1e-9"]) == 0
     before, after = load_checkpoint(start), load_checkpoint(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from networks import boxes
 from sentryfuse_core.model.heads import HeadOutput, decode, find_peaks
 from sentryfuse_core.model.shape import BOX_CHANNELS
 from sentryfuse_core.training.targets import make_targets
+from sentryfuse_core.types import Modality
 
 LABELS = ("car", "pedestrian", "cyclist")
 
@@ -79,3 +81,46 @@ def test_find_peaks_suppresses_neighbours_when_they_are_lower() -> None:
     peaks = find_peaks(HeadOutput(heat, torch.zeros(1, BOX_CHANNELS, 32, 32)), count=2)
     assert peaks.scores[0].tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))])
     assert peaks.boxes[0, :, :2].tolist() == [[10.5, -5.5], [14.5, -5.5]]
+
+
+def seen_by(output: HeadOutput, *sensors: Modality) -> HeadOutput:
+    return replace(output, evidence={sensor: torch.zeros(1, 1, 32, 32) for sensor in sensors})
+
+
+def along_a_ray(*, apart_m: float, side_m: float = 0.0, other: int = 0) -> HeadOutput:
+    """A sure car 12.5 m ahead, and a less sure box behind it."""
+    far = (12.5 + apart_m, 0.5 + side_m, 1, 4, 2, 1.5, 0)
+    output = maps_of(boxes((12.5, 0.5, 1, 4, 2, 1.5, 0), far), torch.tensor([[0, other]]))
+    output.heatmap[0, :, 14:] -= 1.0
+    return output
+
+
+def test_find_peaks_doubts_the_second_box_in_a_direction_when_no_lidar_is_there() -> None:
+    output = along_a_ray(apart_m=3.0)
+    plain, seen = find_peaks(output, count=2), find_peaks(seen_by(output, Modality.CAMERA), count=2)
+    assert seen.scores[0, 0] == plain.scores[0, 0]
+    assert seen.scores[0, 1] < 0.8 * plain.scores[0, 1]
+    torch.testing.assert_close(seen.boxes, plain.boxes)
+
+
+@pytest.mark.parametrize(
+    ("output", "sensors"),
+    [
+        (along_a_ray(apart_m=3.0), (Modality.CAMERA, Modality.LIDAR)),
+        (along_a_ray(apart_m=3.0, other=1), (Modality.CAMERA,)),  # another class
+        (along_a_ray(apart_m=3.0, side_m=3.0), (Modality.CAMERA,)),  # another direction
+        (along_a_ray(apart_m=8.0), (Modality.AUDIO,)),  # too far off
+    ],
+)
+def test_find_peaks_leaves_scores_alone_when_boxes_cannot_be_the_same(
+    output: HeadOutput, sensors: tuple[Modality, ...]
+) -> None:
+    plain, seen = find_peaks(output, count=2), find_peaks(seen_by(output, *sensors), count=2)
+    torch.testing.assert_close(seen.scores, plain.scores)
+
+
+def test_find_peaks_gives_the_next_best_when_one_is_wanted_and_doubt_changes_the_order() -> None:
+    output = seen_by(along_a_ray(apart_m=3.0), Modality.CAMERA)
+    output.heatmap[0, 1, 2, 25] = output.heatmap[0, 0, 15].max() - 0.1  # elsewhere, a little less sure
+    peaks = find_peaks(output, count=2)
+    assert peaks.classes[0].tolist() == [0, 1]
