@@ -86,14 +86,26 @@ def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY)
     """The `count` best cells that are the largest of their 3x3 neighbourhood in their class.
 
     Camera and audio know directions better than distances, and offer one object several times along a ray:
-    without a lidar each box loses score by every better one of its class in its ellipse.
+    without a lidar each box loses score by every better one of its class in an ellipse about that.
     """
+    if not output.evidence or Modality.LIDAR in output.evidence:
+        return _peaks(output, count, geometry)
+    peaks = _peaks(output, max(count, _CANDIDATES), geometry)
+    doubtful = peaks.scores * _DOUBT ** _rivals(peaks.boxes[..., :2], peaks.classes)
+    scores, order = doubtful.topk(min(count, doubtful.shape[1]), dim=1)
+    return Peaks(
+        scores,
+        peaks.classes.gather(1, order),
+        peaks.boxes.gather(1, order[..., None].expand(-1, -1, peaks.boxes.shape[-1])),
+        peaks.support.gather(1, order),
+    )
+
+
+def _peaks(output: HeadOutput, count: int, geometry: Geometry) -> Peaks:
     scores = output.heatmap.sigmoid()
     largest = functional.max_pool2d(scores, 3, stride=1, padding=1)
     kept = torch.where(scores == largest, scores, torch.zeros_like(scores)).flatten(1)
-    certain = not output.evidence or Modality.LIDAR in output.evidence
-    wanted = count if certain else max(count, _CANDIDATES)
-    best, index = kept.topk(min(wanted, kept.shape[1]), dim=1)
+    best, index = kept.topk(min(count, kept.shape[1]), dim=1)
     side = output.heatmap.shape[-1]
     cell = index % (side * side)
     raw = output.boxes.flatten(2).gather(2, cell[:, None].expand(-1, BOX_CHANNELS, -1)).transpose(1, 2)
@@ -105,16 +117,7 @@ def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY)
     for modality, logits in output.evidence.items():
         seen = logits.flatten(1).gather(1, cell).sigmoid() > _SEEN
         support |= seen.long() * modality.bit
-    classes = index // (side * side)
-    if certain:
-        return Peaks(best, classes, boxes, support)
-    scores, order = (best * _DOUBT ** _rivals(boxes[..., :2], classes)).topk(min(count, best.shape[1]), dim=1)
-    return Peaks(
-        scores,
-        classes.gather(1, order),
-        boxes.gather(1, order[..., None].expand(-1, -1, boxes.shape[-1])),
-        support.gather(1, order),
-    )
+    return Peaks(best, index // (side * side), boxes, support)
 
 
 def _rivals(centres: Tensor, classes: Tensor) -> Tensor:
