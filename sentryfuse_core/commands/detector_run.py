@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sentryfuse_core.commands.options import check_device
-from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.errors import CheckpointError, ConfigError
+from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
 from sentryfuse_core.training.trainer import StepLog, Trainer, TrainOptions
 from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sentryfuse_core.training.evaluate import Evaluation
     from sentryfuse_core.training.grade import Grade
 
-__all__ = ["LENGTH", "STATE", "check_length", "length_of", "options_of", "print_scores", "train"]
+__all__ = [
+    "LENGTH",
+    "NO_WEIGHTS",
+    "STATE",
+    "check_length",
+    "length_of",
+    "options_of",
+    "origin_of",
+    "print_scores",
+    "start_of",
+    "train",
+]
 
+NO_WEIGHTS = "none"  # of --init
 STATE = ("state.safetensors", "curve.csv")  # what a run keeps in its folder
 
 LENGTH = {
@@ -64,6 +78,25 @@ def length_of(args: argparse.Namespace) -> str:
     kind = " --bf16" if args.bf16 else ""
     kind += "" if args.device == "cpu" else f" --device {args.device}"
     return f"{length} --batch {args.batch} --seed {args.seed} --learning-rate {args.learning_rate:g}{kind}"
+
+
+def start_of(init: str | None, *, labels: Sequence[str]) -> Checkpoint | None:
+    """The weights that --init names; None for none. Raises CheckpointError when they know other classes."""
+    if init is None or init == NO_WEIGHTS:
+        return None
+    checkpoint = load_checkpoint(Path(init))
+    known = checkpoint.manifest["labels"]
+    if tuple(known) != tuple(labels):
+        raise CheckpointError(
+            f"{init} knows {', '.join(known)}, this training {', '.join(labels)}; "
+            f"start from --init {NO_WEIGHTS}"
+        )
+    return checkpoint
+
+
+def origin_of(start: Checkpoint | None) -> dict[str, str]:
+    """What the weights came from, for the manifest and for `check_identity`."""
+    return {"init": NO_WEIGHTS if start is None else start.identity}
 
 
 def train(trainer: Trainer) -> None:

@@ -16,13 +16,14 @@ from sentryfuse_core.commands.detector_run import (
     check_length,
     length_of,
     options_of,
+    origin_of,
     print_scores,
+    start_of,
     train,
 )
 from sentryfuse_core.commands.options import add_config_arguments
-from sentryfuse_core.commands.train_driving import NO_WEIGHTS
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
+from sentryfuse_core.model.checkpoint import save_checkpoint
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.training.data import LabelledBatch, held_out
 from sentryfuse_core.training.evaluate import Evaluation, evaluate
@@ -151,7 +152,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
     world.add_argument("--batch", type=int, help="frames a step (default 32)")
     world.add_argument(
-        "--learning-rate", type=float, help="at its peak (default 0.003; from trained weights 0.0005)"
+        "--learning-rate",
+        type=float,
+        help="at its peak (default 0.003; on --data from trained weights 0.0005)",
     )
     world.add_argument(
         "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
@@ -200,7 +203,8 @@ def _check_foreign(args: argparse.Namespace) -> None:
         foreign = dict.fromkeys(_CLASSIFIER, of_classifier)
     elif args.data is not None:
         remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
-        foreign = dict.fromkeys((*LENGTH, *_DRIVING, "init"), remedy)
+        foreign = dict.fromkeys((*LENGTH, *_DRIVING), remedy)
+        foreign["init"] = "is of the detector's training; a classifier starts anew, leave it out"
     else:
         foreign = dict.fromkeys(_DRIVING, "is of training on recordings; give --data FOLDER with it")
         foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
@@ -225,8 +229,8 @@ def _is_arrays(path: Path) -> bool:
 def _run_detector(args: argparse.Namespace) -> int:
     check_length(args)
     options = replace(options_of(args), sensors=_sensors(args.sensors))
-    start = load_checkpoint(Path(args.init)) if args.init not in (None, NO_WEIGHTS) else None
-    origin = {} if start is None else {"init": start.identity}
+    start = start_of(args.init, labels=[traits.label for traits in CLASSES])
+    origin = origin_of(start)
     identity = {**origin, "seed": args.seed, "sensors": str(options.sensors)}
     if args.resume:
         check_identity(options.folder, identity)
@@ -237,9 +241,9 @@ def _run_detector(args: argparse.Namespace) -> int:
             fresh = trainer.start_from(start.tensors)
             print(f"from {start.identity}" + (f"; random at first: {', '.join(fresh)}" if fresh else ""))
     train(trainer)
-    from_ = f" --init {Path(args.init).name}" if start is not None else ""
+    init = "" if start is None else f" --init {Path(args.init).name}"
     facts = describe(
-        command=f"sentryfuse train {args.out.name}{from_} {length_of(args)}{_only(args.sensors)}",
+        command=f"sentryfuse train {args.out.name}{init} {length_of(args)}{_only(args.sensors)}",
         seed=options.seed,
         steps=trainer.progress.step,
         minutes=trainer.progress.elapsed_s / 60.0,

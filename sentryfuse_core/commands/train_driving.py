@@ -11,18 +11,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sentryfuse_core.commands.detector_run import (
+    NO_WEIGHTS,
     STATE,
     check_length,
     length_of,
     options_of,
+    origin_of,
     print_scores,
+    start_of,
     train,
 )
 from sentryfuse_core.commands.options import config_from
 from sentryfuse_core.datasets.driving import LABELS, DrivingSet
 from sentryfuse_core.datasets.layouts import detect_layout, open_driving
-from sentryfuse_core.errors import CheckpointError, ConfigError
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.model.checkpoint import save_checkpoint
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.replay.topics import parse_overrides
 from sentryfuse_core.runtime.load import shipped_weights
@@ -39,9 +42,8 @@ from sentryfuse_core.types import ModalitySet
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["NO_WEIGHTS", "add_arguments", "run"]
+__all__ = ["add_arguments", "run"]
 
-NO_WEIGHTS = "none"
 _LEARNING_RATE = 5e-4  # from trained weights: a tenth or so of what random ones can take
 _BATCH = 16  # to evaluate
 _OF_BAGS = ("labels", "params", "set", "topic")
@@ -77,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     if args.learning_rate is None and args.init != NO_WEIGHTS:
         args.learning_rate = _LEARNING_RATE
     check_length(args)
-    start = None if args.init == NO_WEIGHTS else _start(Path(args.init))
+    start = start_of(args.init, labels=LABELS)
+    if start is not None:
+        start.network()  # raises for tensors that do not fit
     found = _open(args)
     for note in found.notes:
         print(f"note: {note}")
@@ -86,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     _print_data(found, data)
     source = DrivingSource(data.train, batch=options.batch, seed=options.seed, device=options.device)
     shape = ModelShape() if start is None else start.shape
-    origin = {"init": NO_WEIGHTS if start is None else start.identity, "data": _described(found, data)}
+    origin = {**origin_of(start), "data": _described(found, data)}
     identity = {**origin, "seed": args.seed, "batch": args.batch, "learning_rate": args.learning_rate}
     if args.resume:
         check_identity(options.folder, identity)
@@ -107,17 +111,6 @@ def run(args: argparse.Namespace) -> int:
     del facts["world_sha256"]  # not of the synthetic world
     _finish(args, trainer, data, {**facts, **origin})
     return 0
-
-
-def _start(path: Path) -> Checkpoint:
-    checkpoint = load_checkpoint(path)
-    checkpoint.network()  # raises for tensors that do not fit
-    if tuple(checkpoint.manifest["labels"]) != LABELS:
-        raise CheckpointError(
-            f"{path} knows {', '.join(checkpoint.manifest['labels'])}, driving sets {', '.join(LABELS)}; "
-            f"start from --init {NO_WEIGHTS}"
-        )
-    return checkpoint
 
 
 def _open(args: argparse.Namespace) -> DrivingSet:

@@ -54,7 +54,7 @@ class Checkpoint:
             if expected.get(name) != found.get(name):
                 raise CheckpointError(
                     f"{self.path}: tensor {name} is {_size(found.get(name))}, the manifest's shape needs "
-                    f"{_size(expected.get(name))}; use weights and manifest of one training run"
+                    f"{_size(expected.get(name))}; use weights of one run by this version"
                 )
         net.load_state_dict(dict(self.tensors))
         return net.requires_grad_(requires_grad=False).eval()

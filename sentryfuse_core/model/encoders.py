@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.canvas import Canvas, block_order, cell_centres, fourier
-from sentryfuse_core.model.ground import GROUND_FEATURES, Ground, Horizon
+from sentryfuse_core.model.ground import GROUND_FEATURES, Ground
+from sentryfuse_core.model.horizon import Horizon
 from sentryfuse_core.model.lift import VIEW_FEATURES, ViewLift, depth_bins
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.model.slim import SlimConv, SlimLinear
@@ -39,7 +40,7 @@ DISTANCE_FEATURES = 1 + 2 * _DISTANCE_FREQUENCIES  # log distance, and sines and
 class CameraView:
     """What the pixels of the camera's map [h, w] say, for training."""
 
-    look: Tensor  # [B, depth_bins + classes, h, w] logits of how far away their object is, and what it is
+    look: Tensor  # [B, depth_bins + classes, h, w] logits: its distance, the ground's say included; its class
     foot: Tensor  # [B, h, w] row, in pixels of the image, where the ground is as far away as their object
     horizon: Tensor  # [B, h, w] logarithms of the chance, over a column's rows, that the ground ends there
     tilt: Tensor  # [B, 2] roll and pitch in rad by the horizon and the IMU
@@ -120,10 +121,10 @@ class CameraEncoder(nn.Module):
     def forward(
         self, image: Tensor, position: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int
     ) -> SensorFeatures:
-        """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in metres, `tilt` [B, 2] in rad or None."""
+        """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in m, `tilt` [B, 2] in rad by the IMU."""
         deep, merged = self._maps(image, level)
-        horizon = _pointwise(self.horizon_row, functional.relu(merged), 1)[:, 0].float().log_softmax(dim=1)
-        seen_tilt = self.horizon(horizon, tilt)
+        ends = _pointwise(self.horizon_row, functional.relu(merged), 1)[:, 0].float().log_softmax(dim=1)
+        seen_tilt = self.horizon(ends, tilt)
         ground = self.ground.encode(self.ground.ahead(position, seen_tilt))
         features = functional.relu(merged + _pointwise(self.merge_ground, ground, merged.shape[1]))
         features = features + self.refine(features, merged.shape[1])
@@ -139,7 +140,7 @@ class CameraEncoder(nn.Module):
             self._stride,
             canvas.to_fine_grid(cells, self._split),
             canvas.to_fine_grid(self.evidence(placed), self._split),
-            CameraView(look, foot, horizon, seen_tilt),
+            CameraView(look, foot, ends, seen_tilt),
         )
 
     def _maps(self, image: Tensor, level: int) -> tuple[Tensor, Tensor]:

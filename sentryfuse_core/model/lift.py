@@ -9,17 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.canvas import fourier
+from sentryfuse_core.model.ground import IMAGE_FREQUENCIES
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import Geometry
-from sentryfuse_core.preprocess.tilt import to_level, upright
+from sentryfuse_core.preprocess.tilt import from_level, upright
 
 __all__ = ["VIEW_FEATURES", "ViewLift", "depth_bins", "depth_weights"]
 
 _NEAR_M = 0.5  # points closer than this to the image plane are not seen
-_VIEW_FREQUENCIES = 6  # two more octaves than the canvas: a far metre is a fraction of a pixel
 _NEAREST_M, _FARTHEST_M = 2.0, 40.0  # of the distances a pixel's object may be at
 _SURE = 4.0  # a pixel that is sure spreads over about this many bins
-VIEW_FEATURES = 2 * 2 * _VIEW_FREQUENCIES  # sine and cosine of u and v
+VIEW_FEATURES = 2 * 2 * IMAGE_FREQUENCIES  # sine and cosine of u and v
 
 
 def depth_weights(ahead_m: Tensor, bins: int) -> Tensor:
@@ -55,21 +55,18 @@ class ViewLift(nn.Module):
         size = torch.tensor([float(geometry.image_width), float(geometry.image_height)])
         self.register_buffer("image_size", size, persistent=False)
 
-    def project(
-        self, position: Tensor, centres: Tensor, tilt: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, position: Tensor, centres: Tensor, tilt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Where the image shows the cells' points, how far ahead they are, and which the camera sees.
 
         `position` [B, 3] on the vehicle and `centres` [cells, 2] on level ground in metres; `tilt` [B, 2]
-        roll and pitch of the vehicle in rad, None: taken as level.
+        roll and pitch of the vehicle in rad.
 
         Returns:
             Pixels [B, cells, S, 2] (u, v), metres [B, cells, S] along the optical axis, bool [B, cells, S].
         """
         geometry = self._geometry
         points = functional.pad(centres, (0, 1))[:, None] + self.offsets  # [cells, S, 3]
-        if tilt is not None:
-            points = to_level(upright(tilt).mT[:, None, None], points[None])  # and back: its inverse
+        points = from_level(upright(tilt)[:, None, None], points[None])
         ahead, left, up = (points - position[:, None, None]).unbind(-1)
         depth = ahead.clamp_min(_NEAR_M)
         u = geometry.image_cx - geometry.image_fx * left / depth
@@ -83,7 +80,7 @@ class ViewLift(nn.Module):
         distance: Tensor,
         position: Tensor,
         centres: Tensor,
-        tilt: Tensor | None = None,
+        tilt: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What the cells at `centres` [cells, 2] look like and where the image shows them.
 
@@ -91,7 +88,7 @@ class ViewLift(nn.Module):
             features: [B, C, h, w] map of the whole image.
             distance: [B, bins, h, w] chances of how far away each pixel's object is, as `depth_weights`.
             position: [B, 3] of the camera, metres.
-            tilt: [B, 2] roll and pitch of the vehicle in rad, None where nothing measures it.
+            tilt: [B, 2] roll and pitch of the vehicle in rad.
 
         Returns:
             Sampled features [B, cells, S, C]; how much each pixel's object is as far away as the point it
@@ -111,5 +108,5 @@ class ViewLift(nn.Module):
         channels, bins = features.shape[1], distance.shape[1]
         sampled, chance = visible[..., :channels], visible[..., channels:]
         there = _SURE * (chance * depth_weights(ahead, bins)).sum(dim=-1, keepdim=True)
-        view = fourier(where.mean(dim=2).clamp(-1.0, 1.0), _VIEW_FREQUENCIES)
+        view = fourier(where.mean(dim=2).clamp(-1.0, 1.0), IMAGE_FREQUENCIES)
         return sampled, there, view * seen.any(dim=2, keepdim=True)

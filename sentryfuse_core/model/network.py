@@ -50,6 +50,8 @@ class SentryFuseNet(nn.Module):
     def encode(self, inputs: ModelInput, *, level: int = 0) -> dict[Modality, SensorFeatures]:
         """The contribution of every sensor that is present, by encoders cut to `level`."""
         tilt = inputs.tilt
+        if tilt is None and inputs.imu is not None:  # as sub-networks of fixed inputs have to take it
+            tilt = inputs.imu.new_zeros(len(inputs.imu), 2)
         features: dict[Modality, SensorFeatures] = {}
         if inputs.camera is not None and inputs.camera_position is not None:
             features[Modality.CAMERA] = self.camera(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["to_level", "upright"]
+__all__ = ["from_level", "to_level", "upright"]
 
 
 def upright(tilt: Tensor) -> Tensor:
@@ -18,6 +18,11 @@ def upright(tilt: Tensor) -> Tensor:
         (-sin_pitch, cos_pitch * sin_roll, cos_pitch * cos_roll),
     )
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+def from_level(rotation: Tensor, vectors: Tensor) -> Tensor:
+    """Vectors [..., 3] of the level frame in the vehicle, by matrices [..., 3, 3] of `upright`."""
+    return to_level(rotation.mT, vectors)
 
 
 def to_level(rotation: Tensor, vectors: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.encoders import CameraView
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
@@ -108,11 +109,16 @@ class Trainer:
             )
 
     def start_from(self, tensors: Mapping[str, torch.Tensor]) -> list[str]:
-        """Take over the weights of another network where name and shape are the same; the names left out."""
+        """Take over another network's weights where name and shape are the same; the names left out.
+
+        Raises CheckpointError when nothing fits.
+        """
         own = self.net.state_dict()
         fitting = {
             name: item for name, item in tensors.items() if name in own and own[name].shape == item.shape
         }
+        if not fitting:
+            raise CheckpointError("none of these weights fit the network; start from random ones")
         for net in (self.net, self.average):
             net.load_state_dict({**own, **fitting})
         return sorted(own.keys() - fitting.keys())

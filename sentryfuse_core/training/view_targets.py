@@ -10,7 +10,7 @@ from torch import Tensor
 from sentryfuse_core.model.ground import Ground
 from sentryfuse_core.model.lift import depth_weights
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
-from sentryfuse_core.preprocess.tilt import upright
+from sentryfuse_core.preprocess.tilt import from_level, upright
 
 __all__ = ["ViewTargets", "make_view_targets"]
 
@@ -43,9 +43,11 @@ def make_view_targets(
 ) -> ViewTargets:
     """Maps as large as `ground`'s for boxes [B, M, 7] with classes [B, M] (-1: none).
 
-    `position` [B, 3] is the camera's, m;
-    `tilt` [B, 2] of the vehicle in rad; None: level. A pixel that several boxes cover belongs to the nearest.
+    `position` [B, 3] is the camera's in m, `tilt` [B, 2] the vehicle's in rad, None: level. A pixel that
+    several boxes cover belongs to the nearest.
     """
+    if tilt is None:
+        tilt = position.new_zeros(len(position), 2)
     size = (len(ground.rows), len(ground.left))
     low, high, ahead = _rectangles(boxes, position, tilt, geometry)
     whole = low.new_tensor([geometry.image_width, geometry.image_height])
@@ -89,7 +91,7 @@ def _stamp(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[Tensor, Te
 
 
 def _rectangles(
-    boxes: Tensor, position: Tensor, tilt: Tensor | None, geometry: Geometry
+    boxes: Tensor, position: Tensor, tilt: Tensor, geometry: Geometry
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Lower and upper corners [B, M, 2] (u, v) in pixels, and metres [B, M] of the centres ahead."""
     sign = torch.tensor(
@@ -102,8 +104,7 @@ def _rectangles(
     x = offset[..., 0] * cosine - offset[..., 1] * sine
     y = offset[..., 0] * sine + offset[..., 1] * cosine
     points = boxes[..., None, :3] + torch.stack((x, y, offset[..., 2]), dim=-1)
-    if tilt is not None:
-        points = (points[..., None, :] @ upright(tilt)[:, None, None]).squeeze(-2)
+    points = from_level(upright(tilt)[:, None, None], points)
     ahead, left, up = (points - position[:, None, None]).unbind(-1)
     depth = ahead.clamp_min(_NEAR_M / 2)
     u = geometry.image_cx - geometry.image_fx * left / depth

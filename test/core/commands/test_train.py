@@ -15,6 +15,8 @@ from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.types import ModalitySet
 
+LABELS = ["car", "pedestrian", "cyclist"]
+
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,23 +88,44 @@ def test_train_takes_over_what_fits_when_it_starts_from_weights_of_another_shape
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
-    save_checkpoint(start, network(4, shape=replace(TINY, classes=2)), {"labels": ["tree", "rock"]})
+    save_checkpoint(start, network(4, shape=replace(TINY, fine_channels=8)), {"labels": LABELS})
     command = ["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]
     assert main([*command, "--learning-rate", "1e-9"]) == 0
     before, after = load_checkpoint(start), load_checkpoint(out)
     assert after.manifest["init"] == before.identity
     assert "--init start.safetensors" in after.manifest["command"]
-    torch.testing.assert_close(after.tensors["lidar.fine.weight"], before.tensors["lidar.fine.weight"])
+    torch.testing.assert_close(after.tensors["lidar.token.weight"], before.tensors["lidar.token.weight"])
     assert after.tensors["head.maps.weight"].shape != before.tensors["head.maps.weight"].shape
     fresh = capsys.readouterr().out.splitlines()[0]
     assert "head.maps.weight" in fresh
-    assert "lidar.fine.weight" not in fresh
+    assert "lidar.token.weight" not in fresh
+
+
+@pytest.mark.usefixtures("small")
+def test_train_refuses_to_resume_when_the_state_began_with_other_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
+    save_checkpoint(start, network(4), {"labels": LABELS})
+    assert main(["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]) == 0
+    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--resume"]) == 2
+    assert "of init start" in capsys.readouterr().err
+
+
+def test_train_refuses_weights_of_other_classes_when_it_starts_from_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_checkpoint(start, network(4), {"labels": ["tree", "rock", "gate"]})
+    assert main(["train", "mine.safetensors", "--init", str(start)]) == 2
+    assert "knows tree, rock, gate" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
         (["w.safetensors", "--init", "nowhere.safetensors"], "no weights at nowhere.safetensors"),
+        (["w.safetensors", "--init", "x.safetensors", "--data", "arrays.npz"], "a classifier starts anew"),
         (["weights.pt"], "weights.pt"),
         (["w.safetensors", "--batch", "4"], "--batch 4"),
         (["w.safetensors", "--minutes", "-1"], "--minutes -1"),

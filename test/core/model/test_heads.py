@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import boxes
 
-from sentryfuse_core.model.heads import HeadOutput, decode, find_peaks
+from sentryfuse_core.model.heads import HeadOutput, Peaks, decode, find_peaks
 from sentryfuse_core.model.shape import BOX_CHANNELS
 from sentryfuse_core.training.targets import make_targets
 from sentryfuse_core.types import Modality
@@ -84,7 +84,9 @@ def test_find_peaks_suppresses_neighbours_when_they_are_lower() -> None:
 
 
 def seen_by(output: HeadOutput, *sensors: Modality) -> HeadOutput:
-    return replace(output, evidence={sensor: torch.zeros(1, 1, 32, 32) for sensor in sensors})
+    return replace(
+        output, evidence={sensor: torch.zeros(len(output.heatmap), 1, 32, 32) for sensor in sensors}
+    )
 
 
 def along_a_ray(*, apart_m: float, side_m: float = 0.0, other: int = 0) -> HeadOutput:
@@ -95,9 +97,15 @@ def along_a_ray(*, apart_m: float, side_m: float = 0.0, other: int = 0) -> HeadO
     return output
 
 
-def test_find_peaks_doubts_the_second_box_in_a_direction_when_no_lidar_is_there() -> None:
-    output = along_a_ray(apart_m=3.0)
+@pytest.mark.parametrize(("apart_m", "side_m"), [(3.0, 0.0), (2.0, 1.5)])
+def test_find_peaks_doubts_the_second_box_when_it_is_close_or_behind_and_no_lidar_is_there(
+    apart_m: float, side_m: float
+) -> None:
+    output = along_a_ray(apart_m=apart_m, side_m=side_m)
+    output = HeadOutput(output.heatmap.repeat(2, 1, 1, 1), output.boxes.repeat(2, 1, 1, 1))
+    output.heatmap[0] = -5.0  # an empty frame before it
     plain, seen = find_peaks(output, count=2), find_peaks(seen_by(output, Modality.CAMERA), count=2)
+    plain, seen = (Peaks(*(item[1:] for item in vars(peaks).values())) for peaks in (plain, seen))
     assert seen.scores[0, 0] == plain.scores[0, 0]
     assert seen.scores[0, 1] < 0.8 * plain.scores[0, 1]
     torch.testing.assert_close(seen.boxes, plain.boxes)
@@ -119,7 +127,7 @@ def test_find_peaks_leaves_scores_alone_when_boxes_cannot_be_the_same(
     torch.testing.assert_close(seen.scores, plain.scores)
 
 
-def test_find_peaks_gives_the_next_best_when_one_is_wanted_and_doubt_changes_the_order() -> None:
+def test_find_peaks_returns_best_first_when_doubt_changes_the_order() -> None:
     output = seen_by(along_a_ray(apart_m=3.0), Modality.CAMERA)
     output.heatmap[0, 1, 2, 25] = output.heatmap[0, 0, 15].max() - 0.1  # elsewhere, a little less sure
     peaks = find_peaks(output, count=2)

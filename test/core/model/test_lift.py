@@ -11,6 +11,7 @@ from sentryfuse_core.model.lift import ViewLift, depth_weights
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 
 POSITION = torch.tensor([[0.3, 0.0, 1.5]])
+LEVEL = torch.zeros(1, 2)
 SIZE = (GEOMETRY.image_height // 4, GEOMETRY.image_width // 4)
 BINS = TINY.depth_bins
 
@@ -22,7 +23,7 @@ def anywhere() -> torch.Tensor:
 
 def test_lift_projects_as_a_pinhole_when_the_point_is_ahead() -> None:
     lift = ViewLift(TINY, GEOMETRY)
-    pixels, ahead, seen = lift.project(POSITION, torch.tensor([[10.3, 2.0]]))
+    pixels, ahead, seen = lift.project(POSITION, torch.tensor([[10.3, 2.0]]), LEVEL)
     offset = lift.offsets[0]
     depth = 10.0 + offset[0]
     u = GEOMETRY.image_cx - GEOMETRY.image_fx * (2.0 + offset[1]) / depth
@@ -35,7 +36,7 @@ def test_lift_projects_as_a_pinhole_when_the_point_is_ahead() -> None:
 def test_lift_gives_zeros_when_the_cell_is_behind_or_beside_the_view() -> None:
     lift = ViewLift(TINY, GEOMETRY)
     cells = torch.tensor([[-5.0, 0.0], [2.0, 12.0], [12.0, 0.0]])
-    seen, there, view = lift(torch.ones(1, 8, *SIZE), anywhere(), POSITION, cells)
+    seen, there, view = lift(torch.ones(1, 8, *SIZE), anywhere(), POSITION, cells, LEVEL)
     for hidden in (0, 1):
         assert seen[0, hidden].abs().sum() == 0
         assert there[0, hidden].abs().sum() == 0
@@ -48,7 +49,7 @@ def test_lift_reads_the_column_the_cell_projects_to_when_features_differ() -> No
     lift = ViewLift(TINY, GEOMETRY)
     columns = torch.arange(float(SIZE[1])).expand(1, 8, *SIZE)
     cells = torch.tensor([[20.3, 5.0], [20.3, -5.0]])
-    seen, _, _ = lift(columns, anywhere(), POSITION, cells)
+    seen, _, _ = lift(columns, anywhere(), POSITION, cells, LEVEL)
     left, right = seen[0].mean(dim=(-2, -1)).tolist()
     shift = GEOMETRY.image_fx * 5.0 / 20.0
     assert abs(left - ((GEOMETRY.image_cx - shift) / 4 - 0.5)) < 0.5
@@ -59,7 +60,7 @@ def test_lift_counts_a_pixel_only_in_the_cells_at_its_distance_when_it_is_sure()
     lift = ViewLift(TINY, GEOMETRY)
     sure = depth_weights(torch.tensor(14.0), BINS)[None, :, None, None].expand(1, BINS, *SIZE)
     cells = torch.tensor([[distance + 0.3, 0.0] for distance in (4.0, 14.0, 30.0)])
-    _, there, _ = lift(torch.ones(1, 8, *SIZE), sure, POSITION, cells)
+    _, there, _ = lift(torch.ones(1, 8, *SIZE), sure, POSITION, cells, LEVEL)
     near, at, far = there[0].mean(dim=(-2, -1)).tolist()
     assert near == far == 0.0
     assert at > 1.0

@@ -9,6 +9,7 @@ import torch
 from networks import TINY, model_input, network
 
 from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.model.lift import depth_bins
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.types import Modality, ModalitySet
@@ -117,3 +118,44 @@ def test_shape_returns_the_same_when_written_and_read() -> None:
     assert ModelShape.from_mapping(TINY.to_mapping()) == TINY
     with pytest.raises(CheckpointError, match="depth"):
         ModelShape.from_mapping({"depth": 3})
+
+
+def test_network_is_finite_when_the_camera_is_said_to_lie_on_the_ground() -> None:
+    inputs = dataclasses.replace(model_input(), camera_position=torch.zeros(2, 3))
+    with torch.inference_mode():
+        output = network()(inputs)
+    assert bool(output.heatmap.isfinite().all())
+    assert bool(output.boxes.isfinite().all())
+
+
+def test_camera_takes_the_distance_of_the_ground_at_the_foot_when_nothing_else_is_learned() -> None:
+    net, inputs = network(), model_input().only(ModalitySet.of(Modality.CAMERA))
+    assert inputs.camera_position is not None
+    camera, rows_lower = net.camera, 16.0
+    with torch.no_grad():
+        camera.look.weight.zero_()
+        camera.look.bias.zero_()
+        camera.foot.bias.copy_(torch.tensor([rows_lower / 16.0, -1.5]))
+    with torch.inference_mode():
+        view = net(inputs).view
+        assert view is not None
+        stands = camera.ground.rows + rows_lower
+        torch.testing.assert_close(view.foot, stands.expand_as(view.foot))
+        metres = camera.ground.ahead(inputs.camera_position, view.tilt, stands)
+    nearest = depth_bins(metres, net.shape.depth_bins).round().long()
+    found = view.look[:, : net.shape.depth_bins].argmax(dim=1)
+    assert bool(((found - nearest).abs() <= 1).all())
+    assert int(found.max()) > int(found.min())
+
+
+def test_camera_takes_no_notice_of_the_imu_when_its_horizon_is_sure() -> None:
+    net, inputs = network(), model_input()
+    assert inputs.tilt is not None
+    with torch.no_grad():
+        net.camera.horizon.column.fill_(20.0)
+    other = dataclasses.replace(inputs, tilt=-inputs.tilt)
+    with torch.inference_mode():
+        first, second = net.encode(inputs)[Modality.CAMERA], net.encode(other)[Modality.CAMERA]
+    assert first.canvas is not None
+    assert second.canvas is not None
+    torch.testing.assert_close(first.canvas, second.canvas, atol=1e-3, rtol=1e-3)

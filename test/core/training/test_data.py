@@ -54,9 +54,9 @@ def test_mirror_keeps_boxes_where_the_camera_sees_them_when_turned() -> None:
     assert batch.inputs.camera_position is not None
     turned = mirror(batch, torch.tensor([True]))
     assert turned.inputs.camera_position is not None
-    lift = ViewLift(TINY, GEOMETRY)
-    before, _, _ = lift.project(batch.inputs.camera_position, batch.boxes[0, :, :2])
-    after, _, _ = lift.project(turned.inputs.camera_position, turned.boxes[0, :, :2])
+    lift, level = ViewLift(TINY, GEOMETRY), torch.zeros(1, 2)
+    before, _, _ = lift.project(batch.inputs.camera_position, batch.boxes[0, :, :2], level)
+    after, _, _ = lift.project(turned.inputs.camera_position, turned.boxes[0, :, :2], level)
     # The cell's four sample points swap sides with the image.
     swapped = after[0].view(-1, 2, 2, 2, 2).flip(2).flatten(1, 3)
     across = GEOMETRY.image_width - before[0, ..., 0]
@@ -71,6 +71,13 @@ def test_mirror_turns_the_true_tilt_with_the_frames_when_it_is_known(world_batch
     roll, pitch = world_batch.attitude[0].tolist()
     assert turned[0].tolist() == [-roll, pitch]
     assert torch.equal(turned[1], world_batch.attitude[1])
+
+
+def test_batch_rows_keep_the_true_tilt_when_some_are_taken(world_batch: LabelledBatch) -> None:
+    taken = world_batch.rows(1, 2).attitude
+    assert taken is not None
+    assert world_batch.attitude is not None
+    assert torch.equal(taken, world_batch.attitude[1:])
 
 
 def test_pool_keeps_the_true_tilt_when_it_is_known(world_batch: LabelledBatch) -> None:

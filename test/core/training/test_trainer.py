@@ -63,6 +63,18 @@ def test_trainer_takes_every_narrower_level_in_turn_when_there_are_more_than_two
     assert [level for level in levels if level] == [1, 1, 1, 2, 2, 2]
 
 
+def test_trainer_counts_the_horizon_when_the_true_tilt_is_known(tmp_path: Path) -> None:
+    def known(_: int) -> LabelledBatch:
+        batch = same(0)
+        return replace(batch, attitude=batch.inputs.tilt)  # so that all other targets are the same
+
+    logs: list[StepLog] = []
+    trainer(tmp_path, steps=1, source=same).run(logs.append)
+    trainer(tmp_path, steps=1, source=known).run(logs.append)
+    without, with_horizon = (log.loss_full for log in logs)
+    assert with_horizon > without + 0.05
+
+
 def test_trainer_ends_with_the_same_weights_when_it_is_interrupted_and_resumed(tmp_path: Path) -> None:
     whole = trainer(tmp_path / "whole", steps=6)
     whole.run()

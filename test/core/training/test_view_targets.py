@@ -7,7 +7,8 @@ import torch
 from networks import boxes
 
 from sentryfuse_core.model.encoders import CameraView
-from sentryfuse_core.model.ground import Ground, Horizon
+from sentryfuse_core.model.ground import Ground
+from sentryfuse_core.model.horizon import Horizon
 from sentryfuse_core.model.lift import depth_weights
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.training.losses import horizon_loss, view_loss
@@ -118,9 +119,11 @@ def test_horizon_loss_is_least_when_the_view_has_the_true_tilt() -> None:
     horizon, attitude = Horizon(GEOMETRY, SIZE), torch.tensor([[0.02, -0.01]])
     rows = horizon.target(attitude)
 
-    def loss(tilt: torch.Tensor) -> float:
-        chances = horizon.target(tilt).clamp_min(1e-4).log()
+    def loss(line: torch.Tensor, tilt: torch.Tensor) -> float:
+        chances = horizon.target(line).clamp_min(1e-4).log()
         empty = torch.zeros(1, BINS + 3, *SIZE)
         return horizon_loss(CameraView(empty, empty[:, 0], chances, tilt), rows, attitude).item()
 
-    assert loss(attitude) < loss(attitude + 0.005) < loss(attitude + 0.02)
+    right = loss(attitude, attitude)
+    assert right < loss(attitude, attitude + 0.005) < loss(attitude, attitude + 0.02)
+    assert right < loss(attitude + 0.02, attitude)

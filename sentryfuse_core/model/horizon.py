@@ -1,0 +1,71 @@
+"""Horizon: the vehicle's roll and pitch by the line in the image where the ground ends."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sentryfuse_core.model.ground import rays
+from sentryfuse_core.preprocess.geometry import Geometry
+
+__all__ = ["Horizon"]
+
+
+class Horizon(nn.Module):
+    """Roll and pitch by the horizon, weighed against what an IMU says.
+
+    The image says it more exactly than an attitude filter does on bumps, and without an IMU nothing else
+    does. Each column says in which row its ground ends; the line through those is their weighted least
+    squares, with the tilt by the IMU, or a level vehicle, as two more observations.
+    """
+
+    up: Tensor  # [h, 1] tangents of the elevations of the map's rows
+    left: Tensor  # [w] tangents of the bearings of its columns
+
+    def __init__(self, geometry: Geometry, size: tuple[int, int]) -> None:
+        super().__init__()
+        rows, left = rays(geometry, size)
+        self._step = geometry.image_height / size[0] / geometry.image_fy
+        self.register_buffer("up", (geometry.image_cy - rows) / geometry.image_fy, persistent=False)
+        self.register_buffer("left", left, persistent=False)
+        self.column = nn.Parameter(torch.tensor(2.0))  # logarithm of what a column that is sure counts
+        self.level = nn.Parameter(torch.zeros(2))  # and of what a level vehicle counts: height and slope
+        self.imu = nn.Parameter(torch.zeros(2))  # and of what the IMU does
+
+    def forward(self, chances: Tensor, tilt: Tensor | None) -> Tensor:
+        """Roll and pitch [B, 2] in rad, positive as those of the IMU.
+
+        Args:
+            chances: [B, h, w] logarithms of the chance, over each column's rows, that the ground ends there.
+            tilt: [B, 2] by the IMU in rad, None without one.
+        """
+        chance = chances.exp()
+        seen = (chance * self.up).sum(dim=1)  # [B, w]
+        weight = self.column.exp() * chance.square().sum(dim=1).square()  # a column that is torn says little
+        prior = chances.new_zeros(len(chances), 2) if tilt is None else tilt
+        height, slope = _line(prior)
+        of_height, of_slope = (self.level if tilt is None else self.imu).exp()
+        ones = weight.sum(dim=1) + of_height
+        lefts = (weight * self.left).sum(dim=1)
+        squares = (weight * self.left.square()).sum(dim=1) + of_slope
+        ups = (weight * seen).sum(dim=1) + of_height * height
+        both = (weight * self.left * seen).sum(dim=1) + of_slope * slope
+        determinant = ones * squares - lefts.square()
+        height = (ups * squares - both * lefts) / determinant
+        roll = ((ups * lefts - ones * both) / determinant).atan()
+        return torch.stack((roll, (height * roll.cos()).atan()), dim=-1)
+
+    def target(self, tilt: Tensor) -> Tensor:
+        """Weights [B, h, w] of the two rows next to the line of `tilt` [B, 2] in rad; 1 for every column.
+
+        A line above or below the image is in its first or last row.
+        """
+        height, slope = _line(tilt)
+        line = (height[:, None, None] + slope[:, None, None] * self.left).clamp(self.up[-1], self.up[0])
+        return (1.0 - (self.up - line).abs() / self._step).clamp_min(0.0)
+
+
+def _line(tilt: Tensor) -> tuple[Tensor, Tensor]:
+    """Height and slope [B] of the horizon, in tangents: up = height + slope * left; `tilt` [B, 2] in rad."""
+    roll, pitch = tilt.unbind(-1)
+    return pitch.tan() / roll.cos(), -roll.tan()
