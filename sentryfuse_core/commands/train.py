@@ -54,7 +54,7 @@ accuracy of every set of modalities at every ratio, on val and, once, on test.
 With --data FOLDER it fine-tunes the detector of the ROS node on a driving set (KITTI object, KITTI raw,
 nuScenes) or on recordings with a labels.jsonl beside them, from the shipped weights or those of --init.
 
-Without --data it trains that detector in the synthetic world.
+Without --data it trains that detector in the synthetic world, from random weights or those of --init.
 
 The folder --state holds curve.csv and the state, written every --save-every seconds: a run that is
 interrupted or killed goes on with --resume and ends with the same weights.
@@ -72,6 +72,7 @@ val and test; nothing needs to be tuned for it:
 the detector:
 
   sentryfuse train detector.safetensors --minutes 60
+  sentryfuse train better.safetensors --init detector.safetensors --minutes 60 --learning-rate 0.002
   sentryfuse train mine.safetensors --data kitti/ --minutes 120
   sentryfuse train mine.safetensors --data drive.mcap --labels truth.jsonl --params robot.yaml
 """

@@ -86,7 +86,8 @@ def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY)
     """The `count` best cells that are the largest of their 3x3 neighbourhood in their class.
 
     Camera and audio know directions better than distances, and offer one object several times along a ray:
-    without a lidar each box loses score by every better one of its class in an ellipse about that.
+    without a lidar each box loses score by every better one of its class in an ellipse about that, which is
+    long along the ray from the base frame.
     """
     if not output.evidence or Modality.LIDAR in output.evidence:
         return _peaks(output, count, geometry)
