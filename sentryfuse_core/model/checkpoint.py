@@ -93,7 +93,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(
-            f"no weights at {path} ({error.strerror}); give model.checkpoint another path"
+            f"no weights at {path} ({error.strerror}); give another (model.checkpoint, --weights, --init)"
         ) from error
     manifest = _read_manifest(manifest_path(path))
     check_digest(path, data, manifest)
