@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sentryfuse_core.commands.options import check_device
+from sentryfuse_core.commands.signals import noted_signals
 from sentryfuse_core.errors import CheckpointError, ConfigError
 from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
 from sentryfuse_core.training.trainer import StepLog, Trainer, TrainOptions
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 NO_WEIGHTS = "none"  # of --init
+_FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
 STATE = ("state.safetensors", "curve.csv")  # what a run keeps in its folder
 
 LENGTH = {
@@ -47,6 +50,8 @@ LENGTH = {
 
 def check_length(args: argparse.Namespace) -> None:
     """Fill in what was not given; raises ConfigError for a value out of range or a missing device."""
+    if args.learning_rate is None and args.init not in (None, NO_WEIGHTS):
+        args.learning_rate = _FROM_TRAINED
     for name, value in LENGTH.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
@@ -100,19 +105,29 @@ def origin_of(start: Checkpoint | None) -> dict[str, str]:
 
 
 def train(trainer: Trainer) -> None:
-    """Train to the end, with a bar."""
+    """Train to the end, with a bar; SIGINT or SIGTERM end it after the step, once the state is saved."""
+    if trainer.progress.step:
+        print(f"resumed at step {trainer.progress.step}")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:.0f} %"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns) as bar:
+    with noted_signals() as caught, Progress(*columns) as bar:
         task = bar.add_task("training", total=1.0)
 
         def show(log: StepLog) -> None:
             text = f"step {log.step}: loss {log.loss_full:.2f}, {log.mask} {log.loss_masked:.2f}"
             bar.update(task, completed=log.progress, description=text)
+            if caught:
+                trainer.save()
+                folder = trainer.options.folder
+                print(
+                    f"sentryfuse: the state is in {folder}; the same command with --resume goes on",
+                    file=sys.stderr,
+                )
+                raise KeyboardInterrupt(caught[0])
 
         trainer.run(show)
         bar.update(task, completed=1.0)

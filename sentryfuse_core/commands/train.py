@@ -155,7 +155,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--learning-rate",
         type=float,
-        help="at its peak (default 0.003; on --data from trained weights 0.0005)",
+        help="at its peak (default 0.003; from trained weights 0.0005)",
     )
     world.add_argument(
         "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sentryfuse_core.commands.detector_run import (
-    NO_WEIGHTS,
     STATE,
     check_length,
     length_of,
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_LEARNING_RATE = 5e-4  # from trained weights: a tenth or so of what random ones can take
 _BATCH = 16  # to evaluate
 _OF_BAGS = ("labels", "params", "set", "topic")
 
@@ -76,8 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, train, judge, write."""
     args.init = args.init or str(shipped_weights())
-    if args.learning_rate is None and args.init != NO_WEIGHTS:
-        args.learning_rate = _LEARNING_RATE
     check_length(args)
     start = start_of(args.init, labels=LABELS)
     if start is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,35 @@ def test_train_takes_over_what_fits_when_it_starts_from_weights_of_another_shape
     fresh = capsys.readouterr().out.splitlines()[0]
     assert "head.maps.weight" in fresh
     assert "lidar.token.weight" not in fresh
+
+
+@pytest.mark.usefixtures("small")
+def test_train_saves_its_state_when_it_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+
+    def interrupting(*_: Any, **__: Any) -> Any:
+        made.append(0)
+        if len(made) == 15:  # beyond those that are made before the first step
+            signal.raise_signal(signal.SIGTERM)
+        return labelled(0, batch=8)
+
+    monkeypatch.setattr("sentryfuse_core.training.trainer.make_batch", interrupting)
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "40", "--batch", "8"]) == 128 + signal.SIGTERM
+    assert "with --resume goes on" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "state.safetensors").exists()
+    assert main(["train", str(out), "--steps", "10", "--batch", "8", "--resume"]) == 0
+    assert "resumed at step" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small")
+def test_train_learns_slower_when_it_starts_from_trained_weights(tmp_path: Path) -> None:
+    start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
+    save_checkpoint(start, network(4), {"labels": LABELS})
+    assert main(["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]) == 0
+    assert "--learning-rate 0.0005" in load_checkpoint(out).manifest["command"]
 
 
 @pytest.mark.usefixtures("small")
