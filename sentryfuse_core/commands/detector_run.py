@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sentryfuse_core.commands.options import check_device
-from sentryfuse_core.commands.signals import noted_signals
+from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
 from sentryfuse_core.errors import CheckpointError, ConfigError
 from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
 from sentryfuse_core.training.trainer import StepLog, Trainer, TrainOptions
@@ -122,12 +121,8 @@ def train(trainer: Trainer) -> None:
             bar.update(task, completed=log.progress, description=text)
             if caught:
                 trainer.save()
-                folder = trainer.options.folder
-                print(
-                    f"sentryfuse: the state is in {folder}; the same command with --resume goes on",
-                    file=sys.stderr,
-                )
-                raise KeyboardInterrupt(caught[0])
+                say_saved(trainer.options.folder)
+                interrupt(caught[0])
 
         trainer.run(show)
         bar.update(task, completed=1.0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-__all__ = ["INTERRUPTED", "interrupt", "noted_signals"]
+__all__ = ["INTERRUPTED", "interrupt", "noted_signals", "say_saved"]
 
 INTERRUPTED = 128  # exit status, as shells have it: plus the signal's number
 
@@ -16,6 +18,11 @@ INTERRUPTED = 128  # exit status, as shells have it: plus the signal's number
 def interrupt(number: int) -> None:
     """Raise KeyboardInterrupt with the signal's number."""
     raise KeyboardInterrupt(number)
+
+
+def say_saved(folder: Path) -> None:
+    """Tell that an interrupted run left its state in `folder`."""
+    print(f"sentryfuse: the state is in {folder}; the same command with --resume goes on", file=sys.stderr)
 
 
 @contextmanager

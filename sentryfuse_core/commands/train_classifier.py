@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from sentryfuse_core.bench.contest import Contest
 from sentryfuse_core.bench.recipe import Recipe, read_recipe
 from sentryfuse_core.commands.classifier_scores import METRIC, rows_of, scores_of, table_of
 from sentryfuse_core.commands.classifier_stages import DENSE, FILES, Run, place_of, train
-from sentryfuse_core.commands.signals import noted_signals
+from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
 from sentryfuse_core.datasets.arrays import Arrays, load_npz
 from sentryfuse_core.errors import DatasetError, OutputError
 from sentryfuse_core.pruning.nested_checkpoint import save_nested
@@ -114,11 +113,8 @@ class _Show:
     def saved(self) -> None:
         if self.caught:
             if self.curve is not None:
-                text = (
-                    f"sentryfuse: the state is in {self.task.folder}; the same command with --resume goes on"
-                )
-                print(text, file=sys.stderr)
-            raise KeyboardInterrupt(self.caught[0])
+                say_saved(self.task.folder)
+            interrupt(self.caught[0])
 
     def stop_wanted(self) -> bool:
         return bool(self.caught)

@@ -11,7 +11,7 @@ from sentryfuse_core.model.canvas import fourier
 from sentryfuse_core.preprocess.geometry import Geometry
 from sentryfuse_core.preprocess.tilt import to_level, upright
 
-__all__ = ["FARTHEST_M", "GROUND_FEATURES", "IMAGE_FREQUENCIES", "Ground", "rays"]
+__all__ = ["FARTHEST_M", "GROUND_FEATURES", "IMAGE_FREQUENCIES", "Ground", "log_share", "rays"]
 
 IMAGE_FREQUENCIES = 6  # two octaves more than the canvas: a far metre is a fraction of a pixel
 GROUND_FEATURES = 2 * IMAGE_FREQUENCIES
@@ -28,6 +28,11 @@ def rays(geometry: Geometry, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     v = (torch.arange(rows) + 0.5) * (geometry.image_height / rows)
     u = (torch.arange(columns) + 0.5) * (geometry.image_width / columns)
     return v[:, None], (geometry.image_cx - u) / geometry.image_fx
+
+
+def log_share(metres: Tensor, nearest_m: float, farthest_m: float) -> Tensor:
+    """Where distances [...] lie between two others as their logarithms go, 0..1; beyond is cut off."""
+    return (metres.clamp(nearest_m, farthest_m) / nearest_m).log() / math.log(farthest_m / nearest_m)
 
 
 class Ground(nn.Module):
@@ -66,7 +71,7 @@ class Ground(nn.Module):
 
     def encode(self, ahead_m: Tensor) -> Tensor:
         """Metres [B, h, w] as encoded log distance [B, GROUND_FEATURES, h, w]."""
-        share = (ahead_m.clamp(_NEAREST_M, FARTHEST_M) / _NEAREST_M).log() / math.log(FARTHEST_M / _NEAREST_M)
+        share = log_share(ahead_m, _NEAREST_M, FARTHEST_M)
         return fourier(share[..., None] * 2.0 - 1.0, IMAGE_FREQUENCIES).permute(0, 3, 1, 2)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.canvas import fourier
-from sentryfuse_core.model.ground import IMAGE_FREQUENCIES
+from sentryfuse_core.model.ground import IMAGE_FREQUENCIES, log_share
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import Geometry
 from sentryfuse_core.preprocess.tilt import from_level, upright
@@ -30,8 +28,7 @@ def depth_weights(ahead_m: Tensor, bins: int) -> Tensor:
 
 def depth_bins(ahead_m: Tensor, bins: int) -> Tensor:
     """Where distances [...] in m lie among `bins` bins, 0 .. bins - 1 and in between."""
-    share = (ahead_m.clamp(_NEAREST_M, _FARTHEST_M) / _NEAREST_M).log() / math.log(_FARTHEST_M / _NEAREST_M)
-    return share * (bins - 1)
+    return log_share(ahead_m, _NEAREST_M, _FARTHEST_M) * (bins - 1)
 
 
 class ViewLift(nn.Module):
