@@ -14,6 +14,7 @@ from typing import NoReturn
 from sentryfuse_core import __version__
 from sentryfuse_core.commands.signals import INTERRUPTED, interrupt, noted_signals
 from sentryfuse_core.errors import SentryFuseError
+from sentryfuse_core.safe_files import one_line
 
 __all__ = ["CORE_COMMANDS", "Command", "main"]
 
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
             status: int = args.run(args)
             sys.stdout.flush()
     except SentryFuseError as error:
-        print(f"sentryfuse: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"sentryfuse: error: {one_line(str(error))}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt as error:
         print("sentryfuse: interrupted", file=sys.stderr)

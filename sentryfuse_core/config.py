@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.safe_files import read_yaml
 from sentryfuse_core.types import Modality
 
 __all__ = [
@@ -489,7 +490,7 @@ def load_yaml(path: Path) -> Config:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"cannot read the parameter file {path}: {reason}") from error

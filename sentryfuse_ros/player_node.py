@@ -90,6 +90,8 @@ class PlayerNode(Node):
         if not 0.0 < self._values["rate"] <= 1000.0:
             raise ConfigError(f"parameter rate = {self._values['rate']} is outside 0 .. 1000")
         self._reader = BagReader(Path(self._values["bag"])).open()
+        for note in self._reader.notes:
+            self.get_logger().warning(note)
         self._outputs: dict[str, Publisher[Any]] = {}
         self._headers: set[str] = set()  # topics whose type begins with a header
         self._advertise(self._reader)
@@ -168,15 +170,7 @@ class PlayerNode(Node):
         next_report = next_clock_ns = 0
         first_stamped = True
         for item in reader.messages(tuple(self._outputs), raw=True):
-            due = started + (item.log_time_ns - first_ns) / NS_PER_S / self._values["rate"]
-            while (wait_s := due - time.monotonic()) > 0:
-                if self._ticker is not None:
-                    bag_ns = first_ns + int((time.monotonic() - started) * self._values["rate"] * NS_PER_S)
-                    self._tick(min(bag_ns, item.log_time_ns))
-                    wait_s = min(wait_s, _CLOCK_PERIOD_NS / NS_PER_S)
-                if self._ending.wait(min(wait_s, _LONGEST_SLEEP_S)):
-                    return
-            if self._ending.is_set():
+            if not self._wait_until(item.log_time_ns, first_ns, started):
                 return
             if isinstance(item.message, Undecodable):
                 self.get_logger().warning(
@@ -194,6 +188,21 @@ class PlayerNode(Node):
             if time.monotonic() >= next_report:
                 self._report((item.log_time_ns - first_ns) / NS_PER_S)
                 next_report = time.monotonic() + 1.0
+
+        # Silence of the played topics up to the recording's own end is part of it.
+        self._wait_until(reader.end_ns, first_ns, started)
+
+    def _wait_until(self, log_time_ns: int, first_ns: int, started: float) -> bool:
+        """Wait for a log time's turn; False when the end was asked for."""
+        due = started + (log_time_ns - first_ns) / NS_PER_S / self._values["rate"]
+        while (wait_s := due - time.monotonic()) > 0:
+            if self._ticker is not None:
+                bag_ns = first_ns + int((time.monotonic() - started) * self._values["rate"] * NS_PER_S)
+                self._tick(min(bag_ns, log_time_ns))
+                wait_s = min(wait_s, _CLOCK_PERIOD_NS / NS_PER_S)
+            if self._ending.wait(min(wait_s, _LONGEST_SLEEP_S)):
+                return False
+        return not self._ending.is_set()
 
     def _find_origin(self, item: BagMessage) -> None:
         """Use the stamps' own origin where they are of another clock than the log times."""

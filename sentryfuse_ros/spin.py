@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sentryfuse_core.errors import ConfigError, SentryFuseError
+from sentryfuse_core.safe_files import one_line
 from sentryfuse_ros import middleware
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def run_node(make: Callable[[Stop], Node], *, args: Sequence[str] | None = None)
             stop.request(error)
     if stop.error is None:
         return 0
-    sys.stderr.write(f"error: {' '.join(str(stop.error).split())}\n")
+    sys.stderr.write(f"error: {one_line(str(stop.error))}\n")
     return 2
 
 

@@ -9,6 +9,7 @@ import yaml
 
 from sentryfuse_core.config import Config, load_yaml, override
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.safe_files import parse_yaml
 
 if TYPE_CHECKING:
     import argparse
@@ -45,7 +46,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise ConfigError(f"--set {text}: give NAME=VALUE, e.g. --set sync.max_wait_s=0.03")
     try:
-        return name.strip(), yaml.safe_load(value)
+        return name.strip(), parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: {' '.join(str(error).split())}; quote the value") from error
 

@@ -11,6 +11,7 @@ from sentryfuse_core.commands.options import add_config_arguments, config_from
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
 from sentryfuse_core.commands.verdicts import FAILED, print_failures
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.safe_files import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -205,5 +206,5 @@ def _print_summary(done: JobResult) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in summary_rows(done.folder, done.result):
-        table.add_row(name, value)
+        table.add_row(name, printable(value))
     Console(highlight=False, markup=False).print(table)

@@ -18,6 +18,8 @@ _COEFFICIENTS = (0, 4, 5, 8, 12, 14)
 
 def camera_info(message: Any) -> Intrinsics:
     """Intrinsics of the images that come with `message`, its region of interest taken into account."""
+    if isinstance(message, InvalidMessageError):  # whoever read it knows why it has no fields
+        raise message
     matrix = array_view(message, "k" if hasattr(message, "k") else "K", np.float64)
     distortion = array_view(message, "d" if hasattr(message, "d") else "D", np.float64)
     model = text(message, "distortion_model")

@@ -14,31 +14,22 @@ from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
-from sentryfuse_core.replay.readers import BagReader, bag_files
+from sentryfuse_core.replay.readers import BagReader, bag_files, is_recording
 from sentryfuse_core.replay.topics import Selection, select
 from sentryfuse_core.types import Modality, SyncedSet
 
-__all__ = ["find_bags", "is_bag", "load_bags"]
+__all__ = ["find_bags", "load_bags"]
 
 LAYOUT = "bag"
 LABELS_NAME = "labels.jsonl"
-_SUFFIXES = (".mcap", ".db3", ".bag")
 _NEAR_NS = 50_000_000  # half a period of a lidar: a set further from every label is not used
-
-
-def is_bag(path: Path) -> bool:
-    """Whether this is one recording: a file, a rosbag2 folder, or a folder with one file."""
-    if path.is_file():
-        return path.suffix in _SUFFIXES
-    found = [item for item in path.iterdir() if item.suffix in _SUFFIXES] if path.is_dir() else []
-    return (path / "metadata.yaml").is_file() or len(found) == 1
 
 
 def find_bags(root: Path) -> list[Path]:
     """The recordings: `root` itself, or those in it."""
-    if is_bag(root):
+    if is_recording(root):
         return [root]
-    return sorted(path for path in root.iterdir() if is_bag(path)) if root.is_dir() else []
+    return sorted(path for path in root.iterdir() if is_recording(path)) if root.is_dir() else []
 
 
 def load_bags(
@@ -77,12 +68,13 @@ class _Recording:
         self._bag, self._config = bag, config
         with BagReader(bag) as reader:
             self.selection: Selection = select(reader.topics(), topics, config=config)
+            self._files = reader.notes
 
     def notes(self) -> list[str]:
         """What was chosen among several, and what is assumed."""
         assumed = self.selection.camera_info is None and Modality.CAMERA in self.selection.topics
         unsaid = ["no CameraInfo: the intrinsics are the parameters camera.fx and so on"] if assumed else []
-        return [*self.selection.notes, *unsaid]
+        return [*self._files, *self.selection.notes, *unsaid]
 
     def frames(self) -> Iterator[LabelledFrame]:
         """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""

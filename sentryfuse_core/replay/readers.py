@@ -45,7 +45,7 @@ class Topic:
     count: int
 
 
-class Undecodable(InvalidMessageError):
+class Undecodable(InvalidMessageError):  # noqa: N818 - stands for a message, and is rarely raised
     """Stands in a `BagMessage` for data that do not match their type; whatever converts it raises it."""
 
     def __init__(self, detail: str) -> None:
@@ -77,7 +77,7 @@ class BagReader:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.notes: tuple[str, ...] = ()  # on the choice of files
+        self.notes: tuple[str, ...] = ()  # on the choice of files, and on what was met in them
         self._files: tuple[storage.Storage, ...] | None = None
         self._open_files = ExitStack()
         self._decoders: dict[storage.Stream, _Decoder] = {}
@@ -112,7 +112,7 @@ class BagReader:
         foreign = sorted({stream.encoding for stream in streams if stream.encoding not in (CDR, ROS1)})
         if foreign and len(foreign) == len({stream.encoding for stream in streams}):
             raise BagError(
-                f"{self.path} holds messages encoded as {', '.join(map(repr, foreign))}, not as ROS does (cdr); "
+                f"{self.path} holds messages encoded as {', '.join(foreign)}, not as ROS does (cdr); "
                 "record the ROS topics themselves, for example with `ros2 bag record`"
             )
 
@@ -206,6 +206,9 @@ class BagReader:
             return Undecodable(f"encoded as {stream.encoding!r:.40}, not as ROS does (cdr)")
         if stream.encoding == ROS1 or not data.startswith(ZSTD_MAGIC):
             return data
+        note = f"{stream.topic}: each message is packed by zstd (compression mode message), and was unpacked"
+        if note not in self.notes:
+            self.notes = (*self.notes, note)
         try:
             return storage.unpack_message(data)
         except Exception as error:  # noqa: BLE001 - as above

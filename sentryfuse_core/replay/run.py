@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, output_mapping, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.reactions import false_alarms, reactions
-from sentryfuse_core.replay.readers import BagReader
+from sentryfuse_core.replay.readers import BagReader, Undecodable
 from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.scenario import Scenario
@@ -90,6 +91,7 @@ def replay(
         names = {modality: topic.name for modality, topic in selection.topics.items()}
         run = _Run(options, selection, pipeline(options.config, clock=clock, topics=names), clock, outputs)
         total_s = min(reader.duration_s, options.seconds or math.inf)
+        stop_ns = reader.start_ns + round(total_s * NS_PER_S)
         story = options.scenario
         if _deadlines(options):
             run.warm_up()
@@ -108,7 +110,11 @@ def replay(
                     if stop():
                         interrupted = True
                         break
+                if not interrupted:
+                    # Silence of the chosen topics up to the recording's own end is theirs.
+                    run.pass_time(stop_ns)
                 run.finish()
+                damage = run.undecoded()
             except BagError as error:
                 damage = error
         wall_s = time.perf_counter() - began_s
@@ -145,6 +151,8 @@ class _Run:
         self._records: list[SetRecord] = []
         self._fit = checks.FitCheck(camera_intrinsics(options.config.camera))
         self._over = False
+        self._received: Counter[Modality] = Counter()
+        self._undecoded: dict[Modality, list[str]] = {}  # why, for each such message
         self._reports: dict[Modality, SensorReport] = {}
         actions = () if options.scenario is None else options.scenario.actions
         self._actions = sorted(actions, key=lambda action: action.at_s)
@@ -159,10 +167,13 @@ class _Run:
 
     def take(self, arrival: Arrival) -> None:
         """Let time pass to the arrival, then hand the message over."""
-        self._pass_time(arrival.at_ns)
+        self.pass_time(arrival.at_ns)
         if arrival.modality is None:
             self._camera_info(arrival.message)
             return
+        self._received[arrival.modality] += 1
+        if isinstance(arrival.message, Undecodable):
+            self._undecoded.setdefault(arrival.modality, []).append(arrival.message.detail)
         ingest, now_ns = self._pipeline.ingest, self._clock.now_ns()
         ingest.message(
             arrival.modality,
@@ -183,10 +194,25 @@ class _Run:
         # Silence from here on is no fault of the sensors, and no reason to tick.
         self._over = True
         self._reports = dict(self._pipeline.ingest.reports(self._clock.now_ns()))
-        self._pass_time(self._clock.now_ns() + round(self._options.config.sync.max_wait_s * NS_PER_S))
+        self.pass_time(self._clock.now_ns() + round(self._options.config.sync.max_wait_s * NS_PER_S))
         self._report(self._clock.now_ns())
 
-    def _pass_time(self, until_ns: int) -> None:
+    def undecoded(self) -> BagError | None:
+        """The error for a chosen topic of which no message could be decoded; some of them: a note."""
+        for modality, details in self._undecoded.items():
+            topic, count = self._selection.topics[modality], self._received[modality]
+            text = f"of the {count} messages of {topic.name} ({topic.type_name}) could be decoded"
+            if len(details) == count:
+                return BagError(
+                    f"{self._options.bag}: none {text}: {details[-1]}; record it again, or use another "
+                    f"with --topic {modality.value}=NAME"
+                )
+            self._notes.append(
+                f"{modality.value}: {count - len(details)} {text}, not the others: {details[-1]}"
+            )
+        return None
+
+    def pass_time(self, until_ns: int) -> None:
         """Fire every deadline up to `until_ns` at its own time, then stand at `until_ns`."""
         last_ns = -1
         while True:
@@ -321,7 +347,7 @@ class _Run:
             checkpoint=self._pipeline.bank.identity,
             device=self._pipeline.backend.device,
             start_ns=self._start_ns,
-            notes=tuple(self._notes),
+            notes=(*reader.notes, *self._notes),
             interrupted=interrupted,
             damage=damage,
         )
