@@ -133,17 +133,19 @@ def _members(path: Path) -> dict[str, NDArray[Any]]:
         if zipfile.is_zipfile(path):
             _check_sizes(path)
         loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise DatasetError(f"{path} holds one bare array; save named ones with numpy.savez")
-        with loaded as opened:
-            members = {key: opened[key] for key in opened.files}
+        bare = not isinstance(loaded, np.lib.npyio.NpzFile)
+        if not bare:
+            with loaded as opened:
+                members = {key: opened[key] for key in opened.files}
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist; give the path of an .npz file") from None
     except DatasetError:
         raise
-    except Exception as error:  # damaged bytes make numpy, zipfile and zlib raise nearly anything
+    except Exception as error:  # noqa: BLE001 - damaged bytes make numpy, zipfile and zlib raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{path} is no readable .npz ({reason}); write it with numpy.savez") from None
+    if bare:
+        raise DatasetError(f"{path} holds one bare array; save named ones with numpy.savez")
     strange = [key for key, value in members.items() if not isinstance(value, np.ndarray)]
     if strange:
         raise DatasetError(f"{path} holds {strange[0]!r}, which is no array; write the file with numpy.savez")
@@ -166,12 +168,13 @@ def _check_sizes(path: Path) -> None:
                 size = member.tell() + math.prod(shape) * kind.itemsize
             if kind.hasobject:
                 raise DatasetError(
-                    f"{path} holds Python objects in {key!r}, which are not read; save numbers or .astype(str)"
+                    f"{path} holds Python objects in {key!r}, which are not read; save numbers or "
+                    ".astype(str)"
                 )
             if size != info.file_size:
                 raise DatasetError(
-                    f"{path} is no readable .npz ({key!r} claims {list(shape)} of {kind}, {size:,} bytes, and has "
-                    f"{info.file_size:,}); write it with numpy.savez"
+                    f"{path} is no readable .npz ({key!r} claims {list(shape)} of {kind}, {size:,} bytes, "
+                    f"and has {info.file_size:,}); write it with numpy.savez"
                 )
     packed = path.stat().st_size
     if unpacked > MOST_BYTES or unpacked > max(_FREE_BYTES, _MOST_RATIO * packed):

@@ -91,8 +91,8 @@ def kind_of(path: Path) -> str:
         if re.match(pattern, head):
             raise BagError(f"{path} is {what}; {remedy}")
     raise BagError(
-        f"{path} is not a recording, it begins with {head[:12]!r}; give an .mcap, .db3 or .bag file or a "
-        "rosbag2 folder"
+        f"{path} is not a recording (File magic is invalid: {head[:12]!r}); give an .mcap, .db3 or .bag file "
+        "or a rosbag2 folder"
     )
 
 
