@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -246,11 +247,7 @@ class BagReader:
             if found is not None:
                 return found
         chunks = any(item.type_name.endswith(("/Audio", "/AudioStamped")) for item in self._streams)
-        store = (
-            get_typestore(Stores.ROS1_NOETIC)
-            if stream.encoding == ROS1
-            else ros2_typestore(audio_chunks=chunks)
-        )
+        store = _ros_types(ros1=stream.encoding == ROS1, audio_chunks=chunks)
         if stream.type_name not in store.fielddefs:
             raise TopicError(
                 f"{self.path} holds {why} of {stream.type_name} ({stream.topic}); "
@@ -273,6 +270,13 @@ def _filled(file: storage.Storage) -> bool:
     return any(stream.count for stream in file.streams)
 
 
+@lru_cache(maxsize=4)
+def _ros_types(*, ros1: bool, audio_chunks: bool) -> Typestore:
+    """ROS's own types, for recordings that do not define theirs."""
+    return get_typestore(Stores.ROS1_NOETIC) if ros1 else ros2_typestore(audio_chunks=audio_chunks)
+
+
+@lru_cache(maxsize=256)  # every part of a split recording defines the same types
 def _defined(type_name: str, definition: storage.Definition) -> _Decoder | None:
     """The types of a definition's text; None where it does not define the type."""
     form, text = definition

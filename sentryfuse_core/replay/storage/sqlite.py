@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sentryfuse_core.convert.type_names import full_type_name
+from sentryfuse_core.errors import BagError
 from sentryfuse_core.replay.storage.common import CDR, Definition, Item, Source, Stream, guarded
 
 __all__ = ["SqliteFile", "beside"]
@@ -71,7 +72,10 @@ class SqliteFile:
     def _definitions(self) -> dict[str, Definition]:
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
         if not {"messages", "topics"} <= tables:
-            raise ValueError("it is an SQLite database without rosbag2's tables topics and messages")
+            raise BagError(
+                f"{self.path} is an SQLite database without rosbag2's tables topics and messages; give a "
+                "recording"
+            )
         if "message_definitions" not in tables:
             return {}
         query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
