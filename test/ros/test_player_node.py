@@ -203,3 +203,13 @@ def test_restamping_is_what_rclpy_reads_when_deserialised() -> None:
     moved = deserialize_message(restamped(serialize_message(message), lambda _: 3 * S + 4), Imu)
     assert stamp_ns(moved) == 3 * S + 4
     assert moved.header.frame_id == "imu"
+
+
+def test_player_goes_on_to_the_recordings_own_end_when_its_topics_end_before(tmp_path: Path) -> None:
+    path = tmp_path / "late.mcap"
+    with BagWriter(path) as writer:
+        writer.write("/imu/data", "sensor_msgs/msg/Imu", START_NS, {})
+        writer.write("/other", "std_msgs/msg/Int16MultiArray", START_NS + 2 * S, {"data": [1]})
+    got = play({"/imu/data": Imu}, bag=path, topics='["/imu/data"]')
+    came_ns = got["/imu/data"][0][0]
+    assert time.time_ns() - came_ns > 1.5 * S

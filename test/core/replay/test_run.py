@@ -321,3 +321,63 @@ def test_transitions_are_told_within_moments_when_they_follow_diagnostics_closel
 def test_topics_carry_into_status_when_replayed(tmp_path: Path) -> None:
     result = run(tmp_path, bags.drive([LIDAR], seconds=0.3))
     assert result.reports[LIDAR].topic == TOPICS[LIDAR]
+
+
+def chatter(until_s: float) -> list[bags.Message]:
+    """A topic of no sensor, ten times a second."""
+    return [
+        bags.Message("/chatter", "std_msgs/msg/String", START_NS + index * 100 * MS, {"data": "x"})
+        for index in range(round(until_s * 10) + 1)
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "end_s"), [(None, 3.0), (2.0, 2.0), (9.0, 3.0)])
+def test_replay_goes_on_to_the_recordings_own_end_when_all_sensors_die(
+    seconds: float | None, end_s: float, tmp_path: Path
+) -> None:
+    alive = bags.drive([CAMERA, LIDAR, IMU], seconds=1.0)
+    messages = sorted([*alive, *chatter(3.0)], key=lambda item: item.log_time_ns)
+    result = run(tmp_path, messages, seconds=seconds)
+    lost = {event["sensor"]: event["t"] for event in result.metrics["events"] if event["after"] == "LOST"}
+    assert set(lost) == {"camera", "lidar", "imu"}
+    assert all(1.0 < at_s < 1.6 for at_s in lost.values())
+    assert {result.metrics["sensors"][name]["state"] for name in lost} == {"LOST"}
+    assert result.metrics["output"]["longest_silence_s"] == pytest.approx(end_s - 1.0, abs=0.3)
+    assert result.metrics["output"]["share"] < 0.8
+    assert result.metrics["played_s"] == pytest.approx(end_s, abs=0.2)
+
+
+def test_replay_starts_at_the_recordings_own_start_when_the_sensors_come_late(tmp_path: Path) -> None:
+    late = bags.drive([LIDAR], seconds=1.0, start_ns=START_NS + 2 * S)
+    messages = sorted([*late, *chatter(3.0)], key=lambda item: item.log_time_ns)
+    result = run(tmp_path, messages)
+    assert result.start_ns == START_NS
+    assert result.metrics["output"]["longest_silence_s"] > 1.9
+
+
+def garbled(tmp_path: Path, *, every: int) -> Path:
+    """A recording in which each `every`-th cloud does not match its type."""
+    path, clouds = tmp_path / "bag.mcap", itertools.count()
+    with BagWriter(path) as writer:
+        for item in bags.drive([LIDAR, IMU], seconds=0.6):
+            if item.topic == TOPICS[LIDAR] and next(clouds) % every == 0:
+                writer.write_cdr(item.topic, item.type_name, item.log_time_ns, b"\x00\x01\x00\x00rubbish")
+            else:
+                writer.write(*item)
+    return path
+
+
+def test_replay_ends_with_the_reason_when_nothing_of_a_topic_can_be_decoded(tmp_path: Path) -> None:
+    bag = garbled(tmp_path, every=1)
+    result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    assert isinstance(result.damage, BagError)
+    assert "none of the 6 messages of /lidar/points (sensor_msgs/msg/PointCloud2)" in str(result.damage)
+    assert "--topic lidar=NAME" in str(result.damage)
+    assert result.metrics["sensors"]["lidar"]["invalid_reasons"] == {"undecodable": 6}
+
+
+def test_replay_notes_the_reason_when_some_messages_cannot_be_decoded(tmp_path: Path) -> None:
+    bag = garbled(tmp_path, every=3)
+    result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    assert result.damage is None
+    assert any("lidar: 4 of the 6 messages" in note for note in result.notes)
