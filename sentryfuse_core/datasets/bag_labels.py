@@ -16,6 +16,7 @@ from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.readers import BagReader, bag_files, is_recording
 from sentryfuse_core.replay.topics import Selection, select
+from sentryfuse_core.replay.undecoded import Undecoded
 from sentryfuse_core.types import Modality, SyncedSet
 
 __all__ = ["find_bags", "load_bags"]
@@ -85,11 +86,15 @@ class _Recording:
             }
             if self.selection.camera_info is not None:
                 topics[self.selection.camera_info] = None
+            undecoded = Undecoded(self._bag, self.selection.topics)
             for arrival in arrivals(reader, topics):
+                undecoded.note(arrival)
                 _take(arrival, ingest, preprocess)
                 yield from self._labelled(ingest, preprocess)
             ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
             yield from self._labelled(ingest, preprocess)
+            if (error := undecoded.error()) is not None:
+                raise error
 
     def _labelled(self, ingest: Ingest, preprocess: Preprocessor) -> Iterator[LabelledFrame]:
         for synced in ingest.take():

@@ -23,6 +23,7 @@ from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError, InvalidMessageError, SentryFuseError, TopicError
 from sentryfuse_core.replay import storage
 from sentryfuse_core.replay.storage.common import CDR, ROS1, damaged, reason_of
+from sentryfuse_core.replay.storage.sqlite import beside
 from sentryfuse_core.replay.storage.unpack import ZSTD_MAGIC
 from sentryfuse_core.replay.writer import build_message, ros2_typestore
 
@@ -258,7 +259,7 @@ class BagReader:
 
 def bag_files(path: Path) -> tuple[Path, ...]:
     """The files a recording consists of, for hashing; raises BagError where there is none."""
-    return storage.find_files(path).files
+    return tuple(item for file in storage.find_files(path).files for item in (file, *beside(file)))
 
 
 def _scratch(stack: ExitStack) -> Path:

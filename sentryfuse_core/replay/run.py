@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +26,13 @@ from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, output_mapping, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.reactions import false_alarms, reactions
-from sentryfuse_core.replay.readers import BagReader, Undecodable
+from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.scenario import Scenario
 from sentryfuse_core.replay.topics import Selection, select
 from sentryfuse_core.replay.truth import Truth, matched
+from sentryfuse_core.replay.undecoded import Undecoded
 from sentryfuse_core.types import Modality, SensorReport, SyncedSet, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
@@ -114,7 +114,7 @@ def replay(
                     # Silence of the chosen topics up to the recording's own end is theirs.
                     run.pass_time(stop_ns)
                 run.finish()
-                damage = run.undecoded()
+                damage = run.undecoded.error()
             except BagError as error:
                 damage = error
         wall_s = time.perf_counter() - began_s
@@ -151,8 +151,7 @@ class _Run:
         self._records: list[SetRecord] = []
         self._fit = checks.FitCheck(camera_intrinsics(options.config.camera))
         self._over = False
-        self._received: Counter[Modality] = Counter()
-        self._undecoded: dict[Modality, list[str]] = {}  # why, for each such message
+        self.undecoded = Undecoded(options.bag, selection.topics)
         self._reports: dict[Modality, SensorReport] = {}
         actions = () if options.scenario is None else options.scenario.actions
         self._actions = sorted(actions, key=lambda action: action.at_s)
@@ -171,9 +170,7 @@ class _Run:
         if arrival.modality is None:
             self._camera_info(arrival.message)
             return
-        self._received[arrival.modality] += 1
-        if isinstance(arrival.message, Undecodable):
-            self._undecoded.setdefault(arrival.modality, []).append(arrival.message.detail)
+        self.undecoded.note(arrival)
         ingest, now_ns = self._pipeline.ingest, self._clock.now_ns()
         ingest.message(
             arrival.modality,
@@ -196,21 +193,6 @@ class _Run:
         self._reports = dict(self._pipeline.ingest.reports(self._clock.now_ns()))
         self.pass_time(self._clock.now_ns() + round(self._options.config.sync.max_wait_s * NS_PER_S))
         self._report(self._clock.now_ns())
-
-    def undecoded(self) -> BagError | None:
-        """The error for a chosen topic of which no message could be decoded; some of them: a note."""
-        for modality, details in self._undecoded.items():
-            topic, count = self._selection.topics[modality], self._received[modality]
-            text = f"of the {count} messages of {topic.name} ({topic.type_name}) could be decoded"
-            if len(details) == count:
-                return BagError(
-                    f"{self._options.bag}: none {text}: {details[-1]}; record it again, or use another "
-                    f"with --topic {modality.value}=NAME"
-                )
-            self._notes.append(
-                f"{modality.value}: {count - len(details)} {text}, not the others: {details[-1]}"
-            )
-        return None
 
     def pass_time(self, until_ns: int) -> None:
         """Fire every deadline up to `until_ns` at its own time, then stand at `until_ns`."""
@@ -347,7 +329,7 @@ class _Run:
             checkpoint=self._pipeline.bank.identity,
             device=self._pipeline.backend.device,
             start_ns=self._start_ns,
-            notes=(*reader.notes, *self._notes),
+            notes=(*reader.notes, *self._notes, *self.undecoded.notes()),
             interrupted=interrupted,
             damage=damage,
         )

@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
 from sentryfuse_core.convert.type_names import full_type_name
+from sentryfuse_core.errors import BagError
 from sentryfuse_core.replay.storage.common import (
     CDR,
     ROS1,
@@ -29,7 +30,7 @@ from sentryfuse_core.replay.storage.common import (
     guarded,
     reason_of,
 )
-from sentryfuse_core.replay.storage.unpack import MOST_CHUNK_BYTES, unpack
+from sentryfuse_core.replay.storage.unpack import MOST_CHUNK_BYTES, PACKINGS, unpack
 
 __all__ = ["MAGIC", "McapFile"]
 
@@ -255,6 +256,8 @@ class McapFile:
                         _count(span, channel, log_time_ns)
                     elif kind in (_SCHEMA, _CHANNEL):
                         self._declaration(kind, data[begin:end])
+            except BagError:
+                raise
             except Exception as error:  # noqa: BLE001 - what is whole before it can be used
                 self.cut = reason_of(error)
                 del self._spans[number:]
@@ -271,6 +274,11 @@ class McapFile:
         record = self._file.read(length)
         _, _, size, checksum = _CHUNK_HEAD.unpack_from(record)
         compression, at = _text(record, _CHUNK_HEAD.size)
+        if compression not in PACKINGS:
+            raise BagError(
+                f"{self.path} has chunks packed by {compression!r:.40}, which is not known; write it anew "
+                "with `mcap compress --compression zstd`"
+            )
         (packed,) = struct.unpack_from("<Q", record, at)
         data = unpack(record[at + 8 : at + 8 + packed], compression, size)
         if checksum and crc32(data) != checksum:

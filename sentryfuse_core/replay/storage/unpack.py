@@ -15,7 +15,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["MOST_CHUNK_BYTES", "ZSTD_MAGIC", "unpack", "unpack_file", "unpack_message"]
+__all__ = ["MOST_CHUNK_BYTES", "PACKINGS", "ZSTD_MAGIC", "unpack", "unpack_file", "unpack_message"]
 
 MOST_CHUNK_BYTES = 1 << 30  # writers make chunks of 1 to 64 MB
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # no CDR message begins so: its first byte is 0
@@ -29,22 +29,19 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     "bz2": bz2.BZ2Decompressor,
 }
 
+PACKINGS = ("", "none", *_DECOMPRESSORS)
+
 
 def unpack(data: bytes, compression: str, size: int | None) -> bytes:
     """`data` unpacked, which must have `size` bytes (None: at most the most a chunk may have).
 
-    Raises ValueError for another size and an unknown compression, and what the library raises.
+    `compression` is one of PACKINGS. Raises ValueError for another size, and what the library raises.
     """
     most = MOST_CHUNK_BYTES if size is None else size
     if most > MOST_CHUNK_BYTES:
         raise ValueError(f"a chunk claims {most:,} bytes, more than the {MOST_CHUNK_BYTES:,} allowed")
-    if compression in ("", "none"):
-        found = data
-    elif compression in _DECOMPRESSORS:
-        found = _bounded(data, _DECOMPRESSORS[compression], most)
-    else:
-        known = ", ".join(_DECOMPRESSORS)
-        raise ValueError(f"a chunk is packed by {compression!r:.40}, which is not known; {known} are")
+    make = _DECOMPRESSORS.get(compression)
+    found = data if make is None else _bounded(data, make, most)
     if len(found) > most or (size is not None and len(found) < most):
         raise ValueError(f"a chunk does not unpack to the {most:,} bytes that it claims")
     return found

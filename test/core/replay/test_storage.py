@@ -114,7 +114,10 @@ def test_mcap_is_refused_when_a_chunk_claims_gigabytes(tmp_path: Path) -> None:
 
 
 def test_mcap_is_refused_when_a_chunk_is_packed_by_something_unknown(tmp_path: Path) -> None:
-    assert "'snappy'" in refusal(mcaps.write(tmp_path / "a.mcap", MESSAGES, compression="snappy"))
+    for options in ({}, {"message_index": False}):
+        path = mcaps.write(tmp_path / "a.mcap", MESSAGES, compression="snappy", **options)
+        assert "'snappy'" in refusal(path)
+        assert "mcap compress" in refusal(path)
 
 
 @pytest.mark.parametrize(("encoding", "schema"), [("protobuf", "protobuf"), ("json", "jsonschema")])
