@@ -16,12 +16,19 @@ MOST_SAID = 2000  # characters of an error
 _SPECIAL = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
 
 
+class _UnfitFileError(OSError):
+    """Says why without a number: callers name the file."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 def check_regular(path: Path) -> None:
     """Raise OSError for what is missing or no file: reading a pipe or a device can wait or go on for ever."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "a device")
-        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+        raise _UnfitFileError(errno.EINVAL, f"it is {kind}, not a file")
 
 
 def printable(text: str) -> str:
@@ -42,7 +49,7 @@ def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES, most_values: int = MO
     """The value of a file; raises OSError, UnicodeDecodeError or yaml.YAMLError."""
     check_regular(path)
     if (size := path.stat().st_size) > most_bytes:
-        raise OSError(errno.EFBIG, f"it has {size:,} bytes, more than the {most_bytes:,} allowed", str(path))
+        raise _UnfitFileError(errno.EFBIG, f"it has {size:,} bytes, more than the {most_bytes:,} allowed")
     return parse_yaml(path.read_text(encoding="utf-8"), most_values=most_values)
 
 
