@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,13 @@ class _UnfitFileError(OSError):
 
 
 def check_regular(path: Path) -> None:
-    """Raise OSError for what is missing or no file: reading a pipe or a device can wait or go on for ever."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):
+    """Raise OSError for what is missing or no file: reading a pipe or a device can wait or go on for ever.
+
+    The null device is an empty file.
+    """
+    found = path.stat()
+    mode = found.st_mode
+    if not stat.S_ISREG(mode) and not os.path.samestat(found, os.stat(os.devnull)):
         kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "a device")
         raise _UnfitFileError(errno.EINVAL, f"it is {kind}, not a file")
 
