@@ -29,9 +29,8 @@ def check_regular(path: Path) -> None:
 
     The null device is an empty file.
     """
-    found = path.stat()
-    mode = found.st_mode
-    if not stat.S_ISREG(mode) and not os.path.samestat(found, os.stat(os.devnull)):
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not path.samefile(os.devnull):
         kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "a device")
         raise _UnfitFileError(errno.EINVAL, f"it is {kind}, not a file")
 
