@@ -126,6 +126,9 @@ class CompressedFrame:
 
     format: str
     data: UInt8Array
+    channels: str = ""  # bayer_...: its one channel is a mosaic; rgb8: red lies where files have blue
+    width: int = 0  # as its header says; 0: not known
+    height: int = 0
 
 
 @dataclass(frozen=True)

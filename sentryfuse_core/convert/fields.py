@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.types import UInt8Array
 
-__all__ = ["array_view", "byte_view", "fingerprint", "flag", "integer", "number", "read", "stamp_ns", "text"]
+__all__ = [
+    "array_view",
+    "byte_view",
+    "fingerprint",
+    "flag",
+    "integer",
+    "number",
+    "read",
+    "row_step",
+    "stamp_ns",
+    "text",
+]
 
 WHOLE_BYTES = 256 * 1024  # up to here everything is hashed
 RUNS = 128  # above, this many runs of bytes, evenly spread
@@ -91,6 +102,30 @@ def byte_view(message: Any, name: str) -> UInt8Array:
     """The byte array field `name` as flat uint8, a view wherever it can be."""
     view: UInt8Array = array_view(message, name, np.uint8)
     return view
+
+
+def row_step(declared: int, *, name: str, rows: int, row_bytes: int, size: int) -> int:
+    """Bytes from one row to the next in `size` bytes of `rows` rows, each of `row_bytes`.
+
+    The field `name` says it, but drivers leave it 0 or put pixels or the whole size there. It is believed
+    where the data has room for such rows. Data of as many bytes as dense rows have can only be dense
+    rows; up to less than one byte a row may follow them, since padded rows would need more. Raises
+    `truncated` or `step_too_small`.
+    """
+    dense = rows * row_bytes
+    if size < dense:
+        raise InvalidMessageError("truncated", f"{size} bytes of {dense}, {rows} rows of {row_bytes}")
+    if rows == 1:
+        return row_bytes
+    needed = (rows - 1) * declared + row_bytes
+    if declared >= row_bytes and size >= needed:
+        return declared
+    if size < dense + rows:
+        return row_bytes
+    if declared < row_bytes:
+        raise InvalidMessageError("step_too_small", f"{name} {declared} for rows of {row_bytes} bytes")
+    detail = f"{size} bytes of {needed}, if {name} {declared} is right for {rows} rows of {row_bytes}"
+    raise InvalidMessageError("truncated", detail)
 
 
 def stamp_ns(message: Any) -> int:

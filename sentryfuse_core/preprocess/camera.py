@@ -60,14 +60,22 @@ def decode(frame: ImageFrame | CompressedFrame, *, reduce: int = 1) -> UInt8Arra
     """
     try:
         if isinstance(frame, CompressedFrame):
-            # The sensor's pixels are wanted: a rotation written into the file is for human eyes.
-            bgr = cv2.imdecode(frame.data, _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION)
-            if bgr is None:
-                raise InvalidMessageError("undecodable", f"{frame.data.size} bytes of {frame.format}")
-            return _rgb(np.asarray(bgr, np.uint8), cv2.COLOR_BGR2RGB)
+            return _file(frame, reduce)
         return _rgb(_rows(frame), CONVERSIONS[frame.encoding])
     except cv2.error as error:
         raise InvalidMessageError("undecodable", f"{frame.data.size} bytes: {error.err}") from error
+
+
+def _file(frame: CompressedFrame, reduce: int) -> UInt8Array:
+    """The picture in a file; the pixels of a mosaic are no picture before they are turned to colours."""
+    mosaic = frame.channels.startswith("bayer_")
+    # The sensor's pixels are wanted: a rotation written into the file is for human eyes.
+    flags = cv2.IMREAD_GRAYSCALE if mosaic else _REDUCED[reduce]
+    pixels = cv2.imdecode(frame.data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        raise InvalidMessageError("undecodable", f"{frame.data.size} bytes of {frame.format}")
+    conversion = CONVERSIONS[frame.channels or "bgr8"]
+    return _rgb(np.asarray(pixels, np.uint8), conversion)
 
 
 def _rgb(pixels: UInt8Array, conversion: int | None) -> UInt8Array:
@@ -110,12 +118,12 @@ class VirtualCamera:
     def decode(self, frame: ImageFrame | CompressedFrame, intrinsics: Intrinsics) -> UInt8Array:
         """RGB uint8 [H, W, 3], smaller than the file where that is cheaper and still fine enough.
 
-        The size inside a file is not known before it is decoded. The intrinsics' nearly always equals it;
-        where not, this costs sharpness or time, nothing else.
+        Where the file's header does not tell the size, the intrinsics' is taken; where they differ, this
+        costs sharpness or time, nothing else.
         """
         if isinstance(frame, ImageFrame) or frame.format != "jpeg":
             return decode(frame)
-        ratio = reduction(intrinsics.width, intrinsics, self._geometry)
+        ratio = reduction(frame.width or intrinsics.width, intrinsics, self._geometry)
         return decode(frame, reduce=max(step for step in _REDUCED if step <= max(ratio, 1.0)))
 
     def warp(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Tensor:

@@ -16,6 +16,8 @@ from sentryfuse_core.convert.cloud import point_cloud
 from sentryfuse_core.convert.image import compressed_frame, image_frame
 from sentryfuse_core.convert.imu import imu_reading
 from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.preprocess import lidar
+from sentryfuse_core.preprocess.camera import decode
 
 PIXELS = np.arange(48, dtype=np.uint8).reshape(4, 12)
 XYZ = {name: np.ones(6, np.float32) for name in "xyz"}
@@ -32,10 +34,11 @@ def reason(call: Any, *arguments: Any, **options: Any) -> str:
     [
         ({"encoding": "rgb12"}, "unknown_encoding"),
         ({"encoding": 7}, "wrong_type"),
-        ({"step": 11}, "step_too_small"),
-        ({"step": 0}, "step_too_small"),
-        ({"step": -12}, "step_too_small"),
-        ({"step": 13}, "truncated"),
+        ({"step": 11, "data": bytes(60)}, "step_too_small"),  # rows of 15 bytes, or 12 and something behind
+        ({"step": 0, "data": bytes(60)}, "step_too_small"),
+        ({"step": 13, "data": bytes(47)}, "truncated"),
+        ({"step": 17, "data": bytes(60)}, "truncated"),
+        ({"step": 4, "data": bytes(16)}, "truncated"),  # a mono picture that is called rgb8
         ({"height": 5}, "truncated"),
         ({"height": 0}, "empty"),
         ({"width": 0}, "empty"),
@@ -61,6 +64,44 @@ def test_image_frame_accepts_when_the_last_row_lacks_its_padding() -> None:
     assert reason(image_frame, item) == "truncated"
 
 
+@pytest.mark.parametrize("step", [0, 4, 11, 13, 48, 2**32 - 1])  # 4: pixels instead of bytes; 48: all of them
+def test_image_rows_lie_dense_when_the_step_contradicts_the_data(step: int) -> None:
+    frame = image_frame(image_message("rgb8", PIXELS, width=4, step=step))
+    assert frame.step == 12
+    np.testing.assert_array_equal(decode(frame).reshape(4, 12), PIXELS)
+
+
+def test_image_keeps_its_padding_when_step_and_data_agree() -> None:
+    frame = image_frame(image_message("rgb8", PIXELS, width=4, padding=4, data=bytes(16 * 4 + 100)))
+    assert frame.step == 16  # what lies behind the last row is not looked at
+
+
+@pytest.mark.parametrize("row_step", [0, 2, 24, 36, 37, 72, 2**32 - 1])
+def test_cloud_rows_lie_dense_when_row_step_contradicts_the_data(row_step: int) -> None:
+    columns = {
+        name: np.arange(1, 7, dtype=np.float32) * scale for name, scale in zip("xyz", (1, 2, 3), strict=True)
+    }
+    cloud = point_cloud(cloud_message(columns, height=2, width=3, row_step=row_step))
+    points = lidar.decode(cloud, intensity_full_scale=1.0)
+    np.testing.assert_array_equal(points[:3], list(columns.values()))
+
+
+def test_cloud_keeps_its_padding_when_row_step_and_data_agree() -> None:
+    item = cloud_message(XYZ, height=2, width=3, row_step=40)
+    item.data = np.concatenate([item.data[:36], np.full(4, 77, np.uint8), item.data[36:]])
+    cloud = point_cloud(item)
+    assert cloud.row_step == 40
+    assert (lidar.decode(cloud, intensity_full_scale=1.0)[:3] == 1.0).all()
+
+
+def test_cloud_is_read_when_fields_that_say_nothing_are_wrong() -> None:
+    item = cloud_message(XYZ | {"intensity": np.ones(6, np.uint8)}, is_dense=True)
+    item.fields += [SimpleNamespace(name="x", offset=0, datatype=7, count=0)]  # the same once more
+    for declared in item.fields:
+        declared.count = 0  # as old drivers leave it
+    assert len(point_cloud(item).fields) == 4
+
+
 def test_compressed_frame_rejects_when_the_file_is_incomplete_or_of_another_kind() -> None:
     jpeg = b"\xff\xd8" + bytes(200) + b"\xff\xd9" + bytes(64)  # padded by its driver
     assert compressed_frame(message(format="", data=jpeg)).format == "jpeg"
@@ -80,8 +121,8 @@ def test_compressed_frame_rejects_when_the_file_is_incomplete_or_of_another_kind
         ({"width": 0}, "empty"),
         ({"height": 0}, "empty"),
         ({"data": b""}, "empty"),
-        ({"height": 2, "width": 3, "row_step": 35}, "step_too_small"),
-        ({"height": 2, "width": 3, "row_step": 37}, "truncated"),
+        ({"height": 2, "width": 2, "row_step": 23}, "step_too_small"),  # 72 bytes for two rows of 24
+        ({"height": 2, "width": 2, "row_step": 70}, "truncated"),
     ],
 )
 def test_point_cloud_rejects_when_its_structure_is_wrong(changes: dict[str, Any], expected: str) -> None:
