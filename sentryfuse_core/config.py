@@ -95,6 +95,12 @@ class CameraConfig(SensorConfig):
         "raw", "sensor_msgs/Image or sensor_msgs/CompressedImage", choices=("raw", "compressed")
     )
     info_topic: str = _opt("camera/camera_info", "sensor_msgs/CameraInfo; replaces the intrinsics below")
+    rectified: str = _opt(
+        "auto",
+        "whether pictures are undistorted, so that P of CameraInfo holds and D does not; auto: by the name of "
+        "the topic (image_rect, rectified, undistorted)",
+        choices=("auto", "always", "never"),
+    )
     image_width: int = _opt(640, "width that the intrinsics hold for, in pixels", low=1, high=16_384)
     image_height: int = _opt(480, "height that the intrinsics hold for, in pixels", low=1, high=16_384)
     fx: float = _opt(320.0, "focal length x in pixels", low=1.0, high=100_000.0)

@@ -389,3 +389,4 @@ class Intrinsics:
     cx: float
     cy: float
     distortion: tuple[float, ...] = ()
+    whole: Intrinsics | None = None  # of the whole sensor, where the others are of a region of it

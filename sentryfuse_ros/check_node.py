@@ -14,7 +14,7 @@ from rclpy.qos import ReliabilityPolicy
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import SUPPORTED_TYPES, camera_info, to_sample
+from sentryfuse_core.convert import SUPPORTED_TYPES, camera_info, is_rectified, to_sample
 from sentryfuse_core.errors import ConfigError, InvalidMessageError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.check_judge import ClockSeen, Offer, StreamSeen
@@ -127,7 +127,8 @@ class CheckNode(Node):
     def on_camera_info(self, message: Any) -> None:
         """Note whether the intrinsics can be used."""
         try:
-            camera_info(message)
+            topic = self._topics.get(Modality.CAMERA, "")
+            camera_info(message, rectified=is_rectified(self._config.camera, topic))
         except InvalidMessageError:
             return
         self._intrinsics = True

@@ -15,7 +15,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, Clock
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import camera_info
+from sentryfuse_core.convert import camera_info, is_rectified
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.machine import MachineMonitor
@@ -37,6 +37,7 @@ from sentryfuse_ros.worker import Worker
 __all__ = ["Engine", "Host", "Session"]
 
 _DIAGNOSTICS_GAP_NS = NS_PER_S // 10  # transitions are told at once, but not more often than this
+_NO_CAMERA_INFO = "no CameraInfo received"
 _PATIENCE_NS = 5 * NS_PER_S  # after activation, before the log says which sensors bring nothing
 
 
@@ -97,6 +98,8 @@ class Session:
         self._host = host
         self._frames = frames
         self._notes = notes
+        self._rectified = is_rectified(config.camera, topics.get(Modality.CAMERA, ""))
+        self._unusable_info = ""  # why the last CameraInfo could not be used
         self._ingest = Ingest(config, topics=topics, on_ready=self._wake)
         self.pipeline = Pipeline(
             config,
@@ -163,7 +166,16 @@ class Session:
 
     def on_camera_info(self, message: Any) -> None:
         """Take over the camera's intrinsics."""
-        self.guarded("camera_info", lambda: self._engine.preprocessor.set_intrinsics(camera_info(message)))
+
+        def take() -> None:
+            try:
+                intrinsics = camera_info(message, rectified=self._rectified)
+            except InvalidMessageError as error:
+                self._unusable_info = str(error)
+                raise
+            self._engine.preprocessor.set_intrinsics(intrinsics)
+
+        self.guarded("camera_info", take)
 
     def on_battery(self, message: Any) -> None:
         """Tell the budget how full the battery is."""
@@ -302,8 +314,13 @@ class Session:
 
     def _assumed(self, result: FusionResult) -> tuple[str, ...]:
         """What the result took for granted because nobody said otherwise."""
-        if Modality.CAMERA in result.used and self._engine.preprocessor.assumed_intrinsics:
-            return ("no CameraInfo received: the intrinsics are the parameters camera.fx and so on",)
+        if Modality.CAMERA not in result.used:
+            return ()
+        if self._engine.preprocessor.assumed_intrinsics:
+            why = f"CameraInfo not used, {self._unusable_info}" if self._unusable_info else _NO_CAMERA_INFO
+            return (f"{why}: the intrinsics are the parameters camera.fx and so on",)
+        if self._rectified:
+            return ("the camera's topic is rectified: its intrinsics are P of CameraInfo, no distortion",)
         return ()
 
     def guarded(self, what: str, action: Callable[[], None]) -> None:

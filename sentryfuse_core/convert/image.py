@@ -72,7 +72,7 @@ def compressed_frame(message: Any) -> CompressedFrame:
             "unknown_encoding", f"format {declared!r:.60} is {kind}; JPEG and PNG are understood"
         )
     if not found.ended:
-        data = np.concatenate([data[: found.end], _END_MARK])
+        data = np.concatenate([data, _END_MARK])
     return CompressedFrame(found.kind, data, _channels(declared, found), found.width, found.height)
 
 

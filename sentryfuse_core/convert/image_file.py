@@ -19,7 +19,7 @@ LARGEST_PIXELS = (
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _TAIL_BYTES = 4096  # the end mark is sought here first: most drivers pad little or nothing
-_END, _START = b"\xff\xd9", b"\xff\xd8"
+_END = b"\xff\xd9"
 _STANDALONE = {0x01, 0xD8, *range(0xD0, 0xD8)}  # JPEG markers without a length
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers that begin a frame: size and components
 _SCAN, _RESTART_INTERVAL = 0xDA, 0xDD
@@ -41,13 +41,12 @@ _OTHERS = (
 
 
 class ImageFile(NamedTuple):
-    """`kind` is jpeg or png; sizes are 0 where the header is damaged; it ends before byte `end` of the data."""
+    """`kind` is jpeg or png; sizes and `channels` are 0 where the header is damaged."""
 
     kind: str
     width: int
     height: int
     channels: int
-    end: int
     ended: bool = True  # False: the file is whole but for its end mark, as some cameras leave it out
 
 
@@ -104,24 +103,19 @@ def _jpeg(data: UInt8Array) -> ImageFile:
         at += 2 + max(length, 2)
         if marker == _SCAN:
             break
-    end, ended = _jpeg_end(data, min(at, size)), True
-    if end < 0 and interval and cells:
-        # The picture of a camera that leaves out the mark is whole when it is down to its last interval.
-        ended = False
-        end = size if _restarts(data, at) >= -(-cells // interval) - 1 else -1
-    if end < 0:
+    ended = _has_end(data, min(at, size))
+    # The picture of a camera that leaves out the mark is whole when it is down to its last interval.
+    if not ended and not (interval and cells and _restarts(data, at) >= -(-cells // interval) - 1):
         raise InvalidMessageError("truncated", f"{size} bytes of a jpeg without its end mark, ff d9")
-    return ImageFile("jpeg", width, height, channels, end, ended)
+    return ImageFile("jpeg", width, height, channels, ended)
 
 
-def _jpeg_end(data: UInt8Array, scan: int) -> int:
-    """Where the end mark after byte `scan` ends; -1: there is none. Coded data cannot hold ff d9."""
+def _has_end(data: UInt8Array, scan: int) -> bool:
+    """Whether the end mark comes after byte `scan`, where coded data begins that cannot hold it."""
     tail = max(scan, data.size - _TAIL_BYTES)
-    found = data[tail:].tobytes().rfind(_END)
-    if found >= 0:
-        return tail + found + len(_END)
-    found = data[scan:].tobytes().find(_END)  # padded by more than that, or cut off
-    return -1 if found < 0 else scan + found + len(_END)
+    return (
+        _END in data[tail:].tobytes() or _END in data[scan : tail + 1].tobytes()
+    )  # padded by more, or cut off
 
 
 def _cells(width: int, height: int, components: list[int]) -> int:
@@ -157,5 +151,5 @@ def _png(data: UInt8Array) -> ImageFile:
         if not name.isalpha():
             break  # no chunk
         if name == b"IEND" and at <= data.size:
-            return ImageFile("png", width, height, _PNG_CHANNELS.get(head[17], 0), at)
+            return ImageFile("png", width, height, _PNG_CHANNELS.get(head[17], 0))
     raise InvalidMessageError("truncated", f"{data.size} bytes of a png without its end, IEND")

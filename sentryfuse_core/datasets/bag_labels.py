@@ -77,6 +77,8 @@ class _Recording:
         self._bag, self._config = bag, config
         with BagReader(bag) as reader:
             self.selection: Selection = select(reader.topics(), topics, config=config)
+        camera = self.selection.topics.get(Modality.CAMERA)
+        self._rectified = camera is not None and convert.is_rectified(config.camera, camera.name)
 
     def notes(self) -> list[str]:
         """What was chosen among several, and what is assumed."""
@@ -94,7 +96,7 @@ class _Recording:
             if self.selection.camera_info is not None:
                 topics[self.selection.camera_info] = None
             for arrival in arrivals(reader, topics):
-                _take(arrival, ingest, preprocess)
+                _take(arrival, ingest, preprocess, rectified=self._rectified)
                 yield from self._labelled(ingest, preprocess)
             ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
             yield from self._labelled(ingest, preprocess)
@@ -118,11 +120,11 @@ class _Recording:
         return labelled(prepared.inputs, boxes)
 
 
-def _take(arrival: Arrival, ingest: Ingest, preprocess: Preprocessor) -> None:
+def _take(arrival: Arrival, ingest: Ingest, preprocess: Preprocessor, *, rectified: bool) -> None:
     """Hand over a message: CameraInfo to the preprocessing, all others to the synchroniser."""
     if arrival.modality is None:
         try:
-            preprocess.set_intrinsics(convert.camera_info(arrival.message))
+            preprocess.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
         except InvalidMessageError:
             return  # the robot goes on with the intrinsics it has
     else:

@@ -108,7 +108,7 @@ class Preprocessor:
         frame = sample.payload
         if not isinstance(frame, (ImageFrame, CompressedFrame)):
             raise InvalidMessageError("wrong_type", f"camera sample holds a {type(frame).__name__}")
-        pose, intrinsics = self._pose(sample), self._intrinsics
+        pose, intrinsics = self._pose(sample), camera.fitting(self._intrinsics, frame.width, frame.height)
         turned = self._turned(synced, mask, sample.stamp_ns)
         image = self._virtual_camera.decode(frame, intrinsics)
         warped = self._virtual_camera.warp(image, intrinsics, turned @ motion.pose_rotation(pose))

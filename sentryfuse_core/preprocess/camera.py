@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.preprocess.motion import Rotation
 
-__all__ = ["CONVERSIONS", "VirtualCamera", "decode", "reduction"]
+__all__ = ["CONVERSIONS", "VirtualCamera", "decode", "fitting", "reduction", "same_shape"]
 
 # Columns: base axes of the virtual camera's right, down and forward.
 _OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -49,6 +49,7 @@ CONVERSIONS: dict[str, int | None] = {
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 LARGEST_SIDE = 32_766  # of OpenCV's remap
+_SAME_SHAPE = 0.03  # by how much the sides' ratio may differ: encoders pad to blocks of pixels
 _DEPTH_16 = ("mono16", "16UC1")
 
 
@@ -90,6 +91,24 @@ def _rows(frame: ImageFrame) -> UInt8Array:
     if frame.encoding in _DEPTH_16 or frame.encoding.endswith("16"):
         return np.ascontiguousarray(pixels[..., 0 if frame.is_bigendian else 1])
     return pixels[..., 0] if pixel_bytes == 1 else pixels
+
+
+def fitting(intrinsics: Intrinsics, width: int, height: int) -> Intrinsics:
+    """The intrinsics of a picture of this size: of the region or of the whole sensor, whichever it shows.
+
+    A picture of the same shape is one that was resized or binned. Where neither fits, or the size is 0 for
+    not known, the region's are handed back.
+    """
+    candidates = [item for item in (intrinsics, intrinsics.whole) if item is not None]
+    for item in candidates:
+        if (item.width, item.height) == (width, height):
+            return item
+    return next((item for item in candidates if same_shape(item, width, height)), intrinsics)
+
+
+def same_shape(intrinsics: Intrinsics, width: int, height: int, *, tolerance: float = _SAME_SHAPE) -> bool:
+    """Whether the sides of a picture have the ratio that the intrinsics hold for."""
+    return abs(width * intrinsics.height - height * intrinsics.width) <= tolerance * height * intrinsics.width
 
 
 def reduction(width: int, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY) -> float:

@@ -150,8 +150,15 @@ class _Run:
         self._actions = sorted(actions, key=lambda action: action.at_s)
         self._start_ns = clock.now_ns()
         self._notes: list[str] = list(selection.notes)
-        if selection.camera_info is None and Modality.CAMERA in selection.topics:
+        camera = selection.topics.get(Modality.CAMERA)
+        self._rectified = camera is not None and convert.is_rectified(options.config.camera, camera.name)
+        if camera is not None and selection.camera_info is None:
             self._notes.append("no CameraInfo: the intrinsics are the parameters camera.fx and so on")
+        elif camera is not None and self._rectified:
+            self._notes.append(
+                f"camera: {camera.name} is taken for rectified: its intrinsics are P of "
+                f"{selection.camera_info}, without distortion; camera.rectified overrides"
+            )
 
     def warm_up(self) -> None:
         """Measure every sub-network, as the node does when it is activated."""
@@ -271,7 +278,7 @@ class _Run:
 
     def _camera_info(self, message: Any) -> None:
         try:
-            intrinsics = convert.camera_info(message)
+            intrinsics = convert.camera_info(message, rectified=self._rectified)
         except InvalidMessageError as error:
             note = f"CameraInfo not used: {error}"
             if note not in self._notes:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from builders import chunk_message, cloud_message, image_message, imu_message, message
 
-from sentryfuse_core.config import AudioConfig
-from sentryfuse_core.convert import camera_info
+from sentryfuse_core.config import AudioConfig, CameraConfig
+from sentryfuse_core.convert import camera_info, is_rectified
 from sentryfuse_core.convert.audio import audio_block
 from sentryfuse_core.convert.cloud import point_cloud
 from sentryfuse_core.convert.image import compressed_frame, image_frame
@@ -274,6 +274,59 @@ def test_camera_info_becomes_intrinsics_when_calibrated() -> None:
     part = camera_info(info_message(roi=SimpleNamespace(x_offset=100, y_offset=40, width=200, height=300)))
     assert (part.width, part.height, part.cx, part.cy) == (200, 300, 220.0, 200.0)
     assert camera_info(info_message(d=[0.1, 0.0, 0.0, 0.0, 0.0])).distortion == (0.1, 0.0, 0.0, 0.0, 0.0)
+
+
+P = np.array([400.0, 0.0, 310.0, 0.0, 0.0, 405.0, 230.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+D = [-0.35, 0.12, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("model", ["plumb_bob", "equidistant", "whatever"])
+def test_camera_info_gives_p_without_distortion_when_the_picture_is_rectified(model: str) -> None:
+    found = camera_info(info_message(distortion_model=model, d=D, p=P), rectified=True)
+    assert (found.fx, found.fy, found.cx, found.cy) == (400.0, 405.0, 310.0, 230.0)
+    assert found.distortion == ()
+    still = camera_info(info_message(p=np.zeros(12)), rectified=True)  # without distortion K and P are one
+    assert (still.fx, still.cx) == (500.0, 320.0)
+    assert reason(camera_info, info_message(d=D, p=np.zeros(12)), rectified=True) == "not_calibrated"
+    assert camera_info(info_message(d=D, p=P)).fx == 500.0
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("/camera/image_rect_color", True),
+        ("/cam/image_rect/compressed", True),
+        ("/left/rectified", True),
+        ("/zed/left/image_rect_color", True),
+        ("/camera/image_raw", False),
+        ("/direct/image", False),
+        ("/camera/unrectified/image", False),
+    ],
+)
+def test_a_topic_is_rectified_when_its_name_says_so_or_the_parameter_does(topic: str, expected: bool) -> None:
+    assert is_rectified(CameraConfig(), topic) is expected
+    assert is_rectified(CameraConfig(rectified="always"), topic)
+    assert not is_rectified(CameraConfig(rectified="never"), topic)
+
+
+@pytest.mark.parametrize(
+    "model", ["", "plumb_bob", "Plumb Bob", "plumb-bob", "radtan", "rational_polynomial"]
+)
+@pytest.mark.parametrize("count", [4, 5, 8, 12, 14])
+def test_camera_info_takes_a_pinhole_however_it_is_spelt(model: str, count: int) -> None:
+    assert len(camera_info(info_message(distortion_model=model, d=[0.1] * count)).distortion) == count
+
+
+@pytest.mark.parametrize("d", [[], [0.0] * 4, [0.0] * 5, [0.0] * 3])
+def test_camera_info_asks_for_no_model_when_nothing_is_distorted(d: list[float]) -> None:
+    assert camera_info(info_message(distortion_model="Inverse Brown Conrady", d=d)).distortion == ()
+
+
+@pytest.mark.parametrize("model", ["equidistant", "fisheye", "Kannala-Brandt4"])
+def test_camera_info_names_the_remedy_when_the_lens_is_a_fisheye(model: str) -> None:
+    with pytest.raises(InvalidMessageError, match=r"rectified image .* camera\.rectified") as caught:
+        camera_info(info_message(distortion_model=model, d=[0.1] * 4))
+    assert caught.value.reason == "unknown_distortion"
 
 
 @pytest.mark.parametrize(
