@@ -97,8 +97,8 @@ class CameraConfig(SensorConfig):
     info_topic: str = _opt("camera/camera_info", "sensor_msgs/CameraInfo; replaces the intrinsics below")
     rectified: str = _opt(
         "auto",
-        "whether pictures are undistorted, so that P of CameraInfo holds and D does not; auto: by the name of "
-        "the topic (image_rect, rectified, undistorted)",
+        "whether pictures are undistorted, so that P of CameraInfo holds and D does not; auto: by the name "
+        "of the topic (image_rect, rectified, undistorted)",
         choices=("auto", "always", "never"),
     )
     image_width: int = _opt(640, "width that the intrinsics hold for, in pixels", low=1, high=16_384)
@@ -139,6 +139,9 @@ class AudioConfig(SensorConfig):
 
     topic: str = _opt("audio", "AudioChunk, audio_common (both families) or Int16MultiArray topic")
     depth: int = _opt(50, "QoS history depth in messages", low=1, high=10_000)
+    info_topic: str = _opt(
+        "audio_info", "audio_common_msgs/AudioInfo; replaces sample_rate_hz, channels and encoding below"
+    )
     window_s: float = _opt(
         0.2, "blocks that start in (stamp - window, stamp] go into a set, in s", low=0.01, high=5.0
     )

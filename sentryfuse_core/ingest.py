@@ -13,7 +13,7 @@ from typing import Any
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import to_sample
+from sentryfuse_core.convert import informed, to_sample
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.health.criteria import ContentStats
@@ -52,6 +52,7 @@ class Ingest:
         on_ready: Callable[[], None] | None = None,
     ) -> None:
         self._config = config
+        self._audio = config.audio  # with what an AudioInfo says
         self._max_future_ns = round(config.sync.max_future_s * NS_PER_S)
         self._apart_ns = round(config.health.clock_apart_s * NS_PER_S)
         self._on_ready = on_ready
@@ -94,7 +95,7 @@ class Ingest:
                 modality,
                 message,
                 type_name=type_name,
-                config=self._config.sensor(modality),
+                config=self._audio if modality is Modality.AUDIO else self._config.sensor(modality),
                 received_ns=received_ns,
                 arrival_ns=arrival_ns,
             )
@@ -105,6 +106,10 @@ class Ingest:
             self.reject(modality, InvalidMessageError("unreadable", detail), arrival_ns)
         else:
             self.sample(sample)
+
+    def audio_info(self, message: Any) -> None:
+        """Take over what an AudioInfo says of blocks that do not say it; raises InvalidMessageError."""
+        self._audio = informed(self._config.audio, message)
 
     def sample(self, sample: Sample) -> None:
         """Take in one message that is already converted."""

@@ -133,6 +133,9 @@ class CheckNode(Node):
             return
         self._intrinsics = True
 
+    def on_audio_info(self, message: Any) -> None:
+        """Nothing: blocks are judged as the parameters say."""
+
     def on_battery(self, message: Any) -> None:
         """Nothing: a robot without one is fine."""
 

@@ -21,6 +21,7 @@ from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.preprocess.assemble import Preprocessor
+from sentryfuse_core.replay.checks import FitCheck
 from sentryfuse_core.replay.diagnostics import WARN, Diagnostics, diagnostic_array
 from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.runtime.backend import Backend
@@ -100,6 +101,8 @@ class Session:
         self._notes = notes
         self._rectified = is_rectified(config.camera, topics.get(Modality.CAMERA, ""))
         self._unusable_info = ""  # why the last CameraInfo could not be used
+        self._fit = FitCheck(config, engine.preprocessor.intrinsics)
+        self._misfits: tuple[str, ...] = ()  # the worker's: what of the data does not fit the parameters
         self._ingest = Ingest(config, topics=topics, on_ready=self._wake)
         self.pipeline = Pipeline(
             config,
@@ -174,8 +177,13 @@ class Session:
                 self._unusable_info = str(error)
                 raise
             self._engine.preprocessor.set_intrinsics(intrinsics)
+            self._fit.set_intrinsics(intrinsics, frame_id=message.header.frame_id)
 
         self.guarded("camera_info", take)
+
+    def on_audio_info(self, message: Any) -> None:
+        """Take over rate, channels and encoding of audio that does not say them itself."""
+        self.guarded("audio_info", lambda: self._ingest.audio_info(message))
 
     def on_battery(self, message: Any) -> None:
         """Tell the budget how full the battery is."""
@@ -232,6 +240,7 @@ class Session:
         """Run the pipeline on one set and publish what it made of it."""
         result, failed = self._step(synced)
         self._last_set = synced
+        self._look(synced)
         result = replace(result, reports=self._causes.explained(result.reports))
         now_ns = self._host.clock.now_ns()
         e2e_ms = result.times.age + (now_ns - synced.anchor_arrival_ns) / NS_PER_MS
@@ -249,6 +258,20 @@ class Session:
             self._counters["stale"] += stale
             self._diagnostics.add(result, e2e_ms=e2e_ms, now_ns=now_ns, deadline_ms=context.deadline_ms)
 
+    def _look(self, synced: SyncedSet) -> None:
+        """Note, and log once, where data does not fit the parameters."""
+        try:
+            found = self._fit.look(synced)
+        except Exception as error:  # noqa: BLE001 - a check must not cost a set
+            self._failed(error)
+            return
+        for note in found:
+            self._host.logger.warning(note)
+        if found:
+            sensors = {note.partition(":")[0] for note in found}
+            kept = (note for note in self._misfits if note.partition(":")[0] not in sensors)
+            self._misfits = (*kept, *found)
+
     def _context(self, result: FusionResult, *, e2e_ms: float) -> PublishContext:
         return PublishContext(
             published_ns=self._host.ros_now_ns(),
@@ -258,7 +281,7 @@ class Session:
             deadline_ms=self._engine.budget.latency_ms,
             power_w=self._engine.budget.power_w,
             skipped_sets=self._worker.skipped,
-            notes=(*self._notes, *self._assumed(result)),
+            notes=(*self._notes, *self._assumed(result), *self._misfits),
         )
 
     def _say_idle(self, now_ns: int) -> None:

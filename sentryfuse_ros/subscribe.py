@@ -14,7 +14,7 @@ from rclpy.subscription import RCLError, Subscription
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import SUPPORTED_TYPES
+from sentryfuse_core.convert import AUDIO_INFO_TYPE, SUPPORTED_TYPES, foreign
 from sentryfuse_core.errors import TopicError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos
@@ -35,6 +35,9 @@ class Handler(Protocol):
 
     def on_camera_info(self, message: Any) -> None:
         """Take the camera's intrinsics."""
+
+    def on_audio_info(self, message: Any) -> None:
+        """Take what an AudioInfo says of the audio."""
 
     def on_battery(self, message: Any) -> None:
         """Take the battery's state."""
@@ -144,9 +147,19 @@ class Inputs:
         if Modality.CAMERA in self._topics:
             info_topic = _resolve(self._node, "camera.info_topic", config.camera.info_topic)
             self._other("sensor_msgs/msg/CameraInfo", info_topic, handler.on_camera_info, state)
+        if Modality.AUDIO in self._topics:
+            self._audio_info(state)
         self._other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, state)
         self._other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS)
         self.poll()
+
+    def _audio_info(self, profile: QoSProfile) -> None:
+        """AudioInfo, where its package is installed: volatile, so that publishers of either kind match."""
+        topic = _resolve(self._node, "audio.info_topic", self._config.audio.info_topic)
+        try:
+            self._other(AUDIO_INFO_TYPE, topic, self._handler.on_audio_info, profile)
+        except ImportError:
+            return  # nothing can publish it here either
 
     def _subscribe(self, modality: Modality, type_name: str) -> None:
         section, handler = self._config.sensor(modality), self._handler
@@ -210,4 +223,7 @@ def _remedy(topic: str, offered: set[str]) -> str:
         return f"{remedy} and remap {topic}{_COMPRESSED} to {topic}"
     if IMAGE_TYPES["raw"] in offered:
         return "set camera.transport to raw"
+    known = next(filter(None, map(foreign, sorted(offered))), None)
+    if known is not None:
+        return known.remedy
     return "remap the topic or convert the messages"

@@ -20,7 +20,19 @@ the window) and `no_pose`.
 
 from __future__ import annotations
 
+from sentryfuse_core.convert.audio import AUDIO_INFO_TYPE, informed
 from sentryfuse_core.convert.camera_info import camera_info, is_rectified
+from sentryfuse_core.convert.foreign import DEPTH_ENCODINGS, foreign
 from sentryfuse_core.convert.sample import SUPPORTED_TYPES, to_sample, type_modality
 
-__all__ = ["SUPPORTED_TYPES", "camera_info", "is_rectified", "to_sample", "type_modality"]
+__all__ = [
+    "AUDIO_INFO_TYPE",
+    "DEPTH_ENCODINGS",
+    "SUPPORTED_TYPES",
+    "camera_info",
+    "foreign",
+    "informed",
+    "is_rectified",
+    "to_sample",
+    "type_modality",
+]

@@ -20,8 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["camera_info", "is_rectified"]
 
 # What OpenCV's pinhole model covers, by the names that calibration programs give it.
-_PINHOLE = ("", "plumb_bob", "radtan", "radial_tangential", "brown_conrady", "pinhole")
-_PINHOLE += ("rational_polynomial", "rational", "thin_prism", "none")
+_PINHOLE = (
+    "",
+    "none",
+    "pinhole",
+    "plumb_bob",
+    "radtan",
+    "radial_tangential",
+    "brown_conrady",
+    "rational",
+    "rational_polynomial",
+    "thin_prism",
+)
 _FISHEYE = ("equidistant", "fisheye", "kannala_brandt", "kannala_brandt4")
 _COEFFICIENTS = (0, 4, 5, 8, 12, 14)
 _RECTIFIED = re.compile(r"(?:^|[/_.-])(?:rect|rectified|undistorted)(?:[/_.-]|$)")

@@ -15,7 +15,7 @@ from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.readers import BagReader, bag_files
-from sentryfuse_core.replay.topics import Selection, select
+from sentryfuse_core.replay.topics import Selection, encodings, select
 from sentryfuse_core.types import Modality, SyncedSet
 
 __all__ = ["find_bags", "is_bag", "load_bags"]
@@ -76,7 +76,9 @@ class _Recording:
         self.labels = labels
         self._bag, self._config = bag, config
         with BagReader(bag) as reader:
-            self.selection: Selection = select(reader.topics(), topics, config=config)
+            self.selection: Selection = select(
+                reader.topics(), topics, config=config, encoding=encodings(reader)
+            )
         camera = self.selection.topics.get(Modality.CAMERA)
         self._rectified = camera is not None and convert.is_rectified(config.camera, camera.name)
 
@@ -93,8 +95,7 @@ class _Recording:
             topics: dict[str, Modality | None] = {
                 topic.name: modality for modality, topic in self.selection.topics.items()
             }
-            if self.selection.camera_info is not None:
-                topics[self.selection.camera_info] = None
+            topics |= dict.fromkeys(filter(None, (self.selection.camera_info, self.selection.audio_info)))
             for arrival in arrivals(reader, topics):
                 _take(arrival, ingest, preprocess, rectified=self._rectified)
                 yield from self._labelled(ingest, preprocess)
@@ -121,9 +122,12 @@ class _Recording:
 
 
 def _take(arrival: Arrival, ingest: Ingest, preprocess: Preprocessor, *, rectified: bool) -> None:
-    """Hand over a message: CameraInfo to the preprocessing, all others to the synchroniser."""
+    """Hand over a message: CameraInfo to the preprocessing, all others to the ingest."""
     if arrival.modality is None:
         try:
+            if arrival.type_name.endswith("/AudioInfo"):
+                ingest.audio_info(arrival.message)
+                return
             preprocess.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
         except InvalidMessageError:
             return  # the robot goes on with the intrinsics it has

@@ -10,7 +10,7 @@ from sentryfuse_core.config import HealthConfig
 from sentryfuse_core.health import clocks, criteria
 from sentryfuse_core.health.criteria import AudioStats, ContentStats, Coverage, Finding, ImageStats, View
 from sentryfuse_core.health.rate import RateMeter
-from sentryfuse_core.health.tracks import AudioGaps, StuckAxis
+from sentryfuse_core.health.tracks import AudioGaps, ImuUnits, StuckAxis
 from sentryfuse_core.types import AudioBlock, ImuReading, Modality, Sample
 
 __all__ = ["Evidence", "SensorTraits"]
@@ -22,6 +22,7 @@ _DEVICES = {
     Modality.IMU: "IMU",
     Modality.AUDIO: "microphone",
 }
+_NO_FAULT = ("field_absent",)  # an IMU that measures less than the network needs is sound
 _CONTENT_OF = 5  # content checks that `bad_of_five` is taken of
 
 
@@ -84,6 +85,7 @@ class Evidence:
         self._sounded = False
         self._sounded_channels = 0
         self._axes = StuckAxis(config)
+        self._units = ImuUnits()
         self._gaps = AudioGaps(config)
         self._apart_ns = round(config.clock_apart_s * NS_PER_S)
         self._compared = False  # whether the newest message came with a time to compare its stamp with
@@ -93,6 +95,16 @@ class Evidence:
         self._same = 0  # equal fingerprints in a row
         self._invalid_in_row = 0
         self._undecodable_in_row = 0
+        self._out_of_window_in_row = 0
+        self._refused: tuple[str, str] | None = None  # reason and detail of the last unreadable message
+
+    @property
+    def refused(self) -> Finding | None:
+        """What to tell of a sensor that has sent only what could not be read; None: nothing came."""
+        if self._refused is None:
+            return None
+        count = sum(self.invalid_reasons.values())
+        return self._malformed(*self._refused, f"none of {count} messages could be used")
 
     @property
     def timeout_ns(self) -> int:
@@ -123,6 +135,7 @@ class Evidence:
         if isinstance(payload, ImuReading):
             found = criteria.imu_finding(payload, self._config)
             self._check_content(found or self._axes.look(payload, sample.stamp_ns))
+            self._tell("units", self._units.look(payload, sample.stamp_ns, sound=found is None))
         elif isinstance(payload, AudioBlock):
             if in_order:
                 self._tell("gapped", self._gaps.look(payload, sample.stamp_ns))
@@ -138,21 +151,21 @@ class Evidence:
         """
         self._heard(now_ns, invalid=True)
         self.invalid_reasons[reason] += 1
+        self._refused = reason, detail
         if self._invalid_in_row < self._config.invalid_run:
             return
         if reason == clocks.FUTURE_STAMP and offset_ns is not None and -offset_ns > self._apart_ns:
             reason = clocks.OTHER_CLOCK
-        if reason in clocks.FAULTS:
-            self.losing["malformed"] = clocks.finding(reason, detail, self._traits.topic)
-        else:
-            self.losing["malformed"] = Finding(
-                "malformed",
-                f"{self._invalid_in_row} messages in a row were malformed, the last one {reason}: {detail}",
-                f"check the driver that publishes {self._traits.topic}",
-            )
+        what = f"{self._invalid_in_row} messages in a row were malformed"
+        self.losing["malformed"] = self._malformed(reason, detail, what)
 
     def undecodable(self, reason: str, detail: str) -> Finding | None:
         """Take in that a readable message could not be decoded; the finding when that is beyond patience."""
+        if reason in _NO_FAULT:
+            return None
+        if reason == "no_data":
+            self._tell(reason, self._out_of_window(detail))
+            return None
         self.last_invalid = True
         if reason == "no_pose":  # nothing is wrong with the messages, so losing the sensor would cure nothing
             remedy = "publish the transform, or set output.extrinsics: parameters"
@@ -171,8 +184,10 @@ class Evidence:
     def decoded(self, stats: ContentStats | None) -> None:
         """Take in that a message was decoded, and what its content looks like; None: nothing to judge by."""
         self._undecodable_in_row = 0
+        self._out_of_window_in_row = 0
         self.last_invalid = False
         self.degrading.pop("no_pose", None)
+        self.degrading.pop("no_data", None)
         if stats is None:
             return
         if isinstance(stats, ImageStats):
@@ -239,6 +254,21 @@ class Evidence:
         """The clock of the stamps has jumped."""
         self._stamp_ns = None
         self._gaps.restart()
+
+    def _malformed(self, reason: str, detail: str, what: str) -> Finding:
+        if reason in clocks.FAULTS:
+            return clocks.finding(reason, detail, self._traits.topic)
+        remedy = f"check the driver that publishes {self._traits.topic}"
+        return Finding("malformed", f"{what}, the last one {reason}: {detail}", remedy)
+
+    def _out_of_window(self, detail: str) -> Finding | None:
+        """The first block of a stream begins where the set's window ends; only if all do it is a mistake."""
+        self._out_of_window_in_row += 1
+        if self._out_of_window_in_row < self._config.invalid_run:
+            return None
+        name = self._traits.modality.value
+        remedy = f"correct {name}.stamp_offset_s or {name}.latency_s, or raise {name}.window_s"
+        return Finding("no_data", f"{detail}, {self._out_of_window_in_row} times in a row", remedy)
 
     def _heard(self, now_ns: int, *, invalid: bool) -> None:
         self.arrival_ns = now_ns

@@ -136,6 +136,8 @@ class SensorHealth:
         faults = self._evidence.losing or self._evidence.degrading
         if faults and self.state in (SensorState.DEGRADED, SensorState.LOST):
             return next(iter(faults.values()))
+        if self.state is SensorState.INIT:
+            return self._evidence.refused or self._told
         if self.state is SensorState.RECOVERING and self._evidence.losing:
             again = next(iter(self._evidence.losing.values()))
             return Finding("recovering", f"came back and failed again: {again.reason}", again.remedy)

@@ -77,6 +77,11 @@ class Preprocessor:
             Modality.AUDIO: self._audio,
         }
 
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """Those in use: the parameters', until others are set."""
+        return self._intrinsics
+
     def set_intrinsics(self, intrinsics: Intrinsics) -> None:
         """Use these from the next set on."""
         self._intrinsics = intrinsics

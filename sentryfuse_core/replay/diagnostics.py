@@ -112,7 +112,7 @@ class Diagnostics:
         return _status(level, "events", ", ".join(values) or "no change", "", values)
 
     def _sensor(self, report: SensorReport, *, covered: bool) -> Fields:
-        never = report.state is SensorState.INIT
+        never = report.state is SensorState.INIT and not report.invalid
         if never:
             level, message = STALE, _told("never received", report)
         elif report.state is SensorState.OK:

@@ -30,9 +30,9 @@ from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.scenario import Scenario
-from sentryfuse_core.replay.topics import Selection, select
+from sentryfuse_core.replay.topics import Selection, encodings, select
 from sentryfuse_core.replay.truth import Truth, matched
-from sentryfuse_core.types import Modality, SensorReport, SyncedSet, Transition
+from sentryfuse_core.types import Modality, SensorReport, SensorState, SyncedSet, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
 
@@ -85,7 +85,7 @@ def replay(
     way ends the run and is handed back, with the results up to there.
     """
     with BagReader(options.bag) as reader:
-        selection = select(reader.topics(), options.topics, config=options.config)
+        selection = select(reader.topics(), options.topics, config=options.config, encoding=encodings(reader))
         clock = ManualClock(reader.start_ns)
         names = {modality: topic.name for modality, topic in selection.topics.items()}
         run = _Run(options, selection, pipeline(options.config, clock=clock, topics=names), clock, outputs)
@@ -95,8 +95,7 @@ def replay(
             run.warm_up()
         run.sampler.plan(reader.start_ns, total_s, faults=() if story is None else story.events)
         topics: dict[str, Modality | None] = {topic.name: m for m, topic in selection.topics.items()}
-        if selection.camera_info is not None:
-            topics[selection.camera_info] = None
+        topics |= dict.fromkeys(filter(None, (selection.camera_info, selection.audio_info)))
         injector = None if story is None else faults.FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
@@ -143,7 +142,7 @@ class _Run:
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
         self._records: list[SetRecord] = []
-        self._fit = checks.FitCheck(camera_intrinsics(options.config.camera))
+        self._fit = checks.FitCheck(options.config, camera_intrinsics(options.config.camera))
         self._over = False
         self._reports: dict[Modality, SensorReport] = {}
         actions = () if options.scenario is None else options.scenario.actions
@@ -168,7 +167,7 @@ class _Run:
         """Let time pass to the arrival, then hand the message over."""
         self._pass_time(arrival.at_ns)
         if arrival.modality is None:
-            self._camera_info(arrival.message)
+            self._info(arrival)
             return
         ingest, now_ns = self._pipeline.ingest, self._clock.now_ns()
         ingest.message(
@@ -276,22 +275,39 @@ class _Run:
                 self._events.append(item)
                 self._diagnostics.note(item, stamp_ns=item.at_ns)
 
-    def _camera_info(self, message: Any) -> None:
+    def _info(self, arrival: Arrival) -> None:
+        """Take over what is told about a sensor; what cannot be used is noted once."""
+        name = arrival.type_name.rpartition("/")[2]
         try:
-            intrinsics = convert.camera_info(message, rectified=self._rectified)
+            if name == "AudioInfo":
+                self._pipeline.ingest.audio_info(arrival.message)
+            else:
+                self._camera_info(arrival.message)
         except InvalidMessageError as error:
-            note = f"CameraInfo not used: {error}"
+            note = f"{name} not used: {error}"
             if note not in self._notes:
                 self._notes.append(note)
-            return
-        self._fit.intrinsics = intrinsics
+
+    def _camera_info(self, message: Any) -> None:
+        intrinsics = convert.camera_info(message, rectified=self._rectified)
+        self._fit.set_intrinsics(intrinsics, frame_id=message.header.frame_id)
         self._pipeline.preprocessor.set_intrinsics(intrinsics)
         self.sampler.set_intrinsics(intrinsics)
+
+    def _unused(self) -> list[str]:
+        """Why sensors that sent something are not believed at the end: without a set nothing else says it."""
+        reports = self._reports or self._pipeline.ingest.reports(self._clock.now_ns())
+        return [
+            f"{modality.value}: {report.state.name}, {report.reason}"
+            for modality, report in reports.items()
+            if report.invalid and report.state is not SensorState.OK
+        ]
 
     def result(
         self, reader: BagReader, *, wall_s: float, interrupted: bool, damage: BagError | None
     ) -> ReplayResult:
         """Everything that is known at the end."""
+        self._notes += self._unused()
         now_ns = self._clock.now_ns()
         reports = self._reports or dict(self._pipeline.ingest.reports(now_ns))
         played_s = (now_ns - self._start_ns) / NS_PER_S
