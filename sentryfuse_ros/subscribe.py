@@ -86,6 +86,7 @@ class Inputs:
         self._topics = sensor_topics(node, config)
         self._sensors: dict[Modality, tuple[str, Subscription[Any]]] = {}
         self._others: list[Subscription[Any]] = []
+        self._audio_info: tuple[bool, Subscription[Any]] | None = None  # whether it is latched
         self._unpublished: dict[Modality, Problem] = {}
         self._incompatible: dict[Modality, Problem] = {}
         self._mistyped: dict[Modality, Problem] = {}
@@ -97,13 +98,17 @@ class Inputs:
 
     def close(self) -> None:
         """Drop every subscription."""
-        for subscription in [*self._others, *(subscription for _, subscription in self._sensors.values())]:
+        held = [*self._sensors.values(), *([self._audio_info] if self._audio_info else [])]
+        for subscription in [*self._others, *(subscription for _, subscription in held)]:
             self._node.destroy_subscription(subscription)
+        self._audio_info = None
         self._others.clear()
         self._sensors.clear()
 
     def poll(self) -> None:
         """Compare what publishers offer with what is subscribed; subscribe audio once its type is known."""
+        if Modality.AUDIO in self._topics:
+            self._find_audio_info()
         for modality, topic in self._topics.items():
             publishers = self._node.get_publishers_info_by_topic(topic)
             offered = {info.topic_type for info in publishers}
@@ -147,19 +152,28 @@ class Inputs:
         if Modality.CAMERA in self._topics:
             info_topic = _resolve(self._node, "camera.info_topic", config.camera.info_topic)
             self._other("sensor_msgs/msg/CameraInfo", info_topic, handler.on_camera_info, state)
-        if Modality.AUDIO in self._topics:
-            self._audio_info(state)
         self._other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, state)
         self._other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS)
         self.poll()
 
-    def _audio_info(self, profile: QoSProfile) -> None:
-        """AudioInfo, where its package is installed: volatile, so that publishers of either kind match."""
+    def _find_audio_info(self) -> None:
+        """Subscribe to AudioInfo as its publishers offer it: audio_capture latches it and says it once."""
         topic = _resolve(self._node, "audio.info_topic", self._config.audio.info_topic)
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        if not any(info.topic_type == AUDIO_INFO_TYPE for info in publishers):
+            return
+        latched = all(info.qos_profile.durability is qos.LATCHED.durability for info in publishers)
+        if self._audio_info is not None:
+            if self._audio_info[0] is latched:
+                return
+            self._node.destroy_subscription(self._audio_info[1])
         try:
-            self._other(AUDIO_INFO_TYPE, topic, self._handler.on_audio_info, profile)
+            kind = message_class(AUDIO_INFO_TYPE)
         except ImportError:
-            return  # nothing can publish it here either
+            return  # nor can the audio itself be read then, which is told
+        profile = qos.LATCHED if latched else qos.sensor_profile(reliability="best_effort", depth=1)
+        found = self._node.create_subscription(kind, topic, self._handler.on_audio_info, profile)
+        self._audio_info = latched, found
 
     def _subscribe(self, modality: Modality, type_name: str) -> None:
         section, handler = self._config.sensor(modality), self._handler

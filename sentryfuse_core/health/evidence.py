@@ -96,6 +96,7 @@ class Evidence:
         self._invalid_in_row = 0
         self._undecodable_in_row = 0
         self._out_of_window_in_row = 0
+        self._understood = False  # whether any message could be read
         self._refused: tuple[str, str] | None = None  # reason and detail of the last unreadable message
 
     @property
@@ -123,6 +124,7 @@ class Evidence:
             self._note_order(in_order=False)
             return False
         self._heard(now_ns, invalid=False)
+        self._understood = True
         self.losing.pop("malformed", None)
         self.offset_ns = sample.received_ns - sample.stamp_ns
         self._compared = sample.received_ns != 0
@@ -234,11 +236,14 @@ class Evidence:
         if self.arrival_ns is None or now_ns < self.arrival_ns + self.timeout_ns:
             return False
         silent_ms, allowed_ms = (now_ns - self.arrival_ns) / NS_PER_MS, self.timeout_ns / NS_PER_MS
-        self.losing["timeout"] = Finding(
-            "timeout",
-            f"no new message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed",
-            f"check power, cable and driver of the {self._device}, and who publishes {self._traits.topic}",
+        reason = f"no new message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed"
+        remedy = (
+            f"check power, cable and driver of the {self._device}, and who publishes {self._traits.topic}"
         )
+        refused = None if self._understood else self.refused
+        if refused is not None:
+            reason, remedy = f"{refused.reason}; since then {reason}", refused.remedy
+        self.losing["timeout"] = Finding("timeout", reason, remedy)
         return True
 
     def forget_content(self) -> None:

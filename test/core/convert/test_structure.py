@@ -10,7 +10,7 @@ import pytest
 from builders import chunk_message, cloud_message, image_message, imu_message, message
 
 from sentryfuse_core.config import AudioConfig, CameraConfig
-from sentryfuse_core.convert import camera_info, is_rectified
+from sentryfuse_core.convert import camera_info, informed, is_rectified
 from sentryfuse_core.convert.audio import audio_block
 from sentryfuse_core.convert.cloud import point_cloud
 from sentryfuse_core.convert.image import compressed_frame, image_frame
@@ -195,6 +195,58 @@ PCM = np.arange(-8, 8, dtype=np.int16).reshape(8, 2)
 def test_audio_block_rejects_when_a_chunk_is_wrong(changes: dict[str, Any], expected: str) -> None:
     item = chunk_message(PCM, **changes)
     assert reason(audio_block, item, type_name=CHUNK, config=AudioConfig()) == expected
+
+
+def noise(head: bytes, size: int = 836) -> bytes:
+    return head + np.random.default_rng(0).bytes(size - len(head))
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (noise(b"\xff\xfb\x90\x64"), "MP3"),
+        (noise(b"\xff\xf3\x84\xc4"), "MP3"),
+        (noise(b"ID3\3\0\0"), "MP3"),
+        (noise(b"\xff\xf1\x50\x80"), "AAC"),
+        (noise(b"OggS\0\2"), "Ogg"),
+        (noise(b"fLaC"), "FLAC"),
+        (noise(b"RIFF\x24\x08\0\0WAVEfmt "), "wave file"),
+    ],
+)
+def test_audio_block_names_what_is_no_pcm(data: bytes, told: str) -> None:
+    name = "audio_common_msgs/msg/AudioData"
+    with pytest.raises(InvalidMessageError, match=told) as caught:
+        audio_block(SimpleNamespace(data=data), type_name=name, config=AudioConfig())
+    assert caught.value.reason == "unknown_audio_encoding"
+    assert "audio.sample_rate_hz" in caught.value.detail
+
+
+def test_audio_block_takes_pcm_that_begins_like_mp3_by_chance() -> None:
+    pcm = np.random.default_rng(0).normal(0.0, 3000.0, 640).astype("<i2")
+    pcm[:2] = np.frombuffer(b"\xff\xfb\x90\x64", "<i2")
+    item = SimpleNamespace(data=pcm.tobytes())
+    block = audio_block(item, type_name="audio_common_msgs/msg/AudioData", config=AudioConfig())
+    np.testing.assert_array_equal(block.pcm.reshape(-1), pcm)
+
+
+def audio_info(**fields: Any) -> SimpleNamespace:
+    values = {"channels": 1, "sample_rate": 44_100, "sample_format": "S16LE", "coding_format": "wave"}
+    return SimpleNamespace(**{**values, **fields})
+
+
+def test_audio_info_replaces_what_the_parameters_say() -> None:
+    found = informed(AudioConfig(), audio_info())
+    assert (found.sample_rate_hz, found.channels, found.encoding) == (44_100, 1, "S16LE")
+    assert informed(AudioConfig(), audio_info(sample_format="F32")).encoding == "F32LE"
+    silent = informed(AudioConfig(channels=4), audio_info(channels=0, sample_rate=0, sample_format=""))
+    assert (silent.sample_rate_hz, silent.channels, silent.encoding) == (16_000, 4, "S16LE")
+
+
+@pytest.mark.parametrize("changes", [{"coding_format": "mp3"}, {"sample_format": "S24LE"}])
+def test_blocks_are_refused_by_name_when_audio_info_says_they_are_coded(changes: dict[str, str]) -> None:
+    config, item = informed(AudioConfig(), audio_info(**changes)), SimpleNamespace(data=bytes(640))
+    with pytest.raises(InvalidMessageError, match="|".join(changes.values())):
+        audio_block(item, type_name="audio_common_msgs/msg/AudioData", config=config)
 
 
 def typed(**arrays: Any) -> SimpleNamespace:

@@ -251,6 +251,43 @@ def test_sensor_is_lost_when_ten_messages_in_a_row_are_malformed(bench: Bench) -
     assert bench.modality in bench.monitor.trusted()
 
 
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_sensor_says_why_nothing_is_usable_when_only_a_few_messages_came(count: int) -> None:
+    for modality in Modality:
+        bench = Bench(modality)
+        bench.invalid(count)
+        report = bench.monitor.reports(bench.now_ns)[modality]
+        assert report.state is INIT
+        assert report.code == "malformed"
+        assert f"none of {count} messages" in report.reason
+        assert "truncated: 7 bytes of 9" in report.reason
+        assert report.topic in report.remedy
+        bench.wait(2 * S)
+        report = bench.monitor.reports(bench.now_ns)[modality]
+        assert (report.state, report.code) == (LOST, "timeout")
+        assert "truncated: 7 bytes of 9" in report.reason  # the silence is not all that is wrong
+
+
+def test_sensor_says_why_when_the_few_messages_that_came_were_not_stamped() -> None:
+    bench = Bench(CAMERA)
+    bench.monitor.observe_invalid(CAMERA, "zero_stamp", "header.stamp is 0", S)
+    assert bench.monitor.reports(S)[CAMERA].code == "zero_stamp"
+
+
+def test_sensor_is_not_at_fault_when_its_first_block_begins_where_the_window_ends() -> None:
+    bench = Bench(AUDIO)
+    for index in range(20):
+        bench.send()
+        assert bench.state is (OK if index < 10 else DEGRADED)
+        bench.monitor.observe_undecodable(AUDIO, "no_data", "no block lies in the window", bench.now_ns)
+        assert bench.monitor.reports(bench.now_ns)[AUDIO].invalid == 0
+        assert not bench.monitor.last_invalid(AUDIO)
+    assert "audio.latency_s" in bench.monitor.reports(bench.now_ns)[AUDIO].remedy
+    bench.monitor.observe_decoded(AUDIO, None, bench.now_ns)
+    bench.good(3.0)
+    assert bench.state is OK  # the finding went with the first set that had sound
+
+
 def test_sensor_is_degraded_when_one_message_in_ten_is_malformed() -> None:
     bench = Bench(CAMERA)
     bench.good(3.0)
