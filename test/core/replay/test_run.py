@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import bags
+import numpy as np
 import pytest
 from bags import START_NS, TOPICS
 from builders import MS, S
@@ -213,6 +214,87 @@ def test_replay_says_what_to_set_when_audio_does_not_fit_its_stamps(tmp_path: Pa
     audio = list(bags.raw_audio(30))
     result = run(tmp_path, [*audio, *bags.drive([CAMERA], seconds=0.6)])
     assert any("16000 Hz" in note and "audio.channels" in note for note in result.notes)
+
+
+def headerless(count: int, data: bytes, **info: Any) -> list[bags.Message]:
+    """audio_common_msgs/AudioData every 20 ms, after an AudioInfo where one is given."""
+    kind = "audio_common_msgs/msg/Audio"
+    told = {
+        "channels": 1,
+        "sample_rate": 44_100,
+        "sample_format": "S16LE",
+        "bitrate": 0,
+        "coding_format": "wave",
+    }
+    infos = [bags.Message("/mic_info", f"{kind}Info", START_NS, {**told, **info})] if info else []
+    times = [START_NS + index * 20 * MS for index in range(count)]
+    noise = itertools.cycle(data[k:] + data[:k] for k in range(0, 200, 2))  # no two of them the same
+    return [*infos, *(bags.Message("/mic", f"{kind}Data", at, {"data": next(noise)}) for at in times)]
+
+
+QUIET = np.random.default_rng(0).normal(0.0, 3000.0, 882).astype("<i2").tobytes()  # 20 ms of 44.1 kHz, mono
+
+
+def test_replay_says_what_to_set_when_headerless_audio_has_another_rate(tmp_path: Path) -> None:
+    result = run(tmp_path, headerless(60, QUIET))
+    assert any("audio.sample_rate_hz" in note and "44100 Hz" in note for note in result.notes)
+
+
+def test_replay_takes_the_audio_info_of_the_recording(tmp_path: Path) -> None:
+    result = run(tmp_path, headerless(60, QUIET, channels=1))
+    assert result.selection.audio_info == "/mic_info"
+    assert not any("audio" in note for note in result.notes)
+    assert result.reports[AUDIO].state is SensorState.OK
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_replay_says_why_audio_is_not_used_when_it_is_coded(tmp_path: Path, count: int) -> None:
+    result = run(tmp_path, headerless(count, QUIET, coding_format="mp3"))
+    (note,) = [note for note in result.notes if note.startswith("audio")]
+    assert "'mp3'" in note
+    assert not any(record.used for record in result.records)
+
+
+def test_replay_takes_p_and_says_so_when_the_topic_is_rectified(tmp_path: Path) -> None:
+    pictures = [
+        item._replace(topic="/cam/image_rect_color/compressed") for item in bags.drive([CAMERA], seconds=0.5)
+    ]
+    info = {
+        "header": bags.header(START_NS, "another_camera"),
+        "width": 64,
+        "height": 48,
+        "distortion_model": "equidistant",
+        "d": [0.3] * 4,
+        "k": [32.0, 0.0, 32.0, 0.0, 32.0, 24.0, 0.0, 0.0, 1.0],
+        "p": [30.0, 0.0, 32.0, 0.0, 0.0, 30.0, 24.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+    }
+    first = bags.Message("/cam/camera_info", "sensor_msgs/msg/CameraInfo", START_NS, info)
+    result = run(tmp_path, [first, *pictures])
+    assert any("rectified" in note and "P of /cam/camera_info" in note for note in result.notes)
+    assert any("'another_camera'" in note and "'camera'" in note for note in result.notes)
+    assert result.reports[CAMERA].state is SensorState.OK
+    raw = run(tmp_path, [], name="raw", config=override(Config(), {"camera.rectified": "never"}))
+    assert any("CameraInfo not used" in note and "fisheye" in note for note in raw.notes)
+
+
+def test_replay_says_what_is_wrong_when_camera_info_is_of_another_picture(tmp_path: Path) -> None:
+    info = {
+        "header": bags.header(START_NS, "camera"),
+        "width": 1280,
+        "height": 720,
+        "k": [640.0, 0.0, 640.0, 0.0, 640.0, 360.0, 0.0, 0.0, 1.0],
+    }
+    first = bags.Message("/camera/camera_info", "sensor_msgs/msg/CameraInfo", START_NS, info)
+    result = run(tmp_path, [first, *bags.drive([CAMERA], seconds=0.5)])
+    (note,) = [note for note in result.notes if "CameraInfo" in note]
+    assert "64 x 48" in note
+    assert "1280 x 720" in note
+
+
+def test_replay_blames_no_sensor_for_a_block_of_audio_that_begins_with_the_set(tmp_path: Path) -> None:
+    result = run(tmp_path, bags.drive([AUDIO], seconds=1.0))
+    assert result.reports[AUDIO].invalid == 0
+    assert result.metrics["absences"].get("audio", {}).get("INVALID", 0) == 0
 
 
 def test_replay_counts_messages_when_they_cannot_be_read(tmp_path: Path) -> None:
