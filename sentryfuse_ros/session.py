@@ -261,7 +261,7 @@ class Session:
     def _look(self, synced: SyncedSet) -> None:
         """Note, and log once, where data does not fit the parameters."""
         try:
-            found = self._fit.look(synced)
+            found = self._fit.look(synced, felt_m_s2=self._engine.preprocessor.felt_m_s2)
         except Exception as error:  # noqa: BLE001 - a check must not cost a set
             self._failed(error)
             return

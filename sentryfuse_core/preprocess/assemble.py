@@ -65,6 +65,7 @@ class Preprocessor:
         self._intrinsics = Intrinsics(
             section.image_width, section.image_height, section.fx, section.fy, section.cx, section.cy
         )
+        self.felt_m_s2: tuple[float, ...] = ()  # mean acceleration of the last window in base axes
         self.assumed_intrinsics = True  # nobody has set others than the parameters'
         self._poses: dict[Modality, Pose | None] = {
             modality: Pose(config.sensor(modality).translation_m, config.sensor(modality).quaternion_xyzw)
@@ -135,6 +136,7 @@ class Preprocessor:
         samples = synced.samples[Modality.IMU]
         to_base = motion.pose_rotation(self._pose(samples[-1]))
         times_s, values = imu.readings_of(samples, to_base=to_base, end_ns=synced.stamp_ns)
+        self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
         tilt = self._attitude.update(samples, to_base=to_base, epoch=synced.epoch)
         return _Part(
             {"imu": imu.resample(times_s, values, geometry=self._geometry), "tilt": torch.tensor([tilt])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,11 +24,13 @@ from sentryfuse_core.types import (
     SyncedSet,
 )
 
-__all__ = ["FitCheck", "audio_misfit", "camera_misfit", "lidar_misfit"]
+__all__ = ["FitCheck", "audio_misfit", "camera_misfit", "imu_misfit", "lidar_misfit"]
 
 _TOLERANCE = 0.1  # share by which shape or length may differ
 _MIN_BLOCKS = 3  # with stamps of their own
 _MIN_ARRIVALS = 20  # of blocks without: their times jitter
+_MIN_WINDOWS = 20  # of the IMU: brakes and bumps average out
+_LEAST_M_S2 = 5.0  # of gravity; a robot that leans by 60 degrees has fallen
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
@@ -39,7 +42,8 @@ class FitCheck:
         self._intrinsics = intrinsics
         self._info_frame: str | None = None  # None: no CameraInfo came
         self._blocks: list[Sample] = []
-        self._unchecked = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
+        self._felt: list[tuple[float, ...]] = []
+        self._unchecked = ModalitySet.all()
 
     def set_intrinsics(self, intrinsics: Intrinsics, *, frame_id: str) -> None:
         """Intrinsics of a CameraInfo that names this frame hold from now on."""
@@ -47,8 +51,11 @@ class FitCheck:
             self._intrinsics, self._info_frame = intrinsics, frame_id
             self._unchecked |= ModalitySet.of(Modality.CAMERA)
 
-    def look(self, synced: SyncedSet) -> list[str]:
-        """What to set where this set shows that its data does not fit the parameters."""
+    def look(self, synced: SyncedSet, *, felt_m_s2: tuple[float, ...]) -> list[str]:
+        """What to set where this set shows that its data does not fit the parameters.
+
+        `felt_m_s2` is the acceleration in it, in base axes; empty where it is not known.
+        """
         notes = []
         for modality in self._unchecked & synced.present:
             samples: Sequence[Sample] = synced.samples[modality]
@@ -57,6 +64,11 @@ class FitCheck:
                 if not _enough(samples):
                     continue
                 misfits = [audio_misfit(samples)]
+            elif modality is Modality.IMU:
+                self._felt += [felt_m_s2] if felt_m_s2 else []
+                if len(self._felt) < _MIN_WINDOWS:
+                    continue
+                misfits = [imu_misfit(self._felt)]
             elif modality is Modality.LIDAR:
                 misfits = [lidar_misfit(samples[-1], self._config.lidar.intensity_full_scale)]
             else:
@@ -133,6 +145,17 @@ def lidar_misfit(sample: Sample, full_scale: float) -> str | None:
         f"lidar: intensities go up to {largest:.4g}, lidar.intensity_full_scale is {full_scale:g}: "
         f"set it to {scale:g} if that is the lidar's range"
     )
+
+
+def imu_misfit(felt_m_s2: Sequence[tuple[float, ...]]) -> str | None:
+    """What to set where accelerations in base axes do not average gravity upwards; None: they do."""
+    x, y, z = np.mean(felt_m_s2, axis=0).tolist()
+    if math.hypot(x, y, z) < _LEAST_M_S2 or z > _LEAST_M_S2:
+        return None
+    felt = f"imu: acceleration averages {x:.1f}, {y:.1f}, {z:.1f} m/s^2 in the base frame, not 0, 0, +9.8"
+    if z < -_LEAST_M_S2:
+        return f"{felt} (REP 145): let the driver change its sign, or correct the IMU's pose"
+    return f"{felt}: correct the IMU's pose (tf2, or imu.quaternion_xyzw)"
 
 
 def audio_misfit(samples: Sequence[Sample]) -> str | None:

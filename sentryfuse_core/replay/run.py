@@ -245,7 +245,7 @@ class _Run:
             deadline_ms=budget.latency_ms,
             power_w=budget.power_w,
         )
-        self._notes += self._fit.look(synced)
+        self._notes += self._fit.look(synced, felt_m_s2=self._pipeline.preprocessor.felt_m_s2)
         self._outputs.add(result, record, context, markers=self._options.config.output.markers)
         self._records.append(record)
         boxes = None if self._options.truth is None else self._options.truth.near(synced.stamp_ns)

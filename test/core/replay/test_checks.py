@@ -43,8 +43,28 @@ def test_audio_is_judged_when_each_set_holds_only_two_blocks() -> None:
     check, notes = FitCheck(Config(), INTRINSICS), []
     for index in range(40):
         pair = [block(S + (index + later) * 30 * MS) for later in (0, 1)]
-        notes += check.look(synced(AUDIO, *pair))
+        notes += check.look(synced(AUDIO, *pair), felt_m_s2=())
     assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("felt_m_s2", "told"),
+    [
+        ((0.3, -0.2, 9.7), ""),
+        ((3.0, 0.0, 9.0), ""),  # it brakes
+        ((0.0, 0.0, -9.8), "sign"),
+        ((9.8, 0.0, 0.1), "imu.quaternion_xyzw"),
+        ((0.0, 0.0, 0.1), ""),  # told by its unit
+    ],
+)
+def test_imu_says_what_to_correct_when_gravity_is_not_felt_upwards(
+    felt_m_s2: tuple[float, ...], told: str
+) -> None:
+    check, notes = FitCheck(Config(), INTRINSICS), []
+    for _ in range(60):
+        notes += check.look(synced(Modality.IMU, sample(Modality.IMU, S)), felt_m_s2=felt_m_s2)
+    assert len(notes) == bool(told)
+    assert told in "".join(notes)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +87,8 @@ def test_camera_is_checked_again_when_a_camera_info_comes() -> None:
         CAMERA, S, payload=image_frame(image_message("16UC1", np.zeros((4, 8), np.uint8), width=4))
     )
     check = FitCheck(Config(), INTRINSICS)
-    (note,) = check.look(synced(CAMERA, picture))
+    (note,) = check.look(synced(CAMERA, picture), felt_m_s2=())
     assert "16UC1" in note
-    assert check.look(synced(CAMERA, picture)) == []
+    assert check.look(synced(CAMERA, picture), felt_m_s2=()) == []
     check.set_intrinsics(Intrinsics(1280, 720, 640.0, 640.0, 640.0, 360.0), frame_id="")
-    assert any("CameraInfo" in note for note in check.look(synced(CAMERA, picture)))
+    assert any("CameraInfo" in note for note in check.look(synced(CAMERA, picture), felt_m_s2=()))
