@@ -139,7 +139,7 @@ def test_images_are_refused_with_a_reason_when_malformed_and_used_when_good(list
         assert "set camera.transport to compressed" in mistyped.message
     for wrong, reason in (
         ({"encoding": "plaid"}, "unknown_encoding"),
-        ({"step": 10}, "step_too_small"),
+        ({"step": 10, "data": bytes(200 * 48)}, "step_too_small"),
         ({"height": 4000}, "truncated"),
         ({"height": 0}, "empty"),
     ):
