@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
+from sentryfuse_core.convert import foreign
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.types import Modality
 
@@ -52,7 +53,8 @@ class Offer:
 class StreamSeen:
     """What was seen of one sensor; medians are over the messages that could be read.
 
-    `wanted` are the types that the configuration asks for. `refused` are reasons with their counts.
+    `wanted` are the types that the configuration asks for. `refused` are reasons with their counts,
+    `details` what was found the last time, by reason.
     `received_ns` is 0 where the clock has not begun. `placed` says whether tf2 knows a transform from
     `frame_id` to the base frame; None where that was not asked. `problem` is what the subscription says
     keeps messages away, `remedy` what to do about it.
@@ -65,6 +67,7 @@ class StreamSeen:
     messages: int = 0
     rate_hz: float = 0.0
     refused: tuple[tuple[str, int], ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
     stamp_ns: int = 0
     received_ns: int = 0
     lag_ns: int = 0
@@ -161,6 +164,9 @@ def _type_remedy(types: set[str], name: str) -> str:
     for type_name, transport in transports.items():
         if name == "camera" and type_name in types:
             return f"set camera.transport to {transport}"
+    known = next(filter(None, map(foreign, sorted(types))), None)
+    if known is not None:
+        return known.remedy
     return "remap the topic, convert the messages or install the package of this type"
 
 
@@ -168,6 +174,8 @@ def _refused(seen: StreamSeen) -> Iterator[Line]:
     name = seen.modality.value
     for reason, count in seen.refused:
         found = f"{reason.replace('_', ' ')}: {count} of {seen.messages} messages on {seen.topic}"
+        if reason in seen.details:
+            found += f", the last one: {seen.details[reason]}"
         remedy = "correct the driver; every such message is dropped"
         if reason == "zero_stamp":
             remedy = f"let the driver of {seen.topic} stamp its messages"

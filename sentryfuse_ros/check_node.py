@@ -38,6 +38,7 @@ class _Stream:
     first_ns: int | None = None
     last_ns: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    details: dict[str, str] = field(default_factory=dict)
     stamps: list[tuple[int, int]] = field(default_factory=list)  # stamp, received in ns
     frame_id: str | None = None
 
@@ -116,6 +117,7 @@ class CheckNode(Node):
             )
         except InvalidMessageError as error:
             stream.refused[error.reason] += 1
+            stream.details[error.reason] = error.detail
             return
         except Exception:  # noqa: BLE001 - the callback's boundary, as in the fusion node
             stream.refused["unreadable"] += 1
@@ -171,6 +173,7 @@ class CheckNode(Node):
             messages=stream.messages,
             rate_hz=stream.rate_hz,
             refused=tuple(sorted(stream.refused.items())),
+            details=dict(stream.details),
             stamp_ns=stamps[-1][0] if stamps else 0,
             received_ns=stamps[-1][1] if stamps else 0,
             lag_ns=round(statistics.median(received - stamp for stamp, received in stamps)) if stamps else 0,

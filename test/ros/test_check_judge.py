@@ -113,6 +113,16 @@ def test_judge_names_the_cause_when_a_sensor_is_not_usable(
     assert exit_status(lines, strict=True) == 1
 
 
+def test_judge_says_what_was_found_when_messages_are_refused() -> None:
+    details = {"unknown_encoding": "encoding 'plaid' is not supported"}
+    (line,) = [
+        line
+        for line in judged(changed(refused=(("unknown_encoding", 11),), details=details, frame_id=None))
+        if line.subject == "lidar"
+    ]
+    assert "'plaid'" in line.found
+
+
 @pytest.mark.parametrize("lag_ns", [-4_000_000, 0, 400_000_000, 499_000_000])
 def test_judge_takes_stamps_for_sane_when_they_are_a_little_off(lag_ns: int) -> None:
     assert bad(judged(stamped(lag_ns))) == []

@@ -30,6 +30,11 @@ def test_camera_topic_ends_in_compressed_once_when_the_transport_is_compressed(n
     assert sensor_topics(node, raw)[Modality.CAMERA] == name
 
 
+def test_a_type_of_a_driver_s_own_is_told_with_its_remedy() -> None:
+    assert "xfer_format" in subscribe._remedy("/livox/lidar", {"livox_ros_driver2/msg/CustomMsg"})
+    assert "remap" in subscribe._remedy("/odom", {"nav_msgs/msg/Odometry"})
+
+
 @pytest.fixture
 def node() -> Iterator[Node]:
     context = rclpy.Context()
