@@ -28,8 +28,11 @@ def point_cloud(message: Any) -> PointCloud:
     fields = _fields(read(message, "fields"), point_step)
     data = byte_view(message, "data")
     if height * width == 0 or data.size == 0:
-        raise InvalidMessageError("empty", f"{height} x {width} points with {data.size} bytes")
-    step = row_step(declared_step, name="row_step", rows=height, row_bytes=width * point_step, size=data.size)
+        raise InvalidMessageError("empty", f"height {height} x width {width} points, {data.size} bytes")
+    shape, row_bytes = f"height {height} x width {width} x point_step {point_step}", width * point_step
+    step = row_step(
+        declared_step, name="row_step", rows=height, row_bytes=row_bytes, size=data.size, shape=shape
+    )
     return PointCloud(height, width, point_step, step, flag(message, "is_bigendian"), fields, data)
 
 

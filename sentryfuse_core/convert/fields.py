@@ -104,27 +104,30 @@ def byte_view(message: Any, name: str) -> UInt8Array:
     return view
 
 
-def row_step(declared: int, *, name: str, rows: int, row_bytes: int, size: int) -> int:
-    """Bytes from one row to the next in `size` bytes of `rows` rows, each of `row_bytes`.
+def row_step(declared: int, *, name: str, rows: int, row_bytes: int, size: int, shape: str) -> int:
+    """Bytes from one row to the next in `size` bytes of `rows` rows, each of `row_bytes` as `shape` says.
 
     The field `name` says it, but drivers leave it 0 or put pixels or the whole size there. It is believed
     where the data has room for such rows. Data of as many bytes as dense rows have can only be dense
-    rows; up to less than one byte a row may follow them, since padded rows would need more. Raises
-    `truncated` or `step_too_small`.
+    rows; less than one byte for each of the others may follow them, since padded rows would need more.
+    Raises `truncated` or `step_too_small`.
     """
     dense = rows * row_bytes
     if size < dense:
-        raise InvalidMessageError("truncated", f"{size} bytes of {dense}, {rows} rows of {row_bytes}")
+        other = f"; {name} {declared} and the data agree, so one of those is wrong"
+        detail = f"{size} bytes of {dense} for {shape}{other if rows * declared == size else ''}"
+        raise InvalidMessageError("truncated", detail)
     if rows == 1:
         return row_bytes
     needed = (rows - 1) * declared + row_bytes
     if declared >= row_bytes and size >= needed:
         return declared
-    if size < dense + rows:
+    if size == dense or size < dense + rows - 1:
         return row_bytes
     if declared < row_bytes:
-        raise InvalidMessageError("step_too_small", f"{name} {declared} for rows of {row_bytes} bytes")
-    detail = f"{size} bytes of {needed}, if {name} {declared} is right for {rows} rows of {row_bytes}"
+        detail = f"{name} {declared} for rows of {row_bytes} bytes, {size} bytes for {shape}"
+        raise InvalidMessageError("step_too_small", detail)
+    detail = f"{size} bytes of {needed} for {shape}, if {name} {declared} is right"
     raise InvalidMessageError("truncated", detail)
 
 

@@ -50,10 +50,8 @@ def image_frame(message: Any) -> ImageFrame:
     if height == 0 or width == 0 or data.size == 0:
         raise InvalidMessageError("empty", f"{width} x {height} with {data.size} bytes")
     row_bytes = width * pixel_bytes
-    if data.size < height * row_bytes and declared_step >= width and data.size == height * declared_step:
-        detail = f"{encoding!r} needs rows of {row_bytes} bytes, step and data say {declared_step}"
-        raise InvalidMessageError("truncated", detail)
-    step = row_step(declared_step, name="step", rows=height, row_bytes=row_bytes, size=data.size)
+    shape = f"height {height} x width {width} in {encoding}"
+    step = row_step(declared_step, name="step", rows=height, row_bytes=row_bytes, size=data.size, shape=shape)
     return ImageFrame(height, width, step, encoding, flag(message, "is_bigendian"), data)
 
 

@@ -76,6 +76,20 @@ def test_image_keeps_its_padding_when_step_and_data_agree() -> None:
     assert frame.step == 16  # what lies behind the last row is not looked at
 
 
+def test_the_field_that_contradicts_the_data_is_named_when_the_message_is_refused() -> None:
+    with pytest.raises(InvalidMessageError, match=r"step 4 and the data agree") as caught:
+        image_frame(image_message("rgb8", np.zeros((4, 4), np.uint8), width=4))  # mono8 by its size
+    assert "in rgb8" in caught.value.detail
+    with pytest.raises(InvalidMessageError, match=r"point_step 24; row_step 72 and the data agree"):
+        point_cloud(cloud_message(XYZ, point_step=24))
+    with pytest.raises(InvalidMessageError, match="point_step is 11"):
+        point_cloud(cloud_message(XYZ, point_step=11))
+    with pytest.raises(InvalidMessageError, match="height 0"):
+        point_cloud(cloud_message(XYZ, height=0))
+    with pytest.raises(InvalidMessageError, match="row_step 35"):
+        point_cloud(cloud_message(XYZ, height=2, width=2, point_step=18, row_step=35, data=bytes(73)))
+
+
 @pytest.mark.parametrize("row_step", [0, 2, 24, 36, 37, 72, 2**32 - 1])
 def test_cloud_rows_lie_dense_when_row_step_contradicts_the_data(row_step: int) -> None:
     columns = {
