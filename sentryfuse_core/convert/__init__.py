@@ -14,8 +14,8 @@ decoded in `preprocess`. Whatever is wrong raises InvalidMessageError with one o
 - camera info: `not_calibrated`, `unknown_distortion`, `non_finite`, `bad_size`
 
 Decoding in `preprocess` adds `undecodable` (corrupt image file), `outside_view` (the camera looks
-elsewhere), `no_finite_points`, `out_of_range` (points in millimetres), `field_absent` (IMU without gyro or acceleration), `no_data` (no audio in
-the window) and `no_pose`.
+elsewhere), `no_finite_points`, `out_of_range` (points in millimetres), `field_absent` (IMU without gyro
+or acceleration), `no_data` (no audio in the window) and `no_pose`.
 """
 
 from __future__ import annotations
