@@ -175,8 +175,9 @@ class Pipeline:
             prior_recall_4m=prior,
             reports=self.ingest.reports(self._clock.now_ns()),
             errors=errors,
-            notes=tuple(
-                f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()
+            notes=(
+                *(f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()),
+                *prepared.notes,
             ),
             switch_us=math.nan,
         )

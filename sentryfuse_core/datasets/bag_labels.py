@@ -14,6 +14,7 @@ from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
+from sentryfuse_core.replay.poses import BagTransforms
 from sentryfuse_core.replay.readers import BagReader, bag_files
 from sentryfuse_core.replay.topics import Selection, select
 from sentryfuse_core.types import Modality, SyncedSet
@@ -91,13 +92,16 @@ class _Recording:
             topics: dict[str, Modality | None] = {
                 topic.name: modality for modality, topic in self.selection.topics.items()
             }
+            names = tuple(topics)
             if self.selection.camera_info is not None:
                 topics[self.selection.camera_info] = None
-            for arrival in arrivals(reader, topics):
-                _take(arrival, ingest, preprocess)
+            with BagTransforms(reader, self._config, names, preprocess.placer) as poses:
+                for arrival in arrivals(reader, topics):
+                    poses.now_ns = arrival.at_ns
+                    _take(arrival, ingest, preprocess)
+                    yield from self._labelled(ingest, preprocess)
+                ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
                 yield from self._labelled(ingest, preprocess)
-            ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
-            yield from self._labelled(ingest, preprocess)
 
     def _labelled(self, ingest: Ingest, preprocess: Preprocessor) -> Iterator[LabelledFrame]:
         for synced in ingest.take():

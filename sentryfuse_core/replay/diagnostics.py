@@ -1,4 +1,4 @@
-"""The five kinds of /diagnostics status, names and keys frozen, as plain values for bags and for the node."""
+"""The kinds of /diagnostics status, names and keys frozen, as plain values for bags and for the node."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
+from sentryfuse_core.preprocess.placing import Placement
 from sentryfuse_core.replay.messages import Fields, header
 from sentryfuse_core.replay.metrics import STAGES, LatencyWindow, percentiles, stage_values
 from sentryfuse_core.sync.buffer import NOTED
@@ -81,10 +82,11 @@ class Diagnostics:
         counters: SyncCounters,
         budget: Mapping[str, Any],
         now_ns: int,
+        placements: Mapping[Modality, Placement] | None = None,
     ) -> list[Fields]:
         """diagnostic_msgs/DiagnosticStatus of every sensor, of events since the last call, sync and so on.
 
-        `budget` is the budget's account of power, heat and load.
+        `budget` is the budget's account of power, heat and load; `placements` say what placed each sensor.
         """
         self._expire(now_ns)
         # Nobody covers for a sensor when what comes out is unusable, or nothing comes any more.
@@ -93,7 +95,8 @@ class Diagnostics:
         covered = trusted and working
         found = [self._sensor(report, covered=covered) for report in reports.values()]
         sync = self._sync(reports, counters, now_ns)
-        return [*found, self._take_events(), sync, self._inference(budget), self._latency(now_ns)]
+        found += [self._take_events(), sync, self._inference(budget), self._latency(now_ns)]
+        return found if placements is None else [*found, _poses(placements)]
 
     def _take_events(self) -> Fields:
         """Every change of state that was not told yet; OK when there is none, or they all ended well."""
@@ -222,6 +225,16 @@ class Diagnostics:
 def diagnostic_array(stamp_ns: int, statuses: Sequence[Mapping[str, Any]]) -> Fields:
     """diagnostic_msgs/DiagnosticArray."""
     return {"header": header(stamp_ns, ""), "status": [dict(status) for status in statuses]}
+
+
+def _poses(placements: Mapping[Modality, Placement]) -> Fields:
+    """What placed every sensor that was used until now; WARN where that is doubtful."""
+    used = {modality.value: placed for modality, placed in placements.items() if placed.source}
+    doubts = [f"{name} {placed.problem}" for name, placed in used.items() if placed.told]
+    message = "; ".join(doubts) or ("OK" if used else "no set yet")
+    return _status(
+        WARN if doubts else OK, "poses", message, "", {name: placed.source for name, placed in used.items()}
+    )
 
 
 def _told(what: str, report: SensorReport) -> str:

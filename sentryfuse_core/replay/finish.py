@@ -45,6 +45,7 @@ def write_all(
         device=result.device,
         seed=seed,
         scenario=scenario,
+        poses=result.poses,
         command=command,
     )
     write_json(folder / "manifest.json", facts)
@@ -63,6 +64,7 @@ def report_data(
     facts = {
         "recording": str(options.bag),
         **topics,
+        **{f"pose of {name}": source for name, source in result.poses.items()},
         "camera info": result.selection.camera_info or "none",
         "checkpoint": result.checkpoint,
         "device": result.device,

@@ -25,6 +25,7 @@ from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
 from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, output_mapping, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
+from sentryfuse_core.replay.poses import BagTransforms, pose_facts, pose_notes
 from sentryfuse_core.replay.reactions import false_alarms, reactions
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
@@ -65,6 +66,7 @@ class ReplayResult:
     device: str
     start_ns: int
     notes: tuple[str, ...]
+    poses: dict[str, str]  # by sensor, the chain of frames that placed it, or 'parameters'
     interrupted: bool
     damage: BagError | None  # the recording turned out to be damaged on the way
 
@@ -88,7 +90,10 @@ def replay(
         selection = select(reader.topics(), options.topics, config=options.config)
         clock = ManualClock(reader.start_ns)
         names = {modality: topic.name for modality, topic in selection.topics.items()}
-        run = _Run(options, selection, pipeline(options.config, clock=clock, topics=names), clock, outputs)
+        built = pipeline(options.config, clock=clock, topics=names)
+        placer = built.preprocessor.placer
+        poses = BagTransforms(reader, options.config, tuple(names.values()), placer)
+        run = _Run(options, selection, built, clock, outputs, poses)
         total_s = min(reader.duration_s, options.seconds or math.inf)
         story = options.scenario
         if _deadlines(options):
@@ -100,7 +105,7 @@ def replay(
         injector = None if story is None else faults.FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
-        with outputs:
+        with outputs, poses:
             try:
                 for arrival in arrivals(reader, topics, injector=injector, seconds=options.seconds):
                     run.take(arrival)
@@ -131,6 +136,7 @@ class _Run:
         pipeline: Pipeline,
         clock: ManualClock,
         outputs: RunOutputs,
+        poses: BagTransforms,
     ) -> None:
         self.metrics = RunMetrics()
         self.sampler = FrameSampler(options.config, truth=options.truth)
@@ -139,6 +145,7 @@ class _Run:
         self._pipeline = pipeline
         self._clock = clock
         self._outputs = outputs
+        self._poses = poses
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
@@ -159,6 +166,7 @@ class _Run:
 
     def take(self, arrival: Arrival) -> None:
         """Let time pass to the arrival, then hand the message over."""
+        self._poses.now_ns = arrival.at_ns
         self._pass_time(arrival.at_ns)
         if arrival.modality is None:
             self._camera_info(arrival.message)
@@ -249,7 +257,10 @@ class _Run:
         self._diagnostics.add(
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
         )
-        self.sampler.offer(synced, result)
+        placements = self._pipeline.preprocessor.placer.placements
+        self.sampler.offer(
+            synced, result, poses={m: item.pose for m, item in placements.items() if item.pose}
+        )
 
     def _report(self, now_ns: int) -> None:
         ingest = self._pipeline.ingest
@@ -257,6 +268,7 @@ class _Run:
             reports=ingest.reports(now_ns),
             counters=ingest.sync_counters(),
             budget=self._pipeline.budget.account(),
+            placements=self._pipeline.preprocessor.placer.placements,
             now_ns=now_ns,
         )
         self._outputs.add_diagnostics(now_ns, diagnostic_array(now_ns, statuses))
@@ -288,6 +300,7 @@ class _Run:
         now_ns = self._clock.now_ns()
         reports = self._reports or dict(self._pipeline.ingest.reports(now_ns))
         played_s = (now_ns - self._start_ns) / NS_PER_S
+        placements = self._pipeline.preprocessor.placer.placements
         events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
         topics = {modality: topic.name for modality, topic in self._selection.topics.items()}
         metrics = {
@@ -321,7 +334,8 @@ class _Run:
             checkpoint=self._pipeline.bank.identity,
             device=self._pipeline.backend.device,
             start_ns=self._start_ns,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._poses.notes, *pose_notes(placements, self._options.config)),
+            poses=pose_facts(placements),
             interrupted=interrupted,
             damage=damage,
         )
