@@ -9,6 +9,7 @@ from enum import Enum
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.clocks import is_zero_stamp
+from sentryfuse_core.preprocess.placing import parameter_pose
 from sentryfuse_core.types import Modality
 
 __all__ = ["ClockSeen", "Line", "ModelSeen", "Offer", "StreamSeen", "Verdict", "exit_status", "judge"]
@@ -225,14 +226,25 @@ def _unfollowed(clock: ClockSeen) -> bool:
 
 
 def _frame(seen: StreamSeen, config: Config) -> Iterator[Line]:
-    name, base = seen.modality.value, config.output.base_frame
-    if seen.placed is False:
-        found = f"wrong frame: tf2 knows no transform from {seen.frame_id!r} to {base!r}"
-        remedy = f"publish it (robot_state_publisher), or set {name}.frame_id or output.base_frame"
-        yield Line(Verdict.FAIL, name, "wrong_frame", found, remedy)
-    elif seen.placed is None and not seen.frame_id and config.output.extrinsics == "auto":
-        found = f"no frame_id on {seen.topic}; it is placed by {name}.translation_m here"
+    name, base, frame_id = seen.modality.value, config.output.base_frame, seen.frame_id or ""
+    if config.output.extrinsics != "auto":
+        return
+    section, right = config.sensor(seen.modality), frame_id.lstrip("/")
+    slash = "" if right == frame_id else f" {frame_id!r} begins with a slash, which tf2 refuses, and"
+    remedy = f"publish it (robot_state_publisher), or set {name}.frame_id or output.base_frame"
+    if not frame_id:
+        found = f"no frame_id on {seen.topic}; it is placed by {name}.translation_m"
         yield Line(Verdict.WARN, name, "no_frame", found, f"set {name}.frame_id: where tf2 is it is needed")
+    elif seen.placed is False:
+        given = parameter_pose(section) != parameter_pose(type(section)())
+        found = f"wrong frame:{slash} tf2 knows no transform from {right!r} to {base!r}; "
+        found += f"{name}.translation_m holds" if given else f"{name}.translation_m is not set, either"
+        # A pose that somebody gave is one to go on with; the defaults are those of another robot.
+        yield Line(Verdict.WARN if given else Verdict.FAIL, name, "wrong_frame", found, remedy)
+    elif slash:
+        found = f"wrong frame:{slash} without it is {'found' if seen.placed else 'what tf2 will look for'}"
+        remedy = f"let the driver write {right!r}, or set {name}.frame_id"
+        yield Line(Verdict.WARN, name, "slash_frame", found, remedy)
 
 
 def _intrinsics(config: Config, *, seen: bool) -> Line:

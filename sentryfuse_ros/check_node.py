@@ -189,7 +189,8 @@ class CheckNode(Node):
     def _placed(self, stream: _Stream) -> bool | None:
         if self._tree is None or stream.frame_id is None:
             return None
-        return self._tree.pose(stream.frame_id, now_ns=time.monotonic_ns()) is not None
+        stamp_ns = stream.stamps[-1][0] if stream.stamps else 0
+        return self._tree.find(stream.frame_id.lstrip("/"), stamp_ns=stamp_ns, wait=False).pose is not None
 
     def _refuse_parameters(self) -> None:
         given = sorted(

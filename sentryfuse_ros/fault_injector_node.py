@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
 from sentryfuse_core.convert import type_modality
@@ -23,6 +23,7 @@ from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenar
 from sentryfuse_core.replay.scenario_files import find_scenario
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.qos import LATCHED
 from sentryfuse_ros.spin import Stop, run_node
 
 if TYPE_CHECKING:
@@ -98,13 +99,20 @@ class FaultInjectorNode(Node):
             return
         out = topic.removeprefix(self._prefix)
         modality = type_modality(type_name)
-        self._outputs[topic] = output = self.create_publisher(kind, out, _OUT)
+        latched = self._is_latched(topic)
+        self._outputs[topic] = output = self.create_publisher(kind, out, LATCHED if latched else _OUT)
 
         def on_message(data: bytes) -> None:
             self._pass(out, modality, kind, output, data)
 
-        self.create_subscription(kind, topic, on_message, self._profile(topic), raw=True)
+        profile = LATCHED if latched else self._profile(topic)
+        self.create_subscription(kind, topic, on_message, profile, raw=True)
         self.get_logger().info(f"{topic} goes to {out}")
+
+    def _is_latched(self, topic: str) -> bool:
+        """Whether every publisher of the topic keeps messages for those who come late: they are to pass, too."""
+        offers = {info.qos_profile.durability for info in self.get_publishers_info_by_topic(topic)}
+        return offers == {DurabilityPolicy.TRANSIENT_LOCAL}
 
     def _profile(self, topic: str) -> QoSProfile:
         """Reliable where every publisher is, so that nothing is lost but what the scenario says."""

@@ -13,13 +13,16 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, TopicError
+from sentryfuse_core.replay.definitions import TRANSFORMS_TYPE
 from sentryfuse_core.replay.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.qos import LATCHED
 from sentryfuse_ros.spin import Stop, run_node
 
 if TYPE_CHECKING:
@@ -92,6 +95,8 @@ class PlayerNode(Node):
         self._reader = BagReader(Path(self._values["bag"])).open()
         self._outputs: dict[str, Publisher[Any]] = {}
         self._headers: set[str] = set()  # topics whose type begins with a header
+        self._transforms: dict[str, Any] = {}  # topics of transforms between frames, with their class
+        self._static: set[str] = set()  # those that hold for the whole recording
         self._advertise(self._reader)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._ticker = (
@@ -114,7 +119,8 @@ class PlayerNode(Node):
     def _advertise(self, reader: BagReader) -> None:
         remap = dict(_pair(item) for item in self._values["remap"] if item)
         chosen = {item for item in self._values["topics"] if item}
-        recorded = {topic.name: topic.type_name for topic in reader.topics() if topic.count}
+        found = {topic.name: topic for topic in reader.topics() if topic.count}
+        recorded = {name: topic.type_name for name, topic in found.items()}
         for name in sorted(chosen - set(recorded)) + sorted(set(remap) - set(recorded)):
             raise TopicError(
                 f"no topic {name!r} in {self._values['bag']}; it has {', '.join(sorted(recorded))}"
@@ -122,14 +128,21 @@ class PlayerNode(Node):
         for topic, type_name in recorded.items():
             if chosen and topic not in chosen:
                 continue
+            if found[topic].is_transforms:
+                type_name = TRANSFORMS_TYPE
             try:
                 kind = message_class(type_name)
             except ImportError:
                 self.get_logger().warning(f"left out {topic}: {type_name} is not installed")
                 continue
+            static = found[topic].is_static
             self._outputs[topic] = self.create_publisher(
-                kind, self._values["prefix"] + remap.get(topic, topic), _QOS
+                kind, self._values["prefix"] + remap.get(topic, topic), LATCHED if static else _QOS
             )
+            if found[topic].is_transforms:
+                self._transforms[topic] = kind
+            if static:
+                self._static.add(topic)
             if next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header":
                 self._headers.add(topic)
         if not self._outputs:
@@ -152,7 +165,7 @@ class PlayerNode(Node):
 
     def _wait_for_subscribers(self) -> None:
         deadline = time.monotonic() + self._values["wait_s"]
-        outputs = self._outputs.values()
+        outputs = [output for topic, output in self._outputs.items() if topic not in self._static]
         while time.monotonic() < deadline and not all(output.get_subscription_count() for output in outputs):
             if self._ending.wait(0.05):
                 return
@@ -167,7 +180,8 @@ class PlayerNode(Node):
         started = time.monotonic()
         next_report = next_clock_ns = 0
         first_stamped = True
-        for item in reader.messages(tuple(self._outputs), raw=True):
+        self._publish_static(reader)
+        for item in reader.messages(tuple(self._outputs.keys() - self._static), raw=True):
             due = started + (item.log_time_ns - first_ns) / NS_PER_S / self._values["rate"]
             while (wait_s := due - time.monotonic()) > 0:
                 if self._ticker is not None:
@@ -195,6 +209,35 @@ class PlayerNode(Node):
                 self._report((item.log_time_ns - first_ns) / NS_PER_S)
                 next_report = time.monotonic() + 1.0
 
+    def _publish_static(self, reader: BagReader) -> None:
+        """Publish static transforms before all else, those of all their publishers in one message.
+
+        They hold for the whole recording, whenever they were recorded, and a subscriber that comes late
+        gets the message from this node, as it would have got one from each publisher.
+        """
+        for topic in sorted(self._static):
+            by_child: dict[str, Any] = {}
+            for item in reader.messages([topic], raw=True):
+                if isinstance(item.message, Undecodable):
+                    continue
+                message = deserialize_message(bytes(item.message), self._transforms[topic])
+                by_child |= {transform.child_frame_id: transform for transform in message.transforms}
+            now = self.get_clock().now().to_msg()
+            for transform in by_child.values():
+                if self._values["stamps"] == "now":
+                    transform.header.stamp = now
+            self._outputs[topic].publish(self._transforms[topic](transforms=list(by_child.values())))
+            self.published += 1
+
+    def _moved(self, data: bytes, kind: Any) -> bytes:
+        """Transforms with their stamps moved to now, each by itself."""
+        message = deserialize_message(data, kind)
+        for transform in message.transforms:
+            stamp = transform.header.stamp
+            stamp_ns = stamp.sec * NS_PER_S + stamp.nanosec
+            stamp.sec, stamp.nanosec = divmod(self._now_stamp_ns(stamp_ns), NS_PER_S)
+        return bytes(serialize_message(message))
+
     def _find_origin(self, item: BagMessage) -> None:
         """Use the stamps' own origin where they are of another clock than the log times."""
         stamp_ns = _stamp_ns(item.message)
@@ -202,6 +245,8 @@ class PlayerNode(Node):
             self._origin_ns += stamp_ns - item.log_time_ns
 
     def _data(self, item: BagMessage) -> bytes:
+        if self._values["stamps"] == "now" and item.topic in self._transforms:
+            return self._moved(bytes(item.message), self._transforms[item.topic])
         if self._values["stamps"] != "now" or item.topic not in self._headers:
             return bytes(item.message)
         return restamped(item.message, self._now_stamp_ns)

@@ -14,10 +14,16 @@ from rclpy.qos import (
     qos_policy_name_from_kind,
 )
 
-__all__ = ["COMMANDS", "RESULTS", "incompatible_qos", "sensor_profile"]
+__all__ = ["COMMANDS", "LATCHED", "RESULTS", "incompatible_qos", "sensor_profile"]
 
 RESULTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 COMMANDS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(  # of static transforms: who comes late gets them too
+    history=HistoryPolicy.KEEP_LAST,
+    depth=100,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
 
 _RELIABILITY = {"best_effort": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
 

@@ -37,6 +37,7 @@ from sentryfuse_ros.worker import Worker
 __all__ = ["Engine", "Host", "Session"]
 
 _DIAGNOSTICS_GAP_NS = NS_PER_S // 10  # transitions are told at once, but not more often than this
+_MOST_POSED = 100  # lines about poses in the log, however often a driver changes its frame
 _PATIENCE_NS = 5 * NS_PER_S  # after activation, before the log says which sensors bring nothing
 
 
@@ -95,7 +96,7 @@ class Session:
         self._engine = engine
         self._outputs = outputs
         self._host = host
-        self._frames = frames
+        engine.preprocessor.placer.transforms = self._frames = frames
         self._notes = notes
         self._ingest = Ingest(config, topics=topics, on_ready=self._wake)
         self.pipeline = Pipeline(
@@ -118,6 +119,8 @@ class Session:
         self._arrival_ns = 0  # steady time at which the last message came
         self._started_ns = 0
         self._last_set: SyncedSet | None = None  # the worker's, as is the next
+        self._posed: dict[Modality, str] = {}  # the worker's: what is said of each pose,
+        self._posed_texts: set[str] = set()  # and what was logged of any
         self._said_ns = 0  # steady time of the last status
         self._causes = Causes(host.problems, host.logger)
         self._lock = threading.Lock()  # guards the next three
@@ -149,7 +152,6 @@ class Session:
         # Never before the one handled last, however the two clocks behind `waited_ns` are set.
         self._arrival_ns = max(self._arrival_ns, self._host.clock.now_ns() - waited_ns)
         try:
-            self._place(modality, message, self._arrival_ns)
             self._ingest.message(
                 modality,
                 message,
@@ -188,6 +190,8 @@ class Session:
     def on_jump(self, reason: str) -> None:
         """Start anew after a jump of the clock that stamps are compared with."""
         self._ingest.jump(self._host.clock.now_ns())
+        if self._frames is not None:
+            self._frames.clear()
         self._host.logger.warning(f"time jump: {reason}; starting anew")
 
     def publish_diagnostics(self) -> None:
@@ -207,7 +211,11 @@ class Session:
             }
             counters = {**streams, "node": node}
             statuses = self._diagnostics.statuses(
-                reports=reports, counters=counters, budget=self._engine.budget.account(), now_ns=now_ns
+                reports=reports,
+                counters=counters,
+                budget=self._engine.budget.account(),
+                placements=self._engine.preprocessor.placer.placements,
+                now_ns=now_ns,
             )
             self._diagnosed_ns = time.monotonic_ns()
         if paused_s > 0:
@@ -220,6 +228,7 @@ class Session:
         """Run the pipeline on one set and publish what it made of it."""
         result, failed = self._step(synced)
         self._last_set = synced
+        self._log_poses()
         result = replace(result, reports=self._causes.explained(result.reports))
         now_ns = self._host.clock.now_ns()
         e2e_ms = result.times.age + (now_ns - synced.anchor_arrival_ns) / NS_PER_MS
@@ -292,13 +301,21 @@ class Session:
         if due:
             self.publish_diagnostics()
 
-    def _place(self, modality: Modality, message: Any, now_ns: int) -> None:
-        """Tell the preprocessor where the sensor is, or that tf2 does not know: it is INVALID then."""
-        if self._frames is None:
-            return
-        header = getattr(message, "header", None)
-        frame_id = self._config.sensor(modality).frame_id or (header.frame_id if header else "")
-        self._engine.preprocessor.set_extrinsics(modality, self._frames.pose(frame_id, now_ns=now_ns))
+    def _log_poses(self) -> None:
+        """Log, once, what is wrong with a pose in use, and when the sensor is placed well again."""
+        for modality, placed in self._engine.preprocessor.placer.placements.items():
+            text = f"{modality.value} {placed.problem}" if placed.told else ""
+            if text == self._posed.get(modality, ""):
+                continue
+            self._posed[modality] = text
+            text = text or f"{modality.value} is placed by {placed.source} now"
+            if text in self._posed_texts or len(self._posed_texts) >= _MOST_POSED:
+                continue
+            self._posed_texts.add(text)
+            if placed.told:
+                self._host.logger.warning(text)
+            else:
+                self._host.logger.info(text)
 
     def _assumed(self, result: FusionResult) -> tuple[str, ...]:
         """What the result took for granted because nobody said otherwise."""

@@ -9,7 +9,19 @@ from pathlib import Path
 
 from sentryfuse_core.errors import OutputError
 
-__all__ = ["AUDIO_COMMON_CHUNKS", "AUDIO_COMMON_RAW", "VISION", "project_definitions"]
+__all__ = [
+    "AUDIO_COMMON_CHUNKS",
+    "AUDIO_COMMON_RAW",
+    "ROS1_TRANSFORMS",
+    "ROS1_TRANSFORMS_TYPE",
+    "TRANSFORMS_TYPE",
+    "VISION",
+    "project_definitions",
+]
+
+TRANSFORMS_TYPE, ROS1_TRANSFORMS_TYPE = "tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"
+# The first transforms of ROS 1, field by field those of today.
+ROS1_TRANSFORMS: Mapping[str, str] = {ROS1_TRANSFORMS_TYPE: "geometry_msgs/TransformStamped[] transforms\n"}
 
 # Two packages share the name audio_common_msgs with incompatible fields; a bag's own definitions go first.
 AUDIO_COMMON_RAW: Mapping[str, str] = {

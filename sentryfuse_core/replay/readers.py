@@ -8,12 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rosbags.interfaces import (
-    Connection,
-    ConnectionExtRosbag1,
-    MessageDefinitionFormat,
-    QosDurability,
-)
+from rosbags.interfaces import Connection, MessageDefinitionFormat
 from rosbags.rosbag1 import Reader as Ros1Reader
 from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.serde import SerdeError
@@ -26,16 +21,15 @@ from rosbags.typesys import (
 from rosbags.typesys.store import Typestore
 
 from sentryfuse_core.errors import BagError, TopicError
+from sentryfuse_core.replay.definitions import ROS1_TRANSFORMS_TYPE, TRANSFORMS_TYPE
 from sentryfuse_core.replay.writer import build_message, ros2_typestore
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["TRANSFORMS_TYPE", "BagMessage", "BagReader", "Topic", "Undecodable", "bag_files"]
+__all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files"]
 
 _IDL_SEPARATOR = "=" * 80 + "\n"  # rosbag2 puts several IDL files into one text this way
-TRANSFORMS_TYPE = "tf2_msgs/msg/TFMessage"
-_ROS1_TRANSFORMS_TYPE = "tf/msg/tfMessage"  # the same fields
 _REMEDIES = {
     ".mcap": "recover it with `mcap recover`, or record it again",
     ".db3": "recover it with `sqlite3 FILE .recover`, or record it again",
@@ -45,22 +39,21 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic of a recording and its number of messages; `latched`: a late subscriber got the last ones."""
+    """One topic of a recording and its number of messages."""
 
     name: str
     type_name: str
     count: int
-    latched: bool = False
 
     @property
     def is_transforms(self) -> bool:
-        """Whether these are transforms between frames."""
-        return self.type_name == TRANSFORMS_TYPE
+        """Whether these are transforms between frames, whatever the topic is called."""
+        return self.type_name in (TRANSFORMS_TYPE, ROS1_TRANSFORMS_TYPE)
 
     @property
     def is_static(self) -> bool:
-        """Whether these are transforms that hold for the whole recording: /tf never is, however it came."""
-        return self.is_transforms and self.latched and self.name.rpartition("/")[2] != "tf"
+        """Whether these are transforms that hold for the whole recording."""
+        return self.is_transforms and "static" in self.name.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -155,16 +148,10 @@ class BagReader:
     def topics(self) -> tuple[Topic, ...]:
         """Every topic by name; one recorded under two types comes twice."""
         counts: dict[tuple[str, str], int] = {}
-        latched: set[str] = set()
         for connection in self._open_reader.connections:
-            key = (connection.topic, _type_name(connection))
+            key = (connection.topic, connection.msgtype)
             counts[key] = counts.get(key, 0) + connection.msgcount
-            if _is_latched(connection):
-                latched.add(connection.topic)
-        return tuple(
-            Topic(name, type_name, count, name in latched)
-            for (name, type_name), count in sorted(counts.items())
-        )
+        return tuple(Topic(name, type_name, count) for (name, type_name), count in sorted(counts.items()))
 
     def messages(self, topics: Collection[str] | None = None, *, raw: bool = False) -> Iterator[BagMessage]:
         """Yield the messages of `topics` (None: all) by log time; `raw`: CDR bytes instead of fields.
@@ -189,7 +176,7 @@ class BagReader:
                 raise _damaged(self.path, error) from error
             yield BagMessage(
                 connection.topic,
-                _type_name(connection),
+                connection.msgtype,
                 log_time_ns,
                 convert(connection, data),
             )
@@ -210,10 +197,13 @@ class BagReader:
         if isinstance(message, Undecodable):
             return message
         store = self._ros2_types = self._ros2_types or ros2_typestore()
-        name = _type_name(connection)
-        if name not in store.fielddefs:
-            raise TopicError(f"{connection.topic} has type {name}, unknown in ROS 2; leave it out")
-        return bytes(store.serialize_cdr(build_message(store, name, message), name))
+        if connection.msgtype not in store.fielddefs:
+            raise TopicError(
+                f"{connection.topic} has type {connection.msgtype}, unknown in ROS 2; leave it out"
+            )
+        return bytes(
+            store.serialize_cdr(build_message(store, connection.msgtype, message), connection.msgtype)
+        )
 
     def _decoder(self, connection: Connection) -> Typestore:
         """The types of one connection, from its own definition: two connections may disagree about a name."""
@@ -248,21 +238,6 @@ class BagReader:
         except Exception as error:
             raise _damaged(self.path, error) from error
         return store
-
-
-def _type_name(connection: Connection) -> str:
-    """The type by its ROS 2 name."""
-    return TRANSFORMS_TYPE if connection.msgtype == _ROS1_TRANSFORMS_TYPE else connection.msgtype
-
-
-def _is_latched(connection: Connection) -> bool:
-    """Whether late subscribers got earlier messages: as recorded, and static transforms in any case."""
-    if connection.topic.rpartition("/")[2] == "tf_static":
-        return True
-    if isinstance(connection.ext, ConnectionExtRosbag1):
-        return bool(connection.ext.latching)
-    offered = connection.ext.offered_qos_profiles
-    return any(profile.durability is QosDurability.TRANSIENT_LOCAL for profile in offered)
 
 
 def bag_files(path: Path) -> tuple[Path, ...]:

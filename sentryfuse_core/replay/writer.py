@@ -142,6 +142,7 @@ def ros2_typestore(*, audio_chunks: bool = False) -> Typestore:
     for name, text in {
         **audio,
         **definitions.VISION,
+        **definitions.ROS1_TRANSFORMS,
         **definitions.project_definitions(),
     }.items():
         types.update(get_types_from_msg(text, name))
