@@ -87,7 +87,9 @@ class FaultInjectorNode(Node):
         """Take on topics that appeared under the prefix."""
         for topic, types in self.get_topic_names_and_types():
             known = topic in self._outputs or topic in self._unknown
-            if topic.startswith(f"{self._prefix}/") and not known:
+            if not topic.startswith(f"{self._prefix}/") or known:
+                continue
+            if self.count_publishers(topic):  # their QoS is taken over
                 self._take_on(topic, types[0])
 
     def _take_on(self, topic: str, type_name: str) -> None:
@@ -110,7 +112,7 @@ class FaultInjectorNode(Node):
         self.get_logger().info(f"{topic} goes to {out}")
 
     def _is_latched(self, topic: str) -> bool:
-        """Whether every publisher of the topic keeps messages for those who come late: they are to pass, too."""
+        """Whether every publisher of the topic keeps messages for those who come late."""
         offers = {info.qos_profile.durability for info in self.get_publishers_info_by_topic(topic)}
         return offers == {DurabilityPolicy.TRANSIENT_LOCAL}
 

@@ -1,4 +1,4 @@
-"""Where each sensor sits on the robot, from tf2 where it is installed: at the sample's stamp where it moves."""
+"""Where each sensor sits on the robot, from tf2: at the sample's stamp where it moves."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import struct
 import sys
 import threading
 import time
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +52,7 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
 _QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
 _CLOCK_PERIOD_NS = 10_000_000
 _LONGEST_SLEEP_S = 0.1
+_LATEST_NS = 2**31 * NS_PER_S  # what a stamp can hold
 _STAMP_END = 12  # bytes: 4 of encapsulation, then seconds and nanoseconds
 _FOREIGN_STAMPS_NS = 10 * NS_PER_S  # stamps further from log time are of another clock, with its own origin
 
@@ -96,7 +99,7 @@ class PlayerNode(Node):
         self._outputs: dict[str, Publisher[Any]] = {}
         self._headers: set[str] = set()  # topics whose type begins with a header
         self._transforms: dict[str, Any] = {}  # topics of transforms between frames, with their class
-        self._static: set[str] = set()  # those that hold for the whole recording
+        self._static: dict[str, int] = {}  # those that hold for the whole recording, and how many messages
         self._advertise(self._reader)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._ticker = (
@@ -128,10 +131,8 @@ class PlayerNode(Node):
         for topic, type_name in recorded.items():
             if chosen and topic not in chosen:
                 continue
-            if found[topic].is_transforms:
-                type_name = TRANSFORMS_TYPE
             try:
-                kind = message_class(type_name)
+                kind = message_class(TRANSFORMS_TYPE if found[topic].is_transforms else type_name)
             except ImportError:
                 self.get_logger().warning(f"left out {topic}: {type_name} is not installed")
                 continue
@@ -142,7 +143,7 @@ class PlayerNode(Node):
             if found[topic].is_transforms:
                 self._transforms[topic] = kind
             if static:
-                self._static.add(topic)
+                self._static[topic] = found[topic].count
             if next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header":
                 self._headers.add(topic)
         if not self._outputs:
@@ -181,7 +182,7 @@ class PlayerNode(Node):
         next_report = next_clock_ns = 0
         first_stamped = True
         self._publish_static(reader)
-        for item in reader.messages(tuple(self._outputs.keys() - self._static), raw=True):
+        for item in reader.messages(tuple(self._outputs.keys() - self._static.keys()), raw=True):
             due = started + (item.log_time_ns - first_ns) / NS_PER_S / self._values["rate"]
             while (wait_s := due - time.monotonic()) > 0:
                 if self._ticker is not None:
@@ -217,11 +218,10 @@ class PlayerNode(Node):
         """
         for topic in sorted(self._static):
             by_child: dict[str, Any] = {}
-            for item in reader.messages([topic], raw=True):
-                if isinstance(item.message, Undecodable):
-                    continue
-                message = deserialize_message(bytes(item.message), self._transforms[topic])
-                by_child |= {transform.child_frame_id: transform for transform in message.transforms}
+            with suppress(BagError):  # damage is told when the play comes to it
+                for item in islice(reader.messages([topic], raw=True), self._static[topic]):
+                    message = _transforms(item.message, self._transforms[topic])
+                    by_child |= {transform.child_frame_id: transform for transform in message.transforms}
             now = self.get_clock().now().to_msg()
             for transform in by_child.values():
                 if self._values["stamps"] == "now":
@@ -230,13 +230,14 @@ class PlayerNode(Node):
             self.published += 1
 
     def _moved(self, data: bytes, kind: Any) -> bytes:
-        """Transforms with their stamps moved to now, each by itself."""
-        message = deserialize_message(data, kind)
+        """Transforms with their stamps moved to now, each by itself; damaged ones are left alone."""
+        message = _transforms(data, kind)
         for transform in message.transforms:
             stamp = transform.header.stamp
-            stamp_ns = stamp.sec * NS_PER_S + stamp.nanosec
-            stamp.sec, stamp.nanosec = divmod(self._now_stamp_ns(stamp_ns), NS_PER_S)
-        return bytes(serialize_message(message))
+            moved_ns = self._now_stamp_ns(stamp.sec * NS_PER_S + stamp.nanosec)
+            if 0 <= moved_ns < _LATEST_NS:
+                stamp.sec, stamp.nanosec = divmod(moved_ns, NS_PER_S)
+        return bytes(serialize_message(message)) if message.transforms else data
 
     def _find_origin(self, item: BagMessage) -> None:
         """Use the stamps' own origin where they are of another clock than the log times."""
@@ -279,6 +280,14 @@ class PlayerNode(Node):
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+
+
+def _transforms(data: Any, kind: Any) -> Any:
+    """The message; an empty one where the bytes are none."""
+    try:
+        return deserialize_message(bytes(data), kind)
+    except Exception:  # noqa: BLE001 - damaged bytes make rclpy raise whatever it likes
+        return kind()
 
 
 def _pair(item: str) -> tuple[str, str]:

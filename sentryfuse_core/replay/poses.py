@@ -137,7 +137,7 @@ class BagTransforms:
             for item in islice(self._second.messages(self._moving) if self._moving else (), _LOOKED_THROUGH):
                 if self._base in heard:
                     break
-                heard |= {name for child, parent, *_ in _transforms(item) for name in (child, parent)}
+                heard |= {name.lstrip("/") for found in _transforms(item) for name in found[:2]}
         if self._base in heard:
             return True
         names = sorted(heard)
