@@ -19,6 +19,7 @@ from sentryfuse_core.clock import NS_PER_S, SteadyClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.machine import MachineMonitor
+from sentryfuse_core.preprocess.placing import Found
 from sentryfuse_core.replay.messages import PublishContext, fusion_status
 from sentryfuse_core.types import FusionResult, Modality, SyncedSet
 from sentryfuse_ros.session import Engine, Host, Session
@@ -150,17 +151,31 @@ def test_heat_of_the_machine_reaches_level_and_diagnostics(tmp_path: Path) -> No
 class NoFrames:
     """A tree of transforms that knows none."""
 
-    def pose(self, _frame_id: str, *, now_ns: int) -> None:  # noqa: ARG002 - as TransformTree's
-        return None
+    def find(self, frame_id: str, *, stamp_ns: int) -> Found:  # noqa: ARG002 - as TransformTree's
+        return Found(None, "", f"tf2 knows no transform from frame {frame_id!r} to 'base_link'")
 
 
-def test_wrong_frame_is_told_as_event_and_state_though_the_graph_has_a_problem_too() -> None:
-    """What the sensor itself shows to be wrong says more than what the graph knows of its topic."""
+def test_parameters_place_a_sensor_and_it_is_told_while_tf2_knows_no_better() -> None:
+    outputs = FakeOutputs()
+    session = make_session(Config(), outputs, frames=NoFrames())
+    feed(session, lambda: outputs.told.wait(0.005) and len(outputs.statuses) > 2)
+    session.publish_diagnostics()
+    assert all("imu" in status["used"] for status in outputs.statuses)
+    for status in outputs.statuses:
+        (told,) = [note for note in status["notes"] if note.startswith("imu is placed by the parameters")]
+        assert "tf2 knows no transform from frame 'imu_link' to 'base_link'" in told
+        assert "publish the transform, or set output.extrinsics: parameters" in told
+    poses = next(item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: poses")
+    assert (poses["level"], poses["message"]) == (1, told)
+    assert values(outputs.diagnostics[-1], "poses") == {"imu": "parameters"}
+
+
+def test_what_the_sensor_shows_is_told_though_the_graph_has_a_problem_too() -> None:
+    """It says more than what the graph knows of its topic."""
     outputs = FakeOutputs()
     problem = Problem("no_publisher", "no publisher on /imu/data", "start its driver")
-    session = make_session(
-        Config(), outputs, problems=lambda: dict.fromkeys(Modality, problem), frames=NoFrames()
-    )
+    session = make_session(Config(), outputs, problems=lambda: dict.fromkeys(Modality, problem))
+    session.pipeline.preprocessor.set_extrinsics(Modality.IMU, None)
 
     def told() -> list[dict[str, str]]:
         keys = [values(array, "events") for array in list(outputs.diagnostics)]

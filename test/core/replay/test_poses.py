@@ -1,4 +1,4 @@
-"""Poses of a recording's sensors: out of its own /tf_static and /tf, parameters only where they say nothing."""
+"""Poses of a recording: out of its own /tf_static and /tf, parameters only where they say nothing."""
 
 from __future__ import annotations
 

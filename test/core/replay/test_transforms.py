@@ -149,7 +149,7 @@ def test_static_transform_holds_and_is_told_when_the_frame_moves_too() -> None:
 
 def test_memory_stays_bounded_when_transforms_come_a_thousand_times_a_second() -> None:
     tree = TransformTree()
-    for ms in range(0, 30_000):
+    for ms in range(30_000):
         add(tree, "lidar", "base_link", at(x=ms / 1000), ms=ms)
     assert len(tree._moving["lidar"]) < 6_000
     assert found(tree, "base_link", "lidar", ms=27_000).pose.translation[0] == pytest.approx(27.0)
