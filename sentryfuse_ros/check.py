@@ -81,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     def make(stop: Stop) -> CheckNode:
         def end(node: CheckNode) -> None:
             seen.update(streams=node.streams_seen(), intrinsics=node.intrinsics, clock=node.clock_seen())
+            seen.update(transforms=node.transforms_seen())
             stop.request()
 
         return CheckNode(config, timeout_s=args.timeout, on_end=end)

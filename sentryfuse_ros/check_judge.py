@@ -54,9 +54,10 @@ class StreamSeen:
     """What was seen of one sensor; medians are over the messages that could be read.
 
     `wanted` are the types that the configuration asks for. `refused` are reasons with their counts.
-    `received_ns` is 0 where the clock has not begun. `placed` says whether tf2 knows a transform from
-    `frame_id` to the base frame; None where that was not asked. `problem` is what the subscription says
-    keeps messages away, `remedy` what to do about it.
+    `received_ns` is 0 where the clock has not begun.
+    `placed` says whether tf2 knows a transform from `frame_id` to the base frame; None where that was not
+    asked, or nobody publishes transforms. `problem` is what the subscription says keeps messages away,
+    `remedy` what to do about it.
     """
 
     modality: Modality
@@ -103,13 +104,21 @@ def judge(  # one argument for each thing that is looked at
     clock: ClockSeen,
     model: ModelSeen,
     memory_notes: tuple[str, ...],
+    transforms: bool | None = None,
 ) -> list[Line]:
-    """Every line of the table, in order; at least one for each thing."""
+    """Every line of the table, in order; at least one for each thing.
+
+    `transforms` says whether anybody publishes any; None where they are not used.
+    """
     lines: list[Line] = []
     for seen in streams:
         lines += _stream(seen, config, clock)
         if seen.modality is Modality.CAMERA:
             lines.append(_intrinsics(config, seen=intrinsics))
+    if transforms is False:
+        found = "nobody publishes /tf_static or /tf: the sensors are placed by <sensor>.translation_m"
+        remedy = "start robot_state_publisher, or set output.extrinsics to parameters if those are right"
+        lines.append(Line(Verdict.WARN, "poses", "no_transforms", found, remedy))
     lines += [_clock(clock), *_model(model, config), *_memory(memory_notes)]
     return lines
 

@@ -186,8 +186,14 @@ class CheckNode(Node):
             return TransformTree(self, base_frame=self._config.output.base_frame)
         return None
 
+    def transforms_seen(self) -> bool | None:
+        """Whether anybody publishes transforms; None where they are not used."""
+        if self._tree is None:
+            return None
+        return any(self.count_publishers(self.resolve_topic_name(name)) for name in ("/tf_static", "/tf"))
+
     def _placed(self, stream: _Stream) -> bool | None:
-        if self._tree is None or stream.frame_id is None:
+        if self._tree is None or not stream.frame_id or not self.transforms_seen():
             return None
         stamp_ns = stream.stamps[-1][0] if stream.stamps else 0
         return self._tree.find(stream.frame_id.lstrip("/"), stamp_ns=stamp_ns, wait=False).pose is not None

@@ -95,8 +95,8 @@ class Diagnostics:
         covered = trusted and working
         found = [self._sensor(report, covered=covered) for report in reports.values()]
         sync = self._sync(reports, counters, now_ns)
-        found += [self._take_events(), sync, self._inference(budget), self._latency(now_ns)]
-        return found if placements is None else [*found, _poses(placements)]
+        poses = [] if placements is None else [_poses(placements)]
+        return [*found, self._take_events(), sync, *poses, self._inference(budget), self._latency(now_ns)]
 
     def _take_events(self) -> Fields:
         """Every change of state that was not told yet; OK when there is none, or they all ended well."""

@@ -77,24 +77,32 @@ class Recorder:
         """The truth: scenes at STEPS_HZ."""
         return drive(self.world, seed=self.seed, seconds=self.seconds, light=self.light)
 
-    def write(self, scenes: Scene, sink: Sink, *, progress: Callable[[float], None] | None = None) -> int:
+    def write(
+        self,
+        scenes: Scene,
+        sink: Sink,
+        *,
+        poses: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> int:
         """Write all messages in the order of their log times, tell `progress` 0..1; returns their number.
 
-        The poses go first, at the time of the first message, so that the recording begins with that.
+        `poses` puts /tf_static before them, at the time of the first, so that the recording begins with that.
         """
         count = 0
         streams = (self.camera(scenes), self.lidar(scenes), self.imu(scenes), self.audio(scenes))
         with one_thread():  # the bytes are promised
             merged = heapq.merge(*streams)
             first = next(merged)
-            for message in itertools.chain((self.poses(first.log_time_ns), first), merged):
+            transforms = [self.transforms(first.log_time_ns)] if poses else []
+            for message in itertools.chain(transforms, [first], merged):
                 sink.write(message.topic, message.type_name, message.log_time_ns, message.fields)
                 count += 1
                 if progress is not None and message.topic == "/lidar/points":
                     progress(min(1.0, (message.log_time_ns - START_NS) / (self.seconds * _S)))
         return count
 
-    def poses(self, log_time_ns: int) -> Message:
+    def transforms(self, log_time_ns: int) -> Message:
         """Where the sensors are, as a robot's static transforms; the world looks along its camera's axis."""
         mounted = {
             "camera": (self.sensors.camera.translation_m, CameraConfig().quaternion_xyzw),
