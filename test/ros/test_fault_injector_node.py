@@ -10,6 +10,7 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
 from sentryfuse.msg import Budget
@@ -195,3 +196,24 @@ def test_fault_makes_a_publishable_copy_when_the_message_is_rclpys(
     assert after != before
     assert serialize_message(message) == before
     assert type(deserialize_message(after, type(message))) is type(message)
+
+
+def test_injector_keeps_static_transforms_for_those_who_come_late() -> None:
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    rig = Rig([])
+    try:
+        # Two publishers, as a robot has: each keeps its own part.
+        for text in ("base_link -> mast", "mast -> lidar"):
+            publisher = rig.bench.create_publisher(String, "/raw/tf_static", latched)
+            publisher.publish(String(data=text))
+        rig.until(lambda: rig.bench.count_publishers("/tf_static") > 0)
+        (offer,) = rig.bench.get_publishers_info_by_topic("/tf_static")
+        assert offer.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL
+        for _ in range(20):  # what the injector has still to pass
+            rig.executor.spin_once(timeout_sec=0.02)
+        late: set[str] = set()
+        rig.bench.create_subscription(String, "/tf_static", lambda message: late.add(message.data), latched)
+        rig.until(lambda: len(late) == 2)
+        assert late == {"base_link -> mast", "mast -> lidar"}
+    finally:
+        rig.close()

@@ -7,13 +7,16 @@ import struct
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import bags
 import pytest
 import rclpy
 from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
@@ -21,6 +24,7 @@ from std_msgs.msg import Int16MultiArray
 
 from sentryfuse_core.errors import ConfigError, TopicError
 from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.types import Modality
 from sentryfuse_ros.player_node import PlayerNode, restamped
 from sentryfuse_ros.spin import Stop, make_executor
 
@@ -52,7 +56,11 @@ def bag(tmp_path: Path) -> Path:
 
 
 def play(
-    kinds: dict[str, Any], *, enough: int | None = None, **parameters: Any
+    kinds: dict[str, Any],
+    *,
+    enough: int | None = None,
+    qos: dict[str, QoSProfile] | None = None,
+    **parameters: Any,
 ) -> dict[str, list[tuple[int, Any]]]:
     """Run a player to its end, or until a topic has brought `enough`; messages with their arrival in ns."""
     arguments = ["--ros-args"]
@@ -68,7 +76,10 @@ def play(
             got[topic].append((time.time_ns(), message))
 
         for topic, kind in kinds.items():
-            listener.create_subscription(kind, topic, lambda message, topic=topic: note(topic, message), 100)
+            profile = (qos or {}).get(topic, 100)
+            listener.create_subscription(
+                kind, topic, lambda message, topic=topic: note(topic, message), profile
+            )
         executor.add_node(listener)
         player = PlayerNode(stop)
         try:
@@ -203,3 +214,67 @@ def test_restamping_is_what_rclpy_reads_when_deserialised() -> None:
     moved = deserialize_message(restamped(serialize_message(message), lambda _: 3 * S + 4), Imu)
     assert stamp_ns(moved) == 3 * S + 4
     assert moved.header.frame_id == "imu"
+
+
+def turret(index: int) -> bags.Message:
+    """A transform on /tf each 100 ms, stamped 2 ms before it was recorded."""
+    at_ns = START_NS + index * 100_000_000
+    moved = bags.transform("turret", "base_link", (float(index), 0.0, 0.0), stamp_ns=at_ns - 2_000_000)
+    return bags.transforms(moved, topic="/tf", log_time_ns=at_ns)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Path:
+    """Transforms of two publishers, one told late, beside one that moves and an IMU."""
+    if find_spec("tf2_msgs") is None:
+        pytest.skip("needs tf2_ros")
+    path = tmp_path / "mounted.mcap"
+    static = [
+        bags.transforms(bags.transform("mast", "base_link", (1.0, 0.0, 0.0)), log_time_ns=START_NS),
+        bags.transforms(bags.transform("imu", "mast", (0.0, 2.0, 0.0)), log_time_ns=START_NS + 450_000_000),
+    ]
+    drive = bags.drive([Modality.IMU], seconds=0.5, start_ns=START_NS)
+    moving = [turret(index) for index in range(5)]
+    return bags.write(path, sorted([*static, *moving, *drive], key=lambda item: item.log_time_ns))
+
+
+def test_player_publishes_static_transforms_first_and_for_those_who_come_late(mounted: Path) -> None:
+    from tf2_msgs.msg import TFMessage
+
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    kinds = {"/tf_static": TFMessage, "/imu/data": Imu}
+    got = play(kinds, bag=mounted, qos={"/tf_static": latched}, topics="[/tf_static, /imu/data]")
+    ((arrival, message),) = got["/tf_static"]
+    assert {item.child_frame_id: item.header.frame_id for item in message.transforms} == {
+        "mast": "base_link",
+        "imu": "mast",
+    }
+    assert arrival < got["/imu/data"][-1][0]
+
+
+def test_player_says_static_transforms_again_when_looping(mounted: Path) -> None:
+    from tf2_msgs.msg import TFMessage
+
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    got = play(
+        {"/tf_static": TFMessage},
+        bag=mounted,
+        qos={"/tf_static": latched},
+        topics="[/tf_static, /imu/data]",
+        loop="true",
+        wait_s=0.0,
+        enough=2,
+    )
+    assert [len(message.transforms) for _, message in got["/tf_static"][:2]] == [2, 2]
+
+
+def test_player_moves_the_stamps_of_transforms_with_those_of_the_sensors(mounted: Path) -> None:
+    from tf2_msgs.msg import TFMessage
+
+    got = play({"/tf": TFMessage, "/imu/data": Imu}, bag=mounted)
+    assert len(got["/tf"]) == 5
+    for arrival, message in got["/tf"]:
+        assert abs(arrival - stamp_ns(message.transforms[0]) - 2_000_000) < 5 * S
+    between = stamp_ns(got["/tf"][4][1].transforms[0]) - stamp_ns(got["/tf"][0][1].transforms[0])
+    assert between == 400_000_000
+    assert stamp_ns(got["/imu/data"][0][1]) - stamp_ns(got["/tf"][0][1].transforms[0]) == 2_000_000
