@@ -336,7 +336,9 @@ class OutputConfig:
 
     base_frame: str = _opt("base_link", "frame of the detections: x forward, y left, z up")
     extrinsics: str = _opt(
-        "auto", "auto: from tf2 where it is installed, else from parameters", choices=("auto", "parameters")
+        "auto",
+        "auto: from tf2 (in a recording its /tf_static and /tf) where that knows the frame, else from parameters",
+        choices=("auto", "parameters"),
     )
     max_output_age_s: float = _opt(
         0.5, "results older than this are counted, not published, in s", low=0.01, high=60.0

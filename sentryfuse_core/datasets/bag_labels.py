@@ -13,6 +13,7 @@ from sentryfuse_core.datasets.labels import Labels, read_labels
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Preprocessor
+from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.poses import BagTransforms
 from sentryfuse_core.replay.readers import BagReader, bag_files
@@ -78,12 +79,15 @@ class _Recording:
         self._bag, self._config = bag, config
         with BagReader(bag) as reader:
             self.selection: Selection = select(reader.topics(), topics, config=config)
+            self._names = tuple(topic.name for topic in self.selection.topics.values())
+            with BagTransforms(reader, config, self._names, Placer(config)) as poses:
+                self._pose_notes = poses.notes
 
     def notes(self) -> list[str]:
         """What was chosen among several, and what is assumed."""
         assumed = self.selection.camera_info is None and Modality.CAMERA in self.selection.topics
         unsaid = ["no CameraInfo: the intrinsics are the parameters camera.fx and so on"] if assumed else []
-        return [*self.selection.notes, *unsaid]
+        return [*self.selection.notes, *unsaid, *self._pose_notes]
 
     def frames(self) -> Iterator[LabelledFrame]:
         """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
@@ -92,10 +96,9 @@ class _Recording:
             topics: dict[str, Modality | None] = {
                 topic.name: modality for modality, topic in self.selection.topics.items()
             }
-            names = tuple(topics)
             if self.selection.camera_info is not None:
                 topics[self.selection.camera_info] = None
-            with BagTransforms(reader, self._config, names, preprocess.placer) as poses:
+            with BagTransforms(reader, self._config, self._names, preprocess.placer) as poses:
                 for arrival in arrivals(reader, topics):
                     poses.now_ns = arrival.at_ns
                     _take(arrival, ingest, preprocess)

@@ -18,6 +18,7 @@ from builders import MS, S
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import BagError, CheckpointError, OutputError
 from sentryfuse_core.pipeline import Pipeline
+from sentryfuse_core.replay.finish import write_all
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.readers import BagMessage, BagReader
 from sentryfuse_core.replay.records import json_line, read_results
@@ -321,3 +322,50 @@ def test_transitions_are_told_within_moments_when_they_follow_diagnostics_closel
 def test_topics_carry_into_status_when_replayed(tmp_path: Path) -> None:
     result = run(tmp_path, bags.drive([LIDAR], seconds=0.3))
     assert result.reports[LIDAR].topic == TOPICS[LIDAR]
+
+
+def test_poses_come_from_the_recording_and_their_chains_stand_in_manifest_and_diagnostics(
+    tmp_path: Path,
+) -> None:
+    static = bags.transforms(
+        bags.transform("mast", "base_link", (0.0, 0.0, 1.0)), bags.transform("lidar", "mast", (0.0, 0.0, 0.8))
+    )
+    messages = [static, *bags.drive([LIDAR, IMU], seconds=0.5)]
+    result = run(tmp_path, messages)
+    assert result.poses == {"lidar": "base_link <- mast <- lidar, /tf_static", "imu": "parameters"}
+    imu = "imu is placed by the parameters imu.translation_m and imu.quaternion_xyzw, which are at their"
+    assert all(
+        [note.startswith(imu) for note in record.notes if "placed" in note] == [True]
+        for record in result.records
+        if IMU in record.used
+    )
+    write_all(tmp_path / "out", ReplayOptions(bag=tmp_path / "bag.mcap"), result, command=[], scenario=None)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["poses"] == result.poses
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        (*_, last) = reader.messages({"/diagnostics"})
+    poses = next(status for status in last.message.status if status.name == "sentryfuse: poses")
+    assert poses.level == 1
+    assert {value.key: value.value for value in poses.values} == result.poses
+
+
+def test_parameters_place_the_sensors_and_it_is_said_once_when_the_recording_has_no_transforms(
+    tmp_path: Path,
+) -> None:
+    result = run(tmp_path, bags.drive([LIDAR], seconds=0.3))
+    assert result.poses == {"lidar": "parameters"}
+    assert "no /tf_static or /tf in the recording: the poses are the parameters'" in result.notes
+    assert not any("placed" in note for record in result.records for note in record.notes)
+
+
+def test_same_boxes_are_found_when_transforms_say_what_the_parameters_do(tmp_path: Path) -> None:
+    sensors = {"camera": Config().camera, "lidar": Config().lidar, "imu": Config().imu}
+    static = [
+        bags.transform(frame, "base_link", section.translation_m, section.quaternion_xyzw)
+        for frame, section in sensors.items()
+    ]
+    found = []
+    for name, first in (("told", [bags.transforms(*static, log_time_ns=START_NS + 2 * MS)]), ("mute", [])):
+        (tmp_path / name).mkdir()
+        result = run(tmp_path / name, [*first, *bags.drive([CAMERA, LIDAR, IMU], seconds=0.5)])
+        found.append([json_line(record) for record in result.records])
+    assert found[0] == found[1]
