@@ -337,7 +337,7 @@ class OutputConfig:
     base_frame: str = _opt("base_link", "frame of the detections: x forward, y left, z up")
     extrinsics: str = _opt(
         "auto",
-        "auto: from tf2 (in a recording its /tf_static and /tf) where that knows the frame, else from parameters",
+        "auto: from tf2, or the transforms of a recording, where they know the frame; else from parameters",
         choices=("auto", "parameters"),
     )
     max_output_age_s: float = _opt(
