@@ -115,7 +115,7 @@ class TransformTree:
             abs(stamp_ns - latest_ns) / NS_PER_S,
             pose,
             None if before is None else before[1],
-            before_s=_BEFORE_S,
+            beside_s=_BEFORE_S,
         )
 
     def _look_up(self, frame_id: str, stamp_ns: int) -> tuple[int, Pose] | None:

@@ -29,6 +29,8 @@ PARAMETERS = "parameters"
 _REMEDY = "publish the transform, or set output.extrinsics: parameters"
 _AGED_S = 1.0  # a transform is told to be old, however still the mount stands
 _OFF_RAD, _OFF_M = 0.01, 0.05  # what a moving mount may be off by unsaid: a tenth of a metre at 10 m
+_UP = 0.9
+_LONGEST = 600  # characters: a frame's name can be of any length
 _STILL = 1e-3  # rad and m together
 _STEPS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -104,12 +106,18 @@ class Placer:
         found = self.transforms.find(frame_id.lstrip("/"), stamp_ns=sample.stamp_ns) if frame_id else None
         if found is not None and found.pose is not None:
             told += [found.problem] if found.problem else []
-            return Placement(found.pose, found.chain, "; ".join(told))
+            if modality is Modality.CAMERA and _looks_up(found.pose):
+                told.append(
+                    f"looks straight up: {frame_id!r} may be the frame of its body, not the optical one "
+                    "(z forward); name that in camera.frame_id"
+                )
+            return Placement(found.pose, found.chain, _joined(told))
         why = unnamed if found is None else f"{found.problem}; {_REMEDY}"
         if given is None:
             return Placement(None, "", f"no transform from frame {frame_id!r} to {base!r}: {why}")
-        told = [f"is placed by {self._parameters(modality)}: {why}", *told]
-        return Placement(given, PARAMETERS, "; ".join(told))
+        return Placement(
+            given, PARAMETERS, _joined([f"is placed by {self._parameters(modality)}: {why}", *told])
+        )
 
     def _parameters(self, modality: Modality) -> str:
         """The parameters that place a sensor, and whether anybody set them."""
@@ -117,6 +125,16 @@ class Placer:
         default = parameter_pose(type(section)())
         unset = "" if parameter_pose(section) != default else ", which are at their defaults"
         return f"the parameters {name}.translation_m and {name}.quaternion_xyzw{unset}"
+
+
+def _joined(told: list[str]) -> str:
+    return "; ".join(told)[:_LONGEST]
+
+
+def _looks_up(pose: Pose) -> bool:
+    """Whether the z axis, which is where an optical frame looks, points to the sky."""
+    x, y, _, _ = pose.quaternion
+    return 1.0 - 2.0 * (x * x + y * y) > _UP
 
 
 def parameter_pose(section: SensorConfig) -> Pose:
@@ -133,14 +151,14 @@ def slash_mistake(frame_id: str, name: str) -> str:
     )
 
 
-def stand_in(apart_s: float, pose: Pose, before: Pose | None, *, before_s: float) -> str:
+def stand_in(apart_s: float, pose: Pose, beside: Pose | None, *, beside_s: float) -> str:
     """What to tell of a pose that was valid `apart_s` away from the sample's stamp; empty where it may do.
 
-    `before` is the pose `before_s` earlier: a mount that stands still may be told about seldom, one that
-    moves may not. Steps instead of the time itself, so that the same words stay while it holds.
+    `beside` is the pose `beside_s` earlier or later: a mount that stands still may be told about seldom,
+    one that moves may not. Steps instead of the time itself, so that the same words stay while it holds.
     """
-    turned_rad, moved_m = (0.0, 0.0) if before is None else difference(pose, before)
-    off_rad, off_m = (rate / before_s * apart_s for rate in (turned_rad, moved_m))
+    turned_rad, moved_m = (0.0, 0.0) if beside is None else difference(pose, beside)
+    off_rad, off_m = (step / beside_s * apart_s for step in (turned_rad, moved_m))
     if apart_s <= _AGED_S and off_rad <= _OFF_RAD and off_m <= _OFF_M:
         return ""
     bound_s = max((step for step in _STEPS_S if step < apart_s), default=0.0)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["BagTransforms", "pose_facts", "pose_notes"]
 
 _AHEAD_NS = NS_PER_S  # of recorded time: a transform is often recorded after the message it belongs to
-_BEFORE_S = 0.1  # how far back a mount is looked at to see whether it moves
+_BESIDE_S = 0.1  # between the times at which a mount is looked at to see whether it moves
 _LOOKED_THROUGH = 10_000  # messages of /tf in which the base frame has to appear
 _MOST_NAMED = 20  # frames in a note
 _MOST_NOTES = 20  # a broken recording has a note for each of its frames
@@ -100,16 +100,19 @@ class BagTransforms:
         self._read_on(self.now_ns + _AHEAD_NS)
         chain = self._tree.find(self._base, frame_id, stamp_ns=stamp_ns)
         if isinstance(chain, str):
-            return Found(None, "", f"the recording's transforms have {chain}")
-        before_ns = stamp_ns - chain.apart_ns - round(_BEFORE_S * NS_PER_S)
-        before = self._tree.find(self._base, frame_id, stamp_ns=before_ns) if chain.apart_ns else chain
-        told = stand_in(
-            chain.apart_ns / NS_PER_S,
-            chain.pose,
-            before.pose if isinstance(before, Chain) else None,
-            before_s=_BEFORE_S,
-        )
-        return Found(chain.pose, self._named(chain), told)
+            return Found(None, "", f"{chain} in the recording's transforms")
+        return Found(chain.pose, self._named(chain), self._off(chain, frame_id, stamp_ns))
+
+    def _off(self, chain: Chain, frame_id: str, stamp_ns: int) -> str:
+        """What to tell of a pose of another time than the stamp's, by how the mount moves about then."""
+        away_ns = chain.apart_ns + round(_BESIDE_S * NS_PER_S)
+        for beside_ns in (stamp_ns - away_ns, stamp_ns + away_ns) if chain.apart_ns else ():
+            beside = self._tree.find(self._base, frame_id, stamp_ns=beside_ns)
+            pose = beside.pose if isinstance(beside, Chain) else None
+            told = stand_in(chain.apart_ns / NS_PER_S, chain.pose, pose, beside_s=_BESIDE_S)
+            if told:
+                return told
+        return ""
 
     def _named(self, chain: Chain) -> str:
         fixed = sorted({topic.name for topic in self._fixed})

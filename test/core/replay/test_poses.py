@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import bags
@@ -17,7 +18,7 @@ from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.poses import BagTransforms, pose_notes
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.writer import BagWriter
-from sentryfuse_core.types import Modality, Pose
+from sentryfuse_core.types import Modality, ModalitySet, Pose
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 LEVEL = (0.0, 0.0, 0.0, 1.0)
@@ -34,7 +35,7 @@ class Placing:
     def lidar(self, *, ms: int = 0, frame_id: str = "lidar") -> Pose:
         self.poses.now_ns = START_NS + ms * MS
         item = sample(LIDAR, START_NS + ms * MS)
-        return self.placer.pose(item.__class__(**{**vars(item), "frame_id": frame_id}))
+        return self.placer.pose(replace(item, frame_id=frame_id))
 
     @property
     def source(self) -> str:
@@ -161,7 +162,7 @@ def test_unknown_frame_is_placed_by_parameters_and_told_when_others_are_known(tm
         assert found.problem.startswith("is placed by the parameters lidar.translation_m and ")
         assert "which are at their defaults" in found.problem
         assert "no transform from frame 'lidar' to 'base_link'" in found.problem
-        assert found.placer.notes(frozenset([LIDAR])) == (f"lidar {found.problem}",)  # type: ignore[arg-type]
+        assert found.placer.notes(ModalitySet.of(LIDAR)) == (f"lidar {found.problem}",)
         found.lidar(frame_id="")
         assert "name no frame, set lidar.frame_id" in found.problem
 
@@ -240,3 +241,30 @@ def test_static_transforms_are_written_as_latched_ones(tmp_path: Path) -> None:
         for item in MAST:
             writer.write(*item)
     assert b"transient_local" in (tmp_path / "bag.mcap").read_bytes()
+
+
+def test_camera_that_looks_up_is_told_when_its_frame_is_the_bodys(tmp_path: Path) -> None:
+    tree = transforms(
+        transform("camera", "base_link", (0.3, 0, 1.5)),
+        transform("camera_optical", "camera", (0, 0, 0), (-0.5, 0.5, -0.5, 0.5)),
+    )
+    with placing(tmp_path, [tree]) as found:
+        item = sample(CAMERA, START_NS)
+        found.placer.pose(item)
+        (told,) = found.placer.notes(ModalitySet.of(CAMERA))
+        assert "looks straight up: 'camera' may be the frame of its body" in told
+        found.placer.pose(replace(item, frame_id="camera_optical"))
+        assert "looks" not in found.placer.placements[CAMERA].problem
+
+
+def test_mount_is_told_to_move_when_its_transforms_begin_late(tmp_path: Path) -> None:
+    late = [item for item in turning() if item.log_time_ns > START_NS + 400 * MS]
+    with placing(tmp_path, [*late, transforms(transform("lidar", "turret"))]) as found:
+        found.lidar(ms=100)
+        assert "a mount that moves" in found.problem
+
+
+def test_text_stays_short_when_a_frame_has_an_endless_name(tmp_path: Path) -> None:
+    with placing(tmp_path, MAST) as found:
+        found.lidar(frame_id="x" * 100_000)
+        assert len(found.problem) <= 600
