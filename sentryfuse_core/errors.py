@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sentryfuse_core.text import bounded
+
 __all__ = [
     "BackendError",
     "BagError",
@@ -32,10 +34,11 @@ class InvalidMessageError(SentryFuseError):
     """A message that cannot be used.
 
     `reason` is a stable snake_case code that counters are kept under (for example `truncated`),
-    `detail` says what was found.
+    `detail` says what was found, in one line of bounded length, whatever the message held.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
+        detail = bounded(detail, 300)
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
