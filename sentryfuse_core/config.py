@@ -63,6 +63,10 @@ class SensorConfig:
     reliability: str = _opt("best_effort", "QoS reliability", choices=("best_effort", "reliable"))
     depth: int = _opt(5, "QoS history depth in messages", low=1, high=10_000)
     expected_rate_hz: float = _opt(0.0, "expected rate in Hz; 0: learn it", low=0.0, high=10_000.0)
+    may_repeat: bool = _opt(
+        default=False,
+        doc="messages may be equal to the bit, as those of a simulator without noise; never found frozen",
+    )
     stamp_offset_s: float = _opt(0.0, "constant taken off every stamp, in s", low=-10.0, high=10.0)
     frame_id: str = _opt("", "frame that overrides the message's; empty: use the message's")
     translation_m: tuple[float, float, float] = _opt(
@@ -295,6 +299,9 @@ class BudgetConfig:
     )
     latency_ms: float = _opt(
         0.0, "time one inference may take in ms; 0: no limit", low=0.0, high=60_000.0, live=True
+    )
+    keep_pace: bool = _opt(
+        default=True, doc="run narrower while sets are skipped because one takes too long", live=True
     )
     power_w: float = _opt(
         0.0, "power perception may draw in W; 0: no limit", low=0.0, high=100_000.0, live=True
