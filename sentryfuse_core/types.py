@@ -276,6 +276,11 @@ class SensorReport:
     invalid_reasons: Mapping[str, int] = field(default_factory=dict)
     code: str = ""  # stable name of the finding behind `reason`; empty: it is well
 
+    @property
+    def disabled(self) -> bool:
+        """Whether nobody wants this sensor."""
+        return self.code == "disabled"
+
 
 @dataclass(frozen=True)
 class Transition:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
+from sentryfuse_core.text import bounded
 from sentryfuse_core.types import Detection, FusionResult, Modality, SensorState
 
 __all__ = [
@@ -38,6 +39,7 @@ OK, WARN, ERROR = 0, 1, 2  # FusionStatus.msg
 
 _CUBE, _TEXT, _ADD, _DELETE_ALL = 1, 9, 0, 3  # visualization_msgs/Marker
 _MARKER_LIFETIME_NS = 500 * NS_PER_MS
+_NOTE_LENGTH = 1000  # characters
 _COLOURS = (
     (0.10, 0.45, 0.85),
     (0.90, 0.35, 0.15),
@@ -58,6 +60,7 @@ class PublishContext:
     power_w: float = math.nan  # NaN: no power budget
     skipped_sets: int = 0
     notes: tuple[str, ...] = ()  # beyond the result's own: parts that are off on this machine
+    warnings: tuple[str, ...] = ()  # what the node has to say against itself
 
 
 def time_fields(stamp_ns: int) -> Fields:
@@ -70,12 +73,17 @@ def header(stamp_ns: int, frame_id: str) -> Fields:
     return {"stamp": time_fields(stamp_ns), "frame_id": frame_id}
 
 
-def severity(result: FusionResult) -> int:
-    """ERROR with errors; WARN with a sensor missing or degraded, or boxes not to be relied on; else OK."""
+def severity(result: FusionResult, *, warned: bool = False) -> int:
+    """ERROR with errors; WARN with a sensor missing or degraded, or boxes not to be relied on; else OK.
+
+    `warned`: the node has something to say against itself. A disabled sensor is neither missing nor degraded.
+    """
     if result.errors:
         return ERROR
-    degraded = any(report.state is not SensorState.OK for report in result.reports.values())
-    return WARN if degraded or result.absent or not result.above_prior else OK
+    wanted = {m: report for m, report in result.reports.items() if not report.disabled}
+    degraded = any(report.state is not SensorState.OK for report in wanted.values())
+    missing = any(modality in wanted or modality not in result.reports for modality in result.absent)
+    return WARN if degraded or missing or warned or not result.above_prior else OK
 
 
 def detection_array(result: FusionResult, context: PublishContext) -> Fields:
@@ -113,7 +121,7 @@ def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
         "channels_kept": plan.channels_kept,
         "channels_total": plan.channels_total,
         "gmacs": plan.gmacs,
-        "level_reason": plan.reason,
+        "level_reason": bounded(plan.reason),
         "backend": result.backend,
         "device": result.device,
         "backend_reason": result.backend_reason,
@@ -131,8 +139,11 @@ def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
         "mask_recall_4m": result.mask_recall_4m,
         "prior_recall_4m": result.prior_recall_4m,
         "above_prior": result.above_prior,
-        "severity": severity(result),
-        "notes": [*result.errors, *result.notes, *context.notes],
+        "severity": severity(result, warned=bool(context.warnings)),
+        "notes": [
+            bounded(note, _NOTE_LENGTH)
+            for note in (*result.errors, *context.warnings, *result.notes, *context.notes)
+        ],
     }
 
 
@@ -224,10 +235,10 @@ def _sensor_health(result: FusionResult, modality: Modality) -> Fields:
     used = modality in result.used
     return {
         "name": modality.value,
-        "topic": report.topic,
+        "topic": bounded(report.topic),
         "state": int(report.state),
-        "reason": report.reason,
-        "remedy": report.remedy,
+        "reason": bounded(report.reason),
+        "remedy": bounded(report.remedy),
         "in_mask": used,
         "absence": "" if used else result.absent[modality].value,
         "since_s": report.since_s,
