@@ -8,6 +8,7 @@ from threading import Lock
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from sentryfuse_core.text import bounded
 from sentryfuse_core.types import Modality, SensorReport, SensorState
 from sentryfuse_ros.subscribe import Problem
 
@@ -54,4 +55,4 @@ class Causes:
                     continue
                 self._logged.add((modality, report.code))
             what = "nothing received" if report.state is SensorState.INIT else "nothing received any more"
-            self._logger.warning(f"{modality.value}: {what}: {report.reason}; {report.remedy}")
+            self._logger.warning(bounded(f"{modality.value}: {what}: {report.reason}; {report.remedy}"))

@@ -72,6 +72,7 @@ class StreamSeen:
     placed: bool | None = None
     problem: str = ""
     remedy: str = ""
+    publishers: tuple[str, ...] = ()  # full names of the nodes that send what is wanted
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _stream(seen: StreamSeen, config: Config, clock: ClockSeen) -> list[Line]:
     silent = _connection(seen, config)
     if silent is not None:
         return [silent]
-    lines = [*_refused(seen), *_rate(seen, config)]
+    lines = [*_refused(seen), *_rate(seen, config), *_shared(seen)]
     if seen.frame_id is not None:  # at least one message could be read
         lines += [*_stamps(seen, config, clock), *_frame(seen, config)]
     if not lines:
@@ -173,6 +174,13 @@ def _refused(seen: StreamSeen) -> Iterator[Line]:
             remedy = f"let the driver of {seen.topic} stamp its messages"
         verdict = Verdict.FAIL if 2 * count > seen.messages else Verdict.WARN
         yield Line(verdict, name, reason, found, remedy)
+
+
+def _shared(seen: StreamSeen) -> Iterator[Line]:
+    if len(seen.publishers) > 1:
+        found = f"{len(seen.publishers)} publishers on {seen.topic} are mixed: {', '.join(seen.publishers)}"
+        remedy = "stop all but one, or remap each to a topic of its own"
+        yield Line(Verdict.WARN, seen.modality.value, "several_publishers", found, remedy)
 
 
 def _rate(seen: StreamSeen, config: Config) -> Iterator[Line]:

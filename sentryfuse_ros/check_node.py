@@ -174,6 +174,7 @@ class CheckNode(Node):
             placed=self._placed(stream),
             problem=problem.reason if problem else "",
             remedy=problem.remedy if problem else "",
+            publishers=self._inputs.publishers.get(modality, ()),
         )
 
     def _wanted(self, modality: Modality) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
 from sentryfuse_core.convert import type_modality
+from sentryfuse_core.replay.diagnostics import status_name
 from sentryfuse_core.replay.faults import Delivery, FaultInjector
 from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenario
 from sentryfuse_core.replay.scenario_files import find_scenario
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCENARIO_STATUS", "FaultInjectorNode", "main"]
 
-SCENARIO_STATUS = "fault_injector: scenario"
+SCENARIO_STATUS = "fault_injector: scenario"  # without a namespace
 _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "scenario": ("", "YAML file of the faults, or a shipped scenario's name; empty: everything passes"),
     "prefix": ("/raw", "topics under this are taken, and republished without it"),
@@ -184,7 +185,8 @@ class FaultInjectorNode(Node):
         self._shown = self._scenario.running(at_s)
         story = ", ".join(f"{event.stream}: {event.fault}" for event in self._shown)
         level = DiagnosticStatus.WARN if self._shown else DiagnosticStatus.OK
-        status = DiagnosticStatus(level=level, name=SCENARIO_STATUS, message=story or "no fault")
+        name = status_name(self.get_fully_qualified_name(), "scenario")
+        status = DiagnosticStatus(level=level, name=name, message=story or "no fault")
         status.hardware_id = self._scenario.name
         values = {"at_s": f"{at_s:.3f}", "start_ns": str(self._start_ns), "errors": str(self.errors)}
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]

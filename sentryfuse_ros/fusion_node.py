@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FusionNode", "main"]
 
 _MACHINE_POLL_S = 1.0  # how often power and heat are read
+_BEAT_S = 0.05  # how often the executor shows that it listens, also while no sensor sends
 _GRAPH_POLL_S = 0.25  # how soon a publisher of audio, or of a wrong type, is noticed
 
 
@@ -120,6 +121,7 @@ class FusionNode(LifecycleNode):
             clock=paced or SteadyClock(),
             simulated=bool(simulated),
             ros_now_ns=paced.ros_now_ns if paced else ros_now_ns,
+            node=self.get_fully_qualified_name(),
             paused_s=lambda: paced.paused_s if paced else 0.0,
             problems=lambda: self._inputs.problems() if self._inputs else {},
             catch_up=lambda: catch_up(self.executor),
@@ -151,13 +153,14 @@ class FusionNode(LifecycleNode):
         if session is None:
             raise SentryFuseError("nothing to listen for; activate the node first")
         session.start()
-        inputs = self._inputs = Inputs(self, self.config, session)
+        self._inputs = Inputs(self, self.config, session)
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         self._timers_on = [
             self.create_timer(period_s, partial(session.guarded, what, work), clock=steady)
             for period_s, what, work in (
                 (self.config.output.diagnostics_period_s, "diagnostics", session.publish_diagnostics),
-                (_GRAPH_POLL_S, "graph", inputs.poll),
+                (_BEAT_S, "heartbeat", session.listen),
+                (_GRAPH_POLL_S, "graph", self._poll_graph),
                 (_MACHINE_POLL_S, "machine", session.read_machine),
             )
         ]
@@ -168,6 +171,13 @@ class FusionNode(LifecycleNode):
                 f"the ROS clock moved by {jump.delta.nanoseconds / 1e9:.3f} s"
             ),
         )
+
+    def _poll_graph(self) -> None:
+        inputs, session = self._inputs, self._session
+        if inputs is not None and session is not None:
+            inputs.poll()
+            for modality, names in inputs.publishers.items():
+                session.on_publishers(modality, names)
 
     def _deactivate(self) -> None:
         if self._jumps is not None:

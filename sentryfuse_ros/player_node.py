@@ -17,6 +17,7 @@ from rosgraph_msgs.msg import Clock
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, TopicError
+from sentryfuse_core.replay.diagnostics import status_name
 from sentryfuse_core.replay.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PLAYBACK_STATUS", "PlayerNode", "main", "restamped"]
 
-PLAYBACK_STATUS = "player: playback"
+PLAYBACK_STATUS = "player: playback"  # without a namespace
 _STAMPS = ("now", "bag", "clock")
 _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "bag": ("", "recording to play: .mcap, .db3, .bag or a rosbag2 folder"),
@@ -228,7 +229,8 @@ class PlayerNode(Node):
             "published_origin_ns": str(self._start_ns if moved else self._origin_ns),
             "published": str(self.published),
         }
-        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=PLAYBACK_STATUS, message="playing")
+        name = status_name(self.get_fully_qualified_name(), "playback")
+        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=name, message="playing")
         status.hardware_id = self._values["bag"]
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         array = DiagnosticArray(status=[status])

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import RCLError, Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from sentryfuse_core.config import Config
@@ -21,7 +22,7 @@ from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 
-__all__ = ["IMAGE_TYPES", "Handler", "Inputs", "Problem", "sensor_topics"]
+__all__ = ["IMAGE_TYPES", "Handler", "Inputs", "Problem", "full_name", "sensor_topics"]
 
 _COMPRESSED = "/compressed"  # what image_transport puts behind the name of the image
 IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
@@ -73,6 +74,11 @@ def _resolve(node: Node, parameter: str, name: str) -> str:
     return resolved
 
 
+def full_name(info: TopicEndpointInfo) -> str:
+    """Name of the node behind a publisher, with its namespace."""
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+
+
 class Inputs:
     """The node's subscriptions; audio's type is found in the graph, so `poll` it a few times a second."""
 
@@ -83,6 +89,7 @@ class Inputs:
         self._topics = sensor_topics(node, config)
         self._sensors: dict[Modality, tuple[str, Subscription[Any]]] = {}
         self._others: list[Subscription[Any]] = []
+        self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self._unpublished: dict[Modality, Problem] = {}
         self._incompatible: dict[Modality, Problem] = {}
         self._mistyped: dict[Modality, Problem] = {}
@@ -111,6 +118,8 @@ class Inputs:
             if all(info.qos_profile.reliability is not ReliabilityPolicy.BEST_EFFORT for info in publishers):
                 self._incompatible.pop(modality, None)  # reliability is all that can mismatch here
             wanted = self._sensors[modality][0] if modality in self._sensors else None
+            heard = (full_name(info) for info in publishers if info.topic_type == wanted)
+            self.publishers[modality] = tuple(sorted(heard))
             if not offered or wanted in offered:
                 self._mistyped.pop(modality, None)
             elif modality is Modality.AUDIO:

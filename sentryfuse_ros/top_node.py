@@ -17,6 +17,7 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.subscribe import full_name
 from sentryfuse_ros.top_state import Snapshot, TopState
 
 __all__ = ["Found", "TopNode"]
@@ -116,8 +117,7 @@ class TopNode(Node):
             if messages.STATUS_TYPE not in types:
                 continue
             for info in self.get_publishers_info_by_topic(topic):
-                space = info.node_namespace.rstrip("/")
-                found.add(Found(f"{space}/{info.node_name}", topic))
+                found.add(Found(full_name(info), topic))
         return tuple(sorted(found, key=lambda item: item.name))
 
     def _choose(self) -> None:

@@ -27,6 +27,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sentryfuse.msg import FusedDetectionArray, FusionStatus
 from visualization_msgs.msg import MarkerArray
 
+from sentryfuse_core.replay.diagnostics import status_name
 from sentryfuse_core.replay.writer import build_message, ros2_typestore
 from sentryfuse_core.types import Modality
 from sentryfuse_core.world.record import START_NS, Recorder
@@ -54,6 +55,7 @@ PARAMETERS = {
     "health.rate_error": 0.1,
     # Nor how warm the machine is that tests run on, and what it draws.
     "budget.measure_power": "false",
+    "budget.keep_pace": "false",
     "budget.thermal": "false",
     "output.diagnostics_period_s": 0.5,
 }
@@ -160,6 +162,7 @@ class Listener:
     """Keeps what the node publishes, each with its monotonic time in s, and waits for what is expected."""
 
     def __init__(self, *, namespace: str = "/sentryfuse") -> None:
+        self.namespace = namespace  # full name of the node that is listened to
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = rclpy.create_node("listener", context=self.context)
@@ -225,8 +228,8 @@ class Listener:
     def diagnostic(
         self, name: str, expected: Callable[[DiagnosticStatus], bool], *, within_s: float = 10.0
     ) -> DiagnosticStatus:
-        """The first status `sentryfuse: name` that is as expected."""
-        full = f"sentryfuse: {name}"
+        """The node's first status of this name that is as expected."""
+        full = status_name(self.namespace, name)
         found = self.wait_for(
             "diagnostics",
             lambda array: any(status.name == full and expected(status) for status in array.status),
@@ -265,8 +268,10 @@ class Listener:
 class NodeProcess:
     """The fusion node, run as a user would."""
 
-    def __init__(self, *, params_file: Path | None = None, **parameters: Any) -> None:
-        arguments = ["--ros-args"]
+    def __init__(
+        self, *, params_file: Path | None = None, remap: Sequence[str] = (), **parameters: Any
+    ) -> None:
+        arguments = ["--ros-args", *(item for rule in remap for item in ("-r", rule))]
         if params_file is not None:
             arguments += ["--params-file", str(params_file)]
         for name, value in parameters.items():

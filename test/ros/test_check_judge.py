@@ -161,3 +161,9 @@ def test_model_is_judged_not_fatal_when_the_level_to_load_is_beyond_its_last() -
     seen = check._model(override(Config(), {"model.max_level": 9}))
     assert bad(judged(model=seen)) == [("FAIL", "checkpoint", "checkpoint")]
     assert "has the levels 0 to" in seen.checkpoint_error
+
+
+def test_several_publishers_on_one_topic_are_a_warning_with_their_names() -> None:
+    lines = judged(dataclasses.replace(FINE, publishers=("/front", "/rear")))
+    assert bad(lines) == [("WARN", "lidar", "several_publishers")]
+    assert any("/front, /rear" in line.found for line in lines)

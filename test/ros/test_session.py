@@ -197,3 +197,60 @@ def test_status_goes_on_and_says_why_when_every_sensor_is_dead() -> None:
     told = last["sensors"][list(Modality).index(Modality.IMU)]
     assert "no new message" in told["reason"]
     assert told["absence"] == "LOST"
+
+
+def test_no_sensor_is_lost_and_the_node_says_so_when_the_executor_was_held_up() -> None:
+    """The worker goes on meanwhile, and nobody hands messages over."""
+    outputs = FakeOutputs()
+    session = make_session(Config(), outputs)
+    session.start()
+    try:
+        deadline_s = time.monotonic() + WITHIN_S
+        index = 0
+        while len(outputs.statuses) < 3 and time.monotonic() < deadline_s:
+            session.listen()
+            session.on_sensor(Modality.IMU, imu(index), "sensor_msgs/msg/Imu", 0)
+            index += 1
+            outputs.told.wait(0.005)
+        threading.Event().wait(0.8)  # the callback that blocks
+        session.on_sensor(Modality.IMU, imu(index), "sensor_msgs/msg/Imu", 0)
+        session.publish_diagnostics()
+    finally:
+        session.close()
+    told = next(item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: node")
+    assert told["level"] == 1
+    assert "did not" in told["message"]
+    assert "no sensor is blamed" in told["message"]
+    found = values(outputs.diagnostics[-1], "node")
+    assert int(found["stalls"]) >= 1
+    assert float(found["stalled_s"]) >= 0.75
+    assert values(outputs.diagnostics[-1], "sensor/imu")["state"] == "OK"
+    assert not any("LOST" in key for array in outputs.diagnostics for key in values(array, "events"))
+
+
+def test_node_narrows_and_says_so_when_it_skips_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any budget set: sets come ten times a second, and each takes a quarter of one."""
+    outputs = FakeOutputs()
+    session = make_session(Config(), outputs)
+    step = session.pipeline.step
+
+    def slow(synced: SyncedSet) -> FusionResult:
+        threading.Event().wait(0.25)
+        return step(synced)
+
+    monkeypatch.setattr(session.pipeline, "step", slow)
+
+    def narrowed() -> bool:
+        return any(status["level_reason"].startswith("pace: ") for status in outputs.statuses)
+
+    feed(session, lambda: outputs.told.wait(0.005) and narrowed())
+    session.publish_diagnostics()
+    last = outputs.statuses[-1]
+    assert last["level"] >= 1
+    assert "sets were skipped at level 0" in last["level_reason"]
+    assert last["skipped_sets"] > 0
+    assert any("of the sets were skipped" in note and "use a faster device" in note for note in last["notes"])
+    told = next(item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: node")
+    assert told["level"] == 1
+    assert float(values(outputs.diagnostics[-1], "node")["skipped_share"]) > 0.3
+    assert values(outputs.diagnostics[-1], "sensor/imu")["state"] == "OK"
