@@ -33,12 +33,13 @@ class Outputs:
                 message_class(type_name),
                 topic,
                 qos.RESULTS,
+                event_callbacks=qos.QUIET_PUBLISHER,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for type_name, topic in _topics().items()
         }
         self._diagnostics = node.create_publisher(
-            message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS
+            message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS, event_callbacks=qos.QUIET_PUBLISHER
         )
 
     def publish(self, result: FusionResult, context: messages.PublishContext, *, markers: bool) -> None:

@@ -14,6 +14,7 @@ from rclpy.serialization import deserialize_message
 from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_ros import qos
 from sentryfuse_ros.messages import message_class
 
 __all__ = ["Recorder"]
@@ -67,4 +68,6 @@ class Recorder:
                 self._writer.write_cdr(topic, type_name, now_ns, data)
             self._heard(type_name, deserialize_message(data, kind))
 
-        return self._node.create_subscription(kind, topic, on_message, _QOS, raw=True)
+        return self._node.create_subscription(
+            kind, topic, on_message, _QOS, event_callbacks=qos.QUIET_SUBSCRIPTION, raw=True
+        )

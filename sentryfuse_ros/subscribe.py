@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import RCLError, Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from sentryfuse_core.config import Config
@@ -86,6 +87,7 @@ class Inputs:
         self._unpublished: dict[Modality, Problem] = {}
         self._incompatible: dict[Modality, Problem] = {}
         self._mistyped: dict[Modality, Problem] = {}
+        self._told: set[str] = set()  # topics whose mismatch has been logged
         self._open()
 
     def problems(self) -> dict[Modality, Problem]:
@@ -108,8 +110,7 @@ class Inputs:
                 self._unpublished.pop(modality, None)
             else:
                 self._unpublished[modality] = self._nobody(modality, topic)
-            if all(info.qos_profile.reliability is not ReliabilityPolicy.BEST_EFFORT for info in publishers):
-                self._incompatible.pop(modality, None)  # reliability is all that can mismatch here
+            self._compare_reliability(modality, publishers)
             wanted = self._sensors[modality][0] if modality in self._sensors else None
             if not offered or wanted in offered:
                 self._mistyped.pop(modality, None)
@@ -118,6 +119,30 @@ class Inputs:
             else:
                 reason = f"unknown type {_list(offered)}, not {wanted}"
                 self._mistyped[modality] = Problem("unknown_type", reason, _remedy(topic, offered))
+
+        for subscription in self._others:
+            self._compare(subscription)
+
+    def _compare_reliability(self, modality: Modality, publishers: Sequence[TopicEndpointInfo]) -> None:
+        """Note a publisher that a reliable subscription hears nothing of; nothing else can mismatch here."""
+        reliable = self._config.sensor(modality).reliability == "reliable"
+        offers = {info.qos_profile.reliability for info in publishers}
+        if reliable and ReliabilityPolicy.BEST_EFFORT in offers:
+            reason = "incompatible QoS: a publisher offers another RELIABILITY"
+            remedy = f"set {modality.value}.reliability to best_effort"
+            self._incompatible[modality] = Problem("incompatible_qos", reason, remedy)
+        else:
+            self._incompatible.pop(modality, None)
+
+    def _compare(self, subscription: Subscription[Any]) -> None:
+        """Log, once, a publisher whose offer keeps its messages from another subscription than a sensor's."""
+        topic = subscription.topic_name
+        for info in self._node.get_publishers_info_by_topic(topic):
+            reason = qos.mismatch(info.qos_profile, subscription.qos_profile)
+            if reason and topic not in self._told:
+                self._told.add(topic)
+                text = f"nothing comes of a publisher on {topic}: {reason}; change either side's QoS"
+                self._node.get_logger().warning(text)
 
     def _nobody(self, modality: Modality, topic: str) -> Problem:
         """No publisher; a picture may come on the sibling name that the other transport has."""
@@ -159,12 +184,7 @@ class Inputs:
                 self._topics[modality],
                 told_wait(lambda message, ns: handler.on_sensor(modality, message, type_name, ns)),
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),
-                event_callbacks=qos.incompatible_qos(
-                    f"{modality.value}.reliability",
-                    lambda reason, remedy: self._incompatible.update(
-                        {modality: Problem("incompatible_qos", reason, remedy)}
-                    ),
-                ),
+                event_callbacks=qos.QUIET_SUBSCRIPTION,
             ),
         )
 
@@ -177,6 +197,7 @@ class Inputs:
                 topic,
                 callback,
                 profile,
+                event_callbacks=qos.QUIET_SUBSCRIPTION,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         )

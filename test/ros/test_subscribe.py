@@ -1,7 +1,9 @@
-"""Which topics the node listens to."""
+"""Which topics the node listens to, and that it can let go of them."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,69 @@ import pytest
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.subscribe import sensor_topics
+
+SUBSCRIPTIONS = 2_000
+# In a process of its own, which what goes wrong would end. Publishers come and go meanwhile, some with a QoS
+# and a type that the subscriptions do not match, which is what the middleware makes events of.
+SUBSCRIBE_ANEW = """
+import sys, threading
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Imu, PointCloud2
+from std_msgs.msg import String
+from sentryfuse_core.config import Config, override
+from sentryfuse_ros.spin import make_executor
+from sentryfuse_ros.subscribe import Inputs
+
+class Handler:
+    def on_sensor(self, *_): pass
+    on_camera_info = on_battery = on_budget = on_sensor
+
+done = threading.Event()
+strangers = rclpy.Context()
+rclpy.init(context=strangers)
+stranger = rclpy.create_node("stranger", context=strangers)
+
+def come_and_go():
+    while not done.is_set():
+        made = []
+        for kind, topic in ((Imu, "imu/data"), (PointCloud2, "lidar/points"), (String, "camera/image")):
+            for reliability in (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE):
+                qos = QoSProfile(depth=1, reliability=reliability)
+                made.append(stranger.create_publisher(kind, topic, qos))
+                made[-1].publish(kind())
+        for publisher in made:
+            stranger.destroy_publisher(publisher)
+
+thread = threading.Thread(target=come_and_go)
+thread.start()
+rclpy.init()
+node = rclpy.create_node("listener")
+executor = make_executor()
+executor.add_node(node)
+reliable = {f"{name}.reliability": "reliable" for name in ("camera", "lidar", "imu")}
+config, made = override(Config(), reliable), 0
+while made < int(sys.argv[1]):
+    before = len(list(node.subscriptions))
+    inputs = Inputs(node, config, Handler())
+    made += len(list(node.subscriptions)) - before
+    executor.spin_once(timeout_sec=0.002)
+    inputs.poll()
+    inputs.close()
+    executor.spin_once(timeout_sec=0.0)
+done.set()
+thread.join()
+executor.shutdown()
+print("subscribed", made)
+"""
+
+
+@pytest.mark.ros
+def test_process_goes_on_when_it_subscribes_anew_again_and_again() -> None:
+    command = [sys.executable, "-c", SUBSCRIBE_ANEW, str(SUBSCRIPTIONS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("subscribed 2")
 
 
 @pytest.mark.parametrize("name", ["/front/cam", "/front/cam/compressed"])
