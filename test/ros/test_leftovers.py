@@ -1,4 +1,4 @@
-"""What dead processes left in shared memory: removed; what a living one holds, or another user owns, stays."""
+"""What dead processes left in shared memory goes; what a living one holds, or another user owns, stays."""
 
 from __future__ import annotations
 
