@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from sentryfuse_core import __version__
-from sentryfuse_core.commands.signals import INTERRUPTED, interrupt, noted_signals
+from sentryfuse_core.commands.signals import INTERRUPTED, end_at_once, interrupt, noted_signals
 from sentryfuse_core.errors import SentryFuseError
 
 __all__ = ["CORE_COMMANDS", "Command", "main"]
@@ -81,6 +81,7 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
         print(f"sentryfuse: error: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt as error:
+        end_at_once()
         print("sentryfuse: interrupted", file=sys.stderr)
         number: int = error.args[0] if error.args else signal.SIGINT
         return INTERRUPTED + number

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import gc
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.task import Future
 
 from sentryfuse_core.clock import SteadyClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_ros import middleware
 from sentryfuse_ros.arrival import catch_up
+from sentryfuse_ros.aside import Aside
 from sentryfuse_ros.frames import TransformTree, tf2_available
 from sentryfuse_ros.params import declare_config, follow_changes
 from sentryfuse_ros.pause import SimulatedClock
 from sentryfuse_ros.publish import Outputs, vision_msgs_available
-from sentryfuse_ros.spin import Stop, events_executor_available, run_node
+from sentryfuse_ros.spin import Stop, events_executor_available, run_process
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
 if TYPE_CHECKING:
+    from lifecycle_msgs.srv import ChangeState
+
     from sentryfuse_ros.session import Engine, Session
 
 __all__ = ["FusionNode", "main"]
@@ -39,9 +42,13 @@ _GRAPH_POLL_S = 0.25  # how soon a publisher of audio, or of a wrong type, is no
 class FusionNode(LifecycleNode):
     """Configuring loads the network, activating warms it up and listens; each is undone by its opposite."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self, *, on_failure: Callable[[SentryFuseError], None] | None = None, **options: Any
+    ) -> None:
         # Before anything can raise: rclpy destroys a node that was not made to its end, too.
         self.failure: SentryFuseError | None = None
+        self._on_failure = on_failure
+        self._aside = Aside()
         self._starting = False
         self._engine: Engine | None = None
         self._outputs: Outputs | None = None
@@ -50,60 +57,89 @@ class FusionNode(LifecycleNode):
         self._inputs: Inputs | None = None
         self._timers_on: list[Any] = []
         self._jumps: Any = None
+        self._memory = middleware.shared_memory_notes()
         super().__init__("sentryfuse", **options)
+        self._change_state_here = self._service_change_state.callback
+        self._service_change_state.callback = self._change_state
         self.autostart = bool(self.declare_parameter("autostart", value=True).value)
         self.config = declare_config(self)
         follow_changes(self, lambda: self.config, self._reconfigure)
 
     def start(self) -> None:
-        """Configure and activate; raises the SentryFuseError that stood in the way."""
-        self._starting = True
-        for trigger in (self.trigger_configure, self.trigger_activate):
-            if trigger() is not TransitionCallbackReturn.SUCCESS:
-                raise self.failure or SentryFuseError("the node cannot start; its log has the traceback")
-        self._starting = False
+        """Configure and activate once an executor spins; what stands in the way goes to `on_failure`."""
+
+        def begin() -> None:
+            self.destroy_timer(timer)
+            self._aside.start(self.executor, self._start)
+
+        timer = self.create_timer(0.0, begin, clock=RosClock(clock_type=ClockType.STEADY_TIME))
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights, make the backend, advertise."""
-        return self._transition(self._configure, super().on_configure, state, undo=self._free)
+        return self._transition(state, super().on_configure, slow=self._load, work=self._advertise)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run every sub-network once, then subscribe."""
         return self._transition(
-            self._activate, super().on_activate, state, then=self._listen, undo=self._deactivate
+            state, super().on_activate, slow=self._warm_up, then=self._listen, undo=self._deactivate
         )
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening and working."""
-        return self._transition(self._deactivate, super().on_deactivate, state, undo=self._free)
+        return self._transition(state, super().on_deactivate, work=self._deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of the network and the publishers."""
-        return self._transition(self._clean_up, super().on_cleanup, state, undo=self._free)
+        return self._transition(state, super().on_cleanup, work=self._clean_up)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of everything, from whichever state."""
-        return self._transition(self._free, super().on_shutdown, state, undo=self._free)
+        return self._transition(state, super().on_shutdown, work=self._free)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of everything; the node can be configured again."""
-        return self._transition(self._free, super().on_error, state, undo=self._free)
+        return self._transition(state, super().on_error, work=self._free)
 
     def destroy_node(self) -> None:
         """Let go of everything and end."""
+        self._aside.end()
         self._free()
         super().destroy_node()
 
-    def _configure(self) -> None:
+    def _start(self) -> None:
+        self._starting = self._on_failure is not None
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() is not TransitionCallbackReturn.SUCCESS:
+                unknown = SentryFuseError("the node cannot start; its log has the traceback")
+                if self._on_failure is not None:
+                    self._on_failure(self.failure or unknown)
+                break
+        self._starting = False
+
+    async def _change_state(self, request: ChangeState.Request, response: ChangeState.Response) -> Any:
+        """Answer the service once the transition is through; other services are answered meanwhile."""
+        through: Future[Any] = Future(executor=self.executor)
+        if not self._aside.start(
+            self.executor, lambda: through.set_result(self._change_state_here(request, response))
+        ):
+            self.get_logger().warning("a transition is under way; ask again when it is through")
+            return response  # not successful
+        return await through
+
+    def _load(self) -> Engine:
         # Not at the top: it brings the network's runtime, and a misspelt parameter is told without that.
         from sentryfuse_ros.session import Engine
 
-        self._engine = Engine.load(self.config)
-        if self.config.output.extrinsics == "auto" and tf2_available():
+        return Engine.load(self.config)
+
+    def _advertise(self, engine: Engine) -> None:
+        engine.budget.config = self.config.budget  # which may have changed meanwhile
+        self._engine = engine
+        if self._frames is None and self.config.output.extrinsics == "auto" and tf2_available():
             self._frames = TransformTree(self, base_frame=self.config.output.base_frame)
         self._outputs = Outputs(self)
 
-    def _activate(self) -> None:
+    def _warm_up(self) -> Session:
         from sentryfuse_ros.session import Host, Session
 
         engine, outputs = self._engine, self._outputs
@@ -140,16 +176,15 @@ class FusionNode(LifecycleNode):
             f"{engine.bank.identity} on {engine.backend.device}, "
             f"warmed up in {time.perf_counter() - started_s:.1f} s"
         )
-        self._session = session
         # What is loaded by now stays. Looked through again and again, it would cost every full collection
         # a tenth of a second in which no message is taken in.
         gc.collect()
         gc.freeze()
+        return session
 
-    def _listen(self) -> None:
-        session = self._session
-        if session is None:
-            raise SentryFuseError("nothing to listen for; activate the node first")
+    def _listen(self, session: Session) -> None:
+        self._session = session
+        session.reconfigure(self.config)  # which may have changed meanwhile
         session.start()
         inputs = self._inputs = Inputs(self, self.config, session)
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
@@ -187,9 +222,6 @@ class FusionNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
-        if self._frames is not None:
-            self._frames.close()
-            self._frames = None
         self._engine = None
         gc.unfreeze()
 
@@ -206,28 +238,40 @@ class FusionNode(LifecycleNode):
 
     def _transition(
         self,
-        work: Callable[[], None],
-        base: Callable[[LifecycleState], TransitionCallbackReturn],
         state: LifecycleState,
+        base: Callable[[LifecycleState], TransitionCallbackReturn],
         *,
-        then: Callable[[], None] = lambda: None,
-        undo: Callable[[], None],
+        slow: Callable[[], Any] = lambda: None,
+        work: Callable[..., None] = lambda *_: None,
+        then: Callable[..., None] = lambda *_: None,
+        undo: Callable[[], None] | None = None,
     ) -> TransitionCallbackReturn:
-        """Do the work of a transition; rclpy would swallow what it raises without a word."""
-        try:
-            work()
+        """Do a transition's work; what it raises, rclpy would swallow without a word.
+
+        `slow` may be done beside the executor, the rest is the executor's: `work` and, once rclpy's own
+        part is done, `then`, both with what `slow` made.
+        """
+
+        def finish(*made: Any) -> TransitionCallbackReturn:
+            work(*made)
             done = base(state)
-            then()
+            then(*made)
+            return done
+
+        self.failure = None
+        try:
+            made = slow()
+            given = () if made is None else (made,)
+            return self._aside.hand_back(lambda: finish(*given))
         except SentryFuseError as error:
             self.failure = error
-            undo()
-            if not self._starting:  # `start` raises it for the caller to tell
+            self._aside.hand_back(undo or self._free)
+            if not self._starting:  # else `on_failure` gets it, to tell
                 self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         except Exception:  # noqa: BLE001 - a bug; rclpy calls on_error next, which lets go of everything
             self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
-        return done
 
     def _notes(self) -> tuple[str, ...]:
         """What this machine, or this version, lacks."""
@@ -238,22 +282,18 @@ class FusionNode(LifecycleNode):
             notes.append("vision_msgs not installed: ~/detections_3d is off")
         if not events_executor_available():
             notes.append("this rclpy has no events executor: the slower single-threaded one runs")
-        return (*notes, *middleware.shared_memory_notes())
+        return (*notes, *self._memory)
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str] | None = None) -> NoReturn:
     """Run the node until SIGINT or SIGTERM; exit status 2 after an error, told in one line."""
-    sys.exit(run_node(_make, args=args))
+    run_process(_make, args=args)
 
 
-def _make(_stop: Stop) -> FusionNode:
-    node = FusionNode()
+def _make(stop: Stop) -> FusionNode:
+    node = FusionNode(on_failure=stop.request)
     if node.autostart:
-        try:
-            node.start()
-        except SentryFuseError:
-            node.destroy_node()
-            raise
+        node.start()
     else:
         node.get_logger().info("unconfigured: waiting for a lifecycle manager to configure and activate it")
     return node

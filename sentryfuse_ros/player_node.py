@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import struct
-import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.duration import Duration
@@ -20,7 +19,7 @@ from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, Topic
 from sentryfuse_core.replay.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
-from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -243,10 +242,10 @@ def _pair(item: str) -> tuple[str, str]:
     return recorded, published
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node; the exit status is 2 after an error."""
-    return run_node(PlayerNode)
+    run_process(PlayerNode)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -102,7 +103,9 @@ class Recorder:
         info = _camera_info(view)
         topic, type_name = _IMAGE if self.raw_images else _JPEG
         count = self._count(model.rate_hz)
-        with ThreadPoolExecutor(max_workers=2) as pool:
+        with ExitStack() as stack:
+            pool = ThreadPoolExecutor(max_workers=2)
+            stack.callback(pool.shutdown, cancel_futures=True)  # an interrupted recording waits for none
             ahead = deque(pool.submit(self._frame, scenes, view, i) for i in range(min(_FRAMES_AHEAD, count)))
             for index in range(count):
                 fields = ahead.popleft().result()
