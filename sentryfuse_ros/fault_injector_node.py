@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.convert import type_modality
 from sentryfuse_core.replay.faults import Delivery, FaultInjector
 from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenario
 from sentryfuse_core.replay.scenario_files import find_scenario
+from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
-from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -100,10 +101,11 @@ class FaultInjectorNode(Node):
         modality = type_modality(type_name)
         self._outputs[topic] = output = self.create_publisher(kind, out, _OUT)
 
-        def on_message(data: bytes) -> None:
-            self._pass(out, modality, kind, output, data)
+        def on_message(data: bytes, waited_ns: int) -> None:
+            came_s = time.monotonic() - waited_ns / NS_PER_S
+            self._pass(out, modality, kind, output, data, came_s=came_s)
 
-        self.create_subscription(kind, topic, on_message, self._profile(topic), raw=True)
+        self.create_subscription(kind, topic, told_wait(on_message), self._profile(topic), raw=True)
         self.get_logger().info(f"{topic} goes to {out}")
 
     def _profile(self, topic: str) -> QoSProfile:
@@ -116,19 +118,28 @@ class FaultInjectorNode(Node):
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
 
-    def _at_s(self, modality: Modality | None) -> float:
-        """Scenario time; the first message of a sensor starts it."""
+    def _at_s(self, modality: Modality | None, came_s: float) -> float:
+        """Scenario time at which a message came; the first one of a sensor starts it."""
         if self._started is None:
             if modality is None:
                 return 0.0
-            self._started, self._start_ns = time.monotonic(), self.get_clock().now().nanoseconds
+            ago_ns = round((time.monotonic() - came_s) * NS_PER_S)
+            self._started, self._start_ns = came_s, self.get_clock().now().nanoseconds - ago_ns
             self._report(0.0)
-        return time.monotonic() - self._started
+        return max(0.0, came_s - self._started)
 
     def _pass(
-        self, topic: str, modality: Modality | None, kind: Any, output: Publisher[Any], data: bytes
+        self,
+        topic: str,
+        modality: Modality | None,
+        kind: Any,
+        output: Publisher[Any],
+        data: bytes,
+        *,
+        came_s: float,
     ) -> None:
-        at_s = self._at_s(modality)
+        """Apply the faults to a message that came at the monotonic time `came_s`, and send it on."""
+        at_s = self._at_s(modality, came_s)
         try:
             whole = self._injector.needs_content(topic, modality, at_s)
             message = deserialize_message(data, kind) if whole else data
@@ -138,14 +149,14 @@ class FaultInjectorNode(Node):
             self.get_logger().error(f"{topic}: fault not applied: {error}", throttle_duration_sec=1.0)
             output.publish(data)
             return
-        self._send(output, deliveries)
+        self._send(output, deliveries, came_s=came_s)
 
-    def _send(self, output: Publisher[Any], deliveries: Iterable[Delivery]) -> None:
+    def _send(self, output: Publisher[Any], deliveries: Iterable[Delivery], *, came_s: float) -> None:
         for message, delay_s in deliveries:
             if delay_s <= 0.0:
                 output.publish(message)
                 continue
-            heapq.heappush(self._delayed, (time.monotonic() + delay_s, next(self._order), output, message))
+            heapq.heappush(self._delayed, (came_s + delay_s, next(self._order), output, message))
             if self._delay_timer.is_canceled():  # a reset would begin its period anew, again and again
                 self._delay_timer.reset()
 
@@ -162,7 +173,7 @@ class FaultInjectorNode(Node):
             return
         at_s = time.monotonic() - self._started
         for topic, delivery in self._injector.flush(at_s):
-            self._send(self._outputs[f"{self._prefix}{topic}"], [delivery])
+            self._send(self._outputs[f"{self._prefix}{topic}"], [delivery], came_s=time.monotonic())
         for action in self._scenario.actions:
             if action.at_s <= at_s and action not in self._done:
                 self._done.add(action)
@@ -193,10 +204,10 @@ class FaultInjectorNode(Node):
         self._diagnostics.publish(array)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node; the exit status is 2 after an error."""
-    return run_node(FaultInjectorNode)
+    run_process(FaultInjectorNode)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

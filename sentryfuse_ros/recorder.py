@@ -15,6 +15,7 @@ from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.replay.writer import BagWriter
 from sentryfuse_ros import qos
+from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 
 __all__ = ["Recorder"]
@@ -57,10 +58,9 @@ class Recorder:
     def _subscribe(self, topic: str, type_name: str) -> Any:
         kind = message_class(type_name)
 
-        def on_message(data: bytes) -> None:
-            now_ns = max(
-                self._node.get_clock().now().nanoseconds, self._last_ns
-            )  # a bag's times never go back
+        def on_message(data: bytes, waited_ns: int) -> None:
+            came_ns = self._node.get_clock().now().nanoseconds - waited_ns
+            now_ns = max(came_ns, self._last_ns)  # a bag's times never go back
             with self._lock:
                 if self._writer is None:
                     return
@@ -69,5 +69,5 @@ class Recorder:
             self._heard(type_name, deserialize_message(data, kind))
 
         return self._node.create_subscription(
-            kind, topic, on_message, _QOS, event_callbacks=qos.QUIET_SUBSCRIPTION, raw=True
+            kind, topic, told_wait(on_message), _QOS, event_callbacks=qos.QUIET_SUBSCRIPTION, raw=True
         )

@@ -13,9 +13,11 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.top_state import Snapshot, TopState
 
@@ -143,6 +145,9 @@ class TopNode(Node):
         def listen(type_name: str, topic: str, take: Callable[[Any], None]) -> None:
             self.create_subscription(message_class(type_name), topic, take, _QOS)
 
-        listen(messages.STATUS_TYPE, found.topic, lambda item: state.take_status(item, time.monotonic()))
+        def take_status(item: Any, waited_ns: int) -> None:
+            state.take_status(item, time.monotonic() - waited_ns / NS_PER_S)
+
+        listen(messages.STATUS_TYPE, found.topic, told_wait(take_status))
         listen(messages.DETECTIONS_TYPE, f"{found.name}/detections", state.take_detections)
         listen(DIAGNOSTICS_TYPE, "/diagnostics", state.take_diagnostics)
