@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +30,7 @@ __all__ = [
     "OutputConfig",
     "SensorConfig",
     "SyncConfig",
+    "foreign",
     "load_yaml",
     "options",
     "override",
@@ -465,6 +466,31 @@ def override(config: Config, values: Mapping[str, Any]) -> Config:
     return dataclasses.replace(config, **sections)
 
 
+def foreign(names: Iterable[str]) -> dict[str, str]:
+    """The names that lie in no section of `Config`, each with the parameter it may be meant for, or "".
+
+    A parameter file that many nodes share gives each of them the others' parameters, too.
+    """
+    import difflib
+
+    paths = [option.path for option in options()]
+    sections = list(dict.fromkeys(path.split(".")[0] for path in paths))
+    by_name = {path.split(".")[1]: path for path in reversed(paths)}
+    found: dict[str, str] = {}
+    for name in names:
+        section, dot, rest = name.partition(".")
+        if section in sections:
+            continue
+        if dot:
+            close = difflib.get_close_matches(section.lower(), sections, n=1, cutoff=0.75)
+            wanted = difflib.get_close_matches(f"{close[0]}.{rest}", paths, n=1) if close else []
+        else:
+            close = difflib.get_close_matches(name, by_name, n=1, cutoff=0.85)
+            wanted = [by_name[item] for item in close]
+        found[name] = wanted[0] if wanted else ""
+    return found
+
+
 def _nearest(path: str, known: Mapping[str, Option]) -> str:
     import difflib
 
@@ -506,8 +532,11 @@ def load_yaml(path: Path) -> Config:
     values: dict[str, Any] = {}
     for section in sections:
         values.update(_flatten(section))
-    for ros_only in ("use_sim_time", "autostart"):
-        values.pop(ros_only, None)
+    if nodes:  # a file that other nodes may share
+        for name, likely in foreign(values).items():
+            if likely and "." in name:
+                raise ConfigError(f"unknown parameter {name!r} in {path}; did you mean {likely!r}?")
+            del values[name]
     return override(Config(), values)
 
 

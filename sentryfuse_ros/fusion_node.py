@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType, JumpThreshold
 from rclpy.duration import Duration
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FusionNode", "main"]
 
+_FIXED = ParameterDescriptor(
+    description="configure and activate at once, without a lifecycle manager", read_only=True
+)
 _MACHINE_POLL_S = 1.0  # how often power and heat are read
 _GRAPH_POLL_S = 0.25  # how soon a publisher of audio, or of a wrong type, is noticed
 
@@ -61,7 +65,7 @@ class FusionNode(LifecycleNode):
         super().__init__("sentryfuse", **options)
         self._change_state_here = self._service_change_state.callback
         self._service_change_state.callback = self._change_state
-        self.autostart = bool(self.declare_parameter("autostart", value=True).value)
+        self.autostart = bool(self.declare_parameter("autostart", value=True, descriptor=_FIXED).value)
         self.config = declare_config(self)
         follow_changes(self, lambda: self.config, self._reconfigure)
 
