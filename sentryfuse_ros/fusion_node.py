@@ -142,6 +142,7 @@ class FusionNode(LifecycleNode):
         if self._frames is None and self.config.output.extrinsics == "auto" and tf2_available():
             self._frames = TransformTree(self, base_frame=self.config.output.base_frame)
         self._outputs = Outputs(self)
+        self._publish_classes()
 
     def _warm_up(self) -> Session:
         from sentryfuse_ros.session import Host, Session
@@ -233,8 +234,16 @@ class FusionNode(LifecycleNode):
         self._deactivate()
         self._clean_up()
 
+    def _publish_classes(self) -> None:
+        if self._outputs is not None and self._engine is not None:
+            bank = self._engine.bank
+            self._outputs.publish_classes(bank.identity, labels=bank.labels, config=self.config)
+
     def _reconfigure(self, config: Config) -> None:
+        changed = config.model.score_threshold != self.config.model.score_threshold
         self.config = config
+        if changed:
+            self._publish_classes()
         if self._engine is not None:
             self._engine.budget.config = config.budget
         if self._session is not None:

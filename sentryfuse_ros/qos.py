@@ -12,9 +12,23 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 
-__all__ = ["COMMANDS", "QUIET_PUBLISHER", "QUIET_SUBSCRIPTION", "RESULTS", "mismatch", "sensor_profile"]
+__all__ = [
+    "COMMANDS",
+    "LATCHED",
+    "QUIET_PUBLISHER",
+    "QUIET_SUBSCRIPTION",
+    "RESULTS",
+    "mismatch",
+    "sensor_profile",
+]
 
 RESULTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
 COMMANDS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # For what is destroyed while an executor spins: rclpy's events executor may call back into a destroyed event
 # (rclpy issue 1644), which ends the process, and rclpy makes two events for each entity unless told not to.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,17 +13,21 @@ from sentryfuse_core.types import Detection, FusionResult, Modality, SensorState
 __all__ = [
     "DETECTIONS_3D_TYPE",
     "DETECTIONS_TYPE",
+    "LABEL_INFO_TYPE",
     "MARKERS_TYPE",
     "STATUS_TYPE",
+    "VISION_INFO_TYPE",
     "Fields",
     "PublishContext",
     "detection_3d_array",
     "detection_array",
     "fusion_status",
     "header",
+    "label_info",
     "marker_array",
     "severity",
     "time_fields",
+    "vision_info",
     "yaw_of",
 ]
 
@@ -33,8 +37,15 @@ DETECTIONS_TYPE = "sentryfuse/msg/FusedDetectionArray"
 STATUS_TYPE = "sentryfuse/msg/FusionStatus"
 MARKERS_TYPE = "visualization_msgs/msg/MarkerArray"
 DETECTIONS_3D_TYPE = "vision_msgs/msg/Detection3DArray"
+VISION_INFO_TYPE = "vision_msgs/msg/VisionInfo"
+LABEL_INFO_TYPE = "vision_msgs/msg/LabelInfo"
 
 OK, WARN, ERROR = 0, 1, 2  # FusionStatus.msg
+
+# 6 x 6 by rows (x, y, z in m, turns about them in rad). The network tells no errors of its boxes. Zeros would
+# say that there are none; by a variance as large as this a filter is told that nothing is known.
+_UNKNOWN = 1e6
+_COVARIANCE = tuple(_UNKNOWN if row == column else 0.0 for row in range(6) for column in range(6))
 
 _CUBE, _TEXT, _ADD, _DELETE_ALL = 1, 9, 0, 3  # visualization_msgs/Marker
 _MARKER_LIFETIME_NS = 500 * NS_PER_MS
@@ -178,6 +189,18 @@ def detection_3d_array(result: FusionResult, context: PublishContext) -> Fields:
     return {"header": top, "detections": [_detection_3d(item, top) for item in result.detections]}
 
 
+def vision_info(top: Mapping[str, Any], *, checkpoint: str, labels_topic: str) -> Fields:
+    """vision_msgs/VisionInfo: what made the detections, and the topic that names their classes."""
+    method = f"SentryFuse, {checkpoint}"
+    return {"header": dict(top), "method": method, "database_location": labels_topic, "database_version": 1}
+
+
+def label_info(top: Mapping[str, Any], *, labels: Sequence[str], threshold: float) -> Fields:
+    """vision_msgs/LabelInfo: the names of the classes by number, and the score below which none is told."""
+    classes = [{"class_id": number, "class_name": name} for number, name in enumerate(labels)]
+    return {"header": dict(top), "class_map": classes, "threshold": threshold}
+
+
 def _pose(x: float, y: float, z: float, yaw: float) -> Fields:
     return {
         "position": {"x": x, "y": y, "z": z},
@@ -212,7 +235,7 @@ def _detection_3d(item: Detection, top: Mapping[str, Any]) -> Fields:
     hypothesis = {"class_id": item.label, "score": item.score}
     return {
         "header": dict(top),
-        "results": [{"hypothesis": hypothesis, "pose": {"pose": pose}}],
+        "results": [{"hypothesis": hypothesis, "pose": {"pose": pose, "covariance": list(_COVARIANCE)}}],
         "bbox": {"center": pose, "size": size},
         "id": "",
     }
