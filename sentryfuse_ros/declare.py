@@ -1,4 +1,4 @@
-"""Parameters of the small nodes: declared from one table, misspelt names refused."""
+"""Parameters of the small nodes: declared from one table, unknown names refused."""
 
 from __future__ import annotations
 
@@ -17,28 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["declare", "refuse_clock_changes"]
 
-_RCLPY = ("qos_overrides.",)  # declared by rclpy itself when a topic is created
-
 
 def declare(node: Node, table: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
     """Declare `{name: (default, help)}` and return the values; ConfigError names a wrong name or type.
 
-    A name that is like none in the table is another node's, by a parameter file that many share; it is told.
+    Names with a section are other nodes', by a parameter file that many share: left alone.
     """
-    unknown = [
-        name
-        for name in node._parameter_overrides  # noqa: SLF001 - no public way to list what nobody declared
-        if name not in table and not node.has_parameter(name) and not name.startswith(_RCLPY)
-    ]
-    for name in unknown:
-        if close := difflib.get_close_matches(name.lower(), table, n=1, cutoff=0.7):
-            raise ConfigError(
-                f"unknown parameter {name!r} of {node.get_name()}; did you mean {close[0]!r}? "
-                f"Valid are {', '.join(table)}"
-            )
-    if unknown:
-        text = f"parameters of other nodes, not used: {', '.join(unknown)}; valid are {', '.join(table)}"
-        node.get_logger().info(text)
+    for name in node._parameter_overrides:  # noqa: SLF001 - no public way to list what nobody declared
+        if name not in table and not node.has_parameter(name) and "." not in name:
+            close = difflib.get_close_matches(name.lower(), table, n=1, cutoff=0.7)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            valid = ", ".join(table)
+            raise ConfigError(f"unknown parameter {name!r} of {node.get_name()}; {hint}valid are {valid}")
     refuse_clock_changes(node)
     values: dict[str, Any] = {}
     for name, (default, doc) in table.items():
