@@ -50,10 +50,6 @@ class TransformTree:
             self._known[frame_id] = (now_ns, pose)
         return pose
 
-    def close(self) -> None:
-        """Stop listening."""
-        self._listener.unregister()
-
 
 def _pose(transform: Any) -> Pose:
     t, q = transform.translation, transform.rotation

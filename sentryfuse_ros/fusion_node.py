@@ -139,6 +139,7 @@ class FusionNode(LifecycleNode):
     def _advertise(self, engine: Engine) -> None:
         engine.budget.config = self.config.budget  # which may have changed meanwhile
         self._engine = engine
+        # Kept over a clean-up: tf2's subscriptions have event callbacks (see qos.QUIET_SUBSCRIPTION).
         if self._frames is None and self.config.output.extrinsics == "auto" and tf2_available():
             self._frames = TransformTree(self, base_frame=self.config.output.base_frame)
         self._outputs = Outputs(self)
