@@ -23,9 +23,9 @@ __all__ = [
 ]
 
 RESULTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = QoSProfile(
+LATCHED = QoSProfile(  # of what holds until it is said anew: who comes late gets it too
     history=HistoryPolicy.KEEP_LAST,
-    depth=1,
+    depth=100,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
