@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=argparse.REMAINDER,
         default=[],
         metavar="...",
-        help="last: remappings as for the fusion node, and -p use_sim_time:=true (not read from --params)",
+        help="last: what the fusion node gets, -r, -p and --params-file; parameters here go over the others",
     )
 
 
@@ -80,7 +80,12 @@ def run(args: argparse.Namespace) -> int:
 
     def make(stop: Stop) -> CheckNode:
         def end(node: CheckNode) -> None:
-            seen.update(streams=node.streams_seen(), intrinsics=node.intrinsics, clock=node.clock_seen())
+            seen.update(
+                config=node.config,
+                streams=node.streams_seen(),
+                intrinsics=node.intrinsics,
+                clock=node.clock_seen(),
+            )
             stop.request()
 
         return CheckNode(config, timeout_s=args.timeout, on_end=end)
@@ -90,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         return status
     if not seen:  # a signal came first
         return _INTERRUPTED
-    lines = judge(config=config, model=_model(config), memory_notes=shared_memory_notes(), **seen)
+    lines = judge(model=_model(seen["config"]), memory_notes=shared_memory_notes(), **seen)
     status = exit_status(lines, strict=args.strict)
     if args.json:
         print(json.dumps({"status": status, "lines": [asdict(line) for line in lines]}, indent=2))  # noqa: T201

@@ -15,10 +15,11 @@ from rclpy.qos import ReliabilityPolicy
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.convert import SUPPORTED_TYPES, camera_info, to_sample
-from sentryfuse_core.errors import ConfigError, InvalidMessageError
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.check_judge import ClockSeen, Offer, StreamSeen
 from sentryfuse_ros.frames import TransformTree, tf2_available
+from sentryfuse_ros.params import given_config
 from sentryfuse_ros.pause import SimulatedClock
 from sentryfuse_ros.subscribe import IMAGE_TYPES, Inputs, sensor_topics
 
@@ -58,13 +59,13 @@ class _Stream:
 class CheckNode(Node):
     """Calls `on_end` once everything has answered, or `timeout_s` after its start.
 
-    Raises ConfigError for a parameter that only the fusion node takes.
+    ROS parameters go over `config`, as they would in the fusion node; raises ConfigError as it would.
     """
 
     def __init__(self, config: Config, *, timeout_s: float, on_end: Callable[[CheckNode], None]) -> None:
         super().__init__("sentryfuse_check")
-        self._refuse_parameters()
-        self._config = config
+        self.declare_parameter("autostart", value=True)  # may stand in the fusion node's parameter file
+        self.config = config = given_config(self, config)
         self._on_end = on_end
         self._end_ns = time.monotonic_ns() + round(timeout_s * NS_PER_S)
         self._topics = sensor_topics(self, config)
@@ -110,7 +111,7 @@ class CheckNode(Node):
                 modality,
                 message,
                 type_name=type_name,
-                config=self._config.sensor(modality),
+                config=self.config.sensor(modality),
                 received_ns=received_ns,
                 arrival_ns=arrival_ns,
             )
@@ -178,29 +179,18 @@ class CheckNode(Node):
 
     def _wanted(self, modality: Modality) -> tuple[str, ...]:
         if modality is Modality.CAMERA:
-            return (IMAGE_TYPES[self._config.camera.transport],)
+            return (IMAGE_TYPES[self.config.camera.transport],)
         return tuple(name for name, sensor in SUPPORTED_TYPES.items() if sensor is modality)
 
     def _transforms(self) -> TransformTree | None:
-        if self._config.output.extrinsics == "auto" and tf2_available():
-            return TransformTree(self, base_frame=self._config.output.base_frame)
+        if self.config.output.extrinsics == "auto" and tf2_available():
+            return TransformTree(self, base_frame=self.config.output.base_frame)
         return None
 
     def _placed(self, stream: _Stream) -> bool | None:
         if self._tree is None or stream.frame_id is None:
             return None
         return self._tree.pose(stream.frame_id, now_ns=time.monotonic_ns()) is not None
-
-    def _refuse_parameters(self) -> None:
-        given = sorted(
-            name
-            for name in self._parameter_overrides
-            if not self.has_parameter(name) and not name.startswith("qos_overrides.")
-        )
-        if given:
-            raise ConfigError(
-                f"-p {given[0]}: give parameters with --set or --params, use_sim_time alone with -p"
-            )
 
 
 def _steady() -> Any:

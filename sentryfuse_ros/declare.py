@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["declare"]
 
-_FOREIGN = ("qos_overrides.", "use_sim_time", "start_type_description_service")  # rclpy's own
+_FOREIGN = ("use_sim_time", "start_type_description_service")  # rclpy's own
 
 
 def declare(node: Node, table: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
-    """Declare `{name: (default, help)}` and return the values; ConfigError names a wrong name or type."""
+    """Declare `{name: (default, help)}` and return the values; ConfigError names a wrong name or type.
+
+    Names with a dot are the fusion node's or rclpy's: a launch file sets them for all its nodes.
+    """
     for name in node._parameter_overrides:  # noqa: SLF001 - no public way to list what nobody declared
-        if name not in table and not name.startswith(_FOREIGN):
+        if name not in table and name not in _FOREIGN and "." not in name:
             valid = ", ".join(table)
             raise ConfigError(f"unknown parameter {name!r} of {node.get_name()}; valid are {valid}")
     values: dict[str, Any] = {}

@@ -18,11 +18,13 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
 from sentryfuse_core.convert import type_modality
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.replay.faults import Delivery, FaultInjector
 from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenario
 from sentryfuse_core.replay.scenario_files import find_scenario
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.names import in_namespace
 from sentryfuse_ros.spin import Stop, run_node
 
 if TYPE_CHECKING:
@@ -37,8 +39,11 @@ __all__ = ["SCENARIO_STATUS", "FaultInjectorNode", "main"]
 SCENARIO_STATUS = "fault_injector: scenario"
 _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "scenario": ("", "YAML file of the faults, or a shipped scenario's name; empty: everything passes"),
-    "prefix": ("/raw", "topics under this are taken, and republished without it"),
-    "budget_topic": ("/sentryfuse/budget", "where the scenario's budgets go"),
+    "prefix": (
+        "/raw",
+        "topics under this are taken, and republished without it; without a slash: in the node's namespace",
+    ),
+    "budget_topic": ("sentryfuse/budget", "where the scenario's budgets go"),
 }
 _DEPTH = 20
 _OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
@@ -54,7 +59,11 @@ class FaultInjectorNode(Node):
     def __init__(self, _: Stop) -> None:
         super().__init__("fault_injector")
         values = declare(self, _PARAMETERS)
-        self._prefix: str = values["prefix"].rstrip("/")
+        if not values["prefix"].strip("/"):
+            raise ConfigError(
+                f"parameter prefix = {values['prefix']!r} takes every topic, its own too; give one, as /raw"
+            )
+        self._prefix = self.resolve_topic_name(values["prefix"].rstrip("/"), only_expand=True)
         path = values["scenario"]
         self._scenario = load_scenario(find_scenario(path)) if path else Scenario("none", 0, float("inf"))
         self._injector = FaultInjector(self._scenario)
@@ -96,12 +105,13 @@ class FaultInjectorNode(Node):
             self._unknown.add(topic)
             self.get_logger().warning(f"{topic} does not pass: {type_name} is not installed")
             return
-        out = topic.removeprefix(self._prefix)
+        recorded = topic.removeprefix(self._prefix)  # the name by which a scenario knows it
+        out = in_namespace(recorded, self.get_namespace())
         modality = type_modality(type_name)
         self._outputs[topic] = output = self.create_publisher(kind, out, _OUT)
 
         def on_message(data: bytes) -> None:
-            self._pass(out, modality, kind, output, data)
+            self._pass(recorded, modality, kind, output, data)
 
         self.create_subscription(kind, topic, on_message, self._profile(topic), raw=True)
         self.get_logger().info(f"{topic} goes to {out}")

@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 from sentryfuse_core.config import Config, Option, options, override
 from sentryfuse_core.errors import ConfigError
 
-__all__ = ["declare_config", "descriptor", "follow_changes"]
+__all__ = ["declare_config", "descriptor", "follow_changes", "given_config"]
 
 _FOREIGN = ("qos_overrides.",)  # declared by rclpy itself when a topic is created
 
@@ -24,8 +24,7 @@ def declare_config(node: Node) -> Config:
     Integers are taken for numbers with a fraction, as in YAML. Raises ConfigError for a name no
     option has (a misspelt parameter would otherwise do nothing, silently) and for a bad value.
     """
-    given = _given(node)
-    config = override(Config(), given)
+    config = given_config(node, Config())
     for option in options():
         section, name = option.path.split(".")
         value = getattr(getattr(config, section), name)
@@ -36,6 +35,11 @@ def declare_config(node: Node) -> Config:
             ignore_override=True,
         )
     return config
+
+
+def given_config(node: Node, base: Config) -> Config:
+    """`base` with what parameter files and the command line give for the options."""
+    return override(base, _given(node))
 
 
 def descriptor(option: Option) -> ParameterDescriptor:

@@ -20,6 +20,7 @@ from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, Topic
 from sentryfuse_core.replay.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.names import in_namespace
 from sentryfuse_ros.spin import Stop, run_node
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "rate": (1.0, "speed of play, 2.0 is twice as fast"),
     "topics": ([""], "topics to play; empty: all"),
     "remap": ([""], "recorded:=published topic names"),
-    "prefix": ("", "put before every published topic, e.g. /raw"),
+    "prefix": ("", "put before every published topic, e.g. /raw; without a slash: in the node's namespace"),
     "stamps": (
         "now",
         "now: header stamps are moved to now; bag: left alone; clock: left alone and /clock published",
@@ -128,12 +129,16 @@ class PlayerNode(Node):
                 self.get_logger().warning(f"left out {topic}: {type_name} is not installed")
                 continue
             self._outputs[topic] = self.create_publisher(
-                kind, self._values["prefix"] + remap.get(topic, topic), _QOS
+                kind, self._published_as(remap.get(topic, topic)), _QOS
             )
             if next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header":
                 self._headers.add(topic)
         if not self._outputs:
             raise TopicError(f"nothing to play in {self._values['bag']}; its types are not installed")
+
+    def _published_as(self, topic: str) -> str:
+        prefix: str = self._values["prefix"]
+        return f"{prefix}{topic}" if prefix else in_namespace(topic, self.get_namespace())
 
     def _run(self, reader: BagReader) -> None:
         try:

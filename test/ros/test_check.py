@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,7 +115,7 @@ def test_check_fails_for_want_of_a_clock_when_told_of_simulated_time(
         (["--timeout", "0"], "--timeout"),
         (["--set", "camera.topic=9 lives"], "camera.topic"),
         (["--set", "camera.colour=red"], "camera.colour"),
-        (["--ros-args", "-p", "camera.topic:=/front"], "--set"),
+        (["--ros-args", "-p", "camera.topik:=/front"], "camera.topik"),
     ],
 )
 def test_check_exits_2_with_one_line_when_it_is_asked_wrongly(
@@ -124,6 +125,18 @@ def test_check_exits_2_with_one_line_when_it_is_asked_wrongly(
     error = capfd.readouterr().err
     assert error.count("\n") == 1
     assert said in error
+
+
+def test_check_takes_parameters_as_the_fusion_node_when_they_are_ros_arguments(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shared = tmp_path / "robot.yaml"
+    shared.write_text("/**:\n  ros__parameters: {autostart: false, camera: {topic: /front}}\n")
+    arguments = ["--params-file", str(shared), "-p", "lidar.topic:=/top/points"]
+    cli.main(["check", "--json", "--timeout", "0.3", "--set", "camera.topic=/rear", "--ros-args", *arguments])
+    found = {line["subject"]: line["found"] for line in json.loads(capfd.readouterr().out)["lines"]}
+    assert "/front" in found["camera"]
+    assert "/top/points" in found["lidar"]
 
 
 def test_check_follows_remappings_when_they_are_given(node: Any, capfd: pytest.CaptureFixture[str]) -> None:
