@@ -25,7 +25,7 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import StateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
-from sentryfuse_ros.launching import flag, later, number, path, text
+from sentryfuse_ros.launching import flag, later, number, path, text, words
 
 RAW = "raw"  # the player publishes under it, the injector takes it off again; each in the node's namespace
 
@@ -37,7 +37,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("scenario", default_value="", description="YAML file of faults; empty: none"),
         DeclareLaunchArgument("rate", default_value="1.0", description="speed of play"),
         DeclareLaunchArgument("loop", default_value="false", description="begin again at the end"),
-        DeclareLaunchArgument("remap", default_value="['']", description="['recorded:=published', ...]"),
+        DeclareLaunchArgument("remap", default_value="", description="['recorded:=published', ...]"),
         DeclareLaunchArgument(
             "stamps",
             default_value="now",
@@ -71,13 +71,11 @@ def _player_and_injector(context: LaunchContext) -> list[Action]:
         "prefix": RAW,
         "rate": number(context, "rate"),
         "loop": bool(flag(context, "loop")),
-        "remap": ParameterValue(LaunchConfiguration("remap"), value_type=list[str]),
+        "remap": ParameterValue(words(context, "remap") or [""], value_type=list[str]),
         "stamps": _text("stamps"),
         "wait_s": 10.0,
     }
-    # Mistakes are told now, not when the player starts.
-    path(context, "bag")
-    settings["remap"].evaluate(context)
+    path(context, "bag")  # told now if it is not there, not when the player starts
     player = Node(
         package="sentryfuse",
         executable="player_node",

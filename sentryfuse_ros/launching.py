@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
 from launch import LaunchContext
 from launch.action import Action
 from launch.actions import (
@@ -17,7 +18,7 @@ from launch.actions import (
 )
 from launch.substitutions import LaunchConfiguration
 
-__all__ = ["flag", "later", "number", "path", "text"]
+__all__ = ["flag", "later", "number", "path", "text", "words"]
 
 
 def text(context: LaunchContext, name: str) -> str:
@@ -45,6 +46,19 @@ def number(context: LaunchContext, name: str) -> float:
     if not 0.0 <= value < float("inf"):
         raise ValueError(f"{name}:={given}: give a number, 0 or more")
     return value
+
+
+def words(context: LaunchContext, name: str) -> list[str]:
+    """An argument that is a list of texts, as ['a', 'b']; empty texts are left out."""
+    given = text(context, name)
+    try:
+        value = yaml.safe_load(given)
+    except yaml.YAMLError:
+        value = given
+    value = [] if value is None else value
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{name}:={given}: give a list of texts, as ['a', 'b']")
+    return [item for item in value if item]
 
 
 def path(context: LaunchContext, name: str) -> str:
