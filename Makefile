@@ -9,10 +9,10 @@ unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX
 unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-sync bench-attention bench-runtime soak clean
+.PHONY: help setup demo test test-ros2 check bench bench-sync bench-attention bench-runtime soak clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup:  ## make .venv with pinned wheels, this package's messages and the package itself
 	@$(PYTHON) tools/setup_env.py
@@ -22,6 +22,9 @@ demo: setup  ## play a scripted story of failing sensors over real DDS
 
 test: check  ## the whole default test suite, real DDS included (ARGS="-k camera" narrows it)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-ros2: setup  ## test/ros and test/launch with a workspace's or distribution's launch and tf2 (OVERLAY=/opt/ros/x)
+	@$(BIN)/python tools/test_ros2.py "$(OVERLAY)" $(ARGS)
 
 check: setup  ## lint, format, types, import arrows
 	@$(BIN)/ruff check .

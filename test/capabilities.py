@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,9 +36,9 @@ def is_allowed(reason: str, allowed: tuple[str, ...]) -> bool:
 class Plugin:
     """Counts outcomes by the `capability` marker, or by the test's folder where it has none."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, refused: Sequence[str] = ()) -> None:
         self._root = root
-        self._allowed = allowed_reasons()
+        self._allowed = tuple(reason for reason in allowed_reasons() if reason not in refused)
         self._tallies: dict[str, Tally] = defaultdict(Tally)
 
     @pytest.hookimpl(wrapper=True)
@@ -89,8 +89,10 @@ class Plugin:
             and not is_allowed(_reason(report), self._allowed)
         ):
             report.outcome = "failed"
-            allowed = ALLOWED.relative_to(self._root)
-            report.longrepr = f"{report.nodeid} skipped with {_reason(report)!r}, which is not in {allowed}"
+            reason = _reason(report)
+            refused = is_allowed(reason, allowed_reasons())
+            why = "is refused here" if refused else f"is not in {ALLOWED.relative_to(self._root)}"
+            report.longrepr = f"{report.nodeid} skipped with {reason!r}, which {why}"
 
     def _capability(self, item: pytest.Item) -> str:
         marker = item.get_closest_marker("capability")

@@ -46,9 +46,17 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 apply_profile()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run refuse reasons of the list that do not hold for it."""
+    parser.addoption(
+        "--no-skip", action="append", default=[], metavar="REASON", help="fail where a test skips so"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Hook in the table of capabilities."""
-    config.pluginmanager.register(capabilities.Plugin(config.rootpath), "capabilities")
+    plugin = capabilities.Plugin(config.rootpath, refused=config.getoption("no_skip"))
+    config.pluginmanager.register(plugin, "capabilities")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ sys.path.insert(0, {folder!r})
 import capabilities
 def pytest_configure(config):
     config.addinivalue_line("markers", "capability(name): x")
-    plugin = capabilities.Plugin(capabilities.ALLOWED.parent.parent)
+    plugin = capabilities.Plugin(capabilities.ALLOWED.parent.parent, refused=["needs chromium"])
     config.pluginmanager.register(plugin, "capabilities-inner")
 """
 
@@ -45,6 +45,12 @@ def test_run_fails_and_says_why_when_the_skip_is_not_on_the_list(run: pytest.Pyt
     status, text = outcome(run, "pytest.skip('no time')")
     assert status == 1
     assert "'no time', which is not in test/allowed_skips.txt" in text
+
+
+def test_run_fails_and_says_why_when_the_skip_is_refused_for_this_run(run: pytest.Pytester) -> None:
+    status, text = outcome(run, "pytest.skip('needs chromium')")
+    assert status == 1
+    assert "'needs chromium', which is refused here" in text
 
 
 def test_run_ends_with_pytests_closing_line_below_the_table(run: pytest.Pytester) -> None:
