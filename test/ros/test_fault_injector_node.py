@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
 from sentryfuse.msg import Budget
 from std_msgs.msg import String
 
-from sentryfuse_core.errors import ScenarioError
+from sentryfuse_core.errors import ConfigError, ScenarioError
 from sentryfuse_core.replay.faults import FaultInjector
 from sentryfuse_core.replay.scenario import Event, Scenario
 from sentryfuse_core.types import Modality
@@ -150,6 +150,48 @@ def test_injector_publishes_the_budget_when_it_is_due(tmp_path: Path) -> None:
         assert (got[0].level, got[0].source) == (-1, "scenario low")
     finally:
         rig.close()
+
+
+def test_injector_publishes_in_its_namespace_when_it_has_one() -> None:
+    rig = Rig(["-r", "__ns:=/bot", "-p", "prefix:=raw"])
+    places = {
+        "/bot/raw/imu/data": "/bot/imu/data",
+        "/bot/raw/bot/imu/data": "/bot/imu/data",
+        "/bot/raw/tf_static": "/tf_static",
+    }
+    try:
+        got: list[tuple[str, float]] = []
+        for number, (taken, out) in enumerate(places.items()):
+            publisher = rig.bench.create_publisher(Imu, taken, 10)
+            subscription = rig.bench.create_subscription(
+                Imu, out, lambda message, out=out: got.append((out, message.linear_acceleration.x)), 10
+            )
+            rig.until(
+                lambda publisher=publisher, out=out: (
+                    publisher.get_subscription_count() > 0 and rig.bench.count_publishers(out) > 0
+                )
+            )
+            message = Imu()
+            message.linear_acceleration.x = float(number)
+            publisher.publish(message)
+            rig.until(lambda out=out, number=number: (out, float(number)) in got)
+            rig.bench.destroy_subscription(subscription)
+    finally:
+        rig.close()
+
+
+def test_injector_takes_parameters_of_other_nodes_when_they_are_set_for_all() -> None:
+    Rig(["-p", "camera.topic:=/front", "-p", "use_sim_time:=false"]).close()
+
+
+@pytest.mark.parametrize("prefix", ["''", "/"])
+def test_injector_refuses_to_start_when_its_prefix_takes_every_topic(prefix: str) -> None:
+    rclpy.init(args=["--ros-args", "-p", f"prefix:={prefix}"])
+    try:
+        with pytest.raises(ConfigError, match="prefix"):
+            FaultInjectorNode(Stop())
+    finally:
+        rclpy.shutdown()
 
 
 def test_injector_refuses_to_start_when_the_scenario_is_wrong(tmp_path: Path) -> None:

@@ -52,10 +52,10 @@ def bag(tmp_path: Path) -> Path:
 
 
 def play(
-    kinds: dict[str, Any], *, enough: int | None = None, **parameters: Any
+    kinds: dict[str, Any], *, enough: int | None = None, namespace: str = "/", **parameters: Any
 ) -> dict[str, list[tuple[int, Any]]]:
     """Run a player to its end, or until a topic has brought `enough`; messages with their arrival in ns."""
-    arguments = ["--ros-args"]
+    arguments = ["--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in {"wait_s": 10.0, **parameters}.items():
         arguments += ["-p", f"{name}:={value}"]
     rclpy.init(args=arguments)
@@ -131,6 +131,11 @@ def test_player_renames_and_keeps_pace_when_told(bag: Path) -> None:
     assert 0.2 < (arrivals[-1] - arrivals[0]) / S < 0.4  # 0.49 s at twice the speed
     stamps = [stamp_ns(message) for _, message in got["/raw/body"]]
     assert stamps[1] - stamps[0] == 5_000_000
+
+
+def test_player_publishes_in_its_namespace_when_it_has_one(bag: Path) -> None:
+    got = play({"/bot/imu/data": Imu}, namespace="/bot", bag=bag, topics="[/imu/data]")
+    assert len(got["/bot/imu/data"]) == 50
 
 
 def test_player_begins_again_with_the_recorded_stamps_when_looping(bag: Path) -> None:
