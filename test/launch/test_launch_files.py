@@ -234,6 +234,17 @@ def test_node_has_the_arguments_when_the_include_gives_them(
         assert parameters(listener, "/robot/eyes", wanted) == wanted
 
 
+def test_node_ends_with_status_2_and_the_reason_when_the_parameter_file_has_an_unknown_name(
+    tmp_path: Path,
+) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("/**:\n  ros__parameters:\n    camera: {topik: /front}\n")
+    with Launched("sentryfuse.launch.py", params_file=str(wrong)) as launched:
+        launched.status()
+        assert "exit code 2" in launched.output()
+        assert [line for line in launched.lines if "] error: unknown parameter 'camera.topik'" in line]
+
+
 def test_two_robots_run_when_one_launch_description_includes_it_twice(
     tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
 ) -> None:
