@@ -1,11 +1,13 @@
 """Plays a recording through the fault injector into fusion_node, with a scenario of failing sensors.
 
 ros2 launch sentryfuse replay_faults.launch.py bag:=drive.mcap scenario:=camera_dies.yaml rate:=1.0
-Every argument of sentryfuse.launch.py works here, too. It ends with the recording, or with status 1 once one
-of the three nodes has ended before that.
+Every argument of sentryfuse.launch.py works here, too, but preflight: nothing is published before the node is
+active. It ends with the recording, or with status 1 once one of the three nodes has ended before that.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from launch import Event, LaunchContext, LaunchDescription
 from launch.action import Action
@@ -19,7 +21,7 @@ from launch.actions import (
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import StateTransition
@@ -44,9 +46,9 @@ def generate_launch_description() -> LaunchDescription:
             description="now: restamped; bag: as recorded; clock: and /clock played",
         ),
     ]
-    fusion = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource([ThisLaunchFileDir(), "/sentryfuse.launch.py"])
-    )
+    # By its path, not by a substitution: --show-args then lists its arguments, too.
+    beside = Path(__file__).with_name("sentryfuse.launch.py")
+    fusion = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(beside)))
     # After the include, whose arguments are read there, too.
     return LaunchDescription([*arguments, fusion, OpaqueFunction(function=_player_and_injector)])
 

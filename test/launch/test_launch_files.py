@@ -173,7 +173,7 @@ def test_launch_file_gives_the_node_nothing_when_no_argument_is_given() -> None:
 def test_replay_launch_file_asks_for_the_recording_and_offers_the_rest() -> None:
     arguments = declared("replay_faults.launch.py")
     assert not arguments["bag"].default_value
-    assert {"scenario", "rate"} <= set(arguments)
+    assert {"scenario", "rate"} | set(declared("sentryfuse.launch.py")) <= set(arguments)
 
 
 def test_node_has_what_is_set_around_the_include_when_no_argument_is_given(
