@@ -15,7 +15,13 @@ from types import TracebackType
 
 LAUNCH_FILES = Path(__file__).resolve().parents[1] / "launch"
 DEADLINE_S = 300.0  # a loaded machine needs most of a minute to warm one network up
-_ROS2 = "import sys; from ros2cli.cli import main; sys.exit(main())"
+# A test run in the background of a shell ignores SIGINT, and so would what it starts.
+_ROS2 = """\
+import signal, sys
+from ros2cli.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
 
 
 class Launched:
