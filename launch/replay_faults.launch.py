@@ -8,6 +8,7 @@ active. It ends with the recording, or with status 1 once one of the three nodes
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from launch import Event, LaunchContext, LaunchDescription
 from launch.action import Action
@@ -49,11 +50,34 @@ def generate_launch_description() -> LaunchDescription:
     # By its path, not by a substitution: --show-args then lists its arguments, too.
     beside = Path(__file__).with_name("sentryfuse.launch.py")
     fusion = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(beside)))
-    # After the include, whose arguments are read there, too.
-    return LaunchDescription([*arguments, fusion, OpaqueFunction(function=_player_and_injector)])
+    # The player's own arguments are read first: launch leaves a process running that has hardly started when
+    # an error comes. The rest comes after the include, whose arguments it reads, too.
+    settings: dict[str, Any] = {}
+    return LaunchDescription(
+        [
+            *arguments,
+            OpaqueFunction(function=_read_settings, args=[settings]),
+            fusion,
+            OpaqueFunction(function=_player_and_injector, args=[settings]),
+        ]
+    )
 
 
-def _player_and_injector(context: LaunchContext) -> list[Action]:
+def _read_settings(context: LaunchContext, settings: dict[str, Any]) -> None:
+    """The player's parameters."""
+    path(context, "bag")  # told now if it is not there, not when the player starts
+    settings |= {
+        "bag": _text("bag"),
+        "prefix": RAW,
+        "rate": number(context, "rate"),
+        "loop": bool(flag(context, "loop")),
+        "remap": ParameterValue(words(context, "remap") or [""], value_type=list[str]),
+        "stamps": _text("stamps"),
+        "wait_s": 10.0,
+    }
+
+
+def _player_and_injector(context: LaunchContext, settings: dict[str, Any]) -> list[Action]:
     name, namespace = text(context, "name"), text(context, "namespace")
     injector = Node(
         package="sentryfuse",
@@ -68,16 +92,6 @@ def _player_and_injector(context: LaunchContext) -> list[Action]:
         ],
         output="screen",
     )
-    settings = {
-        "bag": _text("bag"),
-        "prefix": RAW,
-        "rate": number(context, "rate"),
-        "loop": bool(flag(context, "loop")),
-        "remap": ParameterValue(words(context, "remap") or [""], value_type=list[str]),
-        "stamps": _text("stamps"),
-        "wait_s": 10.0,
-    }
-    path(context, "bag")  # told now if it is not there, not when the player starts
     player = Node(
         package="sentryfuse",
         executable="player_node",

@@ -339,6 +339,7 @@ def test_replay_ends_with_status_1_and_the_reason_when_it_is_given_something_bad
     with Launched("replay_faults.launch.py", **given) as launched:
         assert launched.status() == 1
         assert [line for line in launched.lines if said in line], launched.output()
+        assert not [pid for pids in launched.pids().values() for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
 def test_replay_ends_with_status_1_when_the_injector_dies(recording: Path) -> None:
