@@ -12,6 +12,7 @@ __all__ = [
     "DatasetError",
     "EvaluationError",
     "InvalidMessageError",
+    "NotInstalledError",
     "OutputError",
     "ReadingError",
     "ScenarioError",
@@ -79,6 +80,10 @@ class BackendError(SentryFuseError):
 
 class ReadingError(SentryFuseError):
     """A sensor of the machine itself, of power or heat, that is not there or cannot be read."""
+
+
+class NotInstalledError(SentryFuseError):
+    """A file that comes with the package, or a part of ROS, that this installation lacks."""
 
 
 class OutputError(SentryFuseError):

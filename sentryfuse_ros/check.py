@@ -13,14 +13,15 @@ from rich.table import Table
 from sentryfuse_core.commands.options import add_config_arguments, config_from
 from sentryfuse_core.errors import BackendError, CheckpointError, ConfigError
 from sentryfuse_ros.check_judge import Line, ModelSeen, Verdict, exit_status, judge
-from sentryfuse_ros.check_node import CheckNode
 from sentryfuse_ros.middleware import shared_memory_notes
 from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.without_ros import needs_ros
 
 if TYPE_CHECKING:
     import argparse
 
     from sentryfuse_core.config import Config
+    from sentryfuse_ros.check_node import CheckNode
 
 __all__ = ["add_arguments", "run"]
 
@@ -71,8 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@needs_ros("sentryfuse check", own_messages=False)
 def run(args: argparse.Namespace) -> int:
     """Listen, judge, print; returns the exit status."""
+    from sentryfuse_ros.check_node import CheckNode
+
     if not 0 < args.timeout <= 3600:
         raise ConfigError(f"--timeout {args.timeout:g}: give a time above 0, at most 3600 s")
     config = config_from(args)

@@ -7,6 +7,9 @@ import re
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from sentryfuse_core.errors import NotInstalledError
+from sentryfuse_core.shipped import share_folder
+
 __all__ = ["PROFILE_VARIABLE", "apply_profile", "profile_path", "shared_memory_notes"]
 
 PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
@@ -15,11 +18,12 @@ _SHM = Path("/dev/shm")  # noqa: S108 - a file system, not a temporary file
 
 
 def profile_path() -> Path | None:
-    """The shipped profile, in a source tree or under an installed prefix; None where it is missing."""
-    candidates = [Path(__file__).resolve().parents[1] / _FILE]
-    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    candidates += [Path(prefix) / "share" / "sentryfuse" / _FILE for prefix in prefixes if prefix]
-    return next((path for path in candidates if path.is_file()), None)
+    """The shipped profile; None where it is missing, since large messages then are slow, no more."""
+    try:
+        path = share_folder() / _FILE
+    except NotInstalledError:
+        return None
+    return path if path.is_file() else None
 
 
 def apply_profile(environment: MutableMapping[str, str] | None = None, *, shm: Path = _SHM) -> None:

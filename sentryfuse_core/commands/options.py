@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sentryfuse_core.config import Config, load_yaml, override
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.shipped import or_shipped
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +20,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --params and --set."""
     parser.add_argument(
         "--params",
-        type=Path,
+        type=or_shipped,
         metavar="FILE",
         help="YAML parameter file, plain sections or ROS style",
     )

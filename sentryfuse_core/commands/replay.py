@@ -11,6 +11,7 @@ from sentryfuse_core.commands.options import add_config_arguments, config_from
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
 from sentryfuse_core.commands.verdicts import FAILED, print_failures
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.shipped import or_shipped
 
 if TYPE_CHECKING:
     import argparse
@@ -91,9 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--criteria",
-        type=Path,
+        type=or_shipped,
         metavar="FILE",
-        help="what a run must reach, YAML; see config/criteria.yaml",
+        help="what a run must reach, YAML; config/criteria.yaml is one that comes with the package",
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="replay only the first S seconds")
     parser.add_argument(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
-from sentryfuse_core.errors import OutputError
+from sentryfuse_core.shipped import share_folder
 
 __all__ = ["AUDIO_COMMON_CHUNKS", "AUDIO_COMMON_RAW", "VISION", "project_definitions"]
 
@@ -44,27 +42,10 @@ VISION: Mapping[str, str] = {
 }
 
 
-def _folders() -> Iterator[Path]:
-    """Where the project's msg files can be: the source tree, an installed share folder, an ament prefix."""
-    here = Path(__file__).resolve()
-    yield here.parents[2] / "msg"
-    for parent in here.parents:
-        yield parent / "share" / "sentryfuse" / "msg"
-    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
-        if prefix:
-            yield Path(prefix) / "share" / "sentryfuse" / "msg"
-
-
 @lru_cache(maxsize=1)
 def project_definitions() -> Mapping[str, str]:
-    """Text of msg/*.msg by full type name; raises OutputError where they are not installed."""
-    for folder in _folders():
-        if (folder / "FusionStatus.msg").is_file():
-            return {
-                f"sentryfuse/msg/{path.stem}": path.read_text(encoding="utf-8")
-                for path in sorted(folder.glob("*.msg"))
-            }
-    raise OutputError(
-        "the message definitions (FusionStatus.msg and the others) are not installed beside sentryfuse_core; "
-        "install the package with its share folder or source the workspace that built it"
-    )
+    """Text of msg/*.msg by full type name; raises NotInstalledError where they are not installed."""
+    return {
+        f"sentryfuse/msg/{path.stem}": path.read_text(encoding="utf-8")
+        for path in sorted((share_folder() / "msg").glob("*.msg"))
+    }
