@@ -81,10 +81,18 @@ def array_view(message: Any, name: str, dtype: DTypeLike) -> NDArray[Any]:
                 raise InvalidMessageError("wrong_type", f"{name} is an array of {value.dtype}, not {wanted}")
             return np.ascontiguousarray(value).reshape(-1).view(wanted)
         if isinstance(value, (list, tuple)):
+            if wanted.kind in "iu":
+                _check_range(np.array(value), np.iinfo(wanted))
             return np.array(value, wanted).reshape(-1)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidMessageError("wrong_type", f"{name} is no array of {wanted}: {error}") from None
     raise InvalidMessageError("wrong_type", f"{name} is a {type(value).__name__}, not an array")
+
+
+def _check_range(found: NDArray[Any], limits: np.iinfo[Any]) -> None:
+    """Raise OverflowError for integers that do not fit; NumPy 2 does so itself, NumPy 1 wraps them around."""
+    if found.size and found.dtype.kind in "iu" and not limits.min <= found.min() <= found.max() <= limits.max:
+        raise OverflowError(f"{found.min()} to {found.max()} is beyond {limits.min} to {limits.max}")
 
 
 def byte_view(message: Any, name: str) -> UInt8Array:

@@ -43,6 +43,8 @@ def reason(call: Any, *arguments: Any, **options: Any) -> str:
         ({"height": -1}, "bad_size"),
         ({"encoding": "yuyv", "width": 3}, "bad_size"),
         ({"data": "text"}, "wrong_type"),
+        ({"data": [300] * 48}, "wrong_type"),  # NumPy 1 would take it for 44
+        ({"data": [-1] * 48}, "wrong_type"),
         ({"data": np.zeros(48, np.float64)}, "wrong_type"),
         ({"width": 2.5}, "wrong_type"),
     ],
