@@ -69,12 +69,12 @@ def test_machine_is_refused_with_the_remedy_when_it_is_aarch64(monkeypatch: pyte
         setup_env.check_machine()
 
 
-@pytest.mark.parametrize("version", [(3, 9), (3, 14)])
+@pytest.mark.parametrize("version", [(3, 9), (3, 15)])
 def test_machine_is_refused_with_the_remedy_when_python_is_unsupported(
     version: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "version_info", version)
-    with pytest.raises(setup_env.SetupError, match=r"3\.10 to 3\.13.*PYTHON="):
+    with pytest.raises(setup_env.SetupError, match=r"3\.10 to 3\.14.*PYTHON="):
         setup_env.check_machine()
 
 
