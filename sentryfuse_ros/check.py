@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@needs_ros("sentryfuse check", own_messages=False)
+@needs_ros("sentryfuse check")
 def run(args: argparse.Namespace) -> int:
     """Listen, judge, print; returns the exit status."""
     from sentryfuse_ros.check_node import CheckNode
