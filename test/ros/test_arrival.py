@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
 
 BLOCKED_S = 0.08
-WITHIN_S = 20.0
+WITHIN_S = 120.0
 
 
 @pytest.fixture

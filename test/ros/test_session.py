@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.ros
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 class FakeOutputs:

@@ -21,7 +21,7 @@ from sentryfuse_ros.synchronizer import DropoutTolerantSynchronizer, Input
 pytestmark = [pytest.mark.ros, pytest.mark.capability("drop-in synchroniser over real DDS")]
 
 MS = 1_000_000
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 
 
 class Bench:
@@ -105,9 +105,8 @@ def test_sets_go_on_with_none_when_one_topic_stops(bench: Bench, dead: int) -> N
     until(lambda: any(None not in item for item in bench.sets), "full set")
     before = len(bench.sets)
     bench.send(20, topics[1 - dead])
-    until(lambda: Absence.LOST in absences, "set that says LOST")
+    until(lambda: Absence.LOST in absences and len(bench.sets) >= before + 12, "sets, and one that says LOST")
     partial = bench.sets[before + 2 :]
-    assert len(partial) >= 10
     assert all(item[dead] is None and item[1 - dead] is not None for item in partial)
     bench.send(10, *topics)
     until(lambda: None not in bench.sets[-1], "full set after the return")
