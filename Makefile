@@ -20,8 +20,11 @@ setup:  ## make .venv with pinned wheels, this package's messages and the packag
 demo: setup  ## play a scripted story of failing sensors over real DDS
 	@$(BIN)/sentryfuse demo $(ARGS)
 
+# Two processes run the tests; `-n auto` is none beside them where ARGS has --pdb. A test that hangs ends its process
+# with the stacks of its threads, and has failed.
+test: export PYTEST_XDIST_AUTO_NUM_WORKERS ?= 2
 test: check  ## the whole default test suite, real DDS included (ARGS="-k camera" narrows it)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -o faulthandler_exit_on_timeout=true $(ARGS)
 
 check: setup  ## lint, format, types, import arrows
 	@$(BIN)/ruff check .

@@ -43,10 +43,23 @@ class Plugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
-        """Count a test once, by its worst phase; turn a skip that is not on the list into a failure."""
+        """Turn a skip that is not on the list into a failure, and note the capability for whoever counts."""
         report: pytest.TestReport = yield
         self._judge(report)
-        tally = self._tallies[self._capability(item)]
+        if marker := item.get_closest_marker("capability"):
+            report.capability = marker.args[0]
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Iterator[None]:
+        """The same for a module that skips itself."""
+        report: pytest.CollectReport = yield
+        self._judge(report)
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test once, by its worst phase; all workers' reports come by here under pytest-xdist."""
+        tally = self._tallies[_capability(report)]
         if report.failed:
             tally.failed += 1
         elif report.skipped and not hasattr(report, "wasxfail"):
@@ -54,18 +67,13 @@ class Plugin:
             tally.reasons.add(_reason(report))
         elif report.when == "call":
             tally.passed += 1
-        return report
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
-        """The same for a module that skips itself."""
-        report: pytest.CollectReport = yield
-        self._judge(report)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count a module that skips itself."""
         if report.skipped:
-            tally = self._tallies[self._folder(collector.path)]
+            tally = self._tallies[_capability(report)]
             tally.skipped += 1
             tally.reasons.add(_reason(report))
-        return report
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table, above pytest's closing line."""
@@ -92,12 +100,11 @@ class Plugin:
             allowed = ALLOWED.relative_to(self._root)
             report.longrepr = f"{report.nodeid} skipped with {_reason(report)!r}, which is not in {allowed}"
 
-    def _capability(self, item: pytest.Item) -> str:
-        marker = item.get_closest_marker("capability")
-        return marker.args[0] if marker else self._folder(item.path)
 
-    def _folder(self, path: Path) -> str:
-        return path.parent.relative_to(self._root / "test").as_posix().replace(".", "house")
+def _capability(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """The marker's, or the test's folder; pytest-xdist's report of a worker that crashed has no marker."""
+    folders = Path(report.nodeid.partition("::")[0]).parts[1:-1]  # below test/
+    return getattr(report, "capability", "/".join(folders) or "house")
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

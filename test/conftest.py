@@ -38,6 +38,9 @@ def _claim_domain() -> IO[str]:
     pytest.exit(f"all {SAFE_DOMAINS} DDS domains are taken by other test runs", returncode=2)
 
 
+# Before anything loads torch: the tests share the cores, with each other and with whatever else runs, and a
+# parallel region that loses one of its cores waits for it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before anything loads rclpy: it reads these once.
 _DOMAIN_LOCK = _claim_domain()
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
