@@ -54,7 +54,7 @@ def test_each_pass_is_one_epoch_and_whole_when_a_player_loops_on_its_own_clock(
         for number in range(1, 9):  # other programs can hold up the node for longer than queues are long
             listener.wait_for("status", lambda status, number=number: status.epoch == number + 1, since_s=0.0)
             whole = [status for status in listener.since("status", 0.0) if status.epoch == number]
-            # Each pass is one epoch, with a set for every scan; the first one's may be a tick before the scan.
+            # A pass is one epoch, with a set for every scan; the first one's may be a tick before the scan.
             stamps_ns = {status.header.stamp.sec * S + status.header.stamp.nanosec for status in whole}
             assert len(stamps_ns) == len(whole)
             states = {sensor.state for status in whole for sensor in status.sensors}
