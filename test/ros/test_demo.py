@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,14 +67,17 @@ def demo(folder: Path, worlds: Path, *, pace: float = 1.0) -> list[str]:
             "--cache", str(worlds), "--out", str(folder / "out")]  # fmt: skip
 
 
-@pytest.fixture
-def started(worlds: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """The demo running, its output going to a file."""
-    with (tmp_path / "said.txt").open("w", encoding="utf-8") as said:
-        process = subprocess.Popen(demo(tmp_path / "run", worlds), stdout=said, stderr=said, text=True)
-        yield process
-        process.kill()
-        process.wait()
+@contextmanager
+def running(words: list[str], said: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The demo running, its output going to a file; its nodes end with it, whatever happens."""
+    with said.open("wb") as out:
+        process = subprocess.Popen(words, stdout=out, stderr=out, start_new_session=True)
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.mark.slow
@@ -85,10 +89,12 @@ def test_demo_shows_every_stretch_and_ends_well_when_the_story_is_played(
         picture, out = tmp_path / "view.svg", folder / "out"
         words = [*demo(folder, worlds, pace=pace), "--screenshot", str(picture)]
         words += ["--screenshot-at", str(pace * (DROP_S + LOW_S) / 2)]
-        run = subprocess.run(words, capture_output=True, text=True, timeout=WITHIN_S, check=False)
-        if run.returncode != INCOMPLETE:
+        with running(words, folder / "said.txt") as process:
+            status = process.wait(timeout=WITHIN_S)
+        said = (folder / "said.txt").read_text(encoding="utf-8")
+        if status != INCOMPLETE:
             break
-    assert run.returncode == 0, run.stdout + run.stderr
+    assert status == 0, said
     records = list(read_results(out / "results.mcap"))
     assert {ALL, BLIND} <= {record.used for record in records}
     levels = {record.level for record in records}
@@ -98,23 +104,22 @@ def test_demo_shows_every_stretch_and_ends_well_when_the_story_is_played(
         recorded = {topic.name for topic in reader.topics()}
     assert recorded >= {"/sentryfuse/detections", "/sentryfuse/status", "/sentryfuse/markers", "/diagnostics"}
     for text in ("camera dies", "power runs short", "results.mcap", "report.html"):
-        assert text in run.stdout
+        assert text in said
     assert "camera dies" in (out / "report.html").read_text(encoding="utf-8")
     assert "camera: drop" in picture.read_text(encoding="utf-8").replace("&#160;", " ")
 
 
 @pytest.mark.slow
-def test_demo_leaves_readable_results_when_interrupted(
-    started: subprocess.Popen[str], tmp_path: Path
-) -> None:
+def test_demo_leaves_readable_results_when_interrupted(worlds: Path, tmp_path: Path) -> None:
     said = tmp_path / "said.txt"
-    deadline = time.monotonic() + WITHIN_S
-    while "used camera" not in said.read_text(encoding="utf-8"):
-        assert started.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)  # the output is a file: there is nothing to wait on
-    started.send_signal(signal.SIGINT)
-    assert started.wait(timeout=WITHIN_S) == 130
+    with running(demo(tmp_path / "run", worlds), said) as process:
+        deadline = time.monotonic() + WITHIN_S
+        while "used camera" not in (text := said.read_text(encoding="utf-8")):
+            assert process.poll() is None, text
+            assert time.monotonic() < deadline, text
+            time.sleep(0.1)  # the output is a file: there is nothing to wait on
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=WITHIN_S) == 130
     assert "results.mcap" in said.read_text(encoding="utf-8")
     assert list(read_results(tmp_path / "run" / "out" / "results.mcap"))
 

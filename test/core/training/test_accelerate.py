@@ -212,7 +212,7 @@ def test_two_processes_train_one_network_when_torchrun_starts_them(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
