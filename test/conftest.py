@@ -35,7 +35,9 @@ def _claim_domain() -> IO[str]:
             continue
         os.environ["ROS_DOMAIN_ID"] = str(domain)
         return lock
-    pytest.exit(f"all DDS domains from {DOMAINS[0]} to {DOMAINS[-1]} are taken by other test runs", returncode=2)
+    pytest.exit(
+        f"all DDS domains from {DOMAINS[0]} to {DOMAINS[-1]} are taken by other test runs", returncode=2
+    )
 
 
 # Before anything loads torch: the tests share the cores, with each other and with whatever else runs, and a

@@ -34,7 +34,7 @@ from sentryfuse_ros.messages import message_class
 
 S = 1_000_000_000
 # For whatever is sure to happen: it costs nothing when it does, and others may keep the cores busy.
-WITHIN_S = 120.0
+WITHIN_S = 240.0
 TOPICS = {
     Modality.CAMERA: "/camera/image/compressed",
     Modality.LIDAR: "/lidar/points",

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,15 +63,12 @@ def test_check_exits_0_before_its_timeout_when_the_robot_is_well(node: Any) -> N
         "check",
         "--json",
         "--timeout",
-        str(WITHIN_S),
+        "3600",
         *COMPRESSED,
     ]
     with Robot(node, recording()):
-        began_s = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        took_s = time.monotonic() - began_s
+        done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert took_s < WITHIN_S
     lines = {line["subject"]: line for line in json.loads(done.stdout)["lines"]}
     assert {"camera", "camera info", "lidar", "imu", "audio", "clock", "checkpoint", "device"} <= set(lines)
     assert not [line for line in lines.values() if line["verdict"] == "FAIL"]
