@@ -23,8 +23,6 @@ from sentryfuse_core.training.curve import Curve
 from sentryfuse_core.training.fit import Step
 from sentryfuse_core.training.fit_state import read_saved
 
-torch.set_num_threads(1)
-
 ROOT = Path(__file__).resolve().parents[3]
 RECIPE = {
     "dim": 8,

@@ -28,8 +28,6 @@ from sentryfuse_core.training.batches import Batch
 from sentryfuse_core.training.fit import FitOptions, fit
 from sentryfuse_core.training.stages import Dropout, NestedStage
 
-torch.set_num_threads(1)
-
 ROOT = Path(__file__).resolve().parents[3]
 STREAMS = {"a": Stream(3, 2), "b": Stream(2, 4)}
 SHAPE = ClassifierShape(dim=8, layers=1, heads=2, kv_heads=2, ffn=16, ffn_block=8)
@@ -153,7 +151,6 @@ from sentryfuse_core.cli import main
 from sentryfuse_core.commands import train_classifier
 from sentryfuse_core.training.accelerate import ranks
 
-torch.set_num_threads(1)
 cpu = torch.device("cpu")
 
 @contextlib.contextmanager
