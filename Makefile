@@ -9,10 +9,10 @@ unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX
 unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-sync bench-attention bench-runtime soak clean
+.PHONY: help setup demo test test-ros2 check bench bench-sync bench-attention bench-runtime soak clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup:  ## make .venv with pinned wheels, this package's messages and the package itself
 	@$(PYTHON) tools/setup_env.py
@@ -20,8 +20,14 @@ setup:  ## make .venv with pinned wheels, this package's messages and the packag
 demo: setup  ## play a scripted story of failing sensors over real DDS
 	@$(BIN)/sentryfuse demo $(ARGS)
 
+# Two processes run the tests; `-n auto` is none beside them where ARGS has --pdb. A test that hangs ends its process
+# with the stacks of its threads, and has failed.
+test: export PYTEST_XDIST_AUTO_NUM_WORKERS ?= 2
 test: check  ## the whole default test suite, real DDS included (ARGS="-k camera" narrows it)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -o faulthandler_exit_on_timeout=true $(ARGS)
+
+test-ros2: setup  ## test/ros and test/launch with a workspace's or distribution's launch and tf2 (OVERLAY=/opt/ros/x)
+	@$(BIN)/python tools/test_ros2.py "$(OVERLAY)" $(ARGS)
 
 check: setup  ## lint, format, types, import arrows
 	@$(BIN)/ruff check .

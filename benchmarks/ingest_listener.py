@@ -81,6 +81,9 @@ class Listener(Node):
     def on_camera_info(self, message: Any) -> None:
         """Nobody sends any."""
 
+    def on_audio_info(self, message: Any) -> None:
+        """Nobody sends any."""
+
     def on_battery(self, message: Any) -> None:
         """Nobody sends any."""
 

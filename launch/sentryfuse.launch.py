@@ -1,25 +1,36 @@
 """Starts fusion_node: every topic, the checkpoint, the device and the parameter file are launch arguments.
 
 ros2 launch sentryfuse sentryfuse.launch.py camera_topic:=/front/image_raw lidar_topic:=/velodyne_points
+
+An argument that is not given changes nothing: what a bringup sets around the include with SetParameter,
+SetRemap, PushRosNamespace or SetEnvironmentVariable holds. One that is given goes before it.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
 
+from sentryfuse_ros.launching import flag, later, number, path, text
 from sentryfuse_ros.middleware import PROFILE_VARIABLE, apply_profile
 
-# Launch argument -> parameter it sets. Empty, the default: whatever the parameter file says.
+GENERAL = {
+    "name": ("sentryfuse", "name of the node"),
+    "namespace": ("", "namespace of the node, below the one it is included in"),
+    "params_file": ("", "parameter file; empty: none, so that defaults and what is set around hold"),
+    "use_sim_time": ("", "true: follow /clock; empty: as set around or in the parameter file"),
+    "autostart": ("", "false: wait for a lifecycle manager; empty: as set around or in the parameter file"),
+    "respawn": ("false", "true: start the node again whenever it ends by itself"),
+    "respawn_delay": ("2.0", "s between its end and its new start"),
+    "preflight": ("false", "true: run `sentryfuse check` first and start the node only if nothing fails"),
+    "log_level": ("", "debug, info, warn, error or fatal; empty: as ROS has it, info"),
+}
+# Launch argument -> parameter it sets. Empty, the default: as set around or in the parameter file.
 PARAMETERS = {
     "camera_topic": ("camera.topic", "image topic"),
     "camera_transport": ("camera.transport", "raw or compressed"),
@@ -45,22 +56,14 @@ TOPICS = {
 
 def generate_launch_description() -> LaunchDescription:
     """The arguments and the node."""
-    share = Path(get_package_share_directory("sentryfuse"))
-    general = {
-        "name": ("sentryfuse", "name of the node"),
-        "namespace": ("", "namespace of the node"),
-        "params_file": (str(share / "config" / "sentryfuse.yaml"), "parameter file"),
-        "use_sim_time": ("false", "follow /clock"),
-        "autostart": ("", "true or false: configure and activate at once; empty: as in the parameter file"),
-        "preflight": ("false", "true: run `sentryfuse check` first and start the node only if nothing fails"),
-        "log_level": ("info", "debug, info, warn, error or fatal"),
-    }
     arguments = [
         DeclareLaunchArgument(name, default_value=value, description=doc)
-        for name, (value, doc) in general.items()
+        for name, (value, doc) in GENERAL.items()
     ]
     arguments += [
-        DeclareLaunchArgument(name, default_value="", description=f"{doc}; empty: as in the parameter file")
+        DeclareLaunchArgument(
+            name, default_value="", description=f"{doc}; empty: as set around or in the parameter file"
+        )
         for name, (_, doc) in PARAMETERS.items()
     ]
     arguments += [
@@ -71,52 +74,55 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _fusion_node(context: LaunchContext) -> list[Action]:
-    def value(name: str) -> str:
-        return LaunchConfiguration(name).perform(context)
-
-    given = {path: value(name) for name, (path, _) in PARAMETERS.items() if value(name)}
-    flags = {name: _is_true(name, value(name)) for name in ("use_sim_time", "autostart") if value(name)}
+    name, namespace = text(context, "name"), text(context, "namespace")
+    # Typed: launch reads plain text as YAML, and a topic called `on` would become true.
+    given = {
+        path: ParameterValue(text(context, argument), value_type=str)
+        for argument, (path, _) in PARAMETERS.items()
+        if text(context, argument)
+    }
+    given |= {
+        argument: value
+        for argument in ("use_sim_time", "autostart")
+        if (value := flag(context, argument)) is not None
+    }
+    params_file, log_level = path(context, "params_file"), text(context, "log_level")
     # The node would find the profile by itself; here it also shows in `ros2 launch --debug`.
-    environment = dict(os.environ)
+    environment = dict(context.environment)
     apply_profile(environment)
-    remappings = [(topic, value(name)) for name, (topic, _) in TOPICS.items() if value(name)]
-    additional_env = {key: environment[key] for key in (PROFILE_VARIABLE,) if key in environment}
+    shared = {
+        "package": "sentryfuse",
+        "namespace": namespace,
+        # An empty table is no parameter file.
+        "parameters": ([params_file] if params_file else []) + ([given] if given else []),
+        "remappings": [
+            (topic, text(context, argument))
+            for argument, (topic, _) in TOPICS.items()
+            if text(context, argument)
+        ],
+        "additional_env": {key: environment[key] for key in (PROFILE_VARIABLE,) if key in environment},
+        "output": "screen",
+    }
     fusion = LifecycleNode(
-        package="sentryfuse",
         executable="fusion_node",
-        name=value("name"),
-        namespace=value("namespace"),
-        parameters=[value("params_file"), {**given, **flags}],
-        remappings=remappings,
-        ros_arguments=["--log-level", value("log_level")],
-        additional_env=additional_env,
-        output="screen",
+        name=name,
+        ros_arguments=["--log-level", log_level] if log_level else [],
+        respawn=bool(flag(context, "respawn")),
+        respawn_delay=number(context, "respawn_delay"),
+        **shared,
     )
-    if not _is_true("preflight", value("preflight")):
+    if not flag(context, "preflight"):
         return [fusion]
+    # Under the node's name, by which a parameter file may address it.
     check = Node(
-        package="sentryfuse",
-        executable="sentryfuse",
-        namespace=value("namespace"),
-        arguments=["check", "--params", value("params_file")]
-        + [f"--set={path}={text}" for path, text in given.items()],
-        parameters=[{"use_sim_time": flags.get("use_sim_time", False)}],
-        remappings=remappings,
-        additional_env=additional_env,
-        output="screen",
+        executable="sentryfuse", arguments=["check"], ros_arguments=["-r", f"__node:={name}"], **shared
     )
+    start = later(context, [fusion])
 
     def passed(event: ProcessExited, _context: LaunchContext) -> list[Action]:
         if event.returncode != 0:
             # What is raised here shuts everything down and makes `ros2 launch` end with status 1.
             raise RuntimeError(f"preflight failed: `sentryfuse check` ended with status {event.returncode}")
-        return [fusion]
+        return start
 
     return [RegisterEventHandler(OnProcessExit(target_action=check, on_exit=passed)), check]
-
-
-def _is_true(name: str, text: str) -> bool:
-    words = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in words:
-        raise ValueError(f"{name}:={text!r}: give true or false")
-    return words[text.lower()]

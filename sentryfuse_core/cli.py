@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from sentryfuse_core import __version__
-from sentryfuse_core.commands.signals import INTERRUPTED, interrupt, noted_signals
+from sentryfuse_core.commands.signals import INTERRUPTED, end_at_once, interrupt, noted_signals
 from sentryfuse_core.errors import SentryFuseError
+from sentryfuse_core.safe_files import one_line
 
 __all__ = ["CORE_COMMANDS", "Command", "main"]
 
@@ -78,9 +79,10 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
             status: int = args.run(args)
             sys.stdout.flush()
     except SentryFuseError as error:
-        print(f"sentryfuse: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"sentryfuse: error: {one_line(str(error))}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt as error:
+        end_at_once()
         print("sentryfuse: interrupted", file=sys.stderr)
         number: int = error.args[0] if error.args else signal.SIGINT
         return INTERRUPTED + number

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.safe_files import read_yaml
 from sentryfuse_core.types import Modality
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "OutputConfig",
     "SensorConfig",
     "SyncConfig",
+    "foreign",
     "load_yaml",
     "options",
     "override",
@@ -63,6 +65,10 @@ class SensorConfig:
     reliability: str = _opt("best_effort", "QoS reliability", choices=("best_effort", "reliable"))
     depth: int = _opt(5, "QoS history depth in messages", low=1, high=10_000)
     expected_rate_hz: float = _opt(0.0, "expected rate in Hz; 0: learn it", low=0.0, high=10_000.0)
+    may_repeat: bool = _opt(
+        default=False,
+        doc="messages may be equal to the bit, as those of a simulator without noise; never found frozen",
+    )
     stamp_offset_s: float = _opt(0.0, "constant taken off every stamp, in s", low=-10.0, high=10.0)
     frame_id: str = _opt("", "frame that overrides the message's; empty: use the message's")
     translation_m: tuple[float, float, float] = _opt(
@@ -95,6 +101,12 @@ class CameraConfig(SensorConfig):
         "raw", "sensor_msgs/Image or sensor_msgs/CompressedImage", choices=("raw", "compressed")
     )
     info_topic: str = _opt("camera/camera_info", "sensor_msgs/CameraInfo; replaces the intrinsics below")
+    rectified: str = _opt(
+        "auto",
+        "whether pictures are undistorted, so that P of CameraInfo holds and D does not; auto: by the name "
+        "of the topic (image_rect, rectified, undistorted)",
+        choices=("auto", "always", "never"),
+    )
     image_width: int = _opt(640, "width that the intrinsics hold for, in pixels", low=1, high=16_384)
     image_height: int = _opt(480, "height that the intrinsics hold for, in pixels", low=1, high=16_384)
     fx: float = _opt(320.0, "focal length x in pixels", low=1.0, high=100_000.0)
@@ -133,6 +145,9 @@ class AudioConfig(SensorConfig):
 
     topic: str = _opt("audio", "AudioChunk, audio_common (both families) or Int16MultiArray topic")
     depth: int = _opt(50, "QoS history depth in messages", low=1, high=10_000)
+    info_topic: str = _opt(
+        "audio_info", "audio_common_msgs/AudioInfo; replaces sample_rate_hz, channels and encoding below"
+    )
     window_s: float = _opt(
         0.2, "blocks that start in (stamp - window, stamp] go into a set, in s", low=0.01, high=5.0
     )
@@ -296,6 +311,9 @@ class BudgetConfig:
     latency_ms: float = _opt(
         0.0, "time one inference may take in ms; 0: no limit", low=0.0, high=60_000.0, live=True
     )
+    keep_pace: bool = _opt(
+        default=True, doc="run narrower while sets are skipped because one takes too long", live=True
+    )
     power_w: float = _opt(
         0.0, "power perception may draw in W; 0: no limit", low=0.0, high=100_000.0, live=True
     )
@@ -336,7 +354,9 @@ class OutputConfig:
 
     base_frame: str = _opt("base_link", "frame of the detections: x forward, y left, z up")
     extrinsics: str = _opt(
-        "auto", "auto: from tf2 where it is installed, else from parameters", choices=("auto", "parameters")
+        "auto",
+        "auto: from tf2, or the transforms of a recording, where they know the frame; else from parameters",
+        choices=("auto", "parameters"),
     )
     max_output_age_s: float = _opt(
         0.5, "results older than this are counted, not published, in s", low=0.01, high=60.0
@@ -465,6 +485,31 @@ def override(config: Config, values: Mapping[str, Any]) -> Config:
     return dataclasses.replace(config, **sections)
 
 
+def foreign(names: Iterable[str]) -> dict[str, str]:
+    """The names that lie in no section of `Config`, each with the parameter it may be meant for, or "".
+
+    A parameter file that many nodes share gives each of them the others' parameters, too.
+    """
+    import difflib
+
+    paths = [option.path for option in options()]
+    sections = list(dict.fromkeys(path.split(".")[0] for path in paths))
+    by_name = {path.split(".")[1]: path for path in reversed(paths)}
+    found: dict[str, str] = {}
+    for name in names:
+        section, dot, rest = name.partition(".")
+        if section in sections:
+            continue
+        if dot:
+            close = difflib.get_close_matches(section.lower(), sections, n=1, cutoff=0.75)
+            wanted = difflib.get_close_matches(f"{close[0]}.{rest}", paths, n=1) if close else []
+        else:
+            close = difflib.get_close_matches(name, by_name, n=1, cutoff=0.85)
+            wanted = [by_name[item] for item in close]
+        found[name] = wanted[0] if wanted else ""
+    return found
+
+
 def _nearest(path: str, known: Mapping[str, Option]) -> str:
     import difflib
 
@@ -489,7 +534,7 @@ def load_yaml(path: Path) -> Config:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"cannot read the parameter file {path}: {reason}") from error
@@ -506,8 +551,11 @@ def load_yaml(path: Path) -> Config:
     values: dict[str, Any] = {}
     for section in sections:
         values.update(_flatten(section))
-    for ros_only in ("use_sim_time", "autostart"):
-        values.pop(ros_only, None)
+    if nodes:  # a file that other nodes may share
+        for name, likely in foreign(values).items():
+            if likely and "." in name:
+                raise ConfigError(f"unknown parameter {name!r} in {path}; did you mean {likely!r}?")
+            del values[name]
     return override(Config(), values)
 
 

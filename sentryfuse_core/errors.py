@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sentryfuse_core.text import bounded
+
 __all__ = [
     "BackendError",
     "BagError",
@@ -12,6 +14,7 @@ __all__ = [
     "DatasetError",
     "EvaluationError",
     "InvalidMessageError",
+    "NotInstalledError",
     "OutputError",
     "ReadingError",
     "ScenarioError",
@@ -32,10 +35,11 @@ class InvalidMessageError(SentryFuseError):
     """A message that cannot be used.
 
     `reason` is a stable snake_case code that counters are kept under (for example `truncated`),
-    `detail` says what was found.
+    `detail` says what was found, in one line of bounded length, whatever the message held.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
+        detail = bounded(detail, 300)
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
@@ -79,6 +83,10 @@ class BackendError(SentryFuseError):
 
 class ReadingError(SentryFuseError):
     """A sensor of the machine itself, of power or heat, that is not there or cannot be read."""
+
+
+class NotInstalledError(SentryFuseError):
+    """A file that comes with the package, or a part of ROS, that this installation lacks."""
 
 
 class OutputError(SentryFuseError):

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import to_sample
+from sentryfuse_core.convert import informed, to_sample
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.health.criteria import ContentStats
+from sentryfuse_core.health.heartbeat import BACKLOG_NS, Stall
 from sentryfuse_core.health.monitor import HealthMonitor
 from sentryfuse_core.sync import MatchedSet, Synchronizer, streams, synced_set
 from sentryfuse_core.sync.buffer import stamp_fault
@@ -52,6 +53,7 @@ class Ingest:
         on_ready: Callable[[], None] | None = None,
     ) -> None:
         self._config = config
+        self._audio = config.audio  # with what an AudioInfo says
         self._max_future_ns = round(config.sync.max_future_s * NS_PER_S)
         self._apart_ns = round(config.health.clock_apart_s * NS_PER_S)
         self._on_ready = on_ready
@@ -61,6 +63,8 @@ class Ingest:
         self._health = HealthMonitor(config, topics=topics)
         self._ready: deque[SyncedSet] = deque()
         self._transitions: deque[Transition] = deque(maxlen=_MAX_TRANSITIONS)
+        self._backlog_until_ns = -1  # what comes until then may have waited for this node
+        self._excused_late = Counter[Modality]()
         self._news = False  # something was put in one of the queues and nobody told
         self._overflowed = 0
         self._callback_errors = 0
@@ -94,7 +98,7 @@ class Ingest:
                 modality,
                 message,
                 type_name=type_name,
-                config=self._config.sensor(modality),
+                config=self._audio if modality is Modality.AUDIO else self._config.sensor(modality),
                 received_ns=received_ns,
                 arrival_ns=arrival_ns,
             )
@@ -106,6 +110,10 @@ class Ingest:
         else:
             self.sample(sample)
 
+    def audio_info(self, message: Any) -> None:
+        """Take over what an AudioInfo says of blocks that do not say it; raises InvalidMessageError."""
+        self._audio = informed(self._config.audio, message)
+
     def sample(self, sample: Sample) -> None:
         """Take in one message that is already converted."""
         with self._lock:
@@ -116,13 +124,23 @@ class Ingest:
             if fault is None:
                 self._health.observe(sample)
                 self._sync.set_lost(self._health.lost())
-                self._collect(self._sync.add(sample.modality, sample))
+                self._add(sample)
             else:
                 ahead_ms = (sample.stamp_ns - sample.received_ns) / 1e6
                 detail = f"stamp {sample.stamp_ns} ns, {ahead_ms:.0f} ms ahead of the clock"
                 self._health.observe_stamp_fault(sample, f"{fault}_stamp", detail)
                 self._follow_health(sample.arrival_ns)
         self._notify()
+
+    def _add(self, sample: Sample) -> None:
+        """Hand the sample to the synchroniser; being late is not held against one that had to wait for us."""
+        late = self._late(sample.modality) if sample.arrival_ns <= self._backlog_until_ns else None
+        self._collect(self._sync.add(sample.modality, sample))
+        if late is not None:
+            self._excused_late[sample.modality] += self._late(sample.modality) - late
+
+    def _late(self, modality: Modality) -> int:
+        return self._sync.counters.get(modality, {}).get("late", 0)
 
     def reject(self, modality: Modality, error: InvalidMessageError, now_ns: int) -> None:
         """Count a message that came and could not be read."""
@@ -132,12 +150,23 @@ class Ingest:
             self._follow_health(now_ns)
         self._notify()
 
-    def advance(self, now_ns: int) -> None:
-        """Let the steady time pass: deadlines of sets and of silent sensors."""
+    def advance(self, now_ns: int, *, heard_ns: int | None = None) -> None:
+        """Let the steady time pass: deadlines of sets and of silent sensors.
+
+        `heard_ns`: what came later has not been taken in, so time passes no further; None: all was.
+        """
+        now_ns = now_ns if heard_ns is None else min(now_ns, heard_ns)
         with self._lock:
             self._run_until(now_ns)
             self._collect(self._sync.advance(now_ns))
         self._notify()
+
+    def stalled(self, stall: Stall) -> None:
+        """The node did not listen for a while: call it before what came meanwhile is handed over."""
+        with self._lock:
+            self._health.excuse(stall.silence_ns, stall.until_ns)
+            self._sync.excuse(stall.silence_ns, stall.until_ns)
+            self._backlog_until_ns = stall.until_ns + BACKLOG_NS
 
     def next_deadline_ns(self) -> int | None:
         """Steady time at which `advance` has something to do; None: not before another message."""
@@ -178,6 +207,13 @@ class Ingest:
             self._follow_health(now_ns)
         self._notify()
 
+    def observe_publishers(self, modality: Modality, names: Sequence[str], now_ns: int) -> None:
+        """Who publishes on a sensor's topic, by name: more than one are mixed."""
+        with self._lock:
+            self._health.observe_publishers(modality, names, now_ns)
+            self._follow_health(now_ns)
+        self._notify()
+
     def jump(self, now_ns: int) -> None:
         """The clock that stamps come from has jumped: begin a new epoch, unless the stamps just did."""
         with self._lock:
@@ -195,7 +231,7 @@ class Ingest:
             return {
                 modality: dataclasses.replace(
                     report,
-                    late=counters.get(modality, {}).get("late", 0),
+                    late=counters.get(modality, {}).get("late", 0) - self._excused_late[modality],
                     epoch=counters.get(modality, {}).get("rebased", 0),
                 )
                 for modality, report in self._health.reports(now_ns).items()

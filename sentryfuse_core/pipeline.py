@@ -10,6 +10,7 @@ from dataclasses import replace
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.clock import NS_PER_MS, Clock
 from sentryfuse_core.config import Config, ModelConfig
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.model.heads import HeadOutput, decode
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
@@ -112,8 +113,7 @@ class Pipeline:
         for modality in prepared.inputs.present:
             self.ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
         for modality, error in prepared.invalid.items():
-            if error.reason != "field_absent":  # an IMU that measures less than the network needs is sound
-                self.ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
+            self.ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
         return prepared
 
     def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
@@ -164,7 +164,7 @@ class Pipeline:
         return FusionResult(
             synced=synced,
             used=used,
-            absent={**absent, **dict.fromkeys(prepared.invalid, Absence.INVALID)},
+            absent={**absent, **{modality: _absence(error) for modality, error in prepared.invalid.items()}},
             detections=detections,
             plan=plan,
             times=times,
@@ -175,11 +175,17 @@ class Pipeline:
             prior_recall_4m=prior,
             reports=self.ingest.reports(self._clock.now_ns()),
             errors=errors,
-            notes=tuple(
-                f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()
+            notes=(
+                *(f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()),
+                *prepared.notes,
             ),
             switch_us=math.nan,
         )
+
+
+def _absence(error: InvalidMessageError) -> Absence:
+    """A sensor none of whose blocks reaches into the set's window is late for it, not at fault."""
+    return Absence.LATE if error.reason == "no_data" else Absence.INVALID
 
 
 def _notes(result: FusionResult) -> tuple[str, ...]:

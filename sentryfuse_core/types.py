@@ -126,6 +126,9 @@ class CompressedFrame:
 
     format: str
     data: UInt8Array
+    channels: str = ""  # bayer_...: its one channel is a mosaic; rgb8: red lies where files have blue
+    width: int = 0  # as its header says; 0: not known
+    height: int = 0
 
 
 @dataclass(frozen=True)
@@ -276,6 +279,11 @@ class SensorReport:
     invalid_reasons: Mapping[str, int] = field(default_factory=dict)
     code: str = ""  # stable name of the finding behind `reason`; empty: it is well
 
+    @property
+    def disabled(self) -> bool:
+        """Whether nobody wants this sensor."""
+        return self.code == "disabled"
+
 
 @dataclass(frozen=True)
 class Transition:
@@ -386,3 +394,4 @@ class Intrinsics:
     cx: float
     cy: float
     distortion: tuple[float, ...] = ()
+    whole: Intrinsics | None = None  # of the whole sensor, where the others are of a region of it

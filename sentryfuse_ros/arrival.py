@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
+    from rclpy.subscription import Subscription
 
-__all__ = ["catch_up", "told_wait", "waited_ns"]
+__all__ = ["catch_up", "note_arrival", "noted_wait_ns", "told_wait", "waited_ns"]
 
 _LONGEST_WAIT_NS = 1_000_000_000  # more than this is a step of the system clock
 _CATCH_UP_S = 0.05
 _WITH_INFO = inspect.Signature(
     [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in ("message", "info")]
 )
+_noted = threading.local()  # monotonic time in ns at which the message came that this thread hands on
 
 
 def waited_ns(received_ns: int, now_ns: int) -> int:
@@ -38,6 +40,34 @@ def told_wait(take: Callable[[Any, int], None]) -> Callable[..., None]:
 
     callback.__signature__ = _WITH_INFO  # type: ignore[attr-defined] # rclpy gives the info by this
     return callback
+
+
+def note_arrival(subscription: Subscription[Any]) -> None:
+    """Let whatever the subscription's callback leads to know by `noted_wait_ns` when the message came.
+
+    For filters that hand on messages alone, through as many others as there are. Harmless a second time.
+    """
+    callback = subscription.callback
+    if getattr(callback, "notes_arrival", False):
+        return
+
+    def take(message: Any, ns: int) -> None:
+        before_ns = getattr(_noted, "at_ns", None)
+        _noted.at_ns = time.monotonic_ns() - ns
+        try:
+            callback(message)
+        finally:
+            _noted.at_ns = before_ns
+
+    told = told_wait(take)
+    told.notes_arrival = True  # type: ignore[attr-defined]
+    subscription.callback = told
+
+
+def noted_wait_ns() -> int:
+    """How long ago the message came that this thread hands on; 0 where nobody noted it."""
+    at_ns = getattr(_noted, "at_ns", None)
+    return 0 if at_ns is None else time.monotonic_ns() - at_ns
 
 
 def catch_up(executor: Executor | None) -> None:

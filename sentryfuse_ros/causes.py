@@ -8,6 +8,7 @@ from threading import Lock
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from sentryfuse_core.text import bounded
 from sentryfuse_core.types import Modality, SensorReport, SensorState
 from sentryfuse_ros.subscribe import Problem
 
@@ -50,8 +51,10 @@ class Causes:
             with self._lock:
                 if report.state is SensorState.OK:
                     self._logged = {item for item in self._logged if item[0] is not modality}
-                if report.code not in codes or (modality, report.code) in self._logged:
+                refused = report.state is SensorState.INIT and report.invalid > 0
+                if not (refused or report.code in codes) or (modality, report.code) in self._logged:
                     continue
                 self._logged.add((modality, report.code))
             what = "nothing received" if report.state is SensorState.INIT else "nothing received any more"
-            self._logger.warning(f"{modality.value}: {what}: {report.reason}; {report.remedy}")
+            what = "nothing usable received" if refused else what
+            self._logger.warning(bounded(f"{modality.value}: {what}: {report.reason}; {report.remedy}"))

@@ -13,14 +13,15 @@ from rich.table import Table
 from sentryfuse_core.commands.options import add_config_arguments, config_from
 from sentryfuse_core.errors import BackendError, CheckpointError, ConfigError
 from sentryfuse_ros.check_judge import Line, ModelSeen, Verdict, exit_status, judge
-from sentryfuse_ros.check_node import CheckNode
 from sentryfuse_ros.middleware import shared_memory_notes
 from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.without_ros import needs_ros
 
 if TYPE_CHECKING:
     import argparse
 
     from sentryfuse_core.config import Config
+    from sentryfuse_ros.check_node import CheckNode
 
 __all__ = ["add_arguments", "run"]
 
@@ -67,12 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=argparse.REMAINDER,
         default=[],
         metavar="...",
-        help="last: remappings as for the fusion node, and -p use_sim_time:=true (not read from --params)",
+        help="last: what the fusion node gets, -r, -p and --params-file; parameters here go over the others",
     )
 
 
+@needs_ros("sentryfuse check")
 def run(args: argparse.Namespace) -> int:
     """Listen, judge, print; returns the exit status."""
+    from sentryfuse_ros.check_node import CheckNode
+
     if not 0 < args.timeout <= 3600:
         raise ConfigError(f"--timeout {args.timeout:g}: give a time above 0, at most 3600 s")
     config = config_from(args)
@@ -80,7 +84,13 @@ def run(args: argparse.Namespace) -> int:
 
     def make(stop: Stop) -> CheckNode:
         def end(node: CheckNode) -> None:
-            seen.update(streams=node.streams_seen(), intrinsics=node.intrinsics, clock=node.clock_seen())
+            seen.update(
+                config=node.config,
+                streams=node.streams_seen(),
+                intrinsics=node.intrinsics,
+                clock=node.clock_seen(),
+            )
+            seen.update(transforms=node.transforms_seen())
             stop.request()
 
         return CheckNode(config, timeout_s=args.timeout, on_end=end)
@@ -90,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         return status
     if not seen:  # a signal came first
         return _INTERRUPTED
-    lines = judge(config=config, model=_model(config), memory_notes=shared_memory_notes(), **seen)
+    lines = judge(model=_model(seen["config"]), memory_notes=shared_memory_notes(), **seen)
     status = exit_status(lines, strict=args.strict)
     if args.json:
         print(json.dumps({"status": status, "lines": [asdict(line) for line in lines]}, indent=2))  # noqa: T201

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
+from sentryfuse_core.convert import foreign
 from sentryfuse_core.health.clocks import is_zero_stamp
+from sentryfuse_core.preprocess.placing import parameter_pose
 from sentryfuse_core.types import Modality
 
 __all__ = ["ClockSeen", "Line", "ModelSeen", "Offer", "StreamSeen", "Verdict", "exit_status", "judge"]
@@ -52,10 +54,12 @@ class Offer:
 class StreamSeen:
     """What was seen of one sensor; medians are over the messages that could be read.
 
-    `wanted` are the types that the configuration asks for. `refused` are reasons with their counts.
-    `received_ns` is 0 where the clock has not begun. `placed` says whether tf2 knows a transform from
-    `frame_id` to the base frame; None where that was not asked. `problem` is what the subscription says
-    keeps messages away, `remedy` what to do about it.
+    `wanted` are the types that the configuration asks for. `refused` are reasons with their counts,
+    `details` what was found the last time, by reason.
+    `received_ns` is 0 where the clock has not begun.
+    `placed` says whether tf2 knows a transform from `frame_id` to the base frame; None where that was not
+    asked, or nobody publishes transforms. `problem` is what the subscription says keeps messages away,
+    `remedy` what to do about it.
     """
 
     modality: Modality
@@ -65,6 +69,7 @@ class StreamSeen:
     messages: int = 0
     rate_hz: float = 0.0
     refused: tuple[tuple[str, int], ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
     stamp_ns: int = 0
     received_ns: int = 0
     lag_ns: int = 0
@@ -72,6 +77,7 @@ class StreamSeen:
     placed: bool | None = None
     problem: str = ""
     remedy: str = ""
+    publishers: tuple[str, ...] = ()  # full names of the nodes that send what is wanted
 
 
 @dataclass(frozen=True)
@@ -102,13 +108,21 @@ def judge(  # one argument for each thing that is looked at
     clock: ClockSeen,
     model: ModelSeen,
     memory_notes: tuple[str, ...],
+    transforms: bool | None = None,
 ) -> list[Line]:
-    """Every line of the table, in order; at least one for each thing."""
+    """Every line of the table, in order; at least one for each thing.
+
+    `transforms` says whether anybody publishes any; None where they are not used.
+    """
     lines: list[Line] = []
     for seen in streams:
         lines += _stream(seen, config, clock)
         if seen.modality is Modality.CAMERA:
             lines.append(_intrinsics(config, seen=intrinsics))
+    if transforms is False:
+        found = "nobody publishes /tf_static or /tf: the sensors are placed by <sensor>.translation_m"
+        remedy = "start robot_state_publisher, or set output.extrinsics to parameters if those are right"
+        lines.append(Line(Verdict.WARN, "poses", "no_transforms", found, remedy))
     lines += [_clock(clock), *_model(model, config), *_memory(memory_notes)]
     return lines
 
@@ -124,7 +138,7 @@ def _stream(seen: StreamSeen, config: Config, clock: ClockSeen) -> list[Line]:
     silent = _connection(seen, config)
     if silent is not None:
         return [silent]
-    lines = [*_refused(seen), *_rate(seen, config)]
+    lines = [*_refused(seen), *_rate(seen, config), *_shared(seen)]
     if seen.frame_id is not None:  # at least one message could be read
         lines += [*_stamps(seen, config, clock), *_frame(seen, config)]
     if not lines:
@@ -161,6 +175,9 @@ def _type_remedy(types: set[str], name: str) -> str:
     for type_name, transport in transports.items():
         if name == "camera" and type_name in types:
             return f"set camera.transport to {transport}"
+    known = next(filter(None, map(foreign, sorted(types))), None)
+    if known is not None:
+        return known.remedy
     return "remap the topic, convert the messages or install the package of this type"
 
 
@@ -168,11 +185,20 @@ def _refused(seen: StreamSeen) -> Iterator[Line]:
     name = seen.modality.value
     for reason, count in seen.refused:
         found = f"{reason.replace('_', ' ')}: {count} of {seen.messages} messages on {seen.topic}"
+        if reason in seen.details:
+            found += f", the last one: {seen.details[reason]}"
         remedy = "correct the driver; every such message is dropped"
         if reason == "zero_stamp":
             remedy = f"let the driver of {seen.topic} stamp its messages"
         verdict = Verdict.FAIL if 2 * count > seen.messages else Verdict.WARN
         yield Line(verdict, name, reason, found, remedy)
+
+
+def _shared(seen: StreamSeen) -> Iterator[Line]:
+    if len(seen.publishers) > 1:
+        found = f"{len(seen.publishers)} publishers on {seen.topic} are mixed: {', '.join(seen.publishers)}"
+        remedy = "stop all but one, or remap each to a topic of its own"
+        yield Line(Verdict.WARN, seen.modality.value, "several_publishers", found, remedy)
 
 
 def _rate(seen: StreamSeen, config: Config) -> Iterator[Line]:
@@ -225,14 +251,25 @@ def _unfollowed(clock: ClockSeen) -> bool:
 
 
 def _frame(seen: StreamSeen, config: Config) -> Iterator[Line]:
-    name, base = seen.modality.value, config.output.base_frame
-    if seen.placed is False:
-        found = f"wrong frame: tf2 knows no transform from {seen.frame_id!r} to {base!r}"
-        remedy = f"publish it (robot_state_publisher), or set {name}.frame_id or output.base_frame"
-        yield Line(Verdict.FAIL, name, "wrong_frame", found, remedy)
-    elif seen.placed is None and not seen.frame_id and config.output.extrinsics == "auto":
-        found = f"no frame_id on {seen.topic}; it is placed by {name}.translation_m here"
+    name, base, frame_id = seen.modality.value, config.output.base_frame, seen.frame_id or ""
+    if config.output.extrinsics != "auto":
+        return
+    section, right = config.sensor(seen.modality), frame_id.lstrip("/")
+    slash = "" if right == frame_id else f" {frame_id!r} begins with a slash, which tf2 refuses, and"
+    remedy = f"publish it (robot_state_publisher), or set {name}.frame_id or output.base_frame"
+    if not frame_id:
+        found = f"no frame_id on {seen.topic}; it is placed by {name}.translation_m"
         yield Line(Verdict.WARN, name, "no_frame", found, f"set {name}.frame_id: where tf2 is it is needed")
+    elif seen.placed is False:
+        given = parameter_pose(section) != parameter_pose(type(section)())
+        found = f"wrong frame:{slash} tf2 knows no transform from {right!r} to {base!r}; "
+        found += f"{name}.translation_m holds" if given else f"{name}.translation_m is not set, either"
+        # A pose that somebody gave is one to go on with; the defaults are those of another robot.
+        yield Line(Verdict.WARN if given else Verdict.FAIL, name, "wrong_frame", found, remedy)
+    elif slash:
+        found = f"wrong frame:{slash} without it is {'found' if seen.placed else 'what tf2 will look for'}"
+        remedy = f"let the driver write {right!r}, or set {name}.frame_id"
+        yield Line(Verdict.WARN, name, "slash_frame", found, remedy)
 
 
 def _intrinsics(config: Config, *, seen: bool) -> Line:

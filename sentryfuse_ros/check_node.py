@@ -14,11 +14,12 @@ from rclpy.qos import ReliabilityPolicy
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import SUPPORTED_TYPES, camera_info, to_sample
-from sentryfuse_core.errors import ConfigError, InvalidMessageError
+from sentryfuse_core.convert import SUPPORTED_TYPES, camera_info, is_rectified, to_sample
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.check_judge import ClockSeen, Offer, StreamSeen
 from sentryfuse_ros.frames import TransformTree, tf2_available
+from sentryfuse_ros.params import given_config
 from sentryfuse_ros.pause import SimulatedClock
 from sentryfuse_ros.subscribe import IMAGE_TYPES, Inputs, sensor_topics
 
@@ -38,6 +39,7 @@ class _Stream:
     first_ns: int | None = None
     last_ns: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    details: dict[str, str] = field(default_factory=dict)
     stamps: list[tuple[int, int]] = field(default_factory=list)  # stamp, received in ns
     frame_id: str | None = None
 
@@ -58,13 +60,13 @@ class _Stream:
 class CheckNode(Node):
     """Calls `on_end` once everything has answered, or `timeout_s` after its start.
 
-    Raises ConfigError for a parameter that only the fusion node takes.
+    ROS parameters go over `config`, as they would in the fusion node; raises ConfigError as it would.
     """
 
     def __init__(self, config: Config, *, timeout_s: float, on_end: Callable[[CheckNode], None]) -> None:
         super().__init__("sentryfuse_check")
-        self._refuse_parameters()
-        self._config = config
+        self.declare_parameter("autostart", value=True)  # may stand in the fusion node's parameter file
+        self.config = config = given_config(self, config)
         self._on_end = on_end
         self._end_ns = time.monotonic_ns() + round(timeout_s * NS_PER_S)
         self._topics = sensor_topics(self, config)
@@ -110,12 +112,13 @@ class CheckNode(Node):
                 modality,
                 message,
                 type_name=type_name,
-                config=self._config.sensor(modality),
+                config=self.config.sensor(modality),
                 received_ns=received_ns,
                 arrival_ns=arrival_ns,
             )
         except InvalidMessageError as error:
             stream.refused[error.reason] += 1
+            stream.details[error.reason] = error.detail
             return
         except Exception:  # noqa: BLE001 - the callback's boundary, as in the fusion node
             stream.refused["unreadable"] += 1
@@ -127,10 +130,14 @@ class CheckNode(Node):
     def on_camera_info(self, message: Any) -> None:
         """Note whether the intrinsics can be used."""
         try:
-            camera_info(message)
+            topic = self._topics.get(Modality.CAMERA, "")
+            camera_info(message, rectified=is_rectified(self.config.camera, topic))
         except InvalidMessageError:
             return
         self._intrinsics = True
+
+    def on_audio_info(self, message: Any) -> None:
+        """Nothing: blocks are judged as the parameters say."""
 
     def on_battery(self, message: Any) -> None:
         """Nothing: a robot without one is fine."""
@@ -167,6 +174,7 @@ class CheckNode(Node):
             messages=stream.messages,
             rate_hz=stream.rate_hz,
             refused=tuple(sorted(stream.refused.items())),
+            details=dict(stream.details),
             stamp_ns=stamps[-1][0] if stamps else 0,
             received_ns=stamps[-1][1] if stamps else 0,
             lag_ns=round(statistics.median(received - stamp for stamp, received in stamps)) if stamps else 0,
@@ -174,33 +182,30 @@ class CheckNode(Node):
             placed=self._placed(stream),
             problem=problem.reason if problem else "",
             remedy=problem.remedy if problem else "",
+            publishers=self._inputs.publishers.get(modality, ()),
         )
 
     def _wanted(self, modality: Modality) -> tuple[str, ...]:
         if modality is Modality.CAMERA:
-            return (IMAGE_TYPES[self._config.camera.transport],)
+            return (IMAGE_TYPES[self.config.camera.transport],)
         return tuple(name for name, sensor in SUPPORTED_TYPES.items() if sensor is modality)
 
     def _transforms(self) -> TransformTree | None:
-        if self._config.output.extrinsics == "auto" and tf2_available():
-            return TransformTree(self, base_frame=self._config.output.base_frame)
+        if self.config.output.extrinsics == "auto" and tf2_available():
+            return TransformTree(self, base_frame=self.config.output.base_frame)
         return None
 
-    def _placed(self, stream: _Stream) -> bool | None:
-        if self._tree is None or stream.frame_id is None:
+    def transforms_seen(self) -> bool | None:
+        """Whether anybody publishes transforms; None where they are not used."""
+        if self._tree is None:
             return None
-        return self._tree.pose(stream.frame_id, now_ns=time.monotonic_ns()) is not None
+        return any(self.count_publishers(self.resolve_topic_name(name)) for name in ("/tf_static", "/tf"))
 
-    def _refuse_parameters(self) -> None:
-        given = sorted(
-            name
-            for name in self._parameter_overrides
-            if not self.has_parameter(name) and not name.startswith("qos_overrides.")
-        )
-        if given:
-            raise ConfigError(
-                f"-p {given[0]}: give parameters with --set or --params, use_sim_time alone with -p"
-            )
+    def _placed(self, stream: _Stream) -> bool | None:
+        if self._tree is None or not stream.frame_id or not self.transforms_seen():
+            return None
+        stamp_ns = stream.stamps[-1][0] if stream.stamps else 0
+        return self._tree.find(stream.frame_id.lstrip("/"), stamp_ns=stamp_ns, wait=False).pose is not None
 
 
 def _steady() -> Any:

@@ -16,7 +16,7 @@ ROS_COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; modules that need ROS are imported by theirs alone."""
+    """Run one subcommand; what needs ROS is imported when it runs, so that --help does without."""
     return cli.main(argv, extra=ROS_COMMANDS)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
-from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 
 from sentryfuse_core.errors import ConfigError
 
@@ -12,18 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rclpy.node import Node
+    from rclpy.parameter import Parameter
 
-__all__ = ["declare"]
-
-_FOREIGN = ("qos_overrides.", "use_sim_time", "start_type_description_service")  # rclpy's own
+__all__ = ["declare", "refuse_clock_changes"]
 
 
 def declare(node: Node, table: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
-    """Declare `{name: (default, help)}` and return the values; ConfigError names a wrong name or type."""
+    """Declare `{name: (default, help)}` and return the values; ConfigError names a wrong name or type.
+
+    Names with a section are other nodes', by a parameter file that many share: left alone.
+    """
     for name in node._parameter_overrides:  # noqa: SLF001 - no public way to list what nobody declared
-        if name not in table and not name.startswith(_FOREIGN):
+        if name not in table and not node.has_parameter(name) and "." not in name:
+            close = difflib.get_close_matches(name.lower(), table, n=1, cutoff=0.7)
+            hint = f"did you mean {close[0]!r}? " if close else ""
             valid = ", ".join(table)
-            raise ConfigError(f"unknown parameter {name!r} of {node.get_name()}; valid are {valid}")
+            raise ConfigError(f"unknown parameter {name!r} of {node.get_name()}; {hint}valid are {valid}")
+    refuse_clock_changes(node)
     values: dict[str, Any] = {}
     for name, (default, doc) in table.items():
         described = ParameterDescriptor(description=doc, read_only=True, dynamic_typing=True)
@@ -35,3 +41,19 @@ def declare(node: Node, table: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
             kind = type(default).__name__
             raise ConfigError(f"parameter {name} = {value!r} of {node.get_name()}: give a {kind}")
     return values
+
+
+def refuse_clock_changes(node: Node) -> None:
+    """Refuse `use_sim_time` where it would change: what the node compares times with is chosen at its start.
+
+    rclpy declares it itself, and as one that may change.
+    """
+    simulated = node.get_parameter("use_sim_time").value
+
+    def check(parameters: list[Parameter[Any]]) -> SetParametersResult:
+        if all(item.name != "use_sim_time" or item.value == simulated for item in parameters):
+            return SetParametersResult(successful=True)
+        reason = f"use_sim_time is {str(simulated).lower()} until the node ends; start it with another"
+        return SetParametersResult(successful=False, reason=reason)
+
+    node.add_on_set_parameters_callback(check)

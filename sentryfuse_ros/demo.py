@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 
-from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.replay.outputs import fresh_folder
 from sentryfuse_core.replay.scenario import Scenario, load_scenario
+from sentryfuse_core.replay.scenario_files import find_scenario
 from sentryfuse_core.replay.truth import load_labels
 from sentryfuse_ros import live_view
-from sentryfuse_ros.demo_node import DemoNode, DemoPlan, RunTimes
-from sentryfuse_ros.demo_summary import judge_run, print_summary, write_report
 from sentryfuse_ros.demo_world import cached_world
 from sentryfuse_ros.processes import a_domain
 from sentryfuse_ros.spin import run_node
+from sentryfuse_ros.without_ros import needs_ros
 
 if TYPE_CHECKING:
     import argparse
@@ -52,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = _DESCRIPTION
     parser.epilog = _EPILOG
-    parser.add_argument("--scenario", type=Path, metavar="FILE", help="another story than the shipped one")
+    parser.add_argument(
+        "--scenario", default="demo", metavar="FILE|NAME", help="another story than the shipped one, `demo`"
+    )
     parser.add_argument("--seed", type=int, default=_SEED, metavar="N", help=f"which world (default {_SEED})")
     parser.add_argument(
         "--out",
@@ -77,9 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@needs_ros("sentryfuse demo")
 def run(args: argparse.Namespace) -> int:
     """Tell the story; returns the exit status."""
-    path = args.scenario or _shipped_scenario()
+    from sentryfuse_ros.demo_node import DemoNode, DemoPlan, RunTimes
+    from sentryfuse_ros.demo_summary import judge_run, print_summary, write_report
+
+    path = find_scenario(args.scenario)
     scenario = load_scenario(path)
     world = cached_world(args.cache, seed=args.seed, seconds=scenario.seconds + _TAIL_S, light=_LIGHT)
     out = fresh_folder(args.out or _next_folder(), world.bag)
@@ -105,20 +110,6 @@ def run(args: argparse.Namespace) -> int:
     write_report(plan, times, outcome, command=sys.argv)
     print_summary(plan, outcome)
     return _INCOMPLETE if outcome.missed else 0
-
-
-def _shipped_scenario() -> Path:
-    """The story in a source tree, or under an installed prefix."""
-    name = Path("config") / "scenarios" / "demo.yaml"
-    prefixes = [prefix for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
-    places = [
-        Path(__file__).resolve().parents[1],
-        *(Path(prefix) / "share" / "sentryfuse" for prefix in prefixes),
-    ]
-    for place in places:
-        if (place / name).is_file():
-            return place / name
-    raise ConfigError(f"{name} is not installed; give a scenario with --scenario")
 
 
 def _next_folder() -> Path:

@@ -64,7 +64,9 @@ def _record(world: World, *, seed: int, seconds: float, light: float) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     with Progress(*columns, TimeRemainingColumn()) as progress, BagWriter(world.bag) as writer:
         task = progress.add_task(f"recording {seconds:.0f} s of the synthetic world, once", total=1.0)
-        recorder.write(scenes, writer, progress=lambda done: progress.update(task, completed=done))
+        recorder.write(
+            scenes, writer, poses=True, progress=lambda done: progress.update(task, completed=done)
+        )
     write_labels(world.labels, scenes, recorder.world, seconds=seconds)
 
 

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.convert import type_modality
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.replay.diagnostics import status_name
 from sentryfuse_core.replay.faults import Delivery, FaultInjector
 from sentryfuse_core.replay.scenario import Action, Event, Scenario, load_scenario
 from sentryfuse_core.replay.scenario_files import find_scenario
+from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
-from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.names import in_namespace
+from sentryfuse_ros.qos import LATCHED
+from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,11 +39,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SCENARIO_STATUS", "FaultInjectorNode", "main"]
 
-SCENARIO_STATUS = "fault_injector: scenario"
+SCENARIO_STATUS = "fault_injector: scenario"  # without a namespace
 _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "scenario": ("", "YAML file of the faults, or a shipped scenario's name; empty: everything passes"),
-    "prefix": ("/raw", "topics under this are taken, and republished without it"),
-    "budget_topic": ("/sentryfuse/budget", "where the scenario's budgets go"),
+    "prefix": (
+        "/raw",
+        "topics under this are taken, and republished without it; without a slash: in the node's namespace",
+    ),
+    "budget_topic": ("sentryfuse/budget", "where the scenario's budgets go"),
 }
 _DEPTH = 20
 _OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
@@ -54,7 +62,11 @@ class FaultInjectorNode(Node):
     def __init__(self, _: Stop) -> None:
         super().__init__("fault_injector")
         values = declare(self, _PARAMETERS)
-        self._prefix: str = values["prefix"].rstrip("/")
+        if not values["prefix"].strip("/"):
+            raise ConfigError(
+                f"parameter prefix = {values['prefix']!r} takes every topic, its own too; give one, as /raw"
+            )
+        self._prefix = self.resolve_topic_name(values["prefix"].rstrip("/"), only_expand=True)
         path = values["scenario"]
         self._scenario = load_scenario(find_scenario(path)) if path else Scenario("none", 0, float("inf"))
         self._injector = FaultInjector(self._scenario)
@@ -86,7 +98,9 @@ class FaultInjectorNode(Node):
         """Take on topics that appeared under the prefix."""
         for topic, types in self.get_topic_names_and_types():
             known = topic in self._outputs or topic in self._unknown
-            if topic.startswith(f"{self._prefix}/") and not known:
+            if not topic.startswith(f"{self._prefix}/") or known:
+                continue
+            if self.count_publishers(topic):  # their QoS is taken over
                 self._take_on(topic, types[0])
 
     def _take_on(self, topic: str, type_name: str) -> None:
@@ -96,15 +110,24 @@ class FaultInjectorNode(Node):
             self._unknown.add(topic)
             self.get_logger().warning(f"{topic} does not pass: {type_name} is not installed")
             return
-        out = topic.removeprefix(self._prefix)
+        recorded = topic.removeprefix(self._prefix)  # the name by which a scenario knows it
+        out = in_namespace(recorded, self.get_namespace())
         modality = type_modality(type_name)
-        self._outputs[topic] = output = self.create_publisher(kind, out, _OUT)
+        latched = self._is_latched(topic)
+        self._outputs[topic] = output = self.create_publisher(kind, out, LATCHED if latched else _OUT)
 
-        def on_message(data: bytes) -> None:
-            self._pass(out, modality, kind, output, data)
+        def on_message(data: bytes, waited_ns: int) -> None:
+            came_s = time.monotonic() - waited_ns / NS_PER_S
+            self._pass(recorded, modality, kind, output, data, came_s=came_s)
 
-        self.create_subscription(kind, topic, on_message, self._profile(topic), raw=True)
+        profile = LATCHED if latched else self._profile(topic)
+        self.create_subscription(kind, topic, told_wait(on_message), profile, raw=True)
         self.get_logger().info(f"{topic} goes to {out}")
+
+    def _is_latched(self, topic: str) -> bool:
+        """Whether every publisher of the topic keeps messages for those who come late."""
+        offers = {info.qos_profile.durability for info in self.get_publishers_info_by_topic(topic)}
+        return offers == {DurabilityPolicy.TRANSIENT_LOCAL}
 
     def _profile(self, topic: str) -> QoSProfile:
         """Reliable where every publisher is, so that nothing is lost but what the scenario says."""
@@ -116,19 +139,28 @@ class FaultInjectorNode(Node):
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
 
-    def _at_s(self, modality: Modality | None) -> float:
-        """Scenario time; the first message of a sensor starts it."""
+    def _at_s(self, modality: Modality | None, came_s: float) -> float:
+        """Scenario time at which a message came; the first one of a sensor starts it."""
         if self._started is None:
             if modality is None:
                 return 0.0
-            self._started, self._start_ns = time.monotonic(), self.get_clock().now().nanoseconds
+            ago_ns = round((time.monotonic() - came_s) * NS_PER_S)
+            self._started, self._start_ns = came_s, self.get_clock().now().nanoseconds - ago_ns
             self._report(0.0)
-        return time.monotonic() - self._started
+        return max(0.0, came_s - self._started)
 
     def _pass(
-        self, topic: str, modality: Modality | None, kind: Any, output: Publisher[Any], data: bytes
+        self,
+        topic: str,
+        modality: Modality | None,
+        kind: Any,
+        output: Publisher[Any],
+        data: bytes,
+        *,
+        came_s: float,
     ) -> None:
-        at_s = self._at_s(modality)
+        """Apply the faults to a message that came at the monotonic time `came_s`, and send it on."""
+        at_s = self._at_s(modality, came_s)
         try:
             whole = self._injector.needs_content(topic, modality, at_s)
             message = deserialize_message(data, kind) if whole else data
@@ -138,14 +170,14 @@ class FaultInjectorNode(Node):
             self.get_logger().error(f"{topic}: fault not applied: {error}", throttle_duration_sec=1.0)
             output.publish(data)
             return
-        self._send(output, deliveries)
+        self._send(output, deliveries, came_s=came_s)
 
-    def _send(self, output: Publisher[Any], deliveries: Iterable[Delivery]) -> None:
+    def _send(self, output: Publisher[Any], deliveries: Iterable[Delivery], *, came_s: float) -> None:
         for message, delay_s in deliveries:
             if delay_s <= 0.0:
                 output.publish(message)
                 continue
-            heapq.heappush(self._delayed, (time.monotonic() + delay_s, next(self._order), output, message))
+            heapq.heappush(self._delayed, (came_s + delay_s, next(self._order), output, message))
             if self._delay_timer.is_canceled():  # a reset would begin its period anew, again and again
                 self._delay_timer.reset()
 
@@ -162,7 +194,7 @@ class FaultInjectorNode(Node):
             return
         at_s = time.monotonic() - self._started
         for topic, delivery in self._injector.flush(at_s):
-            self._send(self._outputs[f"{self._prefix}{topic}"], [delivery])
+            self._send(self._outputs[f"{self._prefix}{topic}"], [delivery], came_s=time.monotonic())
         for action in self._scenario.actions:
             if action.at_s <= at_s and action not in self._done:
                 self._done.add(action)
@@ -184,7 +216,8 @@ class FaultInjectorNode(Node):
         self._shown = self._scenario.running(at_s)
         story = ", ".join(f"{event.stream}: {event.fault}" for event in self._shown)
         level = DiagnosticStatus.WARN if self._shown else DiagnosticStatus.OK
-        status = DiagnosticStatus(level=level, name=SCENARIO_STATUS, message=story or "no fault")
+        name = status_name(self.get_fully_qualified_name(), "scenario")
+        status = DiagnosticStatus(level=level, name=name, message=story or "no fault")
         status.hardware_id = self._scenario.name
         values = {"at_s": f"{at_s:.3f}", "start_ns": str(self._start_ns), "errors": str(self.errors)}
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
@@ -193,10 +226,10 @@ class FaultInjectorNode(Node):
         self._diagnostics.publish(array)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node; the exit status is 2 after an error."""
-    return run_node(FaultInjectorNode)
+    run_process(FaultInjectorNode)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

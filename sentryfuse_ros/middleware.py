@@ -5,42 +5,78 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PROFILE_VARIABLE", "apply_profile", "profile_path", "shared_memory_notes"]
+from sentryfuse_core.errors import NotInstalledError
+from sentryfuse_core.shipped import share_folder
+from sentryfuse_ros.leftovers import remove_leftovers
+
+__all__ = [
+    "PROFILE_VARIABLE",
+    "apply_profile",
+    "prepare_shared_memory",
+    "profile_path",
+    "shared_memory_notes",
+]
 
 PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 _FILE = Path("config") / "fastdds_shm.xml"
 _SHM = Path("/dev/shm")  # noqa: S108 - a file system, not a temporary file
+_PROCESSES = 4  # on a small robot, each with a segment: drivers, the fusion node, a viewer
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """Room of the shared-memory file system in bytes."""
+
+    size: int
+    free: int
 
 
 def profile_path() -> Path | None:
-    """The shipped profile, in a source tree or under an installed prefix; None where it is missing."""
-    candidates = [Path(__file__).resolve().parents[1] / _FILE]
-    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    candidates += [Path(prefix) / "share" / "sentryfuse" / _FILE for prefix in prefixes if prefix]
-    return next((path for path in candidates if path.is_file()), None)
+    """The shipped profile; None where it is missing, since large messages then are slow, no more."""
+    try:
+        path = share_folder() / _FILE
+    except NotInstalledError:
+        return None
+    return path if path.is_file() else None
+
+
+def prepare_shared_memory() -> None:
+    """Make room and put the profile in force; before the process's first `rclpy.init`."""
+    if _is_fastdds(os.environ):
+        remove_leftovers(_SHM)
+    apply_profile()
 
 
 def apply_profile(environment: MutableMapping[str, str] | None = None, *, shm: Path = _SHM) -> None:
     """Put the shipped profile in force, unless the user chose one, it does not fit or Fast DDS is not used.
 
     Fast DDS reads the variable when the first participant is made, so this comes before `rclpy.init`.
-    A segment larger than /dev/shm would end the process with SIGBUS on the first large message, so
-    the profile is then left out; `shared_memory_notes` tells the user.
+    A segment larger than what is free in /dev/shm would end the process with SIGBUS on the first large
+    message, or keep it from starting, so the profile is then left out, also where a process that started
+    this one put it in; `shared_memory_notes` tells the user.
     """
     environment = os.environ if environment is None else environment
     path = profile_path()
-    if PROFILE_VARIABLE in environment or path is None or not _is_fastdds(environment):
+    if environment.get(PROFILE_VARIABLE, str(path)) != str(path) or path is None:
         return
-    if _shm_bytes(shm) >= _segment_bytes(path):
+    if not _is_fastdds(environment):
+        return
+    if _shm_bytes(shm).free >= _segment_bytes(path):
         environment[PROFILE_VARIABLE] = str(path)
+    else:
+        environment.pop(PROFILE_VARIABLE, None)
 
 
 def shared_memory_notes(
     environment: MutableMapping[str, str] | None = None, *, shm: Path = _SHM
 ) -> tuple[str, ...]:
-    """What keeps large messages from being fast, each with its remedy; empty when nothing does."""
+    """What keeps large messages from being fast, each with its remedy; empty when nothing does.
+
+    Asked before the process's own segment takes its room.
+    """
     environment = os.environ if environment is None else environment
     if not _is_fastdds(environment):
         return ()
@@ -48,10 +84,13 @@ def shared_memory_notes(
     path = Path(chosen) if chosen else profile_path()
     if path is None or not path.is_file():
         return (f"Fast DDS shared-memory profile not in force, large images are slow: no {path or _FILE}",)
-    needed, available = _segment_bytes(path), _shm_bytes(shm)
-    if available < needed:
-        remedy = f"start the container with --shm-size={4 * needed >> 20}m"
-        return (f"{shm} has {available >> 20} MB, the Fast DDS profile needs {needed >> 20} MB: {remedy}",)
+    needed, shared = _segment_bytes(path), _shm_bytes(shm)
+    if shared.free < needed:
+        remedy = f"start the container with --shm-size={_PROCESSES * needed >> 20}m"
+        if shared.size >= _PROCESSES * needed:
+            remedy = f"end what fills it (`ls -l {shm}`), or run `fastdds shm clean`"
+        free = f"{shm} has {shared.free >> 20} of its {shared.size >> 20} MB free"
+        return (f"{free}, the Fast DDS profile needs {needed >> 20} MB for each process: {remedy}",)
     if not chosen:
         return (f"Fast DDS shared-memory profile not in force: set {PROFILE_VARIABLE}={path}",)
     return ()
@@ -67,10 +106,10 @@ def _segment_bytes(path: Path) -> int:
     return max((int(size) for size in sizes), default=0)
 
 
-def _shm_bytes(shm: Path) -> int:
-    """Size of the shared-memory file system in bytes; 0 when there is none."""
+def _shm_bytes(shm: Path) -> _Shared:
+    """The shared-memory file system's room; none when there is none."""
     try:
         stats = os.statvfs(shm)
     except OSError:
-        return 0
-    return stats.f_frsize * stats.f_blocks
+        return _Shared(size=0, free=0)
+    return _Shared(size=stats.f_frsize * stats.f_blocks, free=stats.f_frsize * stats.f_bavail)

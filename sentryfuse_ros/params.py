@@ -10,10 +10,11 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sentryfuse_core.config import Config, Option, options, override
+from sentryfuse_core.config import Config, Option, foreign, options, override
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_ros.declare import refuse_clock_changes
 
-__all__ = ["declare_config", "descriptor", "follow_changes"]
+__all__ = ["declare_config", "descriptor", "follow_changes", "given_config"]
 
 _FOREIGN = ("qos_overrides.",)  # declared by rclpy itself when a topic is created
 
@@ -21,11 +22,13 @@ _FOREIGN = ("qos_overrides.",)  # declared by rclpy itself when a topic is creat
 def declare_config(node: Node) -> Config:
     """Declare every option with the value given for it and return the configuration.
 
-    Integers are taken for numbers with a fraction, as in YAML. Raises ConfigError for a name no
-    option has (a misspelt parameter would otherwise do nothing, silently) and for a bad value.
+    Integers are taken for numbers with a fraction, as in YAML. Raises ConfigError for a bad value, and for a
+    name in a section of the configuration that no option has: a misspelt parameter would otherwise do
+    nothing, silently. Names in no section are other nodes', by a parameter file that many share: left alone,
+    with a warning where one looks misspelt.
     """
-    given = _given(node)
-    config = override(Config(), given)
+    config = given_config(node, Config())
+    refuse_clock_changes(node)
     for option in options():
         section, name = option.path.split(".")
         value = getattr(getattr(config, section), name)
@@ -36,6 +39,16 @@ def declare_config(node: Node) -> Config:
             ignore_override=True,
         )
     return config
+
+
+def given_config(node: Node, base: Config) -> Config:
+    """`base` with what parameter files and the command line give for the options; other names are told."""
+    given = _given(node)
+    strangers = foreign(given)
+    for name, likely in strangers.items():
+        if likely:
+            node.get_logger().warning(f"parameter {name} is not used; did you mean {likely}?")
+    return override(base, {name: value for name, value in given.items() if name not in strangers})
 
 
 def descriptor(option: Option) -> ParameterDescriptor:

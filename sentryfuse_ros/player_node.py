@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import struct
-import sys
 import threading
 import time
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, TopicError
+from sentryfuse_core.replay.definitions import TRANSFORMS_TYPE
+from sentryfuse_core.replay.diagnostics import status_name
 from sentryfuse_core.replay.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
-from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.names import in_namespace
+from sentryfuse_ros.qos import LATCHED
+from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,14 +35,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PLAYBACK_STATUS", "PlayerNode", "main", "restamped"]
 
-PLAYBACK_STATUS = "player: playback"
+PLAYBACK_STATUS = "player: playback"  # without a namespace
 _STAMPS = ("now", "bag", "clock")
 _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "bag": ("", "recording to play: .mcap, .db3, .bag or a rosbag2 folder"),
     "rate": (1.0, "speed of play, 2.0 is twice as fast"),
     "topics": ([""], "topics to play; empty: all"),
     "remap": ([""], "recorded:=published topic names"),
-    "prefix": ("", "put before every published topic, e.g. /raw"),
+    "prefix": ("", "put before every published topic, e.g. /raw; without a slash: in the node's namespace"),
     "stamps": (
         "now",
         "now: header stamps are moved to now; bag: left alone; clock: left alone and /clock published",
@@ -47,6 +53,7 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
 _QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
 _CLOCK_PERIOD_NS = 10_000_000
 _LONGEST_SLEEP_S = 0.1
+_LATEST_NS = 2**31 * NS_PER_S  # what a stamp can hold
 _STAMP_END = 12  # bytes: 4 of encapsulation, then seconds and nanoseconds
 _FOREIGN_STAMPS_NS = 10 * NS_PER_S  # stamps further from log time are of another clock, with its own origin
 
@@ -90,8 +97,12 @@ class PlayerNode(Node):
         if not 0.0 < self._values["rate"] <= 1000.0:
             raise ConfigError(f"parameter rate = {self._values['rate']} is outside 0 .. 1000")
         self._reader = BagReader(Path(self._values["bag"])).open()
+        for note in self._reader.notes:
+            self.get_logger().warning(note)
         self._outputs: dict[str, Publisher[Any]] = {}
         self._headers: set[str] = set()  # topics whose type begins with a header
+        self._transforms: dict[str, Any] = {}  # topics of transforms between frames, with their class
+        self._static: dict[str, int] = {}  # those that hold for the whole recording, and how many messages
         self._advertise(self._reader)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._ticker = (
@@ -114,7 +125,8 @@ class PlayerNode(Node):
     def _advertise(self, reader: BagReader) -> None:
         remap = dict(_pair(item) for item in self._values["remap"] if item)
         chosen = {item for item in self._values["topics"] if item}
-        recorded = {topic.name: topic.type_name for topic in reader.topics() if topic.count}
+        found = {topic.name: topic for topic in reader.topics() if topic.count}
+        recorded = {name: topic.type_name for name, topic in found.items()}
         for name in sorted(chosen - set(recorded)) + sorted(set(remap) - set(recorded)):
             raise TopicError(
                 f"no topic {name!r} in {self._values['bag']}; it has {', '.join(sorted(recorded))}"
@@ -123,17 +135,26 @@ class PlayerNode(Node):
             if chosen and topic not in chosen:
                 continue
             try:
-                kind = message_class(type_name)
+                kind = message_class(TRANSFORMS_TYPE if found[topic].is_transforms else type_name)
             except ImportError:
                 self.get_logger().warning(f"left out {topic}: {type_name} is not installed")
                 continue
+            static = found[topic].is_static
             self._outputs[topic] = self.create_publisher(
-                kind, self._values["prefix"] + remap.get(topic, topic), _QOS
+                kind, self._published_as(remap.get(topic, topic)), LATCHED if static else _QOS
             )
+            if found[topic].is_transforms:
+                self._transforms[topic] = kind
+            if static:
+                self._static[topic] = found[topic].count
             if next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header":
                 self._headers.add(topic)
         if not self._outputs:
             raise TopicError(f"nothing to play in {self._values['bag']}; its types are not installed")
+
+    def _published_as(self, topic: str) -> str:
+        prefix: str = self._values["prefix"]
+        return f"{prefix}{topic}" if prefix else in_namespace(topic, self.get_namespace())
 
     def _run(self, reader: BagReader) -> None:
         try:
@@ -152,7 +173,7 @@ class PlayerNode(Node):
 
     def _wait_for_subscribers(self) -> None:
         deadline = time.monotonic() + self._values["wait_s"]
-        outputs = self._outputs.values()
+        outputs = [output for topic, output in self._outputs.items() if topic not in self._static]
         while time.monotonic() < deadline and not all(output.get_subscription_count() for output in outputs):
             if self._ending.wait(0.05):
                 return
@@ -167,16 +188,9 @@ class PlayerNode(Node):
         started = time.monotonic()
         next_report = next_clock_ns = 0
         first_stamped = True
-        for item in reader.messages(tuple(self._outputs), raw=True):
-            due = started + (item.log_time_ns - first_ns) / NS_PER_S / self._values["rate"]
-            while (wait_s := due - time.monotonic()) > 0:
-                if self._ticker is not None:
-                    bag_ns = first_ns + int((time.monotonic() - started) * self._values["rate"] * NS_PER_S)
-                    self._tick(min(bag_ns, item.log_time_ns))
-                    wait_s = min(wait_s, _CLOCK_PERIOD_NS / NS_PER_S)
-                if self._ending.wait(min(wait_s, _LONGEST_SLEEP_S)):
-                    return
-            if self._ending.is_set():
+        self._publish_static(reader)
+        for item in reader.messages(tuple(self._outputs.keys() - self._static.keys()), raw=True):
+            if not self._wait_until(item.log_time_ns, first_ns, started):
                 return
             if isinstance(item.message, Undecodable):
                 self.get_logger().warning(
@@ -195,6 +209,50 @@ class PlayerNode(Node):
                 self._report((item.log_time_ns - first_ns) / NS_PER_S)
                 next_report = time.monotonic() + 1.0
 
+        # Silence of the played topics up to the recording's own end is part of it.
+        self._wait_until(reader.end_ns, first_ns, started)
+
+    def _wait_until(self, log_time_ns: int, first_ns: int, started: float) -> bool:
+        """Wait for a log time's turn; False when the end was asked for."""
+        due = started + (log_time_ns - first_ns) / NS_PER_S / self._values["rate"]
+        while (wait_s := due - time.monotonic()) > 0:
+            if self._ticker is not None:
+                bag_ns = first_ns + int((time.monotonic() - started) * self._values["rate"] * NS_PER_S)
+                self._tick(min(bag_ns, log_time_ns))
+                wait_s = min(wait_s, _CLOCK_PERIOD_NS / NS_PER_S)
+            if self._ending.wait(min(wait_s, _LONGEST_SLEEP_S)):
+                return False
+        return not self._ending.is_set()
+
+    def _publish_static(self, reader: BagReader) -> None:
+        """Publish static transforms before all else, those of all their publishers in one message.
+
+        They hold for the whole recording, whenever they were recorded, and a subscriber that comes late
+        gets the message from this node, as it would have got one from each publisher.
+        """
+        for topic in sorted(self._static):
+            by_child: dict[str, Any] = {}
+            with suppress(BagError):  # damage is told when the play comes to it
+                for item in islice(reader.messages([topic], raw=True), self._static[topic]):
+                    message = _transforms(item.message, self._transforms[topic])
+                    by_child |= {transform.child_frame_id: transform for transform in message.transforms}
+            now = self.get_clock().now().to_msg()
+            for transform in by_child.values():
+                if self._values["stamps"] == "now":
+                    transform.header.stamp = now
+            self._outputs[topic].publish(self._transforms[topic](transforms=list(by_child.values())))
+            self.published += 1
+
+    def _moved(self, data: bytes, kind: Any) -> bytes:
+        """Transforms with their stamps moved to now, each by itself; damaged ones are left alone."""
+        message = _transforms(data, kind)
+        for transform in message.transforms:
+            stamp = transform.header.stamp
+            moved_ns = self._now_stamp_ns(stamp.sec * NS_PER_S + stamp.nanosec)
+            if 0 <= moved_ns < _LATEST_NS:
+                stamp.sec, stamp.nanosec = divmod(moved_ns, NS_PER_S)
+        return bytes(serialize_message(message)) if message.transforms else data
+
     def _find_origin(self, item: BagMessage) -> None:
         """Use the stamps' own origin where they are of another clock than the log times."""
         stamp_ns = _stamp_ns(item.message)
@@ -202,6 +260,8 @@ class PlayerNode(Node):
             self._origin_ns += stamp_ns - item.log_time_ns
 
     def _data(self, item: BagMessage) -> bytes:
+        if self._values["stamps"] == "now" and item.topic in self._transforms:
+            return self._moved(bytes(item.message), self._transforms[item.topic])
         if self._values["stamps"] != "now" or item.topic not in self._headers:
             return bytes(item.message)
         return restamped(item.message, self._now_stamp_ns)
@@ -228,12 +288,21 @@ class PlayerNode(Node):
             "published_origin_ns": str(self._start_ns if moved else self._origin_ns),
             "published": str(self.published),
         }
-        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=PLAYBACK_STATUS, message="playing")
+        name = status_name(self.get_fully_qualified_name(), "playback")
+        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=name, message="playing")
         status.hardware_id = self._values["bag"]
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+
+
+def _transforms(data: Any, kind: Any) -> Any:
+    """The message; an empty one where the bytes are none."""
+    try:
+        return deserialize_message(bytes(data), kind)
+    except Exception:  # noqa: BLE001 - damaged bytes make rclpy raise whatever it likes
+        return kind()
 
 
 def _pair(item: str) -> tuple[str, str]:
@@ -243,10 +312,10 @@ def _pair(item: str) -> tuple[str, str]:
     return recorded, published
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node; the exit status is 2 after an error."""
-    return run_node(PlayerNode)
+    run_process(PlayerNode)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

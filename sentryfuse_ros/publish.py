@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from sentryfuse_core.config import Config
 from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.types import FusionResult
@@ -16,6 +18,8 @@ from sentryfuse_ros import qos
 from sentryfuse_ros.messages import fill, message_class
 
 __all__ = ["Outputs", "vision_msgs_available"]
+
+_LABELS_TOPIC = "~/label_info"
 
 
 def vision_msgs_available() -> bool:
@@ -33,12 +37,17 @@ class Outputs:
                 message_class(type_name),
                 topic,
                 qos.RESULTS,
+                event_callbacks=qos.QUIET_PUBLISHER,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for type_name, topic in _topics().items()
         }
+        self._latched = {
+            type_name: node.create_publisher(kind, topic, qos.LATCHED, event_callbacks=qos.QUIET_PUBLISHER)
+            for type_name, (kind, topic) in _latched_topics().items()
+        }
         self._diagnostics = node.create_publisher(
-            message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS
+            message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS, event_callbacks=qos.QUIET_PUBLISHER
         )
 
     def publish(self, result: FusionResult, context: messages.PublishContext, *, markers: bool) -> None:
@@ -54,6 +63,18 @@ class Outputs:
         """Publish the account alone, for a set whose detections are withheld."""
         self._send(messages.STATUS_TYPE, messages.fusion_status(result, context))
 
+    def publish_classes(self, checkpoint: str, *, labels: Sequence[str], config: Config) -> None:
+        """Publish, latched, what makes the detections and how its classes are called."""
+        top = messages.header(self._node.get_clock().now().nanoseconds, config.output.base_frame)
+        threshold = config.model.score_threshold
+        where = self._node.resolve_topic_name(_LABELS_TOPIC)
+        fields = {
+            messages.VISION_INFO_TYPE: messages.vision_info(top, checkpoint=checkpoint, labels_topic=where),
+            messages.LABEL_INFO_TYPE: messages.label_info(top, labels=labels, threshold=threshold),
+        }
+        for type_name, publisher in self._latched.items():
+            publisher.publish(fill(message_class(type_name)(), fields[type_name]))
+
     def publish_diagnostics(self, fields: Mapping[str, Any]) -> None:
         """Publish a diagnostic_msgs/DiagnosticArray."""
         self._diagnostics.publish(fill(message_class(DIAGNOSTICS_TYPE)(), fields))
@@ -63,10 +84,23 @@ class Outputs:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()
+        for latched in self._latched.values():
+            self._node.destroy_publisher(latched)
+        self._latched.clear()
         self._node.destroy_publisher(self._diagnostics)
 
     def _send(self, type_name: str, fields: Mapping[str, Any]) -> None:
         self._publishers[type_name].publish(fill(message_class(type_name)(), fields))
+
+
+def _latched_topics() -> dict[str, tuple[Any, str]]:
+    """Class and topic of each latched type; older vision_msgs have no LabelInfo."""
+    topics = {messages.VISION_INFO_TYPE: "~/vision_info", messages.LABEL_INFO_TYPE: _LABELS_TOPIC}
+    found: dict[str, tuple[Any, str]] = {}
+    for type_name, topic in topics.items() if vision_msgs_available() else ():
+        with suppress(ImportError):
+            found[type_name] = (message_class(type_name), topic)
+    return found
 
 
 def _topics() -> dict[str, str]:

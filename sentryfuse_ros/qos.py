@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
+    QoSCompatibility,
     QoSProfile,
     ReliabilityPolicy,
-    qos_policy_name_from_kind,
+    qos_check_compatible,
 )
 
-__all__ = ["COMMANDS", "RESULTS", "incompatible_qos", "sensor_profile"]
+__all__ = [
+    "COMMANDS",
+    "LATCHED",
+    "QUIET_PUBLISHER",
+    "QUIET_SUBSCRIPTION",
+    "RESULTS",
+    "mismatch",
+    "sensor_profile",
+]
 
 RESULTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(  # of what holds until it is said anew: who comes late gets it too
+    history=HistoryPolicy.KEEP_LAST,
+    depth=100,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
 COMMANDS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(  # of static transforms: who comes late gets them too
+    history=HistoryPolicy.KEEP_LAST,
+    depth=100,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+# For what is destroyed while an executor spins: rclpy's events executor may call back into a destroyed event
+# (rclpy issue 1644), which ends the process, and rclpy makes two events for each entity unless told not to.
+QUIET_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)
+QUIET_PUBLISHER = PublisherEventCallbacks(use_default_callbacks=False)
 
 _RELIABILITY = {"best_effort": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
 
@@ -32,18 +54,7 @@ def sensor_profile(*, reliability: str, depth: int) -> QoSProfile:
     )
 
 
-def incompatible_qos(option: str, report: Callable[[str, str], None]) -> SubscriptionEventCallbacks:
-    """Event callbacks that call `report(reason, remedy)` for a publisher whose offer does not match.
-
-    `option` is the parameter that makes it match.
-    """
-
-    def on_event(event: Any) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
-        if policy == "RELIABILITY":
-            remedy = f"set {option} to best_effort"
-        else:
-            remedy = f"give the publisher the {policy} of {option}"
-        report(f"incompatible QoS: a publisher offers another {policy}", remedy)
-
-    return SubscriptionEventCallbacks(incompatible_qos=on_event)
+def mismatch(offer: QoSProfile, wanted: QoSProfile) -> str:
+    """Why what a publisher of this offer sends does not reach a subscription; empty where it does."""
+    verdict, reason = qos_check_compatible(offer, wanted)
+    return reason.removeprefix("ERROR: ").rstrip("; ") if verdict == QoSCompatibility.ERROR else ""

@@ -14,6 +14,8 @@ from rclpy.serialization import deserialize_message
 from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_ros import qos
+from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 
 __all__ = ["Recorder"]
@@ -56,10 +58,9 @@ class Recorder:
     def _subscribe(self, topic: str, type_name: str) -> Any:
         kind = message_class(type_name)
 
-        def on_message(data: bytes) -> None:
-            now_ns = max(
-                self._node.get_clock().now().nanoseconds, self._last_ns
-            )  # a bag's times never go back
+        def on_message(data: bytes, waited_ns: int) -> None:
+            came_ns = self._node.get_clock().now().nanoseconds - waited_ns
+            now_ns = max(came_ns, self._last_ns)  # a bag's times never go back
             with self._lock:
                 if self._writer is None:
                     return
@@ -67,4 +68,6 @@ class Recorder:
                 self._writer.write_cdr(topic, type_name, now_ns, data)
             self._heard(type_name, deserialize_message(data, kind))
 
-        return self._node.create_subscription(kind, topic, on_message, _QOS, raw=True)
+        return self._node.create_subscription(
+            kind, topic, told_wait(on_message), _QOS, event_callbacks=qos.QUIET_SUBSCRIPTION, raw=True
+        )

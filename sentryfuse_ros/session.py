@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,17 +15,20 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, Clock
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import camera_info
+from sentryfuse_core.convert import camera_info, is_rectified
 from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.health.heartbeat import Heartbeat
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.preprocess.assemble import Preprocessor
-from sentryfuse_core.replay.diagnostics import WARN, Diagnostics, diagnostic_array
+from sentryfuse_core.replay.checks import FitCheck
+from sentryfuse_core.replay.diagnostics import NODE_NAME, WARN, Diagnostics, diagnostic_array, status_name
 from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.text import bounded
 from sentryfuse_core.types import FusionResult, Modality, SensorState, SyncedSet
 from sentryfuse_ros.causes import Causes
 from sentryfuse_ros.failed import failed_result, idle_result
@@ -37,6 +40,10 @@ from sentryfuse_ros.worker import Worker
 __all__ = ["Engine", "Host", "Session"]
 
 _DIAGNOSTICS_GAP_NS = NS_PER_S // 10  # transitions are told at once, but not more often than this
+_MOST_POSED = 100  # lines about poses in the log, however often a driver changes its frame
+_NO_CAMERA_INFO = "no CameraInfo received"
+_BACKLOG_NS = NS_PER_S // 2  # after a stall, until the sets that piled up meanwhile are through
+_KINDS = 64  # of errors that are counted by name; the others are counted together
 _PATIENCE_NS = 5 * NS_PER_S  # after activation, before the log says which sensors bring nothing
 
 
@@ -75,6 +82,7 @@ class Host:
     problems: Callable[[], dict[Modality, Problem]]
     catch_up: Callable[[], None]
     logger: RcutilsLogger
+    node: str = NODE_NAME  # full name
 
 
 class Session:
@@ -95,8 +103,12 @@ class Session:
         self._engine = engine
         self._outputs = outputs
         self._host = host
-        self._frames = frames
+        engine.preprocessor.placer.transforms = self._frames = frames
         self._notes = notes
+        self._rectified = is_rectified(config.camera, topics.get(Modality.CAMERA, ""))
+        self._unusable_info = ""  # why the last CameraInfo could not be used
+        self._fit = FitCheck(config, engine.preprocessor.intrinsics)
+        self._misfits: tuple[str, ...] = ()  # the worker's: what of the data does not fit the parameters
         self._ingest = Ingest(config, topics=topics, on_ready=self._wake)
         self.pipeline = Pipeline(
             config,
@@ -111,17 +123,24 @@ class Session:
             self._ingest,
             clock=host.clock,
             catch_up=host.catch_up,
+            heard_ns=self._heard_ns,
             handle=self._handle,
             idle=self._tell,
             report=self._failed,
         )
+        self._heart = Heartbeat()
+        self._beating = False  # whether somebody promised to call `listen` again and again
+        self._stalled_ns = 0  # machine's time at which the last stall ended; the executor's
         self._arrival_ns = 0  # steady time at which the last message came
         self._started_ns = 0
         self._last_set: SyncedSet | None = None  # the worker's, as is the next
+        self._posed: dict[Modality, str] = {}  # the worker's: what is said of each pose,
+        self._posed_texts: set[str] = set()  # and what was logged of any
+        self._skipped = 0  # of the worker's and the ingest's, as of the last set
         self._said_ns = 0  # steady time of the last status
         self._causes = Causes(host.problems, host.logger)
         self._lock = threading.Lock()  # guards the next three
-        self._diagnostics = Diagnostics(config)
+        self._diagnostics = Diagnostics(config, node=host.node)
         self._counters: Counter[str] = Counter()
         self._diagnosed_ns = 0
 
@@ -141,6 +160,8 @@ class Session:
         """Take over options that may change at run time; the next set is handled with them."""
         self._config = config
         self.pipeline.model_options = config.model
+        with self._lock:
+            self._diagnostics.reconfigure(config.budget)
 
     def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
         """Stamp, check and enqueue one message of a sensor that came `waited_ns` ago."""
@@ -149,7 +170,8 @@ class Session:
         # Never before the one handled last, however the two clocks behind `waited_ns` are set.
         self._arrival_ns = max(self._arrival_ns, self._host.clock.now_ns() - waited_ns)
         try:
-            self._place(modality, message, self._arrival_ns)
+            if self._beating:  # before the message: a time without listening must not look like its silence
+                self.listen()
             self._ingest.message(
                 modality,
                 message,
@@ -161,9 +183,53 @@ class Session:
             self._failed(error)
         self._worker.wake_by(self._ingest.next_deadline_ns())
 
+    def listen(self) -> None:
+        """Note that the executor is at work, and what it missed; call it a few times within a timeout."""
+        self._beating = True
+        now_ns = time.monotonic_ns()
+        stall = self._heart.listen(now_ns, self._host.clock.now_ns(), slept_ns=_slept_ns())
+        if stall is None:
+            return
+        self._ingest.stalled(stall)
+        if not stall.told:
+            return
+        self._stalled_ns = now_ns
+        self._host.logger.warning(f"{stall.reason}; {stall.remedy}")
+        with self._lock:
+            self._diagnostics.stalled(stall, now_ns=self._host.clock.now_ns())
+
+    def _stalled(self) -> bool:
+        """Whether the node did not listen a moment ago, or does not right now."""
+        now_ns = time.monotonic_ns()
+        deaf = self._heart.heard_ns(now_ns, now_ns) < now_ns
+        return deaf or bool(self._stalled_ns and now_ns - self._stalled_ns < _BACKLOG_NS)
+
+    def _heard_ns(self, clock_ns: int) -> int:
+        now_ns = time.monotonic_ns()
+        self._heart.work(now_ns)
+        return self._heart.heard_ns(now_ns, clock_ns)
+
+    def on_publishers(self, modality: Modality, names: Sequence[str]) -> None:
+        """Take over who publishes on a sensor's topic."""
+        self._ingest.observe_publishers(modality, names, self._host.clock.now_ns())
+
     def on_camera_info(self, message: Any) -> None:
         """Take over the camera's intrinsics."""
-        self.guarded("camera_info", lambda: self._engine.preprocessor.set_intrinsics(camera_info(message)))
+
+        def take() -> None:
+            try:
+                intrinsics = camera_info(message, rectified=self._rectified)
+            except InvalidMessageError as error:
+                self._unusable_info = str(error)
+                raise
+            self._engine.preprocessor.set_intrinsics(intrinsics)
+            self._fit.set_intrinsics(intrinsics, frame_id=message.header.frame_id)
+
+        self.guarded("camera_info", take)
+
+    def on_audio_info(self, message: Any) -> None:
+        """Take over rate, channels and encoding of audio that does not say them itself."""
+        self.guarded("audio_info", lambda: self._ingest.audio_info(message))
 
     def on_battery(self, message: Any) -> None:
         """Tell the budget how full the battery is."""
@@ -188,6 +254,8 @@ class Session:
     def on_jump(self, reason: str) -> None:
         """Start anew after a jump of the clock that stamps are compared with."""
         self._ingest.jump(self._host.clock.now_ns())
+        if self._frames is not None:
+            self._frames.clear()
         self._host.logger.warning(f"time jump: {reason}; starting anew")
 
     def publish_diagnostics(self) -> None:
@@ -206,26 +274,40 @@ class Session:
                 "wake_errors": self._ingest.callback_errors,
             }
             counters = {**streams, "node": node}
+            busy_s = self._heart.busy_s(time.monotonic_ns())
             statuses = self._diagnostics.statuses(
-                reports=reports, counters=counters, budget=self._engine.budget.account(), now_ns=now_ns
+                reports=reports,
+                counters=counters,
+                budget=self._engine.budget.account(),
+                placements=self._engine.preprocessor.placer.placements,
+                now_ns=now_ns,
+                busy_s=busy_s,
             )
             self._diagnosed_ns = time.monotonic_ns()
         if paused_s > 0:
             message = f"PAUSED: /clock has not moved for {paused_s:.1f} s; sensors keep their states"
-            sync = next(status for status in statuses if status["name"] == "sentryfuse: sync")
+            name = status_name(self._host.node, "sync")
+            sync = next(status for status in statuses if status["name"] == name)
             sync.update(level=WARN, message=message)
         self._outputs.publish_diagnostics(diagnostic_array(self._host.ros_now_ns(), statuses))
 
     def _handle(self, synced: SyncedSet) -> None:
         """Run the pipeline on one set and publish what it made of it."""
+        began_ns = time.monotonic_ns()
         result, failed = self._step(synced)
         self._last_set = synced
+        self._log_poses()
+        self._look(synced)
         result = replace(result, reports=self._causes.explained(result.reports))
         now_ns = self._host.clock.now_ns()
         e2e_ms = result.times.age + (now_ns - synced.anchor_arrival_ns) / NS_PER_MS
         limit_ms = self._config.output.max_output_age_s * 1e3
         stale = e2e_ms > limit_ms
-        if stale:
+        waited = self._stalled()
+        if stale and waited:  # told as what the node did, and over with this set
+            text = _too_old(e2e_ms, limit_ms)
+            result = replace(result, notes=(*result.notes, f"{text}; it waited while the node did not run"))
+        elif stale:
             result = replace(result, errors=(*result.errors, _stale(result, e2e_ms, limit_ms)))
         context = self._context(result, e2e_ms=e2e_ms)
         if stale or failed:
@@ -233,11 +315,46 @@ class Session:
         else:
             self._outputs.publish(result, context, markers=self._config.output.markers)
         self._said_ns = now_ns
+        skipped = self._worker.skipped + self._ingest.overflowed - self._skipped
+        self._skipped += skipped
+        if not (waited or failed):
+            done_ns = time.monotonic_ns()
+            self._engine.budget.observe_pace(
+                done_ns,
+                skipped=skipped,
+                busy_ms=(done_ns - began_ns) / NS_PER_MS,
+                mask=result.used,
+                level=result.plan.level,
+            )
         with self._lock:
             self._counters["stale"] += stale
-            self._diagnostics.add(result, e2e_ms=e2e_ms, now_ns=now_ns, deadline_ms=context.deadline_ms)
+            self._diagnostics.add(
+                result,
+                e2e_ms=e2e_ms,
+                now_ns=now_ns,
+                deadline_ms=context.deadline_ms,
+                skipped=skipped,
+                published=not (stale or failed),
+                excused=waited,
+            )
+
+    def _look(self, synced: SyncedSet) -> None:
+        """Note, and log once, where data does not fit the parameters."""
+        try:
+            found = self._fit.look(synced, felt_m_s2=self._engine.preprocessor.felt_m_s2)
+        except Exception as error:  # noqa: BLE001 - a check must not cost a set
+            self._failed(error)
+            return
+        for note in found:
+            self._host.logger.warning(note)
+        if found:
+            sensors = {note.partition(":")[0] for note in found}
+            kept = (note for note in self._misfits if note.partition(":")[0] not in sensors)
+            self._misfits = (*kept, *found)
 
     def _context(self, result: FusionResult, *, e2e_ms: float) -> PublishContext:
+        with self._lock:
+            warnings = self._diagnostics.warnings(self._host.clock.now_ns())
         return PublishContext(
             published_ns=self._host.ros_now_ns(),
             checkpoint=self._engine.bank.identity,
@@ -246,7 +363,8 @@ class Session:
             deadline_ms=self._engine.budget.latency_ms,
             power_w=self._engine.budget.power_w,
             skipped_sets=self._worker.skipped,
-            notes=(*self._notes, *self._assumed(result)),
+            notes=(*self._notes, *self._assumed(result), *self._misfits),
+            warnings=warnings,
         )
 
     def _say_idle(self, now_ns: int) -> None:
@@ -279,7 +397,7 @@ class Session:
         ahead_ns = self._host.ros_now_ns() - self._host.clock.now_ns() if transitions else 0
         for item in transitions:
             change = f"{item.modality.value}: {item.before.name} -> {item.after.name}"
-            text = ": ".join(part for part in (change, item.reason, item.remedy) if part)
+            text = bounded(": ".join(part for part in (change, item.reason, item.remedy) if part))
             if item.after is SensorState.OK:
                 self._host.logger.info(text)
             else:
@@ -292,18 +410,31 @@ class Session:
         if due:
             self.publish_diagnostics()
 
-    def _place(self, modality: Modality, message: Any, now_ns: int) -> None:
-        """Tell the preprocessor where the sensor is, or that tf2 does not know: it is INVALID then."""
-        if self._frames is None:
-            return
-        header = getattr(message, "header", None)
-        frame_id = self._config.sensor(modality).frame_id or (header.frame_id if header else "")
-        self._engine.preprocessor.set_extrinsics(modality, self._frames.pose(frame_id, now_ns=now_ns))
+    def _log_poses(self) -> None:
+        """Log, once, what is wrong with a pose in use, and when the sensor is placed well again."""
+        for modality, placed in self._engine.preprocessor.placer.placements.items():
+            text = f"{modality.value} {placed.problem}" if placed.told else ""
+            if text == self._posed.get(modality, ""):
+                continue
+            self._posed[modality] = text
+            text = text or f"{modality.value} is placed by {placed.source} now"
+            if text in self._posed_texts or len(self._posed_texts) >= _MOST_POSED:
+                continue
+            self._posed_texts.add(text)
+            if placed.told:
+                self._host.logger.warning(text)
+            else:
+                self._host.logger.info(text)
 
     def _assumed(self, result: FusionResult) -> tuple[str, ...]:
         """What the result took for granted because nobody said otherwise."""
-        if Modality.CAMERA in result.used and self._engine.preprocessor.assumed_intrinsics:
-            return ("no CameraInfo received: the intrinsics are the parameters camera.fx and so on",)
+        if Modality.CAMERA not in result.used:
+            return ()
+        if self._engine.preprocessor.assumed_intrinsics:
+            why = f"CameraInfo not used, {self._unusable_info}" if self._unusable_info else _NO_CAMERA_INFO
+            return (f"{why}: the intrinsics are the parameters camera.fx and so on",)
+        if self._rectified:
+            return ("the camera's topic is rectified: its intrinsics are P of CameraInfo, no distortion",)
         return ()
 
     def guarded(self, what: str, action: Callable[[], None]) -> None:
@@ -318,10 +449,12 @@ class Session:
 
     def _count(self, key: str, error: Exception) -> None:
         with self._lock:
+            if key not in self._counters and len(self._counters) >= _KINDS:
+                key = "other_errors"
             self._counters[key] += 1
             count = self._counters[key]
         if count & (count - 1) == 0:  # 1, 2, 4, 8, ...: an error that keeps coming does not fill the log
-            self._host.logger.warning(f"{key} ({count} so far): {' '.join(str(error).split())}")
+            self._host.logger.warning(bounded(f"{key} ({count} so far): {' '.join(str(error).split())}"))
 
 
 def _charge(message: Any) -> float:
@@ -339,8 +472,19 @@ def _limit(name: str, message: Any) -> float:
     return value
 
 
+def _slept_ns() -> int:
+    """How long the machine has been suspended since it was started, or less; 0 where it does not tell."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+
+
+def _too_old(e2e_ms: float, limit_ms: float) -> str:
+    return f"stale output withheld: {e2e_ms:.0f} ms old, output.max_output_age_s allows {limit_ms:.0f} ms"
+
+
 def _stale(result: FusionResult, e2e_ms: float, limit_ms: float) -> str:
-    text = f"stale output withheld: {e2e_ms:.0f} ms old, output.max_output_age_s allows {limit_ms:.0f} ms"
+    text = _too_old(e2e_ms, limit_ms)
     if result.times.age > limit_ms:
         return f"{text}; the stamps are old: with a recording, play its clock and set use_sim_time"
     return f"{text}; set a latency budget or a faster device"

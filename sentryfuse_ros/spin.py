@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sentryfuse_core.errors import ConfigError, SentryFuseError
+from sentryfuse_core.safe_files import one_line
 from sentryfuse_ros import middleware
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
     from rclpy.node import Node
 
-__all__ = ["Stop", "events_executor_available", "make_executor", "run_node"]
+__all__ = ["Stop", "events_executor_available", "make_executor", "run_node", "run_process"]
 
 _SPIN_TIMEOUT_S = 0.1  # bounds how long a signal waits; an event ends the wait at once
+
+
+class _Signalled(BaseException):
+    """Raised out of what a signal found a node doing before it could be told to end."""
 
 
 class Stop:
@@ -27,12 +34,33 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._interruptible = False
         self.error: SentryFuseError | None = None
+        self.signalled = False
 
     def request(self, error: SentryFuseError | None = None) -> None:
         """Ask for the end; the first error given decides the exit status."""
         self.error = self.error or error
         self._event.set()
+
+    def signal(self, _number: int, _frame: Any) -> None:
+        """Handle a signal: ask for the end, at once where nobody looks whether it is requested."""
+        self.signalled = True
+        self.request()
+        if self._interruptible:
+            self._interruptible = False
+            raise _Signalled
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """While a node is made: a large recording takes long to open, and nobody waits for it any more."""
+        self._interruptible = True
+        if self.requested:
+            raise _Signalled
+        try:
+            yield
+        finally:
+            self._interruptible = False
 
     @property
     def requested(self) -> bool:
@@ -60,22 +88,52 @@ def make_executor() -> Executor:
     return SingleThreadedExecutor()
 
 
+def run_process(make: Callable[[Stop], Node], *, args: Sequence[str] | None = None) -> NoReturn:
+    """Run a node as this process: `run_node`, and then the end of the process with its exit status.
+
+    Nothing of Python's own tidying up is left to do, and with a network loaded it would take seconds: the
+    node has closed what it opened by then. Signals are taken until the very end, so that a second one does
+    not change the exit status; a thread that still loads something ends with the process.
+    """
+    stop = Stop()
+    _take_signals(stop)
+    status = _status(make, stop, args)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def run_node(make: Callable[[Stop], Node], *, args: Sequence[str] | None = None) -> int:
     """Run the node that `make` returns until it or a signal asks for the end; return the exit status.
 
     0 after SIGINT, SIGTERM or the node's own end; 2 after a SentryFuseError, told in one line on
     stderr. The node is destroyed in every case; `destroy_node` is where it closes what it opened.
     """
-    middleware.apply_profile()
     stop = Stop()
-    with _signals(stop):
-        try:
-            _run(make, stop, args)
-        except SentryFuseError as error:
-            stop.request(error)
+    if threading.current_thread() is not threading.main_thread():  # Python takes handlers from there only
+        return _status(make, stop, args)
+    before = _take_signals(stop)
+    try:
+        return _status(make, stop, args)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if stop.signalled:  # the process ends soon: a second signal must not change how
+            _ignore_signals()
+            atexit.register(_ignore_signals)  # whoever took them before may put others back
+
+
+def _status(make: Callable[[Stop], Node], stop: Stop, args: Sequence[str] | None) -> int:
+    middleware.prepare_shared_memory()
+    try:
+        _run(make, stop, args)
+    except SentryFuseError as error:
+        stop.request(error)
+    except _Signalled:
+        pass
     if stop.error is None:
         return 0
-    sys.stderr.write(f"error: {' '.join(str(stop.error).split())}\n")
+    sys.stderr.write(f"error: {one_line(str(stop.error))}\n")
     return 2
 
 
@@ -90,7 +148,8 @@ def _run(make: Callable[[Stop], Node], stop: Stop, args: Sequence[str] | None) -
         raise ConfigError(f"bad ROS arguments: {error}") from error
     try:
         try:
-            node = make(stop)
+            with stop.interrupting():
+                node = make(stop)
         except ParameterException as error:  # one that the node, or rclpy itself, declares with another type
             raise ConfigError(f"bad parameter: {error}; give it a value of that type") from error
         except NameValidationException as error:
@@ -107,16 +166,11 @@ def _run(make: Callable[[Stop], Node], stop: Stop, args: Sequence[str] | None) -
         rclpy.try_shutdown()
 
 
-@contextmanager
-def _signals(stop: Stop) -> Iterator[None]:
-    """SIGINT and SIGTERM ask `stop`; the handlers before are put back at the end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stop.request()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+def _take_signals(stop: Stop) -> dict[int, Any]:
+    """Let SIGINT and SIGTERM ask `stop`; returns the handlers before."""
+    return {number: signal.signal(number, stop.signal) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,17 +11,18 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import RCLError, Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import SUPPORTED_TYPES
+from sentryfuse_core.convert import AUDIO_INFO_TYPE, SUPPORTED_TYPES, foreign
 from sentryfuse_core.errors import TopicError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 
-__all__ = ["IMAGE_TYPES", "Handler", "Inputs", "Problem", "sensor_topics"]
+__all__ = ["IMAGE_TYPES", "Handler", "Inputs", "Problem", "full_name", "sensor_topics"]
 
 _COMPRESSED = "/compressed"  # what image_transport puts behind the name of the image
 IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
@@ -35,6 +36,9 @@ class Handler(Protocol):
 
     def on_camera_info(self, message: Any) -> None:
         """Take the camera's intrinsics."""
+
+    def on_audio_info(self, message: Any) -> None:
+        """Take what an AudioInfo says of the audio."""
 
     def on_battery(self, message: Any) -> None:
         """Take the battery's state."""
@@ -73,6 +77,11 @@ def _resolve(node: Node, parameter: str, name: str) -> str:
     return resolved
 
 
+def full_name(info: TopicEndpointInfo) -> str:
+    """Name of the node behind a publisher, with its namespace."""
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+
+
 class Inputs:
     """The node's subscriptions; audio's type is found in the graph, so `poll` it a few times a second."""
 
@@ -83,9 +92,12 @@ class Inputs:
         self._topics = sensor_topics(node, config)
         self._sensors: dict[Modality, tuple[str, Subscription[Any]]] = {}
         self._others: list[Subscription[Any]] = []
+        self._audio_info: tuple[bool, Subscription[Any]] | None = None  # whether it is latched
+        self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self._unpublished: dict[Modality, Problem] = {}
         self._incompatible: dict[Modality, Problem] = {}
         self._mistyped: dict[Modality, Problem] = {}
+        self._told: set[str] = set()  # topics whose mismatch has been logged
         self._open()
 
     def problems(self) -> dict[Modality, Problem]:
@@ -94,13 +106,17 @@ class Inputs:
 
     def close(self) -> None:
         """Drop every subscription."""
-        for subscription in [*self._others, *(subscription for _, subscription in self._sensors.values())]:
+        held = [*self._sensors.values(), *([self._audio_info] if self._audio_info else [])]
+        for subscription in [*self._others, *(subscription for _, subscription in held)]:
             self._node.destroy_subscription(subscription)
+        self._audio_info = None
         self._others.clear()
         self._sensors.clear()
 
     def poll(self) -> None:
         """Compare what publishers offer with what is subscribed; subscribe audio once its type is known."""
+        if Modality.AUDIO in self._topics:
+            self._find_audio_info()
         for modality, topic in self._topics.items():
             publishers = self._node.get_publishers_info_by_topic(topic)
             offered = {info.topic_type for info in publishers}
@@ -108,9 +124,10 @@ class Inputs:
                 self._unpublished.pop(modality, None)
             else:
                 self._unpublished[modality] = self._nobody(modality, topic)
-            if all(info.qos_profile.reliability is not ReliabilityPolicy.BEST_EFFORT for info in publishers):
-                self._incompatible.pop(modality, None)  # reliability is all that can mismatch here
+            self._compare_reliability(modality, publishers)
             wanted = self._sensors[modality][0] if modality in self._sensors else None
+            heard = (full_name(info) for info in publishers if info.topic_type == wanted)
+            self.publishers[modality] = tuple(sorted(heard))
             if not offered or wanted in offered:
                 self._mistyped.pop(modality, None)
             elif modality is Modality.AUDIO:
@@ -118,6 +135,30 @@ class Inputs:
             else:
                 reason = f"unknown type {_list(offered)}, not {wanted}"
                 self._mistyped[modality] = Problem("unknown_type", reason, _remedy(topic, offered))
+
+        for subscription in self._others:
+            self._compare(subscription)
+
+    def _compare_reliability(self, modality: Modality, publishers: Sequence[TopicEndpointInfo]) -> None:
+        """Note a publisher that a reliable subscription hears nothing of; nothing else can mismatch here."""
+        reliable = self._config.sensor(modality).reliability == "reliable"
+        offers = {info.qos_profile.reliability for info in publishers}
+        if reliable and ReliabilityPolicy.BEST_EFFORT in offers:
+            reason = "incompatible QoS: a publisher offers another RELIABILITY"
+            remedy = f"set {modality.value}.reliability to best_effort"
+            self._incompatible[modality] = Problem("incompatible_qos", reason, remedy)
+        else:
+            self._incompatible.pop(modality, None)
+
+    def _compare(self, subscription: Subscription[Any]) -> None:
+        """Log, once, a publisher whose offer keeps its messages from another subscription than a sensor's."""
+        topic = subscription.topic_name
+        for info in self._node.get_publishers_info_by_topic(topic):
+            reason = qos.mismatch(info.qos_profile, subscription.qos_profile)
+            if reason and topic not in self._told:
+                self._told.add(topic)
+                text = f"nothing comes of a publisher on {topic}: {reason}; change either side's QoS"
+                self._node.get_logger().warning(text)
 
     def _nobody(self, modality: Modality, topic: str) -> Problem:
         """No publisher; a picture may come on the sibling name that the other transport has."""
@@ -148,6 +189,27 @@ class Inputs:
         self._other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS)
         self.poll()
 
+    def _find_audio_info(self) -> None:
+        """Subscribe to AudioInfo as its publishers offer it: audio_capture latches it and says it once."""
+        topic = _resolve(self._node, "audio.info_topic", self._config.audio.info_topic)
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        if not any(info.topic_type == AUDIO_INFO_TYPE for info in publishers):
+            return
+        latched = all(info.qos_profile.durability is qos.LATCHED.durability for info in publishers)
+        if self._audio_info is not None:
+            if self._audio_info[0] is latched:
+                return
+            self._node.destroy_subscription(self._audio_info[1])
+        try:
+            kind = message_class(AUDIO_INFO_TYPE)
+        except ImportError:
+            return  # nor can the audio itself be read then, which is told
+        profile = qos.LATCHED if latched else qos.sensor_profile(reliability="best_effort", depth=1)
+        found = self._node.create_subscription(
+            kind, topic, self._handler.on_audio_info, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
+        )
+        self._audio_info = latched, found
+
     def _subscribe(self, modality: Modality, type_name: str) -> None:
         section, handler = self._config.sensor(modality), self._handler
         if modality in self._sensors:
@@ -159,12 +221,7 @@ class Inputs:
                 self._topics[modality],
                 told_wait(lambda message, ns: handler.on_sensor(modality, message, type_name, ns)),
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),
-                event_callbacks=qos.incompatible_qos(
-                    f"{modality.value}.reliability",
-                    lambda reason, remedy: self._incompatible.update(
-                        {modality: Problem("incompatible_qos", reason, remedy)}
-                    ),
-                ),
+                event_callbacks=qos.QUIET_SUBSCRIPTION,
             ),
         )
 
@@ -177,6 +234,7 @@ class Inputs:
                 topic,
                 callback,
                 profile,
+                event_callbacks=qos.QUIET_SUBSCRIPTION,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         )
@@ -210,4 +268,7 @@ def _remedy(topic: str, offered: set[str]) -> str:
         return f"{remedy} and remap {topic}{_COMPRESSED} to {topic}"
     if IMAGE_TYPES["raw"] in offered:
         return "set camera.transport to raw"
+    known = next(filter(None, map(foreign, sorted(offered))), None)
+    if known is not None:
+        return known.remedy
     return "remap the topic or convert the messages"

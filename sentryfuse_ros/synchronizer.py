@@ -10,6 +10,7 @@ Works with and without message_filters. docs/migration.md has the table of diffe
 
 from __future__ import annotations
 
+import operator
 import threading
 import time
 import traceback
@@ -28,6 +29,7 @@ from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.sync import MatchedSet, StreamSpec, Synchronizer
+from sentryfuse_ros.arrival import note_arrival, noted_wait_ns
 from sentryfuse_ros.pause import SimulatedClock
 
 __all__ = ["DropoutTolerantSynchronizer", "Input", "Received"]
@@ -35,6 +37,8 @@ __all__ = ["DropoutTolerantSynchronizer", "Input", "Received"]
 _PERIODS = 3  # silence of so many recent intervals makes an input lost
 _RECENT = 8  # intervals that the usual one is taken of
 _SHORTEST_TIMER_NS = NS_PER_MS
+_OVERDUE_NS = 5 * NS_PER_MS  # of the timer: more is not the timer's own lateness
+_GIVE_WAY_NS = 5 * NS_PER_MS  # for a queue to be handled that a callback held up
 _SIMULATED_TIMER_NS = 5 * NS_PER_MS  # simulated time may stand still: do not ask it all the time
 
 
@@ -76,10 +80,10 @@ class _Port:
     arrival_ns: int | None = None
     intervals_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
-    def heard(self, now_ns: int) -> None:
+    def heard(self, arrival_ns: int) -> None:
         if self.arrival_ns is not None:
-            self.intervals_ns.append(now_ns - self.arrival_ns)
-        self.arrival_ns = now_ns
+            self.intervals_ns.append(arrival_ns - self.arrival_ns)
+        self.arrival_ns = arrival_ns
 
     def lost_at_ns(self, timeout_ns: int) -> int | None:
         """Steady time from which the input counts as lost; None: it never spoke."""
@@ -165,8 +169,10 @@ class DropoutTolerantSynchronizer:
         ros_clock = self._node.get_clock()
         self._ros_now_ns: Callable[[], int] = lambda: int(ros_clock.now().nanoseconds)
         self._now_ns: Callable[[], int] = time.monotonic_ns
+        self._simulated = bool(self._node.get_parameter("use_sim_time").value)
+        self._arrival_ns = 0  # of the message handled last
         self._shortest_timer_ns = _SHORTEST_TIMER_NS
-        if self._node.get_parameter("use_sim_time").value:
+        if self._simulated:
             simulated = SimulatedClock(self._ros_now_ns)
             self._now_ns, self._ros_now_ns = simulated.now_ns, simulated.ros_now_ns
             self._shortest_timer_ns = _SIMULATED_TIMER_NS
@@ -174,17 +180,13 @@ class DropoutTolerantSynchronizer:
         self._timer = self._node.create_timer(1.0, self._on_timer, clock=steady)
         self._timer.cancel()
         self._armed_ns: int | None = None
+        self._gave_way = False
         back = Duration(nanoseconds=-round(self._config.jump_back_s * NS_PER_S))
         self._jumps = ros_clock.create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=back, on_clock_change=True),
             post_callback=lambda _: self._on_jump(),
         )
-        for index, source in enumerate(fs):
-            take = partial(self._on_message, index)
-            if isinstance(source, Subscription):
-                source.callback = take
-            else:
-                source.registerCallback(take)
+        self._connect(fs)
 
     def registerCallback(self, callback: Callable[..., None], *args: Any) -> int:  # noqa: N802 - its name there
         """Call `callback(message or None, ..., *args)` with every set; returns its number."""
@@ -214,8 +216,31 @@ class DropoutTolerantSynchronizer:
         self._jumps.unregister()
         self._node.destroy_timer(self._timer)
 
-    def _on_message(self, index: int, message: Any) -> None:
-        now_ns, received_ns = self._now_ns(), self._ros_now_ns()
+    def _connect(self, sources: Sequence[Any]) -> None:
+        for index, source in enumerate(sources):
+            take = partial(self._on_message, index)
+            if isinstance(source, Subscription):
+                source.callback = take
+                note_arrival(source)
+            else:
+                source.registerCallback(take)
+        # Those of Input and of message_filters, at which everything begins that a filter hands on.
+        for subscription in (
+            *self._node.subscriptions,
+            *(getattr(source, "sub", None) for source in sources),
+        ):
+            owner = getattr(getattr(subscription, "callback", None), "__self__", None)
+            if subscription is not None and hasattr(owner, "registerCallback"):
+                note_arrival(subscription)
+
+    def _on_message(self, index: int, *handed_on: Any) -> None:
+        """Take what an input hands on: a message, or several at once, which have no stamp of their own."""
+        message = handed_on[0] if len(handed_on) == 1 else handed_on
+        # In simulation /clock waited in the same queue: on that time the message comes now.
+        waited_ns = 0 if self._simulated else noted_wait_ns()
+        # Never before the one handled last, whichever of two inputs the executor called first.
+        now_ns = self._arrival_ns = max(self._arrival_ns, self._now_ns() - waited_ns)
+        received_ns = self._ros_now_ns() - waited_ns
         stamp_ns = received_ns if self._by_arrival else _stamp_ns(message)
         if stamp_ns is None and self._headerless:
             stamp_ns = received_ns
@@ -226,7 +251,10 @@ class DropoutTolerantSynchronizer:
             self._follow_lost(now_ns)
             if stamp_ns is None:
                 self._drop(index, Received(message, 0, received_ns, now_ns), "headerless")
-                text = f"{self._inputs[index].topic} has no header; give allow_headerless to stamp on arrival"
+                text = (
+                    f"{self._inputs[index].topic}: a message without a header whose stamp can be read; "
+                    "give allow_headerless to stamp on arrival"
+                )
                 self._node.get_logger().warning(text, throttle_duration_sec=10.0)
             else:
                 self._collect(self._sync.add(index, Received(message, stamp_ns, received_ns, now_ns)))
@@ -239,7 +267,13 @@ class DropoutTolerantSynchronizer:
             if self._closed:
                 return
             self._timer.cancel()
-            self._armed_ns = None
+            due_ns, self._armed_ns = self._armed_ns, None
+            if due_ns is not None and now_ns - due_ns > _OVERDUE_NS and not self._gave_way:
+                # A callback held up the executor: what came meanwhile lies in its queue, and goes first.
+                self._gave_way = True
+                self._arm(now_ns)
+                return
+            self._gave_way = False
             self._follow_lost(now_ns)
             self._collect(self._sync.advance(now_ns))
             self._arm(now_ns)
@@ -266,7 +300,8 @@ class DropoutTolerantSynchronizer:
         if deadline_ns is None or (self._armed_ns is not None and self._armed_ns <= deadline_ns):
             return
         self._armed_ns = deadline_ns
-        self._timer.timer_period_ns = max(deadline_ns - now_ns, self._shortest_timer_ns)
+        shortest_ns = _GIVE_WAY_NS if self._gave_way else self._shortest_timer_ns
+        self._timer.timer_period_ns = max(deadline_ns - now_ns, shortest_ns)
         self._timer.reset()
 
     def _collect(self, released: list[MatchedSet[int, Received]]) -> None:
@@ -305,16 +340,11 @@ class DropoutTolerantSynchronizer:
                     return
                 self._sending = True
                 call = self._outbox.popleft()
-            began_ns = self._now_ns()
             try:
                 self._guarded(call)
             finally:
-                held_ns = self._now_ns() - began_ns
                 with self._lock:
                     self._sending = False
-                    for port in self._inputs:  # nobody listened meanwhile: that was no silence of theirs
-                        if port.arrival_ns is not None:
-                            port.arrival_ns += held_ns
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:
@@ -357,5 +387,13 @@ def _topic_of(source: Any, index: int) -> str:
 
 
 def _stamp_ns(message: Any) -> int | None:
-    stamp = getattr(getattr(message, "header", None), "stamp", None)
-    return None if stamp is None else int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
+    """The message's stamp, a message itself or an rclpy Time; None where there is none that can be read."""
+    try:
+        stamp = message.header.stamp
+        if hasattr(stamp, "nanoseconds"):
+            stamp_ns = operator.index(stamp.nanoseconds)
+        else:
+            stamp_ns = operator.index(stamp.sec) * NS_PER_S + operator.index(stamp.nanosec)
+    except Exception:  # noqa: BLE001 - filters hand on objects of their own, which raise what they like
+        return None
+    return stamp_ns if stamp_ns >= 0 else None

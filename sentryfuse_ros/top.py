@@ -17,11 +17,12 @@ from rich.text import Text
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_ros import top_view
 from sentryfuse_ros.spin import Stop, run_node
-from sentryfuse_ros.top_node import TopNode
+from sentryfuse_ros.without_ros import needs_ros
 
 if TYPE_CHECKING:
     import argparse
 
+    from sentryfuse_ros.top_node import TopNode
     from sentryfuse_ros.top_state import Snapshot
 
 __all__ = ["add_arguments", "run"]
@@ -68,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@needs_ros("sentryfuse top")
 def run(args: argparse.Namespace) -> int:
     """Show the node until interrupted, or once; returns the exit status."""
     if not 0 < args.timeout <= 3600:
@@ -90,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _follow(wanted: str | None, turn: Callable[[TopNode], None], choice: list[str]) -> int:
     """Run the node; names of fusion nodes to choose from go to `choice`."""
+    from sentryfuse_ros.top_node import TopNode
 
     def make(stop: Stop) -> TopNode:
         def several(names: Sequence[str]) -> None:
@@ -103,6 +106,8 @@ def _follow(wanted: str | None, turn: Callable[[TopNode], None], choice: list[st
 
 def _once(wanted: str | None, args: argparse.Namespace, console: Console, choice: list[str]) -> int:
     """Print one snapshot as soon as it is whole."""
+    from sentryfuse_ros.top_node import TopNode
+
     shown: list[Snapshot] = []
     hint: list[str] = []
     began_s = time.monotonic()

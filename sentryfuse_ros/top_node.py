@@ -13,10 +13,13 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.subscribe import full_name
 from sentryfuse_ros.top_state import Snapshot, TopState
 
 __all__ = ["Found", "TopNode"]
@@ -116,8 +119,7 @@ class TopNode(Node):
             if messages.STATUS_TYPE not in types:
                 continue
             for info in self.get_publishers_info_by_topic(topic):
-                space = info.node_namespace.rstrip("/")
-                found.add(Found(f"{space}/{info.node_name}", topic))
+                found.add(Found(full_name(info), topic))
         return tuple(sorted(found, key=lambda item: item.name))
 
     def _choose(self) -> None:
@@ -143,6 +145,9 @@ class TopNode(Node):
         def listen(type_name: str, topic: str, take: Callable[[Any], None]) -> None:
             self.create_subscription(message_class(type_name), topic, take, _QOS)
 
-        listen(messages.STATUS_TYPE, found.topic, lambda item: state.take_status(item, time.monotonic()))
+        def take_status(item: Any, waited_ns: int) -> None:
+            state.take_status(item, time.monotonic() - waited_ns / NS_PER_S)
+
+        listen(messages.STATUS_TYPE, found.topic, told_wait(take_status))
         listen(messages.DETECTIONS_TYPE, f"{found.name}/detections", state.take_detections)
         listen(DIAGNOSTICS_TYPE, "/diagnostics", state.take_diagnostics)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentryfuse_core.replay.diagnostics import NODE_NAME, status_name
 from sentryfuse_core.replay.metrics import STAGES, LatencyWindow
 from sentryfuse_core.types import SensorState
 
@@ -17,7 +18,7 @@ PARTS = tuple(stage for stage in STAGES if stage != "e2e")  # what `e2e` is made
 _RATE_S = 5.0  # sets a second are counted over this time
 _EVENT_S = 30.0  # a restart or a time jump is told for so long
 _NS_PER_S = 1_000_000_000
-_LATENCY, _INFERENCE, _SENSOR = "sentryfuse: latency", "sentryfuse: inference", "sentryfuse: sensor/"
+_LATENCY, _INFERENCE = "latency", "inference"
 
 
 @dataclass(frozen=True)
@@ -121,17 +122,24 @@ class TopState:
         self._detections = len(array.detections)
 
     def take_diagnostics(self, array: Any) -> None:
-        """Take a DiagnosticArray if it is this node's: that of another one has other sensors' topics."""
+        """Take a DiagnosticArray if it is this node's: that of another one has other names or topics.
+
+        A node of an earlier release has the default names whatever its own is.
+        """
         found = {status.name: status for status in array.status}
-        if self._status is None or _LATENCY not in found:
+        if self._status is None:
             return
-        topics = {f"{_SENSOR}{item.name}": item.topic for item in self._status.sensors}
-        if all(name in found and found[name].hardware_id == topic for name, topic in topics.items()):
-            self._diagnosed = {
-                name: {item.key: item.value for item in found[name].values}
-                for name in (_LATENCY, _INFERENCE)
-                if name in found
-            }
+        for node in (self.node, NODE_NAME):
+            named = {name: found.get(status_name(node, name)) for name in (_LATENCY, _INFERENCE)}
+            sensors = {status_name(node, f"sensor/{item.name}"): item.topic for item in self._status.sensors}
+            mine = all(name in found and found[name].hardware_id == topic for name, topic in sensors.items())
+            if mine and named[_LATENCY] is not None:
+                self._diagnosed = {
+                    name: {item.key: item.value for item in status.values}
+                    for name, status in named.items()
+                    if status is not None
+                }
+                return
 
     @property
     def diagnosed(self) -> bool:

@@ -22,7 +22,8 @@ class Worker:
     `handle(set)` makes and publishes the result, `idle(now_ns)` follows every wake-up. What either of
     them raises goes to `report`, and the next set is handled all the same. `catch_up` returns when the
     messages that have come are taken in: called before a deadline fires, so that a sensor is not found
-    silent, nor a sample late, because this process had no time to listen.
+    silent, nor a sample late, because this process had no time to listen. `heard_ns(now_ns)` is the time up
+    to which it did: time passes no further; each turn begins with a call of it.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Worker:
         *,
         clock: Clock,
         catch_up: Callable[[], None],
+        heard_ns: Callable[[int], int] = lambda now_ns: now_ns,
         handle: Callable[[SyncedSet], None],
         idle: Callable[[int], None],
         report: Callable[[Exception], None],
@@ -38,6 +40,7 @@ class Worker:
         self._ingest = ingest
         self._clock = clock
         self._catch_up = catch_up
+        self._heard_ns = heard_ns
         self._handle = handle
         self._idle = idle
         self._report = report
@@ -87,7 +90,7 @@ class Worker:
         deadline_ns = self._ingest.next_deadline_ns()
         if deadline_ns is not None and deadline_ns <= now_ns:
             self._catch_up()
-        self._ingest.advance(now_ns)
+        self._ingest.advance(now_ns, heard_ns=self._heard_ns(now_ns))
         sets = self._ingest.take()
         if sets:
             self.skipped += len(sets) - 1

@@ -14,7 +14,7 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Ros2Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from sentryfuse_core.replay.definitions import AUDIO_COMMON_RAW
+from sentryfuse_core.replay.definitions import AUDIO_COMMON_RAW, ROS1_TRANSFORMS
 from sentryfuse_core.replay.writer import BagWriter, build_message, ros2_typestore
 from sentryfuse_core.types import Modality
 
@@ -108,6 +108,35 @@ _SENSORS = {
 }
 
 
+def transform(
+    child: str,
+    parent: str,
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    rotation: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0),
+    *,
+    stamp_ns: int = START_NS,
+) -> dict[str, Any]:
+    """A geometry_msgs/TransformStamped."""
+    return {
+        "header": header(stamp_ns, parent),
+        "child_frame_id": child,
+        "transform": {
+            "translation": dict(zip("xyz", translation, strict=True)),
+            "rotation": dict(zip("xyzw", rotation, strict=True)),
+        },
+    }
+
+
+def transforms(
+    *items: Mapping[str, Any],
+    topic: str = "/tf_static",
+    log_time_ns: int = START_NS,
+    type_name: str = "tf2_msgs/msg/TFMessage",
+) -> Message:
+    """One message of transforms between frames."""
+    return Message(topic, type_name, log_time_ns, {"transforms": list(items)})
+
+
 def drive(sensors: Iterable[Modality], *, seconds: float = 1.0, start_ns: int = START_NS) -> list[Message]:
     """Messages of steady sensors, each received 2 ms after its stamp."""
     found = []
@@ -148,7 +177,8 @@ def write_as(form: str, folder: Path, messages: Iterable[Message], *, audio_chun
 
 def _write_ros1(path: Path, messages: Iterable[Message]) -> Path:
     store = get_typestore(Stores.ROS1_NOETIC)
-    for name, text in AUDIO_COMMON_RAW.items():
+    transforms_now = dict.fromkeys(["tf2_msgs/msg/TFMessage"], *ROS1_TRANSFORMS.values())
+    for name, text in {**AUDIO_COMMON_RAW, **ROS1_TRANSFORMS, **transforms_now}.items():
         store.register(get_types_from_msg(text, name))
     with Ros1Writer(path) as writer:
         connections: dict[str, Any] = {}

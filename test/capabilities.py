@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,17 +36,30 @@ def is_allowed(reason: str, allowed: tuple[str, ...]) -> bool:
 class Plugin:
     """Counts outcomes by the `capability` marker, or by the test's folder where it has none."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, refused: Sequence[str] = ()) -> None:
         self._root = root
-        self._allowed = allowed_reasons()
+        self._allowed = tuple(reason for reason in allowed_reasons() if reason not in refused)
         self._tallies: dict[str, Tally] = defaultdict(Tally)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
-        """Count a test once, by its worst phase; turn a skip that is not on the list into a failure."""
+        """Turn a skip that is not on the list into a failure, and note the capability for whoever counts."""
         report: pytest.TestReport = yield
         self._judge(report)
-        tally = self._tallies[self._capability(item)]
+        if marker := item.get_closest_marker("capability"):
+            report.capability = marker.args[0]
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Iterator[None]:
+        """The same for a module that skips itself."""
+        report: pytest.CollectReport = yield
+        self._judge(report)
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test once, by its worst phase; all workers' reports come by here under pytest-xdist."""
+        tally = self._tallies[_capability(report)]
         if report.failed:
             tally.failed += 1
         elif report.skipped and not hasattr(report, "wasxfail"):
@@ -54,18 +67,13 @@ class Plugin:
             tally.reasons.add(_reason(report))
         elif report.when == "call":
             tally.passed += 1
-        return report
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
-        """The same for a module that skips itself."""
-        report: pytest.CollectReport = yield
-        self._judge(report)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count a module that skips itself."""
         if report.skipped:
-            tally = self._tallies[self._folder(collector.path)]
+            tally = self._tallies[_capability(report)]
             tally.skipped += 1
             tally.reasons.add(_reason(report))
-        return report
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table, above pytest's closing line."""
@@ -89,15 +97,16 @@ class Plugin:
             and not is_allowed(_reason(report), self._allowed)
         ):
             report.outcome = "failed"
-            allowed = ALLOWED.relative_to(self._root)
-            report.longrepr = f"{report.nodeid} skipped with {_reason(report)!r}, which is not in {allowed}"
+            reason = _reason(report)
+            refused = is_allowed(reason, allowed_reasons())
+            why = "is refused here" if refused else f"is not in {ALLOWED.relative_to(self._root)}"
+            report.longrepr = f"{report.nodeid} skipped with {reason!r}, which {why}"
 
-    def _capability(self, item: pytest.Item) -> str:
-        marker = item.get_closest_marker("capability")
-        return marker.args[0] if marker else self._folder(item.path)
 
-    def _folder(self, path: Path) -> str:
-        return path.parent.relative_to(self._root / "test").as_posix().replace(".", "house")
+def _capability(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """The marker's, or the test's folder; pytest-xdist's report of a worker that crashed has no marker."""
+    folders = Path(report.nodeid.partition("::")[0]).parts[1:-1]  # below test/
+    return getattr(report, "capability", "/".join(folders) or "house")
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ import pytest
 
 from sentryfuse_ros.middleware import apply_profile
 
-SAFE_DOMAINS = 101  # above, DDS ports collide with the ports Linux hands out
-CHILD_GRACE_S = 5.0
+DOMAINS = range(1, 40)  # the demo and benchmarks take theirs, at random, from those above
+CHILD_GRACE_S = 60.0
 
 hypothesis.settings.register_profile("sentryfuse", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("sentryfuse")
@@ -25,7 +26,7 @@ hypothesis.settings.load_profile("sentryfuse")
 
 def _claim_domain() -> IO[str]:
     """Lock a DDS domain no other test run on this machine uses, and name it in the environment."""
-    for domain in range(1, SAFE_DOMAINS + 1):
+    for domain in DOMAINS:
         path = Path(tempfile.gettempdir(), f"sentryfuse-test-domain-{domain}.lock")
         lock = path.open("w", encoding="utf-8")
         try:
@@ -35,9 +36,14 @@ def _claim_domain() -> IO[str]:
             continue
         os.environ["ROS_DOMAIN_ID"] = str(domain)
         return lock
-    pytest.exit(f"all {SAFE_DOMAINS} DDS domains are taken by other test runs", returncode=2)
+    pytest.exit(
+        f"all DDS domains from {DOMAINS[0]} to {DOMAINS[-1]} are taken by other test runs", returncode=2
+    )
 
 
+# Before anything loads torch: the tests share the cores, with each other and with whatever else runs, and a
+# parallel region that loses one of its cores waits for it.
+os.environ["OMP_NUM_THREADS"] = "1"
 # Before anything loads rclpy: it reads these once.
 _DOMAIN_LOCK = _claim_domain()
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -46,9 +52,17 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 apply_profile()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run refuse reasons of the list that do not hold for it."""
+    parser.addoption(
+        "--no-skip", action="append", default=[], metavar="REASON", help="fail where a test skips so"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Hook in the table of capabilities."""
-    config.pluginmanager.register(capabilities.Plugin(config.rootpath), "capabilities")
+    plugin = capabilities.Plugin(config.rootpath, refused=config.getoption("no_skip"))
+    config.pluginmanager.register(plugin, "capabilities")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,6 +76,13 @@ def _has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Whatever the test before it in this process did with the threads."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,6 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.training.data import LabelledBatch
 from sentryfuse_core.world.batch import Conditions
 
-# Tests share the machine: a parallel region that loses one of its cores to another process waits for it.
-torch.set_num_threads(1)
-
 TINY = ModelShape(
     dim=16,
     layers=2,

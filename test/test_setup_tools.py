@@ -69,12 +69,12 @@ def test_machine_is_refused_with_the_remedy_when_it_is_aarch64(monkeypatch: pyte
         setup_env.check_machine()
 
 
-@pytest.mark.parametrize("version", [(3, 9), (3, 14)])
+@pytest.mark.parametrize("version", [(3, 9), (3, 15)])
 def test_machine_is_refused_with_the_remedy_when_python_is_unsupported(
     version: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "version_info", version)
-    with pytest.raises(setup_env.SetupError, match=r"3\.10 to 3\.13.*PYTHON="):
+    with pytest.raises(setup_env.SetupError, match=r"3\.10 to 3\.14.*PYTHON="):
         setup_env.check_machine()
 
 
@@ -119,3 +119,19 @@ def test_parameter_file_has_every_default_of_the_configuration() -> None:
     text = (ROOT / "config" / "sentryfuse.yaml").read_text(encoding="utf-8")
     assert text == written.parameter_file(), "run: .venv/bin/python tools/write_params.py"
     assert load_yaml(ROOT / "config" / "sentryfuse.yaml") == Config()
+
+
+def test_ros2_tests_end_with_status_2_and_the_remedy_when_the_overlay_lacks_a_package(tmp_path: Path) -> None:
+    def told(overlay: str) -> str:
+        command = [sys.executable, ROOT / "tools" / "test_ros2.py", overlay]
+        done = subprocess.run(command, check=False, text=True, capture_output=True)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        return done.stderr
+
+    assert "make test-ros2 OVERLAY=" in told("")
+    assert f"OVERLAY={tmp_path} has no setup.sh" in told(str(tmp_path))
+    # An overlay that has a launch, and nothing else of what is needed.
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "__init__.py").touch()
+    (tmp_path / "setup.sh").write_text('export PYTHONPATH="$COLCON_CURRENT_PREFIX:$PYTHONPATH"\n')
+    assert "cannot import launch_ros" in told(str(tmp_path))

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "sentryfuse-setup.json"
 LOG = ROOT / "build" / "setup.log"
-PYTHONS = ((3, 10), (3, 13))
+PYTHONS = ((3, 10), (3, 14))
 REQUIREMENTS = ("requirements.txt", "requirements-build.txt", "requirements-dev.txt", "constraints.txt")
 PACKAGE_INPUTS = ("CMakeLists.txt", "package.xml", "pyproject.toml", "setup.py", "msg", "launch", "config",
                   "tools/make_scripts.py")  # fmt: skip
@@ -51,7 +51,7 @@ def check_machine() -> None:
         )
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         raise SetupError(
-            f"Python 3.10 to 3.13 is needed, {sys.executable} is {platform.python_version()}: "
+            f"Python 3.10 to 3.14 is needed, {sys.executable} is {platform.python_version()}: "
             "name another one with `make setup PYTHON=python3.12`"
         )
     try:

@@ -13,6 +13,7 @@ import yaml
 
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.model.backbones import BACKBONES, ClassifierShape
+from sentryfuse_core.safe_files import read_yaml
 
 __all__ = ["Recipe", "read_recipe"]
 
@@ -148,7 +149,7 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """A recipe file: a YAML mapping of `Recipe`'s fields; raises ConfigError naming the file and the key."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = read_yaml(path) or {}
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""BudgetController: what latency, power, battery, heat and operators wish becomes one level and a reason."""
+"""BudgetController: what latency, pace, power, battery, heat and operators wish becomes one level."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sentryfuse_core.budget.battery import BatteryLimit
 from sentryfuse_core.budget.floor import AccuracyFloor
 from sentryfuse_core.budget.heat import HeatLimit, hottest
 from sentryfuse_core.budget.latency import LatencyLimit
+from sentryfuse_core.budget.pace import PaceLimit
 from sentryfuse_core.budget.power import PowerLimit
 from sentryfuse_core.budget.readings import NO_READING, MachineReading
 from sentryfuse_core.budget.wish import NO_WISH, Wish
@@ -37,8 +38,8 @@ class _Request:
 class BudgetController:
     """Chooses a level for every set; higher levels are narrower.
 
-    An operator's level comes first. Otherwise the narrowest of what power, battery, heat and latency
-    ask for runs, but none below the floor of accuracy. `choose` and `observe` belong to one thread; the
+    An operator's level comes first. Otherwise the narrowest of what power, battery, heat, latency and pace
+    ask for runs, but none below the floor of accuracy. `choose` and `observe...` belong to one thread; the
     `update_...` methods may be called from another.
     """
 
@@ -59,6 +60,7 @@ class BudgetController:
         self._charge = math.nan
         self._machine = NO_READING
         self._latency = LatencyLimit(len(levels))
+        self._pace = PaceLimit(len(levels), self._latency.model)
         self._power = PowerLimit(levels)
         self._battery = BatteryLimit(len(levels))
         self._heat = HeatLimit(len(levels))
@@ -83,6 +85,16 @@ class BudgetController:
     def observe(self, mask: ModalitySet, level: int, infer_ms: float) -> None:
         """Correct what is known of latency with one measured inference."""
         self._latency.observe(mask, level, infer_ms)
+
+    def observe_pace(
+        self, now_ns: int, *, skipped: int, busy_ms: float, mask: ModalitySet, level: int
+    ) -> None:
+        """Take one set that took `busy_ms` in all, and how many older ones were skipped for it.
+
+        On the machine's time. Where nothing is ever skipped, as in a replay, it is not called.
+        """
+        if self.config.keep_pace:
+            self._pace.observe(now_ns, skipped=skipped, busy_ms=busy_ms, mask=mask, level=level)
 
     @property
     def latency_ms(self) -> float:
@@ -126,7 +138,13 @@ class BudgetController:
             self._battery.wish(self._charge, config.min_battery),
             self._heat_wish(machine, now_ns),
             self._latency.wish(mask, self.latency_ms),
+            self._pace_wish(),
         )
+
+    def _pace_wish(self) -> Wish:
+        if not self.config.keep_pace:
+            self._pace.reset()
+        return self._pace.wish()
 
     def _heat_wish(self, machine: MachineReading, now_ns: int) -> Wish:
         if not self.config.thermal or now_ns - machine.at_ns > _STALE_NS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.commands import bench_runtime, bench_world
 from sentryfuse_core.errors import ConfigError, DatasetError, OutputError
+from sentryfuse_core.shipped import or_shipped
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prune.add_argument(
         "--digits", type=Path, metavar="DIR", help="folder of MNIST t10k, fsdd.zip and airwriting.zip"
     )
-    prune.add_argument("--recipe", type=Path, metavar="FILE", help="sizes and budgets (default: built in)")
+    prune.add_argument(
+        "--recipe", type=or_shipped, metavar="FILE", help="sizes and budgets (default: built in)"
+    )
     prune.add_argument("--device", help="cpu or cuda (default: the recipe's, cpu)")
     prune.add_argument("--backbones", metavar="A,B", help="only these (default: the recipe's)")
     prune.add_argument("--seeds", metavar="0,1,2", help="only these (default: the recipe's)")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sentryfuse_core.config import Config, load_yaml, override
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.safe_files import parse_yaml
+from sentryfuse_core.shipped import or_shipped
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +21,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --params and --set."""
     parser.add_argument(
         "--params",
-        type=Path,
+        type=or_shipped,
         metavar="FILE",
         help="YAML parameter file, plain sections or ROS style",
     )
@@ -45,7 +46,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise ConfigError(f"--set {text}: give NAME=VALUE, e.g. --set sync.max_wait_s=0.03")
     try:
-        return name.strip(), yaml.safe_load(value)
+        return name.strip(), parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: {' '.join(str(error).split())}; quote the value") from error
 

@@ -11,6 +11,8 @@ from sentryfuse_core.commands.options import add_config_arguments, config_from
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
 from sentryfuse_core.commands.verdicts import FAILED, print_failures
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.safe_files import printable
+from sentryfuse_core.shipped import or_shipped
 
 if TYPE_CHECKING:
     import argparse
@@ -91,9 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--criteria",
-        type=Path,
+        type=or_shipped,
         metavar="FILE",
-        help="what a run must reach, YAML; see config/criteria.yaml",
+        help="what a run must reach, YAML; config/criteria.yaml is one that comes with the package",
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="replay only the first S seconds")
     parser.add_argument(
@@ -205,5 +207,5 @@ def _print_summary(done: JobResult) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in summary_rows(done.folder, done.result):
-        table.add_row(name, value)
+        table.add_row(name, printable(value))
     Console(highlight=False, markup=False).print(table)

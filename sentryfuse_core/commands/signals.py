@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["INTERRUPTED", "interrupt", "noted_signals", "say_saved"]
+__all__ = ["INTERRUPTED", "end_at_once", "interrupt", "noted_signals", "say_saved"]
 
 INTERRUPTED = 128  # exit status, as shells have it: plus the signal's number
 
@@ -18,6 +19,12 @@ INTERRUPTED = 128  # exit status, as shells have it: plus the signal's number
 def interrupt(number: int) -> None:
     """Raise KeyboardInterrupt with the signal's number."""
     raise KeyboardInterrupt(number)
+
+
+def end_at_once() -> None:
+    """Let a further signal end the process without a word: an interrupted command only tidies up any more."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: os._exit(INTERRUPTED + number))
 
 
 def say_saved(folder: Path) -> None:
@@ -35,8 +42,7 @@ def noted_signals(then: Callable[[int], None] = lambda _: None) -> Iterator[list
 
     def note(number: int, _frame: Any) -> None:
         caught.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
+        end_at_once()
         then(number)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

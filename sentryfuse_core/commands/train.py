@@ -25,6 +25,7 @@ from sentryfuse_core.commands.options import add_config_arguments
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.model.checkpoint import save_checkpoint
 from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.training.data import LabelledBatch, held_out
 from sentryfuse_core.training.evaluate import Evaluation, evaluate
 from sentryfuse_core.training.grade import Grade, grade
@@ -119,7 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an .npz file of your own arrays, a driving set's folder, or a recording with labels",
     )
     own = parser.add_argument_group("a classifier on your own arrays, --data FILE.npz")
-    own.add_argument("--recipe", type=Path, metavar="FILE", help="sizes and budget (default: built in)")
+    own.add_argument("--recipe", type=or_shipped, metavar="FILE", help="sizes and budget (default: built in)")
     own.add_argument(
         "--backbone",
         metavar="NAME",

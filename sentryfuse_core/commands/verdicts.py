@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sentryfuse_core.safe_files import one_line
+
 if TYPE_CHECKING:
     from sentryfuse_core.replay.junit import Suite
 
@@ -20,4 +22,4 @@ def print_failures(suites: Sequence[Suite]) -> None:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     for suite in suites:
         for line in suite.failures:
-            console.print(f"failed: {suite.name}: {line}", style="red")
+            console.print(one_line(f"failed: {suite.name}: {line}"), style="red")

@@ -84,7 +84,7 @@ def _record(args: argparse.Namespace) -> int:
             if caught:  # between two messages, so that none is half in the bag
                 interrupt(caught[0])
 
-        count = recorder.write(scenes, bag, progress=progress)
+        count = recorder.write(scenes, bag, poses=True, progress=progress)
     print(f"{args.out / BAG_NAME}: {args.seconds:g} s, {count} messages")
     print(f"{args.out / LABELS_NAME}: {lines} labelled moments")
     return 0

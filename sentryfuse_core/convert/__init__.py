@@ -11,16 +11,28 @@ decoded in `preprocess`. Whatever is wrong raises InvalidMessageError with one o
 - IMU and audio: `non_finite`; IMU: `out_of_range`
 - audio: `unknown_audio_type`, `unknown_audio_encoding`, `bad_rate`, `no_clock` (no header, and the clock
   that would stamp it, /clock, has not begun)
-- camera info: `not_calibrated`, `unknown_distortion`, `non_finite`
+- camera info: `not_calibrated`, `unknown_distortion`, `non_finite`, `bad_size`
 
 Decoding in `preprocess` adds `undecodable` (corrupt image file), `outside_view` (the camera looks
-elsewhere), `no_finite_points`, `field_absent` (IMU without gyro or acceleration), `no_data` (no audio in
-the window) and `no_pose`.
+elsewhere), `no_finite_points`, `out_of_range` (points in millimetres), `field_absent` (IMU without gyro
+or acceleration), `no_data` (no audio in the window) and `no_pose`.
 """
 
 from __future__ import annotations
 
-from sentryfuse_core.convert.camera_info import camera_info
+from sentryfuse_core.convert.audio import AUDIO_INFO_TYPE, informed
+from sentryfuse_core.convert.camera_info import camera_info, is_rectified
+from sentryfuse_core.convert.foreign import DEPTH_ENCODINGS, foreign
 from sentryfuse_core.convert.sample import SUPPORTED_TYPES, to_sample, type_modality
 
-__all__ = ["SUPPORTED_TYPES", "camera_info", "to_sample", "type_modality"]
+__all__ = [
+    "AUDIO_INFO_TYPE",
+    "DEPTH_ENCODINGS",
+    "SUPPORTED_TYPES",
+    "camera_info",
+    "foreign",
+    "informed",
+    "is_rectified",
+    "to_sample",
+    "type_modality",
+]

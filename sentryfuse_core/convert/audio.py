@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +18,27 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.config import AudioConfig
 
-__all__ = ["AUDIO_READERS", "audio_block"]
+__all__ = ["AUDIO_INFO_TYPE", "AUDIO_READERS", "audio_block", "informed"]
+
+AUDIO_INFO_TYPE = "audio_common_msgs/msg/AudioInfo"
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 384_000
 _ENCODINGS = {"S16LE": "<i2", "F32LE": "<f4"}
+_SAMPLE_FORMATS = {"S16": "S16LE", "S16_LE": "S16LE", "F32": "F32LE", "FLOAT_LE": "F32LE"}
+_PLAIN = ("", "wave", "wav", "pcm", "raw")  # coding formats of AudioInfo that are PCM
+_MAGIC = {
+    b"OggS": "an Ogg stream (Opus or Vorbis)",
+    b"fLaC": "a FLAC stream",
+    b"ID3\2": "MP3",
+    b"ID3\3": "MP3",
+    b"ID3\4": "MP3",
+    b"\x1aE\xdf\xa3": "a WebM stream",
+}
+_CODED_REMEDY = (
+    "let the driver send PCM (audio_capture: format wave), "
+    "and set audio.sample_rate_hz, audio.channels and audio.encoding to it"
+)
+_NOISE_LEVEL = 10_000.0  # of 32768; white noise at full scale has a mean of half of that
 # Sample formats of PortAudio, which the family with typed arrays uses, and the array that holds each.
 _TYPED_ARRAYS = {
     1: ("float32_data", np.float32),
@@ -45,6 +63,45 @@ def audio_block(message: Any, *, type_name: str, config: AudioConfig) -> AudioBl
     return AudioBlock(pcm, rate_hz, hasattr(message, "header"))
 
 
+def informed(config: AudioConfig, message: Any) -> AudioConfig:
+    """`config` with what an audio_common_msgs/AudioInfo says of messages that do not say it themselves.
+
+    Coded sound keeps the name of its code as the encoding, so that each block is refused by that name.
+    """
+    if isinstance(message, InvalidMessageError):  # whoever read it knows why it has no fields
+        raise message
+    rate_hz, channels = integer(message, "sample_rate"), integer(message, "channels")
+    coding, form = (text(message, name).strip() for name in ("coding_format", "sample_format"))
+    encoding = config.encoding
+    if coding.lower() not in _PLAIN:
+        encoding = coding
+    elif form:
+        encoding = _SAMPLE_FORMATS.get(form.upper(), form)
+    return replace(
+        config,
+        sample_rate_hz=rate_hz or config.sample_rate_hz,
+        channels=channels or config.channels,
+        encoding=encoding,
+    )
+
+
+def _coded(data: NDArray[np.uint8]) -> str:
+    """What sound that is no PCM is, by how a block of it begins; empty: nothing speaks against PCM."""
+    start = data[:12].tobytes()
+    if start.startswith(b"RIFF") and start[8:] == b"WAVE":
+        return "a wave file"
+    for magic, name in _MAGIC.items():
+        if start.startswith(magic):
+            return name
+    if len(start) < 4 or start[0] != 0xFF or start[1] & 0xE0 != 0xE0:
+        return ""
+    layer, rate = start[1] >> 1 & 3, start[2] >> 4
+    name = "AAC" if start[1] & 0xF6 == 0xF0 else "MP3" if layer and 0 < rate < 15 else ""
+    # PCM may begin with those bits by chance, but what is packed is as loud as noise at full scale.
+    levels = data[: data.size // 2 * 2].view("<i2").astype(np.float32)
+    return name if name and float(np.abs(levels).mean()) > _NOISE_LEVEL else ""
+
+
 def _interleaved(flat: NDArray[Any], channels: int) -> NDArray[Any]:
     """Flat interleaved samples as [samples, channels], without a copy."""
     if channels <= 0:
@@ -58,10 +115,13 @@ def _interleaved(flat: NDArray[Any], channels: int) -> NDArray[Any]:
 
 def _encoded(data: NDArray[np.uint8], encoding: str) -> NDArray[Any]:
     """Raw bytes as samples, without a copy."""
+    coded = _coded(data)
+    if coded:
+        raise InvalidMessageError("unknown_audio_encoding", f"{coded}, not PCM; {_CODED_REMEDY}")
     dtype = _ENCODINGS.get(encoding)
     if dtype is None:
         raise InvalidMessageError(
-            "unknown_audio_encoding", f"{encoding!r:.40}; use {' or '.join(_ENCODINGS)}"
+            "unknown_audio_encoding", f"{encoding!r:.40} is not {' or '.join(_ENCODINGS)}; {_CODED_REMEDY}"
         )
     if data.size % np.dtype(dtype).itemsize:
         raise InvalidMessageError("truncated", f"{data.size} bytes are no multiple of a {encoding} sample")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,35 +12,94 @@ from sentryfuse_core.convert.fields import array_view, integer, text
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import Intrinsics
 
-__all__ = ["camera_info"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-_PLUMB_BOB = ("", "plumb_bob", "rational_polynomial")  # what OpenCV's pinhole model covers
+    from sentryfuse_core.config import CameraConfig
+
+__all__ = ["camera_info", "is_rectified"]
+
+# What OpenCV's pinhole model covers, by the names that calibration programs give it.
+_PINHOLE = (
+    "",
+    "none",
+    "pinhole",
+    "plumb_bob",
+    "radtan",
+    "radial_tangential",
+    "brown_conrady",
+    "rational",
+    "rational_polynomial",
+    "thin_prism",
+)
+_FISHEYE = ("equidistant", "fisheye", "kannala_brandt", "kannala_brandt4")
 _COEFFICIENTS = (0, 4, 5, 8, 12, 14)
+_RECTIFIED = re.compile(r"(?:^|[/_.-])(?:rect|rectified|undistorted)(?:[/_.-]|$)")
 
 
-def camera_info(message: Any) -> Intrinsics:
-    """Intrinsics of the images that come with `message`, its region of interest taken into account."""
-    matrix = array_view(message, "k" if hasattr(message, "k") else "K", np.float64)
-    distortion = array_view(message, "d" if hasattr(message, "d") else "D", np.float64)
-    model = text(message, "distortion_model")
-    if matrix.size != 9:
-        raise InvalidMessageError("wrong_type", f"k has {matrix.size} elements, not 9")
-    if not (np.isfinite(matrix).all() and np.isfinite(distortion).all()):
-        raise InvalidMessageError("non_finite", "k or d holds a value that is not finite")
+def is_rectified(config: CameraConfig, topic: str) -> bool:
+    """Whether the pictures on `topic` are undistorted already: as configured, or as image_proc names them."""
+    if config.rectified == "auto":
+        return _RECTIFIED.search(topic.lower()) is not None
+    return config.rectified == "always"
+
+
+def camera_info(message: Any, *, rectified: bool = False) -> Intrinsics:
+    """Intrinsics of the images that come with `message`, binning and region of interest taken into account.
+
+    A raw image obeys K and D, a rectified one P and no distortion; CameraInfo is the same for both.
+    """
+    if isinstance(message, InvalidMessageError):  # whoever read it knows why it has no fields
+        raise message
+    matrix, distortion = _array(message, "k", 9), _array(message, "d", None)
+    if rectified:
+        projection = _array(message, "p", 12)
+        if projection[0] > 0.0 and projection[5] > 0.0:
+            matrix, distortion = projection[[0, 1, 2, 4, 5, 6, 8, 9, 10]], distortion[:0]
+        elif distortion.any():
+            detail = "p is 0: a rectified image needs it; calibrate the camera, or set camera.rectified"
+            raise InvalidMessageError("not_calibrated", detail)
     fx, fy, cx, cy = (float(matrix[index]) for index in (0, 4, 2, 5))
     if fx <= 0.0 or fy <= 0.0:
         raise InvalidMessageError("not_calibrated", f"focal lengths are {fx} and {fy}: calibrate the camera")
-    distorted = bool(distortion.any())
-    if distorted and (model not in _PLUMB_BOB or distortion.size not in _COEFFICIENTS):
-        raise InvalidMessageError(
-            "unknown_distortion", f"{model!r:.40} with {distortion.size} coefficients; rectify first"
-        )
+    coefficients = _distortion(message, distortion)
     width, height = integer(message, "width"), integer(message, "height")
-    if hasattr(message, "roi") and integer(message, "roi.width") > 0 and integer(message, "roi.height") > 0:
-        width, height = integer(message, "roi.width"), integer(message, "roi.height")
-        cx -= integer(message, "roi.x_offset")
-        cy -= integer(message, "roi.y_offset")
     if width <= 0 or height <= 0:
         raise InvalidMessageError("bad_size", f"images of {width} x {height} pixels")
-    coefficients = tuple(float(value) for value in distortion) if distorted else ()
-    return Intrinsics(width, height, fx, fy, cx, cy, coefficients)
+    found = Intrinsics(width, height, fx, fy, cx, cy, coefficients)
+    if hasattr(message, "roi") and integer(message, "roi.width") > 0 and integer(message, "roi.height") > 0:
+        left, top = integer(message, "roi.x_offset"), integer(message, "roi.y_offset")
+        width, height = integer(message, "roi.width"), integer(message, "roi.height")
+        found = replace(found, width=width, height=height, cx=cx - left, cy=cy - top, whole=found)
+    return found
+
+
+def _array(message: Any, name: str, size: int | None) -> NDArray[Any]:
+    """A matrix, called by a capital in ROS 1; wrong size or values raise."""
+    values = array_view(message, name if hasattr(message, name) else name.upper(), np.float64)
+    if size is not None and values.size != size:
+        raise InvalidMessageError("wrong_type", f"{name} has {values.size} elements, not {size}")
+    if not np.isfinite(values).all():
+        raise InvalidMessageError("non_finite", f"{name} holds a value that is not finite")
+    return values
+
+
+def _distortion(message: Any, values: NDArray[Any]) -> tuple[float, ...]:
+    """The coefficients, none where all are 0, whatever the model is called then."""
+    if not values.any():
+        return ()
+    model = text(message, "distortion_model")
+    name = re.sub(r"[^a-z0-9]+", "_", model.strip().lower())
+    if name in _FISHEYE:
+        detail = (
+            f"{model!r:.40} is a fisheye lens; subscribe to its rectified image (image_proc), "
+            "which obeys p alone, and set camera.rectified to always if its topic is not called so"
+        )
+        raise InvalidMessageError("unknown_distortion", detail)
+    if name not in _PINHOLE or values.size not in _COEFFICIENTS:
+        detail = (
+            f"{model!r:.40} with {values.size} coefficients; use plumb_bob or rational_polynomial, or the "
+            "rectified image with camera.rectified"
+        )
+        raise InvalidMessageError("unknown_distortion", detail)
+    return tuple(float(value) for value in values)

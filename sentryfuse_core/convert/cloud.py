@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.convert.fields import byte_view, flag, integer, read, text
+from sentryfuse_core.convert.fields import byte_view, flag, integer, read, row_step, text
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import PointCloud, PointField
 
@@ -20,7 +20,7 @@ INTENSITY_NAMES = ("intensity", "i", "intensities", "reflectivity", "remission")
 
 def point_cloud(message: Any) -> PointCloud:
     """A cloud whose records and used fields are known to lie inside its data."""
-    height, width, point_step, row_step = (
+    height, width, point_step, declared_step = (
         integer(message, name) for name in ("height", "width", "point_step", "row_step")
     )
     if height < 0 or width < 0 or point_step < 0:
@@ -28,16 +28,12 @@ def point_cloud(message: Any) -> PointCloud:
     fields = _fields(read(message, "fields"), point_step)
     data = byte_view(message, "data")
     if height * width == 0 or data.size == 0:
-        raise InvalidMessageError("empty", f"{height} x {width} points with {data.size} bytes")
-    row_bytes = width * point_step
-    if height == 1:
-        row_step = row_bytes  # many drivers leave it 0 where it says nothing
-    if row_step < row_bytes:
-        raise InvalidMessageError("step_too_small", f"row_step {row_step} for rows of {row_bytes} bytes")
-    needed = (height - 1) * row_step + row_bytes
-    if data.size < needed:
-        raise InvalidMessageError("truncated", f"{data.size} bytes of {needed}")
-    return PointCloud(height, width, point_step, row_step, flag(message, "is_bigendian"), fields, data)
+        raise InvalidMessageError("empty", f"height {height} x width {width} points, {data.size} bytes")
+    shape, row_bytes = f"height {height} x width {width} x point_step {point_step}", width * point_step
+    step = row_step(
+        declared_step, name="row_step", rows=height, row_bytes=row_bytes, size=data.size, shape=shape
+    )
+    return PointCloud(height, width, point_step, step, flag(message, "is_bigendian"), fields, data)
 
 
 def _fields(declared: Any, point_step: int) -> tuple[PointField, ...]:
@@ -48,6 +44,8 @@ def _fields(declared: Any, point_step: int) -> tuple[PointField, ...]:
     for item in declared:
         name = text(item, "name")
         if name in by_name and name in ("x", "y", "z", *INTENSITY_NAMES):
+            if all(integer(item, key) == integer(by_name[name], key) for key in ("offset", "datatype")):
+                continue  # told twice, not contradicted
             raise InvalidMessageError("overlapping_fields", f"two fields are called {name!r}")
         by_name[name] = item
     if not all(name in by_name for name in ("x", "y", "z")):
@@ -65,7 +63,8 @@ def _field(item: Any, name: str, point_step: int) -> PointField:
         raise InvalidMessageError("bad_field_type", f"field {name!r} has datatype {datatype}")
     end = offset + np.dtype(kind).itemsize
     if offset < 0 or end > point_step:
-        raise InvalidMessageError("field_outside_point", f"{name!r} ends at {end} of {point_step} bytes")
+        detail = f"field {name!r} ends at byte {end}, point_step is {point_step}"
+        raise InvalidMessageError("field_outside_point", detail)
     return PointField(name, offset, kind)
 
 

@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.types import UInt8Array
 
-__all__ = ["array_view", "byte_view", "fingerprint", "flag", "integer", "number", "read", "stamp_ns", "text"]
+__all__ = [
+    "array_view",
+    "byte_view",
+    "fingerprint",
+    "flag",
+    "integer",
+    "number",
+    "read",
+    "row_step",
+    "stamp_ns",
+    "text",
+]
 
-WHOLE_BYTES = 256 * 1024  # up to here everything is hashed
-RUNS = 128  # above, this many runs of bytes, evenly spread
-RUN_BYTES = 32
+_FOLDED_BYTES = 256 * 1024  # from here on words are summed by column before they are hashed
+_COLUMNS = 1021  # words; a prime, so that what moves within a picture does not come back to its own column
 
 
 def read(message: Any, name: str) -> Any:
@@ -81,16 +91,51 @@ def array_view(message: Any, name: str, dtype: DTypeLike) -> NDArray[Any]:
                 raise InvalidMessageError("wrong_type", f"{name} is an array of {value.dtype}, not {wanted}")
             return np.ascontiguousarray(value).reshape(-1).view(wanted)
         if isinstance(value, (list, tuple)):
+            if wanted.kind in "iu":
+                _check_range(np.array(value), np.iinfo(wanted))
             return np.array(value, wanted).reshape(-1)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidMessageError("wrong_type", f"{name} is no array of {wanted}: {error}") from None
     raise InvalidMessageError("wrong_type", f"{name} is a {type(value).__name__}, not an array")
 
 
+def _check_range(found: NDArray[Any], limits: np.iinfo[Any]) -> None:
+    """Raise OverflowError for integers that do not fit; NumPy 2 does so itself, NumPy 1 wraps them around."""
+    if found.size and found.dtype.kind in "iu" and not limits.min <= found.min() <= found.max() <= limits.max:
+        raise OverflowError(f"{found.min()} to {found.max()} is beyond {limits.min} to {limits.max}")
+
+
 def byte_view(message: Any, name: str) -> UInt8Array:
     """The byte array field `name` as flat uint8, a view wherever it can be."""
     view: UInt8Array = array_view(message, name, np.uint8)
     return view
+
+
+def row_step(declared: int, *, name: str, rows: int, row_bytes: int, size: int, shape: str) -> int:
+    """Bytes from one row to the next in `size` bytes of `rows` rows, each of `row_bytes` as `shape` says.
+
+    The field `name` says it, but drivers leave it 0 or put pixels or the whole size there. It is believed
+    where the data has room for such rows. Data of as many bytes as dense rows have can only be dense
+    rows; less than one byte for each of the others may follow them, since padded rows would need more.
+    Raises `truncated` or `step_too_small`.
+    """
+    dense = rows * row_bytes
+    if size < dense:
+        other = f"; {name} {declared} and the data agree, so one of those is wrong"
+        detail = f"{size} bytes of {dense} for {shape}{other if rows * declared == size else ''}"
+        raise InvalidMessageError("truncated", detail)
+    if rows == 1:
+        return row_bytes
+    needed = (rows - 1) * declared + row_bytes
+    if declared >= row_bytes and size >= needed:
+        return declared
+    if size == dense or size < dense + rows - 1:
+        return row_bytes
+    if declared < row_bytes:
+        detail = f"{name} {declared} for rows of {row_bytes} bytes, {size} bytes for {shape}"
+        raise InvalidMessageError("step_too_small", detail)
+    detail = f"{size} bytes of {needed} for {shape}, if {name} {declared} is right"
+    raise InvalidMessageError("truncated", detail)
 
 
 def stamp_ns(message: Any) -> int:
@@ -107,15 +152,16 @@ def stamp_ns(message: Any) -> int:
 
 
 def fingerprint(data: NDArray[Any]) -> int:
-    """A hash that a live sensor does not repeat.
+    """A hash of every byte that a live sensor does not repeat.
 
-    Megabytes are sampled at 128 evenly spread places. That is enough because sensor noise changes the
-    lowest bits of any pixel or range with a probability near one half, independently of its neighbours:
-    that 4096 bytes spread over a live image all stay the same is practically impossible, even where most
-    of it is clipped to black or white. Smaller payloads and compressed images are hashed whole.
+    Megabytes are first summed, 64 bits at a time, into the columns of a table 1021 words wide: a fifth of
+    the time that a checksum of all of them takes. One
+    byte that differs, wherever it is, changes the sum of its column.
     """
     flat: UInt8Array = data.reshape(-1).view(np.uint8)
-    if flat.size > WHOLE_BYTES:
-        stride = flat.size // RUNS
-        flat = np.ascontiguousarray(flat[: RUNS * stride].reshape(RUNS, stride)[:, :RUN_BYTES])
-    return zlib.crc32(flat.data)
+    if flat.size <= _FOLDED_BYTES:
+        return zlib.crc32(flat.data)
+    width = 8 * _COLUMNS
+    whole = flat.size - flat.size % width
+    table = flat[:whole].view(np.uint64).reshape(-1, _COLUMNS)
+    return zlib.crc32(flat[whole:].data, zlib.crc32(np.add.reduce(table, axis=0).data))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentryfuse_core.convert.fields import byte_view, flag, integer, text
+import numpy as np
+
+from sentryfuse_core.convert.fields import byte_view, flag, integer, row_step, text
+from sentryfuse_core.convert.image_file import ImageFile, image_file, other_kind
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import CompressedFrame, ImageFrame
 
@@ -30,9 +33,8 @@ BYTES_PER_PIXEL = {
 }
 PACKED_422 = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")  # two pixels share their colour
 
-# First bytes of a file, its name, and the mark that its last bytes hold when it is complete.
-_FILES = ((b"\xff\xd8", "jpeg", b"\xff\xd9"), (b"\x89PNG", "png", b"IEND"))
-_TAIL_BYTES = 4096  # some drivers pad the end
+_COLOURS = ("rgb8", "bgr8", "rgba8", "bgra8", "rgb16", "bgr16", "rgba16", "bgra16")
+_END_MARK = np.array([0xFF, 0xD9], np.uint8)
 
 
 def image_frame(message: Any) -> ImageFrame:
@@ -40,34 +42,64 @@ def image_frame(message: Any) -> ImageFrame:
     encoding = text(message, "encoding")
     pixel_bytes = BYTES_PER_PIXEL.get(encoding)
     if pixel_bytes is None:
-        raise InvalidMessageError("unknown_encoding", f"encoding {encoding!r:.60} is not supported")
-    height, width, step = (integer(message, name) for name in ("height", "width", "step"))
+        raise InvalidMessageError("unknown_encoding", f"encoding {encoding!r:.60} {_why_not(encoding)}")
+    height, width, declared_step = (integer(message, name) for name in ("height", "width", "step"))
     if height < 0 or width < 0 or (encoding in PACKED_422 and width % 2):
         raise InvalidMessageError("bad_size", f"{width} x {height} {encoding}")
     data = byte_view(message, "data")
     if height == 0 or width == 0 or data.size == 0:
         raise InvalidMessageError("empty", f"{width} x {height} with {data.size} bytes")
     row_bytes = width * pixel_bytes
-    if step < row_bytes:
-        raise InvalidMessageError("step_too_small", f"step {step} for rows of {row_bytes} bytes")
-    needed = (height - 1) * step + row_bytes
-    if data.size < needed:
-        raise InvalidMessageError("truncated", f"{data.size} bytes of {needed}")
+    shape = f"height {height} x width {width} in {encoding}"
+    step = row_step(declared_step, name="step", rows=height, row_bytes=row_bytes, size=data.size, shape=shape)
     return ImageFrame(height, width, step, encoding, flag(message, "is_bigendian"), data)
 
 
 def compressed_frame(message: Any) -> CompressedFrame:
-    """A sensor_msgs/CompressedImage as a frame that begins and ends like a JPEG or PNG file."""
-    data = byte_view(message, "data")
+    """A sensor_msgs/CompressedImage as a frame that begins and ends like a JPEG or PNG file.
+
+    The bytes say which of the two it is, `format` what its channels mean.
+    """
+    data, declared = byte_view(message, "data"), text(message, "format")
     if data.size == 0:
         raise InvalidMessageError("empty", "an image file of 0 bytes")
-    head = data[:4].tobytes()
-    for start, name, end in _FILES:
-        if head.startswith(start):
-            if end not in data[-_TAIL_BYTES:].tobytes():
-                raise InvalidMessageError("truncated", f"{data.size} bytes of a {name} without its end")
-            return CompressedFrame(name, data)
-    declared = text(message, "format")
-    raise InvalidMessageError(
-        "unknown_encoding", f"{declared!r:.60} begins with {head.hex()}: no JPEG or PNG"
-    )
+    found = image_file(data)
+    if found is None:
+        kind = other_kind(data)
+        raise InvalidMessageError(
+            "unknown_encoding", f"format {declared!r:.60} is {kind}; JPEG and PNG are understood"
+        )
+    if not found.ended:
+        data = np.concatenate([data, _END_MARK])
+    return CompressedFrame(found.kind, data, _channels(declared, found), found.width, found.height)
+
+
+def _channels(declared: str, found: ImageFile) -> str:
+    """What the file's channels are by `format`, '<encoding>; <file> compressed <channels>'; '': as ever.
+
+    As compressed_image_transport defines it: a file holds the channels of its message as they are, unless
+    it says `compressed bgr8`: that is a file like any other. A mosaic has one channel and no colours yet.
+    """
+    encoding, semicolon, packing = (part.strip() for part in declared.partition(";"))
+    if not semicolon:
+        return ""
+    if "compressedDepth" in packing or encoding == "32FC1":
+        detail = f"format {declared!r:.60} is a depth image; choose the camera's picture"
+        raise InvalidMessageError("unknown_encoding", detail)
+    one = found.channels == 1
+    if encoding.startswith("bayer_"):
+        if one and encoding not in BYTES_PER_PIXEL:
+            raise InvalidMessageError(
+                "unknown_encoding", f"format {declared!r:.60} is no mosaic that is known"
+            )
+        return encoding if one else ""
+    if one and encoding in PACKED_422:
+        detail = f"format {declared!r:.60} holds the bytes of {encoding}, not a picture; send rgb8"
+        raise InvalidMessageError("unknown_encoding", detail)
+    return "rgb8" if encoding in _COLOURS and not one and "compressed bgr" not in packing else ""
+
+
+def _why_not(encoding: str) -> str:
+    if encoding in ("32FC1", "64FC1"):
+        return "is a depth or confidence image: choose the camera's picture"
+    return "is not supported: let the driver send rgb8, bgr8, mono8, yuv422 or a Bayer mosaic"

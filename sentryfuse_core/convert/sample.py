@@ -13,6 +13,7 @@ from sentryfuse_core.convert.cloud import point_cloud
 from sentryfuse_core.convert.fields import fingerprint, stamp_ns, text
 from sentryfuse_core.convert.image import compressed_frame, image_frame
 from sentryfuse_core.convert.imu import imu_reading
+from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import AudioBlock, ImuReading, Modality, Payload, Sample
 
@@ -33,15 +34,9 @@ SUPPORTED_TYPES: Mapping[str, Modality] = {
 }
 
 
-def _full_name(type_name: str) -> str:
-    """'pkg/Type' of ROS 1 as 'pkg/msg/Type'."""
-    package, _, name = type_name.partition("/")
-    return type_name if name.startswith("msg/") else f"{package}/msg/{name}"
-
-
 def type_modality(type_name: str) -> Modality | None:
     """The sensor that messages of this type come from; None for a type no sensor understands."""
-    return SUPPORTED_TYPES.get(_full_name(type_name))
+    return SUPPORTED_TYPES.get(full_type_name(type_name))
 
 
 def to_sample(
@@ -54,7 +49,9 @@ def to_sample(
     arrival_ns: int,
 ) -> Sample:
     """Check and stamp `message`; its arrays stay views of it. Raises InvalidMessageError, nothing else."""
-    name = _full_name(type_name)
+    if isinstance(message, InvalidMessageError):  # whoever read it knows why it has no fields
+        raise message
+    name = full_type_name(type_name)
     understood = SUPPORTED_TYPES.get(name)
     if understood is not modality:
         if modality is Modality.AUDIO and understood is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.datasets.patches import tokenise
 from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.safe_files import check_regular
 
 __all__ = ["SPLITS", "Arrays", "load_npz", "tokenised"]
 
 SPLITS = ("train", "val", "test")
+MOST_BYTES = 4 << 30  # all arrays are in memory at once, and some twice
+_FREE_BYTES, _MOST_RATIO = 256 << 20, 200  # beyond the first, data that pack better than this are none
 _NOT_INPUTS = ("label", "split", "item")
 _RANKS = "[n, F], [n, T, C] or [n, H, W, C]"
 
@@ -125,28 +128,60 @@ def tokenised(
 
 def _members(path: Path) -> dict[str, NDArray[Any]]:
     """Every array of the file; never unpickles."""
-    key = ""
     try:
+        check_regular(path)
+        if zipfile.is_zipfile(path):
+            _check_sizes(path)
         loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise DatasetError(f"{path} holds one bare array; save named ones with numpy.savez")
-        members = {}
-        with loaded as opened:
-            for key in opened.files:
-                members[key] = opened[key]
+        bare = not isinstance(loaded, np.lib.npyio.NpzFile)
+        if not bare:
+            with loaded as opened:
+                members = {key: opened[key] for key in opened.files}
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist; give the path of an .npz file") from None
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        if key and "Object arrays" in str(error):
-            raise DatasetError(
-                f"{path} holds Python objects in {key!r}, which are not read; save numbers or .astype(str)"
-            ) from None
+    except DatasetError:
+        raise
+    except Exception as error:  # noqa: BLE001 - damaged bytes make numpy, zipfile and zlib raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{path} is no readable .npz ({reason}); write it with numpy.savez") from None
+    if bare:
+        raise DatasetError(f"{path} holds one bare array; save named ones with numpy.savez")
     strange = [key for key, value in members.items() if not isinstance(value, np.ndarray)]
     if strange:
         raise DatasetError(f"{path} holds {strange[0]!r}, which is no array; write the file with numpy.savez")
     return members
+
+
+def _check_sizes(path: Path) -> None:
+    """Raise DatasetError for arrays that are Python objects, not of the size they claim, or a bomb."""
+    unpacked = 0
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            unpacked += info.file_size
+            if not info.filename.endswith(".npy"):
+                continue
+            key = info.filename.removesuffix(".npy")
+            with archive.open(info) as member:
+                old = np.lib.format.read_magic(member) == (1, 0)
+                read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+                shape, _, kind = read(member)
+                size = member.tell() + math.prod(shape) * kind.itemsize
+            if kind.hasobject:
+                raise DatasetError(
+                    f"{path} holds Python objects in {key!r}, which are not read; save numbers or "
+                    ".astype(str)"
+                )
+            if size != info.file_size:
+                raise DatasetError(
+                    f"{path} is no readable .npz ({key!r} claims {list(shape)} of {kind}, {size:,} bytes, "
+                    f"and has {info.file_size:,}); write it with numpy.savez"
+                )
+    packed = path.stat().st_size
+    if unpacked > MOST_BYTES or unpacked > max(_FREE_BYTES, _MOST_RATIO * packed):
+        raise DatasetError(
+            f"{path} has {packed:,} bytes and unpacks to {unpacked:,}, more than the {MOST_BYTES:,} or "
+            f"{_MOST_RATIO} times its size that are read; save fewer samples, without compression"
+        )
 
 
 def _labels(values: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:

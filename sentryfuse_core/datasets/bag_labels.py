@@ -13,32 +13,26 @@ from sentryfuse_core.datasets.labels import Labels, read_labels
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Preprocessor
+from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
-from sentryfuse_core.replay.readers import BagReader, bag_files
-from sentryfuse_core.replay.topics import Selection, select
+from sentryfuse_core.replay.poses import BagTransforms
+from sentryfuse_core.replay.readers import BagReader, bag_files, is_recording
+from sentryfuse_core.replay.topics import Selection, encodings, select
+from sentryfuse_core.replay.undecoded import Undecoded
 from sentryfuse_core.types import Modality, SyncedSet
 
-__all__ = ["find_bags", "is_bag", "load_bags"]
+__all__ = ["find_bags", "load_bags"]
 
 LAYOUT = "bag"
 LABELS_NAME = "labels.jsonl"
-_SUFFIXES = (".mcap", ".db3", ".bag")
 _NEAR_NS = 50_000_000  # half a period of a lidar: a set further from every label is not used
-
-
-def is_bag(path: Path) -> bool:
-    """Whether this is one recording: a file, a rosbag2 folder, or a folder with one file."""
-    if path.is_file():
-        return path.suffix in _SUFFIXES
-    found = [item for item in path.iterdir() if item.suffix in _SUFFIXES] if path.is_dir() else []
-    return (path / "metadata.yaml").is_file() or len(found) == 1
 
 
 def find_bags(root: Path) -> list[Path]:
     """The recordings: `root` itself, or those in it."""
-    if is_bag(root):
+    if is_recording(root):
         return [root]
-    return sorted(path for path in root.iterdir() if is_bag(path)) if root.is_dir() else []
+    return sorted(path for path in root.iterdir() if is_recording(path)) if root.is_dir() else []
 
 
 def load_bags(
@@ -76,13 +70,21 @@ class _Recording:
         self.labels = labels
         self._bag, self._config = bag, config
         with BagReader(bag) as reader:
-            self.selection: Selection = select(reader.topics(), topics, config=config)
+            self.selection: Selection = select(
+                reader.topics(), topics, config=config, encoding=encodings(reader)
+            )
+            self._files = reader.notes
+            self._names = tuple(topic.name for topic in self.selection.topics.values())
+            with BagTransforms(reader, config, self._names, Placer(config)) as poses:
+                self._pose_notes = poses.notes
+        camera = self.selection.topics.get(Modality.CAMERA)
+        self._rectified = camera is not None and convert.is_rectified(config.camera, camera.name)
 
     def notes(self) -> list[str]:
         """What was chosen among several, and what is assumed."""
         assumed = self.selection.camera_info is None and Modality.CAMERA in self.selection.topics
         unsaid = ["no CameraInfo: the intrinsics are the parameters camera.fx and so on"] if assumed else []
-        return [*self.selection.notes, *unsaid]
+        return [*self._files, *self.selection.notes, *unsaid, *self._pose_notes]
 
     def frames(self) -> Iterator[LabelledFrame]:
         """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
@@ -91,13 +93,18 @@ class _Recording:
             topics: dict[str, Modality | None] = {
                 topic.name: modality for modality, topic in self.selection.topics.items()
             }
-            if self.selection.camera_info is not None:
-                topics[self.selection.camera_info] = None
-            for arrival in arrivals(reader, topics):
-                _take(arrival, ingest, preprocess)
+            topics |= dict.fromkeys(filter(None, (self.selection.camera_info, self.selection.audio_info)))
+            undecoded = Undecoded(self._bag, self.selection.topics)
+            with BagTransforms(reader, self._config, self._names, preprocess.placer) as poses:
+                for arrival in arrivals(reader, topics):
+                    poses.now_ns = arrival.at_ns
+                    undecoded.note(arrival)
+                    _take(arrival, ingest, preprocess, rectified=self._rectified)
+                    yield from self._labelled(ingest, preprocess)
+                ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
                 yield from self._labelled(ingest, preprocess)
-            ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
-            yield from self._labelled(ingest, preprocess)
+            if (error := undecoded.error()) is not None:
+                raise error
 
     def _labelled(self, ingest: Ingest, preprocess: Preprocessor) -> Iterator[LabelledFrame]:
         for synced in ingest.take():
@@ -118,11 +125,14 @@ class _Recording:
         return labelled(prepared.inputs, boxes)
 
 
-def _take(arrival: Arrival, ingest: Ingest, preprocess: Preprocessor) -> None:
-    """Hand over a message: CameraInfo to the preprocessing, all others to the synchroniser."""
+def _take(arrival: Arrival, ingest: Ingest, preprocess: Preprocessor, *, rectified: bool) -> None:
+    """Hand over a message: CameraInfo to the preprocessing, all others to the ingest."""
     if arrival.modality is None:
         try:
-            preprocess.set_intrinsics(convert.camera_info(arrival.message))
+            if arrival.type_name.endswith("/AudioInfo"):
+                ingest.audio_info(arrival.message)
+                return
+            preprocess.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
         except InvalidMessageError:
             return  # the robot goes on with the intrinsics it has
     else:

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.safe_files import check_regular
 
-__all__ = ["need_folder", "numbers_by_key", "read_bytes", "read_json", "read_lines", "stamps_ns"]
+__all__ = ["NO_STAMP", "need_folder", "numbers_by_key", "read_bytes", "read_json", "read_lines", "stamps_ns"]
+
+NO_STAMP = np.iinfo(np.int64).min  # numpy's 'not a time'
 
 
 def need_folder(path: Path, remedy: str) -> Path:
@@ -24,6 +27,7 @@ def need_folder(path: Path, remedy: str) -> Path:
 def read_bytes(path: Path) -> bytes:
     """The content; raises DatasetError for a file that is missing, unreadable or empty."""
     try:
+        check_regular(path)
         data = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"cannot read {path} ({error.strerror}); download or copy it again") from error
@@ -46,7 +50,7 @@ def read_json(path: Path) -> Any:
     """The value of a JSON file."""
     try:
         return json.loads(read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is no JSON ({error}); download or copy it again") from error
 
 
@@ -65,10 +69,14 @@ def numbers_by_key(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def stamps_ns(path: Path) -> NDArray[np.int64]:
-    """Lines such as `2011-09-26 13:02:25.951199337` as ns since 1970."""
+    """Lines such as `2011-09-26 13:02:25.951199337` as ns since 1970, NO_STAMP for an empty one.
+
+    The number of a line is that of its frame: published drives have an empty one where a scan is missing.
+    """
     stamps = []
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
+            stamps.append(np.int64(NO_STAMP))
             continue
         try:
             stamps.append(np.datetime64(line.strip().replace(" ", "T"), "ns").astype(np.int64))

@@ -96,7 +96,7 @@ class KittiObject:
     def boxes(self, name: str) -> tuple[Box, ...]:
         """Labels of the detector's classes; raises DatasetError with file and line for a damaged one."""
         path, calibration = self.files(name)[3], self.calibration(name)
-        found = (_label(path, number, line, calibration) for number, line in enumerate(_labels(path), 1))
+        found = (_label(path, number, line, calibration) for number, line in _labels(path))
         return tuple(box for box in found if box is not None)
 
     def frame(self, name: str, read: MomentReader | None = None) -> LabelledFrame:
@@ -122,7 +122,7 @@ class KittiObject:
         left: Counter[str] = Counter()
         for name in self.names:
             self.boxes(name)
-            kinds = (line.split()[0] for line in _labels(self.files(name)[3]))
+            kinds = (line.split()[0] for _, line in _labels(self.files(name)[3]))
             left.update(kind for kind in kinds if NAMES[kind] is None)
         listing = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
         return f"labels that are no class of the detector are background: {listing}" if left else ""
@@ -147,8 +147,9 @@ def _splits(root: Path) -> dict[str, list[str]]:
     return {}
 
 
-def _labels(path: Path) -> list[str]:
-    return [line for line in read_lines(path, empty=True) if line.strip()]
+def _labels(path: Path) -> list[tuple[int, str]]:
+    """Numbers and texts of the lines that are not empty."""
+    return [(number, line) for number, line in enumerate(read_lines(path, empty=True), 1) if line.strip()]
 
 
 def _label(path: Path, number: int, line: str, calibration: KittiCalibration) -> Box | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
-from sentryfuse_core.datasets.files import need_folder, numbers_by_key, read_lines, stamps_ns
+from sentryfuse_core.datasets.files import NO_STAMP, need_folder, numbers_by_key, read_lines, stamps_ns
 from sentryfuse_core.datasets.kitti_calibration import LIDAR_POSE, KittiCalibration, rigid
 from sentryfuse_core.datasets.kitti_tracklets import read_tracklets
 from sentryfuse_core.datasets.moments import Moment, MomentReader, Readings, pose_of
@@ -52,6 +52,11 @@ def load_kitti_raw(root: Path) -> DrivingSet:
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
 
 
+def _numbered(folder: Path, pattern: str) -> dict[str, Path]:
+    """The files whose name is a frame's number, by that; others (._0000000001.png) are not the data set's."""
+    return {path.stem: path for path in folder.glob(pattern) if path.stem.isascii() and path.stem.isdigit()}
+
+
 class _RawDrive:
     """One drive: what its frames are made of, checked."""
 
@@ -59,23 +64,31 @@ class _RawDrive:
         self._folder = folder
         for name in ("image_02/data", "velodyne_points/data", "oxts/data"):
             need_folder(folder / name, "unpack the whole synchronised drive")
-        images = {path.stem: path for path in (folder / "image_02" / "data").glob("*.[pj][np]g")}
-        clouds = {path.stem: path for path in (folder / "velodyne_points" / "data").glob("*.bin")}
-        self.names = sorted(images.keys() & clouds.keys())
-        if not self.names:
+        images = _numbered(folder / "image_02" / "data", "*.[pj][np]g")
+        clouds = _numbered(folder / "velodyne_points" / "data", "*.bin")
+        both = sorted(images.keys() & clouds.keys())
+        if not both:
             raise DatasetError(f"{folder} has no frame with an image and a .bin cloud; unpack it again")
-        lost = len(images.keys() ^ clouds.keys())
         self._images, self._clouds = images, clouds
         self._stamps = stamps_ns(folder / "velodyne_points" / "timestamps.txt")
         self._image_stamps = stamps_ns(folder / "image_02" / "timestamps.txt")
-        last = max(map(int, self.names))
+        last = max(map(int, both))
         if last >= min(len(self._stamps), len(self._image_stamps)):
             raise DatasetError(f"{folder}: timestamps.txt ends before frame {last}; download the drive again")
+        # An empty line of timestamps.txt is the stamp of a frame that was not recorded.
+        self.names = [
+            name for name in both if NO_STAMP not in (self._stamps[int(name)], self._image_stamps[int(name)])
+        ]
+        if not self.names:
+            raise DatasetError(
+                f"{folder}: no frame has both stamps in timestamps.txt; download the drive again"
+            )
+        lost = len(images.keys() | clouds.keys()) - len(self.names)
         place = folder if (folder / "calib_velo_to_cam.txt").is_file() else folder.parent
         self._calibration = _calibration(place)
         self._imu, at_hz = _oxts(folder, place)
         self._boxes, left = read_tracklets(folder / _TRACKLETS)
-        self.notes = [f"{folder.name}: {lost} frames lack image or cloud: left out"] if lost else []
+        self.notes = [f"{folder.name}: {lost} frames lack image, cloud or stamp: left out"] if lost else []
         self.notes += [f"{folder.name}: tracklets that are no class of the detector: {left}"] if left else []
         self.notes += [f"{folder.name}: IMU at {at_hz:.0f} Hz"]
         frames = [path[name] for name in self.names for path in (images, clouds)]
@@ -135,11 +148,14 @@ def _oxts(folder: Path, place: Path) -> tuple[Readings, float]:
     rotation = imu.take("R", 9).reshape(3, 3)
     pose = pose_of(rotation, imu.take("T", 3) + np.array(LIDAR_POSE.translation))
     stamps = stamps_ns(source / "timestamps.txt")
-    paths = sorted((source / "data").glob("*.txt"))
-    if not paths or int(paths[-1].stem) >= len(stamps):
+    found = sorted(_numbered(source / "data", "*.txt").items())
+    if not found or int(found[-1][0]) >= len(stamps):
         raise DatasetError(
-            f"{source} has {len(paths)} readings, {len(stamps)} stamps; unpack the drive again"
+            f"{source} has {len(found)} readings, {len(stamps)} stamps; unpack the drive again"
         )
+    paths = [path for name, path in found if stamps[int(name)] != NO_STAMP]
+    if not paths:
+        raise DatasetError(f"{source / 'timestamps.txt'} has no stamps; unpack the drive again")
     rows = np.stack([_reading(path) for path in paths])
     taken = stamps[[int(path.stem) for path in paths]]
     order = np.unique(taken, return_index=True)[1]  # some unsynchronised stamps repeat or go back

@@ -51,7 +51,7 @@ def read_labels(path: Path) -> Labels:
             moments[int(entry["stamp_ns"])] = tuple(map(_box, entry["boxes"]))
         except KeyError as error:
             raise DatasetError(f"{path}:{number}: {error} is missing; write the line anew") from error
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DatasetError(f"{path}:{number}: {error}; write the line anew") from error
     if not moments:
         raise DatasetError(f"{path} labels no moment; record the labels again")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import HealthConfig
 from sentryfuse_core.health import clocks, criteria
 from sentryfuse_core.health.criteria import AudioStats, ContentStats, Coverage, Finding, ImageStats, View
+from sentryfuse_core.health.heartbeat import BACKLOG_NS
 from sentryfuse_core.health.rate import RateMeter
-from sentryfuse_core.health.tracks import AudioGaps, StuckAxis
+from sentryfuse_core.health.tracks import AudioGaps, ImuUnits, StuckAxis
+from sentryfuse_core.text import bounded
 from sentryfuse_core.types import AudioBlock, ImuReading, Modality, Sample
 
 __all__ = ["Evidence", "SensorTraits"]
@@ -22,6 +25,10 @@ _DEVICES = {
     Modality.IMU: "IMU",
     Modality.AUDIO: "microphone",
 }
+_NO_FAULT = ("field_absent",)  # an IMU that measures less than the network needs is sound
+_SHARED = "several_publishers"
+_FRAME_CHANGES = 3  # of the last hundred messages
+_NAMES, _NAME_LENGTH = 5, 100  # of strangers, in a reason
 _CONTENT_OF = 5  # content checks that `bad_of_five` is taken of
 
 
@@ -36,6 +43,7 @@ class SensorTraits:
     timeout_floor_ns: int
     slowest_hz: float  # a learned rate below this is not accepted
     frozen_run: int  # identical messages in a row that mean frozen
+    may_repeat: bool = False  # as a simulator without noise does: what repeats to the bit is no fault
 
 
 class _Share:
@@ -70,6 +78,7 @@ class Evidence:
         self.meter = RateMeter(traits.expected_rate_hz)
         self.arrival_ns: int | None = None  # steady time of the newest message, also of one that was no good,
         # but not of one that only repeats the last stamp
+        self.excused_ns = 0  # time since then in which nobody listened
         self.offset_ns: int | None = None  # received minus stamp of the newest message
         self.last_invalid = False
         self._traits = traits
@@ -77,6 +86,9 @@ class Evidence:
         self._config = config
         self._coverage = Coverage()
         self._view = View()
+        self._shared: Finding | None = None  # who else publishes on the topic
+        self._frame_id = ""
+        self._frames = _Share()  # marks messages that name another frame than the one before
         self._disorder = _Share()
         self._invalid = _Share()
         self._content: deque[Finding | None] = deque(maxlen=_CONTENT_OF)
@@ -84,21 +96,42 @@ class Evidence:
         self._sounded = False
         self._sounded_channels = 0
         self._axes = StuckAxis(config)
+        self._units = ImuUnits()
         self._gaps = AudioGaps(config)
         self._apart_ns = round(config.clock_apart_s * NS_PER_S)
         self._compared = False  # whether the newest message came with a time to compare its stamp with
         self._apart = 0  # messages in a row whose stamps are far from the clock
+        self._deaf_ns = 0  # how long nobody listened the last time
+        self._deaf_until_ns = -BACKLOG_NS  # and until when
         self._stamp_ns: int | None = None
         self._fingerprint: int | None = None
         self._same = 0  # equal fingerprints in a row
         self._invalid_in_row = 0
         self._undecodable_in_row = 0
+        self._out_of_window_in_row = 0
+        self._understood = False  # whether any message could be read
+        self._refused: tuple[str, str] | None = None  # reason and detail of the last unreadable message
+
+    @property
+    def refused(self) -> Finding | None:
+        """What to tell of a sensor that has sent only what could not be read; None: nothing came."""
+        if self._refused is None:
+            return None
+        count = sum(self.invalid_reasons.values())
+        return self._malformed(*self._refused, f"none of {count} messages could be used")
 
     @property
     def timeout_ns(self) -> int:
         """Silence that makes the sensor lost: so many periods, but never less than its floor."""
         floor_ns = self._traits.timeout_floor_ns
         return max(round(self._config.timeout_periods * (self.meter.period_ns or floor_ns)), floor_ns)
+
+    @property
+    def fault(self) -> Finding | None:
+        """The oldest of the gravest; that others publish too is told only where nothing else is wrong."""
+        faults = self.losing or self.degrading
+        first = (found for code, found in faults.items() if code != _SHARED)
+        return next(first, faults.get(_SHARED))
 
     def readable(self, sample: Sample, now_ns: int) -> bool:
         """Take in a message that could be read; True when its stamp is in order.
@@ -111,18 +144,26 @@ class Evidence:
             self._note_order(in_order=False)
             return False
         self._heard(now_ns, invalid=False)
+        self._understood = True
         self.losing.pop("malformed", None)
         self.offset_ns = sample.received_ns - sample.stamp_ns
         self._compared = sample.received_ns != 0
-        in_order = self._check_order(sample.stamp_ns)
+        backlog = now_ns <= self._deaf_until_ns + BACKLOG_NS
+        in_order = self._check_order(sample.stamp_ns, backlog=backlog)
         self._check_frozen(sample.fingerprint)
-        if self.meter.arrived(now_ns):
-            self._check_rate()
-        self._check_clock()
+        self._check_source(sample.frame_id)
+        if backlog:
+            self._gaps.restart()
+        else:
+            if self.meter.arrived(now_ns):
+                self._check_rate()
+            self._check_clock()
         payload = sample.payload
         if isinstance(payload, ImuReading):
             found = criteria.imu_finding(payload, self._config)
-            self._check_content(found or self._axes.look(payload, sample.stamp_ns))
+            stuck = None if self._traits.may_repeat else self._axes.look(payload, sample.stamp_ns)
+            self._check_content(found or stuck)
+            self._tell("units", self._units.look(payload, sample.stamp_ns, sound=found is None))
         elif isinstance(payload, AudioBlock):
             if in_order:
                 self._tell("gapped", self._gaps.look(payload, sample.stamp_ns))
@@ -138,21 +179,21 @@ class Evidence:
         """
         self._heard(now_ns, invalid=True)
         self.invalid_reasons[reason] += 1
+        self._refused = reason, detail
         if self._invalid_in_row < self._config.invalid_run:
             return
         if reason == clocks.FUTURE_STAMP and offset_ns is not None and -offset_ns > self._apart_ns:
             reason = clocks.OTHER_CLOCK
-        if reason in clocks.FAULTS:
-            self.losing["malformed"] = clocks.finding(reason, detail, self._traits.topic)
-        else:
-            self.losing["malformed"] = Finding(
-                "malformed",
-                f"{self._invalid_in_row} messages in a row were malformed, the last one {reason}: {detail}",
-                f"check the driver that publishes {self._traits.topic}",
-            )
+        what = f"{self._invalid_in_row} messages in a row were malformed"
+        self.losing["malformed"] = self._malformed(reason, detail, what)
 
     def undecodable(self, reason: str, detail: str) -> Finding | None:
         """Take in that a readable message could not be decoded; the finding when that is beyond patience."""
+        if reason in _NO_FAULT:
+            return None
+        if reason == "no_data":
+            self._tell(reason, self._out_of_window(detail))
+            return None
         self.last_invalid = True
         if reason == "no_pose":  # nothing is wrong with the messages, so losing the sensor would cure nothing
             remedy = "publish the transform, or set output.extrinsics: parameters"
@@ -171,8 +212,10 @@ class Evidence:
     def decoded(self, stats: ContentStats | None) -> None:
         """Take in that a message was decoded, and what its content looks like; None: nothing to judge by."""
         self._undecodable_in_row = 0
+        self._out_of_window_in_row = 0
         self.last_invalid = False
         self.degrading.pop("no_pose", None)
+        self.degrading.pop("no_data", None)
         if stats is None:
             return
         if isinstance(stats, ImageStats):
@@ -181,6 +224,8 @@ class Evidence:
         elif isinstance(stats, AudioStats):
             # Encoders begin with zeros; a microphone that never says anything is found frozen.
             self._sounded = self._sounded or not stats.silent
+            if self._traits.may_repeat:
+                stats = replace(stats, silent=False, live_channels=-1)
             self._sounded_channels |= stats.live_channels
             found = None
             if self._sounded:
@@ -190,6 +235,24 @@ class Evidence:
             if found is None:
                 self._coverage.learn(stats.occupancy)
         self._check_content(found)
+
+    def publishers_changed(self, names: Sequence[str]) -> bool:
+        """Take in who publishes on the topic, one or nobody known if all is well; whether that is news."""
+        found = None
+        if len(names) > 1:
+            shown = ", ".join(bounded(name, _NAME_LENGTH) for name in names[:_NAMES])
+            more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+            found = Finding(
+                _SHARED,
+                f"{len(names)} publishers on {self._traits.topic} are mixed: {shown}{more}",
+                "stop all but one, or remap each to a topic of its own; "
+                "one that died is forgotten within 20 s",
+            )
+        if found == self._shared:
+            return False
+        self._shared = found
+        self._tell(_SHARED, found)
+        return True
 
     def offset_changed(self, excess_ns: int | None) -> bool:
         """Take in how much the stamps disagree with the anchor's; whether that is news."""
@@ -216,15 +279,29 @@ class Evidence:
 
     def silent(self, now_ns: int) -> bool:
         """Whether nothing has come for too long."""
-        if self.arrival_ns is None or now_ns < self.arrival_ns + self.timeout_ns:
+        if self.arrival_ns is None:
             return False
-        silent_ms, allowed_ms = (now_ns - self.arrival_ns) / NS_PER_MS, self.timeout_ns / NS_PER_MS
-        self.losing["timeout"] = Finding(
-            "timeout",
-            f"no new message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed",
-            f"check power, cable and driver of the {self._device}, and who publishes {self._traits.topic}",
+        silent_ns = now_ns - self.arrival_ns - self.excused_ns
+        if silent_ns < self.timeout_ns:
+            return False
+        silent_ms, allowed_ms = silent_ns / NS_PER_MS, self.timeout_ns / NS_PER_MS
+        reason = f"no new message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed"
+        remedy = (
+            f"check power, cable and driver of the {self._device}, and who publishes {self._traits.topic}"
         )
+        refused = None if self._understood else self.refused
+        if refused is not None:
+            reason, remedy = f"{refused.reason}; since then {reason}", refused.remedy
+        self.losing["timeout"] = Finding("timeout", reason, remedy)
         return True
+
+    def excuse(self, silence_ns: int, until_ns: int) -> None:
+        """Nobody listened for `silence_ns`, until `until_ns`: what came meanwhile comes now or never."""
+        if self.arrival_ns is not None:
+            self.excused_ns += min(silence_ns, max(0, until_ns - self.arrival_ns))
+        self._deaf_ns, self._deaf_until_ns = silence_ns, until_ns
+        self._gaps.restart()
+        self.meter.interrupted()
 
     def forget_content(self) -> None:
         """The sensor is lost: what its content looked like and how fast it came says nothing any more."""
@@ -240,8 +317,25 @@ class Evidence:
         self._stamp_ns = None
         self._gaps.restart()
 
+    def _malformed(self, reason: str, detail: str, what: str) -> Finding:
+        if reason in clocks.FAULTS:
+            return clocks.finding(reason, detail, self._traits.topic)
+        remedy = f"check the driver that publishes {self._traits.topic}"
+        return Finding("malformed", f"{what}, the last one {reason}: {detail}", remedy)
+
+    def _out_of_window(self, detail: str) -> Finding | None:
+        """The first block of a stream begins where the set's window ends; only if all do it is a mistake."""
+        self._out_of_window_in_row += 1
+        if self._out_of_window_in_row < self._config.invalid_run:
+            return None
+        name = self._traits.modality.value
+        remedy = f"correct {name}.stamp_offset_s or {name}.latency_s, or raise {name}.window_s"
+        return Finding("no_data", f"{detail}, {self._out_of_window_in_row} times in a row", remedy)
+
     def _heard(self, now_ns: int, *, invalid: bool) -> None:
         self.arrival_ns = now_ns
+        # What had come before nobody listened may be taken in only now: the time since is excused, too.
+        self.excused_ns = max(0, min(self._deaf_ns, self._deaf_until_ns - now_ns))
         self.losing.pop("timeout", None)
         self.last_invalid = invalid
         self._invalid_in_row = self._invalid_in_row + 1 if invalid else 0
@@ -256,20 +350,38 @@ class Evidence:
         elif code in self.degrading:
             del self.degrading[code]
 
-    def _check_order(self, stamp_ns: int) -> bool:
+    def _check_order(self, stamp_ns: int, *, backlog: bool) -> bool:
         before_ns, self._stamp_ns = self._stamp_ns, stamp_ns
         in_order = before_ns is None or stamp_ns > before_ns
         if not in_order:
             self.counts["out_of_order"] += 1
-        elif before_ns is not None:
+        elif before_ns is not None and not backlog:
             self.meter.learn(stamp_ns - before_ns)
-        self._note_order(in_order=in_order)
+        self._note_order(in_order=in_order or backlog)
         return in_order
 
     def _note_order(self, *, in_order: bool) -> None:
         self._disorder.add(mark=not in_order)
         allowed = self._config.disorder_share
         self._judge_share("disorder", self._disorder, allowed, "stamps were repeated or out of order")
+
+    def _check_source(self, frame_id: str) -> None:
+        """Two frames in turn are two sensors on one topic; one change is a driver that was set up anew."""
+        if self._shared is not None:
+            self.degrading[_SHARED] = self._shared
+        before, self._frame_id = self._frame_id, frame_id
+        changed = bool(before) and frame_id != before
+        self._frames.add(mark=changed)
+        if not changed:
+            if not self._frames.marked and "mixed_frames" in self.degrading:
+                del self.degrading["mixed_frames"]
+        elif self._frames.marked >= _FRAME_CHANGES:
+            one, other = sorted(bounded(name, _NAME_LENGTH) for name in (before, frame_id))
+            self.degrading["mixed_frames"] = Finding(
+                "mixed_frames",
+                f"messages of {self._traits.topic} name frames in turn: '{one}' and '{other}'",
+                "two sensors on one topic? stop one of them or remap it to a topic of its own",
+            )
 
     def _check_frozen(self, fingerprint: int) -> None:
         """Noise never repeats to the bit, so a robot that stands still is not a frozen sensor."""
@@ -280,11 +392,12 @@ class Evidence:
             return
         self._same += 1
         self.counts["frozen"] += 1
-        if self._same >= self._traits.frozen_run:
+        if self._same >= self._traits.frozen_run and not self._traits.may_repeat:
             self.losing["frozen"] = Finding(
                 "frozen",
                 f"the last {self._same} messages are identical to the bit",
-                f"restart the {self._device} or its driver",
+                f"restart the {self._device} or its driver; "
+                f"if it is simulated without noise, set {self._traits.modality.value}.may_repeat",
             )
 
     def _check_rate(self) -> None:

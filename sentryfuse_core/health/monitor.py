@@ -6,7 +6,7 @@ Faults come and go by themselves; the state drops at once and is restored slowly
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
@@ -54,6 +54,7 @@ class HealthMonitor:
                     timeout_floor_ns=round(floors_s[modality] * NS_PER_S),
                     slowest_hz=slowest_hz[modality],
                     frozen_run=frozen_runs[modality],
+                    may_repeat=config.sensor(modality).may_repeat,
                 ),
                 config.health,
             )
@@ -94,6 +95,10 @@ class HealthMonitor:
         """How much more a sensor's stamps lag than the anchor's, where that is too much to pair it."""
         self._note(self._sensors[modality].observe_offset(excess_ns, now_ns))
 
+    def observe_publishers(self, modality: Modality, names: Sequence[str], now_ns: int) -> None:
+        """Who publishes on a sensor's topic, by name: more than one are mixed."""
+        self._note(self._sensors[modality].observe_publishers(names, now_ns))
+
     def update(self, now_ns: int) -> None:
         """Let the steady time pass: sensors that were silent for too long are lost."""
         if self._deadline_ns is not None and now_ns >= self._deadline_ns:
@@ -110,6 +115,11 @@ class HealthMonitor:
     def next_deadline_ns(self) -> int | None:
         """Steady time to call `update` at, no later than the next timeout; None: no sensor speaks."""
         return self._deadline_ns
+
+    def excuse(self, silence_ns: int, until_ns: int) -> None:
+        """The node did not listen for `silence_ns`, until about `until_ns`: that is no sensor's silence."""
+        for sensor in self._sensors.values():
+            sensor.excuse(silence_ns, until_ns)
 
     def forget_stamps(self) -> None:
         """The clock that stamps come from has jumped: going back is no disorder this once."""

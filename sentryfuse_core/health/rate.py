@@ -82,6 +82,12 @@ class RateMeter:
         self._window_intervals = 0
         return True
 
+    def interrupted(self) -> None:
+        """Nobody counted for a while: what was counted so far says nothing, the last rate still holds."""
+        self._learned_sum_ns = self._learned_intervals = 0
+        self._window_start_ns = None
+        self._window_intervals = 0
+
     def stopped(self) -> None:
         """The sensor fell silent: measure afresh when it comes back."""
         self.rate_hz = 0.0

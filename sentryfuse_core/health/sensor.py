@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import HealthConfig
 from sentryfuse_core.health.criteria import ContentStats, Finding
@@ -50,7 +52,7 @@ class SensorHealth:
         patience_ns = self._evidence.timeout_ns
         if self._fault_since_ns is not None and "timeout" in self._evidence.losing:
             patience_ns = max(patience_ns, self._hold_ns)
-        return self._evidence.arrival_ns + patience_ns
+        return self._evidence.arrival_ns + self._evidence.excused_ns + patience_ns
 
     def observe(self, sample: Sample) -> Transition | None:
         """A message that could be read."""
@@ -91,11 +93,20 @@ class SensorHealth:
             return None
         return self._settle(now_ns)
 
+    def observe_publishers(self, names: Sequence[str], now_ns: int) -> Transition | None:
+        """Who publishes on the sensor's topic."""
+        news = self._evidence.publishers_changed(names)
+        return self._settle(now_ns) if news and self.state is not SensorState.INIT else None
+
     def update(self, now_ns: int) -> Transition | None:
         """Let the steady time pass."""
         if self.state is SensorState.LOST or not self._evidence.silent(now_ns):
             return None
         return self._settle(now_ns)
+
+    def excuse(self, silence_ns: int, until_ns: int) -> None:
+        """Nobody listened for `silence_ns`, until about `until_ns`."""
+        self._evidence.excuse(silence_ns, until_ns)
 
     def forget_stamps(self) -> None:
         """The clock of the stamps has jumped."""
@@ -133,9 +144,11 @@ class SensorHealth:
             return Finding("disabled", "disabled by parameter", f"set {name}.enabled to use it")
         if self.state is SensorState.OK:
             return Finding("", "", "")
-        faults = self._evidence.losing or self._evidence.degrading
-        if faults and self.state in (SensorState.DEGRADED, SensorState.LOST):
-            return next(iter(faults.values()))
+        fault = self._evidence.fault
+        if fault and self.state in (SensorState.DEGRADED, SensorState.LOST):
+            return fault
+        if self.state is SensorState.INIT:
+            return self._evidence.refused or self._told
         if self.state is SensorState.RECOVERING and self._evidence.losing:
             again = next(iter(self._evidence.losing.values()))
             return Finding("recovering", f"came back and failed again: {again.reason}", again.remedy)
@@ -194,7 +207,7 @@ class SensorHealth:
 
     def _enter(self, after: SensorState, now_ns: int) -> Transition:
         before, self.state = self.state, after
-        faults = self._evidence.losing or self._evidence.degrading
+        fault = self._evidence.fault
         if after is SensorState.RECOVERING:
             self._told = Finding(
                 "recovering",
@@ -202,8 +215,8 @@ class SensorHealth:
                 f"wait: used again after {self._recover_good} good messages and "
                 f"{self._hold_ns / NS_PER_S:.1f} s",
             )
-        elif faults:
-            self._told = next(iter(faults.values()))
+        elif fault:
+            self._told = fault
         if before in _USED and not self._drop_counted:
             self._choose_hold()
             self._drop_counted = True

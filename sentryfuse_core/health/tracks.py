@@ -1,7 +1,8 @@
-"""Criteria that need more than one message: a stuck IMU axis, gaps between audio blocks."""
+"""Criteria that need more than one message: a stuck IMU axis, units of an IMU, gaps between audio blocks."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
@@ -9,12 +10,17 @@ from sentryfuse_core.config import HealthConfig
 from sentryfuse_core.health.criteria import Finding
 from sentryfuse_core.types import AudioBlock, ImuReading
 
-__all__ = ["AudioGaps", "StuckAxis"]
+__all__ = ["AudioGaps", "ImuUnits", "StuckAxis"]
 
 _AXES = ("gyro x", "gyro y", "gyro z", "accelerometer x", "accelerometer y", "accelerometer z")
 LEAST = 50  # readings in a row that a stuck axis has to repeat its value in
 _BLOCKS = 50  # steps between audio blocks that gaps are looked for in
 _GAPS = 3  # gaps among them that count
+_UNITS_OF = 100  # readings at least that units are told by
+_UNITS_NS = 2 * NS_PER_S  # and their time
+_LEAST_M_S2, _MOST_M_S2 = 4.0, 40.0  # average acceleration of anything that drives
+_ONE_G = (0.8, 1.2)
+_MOST_RAD_S = 10.0  # average turn of anything that drives: more than 1.5 turns a second
 
 
 class StuckAxis:
@@ -60,6 +66,56 @@ class StuckAxis:
         name = _AXES[stuck if gyro is not None else stuck + 3]
         reason = f"{name} repeats one value to the bit while other axes move"
         return Finding("stuck_axis", reason, "restart the IMU or its driver, replace the IMU if it stays")
+
+
+class ImuUnits:
+    """Finds readings in other units than REP 103's: over seconds, acceleration has to average gravity.
+
+    No vehicle falls, or turns at several turns a second, for two seconds. Readings are never scaled.
+    """
+
+    def __init__(self) -> None:
+        self._finding: Finding | None = None
+        self._restart()
+
+    def _restart(self) -> None:
+        self._since_ns: int | None = None
+        self._count = 0
+        self._accel = self._gyro = 0.0  # sums of absolute values
+
+    def look(self, reading: ImuReading, stamp_ns: int, *, sound: bool) -> Finding | None:
+        """Take in one reading, `sound` if nothing else is wrong with it; the finding of the last seconds."""
+        if not sound:
+            self._restart()
+            return self._finding
+        if self._since_ns is None:
+            self._since_ns = stamp_ns
+        self._count += 1
+        if reading.linear_acceleration is not None:
+            self._accel += math.hypot(*reading.linear_acceleration.tolist())
+        if reading.angular_velocity is not None:
+            self._gyro += math.hypot(*reading.angular_velocity.tolist())
+        if stamp_ns < self._since_ns:
+            self._restart()
+        elif self._count >= _UNITS_OF and stamp_ns - self._since_ns >= _UNITS_NS:
+            self._finding = self._judge(has_accel=reading.linear_acceleration is not None)
+            self._restart()
+        return self._finding
+
+    def _judge(self, *, has_accel: bool) -> Finding | None:
+        accel, gyro = self._accel / self._count, self._gyro / self._count
+        if has_accel and not _LEAST_M_S2 < accel < _MOST_M_S2:
+            looks = "like another unit than m/s^2" if accel else "as if it was not measured"
+            if _ONE_G[0] < accel < _ONE_G[1]:
+                looks = "like g, not m/s^2"
+            elif 0.0 < accel < _LEAST_M_S2:
+                looks = "like m/s^2 without gravity"
+            reason = f"acceleration averages {accel:.3g} where gravity alone is 9.81 m/s^2: it looks {looks}"
+            return Finding("units", reason, "let the driver give m/s^2 with gravity (REP 103 and 145)")
+        if gyro > _MOST_RAD_S:
+            reason = f"angular velocity averages {gyro:.3g} rad/s: it looks like degrees per second"
+            return Finding("units", reason, "let the driver give rad/s (REP 103)")
+        return None
 
 
 class AudioGaps:

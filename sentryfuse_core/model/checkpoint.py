@@ -18,6 +18,7 @@ from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.safe_files import check_regular
 
 __all__ = [
     "FORMAT_VERSION",
@@ -90,6 +91,7 @@ def save_checkpoint(path: Path, net: SentryFuseNet, facts: Mapping[str, Any]) ->
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read and check weights and manifest; raises CheckpointError that names the file and the remedy."""
     try:
+        check_regular(path)
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(
@@ -116,12 +118,13 @@ def check_digest(path: Path, data: bytes, manifest: Mapping[str, Any]) -> None:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
+        check_regular(path)
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(
             f"no manifest at {path} ({error.strerror}); weights need the .json that was written with them"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON ({error}); copy it again") from error
     if not isinstance(manifest, dict):
         raise CheckpointError(f"{path} holds no JSON object; copy it again")

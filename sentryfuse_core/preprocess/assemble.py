@@ -13,6 +13,7 @@ from sentryfuse_core.preprocess import audio, camera, imu, lidar, motion
 from sentryfuse_core.preprocess.attitude import AttitudeFilter
 from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_stats
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.types import (
@@ -23,7 +24,6 @@ from sentryfuse_core.types import (
     ModalitySet,
     PointCloud,
     Pose,
-    Sample,
     SyncedSet,
 )
 
@@ -47,13 +47,14 @@ class Prepared:
     inputs: ModelInput
     invalid: Mapping[Modality, InvalidMessageError]
     content: Mapping[Modality, ContentStats]
+    notes: tuple[str, ...] = ()  # what to know of the poses
 
 
 class Preprocessor:
     """Decodes, moves to the base frame at the set's stamp, and makes tensors.
 
-    Poses and intrinsics come from the configuration until they are set; they may be set from another
-    thread than the one that calls.
+    Poses come from the placer, at each sample's stamp. Intrinsics come from the configuration until they are
+    set; they may be set from another thread than the one that calls.
     """
 
     def __init__(self, config: Config, *, geometry: Geometry = GEOMETRY) -> None:
@@ -65,11 +66,10 @@ class Preprocessor:
         self._intrinsics = Intrinsics(
             section.image_width, section.image_height, section.fx, section.fy, section.cx, section.cy
         )
+        self.felt_m_s2: tuple[float, ...] = ()  # mean acceleration of the last window in base axes
         self.assumed_intrinsics = True  # nobody has set others than the parameters'
-        self._poses: dict[Modality, Pose | None] = {
-            modality: Pose(config.sensor(modality).translation_m, config.sensor(modality).quaternion_xyzw)
-            for modality in Modality
-        }
+        self.placer = Placer(config)
+        self._poses: dict[Modality, Pose] = {}  # of the set in hand
         self._builders: Mapping[Modality, Callable[[SyncedSet, ModalitySet], _Part]] = {
             Modality.CAMERA: self._camera,
             Modality.LIDAR: self._lidar,
@@ -77,22 +77,30 @@ class Preprocessor:
             Modality.AUDIO: self._audio,
         }
 
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """Those in use: the parameters', until others are set."""
+        return self._intrinsics
+
     def set_intrinsics(self, intrinsics: Intrinsics) -> None:
         """Use these from the next set on."""
         self._intrinsics = intrinsics
         self.assumed_intrinsics = False
 
     def set_extrinsics(self, modality: Modality, pose: Pose | None) -> None:
-        """Use this pose from the next set on; None: unknown, the sensor cannot be used."""
-        self._poses[modality] = pose
+        """Use this pose from the next set on where no transform is known; None: the sensor cannot be used."""
+        self.placer.give(modality, pose)
 
     def __call__(self, synced: SyncedSet, mask: ModalitySet) -> Prepared:
         """Tensors of the sensors in `mask`; one whose data cannot be used is left out and reported."""
         tensors: dict[str, Tensor] = {}
         invalid: dict[Modality, InvalidMessageError] = {}
         content: dict[Modality, ContentStats] = {}
+        self._place(synced, mask & synced.present, invalid)
         with one_thread():
             for modality in mask & synced.present:
+                if modality in invalid:
+                    continue
                 try:
                     part = self._builders[modality](synced, mask)
                 except InvalidMessageError as error:
@@ -101,14 +109,26 @@ class Preprocessor:
                 tensors.update(part.tensors)
                 if part.content is not None:
                     content[modality] = part.content
-        return Prepared(ModelInput(**tensors), invalid, content)
+        return Prepared(ModelInput(**tensors), invalid, content, self.placer.notes(mask & synced.present))
+
+    def _place(
+        self, synced: SyncedSet, mask: ModalitySet, invalid: dict[Modality, InvalidMessageError]
+    ) -> None:
+        """Look up where each sensor was, once: several builders ask for the IMU's pose."""
+        self._poses = {}
+        for modality in mask:
+            try:
+                self._poses[modality] = self.placer.pose(synced.samples[modality][-1])
+            except InvalidMessageError as error:  # noqa: PERF203 - four of them at most
+                invalid[modality] = error
 
     def _camera(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
         sample = synced.samples[Modality.CAMERA][-1]
         frame = sample.payload
         if not isinstance(frame, (ImageFrame, CompressedFrame)):
             raise InvalidMessageError("wrong_type", f"camera sample holds a {type(frame).__name__}")
-        pose, intrinsics = self._pose(sample), self._intrinsics
+        pose = self._poses[Modality.CAMERA]
+        intrinsics = camera.fitting(self._intrinsics, frame.width, frame.height)
         turned = self._turned(synced, mask, sample.stamp_ns)
         image = self._virtual_camera.decode(frame, intrinsics)
         warped = self._virtual_camera.warp(image, intrinsics, turned @ motion.pose_rotation(pose))
@@ -120,7 +140,7 @@ class Preprocessor:
         cloud = sample.payload
         if not isinstance(cloud, PointCloud):
             raise InvalidMessageError("wrong_type", f"lidar sample holds a {type(cloud).__name__}")
-        pose = self._pose(sample)
+        pose = self._poses[Modality.LIDAR]
         turned = self._turned(synced, mask, sample.stamp_ns)
         points = lidar.decode(cloud, intensity_full_scale=self._config.lidar.intensity_full_scale)
         moved = lidar.move(points, turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation))
@@ -128,8 +148,9 @@ class Preprocessor:
 
     def _imu(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
         samples = synced.samples[Modality.IMU]
-        to_base = motion.pose_rotation(self._pose(samples[-1]))
+        to_base = motion.pose_rotation(self._poses[Modality.IMU])
         times_s, values = imu.readings_of(samples, to_base=to_base, end_ns=synced.stamp_ns)
+        self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
         tilt = self._attitude.update(samples, to_base=to_base, epoch=synced.epoch)
         return _Part(
             {"imu": imu.resample(times_s, values, geometry=self._geometry), "tilt": torch.tensor([tilt])}
@@ -137,25 +158,15 @@ class Preprocessor:
 
     def _audio(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
         samples = synced.samples[Modality.AUDIO]
-        self._pose(samples[-1])
         blocks = audio.blocks_of(samples)
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
         features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
         return _Part({"audio": features}, audio_stats([block for _, block in blocks]))
 
-    def _pose(self, sample: Sample) -> Pose:
-        pose = self._poses[sample.modality]
-        if pose is None:
-            base, name = self._config.output.base_frame, sample.modality.value
-            where = f"no transform from frame {sample.frame_id!r} to {base!r}"
-            unnamed = "" if sample.frame_id else f": its messages name no frame, set {name}.frame_id"
-            raise InvalidMessageError("no_pose", where + unnamed)
-        return pose
-
     def _turned(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
         """How base axes at the sample's stamp lie in those at the set's, by the gyro where it is trusted."""
-        imu_pose = self._poses[Modality.IMU]
-        if Modality.IMU not in mask or Modality.IMU not in synced.samples or imu_pose is None:
+        imu_pose = self._poses.get(Modality.IMU)
+        if Modality.IMU not in mask or imu_pose is None:
             return motion.IDENTITY
         samples = synced.samples[Modality.IMU]
         rotation = motion.turned(samples, imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.preprocess.motion import Rotation
 
-__all__ = ["CONVERSIONS", "VirtualCamera", "decode", "reduction"]
+__all__ = ["CONVERSIONS", "VirtualCamera", "decode", "fitting", "reduction", "same_shape"]
 
 # Columns: base axes of the virtual camera's right, down and forward.
 _OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -49,6 +49,7 @@ CONVERSIONS: dict[str, int | None] = {
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 LARGEST_SIDE = 32_766  # of OpenCV's remap
+_SAME_SHAPE = 0.03  # by how much the sides' ratio may differ: encoders pad to blocks of pixels
 _DEPTH_16 = ("mono16", "16UC1")
 
 
@@ -60,14 +61,22 @@ def decode(frame: ImageFrame | CompressedFrame, *, reduce: int = 1) -> UInt8Arra
     """
     try:
         if isinstance(frame, CompressedFrame):
-            # The sensor's pixels are wanted: a rotation written into the file is for human eyes.
-            bgr = cv2.imdecode(frame.data, _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION)
-            if bgr is None:
-                raise InvalidMessageError("undecodable", f"{frame.data.size} bytes of {frame.format}")
-            return _rgb(np.asarray(bgr, np.uint8), cv2.COLOR_BGR2RGB)
+            return _file(frame, reduce)
         return _rgb(_rows(frame), CONVERSIONS[frame.encoding])
     except cv2.error as error:
         raise InvalidMessageError("undecodable", f"{frame.data.size} bytes: {error.err}") from error
+
+
+def _file(frame: CompressedFrame, reduce: int) -> UInt8Array:
+    """The picture in a file; the pixels of a mosaic are no picture before they are turned to colours."""
+    mosaic = frame.channels.startswith("bayer_")
+    # The sensor's pixels are wanted: a rotation written into the file is for human eyes.
+    flags = cv2.IMREAD_GRAYSCALE if mosaic else _REDUCED[reduce]
+    pixels = cv2.imdecode(frame.data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        raise InvalidMessageError("undecodable", f"{frame.data.size} bytes of {frame.format}")
+    conversion = CONVERSIONS[frame.channels or "bgr8"]
+    return _rgb(np.asarray(pixels, np.uint8), conversion)
 
 
 def _rgb(pixels: UInt8Array, conversion: int | None) -> UInt8Array:
@@ -82,6 +91,24 @@ def _rows(frame: ImageFrame) -> UInt8Array:
     if frame.encoding in _DEPTH_16 or frame.encoding.endswith("16"):
         return np.ascontiguousarray(pixels[..., 0 if frame.is_bigendian else 1])
     return pixels[..., 0] if pixel_bytes == 1 else pixels
+
+
+def fitting(intrinsics: Intrinsics, width: int, height: int) -> Intrinsics:
+    """The intrinsics of a picture of this size: of the region or of the whole sensor, whichever it shows.
+
+    A picture of the same shape is one that was resized or binned. Where neither fits, or the size is 0 for
+    not known, the region's are handed back.
+    """
+    candidates = [item for item in (intrinsics, intrinsics.whole) if item is not None]
+    for item in candidates:
+        if (item.width, item.height) == (width, height):
+            return item
+    return next((item for item in candidates if same_shape(item, width, height)), intrinsics)
+
+
+def same_shape(intrinsics: Intrinsics, width: int, height: int, *, tolerance: float = _SAME_SHAPE) -> bool:
+    """Whether the sides of a picture have the ratio that the intrinsics hold for."""
+    return abs(width * intrinsics.height - height * intrinsics.width) <= tolerance * height * intrinsics.width
 
 
 def reduction(width: int, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY) -> float:
@@ -110,12 +137,12 @@ class VirtualCamera:
     def decode(self, frame: ImageFrame | CompressedFrame, intrinsics: Intrinsics) -> UInt8Array:
         """RGB uint8 [H, W, 3], smaller than the file where that is cheaper and still fine enough.
 
-        The size inside a file is not known before it is decoded. The intrinsics' nearly always equals it;
-        where not, this costs sharpness or time, nothing else.
+        Where the file's header does not tell the size, the intrinsics' is taken; where they differ, this
+        costs sharpness or time, nothing else.
         """
         if isinstance(frame, ImageFrame) or frame.format != "jpeg":
             return decode(frame)
-        ratio = reduction(intrinsics.width, intrinsics, self._geometry)
+        ratio = reduction(frame.width or intrinsics.width, intrinsics, self._geometry)
         return decode(frame, reduce=max(step for step in _REDUCED if step <= max(ratio, 1.0)))
 
     def warp(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +20,49 @@ if TYPE_CHECKING:
 
 __all__ = ["decode", "move", "pillars"]
 
+_NEAREST_M, _FURTHEST_M = 1e-4, 1000.0  # coordinates that a lidar gives; no half of a cloud lies beyond
+_SAMPLED = 512  # about this many points show which units and byte order they have
+
 
 def decode(cloud: PointCloud, *, intensity_full_scale: float) -> NDArray[np.float32]:
     """The returns of a cloud, [4, N] float32: x, y, z in metres in the sensor's frame, intensity 0..1.
 
     Points with a coordinate that is not finite, or all of them 0, are no returns and left out; a missing
-    intensity is 0. Raises InvalidMessageError `no_finite_points`.
+    intensity is 0. Raises InvalidMessageError `no_finite_points`, or `out_of_range` for points further away
+    than a lidar sees.
     """
+    records = _records(cloud)
+    points = np.zeros((4, records.size), np.float32)  # coordinates apart: everything below runs along them
+    with np.errstate(over="ignore", invalid="ignore"):
+        for row, field in zip(points, cloud.fields, strict=False):
+            row.reshape(records.shape)[...] = records[field.name]
+        squared_m2 = np.square(points[:3]).sum(axis=0)
+    returned = (squared_m2 > 0.0) & (squared_m2 < np.inf)  # a comparison with NaN is false
+    everything = bool(returned.all())
+    few = not everything and 2 * np.count_nonzero(returned) < returned.size
+    if (few or cloud.is_bigendian) and _swapped(records):
+        # The flag contradicts the data: in the other byte order it is a scene, in this one noise.
+        swapped = replace(cloud, is_bigendian=not cloud.is_bigendian)
+        return decode(swapped, intensity_full_scale=intensity_full_scale)
+    if few and not returned.any():
+        empty = [name for name, row in zip("xyz", points, strict=False) if not np.isfinite(row).any()]
+        why = f": {' and '.join(empty)} never finite" if empty else ""
+        raise InvalidMessageError("no_finite_points", f"none of {returned.size} points is a return{why}")
+    step = max(returned.size // _SAMPLED, 1)
+    sampled_m2 = squared_m2[::step][returned[::step]]
+    if sampled_m2.size and float(np.median(sampled_m2)) > _FURTHEST_M**2:
+        detail = f"half of the points lie beyond {_FURTHEST_M:g} m: millimetres? REP 103 wants metres"
+        raise InvalidMessageError("out_of_range", detail)
+    if not everything:
+        points = points[:, returned]
+    if len(cloud.fields) > 3:
+        points[3] /= intensity_full_scale
+        np.nan_to_num(points[3], copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    return points
+
+
+def _records(cloud: PointCloud) -> NDArray[Any]:
+    """The points as structured values [height, width], a view."""
     order = ">" if cloud.is_bigendian else "<"
     record = np.dtype(
         {
@@ -37,20 +74,28 @@ def decode(cloud: PointCloud, *, intensity_full_scale: float) -> NDArray[np.floa
     )
     shape, strides = (cloud.height, cloud.width), (cloud.row_step, cloud.point_step)
     records: NDArray[Any] = np.ndarray(shape, record, cloud.data, 0, strides)
-    points = np.zeros((4, records.size), np.float32)  # coordinates apart: everything below runs along them
-    with np.errstate(over="ignore", invalid="ignore"):
-        for row, field in zip(points, cloud.fields, strict=False):
-            row.reshape(shape)[...] = records[field.name]
-        squared_m2 = np.square(points[:3]).sum(axis=0)
-    returned = (squared_m2 > 0.0) & (squared_m2 < np.inf)  # a comparison with NaN is false
-    if not returned.any():
-        raise InvalidMessageError("no_finite_points", f"none of {returned.size} points is a return")
-    if not returned.all():
-        points = points[:, returned]
-    if len(cloud.fields) > 3:
-        points[3] /= intensity_full_scale
-        np.nan_to_num(points[3], copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return points
+    return records
+
+
+def _swapped(records: NDArray[Any]) -> bool:
+    """Whether coordinates make sense in the other byte order alone, judged by a few hundred of them."""
+    flat = (
+        records.reshape(-1) if records.flags.c_contiguous else records[:: max(len(records) // 16, 1)].ravel()
+    )
+    some = flat[:: max(flat.size // _SAMPLED, 1)]
+
+    def sensible(swap: bool) -> float:  # noqa: FBT001 - of this function alone
+        values = np.stack([some[name].byteswap() if swap else some[name] for name in "xyz"]).astype(
+            np.float64
+        )
+        size = np.abs(values[np.isfinite(values)])
+        return (
+            float(np.count_nonzero(((size > _NEAREST_M) & (size < _FURTHEST_M)) | (size == 0.0)))
+            / values.size
+        )
+
+    with np.errstate(all="ignore"):
+        return sensible(swap=False) < 0.5 and sensible(swap=True) > 0.9
 
 
 def move(points: NDArray[np.float32], rotation: Rotation, translation_m: NDArray[np.floating[Any]]) -> Tensor:

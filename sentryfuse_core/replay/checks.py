@@ -1,14 +1,17 @@
-"""Does a recording fit the parameters: image size against intrinsics, audio rate against its stamps."""
+"""Does what comes fit the parameters: pictures the intrinsics, intensities their scale, audio its rate."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import Config
+from sentryfuse_core.convert import DEPTH_ENCODINGS
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.preprocess import camera
+from sentryfuse_core.preprocess import camera, lidar
 from sentryfuse_core.types import (
     AudioBlock,
     CompressedFrame,
@@ -16,69 +19,181 @@ from sentryfuse_core.types import (
     Intrinsics,
     Modality,
     ModalitySet,
+    PointCloud,
     Sample,
     SyncedSet,
 )
 
-__all__ = ["FitCheck", "audio_misfit", "camera_misfit"]
+__all__ = ["FitCheck", "audio_misfit", "camera_misfit", "imu_misfit", "lidar_misfit"]
 
 _TOLERANCE = 0.1  # share by which shape or length may differ
-_MIN_BLOCKS = 3
+_MIN_BLOCKS = 3  # with stamps of their own
+_MIN_ARRIVALS = 20  # of blocks without: their times jitter
+_MIN_WINDOWS = 20  # of the IMU: brakes and bumps average out
+_LEAST_M_S2 = 5.0  # of gravity; a robot that leans by 60 degrees has fallen
+_INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
 class FitCheck:
-    """Looks once at the first set of each kind; `intrinsics` are those in force."""
+    """Looks once at the first data of each kind; `intrinsics` are the parameters', until `set_intrinsics`."""
 
-    def __init__(self, intrinsics: Intrinsics) -> None:
-        self.intrinsics = intrinsics
-        self._unchecked = ModalitySet.of(Modality.CAMERA, Modality.AUDIO)
+    def __init__(self, config: Config, intrinsics: Intrinsics) -> None:
+        self._config = config
+        self._intrinsics = intrinsics
+        self._info_frame: str | None = None  # None: no CameraInfo came
+        self._blocks: list[Sample] = []
+        self._felt: list[tuple[float, ...]] = []
+        self._unchecked = ModalitySet.all()
 
-    def look(self, synced: SyncedSet) -> list[str]:
-        """What to set where this set shows that the recording does not fit the parameters."""
+    def set_intrinsics(self, intrinsics: Intrinsics, *, frame_id: str) -> None:
+        """Intrinsics of a CameraInfo that names this frame hold from now on."""
+        if self._info_frame != frame_id or intrinsics != self._intrinsics:
+            self._intrinsics, self._info_frame = intrinsics, frame_id
+            self._unchecked |= ModalitySet.of(Modality.CAMERA)
+
+    def look(self, synced: SyncedSet, *, felt_m_s2: tuple[float, ...]) -> list[str]:
+        """What to set where this set shows that its data does not fit the parameters.
+
+        `felt_m_s2` is the acceleration in it, in base axes; empty where it is not known.
+        """
         notes = []
         for modality in self._unchecked & synced.present:
-            samples = synced.samples[modality]
-            if modality is Modality.CAMERA:
-                misfit = camera_misfit(samples[-1], self.intrinsics)
-            elif len(samples) >= _MIN_BLOCKS:
-                misfit = audio_misfit(samples)
+            samples: Sequence[Sample] = synced.samples[modality]
+            if modality is Modality.AUDIO:
+                samples = self._collected(samples)
+                if not _enough(samples):
+                    continue
+                misfits = [audio_misfit(samples)]
+            elif modality is Modality.IMU:
+                self._felt += [felt_m_s2] if felt_m_s2 else []
+                if len(self._felt) < _MIN_WINDOWS:
+                    continue
+                misfits = [imu_misfit(self._felt)]
+            elif modality is Modality.LIDAR:
+                misfits = [lidar_misfit(samples[-1], self._config.lidar.intensity_full_scale)]
             else:
-                continue
+                misfits = self._camera(samples[-1])
             self._unchecked -= ModalitySet.of(modality)
-            if misfit is not None:
-                notes.append(misfit)
+            notes += [misfit for misfit in misfits if misfit is not None]
         return notes
 
+    def _camera(self, sample: Sample) -> list[str | None]:
+        return [
+            camera_misfit(sample, self._intrinsics, informed=self._info_frame is not None),
+            _depth(sample),
+            self._other_frame(sample),
+        ]
 
-def camera_misfit(sample: Sample, intrinsics: Intrinsics) -> str | None:
-    """What to set where the picture is not of the shape that the intrinsics hold for; None: it is."""
-    if not isinstance(sample.payload, (ImageFrame, CompressedFrame)):
+    def _other_frame(self, sample: Sample) -> str | None:
+        """CameraInfo of a frame that is not the pictures' may be that of another camera."""
+        told, override = self._info_frame, self._config.camera.frame_id
+        if not told or override or told == sample.frame_id:
+            return None
+        return (
+            f"camera: CameraInfo is of frame {told!r}, the pictures of {sample.frame_id!r}: "
+            "if that is another camera, set camera.info_topic"
+        )
+
+    def _collected(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """The blocks of this set and of those before: a window may hold too few to judge by."""
+        last_ns = self._blocks[-1].stamp_ns if self._blocks else -1
+        self._blocks += [sample for sample in samples if sample.stamp_ns > last_ns]
+        del self._blocks[: -2 * _MIN_ARRIVALS]
+        return self._blocks
+
+
+def camera_misfit(sample: Sample, intrinsics: Intrinsics, *, informed: bool = False) -> str | None:
+    """What to set where the picture is not of the shape that the intrinsics hold for; None: it is.
+
+    `informed`: they are those of a CameraInfo, not of the parameters.
+    """
+    frame = sample.payload
+    if not isinstance(frame, (ImageFrame, CompressedFrame)):
         return None
-    try:
-        height, width = camera.decode(sample.payload).shape[:2]
-    except InvalidMessageError:
+    width, height = frame.width, frame.height
+    if not (width and height):
         return None
-    ratio = (width / height) / (intrinsics.width / intrinsics.height)
-    if abs(ratio - 1.0) <= _TOLERANCE:
+    held = camera.fitting(intrinsics, width, height)
+    if camera.same_shape(held, width, height, tolerance=_TOLERANCE):
         return None
+    size = f"the pictures are {width} x {height} pixels"
+    if informed:
+        return (
+            f"camera: {size}, CameraInfo holds for {held.width} x {held.height}, so bearings are wrong: "
+            "take the CameraInfo of this picture (camera.info_topic)"
+        )
     return (
-        f"camera: the pictures are {width} x {height} pixels, the intrinsics hold for "
-        f"{intrinsics.width} x {intrinsics.height}: set camera.image_width, image_height, fx, fy, cx and cy"
+        f"camera: {size}, the intrinsics hold for "
+        f"{held.width} x {held.height}: set camera.image_width, image_height, fx, fy, cx and cy"
     )
 
 
-def audio_misfit(samples: Sequence[Sample]) -> str | None:
-    """What to set where blocks last longer or shorter than the time between their stamps; None: they fit."""
-    blocks = [sample.payload for sample in samples if isinstance(sample.payload, AudioBlock)]
-    if len(blocks) < _MIN_BLOCKS or not all(block.stamped for block in blocks):
+def lidar_misfit(sample: Sample, full_scale: float) -> str | None:
+    """What to set where intensities lie far below or above the value that counts as 1; None: they do not."""
+    cloud = sample.payload
+    if not isinstance(cloud, PointCloud) or len(cloud.fields) < 4:
         return None
-    apart_s = float(np.median(np.diff([sample.stamp_ns for sample in samples]))) / NS_PER_S
+    try:
+        largest = float(lidar.decode(cloud, intensity_full_scale=1.0)[3].max())
+    except InvalidMessageError:
+        return None
+    low = 0.0 < largest <= 1.0 and full_scale >= 10.0
+    if not (low or largest > 4.0 * full_scale):
+        return None
+    scale = next((scale for scale in _INTENSITY_SCALES if largest <= scale), largest)
+    return (
+        f"lidar: intensities go up to {largest:.4g}, lidar.intensity_full_scale is {full_scale:g}: "
+        f"set it to {scale:g} if that is the lidar's range"
+    )
+
+
+def imu_misfit(felt_m_s2: Sequence[tuple[float, ...]]) -> str | None:
+    """What to set where accelerations in base axes do not average gravity upwards; None: they do."""
+    x, y, z = np.mean(felt_m_s2, axis=0).tolist()
+    if math.hypot(x, y, z) < _LEAST_M_S2 or z > _LEAST_M_S2:
+        return None
+    felt = f"imu: acceleration averages {x:.1f}, {y:.1f}, {z:.1f} m/s^2 in the base frame, not 0, 0, +9.8"
+    if z < -_LEAST_M_S2:
+        return f"{felt} (REP 145): let the driver change its sign, or correct the IMU's pose"
+    return f"{felt}: correct the IMU's pose (tf2, or imu.quaternion_xyzw)"
+
+
+def audio_misfit(samples: Sequence[Sample]) -> str | None:
+    """What to set where blocks last longer or shorter than the time between them; None: they fit.
+
+    Without a header that is the time between their arrivals. Lost blocks leave its median as it is, blocks
+    that come in bursts its mean: only where both disagree the parameters are wrong.
+    """
+    blocks = [sample.payload for sample in samples if isinstance(sample.payload, AudioBlock)]
+    if len(blocks) < _MIN_BLOCKS:
+        return None
+    apart = np.diff([sample.stamp_ns for sample in samples]) / NS_PER_S
+    apart_s = float(np.median(apart))
     block = blocks[-1]
     length_s = block.pcm.shape[0] / block.sample_rate_hz
-    if apart_s <= 0.0 or abs(length_s / apart_s - 1.0) <= _TOLERANCE:
+    wrong = [
+        between_s > 0.0 and abs(length_s / between_s - 1.0) > _TOLERANCE
+        for between_s in (apart_s, apart_s if block.stamped else float(apart.mean()))
+    ]
+    if not all(wrong):
         return None
     values_hz = block.pcm.size / apart_s
     return (
         f"audio: blocks of {length_s * 1e3:.1f} ms every {apart_s * 1e3:.1f} ms: set audio.sample_rate_hz "
         f"and audio.channels, whose product looks like {round(values_hz, -2):.0f} Hz"
+    )
+
+
+def _enough(samples: Sequence[Sample]) -> bool:
+    stamped = all(isinstance(item.payload, AudioBlock) and item.payload.stamped for item in samples)
+    return len(samples) >= (_MIN_BLOCKS if stamped else _MIN_ARRIVALS)
+
+
+def _depth(sample: Sample) -> str | None:
+    frame = sample.payload
+    if not isinstance(frame, ImageFrame) or frame.encoding not in DEPTH_ENCODINGS:
+        return None
+    return (
+        f"camera: its encoding {frame.encoding} is that of depth images: choose the camera's picture, "
+        "unless this is one (a thermal camera)"
     )

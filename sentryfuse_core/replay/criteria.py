@@ -13,6 +13,7 @@ import yaml
 from sentryfuse_core.errors import CriteriaError
 from sentryfuse_core.replay.fault_kinds import FAULTS
 from sentryfuse_core.replay.metrics import STAGES
+from sentryfuse_core.safe_files import read_yaml
 
 __all__ = ["Criterion", "Verdict", "judge", "load_criteria"]
 
@@ -75,11 +76,11 @@ class _Measured:
 def load_criteria(path: Path) -> tuple[Criterion, ...]:
     """Read a file of criteria; CriteriaError names what is unknown and what would be valid."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CriteriaError(f"cannot read the criteria {path}: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping) or not content:
-        raise CriteriaError(f"{path}: give names and limits, such as map_min: 0.2; found {content!r}")
+        raise CriteriaError(f"{path}: give names and limits, such as map_min: 0.2; found {content!r:.80}")
     return tuple(item for name, value in content.items() for item in _criteria(path, str(name), value))
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
-from sentryfuse_core.errors import OutputError
+from sentryfuse_core.shipped import share_folder
 
-__all__ = ["AUDIO_COMMON_CHUNKS", "AUDIO_COMMON_RAW", "VISION", "project_definitions"]
+__all__ = [
+    "AUDIO_COMMON_CHUNKS",
+    "AUDIO_COMMON_RAW",
+    "ROS1_TRANSFORMS",
+    "ROS1_TRANSFORMS_TYPE",
+    "TRANSFORMS_TYPE",
+    "VISION",
+    "project_definitions",
+]
+
+TRANSFORMS_TYPE, ROS1_TRANSFORMS_TYPE = "tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"
+# The first transforms of ROS 1, field by field those of today.
+ROS1_TRANSFORMS: Mapping[str, str] = {ROS1_TRANSFORMS_TYPE: "geometry_msgs/TransformStamped[] transforms\n"}
 
 # Two packages share the name audio_common_msgs with incompatible fields; a bag's own definitions go first.
 AUDIO_COMMON_RAW: Mapping[str, str] = {
@@ -41,30 +51,20 @@ VISION: Mapping[str, str] = {
         "vision_msgs/BoundingBox3D bbox\nstring id\n"
     ),
     "vision_msgs/msg/Detection3DArray": "std_msgs/Header header\nvision_msgs/Detection3D[] detections\n",
+    "vision_msgs/msg/VisionInfo": (
+        "std_msgs/Header header\nstring method\nstring database_location\nint32 database_version\n"
+    ),
+    "vision_msgs/msg/VisionClass": "uint16 class_id\nstring class_name\n",
+    "vision_msgs/msg/LabelInfo": (
+        "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n"
+    ),
 }
-
-
-def _folders() -> Iterator[Path]:
-    """Where the project's msg files can be: the source tree, an installed share folder, an ament prefix."""
-    here = Path(__file__).resolve()
-    yield here.parents[2] / "msg"
-    for parent in here.parents:
-        yield parent / "share" / "sentryfuse" / "msg"
-    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
-        if prefix:
-            yield Path(prefix) / "share" / "sentryfuse" / "msg"
 
 
 @lru_cache(maxsize=1)
 def project_definitions() -> Mapping[str, str]:
-    """Text of msg/*.msg by full type name; raises OutputError where they are not installed."""
-    for folder in _folders():
-        if (folder / "FusionStatus.msg").is_file():
-            return {
-                f"sentryfuse/msg/{path.stem}": path.read_text(encoding="utf-8")
-                for path in sorted(folder.glob("*.msg"))
-            }
-    raise OutputError(
-        "the message definitions (FusionStatus.msg and the others) are not installed beside sentryfuse_core; "
-        "install the package with its share folder or source the workspace that built it"
-    )
+    """Text of msg/*.msg by full type name; raises NotInstalledError where they are not installed."""
+    return {
+        f"sentryfuse/msg/{path.stem}": path.read_text(encoding="utf-8")
+        for path in sorted((share_folder() / "msg").glob("*.msg"))
+    }

@@ -1,4 +1,4 @@
-"""The five kinds of /diagnostics status, names and keys frozen, as plain values for bags and for the node."""
+"""The kinds of /diagnostics status, names and keys frozen, as plain values for bags and for the node."""
 
 from __future__ import annotations
 
@@ -8,19 +8,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import BudgetConfig, Config
+from sentryfuse_core.health.heartbeat import Stall
+from sentryfuse_core.preprocess.placing import Placement
 from sentryfuse_core.replay.messages import Fields, header
 from sentryfuse_core.replay.metrics import STAGES, LatencyWindow, percentiles, stage_values
+from sentryfuse_core.replay.upkeep import Upkeep
 from sentryfuse_core.sync.buffer import NOTED
-from sentryfuse_core.types import FusionResult, Modality, SensorReport, SensorState, Transition
+from sentryfuse_core.text import bounded
+from sentryfuse_core.types import Absence, FusionResult, Modality, SensorReport, SensorState, Transition
 
-__all__ = ["DIAGNOSTICS_TYPE", "ERROR", "OK", "STALE", "WARN", "Diagnostics", "diagnostic_array"]
+__all__ = [
+    "DIAGNOSTICS_TYPE",
+    "ERROR",
+    "NODE_NAME",
+    "OK",
+    "STALE",
+    "WARN",
+    "Diagnostics",
+    "diagnostic_array",
+    "status_name",
+]
 
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
 OK, WARN, ERROR, STALE = 0, 1, 2, 3  # diagnostic_msgs/DiagnosticStatus
 SyncCounters: TypeAlias = Mapping[Modality, Mapping[str, int]]  # per sensor, by reason
 _TRUSTED = (SensorState.OK, SensorState.DEGRADED)
 MISS_LIMIT = 0.01  # larger share of deadline misses is an error
+NODE_NAME = "/sentryfuse"  # full name of the node by default, and in a replay
+_MESSAGE_LENGTH = 1000  # several findings may stand in one message
+_REASONS = 40  # keys of dropped messages, by reason
 
 
 class Diagnostics:
@@ -31,8 +48,13 @@ class Diagnostics:
     that took longer than the latency budget or, without one, of results older than output.max_output_age_s.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, node: str = NODE_NAME) -> None:
+        """`node`: its full name."""
         self._config = config
+        self._node = node
+        self._upkeep = Upkeep(config)
+        self._excused_ns = 0  # time since the last set in which the node did not run
+        self._busy_s = 0.0  # how long the set in hand has been worked on
         self._window = LatencyWindow(config.output.latency_window_s)
         self._recent: deque[tuple[int, float, float]] = deque()  # now_ns, wait ms, skew ms
         self._switch_us: deque[float] = deque(maxlen=1000)
@@ -53,20 +75,50 @@ class Diagnostics:
         """Enter a change of state, at `stamp_ns` on the clock of the stamps; the next `statuses` tell it."""
         self._events.append((transition, stamp_ns))
 
-    def add(self, result: FusionResult, *, e2e_ms: float, now_ns: int, deadline_ms: float = math.nan) -> None:
-        """Enter one published set; `now_ns` is steady time, `deadline_ms` the budget in force (NaN: none)."""
+    def reconfigure(self, budget: BudgetConfig) -> None:
+        """Take over what may change at run time and remedies go by."""
+        self._upkeep.budget = budget
+
+    def stalled(self, stall: Stall, *, now_ns: int) -> None:
+        """Enter a time in which the node did not run or listen: it is told, and no set was due in it."""
+        self._excused_ns += stall.until_ns - stall.from_ns
+        self._upkeep.stalled(stall, now_ns)
+
+    def warnings(self, now_ns: int) -> tuple[str, ...]:
+        """What the node has to say against itself, each in one line with its remedy."""
+        return tuple(f"{found.reason}; {found.remedy}" for found in self._upkeep.findings(now_ns))
+
+    def add(
+        self,
+        result: FusionResult,
+        *,
+        e2e_ms: float,
+        now_ns: int,
+        deadline_ms: float = math.nan,
+        skipped: int = 0,
+        published: bool = True,
+        excused: bool = False,
+    ) -> None:
+        """Enter one set; `now_ns` is steady time, `deadline_ms` the budget in force (NaN: none).
+
+        `skipped` older ones were given up for it; `published`: its result came out. `excused`: it waited
+        while the node did not run, so that neither is held against the node's speed.
+        """
+        if not excused:
+            self._upkeep.handled(now_ns, skipped=skipped, published=published)
+        self._excused_ns = 0
         if not math.isnan(result.switch_us):
             self._switches += 1
             self._switch_us.append(result.switch_us)
         self._budgeted = not math.isnan(deadline_ms)
         age_limit_ms = self._config.output.max_output_age_s * 1e3
         missed = result.times.infer > deadline_ms if self._budgeted else e2e_ms > age_limit_ms
-        self._window.add(now_ns, stage_values(result.times, e2e_ms), missed=missed)
+        self._window.add(now_ns, stage_values(result.times, e2e_ms), missed=missed and not excused)
         self._recent.append((now_ns, result.times.wait, result.synced.skew_ns / NS_PER_MS))
         self._expire(now_ns)
         self._last, self._last_ns = result, now_ns
         self._sets += 1
-        self._partial += bool(result.absent)
+        self._partial += bool(_missed(result))
 
     def _expire(self, now_ns: int) -> None:
         self._window.expire(now_ns)
@@ -81,11 +133,15 @@ class Diagnostics:
         counters: SyncCounters,
         budget: Mapping[str, Any],
         now_ns: int,
+        placements: Mapping[Modality, Placement] | None = None,
+        busy_s: float = 0.0,
     ) -> list[Fields]:
         """diagnostic_msgs/DiagnosticStatus of every sensor, of events since the last call, sync and so on.
 
-        `budget` is the budget's account of power, heat and load.
+        `budget` is the budget's account of power, heat and load; `placements` say what placed each sensor;
+        `busy_s`: how long the set in hand has been worked on.
         """
+        self._busy_s = busy_s
         self._expire(now_ns)
         # Nobody covers for a sensor when what comes out is unusable, or nothing comes any more.
         trusted = any(report.state in _TRUSTED for report in reports.values())
@@ -93,7 +149,16 @@ class Diagnostics:
         covered = trusted and working
         found = [self._sensor(report, covered=covered) for report in reports.values()]
         sync = self._sync(reports, counters, now_ns)
-        return [*found, self._take_events(), sync, self._inference(budget), self._latency(now_ns)]
+        poses = [] if placements is None else [self._poses(placements)]
+        return [
+            *found,
+            self._take_events(),
+            sync,
+            *poses,
+            self._upkeep_status(now_ns),
+            self._inference(budget),
+            self._latency(now_ns),
+        ]
 
     def _take_events(self) -> Fields:
         """Every change of state that was not told yet; OK when there is none, or they all ended well."""
@@ -109,11 +174,12 @@ class Diagnostics:
             values[key] = "; ".join(part for part in (item.reason, item.remedy, code, stamp) if part)
         ended = {item.modality: item.after for item, _ in events}
         level = OK if all(state is SensorState.OK for state in ended.values()) else WARN
-        return _status(level, "events", ", ".join(values) or "no change", "", values)
+        return self._status(level, "events", ", ".join(values) or "no change", "", values)
 
     def _sensor(self, report: SensorReport, *, covered: bool) -> Fields:
-        never = report.state is SensorState.INIT
-        if never:
+        if report.disabled:
+            level, message = OK, "disabled"
+        elif report.state is SensorState.INIT and not report.invalid:
             level, message = STALE, _told("never received", report)
         elif report.state is SensorState.OK:
             level, message = OK, "OK"
@@ -134,7 +200,7 @@ class Diagnostics:
             "frozen": report.frozen,
             "epoch": report.epoch,
         }
-        return _status(level, f"sensor/{report.modality.value}", message, report.topic, values)
+        return self._status(level, f"sensor/{report.modality.value}", message, report.topic, values)
 
     def _sync(self, reports: Mapping[Modality, SensorReport], counters: SyncCounters, now_ns: int) -> Fields:
         last = self._last
@@ -149,32 +215,56 @@ class Diagnostics:
             "anchor": _anchor(last),
             "wait_ms_p95": waits["p95"],
             "skew_ms_max": max((skew_ms for *_, skew_ms in self._recent), default=math.nan),
-            **{f"dropped_{reason}": count for reason, count in sorted(dropped.items())},
+            **{f"dropped_{reason}": count for reason, count in _most(dropped)},
         }
         level, message = self._freshness(now_ns)
-        if level == OK and last is not None and last.absent:
+        if level == OK and last is not None and _missed(last):
             level = WARN
             missing = ", ".join(
-                f"{modality.value} {absence.value}" for modality, absence in last.absent.items()
+                f"{modality.value} {absence.value}" for modality, absence in _missed(last).items()
             )
             message = f"going on without {missing}"
         anchor = None if last is None else last.synced.anchor
         topic = reports[anchor].topic if anchor is not None and anchor in reports else ""
-        return _status(level, "sync", message, topic, values)
+        return self._status(level, "sync", message, topic, values)
 
     def _freshness(self, now_ns: int) -> tuple[int, str]:
         """STALE before the first set, ERROR when the last one is older than allowed, else OK."""
         if self._last is None:
             return STALE, "no set yet"
-        age_s = (now_ns - self._last_ns) / NS_PER_S
+        age_s = (now_ns - self._last_ns - self._excused_ns) / NS_PER_S
         if age_s > self._config.output.max_output_age_s:
-            return ERROR, f"stale output: no set for {age_s:.1f} s; check the sensors' states"
+            why = "check the sensors' states"
+            if self._busy_s > self._config.output.max_output_age_s:
+                why = f"one has been worked on for {self._busy_s:.1f} s: check device and load"
+            return ERROR, f"stale output: no set for {age_s:.1f} s; {why}"
         return OK, "OK"
+
+    def _poses(self, placements: Mapping[Modality, Placement]) -> Fields:
+        """What placed every sensor that was used until now; WARN where that is doubtful."""
+        used = {modality.value: placed for modality, placed in placements.items() if placed.source}
+        doubts = [f"{name} {placed.problem}" for name, placed in used.items() if placed.told]
+        message = "; ".join(doubts) or ("OK" if used else "no set yet")
+        return self._status(
+            WARN if doubts else OK,
+            "poses",
+            message,
+            "",
+            {name: placed.source for name, placed in used.items()},
+        )
+
+    def _upkeep_status(self, now_ns: int) -> Fields:
+        """Whether the node kept up and ran at all: what it did is not laid to any sensor."""
+        warnings = self.warnings(now_ns)
+        level, message = (STALE, "no set yet") if self._last is None else (OK, "OK")
+        if warnings:
+            level, message = WARN, "; ".join(warnings)
+        return self._status(level, "node", message, "", self._upkeep.values(now_ns))
 
     def _inference(self, budget: Mapping[str, Any]) -> Fields:
         last = self._last
         if last is None:
-            return _status(STALE, "inference", "no set yet", "", {})
+            return self._status(STALE, "inference", "no set yet", "", {})
         level, message = OK, "OK"
         if last.errors:
             level, message = ERROR, "; ".join(last.errors)
@@ -197,7 +287,7 @@ class Diagnostics:
             "switch_us_p99": percentiles(self._switch_us)["p99"],
             **budget,
         }
-        return _status(level, "inference", message, last.device, values)
+        return self._status(level, "inference", message, last.device, values)
 
     def _latency(self, now_ns: int) -> Fields:
         values: dict[str, Any] = {}
@@ -211,12 +301,41 @@ class Diagnostics:
                 ERROR,
                 f"{miss:.1%} of the sets missed the deadline; {self._deadline_remedy()}",
             )
-        return _status(level, "latency", message, "" if self._last is None else self._last.device, values)
+        return self._status(
+            level, "latency", message, "" if self._last is None else self._last.device, values
+        )
+
+    def _status(
+        self, level: int, name: str, message: str, hardware_id: str, values: Mapping[str, Any]
+    ) -> Fields:
+        """diagnostic_msgs/DiagnosticStatus; `level` is a number here, a byte in ROS.
+
+        Names, topics and details come from outside: whatever they hold, a status stays readable.
+        """
+        return {
+            "level": level,
+            "name": bounded(status_name(self._node, name)),
+            "message": bounded(message, _MESSAGE_LENGTH),
+            "hardware_id": bounded(hardware_id),
+            "values": [{"key": bounded(key), "value": _text(value)} for key, value in values.items()],
+        }
 
     def _deadline_remedy(self) -> str:
         if self._budgeted:
             return "raise budget.latency_ms, or leave budget.level at -1 so that a narrower level may run"
         return "set budget.latency_ms, use a faster device, or raise output.max_output_age_s"
+
+
+def status_name(node: str, name: str) -> str:
+    """Name of a status of the node with this full name, as diagnostic_updater makes them.
+
+    It begins with the node's name alone, or with the full one in a namespace, where there may be others.
+
+    >>> status_name("/sentryfuse", "sync"), status_name("/robot/sentryfuse", "sync")
+    ('sentryfuse: sync', '/robot/sentryfuse: sync')
+    """
+    alone = node.removeprefix("/")
+    return f"{node if '/' in alone else alone}: {name}"
 
 
 def diagnostic_array(stamp_ns: int, statuses: Sequence[Mapping[str, Any]]) -> Fields:
@@ -236,16 +355,18 @@ def _anchor(result: FusionResult | None) -> str:
     return "tick" if result.synced.anchor is None else result.synced.anchor.value
 
 
-def _status(level: int, name: str, message: str, hardware_id: str, values: Mapping[str, Any]) -> Fields:
-    """diagnostic_msgs/DiagnosticStatus; `level` is a number here, a byte in ROS."""
-    return {
-        "level": level,
-        "name": f"sentryfuse: {name}",
-        "message": message,
-        "hardware_id": hardware_id,
-        "values": [{"key": key, "value": _text(value)} for key, value in values.items()],
-    }
+def _missed(result: FusionResult) -> dict[Modality, Absence]:
+    """The sensors that a set went without, but for those that nobody wants."""
+    reports = result.reports
+    return {m: why for m, why in result.absent.items() if m not in reports or not reports[m].disabled}
+
+
+def _most(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent ones in alphabetical order, and the sum of the others."""
+    most = counts.most_common(_REASONS)
+    others = counts.total() - sum(count for _, count in most)
+    return sorted(most) + ([("others", others)] if others else [])
 
 
 def _text(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else bounded(str(value))

@@ -14,6 +14,7 @@ from sentryfuse_core.replay.manifest import manifest, versions
 from sentryfuse_core.replay.outputs import write_json
 from sentryfuse_core.replay.report_data import ReportData, ReportSpan
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
+from sentryfuse_core.safe_files import printable
 from sentryfuse_core.types import Modality
 
 __all__ = ["report_data", "summary_rows", "write_all"]
@@ -45,6 +46,7 @@ def write_all(
         device=result.device,
         seed=seed,
         scenario=scenario,
+        poses=result.poses,
         command=command,
     )
     write_json(folder / "manifest.json", facts)
@@ -63,6 +65,7 @@ def report_data(
     facts = {
         "recording": str(options.bag),
         **topics,
+        **{f"pose of {name}": source for name, source in result.poses.items()},
         "camera info": result.selection.camera_info or "none",
         "checkpoint": result.checkpoint,
         "device": result.device,
@@ -74,11 +77,11 @@ def report_data(
     stretches = () if options.scenario is None else options.scenario.stretches
     injected = () if options.scenario is None else options.scenario.events
     return ReportData(
-        title=f"SentryFuse replay of {options.bag.name}",
+        title=f"SentryFuse replay of {printable(options.bag.name)}",
         records=result.records,
         start_ns=result.start_ns,
         seconds=result.metrics["played_s"],
-        facts=facts,
+        facts={name: printable(value) for name, value in facts.items()},
         topics={modality: topic.name for modality, topic in result.selection.topics.items()},
         metrics=result.metrics,
         frames=result.frames,

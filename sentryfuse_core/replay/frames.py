@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeAlias
 
 import cv2
@@ -17,6 +18,7 @@ from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import camera, lidar
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import pose_rotation
+from sentryfuse_core.preprocess.placing import parameter_pose
 from sentryfuse_core.replay.report_data import ReportFrame, box_corners
 from sentryfuse_core.replay.scenario import Event
 from sentryfuse_core.replay.truth import Truth
@@ -84,8 +86,17 @@ class FrameSampler:
         """Use these from now on."""
         self._intrinsics = intrinsics
 
-    def offer(self, synced: SyncedSet, result: FusionResult) -> None:
-        """Keep this set if a moment is due or its sensors are new; shown is what came, used or not."""
+    def offer(
+        self,
+        synced: SyncedSet,
+        result: FusionResult,
+        *,
+        poses: Mapping[Modality, Pose] = MappingProxyType({}),
+    ) -> None:
+        """Keep this set if a moment is due or its sensors are new; shown is what came, used or not.
+
+        A sensor without one of the `poses` is where the parameters say.
+        """
         due = [why for due_ns, why in self._due if due_ns <= synced.released_ns]
         self._due = self._due[len(due) :]
         used, count = self._steady
@@ -106,6 +117,7 @@ class FrameSampler:
             level=result.plan.level,
             detections=result.detections,
             truth=() if self._truth is None else self._truth.near(synced.stamp_ns) or (),
+            poses=poses,
         )
         why = ", ".join(text for text in due if text)
         self._frames.append(replace(frame, why=why or other))
@@ -127,11 +139,12 @@ def make_frame(  # noqa: PLR0913 - all by keyword
     level: int,
     detections: Sequence[Detection],
     truth: Sequence[Detection] = (),
+    poses: Mapping[Modality, Pose] = MappingProxyType({}),
 ) -> ReportFrame:
     """Decode the samples and draw; one that cannot be decoded is left out."""
     picture = None if camera_sample is None else camera_picture(camera_sample)
     if picture is not None:
-        pose = Pose(config.camera.translation_m, config.camera.quaternion_xyzw)
+        pose = poses.get(Modality.CAMERA, parameter_pose(config.camera))
         for box in truth:
             _draw(picture, box, intrinsics, pose, dashed=True)
         for detection in detections:
@@ -143,7 +156,11 @@ def make_frame(  # noqa: PLR0913 - all by keyword
         detections=tuple(detections),
         truth=tuple(truth),
         picture=picture,
-        points=None if lidar_sample is None else lidar_points(lidar_sample, config.lidar),
+        points=None
+        if lidar_sample is None
+        else lidar_points(
+            lidar_sample, config.lidar, poses.get(Modality.LIDAR, parameter_pose(config.lidar))
+        ),
     )
 
 
@@ -160,7 +177,7 @@ def camera_picture(sample: Sample) -> NDArray[np.uint8] | None:
     return np.ascontiguousarray(scaled, dtype=np.uint8)
 
 
-def lidar_points(sample: Sample, config: LidarConfig) -> NDArray[np.float32] | None:
+def lidar_points(sample: Sample, config: LidarConfig, pose: Pose) -> NDArray[np.float32] | None:
     """A few thousand of the points in the region that the network sees, [N, 3], in the base frame."""
     if not isinstance(sample.payload, PointCloud):
         return None
@@ -168,8 +185,7 @@ def lidar_points(sample: Sample, config: LidarConfig) -> NDArray[np.float32] | N
         points = lidar.decode(sample.payload, intensity_full_scale=config.intensity_full_scale)[:3].T
     except InvalidMessageError:
         return None
-    rotation = pose_rotation(Pose(config.translation_m, config.quaternion_xyzw))
-    points = points @ rotation.T + np.asarray(config.translation_m)
+    points = points @ pose_rotation(pose).T + np.asarray(pose.translation)
     x, y, _ = points.T
     seen = points[(x > GEOMETRY.x_min_m) & (x < GEOMETRY.x_max_m) & (np.abs(y) < GEOMETRY.y_max_m)]
     return np.asarray(seen[:: max(len(seen) // _MAX_POINTS, 1)], dtype=np.float32)

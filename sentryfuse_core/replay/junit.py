@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.criteria import Verdict
+from sentryfuse_core.safe_files import printable
 
 __all__ = ["Suite", "write_junit"]
 
@@ -36,6 +37,9 @@ def write_junit(path: Path, suites: Sequence[Suite]) -> None:
         top.append(_suite(suite))
     for name in ("tests", "failures", "errors"):
         top.set(name, str(sum(int(item.get(name, "0")) for item in top)))
+    for element in top.iter():  # names of recordings and topics can hold what XML does not allow
+        element.text = element.text and printable(element.text)
+        element.attrib.update({name: printable(value) for name, value in element.attrib.items()})
     ET.indent(top)
     try:
         ET.ElementTree(top).write(path, encoding="utf-8", xml_declaration=True)

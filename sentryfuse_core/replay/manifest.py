@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,10 @@ def manifest(
     device: str,
     seed: int,
     scenario: Path | None,
+    poses: Mapping[str, str],
     command: Sequence[str] = tuple(sys.argv),
 ) -> dict[str, Any]:
-    """Plain values for manifest.json."""
+    """Plain values for manifest.json; `poses` say by sensor what placed it."""
     settings = to_mapping(config)
     canonical = json.dumps(settings, sort_keys=True).encode()
     return {
@@ -100,6 +101,7 @@ def manifest(
         },
         "checkpoint": checkpoint,
         "config": {"sha256": hashlib.sha256(canonical).hexdigest(), "values": settings},
+        "poses": dict(poses),
         "scenario": None if scenario is None else {"path": str(scenario), "sha256": file_sha256(scenario)},
         "seed": seed,
         "device": device,

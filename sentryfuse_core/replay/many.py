@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sentryfuse_core.errors import OutputError, SentryFuseError
 from sentryfuse_core.replay.junit import Suite
 from sentryfuse_core.replay.session import Job, run_job
+from sentryfuse_core.safe_files import printable
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -63,9 +64,10 @@ def jobs_for(bags: Sequence[Path], common: Job, *, out: Path) -> list[Job]:
     paths = [bag.resolve() for bag in bags]  # a worker's folder may be another
     if len(set(paths)) < len(paths):
         raise OutputError("a recording is named twice; name each once")
-    stems = [path.stem for path in paths]
+    stems = [printable(path.stem) for path in paths]
     names = [
-        path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}_{path.stem}" for path in paths
+        stem if stems.count(stem) == 1 else f"{printable(path.parent.name)}_{stem}"
+        for path, stem in zip(paths, stems, strict=True)
     ]
     if len(set(names)) < len(names):
         raise OutputError(f"recordings would share a folder ({', '.join(names)}); rename one")

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
+from sentryfuse_core.text import bounded
 from sentryfuse_core.types import Detection, FusionResult, Modality, SensorState
 
 __all__ = [
     "DETECTIONS_3D_TYPE",
     "DETECTIONS_TYPE",
+    "LABEL_INFO_TYPE",
     "MARKERS_TYPE",
     "STATUS_TYPE",
+    "VISION_INFO_TYPE",
     "Fields",
     "PublishContext",
     "detection_3d_array",
     "detection_array",
     "fusion_status",
     "header",
+    "label_info",
     "marker_array",
     "severity",
     "time_fields",
+    "vision_info",
     "yaw_of",
 ]
 
@@ -33,11 +38,19 @@ DETECTIONS_TYPE = "sentryfuse/msg/FusedDetectionArray"
 STATUS_TYPE = "sentryfuse/msg/FusionStatus"
 MARKERS_TYPE = "visualization_msgs/msg/MarkerArray"
 DETECTIONS_3D_TYPE = "vision_msgs/msg/Detection3DArray"
+VISION_INFO_TYPE = "vision_msgs/msg/VisionInfo"
+LABEL_INFO_TYPE = "vision_msgs/msg/LabelInfo"
 
 OK, WARN, ERROR = 0, 1, 2  # FusionStatus.msg
 
+# 6 x 6 by rows (x, y, z in m, turns about them in rad). The network tells no errors of its boxes. Zeros would
+# say that there are none; by a variance as large as this a filter is told that nothing is known.
+_UNKNOWN = 1e6
+_COVARIANCE = tuple(_UNKNOWN if row == column else 0.0 for row in range(6) for column in range(6))
+
 _CUBE, _TEXT, _ADD, _DELETE_ALL = 1, 9, 0, 3  # visualization_msgs/Marker
 _MARKER_LIFETIME_NS = 500 * NS_PER_MS
+_NOTE_LENGTH = 1000  # characters
 _COLOURS = (
     (0.10, 0.45, 0.85),
     (0.90, 0.35, 0.15),
@@ -58,6 +71,7 @@ class PublishContext:
     power_w: float = math.nan  # NaN: no power budget
     skipped_sets: int = 0
     notes: tuple[str, ...] = ()  # beyond the result's own: parts that are off on this machine
+    warnings: tuple[str, ...] = ()  # what the node has to say against itself
 
 
 def time_fields(stamp_ns: int) -> Fields:
@@ -70,12 +84,17 @@ def header(stamp_ns: int, frame_id: str) -> Fields:
     return {"stamp": time_fields(stamp_ns), "frame_id": frame_id}
 
 
-def severity(result: FusionResult) -> int:
-    """ERROR with errors; WARN with a sensor missing or degraded, or boxes not to be relied on; else OK."""
+def severity(result: FusionResult, *, warned: bool = False) -> int:
+    """ERROR with errors; WARN with a sensor missing or degraded, or boxes not to be relied on; else OK.
+
+    `warned`: the node has something to say against itself. A disabled sensor is neither missing nor degraded.
+    """
     if result.errors:
         return ERROR
-    degraded = any(report.state is not SensorState.OK for report in result.reports.values())
-    return WARN if degraded or result.absent or not result.above_prior else OK
+    wanted = {m: report for m, report in result.reports.items() if not report.disabled}
+    degraded = any(report.state is not SensorState.OK for report in wanted.values())
+    missing = any(modality in wanted or modality not in result.reports for modality in result.absent)
+    return WARN if degraded or missing or warned or not result.above_prior else OK
 
 
 def detection_array(result: FusionResult, context: PublishContext) -> Fields:
@@ -113,7 +132,7 @@ def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
         "channels_kept": plan.channels_kept,
         "channels_total": plan.channels_total,
         "gmacs": plan.gmacs,
-        "level_reason": plan.reason,
+        "level_reason": bounded(plan.reason),
         "backend": result.backend,
         "device": result.device,
         "backend_reason": result.backend_reason,
@@ -131,8 +150,11 @@ def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
         "mask_recall_4m": result.mask_recall_4m,
         "prior_recall_4m": result.prior_recall_4m,
         "above_prior": result.above_prior,
-        "severity": severity(result),
-        "notes": [*result.errors, *result.notes, *context.notes],
+        "severity": severity(result, warned=bool(context.warnings)),
+        "notes": [
+            bounded(note, _NOTE_LENGTH)
+            for note in (*result.errors, *context.warnings, *result.notes, *context.notes)
+        ],
     }
 
 
@@ -178,6 +200,18 @@ def detection_3d_array(result: FusionResult, context: PublishContext) -> Fields:
     return {"header": top, "detections": [_detection_3d(item, top) for item in result.detections]}
 
 
+def vision_info(top: Mapping[str, Any], *, checkpoint: str, labels_topic: str) -> Fields:
+    """vision_msgs/VisionInfo: what made the detections, and the topic that names their classes."""
+    method = f"SentryFuse, {checkpoint}"
+    return {"header": dict(top), "method": method, "database_location": labels_topic, "database_version": 1}
+
+
+def label_info(top: Mapping[str, Any], *, labels: Sequence[str], threshold: float) -> Fields:
+    """vision_msgs/LabelInfo: the names of the classes by number, and the score below which none is told."""
+    classes = [{"class_id": number, "class_name": name} for number, name in enumerate(labels)]
+    return {"header": dict(top), "class_map": classes, "threshold": threshold}
+
+
 def _pose(x: float, y: float, z: float, yaw: float) -> Fields:
     return {
         "position": {"x": x, "y": y, "z": z},
@@ -212,7 +246,7 @@ def _detection_3d(item: Detection, top: Mapping[str, Any]) -> Fields:
     hypothesis = {"class_id": item.label, "score": item.score}
     return {
         "header": dict(top),
-        "results": [{"hypothesis": hypothesis, "pose": {"pose": pose}}],
+        "results": [{"hypothesis": hypothesis, "pose": {"pose": pose, "covariance": list(_COVARIANCE)}}],
         "bbox": {"center": pose, "size": size},
         "id": "",
     }
@@ -224,10 +258,10 @@ def _sensor_health(result: FusionResult, modality: Modality) -> Fields:
     used = modality in result.used
     return {
         "name": modality.value,
-        "topic": report.topic,
+        "topic": bounded(report.topic),
         "state": int(report.state),
-        "reason": report.reason,
-        "remedy": report.remedy,
+        "reason": bounded(report.reason),
+        "remedy": bounded(report.remedy),
         "in_mask": used,
         "absence": "" if used else result.absent[modality].value,
         "since_s": report.since_s,

@@ -14,6 +14,7 @@ from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.replay.messages import Fields, PublishContext
 from sentryfuse_core.replay.records import SetRecord, json_line
 from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.safe_files import printable
 from sentryfuse_core.types import FusionResult
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def fresh_folder(out: Path | None, bag: Path) -> Path:
 
     Raises OutputError where it cannot be made or already holds something: results never replace others.
     """
-    numbered = (Path(f"replay_{bag.stem}_{count:03d}") for count in range(1, 1000))
+    stem = printable(bag.stem)
+    numbered = (Path(f"replay_{stem}_{count:03d}") for count in range(1, 1000))
     folders = numbered if out is None else (out,)
     for folder in folders:
         try:
@@ -47,7 +49,7 @@ def fresh_folder(out: Path | None, bag: Path) -> Path:
         if occupied:
             raise OutputError(f"{folder} is not empty; give a new folder to --out, or empty this one")
         return folder
-    raise OutputError(f"replay_{bag.stem}_001 to _999 are taken; remove some or give --out")
+    raise OutputError(f"replay_{stem}_001 to _999 are taken; remove some or give --out")
 
 
 class RunOutputs:

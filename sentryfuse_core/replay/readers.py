@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
-from rosbags.rosbag1 import Reader as Ros1Reader
-from rosbags.rosbag2 import Reader as Ros2Reader
-from rosbags.serde import SerdeError
 from rosbags.typesys import (
     Stores,
     get_types_from_idl,
@@ -20,20 +19,24 @@ from rosbags.typesys import (
 )
 from rosbags.typesys.store import Typestore
 
-from sentryfuse_core.errors import BagError, TopicError
+from sentryfuse_core.convert.type_names import full_type_name
+from sentryfuse_core.errors import BagError, InvalidMessageError, SentryFuseError, TopicError
+from sentryfuse_core.replay import storage
+from sentryfuse_core.replay.definitions import ROS1_TRANSFORMS_TYPE, TRANSFORMS_TYPE
+from sentryfuse_core.replay.storage.common import CDR, ROS1, damaged, reason_of
+from sentryfuse_core.replay.storage.sqlite import beside
+from sentryfuse_core.replay.storage.unpack import ZSTD_MAGIC
 from sentryfuse_core.replay.writer import build_message, ros2_typestore
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files"]
+__all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files", "is_recording"]
 
 _IDL_SEPARATOR = "=" * 80 + "\n"  # rosbag2 puts several IDL files into one text this way
-_REMEDIES = {
-    ".mcap": "recover it with `mcap recover`, or record it again",
-    ".db3": "recover it with `sqlite3 FILE .recover`, or record it again",
-    ".bag": "repair it with `rosbag reindex`, or record it again",
-}
+_MSG_FORMS, _IDL_FORMS = ("ros2msg", "ros1msg"), ("ros2idl", "omgidl")
+
+is_recording = storage.is_recording
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,29 @@ class Topic:
     type_name: str
     count: int
 
+    @property
+    def is_transforms(self) -> bool:
+        """Whether these are transforms between frames, whatever the topic is called."""
+        return self.type_name in (TRANSFORMS_TYPE, ROS1_TRANSFORMS_TYPE)
 
-@dataclass(frozen=True)
-class Undecodable:
-    """Stands in a `BagMessage` for data that does not match its type."""
+    @property
+    def is_static(self) -> bool:
+        """Whether these are transforms that hold for the whole recording."""
+        return self.is_transforms and "static" in self.name.rpartition("/")[2]
 
-    detail: str
+
+class Undecodable(InvalidMessageError):  # noqa: N818 - stands for a message, and is rarely raised
+    """Stands in a `BagMessage` for data that do not match their type; whatever converts it raises it."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("undecodable", detail)
+
+
+class _Decoder(NamedTuple):
+    """The types of one stream, and what its own is called in them."""
+
+    types: Typestore
+    name: str
 
 
 class BagMessage(NamedTuple):
@@ -62,34 +82,57 @@ class BagMessage(NamedTuple):
 
 
 class BagReader:
-    """A recording: an .mcap, .db3 or .bag file, or a rosbag2 folder; use as a context manager.
+    """A recording: an .mcap, .db3 or .bag file, or a folder of them; use as a context manager.
 
-    Raises BagError from `open` and while reading when the recording is missing, truncated or corrupt.
+    Files are told by their content and merged by log time. Raises BagError from `open` and while reading
+    when the recording is missing or damaged; one that was cut off is read up to there first.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._reader: Ros1Reader | Ros2Reader | None = None
-        self._decoders: dict[int, Typestore] = {}
+        self.notes: tuple[str, ...] = ()  # on the choice of files, and on what was met in them
+        self._files: tuple[storage.Storage, ...] | None = None
+        self._open_files = ExitStack()
+        self._decoders: dict[storage.Stream, _Decoder] = {}
         self._ros2_types: Typestore | None = None
 
     def open(self) -> Self:
-        """Read the index; messages come later."""
-        target = _storage(self.path)
-        # The readers meet whatever bytes a damaged file holds, and raise nearly anything over them.
-        try:
-            reader = Ros1Reader(target) if target.suffix == ".bag" else Ros2Reader(target)
-            reader.open()
-        except Exception as error:
-            raise _damaged(self.path, error) from error
-        self._reader = reader
+        """Find and index the files; messages come later."""
+        with ExitStack() as stack:
+            try:
+                found = storage.find_files(self.path)
+                files = []
+                for file in found.files:
+                    files.append(storage.open_storage(file, lambda: _scratch(stack)))
+                    stack.callback(files[-1].close)
+            except SentryFuseError:
+                raise
+            except Exception as error:  # names that no file system takes, no rights, no space
+                raise damaged(
+                    self.path, reason_of(error), "check the path, its rights and free space"
+                ) from error
+            self._check_content(files)
+            self._files, self.notes = tuple(files), found.notes
+            self._open_files = stack.pop_all()
         return self
 
+    def _check_content(self, files: Collection[storage.Storage]) -> None:
+        """Raise BagError for a recording of which nothing can be read."""
+        streams = [stream for file in files for stream in file.streams]
+        for file in files:
+            if file.cut and not any(stream.count for stream in streams):
+                raise damaged(file.path, file.cut, file.remedy)
+        foreign = sorted({stream.encoding for stream in streams if stream.encoding not in (CDR, ROS1)})
+        if foreign and len(foreign) == len({stream.encoding for stream in streams}):
+            raise BagError(
+                f"{self.path} holds messages encoded as {', '.join(foreign)}, not as ROS does (cdr); "
+                "record the ROS topics themselves, for example with `ros2 bag record`"
+            )
+
     def close(self) -> None:
-        """Close the file; closing twice is harmless."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        """Close the files; closing twice is harmless."""
+        self._files = None
+        self._open_files.close()
         self._decoders.clear()
 
     def __enter__(self) -> Self:
@@ -104,25 +147,24 @@ class BagReader:
         self.close()
 
     @property
-    def _open_reader(self) -> Ros1Reader | Ros2Reader:
-        if self._reader is None:
+    def _opened(self) -> tuple[storage.Storage, ...]:
+        if self._files is None:
             raise BagError(f"the recording {self.path} is not open; use the reader as a context manager")
-        return self._reader
+        return self._files
 
     @property
-    def is_ros1(self) -> bool:
-        """Whether this is a ROS 1 bag; its types go by their ROS 2 names."""
-        return isinstance(self._open_reader, Ros1Reader)
+    def _streams(self) -> list[storage.Stream]:
+        return [stream for file in self._opened for stream in file.streams]
 
     @property
     def start_ns(self) -> int:
-        """Log time of the first message."""
-        return int(self._open_reader.start_time) if self.message_count else 0
+        """Log time of the first message of any topic."""
+        return min((file.start_ns for file in self._opened if _filled(file)), default=0)
 
     @property
     def end_ns(self) -> int:
-        """Log time of the last message."""
-        return int(self._open_reader.end_time) - 1 if self.message_count else 0
+        """Log time of the last message of any topic."""
+        return max((file.end_ns for file in self._opened if _filled(file)), default=0)
 
     @property
     def duration_s(self) -> float:
@@ -132,148 +174,136 @@ class BagReader:
     @property
     def message_count(self) -> int:
         """Messages of all topics."""
-        return int(self._open_reader.message_count)
+        return sum(stream.count for stream in self._streams)
 
     def topics(self) -> tuple[Topic, ...]:
         """Every topic by name; one recorded under two types comes twice."""
         counts: dict[tuple[str, str], int] = {}
-        for connection in self._open_reader.connections:
-            key = (connection.topic, connection.msgtype)
-            counts[key] = counts.get(key, 0) + connection.msgcount
+        for stream in self._streams:
+            key = (stream.topic, stream.type_name)
+            counts[key] = counts.get(key, 0) + stream.count
         return tuple(Topic(name, type_name, count) for (name, type_name), count in sorted(counts.items()))
 
     def messages(self, topics: Collection[str] | None = None, *, raw: bool = False) -> Iterator[BagMessage]:
         """Yield the messages of `topics` (None: all) by log time; `raw`: CDR bytes instead of fields.
 
         Array fields are read-only views of the message. Raises TopicError for a topic that is not there,
-        BagError when the file turns out to be damaged.
+        BagError when a file turns out to be damaged, and at the end when one was cut off.
         """
-        reader = self._open_reader
-        connections = [item for item in reader.connections if topics is None or item.topic in topics]
-        for name in sorted(set(topics or ()) - {item.topic for item in connections}):
+        wanted = {stream for stream in self._streams if topics is None or stream.topic in topics}
+        for name in sorted(set(topics or ()) - {stream.topic for stream in wanted}):
             raise TopicError(f"no topic {name!r} in {self.path}; it has {_listing(self.topics())}")
-        if not connections:
-            return
         convert = self._raw if raw else self._decode
-        source = reader.messages(connections=connections)
-        while True:
-            try:
-                connection, log_time_ns, data = next(source)
-            except StopIteration:
-                return
-            except Exception as error:
-                raise _damaged(self.path, error) from error
-            yield BagMessage(
-                connection.topic,
-                connection.msgtype,
-                log_time_ns,
-                convert(connection, data),
-            )
+        sources = [source for file in self._opened for source in file.sources(wanted)]
+        for log_time_ns, stream, data in storage.merged(sources):
+            yield BagMessage(stream.topic, stream.type_name, log_time_ns, convert(stream, data))
+        for file in self._opened:
+            if file.cut:
+                raise damaged(file.path, file.cut, file.remedy)
 
-    def _decode(self, connection: Connection, data: bytes | memoryview) -> Any:
-        store = self._decoder(connection)
+    def _decode(self, stream: storage.Stream, data: bytes) -> Any:
+        plain = self._plain(stream, data)
+        if isinstance(plain, Undecodable):
+            return plain
+        types, name = self._decoder(stream)
         try:
-            if self.is_ros1:
-                return store.deserialize_ros1(data, connection.msgtype)
-            return store.deserialize_cdr(data, connection.msgtype)
-        except (SerdeError, IndexError, AssertionError) as error:
-            return Undecodable(" ".join(str(error).split()) or type(error).__name__)
+            if stream.encoding == ROS1:
+                return types.deserialize_ros1(plain, name)
+            return types.deserialize_cdr(plain, name)
+        except Exception as error:  # noqa: BLE001 - bytes that do not match make the decoder raise anything
+            return Undecodable(reason_of(error))
 
-    def _raw(self, connection: Connection, data: bytes | memoryview) -> Any:
-        if not self.is_ros1:
-            return bytes(data)
-        message = self._decode(connection, data)
+    def _plain(self, stream: storage.Stream, data: bytes) -> bytes | Undecodable:
+        """The message's bytes, unpacked where it was packed by itself."""
+        if stream.encoding not in (CDR, ROS1):
+            return Undecodable(f"encoded as {stream.encoding!r:.40}, not as ROS does (cdr)")
+        if stream.encoding == ROS1 or not data.startswith(ZSTD_MAGIC):
+            return data
+        note = f"{stream.topic}: each message is packed by zstd (compression mode message), and was unpacked"
+        if note not in self.notes:
+            self.notes = (*self.notes, note)
+        try:
+            return storage.unpack_message(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            return Undecodable(f"packed by zstd, and {reason_of(error)}")
+
+    def _raw(self, stream: storage.Stream, data: bytes) -> Any:
+        if stream.encoding != ROS1:
+            return self._plain(stream, data)
+        message = self._decode(stream, data)
         if isinstance(message, Undecodable):
             return message
         store = self._ros2_types = self._ros2_types or ros2_typestore()
-        if connection.msgtype not in store.fielddefs:
+        if stream.type_name not in store.fielddefs:
+            raise TopicError(f"{stream.topic} has type {stream.type_name}, unknown in ROS 2; leave it out")
+        built = build_message(store, stream.type_name, message)
+        return bytes(store.serialize_cdr(built, stream.type_name))
+
+    def _decoder(self, stream: storage.Stream) -> _Decoder:
+        """The types of one stream, from its own definition: two streams may disagree about a name."""
+        found = self._decoders.get(stream)
+        if found is None:
+            found = self._decoders[stream] = self._make_decoder(stream)
+        return found
+
+    def _make_decoder(self, stream: storage.Stream) -> _Decoder:
+        """By the stream's definition, one of the same type in another file, or ROS's own."""
+        others = (item.definition for item in self._streams if item.type_name == stream.type_name)
+        why = "no definition"
+        for definition in (stream.definition, *others):
+            try:
+                found = _defined(stream.type_name, definition)
+            except Exception as error:  # noqa: BLE001 - a text can be anything
+                why = f"a definition that cannot be read ({reason_of(error)})"
+                continue
+            if found is not None:
+                return found
+        chunks = any(item.type_name.endswith(("/Audio", "/AudioStamped")) for item in self._streams)
+        store = _ros_types(ros1=stream.encoding == ROS1, audio_chunks=chunks)
+        if stream.type_name not in store.fielddefs:
             raise TopicError(
-                f"{connection.topic} has type {connection.msgtype}, unknown in ROS 2; leave it out"
+                f"{self.path} holds {why} of {stream.type_name} ({stream.topic}); "
+                "record it as MCAP, or with a newer rosbag2, which store the definitions"
             )
-        return bytes(
-            store.serialize_cdr(build_message(store, connection.msgtype, message), connection.msgtype)
-        )
-
-    def _decoder(self, connection: Connection) -> Typestore:
-        """The types of one connection, from its own definition: two connections may disagree about a name."""
-        store = self._decoders.get(connection.id)
-        if store is None:
-            store = self._decoders[connection.id] = self._make_decoder(connection)
-        return store
-
-    def _make_decoder(self, connection: Connection) -> Typestore:
-        form, text = connection.msgdef
-        if form == MessageDefinitionFormat.NONE:
-            chunks = any(
-                item.msgtype.endswith(("/Audio", "/AudioStamped")) for item in self._open_reader.connections
-            )
-            store = ros2_typestore(audio_chunks=chunks)
-            if connection.msgtype not in store.fielddefs:
-                raise TopicError(
-                    f"{self.path} holds no definition of {connection.msgtype} ({connection.topic}); "
-                    "record it as MCAP, or with a newer rosbag2, which store the definitions"
-                )
-            return store
-        try:
-            store = get_typestore(Stores.EMPTY)
-            if form == MessageDefinitionFormat.MSG:
-                store.register(get_types_from_msg(text, connection.msgtype))
-            else:
-                parts = text.split(_IDL_SEPARATOR)[1:] if text.startswith(_IDL_SEPARATOR) else [text]
-                for part in parts:
-                    store.register(
-                        get_types_from_idl(part.split("\n", 1)[1] if part.startswith("IDL: ") else part)
-                    )
-        except Exception as error:
-            raise _damaged(self.path, error) from error
-        return store
+        return _Decoder(store, stream.type_name)
 
 
 def bag_files(path: Path) -> tuple[Path, ...]:
     """The files a recording consists of, for hashing; raises BagError where there is none."""
-    target = _storage(path)
-    if target.is_file():
-        return (target,)
-    return tuple(sorted(item for item in target.iterdir() if item.suffix in _REMEDIES))
+    return tuple(item for file in storage.find_files(path).files for item in (file, *beside(file)))
 
 
-def _storage(path: Path) -> Path:
-    """The file or folder to hand to rosbags for `path`."""
-    if not path.exists():
-        raise BagError(f"no recording at {path}; check the path")
-    if path.is_dir():
-        if (path / "metadata.yaml").is_file():
-            return path
-        files = sorted(item for item in path.iterdir() if item.suffix in _REMEDIES)
-        if len(files) != 1:
-            found = ", ".join(item.name for item in files) or "no .mcap, .db3 or .bag file"
-            raise BagError(
-                f"{path} has no metadata.yaml and holds {found}; give one file, or run `ros2 bag reindex`"
-            )
-        return _storage(files[0])
-    if path.suffix not in _REMEDIES:
-        raise BagError(f"{path} is not a recording; give an .mcap, .db3 or .bag file or a rosbag2 folder")
-    if path.stat().st_size == 0:
-        raise BagError(f"{path} is empty; {_REMEDIES[path.suffix]}")
-    return path
+def _scratch(stack: ExitStack) -> Path:
+    """A new folder for copies that goes when `stack` is closed."""
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentryfuse-")))
 
 
-def _damaged(path: Path, error: Exception) -> BagError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    suffix = path.suffix if path.suffix in _REMEDIES else _suffix_inside(path)
-    return BagError(f"cannot read {path}: {reason}; {_REMEDIES.get(suffix, 'record it again')}")
+def _filled(file: storage.Storage) -> bool:
+    return any(stream.count for stream in file.streams)
 
 
-def _suffix_inside(path: Path) -> str:
-    """The storage format of a folder, where it can be told."""
-    return (
-        next(
-            (item.suffix for item in sorted(path.iterdir()) if item.suffix in _REMEDIES),
-            "",
-        )
-        if path.is_dir()
-        else ""
-    )
+@lru_cache(maxsize=4)
+def _ros_types(*, ros1: bool, audio_chunks: bool) -> Typestore:
+    """ROS's own types, for recordings that do not define theirs."""
+    return get_typestore(Stores.ROS1_NOETIC) if ros1 else ros2_typestore(audio_chunks=audio_chunks)
+
+
+@lru_cache(maxsize=256)  # every part of a split recording defines the same types
+def _defined(type_name: str, definition: storage.Definition) -> _Decoder | None:
+    """The types of a definition's text; None where it does not define the type."""
+    form, text = definition
+    store = get_typestore(Stores.EMPTY)
+    if form in _MSG_FORMS:
+        # An empty text defines a message without fields; for any other type it was left out.
+        if not text.strip() and not type_name.endswith("/Empty"):
+            return None
+        store.register(get_types_from_msg(text, type_name))
+    elif form in _IDL_FORMS:
+        parts = text.split(_IDL_SEPARATOR)[1:] if text.startswith(_IDL_SEPARATOR) else [text]
+        for part in parts:
+            store.register(get_types_from_idl(part.split("\n", 1)[1] if part.startswith("IDL: ") else part))
+    name = next((name for name in store.fielddefs if full_type_name(name) == type_name), None)
+    return None if name is None else _Decoder(store, name)
 
 
 def _listing(topics: tuple[Topic, ...]) -> str:

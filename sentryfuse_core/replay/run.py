@@ -25,14 +25,16 @@ from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
 from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, output_mapping, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
+from sentryfuse_core.replay.poses import BagTransforms, pose_facts, pose_notes
 from sentryfuse_core.replay.reactions import false_alarms, reactions
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.scenario import Scenario
-from sentryfuse_core.replay.topics import Selection, select
+from sentryfuse_core.replay.topics import Selection, encodings, select
 from sentryfuse_core.replay.truth import Truth, matched
-from sentryfuse_core.types import Modality, SensorReport, SyncedSet, Transition
+from sentryfuse_core.replay.undecoded import Undecoded
+from sentryfuse_core.types import Modality, SensorReport, SensorState, SyncedSet, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
 
@@ -65,6 +67,7 @@ class ReplayResult:
     device: str
     start_ns: int
     notes: tuple[str, ...]
+    poses: dict[str, str]  # by sensor, the chain of frames that placed it, or 'parameters'
     interrupted: bool
     damage: BagError | None  # the recording turned out to be damaged on the way
 
@@ -85,22 +88,25 @@ def replay(
     way ends the run and is handed back, with the results up to there.
     """
     with BagReader(options.bag) as reader:
-        selection = select(reader.topics(), options.topics, config=options.config)
+        selection = select(reader.topics(), options.topics, config=options.config, encoding=encodings(reader))
         clock = ManualClock(reader.start_ns)
         names = {modality: topic.name for modality, topic in selection.topics.items()}
-        run = _Run(options, selection, pipeline(options.config, clock=clock, topics=names), clock, outputs)
+        built = pipeline(options.config, clock=clock, topics=names)
+        placer = built.preprocessor.placer
+        poses = BagTransforms(reader, options.config, tuple(names.values()), placer)
+        run = _Run(options, selection, built, clock, outputs, poses)
         total_s = min(reader.duration_s, options.seconds or math.inf)
+        stop_ns = reader.start_ns + round(total_s * NS_PER_S)
         story = options.scenario
         if _deadlines(options):
             run.warm_up()
         run.sampler.plan(reader.start_ns, total_s, faults=() if story is None else story.events)
         topics: dict[str, Modality | None] = {topic.name: m for m, topic in selection.topics.items()}
-        if selection.camera_info is not None:
-            topics[selection.camera_info] = None
+        topics |= dict.fromkeys(filter(None, (selection.camera_info, selection.audio_info)))
         injector = None if story is None else faults.FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
-        with outputs:
+        with outputs, poses:
             try:
                 for arrival in arrivals(reader, topics, injector=injector, seconds=options.seconds):
                     run.take(arrival)
@@ -108,7 +114,11 @@ def replay(
                     if stop():
                         interrupted = True
                         break
+                if not interrupted:
+                    # Silence of the chosen topics up to the recording's own end is theirs.
+                    run.pass_time(stop_ns)
                 run.finish()
+                damage = run.undecoded.error()
             except BagError as error:
                 damage = error
         wall_s = time.perf_counter() - began_s
@@ -131,6 +141,7 @@ class _Run:
         pipeline: Pipeline,
         clock: ManualClock,
         outputs: RunOutputs,
+        poses: BagTransforms,
     ) -> None:
         self.metrics = RunMetrics()
         self.sampler = FrameSampler(options.config, truth=options.truth)
@@ -139,19 +150,28 @@ class _Run:
         self._pipeline = pipeline
         self._clock = clock
         self._outputs = outputs
+        self._poses = poses
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
         self._records: list[SetRecord] = []
-        self._fit = checks.FitCheck(camera_intrinsics(options.config.camera))
+        self._fit = checks.FitCheck(options.config, camera_intrinsics(options.config.camera))
         self._over = False
+        self.undecoded = Undecoded(options.bag, selection.topics)
         self._reports: dict[Modality, SensorReport] = {}
         actions = () if options.scenario is None else options.scenario.actions
         self._actions = sorted(actions, key=lambda action: action.at_s)
         self._start_ns = clock.now_ns()
         self._notes: list[str] = list(selection.notes)
-        if selection.camera_info is None and Modality.CAMERA in selection.topics:
+        camera = selection.topics.get(Modality.CAMERA)
+        self._rectified = camera is not None and convert.is_rectified(options.config.camera, camera.name)
+        if camera is not None and selection.camera_info is None:
             self._notes.append("no CameraInfo: the intrinsics are the parameters camera.fx and so on")
+        elif camera is not None and self._rectified:
+            self._notes.append(
+                f"camera: {camera.name} is taken for rectified: its intrinsics are P of "
+                f"{selection.camera_info}, without distortion; camera.rectified overrides"
+            )
 
     def warm_up(self) -> None:
         """Measure every sub-network, as the node does when it is activated."""
@@ -159,10 +179,12 @@ class _Run:
 
     def take(self, arrival: Arrival) -> None:
         """Let time pass to the arrival, then hand the message over."""
-        self._pass_time(arrival.at_ns)
+        self._poses.now_ns = arrival.at_ns
+        self.pass_time(arrival.at_ns)
         if arrival.modality is None:
-            self._camera_info(arrival.message)
+            self._info(arrival)
             return
+        self.undecoded.note(arrival)
         ingest, now_ns = self._pipeline.ingest, self._clock.now_ns()
         ingest.message(
             arrival.modality,
@@ -183,10 +205,10 @@ class _Run:
         # Silence from here on is no fault of the sensors, and no reason to tick.
         self._over = True
         self._reports = dict(self._pipeline.ingest.reports(self._clock.now_ns()))
-        self._pass_time(self._clock.now_ns() + round(self._options.config.sync.max_wait_s * NS_PER_S))
+        self.pass_time(self._clock.now_ns() + round(self._options.config.sync.max_wait_s * NS_PER_S))
         self._report(self._clock.now_ns())
 
-    def _pass_time(self, until_ns: int) -> None:
+    def pass_time(self, until_ns: int) -> None:
         """Fire every deadline up to `until_ns` at its own time, then stand at `until_ns`."""
         last_ns = -1
         while True:
@@ -239,7 +261,7 @@ class _Run:
             deadline_ms=budget.latency_ms,
             power_w=budget.power_w,
         )
-        self._notes += self._fit.look(synced)
+        self._notes += self._fit.look(synced, felt_m_s2=self._pipeline.preprocessor.felt_m_s2)
         self._outputs.add(result, record, context, markers=self._options.config.output.markers)
         self._records.append(record)
         boxes = None if self._options.truth is None else self._options.truth.near(synced.stamp_ns)
@@ -249,7 +271,10 @@ class _Run:
         self._diagnostics.add(
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
         )
-        self.sampler.offer(synced, result)
+        placements = self._pipeline.preprocessor.placer.placements
+        self.sampler.offer(
+            synced, result, poses={m: item.pose for m, item in placements.items() if item.pose}
+        )
 
     def _report(self, now_ns: int) -> None:
         ingest = self._pipeline.ingest
@@ -257,6 +282,7 @@ class _Run:
             reports=ingest.reports(now_ns),
             counters=ingest.sync_counters(),
             budget=self._pipeline.budget.account(),
+            placements=self._pipeline.preprocessor.placer.placements,
             now_ns=now_ns,
         )
         self._outputs.add_diagnostics(now_ns, diagnostic_array(now_ns, statuses))
@@ -269,25 +295,43 @@ class _Run:
                 self._events.append(item)
                 self._diagnostics.note(item, stamp_ns=item.at_ns)
 
-    def _camera_info(self, message: Any) -> None:
+    def _info(self, arrival: Arrival) -> None:
+        """Take over what is told about a sensor; what cannot be used is noted once."""
+        name = arrival.type_name.rpartition("/")[2]
         try:
-            intrinsics = convert.camera_info(message)
+            if name == "AudioInfo":
+                self._pipeline.ingest.audio_info(arrival.message)
+            else:
+                self._camera_info(arrival.message)
         except InvalidMessageError as error:
-            note = f"CameraInfo not used: {error}"
+            note = f"{name} not used: {error}"
             if note not in self._notes:
                 self._notes.append(note)
-            return
-        self._fit.intrinsics = intrinsics
+
+    def _camera_info(self, message: Any) -> None:
+        intrinsics = convert.camera_info(message, rectified=self._rectified)
+        self._fit.set_intrinsics(intrinsics, frame_id=message.header.frame_id)
         self._pipeline.preprocessor.set_intrinsics(intrinsics)
         self.sampler.set_intrinsics(intrinsics)
+
+    def _unused(self) -> list[str]:
+        """Why sensors that sent something are not believed at the end: without a set nothing else says it."""
+        reports = self._reports or self._pipeline.ingest.reports(self._clock.now_ns())
+        return [
+            f"{modality.value}: {report.state.name}, {report.reason}"
+            for modality, report in reports.items()
+            if report.invalid and report.state is not SensorState.OK
+        ]
 
     def result(
         self, reader: BagReader, *, wall_s: float, interrupted: bool, damage: BagError | None
     ) -> ReplayResult:
         """Everything that is known at the end."""
+        self._notes += self._unused()
         now_ns = self._clock.now_ns()
         reports = self._reports or dict(self._pipeline.ingest.reports(now_ns))
         played_s = (now_ns - self._start_ns) / NS_PER_S
+        placements = self._pipeline.preprocessor.placer.placements
         events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
         topics = {modality: topic.name for modality, topic in self._selection.topics.items()}
         metrics = {
@@ -321,7 +365,14 @@ class _Run:
             checkpoint=self._pipeline.bank.identity,
             device=self._pipeline.backend.device,
             start_ns=self._start_ns,
-            notes=tuple(self._notes),
+            notes=(
+                *reader.notes,
+                *self._notes,
+                *self.undecoded.notes(),
+                *self._poses.notes,
+                *pose_notes(placements, self._options.config),
+            ),
+            poses=pose_facts(placements),
             interrupted=interrupted,
             damage=damage,
         )

@@ -26,6 +26,7 @@ import yaml
 
 from sentryfuse_core.errors import ScenarioError
 from sentryfuse_core.replay.fault_kinds import FAULTS
+from sentryfuse_core.safe_files import read_yaml
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Scenario:
 def load_scenario(path: Path) -> Scenario:
     """Read a scenario; ScenarioError names what is wrong and what would be right."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ScenarioError(f"cannot read the scenario {path}: {' '.join(str(error).split())}") from error
     top = _Reader(content, f"scenario {path.name}")

@@ -16,6 +16,7 @@ from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.run import Progress, ReplayOptions, ReplayResult, replay
 from sentryfuse_core.replay.scenario import load_scenario
 from sentryfuse_core.replay.truth import load_labels
+from sentryfuse_core.safe_files import printable
 from sentryfuse_core.types import Modality
 
 __all__ = ["Job", "JobResult", "run_job"]
@@ -106,5 +107,8 @@ def _accuracy(
 def _suite(job: Job, result: ReplayResult, verdicts: tuple[Verdict, ...]) -> Suite:
     error = "interrupted" if result.interrupted else str(result.damage or "")
     return Suite(
-        name=job.name or job.bag.stem, verdicts=verdicts, error=error, wall_s=result.metrics["wall_s"]
+        name=job.name or printable(job.bag.stem),
+        verdicts=verdicts,
+        error=error,
+        wall_s=result.metrics["wall_s"],
     )

@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import SUPPORTED_TYPES, type_modality
-from sentryfuse_core.errors import TopicError
-from sentryfuse_core.replay.readers import Topic
+from sentryfuse_core.convert import (
+    AUDIO_INFO_TYPE,
+    DEPTH_ENCODINGS,
+    SUPPORTED_TYPES,
+    foreign,
+    type_modality,
+)
+from sentryfuse_core.errors import BagError, TopicError
+from sentryfuse_core.replay.readers import BagReader, Topic
 from sentryfuse_core.types import Modality
 
-__all__ = ["CAMERA_INFO_TYPE", "Selection", "parse_overrides", "select"]
+__all__ = ["CAMERA_INFO_TYPE", "Selection", "encodings", "parse_overrides", "select"]
 
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 _UNLIKELY = ("depth", "disparity", "mask", "rear", "back", "side", "right", "infra", "thermal", "debug")
+# Parts of a name between slashes and underscores: what is made of a sensor's data, or another kind of sensor.
+_DERIVED = {
+    Modality.CAMERA: "confidence conf label labels segmentation semantic instance annotated overlay result "
+    "results detections heatmap costmap map ir lidar radar range reflec nearir signal event events flow",
+    Modality.LIDAR: "radar depth ground nonground obstacle obstacles map maps mapping costmap accumulated "
+    "aggregated segmentation segmented cluster clusters clustered objects detections plane planes voxel "
+    "voxels filtered stereo camera rgbd sonar marking features edge surf trajectory registered",
+    Modality.IMU: "gimbal camera mag bias filtered",
+    Modality.AUDIO: "tts speaker playback vad doa",
+}
+_LIKELY = {
+    Modality.CAMERA: "image image_raw image_color front rgb color",
+    Modality.LIDAR: "points velodyne ouster hesai pandar rslidar livox lidar os1 os0 top",
+    Modality.IMU: "imu data",
+    Modality.AUDIO: "audio",
+}
 _UNSPECIFIC = ("std_msgs/msg/Int16MultiArray",)  # audio only where the name says so
 _AUDIO_WORDS = ("audio", "mic", "sound")
+_RAW_IMAGE = "sensor_msgs/msg/Image"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The chosen topic of each sensor found, the camera's CameraInfo topic, and what was ambiguous."""
+    """The chosen topic of each sensor found, its CameraInfo and AudioInfo topics, and what was ambiguous."""
 
     topics: Mapping[Modality, Topic]
     camera_info: str | None
     notes: tuple[str, ...]
+    audio_info: str | None = None
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[Modality, str]:
@@ -41,8 +67,31 @@ def parse_overrides(texts: Sequence[str]) -> dict[Modality, str]:
     return found
 
 
-def select(available: Sequence[Topic], overrides: Mapping[Modality, str], *, config: Config) -> Selection:
-    """Choose one topic a sensor; raises TopicError where an override does not fit or nothing is left."""
+def encodings(reader: BagReader) -> Callable[[Topic], str]:
+    """How to look up what the first picture on a topic is encoded as; empty where that cannot be read."""
+
+    def look_up(topic: Topic) -> str:
+        try:
+            first = next(iter(reader.messages([topic.name])), None)
+        except BagError:
+            return ""  # told when the recording is played
+        found = getattr(getattr(first, "message", None), "encoding", "")
+        return found if isinstance(found, str) else ""
+
+    return look_up
+
+
+def select(
+    available: Sequence[Topic],
+    overrides: Mapping[Modality, str],
+    *,
+    config: Config,
+    encoding: Callable[[Topic], str] = lambda _topic: "",
+) -> Selection:
+    """Choose one topic a sensor; raises TopicError where an override does not fit or nothing is left.
+
+    `encoding` is asked only where several topics have raw pictures: a depth image is a camera's by type.
+    """
     chosen: dict[Modality, Topic] = {}
     notes: list[str] = []
     for modality in Modality:
@@ -51,17 +100,41 @@ def select(available: Sequence[Topic], overrides: Mapping[Modality, str], *, con
             continue
         if not config.sensor(modality).enabled:
             continue
-        found = sorted(_candidates(available, modality), key=lambda topic: _rank(topic, modality, config))
+        found = _candidates(available, modality)
+        depth = _depth(found, encoding) if modality is Modality.CAMERA else {}
+        found.sort(key=partial(_rank, modality=modality, config=config, depth=depth))
         if found:
             chosen[modality] = found[0]
+        else:
+            notes += _foreign(available, modality)
         if len(found) > 1:
-            others = ", ".join(topic.name for topic in found[1:])
+            others = ", ".join(topic.name + depth.get(topic.name, "") for topic in found[1:])
             name = modality.value
             notes.append(f"{name}: took {found[0].name}, not {others}; --topic {name}=NAME overrides")
     if not chosen:
         listing = ", ".join(f"{topic.name} ({topic.type_name})" for topic in available) or "no topics at all"
-        raise TopicError(f"no topic of a supported type with messages: the recording has {listing}")
-    return Selection(chosen, _camera_info(available, chosen, config), tuple(notes))
+        why = "".join(f"; {note}" for note in notes)
+        raise TopicError(f"no topic of a supported type with messages: the recording has {listing}{why}")
+    return Selection(
+        chosen, _camera_info(available, chosen, config), tuple(notes), _audio_info(available, chosen, config)
+    )
+
+
+def _depth(found: Sequence[Topic], encoding: Callable[[Topic], str]) -> dict[str, str]:
+    """The topics whose pictures are depth, and how to say so; asked only where there is a choice."""
+    if len(found) < 2:
+        return {}
+    raw = {topic.name: encoding(topic) for topic in found if topic.type_name == _RAW_IMAGE}
+    return {name: f" ({kind}: depth)" for name, kind in raw.items() if kind in DEPTH_ENCODINGS}
+
+
+def _foreign(available: Sequence[Topic], modality: Modality) -> list[str]:
+    """Why there is no such sensor, where a topic has its data in a type that is not understood."""
+    for topic in available:
+        known = foreign(topic.type_name)
+        if known is not None and known.modality is modality and topic.count > 0:
+            return [f"no {modality.value}: {topic.name} is {topic.type_name}; {known.remedy}"]
+    return []
 
 
 def _candidates(available: Sequence[Topic], modality: Modality) -> list[Topic]:
@@ -73,13 +146,18 @@ def _candidates(available: Sequence[Topic], modality: Modality) -> list[Topic]:
     return found
 
 
-def _rank(topic: Topic, modality: Modality, config: Config) -> tuple[bool, bool, bool, int, str]:
-    """Smaller is better: the configured name, a likely one, images without decoding, more messages."""
+def _rank(
+    topic: Topic, *, modality: Modality, config: Config, depth: Collection[str]
+) -> tuple[bool, bool, bool, bool, bool, int, str]:
+    """Smaller is better: configured, of the sensor itself, likely, not to be decoded, more messages."""
     configured = config.sensor(modality).topic.strip("/")
     name = topic.name.strip("/")
+    parts = set(re.split(r"[/_.-]", name.lower()))
     return (
+        topic.name in depth,
         name not in (configured, f"{configured}/compressed"),
-        _has(name, _UNLIKELY),
+        _has(name, _UNLIKELY) or not parts.isdisjoint(_DERIVED[modality].split()),
+        parts.isdisjoint(_LIKELY[modality].split()),
         topic.type_name.endswith("CompressedImage"),
         -topic.count,
         name,
@@ -113,4 +191,15 @@ def _camera_info(available: Sequence[Topic], chosen: Mapping[Modality, Topic], c
     parts = camera.name.split("/")
     siblings = ["/".join([*parts[:depth], "camera_info"]) for depth in range(len(parts) - 1, 0, -1)]
     wanted = [*siblings, "/" + config.camera.info_topic.strip("/")]
+    return next((name for name in wanted if name in infos), infos[0] if len(infos) == 1 else None)
+
+
+def _audio_info(available: Sequence[Topic], chosen: Mapping[Modality, Topic], config: Config) -> str | None:
+    """The AudioInfo topic beside the audio's, else the configured one, else the only one."""
+    audio = chosen.get(Modality.AUDIO)
+    infos = [topic.name for topic in available if topic.type_name == AUDIO_INFO_TYPE and topic.count > 0]
+    if audio is None or not infos:
+        return None
+    folder = audio.name.rpartition("/")[0]
+    wanted = [f"{audio.name}_info", f"{folder}/audio_info", "/" + config.audio.info_topic.strip("/")]
     return next((name for name in wanted if name in infos), infos[0] if len(infos) == 1 else None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sentryfuse_core.errors import BagError
 from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.safe_files import check_regular
 from sentryfuse_core.types import Detection
 
 __all__ = ["NEAR_NS", "Truth", "load_labels", "matched"]
@@ -49,14 +50,23 @@ def load_labels(path: Path) -> Truth:
     """Read labels.jsonl; boxes whose centre is outside the network's region are left out."""
     stamps_ns: list[int] = []
     boxes: list[tuple[Detection, ...]] = []
+    number = 0
     try:
+        check_regular(path)
         for line in path.read_text(encoding="utf-8").splitlines():
+            number += 1
+            if not line.strip():
+                continue
             entry = json.loads(line)
             stamps_ns.append(int(entry["stamp_ns"]))
             found = (Detection(class_id=-1, score=1.0, **box) for box in entry["boxes"])
             boxes.append(tuple(box for box in found if _in_region(box)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BagError(f"cannot read the labels {path}: {error}; record them again") from error
+    except Exception as error:  # a line can hold anything
+        reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
+        place = f"line {number}: " if number else ""
+        raise BagError(
+            f"cannot read the labels {path}: {place}{' '.join(reason.split())[:200]}; record them again"
+        ) from error
     return Truth(stamps_ns, boxes)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.convert import to_sample
 from sentryfuse_core.errors import BackendError, BagError, InvalidMessageError, OutputError
+from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.frames import COLOURS, camera_picture, lidar_points
+from sentryfuse_core.replay.poses import BagTransforms
 from sentryfuse_core.replay.readers import BagMessage, BagReader
 from sentryfuse_core.replay.records import SetRecord, read_results
 from sentryfuse_core.types import Modality
@@ -103,17 +105,21 @@ def _log_sensors(rerun: Any, stream: Any, folder: Path, *, end_ns: int) -> str:
         return f"no manifest.json and metrics.json beside the results ({error}): no pictures, no points"
     topics = {sensors[m.value]["topic"]: m for m in _PICTURES if sensors.get(m.value, {}).get("topic")}
     try:
-        with BagReader(bag) as reader:
+        placer = Placer(config)
+        with BagReader(bag) as reader, BagTransforms(reader, config, tuple(topics), placer) as poses:
             for item in reader.messages(topics):
                 if item.log_time_ns > end_ns:
                     break
-                _log_message(rerun, stream, item, topics[item.topic], config)
+                poses.now_ns = item.log_time_ns
+                _log_message(rerun, stream, item, topics[item.topic], config, placer)
     except BagError as error:
         return f"{error}: no pictures, no points"
     return ""
 
 
-def _log_message(rerun: Any, stream: Any, item: BagMessage, modality: Modality, config: Config) -> None:
+def _log_message(
+    rerun: Any, stream: Any, item: BagMessage, modality: Modality, config: Config, placer: Placer
+) -> None:
     """A picture or a cloud; one that cannot be read is left out, as the states tell."""
     try:
         sample = to_sample(
@@ -132,7 +138,7 @@ def _log_message(rerun: Any, stream: Any, item: BagMessage, modality: Modality, 
         if picture is not None:
             stream.log("camera", rerun.Image(picture).compress(jpeg_quality=80))
         return
-    points = lidar_points(sample, config.lidar)
+    points = lidar_points(sample, config.lidar, placer.pose(sample))
     if points is not None:
         stream.log("base/points", rerun.Points3D(points, radii=0.03))
 

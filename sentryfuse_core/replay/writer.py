@@ -10,7 +10,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rosbags.interfaces import Connection, Nodetype
+from rosbags.interfaces import (
+    Connection,
+    Nodetype,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -23,6 +32,18 @@ if TYPE_CHECKING:
 
 __all__ = ["BagWriter", "build_message", "ros2_typestore"]
 
+_NO_TIME = QosTime(0, 0)
+_LATCHED = Qos(  # what static transforms are published with, and have to be again
+    history=QosHistory.KEEP_LAST,
+    depth=1,
+    reliability=QosReliability.RELIABLE,
+    durability=QosDurability.TRANSIENT_LOCAL,
+    deadline=_NO_TIME,
+    lifespan=_NO_TIME,
+    liveliness=QosLiveliness.AUTOMATIC,
+    liveliness_lease_duration=_NO_TIME,
+    avoid_ros_namespace_conventions=False,
+)
 _STORE = Stores.ROS2_JAZZY  # the oldest distribution supported; later ones only add types
 
 
@@ -98,7 +119,13 @@ class BagWriter:
         key = (topic, type_name)
         try:
             if key not in self._connections:
-                self._connections[key] = self._writer.add_connection(topic, type_name, typestore=self._types)
+                latched = topic.rpartition("/")[2] == "tf_static"
+                self._connections[key] = self._writer.add_connection(
+                    topic,
+                    type_name,
+                    typestore=self._types,
+                    offered_qos_profiles=[_LATCHED] if latched else [],
+                )
             self._writer.write(self._connections[key], log_time_ns, data)
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error}; free some space and run again") from error
@@ -115,6 +142,7 @@ def ros2_typestore(*, audio_chunks: bool = False) -> Typestore:
     for name, text in {
         **audio,
         **definitions.VISION,
+        **definitions.ROS1_TRANSFORMS,
         **definitions.project_definitions(),
     }.items():
         types.update(get_types_from_msg(text, name))

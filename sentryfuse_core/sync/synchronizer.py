@@ -67,6 +67,7 @@ class Synchronizer(Generic[K, S]):
         self._awaited = 0  # bits of the streams that the next set waits for
         self._last_absent: Mapping[K, Absence] = {}
         self._due_ns: int | None = None
+        self._deaf_ns = self._deaf_until_ns = 0  # for how long, and until when, nobody listened the last time
         self._look_again = False  # something changed that may release a set at the next call
         self._released: list[MatchedSet[K, S]] = []
 
@@ -161,6 +162,10 @@ class Synchronizer(Generic[K, S]):
         if len(lost) != len(self._lost) or not self._lost.issuperset(lost):
             self._lost = frozenset(lost)
             self._look_again = True
+
+    def excuse(self, silence_ns: int, until_ns: int) -> None:
+        """Nobody listened for `silence_ns`, until `until_ns`: no stream is taken for dead because of it."""
+        self._deaf_ns, self._deaf_until_ns = silence_ns, until_ns
 
     def reset(self) -> None:
         """Drop every sample and begin a new epoch: the clock that stamps come from has jumped."""
@@ -259,7 +264,9 @@ class Synchronizer(Generic[K, S]):
     def _overdue_ns(self, key: K) -> int:
         """Steady time from which a stream, silent since its last message, no longer anchors."""
         stream = self._streams[key]
-        return (stream.arrival_ns or 0) + (stream.period_ns or self._tick_period_ns) + self._max_wait_ns
+        arrival_ns = stream.arrival_ns or 0
+        excused_ns = max(0, min(self._deaf_ns, self._deaf_until_ns - arrival_ns))
+        return arrival_ns + excused_ns + (stream.period_ns or self._tick_period_ns) + self._max_wait_ns
 
     def _head(self, now_ns: int) -> S | None:
         """The sample whose stamp the next set carries, if it has come."""

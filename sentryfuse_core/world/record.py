@@ -1,12 +1,14 @@
-"""A recording of the synthetic world: one drive as the messages of four sensors."""
+"""A recording of the synthetic world: one drive as the messages of four sensors, and where they are."""
 
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import AudioConfig, CameraConfig, Config, ImuConfig, LidarConfig
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.world.audio import hear, noise_tape, voices
@@ -76,17 +78,51 @@ class Recorder:
         """The truth: scenes at STEPS_HZ."""
         return drive(self.world, seed=self.seed, seconds=self.seconds, light=self.light)
 
-    def write(self, scenes: Scene, sink: Sink, *, progress: Callable[[float], None] | None = None) -> int:
-        """Write all messages in the order of their log times, tell `progress` 0..1; returns their number."""
+    def write(
+        self,
+        scenes: Scene,
+        sink: Sink,
+        *,
+        poses: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> int:
+        """Write all messages in the order of their log times, tell `progress` 0..1; returns their number.
+
+        `poses` puts /tf_static before them, at the time of the first, so that the recording begins with that.
+        """
         count = 0
         streams = (self.camera(scenes), self.lidar(scenes), self.imu(scenes), self.audio(scenes))
         with one_thread():  # the bytes are promised
-            for message in heapq.merge(*streams):
+            merged = heapq.merge(*streams)
+            first = next(merged)
+            transforms = [self.transforms(first.log_time_ns)] if poses else []
+            for message in itertools.chain(transforms, [first], merged):
                 sink.write(message.topic, message.type_name, message.log_time_ns, message.fields)
                 count += 1
                 if progress is not None and message.topic == "/lidar/points":
                     progress(min(1.0, (message.log_time_ns - START_NS) / (self.seconds * _S)))
         return count
+
+    def transforms(self, log_time_ns: int) -> Message:
+        """Where the sensors are, as a robot's static transforms; the world looks along its camera's axis."""
+        mounted = {
+            "camera": (self.sensors.camera.translation_m, CameraConfig().quaternion_xyzw),
+            "lidar": (self.sensors.lidar.translation_m, LidarConfig().quaternion_xyzw),
+            "imu": (self.sensors.imu.translation_m, ImuConfig().quaternion_xyzw),
+            "microphones": (self.sensors.audio.translation_m, AudioConfig().quaternion_xyzw),
+        }
+        transforms = [
+            {
+                "header": _header(START_NS, self.sensors.output.base_frame),
+                "child_frame_id": frame,
+                "transform": {
+                    "translation": dict(zip("xyz", position, strict=True)),
+                    "rotation": dict(zip("xyzw", turned, strict=True)),
+                },
+            }
+            for frame, (position, turned) in mounted.items()
+        ]
+        return Message(log_time_ns, "/tf_static", "tf2_msgs/msg/TFMessage", {"transforms": transforms})
 
     def _generator(self, stream: int) -> torch.Generator:
         return torch.Generator().manual_seed((self.seed << 8) + stream)
@@ -102,7 +138,9 @@ class Recorder:
         info = _camera_info(view)
         topic, type_name = _IMAGE if self.raw_images else _JPEG
         count = self._count(model.rate_hz)
-        with ThreadPoolExecutor(max_workers=2) as pool:
+        with ExitStack() as stack:
+            pool = ThreadPoolExecutor(max_workers=2)
+            stack.callback(pool.shutdown, cancel_futures=True)  # an interrupted recording waits for none
             ahead = deque(pool.submit(self._frame, scenes, view, i) for i in range(min(_FRAMES_AHEAD, count)))
             for index in range(count):
                 fields = ahead.popleft().result()

@@ -15,6 +15,7 @@ from builders import LATENCY_NS, MS, PERIOD_NS, S, message, sample, timeline
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.criteria import ImageStats
+from sentryfuse_core.health.heartbeat import Stall
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SensorState, SyncedSet, Transition
 
@@ -341,3 +342,93 @@ def test_ingest_keeps_order_when_threads_call_it_at_once() -> None:
     sets += ingest.take()
     assert [synced.sequence for synced in sets] == sorted({synced.sequence for synced in sets})
     assert sets
+
+
+def _stall(start_ns: int, end_ns: int) -> Stall:
+    return Stall(start_ns, end_ns, (end_ns - start_ns) / S, "stopped")
+
+
+def _held_up(samples: Iterable[Sample], start_ns: int, end_ns: int, *, kept: int | None) -> list[Sample]:
+    """What came from `start_ns` to `end_ns` arrives at the end, of each sensor the newest `kept` ones."""
+    before, during, after = [], {modality: [] for modality in Modality}, []
+    for item in samples:
+        if item.arrival_ns < start_ns:
+            before.append(item)
+        elif item.arrival_ns < end_ns:
+            during[item.modality].append(item)
+        else:
+            after.append(item)
+    burst = sorted(
+        (item for items in during.values() for item in items[-(kept or len(items)) :]),
+        key=lambda item: item.arrival_ns,
+    )
+    late = [replace(item, arrival_ns=end_ns, received_ns=end_ns) for item in burst]
+    return [*before, *late, *after]
+
+
+@pytest.mark.parametrize("kept", [None, 5])
+def test_no_sensor_is_blamed_when_the_node_did_not_run(kept: int | None) -> None:
+    """Three stops of 0.7 s within 5 s: what waited comes in a burst, or has overflowed its queue."""
+    ingest = Ingest(Config())
+    samples = list(timeline(Modality, 14.0))
+    stops = [(at_ns, at_ns + 700 * MS) for at_ns in (S + 5 * S, S + 7 * S, S + 9 * S)]
+    for start_ns, end_ns in stops:
+        samples = _held_up(samples, start_ns, end_ns, kept=kept)
+    waiting = iter(stops)
+    stop = next(waiting)
+    sets = []
+    for item in samples:
+        if stop is not None and item.arrival_ns >= stop[1]:
+            ingest.advance(stop[1], heard_ns=stop[0])  # the worker wakes first
+            ingest.stalled(_stall(*stop))
+            stop = next(waiting, None)
+        ingest.sample(item)
+        sets += [(synced, ingest.trust(synced)[0]) for synced in ingest.take()]
+    changes = [(item.modality, item.after) for item in ingest.take_transitions()]
+    assert sorted(changes) == sorted((modality, SensorState.OK) for modality in Modality)
+    reports = ingest.reports(15 * S)
+    undisturbed = Ingest(Config())
+    _run(undisturbed, timeline(Modality, 14.0))
+    assert [r.late for r in reports.values()] == [r.late for r in undisturbed.reports(15 * S).values()]
+    assert sets[-1][1] == ModalitySet.all()
+    assert all(synced.anchor is LIDAR for synced, _ in sets[5:])  # no set without eyes is made of the stop
+    for modality, report in reports.items():
+        assert report.expected_hz == pytest.approx(S / PERIOD_NS[modality], rel=0.05)
+
+
+def test_sensor_that_spoke_last_before_a_stall_is_not_lost_when_that_is_heard_after_it() -> None:
+    """Its message had come, and the executor was stopped before it took it."""
+    ingest = Ingest(Config())
+    samples = list(timeline([IMU], 6.0))
+    for item in samples:
+        if item.arrival_ns < 4 * S:
+            ingest.sample(item)
+    ingest.stalled(_stall(4 * S - 20 * MS, 5 * S))
+    for item in samples:
+        if 4 * S <= item.arrival_ns < 4 * S + 20 * MS or item.arrival_ns >= 5 * S:
+            ingest.sample(item)
+    assert [item.after for item in ingest.take_transitions()] == [SensorState.OK]
+
+
+def test_nobody_is_found_silent_when_the_node_has_not_listened_since() -> None:
+    ingest = Ingest(Config())
+    for item in timeline([LIDAR], 3.0):
+        ingest.sample(item)
+    ingest.advance(9 * S, heard_ns=4 * S)
+    assert ingest.reports(9 * S)[LIDAR].state is SensorState.OK
+    ingest.advance(9 * S)
+    assert ingest.reports(9 * S)[LIDAR].state is SensorState.LOST
+
+
+def test_dead_sensor_is_found_when_the_node_is_held_up_again_and_again() -> None:
+    """Time in which the node listens adds up, however little of it there is."""
+    ingest = Ingest(Config())
+    dead_ns = 4 * S
+    for item in timeline(Modality, 20.0, dead=[(CAMERA, 3.0, 20.0)]):
+        if item.arrival_ns % (300 * MS) < PERIOD_NS[IMU] and item.arrival_ns > dead_ns:
+            ingest.stalled(_stall(item.arrival_ns - 200 * MS, item.arrival_ns))
+        ingest.sample(item)
+        if ingest.reports(item.arrival_ns)[CAMERA].state is SensorState.LOST:
+            break
+    assert ingest.reports(item.arrival_ns)[CAMERA].state is SensorState.LOST
+    assert item.arrival_ns < dead_ns + 2 * S

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,70 +14,59 @@ from typing import Any
 import pytest
 
 NEEDS = "needs launch and launch_ros"
-launch_pytest = pytest.importorskip("launch_pytest", reason=NEEDS)
 pytest.importorskip("launch_ros", reason=NEEDS)
+pytest.importorskip("ros2launch", reason=NEEDS)
 
 import rclpy
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, RegisterEventHandler
-from launch.event_handlers import OnProcessExit, OnProcessStart
+from launch.actions import DeclareLaunchArgument
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch_pytest.actions import ReadyToTest
+from launch_runs import DEADLINE_S, LAUNCH_FILES, Launched
+from lifecycle_msgs.srv import GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import qos_profile_sensor_data
-from sentryfuse.msg import FusionStatus
+from sensor_msgs.msg import CompressedImage, PointCloud2
+from sentryfuse.msg import Budget, FusionStatus
 
-from sentryfuse_ros.middleware import PROFILE_VARIABLE, profile_path
+from sentryfuse_ros.middleware import PROFILE_VARIABLE
 
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 180.0  # a loaded machine needs most of a minute to warm the network up
 pytestmark = [pytest.mark.ros, pytest.mark.capability("launch files")]
 
-
-class Processes:
-    """What launch started and how it ended."""
-
-    def __init__(self) -> None:
-        self.pids: dict[str, int] = {}
-        self.exits: dict[str, int] = {}
-        self.changed = threading.Condition()
-
-    def handlers(self) -> list[RegisterEventHandler]:
-        return [
-            RegisterEventHandler(
-                OnProcessStart(on_start=lambda event, _: self._note(self.pids, event, event.pid))
-            ),
-            RegisterEventHandler(
-                OnProcessExit(on_exit=lambda event, _: self._note(self.exits, event, event.returncode))
-            ),
-        ]
-
-    def _note(self, table: dict[str, int], event: Any, value: int) -> None:
-        with self.changed:
-            table[event.process_name.rpartition("-")[0]] = value
-            self.changed.notify_all()
-
-    def wait(self, table: dict[str, int], name: str) -> int:
-        with self.changed:
-            assert self.changed.wait_for(lambda: name in table, DEADLINE_S), (
-                f"{name}: {self.pids} {self.exits}"
-            )
-            return table[name]
+BRINGUP = """
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription, SetEnvironmentVariable
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import PushRosNamespace, SetParameter, SetRemap
 
 
-def described(file: str, processes: Processes, **arguments: str) -> LaunchDescription:
-    """A launch file of the source tree, with arguments, watched."""
-    source = PythonLaunchDescriptionSource(str(ROOT / "launch" / file))
-    included = IncludeLaunchDescription(source, launch_arguments=arguments.items())
-    return LaunchDescription([*processes.handlers(), included, ReadyToTest()])
+def include(file, **arguments):
+    source = PythonLaunchDescriptionSource({folder!r} + "/" + file)
+    return IncludeLaunchDescription(source, launch_arguments=arguments.items())
 
 
-@pytest.fixture
-def processes() -> Processes:
-    return Processes()
+def generate_launch_description():
+    return LaunchDescription([{actions}])
+"""
+
+
+XML_BRINGUP = """
+<launch>
+  <group>
+    <push_ros_namespace namespace="robot"/>
+    <set_parameter name="use_sim_time" value="true"/>
+    <include file="{file}"><arg name="autostart" value="false"/></include>
+  </group>
+</launch>
+"""
+YAML_BRINGUP = """
+launch:
+- group:
+  - push_ros_namespace: {{namespace: robot}}
+  - set_parameter: {{name: use_sim_time, value: 'true'}}
+  - include: {{file: '{file}', arg: [{{name: autostart, value: 'false'}}]}}
+"""
 
 
 @pytest.fixture
@@ -93,6 +82,40 @@ def listener() -> Iterator[tuple[Node, SingleThreadedExecutor]]:
     rclpy.shutdown(context=context)
 
 
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve seconds of the world."""
+    folder = tmp_path_factory.mktemp("world")
+    command = [Path(sys.executable).with_name("sentryfuse"), "world", "record", "--seed", "3"]
+    subprocess.run([*command, "--seconds", "12", folder], check=True)
+    return folder / "world.mcap"
+
+
+def bringup(folder: Path, *actions: str) -> Path:
+    """A launch file of a robot's own around ours."""
+    path = folder / "bringup.launch.py"
+    path.write_text(BRINGUP.format(folder=str(LAUNCH_FILES), actions=", ".join(actions)))
+    return path
+
+
+def camera_dies(folder: Path, *, until_s: float) -> Path:
+    """A scenario that asks for a narrow level, too."""
+    path = folder / "camera_dies.yaml"
+    path.write_text(
+        f"name: camera dies\nseed: 1\nseconds: {until_s}\n"
+        f"events:\n  - {{at_s: 6, until_s: {until_s}, stream: camera, fault: drop}}\n"
+        "actions:\n  - {at_s: 0.5, level: 2}\n"
+    )
+    return path
+
+
+def statuses_of(listener: tuple[Node, SingleThreadedExecutor], name: str) -> list[FusionStatus]:
+    """A list that grows by every status of a node."""
+    statuses: list[FusionStatus] = []
+    listener[0].create_subscription(FusionStatus, f"{name}/status", statuses.append, qos_profile_sensor_data)
+    return statuses
+
+
 def spin_until(executor: SingleThreadedExecutor, done: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + DEADLINE_S
     while not done() and time.monotonic() < deadline:
@@ -100,120 +123,308 @@ def spin_until(executor: SingleThreadedExecutor, done: Callable[[], bool]) -> bo
     return done()
 
 
+def parameters(
+    listener: tuple[Node, SingleThreadedExecutor], name: str, wanted: dict[str, Any]
+) -> dict[str, Any]:
+    """What a node has for the parameters that are wanted of it."""
+    node, executor = listener
+    client = AsyncParameterClient(node, name)
+    assert spin_until(executor, client.services_are_ready), name
+    future = client.get_parameters(list(wanted))
+    assert spin_until(executor, future.done)
+    values = [parameter_value_to_python(value) for value in future.result().values]
+    return dict(zip(wanted, values, strict=True))
+
+
 def declared(file: str) -> dict[str, DeclareLaunchArgument]:
-    source = PythonLaunchDescriptionSource(str(ROOT / "launch" / file))
+    source = PythonLaunchDescriptionSource(str(LAUNCH_FILES / file))
     description = source.try_get_launch_description_without_context()
     return {argument.name: argument for argument in description.get_launch_arguments()}
 
 
+def default_of(argument: DeclareLaunchArgument) -> str:
+    return "".join(part.text for part in argument.default_value)
+
+
+def environment_of(pid: int) -> list[str]:
+    return Path("/proc", str(pid), "environ").read_bytes().decode().split("\0")
+
+
+def command_of(pid: int) -> list[str]:
+    return Path("/proc", str(pid), "cmdline").read_bytes().decode().split("\0")
+
+
 def test_launch_file_offers_every_topic_and_setting_as_an_argument() -> None:
-    wanted = {
-        f"{name}_topic" for name in ("camera", "camera_info", "lidar", "imu", "audio", "battery", "budget")
-    }
-    wanted |= {
-        f"{name}_topic" for name in ("detections", "detections_3d", "markers", "status", "diagnostics")
-    }
-    wanted |= {
-        "checkpoint",
-        "device",
-        "params_file",
-        "use_sim_time",
-        "namespace",
-        "log_level",
-        "autostart",
-        "preflight",
-    }
-    assert wanted <= set(declared("sentryfuse.launch.py"))
+    inputs = ("camera", "camera_info", "lidar", "imu", "audio", "battery", "budget")
+    outputs = ("detections", "detections_3d", "markers", "status", "diagnostics")
+    settings = {"checkpoint", "device", "params_file", "use_sim_time", "namespace", "log_level", "autostart"}
+    wanted = settings | {f"{name}_topic" for name in (*inputs, *outputs)}
+    assert wanted | {"preflight", "respawn", "respawn_delay"} <= set(declared("sentryfuse.launch.py"))
+
+
+def test_launch_file_gives_the_node_nothing_when_no_argument_is_given() -> None:
+    kept = {"name": "sentryfuse", "respawn": "false", "respawn_delay": "2.0", "preflight": "false"}
+    arguments = declared("sentryfuse.launch.py")
+    assert {name: default_of(argument) for name, argument in arguments.items()} == dict.fromkeys(
+        arguments, ""
+    ) | kept
 
 
 def test_replay_launch_file_asks_for_the_recording_and_offers_the_rest() -> None:
     arguments = declared("replay_faults.launch.py")
     assert not arguments["bag"].default_value
-    assert {"scenario", "rate"} <= set(arguments)
+    assert {"scenario", "rate"} | set(declared("sentryfuse.launch.py")) <= set(arguments)
 
 
-@launch_pytest.fixture
-def configured(processes: Processes, tmp_path: Path) -> LaunchDescription:
-    parameters = tmp_path / "mine.yaml"
-    parameters.write_text(
-        "/**:\n  ros__parameters:\n    model: {score_threshold: 0.7}\n    lidar: {topic: mine}\n"
+def test_node_has_what_is_set_around_the_include_when_no_argument_is_given(
+    tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
+) -> None:
+    shared = tmp_path / "shared.yaml"
+    shared.write_text("/**:\n  ros__parameters:\n    camera: {topic: /front/image}\n")
+    launch_file = bringup(
+        tmp_path,
+        "GroupAction([PushRosNamespace('robot'), SetParameter('use_sim_time', True), "
+        "SetParameter('autostart', False), SetParameter('lidar.topic', '/top/points'), "
+        "SetRemap('imu/data', '/body/imu'), "
+        f"SetEnvironmentVariable({PROFILE_VARIABLE!r}, '/robot/profile.xml'), "
+        f"__import__('launch_ros').actions.SetParametersFromFile({str(shared)!r}), "
+        "include('sentryfuse.launch.py')])",
     )
-    return described(
-        "sentryfuse.launch.py", processes, namespace="robot", name="eyes", autostart="false",
-        params_file=str(parameters), camera_topic="/front/image_raw", device="cpu", use_sim_time="true",
-    )  # fmt: skip
-
-
-@pytest.mark.launch(fixture=configured)
-def test_node_has_arguments_and_parameter_file_when_launched(
-    processes: Processes, listener: tuple[Node, SingleThreadedExecutor]
-) -> Iterator[None]:
-    pid = processes.wait(processes.pids, "fusion_node")
-    environment = Path("/proc", str(pid), "environ").read_bytes().decode().split("\0")
-    profile = os.environ.get(PROFILE_VARIABLE, str(profile_path()))
-    assert f"{PROFILE_VARIABLE}={profile}" in environment
-    node, executor = listener
-    client = AsyncParameterClient(node, "/robot/eyes")
-    assert spin_until(executor, client.services_are_ready)
     wanted = {
-        "camera.topic": "/front/image_raw",
+        "use_sim_time": True,
+        "autostart": False,
+        "lidar.topic": "/top/points",
+        "camera.topic": "/front/image",
+        "audio.topic": "audio",
+    }
+    with Launched(launch_file) as launched:
+        pid = launched.started("fusion_node")
+        assert parameters(listener, "/robot/sentryfuse", wanted) == wanted
+        assert f"{PROFILE_VARIABLE}=/robot/profile.xml" in environment_of(pid)
+        assert "imu/data:=/body/imu" in command_of(pid)
+
+
+def test_node_has_the_arguments_when_the_include_gives_them(
+    tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "/**:\n  ros__parameters:\n    model: {score_threshold: 0.7}\n    lidar: {topic: mine}\n"
+        "/robot/eyes:\n  ros__parameters:\n    imu: {topic: named}\n"
+    )
+    launch_file = bringup(
+        tmp_path,
+        "SetParameter('use_sim_time', False)",
+        "SetParameter('camera.topic', 'around')",
+        "include('sentryfuse.launch.py', namespace='robot', name='eyes', autostart='false', "
+        f"params_file={str(mine)!r}, camera_topic='on', device='cpu', use_sim_time='true')",
+    )
+    wanted = {
+        "camera.topic": "on",  # a word that YAML takes for true
         "lidar.topic": "mine",
-        "imu.topic": "imu/data",
+        "imu.topic": "named",
+        "audio.topic": "audio",
         "model.device": "cpu",
         "model.score_threshold": 0.7,
         "use_sim_time": True,
         "autostart": False,
     }
-    future = client.get_parameters(list(wanted))
-    assert spin_until(executor, future.done)
-    values = [parameter_value_to_python(value) for value in future.result().values]
-    assert dict(zip(wanted, values, strict=True)) == wanted
-    yield  # launch shuts down here
-    assert processes.wait(processes.exits, "fusion_node") == 0
+    with Launched(launch_file) as launched:
+        launched.started("fusion_node")
+        assert parameters(listener, "/robot/eyes", wanted) == wanted
 
 
-@launch_pytest.fixture
-def misspelt(processes: Processes, tmp_path: Path) -> LaunchDescription:
-    parameters = tmp_path / "wrong.yaml"
-    parameters.write_text("/**:\n  ros__parameters:\n    camera: {topik: /front}\n")
-    return described("sentryfuse.launch.py", processes, params_file=str(parameters))
+def test_node_ends_with_status_2_and_the_reason_when_the_parameter_file_has_an_unknown_name(
+    tmp_path: Path,
+) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("/**:\n  ros__parameters:\n    camera: {topik: /front}\n")
+    with Launched("sentryfuse.launch.py", params_file=str(wrong)) as launched:
+        launched.status()
+        assert "exit code 2" in launched.output()
+        assert [line for line in launched.lines if "] error: unknown parameter 'camera.topik'" in line]
 
 
-@pytest.mark.launch(fixture=misspelt)
-def test_node_ends_with_status_2_when_the_parameter_file_has_an_unknown_name(processes: Processes) -> None:
-    assert processes.wait(processes.exits, "fusion_node") == 2
-
-
-@launch_pytest.fixture
-def replayed(processes: Processes, tmp_path: Path) -> LaunchDescription:
-    command = Path(sys.executable).with_name("sentryfuse")
-    subprocess.run([command, "world", "record", "--seed", "3", "--seconds", "6", tmp_path], check=True)
-    scenario = tmp_path / "camera_dies.yaml"
-    scenario.write_text(
-        "name: camera dies\nseed: 1\nseconds: 6\n"
-        "events:\n  - {at_s: 2.5, until_s: 6, stream: camera, fault: drop}\n"
+def test_two_robots_run_when_one_launch_description_includes_it_twice(
+    tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
+) -> None:
+    launch_file = bringup(
+        tmp_path,
+        "GroupAction([PushRosNamespace('one'), SetParameter('camera.topic', 'left'), "
+        "include('sentryfuse.launch.py', autostart='false')])",
+        "GroupAction([include('sentryfuse.launch.py', namespace='two', autostart='false', "
+        "camera_topic='right')])",
     )
-    return described(
-        "replay_faults.launch.py", processes, bag=str(tmp_path / "world.mcap"), scenario=str(scenario),
-        rate="1.0", camera_transport="compressed",
-    )  # fmt: skip
+    with Launched(launch_file) as launched:
+        launched.started("fusion_node", times=2)
+        assert parameters(listener, "/one/sentryfuse", {"camera.topic": ""}) == {"camera.topic": "left"}
+        assert parameters(listener, "/two/sentryfuse", {"camera.topic": ""}) == {"camera.topic": "right"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("robot.launch.xml", XML_BRINGUP), ("robot.launch.yaml", YAML_BRINGUP)]
+)
+def test_node_has_what_is_set_around_when_an_xml_or_yaml_file_includes_it(
+    name: str, text: str, tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
+) -> None:
+    pytest.importorskip("launch_xml", reason=NEEDS)
+    pytest.importorskip("launch_yaml", reason=NEEDS)
+    (tmp_path / name).write_text(text.format(file=LAUNCH_FILES / "sentryfuse.launch.py"))
+    wanted = {"use_sim_time": True, "autostart": False}
+    with Launched(tmp_path / name) as launched:
+        launched.started("fusion_node")
+        assert parameters(listener, "/robot/sentryfuse", wanted) == wanted
+
+
+def test_node_is_started_again_when_it_is_killed_and_respawn_is_on(
+    listener: tuple[Node, SingleThreadedExecutor],
+) -> None:
+    node, executor = listener
+    arguments = {"autostart": "false", "respawn": "true", "respawn_delay": "0.1"}
+    with Launched("sentryfuse.launch.py", **arguments) as launched:
+        os.kill(launched.started("fusion_node"), signal.SIGKILL)
+        launched.started("fusion_node", times=2)
+        client = node.create_client(GetState, "/sentryfuse/get_state")
+        assert spin_until(executor, client.service_is_ready)
+
+
+def test_node_starts_in_its_scope_when_the_preflight_has_passed(
+    tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
+) -> None:
+    sensors_off = ", ".join(
+        f"SetParameter('{sensor}.enabled', False)" for sensor in ("camera", "lidar", "imu", "audio")
+    )
+    launch_file = bringup(
+        tmp_path,
+        f"GroupAction([PushRosNamespace('robot'), SetParameter('autostart', False), {sensors_off}, "
+        "include('sentryfuse.launch.py', preflight='true')])",
+    )
+    wanted = {"lidar.enabled": False, "autostart": False}
+    with Launched(launch_file) as launched:
+        launched.started("fusion_node")
+        assert parameters(listener, "/robot/sentryfuse", wanted) == wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"preflight": "true"}, "preflight failed"),  # nothing is published
+        ({"params_file": "/nowhere/mine.yaml"}, "params_file:=/nowhere/mine.yaml: there is no such file"),
+        ({"use_sim_time": "maybe"}, "use_sim_time:=maybe: give true or false"),
+        ({"respawn_delay": "soon"}, "respawn_delay:=soon: give a number"),
+    ],
+)
+def test_launch_ends_with_status_1_and_the_reason_when_it_cannot_start(
+    arguments: dict[str, str], said: str
+) -> None:
+    with Launched("sentryfuse.launch.py", **arguments) as launched:
+        assert launched.status() == 1
+        assert [line for line in launched.lines if line.startswith("[ERROR] [launch]") and said in line]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"scenario": "/nowhere/faults.yaml"}, "error: cannot read the scenario /nowhere/faults.yaml"),
+        ({"bag": "/nowhere/drive.mcap"}, "bag:=/nowhere/drive.mcap: there is no such file"),
+        ({"rate": "fast"}, "rate:=fast: give a number"),
+        ({"camera_transport": "steam"}, "error: camera.transport"),
+        ({"remap": "[1, {}]"}, "remap:=[1, {}]: give a list of texts"),
+    ],
+)
+def test_replay_ends_with_status_1_and_the_reason_when_it_is_given_something_bad(
+    arguments: dict[str, str], said: str, recording: Path
+) -> None:
+    given = {"bag": str(recording), "autostart": "false", **arguments}
+    with Launched("replay_faults.launch.py", **given) as launched:
+        assert launched.status() == 1
+        assert [line for line in launched.lines if said in line], launched.output()
+        assert not [pid for pids in launched.pids().values() for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_replay_ends_with_status_1_when_the_injector_dies(recording: Path) -> None:
+    with Launched("replay_faults.launch.py", bag=str(recording), autostart="false") as launched:
+        os.kill(launched.started("fault_injector_node"), signal.SIGKILL)
+        assert launched.status() == 1
+        assert "fault_injector_node ended with status -9 before the recording was over" in launched.output()
 
 
 @pytest.mark.slow
-@pytest.mark.launch(fixture=replayed)
-def test_replay_shows_the_fault_and_ends_when_the_recording_does(
-    processes: Processes, listener: tuple[Node, SingleThreadedExecutor]
+def test_replay_ends_with_status_1_and_the_reason_when_the_recording_is_damaged(tmp_path: Path) -> None:
+    damaged = tmp_path / "drive.mcap"
+    damaged.write_bytes(b"nothing that was ever recorded")
+    with Launched("replay_faults.launch.py", bag=str(damaged), device="cpu") as launched:
+        assert launched.status() == 1
+        assert [line for line in launched.lines if "[player_node-" in line and "error: " in line]
+
+
+@pytest.mark.slow
+def test_replay_ends_with_status_1_when_the_player_is_killed_half_way(recording: Path) -> None:
+    with Launched("replay_faults.launch.py", bag=str(recording), loop="true", device="cpu") as launched:
+        os.kill(launched.started("player_node"), signal.SIGKILL)
+        assert launched.status() == 1
+        assert "player_node ended with status -9 before the recording was over" in launched.output()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("namespace", ["", "bot"])
+def test_replay_shows_the_fault_and_ends_well_when_the_recording_does(
+    namespace: str, tmp_path: Path, recording: Path, listener: tuple[Node, SingleThreadedExecutor]
 ) -> None:
-    node, executor = listener
-    masks: list[frozenset[str]] = []
-    node.create_subscription(
-        FusionStatus,
-        "/sentryfuse/status",
-        lambda status: masks.append(frozenset(status.used)),
-        qos_profile_sensor_data,
-    )
-    assert spin_until(executor, lambda: len(processes.exits) == 3), f"{processes.exits}, masks {set(masks)}"
-    assert processes.exits == {"player_node": 0, "fault_injector_node": 0, "fusion_node": 0}
+    scenario = camera_dies(tmp_path, until_s=12)
+    arguments = {"namespace": namespace} if namespace else {}
+    prefix = f"/{namespace}" if namespace else ""
+    statuses = statuses_of(listener, f"{prefix}/sentryfuse")
+    with Launched(
+        "replay_faults.launch.py", bag=str(recording), scenario=str(scenario), camera_transport="compressed",
+        device="cpu", **arguments,
+    ) as launched:  # fmt: skip
+        assert spin_until(listener[1], lambda: launched.ended)
+        assert launched.status() == 0, launched.output()
+        assert sorted(launched.pids()) == ["fault_injector_node", "fusion_node", "player_node"]
+    masks = [frozenset(status.used) for status in statuses]
     assert any({"camera", "lidar"} <= mask for mask in masks)
     assert any("lidar" in mask and "camera" not in mask for mask in masks)
-    assert "camera" not in masks[-1]
+
+
+@pytest.mark.slow
+def test_each_robot_has_its_own_faults_when_two_play_in_their_namespaces(
+    tmp_path: Path, recording: Path, listener: tuple[Node, SingleThreadedExecutor]
+) -> None:
+    scenario = camera_dies(tmp_path, until_s=1000)
+    play = f"bag={str(recording)!r}, loop='true', camera_transport='compressed', device='cpu'"
+    launch_file = bringup(
+        tmp_path,
+        "SetParameter('output.extrinsics', 'parameters')",
+        f"GroupAction([PushRosNamespace('one'), include('replay_faults.launch.py', {play})])",
+        f"GroupAction([include('replay_faults.launch.py', {play}, namespace='two', name='eyes', "
+        f"scenario={str(scenario)!r})])",
+    )
+    node, executor = listener
+    arrived: list[str] = []
+
+    def listen(kind: type, topic: str) -> None:
+        node.create_subscription(kind, topic, lambda _: arrived.append(topic), qos_profile_sensor_data)
+
+    for robot in ("/one", "/two"):
+        listen(CompressedImage, f"{robot}/camera/image/compressed")
+        listen(PointCloud2, f"{robot}/lidar/points")
+    listen(Budget, "/two/eyes/budget")
+    used = {name: statuses_of(listener, name) for name in ("/one/sentryfuse", "/two/eyes")}
+
+    def since_blind(topic: str) -> int:
+        """Messages since the last picture of the robot whose camera dies."""
+        pictures = [at for at, name in enumerate(arrived) if name == "/two/camera/image/compressed"]
+        return arrived[pictures[-1] :].count(topic) if pictures else 0
+
+    with Launched(launch_file) as launched:
+        assert spin_until(
+            executor,
+            lambda: (
+                since_blind("/two/lidar/points") >= 20
+                and since_blind("/one/camera/image/compressed") >= 20
+                and "/two/eyes/budget" in arrived
+                and all(any(status.used for status in statuses) for statuses in used.values())
+            ),
+        ), f"{set(arrived)}\n{launched.output()}"
+        assert not launched.ended

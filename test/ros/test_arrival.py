@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
 
 BLOCKED_S = 0.08
-WITHIN_S = 20.0
+LOST_AFTER_S = 0.25  # health.timeout_floor_imu_s
+WITHIN_S = 120.0
 
 
 @pytest.fixture
@@ -69,8 +70,12 @@ def test_callback_is_told_how_long_the_message_waited(node: Any, make: Callable[
     assert BLOCKED_S * 1e3 / 2 < waits_ms[0] <= longest_ms
 
 
-def test_no_sensor_is_lost_when_the_executor_is_blocked_for_80_ms(node: Any) -> None:
+def test_no_sensor_is_lost_when_the_executor_is_blocked_for_longer_than_it_may_be_silent(
+    node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentryfuse_ros.arrival._CATCH_UP_S", WITHIN_S)  # however slow this machine is
     clock, ingest = SteadyClock(), Ingest(Config())
+    assert Config().health.timeout_floor_imu_s == LOST_AFTER_S
 
     def take(message: Imu, ns: int) -> None:
         ingest.message(
@@ -107,7 +112,7 @@ def test_no_sensor_is_lost_when_the_executor_is_blocked_for_80_ms(node: Any) -> 
         deadline_s = time.monotonic() + WITHIN_S
         while smooth < 3 and time.monotonic() < deadline_s:
             found, longest_gap_s = _blocked_once(publisher, executor, ingest)
-            if longest_gap_s < 0.03:  # else this machine kept the publisher from sending: silence indeed
+            if longest_gap_s < LOST_AFTER_S / 2:  # else the publisher was kept from sending: silence indeed
                 smooth += 1
                 assert SensorState.LOST not in found
         assert smooth == 3
@@ -121,7 +126,7 @@ def test_no_sensor_is_lost_when_the_executor_is_blocked_for_80_ms(node: Any) -> 
 def _blocked_once(publisher: Any, executor: Any, ingest: Ingest) -> tuple[list[SensorState], float]:
     """States entered while messages at 200 Hz meet a blocked executor, and the longest gap between them."""
     sent_s: list[float] = []
-    for index in range(60):
+    for index in range(100):
         stamp = Time(sec=time.time_ns() // 10**9, nanosec=time.time_ns() % 10**9)
         message = Imu(header=Header(stamp=stamp, frame_id="imu"))
         message.linear_acceleration.z = 9.8 + 1e-3 * (len(sent_s) + time.monotonic() % 1)
@@ -129,6 +134,6 @@ def _blocked_once(publisher: Any, executor: Any, ingest: Ingest) -> tuple[list[S
         sent_s.append(time.monotonic())
         if index == 30:
             ingest.take_transitions()
-            executor.create_task(lambda: time.sleep(BLOCKED_S))
+            executor.create_task(lambda: time.sleep(1.2 * LOST_AFTER_S))
         time.sleep(0.005)
     return [item.after for item in ingest.take_transitions()], max(b - a for a, b in pairwise(sent_s))

@@ -50,10 +50,19 @@ def judged(
     model: ModelSeen = MODEL,
     notes: tuple[str, ...] = (),
     intrinsics: bool = True,
+    transforms: bool | None = None,
     **values: Any,
 ) -> list[Line]:
     config = override(Config(), {name.replace("__", "."): value for name, value in values.items()})
-    return judge([seen], config, intrinsics=intrinsics, clock=clock, model=model, memory_notes=notes)
+    return judge(
+        [seen],
+        config,
+        intrinsics=intrinsics,
+        clock=clock,
+        model=model,
+        memory_notes=notes,
+        transforms=transforms,
+    )
 
 
 def bad(lines: list[Line]) -> list[tuple[str, str, str]]:
@@ -101,6 +110,10 @@ def test_judge_finds_nothing_when_all_is_well() -> None:
         (changed(rate_hz=8.0), {"lidar__expected_rate_hz": 10.0}, ("WARN", "lidar", "slow")),
         (changed(rate_hz=4.0), {"lidar__expected_rate_hz": 10.0}, ("FAIL", "lidar", "slow")),
         (changed(placed=False), {}, ("FAIL", "lidar", "wrong_frame")),
+        (changed(placed=False), {"lidar__translation_m": (0.0, 0.0, 1.0)}, ("WARN", "lidar", "wrong_frame")),
+        (changed(frame_id="/lidar", placed=True), {}, ("WARN", "lidar", "slash_frame")),
+        (changed(frame_id="/lidar"), {}, ("WARN", "lidar", "slash_frame")),
+        (changed(frame_id="/lidar", placed=False), {}, ("FAIL", "lidar", "wrong_frame")),
         (changed(frame_id=""), {}, ("WARN", "lidar", "no_frame")),
     ],
 )
@@ -111,6 +124,28 @@ def test_judge_names_the_cause_when_a_sensor_is_not_usable(
     assert bad(lines) == [expected]
     assert exit_status(lines, strict=False) == int(expected[0] == "FAIL")
     assert exit_status(lines, strict=True) == 1
+
+
+@pytest.mark.parametrize("placed", [True, False, None])
+def test_judge_names_the_slash_when_a_frame_begins_with_one(placed: bool | None) -> None:
+    (line,) = [line for line in judged(changed(frame_id="/lidar", placed=placed)) if line.remedy]
+    assert "'/lidar' begins with a slash, which tf2 refuses" in line.found
+    assert "lidar.frame_id" in line.remedy
+
+
+def test_judge_warns_of_the_parameters_when_nobody_publishes_transforms() -> None:
+    lines = judged(transforms=False)
+    assert bad(lines) == [("WARN", "poses", "no_transforms")]
+
+
+def test_judge_says_what_was_found_when_messages_are_refused() -> None:
+    details = {"unknown_encoding": "encoding 'plaid' is not supported"}
+    (line,) = [
+        line
+        for line in judged(changed(refused=(("unknown_encoding", 11),), details=details, frame_id=None))
+        if line.subject == "lidar"
+    ]
+    assert "'plaid'" in line.found
 
 
 @pytest.mark.parametrize("lag_ns", [-4_000_000, 0, 400_000_000, 499_000_000])
@@ -161,3 +196,9 @@ def test_model_is_judged_not_fatal_when_the_level_to_load_is_beyond_its_last() -
     seen = check._model(override(Config(), {"model.max_level": 9}))
     assert bad(judged(model=seen)) == [("FAIL", "checkpoint", "checkpoint")]
     assert "has the levels 0 to" in seen.checkpoint_error
+
+
+def test_several_publishers_on_one_topic_are_a_warning_with_their_names() -> None:
+    lines = judged(dataclasses.replace(FINE, publishers=("/front", "/rear")))
+    assert bad(lines) == [("WARN", "lidar", "several_publishers")]
+    assert any("/front, /rear" in line.found for line in lines)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
-from ros.support import Listener, NodeProcess, Robot, recording, running
+from ros.support import Listener, NodeProcess, Robot, S, recording, running
 from rosgraph_msgs.msg import Clock
 from sentryfuse.msg import SensorHealth
 
@@ -48,16 +48,17 @@ def test_node_follows_lifecycle_transitions_when_told(listener: Listener) -> Non
         for _ in range(2):
             active_s = time.monotonic()
             assert listener.change_state(Transition.TRANSITION_ACTIVATE)
-            first = listener.wait_for("status", lambda _status: True, since_s=active_s, within_s=20)
+            first = listener.wait_for("status", lambda _status: True, since_s=active_s)
             # Counted from 0; of several sets ready at once the newest wins and the others are skipped.
             assert first.sequence == first.skipped_sets
-            assert listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=20)
+            assert listener.wait_for("status", lambda status: status.mask == ALL.bits)
             assert listener.change_state(Transition.TRANSITION_DEACTIVATE)
-            quiet_s = time.monotonic()
+            quiet_ns = time.time_ns()
             assert listener.state() == "inactive"
         assert listener.change_state(Transition.TRANSITION_CLEANUP)
         assert listener.state() == "unconfigured"
-        assert listener.times("status", quiet_s + 0.2) == []
+        stamps = [status.header.stamp for status in listener.since("status", 0.0)]
+        assert max(stamp.sec * S + stamp.nanosec for stamp in stamps) < quiet_ns
         assert node.end(signal.SIGINT) == 0
         assert "Traceback" not in node.output
 
@@ -65,10 +66,8 @@ def test_node_follows_lifecycle_transitions_when_told(listener: Listener) -> Non
 @pytest.mark.usefixtures("robot")
 def test_node_ends_cleanly_when_terminated(listener: Listener) -> None:
     with running(listener) as node:
-        listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=20)
-        began_s = time.monotonic()
+        listener.wait_for("status", lambda status: status.mask == ALL.bits)
         assert node.end(signal.SIGTERM) == 0
-        assert time.monotonic() - began_s < 5.0
         assert "Traceback" not in node.output
 
 
@@ -112,14 +111,14 @@ def test_epoch_counts_up_and_states_stay_when_simulated_time_jumps_or_stands_sti
 
     tick = listener.node.create_timer(0.01, publish)
     with running(listener, use_sim_time=True):
-        before = listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=30)
+        before = listener.wait_for("status", lambda status: status.mask == ALL.bits)
         robot.shift_ns = -100 * 10**9
         publish()  # as a simulator does it: before any stamp of the new time
         jumped = listener.wait_for(
             "status", lambda status: status.header.stamp.sec < before.header.stamp.sec - 90
         )
         assert jumped.epoch == before.epoch + 1
-        listener.wait_for("status", lambda status: status.mask == ALL.bits, within_s=20)
+        listener.wait_for("status", lambda status: status.mask == ALL.bits)
 
         robot.pause()
         tick.cancel()

@@ -14,9 +14,11 @@ pytestmark = pytest.mark.capability("shared-memory profile")
 NOWHERE = Path("/no/such/file/system")
 
 
-def shm_of(monkeypatch: pytest.MonkeyPatch, megabytes: int) -> None:
-    """Pretend that /dev/shm has this size."""
-    blocks = SimpleNamespace(f_frsize=1 << 20, f_blocks=megabytes)
+def shm_of(monkeypatch: pytest.MonkeyPatch, megabytes: int, *, free: int | None = None) -> None:
+    """Pretend that /dev/shm has this size, and this much of it, or all, free."""
+    blocks = SimpleNamespace(
+        f_frsize=1 << 20, f_blocks=megabytes, f_bavail=megabytes if free is None else free
+    )
     monkeypatch.setattr(middleware.os, "statvfs", lambda _path: blocks)
 
 
@@ -39,6 +41,20 @@ def test_profile_is_left_out_and_named_with_a_remedy_when_it_does_not_fit(
     assert "64 MB" in note
     assert "128 MB" in note
     assert "--shm-size" in note
+
+
+def test_profile_is_left_out_and_what_is_free_told_when_others_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shm_of(monkeypatch, 1024, free=100)
+    environment = {PROFILE_VARIABLE: str(profile_path())}  # as a launch file put it in a while ago
+    apply_profile(environment)
+    assert environment == {}
+    (note,) = shared_memory_notes(environment)
+    assert "100 of its 1024 MB free" in note
+    assert "needs 128 MB" in note
+    assert "fastdds shm clean" in note
+    assert "--shm-size" not in note  # it is large enough
 
 
 def test_profile_is_left_out_when_there_is_no_shared_memory() -> None:

@@ -13,8 +13,10 @@ from rcl_interfaces.msg import ParameterType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sentryfuse_core.config import Config, Option, options
+from sentryfuse_core.config import Config, Option, load_yaml, options
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_ros.declare import declare
+from sentryfuse_ros.fusion_node import FusionNode
 from sentryfuse_ros.params import declare_config, descriptor, follow_changes
 
 if TYPE_CHECKING:
@@ -73,7 +75,10 @@ def test_configuration_takes_values_when_they_are_given() -> None:
     ("assignment", "named"),
     [
         ("model.chekpoint:=x", "unknown parameter 'model.chekpoint'; did you mean 'model.checkpoint'?"),
-        ("max_wait:=1.0", "unknown parameter 'max_wait'"),
+        ("camera.topik:=x", "unknown parameter 'camera.topik'; did you mean 'camera.topic'?"),
+        ("budget.latancy_ms:=9.0", "did you mean 'budget.latency_ms'?"),
+        ("camera.driver.exposure:=9", "unknown parameter 'camera.driver.exposure'"),
+        ("camera:=true", "unknown parameter 'camera'"),
         ("sync.max_wait_s:=7.0", "sync.max_wait_s = 7.0 is outside 0.0 .. 1.0"),
         ("camera.transport:=pigeon", "camera.transport = 'pigeon': give one of raw, compressed"),
         ("budget.level:=wide", "budget.level = 'wide': give an integer"),
@@ -86,6 +91,91 @@ def test_declaring_names_the_parameter_when_it_is_wrong(assignment: str, named: 
         declare_config(node)
     assert named in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_parameters_of_other_nodes_are_left_alone_when_a_file_is_shared(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    shared = ["robot_radius:=0.3", "bond_timeout:=0.0", "diagnostic_updater.period:=1.0"]
+    shared += ["use_sim_time:=true", "qos_overrides./tf.subscription.depth:=5", "local_costmap.width:=3"]
+    with given(*shared, "sync.max_wait_s:=0.02") as node:
+        assert declare_config(node).sync.max_wait_s == 0.02
+    assert "did you mean" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("assignment", "likely"),
+    [
+        ("lidr.topic:=x", "lidar.topic"),
+        ("Camera.topic:=x", "camera.topic"),
+        ("outputs.markers:=false", "output.markers"),
+        ("max_wait:=1.0", "sync.max_wait_s"),
+    ],
+)
+def test_likely_name_is_told_when_a_section_is_misspelt(
+    assignment: str, likely: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with given(assignment) as node:
+        assert declare_config(node) == Config()
+    name = assignment.partition(":=")[0]
+    assert f"parameter {name} is not used; did you mean {likely}?" in capfd.readouterr().err
+
+
+def test_shared_file_is_read_by_the_commands_when_it_has_parameters_of_other_nodes(tmp_path: Path) -> None:
+    path = tmp_path / "robot.yaml"
+    shared = "/**:\n  ros__parameters:\n    robot_radius: 0.3\n    use_sim_time: true\n"
+    path.write_text(f"{shared}    sync: {{max_wait_s: 0.02}}\n", encoding="utf-8")
+    assert load_yaml(path).sync.max_wait_s == 0.02
+    for wrong, likely in (
+        ("sync: {max_weight_s: 1}", "sync.max_wait_s"),
+        ("lidr: {topic: x}", "lidar.topic"),
+    ):
+        path.write_text(f"{shared}    {wrong}\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match=f"did you mean '{likely}'"):
+            load_yaml(path)
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+@pytest.mark.parametrize("small", [False, True])
+def test_use_sim_time_is_refused_with_a_reason_when_it_would_change(simulated: bool, small: bool) -> None:
+    with given(f"use_sim_time:={str(simulated).lower()}") as node:
+        if small:
+            declare(node, {"rate": (1.0, "")})
+        else:
+            declare_config(node)
+        changed = node.set_parameters([Parameter("use_sim_time", value=not simulated)])[0]
+        assert not changed.successful
+        assert "use_sim_time is" in changed.reason
+        assert "start it" in changed.reason
+        assert node.get_parameter("use_sim_time").value is simulated
+        assert node.get_clock().ros_time_is_active is simulated
+        assert node.set_parameters([Parameter("use_sim_time", value=simulated)])[0].successful
+
+
+def test_autostart_is_read_only() -> None:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = FusionNode(context=context)
+    try:
+        refused = node.set_parameters([Parameter("autostart", value=False)])[0]
+        assert not refused.successful
+        assert refused.reason
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def test_small_nodes_refuse_unknown_names_and_leave_other_sections_alone() -> None:
+    table = {"rate": (1.0, "how fast"), "topics": ([""], "which")}
+    with (
+        given("rat:=2.0") as node,
+        pytest.raises(ConfigError, match=r"'rat' of sentryfuse; did you mean 'rate'"),
+    ):
+        declare(node, table)
+    with given("speed:=2.0") as node, pytest.raises(ConfigError, match=r"'speed' of .*; valid are rate"):
+        declare(node, table)
+    with given("diagnostic_updater.period:=1.0", "camera.topic:=x", "rate:=2") as node:
+        assert declare(node, table)["rate"] == 2.0
 
 
 def test_changes_are_applied_only_when_all_are_good() -> None:

@@ -7,20 +7,25 @@ import struct
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import bags
 import pytest
 import rclpy
 from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
+from ros.support import WITHIN_S
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Int16MultiArray
 
 from sentryfuse_core.errors import ConfigError, TopicError
 from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.types import Modality
 from sentryfuse_ros.player_node import PlayerNode, restamped
 from sentryfuse_ros.spin import Stop, make_executor
 
@@ -52,11 +57,16 @@ def bag(tmp_path: Path) -> Path:
 
 
 def play(
-    kinds: dict[str, Any], *, enough: int | None = None, **parameters: Any
+    kinds: dict[str, Any],
+    *,
+    enough: int | None = None,
+    qos: dict[str, QoSProfile] | None = None,
+    namespace: str = "/",
+    **parameters: Any,
 ) -> dict[str, list[tuple[int, Any]]]:
     """Run a player to its end, or until a topic has brought `enough`; messages with their arrival in ns."""
-    arguments = ["--ros-args"]
-    for name, value in {"wait_s": 10.0, **parameters}.items():
+    arguments = ["--ros-args", "-r", f"__ns:={namespace}"]
+    for name, value in {"wait_s": WITHIN_S, **parameters}.items():
         arguments += ["-p", f"{name}:={value}"]
     rclpy.init(args=arguments)
     try:
@@ -68,12 +78,15 @@ def play(
             got[topic].append((time.time_ns(), message))
 
         for topic, kind in kinds.items():
-            listener.create_subscription(kind, topic, lambda message, topic=topic: note(topic, message), 100)
+            profile = (qos or {}).get(topic, 100)
+            listener.create_subscription(
+                kind, topic, lambda message, topic=topic: note(topic, message), profile
+            )
         executor.add_node(listener)
         player = PlayerNode(stop)
         try:
             executor.add_node(player)
-            deadline = time.monotonic() + 20.0
+            deadline = time.monotonic() + WITHIN_S
             while not stop.requested and time.monotonic() < deadline:
                 executor.spin_once(timeout_sec=0.1)
                 if enough is not None and any(len(messages) >= enough for messages in got.values()):
@@ -102,12 +115,12 @@ def test_player_publishes_every_message_in_order_when_playing(bag: Path) -> None
 
 
 def test_player_stamps_are_now_and_keep_their_distances_when_restamping(bag: Path) -> None:
+    began_ns = time.time_ns()
     got = play({"/imu/data": Imu}, bag=bag, topics="[/imu/data]")["/imu/data"]
     stamps = [stamp_ns(message) for _, message in got]
     assert [later - earlier for earlier, later in itertools.pairwise(stamps)] == [10_000_000] * 49
-    ages_ms = [(arrival - stamp_ns(message)) / 1e6 for arrival, message in got]
-    assert min(ages_ms) >= 1.9  # recorded 2 ms after the stamp
-    assert sorted(ages_ms)[25] < 50.0
+    assert stamps[0] > began_ns
+    assert all(arrival - stamp_ns(message) >= 1_900_000 for arrival, message in got)  # recorded 2 ms after it
 
 
 def test_player_leaves_stamps_alone_and_ticks_when_clock_is_asked(bag: Path) -> None:
@@ -126,11 +139,14 @@ def test_player_renames_and_keeps_pace_when_told(bag: Path) -> None:
     got = play(
         {"/raw/body": Imu}, bag=bag, topics="[/imu/data]", remap="['/imu/data:=/body']", prefix="/raw", rate=2
     )
-    arrivals = [arrival for arrival, _ in got["/raw/body"]]
-    assert len(arrivals) == 50
-    assert 0.2 < (arrivals[-1] - arrivals[0]) / S < 0.4  # 0.49 s at twice the speed
     stamps = [stamp_ns(message) for _, message in got["/raw/body"]]
-    assert stamps[1] - stamps[0] == 5_000_000
+    assert [later - earlier for earlier, later in itertools.pairwise(stamps)] == [5_000_000] * 49
+    assert all(arrival > stamp_ns(message) for arrival, message in got["/raw/body"])  # none before its time
+
+
+def test_player_publishes_in_its_namespace_when_it_has_one(bag: Path) -> None:
+    got = play({"/bot/imu/data": Imu}, namespace="/bot", bag=bag, topics="[/imu/data]")
+    assert len(got["/bot/imu/data"]) == 50
 
 
 def test_player_begins_again_with_the_recorded_stamps_when_looping(bag: Path) -> None:
@@ -172,7 +188,7 @@ def test_player_names_the_topic_when_unknown(bag: Path) -> None:
 def test_player_ends_with_one_line_and_status_2_when_the_bag_is_missing(tmp_path: Path) -> None:
     missing = tmp_path / "none.mcap"
     command = [sys.executable, "-m", "sentryfuse_ros.player_node", "--ros-args", "-p", f"bag:={missing}"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
     assert run.returncode == 2
     errors = [line for line in run.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
@@ -203,3 +219,77 @@ def test_restamping_is_what_rclpy_reads_when_deserialised() -> None:
     moved = deserialize_message(restamped(serialize_message(message), lambda _: 3 * S + 4), Imu)
     assert stamp_ns(moved) == 3 * S + 4
     assert moved.header.frame_id == "imu"
+
+
+def test_player_goes_on_to_the_recordings_own_end_when_its_topics_end_before(tmp_path: Path) -> None:
+    path = tmp_path / "late.mcap"
+    with BagWriter(path) as writer:
+        writer.write("/imu/data", "sensor_msgs/msg/Imu", START_NS, {})
+        writer.write("/other", "std_msgs/msg/Int16MultiArray", START_NS + 2 * S, {"data": [1]})
+    got = play({"/imu/data": Imu}, bag=path, topics='["/imu/data"]')
+    came_ns = got["/imu/data"][0][0]
+    assert time.time_ns() - came_ns > 1.5 * S
+
+
+def turret(index: int) -> bags.Message:
+    """A transform on /tf each 100 ms, stamped 2 ms before it was recorded."""
+    at_ns = START_NS + index * 100_000_000
+    moved = bags.transform("turret", "base_link", (float(index), 0.0, 0.0), stamp_ns=at_ns - 2_000_000)
+    return bags.transforms(moved, topic="/tf", log_time_ns=at_ns)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Path:
+    """Transforms of two publishers, one told late, beside one that moves and an IMU."""
+    if find_spec("tf2_msgs") is None:
+        pytest.skip("needs tf2_ros")
+    path = tmp_path / "mounted.mcap"
+    static = [
+        bags.transforms(bags.transform("mast", "base_link", (1.0, 0.0, 0.0)), log_time_ns=START_NS),
+        bags.transforms(bags.transform("imu", "mast", (0.0, 2.0, 0.0)), log_time_ns=START_NS + 450_000_000),
+    ]
+    drive = bags.drive([Modality.IMU], seconds=0.5, start_ns=START_NS)
+    moving = [turret(index) for index in range(5)]
+    return bags.write(path, sorted([*static, *moving, *drive], key=lambda item: item.log_time_ns))
+
+
+def test_player_publishes_static_transforms_first_and_for_those_who_come_late(mounted: Path) -> None:
+    from tf2_msgs.msg import TFMessage
+
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    kinds = {"/tf_static": TFMessage, "/imu/data": Imu}
+    got = play(kinds, bag=mounted, qos={"/tf_static": latched}, topics="[/tf_static, /imu/data]")
+    ((arrival, message),) = got["/tf_static"]
+    assert {item.child_frame_id: item.header.frame_id for item in message.transforms} == {
+        "mast": "base_link",
+        "imu": "mast",
+    }
+    assert arrival < got["/imu/data"][-1][0]
+
+
+def test_player_says_static_transforms_again_when_looping(mounted: Path) -> None:
+    from tf2_msgs.msg import TFMessage
+
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    got = play(
+        {"/tf_static": TFMessage},
+        bag=mounted,
+        qos={"/tf_static": latched},
+        topics="[/tf_static, /imu/data]",
+        loop="true",
+        wait_s=0.0,
+        enough=2,
+    )
+    assert [len(message.transforms) for _, message in got["/tf_static"][:2]] == [2, 2]
+
+
+def test_player_moves_the_stamps_of_transforms_with_those_of_the_sensors(mounted: Path) -> None:
+    from tf2_msgs.msg import TFMessage
+
+    got = play({"/tf": TFMessage, "/imu/data": Imu}, bag=mounted)
+    assert len(got["/tf"]) == 5
+    for arrival, message in got["/tf"]:
+        assert abs(arrival - stamp_ns(message.transforms[0]) - 2_000_000) < 5 * S
+    between = stamp_ns(got["/tf"][4][1].transforms[0]) - stamp_ns(got["/tf"][0][1].transforms[0])
+    assert between == 400_000_000
+    assert stamp_ns(got["/imu/data"][0][1]) - stamp_ns(got["/tf"][0][1].transforms[0]) == 2_000_000

@@ -25,7 +25,7 @@ def test_single_threaded_executor_runs_when_rclpy_has_no_events_executor(
 @pytest.mark.parametrize("node", ["fusion_node", "player_node", "fault_injector_node"])
 def test_node_says_in_one_line_which_parameter_has_the_wrong_type(node: str) -> None:
     command = [sys.executable, "-m", f"sentryfuse_ros.{node}", "--ros-args", "-p", "use_sim_time:=3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "'use_sim_time' to '3'" in done.stderr

@@ -1,15 +1,89 @@
-"""Which topics the node listens to."""
+"""Which topics the node listens to, and that it can let go of them."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import String
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.types import Modality
-from sentryfuse_ros.subscribe import sensor_topics
+from sentryfuse_ros import qos, subscribe
+from sentryfuse_ros.subscribe import Inputs, sensor_topics
+
+UNHEARD = ("on_sensor", "on_camera_info", "on_battery", "on_budget")
+
+SUBSCRIPTIONS = 2_000
+# In a process of its own, which what goes wrong would end. Publishers come and go meanwhile, some with a QoS
+# and a type that the subscriptions do not match, which is what the middleware makes events of.
+SUBSCRIBE_ANEW = """
+import sys, threading
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Imu, PointCloud2
+from std_msgs.msg import String
+from sentryfuse_core.config import Config, override
+from sentryfuse_ros.spin import make_executor
+from sentryfuse_ros.subscribe import Inputs
+
+class Handler:
+    def __getattr__(self, name):
+        return lambda *_: None
+
+done = threading.Event()
+strangers = rclpy.Context()
+rclpy.init(context=strangers)
+stranger = rclpy.create_node("stranger", context=strangers)
+
+def come_and_go():
+    while not done.is_set():
+        made = []
+        for kind, topic in ((Imu, "imu/data"), (PointCloud2, "lidar/points"), (String, "camera/image")):
+            for reliability in (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE):
+                qos = QoSProfile(depth=1, reliability=reliability)
+                made.append(stranger.create_publisher(kind, topic, qos))
+                made[-1].publish(kind())
+        for publisher in made:
+            stranger.destroy_publisher(publisher)
+
+thread = threading.Thread(target=come_and_go)
+thread.start()
+rclpy.init()
+node = rclpy.create_node("listener")
+executor = make_executor()
+executor.add_node(node)
+reliable = {f"{name}.reliability": "reliable" for name in ("camera", "lidar", "imu")}
+config, made = override(Config(), reliable), 0
+while made < int(sys.argv[1]):
+    before = len(list(node.subscriptions))
+    inputs = Inputs(node, config, Handler())
+    made += len(list(node.subscriptions)) - before
+    executor.spin_once(timeout_sec=0.002)
+    inputs.poll()
+    inputs.close()
+    executor.spin_once(timeout_sec=0.0)
+done.set()
+thread.join()
+executor.shutdown()
+print("subscribed", made)
+"""
+
+
+@pytest.mark.ros
+def test_process_goes_on_when_it_subscribes_anew_again_and_again() -> None:
+    command = [sys.executable, "-c", SUBSCRIBE_ANEW, str(SUBSCRIPTIONS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("subscribed 2")
 
 
 @pytest.mark.parametrize("name", ["/front/cam", "/front/cam/compressed"])
@@ -19,3 +93,43 @@ def test_camera_topic_ends_in_compressed_once_when_the_transport_is_compressed(n
     assert sensor_topics(node, config)[Modality.CAMERA] == "/front/cam/compressed"
     raw = override(Config(), {"camera.topic": name})
     assert sensor_topics(node, raw)[Modality.CAMERA] == name
+
+
+def test_a_type_of_a_driver_s_own_is_told_with_its_remedy() -> None:
+    assert "xfer_format" in subscribe._remedy("/livox/lidar", {"livox_ros_driver2/msg/CustomMsg"})
+    assert "remap" in subscribe._remedy("/odom", {"nav_msgs/msg/Odometry"})
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    context = rclpy.Context()
+    context.init()
+    made = Node("listening", context=context)
+    yield made
+    made.destroy_node()
+    context.shutdown()
+
+
+@pytest.mark.parametrize("latched", [True, False])
+def test_audio_info_is_heard_when_its_publisher_latches_it_or_not(
+    node: Node, latched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        subscribe, "AUDIO_INFO_TYPE", "std_msgs/msg/String"
+    )  # its own package is not installed
+    profile = qos.LATCHED if latched else qos.RESULTS
+    publisher = node.create_publisher(String, "/audio_info", profile)
+    publisher.publish(String(data="before anybody listened"))
+    heard: list[String] = []
+    handler: Any = SimpleNamespace(on_audio_info=heard.append, **dict.fromkeys(UNHEARD, print))
+    inputs = Inputs(node, Config(), handler)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    end_s = time.monotonic() + 60.0
+    while not heard and time.monotonic() < end_s:
+        inputs.poll()
+        if not latched:
+            publisher.publish(String(data="again"))
+        executor.spin_once(timeout_sec=0.1)
+    inputs.close()
+    assert heard

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from ros.support import Listener, Robot, recording, running
+from ros.support import WITHIN_S, Listener, Robot, patiently, recording, running
 from sentryfuse.msg import FusedDetection, FusedDetectionArray, FusionStatus, SensorHealth
 
 from sentryfuse_ros import cli
+from sentryfuse_ros.top_node import _GATHER_S
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("live numbers of a running node")]
 
@@ -74,7 +75,7 @@ class Speaker:
 
 
 def snapshot(capfd: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    assert cli.main(["top", "--json", "--timeout", "30", *arguments]) == 0
+    assert cli.main(["top", "--json", "--timeout", str(WITHIN_S), *arguments]) == 0
     told: dict[str, Any] = json.loads(capfd.readouterr().out)
     return told
 
@@ -92,8 +93,8 @@ def followed(tmp_path: Path, *arguments: str) -> Iterator[tuple[Path, subprocess
             process.wait()
 
 
-def wait_for(said: Path, text: str, process: subprocess.Popen[bytes], *, within_s: float = 60.0) -> None:
-    deadline_s = time.monotonic() + within_s
+def wait_for(said: Path, text: str, process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + WITHIN_S
     while text not in (found := said.read_text(encoding="utf-8")):
         assert process.poll() is None, found
         assert time.monotonic() < deadline_s, f"no {text!r} in:\n{found}"
@@ -117,20 +118,30 @@ def test_top_exits_1_with_one_line_when_nothing_runs(capfd: pytest.CaptureFixtur
 
 
 def test_top_says_that_no_set_came_when_the_node_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    def told(within_s: float) -> bool:
+        assert cli.main(["top", "--once", "--timeout", str(within_s)]) == 1
+        error = capfd.readouterr().err
+        assert "sentryfuse check" in error or "no fusion node" in error  # the graph was not known yet
+        return "has made no set yet" in error
+
     with Speaker(told=False):
-        assert cli.main(["top", "--once", "--timeout", "3"]) == 1
-    error = capfd.readouterr().err
-    assert "has made no set yet" in error
-    assert "sentryfuse check" in error
+        patiently(told, (3.0, 10.0, 30.0))
 
 
 def test_top_asks_which_when_several_nodes_run(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def told(within_s: float) -> bool:
+        """Whether both nodes were seen; one of them may be seen later than that after the other."""
+        monkeypatch.setattr("sentryfuse_ros.top_node._GATHER_S", within_s)
+        status = cli.main(["top", "--once", "--timeout", str(WITHIN_S)])
+        return (
+            status == 2
+            and "/one/sentryfuse, /two/sentryfuse; choose one with --node" in capfd.readouterr().err
+        )
+
     with Speaker("sentryfuse", "/one"), Speaker("sentryfuse", "/two"):
-        assert cli.main(["top", "--once", "--timeout", "30"]) == 2
-        error = capfd.readouterr().err
-        assert "/one/sentryfuse, /two/sentryfuse; choose one with --node" in error
+        patiently(told, (_GATHER_S, 5.0, 15.0))
         assert snapshot(capfd, "--node", "/two/sentryfuse")["sensors"][0]["topic"] == "/two/lidar/points"
         for stream in ("stdin", "stdout"):
             monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
@@ -146,12 +157,12 @@ def test_top_follows_the_node_when_it_dies_and_is_started_again(tmp_path: Path) 
         wait_for(said, "no status for", process)
         before = said.read_text(encoding="utf-8").count("  live  ")
         with Speaker():
-            deadline_s = time.monotonic() + 30.0
+            deadline_s = time.monotonic() + WITHIN_S
             while said.read_text(encoding="utf-8").count("  live  ") == before:
                 assert time.monotonic() < deadline_s
                 time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        assert process.wait(15.0) == 0
+        assert process.wait(WITHIN_S) == 0
 
 
 def test_top_draws_a_picture_when_it_has_a_terminal() -> None:
@@ -167,7 +178,7 @@ def test_top_draws_a_picture_when_it_has_a_terminal() -> None:
             process.send_signal(signal.SIGINT)
             drain = threading.Thread(target=_drain, args=(ours,))
             drain.start()
-            assert process.wait(15.0) == 0
+            assert process.wait(WITHIN_S) == 0
         finally:
             process.kill()
             process.wait()
@@ -188,8 +199,8 @@ def _drain(descriptor: int) -> None:
 @pytest.mark.slow
 def test_top_shows_a_real_node_when_four_sensors_send(capfd: pytest.CaptureFixture[str]) -> None:
     with Listener() as listener, Robot(listener.node, recording()), running(listener):
-        listener.wait_for("status", lambda status: status.mask == 15, within_s=60)
-        listener.diagnostic("latency", lambda status: bool(status.values), within_s=30)
+        listener.wait_for("status", lambda status: status.mask == 15)
+        listener.diagnostic("latency", lambda status: bool(status.values))
         told = snapshot(capfd)
     assert told["node"] == "/sentryfuse"
     assert [item["name"] for item in told["sensors"]] == ["camera", "lidar", "imu", "audio"]

@@ -196,3 +196,14 @@ def test_hint_is_drawn_when_nothing_came() -> None:
     console = Console(width=100, file=io.StringIO(), color_system=None)
     console.print(waiting(["no fusion node", "[listening]"]))
     assert "[listening]" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_diagnostics_are_told_from_another_nodes_by_their_names_when_both_have_the_same_sensors() -> None:
+    made = TopState("/robot/sentryfuse", window_s=30.0)
+    made.take_status(status(0), 0.0)
+    for node, missed in (("/robot/sentryfuse", "0.250"), ("/other/sentryfuse", "0.750")):
+        array = diagnostics(deadline_miss=missed)
+        for item in array.status:
+            item.name = item.name.replace("sentryfuse", node)
+        made.take_diagnostics(array)
+    assert shown(made).deadline_miss == 0.25

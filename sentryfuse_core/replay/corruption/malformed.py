@@ -27,8 +27,6 @@ _STAMPS: tuple[Change, ...] = (
     ("header.stamp.nanosec", _U32),
 )
 _IMAGE: tuple[Change, ...] = (
-    ("step", 0),
-    ("step", _U32),
     ("height", _U32),
     ("height", 0),
     ("width", _U32),

@@ -19,8 +19,6 @@ from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.pruning.costs import measure_costs
 from sentryfuse_core.training.stages import DenseStage, Dropout
 
-torch.set_num_threads(1)
-
 RECIPE = Recipe(
     dim=8, heads=2, kv_heads=2, ffn=16, ffn_block=8, layers={"trunk": 1}, steps=2, batch=4, calibration=6
 )

@@ -12,7 +12,6 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 
 from sentryfuse_core.bench.data import OwnData
 from sentryfuse_core.bench.entrants import absent_methods, methods_of
@@ -20,8 +19,6 @@ from sentryfuse_core.bench.jobs import Task, chosen_methods, pending, run_task, 
 from sentryfuse_core.bench.recipe import Recipe
 from sentryfuse_core.bench.records import Record, load_records
 from sentryfuse_core.errors import ConfigError
-
-torch.set_num_threads(1)
 
 RECIPE = Recipe(
     backbones=("branches",),

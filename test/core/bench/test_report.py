@@ -131,7 +131,7 @@ def test_report_is_light_and_filled_when_a_browser_shows_it(page: Path, tmp_path
         f"--screenshot={picture}",
         page.as_uri(),
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     shown = cv2.imread(str(picture))
     assert shown is not None
     assert shown[5, 5].min() > 230  # light background

@@ -151,6 +151,35 @@ def test_fingerprint_changes_when_sensor_noise_does_and_only_then() -> None:
     assert fingerprint(small) != fingerprint(other)
 
 
+@pytest.mark.parametrize("shape", [(2160, 3840, 3), (1080, 1920, 3), (131_072, 16), (600_001,)])
+def test_fingerprint_changes_when_any_byte_of_a_large_message_does(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    scene = np.zeros(shape, np.uint8)
+    found, flat = fingerprint(scene), scene.reshape(-1)
+    places = [0, flat.size - 1, *rng.integers(0, flat.size, 30)]
+    for place in places:
+        flat[place] ^= 1
+        assert fingerprint(scene) != found, place
+        flat[place] ^= 1
+    assert fingerprint(scene) == found
+
+
+def test_fingerprint_changes_when_a_thing_moves_through_a_picture_without_noise() -> None:
+    """As in a simulator: the same bytes, elsewhere."""
+    found = set()
+    for step in range(64):
+        scene = np.zeros((1080, 1920, 3), np.uint8)
+        scene[100 + step : 200 + step, 8 * step : 8 * step + 80] = 200
+        found.add(fingerprint(scene))
+    assert len(found) == 64
+
+
+def test_fingerprint_is_the_same_when_the_bytes_lie_elsewhere_in_memory() -> None:
+    scene = np.random.default_rng(0).integers(0, 255, 500_000, dtype=np.uint8)
+    shifted = np.frombuffer(b"x" + scene.tobytes(), np.uint8)[1:]
+    assert fingerprint(shifted) == fingerprint(scene)
+
+
 def test_audio_is_stamped_by_arrival_when_its_message_has_no_header() -> None:
     item = SimpleNamespace(data=np.zeros(64, np.uint8))
     sample = convert(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +154,38 @@ def test_load_npz_names_the_file_when_it_is_missing_or_bare(tmp_path: Path) -> N
     np.save(tmp_path / "bare.npy", np.zeros(3))
     with pytest.raises(DatasetError, match=r"bare\.npy holds one bare array"):
         load_npz(tmp_path / "bare.npy")
+
+
+def rewritten(path: Path, name: str, content: bytes) -> Path:
+    """The file with one member's bytes replaced."""
+    with zipfile.ZipFile(path) as archive:
+        members = {item: archive.read(item) for item in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for item, data in (members | {f"{name}.npy": content}).items():
+            archive.writestr(item, data)
+    return path
+
+
+def member(shape: tuple[int, ...], content: bytes) -> bytes:
+    stream = io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue() + content
+
+
+def test_load_npz_refuses_a_member_when_it_is_not_of_the_size_it_claims(tmp_path: Path) -> None:
+    path = rewritten(saved(tmp_path), "features", member((1 << 30, 20), bytes(1920)))
+    with pytest.raises(DatasetError, match=r"'features' claims \[1073741824, 20\]"):
+        load_npz(path)
+
+
+def test_load_npz_refuses_a_file_when_it_unpacks_to_gigabytes(tmp_path: Path) -> None:
+    path = rewritten(saved(tmp_path), "features", member((N, 4_000_000), bytes(8 * N * 4_000_000)))
+    with pytest.raises(DatasetError, match="unpacks to"):
+        load_npz(path)
+
+
+def test_load_npz_refuses_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "own.npz")
+    with pytest.raises(DatasetError, match="named pipe"):
+        load_npz(tmp_path / "own.npz")

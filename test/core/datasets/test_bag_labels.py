@@ -55,6 +55,21 @@ def test_recording_of_the_world_becomes_frames_with_its_labels(world: Path) -> N
     torch.testing.assert_close(frames[-1].boxes, torch.tensor([expected]))
 
 
+def test_poses_are_the_recordings_own_when_it_has_transforms(tmp_path: Path) -> None:
+    """A lidar that is told to be elsewhere gives other tensors than one without a word."""
+    folders = [labelled_bag(tmp_path / name, sensors=(Modality.LIDAR,)) for name in ("mute", "told")]
+    moved = bags.transforms(bags.transform("lidar", "base_link", (3.0, 0.0, 1.8)))
+    (folders[1] / "drive.mcap").unlink()
+    bags.write(folders[1] / "drive.mcap", [moved, *bags.drive([Modality.LIDAR], seconds=1.0)])
+    mute, told = (load_bags(folder, topics={}) for folder in folders)
+    assert mute.notes == ("mute: no /tf_static or /tf in the recording: the poses are the parameters'",)
+    assert told.notes == ()
+    first, second = (next(iter(found.drives[0].frames())).inputs.lidar for found in (mute, told))
+    assert first is not None
+    assert second is not None
+    assert first.shape != second.shape or not torch.equal(first, second)
+
+
 def test_sets_take_the_label_of_their_stamp_and_are_left_out_without_one(tmp_path: Path) -> None:
     (drive,) = load_bags(labelled_bag(tmp_path), topics={}).drives
     frames = list(drive.frames())

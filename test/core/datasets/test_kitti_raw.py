@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import driving_trees as trees
+import numpy as np
 import pytest
 import torch
 
 from sentryfuse_core.datasets.kitti_raw import load_kitti_raw
+from sentryfuse_core.datasets.moments import Moment, MomentReader
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.types import Modality, ModalitySet
 
@@ -82,3 +85,50 @@ def test_kitti_raw_names_the_file_when_it_is_damaged(
 def test_kitti_raw_raises_when_a_folder_has_no_drive(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"looked for \*/velodyne_points"):
         load_kitti_raw(tmp_path)
+
+
+def without_scans(root: Path, *missing: int, frames: int = 8) -> Path:
+    """A drive as published: missing scans have an empty line in timestamps.txt, and no file."""
+    trees.kitti_raw(root, frames=frames)
+    folder = root / DRIVE / "velodyne_points"
+    lines = (folder / "timestamps.txt").read_text(encoding="utf-8").splitlines()
+    for index in missing:
+        lines[index] = ""
+        (folder / "data" / f"{index:010d}.bin").unlink()
+    (folder / "timestamps.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize("missing", [(3,), (0,), (3, 7), (6, 7), (2, 3, 4)])
+def test_kitti_raw_keeps_frame_numbers_when_scans_are_missing(
+    missing: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, int]] = []
+    call = MomentReader.__call__
+
+    def note(self: MomentReader, moment: Moment) -> Any:
+        read.append((moment.cloud.stem, moment.stamp_ns))
+        return call(self, moment)
+
+    monkeypatch.setattr(MomentReader, "__call__", note)
+    found = load_kitti_raw(without_scans(tmp_path, *missing))
+    assert any(f"{len(missing)} frames lack image, cloud or stamp" in note for note in found.notes)
+    assert len(list(found.drives[0].frames())) == 8 - len(missing)
+    start_ns = int(np.datetime64("2011-09-26T13:00:00", "ns").astype(np.int64))
+    assert read == [
+        (f"{index:010d}", start_ns + index * 100_000_000) for index in range(8) if index not in missing
+    ]
+
+
+def test_kitti_raw_leaves_a_frame_out_when_it_has_data_and_no_stamp(tmp_path: Path) -> None:
+    trees.kitti_raw(tmp_path)
+    for sensor, index in (("image_02", 1), ("oxts", 2)):
+        stamps = tmp_path / DRIVE / sensor / "timestamps.txt"
+        lines = stamps.read_text(encoding="utf-8").splitlines()
+        lines[index] = "  "
+        stamps.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / DRIVE / "image_02" / "data" / "._0000000000.png").write_bytes(b"of a Mac")
+    found = load_kitti_raw(tmp_path)
+    frames = list(found.drives[0].frames())
+    assert len(frames) == 3
+    assert all(frame.inputs.imu is not None for frame in frames)

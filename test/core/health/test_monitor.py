@@ -251,6 +251,43 @@ def test_sensor_is_lost_when_ten_messages_in_a_row_are_malformed(bench: Bench) -
     assert bench.modality in bench.monitor.trusted()
 
 
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_sensor_says_why_nothing_is_usable_when_only_a_few_messages_came(count: int) -> None:
+    for modality in Modality:
+        bench = Bench(modality)
+        bench.invalid(count)
+        report = bench.monitor.reports(bench.now_ns)[modality]
+        assert report.state is INIT
+        assert report.code == "malformed"
+        assert f"none of {count} messages" in report.reason
+        assert "truncated: 7 bytes of 9" in report.reason
+        assert report.topic in report.remedy
+        bench.wait(2 * S)
+        report = bench.monitor.reports(bench.now_ns)[modality]
+        assert (report.state, report.code) == (LOST, "timeout")
+        assert "truncated: 7 bytes of 9" in report.reason  # the silence is not all that is wrong
+
+
+def test_sensor_says_why_when_the_few_messages_that_came_were_not_stamped() -> None:
+    bench = Bench(CAMERA)
+    bench.monitor.observe_invalid(CAMERA, "zero_stamp", "header.stamp is 0", S)
+    assert bench.monitor.reports(S)[CAMERA].code == "zero_stamp"
+
+
+def test_sensor_is_not_at_fault_when_its_first_block_begins_where_the_window_ends() -> None:
+    bench = Bench(AUDIO)
+    for index in range(20):
+        bench.send()
+        assert bench.state is (OK if index < 10 else DEGRADED)
+        bench.monitor.observe_undecodable(AUDIO, "no_data", "no block lies in the window", bench.now_ns)
+        assert bench.monitor.reports(bench.now_ns)[AUDIO].invalid == 0
+        assert not bench.monitor.last_invalid(AUDIO)
+    assert "audio.latency_s" in bench.monitor.reports(bench.now_ns)[AUDIO].remedy
+    bench.monitor.observe_decoded(AUDIO, None, bench.now_ns)
+    bench.good(3.0)
+    assert bench.state is OK  # the finding went with the first set that had sound
+
+
 def test_sensor_is_degraded_when_one_message_in_ten_is_malformed() -> None:
     bench = Bench(CAMERA)
     bench.good(3.0)
@@ -388,3 +425,90 @@ def test_order_is_judged_afresh_when_stamps_are_forgotten() -> None:
         item = bench.sample()
         bench.send(replace(item, stamp_ns=5, arrival_ns=bench.now_ns + bench.period_ns))
     assert bench.monitor.reports(bench.now_ns)[CAMERA].out_of_order == 0
+
+
+def test_sensor_is_not_frozen_when_it_may_repeat(bench: Bench) -> None:
+    same, name = bench.sample(), bench.modality.value
+    patient = Bench(bench.modality, **{f"{name}__may_repeat": True})
+    patient.good(3.0)
+    for found in (bench, patient):
+        for _ in range(60):
+            found.send(replace(found.sample(), fingerprint=same.fingerprint))
+    assert bench.state is LOST
+    assert f"set {name}.may_repeat" in bench.monitor.reports(bench.now_ns)[bench.modality].remedy
+    assert patient.state is OK
+    assert patient.monitor.reports(patient.now_ns)[bench.modality].frozen > 50  # counted all the same
+
+
+def test_simulated_microphone_is_not_silent_when_it_may_repeat() -> None:
+    bench = Bench(AUDIO, audio__may_repeat=True)
+    bench.content([AudioStats(0.0, silent=False, live_channels=3)] * 5)
+    bench.content([AudioStats(0.0, silent=True)] * 10)
+    assert bench.history == [OK]
+
+
+def test_simulated_axis_is_not_stuck_when_it_may_repeat() -> None:
+    histories = []
+    for may_repeat in (False, True):
+        bench = Bench(IMU, imu__may_repeat=may_repeat)
+        for index in range(300):
+            turn = 0.1 * min(index, 20)  # turns for a while, then drives straight on
+            turned, pushed = np.array([0.0, 0.0, turn]), np.array([0.01 * index, 0.0, 9.81])
+            bench.send(payload=ImuReading(turned, pushed))
+        histories.append(bench.history)
+    assert histories == [[OK, DEGRADED], [OK]]
+
+
+def test_sensor_is_degraded_with_names_when_two_publish_on_its_topic(bench: Bench) -> None:
+    names = ("/front/driver", "/rear/driver")
+    bench.monitor.observe_publishers(bench.modality, names, bench.now_ns)
+    bench.good(0.5)
+    report = bench.monitor.reports(bench.now_ns)[bench.modality]
+    assert (bench.state, report.code) == (DEGRADED, "several_publishers")
+    assert "2 publishers" in report.reason
+    assert "/front/driver, /rear/driver" in report.reason
+    assert "remap" in report.remedy
+    bench.monitor.observe_publishers(bench.modality, names[:1], bench.now_ns)
+    bench.good(2.0)
+    assert bench.state is OK
+
+
+def test_publishers_are_told_again_when_the_sensor_comes_back(bench: Bench) -> None:
+    bench.monitor.observe_publishers(bench.modality, ("/a", "/b"), bench.now_ns)
+    bench.wait(2 * S)
+    assert bench.state is LOST
+    bench.good(3.0)
+    assert bench.state is DEGRADED
+
+
+def test_publishers_are_counted_and_some_named_when_there_are_a_thousand(bench: Bench) -> None:
+    names = [f"/{'x' * 10_000}_{index}" for index in range(1000)]
+    bench.monitor.observe_publishers(bench.modality, names, bench.now_ns)
+    assert "1000 publishers" in bench.reason()
+    assert "995 more" in bench.reason()
+    assert len(bench.reason()) < 1000
+
+
+def test_sensor_is_degraded_when_messages_name_two_frames_in_turn(bench: Bench) -> None:
+    for index in range(20):
+        bench.send(replace(bench.sample(), frame_id=("front", "rear")[index % 2]))
+    report = bench.monitor.reports(bench.now_ns)[bench.modality]
+    assert (bench.state, report.code) == (DEGRADED, "mixed_frames")
+    assert "'front' and 'rear'" in report.reason
+    for _ in range(101 + 500):
+        bench.send(replace(bench.sample(), frame_id="front"))
+    assert bench.state is OK
+
+
+def test_sensor_stays_ok_when_its_frame_changes_once(bench: Bench) -> None:
+    for index in range(100):
+        bench.send(replace(bench.sample(), frame_id="before" if index < 50 else "after"))
+    assert bench.state is OK
+
+
+def test_what_is_wrong_with_the_content_is_told_first_when_two_publish() -> None:
+    bench = Bench(LIDAR)
+    bench.good(3.0)
+    bench.monitor.observe_publishers(LIDAR, ("/a", "/b"), bench.now_ns)
+    bench.content([CloudStats(3, 1)] * 5)
+    assert bench.monitor.reports(bench.now_ns)[LIDAR].code == "few_points"

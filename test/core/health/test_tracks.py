@@ -13,7 +13,7 @@ from sentryfuse_core.health import HealthMonitor, detection_time_s
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.health.criteria import View
 from sentryfuse_core.health.rate import RateMeter
-from sentryfuse_core.health.tracks import AudioGaps, StuckAxis
+from sentryfuse_core.health.tracks import AudioGaps, ImuUnits, StuckAxis
 from sentryfuse_core.types import ImuReading, Modality, SensorState
 
 
@@ -41,6 +41,42 @@ def test_stuck_axis_is_not_found_when_the_robot_stands_still_or_the_axis_never_m
     assert _stuck(None) is None
     assert _stuck(1, from_reading=0) is None
     assert _stuck(None, every_axis=True) is None  # that is a frozen sensor, told as such
+
+
+def _units(accel: float, gyro: float, *, spread: float = 0.2, seconds: float = 5.0) -> str:
+    """The last reason that readings of these magnitudes lead to."""
+    track, found, random = ImuUnits(), None, np.random.default_rng(0)
+    for index in range(round(seconds * 100)):
+        accels = np.array([0.0, 0.0, accel]) + random.normal(0.0, spread * max(accel, 1.0), 3)
+        reading = ImuReading(np.array([0.0, 0.0, gyro]) + random.normal(0.0, 0.1, 3), accels)
+        found = track.look(reading, S + index * 10 * MS, sound=True)
+    return "" if found is None else found.reason
+
+
+@pytest.mark.parametrize(
+    ("accel", "gyro", "told"),
+    [
+        (9.81, 0.0, ""),
+        (9.81, 3.0, ""),
+        (12.0, 0.0, ""),
+        (1.0, 0.0, "like g"),
+        (0.0, 0.0, "without gravity"),
+        (981.0, 0.0, "another unit"),
+        (9.81, 40.0, "degrees per second"),
+    ],
+)
+def test_units_of_an_imu_are_told_when_gravity_has_another_size(accel: float, gyro: float, told: str) -> None:
+    reason = _units(accel, gyro)
+    assert told in reason
+    assert bool(reason) == bool(told)
+
+
+def test_units_are_not_judged_by_readings_that_are_bad_already_or_by_a_moment() -> None:
+    assert not _units(1.0, 0.0, seconds=1.5)
+    track = ImuUnits()
+    for index in range(500):
+        bad = ImuReading(np.full(3, 34.9), np.full(3, 200.0))
+        assert track.look(bad, S + index * 10 * MS, sound=False) is None
 
 
 @pytest.mark.parametrize(("step_ms", "jitter_ms", "code"), [(20, 0, None), (20, 4, None), (24, 0, "gapped")])

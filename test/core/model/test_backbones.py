@@ -16,8 +16,6 @@ from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.model.backbones import BACKBONES, ClassifierShape, Stream, make_backbone
 from sentryfuse_core.model.units import Kept, Shrinkable, find_units
 
-torch.set_num_threads(1)
-
 STREAMS = {"a": Stream(6, 3), "b": Stream(5, 2), "c": Stream(4, 4)}
 MASKS = [mask for size in range(1, len(STREAMS) + 1) for mask in itertools.combinations(STREAMS, size)]
 CLASSES = 4

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL, compressed_frame, image_frame
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.preprocess.camera import CONVERSIONS, VirtualCamera, decode
+from sentryfuse_core.preprocess.camera import CONVERSIONS, VirtualCamera, decode, fitting
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import from_vector, pose_rotation
 from sentryfuse_core.types import Intrinsics, Pose
@@ -201,3 +201,17 @@ def test_virtual_camera_decodes_smaller_when_a_jpeg_is_finer_than_needed() -> No
     assert small.shape == (240, 320, 3)
     results: list[Any] = [camera.warp(image, intrinsics, FORWARD).numpy() for image in (small, full)]
     assert np.abs(results[0] - results[1]).max() < 0.03
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (320, 240), (1280, 960), (0, 0), (640, 488)])
+def test_intrinsics_fit_when_the_picture_was_resized_or_binned(width: int, height: int) -> None:
+    intrinsics = Intrinsics(640, 480, 480.0, 480.0, 320.0, 240.0)
+    assert fitting(intrinsics, width, height) is intrinsics
+
+
+def test_intrinsics_of_region_or_sensor_hold_whichever_the_picture_shows() -> None:
+    whole = Intrinsics(640, 480, 480.0, 480.0, 320.0, 240.0)
+    part = Intrinsics(320, 240, 480.0, 480.0, 160.0, 120.0, whole=whole)
+    assert fitting(part, 320, 240) is part
+    assert fitting(part, 160, 120) is part  # binned
+    assert fitting(part, 640, 480) is whole  # the driver sends all of it

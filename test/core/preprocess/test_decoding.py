@@ -180,6 +180,40 @@ def test_window_leaves_gaps_silent_and_mends_jitter() -> None:
     assert np.isclose(window[3200 - 960], 0.2)
 
 
+SCENE = {
+    axis: np.random.default_rng(3 + i).normal(0.0, 12.0, 600).astype("f4") for i, axis in enumerate("xyz")
+}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("furthest", [np.inf, 9.0])  # what lies beyond is no return, as in an organised cloud
+def test_points_are_read_in_the_order_they_have_when_is_bigendian_contradicts_them(
+    order: str, furthest: float
+) -> None:
+    columns = {axis: np.where(SCENE["x"] > furthest, np.float32("nan"), SCENE[axis]) for axis in "xyz"}
+    right = cloud_message(columns, order=order)
+    wrong = cloud_message(columns, order=order, is_bigendian=order == "<")
+    expected = lidar.decode(point_cloud(right), intensity_full_scale=1.0)
+    np.testing.assert_array_equal(expected[0], columns["x"][SCENE["x"] <= furthest])
+    if furthest > 100.0:
+        np.testing.assert_array_equal(lidar.decode(point_cloud(wrong), intensity_full_scale=1.0), expected)
+
+
+def test_points_in_millimetres_are_refused() -> None:
+    far = {axis: 1000.0 * values for axis, values in SCENE.items()}
+    with pytest.raises(InvalidMessageError, match="millimetres") as caught:
+        lidar.decode(point_cloud(cloud_message(far)), intensity_full_scale=1.0)
+    assert caught.value.reason == "out_of_range"
+    some = {axis: np.where(np.arange(600) % 3 == 0, far[axis], SCENE[axis]) for axis in "xyz"}
+    assert lidar.decode(point_cloud(cloud_message(some)), intensity_full_scale=1.0).shape[1] == 600
+
+
+def test_points_without_a_height_are_refused_by_the_name_of_the_field() -> None:
+    flat = SCENE | {"z": np.full(600, np.nan, np.float32)}
+    with pytest.raises(InvalidMessageError, match="z never finite"):
+        lidar.decode(point_cloud(cloud_message(flat)), intensity_full_scale=1.0)
+
+
 def test_window_reports_when_no_block_reaches_it() -> None:
     for stamp_ns in (S - 300 * MS, S):
         with pytest.raises(InvalidMessageError) as caught:

@@ -22,8 +22,6 @@ from sentryfuse_core.pruning.gate import (
     subsets,
 )
 
-torch.set_num_threads(1)
-
 MODALITIES = ("a", "b", "c")
 UNITS = {"own.a": 3, "own.b": 3, "own.c": 4, "trunk.attend": 4, "trunk.feed": 8}
 SETS = subsets(MODALITIES)

@@ -15,8 +15,6 @@ from sentryfuse_core.pruning.costs import measure_costs
 from sentryfuse_core.pruning.gate import Design, SentryGate, subsets
 from sentryfuse_core.pruning.nested_checkpoint import load_nested, save_nested
 
-torch.set_num_threads(1)
-
 STREAMS = {"b": Stream(3, 2), "a": Stream(2, 4)}  # not in the order of the alphabet
 RATIOS = (0.5, 0.75)
 INPUTS = {name: torch.randn(3, stream.tokens, stream.features) for name, stream in STREAMS.items()}

@@ -12,8 +12,6 @@ from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.pruning.saliency import gate_gradients
 from sentryfuse_core.pruning.units import find_units, gated
 
-torch.set_num_threads(1)
-
 STREAMS = {"a": Stream(5, 3), "b": Stream(4, 2)}
 
 

@@ -27,8 +27,6 @@ from sentryfuse_core.pruning.units import (
     watched,
 )
 
-torch.set_num_threads(1)
-
 STREAMS = {"a": Stream(6, 3), "b": Stream(5, 2)}
 every_backbone = pytest.mark.parametrize("backbone", list(BACKBONES))
 

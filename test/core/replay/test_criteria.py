@@ -163,3 +163,10 @@ def test_junit_has_a_case_for_each_criterion_and_counts_failures(tmp_path: Path)
     error = top[1][0].find("error")
     assert error is not None
     assert error.get("message") == "chunk 7 is gone"
+
+
+def test_junit_is_xml_when_names_hold_control_characters(tmp_path: Path) -> None:
+    write_junit(tmp_path / "junit.xml", [Suite(name="a\x1b[31m\x00\nb", verdicts=(), error="no \x07 bell")])
+    suite = ET.parse(tmp_path / "junit.xml").getroot()[0]  # noqa: S314 - our own file
+    assert suite.get("name") == r"a\x1b[31m\x00\nb"
+    assert suite[0].get("classname") == r"sentryfuse.replay.a\x1b[31m\x00\nb"

@@ -12,9 +12,11 @@ from builders import MS, S
 
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.config import BudgetConfig, Config, OutputConfig
+from sentryfuse_core.health.heartbeat import Stall
+from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, diagnostic_array
 from sentryfuse_core.replay.writer import build_message, ros2_typestore
-from sentryfuse_core.types import FusionResult, Modality, ModalitySet, SensorState, Transition
+from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState, Transition
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 SENSOR_KEYS = [
@@ -61,6 +63,17 @@ INFERENCE_KEYS = [
     "throttling",
     "slow_down",
 ]
+NODE_KEYS = [
+    "sets_per_s",
+    "results_per_s",
+    "skipped_share",
+    "skipped",
+    "withheld",
+    "stalls",
+    "stalled_s",
+    "last_stall_s",
+    "last_stall",
+]
 LATENCY_KEYS = [
     *(
         f"{stage}_ms_{name}"
@@ -99,11 +112,12 @@ def values(status: dict[str, Any]) -> dict[str, str]:
 def test_names_and_keys_are_the_frozen_ones() -> None:
     found = statuses(results.result())
     sensors = [f"sentryfuse: sensor/{modality.value}" for modality in Modality]
-    others = [f"sentryfuse: {name}" for name in ("events", "sync", "inference", "latency")]
+    others = [f"sentryfuse: {name}" for name in ("events", "sync", "node", "inference", "latency")]
     assert list(found) == [*sensors, *others]
     for name in sensors:
         assert list(values(found[name])) == SENSOR_KEYS
     assert set(values(found["sentryfuse: sync"])) == set(SYNC_KEYS)
+    assert list(values(found["sentryfuse: node"])) == NODE_KEYS
     assert list(values(found["sentryfuse: inference"])) == INFERENCE_KEYS
     assert list(values(found["sentryfuse: latency"])) == LATENCY_KEYS
 
@@ -281,3 +295,141 @@ def test_events_warn_unless_every_sensor_that_changed_is_back(after: SensorState
     diagnostics.note(change(SensorState.LOST, SensorState.OK), stamp_ns=NOW_NS)
     diagnostics.note(change(SensorState.INIT, after, modality=LIDAR), stamp_ns=NOW_NS)
     assert events_of(diagnostics)["level"] == level
+
+
+def told(diagnostics: Diagnostics, now_ns: int, **changed: Any) -> dict[str, dict[str, Any]]:
+    """Every status now, by name."""
+    reports = {**results.result(used=ModalitySet.all()).reports, **changed.get("reports", {})}
+    made = diagnostics.statuses(
+        reports=reports, counters=changed.get("counters", {}), budget={}, now_ns=now_ns
+    )
+    return {status["name"]: status for status in made}
+
+
+def run(diagnostics: Diagnostics, *, sets: int, skipped_every: int = 0, published: bool = True) -> int:
+    """Sets ten times a second, `skipped_every`th of them given up for the next; the time of the last."""
+    result, now_ns, skipped = results.result(used=ModalitySet.all()), NOW_NS, 0
+    for index in range(sets):
+        now_ns = NOW_NS + index * 100 * MS
+        if skipped_every and index % skipped_every == 1:
+            skipped += 1
+            continue
+        diagnostics.add(result, e2e_ms=40.0, now_ns=now_ns, skipped=skipped, published=published)
+        skipped = 0
+    return now_ns
+
+
+def test_node_warns_of_share_and_rate_when_a_third_of_the_sets_is_skipped() -> None:
+    diagnostics = Diagnostics(Config())
+    last_ns = run(diagnostics, sets=120, skipped_every=3)
+    found = told(diagnostics, last_ns)
+    node = found["sentryfuse: node"]
+    assert node["level"] == WARN
+    assert "34% of the sets were skipped" in node["message"]
+    assert "6.7 of 10.1 sets/s handled" in node["message"]
+    assert "use a faster device" in node["message"]
+    assert float(values(node)["skipped_share"]) == pytest.approx(1 / 3, abs=0.02)
+    assert float(values(node)["results_per_s"]) == pytest.approx(6.7, abs=0.2)
+    assert {found[f"sentryfuse: sensor/{m.value}"]["level"] for m in Modality} == {OK}
+    assert diagnostics.warnings(last_ns) == (node["message"],)
+
+
+def test_node_names_the_parameter_that_was_switched_off_when_sets_are_skipped() -> None:
+    diagnostics = Diagnostics(Config())
+    diagnostics.reconfigure(BudgetConfig(keep_pace=False))
+    node = told(diagnostics, run(diagnostics, sets=60, skipped_every=3))["sentryfuse: node"]
+    assert "set budget.keep_pace" in node["message"]
+
+
+def test_node_is_ok_when_a_set_is_skipped_now_and_then() -> None:
+    diagnostics = Diagnostics(Config())
+    assert told(diagnostics, run(diagnostics, sets=100, skipped_every=45))["sentryfuse: node"]["level"] == OK
+
+
+def test_node_warns_when_results_are_withheld() -> None:
+    diagnostics = Diagnostics(Config())
+    node = told(diagnostics, run(diagnostics, sets=50, published=False))["sentryfuse: node"]
+    assert node["level"] == WARN
+    assert "0.0 results/s came out of" in node["message"]
+
+
+def test_stall_is_the_nodes_own_when_it_did_not_run() -> None:
+    diagnostics = Diagnostics(Config())
+    last_ns = run(diagnostics, sets=50)
+    now_ns = last_ns + 750 * MS
+    diagnostics.stalled(Stall(last_ns + 50 * MS, now_ns, 0.7, "stopped"), now_ns=now_ns)
+    found = told(diagnostics, now_ns)
+    assert found["sentryfuse: node"]["level"] == WARN
+    assert "the node did not run for 0.70 s; no sensor is blamed" in found["sentryfuse: node"]["message"]
+    assert values(found["sentryfuse: node"])["last_stall"] == "stopped"
+    assert [name for name, status in found.items() if status["level"] != OK] == ["sentryfuse: node"]
+    assert told(diagnostics, last_ns + 60 * S)["sentryfuse: sync"]["level"] == ERROR
+
+
+def test_skips_and_misses_are_excused_when_the_set_waited_for_the_node() -> None:
+    diagnostics = Diagnostics(Config())
+    now_ns = run(diagnostics, sets=50)
+    waited = results.result(used=ModalitySet.all())
+    diagnostics.add(waited, e2e_ms=900.0, now_ns=now_ns, skipped=7, published=False, excused=True)
+    found = told(diagnostics, now_ns)
+    assert {status["level"] for status in found.values()} == {OK}
+
+
+def test_disabled_sensor_is_ok_and_missed_by_nobody() -> None:
+    full = results.result(used=ModalitySet.all())
+    disabled = replace(full.reports[AUDIO], state=SensorState.INIT, code="disabled", reason="by parameter")
+    result = replace(
+        full,
+        used=ModalitySet.of(CAMERA, LIDAR, IMU),
+        absent={AUDIO: Absence.NEVER},
+        reports={**full.reports, AUDIO: disabled},
+    )
+    found = statuses(result)
+    assert {status["level"] for status in found.values()} == {OK}
+    assert found["sentryfuse: sensor/audio"]["message"] == "disabled"
+    assert values(found["sentryfuse: sync"])["partial"] == "0"
+    assert messages.severity(result) == OK
+
+
+@pytest.mark.parametrize(
+    ("node", "begin"),
+    [("/sentryfuse", "sentryfuse"), ("/robot/sentryfuse", "/robot/sentryfuse"), ("/front", "front")],
+)
+def test_names_begin_with_the_nodes_name_and_its_namespace(node: str, begin: str) -> None:
+    found = told(Diagnostics(Config(), node=node), NOW_NS)
+    assert len(found) == 9
+    assert all(name.startswith(f"{begin}: ") for name in found)
+
+
+def test_strings_are_bounded_when_strangers_chose_them() -> None:
+    full = results.result(used=ModalitySet.all())
+    hostile = "\x1b[2J\n\0" + "x" * 10_000
+    report = replace(
+        full.reports[LIDAR], state=SensorState.DEGRADED, topic=f"/{hostile}", reason=hostile, remedy=hostile
+    )
+    diagnostics = Diagnostics(Config(), node=f"/{hostile}")
+    change = Transition(LIDAR, NOW_NS, SensorState.OK, SensorState.DEGRADED, hostile, hostile)
+    diagnostics.note(change, stamp_ns=NOW_NS)
+    counters = {LIDAR: {f"{index}_{hostile}": index + 1 for index in range(5000)}}
+    found = told(diagnostics, NOW_NS, reports={LIDAR: report}, counters=counters)
+    for status in found.values():
+        texts = [status["name"], status["message"], status["hardware_id"]]
+        texts += [text for item in status["values"] for text in (item["key"], item["value"])]
+        assert all(len(text) <= 1000 and text.isprintable() for text in texts)
+        assert len(status["values"]) < 100
+    changed = replace(full, reports={**full.reports, LIDAR: report}, notes=(hostile,))
+    context = messages.PublishContext(published_ns=NOW_NS, checkpoint="", base_frame="", e2e_ms=1.0)
+    status = messages.fusion_status(changed, context)
+    told_texts = [*status["notes"], *(s[key] for s in status["sensors"] for key in ("topic", "reason"))]
+    assert all(len(text) <= 1000 and text.isprintable() for text in told_texts)
+
+
+def test_sensors_are_not_blamed_for_stale_output_when_one_set_takes_seconds() -> None:
+    diagnostics = Diagnostics(Config())
+    last_ns = run(diagnostics, sets=20)
+    reports = results.result(used=ModalitySet.all()).reports
+    made = diagnostics.statuses(reports=reports, counters={}, budget={}, now_ns=last_ns + 3 * S, busy_s=2.9)
+    sync = next(status for status in made if status["name"] == "sentryfuse: sync")
+    assert sync["level"] == ERROR
+    assert "one has been worked on for 2.9 s" in sync["message"]
+    assert "sensors" not in sync["message"]

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import results
 from builders import MS, S
@@ -27,6 +28,14 @@ MAKERS = {
     messages.STATUS_TYPE: messages.fusion_status,
     messages.MARKERS_TYPE: messages.marker_array,
     messages.DETECTIONS_3D_TYPE: messages.detection_3d_array,
+    messages.VISION_INFO_TYPE: lambda result, context: messages.vision_info(
+        messages.header(result.synced.stamp_ns, context.base_frame),
+        checkpoint=context.checkpoint,
+        labels_topic="/sentryfuse/label_info",
+    ),
+    messages.LABEL_INFO_TYPE: lambda result, context: messages.label_info(
+        messages.header(result.synced.stamp_ns, context.base_frame), labels=("car", "person"), threshold=0.0
+    ),
 }
 
 
@@ -68,6 +77,24 @@ def test_detection_array_gives_stamp_and_age_of_each_sensor_used() -> None:
     assert box["label"] == "car"
     rotation = box["pose"]["orientation"]
     assert messages.yaw_of(rotation["z"], rotation["w"]) == pytest.approx(CAR.yaw)
+
+
+def test_detection_3d_says_that_its_errors_are_unknown_not_that_there_are_none() -> None:
+    (item,) = messages.detection_3d_array(results.result(), CONTEXT)["detections"]
+    pose = item["results"][0]["pose"]
+    covariance = np.array(pose["covariance"]).reshape(6, 6)
+    assert np.array_equal(covariance, covariance.T)
+    assert np.linalg.eigvalsh(covariance).min() > 1e3
+    assert pose["pose"] == item["bbox"]["center"]
+    assert item["id"] == ""  # nobody follows objects from one set to the next
+
+
+def test_label_info_names_each_class_by_its_number() -> None:
+    fields = MAKERS[messages.LABEL_INFO_TYPE](results.result(), CONTEXT)
+    assert [(item["class_id"], item["class_name"]) for item in fields["class_map"]] == [
+        (0, "car"),
+        (1, "person"),
+    ]
 
 
 def test_status_says_why_each_sensor_is_missing() -> None:

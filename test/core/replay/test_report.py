@@ -179,7 +179,7 @@ def browse(tmp_path: Path, page: Path, *options: str) -> subprocess.CompletedPro
         *options,
         page.as_uri(),
     ]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")

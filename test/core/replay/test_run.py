@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import bags
+import numpy as np
 import pytest
 from bags import START_NS, TOPICS
 from builders import MS, S
@@ -18,6 +19,7 @@ from builders import MS, S
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import BagError, CheckpointError, OutputError
 from sentryfuse_core.pipeline import Pipeline
+from sentryfuse_core.replay.finish import write_all
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.readers import BagMessage, BagReader
 from sentryfuse_core.replay.records import json_line, read_results
@@ -215,6 +217,87 @@ def test_replay_says_what_to_set_when_audio_does_not_fit_its_stamps(tmp_path: Pa
     assert any("16000 Hz" in note and "audio.channels" in note for note in result.notes)
 
 
+def headerless(count: int, data: bytes, **info: Any) -> list[bags.Message]:
+    """audio_common_msgs/AudioData every 20 ms, after an AudioInfo where one is given."""
+    kind = "audio_common_msgs/msg/Audio"
+    told = {
+        "channels": 1,
+        "sample_rate": 44_100,
+        "sample_format": "S16LE",
+        "bitrate": 0,
+        "coding_format": "wave",
+    }
+    infos = [bags.Message("/mic_info", f"{kind}Info", START_NS, {**told, **info})] if info else []
+    times = [START_NS + index * 20 * MS for index in range(count)]
+    noise = itertools.cycle(data[k:] + data[:k] for k in range(0, 200, 2))  # no two of them the same
+    return [*infos, *(bags.Message("/mic", f"{kind}Data", at, {"data": next(noise)}) for at in times)]
+
+
+QUIET = np.random.default_rng(0).normal(0.0, 3000.0, 882).astype("<i2").tobytes()  # 20 ms of 44.1 kHz, mono
+
+
+def test_replay_says_what_to_set_when_headerless_audio_has_another_rate(tmp_path: Path) -> None:
+    result = run(tmp_path, headerless(60, QUIET))
+    assert any("audio.sample_rate_hz" in note and "44100 Hz" in note for note in result.notes)
+
+
+def test_replay_takes_the_audio_info_of_the_recording(tmp_path: Path) -> None:
+    result = run(tmp_path, headerless(60, QUIET, channels=1))
+    assert result.selection.audio_info == "/mic_info"
+    assert not any("audio" in note for note in result.notes)
+    assert result.reports[AUDIO].state is SensorState.OK
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_replay_says_why_audio_is_not_used_when_it_is_coded(tmp_path: Path, count: int) -> None:
+    result = run(tmp_path, headerless(count, QUIET, coding_format="mp3"))
+    (note,) = [note for note in result.notes if note.startswith("audio")]
+    assert "'mp3'" in note
+    assert not any(record.used for record in result.records)
+
+
+def test_replay_takes_p_and_says_so_when_the_topic_is_rectified(tmp_path: Path) -> None:
+    pictures = [
+        item._replace(topic="/cam/image_rect_color/compressed") for item in bags.drive([CAMERA], seconds=0.5)
+    ]
+    info = {
+        "header": bags.header(START_NS, "another_camera"),
+        "width": 64,
+        "height": 48,
+        "distortion_model": "equidistant",
+        "d": [0.3] * 4,
+        "k": [32.0, 0.0, 32.0, 0.0, 32.0, 24.0, 0.0, 0.0, 1.0],
+        "p": [30.0, 0.0, 32.0, 0.0, 0.0, 30.0, 24.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+    }
+    first = bags.Message("/cam/camera_info", "sensor_msgs/msg/CameraInfo", START_NS, info)
+    result = run(tmp_path, [first, *pictures])
+    assert any("rectified" in note and "P of /cam/camera_info" in note for note in result.notes)
+    assert any("'another_camera'" in note and "'camera'" in note for note in result.notes)
+    assert result.reports[CAMERA].state is SensorState.OK
+    raw = run(tmp_path, [], name="raw", config=override(Config(), {"camera.rectified": "never"}))
+    assert any("CameraInfo not used" in note and "fisheye" in note for note in raw.notes)
+
+
+def test_replay_says_what_is_wrong_when_camera_info_is_of_another_picture(tmp_path: Path) -> None:
+    info = {
+        "header": bags.header(START_NS, "camera"),
+        "width": 1280,
+        "height": 720,
+        "k": [640.0, 0.0, 640.0, 0.0, 640.0, 360.0, 0.0, 0.0, 1.0],
+    }
+    first = bags.Message("/camera/camera_info", "sensor_msgs/msg/CameraInfo", START_NS, info)
+    result = run(tmp_path, [first, *bags.drive([CAMERA], seconds=0.5)])
+    (note,) = [note for note in result.notes if "CameraInfo" in note]
+    assert "64 x 48" in note
+    assert "1280 x 720" in note
+
+
+def test_replay_blames_no_sensor_for_a_block_of_audio_that_begins_with_the_set(tmp_path: Path) -> None:
+    result = run(tmp_path, bags.drive([AUDIO], seconds=1.0))
+    assert result.reports[AUDIO].invalid == 0
+    assert result.metrics["absences"].get("audio", {}).get("INVALID", 0) == 0
+
+
 def test_replay_counts_messages_when_they_cannot_be_read(tmp_path: Path) -> None:
     bag = tmp_path / "bag.mcap"
     with BagWriter(bag) as writer:
@@ -321,3 +404,110 @@ def test_transitions_are_told_within_moments_when_they_follow_diagnostics_closel
 def test_topics_carry_into_status_when_replayed(tmp_path: Path) -> None:
     result = run(tmp_path, bags.drive([LIDAR], seconds=0.3))
     assert result.reports[LIDAR].topic == TOPICS[LIDAR]
+
+
+def chatter(until_s: float) -> list[bags.Message]:
+    """A topic of no sensor, ten times a second."""
+    return [
+        bags.Message("/chatter", "std_msgs/msg/String", START_NS + index * 100 * MS, {"data": "x"})
+        for index in range(round(until_s * 10) + 1)
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "end_s"), [(None, 3.0), (2.0, 2.0), (9.0, 3.0)])
+def test_replay_goes_on_to_the_recordings_own_end_when_all_sensors_die(
+    seconds: float | None, end_s: float, tmp_path: Path
+) -> None:
+    alive = bags.drive([CAMERA, LIDAR, IMU], seconds=1.0)
+    messages = sorted([*alive, *chatter(3.0)], key=lambda item: item.log_time_ns)
+    result = run(tmp_path, messages, seconds=seconds)
+    lost = {event["sensor"]: event["t"] for event in result.metrics["events"] if event["after"] == "LOST"}
+    assert set(lost) == {"camera", "lidar", "imu"}
+    assert all(1.0 < at_s < 1.6 for at_s in lost.values())
+    assert {result.metrics["sensors"][name]["state"] for name in lost} == {"LOST"}
+    assert result.metrics["output"]["longest_silence_s"] == pytest.approx(end_s - 1.0, abs=0.3)
+    assert result.metrics["output"]["share"] < 0.8
+    assert result.metrics["played_s"] == pytest.approx(end_s, abs=0.2)
+
+
+def test_replay_starts_at_the_recordings_own_start_when_the_sensors_come_late(tmp_path: Path) -> None:
+    late = bags.drive([LIDAR], seconds=1.0, start_ns=START_NS + 2 * S)
+    messages = sorted([*late, *chatter(3.0)], key=lambda item: item.log_time_ns)
+    result = run(tmp_path, messages)
+    assert result.start_ns == START_NS
+    assert result.metrics["output"]["longest_silence_s"] > 1.9
+
+
+def garbled(tmp_path: Path, *, every: int) -> Path:
+    """A recording in which each `every`-th cloud does not match its type."""
+    path, clouds = tmp_path / "bag.mcap", itertools.count()
+    with BagWriter(path) as writer:
+        for item in bags.drive([LIDAR, IMU], seconds=0.6):
+            if item.topic == TOPICS[LIDAR] and next(clouds) % every == 0:
+                writer.write_cdr(item.topic, item.type_name, item.log_time_ns, b"\x00\x01\x00\x00rubbish")
+            else:
+                writer.write(*item)
+    return path
+
+
+def test_replay_ends_with_the_reason_when_nothing_of_a_topic_can_be_decoded(tmp_path: Path) -> None:
+    bag = garbled(tmp_path, every=1)
+    result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    assert isinstance(result.damage, BagError)
+    assert "none of the 6 messages of /lidar/points (sensor_msgs/msg/PointCloud2)" in str(result.damage)
+    assert "--topic lidar=NAME" in str(result.damage)
+    assert result.metrics["sensors"]["lidar"]["invalid_reasons"] == {"undecodable": 6}
+
+
+def test_replay_notes_the_reason_when_some_messages_cannot_be_decoded(tmp_path: Path) -> None:
+    bag = garbled(tmp_path, every=3)
+    result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    assert result.damage is None
+    assert any("lidar: 2 of the 6 messages" in note for note in result.notes)
+
+
+def test_poses_come_from_the_recording_and_their_chains_stand_in_manifest_and_diagnostics(
+    tmp_path: Path,
+) -> None:
+    static = bags.transforms(
+        bags.transform("mast", "base_link", (0.0, 0.0, 1.0)), bags.transform("lidar", "mast", (0.0, 0.0, 0.8))
+    )
+    messages = [static, *bags.drive([LIDAR, IMU], seconds=0.5)]
+    result = run(tmp_path, messages)
+    assert result.poses == {"lidar": "base_link <- mast <- lidar, /tf_static", "imu": "parameters"}
+    imu = "imu is placed by the parameters imu.translation_m and imu.quaternion_xyzw, which are at their"
+    assert all(
+        [note.startswith(imu) for note in record.notes if "placed" in note] == [True]
+        for record in result.records
+        if IMU in record.used
+    )
+    write_all(tmp_path / "out", ReplayOptions(bag=tmp_path / "bag.mcap"), result, command=[], scenario=None)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["poses"] == result.poses
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        (*_, last) = reader.messages({"/diagnostics"})
+    poses = next(status for status in last.message.status if status.name == "sentryfuse: poses")
+    assert poses.level == 1
+    assert {value.key: value.value for value in poses.values} == result.poses
+
+
+def test_parameters_place_the_sensors_and_it_is_said_once_when_the_recording_has_no_transforms(
+    tmp_path: Path,
+) -> None:
+    result = run(tmp_path, bags.drive([LIDAR], seconds=0.3))
+    assert result.poses == {"lidar": "parameters"}
+    assert "no /tf_static or /tf in the recording: the poses are the parameters'" in result.notes
+    assert not any("placed" in note for record in result.records for note in record.notes)
+
+
+def test_same_boxes_are_found_when_transforms_say_what_the_parameters_do(tmp_path: Path) -> None:
+    sensors = {"camera": Config().camera, "lidar": Config().lidar, "imu": Config().imu}
+    static = [
+        bags.transform(frame, "base_link", section.translation_m, section.quaternion_xyzw)
+        for frame, section in sensors.items()
+    ]
+    found = []
+    for name, first in (("told", [bags.transforms(*static, log_time_ns=START_NS + 2 * MS)]), ("mute", [])):
+        (tmp_path / name).mkdir()
+        result = run(tmp_path / name, [*first, *bags.drive([CAMERA, LIDAR, IMU], seconds=0.5)])
+        found.append([json_line(record) for record in result.records])
+    assert found[0] == found[1]

@@ -43,11 +43,77 @@ def test_select_takes_each_sensor_by_type() -> None:
         (Topic("/camera/image/compressed", JPEG, 10), Topic("/aaa", IMAGE, 99)),
         (Topic("/many", JPEG, 99), Topic("/few", JPEG, 10)),
         (Topic("/used", JPEG, 1), Topic("/empty", JPEG, 0)),
+        (Topic("/zed/left/image_rect_color", IMAGE, 10), Topic("/zed/confidence/confidence_map", IMAGE, 99)),
+        (Topic("/cam/image_raw", IMAGE, 10), Topic("/cam/segmentation/colored", IMAGE, 99)),
+        (Topic("/cam/image_raw", IMAGE, 10), Topic("/yolo/annotated", IMAGE, 99)),
+        (Topic("/cam/image_raw", IMAGE, 10), Topic("/ouster/range_image", IMAGE, 99)),
     ],
 )
 def test_select_prefers_the_likelier_topic_when_several_fit(better: Topic, worse: Topic) -> None:
     assert chosen(worse, better) == {CAMERA: better.name}
     assert chosen(better, worse) == {CAMERA: better.name}
+
+
+@pytest.mark.parametrize(
+    "worse",
+    ["/radar/points", "/ground_points", "/map", "/obstacles", "/accumulated/cloud", "/depth/color/points"],
+)
+@pytest.mark.parametrize("better", ["/velodyne_points", "/ouster/points", "/points_raw", "/scan3d"])
+def test_select_prefers_the_lidar_itself_when_others_have_its_type(better: str, worse: str) -> None:
+    assert chosen(Topic(worse, CLOUD, 99), Topic(better, CLOUD, 10)) == {LIDAR: better}
+
+
+@pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
+def test_select_prefers_a_picture_when_the_other_is_encoded_as_depth(encoding: str) -> None:
+    topics = (Topic("/camera/image", IMAGE, 99), Topic("/x", IMAGE, 3))
+    found = select(
+        topics, {}, config=Config(), encoding=lambda topic: encoding if topic.count == 99 else "rgb8"
+    )
+    assert found.topics[CAMERA].name == "/x"
+    assert found.notes == (
+        f"camera: took /x, not /camera/image ({encoding}: depth); --topic camera=NAME overrides",
+    )
+
+
+@pytest.mark.parametrize(
+    ("type_name", "modality", "remedy"),
+    [
+        ("livox_ros_driver2/msg/CustomMsg", LIDAR, "xfer_format"),
+        ("livox_ros_driver/CustomMsg", LIDAR, "xfer_format"),
+        ("velodyne_msgs/msg/VelodyneScan", LIDAR, "velodyne_pointcloud"),
+        ("ouster_ros/msg/PacketMsg", LIDAR, "os_cloud"),
+        ("sensor_msgs/msg/LaserScan", LIDAR, "one plane"),
+        ("foxglove_msgs/msg/CompressedVideo", CAMERA, "JPEG"),
+        ("ffmpeg_image_transport_msgs/msg/FFMPEGPacket", CAMERA, "republish"),
+        ("theora_image_transport/msg/Packet", CAMERA, "republish"),
+    ],
+)
+def test_select_says_why_there_is_no_sensor_when_its_type_is_not_understood(
+    type_name: str, modality: Modality, remedy: str
+) -> None:
+    topics = (Topic("/there", type_name, 9), Topic("/imu/data", "sensor_msgs/msg/Imu", 9))
+    (note,) = select(topics, {}, config=Config()).notes
+    assert note.startswith(f"no {modality.value}: /there is {type_name}; ")
+    assert remedy in note
+    with pytest.raises(TopicError, match=remedy):
+        select(topics[:1], {}, config=Config())
+    config = override(Config(), {f"{modality.value}.enabled": False})
+    assert select(topics, {}, config=config).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("infos", "expected"),
+    [
+        (("/mic/audio_info", "/x/info"), "/mic/audio_info"),
+        (("/x/info",), "/x/info"),
+        (("/x/a", "/x/b"), None),
+    ],
+)
+def test_select_finds_audio_info_beside_the_audio(infos: tuple[str, ...], expected: str | None) -> None:
+    kind = "audio_common_msgs/msg/Audio"
+    topics = (Topic("/mic/audio", f"{kind}Data", 9), *(Topic(name, f"{kind}Info", 1) for name in infos))
+    assert select(topics, {}, config=Config()).audio_info == expected
+    assert select((*topics[1:], Topic("/a", JPEG, 9)), {}, config=Config()).audio_info is None
 
 
 def test_select_says_what_it_passed_over_when_ambiguous() -> None:

@@ -80,3 +80,20 @@ def test_truth_says_nothing_of_a_moment_that_no_label_is_near(tmp_path: Path) ->
     assert truth.near(NEAR_NS + 1) is None
     assert truth.near(10 * NEAR_NS) is not None
     assert truth.labels == ("car",)
+
+
+def test_labels_are_read_when_lines_are_empty(tmp_path: Path) -> None:
+    path = labels(tmp_path / "l.jsonl", {0: [(5.0, 0.0)], 100: [(6.0, 0.0)]})
+    path.write_text(path.read_text(encoding="utf-8").replace("\n", "\n\n") + "\n\n", encoding="utf-8")
+    assert [item.x for item in load_labels(path).at(100)] == [6.0]
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, '{"stamp_ns": Infinity, "boxes": []}', "[]", '{"boxes": []}', "x" * 1_000_000]
+)
+def test_labels_are_refused_in_one_line_when_a_line_is_odd(line: str, tmp_path: Path) -> None:
+    path = labels(tmp_path / "l.jsonl", {0: [(5.0, 0.0)]})
+    path.write_text(path.read_text(encoding="utf-8") + "\n" + line, encoding="utf-8")
+    with pytest.raises(BagError, match="line 2") as error:
+        load_labels(path)
+    assert len(str(error.value)) < 400

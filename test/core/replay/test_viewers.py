@@ -101,7 +101,7 @@ def test_view_saves_boxes_states_and_what_the_sensors_saw(
         check=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     ).stdout
     for entity in ("/base/detections", "/base/points", "/camera", "/states/lidar", "/latency_ms/infer"):
         assert f"- {entity} -" in printed

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from sentryfuse_core.datasets.arrays import Arrays
 from sentryfuse_core.training.batches import Batch, Batches, draw_present, tensors_of
 
-torch.set_num_threads(1)
-
 
 def samples_of(counts: tuple[int, ...] = (90, 9, 1)) -> Batch:
     """Rare and frequent classes; each sample's value is its row."""

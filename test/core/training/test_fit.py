@@ -18,8 +18,6 @@ from sentryfuse_core.training.fit import FitOptions, Step, fit
 from sentryfuse_core.training.meter import Meter
 from sentryfuse_core.training.stages import DenseStage, Dropout
 
-torch.set_num_threads(1)
-
 STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
 STAGE = DenseStage(dropout=Dropout(modalities=("a", "b")))
 

@@ -21,8 +21,6 @@ from sentryfuse_core.training.fit import FitOptions, Step, fit
 from sentryfuse_core.training.fit_state import FitState, Keeper, read_saved, write_tensors
 from sentryfuse_core.training.stages import DenseStage, Dropout
 
-torch.set_num_threads(1)
-
 STREAMS = {"a": Stream(3, 2), "b": Stream(2, 4)}
 SHAPE = ClassifierShape(dim=8, layers=1, heads=2, kv_heads=2, ffn=16, ffn_block=8)
 

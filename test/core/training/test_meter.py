@@ -12,8 +12,6 @@ from sentryfuse_core.pruning.gate import Present, subsets
 from sentryfuse_core.pruning.units import find_units, prefix, sliced
 from sentryfuse_core.training.meter import Meter
 
-torch.set_num_threads(1)
-
 STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
 DIM, FFN, BLOCK, CLASSES, BATCH = 16, 16, 4, 3, 5
 

@@ -25,8 +25,6 @@ from sentryfuse_core.training.nest import (
 )
 from sentryfuse_core.training.stages import DenseStage, Dropout
 
-torch.set_num_threads(1)
-
 STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
 SETS = subsets(tuple(STREAMS))
 CLASSES = 3

@@ -24,8 +24,6 @@ from sentryfuse_core.training.rivals import (
 )
 from sentryfuse_core.training.stages import Dropout
 
-torch.set_num_threads(1)
-
 STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
 SETS = subsets(tuple(STREAMS))
 BOTH = frozenset(STREAMS)

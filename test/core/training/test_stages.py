@@ -28,8 +28,6 @@ from sentryfuse_core.training.stages import (
     hard_loss,
 )
 
-torch.set_num_threads(1)
-
 STREAMS = {"a": Stream(4, 3), "b": Stream(4, 2)}
 SETS = subsets(tuple(STREAMS))
 RATIOS = (0.5, 0.75)

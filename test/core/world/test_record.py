@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from sentryfuse_core.cli import main
+from sentryfuse_core.config import Config
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.world.config import CLASSES, ImuModel, WorldConfig, with_weather
 from sentryfuse_core.world.drive import STEPS_HZ, drive
@@ -67,6 +68,26 @@ def test_recorder_keeps_every_rate_and_the_order_of_log_times(recorded: list[Mes
     times = [message.log_time_ns for message in recorded]
     assert times == sorted(times)
     assert all(START_NS <= stamp_ns(m) < m.log_time_ns for m in recorded)
+
+
+def test_recorder_tells_the_pose_of_every_frame_that_its_messages_name(recorded: list[Message]) -> None:
+    recorder, sink = Recorder(seed=3, seconds=0.1, world=CALM), Sink()
+    recorder.write(recorder.drive(), sink, poses=True)
+    first, second, *_ = sink.messages
+    assert (first.topic, first.log_time_ns) == ("/tf_static", second.log_time_ns)
+    poses = {
+        transform["child_frame_id"]: (
+            tuple(transform["transform"]["translation"].values()),
+            tuple(transform["transform"]["rotation"].values()),
+        )
+        for transform in first.fields["transforms"]
+    }
+    assert {item["header"]["frame_id"] for item in first.fields["transforms"]} == {"base_link"}
+    assert set(poses) == {message.fields["header"]["frame_id"] for message in recorded}
+    sensors = Config()
+    assert poses["camera"] == (sensors.camera.translation_m, sensors.camera.quaternion_xyzw)
+    assert poses["lidar"] == (sensors.lidar.translation_m, sensors.lidar.quaternion_xyzw)
+    assert poses["microphones"] == (sensors.audio.translation_m, sensors.audio.quaternion_xyzw)
 
 
 def test_recorder_never_repeats_content_to_the_bit(recorded: list[Message]) -> None:

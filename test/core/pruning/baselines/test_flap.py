@@ -13,8 +13,6 @@ from sentryfuse_core.pruning.baselines.calibration import Calibration
 from sentryfuse_core.pruning.baselines.flap import Flap, standardised
 from sentryfuse_core.pruning.costs import measure_costs
 
-torch.set_num_threads(1)  # tiny networks; threads would only wait for each other
-
 ALL = frozenset({"a"})
 
 

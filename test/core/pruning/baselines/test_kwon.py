@@ -11,8 +11,6 @@ from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.pruning.baselines.kwon import rearrange, search, unit_scales
 from sentryfuse_core.pruning.costs import UnitCosts
 
-torch.set_num_threads(1)  # tiny networks; threads would only wait for each other
-
 
 def _loss(gradients: torch.Tensor, kept: list[int]) -> float:
     """(1 - m)' I (1 - m) with I the sum of g g' over samples."""

@@ -17,8 +17,6 @@ from sentryfuse_core.pruning.baselines.selected import copied_bytes
 from sentryfuse_core.pruning.baselines.weights import Magnitude, Random
 from sentryfuse_core.pruning.costs import measure_costs
 
-torch.set_num_threads(1)  # tiny networks; threads would only wait for each other
-
 ALL = frozenset({"a"})
 
 

@@ -23,8 +23,6 @@ from sentryfuse_core.pruning.baselines.weights import Magnitude
 from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
 from sentryfuse_core.pruning.units import find_units, prefix, sliced
 
-torch.set_num_threads(1)  # tiny networks; threads would only wait for each other
-
 STREAMS = {"a": Stream(4, 3), "b": Stream(6, 2)}
 MASKS = [frozenset(mask) for count in (1, 2) for mask in combinations(STREAMS, count)]
 PLAIN = [name for name in RULES if name != "torch_pruning"]  # a library that a plain machine lacks

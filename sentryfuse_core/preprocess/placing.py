@@ -1,0 +1,175 @@
+"""Where each sensor sits: as transforms say where they know its frame, else as the parameters do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.types import Modality, ModalitySet, Pose
+
+if TYPE_CHECKING:
+    from sentryfuse_core.config import Config, SensorConfig
+    from sentryfuse_core.types import Sample
+
+__all__ = [
+    "PARAMETERS",
+    "Found",
+    "Placement",
+    "Placer",
+    "Transforms",
+    "difference",
+    "parameter_pose",
+    "slash_mistake",
+    "stand_in",
+]
+
+PARAMETERS = "parameters"
+_REMEDY = "publish the transform, or set output.extrinsics: parameters"
+_AGED_S = 1.0  # a transform is told to be old, however still the mount stands
+_OFF_RAD, _OFF_M = 0.01, 0.05  # what a moving mount may be off by unsaid: a tenth of a metre at 10 m
+_UP = 0.9
+_LONGEST = 600  # characters: a frame's name can be of any length
+_STILL = 1e-3  # rad and m together
+_STEPS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+class Found(NamedTuple):
+    """What transforms say of a frame; `pose` None: they do not know it, and `problem` says why."""
+
+    pose: Pose | None
+    chain: str = ""  # the frames from the base to the sensor, and where they are from
+    problem: str = ""  # with a pose: in what it may be off
+
+
+class Transforms(Protocol):
+    """Poses by frame and time: tf2 on the robot, a recording's /tf_static and /tf in a replay."""
+
+    def find(self, frame_id: str, *, stamp_ns: int) -> Found:
+        """The pose of `frame_id` in the base frame at `stamp_ns`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a sensor was put last, by what, and what is wrong with that; the text stays while it holds."""
+
+    pose: Pose | None = None
+    source: str = ""  # empty until its first set
+    problem: str = ""
+
+    @property
+    def told(self) -> bool:
+        """Whether the problem is one of a pose that is used; one without a pose is the sensor's error."""
+        return bool(self.problem) and self.pose is not None
+
+
+class Placer:
+    """Places samples; one thread at a time, while others may read `placements`."""
+
+    def __init__(self, config: Config) -> None:
+        self.transforms: Transforms | None = None  # None: the parameters alone
+        self.placements: dict[Modality, Placement] = {modality: Placement() for modality in Modality}
+        self._config = config
+        self._given: dict[Modality, Pose | None] = {
+            modality: parameter_pose(config.sensor(modality)) for modality in Modality
+        }
+        self._frames: dict[Modality, str] = {}
+
+    def give(self, modality: Modality, pose: Pose | None) -> None:
+        """Use this pose instead of the parameters' where no transform is known; None: there is none."""
+        self._given[modality] = pose
+
+    def pose(self, sample: Sample) -> Pose:
+        """Where the sensor was at the sample's stamp; InvalidMessageError `no_pose` where nothing says."""
+        placed = self.placements[sample.modality] = self._place(sample)
+        if placed.pose is None:
+            raise InvalidMessageError("no_pose", placed.problem)
+        return placed.pose
+
+    def notes(self, sensors: ModalitySet) -> tuple[str, ...]:
+        """What a reader of detections made from these sensors must know of their poses."""
+        placed = ((modality, self.placements[modality]) for modality in sensors)
+        return tuple(f"{modality.value} {item.problem}" for modality, item in placed if item.told)
+
+    def _place(self, sample: Sample) -> Placement:
+        modality, base = sample.modality, self._config.output.base_frame
+        name, frame_id, given = modality.value, sample.frame_id, self._given[sample.modality]
+        unnamed = f"its messages name no frame, set {name}.frame_id"
+        if self.transforms is None:
+            where = "" if given is not None else f"no transform from frame {frame_id!r} to {base!r}"
+            return Placement(given, PARAMETERS, where if frame_id or given else f"{where}: {unnamed}")
+        before, self._frames[modality] = self._frames.get(modality, frame_id), frame_id
+        told = [] if before == frame_id else [f"changed its frame from {before!r} to {frame_id!r}"]
+        told += [] if not frame_id.startswith("/") else [slash_mistake(frame_id, name)]
+        found = self.transforms.find(frame_id.lstrip("/"), stamp_ns=sample.stamp_ns) if frame_id else None
+        if found is not None and found.pose is not None:
+            told += [found.problem] if found.problem else []
+            if modality is Modality.CAMERA and _looks_up(found.pose):
+                told.append(
+                    f"looks straight up: {frame_id!r} may be the frame of its body, not the optical one "
+                    "(z forward); name that in camera.frame_id"
+                )
+            return Placement(found.pose, found.chain, _joined(told))
+        why = unnamed if found is None else f"{found.problem}; {_REMEDY}"
+        if given is None:
+            return Placement(None, "", f"no transform from frame {frame_id!r} to {base!r}: {why}")
+        return Placement(
+            given, PARAMETERS, _joined([f"is placed by {self._parameters(modality)}: {why}", *told])
+        )
+
+    def _parameters(self, modality: Modality) -> str:
+        """The parameters that place a sensor, and whether anybody set them."""
+        name, section = modality.value, self._config.sensor(modality)
+        default = parameter_pose(type(section)())
+        unset = "" if parameter_pose(section) != default else ", which are at their defaults"
+        return f"the parameters {name}.translation_m and {name}.quaternion_xyzw{unset}"
+
+
+def _joined(told: list[str]) -> str:
+    return "; ".join(told)[:_LONGEST]
+
+
+def _looks_up(pose: Pose) -> bool:
+    """Whether the z axis, which is where an optical frame looks, points to the sky."""
+    x, y, _, _ = pose.quaternion
+    return 1.0 - 2.0 * (x * x + y * y) > _UP
+
+
+def parameter_pose(section: SensorConfig) -> Pose:
+    """The pose that the parameters of a sensor give."""
+    return Pose(section.translation_m, section.quaternion_xyzw)
+
+
+def slash_mistake(frame_id: str, name: str) -> str:
+    """What is wrong with a frame such as '/lidar', and the remedy."""
+    right = frame_id.lstrip("/")
+    return (
+        f"names the frame {frame_id!r} with a leading slash, a habit of ROS 1 that tf2 refuses: "
+        f"taken as {right!r}; let the driver write that, or set {name}.frame_id"
+    )
+
+
+def stand_in(apart_s: float, pose: Pose, beside: Pose | None, *, beside_s: float) -> str:
+    """What to tell of a pose that was valid `apart_s` away from the sample's stamp; empty where it may do.
+
+    `beside` is the pose `beside_s` earlier or later: a mount that stands still may be told about seldom,
+    one that moves may not. Steps instead of the time itself, so that the same words stay while it holds.
+    """
+    turned_rad, moved_m = (0.0, 0.0) if beside is None else difference(pose, beside)
+    off_rad, off_m = (step / beside_s * apart_s for step in (turned_rad, moved_m))
+    if apart_s <= _AGED_S and off_rad <= _OFF_RAD and off_m <= _OFF_M:
+        return ""
+    bound_s = max((step for step in _STEPS_S if step < apart_s), default=0.0)
+    mount = "a mount that moves" if turned_rad + moved_m > _STILL else "its mount"
+    return (
+        f"is placed by a transform more than {bound_s:g} s away from its stamp: {mount} may be elsewhere; "
+        "check what publishes its /tf"
+    )
+
+
+def difference(pose: Pose, other: Pose) -> tuple[float, float]:
+    """Angle in rad and distance in m between two poses."""
+    cosine = abs(sum(a * b for a, b in zip(pose.quaternion, other.quaternion, strict=True)))
+    return 2.0 * math.acos(min(cosine, 1.0)), math.dist(pose.translation, other.translation)

@@ -1,0 +1,152 @@
+"""The files that a recording consists of: one file, or those of a folder with or without metadata.yaml.
+
+metadata.yaml is asked for the names of the files alone. What they hold, and by which storage, they say
+themselves: the other fields are absent, empty or newer in many recordings that are whole.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sentryfuse_core.errors import BagError
+from sentryfuse_core.replay.storage.common import reason_of
+from sentryfuse_core.safe_files import read_yaml
+
+__all__ = ["Found", "find_files", "is_recording"]
+
+METADATA = "metadata.yaml"
+_NAME = re.compile(r"(?P<series>.*?)(?P<number>_\d+)?\.(mcap|db3|bag)(\.zstd?)?")
+_MOST_METADATA_BYTES, _MOST_METADATA_VALUES = 50_000_000, 2_000_000  # thousands of files and topics
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a recording in the order of their names, and what a user should know of the choice."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a file, by its name, or a folder, by its content, is one recording."""
+    if not path.is_dir():
+        return path.is_file() and _NAME.fullmatch(path.name) is not None
+    found = _inside(path)
+    return (path / METADATA).is_file() or (bool(found) and _is_one_series(found))
+
+
+def find_files(path: Path) -> Found:
+    """What `path` stands for; raises BagError where that is nothing, several recordings or a part is gone."""
+    if path.is_symlink() and not path.exists():
+        target = path.readlink()
+        fetch = "run `git annex get`" if ".git/annex" in str(target) else "mount or copy what it points to"
+        raise BagError(f"{path} is a link to {target}, which is not there; {fetch}")
+    if not path.exists():
+        raise BagError(f"no recording at {path}; check the path")
+    if path.name == METADATA and path.is_file():
+        path = path.parent
+    if not path.is_dir():
+        return Found((path,))
+    inside = _inside(path)
+    named, notes = _named(path)
+    if named:
+        return _by_metadata(path, named, inside)
+    if not inside:
+        raise BagError(f"{path} holds no .mcap, .db3 or .bag file; give a recording or its folder")
+    if len(inside) > 1 and not _is_one_series(inside):
+        listing = ", ".join(item.name for item in inside[:10]) + (", ..." if len(inside) > 10 else "")
+        raise BagError(
+            f"{path} has no {METADATA} and holds {listing}; give one file, or run `ros2 bag reindex`"
+        )
+    if len(inside) > 1:
+        notes = (*notes, f"{path.name}: {len(inside)} files of one name, read as parts of one recording")
+    return Found(tuple(inside), notes)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The storage files of a folder by number and name; a packed one only where the plain one is not."""
+    files = [item for item in folder.iterdir() if _NAME.fullmatch(item.name) and not item.is_dir()]
+    names = {item.name for item in files}
+    kept = [
+        item
+        for item in files
+        if item.name[0] != "." and (item.name == _plain(item.name) or _plain(item.name) not in names)
+    ]
+    return sorted(kept, key=_order)
+
+
+def _plain(name: str) -> str:
+    """The name without .zstd or .zst."""
+    return name.removesuffix(".zstd").removesuffix(".zst")
+
+
+def _order(path: Path) -> tuple[str, int, str]:
+    """Part 10 comes after part 9."""
+    match = _NAME.fullmatch(path.name)
+    number = match and match["number"]
+    return (match["series"] if match else path.name, int(number[1:]) if number else -1, path.name)
+
+
+def _is_one_series(files: list[Path]) -> bool:
+    """Whether the names differ in their number alone, as rosbag2 and `rosbag record --split` number parts."""
+    if len(files) == 1:
+        return True
+    matches = [_NAME.fullmatch(item.name) for item in files]
+    names = {(match["series"], PurePosixPath(_plain(match.string)).suffix) for match in matches if match}
+    return len(names) == 1 and all(match and match["number"] for match in matches)
+
+
+def _named(folder: Path) -> tuple[list[str], tuple[str, ...]]:
+    """The files' names in metadata.yaml; none where it is not there or says nothing of them."""
+    path = folder / METADATA
+    if not path.exists():
+        return [], ()
+    try:
+        content: Any = read_yaml(path, most_bytes=_MOST_METADATA_BYTES, most_values=_MOST_METADATA_VALUES)
+    except Exception as error:
+        raise BagError(
+            f"cannot read {path}: {reason_of(error)}; remove it, or write it anew with `ros2 bag reindex`"
+        ) from error
+    for key in ("rosbag2_bagfile_information", "relative_file_paths"):
+        content = content.get(key) if isinstance(content, dict) else None
+    names = [item for item in content or [] if isinstance(item, str)] if isinstance(content, list) else []
+    # Older versions write the folder before the name; nothing outside of the folder is a part of it.
+    names = [PurePosixPath(item.replace("\\", "/")).name for item in names]
+    notes = () if names else (f"{path} names no files: those in the folder are read",)
+    return list(dict.fromkeys(filter(None, names))), notes
+
+
+def _by_metadata(folder: Path, named: list[str], inside: list[Path]) -> Found:
+    """The named files, and those of the same series that a recorder which was killed did not enter."""
+    files, missing = [], []
+    for name in named:
+        plain = _plain(name)
+        forms = (name, plain, f"{plain}.zstd", f"{plain}.zst")
+        found = next((folder / form for form in forms if (folder / form).is_file()), None)
+        if found is None:
+            missing.append(name)
+        else:
+            files.append(found)
+    if missing and len(named) == len(inside) == 1:  # renamed
+        return Found(
+            tuple(inside), (f"{METADATA} names {named[0]}, which is not there: read {inside[0].name}",)
+        )
+    if missing:
+        raise BagError(
+            f"{folder} lacks {', '.join(missing[:5])}, {len(missing)} of the {len(named)} files that "
+            f"{METADATA} names; copy what is missing, or run `ros2 bag reindex` to do without"
+        )
+    notes = []
+    known = {_plain(item.name) for item in files}
+    for item in inside:
+        if _plain(item.name) in known:
+            continue
+        if _is_one_series([*files, item]) or _is_one_series([files[0], item]):
+            files.append(item)
+            notes.append(f"{item.name} is not named in {METADATA}, and was read as a part of the recording")
+        else:
+            notes.append(f"{item.name} is not named in {METADATA}, and was not read")
+    return Found(tuple(sorted(files, key=_order)), tuple(notes))

@@ -1,0 +1,111 @@
+"""rosbag2's SQLite files, of every version of their tables, with the parts that lie beside them.
+
+rosbags opens them as they lie, without the write-ahead log of a recording that was not closed, and
+refuses a file over one odd field of a topic that nobody asked for; hence these few queries.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from sentryfuse_core.convert.type_names import full_type_name
+from sentryfuse_core.errors import BagError
+from sentryfuse_core.replay.storage.common import CDR, Definition, Item, Source, Stream, guarded
+
+__all__ = ["SqliteFile", "beside"]
+
+REMEDY = "recover it with `sqlite3 FILE .recover`, or record it again"
+_BESIDE = ("-wal", "-journal")  # what the writer had not yet put into the file itself
+
+
+def beside(path: Path) -> tuple[Path, ...]:
+    """The files that hold a part of the recording until it is closed."""
+    found = (path.with_name(path.name + ending) for ending in _BESIDE)
+    return tuple(item for item in found if item.is_file() and item.stat().st_size)
+
+
+class SqliteFile:
+    """One .db3 file; raises sqlite3.Error and OSError for damage. `scratch` makes a folder for a copy."""
+
+    remedy = REMEDY
+    cut = ""
+
+    def __init__(self, path: Path, scratch: Callable[[], Path]) -> None:
+        self.path = path
+        self._database = sqlite3.connect(_readable(path, scratch), uri=True, check_same_thread=False)
+        try:
+            self._database.text_factory = lambda data: data.decode("utf-8", "replace")
+            self._streams = self._topics(self._definitions())
+            first, last = self._database.execute(
+                "SELECT MIN(timestamp), MAX(timestamp) FROM messages"
+            ).fetchone()
+        except BaseException:
+            self._database.close()
+            raise
+        self.start_ns, self.end_ns = int(first or 0), int(last or 0)
+        self.streams = tuple(self._streams.values())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def sources(self, wanted: Collection[Stream]) -> list[Source]:
+        """One, if it has any of `wanted`."""
+        topics = {key: stream for key, stream in self._streams.items() if stream in wanted and stream.count}
+        if not topics:
+            return []
+        return [Source(self.start_ns, lambda: guarded(self._items(topics), self.path, REMEDY))]
+
+    def _items(self, topics: dict[int, Stream]) -> Iterator[Item]:
+        marks = ",".join("?" * len(topics))
+        query = (
+            f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp"  # noqa: S608 - marks alone
+        )
+        for topic, log_time_ns, data in self._database.execute(query, tuple(topics)):
+            content = data if isinstance(data, bytes) else b""
+            yield Item(int(log_time_ns), topics[topic], content)
+
+    def _definitions(self) -> dict[str, Definition]:
+        tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
+        if not {"messages", "topics"} <= tables:
+            raise BagError(
+                f"{self.path} is an SQLite database without rosbag2's tables topics and messages; give a "
+                "recording"
+            )
+        if "message_definitions" not in tables:
+            return {}
+        query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
+        return {
+            full_type_name(str(name)): Definition(str(form), str(text or ""))
+            for name, form, text in self._database.execute(query)
+        }
+
+    def _topics(self, definitions: dict[str, Definition]) -> dict[int, Stream]:
+        count = "SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"
+        counts = dict(self._database.execute(count).fetchall())
+        query = "SELECT id, name, type, serialization_format FROM topics ORDER BY id"
+        found = {}
+        for key, topic, type_name, encoding in self._database.execute(query):
+            name = full_type_name(str(type_name))
+            known = definitions.get(name, Definition("", ""))
+            found[key] = Stream(str(topic), name, encoding or CDR, known, counts.get(key, 0))
+        return found
+
+
+def _readable(path: Path, scratch: Callable[[], Path]) -> str:
+    """The database's address: of the file itself, or of a copy with what lay beside put into it.
+
+    The recording's own folder is never written to, as SQLite would do in order to finish it.
+    """
+    parts = beside(path)
+    if not parts:
+        return f"file:{quote(str(path.resolve()))}?immutable=1"
+    folder = scratch()
+    copy = folder / path.name
+    for part in (path, *parts):
+        shutil.copyfile(part, folder / part.name)
+    return f"file:{quote(str(copy))}"

@@ -1,0 +1,101 @@
+"""Files of strangers: regular ones of bounded size, and YAML whose aliases, depth and values are bounded."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+__all__ = ["check_regular", "one_line", "parse_yaml", "printable", "read_yaml"]
+
+MOST_BYTES = 1_000_000  # no file that a person writes is larger
+MOST_VALUES = 20_000  # of one file, aliases unfolded
+MOST_DEPTH = 50
+MOST_SAID = 2000  # characters of an error
+_SPECIAL = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
+
+
+class _UnfitFileError(OSError):
+    """Says why without a number: callers name the file."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+def check_regular(path: Path) -> None:
+    """Raise OSError for what is missing or no file: reading a pipe or a device can wait or go on for ever.
+
+    The null device is an empty file.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not path.samefile(os.devnull):
+        kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "a device")
+        raise _UnfitFileError(errno.EINVAL, f"it is {kind}, not a file")
+
+
+def printable(text: str) -> str:
+    """The text with control characters written out: they could move a terminal's cursor or break XML."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "replace").decode()
+        for letter in text
+    )
+
+
+def one_line(text: str) -> str:
+    """What is said to a user: one printable line, cut where a stranger's value makes it endless."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= MOST_SAID else f"{line[: MOST_SAID - 4]} ..."
+
+
+def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES) -> Any:
+    """The value of a file; raises OSError, UnicodeDecodeError or yaml.YAMLError."""
+    check_regular(path)
+    if (size := path.stat().st_size) > most_bytes:
+        raise _UnfitFileError(errno.EFBIG, f"it has {size:,} bytes, more than the {most_bytes:,} allowed")
+    return parse_yaml(path.read_text(encoding="utf-8"), most_values=most_values)
+
+
+def parse_yaml(text: str, *, most_values: int = MOST_VALUES) -> Any:
+    """The value of a text; raises yaml.YAMLError, also for what unfolds to more than `most_values`."""
+    import yaml
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast
+    try:
+        _check_values(text, loader, most_values)
+        return yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader, see above
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # the constructors of numbers and dates raise nearly anything
+        raise yaml.YAMLError(" ".join(str(error).split())) from error
+
+
+def _check_values(text: str, loader: Any, most_values: int) -> None:
+    """Count the values as they would be with every alias unfolded, without unfolding one."""
+    import yaml
+
+    sizes: list[int] = [0]  # of the collections that are open, the whole stream first
+    open_names: list[str | None] = [None]
+    named: dict[str, int] = {}
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in open_names:
+                raise yaml.YAMLError(f"the alias *{event.anchor} holds itself; write the value out")
+            sizes[-1] += named.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes[-1] += 1
+            named[event.anchor or ""] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            sizes.append(1)
+            open_names.append(event.anchor)
+            if len(sizes) > MOST_DEPTH:
+                raise yaml.YAMLError(f"it is nested more than {MOST_DEPTH} deep; write it flatter")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size, name = sizes.pop(), open_names.pop()
+            named[name or ""] = size
+            sizes[-1] += size
+        if sizes[-1] > most_values:
+            raise yaml.YAMLError(
+                f"it unfolds to more than {most_values:,} values; write it without such aliases"
+            )

@@ -1,0 +1,79 @@
+"""Slow work beside the executor: in a thread, which hands back to the executor what touches the node."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from rclpy.executors import Executor
+
+__all__ = ["Aside"]
+
+_T = TypeVar("_T")
+_LOOK_S = 0.1  # how soon a thread that waits for an executor sees that the node ends
+
+
+class Aside:
+    """At most one thread that works beside a node's executor.
+
+    While it loads and computes for seconds, the executor answers services. Publishers, subscriptions and
+    timers are made and dropped by the executor alone: it goes through them, and no lock guards them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._executor: Executor | None = None
+        self._ended = False
+
+    def start(self, executor: Executor, work: Callable[[], None]) -> bool:
+        """Begin `work`; False, and nothing done, where the work before is not through or the node ends."""
+        with self._lock:
+            if self._ended or (self._thread is not None and self._thread.is_alive()):
+                return False
+            self._executor = executor
+            self._thread = threading.Thread(target=work, name="sentryfuse-transition", daemon=True)
+            self._thread.start()
+            return True
+
+    def hand_back(self, call: Callable[[], _T]) -> _T:
+        """What `call` returns or raises, made by the executor; made here where this is not the thread.
+
+        Once the node ends the thread goes no further: SystemExit ends a thread without a word.
+        """
+        executor = self._executor
+        if threading.current_thread() is not self._thread or executor is None:
+            return call()
+        done = threading.Event()
+        outcome: list[Callable[[], _T]] = []
+
+        def made() -> None:
+            try:
+                value = call()
+            except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
+                outcome.append(_raising(error))
+            else:
+                outcome.append(lambda: value)
+            finally:
+                done.set()
+
+        if not self._ended:
+            executor.create_task(made)
+        while not done.wait(_LOOK_S):
+            if self._ended:
+                raise SystemExit
+        return outcome[0]()
+
+    def end(self) -> None:
+        """Start nothing more, and let the thread end where it next hands something back."""
+        with self._lock:
+            self._ended = True
+
+
+def _raising(error: Exception) -> Callable[[], Any]:
+    def again() -> Any:
+        raise error
+
+    return again

@@ -1,0 +1,47 @@
+"""The nodes' executables: each node is imported on its start, so that a missing ROS is one line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from sentryfuse_core.errors import NotInstalledError
+from sentryfuse_ros.without_ros import needs_ros
+
+__all__ = ["fault_injector_node", "fusion_node", "player_node"]
+
+_USAGE = """\
+usage: ros2 run sentryfuse {name} --ros-args [-r FROM:=TO] [-p NAME:=VALUE] [--params-file FILE]
+
+{summary}. Topics and parameters: docs/ros_api.md.
+"""
+
+
+def fusion_node() -> int:
+    """Run the fusion node; the exit status is 2 after an error."""
+    summary = "Camera, lidar, IMU and audio in, detections and an account of how they were made out"
+    return _start("fusion_node", summary, own_messages=True)
+
+
+def player_node() -> int:
+    """Run the player; the exit status is 2 after an error."""
+    return _start("player_node", "Plays a recording's sensors on their topics", own_messages=False)
+
+
+def fault_injector_node() -> int:
+    """Run the fault injector; the exit status is 2 after an error."""
+    summary = "Passes the sensors' topics on, broken as a scenario says"
+    return _start("fault_injector_node", summary, own_messages=False)
+
+
+def _start(name: str, summary: str, *, own_messages: bool) -> int:
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.stdout.write(_USAGE.format(name=name, summary=summary))
+        return 0
+    try:
+        with needs_ros(name, own_messages=own_messages):
+            status: int = importlib.import_module(f"sentryfuse_ros.{name}").main()
+    except NotInstalledError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return status

@@ -1,0 +1,94 @@
+"""What is told where data does not fit the parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from builders import MS, S, cloud_message, image_message, sample
+
+from sentryfuse_core.config import Config
+from sentryfuse_core.convert.cloud import point_cloud
+from sentryfuse_core.convert.image import image_frame
+from sentryfuse_core.replay.checks import FitCheck, audio_misfit, lidar_misfit
+from sentryfuse_core.types import AudioBlock, Intrinsics, Modality, Sample, SyncedSet
+
+CAMERA, LIDAR, _, AUDIO = Modality
+INTRINSICS = Intrinsics(4, 4, 2.0, 2.0, 2.0, 2.0)
+
+
+def block(stamp_ns: int, *, stamped: bool = False) -> Sample:
+    """20 ms of stereo at 16 kHz."""
+    return sample(AUDIO, stamp_ns, payload=AudioBlock(np.zeros((320, 2), np.int16), 16_000, stamped))
+
+
+@pytest.mark.parametrize("stamped", [False, True])
+def test_audio_fits_when_blocks_were_lost_or_came_in_bursts(stamped: bool) -> None:
+    steady = [block(S + index * 20 * MS, stamped=stamped) for index in range(40)]
+    assert audio_misfit(steady) is None
+    assert audio_misfit([item for index, item in enumerate(steady) if index % 4]) is None
+    slow = [block(S + index * 27 * MS, stamped=stamped) for index in range(40)]
+    assert "audio.sample_rate_hz" in str(audio_misfit(slow))
+
+
+def test_audio_fits_when_headerless_blocks_come_in_bursts() -> None:
+    assert audio_misfit([block(S + index // 4 * 80 * MS + index % 4 * MS) for index in range(40)]) is None
+
+
+def synced(modality: Modality, *samples: Sample) -> SyncedSet:
+    stamp_ns = samples[-1].stamp_ns
+    return SyncedSet(0, 0, stamp_ns, None, {modality: samples}, {}, stamp_ns, stamp_ns, stamp_ns)
+
+
+def test_audio_is_judged_when_each_set_holds_only_two_blocks() -> None:
+    check, notes = FitCheck(Config(), INTRINSICS), []
+    for index in range(40):
+        pair = [block(S + (index + later) * 30 * MS) for later in (0, 1)]
+        notes += check.look(synced(AUDIO, *pair), felt_m_s2=())
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("felt_m_s2", "told"),
+    [
+        ((0.3, -0.2, 9.7), ""),
+        ((3.0, 0.0, 9.0), ""),  # it brakes
+        ((0.0, 0.0, -9.8), "sign"),
+        ((9.8, 0.0, 0.1), "imu.quaternion_xyzw"),
+        ((0.0, 0.0, 0.1), ""),  # told by its unit
+    ],
+)
+def test_imu_says_what_to_correct_when_gravity_is_not_felt_upwards(
+    felt_m_s2: tuple[float, ...], told: str
+) -> None:
+    check, notes = FitCheck(Config(), INTRINSICS), []
+    for _ in range(60):
+        notes += check.look(synced(Modality.IMU, sample(Modality.IMU, S)), felt_m_s2=felt_m_s2)
+    assert len(notes) == bool(told)
+    assert told in "".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("largest", "full_scale", "told"),
+    [(0.9, 255.0, "set it to 1 "), (200.0, 255.0, ""), (0.9, 1.0, ""), (60_000.0, 255.0, "set it to 65535 ")],
+)
+def test_lidar_says_what_to_set_when_intensities_have_another_scale(
+    largest: float, full_scale: float, told: str
+) -> None:
+    columns = {name: np.ones(50, np.float32) for name in "xyz"} | {
+        "intensity": np.linspace(0, largest, 50, dtype="f4")
+    }
+    found = lidar_misfit(sample(LIDAR, S, payload=point_cloud(cloud_message(columns))), full_scale)
+    assert told in (found or "")
+    assert (found is None) == (not told)
+
+
+def test_camera_is_checked_again_when_a_camera_info_comes() -> None:
+    picture = sample(
+        CAMERA, S, payload=image_frame(image_message("16UC1", np.zeros((4, 8), np.uint8), width=4))
+    )
+    check = FitCheck(Config(), INTRINSICS)
+    (note,) = check.look(synced(CAMERA, picture), felt_m_s2=())
+    assert "16UC1" in note
+    assert check.look(synced(CAMERA, picture), felt_m_s2=()) == []
+    check.set_intrinsics(Intrinsics(1280, 720, 640.0, 640.0, 640.0, 360.0), frame_id="")
+    assert any("CameraInfo" in note for note in check.look(synced(CAMERA, picture), felt_m_s2=()))

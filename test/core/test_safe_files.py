@@ -1,0 +1,74 @@
+"""Files of strangers: YAML bombs and pipes are refused at once, wherever a file of settings is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sentryfuse_core.bench.recipe import read_recipe
+from sentryfuse_core.config import load_yaml
+from sentryfuse_core.errors import SentryFuseError
+from sentryfuse_core.replay.criteria import load_criteria
+from sentryfuse_core.replay.scenario import load_scenario
+from sentryfuse_core.replay.truth import load_labels
+from sentryfuse_core.safe_files import one_line, parse_yaml, printable
+
+BOMB = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    + [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 10)]
+)
+READERS = (load_yaml, load_criteria, load_scenario, read_recipe)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BOMB, "unfolds to more than"),
+        ("&a [*a]", "holds itself"),
+        ("[" * 5000, "nested more than 50 deep"),
+        ("a: " + "9" * 10_000, "."),
+        ("2001-99-99", "month"),
+        ("? [a]\n: b\n? {c: d}\n: e", "."),
+    ],
+)
+def test_yaml_is_refused_in_one_way_when_it_is_a_weapon(text: str, told: str) -> None:
+    with pytest.raises(yaml.YAMLError, match=told):
+        parse_yaml(text)
+
+
+def test_yaml_is_read_as_before_when_it_has_aliases_and_merges() -> None:
+    text = "base: &base {a: 1, b: [x, y]}\nother: {<<: *base, a: 2}\nlast: *base"
+    assert parse_yaml(text) == yaml.safe_load(text)
+    assert parse_yaml("") is None
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("content", [BOMB, "[" * 3000, "a: " + "x" * 2_000_000, "2001-99-99"])
+def test_settings_are_refused_in_one_line_when_the_file_is_a_weapon(
+    read: Callable[[Path], Any], content: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bomb.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(SentryFuseError, match=r"bomb\.yaml") as error:
+        read(tmp_path / "bomb.yaml")
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("read", [*READERS, load_labels])
+def test_files_are_refused_when_reading_them_would_wait_for_ever(
+    read: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SentryFuseError, match="named pipe"):
+        read(tmp_path / "pipe")
+
+
+def test_said_lines_are_printable_and_bounded_when_a_value_is_not() -> None:
+    assert printable("a\x1b[31mb\nc\ud800") == "a\\x1b[31mb\\nc\\ud800"
+    assert printable("Straße 4, 5 µm") == "Straße 4, 5 µm"
+    assert one_line("a\n b\x07") == "a b\\x07"
+    assert len(one_line("x" * 100_000)) == 2000

@@ -1,0 +1,107 @@
+"""What the fusion node itself does wrong is told as that, and so is a second driver; in a namespace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import rclpy
+from ros.support import TOPICS, Listener, NodeProcess, Robot, recording, running
+
+from sentryfuse_core.types import Modality, ModalitySet, SensorState
+from sentryfuse_ros.messages import message_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
+
+STOPPED_S = 1.6
+PATIENCE_S = 1.0  # of the node with its sensors: less than it is stopped, more than a publisher here stutters
+PARAMETERS = {
+    **{f"health.timeout_floor_{modality.value}_s": PATIENCE_S for modality in Modality},
+    "camera.topic": "/camera/image",
+    "lidar.topic": "/lidar/points",
+    "imu.topic": "/imu/data",
+    "audio.topic": "/audio",
+}
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    with Listener(namespace="/robot/sentryfuse") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def robot(listener: Listener) -> Iterator[Robot]:
+    with Robot(listener.node, recording()) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def node(listener: Listener, robot: Robot) -> Iterator[NodeProcess]:  # noqa: ARG001 - it has to send by then
+    with running(listener, remap=["__ns:=/robot"], **PARAMETERS) as found:
+        listener.wait_for("status", lambda status: status.mask == ModalitySet.all().bits, within_s=60)
+        yield found
+
+
+def changes(listener: Listener, since_s: float) -> set[str]:
+    """Every change of a sensor's state."""
+    events = (
+        status
+        for array in listener.since("diagnostics", since_s)
+        for status in array.status
+        if status.name == "/robot/sentryfuse: events"
+    )
+    return {item.key for status in events for item in status.values}
+
+
+def test_no_sensor_is_blamed_when_the_process_is_stopped_again_and_again(
+    listener: Listener, node: NodeProcess
+) -> None:
+    began_s = time.monotonic()
+    for _ in range(3):
+        os.kill(node.pid, signal.SIGSTOP)
+        threading.Event().wait(STOPPED_S)
+        resumed_s = time.monotonic()
+        os.kill(node.pid, signal.SIGCONT)
+        listener.wait_for("detections", lambda _: True, since_s=resumed_s, within_s=20)
+        told = listener.diagnostic("node", lambda status: "the node did not run for" in status.message)
+        assert told.level == b"\x01"
+        assert "no sensor is blamed" in told.message
+        assert "CPU load" in told.message
+        values = {item.key: item.value for item in told.values}
+        assert float(values["last_stall_s"]) >= STOPPED_S - 0.2
+        listener.wait_for("status", lambda status: status.mask == ModalitySet.all().bits, within_s=20)
+    assert not [change for change in changes(listener, began_s) if "LOST" in change or "DEGRADED" in change]
+    statuses = listener.since("status", began_s)
+    assert {sensor.state for status in statuses for sensor in status.sensors} == {SensorState.OK}
+    assert any("the node did not run" in note for status in statuses for note in status.notes)
+    assert "power, cable" not in node.output
+
+
+@pytest.mark.usefixtures("node")
+def test_second_publisher_is_named_when_two_are_mixed_on_one_topic(listener: Listener) -> None:
+    other = next(item for item in recording(seconds=0.5) if item.topic == TOPICS[Modality.LIDAR])
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    rear = rclpy.create_node("rear_lidar", namespace="/robot", context=context)
+    try:
+        rear.create_publisher(message_class(other.type_name), other.topic, 10)
+        told = listener.diagnostic("sensor/lidar", lambda status: "publishers" in status.message, within_s=20)
+        assert told.level == b"\x01"
+        assert "2 publishers on /lidar/points are mixed: /listener, /robot/rear_lidar" in told.message
+        assert "remap" in told.message
+    finally:
+        rear.destroy_node()
+        rclpy.shutdown(context=context)
+    listener.wait_for(
+        "status",
+        lambda status: all(sensor.state == SensorState.OK for sensor in status.sensors),
+        within_s=40,
+    )

@@ -1,0 +1,197 @@
+"""Whatever of this package a signal comes to, and when: it ends at once, with its status, no traceback."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import GetParameters
+from ros.support import PARAMETERS, Listener, NodeProcess
+
+from sentryfuse_core.replay.writer import BagWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
+
+BOTH = (signal.SIGINT, signal.SIGTERM)
+CPU_S = 1.5  # of processor time from the signal to the end; time on the wall depends on who else runs here
+PARTS = {  # node's name -> its module, arguments and status
+    "fault_injector": ("fault_injector_node", (), 0),
+    "player": ("player_node", ("--ros-args", "-p", "bag:=BAG", "-p", "wait_s:=600.0"), 0),
+    "sentryfuse_top": ("cli", ("top",), 0),
+    "sentryfuse_check": ("cli", ("check", "--timeout", "600"), 130),
+}
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    with BagWriter(tmp_path / "walk.mcap") as writer:
+        for index in range(10):
+            writer.write("/imu/data", "sensor_msgs/msg/Imu", index * 10_000_000, {})
+    return tmp_path / "walk.mcap"
+
+
+def used_s(who: int = resource.RUSAGE_CHILDREN) -> float:
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def wait_for_node(listener: Listener, name: str, *, there: bool = True) -> None:
+    deadline_s = time.monotonic() + 60
+    while (name in listener.node.get_node_names()) is not there:
+        assert time.monotonic() < deadline_s, f"{name} there: {not there}"
+        time.sleep(0.02)
+
+
+def told_to_end(process: subprocess.Popen[str], signals: Sequence[int]) -> str:
+    """Send the signals, one after the other, and return what the process wrote to stderr."""
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.001)  # two at once would be one
+    return process.communicate(timeout=60)[1]
+
+
+@pytest.mark.parametrize("signals", [BOTH, (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)])
+@pytest.mark.parametrize("name", PARTS)
+def test_process_ends_with_its_status_when_it_is_told_to_once_or_again(
+    name: str, signals: Sequence[int], listener: Listener, bag: Path
+) -> None:
+    module, arguments, status = PARTS[name]
+    command = [sys.executable, "-m", f"sentryfuse_ros.{module}", *arguments]
+    process = subprocess.Popen(
+        [word.replace("BAG", str(bag)) for word in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for_node(listener, name)
+        errors = told_to_end(process, signals)
+    finally:
+        process.kill()
+    assert process.returncode == status
+    assert "Traceback" not in errors
+    wait_for_node(listener, name, there=False)
+
+
+def turns(*, within_s: float = 120.0) -> Iterator[int]:
+    """Count on until time is up, which fails the test."""
+    deadline_s = time.monotonic() + within_s
+    for turn in range(1_000_000):
+        assert time.monotonic() < deadline_s, f"not within {within_s} s"
+        yield turn
+
+
+class Asking:
+    """A service's client that is kept, and asks again where an answer is lost on its way."""
+
+    def __init__(self, listener: Listener, kind: Any, name: str) -> None:
+        self._node, self._kind = listener.node, kind
+        self.client = self._node.create_client(kind, f"/sentryfuse/{name}")
+
+    def __enter__(self) -> Asking:
+        assert self.client.wait_for_service(60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._node.destroy_client(self.client)
+
+    def __call__(self, **fields: Any) -> Any:
+        for _ in range(12):
+            answered = threading.Event()
+            future = self.client.call_async(self._kind.Request(**fields))
+            future.add_done_callback(lambda _, answered=answered: answered.set())
+            if answered.wait(5):
+                return future.result()
+        raise AssertionError("no answer")
+
+
+@contextmanager
+def running(**parameters: Any) -> Iterator[NodeProcess]:
+    node = NodeProcess(**PARAMETERS, **parameters)
+    try:
+        yield node
+    finally:
+        status = node.end()
+    assert status == 0
+
+
+def test_services_answer_when_the_node_configures_and_activates_by_itself(listener: Listener) -> None:
+    with (
+        running(),
+        Asking(listener, GetState, "get_state") as state,
+        Asking(listener, GetParameters, "get_parameters") as parameters,
+    ):
+        seen = set()
+        for _ in turns():
+            if "active" in seen:
+                break
+            (topic,) = parameters(names=["camera.topic"]).values
+            assert topic.string_value == "camera/image"
+            seen.add(state().current_state.label)
+    assert seen >= {"activating", "active"}
+
+
+def test_services_answer_and_a_second_transition_is_refused_when_a_manager_configures(
+    listener: Listener,
+) -> None:
+    with (
+        running(autostart=False) as node,
+        Asking(listener, GetState, "get_state") as state,
+        Asking(listener, ChangeState, "change_state") as change,
+    ):
+        # Once one answer has come, none is lost any more: both sides know each other.
+        assert not change(transition=Transition(id=Transition.TRANSITION_ACTIVATE)).success
+        configure = Transition(id=Transition.TRANSITION_CONFIGURE)
+        configured = change.client.call_async(ChangeState.Request(transition=configure))
+        for _ in turns():
+            if state().current_state.label == "configuring":
+                break
+            assert not configured.done()
+        assert not change(transition=configure).success
+        assert not configured.done()
+        node.wait_for_line("a transition is under way", within_s=30)
+        for _ in turns():
+            if configured.done():
+                break
+            assert state().current_state.label in ("configuring", "inactive")
+        assert configured.result().success
+
+
+@pytest.mark.parametrize("wanted", ["activating", "active"])
+def test_node_ends_at_once_when_told_to_in_any_state(listener: Listener, wanted: str) -> None:
+    before_s = used_s()
+    with running() as node, Asking(listener, GetState, "get_state") as state:
+        for _ in turns():
+            if state().current_state.label == wanted:
+                break
+        ticks = sum(int(word) for word in _stat(node.pid)[11:13])
+        os.kill(node.pid, signal.SIGINT)
+    after_s = used_s() - before_s - ticks / os.sysconf("SC_CLK_TCK")
+    assert after_s < CPU_S
+    assert "Traceback" not in node.output
+    wait_for_node(listener, "sentryfuse", there=False)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name, which may hold spaces."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()

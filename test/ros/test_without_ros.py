@@ -1,0 +1,36 @@
+"""What is said where a part of ROS is missing, and what is let through."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from sentryfuse_core.errors import ConfigError, NotInstalledError
+from sentryfuse_ros.without_ros import needs_ros
+
+
+def test_extra_is_the_remedy_when_rclpy_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    expected = r"^player needs ROS 2 \(.*rclpy.*sentryfuse-python\[ros\]"
+    with pytest.raises(NotInstalledError, match=expected), needs_ros("player", own_messages=False):
+        pass
+
+
+def test_ros_build_is_the_remedy_when_the_own_messages_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentryfuse.msg", None)
+    expected = r"pip alone does not build .* workspace .* `make setup`$"
+    with pytest.raises(NotInstalledError, match=expected), needs_ros("node"):
+        pass
+
+
+def test_package_is_named_when_a_message_is_missing_later() -> None:
+    with pytest.raises(NotInstalledError, match="No module named 'nowhere_msgs'"), needs_ros("node"):
+        raise ModuleNotFoundError("No module named 'nowhere_msgs'", name="nowhere_msgs.msg")
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError("torch", name="torch"), ConfigError("a: 1")])
+def test_error_is_let_through_when_it_is_none_of_ros(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, needs_ros("node"):
+        raise error
+    assert caught.value is error
