@@ -26,12 +26,15 @@ ROSDEP = {  # rosdep's key, and what pip calls it
     "python3-scipy": "scipy",
     "python3-yaml": "pyyaml",
 }
-BY_PIP_ALONE = {"torch", "safetensors", "rosbags"}  # package.xml says why
+BY_PIP_ALONE = {"torch", "safetensors", "rosbags", "lz4", "backports.zstd"}  # package.xml says why
 UNSEEN = {
-    "lifecycle_msgs",  # the services of the lifecycle node, made by rclpy
     "rosidl_default_runtime",  # the messages in msg/
 }
-NOT_ASKED_FOR = {"audio_common_msgs", "sentryfuse"}  # a driver's own, one of two; made from msg/
+NOT_ASKED_FOR = {
+    "audio_common_msgs",  # a driver's own, one of two
+    "sentryfuse",  # made from msg/
+    "tf",  # of ROS 1, in recordings
+}
 
 
 def needs() -> dict[str, Requirement]:
@@ -76,7 +79,15 @@ def test_package_xml_asks_for_what_is_imported() -> None:
 
 def ros_packages() -> set[str]:
     """Packages of ROS that nodes and launch files import, or name in the types of messages."""
-    libraries = {"rich", "numpy", "torch", "sentryfuse_core", "sentryfuse_ros", *sys.stdlib_module_names}
+    libraries = {
+        "rich",
+        "numpy",
+        "torch",
+        "yaml",
+        "sentryfuse_core",
+        "sentryfuse_ros",
+        *sys.stdlib_module_names,
+    }
     found: set[str] = set()
     for folder in ("sentryfuse_ros", "launch"):
         for path in (ROOT / folder).glob("*.py"):

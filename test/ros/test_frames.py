@@ -181,7 +181,6 @@ def real_tree() -> Iterator[TransformTree]:
     node = Node("frames", use_global_arguments=False)
     frames = TransformTree(node, base_frame="base_link")
     yield frames
-    frames.close()
     node.destroy_node()
     rclpy.shutdown()
 
