@@ -110,6 +110,10 @@ class FusionNode(LifecycleNode):
         self._aside.end()
         self._free()
         super().destroy_node()
+        # rclpy leaves it, and it keeps the participant: others would see the node for 20 s after its end.
+        machine = getattr(self, "_state_machine", None)  # a node that was not made to its end has none
+        if machine is not None:
+            machine.destroy_when_not_in_use()
 
     def _start(self) -> None:
         self._starting = self._on_failure is not None
