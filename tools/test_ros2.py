@@ -15,7 +15,7 @@ from setup_env import ROOT, VENV, SetupError, environment, run_python
 
 MODULES = ("launch", "launch_ros", "launch_xml", "launch_yaml", "ros2launch", "message_filters", "tf2_ros",
            "vision_msgs.msg")  # fmt: skip
-NO_EXCUSES = ("needs launch and launch_ros", "needs message_filters")
+NO_EXCUSES = ("needs launch and launch_ros", "needs message_filters", "needs tf2_ros", "needs vision_msgs")
 TESTS = ("test/ros", "test/launch")
 PATHS = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "AMENT_PREFIX_PATH")
 PYTHON = str(VENV / "bin" / "python")
