@@ -155,8 +155,8 @@ def fingerprint(data: NDArray[Any]) -> int:
     """A hash of every byte that a live sensor does not repeat.
 
     Megabytes are first summed, 64 bits at a time, into the columns of a table 1021 words wide: a fifth of
-    the time that a checksum of all of them takes. One
-    byte that differs, wherever it is, changes the sum of its column.
+    the time that a checksum of all of them takes. One byte that differs, wherever it is, changes the sum
+    of its column.
     """
     flat: UInt8Array = data.reshape(-1).view(np.uint8)
     if flat.size <= _FOLDED_BYTES:

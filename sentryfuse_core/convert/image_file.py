@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["LARGEST_PIXELS", "ImageFile", "image_file", "other_kind"]
 
-LARGEST_PIXELS = (
-    1 << 26
-)  # 8192 x 8192: beyond any camera of a robot; a few kB can claim a thousand times more
+# 8192 x 8192 is beyond any camera of a robot; a few kB can claim a thousand times more.
+LARGEST_PIXELS = 1 << 26
 
+# Of a file's parts that are looked at: pictures have fewer, damaged data can hold millions.
+_MOST_SEGMENTS, _MOST_CHUNKS = 2_000, 50_000
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _TAIL_BYTES = 4096  # the end mark is sought here first: most drivers pad little or nothing
 _END = b"\xff\xd9"
@@ -84,9 +85,11 @@ def _jpeg(data: UInt8Array) -> ImageFile:
     """Walk the segments up to the first scan: thumbnails, with end marks of their own, lie inside them."""
     width = height = channels = interval = cells = 0
     at, size = 2, data.size
-    while at + 12 <= size:  # no segment that is read lies nearer to the end of a picture
-        if data[at] != 0xFF:
-            break  # no segment where one has to be: whether it can be decoded is for the decoder to say
+    for _ in range(_MOST_SEGMENTS):
+        # No segment that is read lies nearer to the end of a picture. Where there is none although one has to
+        # be, whether the file can be decoded is for the decoder to say.
+        if at + 12 > size or data[at] != 0xFF:
+            break
         marker = int(data[at + 1])
         if marker == 0xFF or marker in _STANDALONE:
             at += 1 if marker == 0xFF else 2
@@ -113,9 +116,9 @@ def _jpeg(data: UInt8Array) -> ImageFile:
 def _has_end(data: UInt8Array, scan: int) -> bool:
     """Whether the end mark comes after byte `scan`, where coded data begins that cannot hold it."""
     tail = max(scan, data.size - _TAIL_BYTES)
-    return (
-        _END in data[tail:].tobytes() or _END in data[scan : tail + 1].tobytes()
-    )  # padded by more, or cut off
+    if _END in data[tail:].tobytes():
+        return True
+    return _END in data[scan : tail + 1].tobytes()  # padded by more, or cut off
 
 
 def _cells(width: int, height: int, components: list[int]) -> int:
@@ -145,7 +148,9 @@ def _png(data: UInt8Array) -> ImageFile:
         raise InvalidMessageError("undecodable", "a png without its header")
     width, height = int.from_bytes(head[8:12], "big"), int.from_bytes(head[12:16], "big")
     at = 33
-    while at + 12 <= data.size:
+    for _ in range(_MOST_CHUNKS):
+        if at + 12 > data.size:
+            break
         length, name = int.from_bytes(data[at : at + 4].tobytes(), "big"), data[at + 4 : at + 8].tobytes()
         at += 12 + length
         if not name.isalpha():

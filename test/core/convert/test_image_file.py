@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -100,6 +101,15 @@ def mosaic(pattern: str, kind: type = np.uint8) -> Any:
     for index, letter in enumerate(pattern):
         plane[index // 2 :: 2, index % 2 :: 2] = COLOUR[index // 2 :: 2, index % 2 :: 2, "rgb".index(letter)]
     return plane if kind is np.uint8 else plane.astype(np.uint16) * 256 + 255
+
+
+@pytest.mark.parametrize("part", [b"\xff", b"\xff\xe0\x00\x02", b"\xff\xd0"])
+def test_damaged_data_is_refused_at_once_when_it_holds_millions_of_segments(part: bytes) -> None:
+    data = JPEG[:2] + part * (40_000_000 // len(part))
+    began_s = time.process_time()
+    with pytest.raises(InvalidMessageError, match="truncated"):
+        frame(data)
+    assert time.process_time() - began_s < 5.0  # looked through one by one they take 25 s
 
 
 @pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
