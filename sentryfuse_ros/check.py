@@ -89,8 +89,8 @@ def run(args: argparse.Namespace) -> int:
                 streams=node.streams_seen(),
                 intrinsics=node.intrinsics,
                 clock=node.clock_seen(),
+                transforms=node.transforms_seen(),
             )
-            seen.update(transforms=node.transforms_seen())
             stop.request()
 
         return CheckNode(config, timeout_s=args.timeout, on_end=end)

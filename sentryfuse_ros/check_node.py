@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from rclpy.qos import ReliabilityPolicy
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import SUPPORTED_TYPES, camera_info, is_rectified, to_sample
+from sentryfuse_core.convert import SUPPORTED_TYPES, camera_info, informed, is_rectified, to_sample
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.check_judge import ClockSeen, Offer, StreamSeen
@@ -67,6 +68,7 @@ class CheckNode(Node):
         super().__init__("sentryfuse_check")
         self.declare_parameter("autostart", value=True)  # may stand in the fusion node's parameter file
         self.config = config = given_config(self, config)
+        self._audio = config.audio  # with what an AudioInfo says
         self._on_end = on_end
         self._end_ns = time.monotonic_ns() + round(timeout_s * NS_PER_S)
         self._topics = sensor_topics(self, config)
@@ -112,7 +114,7 @@ class CheckNode(Node):
                 modality,
                 message,
                 type_name=type_name,
-                config=self.config.sensor(modality),
+                config=self._audio if modality is Modality.AUDIO else self.config.sensor(modality),
                 received_ns=received_ns,
                 arrival_ns=arrival_ns,
             )
@@ -137,7 +139,9 @@ class CheckNode(Node):
         self._intrinsics = True
 
     def on_audio_info(self, message: Any) -> None:
-        """Nothing: blocks are judged as the parameters say."""
+        """Judge the blocks that follow by it; one that cannot be used leaves the parameters in force."""
+        with suppress(InvalidMessageError):
+            self._audio = informed(self.config.audio, message)
 
     def on_battery(self, message: Any) -> None:
         """Nothing: a robot without one is fine."""

@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 import rclpy
+from builders import message
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros.support import WITHIN_S, Robot, patiently, recording
 from sensor_msgs.msg import Imu
 from sentryfuse.msg import AudioChunk
 from std_msgs.msg import String
 
+from sentryfuse_core.config import Config
+from sentryfuse_core.types import Modality
 from sentryfuse_ros import cli
+from sentryfuse_ros.check_node import CheckNode
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("preflight of a robot")]
 
@@ -164,3 +168,19 @@ def test_check_follows_remappings_when_they_are_given(node: Any, capfd: pytest.C
         return bool(lidar["code"] == "unknown_type")
 
     patiently(found, (2.0, 10.0, 30.0))
+
+
+def test_check_judges_audio_by_its_audio_info_when_one_came() -> None:
+    rclpy.init()
+    node = CheckNode(Config(), timeout_s=WITHIN_S, on_end=lambda _: None)
+    try:
+        told = {"sample_rate": 48_000, "channels": 2, "coding_format": "mp3", "sample_format": ""}
+        node.on_audio_info(message(**told))
+        block = message(data=bytes(64))  # nothing in it speaks against PCM
+        node.on_sensor(Modality.AUDIO, block, "audio_common_msgs/msg/AudioData", 0)
+        (seen,) = (stream for stream in node.streams_seen() if stream.modality is Modality.AUDIO)
+        assert seen.refused == (("unknown_audio_encoding", 1),)
+        assert "mp3" in seen.details["unknown_audio_encoding"]
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
