@@ -30,12 +30,6 @@ LATCHED = QoSProfile(  # of what holds until it is said anew: who comes late get
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 COMMANDS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = QoSProfile(  # of static transforms: who comes late gets them too
-    history=HistoryPolicy.KEEP_LAST,
-    depth=100,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 # For what is destroyed while an executor spins: rclpy's events executor may call back into a destroyed event
 # (rclpy issue 1644), which ends the process, and rclpy makes two events for each entity unless told not to.
 QUIET_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)

@@ -238,8 +238,7 @@ class DropoutTolerantSynchronizer:
         message = handed_on[0] if len(handed_on) == 1 else handed_on
         # In simulation /clock waited in the same queue: on that time the message comes now.
         waited_ns = 0 if self._simulated else noted_wait_ns()
-        # Never before the one handled last, whichever of two inputs the executor called first.
-        now_ns = self._arrival_ns = max(self._arrival_ns, self._now_ns() - waited_ns)
+        came_ns = self._now_ns() - waited_ns
         received_ns = self._ros_now_ns() - waited_ns
         stamp_ns = received_ns if self._by_arrival else _stamp_ns(message)
         if stamp_ns is None and self._headerless:
@@ -247,6 +246,8 @@ class DropoutTolerantSynchronizer:
         with self._lock:
             if self._closed:
                 return
+            # Never before the one handled last, whichever of two inputs the executor called first.
+            now_ns = self._arrival_ns = max(self._arrival_ns, came_ns)
             self._inputs[index].heard(now_ns)
             self._follow_lost(now_ns)
             if stamp_ns is None:
