@@ -38,7 +38,9 @@ def matches(analyzer: dict[str, Any], name: str) -> bool:
 
 def names(node: str) -> list[str]:
     reports = HealthMonitor(Config()).reports(0)
-    made = Diagnostics(Config(), node=node).statuses(reports=reports, counters={}, budget={}, now_ns=0)
+    made = Diagnostics(Config(), node=node).statuses(
+        reports=reports, counters={}, budget={}, placements={}, now_ns=0
+    )
     return [status["name"] for status in made]
 
 
