@@ -77,29 +77,21 @@ class _Recording:
             self._names = tuple(topic.name for topic in self.selection.topics.values())
             with BagTransforms(reader, config, self._names, Placer(config)) as poses:
                 self._pose_notes = poses.notes
-        camera = self.selection.topics.get(Modality.CAMERA)
-        self._rectified = camera is not None and convert.is_rectified(config.camera, camera.name)
 
     def notes(self) -> list[str]:
         """What was chosen among several, and what is assumed."""
-        assumed = self.selection.camera_info is None and Modality.CAMERA in self.selection.topics
-        unsaid = ["no CameraInfo: the intrinsics are the parameters camera.fx and so on"] if assumed else []
-        return [*self._files, *self.selection.notes, *unsaid, *self._pose_notes]
+        return [*self._files, *self.selection.notes, *self.selection.intrinsics, *self._pose_notes]
 
     def frames(self) -> Iterator[LabelledFrame]:
         """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
         ingest, preprocess = Ingest(self._config), Preprocessor(self._config)
         with BagReader(self._bag) as reader:
-            topics: dict[str, Modality | None] = {
-                topic.name: modality for modality, topic in self.selection.topics.items()
-            }
-            topics |= dict.fromkeys(filter(None, (self.selection.camera_info, self.selection.audio_info)))
             undecoded = Undecoded(self._bag, self.selection.topics)
             with BagTransforms(reader, self._config, self._names, preprocess.placer) as poses:
-                for arrival in arrivals(reader, topics):
+                for arrival in arrivals(reader, self.selection.feeds):
                     poses.now_ns = arrival.at_ns
                     undecoded.note(arrival)
-                    _take(arrival, ingest, preprocess, rectified=self._rectified)
+                    _take(arrival, ingest, preprocess, rectified=self.selection.rectified)
                     yield from self._labelled(ingest, preprocess)
                 ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
                 yield from self._labelled(ingest, preprocess)
@@ -129,7 +121,7 @@ def _take(arrival: Arrival, ingest: Ingest, preprocess: Preprocessor, *, rectifi
     """Hand over a message: CameraInfo to the preprocessing, all others to the ingest."""
     if arrival.modality is None:
         try:
-            if arrival.type_name.endswith("/AudioInfo"):
+            if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 ingest.audio_info(arrival.message)
                 return
             preprocess.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))

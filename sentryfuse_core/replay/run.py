@@ -101,14 +101,12 @@ def replay(
         if _deadlines(options):
             run.warm_up()
         run.sampler.plan(reader.start_ns, total_s, faults=() if story is None else story.events)
-        topics: dict[str, Modality | None] = {topic.name: m for m, topic in selection.topics.items()}
-        topics |= dict.fromkeys(filter(None, (selection.camera_info, selection.audio_info)))
         injector = None if story is None else faults.FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
         with outputs, poses:
             try:
-                for arrival in arrivals(reader, topics, injector=injector, seconds=options.seconds):
+                for arrival in arrivals(reader, selection.feeds, injector=injector, seconds=options.seconds):
                     run.take(arrival)
                     progress((arrival.at_ns - reader.start_ns) / NS_PER_S, total_s, run.metrics.sets)
                     if stop():
@@ -162,16 +160,7 @@ class _Run:
         actions = () if options.scenario is None else options.scenario.actions
         self._actions = sorted(actions, key=lambda action: action.at_s)
         self._start_ns = clock.now_ns()
-        self._notes: list[str] = list(selection.notes)
-        camera = selection.topics.get(Modality.CAMERA)
-        self._rectified = camera is not None and convert.is_rectified(options.config.camera, camera.name)
-        if camera is not None and selection.camera_info is None:
-            self._notes.append("no CameraInfo: the intrinsics are the parameters camera.fx and so on")
-        elif camera is not None and self._rectified:
-            self._notes.append(
-                f"camera: {camera.name} is taken for rectified: its intrinsics are P of "
-                f"{selection.camera_info}, without distortion; camera.rectified overrides"
-            )
+        self._notes: list[str] = [*selection.notes, *selection.intrinsics]
 
     def warm_up(self) -> None:
         """Measure every sub-network, as the node does when it is activated."""
@@ -297,19 +286,18 @@ class _Run:
 
     def _info(self, arrival: Arrival) -> None:
         """Take over what is told about a sensor; what cannot be used is noted once."""
-        name = arrival.type_name.rpartition("/")[2]
         try:
-            if name == "AudioInfo":
+            if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 self._pipeline.ingest.audio_info(arrival.message)
             else:
                 self._camera_info(arrival.message)
         except InvalidMessageError as error:
-            note = f"{name} not used: {error}"
+            note = f"{arrival.type_name.rpartition('/')[2]} not used: {error}"
             if note not in self._notes:
                 self._notes.append(note)
 
     def _camera_info(self, message: Any) -> None:
-        intrinsics = convert.camera_info(message, rectified=self._rectified)
+        intrinsics = convert.camera_info(message, rectified=self._selection.rectified)
         self._fit.set_intrinsics(intrinsics, frame_id=message.header.frame_id)
         self._pipeline.preprocessor.set_intrinsics(intrinsics)
         self.sampler.set_intrinsics(intrinsics)

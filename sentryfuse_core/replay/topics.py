@@ -14,6 +14,7 @@ from sentryfuse_core.convert import (
     DEPTH_ENCODINGS,
     SUPPORTED_TYPES,
     foreign,
+    is_rectified,
     type_modality,
 )
 from sentryfuse_core.errors import BagError, TopicError
@@ -53,6 +54,26 @@ class Selection:
     camera_info: str | None
     notes: tuple[str, ...]
     audio_info: str | None = None
+    rectified: bool = False  # whether the camera's pictures are undistorted already
+
+    @property
+    def feeds(self) -> dict[str, Modality | None]:
+        """Every topic to read, with its sensor; None for CameraInfo and AudioInfo."""
+        feeds: dict[str, Modality | None] = {topic.name: modality for modality, topic in self.topics.items()}
+        return feeds | dict.fromkeys(filter(None, (self.camera_info, self.audio_info)))
+
+    @property
+    def intrinsics(self) -> tuple[str, ...]:
+        """What the camera's intrinsics are taken from, where that is not plain."""
+        if Modality.CAMERA not in self.topics:
+            return ()
+        if self.camera_info is None:
+            return ("no CameraInfo: the intrinsics are the parameters camera.fx and so on",)
+        told = (
+            f"camera: {self.topics[Modality.CAMERA].name} is taken for rectified: its intrinsics are P of "
+            f"{self.camera_info}, without distortion; camera.rectified overrides"
+        )
+        return (told,) if self.rectified else ()
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[Modality, str]:
@@ -116,7 +137,11 @@ def select(
         why = "".join(f"; {note}" for note in notes)
         raise TopicError(f"no topic of a supported type with messages: the recording has {listing}{why}")
     return Selection(
-        chosen, _camera_info(available, chosen, config), tuple(notes), _audio_info(available, chosen, config)
+        chosen,
+        _camera_info(available, chosen, config),
+        tuple(notes),
+        _audio_info(available, chosen, config),
+        Modality.CAMERA in chosen and is_rectified(config.camera, chosen[Modality.CAMERA].name),
     )
 
 
