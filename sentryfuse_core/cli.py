@@ -14,7 +14,7 @@ from typing import NoReturn
 from sentryfuse_core import __version__
 from sentryfuse_core.commands.signals import INTERRUPTED, end_at_once, interrupt, noted_signals
 from sentryfuse_core.errors import SentryFuseError
-from sentryfuse_core.safe_files import one_line
+from sentryfuse_core.text import one_line
 
 __all__ = ["CORE_COMMANDS", "Command", "main"]
 

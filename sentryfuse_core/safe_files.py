@@ -8,12 +8,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_regular", "one_line", "parse_yaml", "printable", "read_yaml"]
+__all__ = ["check_regular", "parse_yaml", "read_yaml"]
 
 MOST_BYTES = 1_000_000  # no file that a person writes is larger
 MOST_VALUES = 20_000  # of one file, aliases unfolded
 MOST_DEPTH = 50
-MOST_SAID = 2000  # characters of an error
 _SPECIAL = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
 
 
@@ -33,20 +32,6 @@ def check_regular(path: Path) -> None:
     if not stat.S_ISREG(mode) and not path.samefile(os.devnull):
         kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "a device")
         raise _UnfitFileError(errno.EINVAL, f"it is {kind}, not a file")
-
-
-def printable(text: str) -> str:
-    """The text with control characters written out: they could move a terminal's cursor or break XML."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "replace").decode()
-        for letter in text
-    )
-
-
-def one_line(text: str) -> str:
-    """What is said to a user: one printable line, cut where a stranger's value makes it endless."""
-    line = printable(" ".join(text.split()))
-    return line if len(line) <= MOST_SAID else f"{line[: MOST_SAID - 4]} ..."
 
 
 def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES) -> Any:

@@ -1,20 +1,37 @@
-"""Text of strangers made fit for one line: no control characters, and no longer than what is read anyway."""
+"""Text of strangers made fit for people: no control characters, in one line, no longer than what is read."""
 
 from __future__ import annotations
 
-__all__ = ["bounded"]
+__all__ = ["bounded", "one_line", "printable", "reason_of"]
 
 _LONGEST = 400  # characters
+_LONGEST_ERROR = 2000
+_LONGEST_REASON = 200  # of what a library said: torch's errors run over many lines
+
+
+def printable(text: str) -> str:
+    """The text with control characters written out: they could move a terminal's cursor or break XML."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def bounded(text: str, longest: int = _LONGEST) -> str:
     """The text with what cannot be printed escaped, cut to `longest` characters, the last of them '…'."""
-    if len(text) <= longest and text.isprintable():
-        return text
-    # An escape is longer than what it stands for, so more than this is never needed.
-    shown = "".join(char if char.isprintable() else _escaped(char) for char in text[: longest + 1])
+    shown = printable(text[: longest + 1])  # an escape is longer than what it stands for: no more is needed
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+def one_line(text: str) -> str:
+    """What is said of an error: one printable line, cut where a stranger's value makes it endless."""
+    return bounded(" ".join(text.split()), _LONGEST_ERROR)
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library said, in one printable line of bounded length."""
+    text = " ".join(str(error).split())
+    if not text or isinstance(error, LookupError):  # a KeyError says no more than the key
+        text = f"{type(error).__name__} {text}".strip()
+    return bounded(text, _LONGEST_REASON)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sentryfuse_core.errors import ConfigError, SentryFuseError
-from sentryfuse_core.safe_files import one_line
+from sentryfuse_core.text import one_line
 from sentryfuse_ros import middleware
 
 if TYPE_CHECKING:

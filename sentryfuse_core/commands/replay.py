@@ -11,8 +11,8 @@ from sentryfuse_core.commands.options import add_config_arguments, config_from
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
 from sentryfuse_core.commands.verdicts import FAILED, print_failures
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.safe_files import printable
 from sentryfuse_core.shipped import or_shipped
+from sentryfuse_core.text import printable
 
 if TYPE_CHECKING:
     import argparse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sentryfuse_core.safe_files import one_line
+from sentryfuse_core.text import one_line
 
 if TYPE_CHECKING:
     from sentryfuse_core.replay.junit import Suite

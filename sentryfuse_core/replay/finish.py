@@ -14,7 +14,7 @@ from sentryfuse_core.replay.manifest import manifest, versions
 from sentryfuse_core.replay.outputs import write_json
 from sentryfuse_core.replay.report_data import ReportData, ReportSpan
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
-from sentryfuse_core.safe_files import printable
+from sentryfuse_core.text import printable
 from sentryfuse_core.types import Modality
 
 __all__ = ["report_data", "summary_rows", "write_all"]

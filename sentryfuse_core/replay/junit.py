@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.criteria import Verdict
-from sentryfuse_core.safe_files import printable
+from sentryfuse_core.text import printable
 
 __all__ = ["Suite", "write_junit"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sentryfuse_core.errors import OutputError, SentryFuseError
 from sentryfuse_core.replay.junit import Suite
 from sentryfuse_core.replay.session import Job, run_job
-from sentryfuse_core.safe_files import printable
+from sentryfuse_core.text import printable
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event

@@ -14,7 +14,7 @@ from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.replay.messages import Fields, PublishContext
 from sentryfuse_core.replay.records import SetRecord, json_line
 from sentryfuse_core.replay.writer import BagWriter
-from sentryfuse_core.safe_files import printable
+from sentryfuse_core.text import printable
 from sentryfuse_core.types import FusionResult
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.run import Progress, ReplayOptions, ReplayResult, replay
 from sentryfuse_core.replay.scenario import load_scenario
 from sentryfuse_core.replay.truth import load_labels
-from sentryfuse_core.safe_files import printable
+from sentryfuse_core.text import printable
 from sentryfuse_core.types import Modality
 
 __all__ = ["Job", "JobResult", "run_job"]

@@ -17,10 +17,10 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.blank import blank_input
 from sentryfuse_core.runtime.eager import device_name
-from sentryfuse_core.runtime.one_line import one_line
 from sentryfuse_core.runtime.store import sub_networks
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
 from sentryfuse_core.runtime.timing import time_all
+from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import ModalitySet, Plan
 
 __all__ = ["CompiledBackend"]
@@ -59,7 +59,7 @@ class CompiledBackend:
                 maps = function(*tensors.values())
                 return output_from({name: values.cpu() for name, values in maps.items()})
         except RuntimeError as error:
-            raise BackendError(f"compiled code failed on {self.device}: {one_line(error)}") from error
+            raise BackendError(f"compiled code failed on {self.device}: {reason_of(error)}") from error
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Compile and run every sub-network; raises BackendError where that fails.
@@ -81,7 +81,9 @@ class CompiledBackend:
             with torch.inference_mode():
                 function(*tensors.values())
         except RuntimeError as error:  # the compilers' errors are RuntimeErrors too
-            self._broken = f"cannot compile {mask} at level {level}: {one_line(error)}; model.backend = eager"
+            self._broken = (
+                f"cannot compile {mask} at level {level}: {reason_of(error)}; model.backend = eager"
+            )
             raise BackendError(self._broken) from error
         return function
 

@@ -14,10 +14,10 @@ from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import device_name
-from sentryfuse_core.runtime.one_line import one_line
 from sentryfuse_core.runtime.staging import Staging
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
 from sentryfuse_core.runtime.timing import time_all
+from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Plan
 
 __all__ = ["CudaGraphBackend"]
@@ -65,7 +65,7 @@ class CudaGraphBackend:
             self._pool = torch.cuda.graph_pool_handle()
             self._staging = Staging(self._device)
         except (RuntimeError, AssertionError) as error:
-            raise BackendError(f"no CUDA graphs on {device}: {one_line(error)}") from error
+            raise BackendError(f"no CUDA graphs on {device}: {reason_of(error)}") from error
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when the device fails."""
@@ -83,7 +83,7 @@ class CudaGraphBackend:
             # holds any more cannot be captured into.
             self._graphs.clear()
             self._pool = torch.cuda.graph_pool_handle()
-            raise BackendError(f"inference on {self.device} failed: {one_line(error)}") from error
+            raise BackendError(f"inference on {self.device} failed: {reason_of(error)}") from error
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Capture and run every sub-network; median milliseconds by (mask bits, level)."""

@@ -11,8 +11,8 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.one_line import one_line
 from sentryfuse_core.runtime.timing import time_all
+from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Plan
 
 __all__ = ["EagerBackend", "device_name"]
@@ -34,7 +34,7 @@ class EagerBackend:
             self.network = bank.network if device == "cpu" else copy.deepcopy(bank.network).to(device)
         except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
             raise BackendError(
-                f"cannot put the network on {device}: {one_line(error)}; use model.device = cpu"
+                f"cannot put the network on {device}: {reason_of(error)}; use model.device = cpu"
             ) from error
         self.device = device if device == "cpu" else device_name(self._device)
 
@@ -46,7 +46,7 @@ class EagerBackend:
                 evidence = {modality: logits.cpu() for modality, logits in output.evidence.items()}
                 return HeadOutput(output.heatmap.cpu(), output.boxes.cpu(), evidence)
         except RuntimeError as error:  # out of memory and device errors are RuntimeErrors
-            raise BackendError(f"inference on {self.device} failed: {one_line(error)}") from error
+            raise BackendError(f"inference on {self.device} failed: {reason_of(error)}") from error
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Run each of the 15 sets of sensors at each level; median milliseconds by (mask bits, level)."""

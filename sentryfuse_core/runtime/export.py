@@ -17,10 +17,10 @@ from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.blank import blank_input
 from sentryfuse_core.runtime.cut import cut_to
-from sentryfuse_core.runtime.one_line import one_line
 from sentryfuse_core.runtime.precision import PRECISIONS
 from sentryfuse_core.runtime.store import Store, sub_networks
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors
+from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["OPSET", "build_onnx", "onnx_ending"]
@@ -75,7 +75,7 @@ def _export(network: SentryFuseNet, mask: ModalitySet, level: int, precision: to
                 verbose=False,
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        raise BackendError(f"cannot export {mask} at level {level}: {one_line(error)}") from error
+        raise BackendError(f"cannot export {mask} at level {level}: {reason_of(error)}") from error
     if program is None:
         raise BackendError(f"torch exported nothing for {mask} at level {level}; use the pinned torch")
     content: bytes = program.model_proto.SerializeToString()

@@ -14,10 +14,10 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import device_name
 from sentryfuse_core.runtime.export import onnx_ending
-from sentryfuse_core.runtime.one_line import one_line
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.subnetwork import input_tensors, output_from
 from sentryfuse_core.runtime.timing import time_all
+from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Plan
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class OnnxBackend:
             import onnxruntime
         except ImportError as error:  # built for another numpy, or without a library it needs
             raise BackendError(
-                f"onnxruntime cannot be imported ({one_line(error)}); install it anew, or set "
+                f"onnxruntime cannot be imported ({reason_of(error)}); install it anew, or set "
                 f"model.backend = eager"
             ) from error
 
@@ -90,7 +90,7 @@ class OnnxBackend:
             names = [item.name for item in session.get_outputs()]
             maps = session.run(names, feed)
         except Exception as error:
-            raise BackendError(f"ONNX Runtime failed: {one_line(error)}; model.backend = eager") from error
+            raise BackendError(f"ONNX Runtime failed: {reason_of(error)}; model.backend = eager") from error
         return output_from({name: torch.from_numpy(values) for name, values in zip(names, maps, strict=True)})
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:

@@ -21,11 +21,11 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import device_name
 from sentryfuse_core.runtime.export import onnx_ending
-from sentryfuse_core.runtime.one_line import one_line
 from sentryfuse_core.runtime.staging import Staging
 from sentryfuse_core.runtime.store import Store, sub_networks
 from sentryfuse_core.runtime.subnetwork import input_tensors, output_from
 from sentryfuse_core.runtime.timing import time_all
+from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Plan
 
 __all__ = ["NOT_RUN", "TensorRtBackend", "build_engines", "engine_ending", "load_tensorrt"]
@@ -88,7 +88,7 @@ class TensorRtBackend:
                 return output_from({name: values.clone() for name, values in maps.items()})
         except (RuntimeError, OSError, KeyError) as error:  # a file is gone, say
             self._engines.clear()
-            raise BackendError(f"inference on {self.device} failed: {one_line(error)}") from error
+            raise BackendError(f"inference on {self.device} failed: {reason_of(error)}") from error
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Read and run every engine; median milliseconds by (mask bits, level)."""
@@ -173,7 +173,7 @@ def load_tensorrt() -> Any:  # a module without type information
         import tensorrt as library
     except ImportError as error:  # also the bindings without their libraries
         raise BackendError(
-            f"tensorrt was asked for but cannot be imported ({one_line(error)}); install NVIDIA's TensorRT "
+            f"tensorrt was asked for but cannot be imported ({reason_of(error)}); install NVIDIA's TensorRT "
             f"{_OLDEST} or newer with its Python package, or set model.backend = auto"
         ) from error
     if int(library.__version__.split(".")[0]) < _OLDEST:

@@ -16,7 +16,7 @@ from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.replay.criteria import load_criteria
 from sentryfuse_core.replay.scenario import load_scenario
 from sentryfuse_core.replay.truth import load_labels
-from sentryfuse_core.safe_files import one_line, parse_yaml, printable
+from sentryfuse_core.safe_files import parse_yaml
 
 BOMB = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
@@ -65,10 +65,3 @@ def test_files_are_refused_when_reading_them_would_wait_for_ever(
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SentryFuseError, match="named pipe"):
         read(tmp_path / "pipe")
-
-
-def test_said_lines_are_printable_and_bounded_when_a_value_is_not() -> None:
-    assert printable("a\x1b[31mb\nc\ud800") == "a\\x1b[31mb\\nc\\ud800"
-    assert printable("Straße 4, 5 µm") == "Straße 4, 5 µm"
-    assert one_line("a\n b\x07") == "a b\\x07"
-    assert len(one_line("x" * 100_000)) == 2000

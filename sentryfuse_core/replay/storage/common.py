@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from sentryfuse_core.errors import BagError, SentryFuseError
-from sentryfuse_core.safe_files import printable
+from sentryfuse_core.text import reason_of
 
 __all__ = [
     "CDR",
@@ -23,11 +23,9 @@ __all__ = [
     "damaged",
     "guarded",
     "merged",
-    "reason_of",
 ]
 
 CDR, ROS1 = "cdr", "ros1"  # the encodings of messages that can be decoded
-_LONGEST_REASON = 200  # characters of what a library said
 
 
 class Definition(NamedTuple):
@@ -107,14 +105,6 @@ def _push(heads: list[tuple[int, int, Item, Iterator[Item]]], number: int, sourc
     first = next(rest, None)
     if first is not None:
         heapq.heappush(heads, (first.log_time_ns, number, first, rest))
-
-
-def reason_of(error: Exception) -> str:
-    """What a library said, in one line of bounded length."""
-    text = " ".join(str(error).split())
-    if not text or isinstance(error, LookupError):  # a KeyError says no more than the key
-        text = f"{type(error).__name__} {text}".strip()
-    return printable(text[:_LONGEST_REASON])
 
 
 def damaged(path: Path, reason: str, remedy: str) -> BagError:

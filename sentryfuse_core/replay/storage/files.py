@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sentryfuse_core.errors import BagError
-from sentryfuse_core.replay.storage.common import reason_of
 from sentryfuse_core.safe_files import read_yaml
+from sentryfuse_core.text import reason_of
 
 __all__ = ["Found", "find_files", "is_recording"]
 

@@ -28,9 +28,9 @@ from sentryfuse_core.replay.storage.common import (
     Source,
     Stream,
     guarded,
-    reason_of,
 )
 from sentryfuse_core.replay.storage.unpack import MOST_CHUNK_BYTES, PACKINGS, unpack
+from sentryfuse_core.text import reason_of
 
 __all__ = ["MAGIC", "McapFile"]
 
