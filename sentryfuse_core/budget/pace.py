@@ -12,15 +12,20 @@ from sentryfuse_core.budget.wish import NO_WISH, Wish
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["PaceLimit"]
+__all__ = ["PaceLimit", "too_many"]
 
 _WINDOW_NS = 5 * NS_PER_S
-_FEWEST = 3  # sets skipped in the window: a single one is a hiccup
-_LEAST = 10  # sets offered before any share of them is judged
-_SHARE = 0.05  # of the sets that may be skipped
+_FEWEST = 3  # sets lost: a single one is a hiccup
+_SHARE = 0.05  # of the sets that may be lost
+_LEAST = 10  # sets offered before the level is changed for it
 _HEADROOM = 0.85  # a wider level has to leave this much of the time between two sets
 _SETTLE_S = 2.0  # between two steps, for the narrower level to show its effect
 _HOLD_S = 5.0
+
+
+def too_many(lost: int, offered: int) -> bool:
+    """Whether that many of the sets offered within a few seconds may not be lost."""
+    return lost >= _FEWEST and lost > _SHARE * offered
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class PaceLimit:
         before = self._stepper.level
         lost = sum(item.skipped for item in handled)
         offered = len(handled) + lost
-        over = lost >= _FEWEST and offered >= _LEAST and lost > _SHARE * offered
+        over = offered >= _LEAST and too_many(lost, offered)
         period_ms = (now_ns - handled[0].at_ns) / NS_PER_MS / max(1, offered - 1)
         wider_ms = self._wider_ms(before)
         fits = len(handled) >= _LEAST and wider_ms <= _HEADROOM * period_ms

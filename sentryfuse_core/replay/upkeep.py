@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from sentryfuse_core.budget.pace import too_many
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.criteria import Finding
@@ -14,8 +15,6 @@ __all__ = ["Upkeep"]
 
 _WINDOW_S = 10.0  # that shares and rates are taken over, and in which a stall is still told
 _WINDOW_NS = round(_WINDOW_S * NS_PER_S)
-_FEWEST = 3  # sets that have to be lost in the window: a single one tells nothing
-_SHARE = 0.05  # of the sets that may be lost
 
 
 class Upkeep:
@@ -99,7 +98,7 @@ class Upkeep:
 
     def _skipping(self, now_ns: int) -> Finding | None:
         offered, skipped, _ = self._counts()
-        if skipped < _FEWEST or skipped <= _SHARE * offered:
+        if not too_many(skipped, offered):
             return None
         span_s = self._span_s(now_ns)
         reason = (
@@ -113,7 +112,7 @@ class Upkeep:
 
     def _withholding(self, now_ns: int) -> Finding | None:
         offered, skipped, withheld = self._counts()
-        if withheld < _FEWEST or withheld <= _SHARE * offered:
+        if not too_many(withheld, offered):
             return None
         span_s = self._span_s(now_ns)
         reason = (
