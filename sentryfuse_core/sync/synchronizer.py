@@ -265,8 +265,10 @@ class Synchronizer(Generic[K, S]):
         """Steady time from which a stream, silent since its last message, no longer anchors."""
         stream = self._streams[key]
         arrival_ns = stream.arrival_ns or 0
-        excused_ns = max(0, min(self._deaf_ns, self._deaf_until_ns - arrival_ns))
-        return arrival_ns + excused_ns + (stream.period_ns or self._tick_period_ns) + self._max_wait_ns
+        overdue_ns = arrival_ns + (stream.period_ns or self._tick_period_ns) + self._max_wait_ns
+        if arrival_ns < self._deaf_until_ns:
+            overdue_ns += min(self._deaf_ns, self._deaf_until_ns - arrival_ns)
+        return overdue_ns
 
     def _head(self, now_ns: int) -> S | None:
         """The sample whose stamp the next set carries, if it has come."""
