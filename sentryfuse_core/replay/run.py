@@ -119,6 +119,7 @@ def replay(
                 damage = run.undecoded.error()
             except BagError as error:
                 damage = error
+                run.finish()  # what came before it is judged all the same
         wall_s = time.perf_counter() - began_s
         return run.result(reader, wall_s=wall_s, interrupted=interrupted, damage=damage)
 

@@ -350,6 +350,27 @@ def test_replay_keeps_what_it_found_when_the_recording_is_damaged_on_the_way(
     assert len(list(read_results(tmp_path / "out" / "results.mcap"))) == 6
 
 
+def test_replay_lets_the_last_sets_go_when_the_recording_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, stamps = BagReader.messages, list[Any]()
+
+    def cut(reader: BagReader, *args: Any, **options: Any) -> Iterator[BagMessage]:
+        for item in whole(reader, *args, **options):
+            yield item
+            if item.topic == "/lidar/points":
+                stamps.append(item.message.header.stamp)
+            if len(stamps) == 6:  # its picture does not come any more
+                raise BagError("it ends in the middle of a record")
+
+    bag = bags.write(tmp_path / "bag.mcap", bags.drive([LIDAR, CAMERA], seconds=1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(BagReader, "messages", cut)
+        result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    assert result.damage is not None
+    assert result.records[-1].stamp_ns == stamps[-1].sec * 1_000_000_000 + stamps[-1].nanosec
+
+
 def test_replay_stops_at_the_time_asked_for(tmp_path: Path) -> None:
     result = run(tmp_path, bags.drive([LIDAR], seconds=1.5), seconds=1.0)
     assert 10 <= len(result.records) <= 12
