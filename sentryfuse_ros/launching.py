@@ -18,6 +18,8 @@ from launch.actions import (
 )
 from launch.substitutions import LaunchConfiguration
 
+from sentryfuse_core.safe_files import parse_yaml
+
 __all__ = ["flag", "later", "number", "path", "text", "words"]
 
 
@@ -52,7 +54,7 @@ def words(context: LaunchContext, name: str) -> list[str]:
     """An argument that is a list of texts, as ['a', 'b']; empty texts are left out."""
     given = text(context, name)
     try:
-        value = yaml.safe_load(given)
+        value = parse_yaml(given)
     except yaml.YAMLError:
         value = given
     value = [] if value is None else value

@@ -330,6 +330,7 @@ def test_launch_ends_with_status_1_and_the_reason_when_it_cannot_start(
         ({"rate": "fast"}, "rate:=fast: give a number"),
         ({"camera_transport": "steam"}, "error: camera.transport"),
         ({"remap": "[1, {}]"}, "remap:=[1, {}]: give a list of texts"),
+        ({"remap": "2024-13-01"}, "remap:=2024-13-01: give a list of texts"),
     ],
 )
 def test_replay_ends_with_status_1_and_the_reason_when_it_is_given_something_bad(
