@@ -34,7 +34,7 @@ _PINHOLE = (
 )
 _FISHEYE = ("equidistant", "fisheye", "kannala_brandt", "kannala_brandt4")
 _COEFFICIENTS = (0, 4, 5, 8, 12, 14)
-_RECTIFIED = re.compile(r"(?:^|[/_.-])(?:rect|rectified|undistorted)(?:[/_.-]|$)")
+_RECTIFIED = re.compile(r"(?:^|[/_.-])(?:rect|rectif(?:y|ied)|undist(?:ort(?:ed)?)?)(?:[/_.-]|$)")
 
 
 def is_rectified(config: CameraConfig, topic: str) -> bool:

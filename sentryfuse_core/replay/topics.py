@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import AudioConfig, CameraConfig, Config
 from sentryfuse_core.convert import (
     AUDIO_INFO_TYPE,
     DEPTH_ENCODINGS,
@@ -24,7 +24,8 @@ from sentryfuse_core.types import Modality
 __all__ = ["CAMERA_INFO_TYPE", "Selection", "encodings", "parse_overrides", "select"]
 
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
-_UNLIKELY = ("depth", "disparity", "mask", "rear", "back", "side", "right", "infra", "thermal", "debug")
+_ELSEWHERE = ("rear", "back", "side", "right")
+_OTHER = ("depth", "disparity", "mask", "infra", "thermal", "debug")
 # Parts of a name between slashes and underscores: what is made of a sensor's data, or another kind of sensor.
 _DERIVED = {
     Modality.CAMERA: "confidence conf label labels segmentation semantic instance annotated overlay result "
@@ -126,6 +127,7 @@ def select(
         found.sort(key=partial(_rank, modality=modality, config=config, depth=depth))
         if found:
             chosen[modality] = found[0]
+            notes += _doubts(found[0], modality, config)
         else:
             notes += _foreign(available, modality)
         if len(found) > 1:
@@ -136,13 +138,15 @@ def select(
         listing = ", ".join(f"{topic.name} ({topic.type_name})" for topic in available) or "no topics at all"
         why = "".join(f"; {note}" for note in notes)
         raise TopicError(f"no topic of a supported type with messages: the recording has {listing}{why}")
-    return Selection(
-        chosen,
-        _camera_info(available, chosen, config),
-        tuple(notes),
-        _audio_info(available, chosen, config),
-        Modality.CAMERA in chosen and is_rectified(config.camera, chosen[Modality.CAMERA].name),
-    )
+    camera_info, audio_info = _camera_info(available, chosen, config), _audio_info(available, chosen, config)
+    infos = _of_type(available, CAMERA_INFO_TYPE)
+    if Modality.CAMERA in chosen and infos and camera_info is None:
+        notes.append(
+            f"camera: took none of the CameraInfo topics {', '.join(infos)}, as none lies beside "
+            f"{chosen[Modality.CAMERA].name}; --set camera.info_topic=NAME chooses one"
+        )
+    rectified = Modality.CAMERA in chosen and is_rectified(config.camera, chosen[Modality.CAMERA].name)
+    return Selection(chosen, camera_info, tuple(notes), audio_info, rectified)
 
 
 def _depth(found: Sequence[Topic], encoding: Callable[[Topic], str]) -> dict[str, str]:
@@ -151,6 +155,16 @@ def _depth(found: Sequence[Topic], encoding: Callable[[Topic], str]) -> dict[str
         return {}
     raw = {topic.name: encoding(topic) for topic in found if topic.type_name == _RAW_IMAGE}
     return {name: f" ({kind}: depth)" for name, kind in raw.items() if kind in DEPTH_ENCODINGS}
+
+
+def _doubts(topic: Topic, modality: Modality, config: Config) -> list[str]:
+    """What to tell where the likeliest topic has the sensor's type, but not its name."""
+    word = "" if _is_configured(topic, modality, config) else _other_kind(topic.name, modality)
+    if not word:
+        return []
+    name = modality.value
+    why = f"{name}: took {topic.name} for its type, though its name speaks of {word!r}"
+    return [f"{why}; --topic {name}=NAME overrides, --set {name}.enabled=false leaves it out"]
 
 
 def _foreign(available: Sequence[Topic], modality: Modality) -> list[str]:
@@ -175,18 +189,31 @@ def _rank(
     topic: Topic, *, modality: Modality, config: Config, depth: Collection[str]
 ) -> tuple[bool, bool, bool, bool, bool, int, str]:
     """Smaller is better: configured, of the sensor itself, likely, not to be decoded, more messages."""
-    configured = config.sensor(modality).topic.strip("/")
     name = topic.name.strip("/")
-    parts = set(re.split(r"[/_.-]", name.lower()))
     return (
         topic.name in depth,
-        name not in (configured, f"{configured}/compressed"),
-        _has(name, _UNLIKELY) or not parts.isdisjoint(_DERIVED[modality].split()),
-        parts.isdisjoint(_LIKELY[modality].split()),
+        not _is_configured(topic, modality, config),
+        _has(name, _ELSEWHERE) or bool(_other_kind(name, modality)),
+        _parts(name).isdisjoint(_LIKELY[modality].split()),
         topic.type_name.endswith("CompressedImage"),
         -topic.count,
         name,
     )
+
+
+def _is_configured(topic: Topic, modality: Modality, config: Config) -> bool:
+    configured = config.sensor(modality).topic.strip("/")
+    return topic.name.strip("/") in (configured, f"{configured}/compressed")
+
+
+def _other_kind(name: str, modality: Modality) -> str:
+    """The part of a name that speaks of another kind of data; empty: none does."""
+    derived = sorted(_parts(name).intersection(_DERIVED[modality].split()))
+    return next((word for word in (*derived, *_OTHER) if word in name.lower()), "")
+
+
+def _parts(name: str) -> set[str]:
+    return set(re.split(r"[/_.-]", name.lower()))
 
 
 def _has(name: str, words: Sequence[str]) -> bool:
@@ -208,23 +235,39 @@ def _override(available: Sequence[Topic], modality: Modality, name: str) -> Topi
 
 
 def _camera_info(available: Sequence[Topic], chosen: Mapping[Modality, Topic], config: Config) -> str | None:
-    """The CameraInfo topic beside the camera's, else the configured one, else the only one."""
+    """The CameraInfo topic that was asked for, else that beside the camera's, else the only one."""
     camera = chosen.get(Modality.CAMERA)
-    infos = [topic.name for topic in available if topic.type_name == CAMERA_INFO_TYPE and topic.count > 0]
-    if camera is None or not infos:
+    infos = _of_type(available, CAMERA_INFO_TYPE)
+    if camera is None:
         return None
+    rectified = is_rectified(config.camera, camera.name)
     parts = camera.name.split("/")
-    siblings = ["/".join([*parts[:depth], "camera_info"]) for depth in range(len(parts) - 1, 0, -1)]
-    wanted = [*siblings, "/" + config.camera.info_topic.strip("/")]
-    return next((name for name in wanted if name in infos), infos[0] if len(infos) == 1 else None)
+    beside = []
+    for depth in range(len(parts), 0, -1):
+        folder = "/".join(parts[:depth])
+        beside.append(f"{folder}/camera_info")
+        # Some drivers have one for each picture: camera_info_rect, camera_info_raw.
+        same = [name for name in infos if is_rectified(config.camera, name) is rectified]
+        beside += [name for name in same if name.startswith(f"{folder}/camera_info_")]
+    return _info(infos, beside, config.camera.info_topic, CameraConfig().info_topic)
 
 
 def _audio_info(available: Sequence[Topic], chosen: Mapping[Modality, Topic], config: Config) -> str | None:
-    """The AudioInfo topic beside the audio's, else the configured one, else the only one."""
+    """The AudioInfo topic that was asked for, else that beside the audio's, else the only one."""
     audio = chosen.get(Modality.AUDIO)
-    infos = [topic.name for topic in available if topic.type_name == AUDIO_INFO_TYPE and topic.count > 0]
-    if audio is None or not infos:
+    if audio is None:
         return None
-    folder = audio.name.rpartition("/")[0]
-    wanted = [f"{audio.name}_info", f"{folder}/audio_info", "/" + config.audio.info_topic.strip("/")]
+    beside = [f"{audio.name}_info", f"{audio.name.rpartition('/')[0]}/audio_info"]
+    infos = _of_type(available, AUDIO_INFO_TYPE)
+    return _info(infos, beside, config.audio.info_topic, AudioConfig().info_topic)
+
+
+def _of_type(available: Sequence[Topic], type_name: str) -> list[str]:
+    return [topic.name for topic in available if topic.type_name == type_name and topic.count > 0]
+
+
+def _info(infos: Sequence[str], beside: Sequence[str], asked: str, default: str) -> str | None:
+    """The first of `infos` that fits; the default of the parameter was asked for by nobody."""
+    named = "/" + asked.strip("/")
+    wanted = [*beside, named] if asked == default else [named, *beside]
     return next((name for name in wanted if name in infos), infos[0] if len(infos) == 1 else None)

@@ -160,6 +160,10 @@ def test_parse_overrides_raises_when_text_is_no_assignment(text: str) -> None:
         ("/cam/image/compressed", ("/cam/camera_info", "/other/camera_info"), "/cam/camera_info"),
         ("/x", ("/camera/camera_info", "/other/camera_info"), "/camera/camera_info"),
         ("/x", ("/only/info",), "/only/info"),
+        ("/cam_front", ("/cam_front/camera_info", "/cam_rear/camera_info"), "/cam_front/camera_info"),
+        ("/left/image_rect", ("/left/camera_info_rect", "/right/camera_info_rect"), "/left/camera_info_rect"),
+        ("/left/image_rect", ("/left/camera_info_raw", "/left/camera_info_rect"), "/left/camera_info_rect"),
+        ("/left/image_raw", ("/left/camera_info_raw", "/left/camera_info_rect"), "/left/camera_info_raw"),
         ("/x", ("/one/info", "/two/info"), None),
         ("/x", (), None),
     ],
@@ -169,3 +173,44 @@ def test_select_finds_camera_info_beside_the_camera(
 ) -> None:
     topics = (Topic(camera, IMAGE, 5), *(Topic(name, INFO, 5) for name in infos))
     assert select(topics, {}, config=Config()).camera_info == expected
+
+
+def test_select_takes_the_infos_that_were_asked_for_when_others_lie_beside() -> None:
+    kind = "audio_common_msgs/msg/Audio"
+    topics = (
+        *(Topic(name, INFO, 5) for name in ("/cam/camera_info", "/calibrated/info")),
+        *(Topic(name, f"{kind}Info", 1) for name in ("/mic/audio_info", "/other")),
+        Topic("/cam/image", IMAGE, 5),
+        Topic("/mic/audio", f"{kind}Data", 5),
+    )
+    config = override(Config(), {"camera.info_topic": "calibrated/info", "audio.info_topic": "/other"})
+    found = select(topics, {}, config=config)
+    assert (found.camera_info, found.audio_info) == ("/calibrated/info", "/other")
+
+
+def test_select_names_the_camera_infos_when_none_is_the_cameras() -> None:
+    topics = (Topic("/x", IMAGE, 5), Topic("/one/info", INFO, 5), Topic("/two/info", INFO, 5))
+    (note,) = select(topics, {}, config=Config()).notes
+    assert "none of the CameraInfo topics /one/info, /two/info" in note
+    assert "camera.info_topic" in note
+
+
+@pytest.mark.parametrize(
+    ("topic", "sensor", "word"),
+    [
+        (Topic("/radar/points", CLOUD, 9), LIDAR, "radar"),
+        (Topic("/camera/depth/color/points", CLOUD, 9), LIDAR, "camera"),
+        (Topic("/zed/depth/image", IMAGE, 9), CAMERA, "depth"),
+        (Topic("/gimbal/imu", "sensor_msgs/msg/Imu", 9), IMU, "gimbal"),
+        (Topic("/velodyne_points", CLOUD, 9), LIDAR, ""),
+        (Topic("/rear/image", IMAGE, 9), CAMERA, ""),
+    ],
+)
+def test_select_tells_when_the_only_topic_of_a_type_is_named_after_other_data(
+    topic: Topic, sensor: Modality, word: str
+) -> None:
+    found = select((topic,), {}, config=Config())
+    assert found.topics[sensor] == topic
+    assert [repr(word) in note and "overrides" in note for note in found.notes] == ([True] if word else [])
+    asked = select((topic,), {sensor: topic.name}, config=Config())
+    assert asked.notes == ()
