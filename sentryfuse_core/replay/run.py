@@ -116,7 +116,7 @@ def replay(
                     # Silence of the chosen topics up to the recording's own end is theirs.
                     run.pass_time(stop_ns)
                 run.finish()
-                damage = run.undecoded.error()
+                damage = run.undecoded.error() or run.unusable()
             except BagError as error:
                 damage = error
                 run.finish()  # what came before it is judged all the same
@@ -302,6 +302,15 @@ class _Run:
         self._fit.set_intrinsics(intrinsics, frame_id=message.header.frame_id)
         self._pipeline.preprocessor.set_intrinsics(intrinsics)
         self.sampler.set_intrinsics(intrinsics)
+
+    def unusable(self) -> BagError | None:
+        """A recording whose sensors all spoke in vain: not one set has data of any of them."""
+        if self._options.scenario is not None or any(record.used for record in self._records):
+            return None
+        reasons = self._unused()
+        if len(reasons) < len(self._selection.topics):
+            return None
+        return BagError(f"{self._options.bag}: no message of any sensor could be used: {'; '.join(reasons)}")
 
     def _unused(self) -> list[str]:
         """Why sensors that sent something are not believed at the end: without a set nothing else says it."""

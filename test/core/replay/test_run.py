@@ -480,6 +480,35 @@ def test_replay_ends_with_the_reason_when_nothing_of_a_topic_can_be_decoded(tmp_
     assert result.metrics["sensors"]["lidar"]["invalid_reasons"] == {"undecodable": 6}
 
 
+def refused(kind: str) -> list[bags.Message]:
+    """A drive whose messages are whole and of no use."""
+    found = bags.drive([CAMERA, LIDAR], seconds=1.2)
+    for item in found:
+        if kind == "stamps":
+            item.fields["header"]["stamp"] = {"sec": 0, "nanosec": 0}
+        elif item.topic == TOPICS[CAMERA]:
+            item.fields["data"] = b"RIFF0000WEBPVP8 " + bytes(100)
+        else:
+            item.fields["data"] = (np.frombuffer(item.fields["data"], np.float32) * 1e5).tobytes()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "reasons"),
+    [("stamps", ["header.stamp is 0"]), ("content", ["a WebP file", "half of the points lie beyond"])],
+)
+def test_replay_ends_with_the_reasons_when_no_message_can_be_used(
+    kind: str, reasons: list[str], tmp_path: Path
+) -> None:
+    result = run(tmp_path, refused(kind))
+    assert "no message of any sensor could be used" in str(result.damage)
+    for reason in reasons:
+        assert reason in str(result.damage)
+    (tmp_path / "good").mkdir()
+    good = [*refused(kind), *bags.drive([IMU], seconds=1.2)]
+    assert run(tmp_path / "good", sorted(good, key=lambda item: item.log_time_ns)).damage is None
+
+
 def test_replay_notes_the_reason_when_some_messages_cannot_be_decoded(tmp_path: Path) -> None:
     bag = garbled(tmp_path, every=3)
     result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
