@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sentryfuse_core.errors import BagError
+from sentryfuse_core.replay.storage.sqlite import beside
 from sentryfuse_core.safe_files import read_yaml
 from sentryfuse_core.text import reason_of
 
@@ -48,8 +50,10 @@ def find_files(path: Path) -> Found:
         raise BagError(f"no recording at {path}; check the path")
     if path.name == METADATA and path.is_file():
         path = path.parent
-    if not path.is_dir():
-        return Found((path,))
+    return Found((path,)) if not path.is_dir() else _without_empty_end(_in_folder(path))
+
+
+def _in_folder(path: Path) -> Found:
     inside = _inside(path)
     named, notes = _named(path)
     if named:
@@ -64,6 +68,15 @@ def find_files(path: Path) -> Found:
     if len(inside) > 1:
         notes = (*notes, f"{path.name}: {len(inside)} files of one name, read as parts of one recording")
     return Found(tuple(inside), notes)
+
+
+def _without_empty_end(found: Found) -> Found:
+    """Leave out the last part that a recorder had begun but not written to when it was killed."""
+    *parts, last = found.files
+    if not parts or not last.is_file() or last.stat().st_size or beside(last):
+        return found
+    why = "a recorder that was killed leaves it so, and a copy that failed"
+    return Found(tuple(parts), (*found.notes, f"{last.name} is empty, and was left out: {why}"))
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -105,18 +118,25 @@ def _named(folder: Path) -> tuple[list[str], tuple[str, ...]]:
     if not path.exists():
         return [], ()
     try:
-        content: Any = read_yaml(path, most_bytes=_MOST_METADATA_BYTES, most_values=_MOST_METADATA_VALUES)
+        status = path.stat()
+        names = _names_in(path.resolve(), status.st_mtime_ns, status.st_size)
     except Exception as error:
         raise BagError(
             f"cannot read {path}: {reason_of(error)}; remove it, or write it anew with `ros2 bag reindex`"
         ) from error
+    notes = () if names else (f"{path} names no files: those in the folder are read",)
+    return list(names), notes
+
+
+@lru_cache(maxsize=16)  # a run opens its recording several times, and thousands of topics take seconds
+def _names_in(path: Path, _mtime_ns: int, _size: int) -> tuple[str, ...]:
+    content: Any = read_yaml(path, most_bytes=_MOST_METADATA_BYTES, most_values=_MOST_METADATA_VALUES)
     for key in ("rosbag2_bagfile_information", "relative_file_paths"):
         content = content.get(key) if isinstance(content, dict) else None
     names = [item for item in content or [] if isinstance(item, str)] if isinstance(content, list) else []
     # Older versions write the folder before the name; nothing outside of the folder is a part of it.
     names = [PurePosixPath(item.replace("\\", "/")).name for item in names]
-    notes = () if names else (f"{path} names no files: those in the folder are read",)
-    return list(dict.fromkeys(filter(None, names))), notes
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def _by_metadata(folder: Path, named: list[str], inside: list[Path]) -> Found:

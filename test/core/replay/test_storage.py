@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from sentryfuse_core.errors import BagError, SentryFuseError
 from sentryfuse_core.replay.readers import BagReader, Undecodable, bag_files, is_recording
-from sentryfuse_core.replay.storage import Definition, Item, Stream, merged
+from sentryfuse_core.replay.storage import Definition, Item, Stream, files, merged
 from sentryfuse_core.replay.storage.common import Source
 from sentryfuse_core.types import Modality
 
@@ -205,6 +205,38 @@ def test_reader_names_the_part_when_it_is_missing(tmp_path: Path) -> None:
     (folder / "a_1.mcap").unlink()
     assert "lacks a_1.mcap, 1 of the 2 files" in refusal(folder)
     assert "recover" not in refusal(folder)
+
+
+@pytest.mark.parametrize("form", ["mcap", "db3"])
+@pytest.mark.parametrize("named", [True, False])
+def test_reader_leaves_the_last_part_out_and_says_so_when_it_is_empty(
+    form: str,
+    named: bool,
+    tmp_path: Path,
+) -> None:
+    folder = folder_of(tmp_path / "a", [MESSAGES[:30], MESSAGES[30:], MESSAGES[:1]], form=form)
+    (folder / f"a_2.{form}").write_bytes(b"")
+    if not named:
+        (folder / "metadata.yaml").unlink()
+    assert keys(folder) == KEYS
+    with BagReader(folder) as reader:
+        assert any(f"a_2.{form} is empty, and was left out" in note for note in reader.notes)
+    (folder / f"a_1.{form}").write_bytes(b"")  # of those between, only a copy can be the reason
+    assert f"a_1.{form} is empty" in refusal(folder)
+
+
+def test_reader_reads_metadata_once_when_a_recording_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path / "a", [MESSAGES[:30], MESSAGES[30:]])
+    calls: list[Path] = []
+    real = files.read_yaml
+    monkeypatch.setattr(files, "read_yaml", lambda path, **limits: calls.append(path) or real(path, **limits))
+    for _ in range(3):
+        assert keys(folder) == KEYS
+    assert len(calls) == 1
+    metadata(folder, {"relative_file_paths": ["a_0.mcap", "a_1.mcap", "a_2.mcap"]})
+    assert "lacks a_2.mcap" in refusal(folder)
 
 
 def test_reader_joins_numbered_files_when_there_are_no_metadata(tmp_path: Path) -> None:
