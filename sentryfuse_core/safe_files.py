@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_regular", "parse_yaml", "read_yaml"]
+__all__ = ["check_regular", "parse_yaml", "read_yaml", "text_lines"]
 
 MOST_BYTES = 1_000_000  # no file that a person writes is larger
 MOST_VALUES = 20_000  # of one file, aliases unfolded
@@ -32,6 +32,12 @@ def check_regular(path: Path) -> None:
     if not stat.S_ISREG(mode) and not path.samefile(os.devnull):
         kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "a device")
         raise _UnfitFileError(errno.EINVAL, f"it is {kind}, not a file")
+
+
+def text_lines(data: bytes) -> list[str]:
+    """The lines of a text of any system, with or without byte order mark; raises UnicodeDecodeError."""
+    lines = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.safe_files import check_regular
+from sentryfuse_core.safe_files import check_regular, text_lines
 
 __all__ = ["NO_STAMP", "need_folder", "numbers_by_key", "read_bytes", "read_json", "read_lines", "stamps_ns"]
 
@@ -41,7 +41,7 @@ def read_lines(path: Path, *, empty: bool = False) -> list[str]:
     if empty and path.is_file() and not path.stat().st_size:
         return []
     try:
-        return read_bytes(path).decode("utf-8").splitlines()
+        return text_lines(read_bytes(path))
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is no text ({error.reason}); download or copy it again") from error
 

@@ -15,7 +15,7 @@ from sentryfuse_core.replay.junit import Suite, write_junit
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.run import Progress, ReplayOptions, ReplayResult, replay
 from sentryfuse_core.replay.scenario import load_scenario
-from sentryfuse_core.replay.truth import load_labels
+from sentryfuse_core.replay.truth import NEAR_NS, load_labels
 from sentryfuse_core.text import printable
 from sentryfuse_core.types import Modality
 
@@ -81,7 +81,14 @@ def run_job(
             progress=lambda done_s, total_s, sets: progress(total_s + done_s, total_s * runs, sets),
             stop=stop,
         )
-    result = replace(result, metrics=result.metrics | {"accuracy": _accuracy(options, result, clean)})
+    scores = _accuracy(options, result, clean)
+    result = replace(result, metrics=result.metrics | {"accuracy": scores})
+    if options.truth is not None and scores is not None and not scores["sets_scored"]:
+        note = (
+            f"{labels}: none of its {len(options.truth)} labelled moments is as near to a set as "
+            f"{NEAR_NS / 1e6:.0f} ms, so nothing was scored: they are of another recording or clock"
+        )
+        result = replace(result, notes=(*result.notes, note))
     verdicts = judge(job.criteria, result.metrics)
     write_all(outputs.folder, options, result, command=job.command, scenario=job.scenario, verdicts=verdicts)
     suite = _suite(job, result, verdicts)

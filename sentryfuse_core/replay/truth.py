@@ -5,12 +5,13 @@ from __future__ import annotations
 import bisect
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sentryfuse_core.errors import BagError
 from sentryfuse_core.preprocess.geometry import GEOMETRY
-from sentryfuse_core.safe_files import check_regular
+from sentryfuse_core.safe_files import check_regular, text_lines
 from sentryfuse_core.types import Detection
 
 __all__ = ["NEAR_NS", "Truth", "load_labels", "matched"]
@@ -27,6 +28,10 @@ class Truth:
         self._stamps_ns = [stamps_ns[index] for index in order]
         self._boxes = [boxes[index] for index in order]
         self.labels = tuple(sorted({box.label for moment in boxes for box in moment}))
+
+    def __len__(self) -> int:
+        """Number of labelled moments."""
+        return len(self._stamps_ns)
 
     def at(self, stamp_ns: int) -> tuple[Detection, ...]:
         """The boxes of the label nearest in time."""
@@ -53,14 +58,13 @@ def load_labels(path: Path) -> Truth:
     number = 0
     try:
         check_regular(path)
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in text_lines(path.read_bytes()):
             number += 1
             if not line.strip():
                 continue
             entry = json.loads(line)
             stamps_ns.append(int(entry["stamp_ns"]))
-            found = (Detection(class_id=-1, score=1.0, **box) for box in entry["boxes"])
-            boxes.append(tuple(box for box in found if _in_region(box)))
+            boxes.append(tuple(box for box in map(_box, entry["boxes"]) if _in_region(box)))
     except Exception as error:  # a line can hold anything
         reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
         place = f"line {number}: " if number else ""
@@ -68,6 +72,14 @@ def load_labels(path: Path) -> Truth:
             f"cannot read the labels {path}: {place}{' '.join(reason.split())[:200]}; record them again"
         ) from error
     return Truth(stamps_ns, boxes)
+
+
+def _box(entry: Mapping[str, Any]) -> Detection:
+    """A labelled box; whatever else is said of it is not asked for."""
+    numbers = {name: float(entry[name]) for name in ("x", "y", "z", "length", "width", "height", "yaw")}
+    if not all(map(math.isfinite, numbers.values())):
+        raise ValueError(f"a box of {list(numbers.values())} is none")
+    return Detection(label=str(entry["label"]), class_id=-1, score=1.0, **numbers)
 
 
 def _in_region(box: Detection) -> bool:

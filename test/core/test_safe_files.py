@@ -16,7 +16,7 @@ from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.replay.criteria import load_criteria
 from sentryfuse_core.replay.scenario import load_scenario
 from sentryfuse_core.replay.truth import load_labels
-from sentryfuse_core.safe_files import parse_yaml
+from sentryfuse_core.safe_files import parse_yaml, text_lines
 
 BOMB = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
@@ -65,3 +65,17 @@ def test_files_are_refused_when_reading_them_would_wait_for_ever(
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SentryFuseError, match="named pipe"):
         read(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (b"a\nb\n", ["a", "b"]),
+        (b"\xef\xbb\xbfa\r\n\r\nb", ["a", "", "b"]),
+        (b"a\rb\r", ["a", "b"]),
+        ("a\u2028b\x0cc\n".encode(), ["a\u2028b\x0cc"]),
+        (b"", []),
+    ],
+)
+def test_lines_are_the_texts_own_when_another_system_wrote_it(data: bytes, lines: list[str]) -> None:
+    assert text_lines(data) == lines

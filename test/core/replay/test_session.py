@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import bags
 import pytest
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.replay.session import Job, run_job
+from sentryfuse_core.types import Modality
 
 SECONDS = 3.0
 STORY = f"""
@@ -53,6 +55,17 @@ def test_session_compares_with_the_clean_run_when_faults_are_injected(world: Pat
     shown = (folder / "report.html").read_text()
     assert "drop on camera" in shown
     assert "of clean" in shown
+
+
+def test_session_says_so_when_no_label_is_near_any_set(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "a.mcap", bags.drive([Modality.IMU], seconds=0.5))
+    labels = tmp_path / "labels.jsonl"
+    for text, moments in (('{"stamp_ns": 5, "boxes": []}\n', 1), ("", 0)):
+        labels.write_text(text)
+        done = run_job(Job(bag=bag, out=tmp_path / f"out{moments}"))
+        (note,) = [item for item in done.result.notes if "labels.jsonl" in item]
+        assert f"none of its {moments} labelled moments" in note
+        assert note in metrics(done.folder)["notes"]
 
 
 @pytest.mark.slow

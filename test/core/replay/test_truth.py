@@ -48,6 +48,19 @@ def test_truth_names_the_file_when_it_is_damaged(tmp_path: Path, text: str) -> N
         load_labels(path)
 
 
+def test_truth_is_read_when_another_editor_wrote_the_lines(tmp_path: Path) -> None:
+    plain = labels(tmp_path / "plain.jsonl", {0: [(5.0, 0.0)], 100: [(6.0, 0.0)]}).read_text()
+    more = plain.replace('"yaw": 0.0', '"yaw": 0.0, "track": 7, "note": "a\u2028b"')
+    path = tmp_path / "labels.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + more.replace("\n", "\r\n\r\n").encode())
+    truth = load_labels(path)
+    assert len(truth) == 2
+    assert [item.x for item in truth.at(100)] == [6.0]
+    path.write_text(plain.replace("6.0", "NaN"), encoding="utf-8")
+    with pytest.raises(BagError, match=r"line 2: a box of \[nan"):
+        load_labels(path)
+
+
 @pytest.mark.parametrize(
     ("detections", "found"),
     [
