@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_LONGEST_S = 1e9  # 30 years; more nanoseconds than this do not fit a stamp
+
 _DESCRIPTION = """\
 Run the robot's pipeline over a recording, on the recording's own time: nothing is skipped and nothing
 waits, so the sets do not depend on this machine's speed (unless budget.latency_ms sets a limit: the
@@ -112,8 +114,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, write everything, print a summary; returns the exit status."""
-    if args.seconds is not None and not args.seconds > 0:
-        raise ConfigError(f"--seconds {args.seconds:g}: give a time above 0")
+    if args.seconds is not None and not 0 < args.seconds <= _LONGEST_S:
+        raise ConfigError(f"--seconds {args.seconds:g}: give a time above 0 and up to {_LONGEST_S:g}")
     if args.jobs < 1:
         raise ConfigError(f"--jobs {args.jobs}: give 1 or more")
     config = config_from(args)

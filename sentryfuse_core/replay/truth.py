@@ -76,10 +76,11 @@ def load_labels(path: Path) -> Truth:
 
 def _box(entry: Mapping[str, Any]) -> Detection:
     """A labelled box; whatever else is said of it is not asked for."""
-    numbers = {name: float(entry[name]) for name in ("x", "y", "z", "length", "width", "height", "yaw")}
-    if not all(map(math.isfinite, numbers.values())):
-        raise ValueError(f"a box of {list(numbers.values())} is none")
-    return Detection(label=str(entry["label"]), class_id=-1, score=1.0, **numbers)
+    numbers = [float(entry[name]) for name in ("x", "y", "z", "length", "width", "height", "yaw")]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"a box of {numbers} is none")
+    x, y, z, length, width, height, yaw = numbers
+    return Detection(str(entry["label"]), -1, 1.0, x, y, z, length, width, height, yaw)
 
 
 def _in_region(box: Detection) -> bool:
