@@ -95,6 +95,8 @@ def test_params_yaml_is_read_back_as_the_defaults(capsys: pytest.CaptureFixture[
         (["replay", "BAG", "--topic", "sonar=/a"], "SENSOR=TOPIC"),
         (["replay", "BAG", "--scenario", "/nowhere/s.yaml"], "/nowhere/s.yaml"),
         (["replay", "BAG", "--seconds", "0"], "--seconds 0"),
+        (["replay", "BAG", "--seconds", "inf"], "--seconds inf"),
+        (["replay", "BAG", "--seconds", "1e300"], "--seconds 1e+300"),
         (["replay", "BAG", "--set", "model.checkpoint=/nowhere/n.safetensors"], "/nowhere/n."),
         (["replay", "BAG", "--out", "/proc/nope"], "/proc/nope"),
     ],
