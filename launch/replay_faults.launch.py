@@ -122,7 +122,9 @@ def _player_and_injector(context: LaunchContext, settings: dict[str, Any]) -> li
 
 
 def _over(event: ProcessExited, context: LaunchContext) -> list[Action] | None:
-    if event.returncode != 0:
+    if (
+        event.returncode != 0 or context.is_shutdown
+    ):  # a second robot's player ends while the first shuts down
         return _too_early(event, context)
     return [Shutdown(reason="the recording is over")]
 

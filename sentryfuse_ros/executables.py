@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
+from typing import Any
 
 from sentryfuse_core.errors import NotInstalledError
 from sentryfuse_ros.without_ros import needs_ros
@@ -35,6 +38,9 @@ def fault_injector_node() -> int:
 
 
 def _start(name: str, summary: str, *, own_messages: bool) -> int:
+    # Until the node takes them itself: importing ROS takes a second, and nothing is open yet to be closed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     if {"-h", "--help"} & set(sys.argv[1:]):
         sys.stdout.write(_USAGE.format(name=name, summary=summary))
         return 0
@@ -45,3 +51,7 @@ def _start(name: str, summary: str, *, own_messages: bool) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return status
+
+
+def _end(_number: int, _frame: Any) -> None:
+    os._exit(0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -348,6 +350,13 @@ def test_replay_ends_with_status_1_when_the_injector_dies(recording: Path) -> No
         os.kill(launched.started("fault_injector_node"), signal.SIGKILL)
         assert launched.status() == 1
         assert "fault_injector_node ended with status -9 before the recording was over" in launched.output()
+
+
+def test_replay_ends_nothing_twice_when_another_robots_recording_is_over_first() -> None:
+    over = runpy.run_path(str(LAUNCH_FILES / "replay_faults.launch.py"))["_over"]
+    event = SimpleNamespace(process_name="player_node-1", returncode=0)
+    assert len(over(event, SimpleNamespace(is_shutdown=False))) == 1
+    assert over(event, SimpleNamespace(is_shutdown=True)) is None
 
 
 @pytest.mark.slow

@@ -93,6 +93,19 @@ def test_process_ends_with_its_status_when_it_is_told_to_once_or_again(
     wait_for_node(listener, name, there=False)
 
 
+@pytest.mark.parametrize("number", BOTH)
+def test_executable_ends_in_silence_when_a_signal_comes_while_ros_is_imported(number: int) -> None:
+    told = f"""
+import importlib, os, sys, time
+from sentryfuse_ros import executables
+importlib.import_module = lambda _name: (os.kill(os.getpid(), {int(number)}), time.sleep(60))
+sys.exit(executables.fusion_node())
+"""
+    command = [sys.executable, "-c", told]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def turns(*, within_s: float = 120.0) -> Iterator[int]:
     """Count on until time is up, which fails the test."""
     deadline_s = time.monotonic() + within_s
