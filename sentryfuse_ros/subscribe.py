@@ -22,8 +22,9 @@ from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 
-__all__ = ["IMAGE_TYPES", "Handler", "Inputs", "Problem", "full_name", "sensor_topics"]
+__all__ = ["IMAGE_TYPES", "UNKNOWN_NODE", "Handler", "Inputs", "Problem", "full_name", "sensor_topics"]
 
+UNKNOWN_NODE = "a node whose name is not known yet"
 _COMPRESSED = "/compressed"  # what image_transport puts behind the name of the image
 IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 
@@ -78,7 +79,9 @@ def _resolve(node: Node, parameter: str, name: str) -> str:
 
 
 def full_name(info: TopicEndpointInfo) -> str:
-    """Name of the node behind a publisher, with its namespace."""
+    """Name of the node behind a publisher, with its namespace; `UNKNOWN_NODE` for its first moments."""
+    if info.node_name == "_NODE_NAME_UNKNOWN_":  # rcl's, while the endpoint is known but its node is not
+        return UNKNOWN_NODE
     return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 

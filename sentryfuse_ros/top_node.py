@@ -19,7 +19,7 @@ from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
-from sentryfuse_ros.subscribe import full_name
+from sentryfuse_ros.subscribe import UNKNOWN_NODE, full_name
 from sentryfuse_ros.top_state import Snapshot, TopState
 
 __all__ = ["Found", "TopNode"]
@@ -113,13 +113,14 @@ class TopNode(Node):
         self._turn(self)
 
     def _look(self) -> tuple[Found, ...]:
-        """Every publisher of a FusionStatus."""
+        """Every publisher of a FusionStatus whose name is known."""
         found = set()
         for topic, types in self.get_topic_names_and_types():
             if messages.STATUS_TYPE not in types:
                 continue
             for info in self.get_publishers_info_by_topic(topic):
-                found.add(Found(full_name(info), topic))
+                if (name := full_name(info)) != UNKNOWN_NODE:
+                    found.add(Found(name, topic))
         return tuple(sorted(found, key=lambda item: item.name))
 
     def _choose(self) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +22,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from ros.support import WITHIN_S, Listener, Robot, patiently, recording, running
 from sentryfuse.msg import FusedDetection, FusedDetectionArray, FusionStatus, SensorHealth
 
+from sentryfuse_core.replay import messages
 from sentryfuse_ros import cli
-from sentryfuse_ros.top_node import _GATHER_S
+from sentryfuse_ros.top_node import _GATHER_S, TopNode
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("live numbers of a running node")]
 
@@ -126,6 +128,19 @@ def test_top_says_that_no_set_came_when_the_node_is_silent(capfd: pytest.Capture
 
     with Speaker(told=False):
         patiently(told, (3.0, 10.0, 30.0))
+
+
+def test_top_follows_no_node_when_its_name_is_not_known_yet() -> None:
+    def seen(name: str, namespace: str) -> Any:
+        info = SimpleNamespace(node_name=name, node_namespace=namespace)
+        node = SimpleNamespace(
+            get_topic_names_and_types=lambda: [("/sentryfuse/status", [messages.STATUS_TYPE])],
+            get_publishers_info_by_topic=lambda _: [info],
+        )
+        return [item.name for item in TopNode._look(node)]
+
+    assert seen("_NODE_NAME_UNKNOWN_", "_NODE_NAMESPACE_UNKNOWN_") == []
+    assert seen("sentryfuse", "/") == ["/sentryfuse"]
 
 
 def test_top_asks_which_when_several_nodes_run(
