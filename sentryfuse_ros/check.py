@@ -133,7 +133,7 @@ def _print(lines: list[Line]) -> None:
         table.add_row(verdict, line.subject, _plain(line.found), _plain(line.remedy))
     Console(highlight=False).print(table)
     fails, warns = (sum(line.verdict is kind for line in lines) for kind in (Verdict.FAIL, Verdict.WARN))
-    print(f"{fails} failed, {warns} warnings")  # noqa: T201
+    print(f"{fails} failed, {warns} warning{'s' if warns != 1 else ''}")  # noqa: T201
 
 
 def _plain(text: str) -> str:

@@ -18,7 +18,7 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.replay.manifest import versions
 from sentryfuse_core.replay.metrics import percentiles
-from sentryfuse_core.replay.records import SetRecord, read_results
+from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
 from sentryfuse_core.replay.report_data import ReportData, ReportSpan
 from sentryfuse_core.replay.story import StretchResult, judge
 from sentryfuse_ros.demo_node import DemoPlan, RunTimes
@@ -142,9 +142,6 @@ def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: 
             f"{item.sets} sets, recall at 4 m {_percent(item.recall_4m)}, canvas alone "
             f"{_percent(item.prior_recall_4m)}, longest silence {item.longest_silence_s * 1e3:.0f} ms"
         )
-    notes = dict.fromkeys([*outcome.missed, *outcome.below_prior])
-    for record in outcome.records:
-        notes.update(dict.fromkeys(record.notes))
     data = ReportData(
         title="SentryFuse demo",
         records=outcome.records,
@@ -161,7 +158,7 @@ def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: 
             truth=plan.truth,
         ),
         spans=tuple(ReportSpan(item.name, item.at_s, item.until_s) for item in plan.scenario.stretches),
-        notes=tuple(notes),
+        notes=(*outcome.missed, *outcome.below_prior, *counted_notes(outcome.records)),
     )
     report.write(plan.out / "report.html", data)
 

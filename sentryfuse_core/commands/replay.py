@@ -210,4 +210,7 @@ def _print_summary(done: JobResult) -> None:
     table.add_column(overflow="fold")
     for name, value in summary_rows(done.folder, done.result):
         table.add_row(name, printable(value))
+    if verdicts := done.suite.verdicts:
+        met = sum(verdict.passed for verdict in verdicts)
+        table.add_row("criteria", f"{met} of {len(verdicts)} met")
     Console(highlight=False, markup=False).print(table)

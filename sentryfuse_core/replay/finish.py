@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.manifest import manifest, versions
 from sentryfuse_core.replay.outputs import write_json
+from sentryfuse_core.replay.records import counted_notes
 from sentryfuse_core.replay.report_data import ReportData, ReportSpan
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
 from sentryfuse_core.text import printable
@@ -99,9 +99,7 @@ def _notes(result: ReplayResult) -> tuple[str, ...]:
         found.insert(0, NO_TRUTH)
         if result.checkpoint.startswith("world_"):
             found.insert(1, WORLD_NOTE)
-    total = len(result.records)
-    for note, count in Counter(note for record in result.records for note in record.notes).items():
-        found.append(note if count == total else f"{note} (in {count} of {total} sets)")
+    found += counted_notes(result.records)
     if result.interrupted:
         found.append("The replay was interrupted; this is what it had found by then.")
     if result.damage is not None:
@@ -137,7 +135,8 @@ def summary_rows(folder: Path, result: ReplayResult) -> Iterator[tuple[str, str]
     for modality in Modality:
         sensor = metrics["sensors"].get(modality.value)
         if sensor is not None:
-            yield modality.value, _sensor_text(sensor)
+            missing = modality in result.selection.missing
+            yield modality.value, "not in the recording" if missing else _sensor_text(sensor)
     wall_s, factor = metrics["wall_s"], metrics["real_time_factor"]
     yield "speed", f"{metrics['played_s']:.1f} s in {wall_s:.1f} s, {factor} times real time"
     for stage in ("pre", "infer", "post", "step"):

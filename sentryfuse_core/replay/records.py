@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.types import Detection, FusionResult, Modality, ModalitySet, SensorState
 
-__all__ = ["SetRecord", "from_messages", "from_result", "json_line", "read_results"]
+__all__ = ["SetRecord", "counted_notes", "from_messages", "from_result", "json_line", "read_results"]
+
+# A measured value: a number that stands by itself, and not one in the name of a frame, topic or file.
+_VALUE = re.compile(r"(?<![\w./-])\d+(?:\.\d+)?")
 
 _PAIRED = (Modality.CAMERA, Modality.LIDAR)  # the others come as windows that end at the stamp
 
@@ -75,6 +79,20 @@ def from_result(result: FusionResult, *, released_ns: int, e2e_ms: float) -> Set
         notes=(*result.errors, *result.notes),
         latency_ms={"pre": times.pre, "infer": times.infer, "post": times.post, "e2e": e2e_ms},
     )
+
+
+def counted_notes(records: Sequence[SetRecord]) -> Iterator[str]:
+    """What the sets' notes say and how often; those that differ in values alone are one, the last."""
+    kinds: dict[str, list[str]] = {}
+    for record in records:
+        for kind, note in {_VALUE.sub("#", note): note for note in record.notes}.items():
+            kinds.setdefault(kind, []).append(note)
+    for notes in kinds.values():
+        note, count = notes[-1], len(notes)
+        about = [f"in {count} of {len(records)} sets"] if count < len(records) else []
+        if len(set(notes)) > 1:
+            about.append("these values in the last")
+        yield f"{note} ({', '.join(about)})" if about else note
 
 
 def json_line(record: SetRecord) -> str:

@@ -30,6 +30,7 @@ class StretchResult:
     sets: int
     masks: Mapping[ModalitySet, int]
     levels: Mapping[int, int]
+    level_reasons: Mapping[int, str]  # of the last set at each level
     detections_per_set: float  # NaN: no set
     recall_4m: float  # NaN: no ground truth
     prior_recall_4m: float  # of the canvas without tokens in the same sets
@@ -51,9 +52,13 @@ class StretchResult:
         if _share(self.masks, self.stretch.expect) < _SETTLED_SHARE:
             wrong.append(f"{self.stretch.name}: expected {self.stretch.expect}, saw {_counts(self.masks)}")
         if self.stretch.level is not None and _share(self.levels, self.stretch.level) < _SETTLED_SHARE:
-            wrong.append(
-                f"{self.stretch.name}: expected level {self.stretch.level}, saw {_counts(self.levels)}"
+            reasons = "".join(
+                f"; level {level}: {reason}"
+                for level, reason in sorted(self.level_reasons.items())
+                if level != self.stretch.level and reason
             )
+            seen = f"expected level {self.stretch.level}, saw {_counts(self.levels)}{reasons}"
+            wrong.append(f"{self.stretch.name}: {seen}")
         return tuple(wrong)
 
 
@@ -89,6 +94,7 @@ def judge(
                 sets=len(inside),
                 masks=Counter(record.used for record in settled),
                 levels=Counter(record.level for record in settled),
+                level_reasons={record.level: record.level_reason for record in settled},
                 detections_per_set=_mean(len(record.detections) for record in settled),
                 recall_4m=recall,
                 prior_recall_4m=prior_recall,

@@ -56,6 +56,7 @@ class Selection:
     notes: tuple[str, ...]
     audio_info: str | None = None
     rectified: bool = False  # whether the camera's pictures are undistorted already
+    missing: tuple[Modality, ...] = ()  # enabled sensors that the recording has no topic of
 
     @property
     def feeds(self) -> dict[str, Modality | None]:
@@ -116,6 +117,7 @@ def select(
     """
     chosen: dict[Modality, Topic] = {}
     notes: list[str] = []
+    missing: list[Modality] = []
     for modality in Modality:
         if modality in overrides:
             chosen[modality] = _override(available, modality, overrides[modality])
@@ -129,6 +131,7 @@ def select(
             chosen[modality] = found[0]
             notes += _doubts(found[0], modality, config)
         else:
+            missing.append(modality)
             notes += _foreign(available, modality)
         if len(found) > 1:
             others = ", ".join(topic.name + depth.get(topic.name, "") for topic in found[1:])
@@ -146,7 +149,7 @@ def select(
             f"{chosen[Modality.CAMERA].name}; --set camera.info_topic=NAME chooses one"
         )
     rectified = Modality.CAMERA in chosen and is_rectified(config.camera, chosen[Modality.CAMERA].name)
-    return Selection(chosen, camera_info, tuple(notes), audio_info, rectified)
+    return Selection(chosen, camera_info, tuple(notes), audio_info, rectified, tuple(missing))
 
 
 def _depth(found: Sequence[Topic], encoding: Callable[[Topic], str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import results
 from builders import S
 
 from sentryfuse_core.replay import messages
-from sentryfuse_core.replay.records import read_results
+from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
 from sentryfuse_core.replay.writer import BagWriter
 from sentryfuse_core.types import Absence, Modality, ModalitySet
 
@@ -28,3 +28,23 @@ def test_boxes_are_not_read_again_when_a_status_without_sensors_repeats_the_stam
     found = list(read_results(tmp_path / "results.mcap"))
     assert [len(record.detections) for record in found] == [1, 0]
     assert found[0].stamp_ns == found[1].stamp_ns
+
+
+def test_notes_are_one_when_they_differ_in_measured_values_alone() -> None:
+    def told(*notes: str) -> SetRecord:
+        return results.set_record(S, notes=notes)
+
+    skipped = (
+        "17% of the sets were skipped, 6.9 of 8.3 sets/s handled",
+        "32% of the sets were skipped, 6.6 of 9 sets/s handled",
+    )
+    records = [told(skipped[0], "no tf2"), told(skipped[1], "no tf2"), told("no tf2")]
+    assert list(counted_notes(records)) == [
+        f"{skipped[1]} (in 2 of 3 sets, these values in the last)",
+        "no tf2",
+    ]
+
+
+def test_notes_stay_apart_when_the_number_is_part_of_a_name() -> None:
+    notes = ("no transform from lidar_1", "no transform from lidar_2", "/cam/0 is slow", "/cam/1 is slow")
+    assert list(counted_notes([results.set_record(S, notes=notes)])) == list(notes)

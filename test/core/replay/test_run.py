@@ -19,7 +19,7 @@ from builders import MS, S
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import BagError, CheckpointError, OutputError
 from sentryfuse_core.pipeline import Pipeline
-from sentryfuse_core.replay.finish import write_all
+from sentryfuse_core.replay.finish import summary_rows, write_all
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.readers import BagMessage, BagReader
 from sentryfuse_core.replay.records import json_line, read_results
@@ -67,6 +67,10 @@ def events(results: Path) -> list[str]:
 @pytest.mark.parametrize("sensors", ModalitySet.subsets(), ids=str)
 def test_replay_makes_sets_when_any_sensors_are_recorded(sensors: ModalitySet, tmp_path: Path) -> None:
     result = run(tmp_path, bags.drive(sensors, seconds=0.7))
+    rows = dict(summary_rows(tmp_path, result))
+    assert {name for name, text in rows.items() if text == "not in the recording"} == {
+        modality.value for modality in Modality if modality not in sensors
+    }
     assert len(result.records) >= 6
     assert result.records[-1].used == sensors
     for modality in Modality:

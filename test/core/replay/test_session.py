@@ -83,11 +83,13 @@ def test_command_fails_with_a_line_each_when_criteria_are_not_met(
         str(criteria),
         "--no-clean",
     ]
-    story = ["--scenario", str(world / "story.yaml"), "--quiet"]
+    story = ["--scenario", str(world / "story.yaml")]
     assert main([*words, *story, "--out", str(tmp_path / "out")]) == 1
-    errors = capsys.readouterr().err.splitlines()
+    printed = capsys.readouterr()
+    errors = [line for line in printed.err.splitlines() if not line.startswith("replay ")]
     assert len(errors) == 1
     assert errors[0].startswith("failed: world: map_min: 0.")
+    assert any(line.split() == ["criteria", "2", "of", "3", "met"] for line in printed.out.splitlines())
     assert not (tmp_path / "out" / "clean").exists()
     suite = ET.parse(tmp_path / "out" / "junit.xml").getroot()[0]  # noqa: S314 - our own file
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("world", "4", "1")

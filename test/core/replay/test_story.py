@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,13 @@ def test_story_forgives_one_odd_set_but_not_a_third_of_them() -> None:
 @pytest.mark.parametrize(("level", "ran", "misses"), [(1, 1, 0), (1, 0, 1), (None, 1, 0)])
 def test_story_checks_the_level_when_the_stretch_names_one(level: int | None, ran: int, misses: int) -> None:
     assert len(judged(run(level=ran), level=level)[1].missed) == misses
+
+
+def test_story_says_why_the_level_ran_when_it_is_not_the_expected_one() -> None:
+    reason = "pace: 9 of 27 sets were skipped at level 0"
+    records = [replace(item, level_reason=reason) if item.level == 2 else item for item in run(level=2)]
+    (line,) = judged(records, level=0)[1].missed
+    assert line == f"camera dies: expected level 0, saw 2 15x; level 2: {reason}"
 
 
 def test_story_tells_of_silence_when_no_set_came() -> None:

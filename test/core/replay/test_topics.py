@@ -132,6 +132,11 @@ def test_select_leaves_a_sensor_out_when_it_is_disabled() -> None:
     assert chosen(Topic("/a", JPEG, 3), Topic("/b", CLOUD, 3), config=config) == {LIDAR: "/b"}
 
 
+def test_select_names_what_is_missing_when_an_enabled_sensor_has_no_topic() -> None:
+    config = override(Config(), {"imu.enabled": False})
+    assert select([Topic("/b", CLOUD, 3)], {}, config=config).missing == (CAMERA, AUDIO)
+
+
 def test_select_raises_when_override_is_unknown_and_suggests_the_nearest() -> None:
     with pytest.raises(TopicError, match="did you mean /cam/front"):
         chosen(Topic("/cam/front", JPEG, 3), camera="/cam/frnt")
