@@ -23,12 +23,19 @@ class _UnfitFileError(OSError):
         return str(self.strerror)
 
 
+class _MissingFileError(_UnfitFileError, FileNotFoundError):
+    """The same for callers that tell a missing file apart."""
+
+
 def check_regular(path: Path) -> None:
     """Raise OSError for what is missing or no file: reading a pipe or a device can wait or go on for ever.
 
     The null device is an empty file.
     """
-    mode = path.stat().st_mode
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise _MissingFileError(errno.ENOENT, "there is no such file") from error
     if not stat.S_ISREG(mode) and not path.samefile(os.devnull):
         kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "a device")
         raise _UnfitFileError(errno.EINVAL, f"it is {kind}, not a file")

@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from sentryfuse_core.errors import NotInstalledError
@@ -44,6 +45,11 @@ def _start(name: str, summary: str, *, own_messages: bool) -> int:
     if {"-h", "--help"} & set(sys.argv[1:]):
         sys.stdout.write(_USAGE.format(name=name, summary=summary))
         return 0
+    if ignored := _ignored(sys.argv[1:]):
+        # As every ROS node does, this one starts all the same: with defaults where parameters were meant.
+        sys.stderr.write(
+            f"warning: {name} ignores {' '.join(ignored)}: give --ros-args before what ROS is to take\n"
+        )
     try:
         with needs_ros(name, own_messages=own_messages):
             status: int = importlib.import_module(f"sentryfuse_ros.{name}").main()
@@ -55,3 +61,16 @@ def _start(name: str, summary: str, *, own_messages: bool) -> int:
 
 def _end(_number: int, _frame: Any) -> None:
     os._exit(0)
+
+
+def _ignored(words: Sequence[str]) -> list[str]:
+    """The arguments outside of `--ros-args ... [--]`; nodes have none of their own."""
+    ignored, for_ros = [], False
+    for word in words:
+        if word == "--ros-args":
+            for_ros = True
+        elif for_ros and word == "--":
+            for_ros = False
+        elif not for_ros:
+            ignored.append(word)
+    return ignored

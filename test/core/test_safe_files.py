@@ -79,3 +79,12 @@ def test_files_are_refused_when_reading_them_would_wait_for_ever(
 )
 def test_lines_are_the_texts_own_when_another_system_wrote_it(data: bytes, lines: list[str]) -> None:
     assert text_lines(data) == lines
+
+
+@pytest.mark.parametrize("read", [*READERS, load_labels])
+def test_missing_file_is_told_in_words_when_settings_are_read(
+    read: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    with pytest.raises(SentryFuseError, match=r"nope\.yaml: there is no such file") as error:
+        read(tmp_path / "nope.yaml")
+    assert "Errno" not in str(error.value)

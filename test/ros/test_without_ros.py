@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from sentryfuse_core.errors import ConfigError, NotInstalledError
+from sentryfuse_ros import executables
 from sentryfuse_ros.without_ros import needs_ros
 
 
@@ -34,3 +35,26 @@ def test_error_is_let_through_when_it_is_none_of_ros(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, needs_ros("node"):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "--params-file robot.yaml",
+            "warning: fusion_node ignores --params-file robot.yaml: give --ros-args",
+        ),
+        ("a --ros-args -p b:=1 -- c --ros-args -r d:=e", "warning: fusion_node ignores a c: give --ros-args"),
+        ("--ros-args -p b:=1 --log-level info", ""),
+        ("", ""),
+    ],
+)
+def test_ignored_arguments_are_told_when_they_are_outside_of_ros_args(
+    words: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fusion_node", *words.split()])
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    assert executables.fusion_node() == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (2 if told else 1)
+    assert lines[0].startswith(told or "error: fusion_node needs ROS 2")
