@@ -1,4 +1,4 @@
-"""Parameters of the small nodes: declared from one table, unknown names refused."""
+"""Parameters of the small nodes: declared from one table, misspelt names refused."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ __all__ = ["declare", "refuse_clock_changes"]
 def declare(node: Node, table: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
     """Declare `{name: (default, help)}` and return the values; ConfigError names a wrong name or type.
 
-    Names with a section are other nodes', by a parameter file that many share: left alone.
+    Only a name that is nearly one of the table is wrong. Any other may be another node's, by a parameter file
+    or a SetParameter that many share: one without a section is warned of, the rest left alone.
     """
     for name in node._parameter_overrides:  # noqa: SLF001 - no public way to list what nobody declared
-        if name not in table and not node.has_parameter(name) and "." not in name:
-            close = difflib.get_close_matches(name.lower(), table, n=1, cutoff=0.7)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            valid = ", ".join(table)
-            raise ConfigError(f"unknown parameter {name!r} of {node.get_name()}; {hint}valid are {valid}")
+        if name in table or node.has_parameter(name) or "." in name:
+            continue
+        valid = ", ".join(table)
+        if close := difflib.get_close_matches(name.lower(), table, n=1, cutoff=0.7):
+            raise ConfigError(
+                f"unknown parameter {name!r} of {node.get_name()}; did you mean {close[0]!r}? "
+                f"valid are {valid}"
+            )
+        node.get_logger().warning(f"parameter {name} is not used; valid are {valid}")
     refuse_clock_changes(node)
     values: dict[str, Any] = {}
     for name, (default, doc) in table.items():

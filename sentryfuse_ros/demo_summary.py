@@ -97,6 +97,9 @@ def print_summary(plan: DemoPlan, outcome: Outcome) -> None:
     )
     for line in outcome.below_prior:
         console.print(Text(f"note: {line}", "yellow"))
+    for item in outcome.stretches:
+        if item.slow:
+            console.print(Text(f"note: {item.slow}", "yellow"))
     for line in outcome.missed:
         console.print(Text(f"MISSED: {line}", "bold red"))
     if not outcome.missed:

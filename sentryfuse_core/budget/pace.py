@@ -12,7 +12,9 @@ from sentryfuse_core.budget.wish import NO_WISH, Wish
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["PaceLimit", "too_many"]
+__all__ = ["PACE", "PaceLimit", "too_many"]
+
+PACE = "pace:"  # how its reasons for a level begin
 
 _WINDOW_NS = 5 * NS_PER_S
 _FEWEST = 3  # sets lost: a single one is a hiccup
@@ -72,12 +74,14 @@ class PaceLimit:
         fits = len(handled) >= _LEAST and wider_ms <= _HEADROOM * period_ms
         level_now = self._stepper.step(now_ns, over=over, under=not lost and fits)
         if level_now > before:
-            self._reason = f"pace: {lost} of {offered} sets were skipped at level {level}"
+            self._reason = f"{PACE} {lost} of {offered} sets were skipped at level {level}"
         elif over:
-            self._reason = f"pace: {lost} of {offered} sets are skipped even at level {level}"
+            self._reason = f"{PACE} {lost} of {offered} sets are skipped even at level {level}"
         elif level_now and len(handled) >= _LEAST:
             wider = f"level {level_now - 1}" if level_now > 1 else "full width"
-            self._reason = f"pace: {wider} takes {wider_ms:.0f} ms of the {period_ms:.0f} ms between two sets"
+            self._reason = (
+                f"{PACE} {wider} takes {wider_ms:.0f} ms of the {period_ms:.0f} ms between two sets"
+            )
             if fits:
                 self._reason += ", it comes back if that lasts"
         if level_now != before:

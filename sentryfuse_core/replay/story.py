@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from sentryfuse_core.budget.pace import PACE
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.replay.metrics import percentiles
 from sentryfuse_core.replay.records import SetRecord
@@ -31,6 +32,7 @@ class StretchResult:
     masks: Mapping[ModalitySet, int]
     levels: Mapping[int, int]
     level_reasons: Mapping[int, str]  # of the last set at each level
+    paced: int  # sets at a narrower level than expected since the machine did not keep up
     detections_per_set: float  # NaN: no set
     recall_4m: float  # NaN: no ground truth
     prior_recall_4m: float  # of the canvas without tokens in the same sets
@@ -51,7 +53,7 @@ class StretchResult:
         wrong = []
         if _share(self.masks, self.stretch.expect) < _SETTLED_SHARE:
             wrong.append(f"{self.stretch.name}: expected {self.stretch.expect}, saw {_counts(self.masks)}")
-        if self.stretch.level is not None and _share(self.levels, self.stretch.level) < _SETTLED_SHARE:
+        if self.stretch.level is not None and self._level_share(self.stretch.level) < _SETTLED_SHARE:
             reasons = "".join(
                 f"; level {level}: {reason}"
                 for level, reason in sorted(self.level_reasons.items())
@@ -60,6 +62,18 @@ class StretchResult:
             seen = f"expected level {self.stretch.level}, saw {_counts(self.levels)}{reasons}"
             wrong.append(f"{self.stretch.name}: {seen}")
         return tuple(wrong)
+
+    @property
+    def slow(self) -> str:
+        """That the machine did not keep up, where it did not; empty else."""
+        if not self.paced:
+            return ""
+        return f"{self.stretch.name}: {self.paced} sets at a narrower level: this machine does not keep up"
+
+    def _level_share(self, level: int) -> float:
+        """Share of the settled sets at `level`, or narrower since the machine does not keep up."""
+        total = sum(self.levels.values())
+        return (self.levels.get(level, 0) + self.paced) / total if total else 0.0
 
 
 def judge(
@@ -95,6 +109,12 @@ def judge(
                 masks=Counter(record.used for record in settled),
                 levels=Counter(record.level for record in settled),
                 level_reasons={record.level: record.level_reason for record in settled},
+                paced=sum(
+                    stretch.level is not None
+                    and record.level > stretch.level
+                    and record.level_reason.startswith(PACE)
+                    for record in settled
+                ),
                 detections_per_set=_mean(len(record.detections) for record in settled),
                 recall_4m=recall,
                 prior_recall_4m=prior_recall,

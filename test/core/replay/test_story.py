@@ -76,10 +76,20 @@ def test_story_checks_the_level_when_the_stretch_names_one(level: int | None, ra
 
 
 def test_story_says_why_the_level_ran_when_it_is_not_the_expected_one() -> None:
-    reason = "pace: 9 of 27 sets were skipped at level 0"
+    reason = "battery at 9 %"
     records = [replace(item, level_reason=reason) if item.level == 2 else item for item in run(level=2)]
     (line,) = judged(records, level=0)[1].missed
     assert line == f"camera dies: expected level 0, saw 2 15x; level 2: {reason}"
+
+
+def test_story_forgives_a_narrower_level_when_the_machine_does_not_keep_up() -> None:
+    reason = "pace: 9 of 27 sets were skipped at level 0"
+    records = [replace(item, level_reason=reason) if item.level == 2 else item for item in run(level=2)]
+    told = judged(records, level=0)[1]
+    assert told.missed == ()
+    assert told.slow == "camera dies: 15 sets at a narrower level: this machine does not keep up"
+    wider = [replace(item, level=0) if item.level == 2 else item for item in records]
+    assert len(judged(wider, level=1)[1].missed) == 1
 
 
 def test_story_tells_of_silence_when_no_set_came() -> None:
