@@ -13,13 +13,13 @@ from benchmarks._results import ROOT, Row, render, write
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.datasets import har
+from sentryfuse_core.faults.injector import FaultInjector
+from sentryfuse_core.faults.kinds import FAULTS
+from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.health import HealthMonitor, detection_time_s
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Preprocessor
-from sentryfuse_core.replay.fault_kinds import FAULTS
-from sentryfuse_core.replay.faults import FaultInjector
 from sentryfuse_core.replay.readers import BagReader, Undecodable
-from sentryfuse_core.replay.scenario import Event, Scenario
 from sentryfuse_core.replay.topics import select
 from sentryfuse_core.replay.writer import build_message, ros2_typestore
 from sentryfuse_core.types import ImuReading, Modality, Sample, SensorState, Transition

@@ -19,12 +19,12 @@ from rich.progress import track
 from benchmarks._results import Row, render, write
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config, to_mapping
+from sentryfuse_core.faults.scenario import EVERY_SENSOR, Scenario, load_scenario
+from sentryfuse_core.faults.scenario_files import shipped_scenarios
 from sentryfuse_core.replay.accuracy import pooled
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.run import ReplayOptions, replay
-from sentryfuse_core.replay.scenario import EVERY_SENSOR, Scenario, load_scenario
-from sentryfuse_core.replay.scenario_files import shipped_scenarios
 from sentryfuse_core.replay.truth import Truth, load_labels
 
 FIRST_SEED = 7000  # of the drives; no training has it

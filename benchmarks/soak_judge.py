@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks._results import Row
 from benchmarks.soak_plan import MUST_SEE
+from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.replay.reactions import false_alarms, reactions
-from sentryfuse_core.replay.scenario import Event, Scenario
 from sentryfuse_core.types import Modality
 
 __all__ = ["broken_chains", "change", "findings", "growth", "judge", "levels_asked"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sentryfuse_core.replay.scenario import Event, Scenario
+from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.types import Modality
 
 __all__ = ["MUST_SEE", "Plan", "Wish", "draw", "event_mappings", "scenario_text"]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 
+from sentryfuse_core.faults.scenario import Scenario, load_scenario
+from sentryfuse_core.faults.scenario_files import find_scenario
 from sentryfuse_core.replay.outputs import fresh_folder
-from sentryfuse_core.replay.scenario import Scenario, load_scenario
-from sentryfuse_core.replay.scenario_files import find_scenario
 from sentryfuse_core.replay.truth import load_labels
 from sentryfuse_ros import live_view
 from sentryfuse_ros.demo_world import cached_world

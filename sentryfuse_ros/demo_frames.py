@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sentryfuse_core import convert
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.replay.faults import stamp_ns
+from sentryfuse_core.faults.injector import stamp_ns
 from sentryfuse_core.replay.frames import camera_intrinsics, make_frame
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.types import Modality, Sample
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sentryfuse_core.faults.scenario import Stretch
     from sentryfuse_core.replay.records import SetRecord
     from sentryfuse_core.replay.report_data import ReportFrame
-    from sentryfuse_core.replay.scenario import Stretch
     from sentryfuse_core.replay.truth import Truth
 
 __all__ = ["moments"]

@@ -9,8 +9,8 @@ from results import set_record
 
 from benchmarks.robustness import at_true_times, compare, rows_of
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.replay.records import SetRecord
-from sentryfuse_core.replay.scenario import Event, Scenario
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import Detection
 

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.soak import main, read_lines
 from benchmarks.soak_judge import SEEN_WITHIN_S, WARM_UP_S, broken_chains, change, growth, judge, levels_asked
 from benchmarks.soak_plan import MUST_SEE, draw, event_mappings, scenario_text
-from sentryfuse_core.replay.scenario import load_scenario
+from sentryfuse_core.faults.scenario import load_scenario
 from sentryfuse_core.types import Modality
 
 Line = dict[str, Any]

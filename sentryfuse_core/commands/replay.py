@@ -119,7 +119,8 @@ def run(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise ConfigError(f"--jobs {args.jobs}: give 1 or more")
     config = config_from(args)
-    from sentryfuse_core.replay import criteria, scenario, scenario_files, topics
+    from sentryfuse_core.faults import scenario, scenario_files
+    from sentryfuse_core.replay import criteria, topics
     from sentryfuse_core.replay.readers import BagReader
 
     overrides = topics.parse_overrides(args.topic)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from sentryfuse_core.errors import CriteriaError
-from sentryfuse_core.replay.fault_kinds import FAULTS
+from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.replay.metrics import STAGES
 from sentryfuse_core.safe_files import read_yaml
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import CameraConfig, Config, LidarConfig
 from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.faults.scenario import Event
 from sentryfuse_core.preprocess import camera, lidar
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.preprocess.placing import parameter_pose
 from sentryfuse_core.replay.report_data import ReportFrame, box_corners
-from sentryfuse_core.replay.scenario import Event
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import (
     CompressedFrame,

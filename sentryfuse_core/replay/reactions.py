@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sentryfuse_core.replay.scenario import EVERY_SENSOR, Event, Scenario
+from sentryfuse_core.faults.scenario import EVERY_SENSOR, Event, Scenario
 from sentryfuse_core.types import Modality, SensorState
 
 __all__ = ["AFTERMATH_S", "false_alarms", "reactions"]

@@ -17,8 +17,10 @@ from sentryfuse_core import convert
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, ManualClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BagError, InvalidMessageError
+from sentryfuse_core.faults import injector as faults
+from sentryfuse_core.faults.scenario import Scenario
 from sentryfuse_core.pipeline import Pipeline
-from sentryfuse_core.replay import checks, faults
+from sentryfuse_core.replay import checks
 from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
@@ -30,7 +32,6 @@ from sentryfuse_core.replay.reactions import false_alarms, reactions
 from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
-from sentryfuse_core.replay.scenario import Scenario
 from sentryfuse_core.replay.topics import Selection, encodings, select
 from sentryfuse_core.replay.truth import Truth, matched
 from sentryfuse_core.replay.undecoded import Undecoded

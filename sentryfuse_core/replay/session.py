@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sentryfuse_core.config import Config
+from sentryfuse_core.faults.scenario import load_scenario
 from sentryfuse_core.replay.accuracy import accuracy
 from sentryfuse_core.replay.criteria import Criterion, Verdict, judge
 from sentryfuse_core.replay.finish import write_all
 from sentryfuse_core.replay.junit import Suite, write_junit
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.run import Progress, ReplayOptions, ReplayResult, replay
-from sentryfuse_core.replay.scenario import load_scenario
 from sentryfuse_core.replay.truth import NEAR_NS, load_labels
 from sentryfuse_core.text import printable
 from sentryfuse_core.types import Modality

@@ -17,8 +17,8 @@ from sentryfuse.msg import Budget
 from std_msgs.msg import String
 
 from sentryfuse_core.errors import ConfigError, ScenarioError
-from sentryfuse_core.replay.faults import FaultInjector
-from sentryfuse_core.replay.scenario import Event, Scenario
+from sentryfuse_core.faults.injector import FaultInjector
+from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS, FaultInjectorNode
 from sentryfuse_ros.spin import Stop, make_executor

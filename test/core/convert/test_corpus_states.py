@@ -13,9 +13,9 @@ from builders import MS, S, timeline
 from damage import SENSOR, SOUND, damage
 
 from sentryfuse_core.config import Config
+from sentryfuse_core.faults.injector import FaultInjector
+from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.replay.faults import FaultInjector
-from sentryfuse_core.replay.scenario import Event, Scenario
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
 
 WHOLE = 100_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sentryfuse_core.replay.fault_kinds import FAULTS
-from sentryfuse_core.replay.scenario import load_scenario
-from sentryfuse_core.replay.scenario_files import shipped_scenarios
+from sentryfuse_core.faults.kinds import FAULTS
+from sentryfuse_core.faults.scenario import load_scenario
+from sentryfuse_core.faults.scenario_files import shipped_scenarios
 
 PAGE = (Path(__file__).parents[3] / "docs" / "faults.md").read_text(encoding="utf-8")
 

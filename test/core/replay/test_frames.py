@@ -11,8 +11,8 @@ from builders import MS, S
 from results import CAR
 
 from sentryfuse_core.config import Config
+from sentryfuse_core.faults.scenario import Event
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics, make_frame
-from sentryfuse_core.replay.scenario import Event
 from sentryfuse_core.types import CompressedFrame, Modality, ModalitySet, Sample
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.replay.reactions import AFTERMATH_S, false_alarms, reactions
-from sentryfuse_core.replay.scenario import Event, Scenario
 from sentryfuse_core.types import Modality
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

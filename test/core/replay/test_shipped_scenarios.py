@@ -16,11 +16,11 @@ from builders import MS, PERIOD_NS, S, chunk_message, cloud_message, image_messa
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import ScenarioError
+from sentryfuse_core.faults.injector import FaultInjector
+from sentryfuse_core.faults.scenario import Scenario, load_scenario
+from sentryfuse_core.faults.scenario_files import find_scenario, shipped_scenarios
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Preprocessor
-from sentryfuse_core.replay.faults import FaultInjector
-from sentryfuse_core.replay.scenario import Scenario, load_scenario
-from sentryfuse_core.replay.scenario_files import find_scenario, shipped_scenarios
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from results import set_record
 
+from sentryfuse_core.faults.scenario import Scenario, Stretch
 from sentryfuse_core.replay.records import SetRecord
-from sentryfuse_core.replay.scenario import Scenario, Stretch
 from sentryfuse_core.replay.story import StretchResult, judge
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import Detection, Modality, ModalitySet

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL, PACKED_422
-from sentryfuse_core.replay.corruption.payload import Options, changed
+from sentryfuse_core.faults.corruption.payload import Options, changed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

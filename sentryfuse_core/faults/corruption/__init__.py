@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.replay.corruption.audio import clipped, gapped, noisy_audio, silent
-from sentryfuse_core.replay.corruption.cloud import blocked, empty, missing_points, noisy_cloud
-from sentryfuse_core.replay.corruption.image import black, covered, noisy_image, white
-from sentryfuse_core.replay.corruption.imu import altered, saturated, stuck
-from sentryfuse_core.replay.corruption.malformed import malformed
-from sentryfuse_core.replay.corruption.payload import Options, is_cloud, is_image, is_imu, truncate
+from sentryfuse_core.faults.corruption.audio import clipped, gapped, noisy_audio, silent
+from sentryfuse_core.faults.corruption.cloud import blocked, empty, missing_points, noisy_cloud
+from sentryfuse_core.faults.corruption.image import black, covered, noisy_image, white
+from sentryfuse_core.faults.corruption.imu import altered, saturated, stuck
+from sentryfuse_core.faults.corruption.malformed import malformed
+from sentryfuse_core.faults.corruption.payload import Options, is_cloud, is_image, is_imu, truncate
 
 __all__ = ["CORRUPTIONS", "stuck"]
 

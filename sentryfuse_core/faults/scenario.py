@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sentryfuse_core.errors import ScenarioError
-from sentryfuse_core.replay.fault_kinds import FAULTS
+from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.safe_files import read_yaml
 from sentryfuse_core.types import Modality, ModalitySet
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sentryfuse_core.errors import ScenarioError
-from sentryfuse_core.replay.fault_kinds import FAULTS
-from sentryfuse_core.replay.scenario import Action, Event, load_scenario
+from sentryfuse_core.faults.kinds import FAULTS
+from sentryfuse_core.faults.scenario import Action, Event, load_scenario
 from sentryfuse_core.types import Modality, ModalitySet
 
 GOOD = """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sentryfuse_core.replay.corruption.payload import Options, changed, emptied, is_cloud
+from sentryfuse_core.faults.corruption.payload import Options, changed, emptied, is_cloud
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sentryfuse_core.replay.corruption.payload import Options, is_imu
+from sentryfuse_core.faults.corruption.payload import Options, is_imu
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.replay.corruption import CORRUPTIONS, stuck
-from sentryfuse_core.replay.fault_kinds import FAULTS
-from sentryfuse_core.replay.scenario import Event, Scenario
+from sentryfuse_core.faults.corruption import CORRUPTIONS, stuck
+from sentryfuse_core.faults.kinds import FAULTS
+from sentryfuse_core.faults.scenario import Event, Scenario
 
 if TYPE_CHECKING:
     from sentryfuse_core.types import Modality

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.replay.corruption.payload import (
+from sentryfuse_core.faults.corruption.payload import (
     Options,
     changed,
     emptied,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sentryfuse_core.replay.corruption.image import noisy_values
-from sentryfuse_core.replay.corruption.payload import Options, changed, is_cloud, is_image, payload_path
+from sentryfuse_core.faults.corruption.image import noisy_values
+from sentryfuse_core.faults.corruption.payload import Options, changed, is_cloud, is_image, payload_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

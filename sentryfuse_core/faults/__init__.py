@@ -1,0 +1,1 @@
+"""Sensors broken on purpose: kinds, scenarios and how they change messages."""
