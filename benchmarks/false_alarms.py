@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._results import ROOT, Row, render, write
+from sentryfuse_core.bags.readers import BagReader, Undecodable
+from sentryfuse_core.bags.topics import select
+from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.datasets import har
@@ -19,9 +22,6 @@ from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.health import HealthMonitor, detection_time_s
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Preprocessor
-from sentryfuse_core.replay.readers import BagReader, Undecodable
-from sentryfuse_core.replay.topics import select
-from sentryfuse_core.replay.writer import build_message, ros2_typestore
 from sentryfuse_core.types import ImuReading, Modality, Sample, SensorState, Transition
 from sentryfuse_core.world.config import WorldConfig
 from sentryfuse_core.world.record import Recorder

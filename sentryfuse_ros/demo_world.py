@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import sentryfuse_core
+from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.replay.writer import BagWriter
 from sentryfuse_core.world.config import WorldConfig, with_weather
 
 __all__ = ["World", "cached_world"]

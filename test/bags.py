@@ -14,8 +14,8 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Ros2Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from sentryfuse_core.replay.definitions import AUDIO_COMMON_RAW, ROS1_TRANSFORMS
-from sentryfuse_core.replay.writer import BagWriter, build_message, ros2_typestore
+from sentryfuse_core.bags.definitions import AUDIO_COMMON_RAW, ROS1_TRANSFORMS
+from sentryfuse_core.bags.writer import BagWriter, build_message, ros2_typestore
 from sentryfuse_core.types import Modality
 
 START_NS = 100 * S

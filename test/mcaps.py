@@ -9,8 +9,8 @@ from typing import Any
 
 import bags
 
-from sentryfuse_core.replay.storage.mcap import MAGIC
-from sentryfuse_core.replay.writer import build_message, ros2_typestore
+from sentryfuse_core.bags.storage.mcap import MAGIC
+from sentryfuse_core.bags.writer import build_message, ros2_typestore
 
 SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x03, 0x04, 0x05, 0x06
 MESSAGE_INDEX, CHUNK_INDEX, STATISTICS, DATA_END, FOOTER = 0x07, 0x08, 0x0B, 0x0F, 0x02

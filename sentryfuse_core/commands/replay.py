@@ -119,9 +119,10 @@ def run(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise ConfigError(f"--jobs {args.jobs}: give 1 or more")
     config = config_from(args)
+    from sentryfuse_core.bags import topics
+    from sentryfuse_core.bags.readers import BagReader
     from sentryfuse_core.faults import scenario, scenario_files
-    from sentryfuse_core.replay import criteria, topics
-    from sentryfuse_core.replay.readers import BagReader
+    from sentryfuse_core.replay import criteria
 
     overrides = topics.parse_overrides(args.topic)
     story = None if args.scenario is None else scenario_files.find_scenario(args.scenario)

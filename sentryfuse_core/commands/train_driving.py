@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sentryfuse_core.bags.topics import parse_overrides
 from sentryfuse_core.commands.detector_run import (
     STATE,
     check_length,
@@ -26,7 +27,6 @@ from sentryfuse_core.datasets.layouts import detect_layout, open_driving
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.model.checkpoint import save_checkpoint
 from sentryfuse_core.model.shape import ModelShape
-from sentryfuse_core.replay.topics import parse_overrides
 from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.training.evaluate import evaluate

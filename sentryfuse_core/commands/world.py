@@ -53,7 +53,7 @@ def _record(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from sentryfuse_core.replay.writer import BagWriter
+    from sentryfuse_core.bags.writer import BagWriter
     from sentryfuse_core.world.config import WorldConfig, with_weather
     from sentryfuse_core.world.labels import write_labels
     from sentryfuse_core.world.record import Recorder

@@ -6,6 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sentryfuse_core import convert
+from sentryfuse_core.bags.arrivals import Arrival, arrivals
+from sentryfuse_core.bags.poses import BagTransforms
+from sentryfuse_core.bags.readers import BagReader, bag_files, is_recording
+from sentryfuse_core.bags.topics import Selection, encodings, select
+from sentryfuse_core.bags.undecoded import Undecoded
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.datasets.driving import Drive, DrivingSet, LabelledFrame, labelled
@@ -14,11 +19,6 @@ from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
-from sentryfuse_core.replay.arrivals import Arrival, arrivals
-from sentryfuse_core.replay.poses import BagTransforms
-from sentryfuse_core.replay.readers import BagReader, bag_files, is_recording
-from sentryfuse_core.replay.topics import Selection, encodings, select
-from sentryfuse_core.replay.undecoded import Undecoded
 from sentryfuse_core.types import Modality, SyncedSet
 
 __all__ = ["find_bags", "load_bags"]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from sentryfuse_core import __version__
+from sentryfuse_core.bags.readers import bag_files
 from sentryfuse_core.config import Config, to_mapping
-from sentryfuse_core.replay.readers import bag_files
 
 __all__ = ["file_sha256", "machine", "manifest", "processor", "source_commit", "versions"]
 

@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sentryfuse_core import convert
+from sentryfuse_core.bags.arrivals import Arrival, arrivals
+from sentryfuse_core.bags.poses import BagTransforms, pose_facts, pose_notes
+from sentryfuse_core.bags.readers import BagReader
+from sentryfuse_core.bags.topics import Selection, encodings, select
+from sentryfuse_core.bags.undecoded import Undecoded
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, ManualClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BagError, InvalidMessageError
@@ -21,20 +26,15 @@ from sentryfuse_core.faults import injector as faults
 from sentryfuse_core.faults.scenario import Scenario
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.replay import checks
-from sentryfuse_core.replay.arrivals import Arrival, arrivals
 from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
 from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, output_mapping, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
-from sentryfuse_core.replay.poses import BagTransforms, pose_facts, pose_notes
 from sentryfuse_core.replay.reactions import false_alarms, reactions
-from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import SetRecord, from_result
 from sentryfuse_core.replay.report_data import ReportFrame
-from sentryfuse_core.replay.topics import Selection, encodings, select
 from sentryfuse_core.replay.truth import Truth, matched
-from sentryfuse_core.replay.undecoded import Undecoded
 from sentryfuse_core.types import Modality, SensorReport, SensorState, SyncedSet, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]

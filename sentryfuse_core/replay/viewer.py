@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sentryfuse_core.bags.poses import BagTransforms
+from sentryfuse_core.bags.readers import BagMessage, BagReader
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.convert import to_sample
 from sentryfuse_core.errors import BackendError, BagError, InvalidMessageError, OutputError
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.frames import COLOURS, camera_picture, lidar_points
-from sentryfuse_core.replay.poses import BagTransforms
-from sentryfuse_core.replay.readers import BagMessage, BagReader
 from sentryfuse_core.replay.records import SetRecord, read_results
 from sentryfuse_core.types import Modality
 

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from sentryfuse_core import __version__
+from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.cli import CORE_COMMANDS, Command, main
 from sentryfuse_core.config import load_yaml, options
-from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.types import Modality
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from sentryfuse_core.replay.readers import BagReader
+from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_ros import cli

@@ -23,8 +23,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Int16MultiArray
 
+from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.errors import ConfigError, TopicError
-from sentryfuse_core.replay.writer import BagWriter
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.player_node import PlayerNode, restamped
 from sentryfuse_ros.spin import Stop, make_executor

@@ -19,7 +19,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters
 from ros.support import PARAMETERS, Listener, NodeProcess
 
-from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.bags.writer import BagWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

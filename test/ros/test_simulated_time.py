@@ -13,7 +13,7 @@ import pytest
 from ros.support import START_NS, Listener, S, recording, running
 from sentryfuse.msg import SensorHealth
 
-from sentryfuse_core.replay.writer import BagWriter
+from sentryfuse_core.bags.writer import BagWriter
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sentryfuse_core.bags.arrivals import arrivals
+from sentryfuse_core.bags.readers import BagReader
+from sentryfuse_core.bags.topics import select
 from sentryfuse_core.clock import ManualClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BenchError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
-from sentryfuse_core.replay.arrivals import arrivals
-from sentryfuse_core.replay.readers import BagReader
-from sentryfuse_core.replay.topics import select
 from sentryfuse_core.types import Modality, ModalitySet, SyncedSet
 
 __all__ = ["Heard", "hear", "record", "replay_speed", "run_cli"]

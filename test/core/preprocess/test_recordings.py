@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.convert import to_sample, type_modality
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
-from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.types import Modality, ModalitySet, Sample, SyncedSet
 
 SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[4] / "shared"))

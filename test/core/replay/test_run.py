@@ -16,16 +16,16 @@ import pytest
 from bags import START_NS, TOPICS
 from builders import MS, S
 
+from sentryfuse_core.bags.readers import BagMessage, BagReader
+from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import BagError, CheckpointError, OutputError
 from sentryfuse_core.faults.scenario import Action, Event, Scenario
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.replay.finish import summary_rows, write_all
 from sentryfuse_core.replay.outputs import RunOutputs
-from sentryfuse_core.replay.readers import BagMessage, BagReader
 from sentryfuse_core.replay.records import json_line, read_results
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult, replay
-from sentryfuse_core.replay.writer import BagWriter
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
 

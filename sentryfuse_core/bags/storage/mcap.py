@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
-from sentryfuse_core.convert.type_names import full_type_name
-from sentryfuse_core.errors import BagError
-from sentryfuse_core.replay.storage.common import (
+from sentryfuse_core.bags.storage.common import (
     CDR,
     ROS1,
     Definition,
@@ -29,7 +27,9 @@ from sentryfuse_core.replay.storage.common import (
     Stream,
     guarded,
 )
-from sentryfuse_core.replay.storage.unpack import MOST_CHUNK_BYTES, PACKINGS, unpack
+from sentryfuse_core.bags.storage.unpack import MOST_CHUNK_BYTES, PACKINGS, unpack
+from sentryfuse_core.convert.type_names import full_type_name
+from sentryfuse_core.errors import BagError
 from sentryfuse_core.text import reason_of
 
 __all__ = ["MAGIC", "McapFile"]

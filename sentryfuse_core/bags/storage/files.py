@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sentryfuse_core.bags.storage.sqlite import beside
 from sentryfuse_core.errors import BagError
-from sentryfuse_core.replay.storage.sqlite import beside
 from sentryfuse_core.safe_files import read_yaml
 from sentryfuse_core.text import reason_of
 

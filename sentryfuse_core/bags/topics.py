@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from sentryfuse_core.bags.readers import BagReader, Topic
 from sentryfuse_core.config import AudioConfig, CameraConfig, Config
 from sentryfuse_core.convert import (
     AUDIO_INFO_TYPE,
@@ -18,7 +19,6 @@ from sentryfuse_core.convert import (
     type_modality,
 )
 from sentryfuse_core.errors import BagError, TopicError
-from sentryfuse_core.replay.readers import BagReader, Topic
 from sentryfuse_core.types import Modality
 
 __all__ = ["CAMERA_INFO_TYPE", "Selection", "encodings", "parse_overrides", "select"]

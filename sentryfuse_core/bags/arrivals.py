@@ -6,9 +6,9 @@ import heapq
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from sentryfuse_core.bags.readers import BagReader, Undecodable
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
-from sentryfuse_core.replay.readers import BagReader, Undecodable
 from sentryfuse_core.types import Modality
 
 __all__ = ["Arrival", "arrivals"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from rosbags.rosbag1 import Reader
 from rosbags.rosbag1.reader import decompressors
 
+from sentryfuse_core.bags.storage.common import ROS1, Definition, Item, Source, Stream, guarded
+from sentryfuse_core.bags.storage.unpack import unpack
 from sentryfuse_core.convert.type_names import full_type_name
-from sentryfuse_core.replay.storage.common import ROS1, Definition, Item, Source, Stream, guarded
-from sentryfuse_core.replay.storage.unpack import unpack
 
 __all__ = ["Ros1File"]
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from sentryfuse_core.bags.storage import mcap
+from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC
 from sentryfuse_core.errors import BagError
-from sentryfuse_core.replay.storage import mcap
-from sentryfuse_core.replay.storage.unpack import ZSTD_MAGIC
 from sentryfuse_core.safe_files import check_regular
 
 __all__ = ["MCAP", "PACKED", "ROS1_BAG", "SQLITE", "kind_of"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sentryfuse_core.replay.storage.common import Definition, Item, Storage, Stream, merged
-from sentryfuse_core.replay.storage.files import find_files, is_recording
-from sentryfuse_core.replay.storage.opening import open_storage
-from sentryfuse_core.replay.storage.unpack import unpack_message
+from sentryfuse_core.bags.storage.common import Definition, Item, Storage, Stream, merged
+from sentryfuse_core.bags.storage.files import find_files, is_recording
+from sentryfuse_core.bags.storage.opening import open_storage
+from sentryfuse_core.bags.storage.unpack import unpack_message
 
 __all__ = [
     "Definition",

@@ -14,9 +14,9 @@ from builders import MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentryfuse_core.bags.readers import BagReader, Undecodable, bag_files
+from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.errors import BagError, SentryFuseError, TopicError
-from sentryfuse_core.replay.readers import BagReader, Undecodable, bag_files
-from sentryfuse_core.replay.writer import BagWriter
 from sentryfuse_core.types import Modality
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

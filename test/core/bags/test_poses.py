@@ -13,11 +13,11 @@ import pytest
 from bags import START_NS, transform, transforms
 from builders import MS, sample
 
+from sentryfuse_core.bags.poses import BagTransforms, pose_notes
+from sentryfuse_core.bags.readers import BagReader
+from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.preprocess.placing import Placer
-from sentryfuse_core.replay.poses import BagTransforms, pose_notes
-from sentryfuse_core.replay.readers import BagReader
-from sentryfuse_core.replay.writer import BagWriter
 from sentryfuse_core.types import Modality, ModalitySet, Pose
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

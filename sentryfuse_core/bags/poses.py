@@ -8,6 +8,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from sentryfuse_core.bags.readers import BagMessage, BagReader, Topic, Undecodable
+from sentryfuse_core.bags.transforms import Chain, TransformTree
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import BagError
 from sentryfuse_core.preprocess.placing import (
@@ -19,8 +21,6 @@ from sentryfuse_core.preprocess.placing import (
     parameter_pose,
     stand_in,
 )
-from sentryfuse_core.replay.readers import BagMessage, BagReader, Topic, Undecodable
-from sentryfuse_core.replay.transforms import Chain, TransformTree
 from sentryfuse_core.types import Modality, Pose
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from sentryfuse_core.bags.storage.common import CDR, Definition, Item, Source, Stream, guarded
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError
-from sentryfuse_core.replay.storage.common import CDR, Definition, Item, Source, Stream, guarded
 
 __all__ = ["SqliteFile", "beside"]
 

@@ -9,9 +9,9 @@ import bags
 import pytest
 from bags import START_NS
 
+from sentryfuse_core.bags.readers import BagReader
+from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.replay.readers import BagReader
-from sentryfuse_core.replay.writer import BagWriter
 from sentryfuse_core.types import Modality
 
 IMU_TYPE = "sensor_msgs/msg/Imu"

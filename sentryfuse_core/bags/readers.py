@@ -19,14 +19,14 @@ from rosbags.typesys import (
 )
 from rosbags.typesys.store import Typestore
 
+from sentryfuse_core.bags import storage
+from sentryfuse_core.bags.definitions import ROS1_TRANSFORMS_TYPE, TRANSFORMS_TYPE
+from sentryfuse_core.bags.storage.common import CDR, ROS1, damaged
+from sentryfuse_core.bags.storage.sqlite import beside
+from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC
+from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError, InvalidMessageError, SentryFuseError, TopicError
-from sentryfuse_core.replay import storage
-from sentryfuse_core.replay.definitions import ROS1_TRANSFORMS_TYPE, TRANSFORMS_TYPE
-from sentryfuse_core.replay.storage.common import CDR, ROS1, damaged
-from sentryfuse_core.replay.storage.sqlite import beside
-from sentryfuse_core.replay.storage.unpack import ZSTD_MAGIC
-from sentryfuse_core.replay.writer import build_message, ros2_typestore
 from sentryfuse_core.text import reason_of
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from sentryfuse_core.bags.storage import mcap, ros1, sqlite
+from sentryfuse_core.bags.storage.common import Storage, damaged
+from sentryfuse_core.bags.storage.kinds import MCAP, PACKED, ROS1_BAG, SQLITE, kind_of
+from sentryfuse_core.bags.storage.unpack import unpack_file
 from sentryfuse_core.errors import BagError, SentryFuseError
-from sentryfuse_core.replay.storage import mcap, ros1, sqlite
-from sentryfuse_core.replay.storage.common import Storage, damaged
-from sentryfuse_core.replay.storage.kinds import MCAP, PACKED, ROS1_BAG, SQLITE, kind_of
-from sentryfuse_core.replay.storage.unpack import unpack_file
 from sentryfuse_core.text import reason_of
 
 __all__ = ["open_storage"]

@@ -20,10 +20,10 @@ from builders import MS, S
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentryfuse_core.bags.readers import BagReader, Undecodable, bag_files, is_recording
+from sentryfuse_core.bags.storage import Definition, Item, Stream, files, merged
+from sentryfuse_core.bags.storage.common import Source
 from sentryfuse_core.errors import BagError, SentryFuseError
-from sentryfuse_core.replay.readers import BagReader, Undecodable, bag_files, is_recording
-from sentryfuse_core.replay.storage import Definition, Item, Stream, files, merged
-from sentryfuse_core.replay.storage.common import Source
 from sentryfuse_core.types import Modality
 
 if sys.version_info >= (3, 14):
@@ -419,7 +419,7 @@ def test_reader_names_the_file_when_reading_raises_anything(
         "bag": "ros1.Ros1File._items",
     }
     with BagReader(path) as reader, monkeypatch.context() as patch:
-        patch.setattr(f"sentryfuse_core.replay.storage.{places[form]}", lambda *_: map(fail, [0]))
+        patch.setattr(f"sentryfuse_core.bags.storage.{places[form]}", lambda *_: map(fail, [0]))
         with pytest.raises(SentryFuseError, match=f"{path.name}: odd input"):
             list(reader.messages())
 

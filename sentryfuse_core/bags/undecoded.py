@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sentryfuse_core.bags.arrivals import Arrival
+from sentryfuse_core.bags.readers import Topic, Undecodable
 from sentryfuse_core.errors import BagError
-from sentryfuse_core.replay.arrivals import Arrival
-from sentryfuse_core.replay.readers import Topic, Undecodable
 from sentryfuse_core.types import Modality
 
 __all__ = ["Undecoded"]

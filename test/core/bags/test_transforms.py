@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from sentryfuse_core.bags.transforms import Chain, TransformTree
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.replay.transforms import Chain, TransformTree
 from sentryfuse_core.types import Pose
 
 LEVEL = (0.0, 0.0, 0.0, 1.0)

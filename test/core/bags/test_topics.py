@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from sentryfuse_core.bags.readers import Topic
+from sentryfuse_core.bags.topics import parse_overrides, select
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import TopicError
-from sentryfuse_core.replay.readers import Topic
-from sentryfuse_core.replay.topics import parse_overrides, select
 from sentryfuse_core.types import Modality
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

@@ -24,8 +24,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from sentryfuse_core.bags import definitions
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.replay import definitions
 
 if TYPE_CHECKING:
     from typing_extensions import Self

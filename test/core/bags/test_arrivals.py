@@ -7,10 +7,10 @@ from pathlib import Path
 import bags
 import pytest
 
+from sentryfuse_core.bags.arrivals import Arrival, arrivals
+from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.faults.injector import FaultInjector, stamp_ns
 from sentryfuse_core.faults.scenario import Event, Scenario
-from sentryfuse_core.replay.arrivals import Arrival, arrivals
-from sentryfuse_core.replay.readers import BagReader
 from sentryfuse_core.types import Modality
 
 
