@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks._results import FOLDER, Row, render, write
+from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.config import Config, to_mapping
-from sentryfuse_core.replay.metrics import percentiles
 from sentryfuse_core.types import Modality
 
 ALL_SENSORS = 15

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._results import Row, render, write
+from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.config import Config, to_mapping
-from sentryfuse_core.replay.metrics import percentiles
 from sentryfuse_ros.middleware import apply_profile
 
 STAGES = ("age", "wait", "queue", "pre", "infer", "post", "e2e")

@@ -25,9 +25,9 @@ import numpy as np
 from benchmarks._results import FOLDER, Row, render, write
 from benchmarks.ingest_live import end
 from benchmarks.ingest_robot import RATES_HZ
+from sentryfuse_core.account.latency import STAGES, percentiles
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config, to_mapping
-from sentryfuse_core.replay.metrics import STAGES, percentiles
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.middleware import apply_profile
 

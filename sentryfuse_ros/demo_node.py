@@ -10,10 +10,10 @@ from typing import Any
 
 from rclpy.node import Node
 
+from sentryfuse_core.account import messages
+from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.faults.scenario import Scenario
-from sentryfuse_core.replay import messages
-from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS
 from sentryfuse_ros.live_state import Box, LiveState

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.replay.manifest import versions
-from sentryfuse_core.replay.metrics import percentiles
 from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
 from sentryfuse_core.replay.report_data import ReportData, ReportSpan
 from sentryfuse_core.replay.story import StretchResult, judge

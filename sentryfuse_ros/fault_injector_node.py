@@ -16,13 +16,13 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
+from sentryfuse_core.account.diagnostics import status_name
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.convert import type_modality
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
 from sentryfuse_core.faults.scenario import Action, Event, Scenario, load_scenario
 from sentryfuse_core.faults.scenario_files import find_scenario
-from sentryfuse_core.replay.diagnostics import status_name
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.replay.metrics import percentiles
 from sentryfuse_core.types import SensorState
 
 __all__ = ["Box", "LiveState", "SensorLine"]

@@ -17,11 +17,11 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 
+from sentryfuse_core.account.diagnostics import status_name
 from sentryfuse_core.bags.definitions import TRANSFORMS_TYPE
 from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, TopicError
-from sentryfuse_core.replay.diagnostics import status_name
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.names import in_namespace

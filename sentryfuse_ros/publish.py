@@ -10,9 +10,9 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from sentryfuse_core.account import messages
+from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.config import Config
-from sentryfuse_core.replay import messages
-from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.types import FusionResult
 from sentryfuse_ros import qos
 from sentryfuse_ros.messages import fill, message_class

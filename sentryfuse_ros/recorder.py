@@ -11,9 +11,9 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
+from sentryfuse_core.account import messages
+from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.bags.writer import BagWriter
-from sentryfuse_core.replay import messages
-from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class

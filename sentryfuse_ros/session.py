@@ -12,6 +12,8 @@ from typing import Any
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from sentryfuse_core.account.diagnostics import NODE_NAME, WARN, Diagnostics, diagnostic_array, status_name
+from sentryfuse_core.account.messages import PublishContext
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, Clock
 from sentryfuse_core.config import Config
@@ -22,9 +24,7 @@ from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.preprocess.assemble import Preprocessor
-from sentryfuse_core.replay.checks import FitCheck
-from sentryfuse_core.replay.diagnostics import NODE_NAME, WARN, Diagnostics, diagnostic_array, status_name
-from sentryfuse_core.replay.messages import PublishContext
+from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend

@@ -13,10 +13,10 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from sentryfuse_core.account import messages
+from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.replay import messages
-from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.subscribe import UNKNOWN_NODE, full_name

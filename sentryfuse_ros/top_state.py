@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentryfuse_core.replay.diagnostics import NODE_NAME, status_name
-from sentryfuse_core.replay.metrics import STAGES, LatencyWindow
+from sentryfuse_core.account.diagnostics import NODE_NAME, status_name
+from sentryfuse_core.account.latency import STAGES, LatencyWindow
 from sentryfuse_core.types import SensorState
 
 __all__ = ["PARTS", "Latency", "Sensor", "Snapshot", "TopState"]

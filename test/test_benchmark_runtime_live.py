@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.runtime_live import SETTLE_S, WAIT_LIMIT_MS, Found, Heard, judge, rows_of, run
-from sentryfuse_core.replay.metrics import STAGES
+from sentryfuse_core.account.latency import STAGES
 
 S = 1_000_000_000
 CLOUDS_NS = np.arange(100, dtype=np.int64) * S // 10 + 1000 * S

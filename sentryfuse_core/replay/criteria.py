@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from sentryfuse_core.account.latency import STAGES
 from sentryfuse_core.errors import CriteriaError
 from sentryfuse_core.faults.kinds import FAULTS
-from sentryfuse_core.replay.metrics import STAGES
 from sentryfuse_core.safe_files import read_yaml
 
 __all__ = ["Criterion", "Verdict", "judge", "load_criteria"]

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sentryfuse_core.account import messages
+from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_core.account.messages import Fields, PublishContext
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.replay import messages
-from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
-from sentryfuse_core.replay.messages import Fields, PublishContext
 from sentryfuse_core.replay.records import SetRecord, json_line
 from sentryfuse_core.text import printable
 from sentryfuse_core.types import FusionResult

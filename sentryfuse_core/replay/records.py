@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sentryfuse_core.account import messages
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.replay import messages
 from sentryfuse_core.types import Detection, FusionResult, Modality, ModalitySet, SensorState
 
 __all__ = ["SetRecord", "counted_notes", "from_messages", "from_result", "json_line", "read_results"]

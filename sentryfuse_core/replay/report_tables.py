@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sentryfuse_core.account.latency import PERCENTILES
 from sentryfuse_core.replay.accuracy import cell
 from sentryfuse_core.replay.criteria import Verdict
-from sentryfuse_core.replay.metrics import PERCENTILES
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.types import ModalitySet

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sentryfuse_core import convert
+from sentryfuse_core.account.diagnostics import Diagnostics, diagnostic_array
+from sentryfuse_core.account.messages import PublishContext
 from sentryfuse_core.bags.arrivals import Arrival, arrivals
 from sentryfuse_core.bags.poses import BagTransforms, pose_facts, pose_notes
 from sentryfuse_core.bags.readers import BagReader
@@ -25,10 +27,8 @@ from sentryfuse_core.errors import BagError, InvalidMessageError
 from sentryfuse_core.faults import injector as faults
 from sentryfuse_core.faults.scenario import Scenario
 from sentryfuse_core.pipeline import Pipeline
-from sentryfuse_core.replay import checks
-from sentryfuse_core.replay.diagnostics import Diagnostics, diagnostic_array
+from sentryfuse_core.preprocess import fit as checks
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
-from sentryfuse_core.replay.messages import PublishContext
 from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, output_mapping, sensor_mapping
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.reactions import false_alarms, reactions

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.budget.pace import PACE
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.scenario import Scenario, Stretch
-from sentryfuse_core.replay.metrics import percentiles
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import Truth, matched
 from sentryfuse_core.types import Detection, ModalitySet

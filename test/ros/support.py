@@ -27,8 +27,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sentryfuse.msg import FusedDetectionArray, FusionStatus
 from visualization_msgs.msg import MarkerArray
 
+from sentryfuse_core.account.diagnostics import status_name
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
-from sentryfuse_core.replay.diagnostics import status_name
 from sentryfuse_core.types import Modality
 from sentryfuse_core.world.record import START_NS, Recorder
 from sentryfuse_ros.messages import message_class

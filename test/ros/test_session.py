@@ -15,12 +15,12 @@ from sensor_msgs.msg import Imu
 from std_msgs.msg import Header
 from sysfs import thermal_zone
 
+from sentryfuse_core.account.messages import PublishContext, fusion_status
 from sentryfuse_core.clock import NS_PER_S, SteadyClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.preprocess.placing import Found
-from sentryfuse_core.replay.messages import PublishContext, fusion_status
 from sentryfuse_core.types import FusionResult, Modality, SyncedSet
 from sentryfuse_ros.session import Engine, Host, Session
 from sentryfuse_ros.subscribe import Problem

@@ -22,7 +22,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from ros.support import WITHIN_S, Listener, Robot, patiently, recording, running
 from sentryfuse.msg import FusedDetection, FusedDetectionArray, FusionStatus, SensorHealth
 
-from sentryfuse_core.replay import messages
+from sentryfuse_core.account import messages
 from sentryfuse_ros import cli
 from sentryfuse_ros.top_node import _GATHER_S, TopNode
 

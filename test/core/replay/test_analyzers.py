@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from sentryfuse_core.account.diagnostics import Diagnostics
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.monitor import HealthMonitor
-from sentryfuse_core.replay.diagnostics import Diagnostics
 
 FILE = Path(__file__).resolve().parents[3] / "config" / "diagnostic_analyzers.yaml"
 # Of diagnostic_aggregator's README and the documentation of its GenericAnalyzer.

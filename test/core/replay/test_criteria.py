@@ -9,10 +9,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from sentryfuse_core.account.latency import STAGES
 from sentryfuse_core.errors import CriteriaError
 from sentryfuse_core.replay.criteria import Criterion, Verdict, judge, load_criteria
 from sentryfuse_core.replay.junit import Suite, write_junit
-from sentryfuse_core.replay.metrics import STAGES
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "criteria.yaml"
 

@@ -12,13 +12,8 @@ from builders import MS, S
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentryfuse_core.replay.metrics import (
-    PERCENTILES,
-    LatencyWindow,
-    RunMetrics,
-    output_mapping,
-    percentiles,
-)
+from sentryfuse_core.account.latency import PERCENTILES, LatencyWindow, percentiles
+from sentryfuse_core.replay.metrics import RunMetrics, output_mapping
 from sentryfuse_core.types import Absence, Modality, ModalitySet
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

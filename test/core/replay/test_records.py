@@ -8,8 +8,8 @@ from pathlib import Path
 import results
 from builders import S
 
+from sentryfuse_core.account import messages
 from sentryfuse_core.bags.writer import BagWriter
-from sentryfuse_core.replay import messages
 from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
 from sentryfuse_core.types import Absence, Modality, ModalitySet
 

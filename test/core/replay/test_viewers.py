@@ -15,12 +15,12 @@ import bags
 import pytest
 import yaml
 
+from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_core.account.messages import DETECTIONS_TYPE, MARKERS_TYPE, STATUS_TYPE
 from sentryfuse_core.bags.writer import ros2_typestore
 from sentryfuse_core.cli import main
 from sentryfuse_core.config import Config
 from sentryfuse_core.replay import outputs
-from sentryfuse_core.replay.diagnostics import DIAGNOSTICS_TYPE
-from sentryfuse_core.replay.messages import DETECTIONS_TYPE, MARKERS_TYPE, STATUS_TYPE
 from sentryfuse_core.replay.session import Job, run_job
 from sentryfuse_core.types import Modality
 

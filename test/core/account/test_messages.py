@@ -12,10 +12,11 @@ import results
 from builders import MS, S
 from results import CAR
 
+from sentryfuse_core.account import messages
+from sentryfuse_core.account.messages import PublishContext
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.bags.writer import BagWriter, build_message, ros2_typestore
-from sentryfuse_core.replay import messages, records
-from sentryfuse_core.replay.messages import PublishContext
+from sentryfuse_core.replay import records
 from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

@@ -10,12 +10,12 @@ import pytest
 import results
 from builders import MS, S
 
+from sentryfuse_core.account import messages
+from sentryfuse_core.account.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, diagnostic_array
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.config import BudgetConfig, Config, OutputConfig
 from sentryfuse_core.health.heartbeat import Stall
-from sentryfuse_core.replay import messages
-from sentryfuse_core.replay.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, diagnostic_array
 from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState, Transition
 
 CAMERA, LIDAR, IMU, AUDIO = Modality

@@ -7,13 +7,13 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from sentryfuse_core.account.latency import STAGES, LatencyWindow, percentiles, stage_values
+from sentryfuse_core.account.messages import Fields, header
+from sentryfuse_core.account.upkeep import Upkeep
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import BudgetConfig, Config
 from sentryfuse_core.health.heartbeat import Stall
 from sentryfuse_core.preprocess.placing import Placement
-from sentryfuse_core.replay.messages import Fields, header
-from sentryfuse_core.replay.metrics import STAGES, LatencyWindow, percentiles, stage_values
-from sentryfuse_core.replay.upkeep import Upkeep
 from sentryfuse_core.sync.buffer import NOTED
 from sentryfuse_core.text import bounded
 from sentryfuse_core.types import Absence, FusionResult, Modality, SensorReport, SensorState, Transition

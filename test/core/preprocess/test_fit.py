@@ -9,7 +9,7 @@ from builders import MS, S, cloud_message, image_message, sample
 from sentryfuse_core.config import Config
 from sentryfuse_core.convert.cloud import point_cloud
 from sentryfuse_core.convert.image import image_frame
-from sentryfuse_core.replay.checks import FitCheck, audio_misfit, lidar_misfit
+from sentryfuse_core.preprocess.fit import FitCheck, audio_misfit, lidar_misfit
 from sentryfuse_core.types import AudioBlock, Intrinsics, Modality, Sample, SyncedSet
 
 CAMERA, LIDAR, _, AUDIO = Modality

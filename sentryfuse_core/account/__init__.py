@@ -1,0 +1,1 @@
+"""What goes out of the pipeline: result messages and diagnostics, as plain values."""
