@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sentryfuse_core.replay.manifest import processor, source_commit
 
 if TYPE_CHECKING:
-    from sentryfuse_core.bench.figures import Figure
+    from sentryfuse_core.lab.bench.figures import Figure
 
 __all__ = ["FOLDER", "Row", "machine", "read", "render", "write"]
 

@@ -25,7 +25,7 @@ from rich.progress import track
 from benchmarks._results import Row, render, write
 from benchmarks.attention_accuracy import DATA, RUNS, TASKS, VARIANTS, Job, jobs_for, run, score
 from benchmarks.attention_cost import DENSE, KINDS, SHAPE, Measured, measure
-from sentryfuse_core.bench.intervals import mean_interval
+from sentryfuse_core.lab.bench.intervals import mean_interval
 
 __all__ = ["CHOSEN", "cost_rows", "loss_rows", "main"]
 

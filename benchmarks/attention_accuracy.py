@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks._results import ROOT
-from sentryfuse_core.datasets.arrays import Arrays
-from sentryfuse_core.datasets.har_windows import FOLDS, STREAMS, har_fold, prepare
+from sentryfuse_core.lab.datasets.arrays import Arrays
+from sentryfuse_core.lab.datasets.har_windows import FOLDS, STREAMS, har_fold, prepare
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 
 __all__ = ["DATA", "RUNS", "TASKS", "VARIANTS", "Job", "Task", "jobs_for", "run", "score"]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sentryfuse_core.bench.runtime.dense import TorchAttention
+from sentryfuse_core.lab.bench.runtime.dense import TorchAttention
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.model.fusion import TrunkLayer
 from sentryfuse_core.pruning.costs import measure_macs

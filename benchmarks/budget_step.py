@@ -10,8 +10,8 @@ from matplotlib import pyplot as plt
 
 from benchmarks._budget import PERIOD_NS, Simulation
 from benchmarks._results import ROOT
-from sentryfuse_core.bench.plot_style import STYLE
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.lab.bench.plot_style import STYLE
 
 __all__ = ["draw", "story"]
 

@@ -15,16 +15,16 @@ from sentryfuse_core.bags.topics import select
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.datasets import har
 from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.health import HealthMonitor, detection_time_s
 from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.lab.datasets import har
+from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.record import Recorder
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.types import ImuReading, Modality, Sample, SensorState, Transition
-from sentryfuse_core.world.config import WorldConfig
-from sentryfuse_core.world.record import Recorder
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 DATA = ROOT.parent / "shared" / "data"

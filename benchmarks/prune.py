@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from benchmarks._results import Row, render, write
-from sentryfuse_core.bench.plots import write_png
-from sentryfuse_core.bench.records import load_records
-from sentryfuse_core.bench.study import arrange
-from sentryfuse_core.bench.summary import summarise, to_mapping
+from sentryfuse_core.lab.bench.plots import write_png
+from sentryfuse_core.lab.bench.records import load_records
+from sentryfuse_core.lab.bench.study import arrange
+from sentryfuse_core.lab.bench.summary import summarise, to_mapping
 
 
 def main() -> int:

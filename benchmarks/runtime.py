@@ -9,9 +9,9 @@ import argparse
 import sys
 
 from benchmarks._results import ROOT, Row, render, write
-from sentryfuse_core.bench.runtime.figures import figures
-from sentryfuse_core.bench.runtime.plot import write_front
-from sentryfuse_core.commands.bench_runtime import add_arguments, file_name, measured
+from sentryfuse_core.lab.bench.runtime.figures import figures
+from sentryfuse_core.lab.bench.runtime.plot import write_front
+from sentryfuse_core.lab.commands.bench_runtime import add_arguments, file_name, measured
 
 
 def main() -> int:

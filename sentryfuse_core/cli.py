@@ -38,20 +38,22 @@ CORE_COMMANDS = (
     ),
     Command("view", "sentryfuse_core.commands.view", "open a replay's results in rerun"),
     Command(
-        "world", "sentryfuse_core.commands.world", "record the synthetic world as a bag with ground truth"
+        "world", "sentryfuse_core.lab.commands.world", "record the synthetic world as a bag with ground truth"
     ),
     Command(
         "train",
-        "sentryfuse_core.commands.train",
+        "sentryfuse_core.lab.commands.train",
         "train the detector in the synthetic world, or a classifier on your data",
     ),
     Command(
         "bench",
-        "sentryfuse_core.commands.bench",
+        "sentryfuse_core.lab.commands.bench",
         "compare pruning methods on recordings or your own data, or measure the runtime",
     ),
     Command(
-        "eval", "sentryfuse_core.commands.eval", "score a detector on worlds it has not seen, sensors missing"
+        "eval",
+        "sentryfuse_core.lab.commands.eval",
+        "score a detector on worlds it has not seen, sensors missing",
     ),
     Command(
         "build-engines",

@@ -14,7 +14,7 @@ import sentryfuse_core
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.world.config import WorldConfig, with_weather
+from sentryfuse_core.lab.world.config import WorldConfig, with_weather
 
 __all__ = ["World", "cached_world"]
 
@@ -55,8 +55,8 @@ def cached_world(cache: Path, *, seed: int, seconds: float, light: float) -> Wor
 
 
 def _record(world: World, *, seed: int, seconds: float, light: float) -> None:
-    from sentryfuse_core.world.labels import write_labels
-    from sentryfuse_core.world.record import Recorder
+    from sentryfuse_core.lab.world.labels import write_labels
+    from sentryfuse_core.lab.world.record import Recorder
 
     clear = with_weather(WorldConfig(), "clear")  # the story is about sensors, not weather
     recorder = Recorder(seed=seed, seconds=seconds, light=light, world=clear)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.training.data import LabelledBatch
-from sentryfuse_core.world.batch import Conditions
 
 TINY = ModelShape(
     dim=16,

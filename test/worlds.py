@@ -9,9 +9,9 @@ import torch
 from networks import labelled
 
 from sentryfuse_core.evaluation.boxes import FrameBoxes
-from sentryfuse_core.training.data import LabelledBatch
+from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.types import Modality
-from sentryfuse_core.world.batch import Conditions
 
 LABELS = ("car", "pedestrian", "cyclist")
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from sentryfuse_core.bench.recipe import read_recipe
 from sentryfuse_core.config import load_yaml
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.faults.scenario import load_scenario
+from sentryfuse_core.lab.bench.recipe import read_recipe
 from sentryfuse_core.replay.criteria import load_criteria
 from sentryfuse_core.replay.truth import load_labels
 from sentryfuse_core.safe_files import parse_yaml, text_lines

@@ -29,8 +29,8 @@ from visualization_msgs.msg import MarkerArray
 
 from sentryfuse_core.account.diagnostics import status_name
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
+from sentryfuse_core.lab.world.record import START_NS, Recorder
 from sentryfuse_core.types import Modality
-from sentryfuse_core.world.record import START_NS, Recorder
 from sentryfuse_ros.messages import message_class
 
 S = 1_000_000_000

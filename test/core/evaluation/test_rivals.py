@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from worlds import LABELS, random_frames
 
 from sentryfuse_core.evaluation.boxes import FrameBoxes
-from sentryfuse_core.evaluation.clustering import cluster
-from sentryfuse_core.evaluation.late_fusion import late_fusion
 from sentryfuse_core.evaluation.metrics import evaluate_detections
+from sentryfuse_core.lab.scoring.clustering import cluster
+from sentryfuse_core.lab.scoring.late_fusion import late_fusion
 
 SIZES = np.array([(4.4, 1.85, 1.55), (0.5, 0.6, 1.72)])  # car, pedestrian
 SEEDS = st.integers(0, 1000)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import boxes
 
+from sentryfuse_core.lab.training.targets import make_targets
 from sentryfuse_core.model.heads import HeadOutput, Peaks, decode, find_peaks
 from sentryfuse_core.model.shape import BOX_CHANNELS
-from sentryfuse_core.training.targets import make_targets
 from sentryfuse_core.types import Modality
 
 LABELS = ("car", "pedestrian", "cyclist")

@@ -1,0 +1,87 @@
+"""Latency of every backend, set of sensors and level, in one run with the dense network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentryfuse_core.lab.bench.runtime.arms import ALL, BLIND, Arm, dense_arms, planned_arms
+from sentryfuse_core.lab.bench.runtime.context import Context, interval_mapping, steps
+from sentryfuse_core.lab.bench.runtime.dense import KINDS
+from sentryfuse_core.lab.bench.runtime.latency import interleaved, percentiles, ratio_of_medians
+from sentryfuse_core.lab.bench.runtime.place import undisturbed
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.pruning.macs import count_macs
+from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.types import Modality, ModalitySet
+
+__all__ = ["latency_part"]
+
+
+def latency_part(context: Context) -> dict[str, Any]:
+    """Percentiles of every arm, what it costs, and how many times as fast as dense it is."""
+    arms, absent = _backends(context)
+    arms += dense_arms(context.dense, context.setting.device)
+    with steps(context, "latency", context.setting.rounds) as step, undisturbed():
+        times = interleaved(
+            arms, context.inputs, rounds=context.setting.rounds, device=context.setting.device, on_round=step
+        )
+    by_key = {(arm.name, arm.mask.bits, arm.level): took for arm, took in zip(arms, times, strict=True)}
+    rows = []
+    for arm, took in zip(arms, times, strict=True):
+        row: dict[str, Any] = {
+            "name": arm.name,
+            "sensors": str(arm.mask),
+            "mask": arm.mask.bits,
+            "level": arm.level,
+            **_cost(context, arm),
+            "ms": percentiles(took),
+        }
+        if arm.name in context.setting.backends:
+            row["against_dense"] = _against(by_key, KINDS, arm.mask, took)
+            if Modality.CAMERA not in arm.mask:
+                row["against_blind_dense"] = _against(by_key, [f"{kind}{BLIND}" for kind in KINDS], ALL, took)
+        rows.append(row)
+    return {"arms": rows, "absent": absent}
+
+
+def _backends(context: Context) -> tuple[list[Arm], dict[str, str]]:
+    """The sub-networks on every backend; and backends that do not run here, with the reason."""
+    arms: list[Arm] = []
+    absent: dict[str, str] = {}
+    for name in context.setting.backends:
+        if name == "eager":
+            arms += planned_arms(name, context.bank, context.backend)
+            continue
+        context.report(f"warming up {name}", 0, 1)
+        bank = load_bank(context.setting.model(name))
+        backend = make_backend(bank, context.setting.model(name))
+        backend.warm_up()
+        if backend.name == name:
+            arms += planned_arms(name, bank, backend)
+        else:
+            absent[name] = "; ".join(text for text in (backend.reason, *backend.faults) if text)
+    return arms, absent
+
+
+def _cost(context: Context, arm: Arm) -> dict[str, float]:
+    if arm.name in context.setting.backends:
+        plan = context.bank.plan(arm.mask, arm.level, "benchmark")
+        return {"ratio": round(plan.ratio, 4), "gmacs": round(plan.gmacs, 5)}
+    macs = count_macs(context.dense[KINDS[0]].shape, GEOMETRY, arm.mask, 0)
+    return {"ratio": 0.0, "gmacs": round(macs.total / 1e9, 5)}
+
+
+def _against(
+    by_key: Mapping[tuple[str, int, int], NDArray[np.float64]],
+    names: Sequence[str],
+    mask: ModalitySet,
+    took: NDArray[np.float64],
+) -> dict[str, Any]:
+    """How many times as fast as the fastest of the dense ones called `names`."""
+    found = {name: by_key[name, mask.bits, 0] for name in names if (name, mask.bits, 0) in by_key}
+    fastest = min(found, key=lambda name: float(np.median(found[name])))
+    return {"name": fastest, **interval_mapping(ratio_of_medians(found[fastest], took))}

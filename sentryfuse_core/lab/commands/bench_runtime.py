@@ -1,0 +1,147 @@
+"""`sentryfuse bench runtime`: latency, memory, switching, replay and start of the network on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentryfuse_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_arguments", "add_parser", "file_name", "measured", "run"]
+
+_DESCRIPTION = """\
+Measure the runtime on this machine, on a recording of the synthetic world that is made first:
+
+  latency    every backend, set of sensors and level against the same network with dense attention at full
+             width, in one run: each round runs all of them once, in random order
+  memory     weights and activations of every level that is loaded alone, and the peak of whole processes
+  switching  the look-up, the first inference after it, its output, and sets in a row with a switch each
+  replay     against real time, at full width and at the narrowest level
+  start      of the node over DDS until its first detections, where ROS is installed
+  energy     of one set, where the processor's counter can be read
+
+Everything runs on --threads processors that this process, and those it starts, are kept on. Leave the
+machine alone meanwhile: about ten minutes.
+"""
+
+
+def add_parser(actions: Any) -> None:
+    """Declare the command and its options."""
+    import argparse
+
+    parser = actions.add_parser(
+        "runtime",
+        help="latency, memory and switching of the network on this machine",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="OUT", help="folder for figures and picture"
+    )
+    add_arguments(parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is to be measured."""
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (default: the shipped ones)")
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda")
+    parser.add_argument(
+        "--threads", type=int, default=2, metavar="N", help="processors, and threads (default 2)"
+    )
+    parser.add_argument(
+        "--backends",
+        metavar="A,B",
+        help="any of eager, compiled, onnx, cuda_graph, tensorrt (default: eager; on cuda also cuda_graph)",
+    )
+    parser.add_argument("--quick", action="store_true", help="everything once or twice: a trial, no figures")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and write figures and picture into the folder."""
+    import json
+
+    from sentryfuse_core.lab.bench.runtime.figures import figures
+    from sentryfuse_core.lab.bench.runtime.plot import write_front
+    from sentryfuse_core.lab.bench.summary import text_table
+
+    raw, accuracy = measured(args)
+    found = figures(raw)
+    print(text_table(found))
+    for name, reason in raw["latency"]["absent"].items():
+        print(f"{name} was left out: {reason}")
+    name = file_name(args)
+    path, picture = args.out / f"{name}.json", args.out / f"{name}_front.png"
+    content = {"rows": [figure.to_mapping() for figure in found], "raw": raw}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_front(picture, raw, accuracy)
+    print(f"wrote {path} and {picture}")
+    return 0
+
+
+def file_name(args: argparse.Namespace) -> str:
+    """What results are called: those of a GPU lie beside those of the CPU."""
+    return "runtime" if args.device == "cpu" else "runtime_gpu"
+
+
+def measured(args: argparse.Namespace) -> tuple[dict[str, Any], dict[tuple[int, int], float]]:
+    """Everything that was measured, and the mAP of every sub-network in the checkpoint's own evaluation."""
+    from sentryfuse_core.lab.bench.runtime.place import pinned
+
+    backends = _backends(args)
+    with pinned(args.threads) as processors:  # before torch is there
+        raw, accuracy = _measured(args, backends)
+    return {"processors": list(processors), **raw}, accuracy
+
+
+def _measured(
+    args: argparse.Namespace, backends: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[tuple[int, int], float]]:
+    import torch
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from sentryfuse_core.commands.options import check_device
+    from sentryfuse_core.lab.bench.runtime.measure import measure
+    from sentryfuse_core.lab.bench.runtime.setting import QUICK, Setting
+    from sentryfuse_core.model.checkpoint import load_checkpoint
+    from sentryfuse_core.runtime.load import shipped_weights
+
+    check_device(args.device)
+    checkpoint = args.checkpoint or shipped_weights()
+    rows = load_checkpoint(checkpoint).manifest.get("evaluation", {}).get("rows", [])
+    accuracy = {(row["mask"], row["level"]): row["map"] for row in rows if "map" in row}
+    setting = Setting(
+        checkpoint=checkpoint.resolve(),
+        device=args.device,
+        threads=args.threads,
+        backends=backends,
+        **(QUICK if args.quick else {}),
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(args.threads)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bars: dict[str, Any] = {}
+    try:
+        with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
+
+            def report(part: str, done: int, total: int) -> None:
+                if part not in bars:
+                    bars[part] = progress.add_task(part, total=total)
+                progress.update(bars[part], completed=done)
+
+            return measure(setting, report=report), accuracy
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _backends(args: argparse.Namespace) -> tuple[str, ...]:
+    known = ("eager", "compiled", "onnx", "cuda_graph", "tensorrt")
+    text = args.backends or ("eager" if args.device == "cpu" else "eager,cuda_graph")
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"--backends {name}: there is no such backend; give any of {', '.join(known)}")
+    return ("eager", *(name for name in names if name != "eager"))  # what all others are seen beside

@@ -1,0 +1,223 @@
+"""`sentryfuse eval`: score a checkpoint on worlds it has not seen, for every set of sensors and level."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentryfuse_core.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sentryfuse_core.types import ModalitySet
+
+__all__ = ["add_arguments", "run"]
+
+_BATCH = 16  # frames; another number would give other worlds
+_WORLDS = 2**20  # batches of one seed; the second half is for fitting, the first 2**20 are training's own
+_SAME = ("frames", "fit_frames", "seed", "device", "draws")  # options that the figures depend on
+_DESCRIPTION = """\
+Score a detector on held-out synthetic worlds: mAP and AP by distance (the rules of nuScenes), errors of
+true positives, calibration of scores, day against night, and what an IMU is worth on rough ground, for all
+15 sets of sensors and the canvas alone, at every pruning level. Calibrators are fitted on other worlds than
+they are judged on. Beside the network stand references: clustering of the lidar's points, an oracle that
+boxes all that a sensor can see, the same network fed zeros in place of absent sensors, and late fusion of
+single-sensor detections.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    import argparse
+
+    parser.description, parser.formatter_class = _DESCRIPTION, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint (default: the shipped one)")
+    parser.add_argument(
+        "--frames", type=int, default=1536, metavar="N", help="frames to score (default %(default)s)"
+    )
+    parser.add_argument(
+        "--fit-frames",
+        type=int,
+        default=512,
+        metavar="N",
+        help="other frames, to fit the calibrators on (default %(default)s); 0: none",
+    )
+    parser.add_argument(
+        "--masks",
+        metavar="A,B",
+        help="only these sets, e.g. camera+lidar,lidar,none; none is the canvas alone (default: all 16)",
+    )
+    parser.add_argument(
+        "--references",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also score clustering, the oracle, zeros and late fusion (default: yes)",
+    )
+    parser.add_argument(
+        "--single",
+        action="append",
+        default=[],
+        metavar="SENSOR=FILE",
+        help="weights trained for one sensor, for late fusion of such; repeatable",
+    )
+    parser.add_argument("--levels", metavar="0,1", help="only these pruning levels (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="which worlds (default %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
+    parser.add_argument(
+        "--draws", type=int, default=1000, metavar="N", help="of frames anew, for intervals (default 1000)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for eval.json and dropout.png (default: only print)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render, detect, judge, print, write."""
+    from sentryfuse_core.lab.commands.eval_report import print_report, report_mapping, write_report
+    from sentryfuse_core.model.checkpoint import load_checkpoint
+    from sentryfuse_core.runtime.load import shipped_weights
+
+    _check(args)
+    checkpoint = load_checkpoint(args.weights or shipped_weights())
+    masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
+    if args.out is not None:
+        try:
+            args.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make {args.out}: {error.strerror}; choose another folder") from error
+    study = _study(args, {"": checkpoint, **_singles(args.single)}, masks, levels)
+    print_report(study)
+    if args.out is not None:
+        config = {
+            "weights": checkpoint.identity,
+            "sha256": checkpoint.manifest["sha256"],
+            "labels": list(checkpoint.manifest["labels"]),
+            **{name: getattr(args, name) for name in _SAME},
+        }
+        for path in write_report(
+            args.out, study, report_mapping(study, command=_command(args), config=config)
+        ):
+            print(f"wrote {path}")
+    return 0
+
+
+def _study(
+    args: argparse.Namespace, checkpoints: dict[str, Any], masks: list[ModalitySet], levels: list[int]
+) -> Any:
+    """Run the checkpoint named "" over `masks`, and those named as a sensor for that one alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from sentryfuse_core.lab.commands.eval_study import OWN, judge
+    from sentryfuse_core.lab.training.data import held_out
+    from sentryfuse_core.lab.training.detections import Detector, Found, SubsetDetector, collect
+    from sentryfuse_core.lab.training.references import ZeroFilled, clustered, oracle
+    from sentryfuse_core.lab.training.support import SupportCounter
+    from sentryfuse_core.lab.world.config import WorldConfig
+    from sentryfuse_core.types import Modality, ModalitySet
+
+    nets = {name: item.network().to(args.device) for name, item in checkpoints.items()}
+    own: list[Detector] = [SubsetDetector(nets[""], masks, levels)]
+    imu = ModalitySet.of(Modality.IMU)
+    for name in list(nets)[1:]:
+        alone = ModalitySet.of(Modality(name))
+        own.append(SubsetDetector(nets[name], [alone, alone | imu], [0], OWN))
+    others: list[Detector] = []
+    if args.references:
+        one_lost = [ModalitySet.all() - ModalitySet.of(modality) for modality in Modality]
+        seeing = [ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)]
+        others = [clustered, oracle, ZeroFilled(nets[""], [*one_lost, *seeing])]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    first = (args.seed + 1) * _WORLDS
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+
+        def frames(what: str, wanted: int, start: int, detectors: list[Detector]) -> Found:
+            count = -(-wanted // _BATCH)
+            task = bar.add_task(what, total=count * _BATCH)
+            batches = held_out(WorldConfig(), batch=_BATCH, count=count, first=start, device=args.device)
+            return collect(batches, detectors, on_frames=lambda done: bar.advance(task, done))
+
+        support = SupportCounter(nets[""])
+        if ModalitySet.all() in masks and 0 in levels:
+            others.append(support)
+        scored = frames("frames to score", args.frames, first, own + others)
+        fitting = frames("frames to fit on", args.fit_frames, first + _WORLDS // 2, own)
+        bar.add_task("judging", total=None)
+        study = judge(
+            scored,
+            fitting,
+            labels=checkpoints[""].manifest["labels"],
+            draws=args.draws,
+            seed=args.seed,
+            late=args.references,
+        )
+        return replace(study, named=support.sensors, supporters=support.supporters)
+
+
+def _singles(options: list[str]) -> dict[str, Any]:
+    """Checkpoints by sensor."""
+    from sentryfuse_core.model.checkpoint import load_checkpoint
+
+    found = {}
+    for text, (sensor, _, path) in zip(options, _parts(options), strict=True):
+        if sensor not in ("camera", "lidar", "audio") or not path:
+            raise ConfigError(f"--single {text}: give camera=FILE, lidar=FILE or audio=FILE")
+        found[sensor] = load_checkpoint(Path(path))
+    return found
+
+
+def _parts(options: list[str]) -> list[tuple[str, str, str]]:
+    return [text.partition("=") for text in options]
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command that gives the same figures elsewhere, without this machine's folders."""
+    words = [f"--{name.replace('_', '-')} {getattr(args, name)}" for name in _SAME]
+    words += [f"--{name} {getattr(args, name)}" for name in ("masks", "levels") if getattr(args, name)]
+    words += [f"--single {sensor}={Path(path).name}" for sensor, _, path in _parts(args.single)]
+    words += [] if args.references else ["--no-references"]
+    words += [f"--weights {args.weights.name}"] if args.weights else []
+    return " ".join(["sentryfuse eval", *words, f"--out {args.out.name}"])
+
+
+def _check(args: argparse.Namespace) -> None:
+    from sentryfuse_core.commands.options import check_device
+
+    for name, least in (("frames", 1), ("fit_frames", 0), ("seed", 0), ("draws", 1)):
+        if getattr(args, name) < least:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(args, name)} is below {least}")
+    check_device(args.device)
+
+
+def _masks(text: str | None) -> list[ModalitySet]:
+    from sentryfuse_core.types import ModalitySet
+
+    known = {str(mask): mask for mask in (ModalitySet(), *ModalitySet.subsets())}
+    if text is None:
+        return list(known.values())
+    names = ["+".join(sorted(name.strip().split("+"), key=_place)) for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"--masks {name!r} is no set of sensors; give e.g. camera+lidar,lidar,none")
+    return [known[name] for name in names]
+
+
+def _place(sensor: str) -> int:
+    from sentryfuse_core.types import Modality
+
+    order = [modality.value for modality in Modality]
+    return order.index(sensor) if sensor in order else len(order)
+
+
+def _levels(text: str | None, known: int) -> list[int]:
+    if text is None:
+        return list(range(known))
+    try:
+        levels = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--levels {text!r} are not whole numbers separated by commas") from error
+    if any(not 0 <= level < known for level in levels):
+        raise ConfigError(f"--levels {text} are not below {known}, the levels of these weights")
+    return levels

@@ -1,0 +1,65 @@
+"""The dropout matrix as a picture: mAP and calibration error, sets of sensors by levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sentryfuse_core.lab.bench.plot_style import INK, STYLE
+from sentryfuse_core.lab.scoring.matrix import Cell
+from sentryfuse_core.types import ModalitySet
+
+__all__ = ["dropout_figure"]
+
+_ROW_INCHES, _COLUMN_INCHES = 0.3, 0.62
+
+
+def dropout_figure(cells: Mapping[tuple[str, int], Cell]) -> Figure:
+    """Per cent, a row for every set of sensors, best first; '-' where nothing was measured."""
+    sets = {str(mask) for mask in (ModalitySet(), *ModalitySet.subsets())}
+    cells = {key: cell for key, cell in cells.items() if key[0] in sets}
+    levels = sorted({level for _, level in cells})
+    names = sorted({name for name, _ in cells}, key=lambda name: _place(cells.get((name, levels[0]))))
+    maps = np.array([[100 * _map(cells.get((name, level))) for level in levels] for name in names])
+    errors = np.array([[100 * _error(cells.get((name, level))) for level in levels] for name in names])
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        size = (3.4 + 2 * _COLUMN_INCHES * len(levels), 1.2 + _ROW_INCHES * len(names))
+        figure = Figure(figsize=size, layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        _heat(left, maps, levels, "viridis", largest=100.0)
+        _heat(right, errors, levels, "magma_r", largest=max(10.0, float(np.nanmax([0.0, *errors.flat]))))
+        left.set_yticks(range(len(names)), names)
+        left.set_title("mAP, %")
+        right.set_title("calibration error, %")
+        return figure
+
+
+def _heat(axis: Axes, table: NDArray[np.float64], levels: list[int], colours: str, *, largest: float) -> None:
+    shown = axis.imshow(table, cmap=colours, vmin=0.0, vmax=largest, aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        text = "-" if np.isnan(value) else f"{value:.1f}"
+        red, green, blue, _ = shown.cmap(shown.norm(value)) if not np.isnan(value) else (1.0, 1.0, 1.0, 1.0)
+        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+        axis.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
+    axis.set_xticks(range(len(levels)), [str(level) for level in levels])
+    axis.set_xlabel("pruning level")
+    axis.tick_params(length=0)
+
+
+def _place(cell: Cell | None) -> float:
+    return float("inf") if cell is None else -cell.metrics.map
+
+
+def _map(cell: Cell | None) -> float:
+    return float("nan") if cell is None else cell.metrics.map
+
+
+def _error(cell: Cell | None) -> float:
+    """After calibration; of raw scores where none was fitted."""
+    found = None if cell is None else cell.after or cell.before
+    return float("nan") if found is None else found.error

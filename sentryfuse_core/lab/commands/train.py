@@ -1,0 +1,293 @@
+"""`sentryfuse train`: the detector, in the synthetic world or on recordings, or a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from sentryfuse_core.commands.options import add_config_arguments
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.commands import train_driving
+from sentryfuse_core.lab.commands.detector_run import (
+    LENGTH,
+    STATE,
+    check_length,
+    length_of,
+    options_of,
+    origin_of,
+    print_scores,
+    start_of,
+    train,
+)
+from sentryfuse_core.lab.training.data import LabelledBatch, held_out
+from sentryfuse_core.lab.training.evaluate import Evaluation, evaluate
+from sentryfuse_core.lab.training.grade import Grade, grade
+from sentryfuse_core.lab.training.provenance import describe, evaluation_table
+from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
+from sentryfuse_core.lab.training.trainer import Trainer, TrainOptions
+from sentryfuse_core.lab.world.config import CLASSES
+from sentryfuse_core.model.checkpoint import save_checkpoint
+from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.shipped import or_shipped
+from sentryfuse_core.types import Modality, ModalitySet
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_arguments", "run"]
+
+_EVALUATION_BATCH = 16
+_CALIBRATION_FIRST = 2**19  # number of the first batch that calibrators are fitted on
+
+
+_DESCRIPTION = """\
+Train a network that keeps working when sensors die and that shrinks to fit; write weights and a manifest.
+
+With --data FILE.npz it trains a classifier on arrays of your own: first the whole network, modalities
+being absent ever more often; then its units are sorted by saliency, the gate is fitted to it, and the
+sub-networks of every ratio are trained inside the same weights. At the end it prints the balanced
+accuracy of every set of modalities at every ratio, on val and, once, on test.
+
+With --data FOLDER it fine-tunes the detector of the ROS node on a driving set (KITTI object, KITTI raw,
+nuScenes) or on recordings with a labels.jsonl beside them, from the shipped weights or those of --init.
+
+Without --data it trains that detector in the synthetic world, from random weights or those of --init.
+
+The folder --state holds curve.csv and the state, written every --save-every seconds: a run that is
+interrupted or killed goes on with --resume and ends with the same weights.
+"""
+_EXAMPLES = """\
+data of your own: an .npz file with one array a modality [n, ...], `label` [n], and `split` [n] of train,
+val and test; nothing needs to be tuned for it:
+
+  sentryfuse train mine.safetensors --data mine.npz
+  sentryfuse train mine.safetensors --data mine.npz --resume
+  sentryfuse train mine.safetensors --data mine.npz --recipe config/recipes/train.yaml --backbone bottleneck
+  sentryfuse train mine.safetensors --data mine.npz --device cuda --bf16
+  torchrun --standalone --nproc-per-node 2 --no-python sentryfuse train mine.safetensors --data mine.npz
+
+the detector:
+
+  sentryfuse train detector.safetensors --minutes 60
+  sentryfuse train better.safetensors --init detector.safetensors --minutes 60 --learning-rate 0.002
+  sentryfuse train mine.safetensors --data kitti/ --minutes 120
+  sentryfuse train mine.safetensors --data drive.mcap --labels truth.jsonl --params robot.yaml
+"""
+_CLASSIFIER = ("recipe", "backbone", "design", "compile")
+_WORLD = ("sensors",)
+_DRIVING = ("format", "labels", "topic", "cache", "params", "set")
+_RECORDINGS = (".mcap", ".db3", ".bag")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    import argparse
+
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="weights to write, ending in .safetensors; the manifest goes beside them",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of weights and data (default %(default)s)")
+    parser.add_argument("--device", help="cpu or cuda (default: the recipe's, cpu)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: leave it to torch")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="folder for state and curve.csv (default: OUT without its ending)",
+    )
+    parser.add_argument(
+        "--save-every", type=float, default=120.0, metavar="S", help="seconds between states (default 120)"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the state; without it a run starts anew and drops the old state",
+    )
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16; weights stay float32")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="an .npz file of your own arrays, a driving set's folder, or a recording with labels",
+    )
+    own = parser.add_argument_group("a classifier on your own arrays, --data FILE.npz")
+    own.add_argument("--recipe", type=or_shipped, metavar="FILE", help="sizes and budget (default: built in)")
+    own.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="trunk, branches or bottleneck (default: the recipe's first, trunk)",
+    )
+    own.add_argument(
+        "--design",
+        choices=("uniform", "shared", "conditioned"),
+        help="how the gate spreads widths over layers: evenly (default), by mean worth, by worth for the "
+        "modalities at hand",
+    )
+    own.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile: slow to start, one graph for each set of modalities and ratio",
+    )
+    train_driving.add_arguments(parser)
+    add_config_arguments(parser)
+    world = parser.add_argument_group("the detector, on --data or in the synthetic world")
+    world.add_argument(
+        "--minutes",
+        type=float,
+        help="how long to train (default 60); 0 with --resume: only evaluate and write",
+    )
+    world.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="weights to start from; none: random ones (default: the shipped ones on --data, none in the "
+        "synthetic world)",
+    )
+    world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
+    world.add_argument("--batch", type=int, help="frames a step (default 32)")
+    world.add_argument(
+        "--learning-rate",
+        type=float,
+        help="at its peak (default 0.003; from trained weights 0.0005)",
+    )
+    world.add_argument(
+        "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
+    )
+    world.add_argument(
+        "--sensors",
+        metavar="A+B",
+        help="in the synthetic world: train for these sensors alone, e.g. camera or camera+imu, to compare "
+        "with (default: one network for all 15 sets)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, evaluate, write."""
+    _check_options(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if _is_driving(args):
+        return train_driving.run(args)
+    if args.data is not None:
+        from sentryfuse_core.lab.commands import train_classifier
+
+        args.design = args.design or "uniform"
+        return train_classifier.run(args)
+    return _run_detector(args)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """The options of both tasks, and that none is of the other one."""
+    if args.out.suffix != ".safetensors":
+        raise ConfigError(
+            f"{args.out} does not end in .safetensors; call it {args.out.with_suffix('.safetensors')}"
+        )
+    for name in ("threads", "seed"):
+        if getattr(args, name) < 0:
+            raise ConfigError(f"--{name} {getattr(args, name)} is below 0")
+    if not args.save_every > 0.0:
+        raise ConfigError(f"--save-every {args.save_every:g} must be above 0")
+    _check_foreign(args)
+
+
+def _check_foreign(args: argparse.Namespace) -> None:
+    """Raises ConfigError for an option of another task than the one that --data asks for."""
+    of_classifier = "is of a classifier's training; give --data FILE.npz with it"
+    if _is_driving(args):
+        foreign = dict.fromkeys(_CLASSIFIER, of_classifier)
+    elif args.data is not None:
+        remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
+        foreign = dict.fromkeys((*LENGTH, *_DRIVING), remedy)
+        foreign["init"] = "is of the detector's training; a classifier starts anew, leave it out"
+    else:
+        foreign = dict.fromkeys(_DRIVING, "is of training on recordings; give --data FOLDER with it")
+        foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
+    if args.data is not None:
+        foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
+    for name, remedy in foreign.items():
+        if getattr(args, name) not in (None, False, []):
+            raise ConfigError(f"--{name.replace('_', '-')} {remedy}")
+
+
+def _is_driving(args: argparse.Namespace) -> bool:
+    """Whether --data is a folder or recording for the detector; an .npz file is a classifier's."""
+    if args.data is None:
+        return False
+    return args.format is not None or args.data.suffix in _RECORDINGS or not _is_arrays(args.data)
+
+
+def _is_arrays(path: Path) -> bool:
+    return path.is_file() or path.suffix == ".npz"
+
+
+def _run_detector(args: argparse.Namespace) -> int:
+    check_length(args)
+    options = replace(options_of(args), sensors=_sensors(args.sensors))
+    start = start_of(args.init, labels=[traits.label for traits in CLASSES])
+    origin = origin_of(start)
+    identity = {**origin, "seed": args.seed, "sensors": str(options.sensors)}
+    if args.resume:
+        check_identity(options.folder, identity)
+    trainer = Trainer(ModelShape(), options, resume=args.resume)
+    if not args.resume:
+        start_anew(options.folder, identity, old=STATE)
+        if start is not None:
+            fresh = trainer.start_from(start.tensors)
+            print(f"from {start.identity}" + (f"; random at first: {', '.join(fresh)}" if fresh else ""))
+    train(trainer)
+    init = "" if start is None else f" --init {Path(args.init).name}"
+    facts = describe(
+        command=f"sentryfuse train {args.out.name}{init} {length_of(args)}{_only(args.sensors)}",
+        seed=options.seed,
+        steps=trainer.progress.step,
+        minutes=trainer.progress.elapsed_s / 60.0,
+        world=options.world,
+        device=options.device,
+    )
+    scores, grades = _evaluate(trainer, options, frames=args.evaluate)
+    table = evaluation_table(scores, grades)
+    save_checkpoint(args.out, trainer.average, {**facts, **origin, "evaluation": table})
+    print_scores(scores, grades)
+    print(f"wrote {args.out} and its manifest")
+    return 0
+
+
+def _sensors(text: str | None) -> ModalitySet:
+    if text is None:
+        return ModalitySet.all()
+    try:
+        return ModalitySet.from_iterable(Modality(name) for name in text.split("+"))
+    except ValueError as error:
+        known = ", ".join(modality.value for modality in Modality)
+        raise ConfigError(f"--sensors {text}: give one or more of {known}, joined by +") from error
+
+
+def _only(sensors: str | None) -> str:
+    return f" --sensors {sensors}" if sensors else ""
+
+
+def _evaluate(
+    trainer: Trainer, options: TrainOptions, *, frames: int
+) -> tuple[Evaluation, dict[tuple[int, int], Grade]]:
+    count = -(-frames // _EVALUATION_BATCH)
+
+    def batches(first: int) -> Iterator[LabelledBatch]:
+        return held_out(
+            options.world, batch=_EVALUATION_BATCH, count=count, first=first, device=options.device
+        )
+
+    net = trainer.average.eval()
+    print(f"evaluating {count * _EVALUATION_BATCH} frames, and calibrating on as many others")
+    labels = [traits.label for traits in CLASSES]
+    masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & options.sensors == mask)]
+    fitted = batches(_CALIBRATION_FIRST)
+    grades = grade(net, judged=batches(0), fitted=fitted, labels=labels, masks=masks)
+    return evaluate(net, batches(0), masks=masks), grades

@@ -1,0 +1,213 @@
+"""`sentryfuse train OUT --data FILE.npz`: train, score and write a nested classifier."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
+from sentryfuse_core.errors import DatasetError, OutputError
+from sentryfuse_core.lab.bench.contest import Contest
+from sentryfuse_core.lab.bench.recipe import Recipe, read_recipe
+from sentryfuse_core.lab.commands.classifier_scores import METRIC, rows_of, scores_of, table_of
+from sentryfuse_core.lab.commands.classifier_stages import DENSE, FILES, Run, place_of, train
+from sentryfuse_core.lab.datasets.arrays import Arrays, load_npz
+from sentryfuse_core.lab.training.accelerate import Acceleration, Ranks, ranks
+from sentryfuse_core.lab.training.curve import Curve
+from sentryfuse_core.lab.training.fit import Step
+from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
+from sentryfuse_core.pruning.nested_checkpoint import save_nested
+from sentryfuse_core.replay.manifest import file_sha256, machine, source_commit, versions
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from sentryfuse_core.lab.training.nest import Nested
+
+__all__ = ["run"]
+
+MOST_MODALITIES = 8  # every set of them is planned, trained and scored: 255
+_RECIPE_KEYS = (  # those of a recipe that a training depends on
+    *("dim", "heads", "kv_heads", "ffn", "ffn_block", "pool", "layers", "own_layers"),
+    *("steps", "batch", "learning_rate", "nested_learning_rate", "first", "dropout"),
+    *("ratios", "calibration", "to_teacher", "temperature"),
+)
+_INPUTS = (
+    "tokens [B, T, F] as sentryfuse_core.lab.datasets.arrays.load_npz gives them: every channel centred and "
+    "scaled with mean and deviation of the training split, then cut into tokens; the statistics are not "
+    "stored here, so put new samples beside the same training split"
+)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, score, write."""
+    recipe = _recipe(args)
+    folder = args.state or args.out.with_suffix("")
+    for place in (args.out.parent, folder):
+        _check_place(place)
+    arrays = _arrays(args.data)
+    with ranks(recipe.device) as team:
+        identity = _identity(args, recipe, team)
+        if args.resume:
+            check_identity(folder, identity)
+        elif team.first:
+            start_anew(folder, identity, old=FILES)
+        task = Run(
+            contest=Contest(recipe, arrays, backbone=recipe.backbones[0], seed=args.seed, folder=folder),
+            design=args.design,
+            folder=folder,
+            resume=args.resume,
+            every_s=args.save_every,
+            speed=Acceleration(bf16=args.bf16, compiled=args.compile, ranks=team),
+        )
+        nested, minutes = _train(task)
+        if team.first:
+            _finish(args, task.contest, arrays, nested, {**_facts(args, identity, team), "minutes": minutes})
+    return 0
+
+
+def _train(task: Run) -> tuple[Nested[Any], float]:
+    """The nested network and the minutes it took, shown and logged by the first process alone."""
+    with contextlib.ExitStack() as stack:
+        show = _Show(stack.enter_context(noted_signals()), task)
+        if task.speed.ranks.first:
+            place = place_of(task)
+            show.curve = stack.enter_context(
+                Curve(task.folder / "curve.csv", finished=place.finished, stage=place.stage, step=place.step)
+            )
+            show.bar = stack.enter_context(_bar())
+            show.line = show.bar.add_task("training", total=1.0)
+        nested, seconds = train(task, show)
+        show.saved()  # a signal may have come since
+    return nested, round(seconds / 60.0, 2)
+
+
+@dataclass(eq=False)
+class _Show:
+    """Curve and progress bar, and the signals that end a run once its state is saved."""
+
+    caught: list[int]
+    task: Run
+    curve: Curve | None = None
+    bar: Progress | None = None
+    line: TaskID = field(default=TaskID(0))
+
+    def step(self, stage: str, log: Step) -> None:
+        if self.curve is not None and self.bar is not None:
+            self.curve.add(stage, log)
+            first = self.task.contest.recipe.first
+            share = first * log.progress if stage == DENSE else first + (1.0 - first) * log.progress
+            text = f"{stage} step {log.step}: loss {log.loss:.3f}"
+            self.bar.update(self.line, completed=share, description=text)
+
+    def saving(self) -> None:
+        if self.curve is not None:
+            self.curve.flush()
+
+    def saved(self) -> None:
+        if self.caught:
+            if self.curve is not None:
+                say_saved(self.task.folder)
+            interrupt(self.caught[0])
+
+    def stop_wanted(self) -> bool:
+        return bool(self.caught)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        TextColumn("{task.percentage:.0f} % of budget,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+
+
+def _finish(
+    args: argparse.Namespace, contest: Contest, arrays: Arrays, nested: Nested[Any], facts: Mapping[str, Any]
+) -> None:
+    """Score on val and, the only time, on test; print and write."""
+    evaluation: dict[str, Any] = {"metric": METRIC}
+    for split in ("val", "test"):
+        scores = scores_of(contest, nested, split)
+        print(table_of(scores, contest, split))
+        evaluation[split] = {"samples": len(contest.splits[split]), "rows": rows_of(scores, contest)}
+    save_nested(
+        args.out,
+        nested.network,
+        nested.gate,
+        classes=arrays.classes,
+        ratios=contest.recipe.ratios,
+        facts={**facts, "train_macs": nested.macs, "evaluation": evaluation},
+    )
+    print(f"wrote {args.out} and its manifest")
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe file's values, those of the command line over them."""
+    recipe = read_recipe(args.recipe) if args.recipe else Recipe()
+    change: dict[str, Any] = {"backbones": (args.backbone or recipe.backbones[0],), "seeds": (args.seed,)}
+    change |= {"device": args.device} if args.device else {}
+    recipe = replace(recipe, **change)
+    recipe.check()
+    return recipe
+
+
+def _arrays(path: Path) -> Arrays:
+    arrays = load_npz(path)
+    if len(arrays.inputs) > MOST_MODALITIES:
+        raise DatasetError(
+            f"{path} has {len(arrays.inputs)} modalities, at most {MOST_MODALITIES} can be told apart; "
+            f"join some arrays into one"
+        )
+    return arrays
+
+
+def _check_place(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {folder}: {error.strerror}; choose another OUT or --state"
+        ) from error
+
+
+def _identity(args: argparse.Namespace, recipe: Recipe, team: Ranks) -> dict[str, Any]:
+    """What a state must have in common with the run that resumes it."""
+    values = recipe.to_mapping()
+    return {
+        "data_sha256": file_sha256(args.data),
+        "backbone": recipe.backbones[0],
+        "design": args.design,
+        "seed": args.seed,
+        "processes": team.count,
+        "recipe": {key: values[key] for key in _RECIPE_KEYS},
+    }
+
+
+def _facts(args: argparse.Namespace, identity: Mapping[str, Any], team: Ranks) -> dict[str, Any]:
+    """How the checkpoint was made, without this machine's paths."""
+    words = ["sentryfuse", "train", args.out.name, "--data", args.data.name]
+    words += ["--recipe", args.recipe.name] if args.recipe else []
+    words += ["--backbone", identity["backbone"], "--design", args.design, "--seed", str(args.seed)]
+    words += ["--device", args.device] if args.device else []
+    words += ["--bf16"] * args.bf16 + ["--compile"] * args.compile
+    if team.count > 1:
+        words = ["torchrun", "--standalone", "--nproc-per-node", str(team.count), "--no-python", *words]
+    return {
+        "inputs": _INPUTS,
+        "command": " ".join(words),
+        **identity,
+        "versions": versions(),
+        "hardware": machine(),
+        "commit": source_commit(),
+    }

@@ -1,0 +1,101 @@
+"""`sentryfuse world`: record the synthetic world as a bag with ground truth, or look at one moment of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentryfuse_core.commands.signals import interrupt, noted_signals
+from sentryfuse_core.errors import OutputError
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_arguments", "run"]
+
+BAG_NAME = "world.mcap"
+LABELS_NAME = "labels.jsonl"
+_LIGHT = {"noon": 0.95, "dusk": 0.5, "night": 0.08, "auto": None}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    record = actions.add_parser(
+        "record", help=f"write OUT/{BAG_NAME} and OUT/{LABELS_NAME}; the same options give the same bytes"
+    )
+    record.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length in s (default 30)")
+    record.add_argument(
+        "--image", choices=("jpeg", "raw"), default="jpeg", help="CompressedImage (default) or Image"
+    )
+    record.add_argument("out", type=Path, metavar="OUT", help="folder; made if it does not exist")
+    picture = actions.add_parser("picture", help="draw one moment as every sensor has it")
+    picture.add_argument("out", type=Path, metavar="OUT", help="file, .png or .jpg")
+    for action in (record, picture):
+        action.add_argument("--seed", type=int, default=0, metavar="N", help="which world (default 0)")
+        action.add_argument(
+            "--weather",
+            choices=("auto", "clear", "rain", "fog"),
+            default="auto",
+            help="what camera and lidar have to look through (default: by seed)",
+        )
+        action.add_argument(
+            "--light", choices=tuple(_LIGHT), default="auto", help="time of day (default: by seed)"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record, or draw."""
+    return _record(args) if args.action == "record" else _picture(args)
+
+
+def _record(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from sentryfuse_core.bags.writer import BagWriter
+    from sentryfuse_core.lab.world.config import WorldConfig, with_weather
+    from sentryfuse_core.lab.world.labels import write_labels
+    from sentryfuse_core.lab.world.record import Recorder
+
+    recorder = Recorder(
+        seed=args.seed,
+        seconds=args.seconds,
+        light=_LIGHT[args.light],
+        raw_images=args.image == "raw",
+        world=with_weather(WorldConfig(), args.weather),
+    )
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {args.out}: {error}; choose a folder you may write to") from error
+    scenes = recorder.drive()
+    with (
+        BagWriter(args.out / BAG_NAME) as bag,
+        Progress(console=Console(stderr=True), transient=True) as bar,
+        noted_signals() as caught,
+    ):
+        # First: an interrupted recording is closed and readable, and so has its labels.
+        lines = write_labels(args.out / LABELS_NAME, scenes, recorder.world, seconds=args.seconds)
+        task = bar.add_task("recording", total=1.0)
+
+        def progress(share: float) -> None:
+            bar.update(task, completed=share)
+            if caught:  # between two messages, so that none is half in the bag
+                interrupt(caught[0])
+
+        count = recorder.write(scenes, bag, poses=True, progress=progress)
+    print(f"{args.out / BAG_NAME}: {args.seconds:g} s, {count} messages")
+    print(f"{args.out / LABELS_NAME}: {lines} labelled moments")
+    return 0
+
+
+def _picture(args: argparse.Namespace) -> int:
+    from sentryfuse_core.lab.world.config import WorldConfig, with_weather
+    from sentryfuse_core.lab.world.picture import draw
+    from sentryfuse_core.lab.world.record import Recorder
+
+    world = with_weather(WorldConfig(), args.weather)
+    draw(Recorder(seed=args.seed, seconds=1.0, light=_LIGHT[args.light], world=world), args.out)
+    print(args.out)
+    return 0

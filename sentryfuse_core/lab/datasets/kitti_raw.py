@@ -1,0 +1,175 @@
+"""KITTI's raw layout: synchronised drives with camera 2, Velodyne, OXTS as IMU, and tracklets as labels.
+
+A folder is the root, a date or one drive. The IMU is the OXTS at 100 Hz where the unsynchronised drive
+(`..._extract`) lies beside the synchronised one, else the one reading of each frame at 10 Hz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.files import NO_STAMP, need_folder, numbers_by_key, read_lines, stamps_ns
+from sentryfuse_core.lab.datasets.kitti_calibration import LIDAR_POSE, KittiCalibration, rigid
+from sentryfuse_core.lab.datasets.kitti_tracklets import read_tracklets
+from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings, pose_of
+
+__all__ = ["drive_folders", "load_kitti_raw"]
+
+LAYOUT = "kitti-raw"
+_TRACKLETS = "tracklet_labels.xml"
+_ACCEL, _GYRO = slice(11, 14), slice(17, 20)  # ax ay az and wx wy wz of an OXTS line: x front, y left, z up
+
+
+def drive_folders(root: Path) -> list[Path]:
+    """The synchronised drives of a folder, by name."""
+    if (root / "velodyne_points").is_dir():
+        return [root]
+    found = (path.parent for pattern in ("*", "*/*") for path in root.glob(f"{pattern}/velodyne_points"))
+    return sorted(path for path in found if not path.name.endswith("_extract"))
+
+
+def load_kitti_raw(root: Path) -> DrivingSet:
+    """All drives with tracklets; raises DatasetError where there is none, or one lacks something else."""
+    folders = drive_folders(root)
+    if not folders:
+        raise DatasetError(f"no drive in {root}: looked for */velodyne_points; give KITTI raw's folder")
+    known = [folder for folder in folders if (folder / _TRACKLETS).is_file()]
+    if not known:
+        raise DatasetError(f"no {folders[0] / _TRACKLETS}; download the tracklets of the drives")
+    notes = [f"{folder.name} has no {_TRACKLETS}: left out" for folder in folders if folder not in known]
+    drives = []
+    for folder in known:
+        drive = _RawDrive(folder)
+        notes += drive.notes
+        drives.append(Drive(folder.name, "", drive.files, len(drive.names), drive.frames))
+    return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
+
+
+def _numbered(folder: Path, pattern: str) -> dict[str, Path]:
+    """The files whose name is a frame's number, by that; others (._0000000001.png) are not the data set's."""
+    return {path.stem: path for path in folder.glob(pattern) if path.stem.isascii() and path.stem.isdigit()}
+
+
+class _RawDrive:
+    """One drive: what its frames are made of, checked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for name in ("image_02/data", "velodyne_points/data", "oxts/data"):
+            need_folder(folder / name, "unpack the whole synchronised drive")
+        images = _numbered(folder / "image_02" / "data", "*.[pj][np]g")
+        clouds = _numbered(folder / "velodyne_points" / "data", "*.bin")
+        both = sorted(images.keys() & clouds.keys())
+        if not both:
+            raise DatasetError(f"{folder} has no frame with an image and a .bin cloud; unpack it again")
+        self._images, self._clouds = images, clouds
+        self._stamps = stamps_ns(folder / "velodyne_points" / "timestamps.txt")
+        self._image_stamps = stamps_ns(folder / "image_02" / "timestamps.txt")
+        last = max(map(int, both))
+        if last >= min(len(self._stamps), len(self._image_stamps)):
+            raise DatasetError(f"{folder}: timestamps.txt ends before frame {last}; download the drive again")
+        # An empty line of timestamps.txt is the stamp of a frame that was not recorded.
+        self.names = [
+            name for name in both if NO_STAMP not in (self._stamps[int(name)], self._image_stamps[int(name)])
+        ]
+        if not self.names:
+            raise DatasetError(
+                f"{folder}: no frame has both stamps in timestamps.txt; download the drive again"
+            )
+        lost = len(images.keys() | clouds.keys()) - len(self.names)
+        place = folder if (folder / "calib_velo_to_cam.txt").is_file() else folder.parent
+        self._calibration = _calibration(place)
+        self._imu, at_hz = _oxts(folder, place)
+        self._boxes, left = read_tracklets(folder / _TRACKLETS)
+        self.notes = [f"{folder.name}: {lost} frames lack image, cloud or stamp: left out"] if lost else []
+        self.notes += [f"{folder.name}: tracklets that are no class of the detector: {left}"] if left else []
+        self.notes += [f"{folder.name}: IMU at {at_hz:.0f} Hz"]
+        frames = [path[name] for name in self.names for path in (images, clouds)]
+        texts = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
+        self.files = [folder / _TRACKLETS, *(place / name for name in texts), *frames]
+
+    def boxes(self, index: int) -> tuple[Box, ...]:
+        """What the tracklets have at a frame."""
+        return tuple(self._boxes.get(index, ()))
+
+    def frames(self) -> Iterator[LabelledFrame]:
+        """Every frame, in order."""
+        read = MomentReader(columns=4, full_scale=1.0)
+        calibration, pose = self._calibration, self._calibration.camera_pose
+        for name in self.names:
+            index = int(name)
+            moment = Moment(
+                int(self._stamps[index]),
+                self._images[name],
+                int(self._image_stamps[index]),
+                calibration.intrinsics,
+                pose,
+                self._clouds[name],
+                LIDAR_POSE,
+                self._imu,
+            )
+            yield labelled(read(moment), self.boxes(index))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Numbers of a calibration file by name."""
+
+    path: Path
+
+    def take(self, key: str, size: int) -> NDArray[np.float64]:
+        values = numbers_by_key(self.path).get(key)
+        if values is None or values.size != size:
+            raise DatasetError(f"{self.path} has no {key} of {size} numbers; download the calibration again")
+        return values
+
+
+def _calibration(place: Path) -> KittiCalibration:
+    cameras, lidar = _Part(place / "calib_cam_to_cam.txt"), _Part(place / "calib_velo_to_cam.txt")
+    width, height = cameras.take("S_rect_02", 2).tolist()
+    rectified = rigid(cameras.take("R_rect_00", 9).reshape(3, 3), np.zeros(3))
+    moved = rigid(lidar.take("R", 9).reshape(3, 3), lidar.take("T", 3))
+    projection = cameras.take("P_rect_02", 12).reshape(3, 4)
+    return KittiCalibration(projection, rectified @ moved, int(width), int(height))
+
+
+def _oxts(folder: Path, place: Path) -> tuple[Readings, float]:
+    """The readings and their rate in Hz."""
+    fast = folder.with_name(folder.name.replace("_sync", "_extract")) / "oxts"
+    source = fast if (fast / "data").is_dir() else folder / "oxts"
+    imu = _Part(place / "calib_imu_to_velo.txt")
+    rotation = imu.take("R", 9).reshape(3, 3)
+    pose = pose_of(rotation, imu.take("T", 3) + np.array(LIDAR_POSE.translation))
+    stamps = stamps_ns(source / "timestamps.txt")
+    found = sorted(_numbered(source / "data", "*.txt").items())
+    if not found or int(found[-1][0]) >= len(stamps):
+        raise DatasetError(
+            f"{source} has {len(found)} readings, {len(stamps)} stamps; unpack the drive again"
+        )
+    paths = [path for name, path in found if stamps[int(name)] != NO_STAMP]
+    if not paths:
+        raise DatasetError(f"{source / 'timestamps.txt'} has no stamps; unpack the drive again")
+    rows = np.stack([_reading(path) for path in paths])
+    taken = stamps[[int(path.stem) for path in paths]]
+    order = np.unique(taken, return_index=True)[1]  # some unsynchronised stamps repeat or go back
+    taken, rows = taken[order], rows[order]
+    period_ns = float(np.median(np.diff(taken))) if len(taken) > 1 else 1e8
+    return Readings(taken, rows[:, _GYRO], rows[:, _ACCEL], pose), 1e9 / period_ns
+
+
+def _reading(path: Path) -> NDArray[np.float64]:
+    """The first 20 values of an OXTS file."""
+    try:
+        values = np.array([float(text) for text in read_lines(path)[0].split()])
+    except ValueError as error:
+        raise DatasetError(f"{path}: {error}; unpack the drive again") from error
+    if values.size < _GYRO.stop or not np.isfinite(values[: _GYRO.stop]).all():
+        raise DatasetError(f"{path} has {values.size} values, not 30 finite ones; unpack the drive again")
+    return values[: _GYRO.stop]

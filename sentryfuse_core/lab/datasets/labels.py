@@ -1,0 +1,67 @@
+"""labels.jsonl beside a recording, read strictly: a line for every labelled moment."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.lab.datasets.driving import LABELS, Box
+from sentryfuse_core.lab.datasets.files import read_lines
+
+__all__ = ["Labels", "read_labels"]
+
+_NUMBERS = ("x", "y", "z", "length", "width", "height", "yaw")
+
+
+class Labels:
+    """Boxes by stamp."""
+
+    def __init__(self, moments: dict[int, tuple[Box, ...]]) -> None:
+        self._moments = moments
+        self._stamps_ns = sorted(moments)
+
+    def __len__(self) -> int:
+        return len(self._moments)
+
+    def near(self, stamp_ns: int, *, most_ns: int) -> tuple[Box, ...] | None:
+        """The boxes of the nearest label; None: none is as near as `most_ns`."""
+        after = bisect.bisect_left(self._stamps_ns, stamp_ns)
+        near = self._stamps_ns[max(after - 1, 0) : after + 1]
+        best = min(near, key=lambda stamp: abs(stamp - stamp_ns), default=None)
+        return None if best is None or abs(best - stamp_ns) > most_ns else self._moments[best]
+
+
+def read_labels(path: Path) -> Labels:
+    """Read {"stamp_ns", "boxes": [{"label", "x", "y", "z", "length", "width", "height", "yaw"}]} lines.
+
+    Raises DatasetError with file and line for one that is anything else, or of an unknown class.
+    """
+    if not path.is_file():
+        raise DatasetError(f"no labels at {path}; give them with --labels FILE")
+    moments = {}
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            moments[int(entry["stamp_ns"])] = tuple(map(_box, entry["boxes"]))
+        except KeyError as error:
+            raise DatasetError(f"{path}:{number}: {error} is missing; write the line anew") from error
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise DatasetError(f"{path}:{number}: {error}; write the line anew") from error
+    if not moments:
+        raise DatasetError(f"{path} labels no moment; record the labels again")
+    return Labels(moments)
+
+
+def _box(entry: dict[str, Any]) -> Box:
+    label, numbers = entry["label"], [float(entry[name]) for name in _NUMBERS]
+    if label not in LABELS:
+        raise ValueError(f"unknown class {label!r:.40}; use {', '.join(LABELS)}")
+    if not all(map(math.isfinite, numbers)) or min(numbers[3:6]) <= 0.0:
+        raise ValueError(f"a box of {numbers} is none")
+    return Box(label, *numbers)

@@ -1,0 +1,158 @@
+"""nuScenes v1.0: front camera, top lidar and the CAN bus's IMU, key frames and their boxes.
+
+The base frame has the axes of the ego frame and its origin on the ground below the lidar, where the
+network's lidar is. Cars are cars, adults, children, workers and police officers pedestrians, bicycles with
+a rider cyclists; all else, and boxes without a single lidar or radar point, is background.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.files import read_json
+from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings, pose_of
+from sentryfuse_core.lab.datasets.nuscenes_tables import CAMERA, LIDAR, Tables, load_tables
+from sentryfuse_core.preprocess.motion import pose_rotation
+from sentryfuse_core.types import Intrinsics, Pose
+
+__all__ = ["Scene", "load_nuscenes"]
+
+LAYOUT = "nuscenes"
+_PEDESTRIANS = ("adult", "child", "construction_worker", "police_officer")
+_CLASSES = {
+    "vehicle.car": "car",
+    "vehicle.bicycle": "cyclist",  # with a rider
+    **{f"human.pedestrian.{kind}": "pedestrian" for kind in _PEDESTRIANS},
+}
+_RIDDEN = "cycle.with_rider"
+Matrix = NDArray[np.float64]
+
+
+def load_nuscenes(root: Path) -> DrivingSet:
+    """Every scene that has both sensors; raises DatasetError for tables or files that are missing."""
+    tables = load_tables(root)
+    drives, notes = [], []
+    without_imu = 0
+    for record in tables.scenes:
+        scene = Scene(tables, record)
+        without_imu += scene.imu_path is None
+        drives.append(Drive(scene.name, "", scene.files, len(scene.samples), scene.frames))
+    if not drives:
+        raise DatasetError(f"{tables.folder / 'scene.json'} has no scene; download the metadata again")
+    if without_imu:
+        notes.append(
+            f"{without_imu} of {len(drives)} scenes have no can_bus/NAME_ms_imu.json: they train without IMU"
+        )
+    notes.append("scenes are split by their names' hash, which is not nuScenes' official split")
+    return DrivingSet(LAYOUT, tables.root, tuple(drives), tuple(notes))
+
+
+class Scene:
+    """The key frames of one scene."""
+
+    def __init__(self, tables: Tables, record: dict[str, Any]) -> None:
+        self._tables = tables
+        self.name = str(record["name"])
+        self.samples = tables.samples_of(record)
+        for sample in self.samples:
+            for channel in (CAMERA, LIDAR):
+                if (sample["token"], channel) not in tables.data:
+                    raise DatasetError(f"{self.name} has a sample without {channel}; download it again")
+        can_bus = tables.root / "can_bus" / f"{self.name}_ms_imu.json"
+        self.imu_path = can_bus if can_bus.is_file() else None
+        self.files = [
+            *(self._path(sample, channel) for sample in self.samples for channel in (CAMERA, LIDAR)),
+            *([can_bus] if self.imu_path else []),
+            tables.folder / "sample_annotation.json",
+        ]
+        for path in self.files:
+            if not path.is_file():
+                raise DatasetError(f"no {path} of {self.name}; unpack all parts of nuScenes into one folder")
+
+    def _path(self, sample: dict[str, Any], channel: str) -> Path:
+        return self._tables.root / str(self._tables.data[sample["token"], channel]["filename"])
+
+    def frames(self) -> Iterator[LabelledFrame]:
+        """Every key frame, in order."""
+        read, imu = MomentReader(columns=5, full_scale=255.0), None
+        if self.imu_path is not None:
+            imu = _readings(self.imu_path, self._below_lidar(self.samples[0]))
+        for sample in self.samples:
+            yield labelled(read(self._moment(sample, imu)), self.boxes(sample))
+
+    def boxes(self, sample: dict[str, Any]) -> tuple[Box, ...]:
+        """The boxes of a key frame in the base frame at the lidar's moment."""
+        tables = self._tables
+        ego = tables.poses[tables.data[sample["token"], LIDAR]["ego_pose_token"]]
+        to_ego, position = _rotation(ego).T, np.array(ego["translation"])
+        found = []
+        for item in tables.annotations[sample["token"]]:
+            label = _CLASSES.get(tables.category[item["instance_token"]])
+            names = [tables.attribute[token] for token in item["attribute_tokens"]]
+            if label is None or (label == "cyclist" and _RIDDEN not in names):
+                continue
+            if item["num_lidar_pts"] + item["num_radar_pts"] == 0:
+                continue
+            centre = to_ego @ (np.array(item["translation"]) - position) - self._below_lidar(sample)
+            ahead = to_ego @ _rotation(item)[:, 0]
+            width, length, height = item["size"]
+            (x, y, z), yaw = centre.tolist(), math.atan2(ahead[1], ahead[0])
+            found.append(Box(label, x, y, z, length, width, height, yaw))
+        return tuple(found)
+
+    def _below_lidar(self, sample: dict[str, Any]) -> Matrix:
+        """The base frame's origin in the ego frame."""
+        x, y, _ = self._sensor(sample, LIDAR)["translation"]
+        return np.array([x, y, 0.0])
+
+    def _sensor(self, sample: dict[str, Any], channel: str) -> dict[str, Any]:
+        tables = self._tables
+        return tables.calibration[tables.data[sample["token"], channel]["calibrated_sensor_token"]]
+
+    def _moment(self, sample: dict[str, Any], imu: Readings | None) -> Moment:
+        tables, token = self._tables, sample["token"]
+        origin = self._below_lidar(sample)
+        camera, lidar = self._sensor(sample, CAMERA), self._sensor(sample, LIDAR)
+        picture = tables.data[token, CAMERA]
+        (fx, _, cx), (_, fy, cy), _ = camera["camera_intrinsic"]
+        return Moment(
+            int(tables.data[token, LIDAR]["timestamp"]) * 1000,
+            self._path(sample, CAMERA),
+            int(picture["timestamp"]) * 1000,
+            Intrinsics(int(picture["width"]), int(picture["height"]), fx, fy, cx, cy),
+            _pose(camera, origin),
+            self._path(sample, LIDAR),
+            _pose(lidar, origin),
+            imu,
+        )
+
+
+def _rotation(record: dict[str, Any]) -> Matrix:
+    w, x, y, z = record["rotation"]
+    return np.asarray(pose_rotation(Pose((0.0, 0.0, 0.0), (x, y, z, w))), np.float64)
+
+
+def _pose(record: dict[str, Any], origin: Matrix) -> Pose:
+    return pose_of(_rotation(record), np.array(record["translation"]) - origin)
+
+
+def _readings(path: Path, origin: Matrix) -> Readings:
+    """The CAN bus's IMU; its axes are taken to be the ego frame's, which its documentation does not say."""
+    messages = sorted(read_json(path), key=lambda message: int(message["utime"]))
+    try:
+        return Readings(
+            np.array([int(message["utime"]) * 1000 for message in messages], np.int64),
+            np.array([message["rotation_rate"] for message in messages], np.float64).reshape(-1, 3),
+            np.array([message["linear_accel"] for message in messages], np.float64).reshape(-1, 3),
+            pose_of(np.eye(3), -origin),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise DatasetError(f"{path} has a message without {error}; download the CAN bus again") from error

@@ -1,0 +1,189 @@
+"""Kwon et al.: Fisher search under a MAC budget, rearrangement within layers, tuning of the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sentryfuse_core.lab.rivals.calibration import Calibration, Present, sample_losses
+from sentryfuse_core.lab.rivals.layerwise import layer_by_layer
+from sentryfuse_core.lab.rivals.selected import Chosen, Selected, set_outgoing
+from sentryfuse_core.model.attention import SentryAttend
+from sentryfuse_core.model.units import Prunable
+from sentryfuse_core.pruning.allocate import budget_macs
+from sentryfuse_core.pruning.costs import UnitCosts
+from sentryfuse_core.pruning.saliency import gate_gradients
+from sentryfuse_core.pruning.units import find_units
+
+__all__ = ["Kwon", "rearrange", "search", "unit_scales"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kwon:
+    """Fisher mask search, rearrangement and, as `kwon_tuned`, mask tuning.
+
+    Kwon et al., 'A Fast Post-Training Pruning Framework for Transformers' (arXiv 2204.09656):
+    Sec. 4.1, the diagonal empirical Fisher I_uu = sum over samples of (dL/dm_u)^2 and the search over the
+    number of heads, the rest of the budget going to filters, both by importance (Algorithm 1); Sec. 4.2,
+    the greedy rearrangement that lowers (1 - m)' I (1 - m) with the block-diagonal Fisher of each layer,
+    widths as found; Sec. 4.3, a factor on each kept unit by least squares, layer after layer, damped, given
+    up beyond +-10.
+
+    Adapted: filters are feed-forward blocks and heads KV groups with their query heads; gradients are those
+    of single samples, as in the paper (their code takes mini-batches); units may differ in cost between
+    layers, so a prefix of the importance order is taken as long as its cost fits. Tuning matches the full
+    network (their code matches one pruned half as far) in all layers and without an intercept (their code
+    skips the first attention, and fits an intercept for heads that it then drops).
+
+    Attributes:
+        tune: fit the factors and fold them into the outgoing weights, a copy for each mask and ratio.
+        damp: Tikhonov factor of the normal equations, around factors of 1.
+        limit: the factor beyond which tuning stops at that layer.
+    """
+
+    tune: bool = False
+    damp: float = 1.0
+    limit: float = 10.0
+
+    @property
+    def name(self) -> str:
+        """Key in `RULES`: kwon or kwon_tuned."""
+        return "kwon_tuned" if self.tune else "kwon"
+
+    @property
+    def source(self) -> str:
+        """The paper."""
+        return f"Kwon et al., arXiv 2204.09656, Sec. 4.1 and 4.2{' and 4.3' if self.tune else ''}"
+
+    def prepare(
+        self,
+        network: nn.Module,
+        calibration: Mapping[Present, Calibration],
+        costs: Mapping[Present, UnitCosts],
+    ) -> Selected:
+        """See `Rule`."""
+        gradients: dict[Present, dict[str, Tensor]] = {}
+        heads = {name for name, layer in find_units(network).items() if isinstance(layer, SentryAttend)}
+
+        def choose(present: Present, ratio: float) -> Chosen:
+            if present not in gradients:
+                known = calibration[present]
+                found = gate_gradients(
+                    network, lambda: sample_losses(network, known), samples=len(known.label)
+                )
+                gradients[present] = {name: gradient.double().cpu() for name, gradient in found.items()}
+            own = gradients[present]
+            fisher = {name: gradient.square().sum(dim=0).tolist() for name, gradient in own.items()}
+            first = search(fisher, costs[present], ratio, heads=heads)
+            return {name: rearrange(own[name], len(units)) for name, units in first.items()}
+
+        def solve(layer: Prunable, hidden: Tensor, target: Tensor) -> bool:
+            return _tune(layer, hidden, target, damp=self.damp, limit=self.limit)
+
+        def mend(small: nn.Module, _kept: Chosen, present: Present) -> None:
+            layer_by_layer(network, small, calibration[present].inputs, solve, stream=True)
+
+        return Selected(network, choose, mend if self.tune else None)
+
+
+def search(
+    fisher: Mapping[str, Sequence[float]], costs: UnitCosts, ratio: float, *, heads: set[str]
+) -> dict[str, list[int]]:
+    """Algorithm 1: for every number of heads the filters that still fit; the pair of most importance."""
+    budget = budget_macs(costs, ratio)
+    head_order = _order({name: fisher[name] for name in costs.macs if name in heads}, costs)
+    filter_order = _order({name: fisher[name] for name in costs.macs if name not in heads}, costs)
+    best, chosen = -1.0, (0, 0)
+    used, worth = 0, 0.0
+    for count in range(len(head_order) + 1):
+        if count:
+            importance, name, _ = head_order[count - 1]
+            used, worth = used + costs.macs[name], worth + importance
+        if used > budget:
+            break
+        filters, gain = _prefix(filter_order, costs, budget - used)
+        if worth + gain > best:
+            best, chosen = worth + gain, (count, filters)
+    kept: dict[str, list[int]] = {name: [] for name in costs.macs}
+    for _, name, unit in (*head_order[: chosen[0]], *filter_order[: chosen[1]]):
+        kept[name].append(unit)
+    return {name: sorted(units) for name, units in kept.items()}
+
+
+def rearrange(gradients: Tensor, count: int) -> list[int]:
+    """Which `count` units of a layer to keep, by the layer's full Fisher; gradients [n, units].
+
+    Greedy as in the paper: start from the units of least diagonal Fisher as pruned; then each other unit,
+        from the least important, joins them and the one whose return leaves the smallest ||sum of
+        gradients||^2 returns. Never worse than the start, since the newcomer itself may return.
+    """
+    units = gradients.shape[1]
+    columns = gradients.T
+    order = columns.square().sum(dim=1).argsort(stable=True).tolist()
+    gone, others = order[: units - count], order[units - count :]
+    if gone:
+        for unit in others:
+            gone.append(unit)
+            vectors = columns[gone]
+            left = (vectors.sum(dim=0) - vectors).square().sum(dim=1)
+            del gone[int(left.argmin())]
+    return sorted(set(range(units)) - set(gone))
+
+
+def unit_scales(layer: Prunable, hidden: Tensor, target: Tensor, *, damp: float) -> Tensor:
+    """Factors [units] on the layer's units that bring its output nearest to the target.
+
+    With A = what each unit puts out (units by M * D), G = A A' and t = A (target - bias): the damped solution
+    of G s = t around 1, min ||G (s - 1) - (t - G 1)||^2 + damp^2 ||s - 1||^2, as LSMR gives in their code.
+    """
+    weight, bias = (tensor.detach().double() for tensor in layer.outgoing)
+    values = hidden.double()
+    wanted = target.double() - bias
+    inner = (weight @ weight.T) * (values.T @ values)  # sum over M and D of every pair of rows
+    cross = (weight * (values.T @ wanted)).sum(dim=1)
+    shape = (layer.units, layer.unit_size)
+    gram = inner.reshape(*shape, *shape).sum(dim=(1, 3))
+    goal = cross.reshape(shape).sum(dim=1)
+    rest = goal - gram.sum(dim=1)
+    identity = torch.eye(layer.units, dtype=gram.dtype, device=gram.device)
+    change: Tensor = torch.linalg.solve(gram.T @ gram + damp**2 * identity, gram.T @ rest)
+    return 1.0 + change
+
+
+def _tune(layer: Prunable, hidden: Tensor, target: Tensor, *, damp: float, limit: float) -> bool:
+    if layer.units == 0:
+        return True
+    scales = unit_scales(layer, hidden, target, damp=damp)
+    if bool(scales.abs().max() > limit):
+        return False
+    weight, bias = layer.outgoing
+    scaled = weight.detach() * scales.to(weight.dtype).repeat_interleave(layer.unit_size)[:, None]
+    set_outgoing(
+        layer, nn.Parameter(scaled, requires_grad=False), nn.Parameter(bias.detach(), requires_grad=False)
+    )
+    return True
+
+
+def _order(fisher: Mapping[str, Sequence[float]], costs: UnitCosts) -> list[tuple[float, str, int]]:
+    """(importance, layer, unit) of the layers that run, most important first."""
+    entries = [
+        (value, name, unit)
+        for name, values in fisher.items()
+        if costs.macs[name]
+        for unit, value in enumerate(values)
+    ]
+    return sorted(entries, key=lambda entry: -entry[0])
+
+
+def _prefix(order: Sequence[tuple[float, str, int]], costs: UnitCosts, budget: float) -> tuple[int, float]:
+    """How many of the leading units fit, and their importance together."""
+    used, worth = 0, 0.0
+    for count, (importance, name, _) in enumerate(order):
+        used += costs.macs[name]
+        if used > budget:
+            return count, worth
+        worth += importance
+    return len(order), worth

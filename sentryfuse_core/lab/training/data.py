@@ -1,0 +1,81 @@
+"""Batches of the synthetic world as the network's inputs, made reproducibly from a seed and a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.lab.world.batch import Conditions, training_batch
+from sentryfuse_core.lab.world.config import WorldConfig, held_out_world
+from sentryfuse_core.preprocess.audio import bearing_features
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.preprocess.lidar import pillars
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.types import Modality
+
+__all__ = ["LabelledBatch", "held_out", "make_batch"]
+
+_HELD_OUT_SEED = 2**40  # training seeds stay below: `seed * _STRIDE + step`
+_STRIDE = 2**20
+_SEEN_PIXELS = 12  # of the virtual camera that an object has to fill to be visible at all
+_SEEN_RETURNS = 3  # of the lidar
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledBatch:
+    """All four sensors of B frames, and the truth."""
+
+    inputs: ModelInput
+    boxes: Tensor  # [B, M, 7] x, y, z, l, w, h in m, yaw in rad; base frame, level
+    classes: Tensor  # [B, M] int64, -1: no box
+    conditions: Conditions | None = None  # of the synthetic world
+    visible: Mapping[Modality, Tensor] | None = None  # [B, M] bool, what each sensor has of every box
+    points: Tensor | None = None  # [B, R, 4] of the lidar, NaN: no return
+    attitude: Tensor | None = None  # [B, 2] true roll and pitch (rad) of the vehicle; None: not known
+
+    def rows(self, start: int, stop: int) -> LabelledBatch:
+        """The frames `start` to `stop`."""
+        given = ((field.name, getattr(self.inputs, field.name)) for field in fields(self.inputs))
+        inputs = ModelInput(**{name: None if item is None else item[start:stop] for name, item in given})
+        attitude = None if self.attitude is None else self.attitude[start:stop]
+        return LabelledBatch(inputs, self.boxes[start:stop], self.classes[start:stop], attitude=attitude)
+
+
+def make_batch(world: WorldConfig, *, batch: int, seed: int, step: int, device: str = "cpu") -> LabelledBatch:
+    """Frames that depend on `seed` and `step` alone."""
+    return _from_world(world, batch=batch, seed=seed * _STRIDE + step, device=device)
+
+
+def held_out(
+    world: WorldConfig, *, batch: int, count: int, first: int = 0, device: str = "cpu"
+) -> Iterator[LabelledBatch]:
+    """`count` batches, from number `first` on, that no training seed below 2**20 can produce.
+
+    Ground patterns and speeds are others than in training too, see `held_out_world`.
+    """
+    for index in range(first, first + count):
+        yield _from_world(held_out_world(world), batch=batch, seed=_HELD_OUT_SEED + index, device=device)
+
+
+def _from_world(world: WorldConfig, *, batch: int, seed: int, device: str) -> LabelledBatch:
+    with torch.no_grad():
+        made = training_batch(world, batch=batch, seed=seed, device=device)
+        inputs = ModelInput(
+            camera=made.image,
+            camera_position=made.camera_position,
+            lidar=pillars(made.points),
+            imu=made.imu,
+            tilt=made.tilt,
+            audio=bearing_features(made.audio, GEOMETRY.audio_spacing_m),
+        )
+        visible = {
+            Modality.CAMERA: made.pixels >= _SEEN_PIXELS,
+            Modality.LIDAR: made.returns >= _SEEN_RETURNS,
+            Modality.AUDIO: made.classes >= 0,
+        }
+        return LabelledBatch(
+            inputs, made.boxes, made.classes, made.conditions, visible, made.points, made.attitude
+        )

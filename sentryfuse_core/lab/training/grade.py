@@ -1,0 +1,60 @@
+"""What a manifest says of every sub-network beyond recall: mAP, and the numbers that calibrate its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sentryfuse_core.lab.scoring.matrix import judge_cell
+from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.detections import SubsetDetector, collect
+from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.types import ModalitySet
+
+__all__ = ["Grade", "grade"]
+
+
+@dataclass(frozen=True)
+class Grade:
+    """One sub-network."""
+
+    map: float  # 0..1, nuScenes' rules
+    calibration: tuple[float, float]  # slope and offset of a score's logit; 1 and 0: nothing to fit on
+    calibration_error: (
+        float  # expected, of calibrated scores on other frames than they were fitted on; NaN: none
+    )
+
+
+def grade(
+    net: SentryFuseNet,
+    *,
+    judged: Iterable[LabelledBatch],
+    fitted: Iterable[LabelledBatch],
+    labels: Sequence[str],
+    masks: Iterable[ModalitySet] | None = None,
+) -> dict[tuple[int, int], Grade]:
+    """Grades by (mask bits, level), mask 0 the canvas alone: calibrated on `fitted`, judged on `judged`.
+
+    All 15 sets of sensors and the canvas unless `masks` says otherwise; the frames need their sensors.
+    """
+    chosen = [ModalitySet(), *ModalitySet.subsets()] if masks is None else list(masks)
+    bits = {str(mask): mask.bits for mask in chosen}
+    detector = SubsetDetector(net, chosen, range(net.shape.levels))
+    scored, other = (collect(batches, [detector]) for batches in (judged, fitted))
+    grades = {}
+    for (name, level), found in scored.boxes.items():
+        cell = judge_cell(
+            name,
+            level,
+            truth=scored.truth,
+            found=found,
+            labels=labels,
+            fitting=(other.truth, other.boxes[name, level]),
+        )
+        known = cell.calibrator
+        grades[bits[name], level] = Grade(
+            cell.metrics.map,
+            (1.0, 0.0) if known is None else (known.slope, known.offset),
+            float("nan") if cell.after is None else cell.after.error,
+        )
+    return grades

@@ -1,0 +1,148 @@
+"""Training batches: independent random moments, rendered straight to the model's inputs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.config import Config
+from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
+from sentryfuse_core.lab.world.camera import View, expose, render
+from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.imu import draw_bias, measure
+from sentryfuse_core.lab.world.lidar import sweep
+from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes, uniform
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.preprocess.imu import resample
+
+__all__ = ["Conditions", "WorldBatch", "microphones", "training_batch"]
+
+_VIEW = View(
+    width=GEOMETRY.image_width,
+    height=GEOMETRY.image_height,
+    focal=GEOMETRY.image_fx,
+    cx=GEOMETRY.image_cx,
+    cy=GEOMETRY.image_cy,
+    fine=2,
+)
+_CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What makes B moments easy or hard, [B] each."""
+
+    light: Tensor  # 0 = night, 1 = noon
+    rain_mm_h: Tensor
+    fog: Tensor  # extinction per metre
+    rough: Tensor  # 0 = smooth ground, 1 = the roughest
+
+
+@dataclass(frozen=True, eq=False)
+class WorldBatch:
+    """B moments as a model takes them, with the truth."""
+
+    image: Tensor  # [B, 3, 128, 384] RGB 0..1 at the virtual camera
+    camera_position: Tensor  # [B, 3] m, base frame
+    points: Tensor  # [B, R, 4] x, y, z (m, base frame), intensity 0..1; NaN = no return
+    imu: Tensor  # [B, 32, 6] gyro rad/s, specific force m/s^2, base axes, over 100 ms
+    tilt: Tensor  # [B, 2] roll and pitch (rad) as made from the IMU
+    attitude: Tensor  # [B, 2] roll and pitch (rad) as they are
+    audio: Tensor  # [B, 2, 3200] left, right at 16 kHz, full scale 1.0
+    boxes: Tensor  # [B, M, 7] centre x, y, z, length, width, height (m), yaw (rad)
+    classes: Tensor  # [B, M] int64, -1 = none
+    conditions: Conditions
+    pixels: Tensor  # [B, M] that each box's object fills in the image
+    returns: Tensor  # [B, M] points of the lidar on it
+
+
+def training_batch(
+    config: WorldConfig,
+    *,
+    batch: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    sensors: Config | None = None,
+) -> WorldBatch:
+    """Draw and render `batch` moments that depend on `seed` alone; `sensors` says where the sensors sit."""
+    sensors = sensors or Config()
+    generator = torch.Generator(device).manual_seed(seed)
+    scene = draw_scenes(config, batch=batch, generator=generator)
+    usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
+    spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
+    position = usual + spread * uniform(-1, 1, (batch, 3), generator)
+    radiance, pixels = render(scene, _VIEW, position=position, haze_m=config.camera.haze_m)
+    averaged = (config.camera.focal / _VIEW.focal) ** 2
+    points, returns = sweep(
+        scene,
+        config.lidar,
+        config.weather,
+        position=sensors.lidar.translation_m,
+        forward_only=True,
+        generator=generator,
+    )
+    targets = config.objects[1]
+    image = expose(radiance, config.camera, light=scene.light, averaged=averaged, generator=generator)
+    return WorldBatch(
+        image=image.view(batch, 3, _VIEW.height, _VIEW.width),
+        camera_position=position,
+        points=points,
+        imu=_imu(scene, config, generator),
+        tilt=_measured_tilt(scene, config, generator),
+        attitude=scene.tilt,
+        audio=microphones(scene.slots(targets), config, sensors, generator),
+        boxes=scene.boxes[:, :targets],
+        classes=scene.classes[:, :targets],
+        conditions=Conditions(scene.light, scene.rain_mm_h, scene.fog, scene.rough),
+        pixels=pixels[:, :targets],
+        returns=returns[:, :targets],
+    )
+
+
+def _measured_tilt(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tensor:
+    """Roll and pitch [B, 2] in rad with an error like the attitude filter's, which grows with the bumps."""
+    elsewhere = scene.way + uniform(0, 1000, (len(scene),), generator)
+    error = config.imu.tilt_error * attitude(scene.bumps, elsewhere)[0]
+    noise = torch.randn(error.shape, generator=generator, device=generator.device)
+    return scene.tilt + error + math.radians(config.imu.tilt_noise_deg) * noise
+
+
+def _imu(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tensor:
+    """Readings [B, 32, 6]: samples of the window, interpolated as the robot's are."""
+    samples = round(GEOMETRY.imu_window_s * config.imu.rate_hz)
+    motion = scene.ego_motion[:, None].expand(-1, samples, -1)
+    bias = draw_bias(config.imu, batch=len(scene), generator=generator)
+    steps = (
+        torch.arange(samples, device=generator.device) - samples + uniform(0, 1, (len(scene), 1), generator)
+    )
+    speed = scene.ego_motion[:, :1]
+    way = scene.way[:, None] + speed * steps / config.imu.rate_hz
+    tilt, slope = attitude(scene.bumps.repeat_interleave(samples, dim=0), way.flatten())
+    readings = measure(
+        motion,
+        bias,
+        config.imu,
+        tilt=tilt.view(-1, samples, 2),
+        tilt_rate=slope.view(-1, samples, 2) * speed[..., None],
+        generator=generator,
+    )
+    return resample(steps / config.imu.rate_hz, readings)
+
+
+def microphones(scene: Scene, config: WorldConfig, sensors: Config, generator: torch.Generator) -> Tensor:
+    """What the two microphones record in one window, noise included, [B, 2, 3200]."""
+    model = config.sound
+    spacing = sensors.audio.spacing_m
+    margin = math.ceil(2 * spacing / model.speed_m_s * model.sample_rate_hz)
+    heard = GEOMETRY.audio_samples
+    samples = 2 ** math.ceil(math.log2(heard + 2 * margin))
+    seconds = torch.arange(samples, device=generator.device) / model.sample_rate_hz
+    noise = noise_tape(scene.classes, samples, model, generator=generator)
+    start = uniform(0, 60, (len(scene), 1, 1), generator)
+    sound = voices(scene.classes, scene.speed, scene.traits, seconds=seconds + start, noise=noise)
+    pcm = hear(scene, sound, model, middle=sensors.audio.translation_m, spacing=spacing)
+    pcm = pcm[..., margin : margin + heard]
+    return pcm + model.noise * torch.randn(pcm.shape, generator=generator, device=generator.device)

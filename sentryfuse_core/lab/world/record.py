@@ -1,0 +1,306 @@
+"""A recording of the synthetic world: one drive as the messages of four sensors, and where they are."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from sentryfuse_core.config import AudioConfig, CameraConfig, Config, ImuConfig, LidarConfig
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
+from sentryfuse_core.lab.world.camera import View, expose, render
+from sentryfuse_core.lab.world.config import CLASSES, WorldConfig
+from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
+from sentryfuse_core.lab.world.imu import draw_bias, measure
+from sentryfuse_core.lab.world.lidar import sweep
+from sentryfuse_core.lab.world.scene import Scene, attitude
+from sentryfuse_core.preprocess.threads import one_thread
+
+__all__ = ["START_NS", "Message", "Recorder", "Sink"]
+
+START_NS = 1_700_000_000_000_000_000  # bag time of the first moment
+_S = 1_000_000_000
+_FULL_SCALE = 32768
+_FRAMES_AT_ONCE = 32  # of sound
+_FRAMES_AHEAD = 4  # images being made or waiting
+_IMAGE = ("/camera/image", "sensor_msgs/msg/Image")
+_JPEG = ("/camera/image/compressed", "sensor_msgs/msg/CompressedImage")
+
+
+class Sink(Protocol):
+    """Where messages go; replay.writer.BagWriter is one."""
+
+    def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
+        """Take one message, its fields as a nested mapping."""
+        ...
+
+
+@dataclass(frozen=True, order=True)
+class Message:
+    """One message on its way to a sink; ordered by the time it would have been received, then by topic."""
+
+    log_time_ns: int
+    topic: str
+    type_name: str = field(compare=False)
+    fields: Mapping[str, Any] = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder:
+    """Turns a seed into messages; the same arguments give the same ones."""
+
+    seed: int
+    seconds: float
+    light: float | None = None  # 0 = night, 1 = noon, None: by seed
+    raw_images: bool = False  # sensor_msgs/Image instead of JPEG
+    world: WorldConfig = field(default_factory=WorldConfig)
+    sensors: Config = field(default_factory=Config)
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.seconds <= 3600:
+            raise ConfigError(f"seconds = {self.seconds}: a recording lasts 0.1 to 3600 s")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed = {self.seed}: give an integer from 0 to {2**32 - 1}")
+
+    def drive(self) -> Scene:
+        """The truth: scenes at STEPS_HZ."""
+        return drive(self.world, seed=self.seed, seconds=self.seconds, light=self.light)
+
+    def write(
+        self,
+        scenes: Scene,
+        sink: Sink,
+        *,
+        poses: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> int:
+        """Write all messages in the order of their log times, tell `progress` 0..1; returns their number.
+
+        `poses` puts /tf_static before them, at the time of the first, so that the recording begins with that.
+        """
+        count = 0
+        streams = (self.camera(scenes), self.lidar(scenes), self.imu(scenes), self.audio(scenes))
+        with one_thread():  # the bytes are promised
+            merged = heapq.merge(*streams)
+            first = next(merged)
+            transforms = [self.transforms(first.log_time_ns)] if poses else []
+            for message in itertools.chain(transforms, [first], merged):
+                sink.write(message.topic, message.type_name, message.log_time_ns, message.fields)
+                count += 1
+                if progress is not None and message.topic == "/lidar/points":
+                    progress(min(1.0, (message.log_time_ns - START_NS) / (self.seconds * _S)))
+        return count
+
+    def transforms(self, log_time_ns: int) -> Message:
+        """Where the sensors are, as a robot's static transforms; the world looks along its camera's axis."""
+        mounted = {
+            "camera": (self.sensors.camera.translation_m, CameraConfig().quaternion_xyzw),
+            "lidar": (self.sensors.lidar.translation_m, LidarConfig().quaternion_xyzw),
+            "imu": (self.sensors.imu.translation_m, ImuConfig().quaternion_xyzw),
+            "microphones": (self.sensors.audio.translation_m, AudioConfig().quaternion_xyzw),
+        }
+        transforms = [
+            {
+                "header": _header(START_NS, self.sensors.output.base_frame),
+                "child_frame_id": frame,
+                "transform": {
+                    "translation": dict(zip("xyz", position, strict=True)),
+                    "rotation": dict(zip("xyzw", turned, strict=True)),
+                },
+            }
+            for frame, (position, turned) in mounted.items()
+        ]
+        return Message(log_time_ns, "/tf_static", "tf2_msgs/msg/TFMessage", {"transforms": transforms})
+
+    def _generator(self, stream: int) -> torch.Generator:
+        return torch.Generator().manual_seed((self.seed << 8) + stream)
+
+    def _count(self, rate_hz: int) -> int:
+        """Samples of a stream before the end."""
+        return math.ceil(self.seconds * rate_hz - 1e-9)
+
+    def camera(self, scenes: Scene) -> Iterator[Message]:
+        """Images, each followed by its CameraInfo; frames are made ahead, on two threads."""
+        model = self.world.camera
+        view = View(model.width, model.height, model.focal, model.width / 2, model.height / 2)
+        info = _camera_info(view)
+        topic, type_name = _IMAGE if self.raw_images else _JPEG
+        count = self._count(model.rate_hz)
+        with ExitStack() as stack:
+            pool = ThreadPoolExecutor(max_workers=2)
+            stack.callback(pool.shutdown, cancel_futures=True)  # an interrupted recording waits for none
+            ahead = deque(pool.submit(self._frame, scenes, view, i) for i in range(min(_FRAMES_AHEAD, count)))
+            for index in range(count):
+                fields = ahead.popleft().result()
+                if index + _FRAMES_AHEAD < count:
+                    ahead.append(pool.submit(self._frame, scenes, view, index + _FRAMES_AHEAD))
+                stamp_ns = START_NS + index * _S // model.rate_hz
+                header = {"header": _header(stamp_ns, "camera")}
+                log_ns = stamp_ns + model.latency_ns
+                yield Message(log_ns, topic, type_name, header | fields)
+                yield Message(log_ns, "/camera/camera_info", "sensor_msgs/msg/CameraInfo", header | info)
+
+    def _frame(self, scenes: Scene, view: View, index: int) -> dict[str, Any]:
+        """Fields of image `index`; its noise depends on the seed and the index, not on the order of work."""
+        model = self.world.camera
+        position = torch.tensor([self.sensors.camera.translation_m])
+        generator = torch.Generator().manual_seed((self.seed << 24) + (1 << 20) + index)
+        step = index * STEPS_HZ // model.rate_hz
+        scene = scenes.at(slice(step, step + 1))
+        radiance, _ = render(scene, view, position=position, haze_m=model.haze_m)
+        image = expose(radiance, model, light=scene.light, averaged=1.0, generator=generator)
+        levels = (image[0] * 255 + 0.5).to(torch.uint8).reshape(3, view.height, view.width)
+        pixels = levels.permute(1, 2, 0).contiguous().numpy()
+        if self.raw_images:
+            size = {"height": view.height, "width": view.width, "step": 3 * view.width}
+            return {**size, "encoding": "rgb8", "data": pixels.reshape(-1)}
+        quality = [cv2.IMWRITE_JPEG_QUALITY, model.jpeg_quality]
+        _, jpeg = cv2.imencode(".jpg", pixels[..., ::-1], quality)
+        return {"format": "rgb8; jpeg compressed bgr8", "data": jpeg.reshape(-1)}
+
+    def lidar(self, scenes: Scene) -> Iterator[Message]:
+        """Clouds of the rays that came back, in the lidar's frame."""
+        model, sensor = self.world.lidar, self.sensors.lidar
+        generator = self._generator(2)
+        kind = {"datatype": 7, "count": 1}  # FLOAT32
+        layout = [
+            {"name": name, "offset": 4 * i, **kind} for i, name in enumerate(("x", "y", "z", "intensity"))
+        ]
+        scale = torch.tensor((1.0, 1.0, 1.0, sensor.intensity_full_scale))
+        origin = torch.tensor((*sensor.translation_m, 0.0))
+        for index in range(self._count(model.rate_hz)):
+            scene = scenes.at(slice(index * STEPS_HZ // model.rate_hz, index * STEPS_HZ // model.rate_hz + 1))
+            points_of_all, _ = sweep(
+                scene,
+                model,
+                self.world.weather,
+                position=sensor.translation_m,
+                forward_only=False,
+                generator=generator,
+            )
+            swept = points_of_all[0]
+            points = ((swept[~swept[:, 0].isnan()] - origin) * scale).numpy()
+            stamp_ns = START_NS + index * _S // model.rate_hz
+            fields = {
+                "header": _header(stamp_ns, "lidar"),
+                "height": 1,
+                "width": len(points),
+                "fields": layout,
+                "point_step": 16,
+                "row_step": 16 * len(points),
+                "data": points.reshape(-1).view(np.uint8),
+                "is_dense": True,
+            }
+            yield Message(stamp_ns + model.latency_ns, "/lidar/points", "sensor_msgs/msg/PointCloud2", fields)
+
+    def imu(self, scenes: Scene) -> Iterator[Message]:
+        """Readings between the drive's steps."""
+        model = self.world.imu
+        generator = self._generator(3)
+        at = torch.arange(self._count(model.rate_hz)) * (STEPS_HZ / model.rate_hz)
+        before = at.long().clamp(max=len(scenes) - 1)
+        after = (before + 1).clamp(max=len(scenes) - 1)
+        share = at - before
+        motion = torch.lerp(scenes.ego_motion[before], scenes.ego_motion[after], share[:, None])
+        motion[:, 1] = scenes.ego_motion[after, 1]  # constant during a step
+        way = torch.lerp(scenes.way[before], scenes.way[after], share)
+        tilt, slope = attitude(scenes.bumps[:1].expand(len(way), -1, -1, -1), way)
+        bias = draw_bias(model, batch=1, generator=generator)
+        measured = measure(
+            motion[None],
+            bias,
+            model,
+            tilt=tilt[None],
+            tilt_rate=slope[None] * motion[None, :, :1],
+            generator=generator,
+        )
+        readings = measured[0].double().numpy()
+        unknown = np.array([-1.0, *([0.0] * 8)])
+        gyro = np.diag([model.gyro_noise**2] * 3).reshape(-1)
+        accel = np.diag([model.accel_noise**2] * 3).reshape(-1)
+        for index, reading in enumerate(readings):
+            stamp_ns = START_NS + index * _S // model.rate_hz
+            fields = {
+                "header": _header(stamp_ns, "imu"),
+                "orientation_covariance": unknown,
+                "angular_velocity": dict(zip("xyz", reading[:3].tolist(), strict=True)),
+                "angular_velocity_covariance": gyro,
+                "linear_acceleration": dict(zip("xyz", reading[3:].tolist(), strict=True)),
+                "linear_acceleration_covariance": accel,
+            }
+            yield Message(stamp_ns + model.latency_ns, "/imu/data", "sensor_msgs/msg/Imu", fields)
+
+    def audio(self, scenes: Scene) -> Iterator[Message]:
+        """Blocks of both microphones; each frame of two blocks is faded into the next."""
+        model, sensor = self.world.sound, self.sensors.audio
+        generator = self._generator(4)
+        hop, rate = model.block_samples, model.sample_rate_hz
+        scenes = scenes.slots(self.world.objects[1])  # clutter is silent
+        slots = torch.arange(scenes.classes.shape[1])[:, None]
+        every_class = torch.arange(len(CLASSES))[:, None].expand(-1, len(slots))
+        tape = noise_tape(every_class, round(model.tape_s * rate), model, generator=generator)
+        fade = torch.hann_window(2 * hop)
+        tail = torch.zeros((2, hop))
+        for chunk in torch.split(torch.arange(-1, self._count(rate // hop)), _FRAMES_AT_ONCE):
+            first = chunk[:, None, None] * hop  # of a frame that spans this block and the next
+            step = ((first + hop) * (STEPS_HZ / rate)).round().long().clamp(0, len(scenes) - 1).reshape(-1)
+            scene = scenes.at(step)
+            sample = first + torch.arange(2 * hop)
+            sound = voices(
+                scene.classes,
+                scene.speed,
+                scene.traits,
+                seconds=sample.double() / rate,  # in double: an hour at 16 kHz
+                noise=tape[scene.classes[..., None].clamp_min(0), slots, sample % tape.shape[-1]],
+            )
+            heard = hear(scene, sound.float(), model, middle=sensor.translation_m, spacing=sensor.spacing_m)
+            for index, frame in zip(chunk.tolist(), heard * fade, strict=True):
+                block, tail = tail + frame[:, :hop], frame[:, hop:]
+                if index >= 0:
+                    pcm = block + model.noise * torch.randn(block.shape, generator=generator)
+                    yield self._audio_message(index, pcm)
+
+    def _audio_message(self, index: int, pcm: Tensor) -> Message:
+        """Block `index` of samples [2, N]."""
+        model = self.world.sound
+        level = (pcm.T * _FULL_SCALE).round().clamp(-_FULL_SCALE, _FULL_SCALE - 1)
+        first = index * model.block_samples
+        stamp_ns = START_NS + first * _S // model.sample_rate_hz
+        fields = {
+            "header": _header(stamp_ns, "microphones"),
+            "sample_rate_hz": model.sample_rate_hz,
+            "channels": 2,
+            "encoding": "S16LE",
+            "data": level.numpy().astype("<i2").reshape(-1).view(np.uint8),
+        }
+        log_ns = START_NS + (first + model.block_samples) * _S // model.sample_rate_hz + model.latency_ns
+        return Message(log_ns, "/audio", "sentryfuse/msg/AudioChunk", fields)
+
+
+def _header(stamp_ns: int, frame_id: str) -> dict[str, Any]:
+    return {"stamp": {"sec": stamp_ns // _S, "nanosec": stamp_ns % _S}, "frame_id": frame_id}
+
+
+def _camera_info(view: View) -> dict[str, Any]:
+    f, cx, cy = view.focal, view.cx, view.cy
+    return {
+        "height": view.height,
+        "width": view.width,
+        "distortion_model": "plumb_bob",
+        "d": np.zeros(5),
+        "k": np.array([f, 0, cx, 0, f, cy, 0, 0, 1.0]),
+        "r": np.eye(3).reshape(-1),
+        "p": np.array([f, 0, cx, 0, 0, f, cy, 0, 0, 0, 1.0, 0]),
+    }

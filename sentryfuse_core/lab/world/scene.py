@@ -1,0 +1,342 @@
+"""What is where at one moment: a batch of scenes, drawn independently, with the parts objects are made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.lab.world.config import CLASSES, CLUTTER, WorldConfig
+
+__all__ = [
+    "ABSENT",
+    "CAR",
+    "COLOURS",
+    "CYCLIST",
+    "PEDESTRIAN",
+    "TRAITS",
+    "WAVES",
+    "Objects",
+    "Parts",
+    "Scene",
+    "attitude",
+    "draw_clutter",
+    "draw_objects",
+    "draw_scenes",
+    "parts_of",
+    "uniform",
+]
+
+ABSENT = -1  # class of an empty slot
+CAR, PEDESTRIAN, CYCLIST = range(3)  # the numbers from 3 on are CLUTTER's things
+COLOURS = 4  # colours an object has: lowest part, middle part, glass or head, trim
+WAVES = 3  # numbers of a wave of the ground: amplitude (rad), wave number (rad/m), phase (rad)
+TRAITS = 8  # numbers in 0..1 that make a member of a class sound like itself
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """B moments with M object slots; all coordinates in the vehicle's base frame."""
+
+    boxes: Tensor  # [B, M, 7] centre x, y, z, length, width, height (m), yaw (rad)
+    classes: Tensor  # [B, M] int64, ABSENT in empty slots
+    speed: Tensor  # [B, M] m/s over ground
+    colours: Tensor  # [B, M, COLOURS, 3] linear albedo 0..1
+    reflectivity: Tensor  # [B, M] 0..1
+    traits: Tensor  # [B, M, TRAITS] 0..1
+    light: Tensor  # [B] 0 = night, 1 = noon
+    sun_azimuth: Tensor  # [B] rad in the world frame
+    look: Tensor  # [B, 4] 0..1: ground brightness, ground tint, skyline, roughness
+    ego: Tensor  # [B, 3] vehicle in the world frame: x, y (m), yaw (rad)
+    ego_motion: Tensor  # [B, 3] speed (m/s), acceleration (m/s^2), yaw rate (rad/s)
+    rain_mm_h: Tensor  # [B] 0 = dry
+    fog: Tensor  # [B] extinction per metre, 0 = clear
+    rough: Tensor  # [B] 0 = smooth ground, 1 = the roughest
+    bumps: Tensor  # [B, 2, waves, WAVES] of roll and pitch
+    way: Tensor  # [B] metres driven, where on the bumps the vehicle is
+    texture: Tensor  # [B] int64, seed of the ground's pattern
+
+    def __len__(self) -> int:
+        return int(self.boxes.shape[0])
+
+    @property
+    def tilt(self) -> Tensor:
+        """Roll and pitch of the vehicle in rad, [B, 2]; see `attitude`."""
+        return attitude(self.bumps, self.way)[0]
+
+    @property
+    def extinction(self) -> Tensor:
+        """Of light in the air, per metre, by rain and fog, [B]."""
+        return 0.01 * self.rain_mm_h**0.6 + self.fog
+
+    def slots(self, stop: int) -> Scene:
+        """The same with the first `stop` slots only."""
+        slotted = ("boxes", "classes", "speed", "colours", "reflectivity", "traits")
+        return replace(self, **{name: getattr(self, name)[:, :stop] for name in slotted})
+
+    def at(self, index: slice | Tensor) -> Scene:
+        """The scenes of the batch that `index` selects."""
+        return Scene(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
+
+
+def attitude(bumps: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
+    """Roll and pitch (rad) on bumps [B, 2, W, WAVES] after `way` [B] m, and their slopes (rad/m): [B, 2].
+
+    Rotations about the forward and the left axis: positive roll lowers the right side, positive pitch the
+    nose.
+    """
+    amplitude, number, phase = bumps.unbind(-1)
+    angle = number * way[:, None, None] + phase
+    return (amplitude * angle.sin()).sum(-1), (amplitude * number * angle.cos()).sum(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """K solid boxes in a flat list, two or three for each object."""
+
+    scene: Tensor  # [K] index into the batch
+    slot: Tensor  # [K] index of the object
+    level: Tensor  # [K] 0 body, legs or bicycle; 1 cabin or torso; 2 head
+    centre: Tensor  # [K, 3]
+    half: Tensor  # [K, 3] half length, width, height
+    cos: Tensor  # [K] of the yaw
+    sin: Tensor  # [K]
+
+
+# Of each class, from below, as shares of the whole: forward shift, length, width, bottom, top.
+_SHAPE = (
+    ((0.0, 1.0, 1.0, 0.1, 0.6), (-0.06, 0.56, 0.88, 0.55, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0)),
+    ((0.0, 0.6, 0.66, 0.0, 0.5), (0.0, 0.75, 1.0, 0.47, 0.86), (0.0, 0.42, 0.34, 0.84, 1.0)),
+    ((0.0, 1.0, 0.25, 0.0, 0.55), (-0.06, 0.26, 0.85, 0.42, 0.85), (-0.02, 0.14, 0.34, 0.83, 1.0)),
+    *(((0.0, 1.0, 1.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0, 0.0)) for _ in CLUTTER),
+)
+_LEVELS = len(_SHAPE[0])
+
+
+def parts_of(scene: Scene) -> Parts:
+    """The solids of all objects; empty slots give none."""
+    index, slot = torch.nonzero(scene.classes != ABSENT, as_tuple=True)
+    index, slot = index.repeat_interleave(_LEVELS), slot.repeat_interleave(_LEVELS)
+    level = torch.arange(len(index), device=index.device) % _LEVELS
+    shape = torch.tensor(_SHAPE, device=index.device)[scene.classes[index, slot], level]  # [K, 5]
+    real = torch.nonzero(shape[:, 4] > shape[:, 3]).squeeze(1)
+    index, slot, level = index[real], slot[real], level[real]
+    shift, length, width, bottom, top = shape[real].unbind(-1)
+    x, y, z, whole_length, whole_width, height, yaw = scene.boxes[index, slot].unbind(-1)
+    cos, sin = torch.cos(yaw), torch.sin(yaw)
+    shift = shift * whole_length
+    middle = z + ((bottom + top) / 2 - 0.5) * height
+    return Parts(
+        scene=index,
+        slot=slot,
+        level=level,
+        centre=torch.stack((x + shift * cos, y + shift * sin, middle), dim=-1),
+        half=torch.stack((length * whole_length, width * whole_width, (top - bottom) * height), dim=-1) / 2,
+        cos=cos,
+        sin=sin,
+    )
+
+
+def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform random numbers of a shape, on the generator's device."""
+    return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Drawn objects without a place: what Scene holds of them, shapes [*S] and [*S, ...]."""
+
+    classes: Tensor
+    size: Tensor  # [*S, 3] length, width, height in m
+    speed: Tensor
+    colours: Tensor
+    reflectivity: Tensor
+    traits: Tensor
+
+
+def draw_objects(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
+    """Objects of random class, size, colours, speed and voice."""
+    device = generator.device
+    share = torch.tensor([c.share for c in CLASSES], device=device)
+    count = math.prod(shape)
+    classes = torch.multinomial(share, count, replacement=True, generator=generator).reshape(shape)
+    mean = torch.tensor([c.size for c in CLASSES], device=device)[classes]
+    spread = torch.tensor([c.size_spread for c in CLASSES], device=device)[classes]
+    normal = torch.randn((*shape, 3), generator=generator, device=device).clamp(-2.0, 2.0)
+    size = mean + spread * normal
+    van = (classes == CAR) & (uniform(0, 1, shape, generator) < 0.2)
+    size = torch.where(van[..., None], size * torch.tensor((1.2, 1.08, 1.35), device=device), size)
+    speeds = torch.tensor([(*c.speed, c.standing) for c in CLASSES], device=device)[classes]
+    speed = speeds[..., 0] + (speeds[..., 1] - speeds[..., 0]) * uniform(0, 1, shape, generator)
+    speed = torch.where(uniform(0, 1, shape, generator) < speeds[..., 2], torch.zeros_like(speed), speed)
+    shine = torch.tensor([c.reflectivity for c in CLASSES], device=device)[classes]
+    reflectivity = shine[..., 0] + (shine[..., 1] - shine[..., 0]) * uniform(0, 1, shape, generator)
+    return Objects(
+        classes=classes,
+        size=size,
+        speed=speed,
+        colours=_draw_colours(classes, generator),
+        reflectivity=reflectivity,
+        traits=uniform(0, 1, (*shape, TRAITS), generator),
+    )
+
+
+def draw_clutter(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
+    """Poles, walls, bushes and bins: they stand still and are silent."""
+    device = generator.device
+    share = torch.tensor([thing.share for thing in CLUTTER], device=device)
+    count = math.prod(shape)
+    kind = (
+        torch.multinomial(share, count, replacement=True, generator=generator)
+        if count
+        else torch.zeros(0, dtype=torch.long, device=device)
+    ).reshape(shape)
+    low = torch.tensor([thing.smallest for thing in CLUTTER], device=device)[kind]
+    high = torch.tensor([thing.largest for thing in CLUTTER], device=device)[kind]
+    shine = torch.tensor([thing.reflectivity for thing in CLUTTER], device=device)[kind]
+    green = torch.tensor([thing.green for thing in CLUTTER], device=device)[kind][..., None, None]
+    foliage = torch.tensor((0.5, 1.0, 0.35), device=device)
+    bright = uniform(0.05, 0.6, (*shape, COLOURS, 1), generator)
+    tint = 1 + 0.2 * (uniform(0, 1, (*shape, COLOURS, 3), generator) - 0.5)
+    return Objects(
+        classes=kind + len(CLASSES),
+        size=low + (high - low) * uniform(0, 1, (*shape, 3), generator),
+        speed=torch.zeros(shape, device=device),
+        colours=bright * tint * (1 - green + green * 0.6 * foliage),
+        reflectivity=shine[..., 0] + (shine[..., 1] - shine[..., 0]) * uniform(0, 1, shape, generator),
+        traits=uniform(0, 1, (*shape, TRAITS), generator),
+    )
+
+
+def _joined(first: Objects, second: Objects) -> Objects:
+    """The slots of both, along the second axis."""
+    pairs = {item.name: (getattr(first, item.name), getattr(second, item.name)) for item in fields(Objects)}
+    return Objects(**{name: torch.cat(pair, dim=1) for name, pair in pairs.items()})
+
+
+def _draw_colours(classes: Tensor, generator: torch.Generator) -> Tensor:
+    """Linear albedos [*S, COLOURS, 3]: car paint is grey or saturated, clothes are any, bicycles dark."""
+    shape = tuple(classes.shape)
+    hue = uniform(0, 1, (*shape, 2, 1), generator)
+    offsets = torch.tensor((0.0, 1 / 3, 2 / 3), device=classes.device)
+    vivid = 0.5 + 0.5 * torch.cos(2 * math.pi * (hue - offsets))
+    saturation = uniform(0, 1, (*shape, 2, 1), generator) ** 1.5
+    bright = uniform(0.05, 0.8, (*shape, 2, 1), generator)
+    colour = bright * (1 - saturation + saturation * vivid)
+    lower, upper = colour[..., 0, :], colour[..., 1, :]
+    car, cyclist = (classes == CAR)[..., None], (classes == CYCLIST)[..., None]
+    glass = torch.tensor((0.05, 0.07, 0.09), device=classes.device).expand_as(lower)
+    skin = torch.tensor((0.45, 0.3, 0.22), device=classes.device) * uniform(0.3, 1.2, (*shape, 1), generator)
+    lower = torch.where(cyclist, lower * 0.4 + 0.03, torch.where(car, lower, lower * 0.45))
+    upper = torch.where(cyclist, upper * 0.8 + 0.15, torch.where(car, lower, upper))
+    third = torch.where(car, glass, skin)
+    trim = torch.where(car, lower * 0 + 0.03, lower * 0.3)
+    return torch.stack((lower, upper, third, trim), dim=-2)
+
+
+def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) -> Scene:
+    """`batch` independent moments; objects do not overlap each other or the vehicle."""
+    targets, things = config.objects[1], config.clutter[1]
+    shape = (batch, targets + things)
+    objects = _joined(draw_objects((batch, targets), generator), draw_clutter((batch, things), generator))
+    xy, placed = _place(config, objects.size, generator)
+    present = placed & torch.cat(
+        [
+            torch.arange(most, device=generator.device)
+            < torch.randint(least, most + 1, (batch, 1), generator=generator, device=generator.device)
+            for least, most in (config.objects, config.clutter)
+        ],
+        dim=1,
+    )
+    yaw = uniform(-math.pi, math.pi, shape, generator)
+    boxes = torch.cat((xy, objects.size[..., 2:] / 2, objects.size, yaw[..., None]), dim=-1)
+    pose = uniform(-1, 1, (batch, 3), generator) * torch.tensor(
+        (500.0, 500.0, math.pi), device=generator.device
+    )
+    motion = uniform(0, 1, (batch, 3), generator)
+    speed = config.ego_speed[0] + (config.ego_speed[1] - config.ego_speed[0]) * motion[:, 0]
+    speed = torch.where(motion[:, 1] < 0.15, torch.zeros_like(speed), speed)
+    moves = (speed > 0).float()
+    acceleration = moves * (motion[:, 1] * 2 - 1)
+    yaw_rate = moves * config.ego_yaw_rate * (motion[:, 2] * 2 - 1)
+    return Scene(
+        boxes=boxes,
+        classes=torch.where(present, objects.classes, torch.full_like(objects.classes, ABSENT)),
+        speed=objects.speed,
+        colours=objects.colours,
+        reflectivity=objects.reflectivity,
+        traits=objects.traits,
+        light=uniform(0, 1, (batch,), generator),
+        sun_azimuth=uniform(-math.pi, math.pi, (batch,), generator),
+        look=uniform(0, 1, (batch, 4), generator),
+        ego=pose,
+        ego_motion=torch.stack((speed, acceleration, yaw_rate), dim=-1),
+        way=uniform(0, 1000, (batch,), generator),
+        texture=torch.tensor(config.textures, device=generator.device)[
+            torch.randint(len(config.textures), (batch,), generator=generator, device=generator.device)
+        ],
+        **_draw_weather(config, batch, generator),
+        **_draw_ground(config, batch, generator),
+    )
+
+
+def _draw_weather(config: WorldConfig, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Rain in mm/h and fog's extinction per metre of each scene, [B]; never both."""
+    model = config.weather
+    chance, rain, fog = uniform(0, 1, (3, batch), generator)
+    low, high = model.rain_mm_h
+    near, far = model.fog_range_m
+    rainy = chance < model.rain_share
+    foggy = ~rainy & (chance < model.rain_share + model.fog_share)
+    nothing = torch.zeros_like(rain)
+    return {
+        "rain_mm_h": torch.where(rainy, low * (high / low) ** rain, nothing),
+        "fog": torch.where(foggy, 3 / (near * (far / near) ** fog), nothing),
+    }
+
+
+def _draw_ground(config: WorldConfig, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Roughness [B] and the bumps that go with it, [B, 2, waves, WAVES]."""
+    model, device = config.terrain, generator.device
+    rough = uniform(0, 1, (batch,), generator)
+    rough = ((rough - model.smooth_share) / (1 - model.smooth_share)).clamp_min(0.0)
+    draw = uniform(0, 1, (batch, 2, model.waves, WAVES), generator)
+    deviation = torch.deg2rad(torch.tensor((model.roll_deg, model.pitch_deg), device=device))
+    near, far = model.wavelength_m
+    amplitude = deviation[:, None] * (2 / model.waves) ** 0.5 * rough[:, None, None] * (0.5 + draw[..., 0])
+    number = 2 * math.pi / (near * (far / near) ** draw[..., 1])
+    return {
+        "rough": rough,
+        "bumps": torch.stack((amplitude, number, 2 * math.pi * draw[..., 2]), dim=-1),
+    }
+
+
+def _place(
+    config: WorldConfig, size: Tensor, generator: torch.Generator, *, tries: int = 12
+) -> tuple[Tensor, Tensor]:
+    """Centres [B, M, 2] of separate circles around footprints of `size` [B, M, 3]; and who found a place."""
+    batch, slots = size.shape[:2]
+    device = size.device
+    radius = torch.hypot(size[..., 0], size[..., 1]) / 2
+    u = uniform(0, 1, (batch, slots, tries, 3), generator)
+    wide = u[..., 2] > 0.85
+    x0, x1 = config.region_x
+    y0, y1 = config.region_y
+    x = torch.where(wide, -8 + u[..., 0] * 50, x0 + u[..., 0] * (x1 - x0))
+    y = torch.where(wide, (u[..., 1] * 2 - 1) * 24, y0 + u[..., 1] * (y1 - y0))
+    candidates = torch.stack((x, y), dim=-1)  # [B, M, T, 2]
+    centres = torch.zeros((batch, slots, 2), device=device)
+    placed = torch.zeros((batch, slots), dtype=torch.bool, device=device)
+    for slot in range(slots):
+        option = candidates[:, slot]  # [B, T, 2]
+        ok = option.norm(dim=-1) > config.keep_out + radius[:, slot, None]
+        if slot:
+            gap = (option[:, :, None] - centres[:, None, :slot]).norm(dim=-1)
+            gap = gap - radius[:, None, :slot] - radius[:, slot, None, None] - 0.3
+            ok &= ((gap > 0) | ~placed[:, None, :slot]).all(dim=-1)
+        first = ok.int().argmax(dim=-1)
+        centres[:, slot] = option[torch.arange(batch, device=device), first]
+        placed[:, slot] = ok.any(dim=-1)
+    return centres, placed

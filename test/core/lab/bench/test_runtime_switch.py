@@ -1,0 +1,70 @@
+"""Switching: random sub-networks, outputs to the bit, and sets that are lost or late."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import model_input, network
+
+from sentryfuse_core.lab.bench.runtime.pace import late_sets
+from sentryfuse_core.lab.bench.runtime.switch import (
+    first_runs,
+    identical_outputs,
+    look_up_us,
+    random_switches,
+)
+from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.eager import EagerBackend
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path / "small.safetensors", network(), {"labels": ["car", "pedestrian", "cyclist"]})
+    return tmp_path / "small.safetensors"
+
+
+def test_every_step_is_a_switch_when_sub_networks_are_drawn() -> None:
+    drawn = list(random_switches(3, 2000))
+    assert all(before != after for before, after in pairwise(drawn))
+    assert len(set(drawn)) == 45
+    assert drawn == list(random_switches(3, 2000))
+
+
+def test_outputs_after_a_switch_equal_a_fresh_build_when_the_bank_is_shared(weights: Path) -> None:
+    def fresh(seed: int | None = None) -> tuple[Bank, EagerBackend]:
+        bank = Bank(load_checkpoint(weights))
+        if seed is not None:
+            bank.network = network(seed)
+        return bank, EagerBackend(bank)
+
+    bank, backend = fresh()
+    assert identical_outputs(bank, backend, fresh, model_input(batch=1)) == (30, 30)
+    assert identical_outputs(bank, backend, lambda: fresh(1), model_input(batch=1)) == (0, 30)
+
+
+def test_first_inferences_are_set_against_their_own_sub_network_when_timed(weights: Path) -> None:
+    bank = Bank(load_checkpoint(weights))
+    found = first_runs(bank, EagerBackend(bank), [model_input(batch=1)], visits=40)
+    assert found.ratios.shape == (40,)
+    steady = {}
+    for choice, took in zip(random_switches(2, 40), found.steady_ms, strict=True):
+        assert steady.setdefault(choice, took) == took
+    assert len(look_up_us(bank, 10)) == 10
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "late"),
+    [
+        ([5.0] * 10, 0),
+        ([10.0] * 10, 0),  # in time to the millisecond
+        ([11.0, 1.0, 1.0], 1),
+        ([25.0, 1.0, 1.0, 1.0], 2),  # the second waits for the first
+        ([10.5] * 30, 30),  # it adds up
+    ],
+)
+def test_sets_are_late_when_done_after_the_next_one_came(took_ms: list[float], late: int) -> None:
+    assert late_sets(np.array(took_ms), period_ms=10.0) == late

@@ -1,0 +1,97 @@
+"""`sentryfuse eval`: what it writes and says; bad options are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from networks import network
+from worlds import LABELS, conditioned
+
+from sentryfuse_core.cli import main
+from sentryfuse_core.model.checkpoint import save_checkpoint
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny random network; the world is random frames."""
+
+    def batches(*_: Any, first: int, count: int, **__: Any) -> list[Any]:
+        return [conditioned(first % 97 + index, batch=2) for index in range(count)]
+
+    monkeypatch.setattr("sentryfuse_core.lab.training.data.held_out", batches)
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, network(), {"labels": list(LABELS)})
+    return path
+
+
+def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--frames", "16", "--fit-frames", "16", "--draws", "5", "--out", str(tmp_path / "out")]
+    options += ["--single", f"camera={weights}", "--single", f"lidar={weights}"]
+    assert main(["eval", "--weights", str(weights), *options]) == 0
+    text = (tmp_path / "out" / "eval.json").read_text(encoding="utf-8")
+    content = json.loads(text)
+    assert {"name", "command", "machine", "versions", "commit", "date", "rows", "raw"} <= set(content)
+    levels = network().shape.levels
+    subsets = {(cell["what"], cell["level"]) for cell in content["raw"]["cells"]}
+    assert [row["sensor"] for row in content["raw"]["support_named"]] == ["camera", "lidar"]
+    assert {("none", 0), ("camera+lidar+imu+audio", levels - 1)} <= subsets
+    names = {name for name, _ in subsets}
+    assert {"clustering lidar", "oracle camera", "zeros lidar", "own camera+imu"} <= names
+    assert {"late camera+lidar+imu+audio", "late own camera+lidar", "late lidar+audio"} <= names
+    assert "late own camera+audio" not in names
+    whats = [row["what"] for row in content["rows"]]
+    assert "mean mAP over the 12 sets with camera or lidar, level 0" in whats
+    assert "mAP of oracle camera" in whats
+    assert "gain by the IMU on rough ground, mean of 6, level 0" in whats
+    assert str(tmp_path) not in text
+    assert (tmp_path / "out" / "dropout.png").stat().st_size > 10_000
+    said = capsys.readouterr().out
+    assert "camera+lidar+imu+audio" in said
+    assert "mAP by day" in said
+
+
+def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: Path, tmp_path: Path) -> None:
+    options = [
+        "--frames",
+        "1",
+        "--fit-frames",
+        "0",
+        "--masks",
+        "lidar+camera,none",
+        "--levels",
+        "1",
+        "--no-references",
+    ]
+    assert main(["eval", "--weights", str(weights), *options, "--out", str(tmp_path)]) == 0
+    content = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
+    own = {(cell["what"], cell["level"]) for cell in content["raw"]["cells"]}
+    assert own == {("camera+lidar", 1), ("none", 1)}
+    assert all(cell["calibrator"] is None for cell in content["raw"]["cells"])
+    assert content["command"].endswith(
+        "--masks lidar+camera,none --levels 1 --no-references --weights tiny.safetensors --out "
+        + tmp_path.name
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--frames", "0"], "--frames 0"),
+        (["--fit-frames", "-1"], "--fit-frames -1"),
+        (["--masks", "radar"], "'radar'"),
+        (["--levels", "9"], "--levels 9"),
+        (["--levels", "x"], "--levels 'x'"),
+        (["--device", "abacus"], "--device abacus"),
+        (["--single", "imu=x"], "--single imu=x"),
+    ],
+)
+def test_eval_names_the_option_when_it_is_wrong(
+    weights: Path, options: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", "--weights", str(weights), *options]) == 2
+    assert named in capsys.readouterr().err

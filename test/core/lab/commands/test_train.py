@@ -1,0 +1,174 @@
+"""`sentryfuse train`: what it writes can be loaded and says how it was made; bad options are named."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from networks import TINY, labelled, network
+
+from sentryfuse_core.cli import main
+from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.types import ModalitySet
+
+LABELS = ["car", "pedestrian", "cyclist"]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny network on random frames: the world and the real network take minutes."""
+
+    def batch(*_: Any, step: int = 0, **__: Any) -> Any:
+        return labelled(step % 5, batch=8)
+
+    monkeypatch.setattr("sentryfuse_core.lab.commands.train.ModelShape", lambda: TINY)
+    monkeypatch.setattr(
+        "sentryfuse_core.lab.commands.train.held_out", lambda *_, **__: [labelled(9, batch=2)]
+    )
+    monkeypatch.setattr("sentryfuse_core.lab.training.trainer.make_batch", batch)
+
+
+@pytest.mark.usefixtures("small")
+def test_train_writes_weights_that_load_when_it_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--seed", "3"]) == 0
+    checkpoint = load_checkpoint(out)
+    manifest = checkpoint.manifest
+    assert (manifest["steps"], manifest["seed"]) == (2, 3)
+    assert manifest["command"].startswith("sentryfuse train mine.safetensors --steps 2 --batch 8 --seed 3")
+    assert str(tmp_path) not in (tmp_path / "mine.json").read_text(encoding="utf-8")
+    recall, prior = Bank(checkpoint).recall(ModalitySet.all(), 1)
+    assert 0.0 <= recall <= 1.0
+    assert 0.0 <= prior <= 1.0
+    assert "camera+lidar+imu+audio" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small")
+def test_train_only_evaluates_when_it_resumes_with_no_time(tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "1", "--batch", "8"]) == 0
+    first = load_checkpoint(out).manifest["sha256"]
+    assert main(["train", str(out), "--resume", "--minutes", "0", "--batch", "8"]) == 0
+    assert load_checkpoint(out).manifest["sha256"] == first
+
+
+@pytest.mark.usefixtures("small")
+def test_train_refuses_to_resume_when_the_state_is_of_other_sensors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "1", "--batch", "8", "--sensors", "lidar"]) == 0
+    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--resume"]) == 2
+    assert "of sensors lidar, this run of camera+lidar+imu+audio" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_train_scores_only_the_sensors_when_some_are_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "1", "--batch", "8", "--sensors", "camera+imu"]) == 0
+    manifest = load_checkpoint(out).manifest
+    assert {row["sensors"] for row in manifest["evaluation"]["rows"]} == {
+        "none",
+        "camera",
+        "imu",
+        "camera+imu",
+    }
+    assert "--sensors camera+imu" in manifest["command"]
+    assert "lidar" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small")
+def test_train_takes_over_what_fits_when_it_starts_from_weights_of_another_shape(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
+    save_checkpoint(start, network(4, shape=replace(TINY, fine_channels=8)), {"labels": LABELS})
+    command = ["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]
+    assert main([*command, "--learning-rate", "1e-9"]) == 0
+    before, after = load_checkpoint(start), load_checkpoint(out)
+    assert after.manifest["init"] == before.identity
+    assert "--init start.safetensors" in after.manifest["command"]
+    torch.testing.assert_close(after.tensors["lidar.token.weight"], before.tensors["lidar.token.weight"])
+    assert after.tensors["head.maps.weight"].shape != before.tensors["head.maps.weight"].shape
+    fresh = capsys.readouterr().out.splitlines()[0]
+    assert "head.maps.weight" in fresh
+    assert "lidar.token.weight" not in fresh
+
+
+@pytest.mark.usefixtures("small")
+def test_train_saves_its_state_when_it_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+
+    def interrupting(*_: Any, **__: Any) -> Any:
+        made.append(0)
+        if len(made) == 15:  # beyond those that are made before the first step
+            signal.raise_signal(signal.SIGTERM)
+        return labelled(0, batch=8)
+
+    monkeypatch.setattr("sentryfuse_core.lab.training.trainer.make_batch", interrupting)
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", str(out), "--steps", "40", "--batch", "8"]) == 128 + signal.SIGTERM
+    assert "with --resume goes on" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "state.safetensors").exists()
+    assert main(["train", str(out), "--steps", "10", "--batch", "8", "--resume"]) == 0
+    assert "resumed at step" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small")
+def test_train_learns_slower_when_it_starts_from_trained_weights(tmp_path: Path) -> None:
+    start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
+    save_checkpoint(start, network(4), {"labels": LABELS})
+    assert main(["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]) == 0
+    assert "--learning-rate 0.0005" in load_checkpoint(out).manifest["command"]
+
+
+@pytest.mark.usefixtures("small")
+def test_train_refuses_to_resume_when_the_state_began_with_other_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
+    save_checkpoint(start, network(4), {"labels": LABELS})
+    assert main(["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]) == 0
+    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--resume"]) == 2
+    assert "of init start" in capsys.readouterr().err
+
+
+def test_train_refuses_weights_of_other_classes_when_it_starts_from_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_checkpoint(start, network(4), {"labels": ["tree", "rock", "gate"]})
+    assert main(["train", "mine.safetensors", "--init", str(start)]) == 2
+    assert "knows tree, rock, gate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["w.safetensors", "--init", "nowhere.safetensors"], "no weights at nowhere.safetensors"),
+        (["w.safetensors", "--init", "x.safetensors", "--data", "arrays.npz"], "a classifier starts anew"),
+        (["weights.pt"], "weights.pt"),
+        (["w.safetensors", "--batch", "4"], "--batch 4"),
+        (["w.safetensors", "--minutes", "-1"], "--minutes -1"),
+        (["w.safetensors", "--sensors", "camera+sonar"], "--sensors camera+sonar"),
+        (["w.safetensors", "--resume", "--state", "nowhere"], "nowhere"),
+    ],
+)
+def test_train_exits_with_2_and_names_the_value_when_an_option_is_wrong(
+    options: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *options]) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1

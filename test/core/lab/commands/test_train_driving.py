@@ -1,0 +1,147 @@
+"""`sentryfuse train --data FOLDER`: every layout from tree to weights, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import driving_trees as trees
+import pytest
+import torch
+from networks import TINY, network
+
+from sentryfuse_core.cli import main
+from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.types import Modality, ModalitySet
+
+LABELS = {"labels": ["car", "pedestrian", "cyclist"]}
+SEEN = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
+
+
+def world(root: Path) -> Path:
+    assert main(["world", "record", "--seed", "5", "--seconds", "0.8", str(root)]) == 0
+    return root
+
+
+def object_with_far_boxes(root: Path) -> Path:
+    return trees.kitti_object(root, label=trees.CAR.replace("10.00", "60.00"))
+
+
+TREES: dict[str, Callable[[Path], Path]] = {
+    "kitti-object": trees.kitti_object,
+    "kitti-raw": trees.kitti_raw,
+    "nuscenes": trees.nuscenes,
+    "bag": world,
+}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """Weights of a small network to start from."""
+    path = tmp_path / "start.safetensors"
+    save_checkpoint(path, network(4), LABELS)
+    return path
+
+
+def train(out: Path, data: Path, start: Path, *options: str) -> int:
+    return main(["train", str(out), "--data", str(data), "--init", str(start), "--batch", "8", *options])
+
+
+@pytest.mark.parametrize("layout", TREES)
+def test_train_writes_weights_of_the_layout_it_found(
+    tmp_path: Path, start: Path, layout: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert train(out, TREES[layout](tmp_path / "tree"), start, "--steps", "3") == 0
+    checkpoint = load_checkpoint(out)
+    manifest = checkpoint.manifest
+    assert checkpoint.shape == TINY
+    assert manifest["steps"] == 3
+    assert manifest["data"]["layout"] == layout
+    assert manifest["init"].startswith("start ")
+    assert "world_sha256" not in manifest
+    assert str(tmp_path) not in json.dumps(manifest)
+    before = load_checkpoint(start).tensors
+    assert any(not torch.equal(item, before[name]) for name, item in checkpoint.tensors.items())
+    recall, prior = Bank(checkpoint).recall(SEEN, 0)
+    assert 0.0 <= recall <= 1.0
+    assert 0.0 <= prior <= 1.0
+    told = capsys.readouterr().out
+    assert f"{layout}: 1 drives" in told
+    assert "camera+lidar" in told
+
+
+def test_train_reads_nothing_again_when_it_resumes(
+    tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, tree = tmp_path / "mine.safetensors", trees.kitti_object(tmp_path / "tree")
+    assert train(out, tree, start, "--steps", "2") == 0
+    monkeypatch.setattr("sentryfuse_core.lab.datasets.kitti_object.KittiObject.frame", None)
+    assert train(out, tree, start, "--steps", "4", "--resume") == 0
+    assert load_checkpoint(out).manifest["steps"] == 4
+
+
+def test_train_refuses_to_go_on_with_other_frames_and_keeps_the_state(
+    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert train(out, trees.kitti_object(tmp_path / "tree"), start, "--steps", "2") == 0
+    state = (tmp_path / "mine" / "state.safetensors").read_bytes()
+    other = trees.kitti_object(tmp_path / "other", frames=5)
+    assert train(out, other, start, "--steps", "4", "--resume") == 2
+    assert "this run of" in capsys.readouterr().err
+    assert train(out, tmp_path / "nowhere", start, "--steps", "4") == 2
+    assert (tmp_path / "mine" / "state.safetensors").read_bytes() == state
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "told"),
+    [
+        (None, [], "no folder or recording at"),
+        (lambda root: root.mkdir(), [], "has no known layout: looked for training/label_2 (kitti-object)"),
+        (trees.kitti_object, ["--format", "nuscenes"], "no v1.0-*/sample_data.json"),
+        (trees.kitti_object, ["--labels", "x.jsonl"], "--labels is of recordings"),
+        (trees.kitti_object, ["--set", "sync.slop_s=0.01"], "--set is of recordings"),
+        (trees.kitti_object, ["--backbone", "trunk"], "--backbone is of a classifier's training"),
+        (trees.kitti_object, ["--topic", "lidar=/x"], "--topic is of recordings"),
+        (trees.kitti_object, ["--init", "nowhere.safetensors"], "no weights at nowhere.safetensors"),
+        (object_with_far_boxes, [], "no frame of train"),
+        (world, ["--topic", "lidar=/nothing"], "no topic '/nothing'"),
+        (world, ["--labels", "nowhere.jsonl"], "no labels at nowhere.jsonl"),
+    ],
+)
+def test_train_exits_with_2_and_one_line_when_data_or_options_are_wrong(
+    tmp_path: Path,
+    start: Path,
+    make: Callable[[Path], Path] | None,
+    options: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tree, out = tmp_path / "tree", tmp_path / "mine.safetensors"
+    if make is not None:
+        make(tree)
+    capsys.readouterr()
+    assert train(out, tree, start, "--steps", "3", *options) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.strip().count("\n") == 0
+    assert not out.exists()
+
+
+def test_train_refuses_weights_of_other_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "other.safetensors"
+    save_checkpoint(path, network(4), {"labels": ["tree", "rock", "gate"]})
+    tree = trees.kitti_object(tmp_path / "tree")
+    assert train(tmp_path / "mine.safetensors", tree, path) == 2
+    assert "knows tree, rock, gate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--format", "bag"], ["--cache", "x"]])
+def test_train_refuses_options_of_driving_sets_when_there_is_no_data(
+    option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "mine.safetensors", *option]) == 2
+    assert f"{option[0]} is of training on recordings; give --data FOLDER" in capsys.readouterr().err

@@ -1,0 +1,187 @@
+"""Windows of four synchronous streams: one clock, one activity, and people that no two splits share."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sentryfuse_core.errors import BagError, DatasetError
+from sentryfuse_core.lab.datasets.har_windows import (
+    FOLDS,
+    STREAMS,
+    HarWindows,
+    har_fold,
+    load_windows,
+    people_of_fold,
+    prepare,
+)
+
+SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[5] / "shared"))
+RECORDINGS = SHARED / "data" / "har" / "sp-sw-har.zip"
+needs_recordings = pytest.mark.skipif(
+    not RECORDINGS.is_file(), reason="needs the recordings in ../shared/data"
+)
+
+_HEADER = "x_acc,y_acc,z_acc,x_gyro,y_gyro,z_gyro,timestamp,label\n"
+_START_MS = 1_657_544_418_000
+Keep = Callable[[int], bool]
+
+
+def run(
+    first_ms: int, *, every_ms: int, slope: float, keep: Keep = lambda _: True, turn_ms: int = 3000
+) -> str:
+    """Six seconds from `first_ms` on: x_acc is `slope` x ms, walking until `turn_ms`, then turning."""
+    rows = [
+        f"{slope * ms},2,9.8,{-slope * ms},0,0.5,{_START_MS + ms},"
+        f"{'WALKING' if ms < turn_ms else 'TURNING'}\n"
+        for ms in range(first_ms, 6001, every_ms)
+        if keep(ms)
+    ]
+    return _HEADER + "".join(rows)
+
+
+def archive(path: Path, *, people: int = 7, keep: Keep = lambda _: True, watch_turn_ms: int = 3000) -> Path:
+    """A zip of the public layout: the watch starts 203 ms after the phone, one run has no watch."""
+    with zipfile.ZipFile(path, "w") as out:
+        for person in range(1, people + 1):
+            phone = run(0, every_ms=9, slope=0.001 * person, keep=keep)
+            watch = run(203, every_ms=11, slope=0.002 * person, turn_ms=watch_turn_ms)
+            out.writestr(f"DATA/s{person:02}/s{person:02}_01_sp.csv", phone)
+            out.writestr(f"DATA/s{person:02}/s{person:02}_01_sw.csv", watch)
+        out.writestr("DATA/s01/s01_02_sp.csv", run(0, every_ms=10, slope=9.0))
+    return path
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory: pytest.TempPathFactory) -> HarWindows:
+    return load_windows(archive(tmp_path_factory.mktemp("har") / "har.zip"))
+
+
+def test_load_windows_puts_both_devices_on_one_clock_when_they_start_and_tick_apart(
+    windows: HarWindows,
+) -> None:
+    expected_ms = 203 + 10 * np.arange(100)
+    assert np.allclose(windows.streams["phone_accel"][0, :, 0], 0.001 * expected_ms, atol=1e-6)
+    assert np.allclose(windows.streams["watch_accel"][0, :, 0], 0.002 * expected_ms, atol=1e-6)
+    assert np.allclose(windows.streams["watch_gyro"][0, :, 0], -0.002 * expected_ms, atol=1e-6)
+    assert np.allclose(windows.streams["phone_gyro"][..., 2], 0.5)
+
+
+def test_load_windows_keeps_pure_windows_when_the_activity_changes(windows: HarWindows) -> None:
+    assert windows.classes == ("TURNING", "WALKING")
+    # Starts 203 + 500 k ms: walking to 3000 ms is k = 0..3, turning to 5996 ms is k = 6..9.
+    assert windows.label[windows.person == 3].tolist() == [1] * 4 + [0] * 4
+    assert all(stream.shape == (56, 100, 3) for stream in windows.streams.values())
+    assert sorted(set(windows.person.tolist())) == list(range(1, 8))
+
+
+def test_load_windows_takes_the_most_frequent_activity_when_purity_is_lower(tmp_path: Path) -> None:
+    mixed = load_windows(archive(tmp_path / "har.zip", people=1), pure=0.5)
+    assert mixed.label.tolist() == [1] * 5 + [0] * 5  # k = 4 is 703 ms walking, k = 5 706 ms turning
+
+
+def test_load_windows_drops_windows_when_the_devices_disagree(tmp_path: Path) -> None:
+    found = load_windows(archive(tmp_path / "har.zip", people=1, watch_turn_ms=4000))
+    assert found.label.tolist() == [1] * 4 + [0] * 2  # turning for both from 4203 ms on
+
+
+def test_load_windows_drops_windows_when_one_device_pauses(tmp_path: Path) -> None:
+    found = load_windows(archive(tmp_path / "har.zip", people=1, keep=lambda ms: not 1240 < ms < 1360))
+    assert found.label.tolist() == [1] * 1 + [1] + [0] * 4  # the windows from 703 ms and 1203 ms are gone
+
+
+def test_load_windows_refuses_what_gives_none(tmp_path: Path) -> None:
+    path = archive(tmp_path / "har.zip", people=1)
+    with pytest.raises(DatasetError, match=r"no window of 7\.0 s; choose a shorter"):
+        load_windows(path, window_s=7.0)
+    with pytest.raises(DatasetError, match=r"every 0\.0 s"):
+        load_windows(path, step_s=0.0)
+    with pytest.raises(BagError, match=r"none\.zip"):
+        load_windows(tmp_path / "none.zip")
+
+
+@pytest.mark.parametrize("fold", range(FOLDS))
+def test_har_fold_shares_no_person_between_splits(windows: HarWindows, fold: int) -> None:
+    arrays = har_fold(windows, fold)
+    people = {split: set(arrays.rows(split).item.tolist()) for split in ("train", "val", "test")}
+    assert sum(map(len, people.values())) == 7
+    assert set.union(*people.values()) == set(range(1, 8))
+    assert len(people["val"]) == 3
+    assert arrays.inputs["watch_gyro"].shape == (56, 10, 30)
+
+
+def test_people_of_fold_tests_everyone_once_when_all_folds_are_taken() -> None:
+    people = np.random.default_rng(0).permutation(np.repeat(np.arange(1, 24), 3))
+    tested = [person for fold in range(FOLDS) for person in people_of_fold(people, fold)["test"]]
+    assert sorted(tested) == list(range(1, 24))
+    with pytest.raises(DatasetError, match="no fold 5; choose 0 to 4"):
+        people_of_fold(people, 5)
+    with pytest.raises(DatasetError, match="4 people do not fill 5 folds"):
+        people_of_fold(np.arange(4), 0)
+
+
+def test_har_fold_standardises_with_training_people_when_others_move_differently(windows: HarWindows) -> None:
+    arrays = har_fold(windows, 1)
+    outside = arrays.split != "train"
+    streams = {name: values.copy() for name, values in windows.streams.items()}
+    for values in streams.values():
+        values[outside] += 50.0
+    moved = har_fold(HarWindows(streams, windows.label, windows.classes, windows.person), 1)
+    for name in STREAMS:
+        assert np.array_equal(arrays.rows("train").inputs[name], moved.rows("train").inputs[name])
+    x_accel = arrays.rows("train").inputs["phone_accel"].reshape(-1, 3)[:, 0]
+    assert abs(x_accel.mean()) < 1e-5
+    assert abs(x_accel.std() - 1) < 1e-5
+
+
+def test_har_fold_cuts_finer_tokens_when_the_patch_is_shorter(windows: HarWindows) -> None:
+    arrays = har_fold(windows, 0, patch=2)
+    assert arrays.inputs["phone_accel"].shape == (56, 50, 6)
+    coarse = har_fold(windows, 0).inputs["phone_accel"]
+    assert np.array_equal(arrays.inputs["phone_accel"].reshape(56, -1), coarse.reshape(56, -1))
+
+
+def test_prepare_reads_its_cache_when_zip_and_parameters_are_the_same(tmp_path: Path) -> None:
+    path, folder = archive(tmp_path / "har.zip", people=2), tmp_path / "cache"
+    first = prepare(path, folder)
+    (cache,) = folder.iterdir()
+    written_ns = cache.stat().st_mtime_ns
+    again = prepare(path, folder)
+    assert cache.stat().st_mtime_ns == written_ns
+    assert all(np.array_equal(first.streams[name], again.streams[name]) for name in STREAMS)
+    assert (again.classes, again.label.tolist()) == (first.classes, first.label.tolist())
+    assert again.person.tolist() == first.person.tolist()
+    prepare(path, folder, window_s=0.5)
+    prepare(archive(path, people=3), folder)
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_prepare_names_the_cache_when_it_is_damaged(tmp_path: Path) -> None:
+    path, folder = archive(tmp_path / "har.zip", people=1), tmp_path / "cache"
+    prepare(path, folder)
+    (cache,) = folder.iterdir()
+    cache.write_bytes(b"half")
+    with pytest.raises(DatasetError, match=r"har_v.*damaged.*delete it"):
+        prepare(path, folder)
+    with pytest.raises(DatasetError, match=r"cannot read .*none\.zip"):
+        prepare(tmp_path / "none.zip", folder)
+
+
+@needs_recordings
+def test_har_folds_hold_every_class_when_cut_from_the_public_recordings() -> None:
+    windows = load_windows(RECORDINGS)
+    assert windows.classes == ("SEATED", "SITTING_DOWN", "STANDING_UP", "TURNING", "WALKING")
+    assert len(set(windows.person.tolist())) == 23
+    assert len(windows.label) == 1869
+    for fold in range(FOLDS):
+        arrays = har_fold(windows, fold)
+        for split in ("train", "val", "test"):
+            assert np.bincount(arrays.rows(split).label, minlength=5).min() >= 7
+    # Gravity is there whatever the orientation: the units are m/s^2.
+    gravity = np.median(np.linalg.norm(windows.streams["watch_accel"], axis=2))
+    assert 9.0 < gravity < 10.6

@@ -1,0 +1,134 @@
+"""KITTI's raw layout: tracklets, timestamps and OXTS in the base frame, damage named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import driving_trees as trees
+import numpy as np
+import pytest
+import torch
+
+from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.lab.datasets.kitti_raw import load_kitti_raw
+from sentryfuse_core.lab.datasets.moments import Moment, MomentReader
+from sentryfuse_core.types import Modality, ModalitySet
+
+DATE = "2011_09_26"
+DRIVE = f"{DATE}/{DATE}_drive_0001_sync"
+
+
+@pytest.mark.parametrize(("fast", "rate"), [(False, "10 Hz"), (True, "100 Hz")])
+def test_kitti_raw_frame_has_the_known_box_and_the_imu_at_its_rate(
+    tmp_path: Path, fast: bool, rate: str
+) -> None:
+    found = load_kitti_raw(trees.kitti_raw(tmp_path, fast_imu=fast))
+    (drive,) = found.drives
+    frames = list(drive.frames())
+    assert len(frames) == 4
+    assert any(note.endswith(rate) for note in found.notes)
+    assert any("1 Truck" in note for note in found.notes)
+    for frame in frames:
+        torch.testing.assert_close(frame.boxes, torch.tensor([[trees.CAR_IN_BASE]]), atol=1e-5, rtol=0)
+        assert frame.classes.tolist() == [[0]]
+        inputs = frame.inputs
+        assert inputs.present == ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.IMU)
+        assert inputs.imu is not None
+        expected = torch.tensor([0.0, 0.0, 0.2, 0.5, 0.1, 9.81]).expand(1, 32, 6)
+        torch.testing.assert_close(inputs.imu, expected, atol=1e-6, rtol=0)
+        position = torch.tensor([[0.27, 0.06, 1.65]])
+        torch.testing.assert_close(inputs.camera_position, position, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("folder", [".", DATE, DRIVE])
+def test_kitti_raw_finds_the_drive_when_root_date_or_drive_is_given(tmp_path: Path, folder: str) -> None:
+    found = load_kitti_raw(trees.kitti_raw(tmp_path) / folder)
+    assert [drive.name for drive in found.drives] == [f"{DATE}_drive_0001_sync"]
+
+
+def test_kitti_raw_leaves_out_and_tells_of_a_drive_without_tracklets(tmp_path: Path) -> None:
+    trees.kitti_raw(tmp_path, drives=2)
+    (tmp_path / DRIVE / "tracklet_labels.xml").unlink()
+    found = load_kitti_raw(tmp_path)
+    assert [drive.name for drive in found.drives] == [f"{DATE}_drive_0002_sync"]
+    assert f"{DATE}_drive_0001_sync has no tracklet_labels.xml: left out" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        (f"{DRIVE}/tracklet_labels.xml", None, "download the tracklets"),
+        (f"{DRIVE}/tracklet_labels.xml", "<boost", "is no tracklet file"),
+        (f"{DRIVE}/tracklet_labels.xml", trees.tracklets(2, kind="Horse"), "unknown class 'Horse'"),
+        (f"{DRIVE}/tracklet_labels.xml", '<!DOCTYPE a [<!ENTITY b "c">]><a/>', "declares entities"),
+        (f"{DRIVE}/velodyne_points/timestamps.txt", "2011-09-26 13:00:00\n", "ends before frame 3"),
+        (f"{DRIVE}/image_02/timestamps.txt", "yesterday\n", r"timestamps\.txt:1: 'yesterday' is no time"),
+        (f"{DRIVE}/oxts/data/0000000001.txt", "1 2 3\n", "has 3 values"),
+        (f"{DATE}/calib_velo_to_cam.txt", "R: 1 0 0\n", "calib_velo_to_cam.txt has no R of 9 numbers"),
+        (f"{DATE}/calib_imu_to_velo.txt", None, "cannot read .*calib_imu_to_velo.txt"),
+    ],
+)
+def test_kitti_raw_names_the_file_when_it_is_damaged(
+    tmp_path: Path, file: str, content: str | None, told: str
+) -> None:
+    path = trees.kitti_raw(tmp_path) / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(DatasetError, match=told) as raised:
+        load_kitti_raw(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_kitti_raw_raises_when_a_folder_has_no_drive(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"looked for \*/velodyne_points"):
+        load_kitti_raw(tmp_path)
+
+
+def without_scans(root: Path, *missing: int, frames: int = 8) -> Path:
+    """A drive as published: missing scans have an empty line in timestamps.txt, and no file."""
+    trees.kitti_raw(root, frames=frames)
+    folder = root / DRIVE / "velodyne_points"
+    lines = (folder / "timestamps.txt").read_text(encoding="utf-8").splitlines()
+    for index in missing:
+        lines[index] = ""
+        (folder / "data" / f"{index:010d}.bin").unlink()
+    (folder / "timestamps.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize("missing", [(3,), (0,), (3, 7), (6, 7), (2, 3, 4)])
+def test_kitti_raw_keeps_frame_numbers_when_scans_are_missing(
+    missing: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, int]] = []
+    call = MomentReader.__call__
+
+    def note(self: MomentReader, moment: Moment) -> Any:
+        read.append((moment.cloud.stem, moment.stamp_ns))
+        return call(self, moment)
+
+    monkeypatch.setattr(MomentReader, "__call__", note)
+    found = load_kitti_raw(without_scans(tmp_path, *missing))
+    assert any(f"{len(missing)} frames lack image, cloud or stamp" in note for note in found.notes)
+    assert len(list(found.drives[0].frames())) == 8 - len(missing)
+    start_ns = int(np.datetime64("2011-09-26T13:00:00", "ns").astype(np.int64))
+    assert read == [
+        (f"{index:010d}", start_ns + index * 100_000_000) for index in range(8) if index not in missing
+    ]
+
+
+def test_kitti_raw_leaves_a_frame_out_when_it_has_data_and_no_stamp(tmp_path: Path) -> None:
+    trees.kitti_raw(tmp_path)
+    for sensor, index in (("image_02", 1), ("oxts", 2)):
+        stamps = tmp_path / DRIVE / sensor / "timestamps.txt"
+        lines = stamps.read_text(encoding="utf-8").splitlines()
+        lines[index] = "  "
+        stamps.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / DRIVE / "image_02" / "data" / "._0000000000.png").write_bytes(b"of a Mac")
+    found = load_kitti_raw(tmp_path)
+    frames = list(found.drives[0].frames())
+    assert len(frames) == 3
+    assert all(frame.inputs.imu is not None for frame in frames)

@@ -1,0 +1,138 @@
+"""The trainer: it learns, an interrupted run ends where an uninterrupted one does, bad states are named."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from networks import TINY, labelled
+
+from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.types import Modality, ModalitySet
+
+
+def same(_: int) -> LabelledBatch:
+    return labelled(0, batch=8)
+
+
+def varied(step: int) -> LabelledBatch:
+    return labelled(step, batch=8)
+
+
+def trainer(folder: Path, *, steps: int, source: Any = varied, resume: bool = False) -> Trainer:
+    return Trainer(TINY, TrainOptions(folder=folder, steps=steps, batch=8), source=source, resume=resume)
+
+
+def steps_logged(folder: Path) -> list[int]:
+    with (folder / "curve.csv").open(encoding="utf-8") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+class StopError(Exception):
+    pass
+
+
+def test_trainer_lowers_the_loss_when_a_batch_is_repeated(tmp_path: Path) -> None:
+    logs: list[StepLog] = []
+    trainer(tmp_path, steps=15, source=same).run(logs.append)
+    assert logs[-1].loss_full < 0.8 * logs[0].loss_full
+    assert logs[-1].step == 15
+    assert steps_logged(tmp_path) == list(range(1, 16))
+
+
+def test_trainer_takes_every_narrower_level_in_turn_when_there_are_more_than_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = replace(TINY, widths=(1.0, 0.5, 0.25))
+    made = Trainer(shape, TrainOptions(folder=tmp_path, steps=6, batch=8), source=same)
+    fuse, levels = made.net.fuse, []
+
+    def noted(*args: Any, level: int, **named: Any) -> Any:
+        levels.append(level)
+        return fuse(*args, level=level, **named)
+
+    monkeypatch.setattr(made.net, "fuse", noted)
+    made.run()
+    assert [level for level in levels if level] == [1, 1, 1, 2, 2, 2]
+
+
+def test_trainer_counts_the_horizon_when_the_true_tilt_is_known(tmp_path: Path) -> None:
+    def known(_: int) -> LabelledBatch:
+        batch = same(0)
+        return replace(batch, attitude=batch.inputs.tilt)  # so that all other targets are the same
+
+    logs: list[StepLog] = []
+    trainer(tmp_path, steps=1, source=same).run(logs.append)
+    trainer(tmp_path, steps=1, source=known).run(logs.append)
+    without, with_horizon = (log.loss_full for log in logs)
+    assert with_horizon > without + 0.05
+
+
+def test_trainer_ends_with_the_same_weights_when_it_is_interrupted_and_resumed(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole", steps=6)
+    whole.run()
+    first = trainer(tmp_path / "parts", steps=6)
+
+    def stop(log: StepLog) -> None:
+        if log.step == 3:
+            first.save()
+        if log.step == 4:
+            raise StopError
+
+    with pytest.raises(StopError):
+        first.run(stop)
+    assert steps_logged(tmp_path / "parts") == [1, 2, 3, 4]
+    second = trainer(tmp_path / "parts", steps=6, resume=True)
+    assert second.progress.step == 3
+    second.run()
+    assert steps_logged(tmp_path / "parts") == [1, 2, 3, 4, 5, 6]
+    for one, other in zip(whole.net.parameters(), second.net.parameters(), strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(whole.average.parameters(), second.average.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_trainer_raises_when_there_is_no_state_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"state\.safetensors"):
+        trainer(tmp_path, steps=1, resume=True)
+
+
+def test_trainer_raises_when_the_state_is_truncated(tmp_path: Path) -> None:
+    trainer(tmp_path, steps=1).run()
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="cannot resume"):
+        trainer(tmp_path, steps=2, resume=True)
+
+
+def test_trainer_shows_no_other_sensor_when_it_trains_for_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensors = ModalitySet.of(Modality.CAMERA, Modality.IMU)
+    options = TrainOptions(folder=tmp_path, steps=6, batch=8, sensors=sensors)
+    made = Trainer(TINY, options, source=varied)
+    encode, seen = made.net.encode, []
+
+    def noted(inputs: ModelInput, **named: Any) -> Any:
+        seen.append(inputs.present)
+        return encode(inputs, **named)
+
+    monkeypatch.setattr(made.net, "encode", noted)
+    made.run()
+    assert set(seen) > {sensors}
+    assert all(mask and mask & sensors == mask for mask in seen)
+
+
+@pytest.mark.gpu
+def test_trainer_learns_in_the_world_when_the_world_is_made_on_a_gpu(tmp_path: Path) -> None:
+    logs: list[StepLog] = []
+    options = TrainOptions(folder=tmp_path, steps=5, batch=8, device="cuda", reuse=2)
+    Trainer(TINY, options).run(logs.append)
+    assert all(log.loss_full > 0.0 for log in logs)

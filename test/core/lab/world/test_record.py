@@ -1,0 +1,235 @@
+"""Recordings of the synthetic world: the same bytes for a seed, messages that agree with the labels."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sentryfuse_core.cli import main
+from sentryfuse_core.config import Config
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.world.config import CLASSES, ImuModel, WorldConfig, with_weather
+from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
+from sentryfuse_core.lab.world.labels import write_labels
+from sentryfuse_core.lab.world.record import START_NS, Message, Recorder
+from sentryfuse_core.lab.world.scene import ABSENT
+
+LENGTH_S = 0.4
+
+
+class Sink:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
+        self.messages.append(Message(log_time_ns, topic, type_name, fields))
+
+
+def stamp_ns(message: Message) -> int:
+    stamp = message.fields["header"]["stamp"]
+    return stamp["sec"] * 1_000_000_000 + stamp["nanosec"]
+
+
+CALM = replace(with_weather(WorldConfig(), "clear"), terrain=replace(WorldConfig().terrain, smooth_share=1.0))
+
+
+def record(recorder: Recorder) -> list[Message]:
+    sink = Sink()
+    recorder.write(recorder.drive(), sink)
+    return sink.messages
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[Message]:
+    return record(Recorder(seed=3, seconds=LENGTH_S, light=0.9, world=CALM))
+
+
+def test_recorder_keeps_every_rate_and_the_order_of_log_times(recorded: list[Message]) -> None:
+    counts = Counter(message.topic for message in recorded)
+    assert counts == {
+        "/camera/image/compressed": 6,
+        "/camera/camera_info": 6,
+        "/lidar/points": 4,
+        "/imu/data": 80,
+        "/audio": 20,
+    }
+    times = [message.log_time_ns for message in recorded]
+    assert times == sorted(times)
+    assert all(START_NS <= stamp_ns(m) < m.log_time_ns for m in recorded)
+
+
+def test_recorder_tells_the_pose_of_every_frame_that_its_messages_name(recorded: list[Message]) -> None:
+    recorder, sink = Recorder(seed=3, seconds=0.1, world=CALM), Sink()
+    recorder.write(recorder.drive(), sink, poses=True)
+    first, second, *_ = sink.messages
+    assert (first.topic, first.log_time_ns) == ("/tf_static", second.log_time_ns)
+    poses = {
+        transform["child_frame_id"]: (
+            tuple(transform["transform"]["translation"].values()),
+            tuple(transform["transform"]["rotation"].values()),
+        )
+        for transform in first.fields["transforms"]
+    }
+    assert {item["header"]["frame_id"] for item in first.fields["transforms"]} == {"base_link"}
+    assert set(poses) == {message.fields["header"]["frame_id"] for message in recorded}
+    sensors = Config()
+    assert poses["camera"] == (sensors.camera.translation_m, sensors.camera.quaternion_xyzw)
+    assert poses["lidar"] == (sensors.lidar.translation_m, sensors.lidar.quaternion_xyzw)
+    assert poses["microphones"] == (sensors.audio.translation_m, sensors.audio.quaternion_xyzw)
+
+
+def test_recorder_never_repeats_content_to_the_bit(recorded: list[Message]) -> None:
+    for topic in ("/camera/image/compressed", "/lidar/points", "/audio"):
+        data = [bytes(m.fields["data"]) for m in recorded if m.topic == topic]
+        assert len(set(data)) == len(data)
+    readings = [str(m.fields["linear_acceleration"]) for m in recorded if m.topic == "/imu/data"]
+    assert len(set(readings)) == len(readings)
+
+
+def test_recorder_gives_the_same_messages_when_torch_has_more_threads() -> None:
+    recorder = Recorder(seed=3, seconds=0.1)
+    one = record(recorder)
+    torch.set_num_threads(2)
+    two = record(recorder)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    for first, second in zip(one, two, strict=True):
+        assert first.topic == second.topic
+        assert np.array_equal(first.fields.get("data", 0), second.fields.get("data", 0))
+
+
+def test_recorder_writes_images_that_decode_to_the_size_in_camera_info(recorded: list[Message]) -> None:
+    image = next(m for m in recorded if m.topic == "/camera/image/compressed")
+    info = next(m for m in recorded if m.topic == "/camera/camera_info")
+    pixels = cv2.imdecode(image.fields["data"], cv2.IMREAD_COLOR)
+    assert pixels is not None
+    assert pixels.shape == (info.fields["height"], info.fields["width"], 3)
+    blue, _, red = pixels[:60].reshape(-1, 3).mean(axis=0)
+    assert blue > 1.2 * red  # a sky at noon, channels the right way round
+    assert info.fields["k"][0] == info.fields["p"][0] == 320.0
+
+
+def test_recorder_gives_the_same_raw_pixels_when_asked_for_images() -> None:
+    first, second = (
+        next(recorder.camera(recorder.drive())).fields
+        for recorder in (Recorder(seed=5, seconds=0.1, raw_images=raw, light=0.9) for raw in (True, False))
+    )
+    raw = first["data"].reshape(first["height"], first["width"], 3).astype(int)
+    decoded = cv2.imdecode(second["data"], cv2.IMREAD_COLOR)
+    assert decoded is not None
+    assert first["step"] == 3 * first["width"]
+    assert np.abs(raw - decoded[..., ::-1]).mean() < 4
+
+
+def test_lidar_message_is_in_the_lidar_frame_when_the_sensor_is_raised(recorded: list[Message]) -> None:
+    fields = next(m for m in recorded if m.topic == "/lidar/points").fields
+    points = fields["data"].view("<f4").reshape(-1, 4)
+    assert len(points) == fields["width"] > 5000
+    assert np.isfinite(points).all()
+    assert np.percentile(points[:, 2], 10) == pytest.approx(-1.8, abs=0.1)  # the ground
+    assert 0 <= points[:, 3].min() < 80 < points[:, 3].max() <= 255
+
+
+def test_imu_integrates_to_the_way_the_vehicle_went() -> None:
+    exact = replace(CALM, imu=ImuModel(gyro_bias=0.0, accel_bias=0.0))
+    recorder = Recorder(seed=1, seconds=20.0, world=exact)
+    scenes = recorder.drive()
+    fields = [message.fields for message in recorder.imu(scenes)]
+    dt = 1 / recorder.world.imu.rate_hz
+    turned = sum(f["angular_velocity"]["z"] for f in fields) * dt
+    faster = sum(f["linear_acceleration"]["x"] for f in fields) * dt
+    truth = float(scenes.ego[-1, 2] - scenes.ego[0, 2])
+    assert abs(truth) > 0.2
+    assert turned == pytest.approx(truth, abs=0.01)
+    gained = float(scenes.ego_motion[-1, 0] - scenes.ego_motion[0, 0])
+    assert abs(gained) > 0.6
+    assert faster == pytest.approx(gained, abs=0.3)
+
+
+def test_audio_blocks_join_without_a_step() -> None:
+    recorder = Recorder(seed=2, seconds=1.0)
+    blocks = [m.fields["data"].view("<i2").reshape(-1, 2) for m in recorder.audio(recorder.drive())]
+    pcm = np.concatenate(blocks).astype(float)
+    assert len(pcm) == 16_000
+    steps = np.abs(np.diff(pcm, axis=0))
+    at_joints = steps[319::320]
+    assert at_joints.mean() < 1.3 * steps.mean()
+    assert pcm.std() > 2 * recorder.world.sound.noise * 32768  # more is heard than the microphone's noise
+
+
+def test_drive_keeps_objects_in_front_and_apart_for_a_minute() -> None:
+    scenes = drive(WorldConfig(), seed=7, seconds=60)
+    real = scenes.classes != ABSENT
+    x, y = scenes.boxes[..., 0], scenes.boxes[..., 1]
+    inside = (real & (x > 0) & (x < 32) & (y.abs() < 16)).sum(dim=1).float()
+    assert float(inside.mean()) > 3.0
+    radius = torch.hypot(scenes.boxes[..., 3], scenes.boxes[..., 4]) / 2
+    gap = torch.cdist(scenes.boxes[..., :2], scenes.boxes[..., :2]) - radius[:, None] - radius[:, :, None]
+    pair = real[:, None] & real[:, :, None] & ~torch.eye(gap.shape[-1], dtype=torch.bool)
+    assert float((gap[pair] < -0.5).float().mean()) < 0.01  # circles, not footprints, may touch
+    speed = scenes.ego_motion[:, 0]
+    assert 0.0 <= float(speed.min()) < 1.0 < float(speed.max()) <= 6.0
+
+
+def test_drive_moves_objects_by_no_more_than_their_speed_except_when_they_come_back() -> None:
+    world = WorldConfig()
+    scenes = drive(world, seed=8, seconds=30).slots(world.objects[1])
+    x, y, yaw = scenes.ego[:, 0:1], scenes.ego[:, 1:2], scenes.ego[:, 2:3]
+    bx, by = scenes.boxes[..., 0], scenes.boxes[..., 1]
+    at = torch.stack((x + bx * yaw.cos() - by * yaw.sin(), y + bx * yaw.sin() + by * yaw.cos()), dim=-1)
+    moved = at.diff(dim=0).norm(dim=-1) * STEPS_HZ  # m/s
+    jumped = moved > 20
+    assert float(moved[~jumped].max()) < 14
+    landed = scenes.boxes[1:][jumped]
+    hidden = (landed[:, 0] > 40) | (landed[:, 1].abs() > landed[:, 0])  # far, or outside a 90 degree view
+    assert bool(hidden.all())
+
+
+def test_labels_equal_the_scene_within_range(tmp_path: Path) -> None:
+    world = WorldConfig()
+    scenes = drive(world, seed=3, seconds=1.0)
+    assert write_labels(tmp_path / "labels.jsonl", scenes, world, seconds=1.0) == 10
+    lines = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+    assert [line["stamp_ns"] for line in lines] == [START_NS + index * 100_000_000 for index in range(10)]
+    fourth = lines[4]["boxes"]
+    boxes, classes = scenes.boxes[4 * 3], scenes.classes[4 * 3]
+    near = (classes != ABSENT) & (classes < len(CLASSES)) & (boxes[:, :2].norm(dim=-1) <= world.label_range)
+    assert len(fourth) == int(near.sum()) > 0
+    for found, box in zip(fourth, boxes[near].tolist(), strict=True):
+        assert [found[name] for name in ("x", "y", "z", "length", "width", "height", "yaw")] == pytest.approx(
+            box, abs=1e-4
+        )
+        assert math.hypot(found["x"], found["y"]) <= world.label_range
+
+
+@pytest.mark.parametrize(("seed", "seconds"), [(-1, 1.0), (0, 0.0), (0, math.nan), (0, math.inf)])
+def test_recorder_raises_when_seed_or_length_is_out_of_range(seed: int, seconds: float) -> None:
+    with pytest.raises(ConfigError, match=r"seed|seconds"):
+        Recorder(seed=seed, seconds=seconds)
+
+
+def test_world_record_writes_the_same_bytes_when_run_again(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert main(["world", "record", "--seed", "4", "--seconds", "0.3", str(tmp_path / name)]) == 0
+    for file in ("world.mcap", "labels.jsonl"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert main(["world", "record", "--seconds", "0.3", str(tmp_path / "a")]) == 2  # would overwrite
+
+
+def test_world_picture_draws_a_png(tmp_path: Path) -> None:
+    assert main(["world", "picture", "--seed", "2", str(tmp_path / "world.png")]) == 0
+    drawn = cv2.imread(str(tmp_path / "world.png"))
+    assert drawn is not None
+    assert drawn.std() > 20
