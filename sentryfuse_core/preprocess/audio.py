@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import InvalidMessageError
@@ -70,6 +69,8 @@ def window(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: G
     if not filled:
         raise InvalidMessageError("no_data", "no block of audio lies in the window of the set")
     if rate_hz != geometry.audio_rate_hz:
+        from scipy.signal import resample_poly  # takes a second to import; at 16 kHz nobody needs it
+
         ratio = Fraction(geometry.audio_rate_hz, rate_hz).limit_denominator(LONGEST_CYCLE)
         pcm = resample_poly(pcm, ratio.numerator, ratio.denominator, axis=0).astype(np.float32)
     fitted = np.zeros((geometry.audio_samples, channels), np.float32)
