@@ -60,3 +60,23 @@ def test_import_is_refused_when_a_module_is_blocked() -> None:
     result = imported("numpy", "")
     assert result.returncode != 0
     assert "numpy" in result.stderr
+
+
+LOADED = """
+import sys
+import sentryfuse_ros.fusion_node, sentryfuse_ros.session, sentryfuse_ros.subscribe, sentryfuse_ros.publish
+import sentryfuse_ros.player_node, sentryfuse_ros.fault_injector_node
+print(*sys.modules)
+"""
+
+
+def test_nodes_load_neither_workshop_nor_replay_nor_what_only_those_need() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "sentryfuse_core.pipeline" in loaded
+    core = ("lab", "replay", "commands", "cli", "evaluation")
+    unwanted = (*(f"sentryfuse_core.{name}" for name in core), "scipy", "matplotlib")
+    assert not [name for name in loaded if name.startswith(unwanted)]
