@@ -168,7 +168,7 @@ def context(request: pytest.FixtureRequest) -> Iterator[None]:
     ("context", "error", "names"),
     [
         ([], ConfigError, "bag"),
-        (["-p", "bag:=x.mcap", "-p", "speed:=2"], ConfigError, "speed"),
+        (["-p", "bag:=x.mcap", "-p", "rat:=2"], ConfigError, "did you mean 'rate'"),
         (["-p", "bag:=x.mcap", "-p", "stamps:=then"], ConfigError, "then"),
         (["-p", "bag:=x.mcap", "-p", "rate:=fast"], ConfigError, "fast"),
     ],

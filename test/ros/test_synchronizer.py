@@ -340,24 +340,25 @@ def test_arrival_is_the_middlewares_when_a_callback_held_up_the_executor(
     held, go_on = threading.Event(), threading.Event()
     sets: list[Any] = []
 
-    def hold(*_: Any) -> None:
-        held.set()
-        assert go_on.wait(WITHIN_S)
+    def hold(*messages: Any) -> None:
+        if None not in messages and not held.is_set():  # both inputs are known by then, and waited for
+            held.set()
+            assert go_on.wait(WITHIN_S)
 
     sync = DropoutTolerantSynchronizer([make(bench, "/a"), make(bench, "/b")], 10, 0.05, node=bench.node)
     sync.registerCallback(hold)
     sync.registerSetCallback(sets.append)
     bench.start()
-    first_ns = bench.send(1, "/a", "/b")
-    assert held.wait(WITHIN_S)
-    before_ns = time.monotonic_ns()
-    bench.send(1, "/a", "/b", start_ns=first_ns + 100 * MS)
+    until(lambda: bench.send(1, "/a", "/b") and held.wait(0.1), "complete set")
+    threading.Event().wait(0.1)  # the inputs' period
+    before_ns, stamp_ns = time.monotonic_ns(), time.time_ns()
+    bench.send(1, "/a", "/b", start_ns=stamp_ns)
     came_ns = time.monotonic_ns()
     threading.Event().wait(0.3)  # far longer than it takes a message to come
     go_on.set()
-    until(lambda: len(sets) == 2, "second set")
+    until(lambda: sets[-1].stamp_ns == stamp_ns, "set of the messages that waited")
     for index in (0, 1):
-        (received,) = sets[1].samples[index]
+        (received,) = sets[-1].samples[index]
         assert before_ns <= received.arrival_ns <= came_ns + 200 * MS
 
 
