@@ -68,8 +68,6 @@ def informed(config: AudioConfig, message: Any) -> AudioConfig:
 
     Coded sound keeps the name of its code as the encoding, so that each block is refused by that name.
     """
-    if isinstance(message, InvalidMessageError):  # whoever read it knows why it has no fields
-        raise message
     rate_hz, channels = integer(message, "sample_rate"), integer(message, "channels")
     coding, form = (text(message, name).strip() for name in ("coding_format", "sample_format"))
     encoding = config.encoding

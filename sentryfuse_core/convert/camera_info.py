@@ -49,8 +49,6 @@ def camera_info(message: Any, *, rectified: bool = False) -> Intrinsics:
 
     A raw image obeys K and D, a rectified one P and no distortion; CameraInfo is the same for both.
     """
-    if isinstance(message, InvalidMessageError):  # whoever read it knows why it has no fields
-        raise message
     matrix, distortion = _array(message, "k", 9), _array(message, "d", None)
     if rectified:
         projection = _array(message, "p", 12)

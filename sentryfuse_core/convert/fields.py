@@ -40,6 +40,8 @@ def read(message: Any, name: str) -> Any:
     try:
         return operator.attrgetter(name)(message)
     except AttributeError:
+        if isinstance(message, InvalidMessageError):  # whoever read it knows why it has no fields
+            raise message from None
         kind = type(message).__name__
         raise InvalidMessageError("wrong_type", f"{kind} has no field {name!r}") from None
 
