@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sentryfuse_core.errors import CheckpointError
@@ -13,6 +13,16 @@ from sentryfuse_core.model.slim import CHANNEL_BLOCK
 __all__ = ["BOX_CHANNELS", "ModelShape", "Width"]
 
 BOX_CHANNELS = 10  # dx, dy, z, log length, log width, log height, sine and cosine of yaw and of twice yaw
+
+
+_MOST_ITEMS = 16
+_LARGEST = 1024
+_MOST_LAYERS = 64
+
+
+def _is_size(value: object, *, whole: bool, largest: int) -> bool:
+    kinds = (int,) if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and 0 < value <= largest
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,7 @@ class ModelShape:
     widths: tuple[float, ...] = (1.0, 0.5, 0.25)  # share of units kept at each pruning level, any number
 
     def __post_init__(self) -> None:
+        self._check_sizes()
         wrong = [
             text
             for text, bad in (
@@ -69,6 +80,21 @@ class ModelShape:
         ]
         if wrong:
             raise CheckpointError(f"impossible network shape: {'; '.join(wrong)}")
+
+    def _check_sizes(self) -> None:
+        """A manifest is a stranger's file: nothing is built from sizes that would not fit any memory."""
+        for item in fields(self):
+            value: Any = getattr(self, item.name)
+            sizes = value if isinstance(item.default, tuple) else (value,)
+            whole = not item.name.endswith(("widths", "_m"))
+            largest = _MOST_LAYERS if item.name == "layers" else _LARGEST
+            fits = isinstance(sizes, tuple) and 1 <= len(sizes) <= _MOST_ITEMS
+            if whole and isinstance(item.default, tuple):
+                fits = fits and len(sizes) == len(item.default)
+            if not fits or not all(_is_size(size, whole=whole, largest=largest) for size in sizes):
+                raise CheckpointError(
+                    f"impossible network shape: {item.name} = {str(value)[:100]}; use weights of this version"
+                )
 
     def _widths_fall(self) -> bool:
         pairs = zip(self.widths, self.widths[1:], strict=False)
