@@ -1,4 +1,4 @@
-"""Write config/sentryfuse.yaml, the ROS parameter file with every default, from sentryfuse_core/config.py."""
+"""Write config/sentryfuse.yaml, the ROS parameter file with every default, from sentryfuse_core/config/."""
 
 from __future__ import annotations
 
