@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from sentryfuse_core import __version__
 from sentryfuse_core.commands.signals import INTERRUPTED, end_at_once, interrupt, noted_signals
-from sentryfuse_core.errors import SentryFuseError
+from sentryfuse_core.errors import NotInstalledError, SentryFuseError
 from sentryfuse_core.text import one_line
 
 __all__ = ["CORE_COMMANDS", "Command", "main"]
@@ -28,6 +28,7 @@ class Command:
     name: str
     module: str
     summary: str
+    needs: str = ""  # a package of the extra `lab`
 
 
 CORE_COMMANDS = (
@@ -44,16 +45,19 @@ CORE_COMMANDS = (
         "train",
         "sentryfuse_core.lab.commands.train",
         "train the detector in the synthetic world, or a classifier on your data",
+        needs="scipy",
     ),
     Command(
         "bench",
         "sentryfuse_core.lab.commands.bench",
         "compare pruning methods on recordings or your own data, or measure the runtime",
+        needs="scipy",
     ),
     Command(
         "eval",
         "sentryfuse_core.lab.commands.eval",
         "score a detector on worlds it has not seen, sensors missing",
+        needs="scipy",
     ),
     Command(
         "build-engines",
@@ -85,6 +89,7 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
     try:
         with noted_signals(interrupt):
             args = _parse(words, commands)
+            _check_installed(commands[args.command])
             status: int = args.run(args)
             sys.stdout.flush()
     except SentryFuseError as error:
@@ -117,6 +122,18 @@ def _parse(words: list[str], commands: dict[str, Command]) -> argparse.Namespace
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser.parse_args(words)
+
+
+def _check_installed(command: Command) -> None:
+    """Raise NotInstalledError at once, and not when hours of training have passed."""
+    try:
+        if command.needs:
+            importlib.import_module(command.needs)
+    except ImportError as error:
+        raise NotInstalledError(
+            f"`sentryfuse {command.name}` needs what the robot does without ({error}): "
+            f"pip install 'sentryfuse-python[lab]'"
+        ) from error
 
 
 if __name__ == "__main__":
