@@ -1,4 +1,4 @@
-"""Write test/core/datasets/golden/nuscenes_boxes.json: what nuscenes-devkit 1.2.0 reads from a made tree.
+"""Write test/core/lab/datasets/golden/nuscenes_boxes.json: what nuscenes-devkit 1.2.0 reads from a made tree.
 
 The devkit wants numpy below 2, so that it gets an environment of its own (Python 3.9 to 3.12):
 
@@ -19,7 +19,7 @@ import numpy as np
 from nuscenes.nuscenes import NuScenes
 from pyquaternion import Quaternion
 
-TARGET = Path(__file__).resolve().parent.parent / "test/core/datasets/golden/nuscenes_boxes.json"
+TARGET = Path(__file__).resolve().parent.parent / "test/core/lab/datasets/golden/nuscenes_boxes.json"
 
 
 def main() -> None:

@@ -26,13 +26,13 @@ _STALE_NS = 5 * NS_PER_S  # an older reading of the machine says nothing
 
 @dataclass(frozen=True)
 class _Request:
-    """The last Budget message; NaN and -1 ask for nothing."""
+    """A Budget message; by itself, it asks for nothing."""
 
-    latency_ms: float
-    power_w: float
-    level: int
-    source: str
-    at_ns: int
+    latency_ms: float = math.nan
+    power_w: float = math.nan
+    level: int = -1
+    source: str = ""
+    at_ns: int = 0
 
 
 class BudgetController:
@@ -56,7 +56,7 @@ class BudgetController:
         """
         self.config = config  # may be replaced at run time
         self._levels = tuple(levels)
-        self._request: _Request | None = None
+        self._request = _Request()
         self._charge = math.nan
         self._machine = NO_READING
         self._latency = LatencyLimit(len(levels))
@@ -99,12 +99,12 @@ class BudgetController:
     @property
     def latency_ms(self) -> float:
         """The deadline of one inference in force; NaN: none."""
-        return self._stricter(self._request.latency_ms if self._request else math.nan, self.config.latency_ms)
+        return self._stricter(self._request.latency_ms, self.config.latency_ms)
 
     @property
     def power_w(self) -> float:
         """The power limit in force; NaN: none."""
-        return self._stricter(self._request.power_w if self._request else math.nan, self.config.power_w)
+        return self._stricter(self._request.power_w, self.config.power_w)
 
     def account(self) -> dict[str, Any]:
         """What was measured last, for the diagnostics."""
@@ -121,7 +121,9 @@ class BudgetController:
 
     def choose(self, mask: ModalitySet, now_ns: int) -> tuple[int, str]:
         """The level to run for the sensors in `mask`, and why in one phrase."""
-        self._expire(now_ns)
+        timeout_s = self.config.timeout_s
+        if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
+            self._request = _Request()
         wish = max(self._wishes(mask, now_ns), key=lambda wish: wish.level)
         insisted = self._insisted(mask)
         if insisted is not None:
@@ -164,17 +166,10 @@ class BudgetController:
             machine = replace(machine, power_w=math.nan, no_power="budget.measure_power is false")
         return machine
 
-    def _expire(self, now_ns: int) -> None:
-        timeout_s = self.config.timeout_s
-        if self._request and timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
-            self._request = None
-
     def _insisted(self, mask: ModalitySet) -> tuple[int, str] | None:
         request = self._request
-        wishes = [(self.config.level, "parameter budget.level")]
-        if request:
-            wishes.insert(0, (request.level, f"Budget message from {request.source or 'unnamed'}"))
-        for wanted, source in wishes:
+        by_message = (request.level, f"Budget message from {request.source or 'unnamed'}")
+        for wanted, source in (by_message, (self.config.level, "parameter budget.level")):
             if wanted >= 0:
                 level = min(wanted, len(self._levels) - 1)
                 cut = f", narrowest is {level}" if wanted > level else ""

@@ -9,8 +9,9 @@ from sentryfuse_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "yaml_lines"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     shown = [option for option in options() if args.filter in option.path]
     if not shown:
         raise ConfigError(f"no parameter has {args.filter!r} in its name; `sentryfuse params` lists all")
-    for line in _yaml(shown) if args.yaml else _table(shown):
+    for line in yaml_lines(shown) if args.yaml else _table(shown):
         print(line)
     return 0
 
@@ -44,7 +45,8 @@ def _table(shown: list[Option]) -> list[str]:
     return lines
 
 
-def _yaml(shown: list[Option]) -> list[str]:
+def yaml_lines(shown: Sequence[Option], *, limits: bool = False) -> list[str]:
+    """A parameter file's lines; with `limits` each also says its range and whether it may change."""
     lines: list[str] = []
     section = ""
     for option in shown:
@@ -52,7 +54,9 @@ def _yaml(shown: list[Option]) -> list[str]:
         if head != section:
             lines.append(f"{head}:")
             section = head
-        lines.append(f"  {name}: {_value(option.default)}  # {option.doc}")
+        notes = (_range(option).replace(" | ", ", "), "may change at run time" if option.live else "")
+        tail = "; ".join(filter(None, notes)) if limits else ""
+        lines.append(f"  {name}: {_value(option.default)}  # {option.doc}{f' ({tail})' if tail else ''}")
     return lines
 
 
