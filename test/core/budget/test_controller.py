@@ -33,17 +33,6 @@ def test_budget_runs_full_width_when_nothing_is_asked() -> None:
     assert math.isnan(budget.power_w)
 
 
-def test_budget_narrows_and_says_why_when_power_is_short() -> None:
-    budget = controller(full_power_w=15.0)
-    budget.update_budget(NO_LIMIT, 8.0, -1, "pmu", 0)
-    level, reason = budget.choose(ALL, 0)
-    assert level == 1
-    assert "8 W" in reason
-    assert "15 W" in reason
-    budget.update_budget(NO_LIMIT, 15.0, -1, "pmu", 0)
-    assert budget.choose(ALL, 0)[0] == 0
-
-
 @given(st.floats(0.1, 20.0), st.floats(0.1, 20.0))
 def test_budget_never_widens_when_power_shrinks(one: float, other: float) -> None:
     chosen = []
@@ -84,16 +73,6 @@ def test_budget_has_no_limit_when_a_message_leaves_fields_empty(nothing: float) 
     assert budget.choose(ALL, 0)[0] == 0
 
 
-def test_budget_runs_narrowest_when_the_battery_is_low() -> None:
-    budget = controller((1.0, 0.75, 0.5))
-    budget.update_battery(0.1)
-    level, reason = budget.choose(ALL, 0)
-    assert level == 2
-    assert "10%" in reason
-    budget.update_battery(math.nan)
-    assert budget.choose(ALL, 0)[0] == 0
-
-
 def test_budget_meets_the_deadline_of_the_mask_at_hand_when_latency_is_limited() -> None:
     budget = controller()
     budget.set_latency_table({(15, 0): 20.0, (15, 1): 12.0, (2, 0): 9.0, (2, 1): 6.0})
@@ -103,14 +82,6 @@ def test_budget_meets_the_deadline_of_the_mask_at_hand_when_latency_is_limited()
     assert "20.0 ms" in reason
     assert "13.0 ms" in reason
     assert budget.choose(LIDAR, 0)[0] == 0
-
-
-def test_budget_learns_from_measurements_when_the_machine_is_slower_than_at_warm_up() -> None:
-    budget = controller(latency_ms=25.0)
-    assert budget.choose(ALL, 0)[0] == 0
-    for _ in range(50):
-        budget.observe(ALL, 0, 40.0)
-    assert budget.choose(ALL, 0)[0] == 1
 
 
 def test_budget_keeps_a_level_until_a_wider_one_has_headroom() -> None:

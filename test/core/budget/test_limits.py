@@ -67,6 +67,7 @@ def test_power_without_a_reading_is_in_proportion_and_says_why() -> None:
     assert budget.choose(ALL, 0) == (1, f"{reason} (not measured: no reading was taken)")
     budget.update_machine(MachineReading(at_ns=0, no_power="no RAPL package"))
     assert budget.choose(ALL, 0) == (1, f"{reason} (not measured: no RAPL package)")
+    assert controller(power_w=15.0).choose(ALL, 0)[0] == 0
 
 
 def test_power_is_held_by_measurement_where_there_is_one() -> None:
