@@ -10,6 +10,7 @@ import torch
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
@@ -62,6 +63,18 @@ def model_input(seed: int = 0, *, batch: int = 2) -> ModelInput:
         tilt=torch.randn(batch, 2, generator=generator) * 0.03,
         audio=torch.randn(batch, 16, 16, generator=generator),
     )
+
+
+def assert_close(found: HeadOutput, expected: HeadOutput, *, most: float = 0.0) -> None:
+    """The same maps, to within `most` and that share of a value."""
+    assert list(found.evidence) == list(expected.evidence)
+    maps = zip(
+        (found.heatmap, found.boxes, *found.evidence.values()),
+        (expected.heatmap, expected.boxes, *expected.evidence.values()),
+        strict=True,
+    )
+    for values, wanted in maps:
+        torch.testing.assert_close(values, wanted, atol=most, rtol=most)
 
 
 def boxes(*rows: tuple[float, ...]) -> torch.Tensor:

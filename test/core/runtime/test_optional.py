@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from networks import make_bank, model_input
+from networks import assert_close, make_bank, model_input
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.clock import ManualClock
@@ -46,11 +46,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bank, Store]:
 def assert_equals_eager(bank: Bank, backend: Backend, mask: ModalitySet, level: int) -> None:
     inputs, plan = model_input(mask.bits, batch=1).only(mask), bank.plan(mask, level, "")
     expected, found = EagerBackend(bank).run(inputs, plan), backend.run(inputs, plan)
-    torch.testing.assert_close(found.heatmap, expected.heatmap, atol=TOLERANCE, rtol=TOLERANCE)
-    torch.testing.assert_close(found.boxes, expected.boxes, atol=TOLERANCE, rtol=TOLERANCE)
-    assert list(found.evidence) == list(expected.evidence)
-    for name, logits in expected.evidence.items():
-        torch.testing.assert_close(found.evidence[name], logits, atol=TOLERANCE, rtol=TOLERANCE)
+    assert_close(found, expected, most=TOLERANCE)
 
 
 @needs_onnx
