@@ -19,6 +19,7 @@ from sentryfuse_core.text import one_line
 __all__ = ["CORE_COMMANDS", "Command", "main"]
 
 USAGE_ERROR = 2
+_WANT_LAB = ("train", "eval", "bench")  # the extra `lab`, with scipy; `world` does without
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,6 @@ class Command:
     name: str
     module: str
     summary: str
-    needs: str = ""  # a package of the extra `lab`
 
 
 CORE_COMMANDS = (
@@ -45,19 +45,16 @@ CORE_COMMANDS = (
         "train",
         "sentryfuse_core.lab.commands.train",
         "train the detector in the synthetic world, or a classifier on your data",
-        needs="scipy",
     ),
     Command(
         "bench",
         "sentryfuse_core.lab.commands.bench",
         "compare pruning methods on recordings or your own data, or measure the runtime",
-        needs="scipy",
     ),
     Command(
         "eval",
         "sentryfuse_core.lab.commands.eval",
         "score a detector on worlds it has not seen, sensors missing",
-        needs="scipy",
     ),
     Command(
         "build-engines",
@@ -89,7 +86,7 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
     try:
         with noted_signals(interrupt):
             args = _parse(words, commands)
-            _check_installed(commands[args.command])
+            _check_installed(args.command)
             status: int = args.run(args)
             sys.stdout.flush()
     except SentryFuseError as error:
@@ -124,14 +121,14 @@ def _parse(words: list[str], commands: dict[str, Command]) -> argparse.Namespace
     return parser.parse_args(words)
 
 
-def _check_installed(command: Command) -> None:
+def _check_installed(command: str) -> None:
     """Raise NotInstalledError at once, and not when hours of training have passed."""
     try:
-        if command.needs:
-            importlib.import_module(command.needs)
+        if command in _WANT_LAB:
+            importlib.import_module("scipy")
     except ImportError as error:
         raise NotInstalledError(
-            f"`sentryfuse {command.name}` needs what the robot does without ({error}): "
+            f"`sentryfuse {command}` needs what the robot does without ({error}): "
             f"pip install 'sentryfuse-python[lab]'"
         ) from error
 
