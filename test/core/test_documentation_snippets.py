@@ -42,6 +42,15 @@ def test_links_of_a_page_point_to_files_and_headings_that_exist(page: Path) -> N
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name
+)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    tops = "sentryfuse_core|sentryfuse_ros|test|tools|benchmarks|config|docs|launch|msg"
+    named = re.findall(rf"`((?:{tops})/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def anchors(page: Path) -> set[str]:
     """Of its headings, as GitHub and the site make them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
