@@ -119,18 +119,16 @@ class BudgetController:
             "slow_down": self._latency.model.now,
         }
 
-    def choose(self, mask: ModalitySet, now_ns: int) -> tuple[int, str]:
+    def choose(self, mask: ModalitySet, now_ns: int) -> Wish:
         """The level to run for the sensors in `mask`, and why in one phrase."""
         timeout_s = self.config.timeout_s
         if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
             self._request = _Request()
         wish = max(self._wishes(mask, now_ns), key=lambda wish: wish.level)
         insisted = self._insisted(mask)
-        if insisted is not None:
+        if insisted:
             return insisted
-        if not wish.level:
-            return 0, "no limit asks for less"
-        return self._above_floor(mask, wish)
+        return self._above_floor(mask, wish) if wish.level else Wish(0, "no limit asks for less")
 
     def _wishes(self, mask: ModalitySet, now_ns: int) -> tuple[Wish, ...]:
         """All of them, also while an operator insists: their memories of what was go on."""
@@ -166,7 +164,7 @@ class BudgetController:
             machine = replace(machine, power_w=math.nan, no_power="budget.measure_power is false")
         return machine
 
-    def _insisted(self, mask: ModalitySet) -> tuple[int, str] | None:
+    def _insisted(self, mask: ModalitySet) -> Wish | None:
         request = self._request
         by_message = (request.level, f"Budget message from {request.source or 'unnamed'}")
         for wanted, source in (by_message, (self.config.level, "parameter budget.level")):
@@ -176,20 +174,18 @@ class BudgetController:
                 share = self.config.min_map_share
                 if not self._floor.keeps(mask, level, share):
                     cut += f"; below the floor of accuracy: {self._floor.told(mask, level, share)}"
-                return level, f"operator: level {wanted} by {source}{cut}"
+                return Wish(level, f"operator: level {wanted} by {source}{cut}")
         return None
 
-    def _above_floor(self, mask: ModalitySet, wish: Wish) -> tuple[int, str]:
+    def _above_floor(self, mask: ModalitySet, wish: Wish) -> Wish:
         share = self.config.min_map_share
-        if not share:
-            return wish.level, wish.reason
-        if not self._floor.known(mask, wish.level):
-            return wish.level, f"{wish.reason}; no floor of accuracy: {mask} was not evaluated"
+        if share and not self._floor.known(mask, wish.level):
+            return Wish(wish.level, f"{wish.reason}; no floor of accuracy: {mask} was not evaluated")
         level = self._floor.held(mask, wish.level, share)
         if level == wish.level:
-            return wish.level, wish.reason
+            return wish
         held = f"asks for level {wish.level}, the floor of accuracy holds level {level}"
-        return level, f"{wish.reason}; {held}: {self._floor.told(mask, level + 1, share)}"
+        return Wish(level, f"{wish.reason}; {held}: {self._floor.told(mask, level + 1, share)}")
 
     @staticmethod
     def _stricter(requested: float, configured: float) -> float:
