@@ -13,12 +13,13 @@ from typing import Any, NoReturn
 
 from sentryfuse_core import __version__
 from sentryfuse_core.commands.signals import INTERRUPTED, end_at_once, interrupt, noted_signals
-from sentryfuse_core.errors import SentryFuseError
+from sentryfuse_core.errors import NotInstalledError, SentryFuseError
 from sentryfuse_core.text import one_line
 
 __all__ = ["CORE_COMMANDS", "Command", "main"]
 
 USAGE_ERROR = 2
+_WANT_LAB = ("train", "eval", "bench")  # the extra `lab`, with scipy; `world` does without
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
     try:
         with noted_signals(interrupt):
             args = _parse(words, commands)
+            _check_installed(args.command)
             status: int = args.run(args)
             sys.stdout.flush()
     except SentryFuseError as error:
@@ -117,6 +119,18 @@ def _parse(words: list[str], commands: dict[str, Command]) -> argparse.Namespace
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser.parse_args(words)
+
+
+def _check_installed(command: str) -> None:
+    """Raise NotInstalledError at once, and not when hours of training have passed."""
+    try:
+        if command in _WANT_LAB:
+            importlib.import_module("scipy")
+    except ImportError as error:
+        raise NotInstalledError(
+            f"`sentryfuse {command}` needs what the robot does without ({error}): "
+            f"pip install 'sentryfuse-python[lab]'"
+        ) from error
 
 
 if __name__ == "__main__":

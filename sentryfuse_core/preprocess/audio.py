@@ -13,6 +13,7 @@ import torch
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.resample import resample_audio
 from sentryfuse_core.types import AudioBlock, Sample
 
 if TYPE_CHECKING:
@@ -69,10 +70,9 @@ def window(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: G
     if not filled:
         raise InvalidMessageError("no_data", "no block of audio lies in the window of the set")
     if rate_hz != geometry.audio_rate_hz:
-        from scipy.signal import resample_poly  # takes a second to import; at 16 kHz nobody needs it
-
         ratio = Fraction(geometry.audio_rate_hz, rate_hz).limit_denominator(LONGEST_CYCLE)
-        pcm = resample_poly(pcm, ratio.numerator, ratio.denominator, axis=0).astype(np.float32)
+        made = resample_audio(torch.from_numpy(pcm.T), up=ratio.numerator, down=ratio.denominator)
+        pcm = made.numpy().T
     fitted = np.zeros((geometry.audio_samples, channels), np.float32)
     kept = min(len(pcm), len(fitted))
     fitted[len(fitted) - kept :] = pcm[len(pcm) - kept :]

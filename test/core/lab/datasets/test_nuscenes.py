@@ -16,7 +16,7 @@ from sentryfuse_core.lab.datasets.nuscenes import Scene, load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import load_tables
 from sentryfuse_core.types import Modality, ModalitySet
 
-GOLDEN = Path(__file__).parent / "golden" / "nuscenes_boxes.json"  # by tools/nuscenes_boxes.py
+GOLDEN = Path(__file__).parent / "golden" / "nuscenes_boxes.json"  # by tools/nuscenes_golden.py
 LIDAR_AHEAD = 0.94  # of the ego frame's origin
 
 
