@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from sentryfuse_core.config import Config
 from sentryfuse_core.convert import to_sample
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL
-from sentryfuse_core.faults.injector import FaultInjector, shifted, stamp_ns
+from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.faults.scenario import Event, Scenario
+from sentryfuse_core.faults.stamps import shifted, stamp_ns
 from sentryfuse_core.preprocess import camera
 from sentryfuse_core.types import Modality
 
