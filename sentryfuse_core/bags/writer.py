@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,12 +95,7 @@ class BagWriter:
     def __enter__(self) -> Self:
         return self.open()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:

@@ -106,7 +106,7 @@ def replay(
         injector = None if story is None else FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
-        with outputs, poses:
+        with outputs:
             try:
                 for arrival in arrivals(reader, selection.feeds, injector=injector, seconds=options.seconds):
                     run.take(arrival)

@@ -62,8 +62,8 @@ def placing(
     config = config or Config()
     bag = bags.write_as(form, folder / "bag", sorted(messages, key=lambda item: item.log_time_ns))
     placer = Placer(config)
-    with BagReader(bag) as reader, BagTransforms(reader, config, sensors, placer) as poses:
-        yield Placing(poses, placer)
+    with BagReader(bag) as reader:
+        yield Placing(BagTransforms(reader, config, sensors, placer), placer)
 
 
 MAST = (

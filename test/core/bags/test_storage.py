@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentryfuse_core.bags.readers import BagReader, Undecodable, bag_files, is_recording
-from sentryfuse_core.bags.storage import Definition, Item, Stream, files, merged
-from sentryfuse_core.bags.storage.common import Source
+from sentryfuse_core.bags.storage import files
+from sentryfuse_core.bags.storage.common import Definition, Item, Source, Stream, merged
 from sentryfuse_core.errors import BagError, SentryFuseError
 from sentryfuse_core.types import Modality
 
@@ -414,7 +414,7 @@ def test_reader_names_the_file_when_reading_raises_anything(
         raise ZeroDivisionError("odd input")
 
     places = {
-        "mcap": "mcap.McapFile._items",
+        "mcap": "mcap.McapFile._messages",
         "db3": "sqlite.SqliteFile._items",
         "bag": "ros1.Ros1File._items",
     }
