@@ -128,7 +128,7 @@ def _event(reader: _Reader, seconds: float) -> Event:
     if fault not in FAULTS:
         raise ScenarioError(f"{reader.where}: unknown fault {fault!r}; give one of {', '.join(FAULTS)}")
     kind = FAULTS[fault]
-    hit = ModalitySet.all() if stream == EVERY_SENSOR else ModalitySet.of(*_sensor(stream))
+    hit = ModalitySet.from_iterable(item for item in Modality if stream in (item.value, EVERY_SENSOR))
     if hit - kind.streams:
         raise ScenarioError(f"{reader.where}: fault {fault!r} is not for {stream}; it is for {kind.streams}")
     options = {
@@ -137,10 +137,6 @@ def _event(reader: _Reader, seconds: float) -> Event:
     }
     reader.finish()
     return Event(at_s, until_s, stream, fault, options)
-
-
-def _sensor(stream: str) -> tuple[Modality, ...]:
-    return () if stream.startswith("/") else (Modality(stream),)
 
 
 def _action(reader: _Reader) -> Action:
