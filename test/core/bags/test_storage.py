@@ -55,11 +55,11 @@ def refusal(path: Path) -> str:
 
 LEFT_OUT: dict[str, dict[str, Any]] = {
     "nothing": {},
-    "message index": {"message_index": False},
+    "message index": {"indexed_channels": 0},
     "message index of some channels": {"indexed_channels": 1},
-    "message index and statistics": {"message_index": False, "statistics": False},
+    "message index and statistics": {"indexed_channels": 0, "statistics": False},
     "message index of some channels, and statistics": {"indexed_channels": 1, "statistics": False},
-    "chunk index": {"chunk_index": False},
+    "chunk index": {"indexed_chunks": 0},
     "chunk index of some chunks": {"indexed_chunks": 1},
     "repeated schemas and channels": {"repeated": False},
     "statistics": {"statistics": False},
@@ -83,7 +83,7 @@ def test_mcap_gives_every_message_when_optional_records_are_left_out(left_out: s
         assert counts == {name: sum(key[1] == name for key in KEYS) for name in counts}
 
 
-@pytest.mark.parametrize("options", [{}, {"chunks": 0}, {"message_index": False}])
+@pytest.mark.parametrize("options", [{}, {"chunks": 0}, {"indexed_channels": 0}])
 def test_mcap_gives_messages_by_time_when_they_were_written_out_of_order(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -114,7 +114,7 @@ def test_mcap_is_refused_when_a_chunk_claims_gigabytes(tmp_path: Path) -> None:
 
 
 def test_mcap_is_refused_when_a_chunk_is_packed_by_something_unknown(tmp_path: Path) -> None:
-    for options in ({}, {"message_index": False}):
+    for options in ({}, {"indexed_channels": 0}):
         path = mcaps.write(tmp_path / "a.mcap", MESSAGES, compression="snappy", **options)
         assert "'snappy'" in refusal(path)
         assert "mcap compress" in refusal(path)
@@ -379,6 +379,7 @@ def test_reader_refuses_what_is_no_file_when_reading_it_would_not_end(tmp_path: 
     (tmp_path / "link.mcap").symlink_to("../.git/annex/objects/x")
     assert "git annex get" in refusal(tmp_path / "link.mcap")
     assert "too long" in refusal(tmp_path / ("x" * 300 + ".mcap"))
+    assert "no recording at" in refusal(tmp_path / "missing")
 
 
 def test_reader_refuses_metadata_when_their_aliases_are_a_bomb(tmp_path: Path) -> None:
@@ -454,6 +455,7 @@ def test_merged_is_in_order_and_begins_sources_late_when_times_are_any(times: li
 def test_merged_keeps_the_recordings_own_bounds_when_only_some_topics_are_read(tmp_path: Path) -> None:
     path = mcaps.write(tmp_path / "a.mcap", MESSAGES)
     with BagReader(path) as reader:
-        chosen = [item.log_time_ns for item in reader.messages([TOPICS[LIDAR]])]
-        assert chosen[-1] < reader.end_ns == KEYS[-1][0]
+        chosen = [(item.log_time_ns, item.topic) for item in reader.messages([TOPICS[LIDAR]])]
+        assert chosen == [key for key in KEYS if key[1] == TOPICS[LIDAR]]
+        assert chosen[-1][0] < reader.end_ns == KEYS[-1][0]
         assert reader.start_ns == KEYS[0][0] <= START_NS + 2 * MS
