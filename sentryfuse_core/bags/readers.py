@@ -106,11 +106,15 @@ class BagReader:
     def open(self) -> Self:
         """Find and index the files; messages come later."""
         with ExitStack() as stack:
+
+            def scratch() -> Path:
+                return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentryfuse-")))
+
             try:
                 found = find_files(self.path)
                 files = []
                 for file in found.files:
-                    files.append(open_storage(file, lambda: _scratch(stack)))
+                    files.append(open_storage(file, scratch))
                     stack.callback(files[-1].close)
             except SentryFuseError:
                 raise
@@ -207,7 +211,9 @@ class BagReader:
         plain = self._plain(stream, data)
         if isinstance(plain, Undecodable):
             return plain
-        types, name = self._decoder(stream)
+        if stream not in self._decoders:
+            self._decoders[stream] = self._make_decoder(stream)
+        types, name = self._decoders[stream]
         try:
             if stream.encoding == ROS1:
                 return types.deserialize_ros1(plain, name)
@@ -241,15 +247,11 @@ class BagReader:
         built = build_message(store, stream.type_name, message)
         return bytes(store.serialize_cdr(built, stream.type_name))
 
-    def _decoder(self, stream: Stream) -> _Decoder:
-        """The types of one stream, from its own definition: two streams may disagree about a name."""
-        found = self._decoders.get(stream)
-        if found is None:
-            found = self._decoders[stream] = self._make_decoder(stream)
-        return found
-
     def _make_decoder(self, stream: Stream) -> _Decoder:
-        """By the stream's definition, one of the same type in another file, or ROS's own."""
+        """By the stream's own definition, one of the same type in another file, or ROS's own.
+
+        Two streams may disagree about a name.
+        """
         others = (item.definition for item in self._streams if item.type_name == stream.type_name)
         why = "no definition"
         for definition in (stream.definition, *others):
@@ -273,11 +275,6 @@ class BagReader:
 def bag_files(path: Path) -> tuple[Path, ...]:
     """The files a recording consists of, for hashing; raises BagError where there is none."""
     return tuple(item for file in find_files(path).files for item in (file, *beside(file)))
-
-
-def _scratch(stack: ExitStack) -> Path:
-    """A new folder for copies that goes when `stack` is closed."""
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentryfuse-")))
 
 
 @lru_cache(maxsize=4)

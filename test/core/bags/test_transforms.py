@@ -102,12 +102,6 @@ def test_loop_is_told_and_ends_when_frames_are_their_own_ancestors() -> None:
     assert tree.find("base_link", "a", stamp_ns=0) == "the frames a -> b -> c -> a form a loop"
 
 
-def test_frames_of_two_trees_are_told_when_nothing_joins_them() -> None:
-    tree = TransformTree()
-    add(tree, "lidar", "base_footprint", at())
-    assert tree.find("base_link", "lidar", stamp_ns=0) == "no transform from frame 'lidar' to 'base_link'"
-
-
 @pytest.mark.parametrize(
     ("child", "parent", "pose", "says"),
     [
