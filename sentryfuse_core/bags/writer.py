@@ -101,13 +101,10 @@ class BagWriter:
     def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
         """Write one message; fields left out get their ROS default, unknown ones raise KeyError."""
         message = build_message(self._types, type_name, fields)
-        self._put(topic, type_name, log_time_ns, self._types.serialize_cdr(message, type_name))
+        self.write_cdr(topic, type_name, log_time_ns, self._types.serialize_cdr(message, type_name))
 
     def write_cdr(self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview) -> None:
         """Write one message that is serialised already."""
-        self._put(topic, type_name, log_time_ns, data)
-
-    def _put(self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview) -> None:
         if self._writer is None:
             raise OutputError(f"{self.path} is not open; use the writer as a context manager")
         key = (topic, type_name)

@@ -31,7 +31,9 @@ class Ros1File(Storage):
         self._reader.open()
         names = {function: name for name, function in decompressors.items()}
         self._reader.chunks = {  # rosbags' own unpack to whatever size
-            place: chunk._replace(decompressor=partial(_unpacked, names[chunk.decompressor]))
+            place: chunk._replace(
+                decompressor=partial(unpack, compression=names[chunk.decompressor], size=None)
+            )
             for place, chunk in self._reader.chunks.items()
         }
         for item in self._reader.connections:
@@ -62,7 +64,3 @@ def _check_header(path: Path) -> None:
         raise BagError(f"{path} is encrypted by {name}; decrypt it with `rosbag decrypt` where the key is")
     if header.get("index_pos") == bytes(8):
         raise BagError(f"{path} has no index: it was not closed (.bag.active); run `rosbag reindex` on it")
-
-
-def _unpacked(compression: str, data: bytes) -> bytes:
-    return unpack(data, compression, None)
