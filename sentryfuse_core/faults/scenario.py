@@ -1,19 +1,4 @@
-"""Scenarios: which fault hits which stream when, read from YAML and checked.
-
-```yaml
-name: camera_dies
-seed: 7
-seconds: 20
-events:      # what happens to the streams; times in s from the first message
-  - {at_s: 5, until_s: 10, stream: camera, fault: drop}
-actions:     # what the robot asks for: power_w, latency_ms or level
-  - {at_s: 15, power_w: 6}
-stretches:   # what should come of it; settle_s passes before it counts
-  - {name: camera dead, at_s: 5, until_s: 10, expect: [lidar, imu, audio], settle_s: 1}
-```
-
-A stream is `camera`, `lidar`, `imu` or `audio`, `all` of these, or a topic that begins with `/`.
-"""
+"""Scenarios: which fault hits which stream when, read from YAML as docs/faults.md has it, and checked."""
 
 from __future__ import annotations
 

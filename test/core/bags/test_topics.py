@@ -116,11 +116,6 @@ def test_select_finds_audio_info_beside_the_audio(infos: tuple[str, ...], expect
     assert select((*topics[1:], Topic("/a", JPEG, 9)), {}, config=Config()).audio_info is None
 
 
-def test_select_says_what_it_passed_over_when_ambiguous() -> None:
-    found = select((Topic("/a", JPEG, 3), Topic("/b", JPEG, 2)), {}, config=Config())
-    assert found.notes == ("camera: took /a, not /b; --topic camera=NAME overrides",)
-
-
 def test_select_takes_plain_numbers_as_audio_only_when_name_says_so() -> None:
     assert chosen(Topic("/wheel_ticks", NUMBERS, 9), Topic("/a", JPEG, 1)) == {CAMERA: "/a"}
     assert chosen(Topic("/mic/samples", NUMBERS, 9)) == {AUDIO: "/mic/samples"}

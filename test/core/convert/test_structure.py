@@ -93,14 +93,6 @@ def test_cloud_is_read_when_fields_that_say_nothing_are_wrong() -> None:
     assert len(point_cloud(item).fields) == 4
 
 
-def test_compressed_frame_rejects_when_the_file_is_incomplete_or_of_another_kind() -> None:
-    jpeg = b"\xff\xd8" + bytes(200) + b"\xff\xd9" + bytes(64)  # padded by its driver
-    assert compressed_frame(message(format="", data=jpeg)).format == "jpeg"
-    assert reason(compressed_frame, message(format="jpeg", data=jpeg[:150])) == "truncated"
-    assert reason(compressed_frame, message(format="h264", data=b"\0\0\0\1abc")) == "unknown_encoding"
-    assert reason(compressed_frame, message(format="jpeg", data=b"")) == "empty"
-
-
 @pytest.mark.parametrize(
     ("index", "changes", "expected"),
     [
@@ -350,6 +342,7 @@ REFUSED: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"data": np.zeros(48, np.float64)}, "wrong_type"),
         ({"width": 2.5}, "wrong_type"),
     ],
+    "file": [({"data": b""}, "empty"), ({"data": b"\xff\xd8" + bytes(150)}, "truncated")],
     "cloud": [
         ({"fields": []}, "no_xyz_fields"),
         ({"fields": None}, "wrong_type"),
@@ -390,6 +383,7 @@ def test_message_is_refused_with_its_reason_when_its_structure_is_wrong(
 ) -> None:
     item, read = {
         "image": (image_message("rgb8", PIXELS, width=4), image_frame),
+        "file": (message(format="jpeg"), compressed_frame),
         "cloud": (cloud_message(XYZ), point_cloud),
         "chunk": (chunk_message(PCM), partial(audio_block, type_name=CHUNK, config=AudioConfig())),
         "camera info": (info_message(), camera_info),
