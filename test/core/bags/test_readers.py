@@ -14,7 +14,7 @@ from builders import MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentryfuse_core.bags.readers import BagReader, Undecodable
+from sentryfuse_core.bags.readers import BagReader, Undecodable, bag_files
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.errors import BagError, SentryFuseError, TopicError
 from sentryfuse_core.types import Modality
@@ -136,7 +136,7 @@ def test_reader_asks_for_one_file_when_folder_has_no_metadata(tmp_path: Path) ->
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
 def test_reader_raises_bag_error_when_recording_is_truncated(form: str, share: float, tmp_path: Path) -> None:
     path = bags.write_as(form, tmp_path, bags.drive([CAMERA, LIDAR], seconds=1.0))
-    file = bags.file_of(path)
+    file = bag_files(path)[0]
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
     with pytest.raises(BagError) as error, BagReader(path) as reader:
         list(reader.messages())
