@@ -8,7 +8,7 @@ from sentryfuse_core import convert
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.faults.injector import stamp_ns
+from sentryfuse_core.faults.stamps import stamp_ns
 from sentryfuse_core.replay.frames import camera_intrinsics, make_frame
 from sentryfuse_core.types import Modality, Sample
 

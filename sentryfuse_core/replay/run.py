@@ -24,7 +24,8 @@ from sentryfuse_core.bags.undecoded import Undecoded
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, ManualClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BagError, InvalidMessageError
-from sentryfuse_core.faults import injector as faults
+from sentryfuse_core.faults import stamps
+from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.scenario import Scenario
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.preprocess import fit as checks
@@ -102,10 +103,10 @@ def replay(
         if _deadlines(options):
             run.warm_up()
         run.sampler.plan(reader.start_ns, total_s, faults=() if story is None else story.events)
-        injector = None if story is None else faults.FaultInjector(story)
+        injector = None if story is None else FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
-        with outputs, poses:
+        with outputs:
             try:
                 for arrival in arrivals(reader, selection.feeds, injector=injector, seconds=options.seconds):
                     run.take(arrival)
@@ -184,7 +185,7 @@ class _Run:
             arrival_ns=now_ns,
             received_ns=now_ns,
         )
-        stamp_ns = faults.stamp_ns(arrival.message)
+        stamp_ns = stamps.stamp_ns(arrival.message)
         if stamp_ns is not None:
             offset_s = self._options.config.sensor(arrival.modality).stamp_offset_s
             self.metrics.add_stamp(arrival.modality, stamp_ns - round(offset_s * NS_PER_S))

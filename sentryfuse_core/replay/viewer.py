@@ -106,7 +106,8 @@ def _log_sensors(rerun: Any, stream: Any, folder: Path, *, end_ns: int) -> str:
     topics = {sensors[m.value]["topic"]: m for m in _PICTURES if sensors.get(m.value, {}).get("topic")}
     try:
         placer = Placer(config)
-        with BagReader(bag) as reader, BagTransforms(reader, config, tuple(topics), placer) as poses:
+        with BagReader(bag) as reader:
+            poses = BagTransforms(reader, config, tuple(topics), placer)
             for item in reader.messages(topics):
                 if item.log_time_ns > end_ns:
                     break

@@ -75,8 +75,7 @@ class _Recording:
             )
             self._files = reader.notes
             self._names = tuple(topic.name for topic in self.selection.topics.values())
-            with BagTransforms(reader, config, self._names, Placer(config)) as poses:
-                self._pose_notes = poses.notes
+            self._pose_notes = BagTransforms(reader, config, self._names, Placer(config)).notes
 
     def notes(self) -> list[str]:
         """What was chosen among several, and what is assumed."""
@@ -87,14 +86,14 @@ class _Recording:
         ingest, preprocess = Ingest(self._config), Preprocessor(self._config)
         with BagReader(self._bag) as reader:
             undecoded = Undecoded(self._bag, self.selection.topics)
-            with BagTransforms(reader, self._config, self._names, preprocess.placer) as poses:
-                for arrival in arrivals(reader, self.selection.feeds):
-                    poses.now_ns = arrival.at_ns
-                    undecoded.note(arrival)
-                    _take(arrival, ingest, preprocess, rectified=self.selection.rectified)
-                    yield from self._labelled(ingest, preprocess)
-                ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
+            poses = BagTransforms(reader, self._config, self._names, preprocess.placer)
+            for arrival in arrivals(reader, self.selection.feeds):
+                poses.now_ns = arrival.at_ns
+                undecoded.note(arrival)
+                _take(arrival, ingest, preprocess, rectified=self.selection.rectified)
                 yield from self._labelled(ingest, preprocess)
+            ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
+            yield from self._labelled(ingest, preprocess)
             if (error := undecoded.error()) is not None:
                 raise error
 
