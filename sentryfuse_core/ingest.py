@@ -16,9 +16,9 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.convert import informed, to_sample
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.clocks import is_zero_stamp
-from sentryfuse_core.health.criteria import ContentStats
 from sentryfuse_core.health.heartbeat import BACKLOG_NS, Stall
 from sentryfuse_core.health.monitor import HealthMonitor
+from sentryfuse_core.health.stats import ContentStats
 from sentryfuse_core.sync import MatchedSet, Synchronizer, streams, synced_set
 from sentryfuse_core.sync.buffer import stamp_fault
 from sentryfuse_core.types import (
@@ -126,10 +126,11 @@ class Ingest:
                 self._sync.set_lost(self._health.lost())
                 self._add(sample)
             else:
-                ahead_ms = (sample.stamp_ns - sample.received_ns) / 1e6
-                detail = f"stamp {sample.stamp_ns} ns, {ahead_ms:.0f} ms ahead of the clock"
-                self._health.observe_stamp_fault(sample, f"{fault}_stamp", detail)
-                self._follow_health(sample.arrival_ns)
+                offset_ns, at_ns = sample.received_ns - sample.stamp_ns, sample.arrival_ns
+                detail = f"stamp {sample.stamp_ns} ns, {-offset_ns / 1e6:.0f} ms ahead of the clock"
+                reason = f"{fault}_stamp"
+                self._health.observe_invalid(sample.modality, reason, detail, at_ns, offset_ns=offset_ns)
+                self._follow_health(at_ns)
         self._notify()
 
     def _add(self, sample: Sample) -> None:

@@ -14,9 +14,10 @@ Feed every message to `observe` and let the time pass with `update`; ask `truste
 [('OK', ''), ('LOST', 'timeout')]
 """
 
-from sentryfuse_core.health.criteria import AudioStats, CloudStats, ContentStats, Finding, ImageStats
+from sentryfuse_core.health.criteria import Finding
 from sentryfuse_core.health.detection import detection_time_s
 from sentryfuse_core.health.monitor import HealthMonitor
+from sentryfuse_core.health.stats import AudioStats, CloudStats, ContentStats, ImageStats
 
 __all__ = [
     "AudioStats",

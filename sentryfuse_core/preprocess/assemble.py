@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sentryfuse_core.config import Config
-    from sentryfuse_core.health.criteria import ContentStats
+    from sentryfuse_core.health.stats import ContentStats
 
 __all__ = ["Prepared", "Preprocessor"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from sentryfuse_core.health.criteria import SECTORS, AudioStats, CloudStats, ImageStats
+from sentryfuse_core.health.stats import SECTORS, AudioStats, CloudStats, ImageStats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,11 +48,7 @@ def image_stats(image: UInt8Array) -> ImageStats:
     cell_noise = noise.reshape(cells.shape).mean(axis=(1, 3))
     variance = np.maximum(cells.var(axis=(1, 3)) - cell_noise, 0.0)
     whole = max(float(means.var()) - float(noise.mean()), 0.0)
-    return ImageStats(
-        mean=float(means.mean()),
-        structure=whole**0.5,
-        cells=tuple(np.sqrt(variance).ravel().tolist()),
-    )
+    return ImageStats(mean=float(means.mean()), structure=whole**0.5, cells=np.sqrt(variance).ravel())
 
 
 def cloud_stats(points: NDArray[np.float32]) -> CloudStats:

@@ -14,7 +14,7 @@ from builders import LATENCY_NS, MS, PERIOD_NS, S, message, sample, timeline
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.health.criteria import ImageStats
+from sentryfuse_core.health import ImageStats
 from sentryfuse_core.health.heartbeat import Stall
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SensorState, SyncedSet, Transition

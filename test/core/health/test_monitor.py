@@ -10,7 +10,7 @@ import pytest
 from builders import MS, PERIOD_NS, S, imu_reading, sample
 
 from sentryfuse_core.config import Config, override
-from sentryfuse_core.health.criteria import AudioStats, CloudStats, ContentStats, ImageStats
+from sentryfuse_core.health import AudioStats, CloudStats, ContentStats, ImageStats
 from sentryfuse_core.health.monitor import HealthMonitor
 from sentryfuse_core.types import ImuReading, Modality, ModalitySet, Payload, Sample, SensorState, Transition
 

@@ -11,25 +11,24 @@ from builders import MS, S, audio_block, imu_reading, sample
 from sentryfuse_core.config import Config, HealthConfig
 from sentryfuse_core.health import HealthMonitor, detection_time_s
 from sentryfuse_core.health.clocks import is_zero_stamp
-from sentryfuse_core.health.criteria import View
 from sentryfuse_core.health.rate import RateMeter
 from sentryfuse_core.health.tracks import AudioGaps, ImuUnits, StuckAxis
-from sentryfuse_core.types import ImuReading, Modality, SensorState
+from sentryfuse_core.types import Modality, SensorState
+
+
+def _values(seed: int) -> tuple[list[float], list[float]]:
+    reading = imu_reading(seed)
+    return reading.angular_velocity.tolist(), reading.linear_acceleration.tolist()
 
 
 def _stuck(axis: int | None, *, from_reading: int = 10, every_axis: bool = False) -> str | None:
     track, found = StuckAxis(HealthConfig()), None
-    held = imu_reading(from_reading)
+    held = _values(from_reading)
     for index in range(400):
-        reading = imu_reading(index)
-        gyro, accel = reading.angular_velocity, reading.linear_acceleration
-        assert gyro is not None
-        assert held.angular_velocity is not None
+        gyro, accel = held if every_axis else _values(index)
         if axis is not None and index >= from_reading:
-            gyro[axis] = held.angular_velocity[axis]
-        if every_axis:
-            gyro, accel = held.angular_velocity, held.linear_acceleration
-        found = track.look(ImuReading(gyro, accel), S + index * 5 * MS)
+            gyro[axis] = held[0][axis]
+        found = track.look((gyro, accel), S + index * 5 * MS)
     return None if found is None else found.code
 
 
@@ -47,9 +46,9 @@ def _units(accel: float, gyro: float, *, spread: float = 0.2, seconds: float = 5
     """The last reason that readings of these magnitudes lead to."""
     track, found, random = ImuUnits(), None, np.random.default_rng(0)
     for index in range(round(seconds * 100)):
-        accels = np.array([0.0, 0.0, accel]) + random.normal(0.0, spread * max(accel, 1.0), 3)
-        reading = ImuReading(np.array([0.0, 0.0, gyro]) + random.normal(0.0, 0.1, 3), accels)
-        found = track.look(reading, S + index * 10 * MS, sound=True)
+        accels = random.normal([0.0, 0.0, accel], spread * max(accel, 1.0))
+        gyros = random.normal([0.0, 0.0, gyro], 0.1)
+        found = track.look((gyros.tolist(), accels.tolist()), S + index * 10 * MS, sound=True)
     return "" if found is None else found.reason
 
 
@@ -75,8 +74,7 @@ def test_units_are_not_judged_by_readings_that_are_bad_already_or_by_a_moment() 
     assert not _units(1.0, 0.0, seconds=1.5)
     track = ImuUnits()
     for index in range(500):
-        bad = ImuReading(np.full(3, 34.9), np.full(3, 200.0))
-        assert track.look(bad, S + index * 10 * MS, sound=False) is None
+        assert track.look(([34.9] * 3, [200.0] * 3), S + index * 10 * MS, sound=False) is None
 
 
 @pytest.mark.parametrize(("step_ms", "jitter_ms", "code"), [(20, 0, None), (20, 4, None), (24, 0, "gapped")])
@@ -135,7 +133,8 @@ def test_sensor_is_lost_when_ten_stamps_in_a_row_cannot_be_right(
     for index in range(10):
         item = sample(Modality.LIDAR, 2000 * S + index * MS)
         item = replace(item, stamp_ns=item.received_ns + round(ahead_s * S))
-        monitor.observe_stamp_fault(item, reason, "detail")
+        offset_ns = item.received_ns - item.stamp_ns
+        monitor.observe_invalid(Modality.LIDAR, reason, "detail", item.arrival_ns, offset_ns=offset_ns)
     report = monitor.reports(item.arrival_ns)[Modality.LIDAR]
     assert (report.state, report.code) == (SensorState.LOST, code)
     assert report.invalid_reasons == {reason: 10}
@@ -145,15 +144,6 @@ def test_zero_stamp_is_told_only_when_the_clock_says_otherwise() -> None:
     assert is_zero_stamp(0, 1000 * S, 10 * S)
     assert not is_zero_stamp(0, 2 * S, 10 * S)  # simulated time that has just begun
     assert not is_zero_stamp(5 * S, 1000 * S, 10 * S)
-
-
-def test_view_misses_only_what_used_to_have_structure() -> None:
-    view = View()
-    road = (20.0,) * 40 + (0.1,) * 24  # the sky never had any
-    for _ in range(View.IMAGES):
-        view.learn(road, 1.0, fine=True)
-    assert view.gone_share(road, 1.0) == 0.0
-    assert view.gone_share((0.2,) * 32 + road[32:], 1.0) == 0.5
 
 
 def test_detection_time_follows_the_rate() -> None:
