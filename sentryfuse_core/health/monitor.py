@@ -110,7 +110,7 @@ class HealthMonitor:
         """Sensors whose data may be used: OK or DEGRADED."""
         return ModalitySet.from_iterable(m for m, sensor in self._sensors.items() if sensor.state in USED)
 
-    def reports(self, now_ns: int) -> Mapping[Modality, SensorReport]:
+    def reports(self, now_ns: int) -> dict[Modality, SensorReport]:
         """What is known of every sensor at steady time `now_ns`."""
         return {modality: sensor.report(now_ns) for modality, sensor in self._sensors.items()}
 

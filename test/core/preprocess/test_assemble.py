@@ -111,7 +111,7 @@ def test_preprocessor_goes_on_with_the_rest_when_one_sensor_cannot_be_decoded(br
 
 def test_preprocessor_names_the_parameter_when_headerless_audio_has_no_pose() -> None:
     preprocessor = Preprocessor(Config())
-    preprocessor.set_extrinsics(Modality.AUDIO, None)
+    preprocessor.placer.give(Modality.AUDIO, None)
     block = replace(sample(Modality.AUDIO, S - 20 * MS), frame_id="")
     prepared = preprocessor(synced({Modality.AUDIO: (block,)}), ModalitySet.all())
     assert "set audio.frame_id" in prepared.invalid[Modality.AUDIO].detail
@@ -120,12 +120,12 @@ def test_preprocessor_names_the_parameter_when_headerless_audio_has_no_pose() ->
 @pytest.mark.parametrize("lost", list(Modality))
 def test_preprocessor_reports_a_sensor_when_its_pose_is_unknown(lost: Modality) -> None:
     preprocessor = Preprocessor(Config())
-    preprocessor.set_extrinsics(lost, None)
+    preprocessor.placer.give(lost, None)
     prepared = preprocessor(synced(everything()), ModalitySet.all())
     assert prepared.inputs.present == ModalitySet.all() - ModalitySet.of(lost)
     assert prepared.invalid[lost].reason == "no_pose"
     assert prepared.invalid[lost].detail == f"no transform from frame '{lost.value}' to 'base_link'"
-    preprocessor.set_extrinsics(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
+    preprocessor.placer.give(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
     assert preprocessor(synced(everything()), ModalitySet.all()).inputs.present == ModalitySet.all()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from builders import MS, S, cloud_message, sample
@@ -76,7 +77,7 @@ def test_cloud_decode_leaves_out_what_is_no_return() -> None:
 def test_move_equals_the_matrix_product_when_turned_and_shifted() -> None:
     rng = np.random.default_rng(0)
     points = rng.normal(0, 10, (4, 50)).astype(np.float32)
-    rotation, shift = motion.from_vector(np.array([0.2, -0.5, 1.0])), np.array([1.0, -2.0, 0.5])
+    rotation, shift = cv2.Rodrigues(np.array([0.2, -0.5, 1.0]))[0], np.array([1.0, -2.0, 0.5])
     moved = lidar.move(points, rotation, shift)
     assert moved.shape == (1, 50, 4)
     np.testing.assert_allclose(moved[0, :, :3], points[:3].T @ rotation.T + shift, atol=1e-4)
@@ -121,13 +122,13 @@ def test_turned_is_no_rotation_when_there_is_no_gyro() -> None:
 
 
 def test_readings_are_in_base_axes_when_the_imu_is_mounted_turned() -> None:
-    left_forward = motion.from_vector(np.array([0.0, 0.0, math.pi / 2]))  # the sensor's x is base y
+    left_forward, _ = cv2.Rodrigues(np.array([0.0, 0.0, math.pi / 2]))  # the sensor's x is base y
     samples = [gyro(S - 10 * MS, (1.0, 0.0, 0.0), (0.0, 3.0, 9.0)), gyro(S - 5 * MS, (1.0, 0.0, 0.0), None)]
-    times_s, values = imu.readings_of(samples, to_base=left_forward, end_ns=S)
+    times_s, values = imu.in_base_axes(*imu.readings_of(samples), to_base=left_forward, end_ns=S)
     np.testing.assert_allclose(times_s, [[-0.01]])
     np.testing.assert_allclose(values[0, 0], [0.0, 1.0, 0.0, -3.0, 0.0, 9.0], atol=1e-6)
     with pytest.raises(InvalidMessageError) as caught:
-        imu.readings_of(samples[1:], to_base=left_forward, end_ns=S)
+        imu.readings_of(samples[1:])
     assert caught.value.reason == "field_absent"
 
 
