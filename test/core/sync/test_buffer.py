@@ -38,13 +38,6 @@ def test_stream_counts_the_reason_when_a_stamp_is_bad(stamp_ns: int, reason: str
     assert dict(stream.counters) == {reason: 1}
 
 
-def test_stream_keeps_order_when_a_sample_overtook_another() -> None:
-    stream = _stream()
-    for stamp_ns in (T0, T0 + 20 * MS, T0 + 10 * MS):
-        _admit(stream, stamp_ns, arrival_ns=T0 + 30 * MS)
-    assert stream.stamps_ns == [T0, T0 + 10 * MS, T0 + 20 * MS]
-
-
 def test_stream_rejects_a_used_sample_when_it_is_sent_again() -> None:
     stream = _stream()
     _admit(stream, T0)
