@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import MS, S, audio_block, imu_reading, sample
+from builders import MS, S, audio_block, imu_reading
+from health_bench import Bench
 
 from sentryfuse_core.config import Config, HealthConfig
-from sentryfuse_core.health import HealthMonitor, detection_time_s
+from sentryfuse_core.health import detection_time_s
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.health.rate import RateMeter
 from sentryfuse_core.health.tracks import AudioGaps, ImuUnits, StuckAxis
@@ -96,25 +97,21 @@ def test_rate_is_learned_over_time_when_messages_come_in_bursts() -> None:
 
 
 def test_sensor_is_degraded_when_it_is_slow_from_the_start() -> None:
-    monitor = HealthMonitor(Config())
-    for index in range(80):
-        now_ns = S + index * 200 * MS
-        monitor.update(now_ns)
-        monitor.observe(sample(Modality.IMU, now_ns))
-    report = monitor.reports(now_ns)[Modality.IMU]
-    assert (report.state, report.code) == (SensorState.DEGRADED, "slow")
-    assert "learned rate 5 Hz is below 20 Hz" in report.reason
+    bench = Bench(Modality.IMU)
+    bench.period_ns = 200 * MS
+    bench.good(16.0)
+    assert (bench.state, bench.report.code) == (SensorState.DEGRADED, "slow")
+    assert "learned rate 5 Hz is below 20 Hz" in bench.report.reason
 
 
 def test_sensor_is_degraded_when_its_stamps_are_of_another_clock() -> None:
-    monitor = HealthMonitor(Config())
-    for index in range(12):
-        item = sample(Modality.CAMERA, S + index * 50 * MS)
-        offset_ns = 3600 * S if index else 0
-        monitor.observe(replace(item, received_ns=item.stamp_ns + offset_ns))
-    report = monitor.reports(item.arrival_ns)[Modality.CAMERA]
-    assert (report.state, report.code) == (SensorState.DEGRADED, "other_clock")
-    assert "use_sim_time" in report.remedy
+    bench = Bench(Modality.CAMERA)
+    bench.send()
+    for _ in range(11):
+        bench.wait(bench.period_ns)
+        bench.send(replace(bench.sample(), received_ns=bench.now_ns + 3600 * S), step_ns=0)
+    assert (bench.state, bench.report.code) == (SensorState.DEGRADED, "other_clock")
+    assert "use_sim_time" in bench.report.remedy
 
 
 @pytest.mark.parametrize(
@@ -128,16 +125,11 @@ def test_sensor_is_degraded_when_its_stamps_are_of_another_clock() -> None:
 def test_sensor_is_lost_when_ten_stamps_in_a_row_cannot_be_right(
     reason: str, ahead_s: float, code: str
 ) -> None:
-    monitor = HealthMonitor(Config())
-    monitor.observe(sample(Modality.LIDAR, 2000 * S))
-    for index in range(10):
-        item = sample(Modality.LIDAR, 2000 * S + index * MS)
-        item = replace(item, stamp_ns=item.received_ns + round(ahead_s * S))
-        offset_ns = item.received_ns - item.stamp_ns
-        monitor.observe_invalid(Modality.LIDAR, reason, "detail", item.arrival_ns, offset_ns=offset_ns)
-    report = monitor.reports(item.arrival_ns)[Modality.LIDAR]
-    assert (report.state, report.code) == (SensorState.LOST, code)
-    assert report.invalid_reasons == {reason: 10}
+    bench = Bench(Modality.LIDAR)
+    bench.send()
+    bench.invalid(10, reason=reason, offset_ns=-round(ahead_s * S))
+    assert (bench.state, bench.report.code) == (SensorState.LOST, code)
+    assert bench.report.invalid_reasons == {reason: 10}
 
 
 def test_zero_stamp_is_told_only_when_the_clock_says_otherwise() -> None:
