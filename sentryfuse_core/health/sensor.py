@@ -11,6 +11,7 @@ from sentryfuse_core.types import Modality, Sample, SensorReport, SensorState, T
 __all__ = ["USED", "SensorHealth"]
 
 USED = (SensorState.OK, SensorState.DEGRADED)
+_NOTHING = Finding("", "", "")
 
 
 class SensorHealth:
@@ -110,10 +111,10 @@ class SensorHealth:
     def _explanation(self) -> Finding:
         """Why the sensor is in its state, as of now; empty when OK."""
         if not self._enabled:
-            remedy = f"set {self._modality.value}.enabled to use it"
-            return Finding("disabled", "disabled by parameter", remedy)
+            name = self._modality.value
+            return Finding("disabled", "disabled by parameter", f"set {name}.enabled to use it")
         if self.state is SensorState.OK:
-            return Finding("", "", "")
+            return _NOTHING
         fault = self.evidence.fault
         if fault and self.state in (SensorState.DEGRADED, SensorState.LOST):
             return fault
@@ -150,7 +151,7 @@ class SensorHealth:
         elif degrading:
             after = SensorState.DEGRADED
             self._good, self._clean_ns = 0, now_ns
-        elif state is SensorState.DEGRADED and self._earned(now_ns, self._clean_ns):
+        elif state is SensorState.DEGRADED and self._earned(now_ns):
             after = SensorState.OK
         return None if after is state else self._enter(after, now_ns)
 
@@ -171,12 +172,12 @@ class SensorHealth:
         if self._fault_since_ns is not None:
             self._fault_since_ns = None
             self._clean_ns = now_ns
-        if not self._earned(now_ns, self._clean_ns):
+        if not self._earned(now_ns):
             return SensorState.RECOVERING
         return SensorState.DEGRADED if self.evidence.degrading else SensorState.OK
 
-    def _earned(self, now_ns: int, since_ns: int) -> bool:
-        return self._good >= self._recover_good and now_ns - since_ns >= self._hold_ns
+    def _earned(self, now_ns: int) -> bool:
+        return self._good >= self._recover_good and now_ns - self._clean_ns >= self._hold_ns
 
     def _enter(self, after: SensorState, now_ns: int) -> Transition:
         before, self.state = self.state, after
@@ -201,7 +202,7 @@ class SensorHealth:
         self._fault_since_ns = None
         self._since_ns = now_ns
         self._good, self._clean_ns = 0, now_ns
-        told = Finding("", "", "") if after is SensorState.OK else self._told
+        told = _NOTHING if after is SensorState.OK else self._told
         return Transition(self._modality, now_ns, before, after, told.reason, told.remedy, code=told.code)
 
     def _choose_hold(self) -> None:

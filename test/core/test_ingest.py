@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import LATENCY_NS, MS, PERIOD_NS, S, message, sample, timeline
+from builders import LATENCY_NS, MS, PERIOD_NS, S, imu_message, sample, timeline
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import InvalidMessageError
@@ -20,14 +20,6 @@ from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SensorState, SyncedSet, Transition
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
-
-
-def _run(ingest: Ingest, samples: Iterable[Sample]) -> list[SyncedSet]:
-    sets = []
-    for item in samples:
-        ingest.sample(item)
-        sets += ingest.take()
-    return sets
 
 
 def _trusted(
@@ -40,6 +32,10 @@ def _trusted(
     return found
 
 
+def _run(ingest: Ingest, samples: Iterable[Sample]) -> list[SyncedSet]:
+    return [synced for synced, *_ in _trusted(ingest, samples)]
+
+
 class Hostile:
     """A message that nobody foresaw."""
 
@@ -48,18 +44,8 @@ class Hostile:
 
 
 def _imu_message(stamp_ns: int, **changes: Any) -> Any:
-    class Vector:
-        x = y = 0.1
-        z = 9.81 + stamp_ns // MS % 1000 / 1e6
-
-    fields = {
-        "angular_velocity": Vector(),
-        "linear_acceleration": Vector(),
-        "orientation_covariance": [0.0] * 9,
-        "angular_velocity_covariance": [0.0] * 9,
-        "linear_acceleration_covariance": [0.0] * 9,
-    }
-    return message(stamp_ns, **{**fields, **changes})
+    accel = (0.1, 0.1, 9.81 + stamp_ns // MS % 1000 / 1e6)
+    return imu_message(accel=accel, stamp_ns=stamp_ns, **changes)
 
 
 def _send(ingest: Ingest, item: Any, arrival_ns: int) -> None:
