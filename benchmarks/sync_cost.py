@@ -21,7 +21,7 @@ from benchmarks.sync_rivals import QUOTED, Rival
 from benchmarks.sync_streams import NS, START_NS, Found, Source, at_rates, samples
 from sentryfuse_core.account.diagnostics import Diagnostics
 from sentryfuse_core.config import Config
-from sentryfuse_core.health.criteria import AudioStats, CloudStats, ContentStats, ImageStats
+from sentryfuse_core.health import AudioStats, CloudStats, ContentStats, ImageStats
 from sentryfuse_core.health.monitor import HealthMonitor
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.sync import Synchronizer, streams

@@ -15,9 +15,10 @@ Examples:
     [('OK', ''), ('LOST', 'timeout')]
 """
 
-from sentryfuse_core.health.criteria import AudioStats, CloudStats, ContentStats, Finding, ImageStats
+from sentryfuse_core.health.criteria import Finding
 from sentryfuse_core.health.detection import detection_time_s
 from sentryfuse_core.health.monitor import HealthMonitor
+from sentryfuse_core.health.stats import AudioStats, CloudStats, ContentStats, ImageStats
 
 __all__ = [
     "AudioStats",

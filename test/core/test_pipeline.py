@@ -161,7 +161,7 @@ def test_pipeline_degrades_a_sensor_and_says_what_to_do_when_it_has_no_transform
 ) -> None:
     clock = ManualClock()
     pipeline = fresh(built, clock, preprocessor=Preprocessor(Config()))
-    pipeline.preprocessor.set_extrinsics(lost, None)
+    pipeline.preprocessor.placer.give(lost, None)
     results = play(pipeline, clock, ModalitySet.all(), seconds=2.5)
     report = results[-1].reports[lost]
     assert results[-1].used == ModalitySet.all() - ModalitySet.of(lost)
@@ -173,7 +173,7 @@ def test_pipeline_degrades_a_sensor_and_says_what_to_do_when_it_has_no_transform
     assert "base_link" in report.reason
     assert "output.extrinsics: parameters" in report.remedy
     assert any(f"{lost.value} left out" in note for note in results[-1].notes)
-    pipeline.preprocessor.set_extrinsics(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
+    pipeline.preprocessor.placer.give(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
     clock.set(clock.now_ns() + 100 * MS)
     again = play(pipeline, clock, ModalitySet.all(), seconds=2.0, start_ns=clock.now_ns())
     assert lost in again[-1].used

@@ -175,7 +175,7 @@ def test_what_the_sensor_shows_is_told_though_the_graph_has_a_problem_too() -> N
     outputs = FakeOutputs()
     problem = Problem("no_publisher", "no publisher on /imu/data", "start its driver")
     session = make_session(Config(), outputs, problems=lambda: dict.fromkeys(Modality, problem))
-    session.pipeline.preprocessor.set_extrinsics(Modality.IMU, None)
+    session.pipeline.preprocessor.placer.give(Modality.IMU, None)
 
     def told() -> list[dict[str, str]]:
         keys = [values(array, "events") for array in list(outputs.diagnostics)]
