@@ -221,6 +221,11 @@ class SyncedSet:
     released_ns: int  # steady clock
 
     @property
+    def anchor_name(self) -> str:
+        """Name of the anchoring sensor, or 'tick'."""
+        return "tick" if self.anchor is None else self.anchor.value
+
+    @property
     def present(self) -> ModalitySet:
         """The sensors with at least one sample."""
         return ModalitySet.from_iterable(self.samples)
@@ -278,6 +283,12 @@ class SensorReport:
     epoch: int
     invalid_reasons: Mapping[str, int] = field(default_factory=dict)
     code: str = ""  # stable name of the finding behind `reason`; empty: it is well
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Its numbers by name, `since_s` to `epoch`: diagnostics and messages pass them on as they are."""
+        words = ("modality", "topic", "state", "reason", "remedy", "invalid_reasons", "code")
+        return {name: value for name, value in vars(self).items() if name not in words}
 
     @property
     def disabled(self) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.evaluation.metrics import DetectionMetrics, evaluate_detections
-from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.replay.records import SetRecord, rounded
 from sentryfuse_core.replay.truth import NEAR_NS, Truth
 from sentryfuse_core.types import Detection
 
@@ -77,7 +77,7 @@ class _Scorer:
         found = self._metrics(records)
         if found is None:
             return None
-        plain: dict[str, Any] = _rounded(found.to_mapping())
+        plain: dict[str, Any] = rounded(found.to_mapping(), _DIGITS)
         if self._clean is not None:
             clean = self._metrics([twin for twin in map(self._twin, records) if twin is not None])
             plain["clean_map"] = None if clean is None else round(clean.map, _DIGITS)
@@ -123,14 +123,3 @@ def _boxes(detections: Sequence[Detection], labels: Sequence[str]) -> FrameBoxes
         np.asarray([labels.index(item.label) for item in known], dtype=np.int64),
         np.asarray([item.score for item in known], dtype=np.float64),
     )
-
-
-def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _rounded(value)
-        if isinstance(value, Mapping)
-        else round(value, _DIGITS)
-        if isinstance(value, float)
-        else value
-        for name, value in values.items()
-    }

@@ -54,43 +54,39 @@ COLOURS = ((26, 115, 217), (230, 89, 38), (51, 166, 77), (153, 77, 191))  # by c
 
 
 class FrameSampler:
-    """Keeps a few moments: evenly spread ones, one in each fault, one of each new set of sensors."""
+    """Keeps a few moments: evenly spread ones, one in each fault, one of each new set of sensors.
 
-    def __init__(self, config: Config, *, truth: Truth | None = None) -> None:
+    The moments are spread over `seconds` from `start_ns`; of the `faults` the first few are looked into.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        start_ns: int,
+        seconds: float,
+        faults: Sequence[Event] = (),
+        truth: Truth | None = None,
+    ) -> None:
+        self.frames: list[ReportFrame] = []  # those kept so far
         self._config = config
         self._truth = truth
-        self._intrinsics = camera_intrinsics(config.camera)
-        self._due: list[tuple[int, str]] = []  # when, and what for
-        self._frames: list[ReportFrame] = []
         self._shown: set[ModalitySet] = set()
-        self._steady = (
-            ModalitySet(),
-            0,
-        )  # the sensors of the last sets, and how many sets they were the same
-
-    @property
-    def frames(self) -> tuple[ReportFrame, ...]:
-        """The moments kept so far."""
-        return tuple(self._frames)
-
-    def plan(self, start_ns: int, seconds: float, *, faults: Sequence[Event] = ()) -> None:
-        """Spread moments over `seconds` from `start_ns`, and look into the first of the `faults`."""
+        self._steady = (ModalitySet(), 0)  # sensors of the last sets, and how many sets had the same
         step_s = seconds / _SPREAD
         wanted = [(step_s * (index + 0.5), "") for index in range(_SPREAD)]
         for event in [item for item in faults if item.at_s < seconds][:_MAX_FAULTS]:
             into_s = min(_INTO_FAULT_S, (event.until_s - event.at_s) / 2)
             wanted.append((event.at_s + into_s, f"{event.fault} on {event.stream}"))
+        # When, and what for.
         self._due = sorted((start_ns + round(at_s * NS_PER_S), why) for at_s, why in wanted)
-
-    def set_intrinsics(self, intrinsics: Intrinsics) -> None:
-        """Use these from now on."""
-        self._intrinsics = intrinsics
 
     def offer(
         self,
         synced: SyncedSet,
         result: FusionResult,
         *,
+        intrinsics: Intrinsics,
         poses: Mapping[Modality, Pose] = MappingProxyType({}),
     ) -> None:
         """Keep this set if a moment is due or its sensors are new; shown is what came, used or not.
@@ -110,7 +106,7 @@ class FrameSampler:
         frame = make_frame(
             synced.stamp_ns,
             config=self._config,
-            intrinsics=self._intrinsics,
+            intrinsics=intrinsics,
             camera_sample=newest.get(Modality.CAMERA),
             lidar_sample=newest.get(Modality.LIDAR),
             used=result.used,
@@ -120,7 +116,7 @@ class FrameSampler:
             poses=poses,
         )
         why = ", ".join(text for text in due if text)
-        self._frames.append(replace(frame, why=why or other))
+        self.frames.append(replace(frame, why=why or other))
 
 
 def camera_intrinsics(config: CameraConfig) -> Intrinsics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from sentryfuse_core.account import messages
+from sentryfuse_core.account.latency import STAGES, stage_values
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.types import Detection, FusionResult, Modality, ModalitySet, SensorState
 
-__all__ = ["SetRecord", "counted_notes", "from_messages", "from_result", "json_line", "read_results"]
+__all__ = [
+    "SetRecord",
+    "counted_notes",
+    "from_result",
+    "json_line",
+    "read_results",
+    "rounded",
+]
 
 # A measured value: a number that stands by itself, and not one in the name of a frame, topic or file.
 _VALUE = re.compile(r"(?<![\w./-])\d+(?:\.\d+)?")
@@ -24,7 +33,7 @@ _PAIRED = (Modality.CAMERA, Modality.LIDAR)  # the others come as windows that e
 
 @dataclass(frozen=True)
 class SetRecord:
-    """A set and what became of it; the `_ms` fields of `latency_ms` are wall-clock, all else is not."""
+    """A set and what became of it."""
 
     sequence: int
     epoch: int
@@ -48,18 +57,18 @@ class SetRecord:
     severity: int
     detections: tuple[Detection, ...]
     notes: tuple[str, ...]
-    latency_ms: Mapping[str, float]  # pre, infer, post, e2e: wall-clock
+    latency_ms: Mapping[str, float]  # by stage; pre, infer, post and e2e: wall-clock
 
 
 def from_result(result: FusionResult, *, released_ns: int, e2e_ms: float) -> SetRecord:
     """The record of a fresh result."""
-    synced, plan, times = result.synced, result.plan, result.times
+    synced, plan = result.synced, result.plan
     return SetRecord(
         sequence=synced.sequence,
         epoch=synced.epoch,
         stamp_ns=synced.stamp_ns,
         released_ns=released_ns,
-        anchor="tick" if synced.anchor is None else synced.anchor.value,
+        anchor=synced.anchor_name,
         used=result.used,
         states={modality: report.state for modality, report in result.reports.items()},
         reasons={modality: report.reason for modality, report in result.reports.items() if report.reason},
@@ -77,7 +86,7 @@ def from_result(result: FusionResult, *, released_ns: int, e2e_ms: float) -> Set
         severity=messages.severity(result),
         detections=result.detections,
         notes=(*result.errors, *result.notes),
-        latency_ms={"pre": times.pre, "infer": times.infer, "post": times.post, "e2e": e2e_ms},
+        latency_ms=stage_values(result.times, e2e_ms),
     )
 
 
@@ -100,46 +109,34 @@ def json_line(record: SetRecord) -> str:
 
     A budget of milliseconds is the exception: they decide the level and are in its reason.
     """
-    plain: dict[str, Any] = {
-        "sequence": record.sequence,
-        "epoch": record.epoch,
-        "stamp_ns": record.stamp_ns,
-        "released_ns": record.released_ns,
-        "anchor": record.anchor,
-        "mask": record.used.bits,
-        "used": [modality.value for modality in record.used],
-        "states": {modality.value: state.name for modality, state in record.states.items()},
-        "reasons": {modality.value: reason for modality, reason in record.reasons.items()},
-        "absent": {modality.value: absence for modality, absence in record.absent.items()},
-        "offsets_ms": {modality.value: round(value, 6) for modality, value in record.offsets_ms.items()},
-        "wait_ms": round(record.wait_ms, 6),
-        "skew_ms": round(record.skew_ms, 6),
-        "level": record.level,
-        "level_reason": record.level_reason,
-        "pruning": record.pruning,
-        "ratio": round(record.ratio, 6),
-        "heads_kept": record.heads_kept,
-        "channels_kept": record.channels_kept,
-        "gmacs": round(record.gmacs, 6),
-        "severity": record.severity,
-        "detections": [_rounded(detection) for detection in record.detections],
-        "notes": list(record.notes),
-    }
+    plain: dict[str, Any] = {}
+    for name, value in vars(record).items():
+        if name == "used":
+            plain |= {"mask": record.used.bits, "used": list(record.used)}
+        elif name == "detections":  # mm and a thousandth of a score are more than a detection is good for
+            plain[name] = [
+                rounded(vars(item), 3) | {"support": item.support.bits} for item in record.detections
+            ]
+        elif name == "states":
+            plain[name] = {modality: state.name for modality, state in record.states.items()}
+        elif name != "latency_ms":
+            plain[name] = rounded(value, 6)
     return json.dumps(plain, allow_nan=False)
 
 
-def _rounded(detection: Detection) -> dict[str, Any]:
-    """Millimetres and a thousandth of a score are more than a detection is good for."""
-    plain = {
-        name: round(value, 3) if isinstance(value, float) else value
-        for name, value in vars(detection).items()
-    }
-    return plain | {"support": detection.support.bits}
+def rounded(value: Any, digits: int) -> Any:
+    """The value with every float in it rounded; None for NaN, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: rounded(inner, digits) for name, inner in value.items()}
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else round(value, digits)
 
 
-def from_messages(status: Any, detections: Any | None, *, log_time_ns: int) -> SetRecord:
+def _from_messages(status: Any, detections: Any | None, *, log_time_ns: int) -> SetRecord:
     """The record of a published FusionStatus and its FusedDetectionArray, as read from a bag or received."""
     sensors = {Modality(sensor.name): sensor for sensor in status.sensors}
+    offsets_ms = {name: float(sensor.offset_ms) for name, sensor in sensors.items() if sensor.in_mask}
     return SetRecord(
         sequence=int(status.sequence),
         epoch=int(status.epoch),
@@ -150,18 +147,9 @@ def from_messages(status: Any, detections: Any | None, *, log_time_ns: int) -> S
         states={modality: SensorState(int(sensor.state)) for modality, sensor in sensors.items()},
         reasons={modality: sensor.reason for modality, sensor in sensors.items() if sensor.reason},
         absent={modality: sensor.absence for modality, sensor in sensors.items() if sensor.absence},
-        offsets_ms={
-            modality: float(sensor.offset_ms) for modality, sensor in sensors.items() if sensor.in_mask
-        },
+        offsets_ms=offsets_ms,
         wait_ms=float(status.wait_ms),
-        skew_ms=max(
-            (
-                abs(float(sensor.offset_ms))
-                for name, sensor in sensors.items()
-                if sensor.in_mask and name in _PAIRED
-            ),
-            default=0.0,
-        ),
+        skew_ms=max((abs(offsets_ms[name]) for name in _PAIRED if name in offsets_ms), default=0.0),
         level=int(status.level),
         level_reason=status.level_reason,
         pruning=status.pruning,
@@ -172,7 +160,7 @@ def from_messages(status: Any, detections: Any | None, *, log_time_ns: int) -> S
         severity=int(status.severity),
         detections=() if detections is None else tuple(_detection(item) for item in detections.detections),
         notes=tuple(status.notes),
-        latency_ms={name: float(getattr(status, f"{name}_ms")) for name in ("pre", "infer", "post", "e2e")},
+        latency_ms={stage: float(getattr(status, f"{stage}_ms")) for stage in STAGES},
     )
 
 
@@ -215,4 +203,4 @@ def read_results(path: Path) -> Iterator[SetRecord]:
     for log_time_ns, status in statuses:
         # A status made without any sensor may carry the stamp of the last set, whose boxes are not its own.
         found = boxes.get(_stamp_ns(status)) if status.mask else None
-        yield from_messages(status, found, log_time_ns=log_time_ns)
+        yield _from_messages(status, found, log_time_ns=log_time_ns)

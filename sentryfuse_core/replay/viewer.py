@@ -90,8 +90,8 @@ def _log_set(rerun: Any, stream: Any, record: SetRecord) -> None:
         stream.log(f"states/{modality.value}", rerun.StateChange(state=state.name))
     stream.log("run/level", rerun.Scalars(record.level))
     stream.log("run/detections", rerun.Scalars(len(found)))
-    for stage, value in record.latency_ms.items():
-        stream.log(f"latency_ms/{stage}", rerun.Scalars(value))
+    for stage in ("pre", "infer", "post", "e2e"):
+        stream.log(f"latency_ms/{stage}", rerun.Scalars(record.latency_ms[stage]))
 
 
 def _log_sensors(rerun: Any, stream: Any, folder: Path, *, end_ns: int) -> str:

@@ -21,12 +21,12 @@ BOTH, ALONE = ModalitySet.of(CAMERA, LIDAR), ModalitySet.of(LIDAR)
 
 def sampled(masks: list[ModalitySet], *faults: Event) -> list[tuple[float, str]]:
     """Time and reason of the moments kept of sets that come ten times a second."""
-    sampler = FrameSampler(Config())
-    sampler.plan(0, len(masks) / 10, faults=faults)
+    config = Config()
+    sampler = FrameSampler(config, start_ns=0, seconds=len(masks) / 10, faults=faults)
     for index, used in enumerate(masks):
         result = results.result(index * 100 * MS, used=used)
         synced = replace(result.synced, samples={}, released_ns=index * 100 * MS)
-        sampler.offer(synced, result)
+        sampler.offer(synced, result, intrinsics=camera_intrinsics(config.camera))
     return [(frame.stamp_ns / S, frame.why) for frame in sampler.frames]
 
 
