@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, TypeAlias
@@ -66,11 +66,6 @@ class ModalitySet:
     @classmethod
     def of(cls, *modalities: Modality) -> ModalitySet:
         """The set of the given sensors."""
-        return cls.from_iterable(modalities)
-
-    @classmethod
-    def from_iterable(cls, modalities: Iterable[Modality]) -> ModalitySet:
-        """The set of the sensors that `modalities` yields."""
         bits = 0
         for modality in modalities:
             bits |= modality.bit
@@ -79,7 +74,7 @@ class ModalitySet:
     @classmethod
     def all(cls) -> ModalitySet:
         """All four sensors."""
-        return cls.from_iterable(Modality)
+        return cls.of(*Modality)
 
     @classmethod
     def subsets(cls) -> tuple[ModalitySet, ...]:
@@ -228,7 +223,7 @@ class SyncedSet:
     @property
     def present(self) -> ModalitySet:
         """The sensors with at least one sample."""
-        return ModalitySet.from_iterable(self.samples)
+        return ModalitySet.of(*self.samples)
 
     @property
     def wait_ns(self) -> int:
