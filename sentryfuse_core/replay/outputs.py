@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
@@ -61,27 +61,23 @@ class RunOutputs:
     def __init__(self, out: Path | None, *, bag: Path) -> None:
         self._out = out
         self._source = bag
+        self._files = ExitStack()
         self.folder = out or Path()
-        self._lines: TextIO | None = None
 
     def __enter__(self) -> Self:
         self.folder = fresh_folder(self._out, self._source)
-        self._bag = BagWriter(self.folder / "results.mcap").open()
-        try:
-            self._lines = (self.folder / "sets.jsonl").open("x", encoding="utf-8")
-        except OSError as error:
-            self._bag.close()
-            raise OutputError(f"cannot write {self.folder / 'sets.jsonl'}: {error.strerror}") from error
+        with ExitStack() as files:
+            self._bag = files.enter_context(BagWriter(self.folder / "results.mcap"))
+            path = self.folder / "sets.jsonl"
+            try:
+                self._lines = files.enter_context(path.open("x", encoding="utf-8"))
+            except OSError as error:
+                raise OutputError(f"cannot write {path}: {error.strerror}") from error
+            self._files = files.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            self._bag.close()
-        finally:
-            if self._lines is not None:
-                self._lines.close()
+    def __exit__(self, *_error: object) -> None:
+        self._files.close()
 
     def add(self, result: FusionResult, record: SetRecord, context: PublishContext, *, markers: bool) -> None:
         """Write one set's messages and its line."""
@@ -91,8 +87,7 @@ class RunOutputs:
         if markers:
             self._bag.write(MARKERS, messages.MARKERS_TYPE, at_ns, messages.marker_array(result, context))
         self._bag.write(STATUS, messages.STATUS_TYPE, at_ns, messages.fusion_status(result, context))
-        if self._lines is not None:
-            self._lines.write(json_line(record) + "\n")
+        self._lines.write(json_line(record) + "\n")
 
     def add_diagnostics(self, at_ns: int, fields: Fields) -> None:
         """Write one DiagnosticArray."""

@@ -96,7 +96,7 @@ def _cell(records: Sequence[SetRecord], scores: Mapping[str, Any]) -> str:
     if not records:
         return "<td class='unseen'>not seen</td>"
     boxes = sum(len(record.detections) for record in records) / len(records)
-    score = scores.get(cell(records[0]))
+    score = scores.get(cell(records[0].used, records[0].level))
     if score is None:
         return f"<td><b>{len(records)} sets</b><span>{boxes:.1f} boxes a set</span></td>"
     relative = score.get("relative_map")

@@ -263,7 +263,7 @@ class _Run:
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
         )
         poses = {m: item.pose for m, item in preprocessor.placer.placements.items() if item.pose}
-        self._sampler.offer(synced, result, intrinsics=preprocessor.intrinsics, poses=poses)
+        self._sampler.offer(record, synced, intrinsics=preprocessor.intrinsics, poses=poses)
 
     def _report(self, now_ns: int) -> None:
         ingest = self._pipeline.ingest

@@ -18,10 +18,11 @@ import results
 from builders import MS, S
 from results import CAR
 
+from sentryfuse_core.faults.scenario import Event, Stretch
 from sentryfuse_core.replay import records, report
 from sentryfuse_core.replay.criteria import Criterion, Verdict
 from sentryfuse_core.replay.records import SetRecord
-from sentryfuse_core.replay.report_data import ReportData, ReportFrame, ReportSpan, box_corners
+from sentryfuse_core.replay.report_data import ReportData, ReportFrame, box_corners
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -45,7 +46,7 @@ def history(count: int = 30) -> tuple[SetRecord, ...]:
 def data(**changes: object) -> ReportData:
     points = np.random.default_rng(0).uniform(0, 16, (500, 3)).astype(np.float32)
     picture = np.full((90, 160, 3), 90, np.uint8)
-    frame = ReportFrame(START_NS, ModalitySet.of(CAMERA), 0, (CAR,), (CAR,), picture, points)
+    frame = ReportFrame(results.set_record(START_NS, detections=(CAR,)), (CAR,), picture, points)
     values = {
         "title": "A run <of> tests",
         "records": history(),
@@ -53,8 +54,11 @@ def data(**changes: object) -> ReportData:
         "seconds": 3.0,
         "facts": {"recording": "drive & walk.mcap"},
         "frames": (frame,),
-        "spans": (ReportSpan("all well", 0.0, 1.5), ReportSpan("lidar dead", 1.5, 3.0)),
-        "faults": (ReportSpan("drop lidar", 1.5, 3.0),),
+        "stretches": (
+            Stretch("all well", 0.0, 1.5, ModalitySet.all(), 0.0, None),
+            Stretch("lidar dead", 1.5, 3.0, ModalitySet.of(CAMERA), 0.0, None),
+        ),
+        "faults": (Event(1.5, 3.0, "lidar", "drop"),),
         "verdicts": (
             Verdict(Criterion("map_min", "", 0.5), math.nan, passed=False, why="no labels"),
             Verdict(Criterion("coverage_min", "", 0.9), 1.0, passed=True, why=""),
@@ -120,7 +124,7 @@ def page(path: Path, content: ReportData) -> str:
 
 @pytest.mark.parametrize(
     "content",
-    [data(), data(records=()), data(frames=(), spans=(), faults=(), verdicts=(), metrics={}, notes=())],
+    [data(), data(records=()), data(frames=(), stretches=(), faults=(), verdicts=(), metrics={}, notes=())],
 )
 def test_report_is_one_well_formed_file_that_loads_nothing(content: ReportData, tmp_path: Path) -> None:
     checker = _Checker()
@@ -154,7 +158,7 @@ def test_summary_says_so_when_no_set_was_made() -> None:
 
 
 def test_report_says_no_picture_when_the_camera_is_missing(tmp_path: Path) -> None:
-    frame = ReportFrame(START_NS, ModalitySet.of(LIDAR), 0, (), (), None, None)
+    frame = ReportFrame(results.set_record(START_NS), (), None, None)
     assert "no camera picture" in page(tmp_path, data(frames=(frame,)))
 
 
