@@ -136,9 +136,14 @@ def test_help_is_printed_without_loading_torch(words: list[str]) -> None:
     assert all(command.name in done.stdout for command in CORE_COMMANDS) or len(words) > 1
 
 
-def test_commands_of_other_packages_are_taken_in(capsys: pytest.CaptureFixture[str]) -> None:
-    extra = Command("parameters", "sentryfuse_core.commands.params", "the same by another name")
-    assert main(["parameters", "sync"], extra=[extra]) == 0
+def test_commands_of_other_packages_are_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "others").mkdir()
+    module = tmp_path / "others" / "list_all.py"
+    module.write_text("from sentryfuse_core.commands.params import add_arguments, run\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["list-all", "sync"], extra=[Command("list-all", "the same elsewhere", "others")]) == 0
     assert "sync.max_wait_s" in capsys.readouterr().out
 
 
