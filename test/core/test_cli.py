@@ -8,11 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import bags
 import pytest
+import signalled
 import yaml
 
 from sentryfuse_core import __version__
@@ -30,12 +30,16 @@ RERUN = shutil.which("rerun") or shutil.which("rerun", path=str(Path(sys.executa
 needs_recordings = pytest.mark.skipif(not BAGS.is_dir(), reason="needs the recordings in ../shared/data")
 
 
+def status_of(*words: str) -> int:
+    try:
+        return main(words)
+    except SystemExit as error:
+        return int(error.code or 0)
+
+
 def failed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """Run, and return the one line that it ends with."""
-    try:
-        status = main(words)
-    except SystemExit as error:
-        status = int(error.code or 0)
+    status = status_of(*words)
     captured = capsys.readouterr()
     assert status == 2
     assert captured.out == ""
@@ -45,10 +49,7 @@ def failed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def succeeded(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    try:
-        status = main(words)
-    except SystemExit as error:
-        status = int(error.code or 0)
+    status = status_of(*words)
     captured = capsys.readouterr()
     assert status == 0, captured.err
     return captured.out
@@ -176,24 +177,9 @@ def test_replay_writes_everything_and_says_where(
 def test_replay_leaves_readable_results_when_signalled(number: signal.Signals, tmp_path: Path) -> None:
     long_bag = bags.write(tmp_path / "long.mcap", bags.drive([LIDAR, IMU], seconds=20.0))
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "sentryfuse_core.cli",
-        "replay",
-        str(long_bag),
-        "--out",
-        str(out),
-        "--quiet",
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 300.0
-    while not (out / "sets.jsonl").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=300.0)
-    assert process.returncode == 128 + number, errors
-    assert "Traceback" not in errors
+    signalled.end(
+        ["replay", str(long_bag), "--out", str(out), "--quiet"], number, (out / "sets.jsonl").exists
+    )
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["interrupted"] is True
     assert metrics["sets"] == len(list(read_results(out / "results.mcap")))
@@ -203,18 +189,12 @@ def test_replay_leaves_readable_results_when_signalled(number: signal.Signals, t
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_world_record_leaves_a_readable_bag_when_signalled(number: signal.Signals, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sentryfuse_core.cli", "world", "record", "--seconds", "60"]
-    process = subprocess.Popen([*command, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     part = tmp_path / ".world.part" / "world" / "world.mcap"
-    deadline = time.monotonic() + 300.0
-    while process.poll() is None and time.monotonic() < deadline:
-        if part.exists() and part.stat().st_size > 100_000:  # the first chunk is out
-            break
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=300.0)
-    assert process.returncode == 128 + number, errors
-    assert "Traceback" not in errors
+
+    def first_chunk_is_out() -> bool:
+        return part.exists() and part.stat().st_size > 100_000
+
+    signalled.end(["world", "record", "--seconds", "60", str(tmp_path)], number, first_chunk_is_out)
     with BagReader(tmp_path / "world.mcap") as reader:
         assert len(list(reader.messages())) == reader.message_count > 10
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.jsonl", "world.mcap"]
