@@ -11,7 +11,8 @@ import numpy as np
 from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.evaluation.metrics import DetectionMetrics, evaluate_detections
 from sentryfuse_core.replay.records import SetRecord, rounded
-from sentryfuse_core.replay.truth import NEAR_NS, Truth, nearest
+from sentryfuse_core.replay.truth import NEAR_NS, Truth
+from sentryfuse_core.sync.match import nearest
 from sentryfuse_core.types import Detection, ModalitySet
 
 __all__ = ["accuracy", "cell", "pooled"]
@@ -79,8 +80,8 @@ def _twins(records: Sequence[SetRecord], clean: Sequence[SetRecord]) -> list[Set
     """For each record the clean run's set nearest in time, where one is near enough."""
     ordered = sorted(clean, key=lambda record: record.stamp_ns)
     stamps_ns = [record.stamp_ns for record in ordered]
-    found = (nearest(stamps_ns, record.stamp_ns) for record in records)
-    return [ordered[index] if apart_ns <= NEAR_NS else None for apart_ns, index in found]
+    found = (nearest(stamps_ns, record.stamp_ns, NEAR_NS) for record in records)
+    return [None if index is None else ordered[index] for index in found]
 
 
 def _evaluated(records: Sequence[SetRecord], truth: Truth) -> DetectionMetrics | None:

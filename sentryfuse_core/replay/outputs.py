@@ -20,7 +20,7 @@ from sentryfuse_core.types import FusionResult
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["RunOutputs", "fresh_folder", "write_json"]
+__all__ = ["RunOutputs", "fresh_folder", "write_json", "write_text"]
 
 DETECTIONS, STATUS, MARKERS = "/sentryfuse/detections", "/sentryfuse/status", "/sentryfuse/markers"
 DIAGNOSTICS = "/diagnostics"
@@ -96,7 +96,12 @@ class RunOutputs:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file that has no NaN in it; raises OutputError where it cannot be."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file; raises OutputError where it cannot be."""
     try:
-        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; free some space") from error

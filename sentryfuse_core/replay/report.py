@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay import plots
 from sentryfuse_core.replay import report_tables as tables
+from sentryfuse_core.replay.outputs import write_text
 from sentryfuse_core.replay.report_data import CLASS_COLOURS, ReportData, ReportFrame
 from sentryfuse_core.replay.report_style import CSS, DARK
 from sentryfuse_core.types import Modality, SensorState
@@ -24,10 +24,7 @@ __all__ = ["summary", "write"]
 
 def write(path: Path, data: ReportData) -> None:
     """Write the report; raises OutputError where it cannot be."""
-    try:
-        path.write_text(_page(data), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    write_text(path, _page(data))
 
 
 def summary(data: ReportData) -> list[str]:

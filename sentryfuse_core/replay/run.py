@@ -289,17 +289,14 @@ class _Run:
         try:
             if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 self._pipeline.ingest.audio_info(arrival.message)
-            else:
-                self._camera_info(arrival.message)
+                return
+            intrinsics = convert.camera_info(arrival.message, rectified=self._selection.rectified)
+            self._fit.set_intrinsics(intrinsics, frame_id=arrival.message.header.frame_id)
+            self._pipeline.preprocessor.set_intrinsics(intrinsics)
         except InvalidMessageError as error:
             note = f"{arrival.type_name.rpartition('/')[2]} not used: {error}"
             if note not in self._notes:
                 self._notes.append(note)
-
-    def _camera_info(self, message: Any) -> None:
-        intrinsics = convert.camera_info(message, rectified=self._selection.rectified)
-        self._fit.set_intrinsics(intrinsics, frame_id=message.header.frame_id)
-        self._pipeline.preprocessor.set_intrinsics(intrinsics)
 
     def unusable(self) -> BagError | None:
         """A recording whose sensors all spoke in vain: not one set has data of any of them."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 from sentryfuse_core.errors import BagError
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.safe_files import check_regular, text_lines
+from sentryfuse_core.sync.match import nearest
 from sentryfuse_core.types import Detection
 
-__all__ = ["NEAR_NS", "Truth", "load_labels", "matched", "nearest"]
+__all__ = ["NEAR_NS", "Truth", "load_labels", "matched"]
 
 NEAR_NS = 60_000_000  # a label further off in time says nothing of a moment: things move 0.5 m and more
 _DISTANCE_M = 4.0
@@ -35,19 +36,12 @@ class Truth:
 
     def at(self, stamp_ns: int) -> tuple[Detection, ...]:
         """The boxes of the label nearest in time."""
-        return self._boxes[nearest(self._stamps_ns, stamp_ns)[1]] if self._stamps_ns else ()
+        return self.near(stamp_ns, most_ns=sys.maxsize) or ()
 
-    def near(self, stamp_ns: int) -> tuple[Detection, ...] | None:
-        """The boxes of the nearest label, None where it is further than `NEAR_NS` from `stamp_ns`."""
-        apart_ns, index = nearest(self._stamps_ns, stamp_ns)
-        return self._boxes[index] if apart_ns <= NEAR_NS else None
-
-
-def nearest(stamps_ns: Sequence[int], stamp_ns: int) -> tuple[float, int]:
-    """Distance in ns and index of the nearest of the rising `stamps_ns`; infinite where there is none."""
-    after = bisect.bisect_left(stamps_ns, stamp_ns)
-    near = range(max(after - 1, 0), min(after + 1, len(stamps_ns)))
-    return min(((abs(stamps_ns[index] - stamp_ns), index) for index in near), default=(math.inf, -1))
+    def near(self, stamp_ns: int, *, most_ns: int = NEAR_NS) -> tuple[Detection, ...] | None:
+        """The boxes of the nearest label, None where it is further than `most_ns` from `stamp_ns`."""
+        index = nearest(self._stamps_ns, stamp_ns, most_ns)
+        return None if index is None else self._boxes[index]
 
 
 def load_labels(path: Path) -> Truth:
