@@ -100,12 +100,26 @@ def test_params_yaml_is_read_back_as_the_defaults(capsys: pytest.CaptureFixture[
         (["replay", "BAG", "--seconds", "1e300"], "--seconds 1e+300"),
         (["replay", "BAG", "--set", "model.checkpoint=/nowhere/n.safetensors"], "/nowhere/n."),
         (["replay", "BAG", "--out", "/proc/nope"], "/proc/nope"),
+        (["replay", "BAG", "--labels", "/nowhere/l.jsonl"], "/nowhere/l.jsonl"),
+        (["replay", "BAG", "--criteria", "/nowhere/c.yaml"], "/nowhere/c.yaml"),
+        (["replay", "BAG", "--jobs", "0"], "--jobs 0"),
+        (["replay", "BAG", "/other.mcap", "--labels", "l.jsonl"], "labels.jsonl beside each"),
+        (["replay", "CUT"], "mcap recover"),
     ],
 )
-def test_error_is_one_line_and_status_2(
-    words: list[str], expected: str, bag: Path, capsys: pytest.CaptureFixture[str]
+def test_error_is_one_line_and_status_2_and_nothing_is_made(
+    words: list[str],
+    expected: str,
+    bag: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert expected in failed(capsys, *[str(bag) if word == "BAG" else word for word in words])
+    (tmp_path / "cut.mcap").write_bytes(bag.read_bytes()[:3000])
+    monkeypatch.chdir(tmp_path)
+    paths = {"BAG": str(bag), "CUT": "cut.mcap"}
+    assert expected in failed(capsys, *[paths.get(word, word) for word in words])
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.mcap"]
 
 
 def test_error_points_at_the_help_that_lists_what_there_is_when_an_option_is_unknown(
@@ -113,15 +127,6 @@ def test_error_points_at_the_help_that_lists_what_there_is_when_an_option_is_unk
 ) -> None:
     line = failed(capsys, "world", "record", "out", "--secs", "3")
     assert line.endswith("unrecognized arguments: --secs 3; see `sentryfuse world record --help`\n")
-
-
-def test_error_is_one_line_when_the_bag_is_truncated(
-    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cut = tmp_path / "cut.mcap"
-    cut.write_bytes(bag.read_bytes()[:3000])
-    assert "mcap recover" in failed(capsys, "replay", str(cut), "--out", str(tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["replay", "--help"], ["params", "--help"]])

@@ -19,7 +19,7 @@ from builders import MS, S
 from sentryfuse_core.bags.readers import BagMessage, BagReader
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.config import Config, override
-from sentryfuse_core.errors import BagError, CheckpointError, OutputError
+from sentryfuse_core.errors import BagError, OutputError
 from sentryfuse_core.faults.scenario import Action, Event, Scenario
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.replay.finish import summary_rows, write_all
@@ -47,9 +47,7 @@ def run(
     bag = tmp_path / "bag.mcap"
     if not bag.exists():
         bags.write(bag, messages)
-    stop = options.pop("stop", lambda: False)
-    chosen = ReplayOptions(bag=bag, **options)
-    return replay(chosen, RunOutputs(tmp_path / name, bag=bag), stop=stop)
+    return replay(ReplayOptions(bag=bag, **options), RunOutputs(tmp_path / name, bag=bag))
 
 
 def events(results: Path) -> list[str]:
@@ -131,11 +129,15 @@ def test_replay_measures_every_sub_network_first_when_a_deadline_is_to_come(tmp_
 
     bag = tmp_path / "bag.mcap"
     bags.write(bag, bags.drive([LIDAR], seconds=1.0))
-    for action, level in ((Action(at_s=0.5, latency_ms=0.01), 2), (Action(at_s=0.5, level=1), 1)):
+    actions = (Action(0.5, latency_ms=0.01), Action(0.5, level=1), Action(0.5, power_w=1.0))
+    for action, level in zip(actions, (2, 1, 2), strict=True):
         options = ReplayOptions(bag=bag, scenario=Scenario("tight", 1, 1.0, actions=(action,)))
-        outputs = RunOutputs(tmp_path / f"level {level}", bag=bag)
+        outputs = RunOutputs(tmp_path / str(action), bag=bag)
         result = replay(options, outputs, pipeline=Measured.build)
-        assert (result.records[0].level, result.records[-1].level) == (0, level)
+        early = [record for record in result.records if record.released_ns < START_NS + S // 2]
+        late = [record for record in result.records if record.released_ns > START_NS + S // 2 + 2 * MS]
+        assert {record.level for record in early} == {0}
+        assert {record.level for record in late} == {level}
     assert warmed == [True]
 
 
@@ -177,14 +179,6 @@ def test_replay_puts_messages_in_their_later_place_when_delayed(tmp_path: Path) 
     assert [record.stamp_ns for record in result.records] == [record.stamp_ns for record in on_time.records]
     late = [a.released_ns - b.released_ns for a, b in zip(result.records, on_time.records, strict=True)]
     assert min(late) >= 30 * MS
-
-
-def test_replay_runs_narrower_when_a_scenario_takes_power_away(tmp_path: Path) -> None:
-    story = Scenario("low power", 1, 1.0, actions=(Action(0.5, power_w=1.0),))
-    result = run(tmp_path, bags.drive([LIDAR], seconds=1.0), scenario=story)
-    half_ns = START_NS + S // 2
-    assert {record.level for record in result.records if record.released_ns < half_ns} == {0}
-    assert all(record.level > 0 for record in result.records if record.released_ns > half_ns + 2 * MS)
 
 
 def headerless(count: int, data: bytes, **info: Any) -> list[bags.Message]:
@@ -285,26 +279,6 @@ def test_replay_takes_p_and_says_so_when_the_topic_is_rectified(tmp_path: Path) 
     assert any("CameraInfo not used" in note and "fisheye" in note for note in raw.notes)
 
 
-def test_replay_counts_messages_when_they_cannot_be_read(tmp_path: Path) -> None:
-    bag = tmp_path / "bag.mcap"
-    with BagWriter(bag) as writer:
-        for index, item in enumerate(bags.drive([CAMERA, LIDAR], seconds=1.2)):
-            writer.write(*item)
-            if index == 10:
-                writer.write_cdr(item.topic, item.type_name, item.log_time_ns, b"\x00\x01\x00\x00rubbish")
-    result = run(tmp_path, [])
-    assert sum(sensor["invalid"] for sensor in result.metrics["sensors"].values()) == 1
-    assert result.metrics["coverage"]["share"] >= 0.99
-
-
-def test_replay_ends_early_and_complete_when_stopped(tmp_path: Path) -> None:
-    asked = iter([False] * 60)
-    result = run(tmp_path, bags.drive(Modality, seconds=2.0), stop=lambda: next(asked, True))
-    assert result.interrupted
-    assert 0 < len(result.records) < 10
-    assert len(list(read_results(tmp_path / "out" / "results.mcap"))) == len(result.records)
-
-
 def test_replay_leaves_readable_results_when_interrupted_by_an_exception(tmp_path: Path) -> None:
     class Interrupted(Pipeline):
         def step(self, synced: Any) -> Any:
@@ -339,16 +313,6 @@ def test_replay_keeps_what_it_found_and_lets_the_last_sets_go_when_the_recording
     assert str(result.damage) == "it ends in the middle of a record"
     assert len(list(read_results(tmp_path / "out" / "results.mcap"))) == len(result.records)
     assert result.records[-1].stamp_ns == stamps[-1].sec * 1_000_000_000 + stamps[-1].nanosec
-
-
-def test_replay_makes_nothing_when_the_checkpoint_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sentryfuse_core.pipeline.load_bank", load_bank)
-    config = override(Config(), {"model.checkpoint": "/nowhere/net.safetensors"})
-    with pytest.raises(CheckpointError, match=r"nowhere"):
-        run(tmp_path, bags.drive([LIDAR], seconds=0.2), config=config)
-    assert not (tmp_path / "out").exists()
 
 
 def test_replay_refuses_a_folder_when_it_holds_something(tmp_path: Path) -> None:
@@ -469,6 +433,7 @@ def test_replay_notes_the_reason_when_some_messages_cannot_be_decoded(tmp_path: 
     result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
     assert result.damage is None
     assert any("lidar: 2 of the 6 messages" in note for note in result.notes)
+    assert sum(sensor["invalid"] for sensor in result.metrics["sensors"].values()) == 2
 
 
 def test_poses_come_from_the_recording_and_their_chains_stand_in_manifest_and_diagnostics(
