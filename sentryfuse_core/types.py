@@ -66,10 +66,7 @@ class ModalitySet:
     @classmethod
     def of(cls, *modalities: Modality) -> ModalitySet:
         """The set of the given sensors."""
-        bits = 0
-        for modality in modalities:
-            bits |= modality.bit
-        return cls(bits)
+        return cls(sum({modality.bit for modality in modalities}))
 
     @classmethod
     def all(cls) -> ModalitySet:

@@ -63,7 +63,6 @@ class ReplayResult:
     metrics: dict[str, Any]  # as in metrics.json
     records: tuple[SetRecord, ...]
     frames: tuple[ReportFrame, ...]
-    reports: dict[Modality, SensorReport]  # at the end
     checkpoint: str
     device: str
     start_ns: int
@@ -97,9 +96,12 @@ def replay(
         poses = BagTransforms(reader, options.config, tuple(names.values()), placer)
         total_s = min(reader.duration_s, options.seconds or math.inf)
         run = _Run(options, selection, built, clock, outputs, poses, total_s=total_s)
-        if _deadlines(options):
-            built.warm_up()  # measures every sub-network, as the node does when it is activated
-        injector = None if options.scenario is None else faults.FaultInjector(options.scenario)
+        story = options.scenario
+        actions = () if story is None else story.actions
+        limits_ms = (options.config.budget.latency_ms, *(action.latency_ms for action in actions))
+        if any(limit_ms > 0 for limit_ms in limits_ms):
+            built.warm_up()  # inferences whose time is limited at any moment are measured beforehand
+        injector = None if story is None else faults.FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
         with outputs, poses:
@@ -120,12 +122,6 @@ def replay(
                 run.finish()  # what came before it is judged all the same
         wall_s = time.perf_counter() - began_s
         return run.result(reader, wall_s=wall_s, interrupted=interrupted, damage=damage)
-
-
-def _deadlines(options: ReplayOptions) -> bool:
-    """Whether an inference's time is limited at any moment, so that it must be known beforehand."""
-    actions = () if options.scenario is None else options.scenario.actions
-    return options.config.budget.latency_ms > 0 or any(action.latency_ms > 0 for action in actions)
 
 
 class _Run:
@@ -354,7 +350,6 @@ class _Run:
             metrics=metrics,
             records=tuple(self.records),
             frames=tuple(self._sampler.frames),
-            reports=self._reports,
             checkpoint=self._pipeline.bank.identity,
             device=self._pipeline.backend.device,
             start_ns=self._start_ns,

@@ -65,7 +65,9 @@ def events(results: Path) -> list[str]:
 @pytest.mark.parametrize("sensors", ModalitySet.subsets(), ids=str)
 def test_replay_makes_sets_when_any_sensors_are_recorded(sensors: ModalitySet, tmp_path: Path) -> None:
     result = run(tmp_path, bags.drive(sensors, seconds=0.7))
-    assert result.reports[AUDIO].invalid == 0  # also where a block of audio begins with the set
+    assert (
+        result.metrics["sensors"]["audio"]["invalid"] == 0
+    )  # also where a block of audio begins with the set
     assert result.metrics["absences"].get("audio", {}).get("INVALID", 0) == 0
     rows = dict(summary_rows(tmp_path, result))
     assert {name for name, text in rows.items() if text == "not in the recording"} == {
@@ -242,14 +244,14 @@ def test_replay_takes_the_camera_info_of_the_recording(tmp_path: Path) -> None:
     result = run(tmp_path, [camera_info(), *bags.drive([CAMERA], seconds=0.3)])
     assert result.selection.camera_info == "/camera/camera_info"
     assert not any("CameraInfo" in note for note in result.notes)
-    assert result.reports[CAMERA].topic == TOPICS[CAMERA]
+    assert result.metrics["sensors"]["camera"]["topic"] == TOPICS[CAMERA]
 
 
 def test_replay_takes_the_audio_info_of_the_recording(tmp_path: Path) -> None:
     result = run(tmp_path, headerless(60, QUIET, channels=1))
     assert result.selection.audio_info == "/mic_info"
     assert not any("audio" in note for note in result.notes)
-    assert result.reports[AUDIO].state is SensorState.OK
+    assert result.metrics["sensors"]["audio"]["state"] == "OK"
 
 
 @pytest.mark.parametrize("count", [3, 60])
@@ -274,7 +276,7 @@ def test_replay_takes_p_and_says_so_when_the_topic_is_rectified(tmp_path: Path) 
     result = run(tmp_path, [info, *pictures])
     assert any("rectified" in note and "P of /cam/camera_info" in note for note in result.notes)
     assert any("'another_camera'" in note and "'camera'" in note for note in result.notes)
-    assert result.reports[CAMERA].state is SensorState.OK
+    assert result.metrics["sensors"]["camera"]["state"] == "OK"
     raw = run(tmp_path, [], name="raw", config=override(Config(), {"camera.rectified": "never"}))
     assert any("CameraInfo not used" in note and "fisheye" in note for note in raw.notes)
 
