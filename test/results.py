@@ -9,7 +9,9 @@ from typing import Any
 
 from builders import MS, S, sample
 
-from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.account import messages
+from sentryfuse_core.account.messages import PublishContext
+from sentryfuse_core.replay.records import SetRecord, from_messages
 from sentryfuse_core.types import (
     Absence,
     Detection,
@@ -92,6 +94,19 @@ def result(
         switch_us=math.nan,
     )
     return replace(found, **changes)
+
+
+def context(result: FusionResult, *, e2e_ms: float = 40.0) -> PublishContext:
+    """As of a replay: published when it was stamped."""
+    at_ns = result.synced.stamp_ns
+    return PublishContext(published_ns=at_ns, checkpoint="c", base_frame="base_link", e2e_ms=e2e_ms)
+
+
+def record_of(result: FusionResult, *, e2e_ms: float = 40.0) -> SetRecord:
+    """The record of a result that is released as it was stamped."""
+    about = context(result, e2e_ms=e2e_ms)
+    status, boxes = messages.fusion_status(result, about), messages.detection_array(result, about)
+    return from_messages(status, boxes, released_ns=about.published_ns)
 
 
 def set_record(stamp_ns: int, **changes: Any) -> SetRecord:

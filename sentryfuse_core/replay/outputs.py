@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.account.messages import Fields, PublishContext
 from sentryfuse_core.bags.writer import BagWriter
+from sentryfuse_core.clock import NS_PER_MS
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.replay.records import SetRecord, json_line
+from sentryfuse_core.replay.records import SetRecord, from_messages, json_line
 from sentryfuse_core.text import printable
 from sentryfuse_core.types import FusionResult
 
@@ -79,15 +81,20 @@ class RunOutputs:
     def __exit__(self, *_error: object) -> None:
         self._files.close()
 
-    def add(self, result: FusionResult, record: SetRecord, context: PublishContext, *, markers: bool) -> None:
-        """Write one set's messages and its line."""
-        at_ns = record.released_ns
+    def add(self, result: FusionResult, context: PublishContext, *, markers: bool) -> SetRecord:
+        """Write one set's messages and its line; returns its record."""
+        at_ns = context.published_ns
+        status = messages.fusion_status(result, context)
         detections = messages.detection_array(result, context)
+        # The messages do not tell how far off a sample was that came and was not used.
+        skew_ms = result.synced.skew_ns / NS_PER_MS
+        record = replace(from_messages(status, detections, released_ns=at_ns), skew_ms=skew_ms)
         self._bag.write(DETECTIONS, messages.DETECTIONS_TYPE, at_ns, detections)
         if markers:
             self._bag.write(MARKERS, messages.MARKERS_TYPE, at_ns, messages.marker_array(result, context))
-        self._bag.write(STATUS, messages.STATUS_TYPE, at_ns, messages.fusion_status(result, context))
+        self._bag.write(STATUS, messages.STATUS_TYPE, at_ns, status)
         self._lines.write(json_line(record) + "\n")
+        return record
 
     def add_diagnostics(self, at_ns: int, fields: Fields) -> None:
         """Write one DiagnosticArray."""

@@ -6,20 +6,21 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sentryfuse_core.account import messages
-from sentryfuse_core.account.latency import STAGES, stage_values
+from sentryfuse_core.account.latency import STAGES
+from sentryfuse_core.account.messages import Fields
 from sentryfuse_core.bags.readers import BagReader
-from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.types import Detection, FusionResult, Modality, ModalitySet, SensorState
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.types import Detection, Modality, ModalitySet, SensorState
 
 __all__ = [
     "SetRecord",
     "counted_notes",
-    "from_result",
+    "from_messages",
     "json_line",
     "read_results",
     "rounded",
@@ -28,6 +29,21 @@ __all__ = [
 # A measured value: a number that stands by itself, and not one in the name of a frame, topic or file.
 _VALUE = re.compile(r"(?<![\w./-])\d+(?:\.\d+)?")
 
+# What a FusionStatus has by the same name.
+_SAME = (
+    "sequence",
+    "epoch",
+    "anchor",
+    "wait_ms",
+    "level",
+    "level_reason",
+    "pruning",
+    "ratio",
+    "heads_kept",
+    "channels_kept",
+    "gmacs",
+    "severity",
+)
 _PAIRED = (Modality.CAMERA, Modality.LIDAR)  # the others come as windows that end at the stamp
 
 
@@ -58,36 +74,6 @@ class SetRecord:
     detections: tuple[Detection, ...]
     notes: tuple[str, ...]
     latency_ms: Mapping[str, float]  # by stage; pre, infer, post and e2e: wall-clock
-
-
-def from_result(result: FusionResult, *, released_ns: int, e2e_ms: float) -> SetRecord:
-    """The record of a fresh result."""
-    synced, plan = result.synced, result.plan
-    return SetRecord(
-        sequence=synced.sequence,
-        epoch=synced.epoch,
-        stamp_ns=synced.stamp_ns,
-        released_ns=released_ns,
-        anchor=synced.anchor_name,
-        used=result.used,
-        states={modality: report.state for modality, report in result.reports.items()},
-        reasons={modality: report.reason for modality, report in result.reports.items() if report.reason},
-        absent={modality: absence.value for modality, absence in result.absent.items()},
-        offsets_ms={modality: synced.offset_ns(modality) / NS_PER_MS for modality in result.used},
-        wait_ms=synced.wait_ns / NS_PER_MS,
-        skew_ms=synced.skew_ns / NS_PER_MS,
-        level=plan.level,
-        level_reason=plan.reason,
-        pruning=plan.kind,
-        ratio=plan.ratio,
-        heads_kept=plan.heads_kept,
-        channels_kept=plan.channels_kept,
-        gmacs=plan.gmacs,
-        severity=messages.severity(result),
-        detections=result.detections,
-        notes=(*result.errors, *result.notes),
-        latency_ms=stage_values(result.times, e2e_ms),
-    )
 
 
 def counted_notes(records: Sequence[SetRecord]) -> Iterator[str]:
@@ -133,55 +119,45 @@ def rounded(value: Any, digits: int) -> Any:
     return None if math.isnan(value) else round(value, digits)
 
 
-def _from_messages(status: Any, detections: Any | None, *, log_time_ns: int) -> SetRecord:
-    """The record of a published FusionStatus and its FusedDetectionArray, as read from a bag or received."""
-    sensors = {Modality(sensor.name): sensor for sensor in status.sensors}
-    offsets_ms = {name: float(sensor.offset_ms) for name, sensor in sensors.items() if sensor.in_mask}
+def from_messages(status: Fields, detections: Fields | None, *, released_ns: int) -> SetRecord:
+    """The record of a FusionStatus and its FusedDetectionArray, as plain values by the fields' names."""
+    sensors = {Modality(sensor["name"]): sensor for sensor in status["sensors"]}
+    offsets_ms = {name: sensor["offset_ms"] for name, sensor in sensors.items() if sensor["in_mask"]}
     return SetRecord(
-        sequence=int(status.sequence),
-        epoch=int(status.epoch),
         stamp_ns=_stamp_ns(status),
-        released_ns=log_time_ns,
-        anchor=status.anchor,
-        used=ModalitySet(int(status.mask)),
-        states={modality: SensorState(int(sensor.state)) for modality, sensor in sensors.items()},
-        reasons={modality: sensor.reason for modality, sensor in sensors.items() if sensor.reason},
-        absent={modality: sensor.absence for modality, sensor in sensors.items() if sensor.absence},
+        released_ns=released_ns,
+        used=ModalitySet(status["mask"]),
+        states={name: SensorState(sensor["state"]) for name, sensor in sensors.items()},
+        reasons={name: sensor["reason"] for name, sensor in sensors.items() if sensor["reason"]},
+        absent={name: sensor["absence"] for name, sensor in sensors.items() if sensor["absence"]},
         offsets_ms=offsets_ms,
-        wait_ms=float(status.wait_ms),
         skew_ms=max((abs(offsets_ms[name]) for name in _PAIRED if name in offsets_ms), default=0.0),
-        level=int(status.level),
-        level_reason=status.level_reason,
-        pruning=status.pruning,
-        ratio=float(status.ratio),
-        heads_kept=int(status.heads_kept),
-        channels_kept=int(status.channels_kept),
-        gmacs=float(status.gmacs),
-        severity=int(status.severity),
-        detections=() if detections is None else tuple(_detection(item) for item in detections.detections),
-        notes=tuple(status.notes),
-        latency_ms={stage: float(getattr(status, f"{stage}_ms")) for stage in STAGES},
+        detections=() if detections is None else tuple(map(_detection, detections["detections"])),
+        notes=tuple(status["notes"]),
+        latency_ms={stage: status[f"{stage}_ms"] for stage in STAGES},
+        **{name: status[name] for name in _SAME},
     )
 
 
-def _stamp_ns(message: Any) -> int:
-    return int(message.header.stamp.sec) * NS_PER_S + int(message.header.stamp.nanosec)
+def _stamp_ns(fields: Fields) -> int:
+    stamp = fields["header"]["stamp"]
+    return int(stamp["sec"]) * NS_PER_S + int(stamp["nanosec"])
 
 
-def _detection(item: Any) -> Detection:
-    position, rotation, size = item.pose.position, item.pose.orientation, item.size
+def _detection(fields: Fields) -> Detection:
+    position, rotation = fields["pose"]["position"], fields["pose"]["orientation"]
     return Detection(
-        label=item.label,
-        class_id=int(item.class_id),
-        score=float(item.score),
-        x=float(position.x),
-        y=float(position.y),
-        z=float(position.z),
-        length=float(size.x),
-        width=float(size.y),
-        height=float(size.z),
-        yaw=messages.yaw_of(float(rotation.z), float(rotation.w)),
-        support=ModalitySet(int(item.support)),
+        label=fields["label"],
+        class_id=fields["class_id"],
+        score=fields["score"],
+        x=position["x"],
+        y=position["y"],
+        z=position["z"],
+        length=fields["size"]["x"],
+        width=fields["size"]["y"],
+        height=fields["size"]["z"],
+        yaw=messages.yaw_of(rotation["z"], rotation["w"]),
+        support=ModalitySet(fields["support"]),
     )
 
 
@@ -193,14 +169,15 @@ def read_results(path: Path) -> Iterator[SetRecord]:
             for topic in reader.topics()
             if topic.type_name in (messages.STATUS_TYPE, messages.DETECTIONS_TYPE)
         }
-        boxes: dict[int, Any] = {}
-        statuses: list[tuple[int, Any]] = []
+        boxes: dict[int, Fields] = {}
+        statuses: list[tuple[int, Fields]] = []
         for item in reader.messages(names.values()):
+            fields = asdict(item.message)
             if item.type_name == messages.DETECTIONS_TYPE:
-                boxes[_stamp_ns(item.message)] = item.message
+                boxes[_stamp_ns(fields)] = fields
             else:
-                statuses.append((item.log_time_ns, item.message))
+                statuses.append((item.log_time_ns, fields))
     for log_time_ns, status in statuses:
         # A status made without any sensor may carry the stamp of the last set, whose boxes are not its own.
-        found = boxes.get(_stamp_ns(status)) if status.mask else None
-        yield _from_messages(status, found, log_time_ns=log_time_ns)
+        found = boxes.get(_stamp_ns(status)) if status["mask"] else None
+        yield from_messages(status, found, released_ns=log_time_ns)

@@ -32,7 +32,7 @@ from sentryfuse_core.replay.frames import FrameSampler
 from sentryfuse_core.replay.metrics import ANCHORS, event_mapping, output_mapping, sensor_mapping, totals
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.reactions import false_alarms, reactions
-from sentryfuse_core.replay.records import SetRecord, from_result
+from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import Modality, SensorReport, SensorState, SyncedSet, Transition
@@ -240,7 +240,6 @@ class _Run:
         step_ms = (time.perf_counter() - began_s) * 1e3
         times = result.times
         e2e_ms = times.age + times.wait + step_ms
-        record = from_result(result, released_ns=synced.released_ns, e2e_ms=e2e_ms)
         budget = self._pipeline.budget
         context = PublishContext(
             published_ns=synced.released_ns,
@@ -252,7 +251,7 @@ class _Run:
         )
         preprocessor = self._pipeline.preprocessor
         self._notes += self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
-        self._outputs.add(result, record, context, markers=self._options.config.output.markers)
+        record = self._outputs.add(result, context, markers=self._options.config.output.markers)
         self.records.append(record)
         self._steps_ms.append(step_ms)
         self._diagnostics.add(

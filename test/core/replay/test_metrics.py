@@ -16,7 +16,6 @@ from results import CAR
 
 from sentryfuse_core.account.latency import PERCENTILES, LatencyWindow, percentiles
 from sentryfuse_core.replay.metrics import output_mapping, totals
-from sentryfuse_core.replay.records import from_result
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import Absence, Modality, ModalitySet
 
@@ -50,7 +49,7 @@ def test_totals_add_up_and_are_json() -> None:
     both, camera = ModalitySet.of(CAMERA, LIDAR), ModalitySet.of(CAMERA)
     stamps = [(100 + index) * S for index in range(4)]
     found = [
-        from_result(results.result(stamp_ns, used=used), released_ns=stamp_ns, e2e_ms=40.0)
+        results.record_of(results.result(stamp_ns, used=used))
         for stamp_ns, used in zip(stamps, (both, both, camera), strict=False)
     ]
     truth = Truth(stamps, [(CAR, replace(CAR, x=25.0))] * len(stamps))

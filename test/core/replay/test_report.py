@@ -19,7 +19,7 @@ from builders import MS, S
 from results import CAR
 
 from sentryfuse_core.faults.scenario import Event, Stretch
-from sentryfuse_core.replay import records, report
+from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Criterion, Verdict
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData, ReportFrame, box_corners
@@ -38,8 +38,7 @@ def history(count: int = 30) -> tuple[SetRecord, ...]:
         lost = index >= count // 2
         used = ModalitySet.of(CAMERA) if lost else ModalitySet.of(CAMERA, LIDAR)
         states = {LIDAR: SensorState.LOST} if lost else {}
-        result = results.result(stamp_ns, used=used, states=states)
-        found.append(records.from_result(result, released_ns=stamp_ns, e2e_ms=30.0))
+        found.append(results.record_of(results.result(stamp_ns, used=used, states=states)))
     return tuple(found)
 
 
