@@ -41,6 +41,11 @@ class Criterion:
         """Whether the limit is an upper one."""
         return "_max" in self.name
 
+    @property
+    def wanted(self) -> str:
+        """The limit in words."""
+        return f"{'at most' if self.at_most else 'at least'} {self.limit:g}"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -62,11 +67,14 @@ class Verdict:
         }
 
     @property
+    def found(self) -> str:
+        """The measured value, or why there is none."""
+        return f"not measured: {self.why}" if math.isnan(self.measured) else f"{self.measured:.4g}{self.why}"
+
+    @property
     def message(self) -> str:
         """Measured value and limit in one line."""
-        wanted = f"{'at most' if self.criterion.at_most else 'at least'} {self.criterion.limit:g}"
-        found = f"not measured: {self.why}" if math.isnan(self.measured) else f"{self.measured:.4g}{self.why}"
-        return f"{self.criterion.title}: {found}, wanted {wanted}"
+        return f"{self.criterion.title}: {self.found}, wanted {self.criterion.wanted}"
 
 
 def load_criteria(path: Path) -> tuple[Criterion, ...]:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +29,6 @@ __all__ = [
 # A measured value: a number that stands by itself, and not one in the name of a frame, topic or file.
 _VALUE = re.compile(r"(?<![\w./-])\d+(?:\.\d+)?")
 
-# What a FusionStatus has by the same name.
-_SAME = (
-    "sequence",
-    "epoch",
-    "anchor",
-    "wait_ms",
-    "level",
-    "level_reason",
-    "pruning",
-    "ratio",
-    "heads_kept",
-    "channels_kept",
-    "gmacs",
-    "severity",
-)
 _PAIRED = (Modality.CAMERA, Modality.LIDAR)  # the others come as windows that end at the stamp
 
 
@@ -123,41 +108,42 @@ def from_messages(status: Fields, detections: Fields | None, *, released_ns: int
     """The record of a FusionStatus and its FusedDetectionArray, as plain values by the fields' names."""
     sensors = {Modality(sensor["name"]): sensor for sensor in status["sensors"]}
     offsets_ms = {name: sensor["offset_ms"] for name, sensor in sensors.items() if sensor["in_mask"]}
-    return SetRecord(
-        stamp_ns=_stamp_ns(status),
-        released_ns=released_ns,
-        used=ModalitySet(status["mask"]),
-        states={name: SensorState(sensor["state"]) for name, sensor in sensors.items()},
-        reasons={name: sensor["reason"] for name, sensor in sensors.items() if sensor["reason"]},
-        absent={name: sensor["absence"] for name, sensor in sensors.items() if sensor["absence"]},
-        offsets_ms=offsets_ms,
-        skew_ms=max((abs(offsets_ms[name]) for name in _PAIRED if name in offsets_ms), default=0.0),
-        detections=() if detections is None else tuple(map(_detection, detections["detections"])),
-        notes=tuple(status["notes"]),
-        latency_ms={stage: status[f"{stage}_ms"] for stage in STAGES},
-        **{name: status[name] for name in _SAME},
-    )
+    told = {item.name: status[item.name] for item in fields(SetRecord) if item.name in status}
+    own = {
+        "stamp_ns": _stamp_ns(status),
+        "released_ns": released_ns,
+        "used": ModalitySet(status["mask"]),
+        "states": {name: SensorState(sensor["state"]) for name, sensor in sensors.items()},
+        "reasons": {name: sensor["reason"] for name, sensor in sensors.items() if sensor["reason"]},
+        "absent": {name: sensor["absence"] for name, sensor in sensors.items() if sensor["absence"]},
+        "offsets_ms": offsets_ms,
+        "skew_ms": max((abs(offsets_ms[name]) for name in _PAIRED if name in offsets_ms), default=0.0),
+        "detections": () if detections is None else tuple(map(_detection, detections["detections"])),
+        "notes": tuple(status["notes"]),
+        "latency_ms": {stage: status[f"{stage}_ms"] for stage in STAGES},
+    }
+    return SetRecord(**(told | own))
 
 
-def _stamp_ns(fields: Fields) -> int:
-    stamp = fields["header"]["stamp"]
+def _stamp_ns(message: Fields) -> int:
+    stamp = message["header"]["stamp"]
     return int(stamp["sec"]) * NS_PER_S + int(stamp["nanosec"])
 
 
-def _detection(fields: Fields) -> Detection:
-    position, rotation = fields["pose"]["position"], fields["pose"]["orientation"]
+def _detection(box: Fields) -> Detection:
+    position, rotation, size = box["pose"]["position"], box["pose"]["orientation"], box["size"]
     return Detection(
-        label=fields["label"],
-        class_id=fields["class_id"],
-        score=fields["score"],
+        label=box["label"],
+        class_id=box["class_id"],
+        score=box["score"],
         x=position["x"],
         y=position["y"],
         z=position["z"],
-        length=fields["size"]["x"],
-        width=fields["size"]["y"],
-        height=fields["size"]["z"],
+        length=size["x"],
+        width=size["y"],
+        height=size["z"],
         yaw=messages.yaw_of(rotation["z"], rotation["w"]),
-        support=ModalitySet(fields["support"]),
+        support=ModalitySet(box["support"]),
     )
 
 
@@ -172,11 +158,11 @@ def read_results(path: Path) -> Iterator[SetRecord]:
         boxes: dict[int, Fields] = {}
         statuses: list[tuple[int, Fields]] = []
         for item in reader.messages(names.values()):
-            fields = asdict(item.message)
+            message = asdict(item.message)
             if item.type_name == messages.DETECTIONS_TYPE:
-                boxes[_stamp_ns(fields)] = fields
+                boxes[_stamp_ns(message)] = message
             else:
-                statuses.append((item.log_time_ns, fields))
+                statuses.append((item.log_time_ns, message))
     for log_time_ns, status in statuses:
         # A status made without any sensor may carry the stamp of the last set, whose boxes are not its own.
         found = boxes.get(_stamp_ns(status)) if status["mask"] else None
