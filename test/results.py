@@ -111,29 +111,5 @@ def record_of(result: FusionResult, *, e2e_ms: float = 40.0) -> SetRecord:
 
 def set_record(stamp_ns: int, **changes: Any) -> SetRecord:
     """An uneventful set of all four sensors, released as it was stamped, without detections."""
-    plain = SetRecord(
-        sequence=0,
-        epoch=0,
-        stamp_ns=stamp_ns,
-        released_ns=stamp_ns,
-        anchor="lidar",
-        used=ModalitySet.all(),
-        states={},
-        reasons={},
-        absent={},
-        offsets_ms={},
-        wait_ms=0.0,
-        skew_ms=0.0,
-        level=0,
-        level_reason="full width",
-        pruning="uniform",
-        ratio=0.0,
-        heads_kept=1,
-        channels_kept=1,
-        gmacs=0.1,
-        severity=0,
-        detections=(),
-        notes=(),
-        latency_ms={},
-    )
-    return replace(plain, **changes)
+    plain = record_of(result(stamp_ns, used=ModalitySet.all(), detections=(), notes=()))
+    return replace(plain, **{"level": 0, "level_reason": "full width", **changes})
