@@ -27,41 +27,25 @@ class Command:
     """A subcommand; its module has `add_arguments(parser)` and `run(args) -> int` and is imported on use."""
 
     name: str
-    module: str
     summary: str
+    package: str = "sentryfuse_core.commands"  # that its module lies in, under the command's name
+
+    @property
+    def module(self) -> str:
+        """Full name of its module."""
+        return f"{self.package}.{self.name.replace('-', '_')}"
 
 
+_LAB = "sentryfuse_core.lab.commands"
 CORE_COMMANDS = (
-    Command(
-        "replay",
-        "sentryfuse_core.commands.replay",
-        "run the pipeline over a recording and write a report",
-    ),
-    Command("view", "sentryfuse_core.commands.view", "open a replay's results in rerun"),
-    Command(
-        "world", "sentryfuse_core.lab.commands.world", "record the synthetic world as a bag with ground truth"
-    ),
-    Command(
-        "train",
-        "sentryfuse_core.lab.commands.train",
-        "train the detector in the synthetic world, or a classifier on your data",
-    ),
-    Command(
-        "bench",
-        "sentryfuse_core.lab.commands.bench",
-        "compare pruning methods on recordings or your own data, or measure the runtime",
-    ),
-    Command(
-        "eval",
-        "sentryfuse_core.lab.commands.eval",
-        "score a detector on worlds it has not seen, sensors missing",
-    ),
-    Command(
-        "build-engines",
-        "sentryfuse_core.commands.build_engines",
-        "build the files that ONNX Runtime and TensorRT run",
-    ),
-    Command("params", "sentryfuse_core.commands.params", "list every parameter, its default and range"),
+    Command("replay", "run the pipeline over a recording and write a report"),
+    Command("view", "open a replay's results in rerun"),
+    Command("world", "record the synthetic world as a bag with ground truth", _LAB),
+    Command("train", "train the detector in the synthetic world, or a classifier on your data", _LAB),
+    Command("bench", "compare pruning methods on recordings or your own data, or measure the runtime", _LAB),
+    Command("eval", "score a detector on worlds it has not seen, sensors missing", _LAB),
+    Command("build-engines", "build the files that ONNX Runtime and TensorRT run"),
+    Command("params", "list every parameter, its default and range"),
 )
 
 

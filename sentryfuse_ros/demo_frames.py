@@ -48,14 +48,10 @@ def moments(
         found = {key[0]: samples[key] for key in _keys(record, stamp_shift_ns) if key in samples}
         frames.append(
             make_frame(
-                record.stamp_ns,
+                record,
+                found,
                 config=config,
                 intrinsics=camera_intrinsics(config.camera),
-                camera_sample=found.get(Modality.CAMERA),
-                lidar_sample=found.get(Modality.LIDAR),
-                used=record.used,
-                level=record.level,
-                detections=record.detections,
                 truth=truth.at(record.stamp_ns - stamp_shift_ns),
             )
         )

@@ -19,7 +19,7 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.replay.manifest import versions
 from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
-from sentryfuse_core.replay.report_data import ReportData, ReportSpan
+from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.replay.story import StretchResult, judge
 from sentryfuse_ros.demo_node import DemoPlan, RunTimes
 
@@ -160,7 +160,7 @@ def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: 
             stamp_shift_ns=times.stamp_shift_ns,
             truth=plan.truth,
         ),
-        spans=tuple(ReportSpan(item.name, item.at_s, item.until_s) for item in plan.scenario.stretches),
+        stretches=plan.scenario.stretches,
         notes=(*outcome.missed, *outcome.below_prior, *counted_notes(outcome.records)),
     )
     report.write(plan.out / "report.html", data)

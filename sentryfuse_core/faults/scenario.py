@@ -139,7 +139,7 @@ def _action(reader: _Reader) -> Action:
 def _stretch(reader: _Reader, seconds: float) -> Stretch:
     at_s, until_s = reader.interval(seconds)
     name = reader.text("name")
-    expect = ModalitySet.from_iterable(reader.sensors("expect"))
+    expect = ModalitySet.of(*reader.sensors("expect"))
     settle_s = reader.number("settle_s", default=0.0, low=0.0)
     level = int(reader.number("level", low=0.0)) if reader.has("level") else None
     reader.finish()

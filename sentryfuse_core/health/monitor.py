@@ -108,7 +108,7 @@ class HealthMonitor:
 
     def trusted(self) -> ModalitySet:
         """Sensors whose data may be used: OK or DEGRADED."""
-        return ModalitySet.from_iterable(m for m, sensor in self._sensors.items() if sensor.state in USED)
+        return ModalitySet.of(*(m for m, sensor in self._sensors.items() if sensor.state in USED))
 
     def reports(self, now_ns: int) -> dict[Modality, SensorReport]:
         """What is known of every sensor at steady time `now_ns`."""
@@ -123,4 +123,4 @@ class HealthMonitor:
         if transition is not None:
             self._transitions.append(transition)
             gone = (m for m, sensor in self._sensors.items() if sensor.state in _GONE)
-            self._lost = ModalitySet.from_iterable(gone)
+            self._lost = ModalitySet.of(*gone)

@@ -43,7 +43,7 @@ class ModelInput:
     @property
     def present(self) -> ModalitySet:
         """The sensors whose tensors are here."""
-        return ModalitySet.from_iterable(modality for modality, _ in self._present())
+        return ModalitySet.of(*(modality for modality, _ in self._present()))
 
     def only(self, mask: ModalitySet) -> ModelInput:
         """The same input without the sensors outside `mask`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -32,18 +31,12 @@ def criteria(verdicts: Sequence[Verdict]) -> str:
         return ""
     rows = "".join(
         f"<tr><td><b class='{'pass' if item.passed else 'fail'}'>{'passed' if item.passed else 'FAILED'}</b>"
-        f"</td><td>{html.escape(item.criterion.title)}</td><td>{_measured(item)}</td>"
-        f"<td>{'at most' if item.criterion.at_most else 'at least'} {item.criterion.limit:g}</td></tr>"
+        f"</td><td>{html.escape(item.criterion.title)}</td><td>{html.escape(item.found)}</td>"
+        f"<td>{item.criterion.wanted}</td></tr>"
         for item in verdicts
     )
     head = "<tr><th></th><th>criterion</th><th>measured</th><th>limit</th></tr>"
     return f"<h2>Criteria</h2><table class='criteria'><thead>{head}</thead><tbody>{rows}</tbody></table>"
-
-
-def _measured(verdict: Verdict) -> str:
-    if math.isnan(verdict.measured):
-        return html.escape(f"not measured: {verdict.why}")
-    return html.escape(f"{verdict.measured:.4g}{verdict.why}")
 
 
 def reactions(metrics: Mapping[str, Any]) -> str:
@@ -96,7 +89,7 @@ def _cell(records: Sequence[SetRecord], scores: Mapping[str, Any]) -> str:
     if not records:
         return "<td class='unseen'>not seen</td>"
     boxes = sum(len(record.detections) for record in records) / len(records)
-    score = scores.get(cell(records[0]))
+    score = scores.get(cell(records[0].used, records[0].level))
     if score is None:
         return f"<td><b>{len(records)} sets</b><span>{boxes:.1f} boxes a set</span></td>"
     relative = score.get("relative_map")

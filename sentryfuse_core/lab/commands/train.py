@@ -264,7 +264,7 @@ def _sensors(text: str | None) -> ModalitySet:
     if text is None:
         return ModalitySet.all()
     try:
-        return ModalitySet.from_iterable(Modality(name) for name in text.split("+"))
+        return ModalitySet.of(*map(Modality, text.split("+")))
     except ValueError as error:
         known = ", ".join(modality.value for modality in Modality)
         raise ConfigError(f"--sensors {text}: give one or more of {known}, joined by +") from error
