@@ -169,7 +169,7 @@ class FusionNode(LifecycleNode):
             ros_now_ns=paced.ros_now_ns if paced else ros_now_ns,
             node=self.get_fully_qualified_name(),
             paused_s=lambda: paced.paused_s if paced else 0.0,
-            problems=lambda: self._inputs.problems() if self._inputs else {},
+            problems=lambda: self._inputs.problems if self._inputs else {},
             catch_up=lambda: catch_up(self.executor),
             logger=self.get_logger(),
         )

@@ -33,8 +33,8 @@ from sentryfuse_core.types import FusionResult, Modality, SensorState, SyncedSet
 from sentryfuse_ros.causes import Causes
 from sentryfuse_ros.failed import failed_result, idle_result
 from sentryfuse_ros.frames import TransformTree
+from sentryfuse_ros.problems import Problem
 from sentryfuse_ros.publish import Outputs
-from sentryfuse_ros.subscribe import Problem
 from sentryfuse_ros.worker import Worker
 
 __all__ = ["Engine", "Host", "Session"]

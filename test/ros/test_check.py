@@ -178,8 +178,8 @@ def test_check_judges_audio_by_its_audio_info_when_one_came() -> None:
         node.on_audio_info(message(**told))
         block = message(data=bytes(64))  # nothing in it speaks against PCM
         node.on_sensor(Modality.AUDIO, block, "audio_common_msgs/msg/AudioData", 0)
-        (seen,) = (stream for stream in node.streams_seen() if stream.modality is Modality.AUDIO)
-        assert seen.refused == (("unknown_audio_encoding", 1),)
+        seen = node.streams_seen()[Modality.AUDIO]
+        assert seen.refused == {"unknown_audio_encoding": 1}
         assert "mp3" in seen.details["unknown_audio_encoding"]
     finally:
         node.destroy_node()

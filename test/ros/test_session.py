@@ -22,8 +22,8 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.preprocess.placing import Found
 from sentryfuse_core.types import FusionResult, Modality, SyncedSet
+from sentryfuse_ros.problems import Problem
 from sentryfuse_ros.session import Engine, Host, Session
-from sentryfuse_ros.subscribe import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,6 +18,7 @@ from std_msgs.msg import String
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos, subscribe
+from sentryfuse_ros.problems import unknown_type
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
 UNHEARD = ("on_sensor", "on_camera_info", "on_battery", "on_budget")
@@ -95,9 +96,16 @@ def test_camera_topic_ends_in_compressed_once_when_the_transport_is_compressed(n
     assert sensor_topics(node, raw)[Modality.CAMERA] == name
 
 
-def test_a_type_of_a_driver_s_own_is_told_with_its_remedy() -> None:
-    assert "xfer_format" in subscribe._remedy("/livox/lidar", {"livox_ros_driver2/msg/CustomMsg"})
-    assert "remap" in subscribe._remedy("/odom", {"nav_msgs/msg/Odometry"})
+@pytest.mark.parametrize(
+    ("topic", "offered", "told"),
+    [
+        ("/livox/lidar", "livox_ros_driver2/msg/CustomMsg", "xfer_format"),
+        ("/odom", "nav_msgs/msg/Odometry", "remap"),
+        ("/points", "sensor_msgs/msg/Image", "remap"),  # of the camera, whose transport is no matter here
+    ],
+)
+def test_type_of_another_kind_is_told_with_its_remedy(topic: str, offered: str, told: str) -> None:
+    assert told in unknown_type(Modality.LIDAR, topic, {offered}, wanted="PointCloud2").remedy
 
 
 @pytest.fixture
