@@ -19,8 +19,8 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.node_state import NodeState, Snapshot
 from sentryfuse_ros.subscribe import UNKNOWN_NODE, full_name
-from sentryfuse_ros.top_state import Snapshot, TopState
 
 __all__ = ["Found", "TopNode"]
 
@@ -59,7 +59,7 @@ class TopNode(Node):
         self._since_s = time.monotonic()
         self._gathered: tuple[Found, ...] = ()  # the nodes seen while choosing
         self._changed_s = 0.0  # when they last changed
-        self._state: TopState | None = None
+        self._state: NodeState | None = None
         self._followed: Found | None = None
         self._visible: tuple[Found, ...] = ()
         # Not a ROS timer: under use_sim_time that one would wait for /clock.
@@ -141,7 +141,7 @@ class TopNode(Node):
 
     def _follow(self, found: Found) -> None:
         self._followed = found
-        state = self._state = TopState(found.name, window_s=Config().output.latency_window_s)
+        state = self._state = NodeState(found.name, window_s=Config().output.latency_window_s)
 
         def listen(type_name: str, topic: str, take: Callable[[Any], None]) -> None:
             self.create_subscription(message_class(type_name), topic, take, _QOS)

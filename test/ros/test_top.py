@@ -69,7 +69,7 @@ class Speaker:
 
     def _statuses(self) -> Iterator[DiagnosticStatus]:
         stages = ("age", "wait", "queue", "pre", "infer", "post", "e2e")
-        figures = {f"{stage}_ms_{rank}": "7.0" for stage in stages for rank in ("p50", "p95", "max")}
+        figures = {f"{stage}_ms_{rank}": "7.0" for stage in stages for rank in ("p50", "p95", "p99", "max")}
         figures |= {"n": "99", "window_s": "30.0", "deadline_miss": "0.0"}
         values = [KeyValue(key=key, value=value) for key, value in figures.items()]
         yield DiagnosticStatus(name="sentryfuse: sensor/lidar", hardware_id=self._topic)
@@ -107,7 +107,7 @@ def test_top_prints_one_snapshot_as_json_when_the_only_node_runs(capfd: pytest.C
     with Speaker("sentryfuse", "/robot"):
         told = snapshot(capfd)
     assert told["node"] == "/robot/sentryfuse"
-    assert told["latency_ms"]["e2e"] == {"p50": 7.0, "p95": 7.0, "max": 7.0, "last": 40.0}
+    assert told["latency_ms"]["e2e"] == {"p50": 7.0, "p95": 7.0, "p99": 7.0, "max": 7.0, "last": 40.0}
     assert (told["window_sets"], told["level"], told["detections"]) == (99, 1, 2)
 
 
