@@ -16,9 +16,9 @@ from sentryfuse_core.convert import camera_info, informed, is_rectified, to_samp
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.check_judge import ClockSeen, Stream
+from sentryfuse_ros.clocks import clocks_of
 from sentryfuse_ros.frames import TransformTree, tf2_available
 from sentryfuse_ros.params import given_config
-from sentryfuse_ros.pause import SimulatedClock
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
 __all__ = ["CheckNode"]
@@ -44,8 +44,7 @@ class CheckNode(Node):
         self._streams = {modality: Stream(topic=topic) for modality, topic in self._topics.items()}
         self._tree = self._transforms()
         self.intrinsics = False  # whether usable ones came
-        simulated = bool(self.get_parameter("use_sim_time").value)
-        self._paced = SimulatedClock(lambda: self.get_clock().now().nanoseconds) if simulated else None
+        self._clocks = clocks_of(self)
         self._inputs = Inputs(self, config, self)
         # Not a ROS timer: under use_sim_time that one would wait for /clock.
         self._timer = self.create_timer(_POLL_S, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -53,7 +52,7 @@ class CheckNode(Node):
     def clock_seen(self) -> ClockSeen:
         """How ROS time stands."""
         return ClockSeen(
-            use_sim_time=bool(self.get_parameter("use_sim_time").value),
+            use_sim_time=self._clocks.simulated,
             published=self.count_publishers("/clock") > 0,
             running=self.get_clock().now().nanoseconds > 0,
         )
@@ -69,11 +68,7 @@ class CheckNode(Node):
     def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
         """Read one message, as the fusion node would."""
         stream = self._streams[modality]
-        if self._paced is not None:  # /clock waited in the same queue: on that time the message comes now
-            arrival_ns, received_ns = self._paced.now_ns(), self._paced.ros_now_ns()
-        else:
-            arrival_ns = time.monotonic_ns() - waited_ns
-            received_ns = max(0, self.get_clock().now().nanoseconds - waited_ns)
+        arrival_ns, received_ns = self._clocks.came(waited_ns)
         stream.came(arrival_ns)
         try:
             sample = to_sample(

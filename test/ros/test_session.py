@@ -22,8 +22,10 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.preprocess.placing import Found
 from sentryfuse_core.types import FusionResult, Modality, SyncedSet
+from sentryfuse_ros.clocks import Clocks
+from sentryfuse_ros.engine import Engine
 from sentryfuse_ros.problems import Problem
-from sentryfuse_ros.session import Engine, Host, Session
+from sentryfuse_ros.session import Host, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,10 +96,7 @@ def make_session(
         engine=engine if machine is None else replace(engine, machine=machine),
         outputs=outputs,  # type: ignore[arg-type]
         host=Host(
-            clock=SteadyClock(),
-            simulated=False,
-            ros_now_ns=time.time_ns,
-            paused_s=lambda: 0.0,
+            clocks=Clocks(SteadyClock(), time.time_ns),
             problems=problems,
             catch_up=lambda: None,
             logger=get_logger("session"),
