@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
-import os
-import signal
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -19,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from programs import Program
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sentryfuse.msg import FusedDetectionArray, FusionStatus
@@ -284,7 +283,7 @@ class Listener:
             self._changed.notify_all()
 
 
-class NodeProcess:
+class NodeProcess(Program):
     """The fusion node, run as a user would."""
 
     def __init__(
@@ -293,70 +292,46 @@ class NodeProcess:
         arguments = ["--ros-args", *(item for rule in remap for item in ("-r", rule))]
         if params_file is not None:
             arguments += ["--params-file", str(params_file)]
-        for name, value in parameters.items():
-            arguments += ["-p", f"{name}:={value}"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "sentryfuse_ros.fusion_node", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        super().__init__(node_command("fusion_node", *arguments, **parameters))
 
-    def wait_for_line(self, text: str, *, within_s: float = WITHIN_S) -> None:
-        """Until it has written a line with `text`; fails when it ends before."""
-        deadline_s = time.monotonic() + within_s
-        while not any(text in line for line in self.lines):
-            assert self._process.poll() is None, f"the node ended:\n{self.output}"
-            assert time.monotonic() < deadline_s, f"no {text!r} in {within_s} s:\n{self.output}"
-            time.sleep(0.02)
 
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._process.pid
-
-    @property
-    def output(self) -> str:
-        """What it wrote until now."""
-        return "\n".join(self.lines)
-
-    def end(self, number: int = signal.SIGTERM, *, within_s: float = WITHIN_S) -> int:
-        """Signal it, unless it has ended, and return its exit status."""
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        return self.wait(within_s=within_s)
-
-    def wait(self, *, within_s: float = WITHIN_S) -> int:
-        """Its exit status; a process that does not end is killed and fails the test."""
-        try:
-            status = self._process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise AssertionError(f"the node did not end in {within_s} s:\n{self.output}") from None
-        self._reader.join()
-        return status
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line.rstrip())
+def node_command(module: str, *arguments: str, **parameters: Any) -> list[str]:
+    """What starts a program of this package; --ros-args goes before the parameters."""
+    given = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
+    ros_args = [] if "--ros-args" in arguments or not given else ["--ros-args"]
+    return [sys.executable, "-m", f"sentryfuse_ros.{module}", *arguments, *ros_args, *given]
 
 
 @contextmanager
 def running(listener: Listener, **parameters: Any) -> Iterator[NodeProcess]:
     """A node process with PARAMETERS and these; ended, and its log shown, whatever happens."""
-    node = NodeProcess(**{**PARAMETERS, **parameters})
-    try:
-        node.wait_for_line("warmed up" if parameters.get("autostart", True) else "unconfigured")
-        yield node
-    except BaseException:
-        sys.stderr.write(node.output)
-        raise
-    finally:
-        node.end()
-        listener.received.clear()
+    with NodeProcess(**{**PARAMETERS, **parameters}) as node:
+        try:
+            node.wait_for_line("warmed up" if parameters.get("autostart", True) else "unconfigured")
+            yield node
+        except BaseException:
+            sys.stderr.write(node.output)
+            raise
+        finally:
+            node.end()
+            listener.received.clear()
+
+
+def until(
+    done: Callable[[], bool], what: str = "", *, turn: Callable[[], object] = lambda: time.sleep(0.02)
+) -> None:
+    """Take turns, which wait a little where there is nothing to wait on, until it is `done`."""
+    deadline_s = time.monotonic() + WITHIN_S
+    while not done():
+        assert time.monotonic() < deadline_s, f"did not happen in {WITHIN_S:.0f} s: {what}"
+        turn()
+
+
+def until_subscribed(publisher: Any) -> None:
+    """Until somebody subscribes to what it publishes."""
+    until(lambda: bool(publisher.get_subscription_count()), f"a subscription to {publisher.topic_name}")
+
+
+def now() -> Time:
+    """The stamp of this moment."""
+    return Time(**dict(zip(("sec", "nanosec"), divmod(time.time_ns(), S), strict=True)))

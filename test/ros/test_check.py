@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 import rclpy
 from builders import message
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros.support import WITHIN_S, Robot, patiently, recording
+from ros.support import WITHIN_S, Robot, node_command, patiently, recording
 from sensor_msgs.msg import Imu
 from sentryfuse.msg import AudioChunk
 from std_msgs.msg import String
@@ -28,16 +27,6 @@ from sentryfuse_ros.check_node import CheckNode
 pytestmark = [pytest.mark.ros, pytest.mark.capability("preflight of a robot")]
 
 COMPRESSED = ["--set", "camera.transport=compressed", "--set", "model.device=cpu"]
-
-
-@pytest.fixture
-def node() -> Iterator[Any]:
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("robot", context=context)
-    yield node
-    node.destroy_node()
-    rclpy.shutdown(context=context)
 
 
 @pytest.fixture
@@ -61,16 +50,7 @@ def broken(node: Any) -> Iterator[None]:
 
 
 def test_check_exits_0_before_its_timeout_when_the_robot_is_well(node: Any) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "sentryfuse_ros.cli",
-        "check",
-        "--json",
-        "--timeout",
-        "3600",
-        *COMPRESSED,
-    ]
+    command = node_command("cli", "check", "--json", "--timeout", "3600", *COMPRESSED)
     with Robot(node, recording()):
         done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
-from ros.support import WITHIN_S
+from ros.support import until
 from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
 from sentryfuse.msg import Budget
 from std_msgs.msg import String
@@ -49,10 +48,7 @@ class Rig:
         rclpy.shutdown()
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WITHIN_S
-        while not condition():
-            assert time.monotonic() < deadline, "did not happen in time"
-            self.executor.spin_once(timeout_sec=0.02)
+        until(condition, turn=lambda: self.executor.spin_once(timeout_sec=0.02))
 
     def line(self, kind: Any, topic: str) -> tuple[Any, list[Any]]:
         """A publisher under /raw and what arrives behind the injector."""

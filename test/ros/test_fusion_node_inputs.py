@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import pytest
 import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros.support import Listener, NodeProcess, running
+from ros.support import Listener, NodeProcess, now, running
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, PointCloud2
 from sentryfuse.msg import AudioChunk
 from std_msgs.msg import Header, Int16MultiArray, String
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
-
-
-@pytest.fixture(scope="module")
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,10 +114,6 @@ def test_audio_is_used_once_its_type_is_known(listener: Listener) -> None:
     assert lost.hardware_id == "/audio"
     with publishing(chunk, "/audio", period_s=0.02):
         listener.wait_for("status", lambda status: "audio" in status.used)
-
-
-def now() -> Time:
-    return Time(sec=time.time_ns() // 10**9, nanosec=time.time_ns() % 10**9)
 
 
 def image(index: int, **wrong: Any) -> Image:

@@ -25,12 +25,6 @@ ALL = ModalitySet.all()
 
 
 @pytest.fixture(scope="module")
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def robot(listener: Listener) -> Iterator[Robot]:
     with Robot(listener.node, recording(seconds=1.0)) as found:
         yield found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import struct
 import subprocess
-import sys
 import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
-from ros.support import WITHIN_S
+from ros.support import WITHIN_S, node_command
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Int16MultiArray
@@ -187,8 +186,13 @@ def test_player_names_the_topic_when_unknown(bag: Path) -> None:
 
 def test_player_ends_with_one_line_and_status_2_when_the_bag_is_missing(tmp_path: Path) -> None:
     missing = tmp_path / "none.mcap"
-    command = [sys.executable, "-m", "sentryfuse_ros.player_node", "--ros-args", "-p", f"bag:={missing}"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
+    run = subprocess.run(
+        node_command("player_node", bag=missing),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
     assert run.returncode == 2
     errors = [line for line in run.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1

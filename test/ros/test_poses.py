@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -14,21 +14,10 @@ from ros.support import Listener, Robot, recording, running
 from sentryfuse_core.config import Config
 from sentryfuse_core.types import Modality
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
 
 FRAMES = {"camera": Modality.CAMERA, "imu": Modality.IMU, "microphones": Modality.AUDIO}
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    if find_spec("tf2_ros") is None:
-        pytest.skip("needs tf2_ros")
-    with Listener() as found:
-        yield found
 
 
 def transform(child: str, parent: str, position: Any, rotation: Any, *, stamp_ns: int = 0) -> Any:
@@ -46,6 +35,8 @@ def transform(child: str, parent: str, position: Any, rotation: Any, *, stamp_ns
 def test_parameters_place_the_sensors_until_transforms_come_and_a_turret_is_told_when_it_ages(
     listener: Listener,
 ) -> None:
+    if find_spec("tf2_ros") is None:
+        pytest.skip("needs tf2_ros")
     from tf2_msgs.msg import TFMessage
 
     config, turning = Config(), True

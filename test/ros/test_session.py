@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from builtin_interfaces.msg import Time
 from rclpy.logging import get_logger
+from ros.support import now
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Header
 from sysfs import thermal_zone
 
 from sentryfuse_core.account.messages import PublishContext, fusion_status
-from sentryfuse_core.clock import NS_PER_S, SteadyClock
+from sentryfuse_core.clock import SteadyClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.machine import MachineMonitor
@@ -61,9 +61,7 @@ class FakeOutputs:
 
 
 def imu(index: int) -> Imu:
-    stamp_ns = time.time_ns()
-    stamp = Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
-    message = Imu(header=Header(stamp=stamp, frame_id="imu_link"))
+    message = Imu(header=Header(stamp=now(), frame_id="imu_link"))
     message.linear_acceleration.z = 9.8 + 1e-3 * index
     return message
 

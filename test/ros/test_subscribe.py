@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from ros.support import until
 from std_msgs.msg import String
 
 from sentryfuse_core.config import Config, override
@@ -108,16 +106,6 @@ def test_type_of_another_kind_is_told_with_its_remedy(topic: str, offered: str, 
     assert told in unknown_type(Modality.LIDAR, topic, {offered}, wanted="PointCloud2").remedy
 
 
-@pytest.fixture
-def node() -> Iterator[Node]:
-    context = rclpy.Context()
-    context.init()
-    made = Node("listening", context=context)
-    yield made
-    made.destroy_node()
-    context.shutdown()
-
-
 @pytest.mark.parametrize("latched", [True, False])
 def test_audio_info_is_heard_when_its_publisher_latches_it_or_not(
     node: Node, latched: bool, monkeypatch: pytest.MonkeyPatch
@@ -133,11 +121,12 @@ def test_audio_info_is_heard_when_its_publisher_latches_it_or_not(
     inputs = Inputs(node, Config(), handler)
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    end_s = time.monotonic() + 60.0
-    while not heard and time.monotonic() < end_s:
+
+    def turn() -> None:
         inputs.poll()
         if not latched:
             publisher.publish(String(data="again"))
         executor.spin_once(timeout_sec=0.1)
+
+    until(lambda: bool(heard), turn=turn)
     inputs.close()
-    assert heard
