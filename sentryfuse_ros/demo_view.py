@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from rich.text import Text
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.types import Detection
+from sentryfuse_ros.drawing import figure, limit, sensor_table, share, used
 from sentryfuse_ros.node_state import Latency, Snapshot
-from sentryfuse_ros.top_view import figure, limit, sensor_table, used
 
 __all__ = ["Scene", "line", "render", "save_svg"]
 
@@ -124,7 +123,7 @@ def _network(node: Snapshot) -> RenderableType:
     grid.add_row("budget", f"{limit(status.power_w, 'W')}, {limit(status.deadline_ms, 'ms')}")
     grid.add_row("latency", _latency("end to end", node.latency_ms["e2e"]))
     grid.add_row("", _latency("network", node.latency_ms["infer"]))
-    recall, prior = (_share(value) for value in (status.mask_recall_4m, status.prior_recall_4m))
+    recall, prior = (share(value) for value in (status.mask_recall_4m, status.prior_recall_4m))
     verdict = Text(f"{recall} within 4 m, canvas alone {prior}")
     grid.add_row("recall", verdict if status.above_prior else verdict.append("  not twice", "bold red"))
     grid.add_row("runs", Text(f"{status.backend} on {status.device}, {status.checkpoint}", "dim"))
@@ -163,10 +162,6 @@ def _cell(x: float, y: float) -> tuple[int, int]:
     row = int((_REGION_M - x) / _REGION_M * _MAP_ROWS)
     column = int((_REGION_M / 2 - y) / _REGION_M * _MAP_COLUMNS)
     return min(max(row, 0), _MAP_ROWS - 1), min(max(column, 0), _MAP_COLUMNS - 1)
-
-
-def _share(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.0%}"
 
 
 def _latency(name: str, found: Latency) -> str:

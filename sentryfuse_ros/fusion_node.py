@@ -293,14 +293,14 @@ class FusionNode(LifecycleNode):
 
     def _notes(self) -> tuple[str, ...]:
         """What this machine, or this version, lacks."""
-        notes = []
-        if not tf2_available():
-            notes.append("tf2 not installed: extrinsics from parameters")
-        if not vision_msgs_available():
-            notes.append("vision_msgs not installed: ~/detections_3d is off")
-        if not events_executor_available():
-            notes.append("this rclpy has no events executor: the slower single-threaded one runs")
-        return (*notes, *self._memory)
+        lacking = {
+            "tf2 not installed: extrinsics from parameters": not tf2_available(),
+            "vision_msgs not installed: ~/detections_3d is off": not vision_msgs_available(),
+            "this rclpy has no events executor: the slower single-threaded one runs": (
+                not events_executor_available()
+            ),
+        }
+        return (*(note for note, lacks in lacking.items() if lacks), *self._memory)
 
 
 def main(args: list[str] | None = None) -> NoReturn:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
 from sentryfuse_core.account import messages
@@ -20,7 +19,7 @@ from sentryfuse_ros.messages import message_class
 
 __all__ = ["Recorder"]
 
-_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
+_QOS = qos.sensor_profile(reliability="reliable", depth=100)
 
 
 class Recorder:

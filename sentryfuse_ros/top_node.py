@@ -11,7 +11,6 @@ from typing import Any
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
@@ -20,6 +19,7 @@ from sentryfuse_core.config import Config
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.node_state import NodeState, Snapshot
+from sentryfuse_ros.qos import sensor_profile
 from sentryfuse_ros.subscribe import UNKNOWN_NODE, full_name
 
 __all__ = ["Found", "TopNode"]
@@ -28,7 +28,7 @@ _TURN_S = 0.25
 _GATHER_S = 1.5  # from the last new node seen until all are thought to be
 _DEFAULT = "/sentryfuse"
 # The node must not resend for somebody who only watches.
-_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+_QOS = sensor_profile(reliability="best_effort", depth=10)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -15,18 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sentryfuse_core.types import SensorState
+from sentryfuse_ros.drawing import figure, limit, sensor_table, share, used, without_nan
 from sentryfuse_ros.node_state import PARTS, Latency, Snapshot
 
-__all__ = ["STALE_S", "as_json", "figure", "limit", "line", "render", "sensor_table", "used", "waiting"]
+__all__ = ["as_json", "line", "render", "waiting"]
 
-STALE_S = 1.0  # without a status for longer, what is shown is history
-_STATE_STYLES = {
-    SensorState.INIT: "dim",
-    SensorState.OK: "green",
-    SensorState.DEGRADED: "yellow",
-    SensorState.LOST: "bold red",
-    SensorState.RECOVERING: "cyan",
-}
+_STALE_S = 1.0  # without a status for longer, what is shown is history
 # Fields of a FusionStatus in the JSON, by the name that they have there.
 _TOLD = (
     "sequence", "epoch", "anchor", "mask", "level", "level_reason", "pruning", "ratio", "gmacs", "backend",
@@ -96,50 +89,11 @@ def as_json(shown: Snapshot) -> str:
         }
         for item in status.sensors
     ]
-    return json.dumps(_plain(told), indent=2)
-
-
-def sensor_table(status: Any, *, why: str, remedies: bool, digits: int, frame: box.Box) -> Table:
-    """A row for each sensor of a FusionStatus; `why` heads the reasons why it is not OK, or not used."""
-    table = Table(box=frame, expand=True, pad_edge=False, padding=(0, 1, 0, 0))
-    for name, width in (("sensor", 6), ("state", 10), ("used", 4)):
-        table.add_column(name, width=width, no_wrap=True)
-    for name in ("Hz", "age ms"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(why, ratio=1, no_wrap=not remedies)
-    for item in status.sensors:
-        state = SensorState(item.state)
-        told = (item.reason or item.absence, item.remedy if remedies else "")
-        table.add_row(
-            item.name,
-            Text(state.name, _STATE_STYLES[state]),
-            Text("yes", "green") if item.in_mask else Text("no", "red"),
-            figure(item.rate_hz, digits),
-            figure(item.age_ms, digits),
-            Text("; ".join(filter(None, told)), "dim"),
-        )
-    return table
-
-
-def used(status: Any) -> str:
-    """The sensors that the network used."""
-    return "+".join(status.used) or "none"
-
-
-def figure(value: float, digits: int = 1) -> str:
-    """A number, or a dash where it is not known."""
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def limit(value: float, unit: str) -> str:
-    """A limit of the budget in ms or W, or that there is none."""
-    if math.isnan(value):
-        return f"no {'power' if unit == 'W' else 'time'} limit"
-    return f"{value:g} {unit}"
+    return json.dumps(without_nan(told), indent=2)
 
 
 def _headline(shown: Snapshot) -> RenderableType:
-    status, stale = shown.status, shown.since_status_s > STALE_S
+    status, stale = shown.status, shown.since_status_s > _STALE_S
     text = Text.assemble(
         (f"{shown.node}  ", "bold"),
         (f"{_freshness(shown)}  ", "bold red" if stale else "green"),
@@ -165,8 +119,7 @@ def _network(shown: Snapshot) -> RenderableType:
     grid.add_row("runs on", Text(f"{status.backend} on {status.device}, {status.checkpoint}"))
     grid.add_row("", Text(status.backend_reason, "dim"))
     limits = f"{limit(status.deadline_ms, 'ms')}, {limit(status.power_w, 'W')}"
-    missed = "-" if math.isnan(shown.deadline_miss) else f"{shown.deadline_miss:.1%}"
-    grid.add_row("budget", f"{limits}; deadlines missed {missed}")
+    grid.add_row("budget", f"{limits}; deadlines missed {share(shown.deadline_miss, 1)}")
     grid.add_row("switches", f"{_count(shown.switches)}, p99 {figure(shown.switch_us_p99)} us")
     return grid
 
@@ -208,7 +161,7 @@ def _notes(shown: Snapshot) -> RenderableType:
 
 
 def _freshness(shown: Snapshot) -> str:
-    return f"no status for {shown.since_status_s:.1f} s" if shown.since_status_s > STALE_S else "live"
+    return f"no status for {shown.since_status_s:.1f} s" if shown.since_status_s > _STALE_S else "live"
 
 
 def _boxes(shown: Snapshot) -> str:
@@ -221,12 +174,3 @@ def _count(value: int | None) -> str:
 
 def _zero(value: float) -> float:
     return 0.0 if math.isnan(value) else value
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -22,6 +22,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from programs import Program
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sentryfuse.msg import FusedDetectionArray, FusionStatus
 from visualization_msgs.msg import MarkerArray
@@ -31,6 +32,7 @@ from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.lab.world.record import START_NS, Recorder
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.spin import make_executor
 
 S = 1_000_000_000
 # For whatever is sure to happen: it costs nothing when it does, and others may keep the cores busy.
@@ -201,11 +203,6 @@ class Listener:
         with self._changed:
             return [message for at_s, message in self.received[name] if at_s >= start_s]
 
-    def times(self, name: str, start_s: float) -> list[float]:
-        """When they came."""
-        with self._changed:
-            return [at_s for at_s, _ in self.received[name] if at_s >= start_s]
-
     def wait_for(
         self,
         name: str,
@@ -332,6 +329,48 @@ def until_subscribed(publisher: Any) -> None:
     until(lambda: bool(publisher.get_subscription_count()), f"a subscription to {publisher.topic_name}")
 
 
+@dataclass(frozen=True)
+class Rig:
+    """A node under test and a bench beside it, both in this process and spun by this thread."""
+
+    node: Any
+    bench: Node
+    executor: Any
+
+    def spin(self) -> None:
+        """One turn."""
+        self.executor.spin_once(timeout_sec=0.02)
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Spin until it is `done`."""
+        until(done, turn=self.spin)
+
+    def heard(self, kind: Any, topic: str, profile: QoSProfile | int = 100) -> list[Any]:
+        """A list that grows by every message on the topic."""
+        got: list[Any] = []
+        self.bench.create_subscription(kind, topic, got.append, profile)
+        return got
+
+
+@contextmanager
+def rig(make: Callable[[], Node], *arguments: str) -> Iterator[Rig]:
+    """The node that `make` returns, with these ROS arguments; both nodes end, whatever happens."""
+    rclpy.init(args=["--ros-args", *arguments])
+    bench, executor = Node("bench", use_global_arguments=False), make_executor()
+    nodes = [bench]
+    try:
+        nodes.append(make())
+        for node in nodes:
+            executor.add_node(node)
+        yield Rig(nodes[1], bench, executor)
+    finally:
+        executor.shutdown()
+        for node in reversed(nodes):
+            node.destroy_node()
+        rclpy.shutdown()
+
+
 def now() -> Time:
     """The stamp of this moment."""
-    return Time(**dict(zip(("sec", "nanosec"), divmod(time.time_ns(), S), strict=True)))
+    sec, nanosec = divmod(time.time_ns(), S)
+    return Time(sec=sec, nanosec=nanosec)

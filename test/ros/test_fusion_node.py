@@ -119,12 +119,7 @@ def test_detections_name_what_they_were_made_from(listener: Listener) -> None:
     markers = listener.wait_for("markers", lambda markers: bool(markers.markers))
     assert markers.markers[0].action == 3  # DELETEALL
     assert len(markers.markers) % 2 == 1  # then a box and a label for each detection
-
-
-@pytest.mark.usefixtures("robot")
-def test_detections_are_more_than_an_empty_array_when_all_sensors_live(listener: Listener) -> None:
-    array = listener.wait_for("detections", lambda array: bool(array.detections))
-    box = array.detections[0]
+    box = listener.wait_for("detections", lambda array: bool(array.detections)).detections[0]
     assert box.label in ("car", "pedestrian", "cyclist")
     assert box.score > 0.0
     assert min(box.size.x, box.size.y, box.size.z) > 0.0

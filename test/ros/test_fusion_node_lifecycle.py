@@ -57,14 +57,6 @@ def test_node_follows_lifecycle_transitions_when_told(listener: Listener) -> Non
         assert "Traceback" not in node.output
 
 
-@pytest.mark.usefixtures("robot")
-def test_node_ends_cleanly_when_terminated(listener: Listener) -> None:
-    with running(listener) as node:
-        listener.wait_for("status", lambda status: status.mask == ALL.bits)
-        assert node.end(signal.SIGTERM) == 0
-        assert "Traceback" not in node.output
-
-
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
