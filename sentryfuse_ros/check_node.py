@@ -40,30 +40,36 @@ class CheckNode(Node):
         self._audio = config.audio  # with what an AudioInfo says
         self._on_end = on_end
         self._end_ns = time.monotonic_ns() + round(timeout_s * NS_PER_S)
-        self._topics = sensor_topics(self, config)
-        self._streams = {modality: Stream(topic=topic) for modality, topic in self._topics.items()}
-        self._tree = self._transforms()
-        self.intrinsics = False  # whether usable ones came
+        topics = sensor_topics(self, config)
+        self._rectified = is_rectified(config.camera, topics.get(Modality.CAMERA, ""))
+        self._streams = {modality: Stream(topic=topic) for modality, topic in topics.items()}
+        self._tree = None
+        if config.output.extrinsics == "auto" and tf2_available():
+            self._tree = TransformTree(self, base_frame=config.output.base_frame)
+        self._intrinsics = False  # whether usable ones came
         self._clocks = clocks_of(self)
         self._inputs = Inputs(self, config, self)
         # Not a ROS timer: under use_sim_time that one would wait for /clock.
         self._timer = self.create_timer(_POLL_S, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def clock_seen(self) -> ClockSeen:
-        """How ROS time stands."""
-        return ClockSeen(
+    def seen(self) -> dict[str, Any]:
+        """What is known by now, as `judge` takes it."""
+        clock = ClockSeen(
             use_sim_time=self._clocks.simulated,
             published=self.count_publishers("/clock") > 0,
             running=self.get_clock().now().nanoseconds > 0,
         )
-
-    def streams_seen(self) -> dict[Modality, Stream]:
-        """What is known of every enabled sensor by now."""
         for modality, stream in self._streams.items():
             stream.problem = self._inputs.problems.get(modality)
             stream.publishers = self._inputs.publishers.get(modality, ())
             stream.placed = self._placed(stream)
-        return self._streams
+        return {
+            "streams": self._streams,
+            "config": self.config,
+            "intrinsics": self._intrinsics,
+            "clock": clock,
+            "transforms": self._transformed(),
+        }
 
     def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
         """Read one message, as the fusion node would."""
@@ -93,11 +99,10 @@ class CheckNode(Node):
     def on_camera_info(self, message: Any) -> None:
         """Note whether the intrinsics can be used."""
         try:
-            topic = self._topics.get(Modality.CAMERA, "")
-            camera_info(message, rectified=is_rectified(self.config.camera, topic))
+            camera_info(message, rectified=self._rectified)
         except InvalidMessageError:
             return
-        self.intrinsics = True
+        self._intrinsics = True
 
     def on_audio_info(self, message: Any) -> None:
         """Judge the blocks that follow by it; one that cannot be used leaves the parameters in force."""
@@ -117,23 +122,18 @@ class CheckNode(Node):
             self._on_end(self)
 
     def _answered(self) -> bool:
-        return (self.intrinsics or Modality.CAMERA not in self._streams) and all(
+        return (self._intrinsics or Modality.CAMERA not in self._streams) and all(
             stream.answered and self._placed(stream) is not False for stream in self._streams.values()
         )
 
-    def _transforms(self) -> TransformTree | None:
-        if self.config.output.extrinsics == "auto" and tf2_available():
-            return TransformTree(self, base_frame=self.config.output.base_frame)
-        return None
-
-    def transforms_seen(self) -> bool | None:
+    def _transformed(self) -> bool | None:
         """Whether anybody publishes transforms; None where they are not used."""
         if self._tree is None:
             return None
         return any(self.count_publishers(self.resolve_topic_name(name)) for name in ("/tf_static", "/tf"))
 
     def _placed(self, stream: Stream) -> bool | None:
-        if self._tree is None or not stream.frame_id or not self.transforms_seen():
+        if self._tree is None or not stream.frame_id or not self._transformed():
             return None
         stamp_ns = stream.stamps[-1][0] if stream.stamps else 0
         return self._tree.find(stream.frame_id.lstrip("/"), stamp_ns=stamp_ns, wait=False).pose is not None

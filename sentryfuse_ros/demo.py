@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from sentryfuse_core.replay.truth import load_labels
 from sentryfuse_ros import demo_view
 from sentryfuse_ros.demo_world import cached_world
 from sentryfuse_ros.live import showing
-from sentryfuse_ros.processes import a_domain
+from sentryfuse_ros.processes import isolated
 from sentryfuse_ros.spin import run_node
 from sentryfuse_ros.without_ros import needs_ros
 
@@ -97,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         fusion=_fusion_parameters(args.checkpoint),
     )
     times = RunTimes()
-    with _isolated(), _view(args, scenario) as show:
+    with isolated(), _view(args, scenario) as show:
         status = run_node(lambda stop: DemoNode(plan, stop, times, show), args=[])
     if status:
         return status
@@ -133,18 +132,6 @@ def _fusion_parameters(checkpoint: Path | None) -> dict[str, object]:
     if checkpoint is not None:
         parameters["model.checkpoint"] = checkpoint
     return parameters
-
-
-@contextmanager
-def _isolated() -> Iterator[None]:
-    """A DDS domain of this run's own on this machine only, so that no other robot takes part."""
-    before = dict(os.environ)
-    os.environ.update(ROS_DOMAIN_ID=a_domain(), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextmanager

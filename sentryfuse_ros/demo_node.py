@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE, NODE_NAME
+from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import SentryFuseError
@@ -23,7 +24,7 @@ from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS
 from sentryfuse_ros.node_state import NodeState
 from sentryfuse_ros.player_node import PLAYBACK_STATUS
 from sentryfuse_ros.processes import Children
-from sentryfuse_ros.recorder import Recorder
+from sentryfuse_ros.recorder import record
 from sentryfuse_ros.spin import Stop
 
 __all__ = ["DemoNode", "DemoPlan", "RunTimes"]
@@ -58,10 +59,9 @@ class DemoNode(Node):
     """Runs `plan` and asks for the end; `show` gets the scene five times a second."""
 
     def __init__(self, plan: DemoPlan, stop: Stop, times: RunTimes, show: Callable[[Scene], None]) -> None:
-        self._children = Children(
-            plan.out / "logs"
-        )  # before anything that can fail, as destroy_node uses them
-        self._recorder: Recorder | None = None
+        # Before anything that can fail, as destroy_node uses them.
+        self._children = Children(plan.out / "logs")
+        self._writer = BagWriter(plan.out / "results.mcap")
         super().__init__("sentryfuse_demo")
         self._plan = plan
         self._stop_request = stop
@@ -69,16 +69,15 @@ class DemoNode(Node):
         self._show = show
         self._state = NodeState(NODE_NAME, window_s=Config().output.latency_window_s)
         self._scene = Scene(seconds=plan.scenario.seconds, story="starting")
-        self._recorder = Recorder(self, plan.out / "results.mcap", heard=self._hear)
+        record(self, self._writer.open(), heard=self._hear)
         self._script = self._play()
         self.create_timer(_PERIOD_S, self._turn)
 
     def destroy_node(self) -> None:
         """End the processes and close the recording."""
         self._children.stop()
-        if self._recorder is not None:
-            self._recorder.close()
         super().destroy_node()
+        self._writer.close()
 
     def _turn(self) -> None:
         """One step of the script, and a fresh view."""

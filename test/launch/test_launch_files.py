@@ -134,20 +134,15 @@ def command_of(pid: int) -> list[str]:
     return Path("/proc", str(pid), "cmdline").read_bytes().decode().split("\0")
 
 
-def test_launch_file_offers_every_topic_and_setting_as_an_argument() -> None:
+def test_launch_file_offers_every_topic_and_setting_and_by_itself_gives_the_node_nothing() -> None:
     inputs = ("camera", "camera_info", "lidar", "imu", "audio", "battery", "budget")
     outputs = ("detections", "detections_3d", "markers", "status", "diagnostics")
     settings = {"checkpoint", "device", "params_file", "use_sim_time", "namespace", "log_level", "autostart"}
-    wanted = settings | {f"{name}_topic" for name in (*inputs, *outputs)}
-    assert wanted | {"preflight", "respawn", "respawn_delay"} <= set(declared("sentryfuse.launch.py"))
-
-
-def test_launch_file_gives_the_node_nothing_when_no_argument_is_given() -> None:
     kept = {"name": "sentryfuse", "respawn": "false", "respawn_delay": "2.0", "preflight": "false"}
     arguments = declared("sentryfuse.launch.py")
-    assert {name: default_of(argument) for name, argument in arguments.items()} == dict.fromkeys(
-        arguments, ""
-    ) | kept
+    assert {*settings, *kept, *(f"{name}_topic" for name in (*inputs, *outputs))} <= set(arguments)
+    given = {name: default_of(argument) for name, argument in arguments.items()}
+    assert {name: value for name, value in given.items() if value} == kept
 
 
 def test_replay_launch_file_asks_for_the_recording_and_offers_the_rest() -> None:
@@ -313,19 +308,23 @@ def test_replay_ends_with_status_1_when_the_injector_dies(recording: Path) -> No
         assert "fault_injector_node ended with status -9 before the recording was over" in launched.output
 
 
+def over(status: int, *, shutting_down: bool) -> list[Any] | None:
+    """What the launch file does when the player has ended so."""
+    found = runpy.run_path(str(LAUNCH_FILES / "replay_faults.launch.py"))["_over"]
+    event = SimpleNamespace(process_name="player_node-1", returncode=status)
+    done: list[Any] | None = found(event, SimpleNamespace(is_shutdown=shutting_down))
+    return done
+
+
 def test_replay_ends_nothing_twice_when_another_robots_recording_is_over_first() -> None:
-    over = runpy.run_path(str(LAUNCH_FILES / "replay_faults.launch.py"))["_over"]
-    event = SimpleNamespace(process_name="player_node-1", returncode=0)
-    assert len(over(event, SimpleNamespace(is_shutdown=False))) == 1
-    assert over(event, SimpleNamespace(is_shutdown=True)) is None
+    assert len(over(0, shutting_down=False) or []) == 1
+    assert over(0, shutting_down=True) is None
 
 
 @pytest.mark.parametrize("status", [2, -9])  # a damaged recording, a player that was killed
 def test_replay_ends_with_the_reason_when_the_player_ends_otherwise_than_well(status: int) -> None:
-    over = runpy.run_path(str(LAUNCH_FILES / "replay_faults.launch.py"))["_over"]
-    event = SimpleNamespace(process_name="player_node-1", returncode=status)
     with pytest.raises(RuntimeError, match=f"player_node ended with status {status} before the recording"):
-        over(event, SimpleNamespace(is_shutdown=False))
+        over(status, shutting_down=False)
 
 
 @pytest.mark.slow

@@ -19,11 +19,7 @@ def listener() -> Iterator[object]:
 @pytest.fixture
 def node() -> Iterator[object]:
     """An rclpy node with a context, and so a participant, of its own."""
-    import rclpy
+    from ros.support import participant
 
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    made = rclpy.create_node("bench", context=context)
-    yield made
-    made.destroy_node()
-    rclpy.shutdown(context=context)
+    with participant("bench") as made:
+        yield made

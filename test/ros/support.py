@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,12 +170,11 @@ class Listener:
 
     def __init__(self, *, namespace: str = "/sentryfuse") -> None:
         self.namespace = namespace  # full name of the node that is listened to
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("listener", context=self.context)
+        self._ending = ExitStack()
+        self.node = self._ending.enter_context(participant("listener"))
         self.received: dict[str, list[tuple[float, Any]]] = defaultdict(list)
         self._changed = threading.Condition()
-        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor = SingleThreadedExecutor(context=self.node.context)
         self._executor.add_node(self.node)
         for name, kind, topic in (
             ("status", FusionStatus, f"{namespace}/status"),
@@ -195,8 +194,7 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
         self._thread.join()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
+        self._ending.close()
 
     def since(self, name: str, start_s: float) -> list[Any]:
         """Messages that came after `start_s`."""
@@ -327,6 +325,19 @@ def until(
 def until_subscribed(publisher: Any) -> None:
     """Until somebody subscribes to what it publishes."""
     until(lambda: bool(publisher.get_subscription_count()), f"a subscription to {publisher.topic_name}")
+
+
+@contextmanager
+def participant(name: str, **options: Any) -> Iterator[Node]:
+    """A node with a context, and so a DDS participant, of its own."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node(name, context=context, **options)
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,6 @@ def test_check_judges_audio_by_its_audio_info_when_one_came() -> None:
         found.node.on_audio_info(message(**told))
         block = message(data=bytes(64))  # nothing in it speaks against PCM
         found.node.on_sensor(Modality.AUDIO, block, "audio_common_msgs/msg/AudioData", 0)
-        seen = found.node.streams_seen()[Modality.AUDIO]
+        seen = found.node.seen()["streams"][Modality.AUDIO]
     assert seen.refused == {"unknown_audio_encoding": 1}
     assert "mp3" in seen.details["unknown_audio_encoding"]

@@ -9,9 +9,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-import rclpy
-from rclpy.node import Node
 from rclpy.time import Time
+from ros.support import participant
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.preprocess.placing import Found
@@ -177,12 +176,8 @@ def test_what_moved_is_forgotten_and_its_last_pose_told_when_time_jumps(buffer: 
 def real_tree() -> Iterator[TransformTree]:
     if not tf2_available():
         pytest.skip("needs tf2_ros")
-    rclpy.init()
-    node = Node("frames", use_global_arguments=False)
-    frames = TransformTree(node, base_frame="base_link")
-    yield frames
-    node.destroy_node()
-    rclpy.shutdown()
+    with participant("frames") as node:
+        yield TransformTree(node, base_frame="base_link")
 
 
 def tell(frames: TransformTree, child: str, parent: str, *, ms: int | None = None, yaw: float = 0.0) -> None:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros.support import Listener, NodeProcess, now, running
+from ros.support import Listener, NodeProcess, now, participant, running
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, PointCloud2
 from sentryfuse.msg import AudioChunk
 from std_msgs.msg import Header, Int16MultiArray, String
@@ -35,10 +34,7 @@ def publishing(
 ) -> Iterator[None]:
     """A stranger, with a participant of its own, that publishes `make(index)` at a fixed pace."""
     reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-    context, done = rclpy.Context(), threading.Event()
-    rclpy.init(context=context)
-    stranger = rclpy.create_node("stranger", context=context)
-    publisher = stranger.create_publisher(type(make(0)), topic, QoSProfile(depth=10, reliability=reliability))
+    done = threading.Event()
 
     def publish() -> None:
         index = 0
@@ -46,15 +42,17 @@ def publishing(
             publisher.publish(make(index))
             index += 1
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        stranger.destroy_node()
-        rclpy.shutdown(context=context)
+    with participant("stranger") as stranger:
+        publisher = stranger.create_publisher(
+            type(make(0)), topic, QoSProfile(depth=10, reliability=reliability)
+        )
+        thread = threading.Thread(target=publish)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 def test_missing_publisher_is_told_and_logged_when_a_sensor_sends_nothing(

@@ -10,14 +10,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from programs import Program
-from ros.support import WITHIN_S, Listener, Robot, patiently, recording, running
+from ros.support import WITHIN_S, Listener, Robot, participant, patiently, recording, running
 from sentryfuse.msg import FusedDetection, FusedDetectionArray, FusionStatus, SensorHealth
 
 from sentryfuse_core.account import messages
@@ -33,9 +33,8 @@ class Speaker:
     """A node that says what a fusion node says, 20 sets a second, and no more than that."""
 
     def __init__(self, name: str = "sentryfuse", namespace: str = "/", *, told: bool = True) -> None:
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self._node = rclpy.create_node(name, namespace=namespace, context=self._context)
+        self._ending = ExitStack()
+        self._node = self._ending.enter_context(participant(name, namespace=namespace))
         self._topic = f"{namespace.rstrip('/')}/lidar/points"
         self._status = self._node.create_publisher(FusionStatus, "~/status", 10)
         self._boxes = self._node.create_publisher(FusedDetectionArray, "~/detections", 10)
@@ -51,8 +50,7 @@ class Speaker:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._node.destroy_node()
-        rclpy.shutdown(context=self._context)
+        self._ending.close()
 
     def _run(self) -> None:
         lidar = SensorHealth(name="lidar", topic=self._topic, state=SensorHealth.OK, in_mask=True)
