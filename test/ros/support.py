@@ -18,6 +18,7 @@ from typing import Any
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from programs import Program
@@ -379,6 +380,17 @@ def rig(make: Callable[[], Node], *arguments: str) -> Iterator[Rig]:
         for node in reversed(nodes):
             node.destroy_node()
         rclpy.shutdown()
+
+
+def stamped_transform(child: str, parent: str, position: Any, rotation: Any, *, stamp_ns: int = 0) -> Any:
+    """A TransformStamped; `position` in m, `rotation` a quaternion xyzw."""
+    message = TransformStamped(child_frame_id=child)
+    message.header.frame_id = parent
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, S)
+    for part, values in ((message.transform.translation, position), (message.transform.rotation, rotation)):
+        for name, value in zip("xyzw", values, strict=False):
+            setattr(part, name, float(value))
+    return message
 
 
 def now() -> Time:
