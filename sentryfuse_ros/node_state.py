@@ -1,38 +1,24 @@
-"""What `sentryfuse top` knows of one node, gathered from its messages; knows neither ROS nor the terminal."""
+"""What a fusion node says of itself, gathered from its messages; knows neither ROS nor the terminal."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sentryfuse_core.account.diagnostics import NODE_NAME, status_name
 from sentryfuse_core.account.latency import STAGES, LatencyWindow
-from sentryfuse_core.types import SensorState
+from sentryfuse_core.clock import NS_PER_S
 
-__all__ = ["PARTS", "Latency", "Sensor", "Snapshot", "TopState"]
+__all__ = ["PARTS", "Latency", "NodeState", "Snapshot"]
 
 PARTS = tuple(stage for stage in STAGES if stage != "e2e")  # what `e2e` is made of, in order
 _RATE_S = 5.0  # sets a second are counted over this time
 _EVENT_S = 30.0  # a restart or a time jump is told for so long
-_NS_PER_S = 1_000_000_000
 _LATENCY, _INFERENCE = "latency", "inference"
-
-
-@dataclass(frozen=True)
-class Sensor:
-    """One sensor as of the last set."""
-
-    name: str
-    topic: str
-    state: str
-    in_mask: bool
-    reason: str  # why it is not OK, or not used
-    remedy: str
-    rate_hz: float
-    age_ms: float
+_RANKS = ("p50", "p95", "p99", "max")
 
 
 @dataclass(frozen=True)
@@ -41,50 +27,32 @@ class Latency:
 
     p50: float
     p95: float
+    p99: float
     max: float
     last: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Everything the view shows; NaN where it is not known."""
+    """All that is known at one moment; NaN or None where it is not known."""
 
     node: str
+    status: Any  # the last FusionStatus
     since_status_s: float
-    sequence: int
-    epoch: int
-    anchor: str
+    detections: Sequence[Any] | None  # FusedDetection
     sets_per_s: float
     sets_seen: int
-    skipped: int  # since the node's activation
-    used: tuple[str, ...]
-    mask: int
-    sensors: tuple[Sensor, ...]
-    level: int
-    level_reason: str
-    pruning: str
-    ratio: float
-    gmacs: float
-    backend: str
-    backend_reason: str
-    device: str
-    checkpoint: str
-    budget_latency_ms: float
-    budget_power_w: float
-    latency_ms: Mapping[str, Latency]
+    latency_ms: Mapping[str, Latency]  # by stage
     window: str  # whose window the percentiles are over
     window_sets: int
     deadline_miss: float  # share, 0..1
     switches: int | None
     switch_us_p99: float
-    detections: int | None
-    severity: int  # 0 OK, 1 warning, 2 error
-    notes: tuple[str, ...]
     events: tuple[str, ...]  # restarts and time jumps of late
 
 
 @dataclass
-class TopState:
+class NodeState:
     """Takes messages with the steady time of their arrival in s; no `snapshot` before the first status."""
 
     node: str
@@ -92,7 +60,7 @@ class TopState:
     _status: Any = None
     _at_s: float = math.nan
     _seen: int = 0
-    _detections: int | None = None
+    _detections: Sequence[Any] | None = None
     _arrivals: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=1000))
     _window: LatencyWindow = field(init=False)
     _diagnosed: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -115,11 +83,11 @@ class TopState:
         self._seen += 1
         self._arrivals.append((now_s, status.sequence))
         values = {stage: float(getattr(status, f"{stage}_ms")) for stage in STAGES}
-        self._window.add(round(now_s * _NS_PER_S), values, missed=False)
+        self._window.add(round(now_s * NS_PER_S), values, missed=False)
 
     def take_detections(self, array: Any) -> None:
         """Take a FusedDetectionArray."""
-        self._detections = len(array.detections)
+        self._detections = array.detections
 
     def take_diagnostics(self, array: Any) -> None:
         """Take a DiagnosticArray if it is this node's: that of another one has other names or topics.
@@ -159,36 +127,17 @@ class TopState:
         latency, window, count = self._latency(now_s)
         return Snapshot(
             node=self.node,
+            status=status,
             since_status_s=self.since_status_s(now_s),
-            sequence=status.sequence,
-            epoch=status.epoch,
-            anchor=status.anchor,
+            detections=self._detections,
             sets_per_s=self._sets_per_s(now_s),
             sets_seen=self._seen,
-            skipped=status.skipped_sets,
-            used=tuple(status.used),
-            mask=status.mask,
-            sensors=tuple(_sensor(item) for item in status.sensors),
-            level=status.level,
-            level_reason=status.level_reason,
-            pruning=status.pruning,
-            ratio=status.ratio,
-            gmacs=status.gmacs,
-            backend=status.backend,
-            backend_reason=status.backend_reason,
-            device=status.device,
-            checkpoint=status.checkpoint,
-            budget_latency_ms=status.deadline_ms,
-            budget_power_w=status.power_w,
             latency_ms=latency,
             window=window,
             window_sets=count,
             deadline_miss=_number(self._diagnosed.get(_LATENCY, {}).get("deadline_miss")),
             switches=int(inference["switches"]) if "switches" in inference else None,
             switch_us_p99=_number(inference.get("switch_us_p99")),
-            detections=self._detections,
-            severity=status.severity,
-            notes=tuple(status.notes),
             events=tuple(
                 f"{text}, {now_s - at_s:.0f} s ago" for at_s, text in self._events if now_s - at_s < _EVENT_S
             ),
@@ -197,16 +146,16 @@ class TopState:
     def _latency(self, now_s: float) -> tuple[dict[str, Latency], str, int]:
         """Latencies by stage, whose window they are over, and its sets."""
         told = self._diagnosed.get(_LATENCY, {})
-        last = {stage: float(getattr(self._status, f"{stage}_ms")) for stage in STAGES}
         if told.get("n", "0") != "0":
-            told_ms = {stage: _told(told, stage, last[stage]) for stage in STAGES}
-            return told_ms, f"the node's last {_number(told.get('window_s')):g} s", int(told["n"])
-        self._window.expire(round(now_s * _NS_PER_S))
-        found = {}
-        for stage in STAGES:
-            ranks = self._window.stage(stage)
-            found[stage] = Latency(ranks["p50"], ranks["p95"], ranks["max"], last[stage])
-        return found, f"seen here in the last {self.window_s:g} s", len(self._window)
+            ranks = {stage: [_number(told.get(f"{stage}_ms_{rank}")) for rank in _RANKS] for stage in STAGES}
+            window, count = f"the node's last {_number(told.get('window_s')):g} s", int(told["n"])
+        else:
+            self._window.expire(round(now_s * NS_PER_S))
+            ranks = {stage: [self._window.stage(stage)[rank] for rank in _RANKS] for stage in STAGES}
+            window, count = f"seen here in the last {self.window_s:g} s", len(self._window)
+        last = self._status
+        found = {stage: Latency(*ranks[stage], float(getattr(last, f"{stage}_ms"))) for stage in STAGES}
+        return found, window, count
 
     def _sets_per_s(self, now_s: float) -> float:
         recent = [item for item in self._arrivals if item[0] >= now_s - _RATE_S]
@@ -222,25 +171,6 @@ class TopState:
         self._window = LatencyWindow(self.window_s)
         self._diagnosed.clear()
         self._detections = None
-
-
-def _sensor(health: Any) -> Sensor:
-    return Sensor(
-        name=health.name,
-        topic=health.topic,
-        state=SensorState(health.state).name,
-        in_mask=health.in_mask,
-        reason=health.reason or health.absence,
-        remedy=health.remedy,
-        rate_hz=health.rate_hz,
-        age_ms=health.age_ms,
-    )
-
-
-def _told(values: Mapping[str, str], stage: str, last_ms: float) -> Latency:
-    """One stage as the node's diagnostics have it."""
-    p50, p95, longest = (_number(values.get(f"{stage}_ms_{rank}")) for rank in ("p50", "p95", "max"))
-    return Latency(p50, p95, longest, last_ms)
 
 
 def _number(text: str | None) -> float:

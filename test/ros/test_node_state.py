@@ -1,17 +1,21 @@
-"""What `sentryfuse top` makes of messages, and what a person and a program then read."""
+"""What a node says of itself, and what a person and a program read of it in `sentryfuse top` and the demo."""
 
 from __future__ import annotations
 
 import io
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from sentryfuse_ros.top_state import PARTS, Snapshot, TopState
+from sentryfuse_core.errors import OutputError
+from sentryfuse_ros import demo_view
+from sentryfuse_ros.demo_view import Scene
+from sentryfuse_ros.node_state import PARTS, NodeState, Snapshot
 from sentryfuse_ros.top_view import as_json, line, render, waiting
 
 STAGES = (*PARTS, "e2e")
@@ -34,7 +38,9 @@ def status(sequence: int, **changed: Any) -> SimpleNamespace:
         "level": 1, "level_reason": "power: 6 W of the 15 W", "pruning": "nested", "ratio": 0.5,
         "gmacs": 0.1234, "backend": "eager", "backend_reason": "no CUDA device",
         "device": "cpu", "checkpoint": "world_v9 0123",
-        "deadline_ms": math.nan, "power_w": 6.0, "severity": 2,
+        "deadline_ms": math.nan, "power_w": 6.0, "severity": 2, "heads_kept": 8, "heads_total": 16,
+        "channels_kept": 256, "channels_total": 512, "above_prior": False, "mask_recall_4m": 0.3,
+        "prior_recall_4m": 0.2,
         "notes": ["nothing usable; check the sensors"],
         **{f"{part}_ms": float(index) for index, part in enumerate(PARTS, 1)}, "e2e_ms": 22.0,
     }  # fmt: skip
@@ -63,28 +69,34 @@ def diagnostics(*, topic: str = "/camera", **latency: str) -> SimpleNamespace:
     )
 
 
-def state(*sequences: int, **changed: Any) -> TopState:
+def state(*sequences: int, **changed: Any) -> NodeState:
     """The state after one set every 0.1 s."""
-    made = TopState("/sentryfuse", window_s=30.0)
+    made = NodeState("/sentryfuse", window_s=30.0)
     for index, sequence in enumerate(sequences):
         made.take_status(status(sequence, **changed), index / 10)
     return made
 
 
-def shown(made: TopState, now_s: float = 1.0) -> Snapshot:
+def shown(made: NodeState, now_s: float = 1.0) -> Snapshot:
     found = made.snapshot(now_s)
     assert found is not None
     return found
 
 
-def text(found: Snapshot, width: int = 110) -> str:
+def page(picture: RenderableType, width: int = 110) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(render(found))
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    console.print(picture)
+    drawn: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, drawn.splitlines())) <= width
+    return drawn
+
+
+def text(found: Snapshot) -> str:
+    return page(render(found))
 
 
 def test_snapshot_is_none_when_no_status_came() -> None:
-    made = TopState("/sentryfuse", window_s=30.0)
+    made = NodeState("/sentryfuse", window_s=30.0)
     made.take_diagnostics(diagnostics())
     assert made.snapshot(1.0) is None
     assert not made.diagnosed
@@ -120,7 +132,7 @@ def test_figures_begin_anew_when_the_node_was_restarted() -> None:
     made.take_diagnostics(diagnostics())
     made.take_status(status(0), 5.0)
     found = shown(made, 6.0)
-    assert (found.window_sets, found.switches, found.sequence) == (1, None, 0)
+    assert (found.window_sets, found.switches, found.status.sequence) == (1, None, 0)
     assert found.events == ("the node began anew after set 501, 1 s ago",)
     assert shown(made, 60.0).events == ()
 
@@ -146,21 +158,19 @@ def test_view_says_what_the_messages_say_when_drawn() -> None:
     made = state(*range(11))
     made.take_detections(SimpleNamespace(detections=[0, 0, 0]))
     made.take_diagnostics(diagnostics())
-    page = text(shown(made))
     said = ["/sentryfuse", "live", "LOST", "no new message for 1.2 s", "check its cable", "lidar+imu (6)"]
+    said += ["power: 6 W", "50%", "eager on cpu", "no CUDA device", "world_v9 0123", "no time limit, 6 W"]
     said += [
-        "power: 6 W",
-        "50%",
-        "eager on cpu",
-        "no CUDA device",
-        "world_v9 0123",
-        "no time limit, 6 W",
         "missed 2.0%",
+        "12, p99 4.2 us",
+        "10.0 sets/s",
+        "3 skipped",
+        "3 boxes",
+        "nothing usable",
+        *STAGES,
     ]
-    said += ["12, p99 4.2 us", "10.0 sets/s", "3 skipped", "3 boxes", "nothing usable", *STAGES]
-    for word in said:
-        assert word in page, page
-    assert max(map(len, page.splitlines())) <= 110
+    drawn = text(shown(made))
+    assert not [word for word in said if word not in drawn], drawn
 
 
 def test_bar_gives_each_stage_its_share_when_drawn() -> None:
@@ -187,19 +197,17 @@ def test_json_has_null_when_a_figure_is_not_known() -> None:
 
 def test_view_is_drawn_when_a_set_failed_and_has_no_times() -> None:
     nan = {f"{part}_ms": math.nan for part in STAGES}
-    page = text(shown(state(0, 1, **nan)))
-    assert "latency ms" in page
-    assert "█" not in page
+    drawn = text(shown(state(0, 1, **nan)))
+    assert "latency ms" in drawn
+    assert "█" not in drawn
 
 
 def test_hint_is_drawn_when_nothing_came() -> None:
-    console = Console(width=100, file=io.StringIO(), color_system=None)
-    console.print(waiting(["no fusion node", "[listening]"]))
-    assert "[listening]" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[listening]" in page(waiting(["no fusion node", "[listening]"]))
 
 
 def test_diagnostics_are_told_from_another_nodes_by_their_names_when_both_have_the_same_sensors() -> None:
-    made = TopState("/robot/sentryfuse", window_s=30.0)
+    made = NodeState("/robot/sentryfuse", window_s=30.0)
     made.take_status(status(0), 0.0)
     for node, missed in (("/robot/sentryfuse", "0.250"), ("/other/sentryfuse", "0.750")):
         array = diagnostics(deadline_miss=missed)
@@ -207,3 +215,53 @@ def test_diagnostics_are_told_from_another_nodes_by_their_names_when_both_have_t
             item.name = item.name.replace("sentryfuse", node)
         made.take_diagnostics(array)
     assert shown(made).deadline_miss == 0.25
+
+
+def scene(*boxes: tuple[str, float, float]) -> Scene:
+    """The camera dies, and these are the boxes by then."""
+    made = state(*range(11))
+    found = [
+        SimpleNamespace(label=label, pose=SimpleNamespace(position=SimpleNamespace(x=x, y=y)))
+        for label, x, y in boxes
+    ]
+    made.take_detections(SimpleNamespace(detections=found))
+    return Scene(seconds=42.0, at_s=7.0, story="camera dies", faults="camera: drop", node=shown(made))
+
+
+def demo_page(found: Scene) -> str:
+    return page(demo_view.render(found), width=100)
+
+
+def test_demo_says_what_the_status_says_when_drawn() -> None:
+    said = ["camera dies", "camera: drop", "LOST", "no new message", "level 1", "nested", "8/16 heads", "6 W"]
+    said += ["power: 6 W", "p95", "world_v9 0123", "nothing usable", "30%", "not twice", "10.0 sets/s"]
+    drawn = demo_page(scene())
+    assert not [word for word in said if word not in drawn], drawn
+
+
+def test_demo_puts_boxes_where_they_are_when_drawn() -> None:
+    drawn = demo_page(scene(("car", 31.9, 15.9), ("pedestrian", 0.1, -15.9), ("tree", 16.0, 0.0)))
+    maps = [row.rsplit("│", 2)[1] for row in drawn.splitlines() if row.count("│") >= 2]
+    cars, walkers, others = ([i for i, row in enumerate(maps) if mark in row[:33]] for mark in "CPX")
+    assert cars[0] < others[0] < walkers[0]
+    assert maps[cars[0]].index("C") < maps[others[0]].index("X") < maps[walkers[0]].index("P")
+
+
+def test_demo_waits_when_nothing_came_yet() -> None:
+    assert "waiting" in demo_page(Scene(seconds=42.0))
+    assert "waiting" in demo_view.line(Scene(seconds=42.0))
+
+
+def test_demo_has_all_in_one_line_when_there_is_no_terminal() -> None:
+    told = demo_view.line(scene())
+    assert told.startswith("  7.0 s  camera dies        used lidar+imu")
+    assert "level 1 10.0 Hz  e2e p50 22 p95 22 ms  0 boxes" in told
+
+
+def test_svg_is_written_when_asked_and_its_place_named_when_impossible(tmp_path: Path) -> None:
+    demo_view.save_svg(scene(), tmp_path / "view.svg")
+    drawing = (tmp_path / "view.svg").read_text(encoding="utf-8")
+    assert "camera" in drawing
+    assert "url(http" not in drawing
+    with pytest.raises(OutputError, match="nowhere"):
+        demo_view.save_svg(scene(), tmp_path / "nowhere" / "view.svg")
