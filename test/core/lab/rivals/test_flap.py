@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from sentryfuse_core.lab.rivals.calibration import Calibration
-from sentryfuse_core.lab.rivals.flap import Flap, standardised
+from sentryfuse_core.lab.rivals import RULES
+from sentryfuse_core.lab.rivals.flap import fluctuation, standardised
+from sentryfuse_core.lab.rivals.rule import Calibration
 from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.pruning.costs import measure_costs
 
@@ -40,11 +42,11 @@ def _sample(seed: int) -> Calibration:
 def test_flap_is_exact_when_pruned_hidden_values_are_constant() -> None:
     network = _Feed()
     costs = {ALL: measure_costs(network, {"a": torch.zeros(1, 5, 3)})}
-    pruned = Flap().prepare(network, {ALL: _sample(1)}, costs)
+    pruned = RULES["flap"].prepare(network, {ALL: _sample(1)}, costs)
     unseen = _sample(2).inputs
     assert pruned.kept(ALL, 0.6) == {"feed": [0]}
     torch.testing.assert_close(pruned.at(ALL, 0.6)(unseen), network(unseen))
-    bare = Flap(compensation=False).prepare(network, {ALL: _sample(1)}, costs).at(ALL, 0.6)
+    bare = replace(RULES["flap"], mend=None).prepare(network, {ALL: _sample(1)}, costs).at(ALL, 0.6)
     assert (bare(unseen) - network(unseen)).abs().max() > 0.01
 
 
@@ -62,7 +64,7 @@ def test_flap_scores_standardised_variance_times_power_when_computed_by_hand() -
     spread = (sum((channel - mean) ** 2 for channel in channels) / 5) ** 0.5
     level = [(channel - mean) / spread for channel in channels]
     expected = [(level[2 * unit] + level[2 * unit + 1]) / 2 for unit in range(3)]
-    assert Flap().score(network, sample)["feed"].tolist() == pytest.approx(expected, rel=1e-4)
+    assert fluctuation(network, sample)["feed"].tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_standardised_is_zero_when_all_channels_are_alike() -> None:

@@ -12,15 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from sentryfuse_core.lab.rivals import RULES
-from sentryfuse_core.lab.rivals.calibration import Calibration, Present
-from sentryfuse_core.lab.rivals.gates import Michel, Taylor
-from sentryfuse_core.lab.rivals.llm_pruner import LlmPruner, mixed_saliency
-from sentryfuse_core.lab.rivals.selected import copied_bytes
-from sentryfuse_core.lab.rivals.wanda import WandaSp
-from sentryfuse_core.lab.rivals.weights import Magnitude
+from sentryfuse_core.lab.rivals.llm_pruner import coupled_saliency, mixed_saliency
+from sentryfuse_core.lab.rivals.rule import Calibration, copied_bytes
+from sentryfuse_core.lab.rivals.scores import magnitude, michel, taylor, wanda_sp
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
+from sentryfuse_core.pruning.gate import Present
 from sentryfuse_core.pruning.units import find_units, prefix, sliced
 
 STREAMS = {"a": Stream(4, 3), "b": Stream(6, 2)}
@@ -131,7 +129,7 @@ def _gates_by_hand() -> list[list[float]]:
 
 
 def test_magnitude_is_the_norm_of_all_rows_when_units_have_two_tensors() -> None:
-    scores = Magnitude().score(_Two(), SAMPLE)["feed"]
+    scores = magnitude(_Two(), SAMPLE)["feed"]
     assert scores.tolist() == pytest.approx([math.sqrt(1.25 + 2.0), math.sqrt(4.25 + 0.3125)])
 
 
@@ -140,15 +138,15 @@ def test_taylor_and_michel_equal_the_hand_calculation_when_units_are_two() -> No
     squares = [(gates[0][unit] ** 2 + gates[1][unit] ** 2) / 2 for unit in (0, 1)]
     sizes = [(abs(gates[0][unit]) + abs(gates[1][unit])) / 2 for unit in (0, 1)]
     length = math.hypot(*sizes)
-    assert Taylor().score(_Two(), SAMPLE)["feed"].tolist() == pytest.approx(squares, rel=1e-5)
-    assert Michel().score(_Two(), SAMPLE)["feed"].tolist() == pytest.approx(
+    assert taylor(_Two(), SAMPLE)["feed"].tolist() == pytest.approx(squares, rel=1e-5)
+    assert michel(_Two(), SAMPLE)["feed"].tolist() == pytest.approx(
         [size / length for size in sizes], rel=1e-5
     )
 
 
 def test_wanda_equals_the_hand_calculation_when_units_are_two() -> None:
     norms = [math.hypot(*(hidden[unit] for _, hidden, _ in _by_hand())) for unit in (0, 1)]
-    scores = WandaSp().score(_Two(), SAMPLE)["feed"]
+    scores = wanda_sp(_Two(), SAMPLE)["feed"]
     assert scores.tolist() == pytest.approx([2.0 * norms[0], 0.75 * norms[1]], rel=1e-5)
 
 
@@ -171,7 +169,7 @@ def test_llm_pruner_equals_the_hand_calculation_when_units_are_two() -> None:
             total += abs(first * weight - 0.5 * second * weight**2)
         expected.append(total)
     network = _Two().requires_grad_(False)
-    assert LlmPruner().score(network, SAMPLE)["feed"].tolist() == pytest.approx(expected, rel=1e-5)
+    assert coupled_saliency(network, SAMPLE)["feed"].tolist() == pytest.approx(expected, rel=1e-5)
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 

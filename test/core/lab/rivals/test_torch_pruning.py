@@ -9,8 +9,8 @@ import torch
 
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.rivals import RULES
-from sentryfuse_core.lab.rivals.calibration import Calibration
-from sentryfuse_core.lab.rivals.torch_pruning import TorchPruning
+from sentryfuse_core.lab.rivals.rule import Calibration
+from sentryfuse_core.lab.rivals.torch_pruning import group_taylor
 from sentryfuse_core.model.fusion import FeedForward
 
 
@@ -18,7 +18,7 @@ def test_torch_pruning_names_the_package_when_it_is_absent(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
     sample = Calibration({"a": torch.zeros(1, 1, 2)}, torch.zeros(1, dtype=torch.long))
     with pytest.raises(ConfigError, match="pip install torch-pruning"):
-        TorchPruning().score(FeedForward(2, channels=2, block=1), sample)
+        group_taylor(FeedForward(2, channels=2, block=1), sample)
 
 
 def test_every_rule_names_its_paper_when_listed() -> None:
