@@ -39,15 +39,12 @@ Matrix = NDArray[np.float64]
 def load_nuscenes(root: Path) -> DrivingSet:
     """Every scene that has both sensors; raises DatasetError for tables or files that are missing."""
     tables = load_tables(root)
-    drives, notes = [], []
-    without_imu = 0
-    for record in tables.scenes:
-        scene = Scene(tables, record)
-        without_imu += scene.imu_path is None
-        drives.append(Drive(scene.name, "", scene.files, len(scene.samples), scene.frames))
+    scenes = [Scene(tables, record) for record in tables.scenes]
+    drives = [Drive(one.name, "", one.files, len(one.samples), one.frames) for one in scenes]
     if not drives:
         raise DatasetError(f"{tables.folder / 'scene.json'} has no scene; download the metadata again")
-    if without_imu:
+    notes = []
+    if without_imu := sum(one.imu_path is None for one in scenes):
         notes.append(
             f"{without_imu} of {len(drives)} scenes have no can_bus/NAME_ms_imu.json: they train without IMU"
         )

@@ -78,7 +78,7 @@ def test_train_reads_nothing_again_when_it_resumes(
 ) -> None:
     out, tree = tmp_path / "mine.safetensors", trees.kitti_object(tmp_path / "tree")
     assert train(out, tree, start, "--steps", "2") == 0
-    monkeypatch.setattr("sentryfuse_core.lab.datasets.kitti_object.KittiObject.frame", None)
+    monkeypatch.setattr("sentryfuse_core.lab.datasets.kitti_object.MomentReader", None)
     assert train(out, tree, start, "--steps", "4", "--resume") == 0
     assert load_checkpoint(out).manifest["steps"] == 4
 

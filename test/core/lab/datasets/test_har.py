@@ -35,10 +35,6 @@ def test_runs_come_by_name_with_strictly_rising_stamps_when_rows_share_a_millise
     assert phone.activity == ("SEATED",) * 4
 
 
-def test_runs_can_be_of_one_device(archive: Path) -> None:
-    assert [run.name for run in har.runs(archive, device="sw")] == ["s01_01_sw"]
-
-
 def test_runs_name_the_file_when_it_is_no_zip(tmp_path: Path) -> None:
     path = tmp_path / "har.zip"
     path.write_text("not a zip")

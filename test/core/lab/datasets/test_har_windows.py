@@ -18,7 +18,6 @@ from sentryfuse_core.lab.datasets.har_windows import (
     har_fold,
     load_windows,
     people_of_fold,
-    prepare,
 )
 
 SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[5] / "shared"))
@@ -144,32 +143,6 @@ def test_har_fold_cuts_finer_tokens_when_the_patch_is_shorter(windows: HarWindow
     assert arrays.inputs["phone_accel"].shape == (56, 50, 6)
     coarse = har_fold(windows, 0).inputs["phone_accel"]
     assert np.array_equal(arrays.inputs["phone_accel"].reshape(56, -1), coarse.reshape(56, -1))
-
-
-def test_prepare_reads_its_cache_when_zip_and_parameters_are_the_same(tmp_path: Path) -> None:
-    path, folder = archive(tmp_path / "har.zip", people=2), tmp_path / "cache"
-    first = prepare(path, folder)
-    (cache,) = folder.iterdir()
-    written_ns = cache.stat().st_mtime_ns
-    again = prepare(path, folder)
-    assert cache.stat().st_mtime_ns == written_ns
-    assert all(np.array_equal(first.streams[name], again.streams[name]) for name in STREAMS)
-    assert (again.classes, again.label.tolist()) == (first.classes, first.label.tolist())
-    assert again.person.tolist() == first.person.tolist()
-    prepare(path, folder, window_s=0.5)
-    prepare(archive(path, people=3), folder)
-    assert len(list(folder.iterdir())) == 3
-
-
-def test_prepare_names_the_cache_when_it_is_damaged(tmp_path: Path) -> None:
-    path, folder = archive(tmp_path / "har.zip", people=1), tmp_path / "cache"
-    prepare(path, folder)
-    (cache,) = folder.iterdir()
-    cache.write_bytes(b"half")
-    with pytest.raises(DatasetError, match=r"har_v.*damaged.*delete it"):
-        prepare(path, folder)
-    with pytest.raises(DatasetError, match=r"cannot read .*none\.zip"):
-        prepare(tmp_path / "none.zip", folder)
 
 
 @needs_recordings
