@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import LABELS, Box
 from sentryfuse_core.lab.datasets.kitti_object import frame_boxes, load_kitti_object
 from sentryfuse_core.lab.world.config import CLASSES
@@ -144,57 +143,3 @@ def test_kitti_object_keeps_the_lists_of_frames_when_there_are_some(tmp_path: Pa
     found = load_kitti_object(tmp_path)
     assert [(drive.split, drive.length) for drive in found.drives] == [("train", 2), ("val", 1)]
     assert any("1 frames are in neither" in note for note in found.notes)
-
-
-def damage(root: Path, what: str) -> None:
-    folder = root / "training"
-    if what == "no labels":
-        (folder / "label_2" / "000000.txt").unlink()
-        for path in (folder / "label_2").iterdir():
-            path.unlink()
-    elif what == "no velodyne":
-        (folder / "velodyne").rename(root / "elsewhere")
-    elif what == "no cloud":
-        (folder / "velodyne" / "000001.bin").unlink()
-    elif what == "no matrix":
-        path = folder / "calib" / "000002.txt"
-        path.write_text("\n".join(line for line in path.read_text().split("\n") if "R0" not in line))
-    elif what == "short label":
-        (folder / "label_2" / "000001.txt").write_text(f"{trees.CAR}\nCar 0.00 0\n")
-    elif what == "unknown class":
-        (folder / "label_2" / "000001.txt").write_text(trees.CAR.replace("Car", "Horse"))
-
-
-@pytest.mark.parametrize(
-    ("what", "told"),
-    [
-        ("no labels", "label_2 holds no .txt"),
-        ("no velodyne", "no folder .*velodyne; download KITTI object's clouds"),
-        ("no cloud", r"no .*velodyne/000001\.bin for label_2/000001\.txt"),
-        ("no matrix", r"000002\.txt has no R0_rect of 9 numbers"),
-        ("short label", r"000001\.txt:2: 2 values"),
-        ("unknown class", r"000001\.txt:1: unknown class 'Horse'"),
-    ],
-)
-def test_kitti_object_names_the_damage_when_a_tree_is_damaged(tmp_path: Path, what: str, told: str) -> None:
-    damage(trees.kitti_object(tmp_path), what)
-    with pytest.raises(DatasetError, match=told) as raised:
-        load_kitti_object(tmp_path)
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("file", "told"),
-    [
-        ("image_2/000000.png", "000000.png is no readable image"),
-        ("velodyne/000000.bin", "it is truncated"),
-    ],
-)
-def test_kitti_object_names_the_file_when_its_data_are_truncated(
-    tmp_path: Path, file: str, told: str
-) -> None:
-    path = trees.kitti_object(tmp_path) / "training" / file
-    path.write_bytes(path.read_bytes()[:15])
-    (drive,) = load_kitti_object(tmp_path).drives
-    with pytest.raises(DatasetError, match=told):
-        list(drive.frames())
