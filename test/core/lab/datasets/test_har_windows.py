@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sentryfuse_core.errors import BagError, DatasetError
+from sentryfuse_core.lab.datasets.har import runs
 from sentryfuse_core.lab.datasets.har_windows import (
     FOLDS,
     STREAMS,
@@ -79,6 +80,21 @@ def test_load_windows_keeps_pure_windows_when_the_activity_changes(windows: HarW
     assert sorted(set(windows.person.tolist())) == list(range(1, 8))
 
 
+def test_runs_come_by_name_with_strictly_rising_stamps_when_rows_share_a_millisecond(tmp_path: Path) -> None:
+    text = _HEADER + "".join(
+        f"1,2,9.8,0.1,0.2,0.{row},{_START_MS + ms},SEATED\n" for row, ms in enumerate((0, 23, 23, 28))
+    )
+    with zipfile.ZipFile(tmp_path / "har.zip", "w") as out:
+        for name in ("s01/s01_01_sw.csv", "s01/s01_01_sp.csv", "executions_info.csv"):
+            out.writestr(f"DATA/{name}", text)
+    phone, watch = runs(tmp_path / "har.zip")
+    assert (phone.name, phone.device, watch.device) == ("s01_01_sp", "sp", "sw")
+    assert (phone.stamp_ns - phone.stamp_ns[0]).tolist() == [0, 23_000_000, 23_500_000, 28_000_000]
+    assert phone.accel.tolist() == [[1.0, 2.0, 9.8]] * 4
+    assert phone.gyro[3].tolist() == [0.1, 0.2, 0.3]
+    assert phone.activity == ("SEATED",) * 4
+
+
 def test_load_windows_takes_the_most_frequent_activity_when_purity_is_lower(tmp_path: Path) -> None:
     mixed = load_windows(archive(tmp_path / "har.zip", people=1), pure=0.5)
     assert mixed.label.tolist() == [1] * 5 + [0] * 5  # k = 4 is 703 ms walking, k = 5 706 ms turning
@@ -102,6 +118,9 @@ def test_load_windows_refuses_what_gives_none(tmp_path: Path) -> None:
         load_windows(path, step_s=0.0)
     with pytest.raises(BagError, match=r"none\.zip"):
         load_windows(tmp_path / "none.zip")
+    path.write_text("not a zip")
+    with pytest.raises(BagError, match=r"har\.zip"):
+        load_windows(path)
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from networks import Fed
+from torch import nn
 
 from sentryfuse_core.lab.rivals import RULES
 from sentryfuse_core.lab.rivals.least_squares import refit, refitted, ridge_fit
 from sentryfuse_core.lab.rivals.rule import Calibration, Rule, copied_bytes
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
-from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.pruning.costs import measure_costs
 
 ALL = frozenset({"a"})
 
 
-class _Twins(nn.Module):
+def _twins() -> Fed:
     """Three units, the last of which has the hidden values of the first and smaller outgoing weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.feed = FeedForward(4, channels=6, block=2)
-        with torch.no_grad():
-            self.feed.rise[4:] = self.feed.rise[:2]
-            self.feed.fall[4:] *= 0.1
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        output: Tensor = self.feed(inputs["a"]).mean(dim=1)
-        return output
+    made = Fed(4, channels=6, block=2)
+    with torch.no_grad():
+        made.feed.rise[4:] = made.feed.rise[:2]
+        made.feed.fall[4:] *= 0.1
+    return made
 
 
 def _trunk() -> tuple[nn.Module, Calibration]:
@@ -43,7 +35,7 @@ def _trunk() -> tuple[nn.Module, Calibration]:
 
 
 def test_refit_is_exact_when_a_pruned_unit_is_a_combination_of_kept_ones() -> None:
-    network = _Twins()
+    network = _twins()
     sample = Calibration({"a": torch.randn(40, 3, 4)}, torch.zeros(40, dtype=torch.long))
     costs = {ALL: measure_costs(network, {"a": torch.zeros(1, 3, 4)})}
     rule = replace(RULES["magnitude"], mend=partial(refit, ridge=1e-9))
