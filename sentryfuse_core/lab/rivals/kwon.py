@@ -15,6 +15,8 @@ attention, and fits an intercept for heads that it then drops).
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -54,19 +56,16 @@ def search(
     budget = budget_macs(costs, ratio)
     head_order = _order({name: fisher[name] for name in costs.macs if name in heads}, costs)
     filter_order = _order({name: fisher[name] for name in costs.macs if name not in heads}, costs)
-    best, chosen = -1.0, (0, 0)
-    used, worth = 0, 0.0
-    for count in range(len(head_order) + 1):
-        if count:
-            importance, name, _ = head_order[count - 1]
-            used, worth = used + costs.macs[name], worth + importance
-        if used > budget:
-            break
-        filters, gain = _prefix(filter_order, costs, budget - used)
-        if worth + gain > best:
-            best, chosen = worth + gain, (count, filters)
+    head_macs, head_worth = _sums(head_order, costs)
+    filter_macs, filter_worth = _sums(filter_order, costs)
+    fitting = [
+        (count, bisect.bisect_right(filter_macs, budget - used) - 1)
+        for count, used in enumerate(head_macs)
+        if used <= budget
+    ]
+    heads_kept, filters = max(fitting, key=lambda pair: head_worth[pair[0]] + filter_worth[pair[1]])
     kept: dict[str, list[int]] = {name: [] for name in costs.macs}
-    for _, name, unit in (*head_order[: chosen[0]], *filter_order[: chosen[1]]):
+    for _, name, unit in (*head_order[:heads_kept], *filter_order[:filters]):
         kept[name].append(unit)
     return {name: sorted(units) for name, units in kept.items()}
 
@@ -139,12 +138,7 @@ def _order(fisher: Mapping[str, Sequence[float]], costs: UnitCosts) -> list[tupl
     return sorted(entries, key=lambda entry: -entry[0])
 
 
-def _prefix(order: Sequence[tuple[float, str, int]], costs: UnitCosts, budget: float) -> tuple[int, float]:
-    """How many of the leading units fit, and their importance together."""
-    used, worth = 0, 0.0
-    for count, (importance, name, _) in enumerate(order):
-        used += costs.macs[name]
-        if used > budget:
-            return count, worth
-        worth += importance
-    return len(order), worth
+def _sums(order: Sequence[tuple[float, str, int]], costs: UnitCosts) -> tuple[list[int], list[float]]:
+    """MACs and importance of the leading units together: of none, of one, ..."""
+    macs = itertools.accumulate((costs.macs[name] for _, name, _ in order), initial=0)
+    return list(macs), list(itertools.accumulate((worth for worth, _, _ in order), initial=0.0))
