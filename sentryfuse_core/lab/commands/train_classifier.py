@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,21 +11,22 @@ from typing import TYPE_CHECKING, Any
 from sentryfuse_core.errors import DatasetError, OutputError
 from sentryfuse_core.lab.bench.contest import Contest
 from sentryfuse_core.lab.bench.recipe import Recipe, read_recipe
-from sentryfuse_core.lab.commands.classifier_scores import METRIC, rows_of, scores_of, table_of
 from sentryfuse_core.lab.commands.classifier_stages import FILES, Run, train
 from sentryfuse_core.lab.datasets.arrays import Arrays, load_npz
 from sentryfuse_core.lab.training.accelerate import Acceleration, Ranks, ranks
+from sentryfuse_core.lab.training.batches import Batch
+from sentryfuse_core.lab.training.nest import Nested, teacher_logits
 from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
+from sentryfuse_core.pruning.gate import Present
 from sentryfuse_core.pruning.nested_checkpoint import save_nested
 from sentryfuse_core.replay.manifest import file_sha256, machine, source_commit, versions
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
-
-    from sentryfuse_core.lab.training.nest import Nested
 
 __all__ = ["run"]
+
+_Scores = Mapping[tuple[Present, float], float]  # (present, ratio) -> balanced accuracy in per cent
 
 _MOST_MODALITIES = 8  # every set of them is planned, trained and scored: 255
 _RECIPE_KEYS = (  # those of a recipe that a training depends on
@@ -32,6 +34,7 @@ _RECIPE_KEYS = (  # those of a recipe that a training depends on
     *("steps", "batch", "learning_rate", "nested_learning_rate", "first", "dropout"),
     *("ratios", "calibration", "to_teacher", "temperature"),
 )
+_METRIC = "balanced accuracy in per cent: the mean over classes of the share of samples that is right"
 _INPUTS = (
     "tokens [B, T, F] as sentryfuse_core.lab.datasets.arrays.load_npz gives them: every channel centred and "
     "scaled with mean and deviation of the training split, then cut into tokens; the statistics are not "
@@ -71,11 +74,11 @@ def _finish(
     args: argparse.Namespace, contest: Contest, arrays: Arrays, nested: Nested[Any], facts: Mapping[str, Any]
 ) -> None:
     """Score on val and, the only time, on test; print and write."""
-    evaluation: dict[str, Any] = {"metric": METRIC}
+    evaluation: dict[str, Any] = {"metric": _METRIC}
     for split in ("val", "test"):
-        scores = scores_of(contest, nested, split)
-        print(table_of(scores, contest, split))
-        evaluation[split] = {"samples": len(contest.splits[split]), "rows": rows_of(scores, contest)}
+        scores = _scores_of(contest, nested, split)
+        print(_table_of(scores, contest, split))
+        evaluation[split] = {"samples": len(contest.splits[split]), "rows": _rows_of(scores, contest)}
     save_nested(
         args.out,
         nested.network,
@@ -85,6 +88,50 @@ def _finish(
         facts={**facts, "train_macs": nested.macs, "evaluation": evaluation},
     )
     print(f"wrote {args.out} and its manifest")
+
+
+def _scores_of(contest: Contest, nested: Nested[Any], split: str) -> _Scores:
+    """Balanced accuracy on a split; ratio 0 is the whole network."""
+    samples = contest.splits[split]
+    scores = {}
+    for present in contest.sets:
+        part = Batch(samples.only(present), samples.label, samples.index)
+        for ratio in (0.0, *contest.recipe.ratios):
+            network = nested.network.at(nested.gate.plan(present, ratio)) if ratio else nested.network
+            hits = teacher_logits(network, part).argmax(dim=1) == part.label
+            scores[present, ratio] = contest.accuracy(hits, split)
+    return scores
+
+
+def _rows_of(scores: _Scores, contest: Contest) -> list[dict[str, Any]]:
+    """The scores as a manifest has them."""
+    return [
+        {"present": _names(present, contest), "ratio": ratio, "balanced_accuracy_percent": round(score, 2)}
+        for (present, ratio), score in scores.items()
+    ]
+
+
+def _table_of(scores: _Scores, contest: Contest, split: str) -> str:
+    """One line for each set of modalities, one column for each ratio."""
+    ratios = (0.0, *contest.recipe.ratios)
+    rows = {
+        "+".join(_names(present, contest)): [scores[present, ratio] for ratio in ratios]
+        for present in contest.sets
+    }
+    rows["mean over all sets"] = [sum(column) / len(rows) for column in zip(*rows.values(), strict=True)]
+    wide = max(len(name) for name in rows)
+    return "\n".join(
+        [
+            f"{split}, {len(contest.splits[split])} samples: balanced accuracy in % by share of MACs removed",
+            " " * wide + "".join(f"{100 * ratio:6.0f} %" for ratio in ratios),
+            *(f"{name:<{wide}}" + "".join(f"{value:8.1f}" for value in row) for name, row in rows.items()),
+            "",
+        ]
+    )
+
+
+def _names(present: Present, contest: Contest) -> list[str]:
+    return [name for name in contest.modalities if name in present]
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:

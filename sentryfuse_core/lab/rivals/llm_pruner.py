@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sentryfuse_core.lab.rivals.rule import Calibration, Scores
 from sentryfuse_core.model.units import find_units
 
-__all__ = ["coupled_saliency", "loss_gradient", "mixed_saliency", "unit_parameters"]
+__all__ = ["coupled_saliency", "loss_gradient", "unit_parameters"]
 
 _EXAMPLES = 128  # samples that h is taken from (they use 10); the first ones of the calibration set
 
@@ -39,14 +39,9 @@ def coupled_saliency(network: nn.Module, calibration: Calibration) -> Scores:
         name: torch.zeros(layer.units, device=layer.outgoing[0].device) for name, layer in layers.items()
     }
     for (name, _tensor), weight, g, h in zip(parameters, parameters.values(), first, second, strict=True):
-        saliency = mixed_saliency(weight.detach(), g, h)
+        saliency = (g * weight.detach() - 0.5 * h * weight.detach().square()).abs()
         scores[name] += saliency.reshape(layers[name].units, -1).sum(dim=1)
     return scores
-
-
-def mixed_saliency(weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """|g w - h w^2 / 2| of every weight."""
-    return (first * weight - 0.5 * second * weight.square()).abs()
 
 
 def unit_parameters(network: nn.Module) -> dict[tuple[str, str], nn.Parameter]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.rivals import RULES
-from sentryfuse_core.lab.rivals.llm_pruner import coupled_saliency, mixed_saliency
+from sentryfuse_core.lab.rivals.llm_pruner import coupled_saliency
 from sentryfuse_core.lab.rivals.rule import Calibration, copied_bytes
 from sentryfuse_core.lab.rivals.scores import magnitude, michel, taylor, wanda_sp
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
@@ -166,10 +166,6 @@ def test_llm_pruner_equals_the_hand_calculation_when_units_are_two() -> None:
     network = _two().requires_grad_(False)
     assert coupled_saliency(network, SAMPLE)["feed"].tolist() == pytest.approx(expected, rel=1e-5)
     assert not any(parameter.requires_grad for parameter in network.parameters())
-
-
-def test_mixed_saliency_is_first_less_half_second_order_when_numbers_are_plain() -> None:
-    assert mixed_saliency(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(1.0)) == 4.0
 
 
 def test_copied_bytes_counts_only_own_memory_when_units_are_cut_out() -> None:
