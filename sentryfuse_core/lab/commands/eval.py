@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sentryfuse_core.commands.options import check_device
 from sentryfuse_core.errors import ConfigError, OutputError
-from sentryfuse_core.lab.commands.eval_report import print_report, report_mapping, write_report
+from sentryfuse_core.lab.commands.eval_report import print_report, write_report
 from sentryfuse_core.lab.commands.eval_study import OWN, Study, judge
 from sentryfuse_core.lab.training.data import held_out
 from sentryfuse_core.lab.training.detections import Detector, Found, SubsetDetector, collect
@@ -104,9 +104,7 @@ def run(args: argparse.Namespace) -> int:
             "labels": list(checkpoint.manifest["labels"]),
             **{name: getattr(args, name) for name in _SAME},
         }
-        for path in write_report(
-            args.out, study, report_mapping(study, command=_command(args), config=config)
-        ):
+        for path in write_report(args.out, study, command=_command(args), config=config):
             print(f"wrote {path}")
     return 0
 

@@ -25,7 +25,7 @@ from sentryfuse_core.lab.training.support import LEAST_SCORE
 from sentryfuse_core.replay.manifest import machine, processor, source_commit, versions
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["figures", "print_report", "report_mapping", "write_report"]
+__all__ = ["print_report", "write_report"]
 
 _WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 _DIGITS = 5  # after the point, in eval.json
@@ -68,7 +68,7 @@ def print_report(study: Study) -> None:
                 [(str(one.sensors), str(one.detections), _percent(one.share)) for one in study.supporters],
             )
         )
-    print(text_table(figures(study)))
+    print(text_table(_figures(study)))
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> Table:
@@ -133,7 +133,7 @@ def _contrast_table(title: str, names: tuple[str, str], contrasts: Sequence[Cont
     return _table(title, ("sensors", "level", *names, "gain", "95 %", "frames"), rows)
 
 
-def figures(study: Study) -> list[Figure]:
+def _figures(study: Study) -> list[Figure]:
     """The rows of eval.json."""
     found = []
     for one in study.summaries:
@@ -167,8 +167,11 @@ def figures(study: Study) -> list[Figure]:
     return found
 
 
-def report_mapping(study: Study, *, command: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values for eval.json, in the form of every other result file."""
+def write_report(folder: Path, study: Study, *, command: str, config: Mapping[str, Any]) -> list[Path]:
+    """Write eval.json, in the form of every other result file, and dropout.png into `folder`.
+
+    Raises OutputError where that cannot be done.
+    """
     content = {
         "name": "eval",
         "command": command,
@@ -176,8 +179,8 @@ def report_mapping(study: Study, *, command: str, config: Mapping[str, Any]) -> 
         "versions": versions(),
         "commit": source_commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "config": dict(config),
-        "rows": [figure.to_mapping() for figure in figures(study)],
+        "config": config,
+        "rows": [figure.to_mapping() for figure in _figures(study)],
         "raw": {
             "cells": [cell.to_mapping() for cell in study.cells.values()],
             "day_night": [asdict(one) for one in study.light],
@@ -186,15 +189,9 @@ def report_mapping(study: Study, *, command: str, config: Mapping[str, Any]) -> 
             "support_number": [one.to_mapping() for one in study.supporters],
         },
     }
-    rounded: dict[str, Any] = _rounded(content)
-    return rounded
-
-
-def write_report(folder: Path, study: Study, content: Mapping[str, Any]) -> list[Path]:
-    """Write eval.json and dropout.png into `folder`; raises OutputError where that cannot be done."""
     data, picture = folder / "eval.json", folder / "dropout.png"
     try:
-        data.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        data.write_text(json.dumps(_rounded(content), indent=1) + "\n", encoding="utf-8")
         dropout_figure(study.cells).savefig(picture, dpi=150)
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another folder") from error
