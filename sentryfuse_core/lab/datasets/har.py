@@ -44,7 +44,9 @@ def runs(path: Path, *, every: int = 1) -> Iterator[HarRun]:
             names = sorted(name for name in archive.namelist() if name.endswith(("_sp.csv", "_sw.csv")))
             for name in names[::every]:
                 yield _run(name, archive.read(name).decode("utf-8"))
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
+    except OSError as error:
+        raise BagError(f"cannot read {path}: {error.strerror}; give the path of sp-sw-har.zip") from error
+    except (zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
         raise BagError(f"cannot read the HAR recordings in {path}: {error}") from error
 
 

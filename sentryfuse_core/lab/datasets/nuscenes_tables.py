@@ -13,7 +13,7 @@ from typing import Any
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.files import need_folder, read_json
 
-__all__ = ["CAMERA", "LIDAR", "Tables", "load_tables", "version_folder"]
+__all__ = ["CAMERA", "LIDAR", "Record", "Tables", "load_tables", "version_folder"]
 
 CAMERA, LIDAR = "CAM_FRONT", "LIDAR_TOP"
 Record = dict[str, Any]
