@@ -256,7 +256,7 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
     clutter = _Clutter(everything, config.objects[1], ego, rng)
 
     steps = round(seconds * STEPS_HZ) + 1
-    rows = []
+    boxes, classes, speeds, identities, egos, motions, ways = [], [], [], [], [], [], []
     for index in range(steps):
         if index:
             _advance(ego, traffic, config, index * _DT, waves)
@@ -265,19 +265,15 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
         xy = _to_base(np.concatenate((traffic.position, clutter.position)), ego)
         yaw = _wrap(np.concatenate((traffic.yaw, clutter.yaw)) - ego.yaw)
         size = np.concatenate((traffic.size, clutter.size))
-        rows.append(
-            (
-                np.concatenate((xy, size[:, 2:] / 2, size, yaw[:, None]), axis=-1),
-                np.concatenate((traffic.classes, clutter.classes)),
-                np.concatenate((traffic.speed, np.zeros(len(clutter.size)))),
-                traffic.identity.copy(),
-                ego.way,
-                (ego.x, ego.y, ego.yaw),
-                (ego.speed, ego.acceleration, ego.yaw_rate),
-            )
-        )
-    columns = (torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True))
-    boxes, classes, speeds, who, ways, egos, motions = columns
+        boxes.append(np.concatenate((xy, size[:, 2:] / 2, size, yaw[:, None]), axis=-1))
+        classes.append(np.concatenate((traffic.classes, clutter.classes)))
+        speeds.append(np.concatenate((traffic.speed, np.zeros(len(clutter.size)))))
+        ways.append(ego.way)
+        identities.append(traffic.identity.copy())
+        egos.append((ego.x, ego.y, ego.yaw))
+        motions.append((ego.speed, ego.acceleration, ego.yaw_rate))
+
+    who = torch.from_numpy(np.stack(identities))
 
     def of(name: str) -> torch.Tensor:
         """What traffic and clutter have of this, slots of traffic first, [steps, M, ...]."""
@@ -293,14 +289,14 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
         always["light"] = torch.full((steps,), light)
     return replace(
         first,
-        boxes=boxes.float(),
-        classes=classes,
-        speed=speeds.float(),
+        boxes=torch.from_numpy(np.stack(boxes)).float(),
+        classes=torch.from_numpy(np.stack(classes)),
+        speed=torch.from_numpy(np.stack(speeds)).float(),
         colours=of("colours"),
         reflectivity=of("reflectivity"),
         traits=of("traits"),
-        way=ways.float(),
-        ego=egos.float(),
-        ego_motion=motions.float(),
+        way=torch.tensor(ways),
+        ego=torch.tensor(egos),
+        ego_motion=torch.tensor(motions),
         **always,
     )
