@@ -73,6 +73,6 @@ def _record(world: World, *, seed: int, seconds: float, light: float) -> None:
 def _key(arguments: dict[str, object]) -> str:
     """A hash of the arguments and of the world's source: another world gives another recording."""
     digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode())
-    for source in sorted((Path(sentryfuse_core.__file__).parent / "lab" / "world").glob("*.py")):
+    for source in sorted((Path(sentryfuse_core.__file__).parent / "world").glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]

@@ -65,9 +65,10 @@ def training_batch(
     batch: int,
     seed: int,
     device: torch.device | str = "cpu",
+    sensors: Config | None = None,
 ) -> WorldBatch:
-    """Draw and render `batch` moments that depend on `seed` alone; sensors sit where the parameters' do."""
-    sensors = Config()
+    """Draw and render `batch` moments that depend on `seed` alone; `sensors` says where the sensors sit."""
+    sensors = sensors or Config()
     generator = torch.Generator(device).manual_seed(seed)
     scene = draw_scenes(config, batch=batch, generator=generator)
     usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
