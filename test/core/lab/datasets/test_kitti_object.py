@@ -92,15 +92,6 @@ def test_kitti_boxes_hold_lidar_points_and_stand_on_the_ground() -> None:
 
 
 @needs_recordings
-def test_kitti_pedestrian_lies_where_a_hand_calculation_puts_it() -> None:
-    """Bottom centre 1.84 right, 1.47 down, 8.41 ahead of camera 0, which is 0.33 m before the Velodyne."""
-    box = boxes_of("000000")[0]
-    assert (box.x, box.y) == pytest.approx((8.41 + 0.33, -1.84), abs=0.1)
-    assert box.z == pytest.approx(1.73 - 1.47 + 1.89 / 2, abs=0.2)  # the camera looks slightly down
-    assert box.yaw == pytest.approx(-math.pi / 2, abs=0.03)  # rotation_y 0.01: to the right
-
-
-@needs_recordings
 def test_kitti_frame_shows_the_pedestrian_at_the_virtual_camera() -> None:
     """A white shirt: brighter than the hedge around it."""
     frame = next(iter(load_kitti_object(KITTI).drives[0].frames()))
