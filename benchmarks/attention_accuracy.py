@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from benchmarks._results import ROOT
 from sentryfuse_core.lab.datasets.arrays import Arrays
-from sentryfuse_core.lab.datasets.har_windows import FOLDS, STREAMS, har_fold, prepare
+from sentryfuse_core.lab.datasets.har_windows import FOLDS, STREAMS, har_fold, load_windows
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 
 __all__ = ["DATA", "RUNS", "TASKS", "VARIANTS", "Job", "Task", "jobs_for", "run", "score"]
@@ -116,7 +116,7 @@ def run(job: Job, *, data: Path = DATA, folder: Path = RUNS) -> dict[str, Any]:
         if found["settings"] == json.loads(json.dumps(job.settings())):
             return found
     task = job.task
-    windows = prepare(data, folder / "data", window_s=task.window_s, step_s=task.step_s, pure=task.pure)
+    windows = load_windows(data, window_s=task.window_s, step_s=task.step_s, pure=task.pure)
     arrays = har_fold(windows, job.fold, patch=task.patch)
     started = time.process_time()
     torch.manual_seed(job.seed)

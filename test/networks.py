@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
@@ -32,6 +35,19 @@ TINY = ModelShape(
     lidar_channels=(16, 16),
     widths=(1.0, 0.5),
 )
+
+
+class Fed(nn.Module):
+    """One feed-forward layer, `feed`, over the tokens of modality a; the mean over them comes out."""
+
+    def __init__(self, dim: int, *, channels: int, block: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.feed = FeedForward(dim, channels=channels, block=block)
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        output: torch.Tensor = self.feed(inputs["a"]).mean(dim=1)
+        return output
 
 
 def network(seed: int = 0, *, shape: ModelShape = TINY) -> SentryFuseNet:

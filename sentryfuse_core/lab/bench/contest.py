@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.bench.recipe import Recipe
 from sentryfuse_core.lab.datasets.arrays import Arrays
-from sentryfuse_core.lab.rivals.calibration import Calibration
+from sentryfuse_core.lab.rivals.rule import Calibration
 from sentryfuse_core.lab.training.batches import Batch, Batches, tensors_of
 from sentryfuse_core.lab.training.fit import FitOptions, Stage, fit
 from sentryfuse_core.model.backbones import Stream, make_backbone

@@ -11,7 +11,7 @@ import numpy as np
 
 from sentryfuse_core.lab.datasets.arrays import Arrays, load_npz
 from sentryfuse_core.lab.datasets.digits import load_digits
-from sentryfuse_core.lab.datasets.har_windows import FOLDS, har_fold, prepare
+from sentryfuse_core.lab.datasets.har_windows import FOLDS, har_fold, load_windows
 
 __all__ = ["Digits", "Har", "OwnData", "Source"]
 
@@ -48,7 +48,6 @@ class Har:
     """Phone and watch (SP-SW-HAR): each seed has its own fold of people; windows of 1 s."""
 
     archive: Path
-    cache: Path
     step_s: float = 0.25
     pure: float = 0.5  # share of a window that its label must have
     patch: int = 20  # samples in a token
@@ -72,7 +71,7 @@ class Har:
 
     def arrays(self, seed: int) -> Arrays:
         """The fold of `seed`."""
-        windows = prepare(self.archive, self.cache, window_s=1.0, step_s=self.step_s, pure=self.pure)
+        windows = load_windows(self.archive, window_s=1.0, step_s=self.step_s, pure=self.pure)
         whole = har_fold(windows, self.fold(seed), patch=self.patch)
         place = np.arange(len(whole))
         return whole.take(place[(whole.split == "train") | (place % self.thin == 0)])

@@ -15,7 +15,7 @@ from sentryfuse_core.lab.bench.measure import Entrant
 from sentryfuse_core.lab.bench.recipe import Recipe
 from sentryfuse_core.lab.bench.tuning import tune
 from sentryfuse_core.lab.rivals import RULES
-from sentryfuse_core.lab.rivals.calibration import Rule
+from sentryfuse_core.lab.rivals.rule import Rule
 from sentryfuse_core.lab.training.nest import NestOptions, measure_saliency, nest, sorted_units
 from sentryfuse_core.lab.training.rivals import (
     DynaBertStage,
@@ -123,7 +123,7 @@ def methods_of(recipe: Recipe, *, ablations: bool = False) -> list[Method]:
             partial(_rule, rule),
         )
         for name, rule in RULES.items()
-        if name not in _LEFT_OUT and name not in absent
+        if name not in absent
     ]
     methods += [
         Method("dynabert", "trained", _dynabert),
@@ -138,9 +138,6 @@ def methods_of(recipe: Recipe, *, ablations: bool = False) -> list[Method]:
         ]
     return methods
 
-
-# Refits of further scores: on validation lsq_llm_pruner and lsq_flap were ahead of them at every ratio.
-_LEFT_OUT = ("lsq_kwon", "lsq_wanda_sp")
 
 _OPTIONAL = {"torch_pruning": ("torch_pruning", "torch-pruning")}  # method -> module, package
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from sentryfuse_core.lab.bench.records import pack_hits
-from sentryfuse_core.lab.rivals.calibration import Calibration
+from sentryfuse_core.lab.rivals.rule import Calibration
 from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present
 from sentryfuse_core.replay.manifest import source_commit

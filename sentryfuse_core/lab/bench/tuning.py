@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from sentryfuse_core.lab.bench.measure import Judge
-from sentryfuse_core.lab.rivals.calibration import Pruned, Rule
-from sentryfuse_core.lab.rivals.flap import Flap
-from sentryfuse_core.lab.rivals.least_squares import LeastSquares
+from sentryfuse_core.lab.rivals.least_squares import refit
+from sentryfuse_core.lab.rivals.rule import Allocation, Pruned, Rule
 from sentryfuse_core.pruning.gate import Present
 
 __all__ = ["TunedRule", "tune"]
 
-_ALLOCATIONS = ("global", "share")
+_ALLOCATIONS: tuple[Allocation, ...] = ("global", "share")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,24 +72,15 @@ def _score(networks: Mapping[tuple[Present, float], nn.Module], judge: Judge) ->
 
 def _variants(rule: Rule) -> dict[str, Rule]:
     """The rule with every allocation it can have, and FLAP also without its bias."""
-    if isinstance(rule, LeastSquares):
-        # Both would be dear. On validation of har/trunk/s0 share was ahead from r = .75 on, level before.
-        return {"share": replace(rule, base=_allocated(rule.base)["share"])}
-    if isinstance(rule, Flap):
-        return {
-            f"{name}, bias {on}": one
-            for on in (True, False)
-            for name, one in _allocated(replace(rule, compensation=on)).items()
-        }
-    return _allocated(rule)
-
-
-def _allocated(rule: Rule) -> dict[str, Rule]:
-    """The rule with every allocation it can have."""
-    if not is_dataclass(rule) or "allocation" not in {field.name for field in fields(rule)}:
+    if callable(rule.allocation):
         return {"as published": rule}
-    found: dict[str, Rule] = {}
-    for allocation in _ALLOCATIONS:
-        changed: Any = replace(rule, allocation=allocation)
-        found[allocation] = changed
-    return found
+    if rule.mend is refit:
+        # Both would be dear. On validation of har/trunk/s0 share was ahead from r = .75 on, level before.
+        return {"share": replace(rule, allocation="share")}
+    if rule.mend is None:
+        return {name: replace(rule, allocation=name) for name in _ALLOCATIONS}
+    return {
+        f"{name}, bias {on}": replace(rule, allocation=name, mend=rule.mend if on else None)
+        for on in (True, False)
+        for name in _ALLOCATIONS
+    }

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.bench.world_frames import Frames, encode_frames
 from sentryfuse_core.lab.bench.world_net import TrunkAndHead, maps_of
-from sentryfuse_core.lab.rivals.calibration import Calibration
+from sentryfuse_core.lab.rivals.rule import Calibration
 from sentryfuse_core.lab.training.batches import Batch, Batches
 from sentryfuse_core.lab.training.data import held_out, make_batch
 from sentryfuse_core.lab.training.detection import DetectionTask

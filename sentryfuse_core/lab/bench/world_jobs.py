@@ -17,7 +17,7 @@ from sentryfuse_core.lab.bench.tuning import tune
 from sentryfuse_core.lab.bench.world import WorldContest, WorldRecipe, WorldTrained
 from sentryfuse_core.lab.bench.world_frames import Frames
 from sentryfuse_core.lab.rivals import RULES
-from sentryfuse_core.lab.rivals.calibration import Rule
+from sentryfuse_core.lab.rivals.rule import Rule
 from sentryfuse_core.lab.training.detection import DetectionStage, MatFormerDetectionStage
 from sentryfuse_core.lab.training.nest import sorted_units
 from sentryfuse_core.lab.training.stages import even_passes

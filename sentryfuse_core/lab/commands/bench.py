@@ -163,7 +163,7 @@ def _sources(args: argparse.Namespace) -> list[Source]:
 
     sources: list[Source] = [OwnData(path) for path in args.data]
     if args.har:
-        sources.append(Har(args.har, args.out / "cache"))
+        sources.append(Har(args.har))
     if args.digits:
         sources.append(Digits(args.digits))
     if not sources:

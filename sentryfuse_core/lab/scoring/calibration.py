@@ -78,7 +78,7 @@ class Calibrator:
             raise EvaluationError(f"{dict(values)} is no calibrator: {error}; fit it anew") from error
 
 
-def reliability(scores: Floats, right: NDArray[np.bool_], *, bins: int = BINS) -> Reliability:
+def reliability(scores: Floats, right: NDArray[np.bool_]) -> Reliability:
     """Bins of equal count over the scores [N] given; leave out those below LOW_SCORE first.
 
     Of equal count, not of equal width: a detector's scores crowd at the low end, and bins of equal width
@@ -87,7 +87,7 @@ def reliability(scores: Floats, right: NDArray[np.bool_], *, bins: int = BINS) -
     if not len(scores):
         raise EvaluationError(f"no detection scores {LOW_SCORE} or more; there is nothing to calibrate")
     order = np.argsort(scores, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
     return Reliability(
         np.array([scores[part].mean() for part in parts]),
         np.array([right[part].mean() for part in parts]),

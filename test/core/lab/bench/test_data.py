@@ -30,7 +30,7 @@ def test_har_scores_every_second_window_and_trains_on_all_when_windows_overlap(
 ) -> None:
     asked: list[Any] = []
 
-    def prepare(*where: Path, **options: float) -> str:
+    def load_windows(*where: Path, **options: float) -> str:
         asked.append((*where, options))
         return "windows"
 
@@ -38,12 +38,12 @@ def test_har_scores_every_second_window_and_trains_on_all_when_windows_overlap(
         asked.append((windows, fold, patch))
         return arrays_of()
 
-    monkeypatch.setattr(data, "prepare", prepare)
+    monkeypatch.setattr(data, "load_windows", load_windows)
     monkeypatch.setattr(data, "har_fold", har_fold)
-    source = Har(tmp_path / "a.zip", tmp_path / "cache", step_s=0.5, patch=10, thin=2)
+    source = Har(tmp_path / "a.zip", step_s=0.5, patch=10, thin=2)
     whole, found = arrays_of(), source.arrays(7)
     assert asked == [
-        (tmp_path / "a.zip", tmp_path / "cache", {"window_s": 1.0, "step_s": 0.5, "pure": 0.5}),
+        (tmp_path / "a.zip", {"window_s": 1.0, "step_s": 0.5, "pure": 0.5}),
         ("windows", 2, 10),
     ]
     assert found.rows("train").item.tolist() == whole.rows("train").item.tolist()
@@ -53,7 +53,7 @@ def test_har_scores_every_second_window_and_trains_on_all_when_windows_overlap(
 
 
 def test_har_uses_each_of_five_folds_in_turn_when_seeds_rise(tmp_path: Path) -> None:
-    source = Har(tmp_path / "a.zip", tmp_path)
+    source = Har(tmp_path / "a.zip")
     assert [source.fold(seed) for seed in range(7)] == [0, 1, 2, 3, 4, 0, 1]
     assert not source.keeps_hits
 

@@ -10,8 +10,9 @@ from typing import Any
 from torch import nn
 
 from sentryfuse_core.lab.bench.tuning import tune
-from sentryfuse_core.lab.rivals.flap import Flap
-from sentryfuse_core.lab.rivals.least_squares import LeastSquares
+from sentryfuse_core.lab.rivals.flap import compensate
+from sentryfuse_core.lab.rivals.least_squares import refit
+from sentryfuse_core.lab.rivals.rule import Rule
 from sentryfuse_core.pruning.gate import Present
 
 RATIOS = (0.5, 0.9)
@@ -42,42 +43,17 @@ class Answer:
         return Told(LEVELS[self.setting][ratio] + 10.0 * (len(present) - 1) + self.bonus)
 
 
-@dataclass(frozen=True)
-class Free:
-    """A rule with an allocation to choose."""
-
-    name: str = "free"
-    source: str = "arXiv 0"
-    allocation: str = "global"
-
-    def prepare(self, *_: Any) -> Answer:
-        return Answer(self.allocation)
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A rule with nothing to choose."""
-
-    name: str = "fixed"
-    source: str = "arXiv 0"
-
-    def prepare(self, *_: Any) -> Answer:
-        return Answer("")
-
-
-class QuickFlap(Flap):
-    """FLAP's settings without its work: the bias is worth 5 points where the allocation is global."""
+class Quick(Rule):
+    """A rule without its work: mending is worth 5 points where the allocation is global."""
 
     def prepare(self, *_: Any) -> Answer:  # type: ignore[override]
-        bonus = 5.0 if self.compensation and self.allocation == "global" else 0.0
-        return Answer(self.allocation, bonus)
+        own = "" if callable(self.allocation) else self.allocation
+        return Answer(own, 5.0 if self.mend and own == "global" else 0.0)
 
 
-class QuickLeastSquares(LeastSquares):
-    """The same for a refit."""
-
-    def prepare(self, *_: Any) -> Answer:  # type: ignore[override]
-        return Answer(self.base.allocation)  # type: ignore[attr-defined]
+def quick(**changes: Any) -> Quick:
+    made: dict[str, Any] = {"name": "quick", "source": "arXiv 0", "score": dict, "allocation": "global"}
+    return Quick(**{**made, **changes})
 
 
 def judge_of() -> Any:
@@ -98,7 +74,7 @@ def judge_of() -> Any:
 
 
 def test_setting_is_chosen_ratio_by_ratio_when_it_is_best_on_validation() -> None:
-    tuned = tune(Free(), nn.Identity(), judge_of(), ratios=RATIOS)  # type: ignore[arg-type]
+    tuned = tune(quick(), nn.Identity(), judge_of(), ratios=RATIOS)
     assert tuned.kept(frozenset("a"), 0.5) == {"global0": [1], "ratio": [50]}
     assert tuned.kept(frozenset("ab"), 0.9) == {"share0": [2], "ratio": [90]}
     network = tuned.at(frozenset("ab"), 0.9)
@@ -107,7 +83,7 @@ def test_setting_is_chosen_ratio_by_ratio_when_it_is_best_on_validation() -> Non
 
 
 def test_trials_tell_every_setting_and_its_mean_over_masks_when_tuned() -> None:
-    trials = tune(Free(), nn.Identity(), judge_of(), ratios=RATIOS).trials  # type: ignore[arg-type]
+    trials = tune(quick(), nn.Identity(), judge_of(), ratios=RATIOS).trials
     assert list(trials) == [
         {"settings": "global", "ratio": 0.5, "val": 75.0},
         {"settings": "global", "ratio": 0.9, "val": 35.0},
@@ -117,7 +93,7 @@ def test_trials_tell_every_setting_and_its_mean_over_masks_when_tuned() -> None:
 
 
 def test_rule_without_settings_is_taken_as_published_and_not_scored_when_tuned() -> None:
-    tuned = tune(Fixed(), nn.Identity(), judge_of(), ratios=RATIOS)  # type: ignore[arg-type]
+    tuned = tune(quick(allocation=dict), nn.Identity(), judge_of(), ratios=RATIOS)
     assert list(tuned.trials) == [
         {"settings": "as published", "ratio": ratio, "val": None} for ratio in RATIOS
     ]
@@ -125,7 +101,7 @@ def test_rule_without_settings_is_taken_as_published_and_not_scored_when_tuned()
 
 
 def test_flap_may_choose_its_bias_too_when_tuned() -> None:
-    tuned = tune(QuickFlap(), nn.Identity(), judge_of(), ratios=RATIOS)
+    tuned = tune(quick(mend=compensate), nn.Identity(), judge_of(), ratios=RATIOS)
     assert {trial["settings"] for trial in tuned.trials} == {
         f"{allocation}, bias {bias}" for allocation in ("global", "share") for bias in (True, False)
     }
@@ -134,7 +110,7 @@ def test_flap_may_choose_its_bias_too_when_tuned() -> None:
 
 
 def test_refit_takes_the_same_share_of_every_layer_without_scoring_it_when_tuned() -> None:
-    tuned = tune(QuickLeastSquares(base=QuickFlap()), nn.Identity(), judge_of(), ratios=RATIOS)
+    tuned = tune(quick(mend=refit), nn.Identity(), judge_of(), ratios=RATIOS)
     assert list(tuned.trials) == [{"settings": "share", "ratio": ratio, "val": None} for ratio in RATIOS]
     assert tuned.kept(frozenset("a"), 0.5) == {"share0": [1], "ratio": [50]}
     network = tuned.at(frozenset("a"), 0.5)
@@ -143,7 +119,7 @@ def test_refit_takes_the_same_share_of_every_layer_without_scoring_it_when_tuned
 
 
 def test_networks_that_tuning_built_are_kept_only_of_the_best_setting_when_asked_for() -> None:
-    tuned = tune(Free(), nn.Identity(), judge_of(), ratios=RATIOS)  # type: ignore[arg-type]
+    tuned = tune(quick(), nn.Identity(), judge_of(), ratios=RATIOS)
     for present in SETS:
         for ratio in RATIOS:
             network = tuned.at(present, ratio)
