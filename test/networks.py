@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -12,8 +12,8 @@ from torch import nn
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.fusion import FeedForward
+from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
