@@ -113,7 +113,7 @@ def _event(reader: _Reader, seconds: float) -> Event:
     if fault not in FAULTS:
         raise ScenarioError(f"{reader.where}: unknown fault {fault!r}; give one of {', '.join(FAULTS)}")
     kind = FAULTS[fault]
-    hit = ModalitySet.from_iterable(item for item in Modality if stream in (item.value, EVERY_SENSOR))
+    hit = ModalitySet.of(*(item for item in Modality if stream in (item.value, EVERY_SENSOR)))
     if hit - kind.streams:
         raise ScenarioError(f"{reader.where}: fault {fault!r} is not for {stream}; it is for {kind.streams}")
     options = {

@@ -190,7 +190,7 @@ def _masks(text: str | None) -> list[ModalitySet]:
     for name in text.split(","):
         sensors = [] if name.strip() == "none" else name.split("+")
         try:
-            masks.append(ModalitySet.from_iterable(Modality(sensor.strip()) for sensor in sensors))
+            masks.append(ModalitySet.of(*(Modality(sensor.strip()) for sensor in sensors)))
         except ValueError as error:
             raise ConfigError(
                 f"--masks {name!r} is no set of sensors; give e.g. camera+lidar,lidar,none"
