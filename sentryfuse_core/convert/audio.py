@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sentryfuse_core.convert.fields import array_view, byte_view, integer, read, text
+from sentryfuse_core.convert.fields import array_view, integer, read, text
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import AudioBlock
 
@@ -127,7 +127,7 @@ def _encoded(data: NDArray[np.uint8], encoding: str) -> NDArray[Any]:
 
 
 def _chunk(message: Any, _config: AudioConfig) -> tuple[NDArray[Any], int]:
-    samples = _encoded(byte_view(message, "data"), text(message, "encoding"))
+    samples = _encoded(array_view(message, "data", np.uint8), text(message, "encoding"))
     return _interleaved(samples, integer(message, "channels")), integer(message, "sample_rate_hz")
 
 
@@ -135,7 +135,7 @@ def _audio_data(message: Any, config: AudioConfig) -> tuple[NDArray[Any], int]:
     """Both families call a type AudioData: raw bytes in one, typed arrays in the other."""
     if not hasattr(message, "data"):
         return _interleaved(_typed(message, 0), config.channels), config.sample_rate_hz
-    samples = _encoded(byte_view(message, "data"), config.encoding)
+    samples = _encoded(array_view(message, "data", np.uint8), config.encoding)
     return _interleaved(samples, config.channels), config.sample_rate_hz
 
 

@@ -2,8 +2,8 @@
 
 Neither rosbags nor the mcap package reads a finished file without message index, without repeated schemas or
 channels, or with messages out of order and no index; hence this reader. The index of chunks says where to
-jump, if it is there; what lies between is walked. Where statistics do not agree with the message
-indexes, every chunk is looked into once.
+jump, if it is there; what lies between is walked. Where statistics do not agree with it, every chunk is
+looked into once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["MAGIC", "McapFile"]
 MAGIC = b"\x89MCAP0\r\n"
 
 _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 0x02, 0x03, 0x04, 0x05, 0x06
-_MESSAGE_INDEX, _CHUNK_INDEX, _STATISTICS, _DATA_END = 0x07, 0x08, 0x0B, 0x0F
+_CHUNK_INDEX, _STATISTICS, _DATA_END = 0x08, 0x0B, 0x0F
 _HEAD = struct.Struct("<BQ")  # of every record: its kind and length
 _MESSAGE_HEAD = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
 _CHUNK_HEAD = struct.Struct("<QQQI")  # first and last log time, unpacked size, checksum
@@ -171,11 +171,11 @@ class McapFile(Storage):
 
     def _walk(self, summary: _Summary) -> None:
         """Find the spans from the front, jumping over what the index of chunks tells."""
-        at, chunk, loose = len(MAGIC), None, None
+        at, loose = len(MAGIC), None
         while True:
             if (indexed := summary.chunks.get(at)) is not None:
                 self._spans.append(indexed)
-                at, chunk, loose = indexed.end, None, None
+                at, loose = indexed.end, None
                 continue
             self._file.seek(at)
             head = self._file.read(_HEAD.size)
@@ -186,13 +186,9 @@ class McapFile(Storage):
                 return
             if kind in (_DATA_END, _FOOTER):
                 return
-            if kind == _CHUNK:
-                times = self._file.read(16)
-                chunk, loose = _Span(at, end, True, *struct.unpack("<QQ", times)), None  # noqa: FBT003
-                self._spans.append(chunk)
-            elif kind == _MESSAGE_INDEX and chunk is not None:
-                channel, size = struct.unpack("<HI", self._file.read(6))
-                chunk.counts[channel] += size // 16
+            if kind == _CHUNK:  # what is in it is not told: it will be looked into
+                loose = None
+                self._spans.append(_Span(at, end, chunk=True))
             elif kind in (_MESSAGE, _SCHEMA, _CHANNEL):
                 if loose is None or loose.end != at or end - loose.offset > _SPAN_BYTES:
                     loose = _Span(at, at, chunk=False)
@@ -224,9 +220,9 @@ class McapFile(Storage):
             self._channels[key] = _Channel(schema, topic, encoding)
 
     def _is_known(self, summary: _Summary) -> bool:
-        """Whether all channels are known, and the message indexes agree with the statistics."""
+        """Whether all channels are known, and the index of chunks agrees with the statistics."""
         counts = self._counts()
-        if summary.statistics is None and any(span.chunk for span in self._spans):
+        if any(span.chunk and (summary.statistics is None or not span.counts) for span in self._spans):
             return False
         for key in counts:
             channel = self._channels.get(key)
