@@ -111,14 +111,12 @@ def _limit(path: Path, name: str, value: Any) -> float:
 
 def judge(criteria: Sequence[Criterion], metrics: Mapping[str, Any]) -> tuple[Verdict, ...]:
     """The verdict on each criterion, in their order; `metrics` as in metrics.json."""
-    return tuple(_verdict(item, metrics) for item in criteria)
-
-
-def _verdict(criterion: Criterion, metrics: Mapping[str, Any]) -> Verdict:
-    measured, why = _MEASURES[criterion.name][1](metrics, criterion.key)
-    limit = criterion.limit
-    passed = measured <= limit if criterion.at_most else measured >= limit  # NaN passes neither
-    return Verdict(criterion, measured, passed, why)
+    verdicts = []
+    for item in criteria:
+        measured, why = _MEASURES[item.name][1](metrics, item.key)
+        passed = measured <= item.limit if item.at_most else measured >= item.limit  # NaN passes neither
+        verdicts.append(Verdict(item, measured, passed, why))
+    return tuple(verdicts)
 
 
 def _known(value: float | None, why: str) -> Measured:

@@ -40,17 +40,7 @@ def write_all(
     """Write the three files into the run's folder."""
     judged = {"criteria": [item.to_mapping() for item in verdicts], "notes": list(result.notes)}
     write_json(folder / "metrics.json", result.metrics | judged)
-    seed = 0 if options.scenario is None else options.scenario.seed
-    facts = manifest(
-        bag=options.bag,
-        config=options.config,
-        checkpoint=result.checkpoint,
-        device=result.device,
-        seed=seed,
-        scenario=scenario,
-        poses=result.poses,
-        command=command,
-    )
+    facts = manifest(options, result, scenario=scenario, command=command)
     write_json(folder / "manifest.json", facts)
     report.write(folder / "report.html", report_data(options, result, command=command, verdicts=verdicts))
 

@@ -12,6 +12,7 @@ from sentryfuse_core.replay.accuracy import cell
 from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData
+from sentryfuse_core.text import number
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["criteria", "latency", "matrix", "reactions", "table"]
@@ -46,9 +47,9 @@ def reactions(metrics: Mapping[str, Any]) -> str:
             f"{item['fault']} on {item['sensor']}",
             f"{item['at_s']:g} to {item['until_s']:.4g} s",
             item["code"] or "not noticed",
-            _seconds(item["noticed_after_s"]),
-            _seconds(item["left_mask_after_s"]),
-            "still out" if item["still_out"] else _seconds(item["recovered_after_s"]),
+            number(item["noticed_after_s"], ".2f", " s"),
+            number(item["left_mask_after_s"], ".2f", " s"),
+            "still out" if item["still_out"] else number(item["recovered_after_s"], ".2f", " s"),
         )
         for item in metrics.get("faults", ())
     ]
@@ -61,10 +62,6 @@ def reactions(metrics: Mapping[str, Any]) -> str:
             f"<h2>Alarms without an injected fault</h2>{table(('at', 'sensor', 'state', 'reason'), found)}"
         )
     return text
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} s"
 
 
 def matrix(data: ReportData) -> str:
@@ -101,15 +98,11 @@ def _cell(records: Sequence[SetRecord], scores: Mapping[str, Any]) -> str:
 def latency(stages: Mapping[str, Mapping[str, float | None]]) -> str:
     """Percentiles by stage."""
     rows = [
-        (stage, meaning, *(_number(stages[stage].get(name)) for name in PERCENTILES))
+        (stage, meaning, *(number(stages[stage].get(name), ".2f") for name in PERCENTILES))
         for stage, meaning in _STAGES.items()
         if stage in stages
     ]
     return table(("stage", "what it is", *(f"{name} (ms)" for name in PERCENTILES)), rows)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, css: str = "") -> str:

@@ -29,8 +29,8 @@ class StretchResult:
 
     stretch: Stretch
     sets: int
-    masks: Mapping[ModalitySet, int]
-    levels: Mapping[int, int]
+    masks: Counter[ModalitySet]
+    levels: Counter[int]
     level_reasons: Mapping[int, str]  # of the last set at each level
     paced: int  # sets at a narrower level than expected since the machine did not keep up
     detections_per_set: float  # NaN: no set
@@ -150,11 +150,9 @@ def _mean(values: Iterable[float]) -> float:
     return sum(listed) / len(listed) if listed else math.nan
 
 
-def _share(counts: Mapping[Any, int], wanted: object, *, more: int = 0) -> float:
-    total = sum(counts.values())
-    return (counts.get(wanted, 0) + more) / total if total else 0.0
+def _share(counts: Counter[Any], wanted: object, *, more: int = 0) -> float:
+    return (counts[wanted] + more) / max(counts.total(), 1)
 
 
-def _counts(counts: Mapping[Any, int]) -> str:
-    ranked = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{what} {count}x" for what, count in ranked) or "no sets"
+def _counts(counts: Counter[Any]) -> str:
+    return ", ".join(f"{what} {count}x" for what, count in counts.most_common()) or "no sets"
