@@ -114,9 +114,7 @@ def test_nothing_is_removed_and_nothing_raised_when_there_is_no_shared_memory() 
 
 @pytest.mark.ros
 @pytest.mark.capability("fusion node over real DDS")
-def test_next_node_frees_what_a_killed_node_left_when_another_one_lives(
-    listener: Listener,
-) -> None:
+def test_next_node_frees_what_a_killed_node_left_when_another_one_lives() -> None:
     with Program([sys.executable, "-c", LIVING]) as living, ExitStack() as ending:
         living.wait_for_line("up")
         before = names(SHM)
@@ -128,6 +126,7 @@ def test_next_node_frees_what_a_killed_node_left_when_another_one_lives(
         assert sum((SHM / name).stat().st_blocks * 512 for name in segments) >= SEGMENT_BYTES
         aged({SHM / name for name in made})
 
+        listener = ending.enter_context(Listener())  # a participant that lives on
         node = ending.enter_context(NodeProcess(autostart=False))
         node.wait_for_line("unconfigured")
         # The ports may be in use again, by the node that is there now; no segment is.
