@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from sentryfuse_core import convert
 from sentryfuse_core.bags.arrivals import Arrival, arrivals
@@ -85,16 +84,20 @@ def _frames(
 ) -> Iterator[LabelledFrame]:
     """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
     ingest, preprocessor = Ingest(config), Preprocessor(config)
-    stamps_ns = np.array(sorted(moments))
+    stamps_ns = sorted(moments)
+
+    def nearest_ns(stamp_ns: int) -> int:
+        after = bisect.bisect_left(stamps_ns, stamp_ns)
+        return min(stamps_ns[max(after - 1, 0) : after + 1], key=lambda label_ns: abs(label_ns - stamp_ns))
 
     def labelled_sets() -> Iterator[LabelledFrame]:
         for synced in ingest.take():
             trusted, _ = ingest.trust(synced)
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = prepare(ingest, preprocessor, synced, trusted).inputs
-            nearest_ns = int(stamps_ns[np.abs(stamps_ns - synced.stamp_ns).argmin()])
-            if inputs.present and abs(nearest_ns - synced.stamp_ns) <= _NEAR_NS:
-                yield labelled(inputs, moments[nearest_ns])
+            label_ns = nearest_ns(synced.stamp_ns)
+            if inputs.present and abs(label_ns - synced.stamp_ns) <= _NEAR_NS:
+                yield labelled(inputs, moments[label_ns])
 
     with BagReader(bag) as reader:
         undecoded = Undecoded(bag, selection.topics)
