@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from sentryfuse_core.lab.datasets.labels import read_labels
 from sentryfuse_core.pipeline import prepare
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
+from sentryfuse_core.sync.match import nearest
 from sentryfuse_core.types import Modality
 
 __all__ = ["find_bags", "load_bags"]
@@ -86,18 +86,14 @@ def _frames(
     ingest, preprocessor = Ingest(config), Preprocessor(config)
     stamps_ns = sorted(moments)
 
-    def nearest_ns(stamp_ns: int) -> int:
-        after = bisect.bisect_left(stamps_ns, stamp_ns)
-        return min(stamps_ns[max(after - 1, 0) : after + 1], key=lambda label_ns: abs(label_ns - stamp_ns))
-
     def labelled_sets() -> Iterator[LabelledFrame]:
         for synced in ingest.take():
             trusted, _ = ingest.trust(synced)
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = prepare(ingest, preprocessor, synced, trusted).inputs
-            label_ns = nearest_ns(synced.stamp_ns)
-            if inputs.present and abs(label_ns - synced.stamp_ns) <= _NEAR_NS:
-                yield labelled(inputs, moments[label_ns])
+            index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
+            if inputs.present and index is not None:
+                yield labelled(inputs, moments[stamps_ns[index]])
 
     with BagReader(bag) as reader:
         undecoded = Undecoded(bag, selection.topics)
