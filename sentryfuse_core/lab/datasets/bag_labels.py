@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from sentryfuse_core import convert
 from sentryfuse_core.bags.arrivals import Arrival, arrivals
 from sentryfuse_core.bags.poses import BagTransforms
@@ -23,6 +21,7 @@ from sentryfuse_core.lab.datasets.labels import read_labels
 from sentryfuse_core.pipeline import prepare
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
+from sentryfuse_core.sync.match import nearest
 from sentryfuse_core.types import Modality
 
 __all__ = ["find_bags", "load_bags"]
@@ -85,16 +84,16 @@ def _frames(
 ) -> Iterator[LabelledFrame]:
     """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
     ingest, preprocessor = Ingest(config), Preprocessor(config)
-    stamps_ns = np.array(sorted(moments))
+    stamps_ns = sorted(moments)
 
     def labelled_sets() -> Iterator[LabelledFrame]:
         for synced in ingest.take():
             trusted, _ = ingest.trust(synced)
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = prepare(ingest, preprocessor, synced, trusted).inputs
-            nearest_ns = int(stamps_ns[np.abs(stamps_ns - synced.stamp_ns).argmin()])
-            if inputs.present and abs(nearest_ns - synced.stamp_ns) <= _NEAR_NS:
-                yield labelled(inputs, moments[nearest_ns])
+            index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
+            if inputs.present and index is not None:
+                yield labelled(inputs, moments[stamps_ns[index]])
 
     with BagReader(bag) as reader:
         undecoded = Undecoded(bag, selection.topics)

@@ -41,7 +41,7 @@ _JPEG = ("/camera/image/compressed", "sensor_msgs/msg/CompressedImage")
 
 
 class Sink(Protocol):
-    """Where messages go; replay.writer.BagWriter is one."""
+    """Where messages go; bags.writer.BagWriter is one."""
 
     def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
         """Take one message, its fields as a nested mapping."""
