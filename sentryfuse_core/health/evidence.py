@@ -69,7 +69,8 @@ class Evidence:
             for code, check in CONTENT[modality].items()
             if not (self._may_repeat and code in REPEATING)
         ]
-        self._usual: Any = _USUAL.get(modality, lambda: None)()
+        usual = _USUAL.get(modality)  # nothing is learned of single readings of an IMU
+        self._usual: Any = None if usual is None else usual()
         self._shared: Finding | None = None  # who else publishes on the topic
         self._frame_id = ""
         self._frames = Share(_SHARE_OF)  # marks messages that name another frame than the one before
