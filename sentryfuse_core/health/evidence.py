@@ -10,8 +10,8 @@ from typing import Any
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.clocks import STAMP_FAULTS, offset_finding
-from sentryfuse_core.health.content import CONTENT
-from sentryfuse_core.health.criteria import REPEATING, Finding, find, of_sensor
+from sentryfuse_core.health.content import CONTENT, REPEATING
+from sentryfuse_core.health.criteria import Finding, find, of_sensor
 from sentryfuse_core.health.heartbeat import BACKLOG_NS
 from sentryfuse_core.health.rate import RateMeter
 from sentryfuse_core.health.stats import ContentStats, ImuValues
