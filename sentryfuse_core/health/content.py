@@ -14,7 +14,7 @@ from sentryfuse_core.health.stats import AudioStats, CloudStats, ImageStats, Imu
 from sentryfuse_core.health.usual import Coverage, Heard, View
 from sentryfuse_core.types import Modality
 
-__all__ = ["CONTENT", "Check"]
+__all__ = ["CONTENT", "REPEATING", "Check"]
 
 
 def _unstructured(stats: ImageStats, config: HealthConfig) -> str:
@@ -103,6 +103,8 @@ def saturated(values: ImuValues, _: None, config: HealthConfig) -> str | None:
             return f"reading {largest:.4g} {unit} is at the end of the range ({full_scale:.4g})"
     return None
 
+
+REPEATING = {"silent", "dead_channel"}  # what a simulator without noise does, no fault with `may_repeat`
 
 Check: TypeAlias = Callable[[Any, Any, HealthConfig], str | None]
 

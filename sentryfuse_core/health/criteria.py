@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from sentryfuse_core.config import HealthConfig
 from sentryfuse_core.types import Modality
 
-__all__ = ["REMEDIES", "REPEATING", "Finding", "find", "of_sensor"]
+__all__ = ["REMEDIES", "Finding", "find", "of_sensor"]
 
-REPEATING = {"frozen", "silent", "dead_channel", "stuck_axis"}  # a simulator without noise does so, too
 _CONTENT = dict(zip(Modality, ("image", "cloud", "imu", "audio"), strict=True))
 
 # By code, where it is judged. {topic}, {name} (of the parameters) and {device} are the sensor's.

@@ -10,8 +10,8 @@ from typing import Any
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.clocks import STAMP_FAULTS, offset_finding
-from sentryfuse_core.health.content import CONTENT
-from sentryfuse_core.health.criteria import REPEATING, Finding, find, of_sensor
+from sentryfuse_core.health.content import CONTENT, REPEATING
+from sentryfuse_core.health.criteria import Finding, find, of_sensor
 from sentryfuse_core.health.heartbeat import BACKLOG_NS
 from sentryfuse_core.health.rate import RateMeter
 from sentryfuse_core.health.stats import ContentStats, ImuValues
@@ -69,7 +69,8 @@ class Evidence:
             for code, check in CONTENT[modality].items()
             if not (self._may_repeat and code in REPEATING)
         ]
-        self._usual: Any = _USUAL.get(modality, lambda: None)()
+        usual = _USUAL.get(modality)  # nothing is learned of single readings of an IMU
+        self._usual: Any = None if usual is None else usual()
         self._shared: Finding | None = None  # who else publishes on the topic
         self._frame_id = ""
         self._frames = Share(_SHARE_OF)  # marks messages that name another frame than the one before
