@@ -1,13 +1,11 @@
 """Trains the same small network with dense attention and with SentryAttend, and scores both per mask.
 
-python -m benchmarks.attention_accuracy --tokens 256 [--folds 0 1 ...] [--steps N] trains what is not in the
-folder yet, one JSON a network; `python -m benchmarks.attention` reads them. The recipe was chosen on
-validation people, test people are only reported.
+`python -m benchmarks.attention` trains what is not in the folder yet, one JSON a network. The recipe was
+chosen on validation people, test people are only reported.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
 import json
@@ -23,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks._results import ROOT
+from sentryfuse_core.lab.bench.results import ROOT
 from sentryfuse_core.lab.datasets.arrays import Arrays
-from sentryfuse_core.lab.datasets.har_windows import FOLDS, STREAMS, har_fold, prepare
+from sentryfuse_core.lab.datasets.har_windows import STREAMS, har_fold, prepare
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 
 __all__ = ["DATA", "RUNS", "TASKS", "VARIANTS", "Job", "Task", "jobs_for", "run", "score"]
@@ -60,7 +58,6 @@ class Task:
 TASKS: Mapping[int, Task] = {  # by tokens N of all four streams
     256: Task(window_s=1.28, patch=2),
     512: Task(window_s=1.28, patch=1, batch=32),
-    1024: Task(window_s=2.56, patch=1, batch=16),
 }
 
 
@@ -88,20 +85,12 @@ class Job:
         return folder / f"{name}_fold{self.fold}_seed{self.seed}.json"
 
 
-def jobs_for(
-    tokens: int,
-    folds: Sequence[int] = range(FOLDS),
-    *,
-    seeds: Sequence[int] = (0,),
-    variants: Sequence[str] = tuple(VARIANTS),
-    task: Task | None = None,
-) -> list[Job]:
-    """All variants of each fold and seed, side by side, so that what is there is always paired."""
+def jobs_for(tokens: int, folds: Sequence[int], *, task: Task | None = None) -> list[Job]:
+    """All variants of each fold, side by side, so that what is there is always paired."""
     return [
-        Job(variant=variant, tokens=tokens, fold=fold, seed=seed, task=task or TASKS[tokens])
-        for seed in seeds
+        Job(variant=variant, tokens=tokens, fold=fold, seed=0, task=task or TASKS[tokens])
         for fold in folds
-        for variant in variants
+        for variant in VARIANTS
     ]
 
 
@@ -128,7 +117,7 @@ def run(job: Job, *, data: Path = DATA, folder: Path = RUNS) -> dict[str, Any]:
         "settings": job.settings(),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "train_cpu_s": round(trained - started, 1),
-        **{split: _scores(network, _thinned(arrays.rows(split), task.scored)) for split in ("val", "test")},
+        **{split: _scores(network, arrays.rows(split), task.scored) for split in ("val", "test")},
     }
     result["evaluate_cpu_s"] = round(time.process_time() - trained, 1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,12 +168,9 @@ def _draw(generator: torch.Generator, drop: float) -> list[str]:
     return [name for name, keep in zip(STREAMS, kept.tolist(), strict=True) if keep] or [STREAMS[spare]]
 
 
-def _thinned(rows: Arrays, one_in: int) -> Arrays:
-    return rows.take(np.arange(0, len(rows), one_in))
-
-
-def _scores(network: nn.Module, rows: Arrays) -> dict[str, float]:
-    """Balanced accuracy in % by mask."""
+def _scores(network: nn.Module, rows: Arrays, one_in: int) -> dict[str, float]:
+    """Balanced accuracy in % by mask, of one in so many windows."""
+    rows = rows.take(np.arange(0, len(rows), one_in))
     inputs = {name: torch.from_numpy(values).split(_EVALUATED) for name, values in rows.inputs.items()}
     found = {}
     for mask in MASKS:
@@ -203,25 +189,3 @@ def score(result: Mapping[str, Any], split: str) -> tuple[float, float]:
     """Balanced accuracy with all sensors, and its mean over all masks."""
     by_mask = result[split]
     return by_mask["+".join(STREAMS)], math.fsum(by_mask.values()) / len(by_mask)
-
-
-def main() -> None:
-    """Train one task's networks, one after another."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--tokens", type=int, choices=TASKS, required=True)
-    parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--data", type=Path, default=DATA, help="sp-sw-har.zip")
-    parser.add_argument("--out", type=Path, default=RUNS)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    for job in jobs_for(args.tokens, args.folds, seeds=args.seeds, variants=args.variants):
-        result = run(job, data=args.data, folder=args.out)
-        full, mean = score(result, "val")
-        cpu_s = result["train_cpu_s"]
-        print(f"{job.path(args.out).stem}: validation {full:.1f} all, {mean:.1f} mean, {cpu_s} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sentryfuse_core.lab.bench.runtime.dense import TorchAttention
+from sentryfuse_core.lab.bench.runtime.latency import stopwatch
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.model.fusion import TrunkLayer
 from sentryfuse_core.pruning.costs import measure_macs
@@ -98,13 +98,7 @@ def measure(tokens: int, *, rounds: int, kinds: Mapping[str, Kind] = KINDS, warm
     with torch.inference_mode():
         for index in range(warm_up + rounds):
             for name, (network, inputs) in made.items():
-                took = _seconds(network, inputs)
+                took_ms = stopwatch("cpu")(lambda network=network, inputs=inputs: network(inputs))
                 if index >= warm_up:
-                    seconds[name].append(took)
+                    seconds[name].append(took_ms / 1e3)
     return Measured(macs, seconds)
-
-
-def _seconds(network: Callable[..., Any], inputs: Mapping[str, Tensor]) -> float:
-    started = time.perf_counter()
-    network(inputs)
-    return time.perf_counter() - started

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
-from benchmarks._results import FOLDER, ROOT
+from sentryfuse_core.lab.bench.results import FOLDER, ROOT
 
 __all__ = ["draw"]
 
@@ -23,16 +22,14 @@ _DRAWN = {
 
 def draw(source: Path, target: Path) -> None:
     """Multiply-accumulates, and median time where it was measured, of the whole network by tokens."""
-    mpl.use("Agg")
     cost = json.loads(source.read_text(encoding="utf-8"))["raw"]["cost"]
     tokens = [int(key) for key in cost]
     labels = {"gmacs": "GMACs a forward pass", "median_ms": "median time, ms"}
     shown = [
         what for what in labels if all(what in cost[str(count)][kind] for count in tokens for kind in _DRAWN)
     ]
-    figure, axes = plt.subplots(
-        1, len(shown), figsize=(5 * len(shown), 3.6), layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(5 * len(shown), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(shown), squeeze=False)
     for axis, what in zip(axes[0], shown, strict=True):
         for kind, (colour, style) in _DRAWN.items():
             values = [cost[str(count)][kind][what] for count in tokens]

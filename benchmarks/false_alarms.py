@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._results import ROOT, Row, render, write
 from sentryfuse_core.bags.readers import BagReader, Undecodable
 from sentryfuse_core.bags.topics import select
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
@@ -20,6 +19,7 @@ from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.health import HealthMonitor, detection_time_s
 from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.lab.bench.results import ROOT, Figure, at_most, text_table, write
 from sentryfuse_core.lab.datasets import har
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.lab.world.record import Recorder
@@ -127,9 +127,9 @@ def transitions(play: Play, scenario: Scenario | None = None) -> Iterator[tuple[
             yield (change.at_ns - begin_ns) / NS_PER_S, change
 
 
-def detection(plays: Iterable[Play]) -> list[Row]:
+def detection(plays: Iterable[Play]) -> list[Figure]:
     """One row a fault and recording: the share of the criterion's own time that finding it took."""
-    rows = []
+    figures = []
     for play in plays:
         present = {message[0] for message in play.messages}
         for trial in TRIALS:
@@ -156,20 +156,19 @@ def detection(plays: Iterable[Play]) -> list[Row]:
                 trial.criterion, Config(), modality=trial.sensor, rate_hz=count / play.seconds
             )
             what = f"{play.name}: {trial.sensor.value} {trial.criterion} found after"
-            rows.append(Row(what=what, measured=found_s, unit="s", target=round(limit_s, 3)))
-    return rows
+            figures.append(at_most(what, found_s, "s", round(limit_s, 3)))
+    return figures
 
 
-def alarms(play: Play) -> Row:
+def alarms(play: Play) -> Figure:
     """Changes to DEGRADED or LOST after start-up while nothing is wrong."""
     bad = [change for when_s, change in transitions(play) if when_s > START_UP_S and change.after in _BAD]
     for change in bad:
         print(f"  {play.name}: {change.modality.value} {change.after.name} {change.code}: {change.reason}")
-    what = f"{play.name}: false alarms in {play.seconds:.0f} s"
-    return Row(what=what, measured=len(bad), unit="", target=0)
+    return at_most(f"{play.name}: false alarms in {play.seconds:.0f} s", len(bad), "", 0)
 
 
-def har_alarms(path: Path, *, every: int, skip: int | None) -> list[Row]:
+def har_alarms(path: Path, *, every: int, skip: int | None) -> Figure:
     """False alarms on people's phones and watches; run i is left out where i % `skip` is 0 (tuned on those).
 
     Each row of a file has both sensors, joined by the authors; a message arrives at its stamp.
@@ -193,7 +192,7 @@ def har_alarms(path: Path, *, every: int, skip: int | None) -> list[Row]:
         seconds += (run.stamp_ns[-1] - run.stamp_ns[0]) / NS_PER_S
     print(f"  HAR: {time.thread_time() - begin:.0f} s of CPU time")
     what = f"HAR phones and watches: false alarms in {seconds / 3600:.2f} h"
-    return [Row(what=what, measured=alarms_found, unit="", target=0)]
+    return at_most(what, alarms_found, "", 0)
 
 
 def simulated(seconds: float, *, repeats: int = 1) -> Iterator[Play]:
@@ -214,15 +213,15 @@ def simulated(seconds: float, *, repeats: int = 1) -> Iterator[Play]:
         )
 
 
-def rows(data: Path = DATA, *, quick: bool = False) -> list[Row]:
-    """All rows; recordings not in `data` are left out. `quick`: a minute of world, a tenth of HAR."""
-    found: list[Row] = []
+def figures_of(data: Path = DATA, *, quick: bool = False) -> list[Figure]:
+    """All figures; recordings not in `data` are left out. `quick`: a minute of world, a tenth of HAR."""
+    found: list[Figure] = []
     bags = [bag(path) for path in sorted((data / "bags").glob("*")) if path.is_dir()]
     found += detection([*bags, drive("world", seed=7, seconds=10.0, light=0.8, world=WorldConfig())])
     found += [alarms(play) for play in bags]
     archive = data / "har" / "sp-sw-har.zip"
     if archive.is_file():
-        found += har_alarms(archive, every=10 if quick else 1, skip=None if quick else 8)
+        found.append(har_alarms(archive, every=10 if quick else 1, skip=None if quick else 8))
     found += [alarms(play) for play in simulated(10.0 if quick else 60.0, repeats=1 if quick else 5)]
     return found
 
@@ -233,8 +232,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--quick", action="store_true", help="less of everything; writes no result file")
     arguments = parser.parse_args()
-    found = rows(arguments.data, quick=arguments.quick)
-    print(render(found))
+    found = figures_of(arguments.data, quick=arguments.quick)
+    print(text_table(found))
     if not arguments.quick:
         print(write("false_alarms", found))
 

@@ -24,6 +24,8 @@ from sentryfuse_ros.spin import Stop, run_node
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 from sentryfuse_ros.worker import Worker
 
+# Of each message: its stamp, the callback's system time, how long since the middleware had it, the CPU time.
+_NOTED = ("stamps_ns", "called_ns", "waited_ns", "cpu_ns")
 _POLL_S = 0.25  # as the fusion node looks at the graph
 _COLLECTIONS = 3  # full collections forced at the end, to see how long one holds everything up
 
@@ -36,7 +38,7 @@ class Listener(Node):
         self._out = out
         self._steady = SteadyClock()
         self._arrival_ns = 0
-        self._seen = {modality: _Seen() for modality in Modality}
+        self._seen = {(modality, name): array("q") for modality in Modality for name in _NOTED}
         self._sets: list[tuple[int, int]] = []  # steady time in ns, mask
         self._cpu: list[tuple[int, int, int]] = []  # system time, CPU of the process, of the executor; all ns
         self._transitions: list[str] = []
@@ -72,23 +74,20 @@ class Listener(Node):
             received_ns=now_ns - waited_ns,
         )
         self._worker.wake_by(self._ingest.next_deadline_ns())
-        seen, stamp = self._seen[modality], message.header.stamp
-        seen.cpu_ns.append(time.thread_time_ns() - began_ns)
-        seen.called_ns.append(now_ns)
-        seen.waited_ns.append(waited_ns)
-        seen.stamps_ns.append(stamp.sec * NS_PER_S + stamp.nanosec)
+        stamp = message.header.stamp
+        noted = (
+            stamp.sec * NS_PER_S + stamp.nanosec,
+            now_ns,
+            waited_ns,
+            time.thread_time_ns() - began_ns,
+        )
+        for name, value in zip(_NOTED, noted, strict=True):
+            self._seen[modality, name].append(value)
 
-    def on_camera_info(self, message: Any) -> None:
+    def on_other(self, message: Any) -> None:
         """Nobody sends any."""
 
-    def on_audio_info(self, message: Any) -> None:
-        """Nobody sends any."""
-
-    def on_battery(self, message: Any) -> None:
-        """Nobody sends any."""
-
-    def on_budget(self, message: Any) -> None:
-        """Nobody sends any."""
+    on_camera_info = on_audio_info = on_battery = on_budget = on_other
 
     def destroy_node(self) -> None:
         """Write down everything and end."""
@@ -114,9 +113,8 @@ class Listener(Node):
             },
         }
         arrays = {
-            f"{modality.value}_{name}": np.array(getattr(seen, name), np.int64)
-            for modality, seen in self._seen.items()
-            for name in ("stamps_ns", "called_ns", "waited_ns", "cpu_ns")
+            f"{modality.value}_{name}": np.array(seen, np.int64)
+            for (modality, name), seen in self._seen.items()
         }
         np.savez(self._out, notes=json.dumps(notes), **arrays)
         super().destroy_node()
@@ -146,16 +144,6 @@ class Listener(Node):
             self._collecting_ns = time.perf_counter_ns()
         else:
             self._pauses_ns.append((info["generation"], time.perf_counter_ns() - self._collecting_ns))
-
-
-class _Seen:
-    """What was noted of one sensor's messages, one entry each."""
-
-    def __init__(self) -> None:
-        self.stamps_ns = array("q")
-        self.called_ns = array("q")  # system time of the callback
-        self.waited_ns = array("q")  # between the middleware and the callback
-        self.cpu_ns = array("q")  # of the callback
 
 
 def _full_collections_ms() -> list[float]:

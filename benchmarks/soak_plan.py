@@ -13,7 +13,7 @@ import yaml
 from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.types import Modality
 
-__all__ = ["MUST_SEE", "Plan", "Wish", "draw", "event_mappings", "scenario_text"]
+__all__ = ["MUST_SEE", "Plan", "Wish", "draw", "scenario_mapping", "scenario_text"]
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 _Kinds = Mapping[str, Mapping[str, float]]  # options by fault
@@ -65,33 +65,21 @@ def draw(seed: int, *, seconds: float, levels: int) -> Plan:
     generator = np.random.default_rng(seed)
     events = [event for modality in Modality for event in _faults(generator, modality, seconds)]
     events.sort(key=lambda event: event.at_s)
-    wishes = sorted([*_budgets(generator, seconds, levels), *_batteries(generator, seconds)], key=_when)
+    wishes = [*_budgets(generator, seconds, levels), *_batteries(generator, seconds)]
+    wishes.sort(key=lambda wish: wish.at_s)
     return Plan(Scenario(f"soak {seed}", seed, seconds, events=tuple(events)), tuple(wishes))
 
 
-def event_mappings(scenario: Scenario) -> list[dict[str, Any]]:
-    """The events as a scenario file has them."""
-    return [
-        {
-            "at_s": event.at_s,
-            "until_s": event.until_s,
-            "stream": event.stream,
-            "fault": event.fault,
-            **event.options,
-        }
-        for event in scenario.events
-    ]
+def scenario_mapping(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as a file has it."""
+    names = ("at_s", "until_s", "stream", "fault")
+    events = [{name: getattr(one, name) for name in names} | dict(one.options) for one in scenario.events]
+    return {"name": scenario.name, "seed": scenario.seed, "seconds": scenario.seconds, "events": events}
 
 
 def scenario_text(scenario: Scenario) -> str:
     """The scenario as the YAML that fault_injector_node reads."""
-    content = {
-        "name": scenario.name,
-        "seed": scenario.seed,
-        "seconds": scenario.seconds,
-        "events": event_mappings(scenario),
-    }
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+    return yaml.safe_dump(scenario_mapping(scenario), sort_keys=False, default_flow_style=None)
 
 
 def _faults(generator: np.random.Generator, modality: Modality, seconds: float) -> list[Event]:
@@ -129,7 +117,3 @@ def _batteries(generator: np.random.Generator, seconds: float) -> list[Wish]:
         found.append(Wish(at_s=round(at_s, 3), what="battery", value=charge))
         at_s += generator.uniform(*_BATTERY_S)
     return found
-
-
-def _when(wish: Wish) -> float:
-    return wish.at_s

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks._results import Row
 from benchmarks.sync_rivals import QUOTED, Rival
 from benchmarks.sync_streams import NS, RIG, START_NS, Drive, Found, Source, at_rates, dice, samples
 from sentryfuse_core.config import Config, override
+from sentryfuse_core.lab.bench.results import Figure, at_least, at_most
 from sentryfuse_core.types import Modality, Sample
 
 __all__ = ["bag_loop", "constant_offset", "poison"]
@@ -33,7 +33,7 @@ def constant_offset(
     are more than T/2 and the stamps' jitter apart. Flagged is a camera whose health names its clock as the
     fault at the end of the run. Measured without and with the streams' own lags told by `expected_lag_s`.
     """
-    rows: list[Row] = []
+    figures: list[Figure] = []
     raw: dict[str, Any] = {}
     for rate_hz, told in ((10.0, False), (10.0, True), (30.0, False), (30.0, True)):
         config = override(Config(), {f"{m.value}.expected_lag_s": RIG[m].lag_s for m in (CAMERA, LIDAR)})
@@ -48,14 +48,13 @@ def constant_offset(
         flagged = sum(run["flagged"] for run in runs) / len(runs)
         name = f"camera {rate_hz:g} Hz off by 0.55 to 2.5 T, lags {'told' if told else 'not told'}"
         wrong = sum(run["wrong"] for run in runs)
-        rows += [
-            Row(what=f"{name}: wrong pairs", measured=wrong, unit="", target=0),
-            Row(what=f"{name}: flagged", measured=100 * flagged, unit="%", target=100, direction="min"),
-            Row(what=f"{name}, offset configured: paired", measured=100 * least, unit="%", target=100,
-                direction="min"),
-        ]  # fmt: skip
+        figures += [
+            at_most(f"{name}: wrong pairs", wrong, "", 0),
+            at_least(f"{name}: flagged", 100 * flagged, "%", 100),
+            at_least(f"{name}, offset configured: paired", 100 * least, "%", 100),
+        ]
         raw[name] = runs
-    return Found(rows=tuple(rows), rival=_rival_offset(rival, seconds, seed), raw=raw)
+    return Found(figures, rival=_rival_offset(rival, seconds, seed), raw=raw)
 
 
 def _triggered(rate_hz: float, seed: int) -> dict[Modality, Source]:
@@ -143,14 +142,11 @@ def bag_loop(rival: Any, *, seconds: float = 30.0, seed: int = 8) -> Found:
     seamless = min(share for name, share in shares.items() if name.endswith(" 0 s between"))
     paused = min(share for name, share in shares.items() if name.endswith("0.5 s between"))
     what = f"bag of {seconds:.0f} s looped: clouds of the second pass with a set"
-    return Found(
-        rows=(
-            Row(what=what, measured=100 * seamless, unit="%", target=99, direction="min"),
-            Row(what=f"{what}, 0.5 s of silence between", measured=100 * paused, unit="%"),
-        ),
-        rival=theirs,
-        raw=shares,
+    figures = (
+        at_least(what, 100 * seamless, "%", 99),
+        at_most(f"{what}, 0.5 s of silence between", 100 * paused, "%"),
     )
+    return Found(figures, rival=theirs, raw=shares)
 
 
 def poison(rival: Any, *, seconds: float = 12.0, seed: int = 9) -> Found:
@@ -169,8 +165,7 @@ def poison(rival: Any, *, seconds: float = 12.0, seed: int = 9) -> Found:
         found = Rival(rival, (CAMERA, LIDAR)).play(items).sets
         theirs = f"{100 * len(found) / len(good):.0f} % (1e9 s ahead, 2 streams)"
     what = "ten poison stamps: clouds with right stamps that get a set, worst"
-    row = Row(what=what, measured=100 * min(shares.values()), unit="%", target=99, direction="min")
-    return Found(rows=(row,), rival=theirs, raw=shares)
+    return Found([at_least(what, 100 * min(shares.values()), "%", 99)], rival=theirs, raw=shares)
 
 
 def _poisoned(

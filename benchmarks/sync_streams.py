@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks._results import Row
 from sentryfuse_core.config import Config
 from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.lab.bench.results import Figure
 from sentryfuse_core.types import (
     AudioBlock,
     ImageFrame,
@@ -52,7 +52,7 @@ Alive = Callable[[float], bool]  # seconds since the start
 class Found:
     """What one row of the table came to; `rival` is message_filters' figure in words."""
 
-    rows: tuple[Row, ...]
+    figures: Sequence[Figure]
     rival: str = "-"
     raw: object = None
 

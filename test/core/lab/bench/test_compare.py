@@ -119,7 +119,7 @@ def test_lost_cells_name_every_rival_ahead_chosen_or_not(build: Any) -> None:
         return 92.0 if ahead else build.plain(method, seed, mask, ratio, split)
 
     study = arrange(build.records(rule=rule))
-    lost = lost_cells(study, judge_cells(study))
+    lost = lost_cells(judge_cells(study))
     assert [(one.cell.name, one.versus.against, one.chosen) for one in lost] == [
         ("har/trunk, r = 0.9, only gyro", "layerdrop", False),
         ("har/trunk, r = 0.9, only gyro", "magnitude", False),

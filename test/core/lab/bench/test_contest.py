@@ -157,4 +157,4 @@ def test_hits_are_of_the_split_and_mask_when_asked(tmp_path: Path) -> None:
     assert contest.hits(Right(), "test", frozenset("b")).all()
     assert list(seen[0]) == ["b"]
     assert seen[0]["b"] is contest.splits["test"].inputs["b"]
-    assert contest.items.tolist() == list(range(120, 130))
+    assert contest.items == list(range(120, 130))

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.bench.data import OwnData
+from sentryfuse_core.lab.bench.data import own_data
 from sentryfuse_core.lab.bench.entrants import absent_methods, methods_of
-from sentryfuse_core.lab.bench.jobs import Task, chosen_methods, pending, run_task, tasks
+from sentryfuse_core.lab.bench.jobs import Task, chosen_methods, run_task, tasks
 from sentryfuse_core.lab.bench.recipe import Recipe
 from sentryfuse_core.lab.bench.records import Record, load_records
 
@@ -36,6 +36,7 @@ RECIPE = Recipe(
     scales=(0.5,),
 )
 METHODS = {
+    "equal_passes": "ablation",
     "dense": "reference",
     "ours": "ours",
     "magnitude": "zero_shot",
@@ -63,7 +64,7 @@ def written(folder: Path) -> Path:
 
 
 def task_of(folder: Path) -> Task:
-    return Task(OwnData(written(folder)), "branches", 0, folder / "out")
+    return Task(own_data(written(folder)), "branches", 0, folder / "out")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 
 def _order() -> list[str]:
-    return [method.name for method in methods_of(RECIPE) if method.name in METHODS]
+    return [method.name for method in methods_of(RECIPE, ablations=True) if method.name in METHODS]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ def test_record_has_a_row_for_every_mask_ratio_and_split_when_a_job_ends(
 def test_record_says_how_it_was_made_when_a_job_ends(records: dict[str, Record]) -> None:
     for record in records.values():
         assert record.config == json.loads(json.dumps(RECIPE.to_mapping()))
-        assert set(record.versions) == {"python", "numpy", "torch", "safetensors"}
+        assert {"python", "numpy", "torch", "safetensors"} <= set(record.versions)
         assert record.train_macs is not None
         assert record.train_macs > 0
     full = records["dense"].train_macs
@@ -142,27 +143,17 @@ def test_record_says_how_it_was_made_when_a_job_ends(records: dict[str, Record])
 def test_no_part_is_left_and_none_counts_as_a_record_when_all_is_done(done: Task) -> None:
     assert {path.stem for path in done.place.glob("*.json")} == set(METHODS)
     assert {path.suffix for path in done.place.iterdir()} == {".json", ".safetensors"}
-    assert pending(done, chosen_methods(RECIPE, only=tuple(METHODS))) == []
     assert list(run_task(done, RECIPE, only=tuple(METHODS))) == []
 
 
 def test_finished_run_reads_no_data_when_nothing_is_pending(done: Task) -> None:
-    gone = replace(done, source=OwnData(done.folder / "mine.npz"))  # a path that is not there
+    gone = replace(done, source=own_data(done.folder / "mine.npz"))  # a path that is not there
     assert list(run_task(gone, RECIPE, only=("dense",))) == []
-
-
-def test_half_written_record_is_run_again_when_only_its_part_is_there(tmp_path: Path) -> None:
-    task = task_of(tmp_path)
-    task.place.mkdir(parents=True)
-    (task.place / "dense.part").write_text("{", encoding="utf-8")
-    assert [method.name for method in pending(task, chosen_methods(RECIPE, only=("dense",)))] == ["dense"]
-    assert list(run_task(task, RECIPE, only=("dense",))) == [task.place / "dense.json"]
-    assert [record.method for record in load_records(task.folder)] == ["dense"]
 
 
 def test_tasks_finish_a_seed_before_the_next_when_backbones_are_several(tmp_path: Path) -> None:
     recipe = Recipe(seeds=(0, 3), backbones=("trunk", "branches"))
-    found = tasks(OwnData(tmp_path / "mine.npz"), recipe, tmp_path)
+    found = tasks(own_data(tmp_path / "mine.npz"), recipe, tmp_path)
     assert [task.name for task in found] == [
         "mine/trunk/s0",
         "mine/branches/s0",
@@ -187,12 +178,6 @@ def test_ablations_run_when_asked_for_or_named() -> None:
     assert with_them[: len(names)] == names
     assert "shared_widths" in with_them
     assert len(set(with_them)) == len(with_them)
-
-
-def test_passes_of_an_ablation_are_the_recipes_when_its_ratios_are_its_own(tmp_path: Path) -> None:
-    assert [path.stem for path in run_task(task_of(tmp_path), RECIPE, only=("equal_passes",))] == [
-        "equal_passes"
-    ]
 
 
 @pytest.mark.parametrize("is_there", [True, False])

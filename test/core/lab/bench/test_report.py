@@ -14,8 +14,8 @@ import pytest
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.bench import report
-from sentryfuse_core.lab.bench.accuracy_plot import _Ticks
-from sentryfuse_core.lab.bench.plots import write_png
+from sentryfuse_core.lab.bench.accuracy_plot import _ticks
+from sentryfuse_core.lab.bench.heat_plot import write_png
 from sentryfuse_core.lab.bench.study import arrange
 from sentryfuse_core.lab.bench.summary import Summary, summarise
 
@@ -141,4 +141,4 @@ def test_report_is_light_and_filled_when_a_browser_shows_it(page: Path, tmp_path
 
 @pytest.mark.parametrize(("low", "high"), [(300.0, 2400.0), (2.1e6, 4.8e6), (1.1e6, 1.4e6), (3e3, 5e9)])
 def test_axis_of_macs_has_ticks_in_view_whatever_its_range(low: float, high: float) -> None:
-    assert sum(low <= tick <= high for tick in _Ticks(nbins=5).tick_values(low, high)) >= 2
+    assert sum(low <= tick <= high for tick in _ticks(low, high).tick_values(low, high)) >= 2

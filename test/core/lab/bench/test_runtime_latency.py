@@ -7,7 +7,7 @@ import pytest
 from networks import model_input
 
 from sentryfuse_core.lab.bench.runtime.arms import Arm
-from sentryfuse_core.lab.bench.runtime.latency import interleaved, percentiles, ratio_of_medians
+from sentryfuse_core.lab.bench.runtime.latency import interleaved, ratio_of_medians
 from sentryfuse_core.types import ModalitySet
 
 ALL = ModalitySet.all()
@@ -53,8 +53,3 @@ def test_interval_holds_the_ratio_when_both_are_noisy() -> None:
     rng = np.random.default_rng(1)
     found = ratio_of_medians(3 + rng.exponential(0.5, 200), 1 + rng.exponential(0.5, 200))
     assert found.low < found.mean < found.high
-
-
-def test_percentiles_are_those_of_the_times_when_computed() -> None:
-    found = percentiles(np.arange(101.0))
-    assert found == {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}

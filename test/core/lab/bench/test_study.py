@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sentryfuse_core.lab.bench.records import RecordError, Run
-from sentryfuse_core.lab.bench.study import Job, arrange, masks_of, settings_of
+from sentryfuse_core.lab.bench.study import arrange, masks_of, settings_of
 
 
 @pytest.mark.parametrize(("count", "settings", "masks"), [(4, 10, 15), (3, 8, 7), (2, 4, 3), (1, 1, 1)])
@@ -78,12 +78,6 @@ def test_dense_and_ours_are_missed_even_when_nobody_has_them(build: Any) -> None
 
 def test_too_few_runs_are_reported(build: Any) -> None:
     assert any("2 runs of the 3" in text for text in arrange(build.records(seeds=(0, 1))).missing)
-
-
-def test_expected_group_has_its_cells_when_no_record_of_it_exists(build: Any) -> None:
-    study = arrange(build.records(), expected=[Job("har", "bottleneck", 0, "ours")])
-    assert "har/bottleneck/s0/ours: no record" in study.missing
-    assert [len(group.cells()) for group in study.groups] == [32, 32]
 
 
 def test_records_are_refused_when_they_contradict_each_other(build: Any) -> None:

@@ -80,10 +80,9 @@ def test_encode_frames_fills_up_when_batches_have_unlike_numbers_of_boxes() -> N
 
 
 def test_contest_spends_the_budget_on_trunk_and_head_only_when_training(contest: WorldContest) -> None:
-    from sentryfuse_core.lab.bench.world_jobs import _Run
-
-    before, trained = contest.fresh(), _Run(contest).dense()
+    before, trained = contest.fresh(), contest.dense
     after = trained.network
+    assert isinstance(after, TrunkAndHead)
     assert contest.budget <= trained.macs < 2 * contest.budget
     assert torch.equal(after.canvas.learned, before.canvas.learned)
     assert not torch.equal(after.head.maps.weight, before.head.maps.weight)
