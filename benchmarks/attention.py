@@ -10,7 +10,6 @@ What is trained already is read from runs/attention; all of it anew takes about 
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
 from collections.abc import Mapping
@@ -43,13 +42,14 @@ def cost_figures(found: Mapping[int, Measured]) -> list[Figure]:
     for tokens, measured in found.items():
         for kind in KINDS:
             target = _TARGETS.get(tokens) if kind == CHOSEN_KIND else None
+            what = f"N = {tokens}, {kind}"
             if kind not in DENSE:
-                what = f"N = {tokens}, {kind}: MACs of the whole network against dense"
-                figures.append(at_most(what, measured.saved(kind), "%", target))
-            speed = measured.speed(kind)
-            if target is not None or not math.isnan(speed):  # a target is never left out
-                what = f"N = {tokens}, {kind}: times as fast as dense"
-                figures.append(at_least(what, speed, "x", None if target is None else 1.0))
+                saved = measured.saved(kind)
+                figures.append(
+                    at_most(f"{what}: MACs of the whole network against dense", saved, "%", target)
+                )
+            least = None if target is None else 1.0
+            figures.append(at_least(f"{what}: times as fast as dense", measured.speed(kind), "x", least))
     return figures
 
 
@@ -75,9 +75,8 @@ def loss_figures(tokens: int, results: Mapping[Job, Mapping[str, Any]]) -> list[
     return figures
 
 
-def _accuracy(
-    data: Path, folder: Path, *, quick: bool, trained_only: bool
-) -> dict[int, dict[Job, dict[str, Any]]]:
+def _accuracy(data: Path, *, quick: bool, trained_only: bool) -> dict[int, dict[Job, dict[str, Any]]]:
+    folder = RUNS
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     jobs = [job for tokens, folds in _FOLDS.items() for job in jobs_for(tokens, range(folds))]
@@ -98,39 +97,35 @@ def main() -> int:
     """Run both parts, print the table and write benchmarks/results/attention.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes, under a minute; writes nothing")
-    parser.add_argument("--only", choices=["cost", "accuracy"], help="one part; writes nothing")
     parser.add_argument("--data", type=Path, default=DATA, help="sp-sw-har.zip")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of trained results")
-    parser.add_argument(
-        "--untimed", action="store_true", help="count only: on a busy machine no time is true"
-    )
     parser.add_argument("--trained-only", action="store_true", help="leave out folds not yet trained in full")
     args = parser.parse_args()
-    figures: list[Figure] = []
-    raw: dict[str, Any] = {"threads": torch.get_num_threads()}
-    if args.only != "accuracy":
-        all_rounds = {256: 3} if args.quick else dict.fromkeys(_ROUNDS, 0) if args.untimed else _ROUNDS
-        found = {tokens: measure(tokens, rounds=rounds) for tokens, rounds in all_rounds.items()}
-        figures += cost_figures(found)
-        raw["cost"] = {tokens: _plain(measured) for tokens, measured in found.items()}
-    if args.only != "cost":
-        trained = _accuracy(args.data, args.runs, quick=args.quick, trained_only=args.trained_only)
-        figures += [one for tokens, results in trained.items() for one in loss_figures(tokens, results)]
-        raw["accuracy"] = [result for results in trained.values() for result in results.values()]
+    all_rounds = {256: 3} if args.quick else _ROUNDS
+    found = {tokens: measure(tokens, rounds=rounds) for tokens, rounds in all_rounds.items()}
+    trained = _accuracy(args.data, quick=args.quick, trained_only=args.trained_only)
+    figures = cost_figures(found)
+    figures += [one for tokens, results in trained.items() for one in loss_figures(tokens, results)]
     print(text_table(figures))
-    if not args.quick and args.only is None:
+    if not args.quick:
+        raw = {
+            "threads": torch.get_num_threads(),
+            "cost": {tokens: _plain(measured) for tokens, measured in found.items()},
+            "accuracy": [result for results in trained.values() for result in results.values()],
+        }
         tasks = {tokens: vars(TASKS[tokens]) for tokens in _FOLDS}
         print(write("attention", figures, raw=raw, config={"network": dict(SHAPE), "tasks": tasks}))
     return 0
 
 
 def _plain(measured: Measured) -> dict[str, Any]:
-    plain: dict[str, Any] = {kind: {"gmacs": macs / 1e9} for kind, macs in measured.macs.items()}
-    for kind, seconds in measured.seconds.items():
-        if seconds:
-            plain[kind]["median_ms"] = round(measured.median_ms(kind), 3)
-            plain[kind]["fastest_ms"] = round(1e3 * min(seconds), 3)
-    return plain
+    return {
+        kind: {
+            "gmacs": macs / 1e9,
+            "median_ms": round(measured.median_ms(kind), 3),
+            "fastest_ms": round(min(measured.took_ms[kind]), 3),
+        }
+        for kind, macs in measured.macs.items()
+    }
 
 
 if __name__ == "__main__":

@@ -7,23 +7,24 @@ chosen on validation people, test people are only reported.
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from sentryfuse_core.lab.bench.results import ROOT
+from sentryfuse_core.lab.bench.study import masks_of
 from sentryfuse_core.lab.datasets.arrays import Arrays
 from sentryfuse_core.lab.datasets.har_windows import STREAMS, har_fold, prepare
+from sentryfuse_core.lab.training.batches import Batch, Batches, tensors_of
+from sentryfuse_core.lab.training.stages import hard_loss
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 
 __all__ = ["DATA", "RUNS", "TASKS", "VARIANTS", "Job", "Task", "jobs_for", "run", "score"]
@@ -35,9 +36,6 @@ VARIANTS: Mapping[str, Mapping[str, int]] = {
     "pooled 4, 1 in 2 heads": {"kv_heads": 2, "pool": 4},
     "pooled 4, 1 in 4 heads": {"kv_heads": 1, "pool": 4},
 }
-MASKS = tuple(
-    tuple(mask) for size in range(1, len(STREAMS) + 1) for mask in itertools.combinations(STREAMS, size)
-)
 _RATE = 2e-3
 _EVALUATED = 128  # windows at once
 
@@ -111,7 +109,7 @@ def run(job: Job, *, data: Path = DATA, folder: Path = RUNS) -> dict[str, Any]:
     torch.manual_seed(job.seed)
     streams = {name: Stream(*values.shape[1:]) for name, values in arrays.inputs.items()}
     network = make_backbone(ClassifierShape(**job.shape()), streams, len(arrays.classes))
-    network = _train(network, arrays.rows("train"), job)
+    network = _train(network, tensors_of(arrays, "train"), len(arrays.classes), job)
     trained = time.process_time()
     result = {
         "settings": job.settings(),
@@ -125,20 +123,21 @@ def run(job: Job, *, data: Path = DATA, folder: Path = RUNS) -> dict[str, Any]:
     return result
 
 
-def _train(network: nn.Module, train: Arrays, job: Job) -> nn.Module:
+def _train(network: nn.Module, train: Batch, classes: int, job: Job) -> nn.Module:
     """Class-balanced batches, one-cycle AdamW, modality dropout rising to a half; the weights' mean."""
     steps = job.task.steps
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps, pct_start=0.15)
     mean = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(job.seed)
-    for step, halves in zip(range(steps), _batches(train, job.task.batch, generator), strict=False):
+    batches, half = Batches(train, classes=classes, generator=generator), job.task.batch // 2
+    for step in range(steps):
         drop = 0.5 * min(1.0, 2 * step / steps)
+        batch = batches.draw(job.task.batch)
         optimiser.zero_grad()
-        for inputs, label in halves:  # each with its own mask
-            present = _draw(generator, drop)
-            logits = network({name: inputs[name] for name in present})
-            (functional.cross_entropy(logits, label, label_smoothing=0.05) / 2).backward()
+        for part in (batch.part(slice(half)), batch.part(slice(half, None))):  # each with its own mask
+            logits = network(part.only(_draw(generator, drop)))
+            (hard_loss(logits, part.label) / 2).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -148,24 +147,13 @@ def _train(network: nn.Module, train: Arrays, job: Job) -> nn.Module:
     return mean.eval()
 
 
-def _batches(
-    train: Arrays, size: int, generator: torch.Generator
-) -> Iterator[list[tuple[dict[str, Tensor], Tensor]]]:
-    """Endless batches in two halves; every class is as likely."""
-    inputs = {name: torch.from_numpy(values) for name, values in train.inputs.items()}
-    label = torch.from_numpy(train.label)
-    weight = 1.0 / torch.bincount(label, minlength=len(train.classes))[label].float()
-    while True:
-        drawn = torch.multinomial(weight, size, replacement=True, generator=generator)
-        yield [
-            ({name: values[half] for name, values in inputs.items()}, label[half]) for half in drawn.chunk(2)
-        ]
-
-
-def _draw(generator: torch.Generator, drop: float) -> list[str]:
+def _draw(generator: torch.Generator, drop: float) -> frozenset[str]:
+    """As `draw_present`, but always with a spare one: the committed figures come of these numbers."""
     kept = torch.rand(len(STREAMS), generator=generator) >= drop
     spare = int(torch.randint(len(STREAMS), (), generator=generator))
-    return [name for name, keep in zip(STREAMS, kept.tolist(), strict=True) if keep] or [STREAMS[spare]]
+    return frozenset(name for name, keep in zip(STREAMS, kept.tolist(), strict=True) if keep) or frozenset(
+        {STREAMS[spare]}
+    )
 
 
 def _scores(network: nn.Module, rows: Arrays, one_in: int) -> dict[str, float]:
@@ -173,7 +161,7 @@ def _scores(network: nn.Module, rows: Arrays, one_in: int) -> dict[str, float]:
     rows = rows.take(np.arange(0, len(rows), one_in))
     inputs = {name: torch.from_numpy(values).split(_EVALUATED) for name, values in rows.inputs.items()}
     found = {}
-    for mask in MASKS:
+    for mask in masks_of(STREAMS):
         with torch.no_grad():
             parts = [
                 network(dict(zip(mask, part, strict=True))).argmax(1)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks._budget import PERIOD_NS, Simulation
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.lab.bench.plot_style import STYLE
+from sentryfuse_core.lab.bench.plot_style import STYLE, write_png
 from sentryfuse_core.lab.bench.results import ROOT
 
 __all__ = ["draw", "story"]
@@ -52,8 +52,7 @@ def draw(simulation: Simulation, target: Path) -> None:
         lower.set(
             xlabel="time, s", ylabel="level", yticks=range(len(TIMES_MS)), ylim=(len(TIMES_MS) - 0.7, -0.3)
         )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(target, dpi=110, metadata={"Software": None})
+        write_png(figure, target, dpi=110)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import json
 import sys
 import time
 from array import array
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from sentryfuse_core.config import Config, override
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.types import Modality, SyncedSet
 from sentryfuse_ros.arrival import catch_up
-from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.spin import run_node
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 from sentryfuse_ros.worker import Worker
 
@@ -101,12 +100,8 @@ class Listener(Node):
             "transitions": self._transitions,
             "collections": self._pauses_ns,
             "full_collections_ms": full_ms,
-            "frozen": gc.get_freeze_count(),
-            "tracked": len(gc.get_objects()),
             "skipped_sets": self._worker.skipped,
-            "untaken_sets": self._ingest.overflowed,
             "errors": self._errors,
-            "counters": {str(key): dict(found) for key, found in self._ingest.sync_counters().items()},
             "invalid": {
                 modality.value: report.invalid
                 for modality, report in self._ingest.reports(self._steady.now_ns()).items()
@@ -160,21 +155,10 @@ def main() -> int:
     """Listen until a signal comes, then write what was noted to a .npz file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("OPTION", "VALUE"))
+    parser.add_argument("reliability", choices=("best_effort", "reliable"))
     args = parser.parse_args()
-    config = override(Config(), {name: _value(text) for name, text in args.set})
-    return run_node(partial(_make, args.out, config), args=[])
-
-
-def _make(out: Path, config: Config, _stop: Stop) -> Listener:
-    return Listener(out, config)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+    config = override(Config(), {f"{one.value}.reliability": args.reliability for one in Modality})
+    return run_node(lambda _stop: Listener(args.out, config), args=[])
 
 
 if __name__ == "__main__":

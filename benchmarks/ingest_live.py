@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -18,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks._live import ALL_SENSORS, own_domain, process, until
+from benchmarks.ingest_robot import POINT_BYTES
 from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.config import Config, to_mapping
-from sentryfuse_core.lab.bench.results import FOLDER, Figure, at_most, text_table, write
+from sentryfuse_core.lab.bench.results import Figure, at_most, text_table, write
 from sentryfuse_core.types import Modality
 
 SETTLE_S = 2.0  # after the publishers have found every subscription; what is sent until then is not judged
+IMAGE = (1920, 1080)
 RELIABILITIES = ("best_effort", "reliable")
 
 
@@ -57,49 +60,35 @@ class Found:
     notes: dict[str, Any]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run with both reliabilities and write benchmarks/results/ingest_live.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="judged length of each run, in s")
-    parser.add_argument("--point-bytes", type=int, choices=(16, 32), default=16, help="of one lidar point")
-    parser.add_argument(
-        "--image", type=int, nargs=2, default=(1920, 1080), metavar=("WIDTH", "HEIGHT"), help="in pixels"
-    )
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the result file")
-    args = parser.parse_args(arguments)
+    args = parser.parse_args()
     own_domain()
-    settings = {"seconds": args.seconds, "point_bytes": args.point_bytes, "image": list(args.image)}
-    found = {reliability: run(reliability, **settings) for reliability in RELIABILITIES}
+    found = {
+        reliability: run(reliability, seconds=args.seconds, image=IMAGE) for reliability in RELIABILITIES
+    }
     figures = [figure for reliability, item in found.items() for figure in _figures(reliability, item)]
     raw = {reliability: asdict(item) for reliability, item in found.items()}
-    config = {"bench": settings, **to_mapping(Config())}
-    path = write("ingest_live", figures, raw=raw, config=config, folder=args.out)
+    settings = {"seconds": args.seconds, "point_bytes": POINT_BYTES, "image": list(IMAGE)}
+    path = write("ingest_live", figures, raw=raw, config={"bench": settings, **to_mapping(Config())})
     print(f"{text_table(figures)}\n{path}")
     return 0
 
 
-def run(reliability: str, *, seconds: float, point_bytes: int, image: Sequence[int]) -> Found:
+def run(reliability: str, *, seconds: float, image: Sequence[int]) -> Found:
     """One run: the listener first, then the robot; both in processes of their own."""
-    options = [
-        part for modality in Modality for part in ("--set", f"{modality.value}.reliability", reliability)
-    ]
     with tempfile.TemporaryDirectory() as folder:
         heard, sent = Path(folder) / "heard.npz", Path(folder) / "sent.npz"
-        robot_arguments = (
-            *(str(sent), "--seconds", str(seconds + SETTLE_S), "--reliability", reliability),
-            *("--point-bytes", str(point_bytes), "--image", *map(str, image)),
-        )
+        options = ("--seconds", str(seconds + SETTLE_S), "--reliability", reliability)
+        robot_arguments = (str(sent), *options, "--image", *map(str, image))
         with (
-            process("benchmarks.ingest_listener", str(heard), *options) as listener,
+            process("benchmarks.ingest_listener", str(heard), reliability) as listener,
             process("benchmarks.ingest_robot", *robot_arguments) as robot,
         ):
-            until(
-                lambda: robot.poll() is not None,
-                lambda: time.sleep(0.1),
-                "the robot's end",
-                listener,
-                within_s=float("inf"),
-            )
+            ended, doze = (lambda: robot.poll() is not None), (lambda: time.sleep(0.1))
+            until(ended, doze, "the robot's end", listener, within_s=math.inf)
             if robot.returncode != 0:
                 raise SystemExit(f"error: the robot ended with status {robot.returncode}")
         if not heard.exists():

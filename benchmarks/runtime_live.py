@@ -20,16 +20,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks._live import ALL_SENSORS, listener, own_domain, parameters, process, spinning, until
-from benchmarks.ingest_robot import RATES_HZ
+from benchmarks.ingest_robot import POINT_BYTES, RATES_HZ
 from sentryfuse_core.account.latency import STAGES, percentiles
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config, to_mapping
-from sentryfuse_core.lab.bench.results import FOLDER, Figure, at_most, text_table, write
+from sentryfuse_core.lab.bench.results import Figure, at_most, text_table, write
 from sentryfuse_core.types import Modality
 
 IMU_HZ = 200
 IMAGE = (640, 480)
-POINT_BYTES = 16
 SETTLE_S = 5.0  # rates are learned, caches are warm
 DRAIN_S = 1.0  # statuses on their way when the robot stops
 CHUNK_MS = 1e3 / RATES_HZ[Modality.AUDIO]  # one block of audio
@@ -70,13 +69,12 @@ class Found:
     sets: list[dict[str, Any]]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run and write runtime_live.json; 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="judged length, in s")
     parser.add_argument("--reliability", choices=("best_effort", "reliable"), default="best_effort")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the result file")
-    args = parser.parse_args(arguments)
+    args = parser.parse_args()
     own_domain()
     found = run(seconds=args.seconds, reliability=args.reliability)
     figures = figures_of(found)
@@ -89,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "audio_chunk_ms": CHUNK_MS,
     }
     config = {"bench": settings, **to_mapping(Config())}
-    path = write("runtime_live", figures, raw=asdict(found), config=config, folder=args.out)
+    path = write("runtime_live", figures, raw=asdict(found), config=config)
     print(f"{text_table(figures)}\n{path}")
     return 1 if any(figure.met is False for figure in figures) else 0
 
@@ -111,8 +109,7 @@ def run(*, seconds: float, reliability: str) -> Found:
         until(subscribed, turn, "the fusion node's start", fusion, within_s=_START_WITHIN_S)
         robot_arguments = (
             *(str(sent), "--seconds", str(seconds + SETTLE_S), "--reliability", reliability),
-            *("--point-bytes", str(POINT_BYTES), "--image", *map(str, IMAGE)),
-            *("--imu-hz", str(IMU_HZ), "--first-sample"),
+            *("--image", *map(str, IMAGE), "--imu-hz", str(IMU_HZ), "--first-sample"),
         )
         with process("benchmarks.ingest_robot", *robot_arguments) as robot:
             until(lambda: robot.poll() is not None, turn, "the robot's end", fusion, within_s=math.inf)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,10 +93,15 @@ def _faults(generator: np.random.Generator, modality: Modality, seconds: float) 
     return found
 
 
-def _budgets(generator: np.random.Generator, seconds: float, levels: int) -> list[Wish]:
-    found = []
-    at_s = generator.uniform(*_WISH_S)
+def _moments(generator: np.random.Generator, seconds: float, apart_s: tuple[float, float]) -> Iterator[float]:
+    at_s = generator.uniform(*apart_s)
     while at_s < seconds:
+        yield round(at_s, 3)
+        at_s += generator.uniform(*apart_s)
+
+
+def _budgets(generator: np.random.Generator, seconds: float, levels: int) -> Iterator[Wish]:
+    for at_s in _moments(generator, seconds, _WISH_S):
         what = str(generator.choice(list(_WISHES), p=list(_WISHES.values())))
         value = {
             "level": float(generator.integers(0, levels)),
@@ -104,16 +109,9 @@ def _budgets(generator: np.random.Generator, seconds: float, levels: int) -> lis
             "power_w": round(float(generator.uniform(1.0, 20.0)), 1),
             "free": math.nan,
         }[what]
-        found.append(Wish(at_s=round(at_s, 3), what=what, value=value))
-        at_s += generator.uniform(*_WISH_S)
-    return found
+        yield Wish(at_s=at_s, what=what, value=value)
 
 
-def _batteries(generator: np.random.Generator, seconds: float) -> list[Wish]:
-    found = []
-    at_s = generator.uniform(*_BATTERY_S)
-    while at_s < seconds:
-        charge = round(float(generator.uniform(0.05, 1.0)), 3)
-        found.append(Wish(at_s=round(at_s, 3), what="battery", value=charge))
-        at_s += generator.uniform(*_BATTERY_S)
-    return found
+def _batteries(generator: np.random.Generator, seconds: float) -> Iterator[Wish]:
+    for at_s in _moments(generator, seconds, _BATTERY_S):
+        yield Wish(at_s=at_s, what="battery", value=round(float(generator.uniform(0.05, 1.0)), 3))

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from sentryfuse_core.lab.bench.plot_style import write_png
 from sentryfuse_core.types import Modality, SensorState
 
 __all__ = ["draw"]
@@ -43,8 +44,7 @@ def draw(lines: Sequence[Mapping[str, Any]], target: Path) -> None:
     _levels(axes[2], lines, statuses)
     _states(axes[3], lines, statuses)
     axes[3].set(xlabel="minutes")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, dpi=110)
+    write_png(figure, target, dpi=110)
 
 
 def _levels(axis: Any, lines: Sequence[Mapping[str, Any]], statuses: Sequence[Mapping[str, Any]]) -> None:

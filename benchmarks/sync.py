@@ -26,17 +26,6 @@ from sentryfuse_core.lab.bench.results import text_table, write
 
 __all__ = ["ROWS", "main", "measure"]
 
-
-def _alarms(_rival: Any) -> Found:
-    """Detection and false alarms, on one simulated minute and on recordings.
-
-    `python -m benchmarks.false_alarms` has all 30 minutes; drawing them takes about as long.
-    """
-    from benchmarks import false_alarms  # heavy: it draws worlds and reads recordings
-
-    return Found(tuple(false_alarms.figures_of(quick=True)))
-
-
 Measure = Callable[..., Found]
 ROWS: Mapping[str, Measure] = {
     "one_lost": sync_losses.one_lost,
@@ -53,7 +42,6 @@ ROWS: Mapping[str, Measure] = {
     "replay": sync_replay.replay_hash,
     "share": sync_cost.health_share,
     "memory": sync_cost.memory,
-    "alarms": _alarms,
 }
 _QUICK: Mapping[str, Mapping[str, Any]] = {
     "one_lost": {"seconds": 15.0},
@@ -79,7 +67,7 @@ def measure(
     """The findings by row name; `done` is told after each."""
     found = {}
     for name in names:
-        found[name] = ROWS[name](rival, **(_QUICK.get(name, {}) if quick else {}))
+        found[name] = ROWS[name](rival, **(_QUICK[name] if quick else {}))
         done()
     return found
 
@@ -100,7 +88,7 @@ def main() -> int:
     if args.message_filters is not None:
         sys.path.append(str(args.message_filters))
     rival = load()
-    names = args.only or [name for name in ROWS if not (args.quick and name == "alarms")]
+    names = args.only or list(ROWS)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=len(names))
         found = measure(names, rival, quick=args.quick, done=lambda: progress.advance(task))

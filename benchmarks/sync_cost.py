@@ -8,12 +8,10 @@ from __future__ import annotations
 import gc
 import itertools
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from sentryfuse_core.health.criteria import AudioStats, CloudStats, ContentStats
 from sentryfuse_core.health.monitor import HealthMonitor
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.lab.bench.results import at_most
+from sentryfuse_core.lab.bench.runtime.memory import status_mb
 from sentryfuse_core.sync import Synchronizer, streams
 from sentryfuse_core.types import Modality, Sample
 
@@ -167,8 +166,7 @@ def _faults(index: int) -> Callable[[float], bool]:
 
 def _resident_mb() -> float:
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return status_mb("VmRSS")
 
 
 def _content_share() -> float:

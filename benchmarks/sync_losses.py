@@ -214,7 +214,7 @@ class Served:
         known = set(self._stamps_ns)
         alive = _alive(phases)
         sent = {m: _moments_ns(m, seconds, seed, alive[m]) for m in Modality}
-        unbelieved = {m: _unbelieved(drive, m) for m in Modality}
+        believed = {m: _believes(drive, m) for m in Modality}
         totals: Counter[str] = Counter()
         for reading in ("covered", "believed"):
             for anchor in Modality:
@@ -224,9 +224,8 @@ class Served:
                 better = _RANKED[: _RANKED.index(anchor)]
                 for moment_ns in sent[anchor]:
                     at_s = (moment_ns - START_NS) / NS
-                    lag_ns = round(RIG[anchor].lag_s * NS)
-                    doubted = [m for m in Modality if reading == "believed"
-                               and _within(unbelieved[m], moment_ns + lag_ns)]  # fmt: skip
+                    heard_ns = moment_ns + round(RIG[anchor].lag_s * NS)
+                    doubted = [m for m in Modality if reading == "believed" and not believed[m](heard_ns)]
                     if at_s < since_s or anchor in doubted:
                         continue
                     if any(alive[m](at_s) and m not in doubted for m in better):
@@ -254,22 +253,13 @@ def _moments_ns(modality: Modality, seconds: float, seed: int, alive: Callable[[
     return [START_NS + round(at_s * NS) for at_s in steps if alive(at_s)]
 
 
-def _unbelieved(drive: Drive, modality: Modality) -> list[tuple[int, int]]:
-    """Spans of steady time in which the sensor was LOST or RECOVERING."""
-    spans: list[tuple[int, int]] = []
-    begin_ns: int | None = None
-    for change in drive.transitions:
-        if change.modality is not modality:
-            continue
-        gone = change.after in (SensorState.LOST, SensorState.RECOVERING)
-        if gone and begin_ns is None:
-            begin_ns = change.at_ns
-        elif not gone and begin_ns is not None:
-            spans.append((begin_ns, change.at_ns))
-            begin_ns = None
-    return spans if begin_ns is None else [*spans, (begin_ns, drive.now_ns + NS)]
+def _believes(drive: Drive, modality: Modality) -> Callable[[int], bool]:
+    """Whether the sensor is neither LOST nor RECOVERING at a steady time."""
+    mine = [change for change in drive.transitions if change.modality is modality]
+    times_ns = [change.at_ns for change in mine]
 
+    def believes(at_ns: int) -> bool:
+        last = bisect_right(times_ns, at_ns) - 1
+        return last < 0 or mine[last].after not in (SensorState.LOST, SensorState.RECOVERING)
 
-def _within(spans: list[tuple[int, int]], at_ns: int) -> bool:
-    index = bisect_right(spans, (at_ns, 2**63)) - 1
-    return index >= 0 and spans[index][0] <= at_ns < spans[index][1]
+    return believes

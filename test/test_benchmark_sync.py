@@ -10,7 +10,7 @@ from benchmarks.sync import ROWS, measure, table
 from benchmarks.sync_streams import NS, RIG, START_NS, Drive, samples
 from sentryfuse_core.types import Modality, Sample
 
-FAST = [name for name in ROWS if name not in {"memory", "one_lost", "any_subset", "alarms"}]
+FAST = [name for name in ROWS if name not in {"memory", "one_lost", "any_subset"}]
 
 
 @pytest.fixture(scope="module")

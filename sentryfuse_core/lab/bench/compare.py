@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.lab.bench.intervals import Interval, item_interval, mean_interval
 from sentryfuse_core.lab.bench.records import Mask, Run, unpack_hits
-from sentryfuse_core.lab.bench.study import DENSE, OURS, RIVAL_KINDS, Cell, Group, Study
+from sentryfuse_core.lab.bench.study import DENSE, OURS, RIVAL_KINDS, Group, Setting, Study
 
 __all__ = [
     "CellResult",
@@ -44,14 +44,15 @@ class Versus:
 
 @dataclass(frozen=True, kw_only=True)
 class CellResult:
-    """One cell: every method's accuracy by run, the rivals that validation chose, and ours against them.
+    """One cell, a ratio and sensors on a backbone and data set: accuracies by run, and ours against rivals.
 
     `rival` is the strongest that neither trains for pruning nor refits; `strong` the strongest of refit,
     DynaBERT and MatFormer. None where there is no candidate, or nothing to compare.
     """
 
-    cell: Cell
     group: Group
+    ratio: float
+    setting: Setting
     test: Mapping[str, Mapping[Run, float]]
     rival: str | None
     strong: str | None
@@ -59,9 +60,14 @@ class CellResult:
     against_rival: Versus | None
     against_strong: Versus | None
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.group.name}, r = {self.ratio:g}, {self.setting.name}"
+
     def mean(self, method: str, of: str, split: str = "test") -> float | None:
         """Mean over runs and masks of a number of the method's rows; None where it has none."""
-        found = self.group.scores(method, self.cell.ratio, self.cell.setting.masks, split, of=of)
+        found = self.group.scores(method, self.ratio, self.setting.masks, split, of=of)
         return mean_of(found) if found else None
 
 
@@ -69,7 +75,7 @@ class CellResult:
 class Loss:
     """A cell in which a rival's mean test accuracy is above ours; `chosen`: validation had chosen it."""
 
-    cell: Cell
+    cell: CellResult
     versus: Versus  # ours against it: negative
     kind: str
     chosen: bool
@@ -138,16 +144,17 @@ def compare(
 
 def judge_cells(study: Study) -> tuple[CellResult, ...]:
     """Every cell of every group, those without results too."""
-    return tuple(_judge(group, cell) for group in study.groups for cell in group.cells())
+    return tuple(_judge(group, *cell) for group in study.groups for cell in group.cells())
 
 
-def _judge(group: Group, cell: Cell) -> CellResult:
-    at = (cell.ratio, cell.setting.masks)
+def _judge(group: Group, ratio: float, setting: Setting) -> CellResult:
+    at = (ratio, setting.masks)
     rival, strong = (strongest(group, names(group), *at) for names in (untrained, refitted_or_nested))
     test = {method: group.scores(method, *at, "test") for method in sorted(group.records)}
     return CellResult(
-        cell=cell,
         group=group,
+        ratio=ratio,
+        setting=setting,
         test={method: scores for method, scores in test.items() if scores},
         rival=rival,
         strong=strong,
@@ -160,14 +167,13 @@ def _judge(group: Group, cell: Cell) -> CellResult:
 def lost_cells(results: Sequence[CellResult]) -> tuple[Loss, ...]:
     """Every cell and rival (zero-shot, refitted or trained) that beats ours on test, chosen or not."""
     losses = []
-    for result in results:
-        cell, group = result.cell, result.group
-        for method in group.methods(*RIVAL_KINDS):
-            ours, theirs = (result.test.get(name, {}) for name in (OURS, method))
+    for cell in results:
+        for method in cell.group.methods(*RIVAL_KINDS):
+            ours, theirs = (cell.test.get(name, {}) for name in (OURS, method))
             behind = sum(ours[run] - theirs[run] for run in ours.keys() & theirs.keys()) < 0.0
-            if behind and (versus := compare(group, OURS, method, cell.ratio, cell.setting.masks)):
-                chosen = method in (result.rival, result.strong)
-                losses.append(Loss(cell=cell, versus=versus, kind=group.kinds[method], chosen=chosen))
+            if behind and (versus := compare(cell.group, OURS, method, cell.ratio, cell.setting.masks)):
+                chosen = method in (cell.rival, cell.strong)
+                losses.append(Loss(cell=cell, versus=versus, kind=cell.group.kinds[method], chosen=chosen))
     return tuple(losses)
 
 

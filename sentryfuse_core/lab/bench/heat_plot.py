@@ -1,9 +1,8 @@
-"""Ours minus dense, mask by mask and ratio by ratio, as a heat map; and the documents' two pictures."""
+"""Ours minus dense, mask by mask and ratio by ratio, as a heat map."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -12,28 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sentryfuse_core.errors import OutputError
-from sentryfuse_core.lab.bench.accuracy_plot import accuracy_figure
 from sentryfuse_core.lab.bench.plot_style import INK, STYLE
 from sentryfuse_core.lab.bench.records import Mask
 from sentryfuse_core.lab.bench.study import DENSE, OURS, RATIOS, Group, masks_of
 
-__all__ = ["heat_figure", "write_png"]
+__all__ = ["heat_figure"]
 
 _HEAT = "RdBu"  # red below dense, blue above: apart for colour-blind readers
 _HEAT_POINTS = 5.0  # the least range of colours, so that noise does not look like a loss
-
-
-def write_png(folder: Path, groups: Sequence[Group]) -> tuple[Path, Path]:
-    """accuracy_macs.png and heat_map.png; raises OutputError where they cannot be written."""
-    paths = folder / "accuracy_macs.png", folder / "heat_map.png"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, figure in zip(paths, (accuracy_figure(groups), heat_figure(groups)), strict=True):
-            figure.savefig(path, dpi=160, facecolor="white", metadata={"Software": None})
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another folder") from error
-    return paths
 
 
 def heat_figure(groups: Sequence[Group]) -> Figure:

@@ -11,7 +11,6 @@ from typing import Any
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.bench.accuracy_plot import accuracy_figure, mask_figure
-from sentryfuse_core.lab.bench.compare import CellResult, Versus
 from sentryfuse_core.lab.bench.heat_plot import heat_figure
 from sentryfuse_core.lab.bench.intervals import Interval
 from sentryfuse_core.lab.bench.plot_style import svg
@@ -72,7 +71,6 @@ def _page(summary: Summary) -> str:
         _ablations(summary),
         "<h2>Cells in which a rival wins</h2>",
         _lost(summary),
-        _fold(f"Every cell ({len(summary.cells)})", _cells(summary.cells)),
         "<h2>How it was made</h2>",
         _made(groups),
     ]
@@ -178,31 +176,6 @@ def _lost(summary: Summary) -> str:
         for one in summary.lost
     ]
     return _table(head, rows)
-
-
-def _cells(cells: Sequence[CellResult]) -> str:
-    head = (
-        "cell",
-        "ours (%)",
-        "runs",
-        "minus dense (points)",
-        "minus strongest untrained",
-        "minus best of refit, DynaBERT, MatFormer",
-    )
-    rows = []
-    for one in cells:
-        ours = one.mean(OURS, "accuracy")
-        versus = (one.against_dense, one.against_rival, one.against_strong)
-        own = "not measured" if ours is None else f"{ours:.2f}"
-        rows.append((one.cell.name, own, f"{len(one.test.get(OURS, {}))}", *map(_against, versus)))
-    return _table(head, rows)
-
-
-def _against(versus: Versus | None) -> str:
-    if versus is None:
-        return "not measured"
-    items = "" if versus.items is None else f"; items {interval_text(versus.items.low, versus.items.high)}"
-    return f"{_difference(versus.difference)} ({versus.against}{items})"
 
 
 def _difference(interval: Interval) -> str:

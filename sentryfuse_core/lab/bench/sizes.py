@@ -71,7 +71,7 @@ def _size_of(group: Group, method: str, ratio: float, split: str) -> tuple[float
 def cost_figures(study: Study, results: Sequence[CellResult]) -> list[Figure]:
     """Whether what is called equal was: MACs of the units in a cell, and MACs of training."""
     over = [
-        (ours / theirs - 1.0, f"{one.cell.name}: {name}")
+        (ours / theirs - 1.0, f"{one.name}: {name}")
         for one in results
         for name in sorted({one.rival or "", one.strong or ""} - {""})
         if (ours := one.mean(OURS, "unit_macs")) is not None and (theirs := one.mean(name, "unit_macs"))

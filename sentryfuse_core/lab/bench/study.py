@@ -14,7 +14,6 @@ __all__ = [
     "OURS",
     "RATIOS",
     "RIVAL_KINDS",
-    "Cell",
     "Group",
     "Setting",
     "Study",
@@ -51,21 +50,6 @@ class Setting:
         return self.kind in ("without", "only")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """Backbone x data x ratio x sensors."""
-
-    data: str
-    backbone: str
-    ratio: float
-    setting: Setting
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.data}/{self.backbone}, r = {self.ratio:g}, {self.setting.name}"
-
-
 @dataclass(frozen=True, eq=False)
 class Group:
     """Everything measured on one data set and backbone: records by method and run."""
@@ -86,10 +70,9 @@ class Group:
         """Every run that any method has."""
         return tuple(sorted({run for records in self.records.values() for run in records}))
 
-    def cells(self) -> list[Cell]:
-        """Its cells, by ratio and then by setting."""
-        settings = settings_of(self.modalities)
-        return [Cell(self.data, self.backbone, ratio, setting) for ratio in RATIOS for setting in settings]
+    def cells(self) -> list[tuple[float, Setting]]:
+        """Its cells: a ratio and which sensors there are."""
+        return list(itertools.product(RATIOS, settings_of(self.modalities)))
 
     def methods(self, *kinds: str) -> list[str]:
         """Methods of these kinds, by name."""

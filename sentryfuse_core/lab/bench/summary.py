@@ -58,28 +58,28 @@ def raw_of(summary: Summary) -> dict[str, Any]:
 
 
 def _cell(result: CellResult) -> dict[str, Any]:
-    cell = result.cell
     return {
-        "data": cell.data,
-        "backbone": cell.backbone,
-        "ratio": cell.ratio,
-        "sensors": cell.setting.name,
-        "missing": cell.setting.is_missing,
+        "data": result.group.data,
+        "backbone": result.group.backbone,
+        "ratio": result.ratio,
+        "sensors": result.setting.name,
+        "missing": result.setting.is_missing,
         "rival": result.rival,
         "strong": result.strong,
         "against_dense": _plain(result.against_dense),
         "against_rival": _plain(result.against_rival),
         "against_strong": _plain(result.against_strong),
-        "methods": {
-            method: {
-                "accuracy": _plain(result.mean(method, "accuracy")),
-                "runs": len(scores),
-                "val": _plain(result.mean(method, "accuracy", "val")),
-                "macs": round(result.mean(method, "macs") or 0.0),
-                "unit_macs": round(result.mean(method, "unit_macs") or 0.0),
-            }
-            for method, scores in result.test.items()
-        },
+        "methods": {method: _method(result, method) for method in result.test},
+    }
+
+
+def _method(result: CellResult, method: str) -> dict[str, Any]:
+    return {
+        "accuracy": _plain(result.mean(method, "accuracy")),
+        "runs": len(result.test[method]),
+        "val": _plain(result.mean(method, "accuracy", "val")),
+        "macs": round(result.mean(method, "macs") or 0.0),
+        "unit_macs": round(result.mean(method, "unit_macs") or 0.0),
     }
 
 

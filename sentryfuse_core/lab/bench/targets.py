@@ -108,8 +108,8 @@ def _pooled(
 ) -> Figure:
     """A ratio of sums over `cells`; says which of them, and of those `lacking`, could not be measured."""
     found = [(one, values(one)) for one in cells]
-    parts = [Part(one.cell.data, *pair) for one, pair in found if pair]
-    gone = [*dict.fromkeys(one.cell.name for one in (*lacking, *(one for one, pair in found if not pair)))]
+    parts = [Part(one.group.data, *pair) for one, pair in found if pair]
+    gone = [*dict.fromkeys(one.name for one in (*lacking, *(one for one, pair in found if not pair)))]
     short = [one for one, pair in found if pair and len(pair[0]) < len(one.group.runs)]
     said = [*notes]
     if not cells and not gone:
@@ -168,7 +168,7 @@ def _extent(study: Study, results: Sequence[CellResult]) -> list[Figure]:
 def _closed(results: Sequence[CellResult]) -> list[Figure]:
     """Share of the gap between dense and the untrained rival that ours closes."""
     figures = []
-    names = sorted({one.cell.data for one in results})
+    names = sorted({one.group.data for one in results})
     for subset, target in _CLOSED.items():
         cells = _subset(results, subset)
         chosen = [one for one in cells if _gap(one) >= _GAP_POINTS]
@@ -176,7 +176,7 @@ def _closed(results: Sequence[CellResult]) -> list[Figure]:
         what = f"gap between dense and the strongest untrained rival that is closed, {_SUBSETS[subset]}"
         figures.append(_pooled(what, "%", chosen, _gap_closed, target=target, lacking=unknown))
         for data in names if len(names) > 1 else []:
-            own, lacking = ([one for one in part if one.cell.data == data] for part in (chosen, unknown))
+            own, lacking = ([one for one in part if one.group.data == data] for part in (chosen, unknown))
             figures.append(_pooled(f"{what}, {data} alone", "%", own, _gap_closed, lacking=lacking))
         wide = f"cells whose gap is at least {_GAP_POINTS:g} points, {_SUBSETS[subset]}"
         figures.append(at_least(wide, float(len(chosen)), f"of {len(cells)} cells"))
@@ -208,7 +208,7 @@ def _drops(study: Study, results: Sequence[CellResult]) -> list[Figure]:
 
     figures = []
     for ratio, target in _DROP.items():
-        cells = [one for one in results if one.cell.ratio == ratio and _is_mean(one)]
+        cells = [one for one in results if one.ratio == ratio and _is_mean(one)]
         what = f"mean drop over all masks from dense, r = {ratio:g}"
         judged: dict[str, Any] = {"target": target, "direction": "max"}
         figures.append(_pooled(what, "points", cells, below_dense, **judged))
@@ -230,7 +230,7 @@ def _ahead(study: Study, results: Sequence[CellResult]) -> list[Figure]:
 
     figures = []
     for ratio, target in _AHEAD.items():
-        cells = [one for one in results if one.cell.ratio == ratio]
+        cells = [one for one in results if one.ratio == ratio]
         what = f"ahead of the best of refit, DynaBERT, MatFormer, r = {ratio:g}"
         total = _pooled(what, "points", cells, above_strong, target=target, notes=_without_strong(study))
         figures.append(total)
@@ -291,10 +291,10 @@ def _worst_of(group: Group, what: str) -> Figure:
 
 
 def _subset(results: Sequence[CellResult], subset: str) -> list[CellResult]:
-    return [one for one in results if subset == "all" or one.cell.setting.is_missing]
+    return [one for one in results if subset == "all" or one.setting.is_missing]
 
 
 def _is_mean(result: CellResult) -> bool:
     """Whether a cell is the mean over all masks; with one sensor that is the cell of all."""
-    setting = result.cell.setting
+    setting = result.setting
     return setting.kind == "mean" or (setting.kind == "all" and len(setting.masks[0]) == 1)

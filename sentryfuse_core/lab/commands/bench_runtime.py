@@ -70,9 +70,10 @@ def run(args: argparse.Namespace) -> int:
 
 def measure_and_write(args: argparse.Namespace, out: Path | None, pictures: Path) -> None:
     """Measure, print, and write if there is an `out`; results of a GPU lie beside those of the CPU."""
+    from sentryfuse_core.lab.bench.plot_style import write_png
     from sentryfuse_core.lab.bench.results import text_table, write
     from sentryfuse_core.lab.bench.runtime.figures import figures
-    from sentryfuse_core.lab.bench.runtime.plot import write_front
+    from sentryfuse_core.lab.bench.runtime.plot import front_figure
 
     backends = _backends(args)
     with _pinned(args.threads) as processors:  # before torch is there
@@ -86,7 +87,7 @@ def measure_and_write(args: argparse.Namespace, out: Path | None, pictures: Path
     name = "runtime" if args.device == "cpu" else "runtime_gpu"
     path = write(name, found, raw={"processors": list(processors), **raw}, folder=out)
     picture = pictures / f"{name}_front.png"
-    write_front(picture, raw, accuracy)
+    write_png(front_figure(raw, accuracy), picture)
     print(f"wrote {path} and {picture}")
 
 

@@ -23,7 +23,14 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["live_bytes", "memory_part", "peak_activation_bytes", "process_memory", "stored_bytes"]
+__all__ = [
+    "live_bytes",
+    "memory_part",
+    "peak_activation_bytes",
+    "process_memory",
+    "status_mb",
+    "stored_bytes",
+]
 
 _RUNS = 5  # of the network in a process of its own
 
@@ -143,7 +150,7 @@ def process_memory(
 
 def _measure(config: ModelConfig, level: int, inputs: ModelInput, *, dense: bool) -> Mapping[str, float]:
     torch.set_num_threads(config.threads)
-    before_mb = _status_mb("VmRSS")
+    before_mb = status_mb("VmRSS")
     bank = load_bank(config)
     if dense:
         network = dense_network(bank.network)
@@ -156,14 +163,14 @@ def _measure(config: ModelConfig, level: int, inputs: ModelInput, *, dense: bool
         plan = bank.plan(inputs.present, level, "benchmark")
         for _ in range(_RUNS):
             backend.run(inputs, plan)
-    return {"libraries_mb": before_mb, "peak_mb": _status_mb("VmHWM")}
+    return {"libraries_mb": before_mb, "peak_mb": status_mb("VmHWM")}
 
 
-def _status_mb(field: str) -> float:
-    """A size from /proc/self/status.
+def status_mb(field: str, pid: int | str = "self") -> float:
+    """A size of a process from /proc/PID/status.
 
     Not getrusage: its peak is handed down through exec from the process that started this one.
     """
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     found = next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
-    return round(int(found) / 1024, 1)
+    return round(int(found) / 1024, 2)

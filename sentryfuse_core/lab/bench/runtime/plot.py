@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.bench.plot_style import INK, STYLE
 from sentryfuse_core.lab.bench.runtime.arms import ALL, NO_CAMERA
 from sentryfuse_core.lab.bench.runtime.dense import KINDS
 from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["Accuracy", "front", "front_figure", "write_front"]
+__all__ = ["Accuracy", "front", "front_figure"]
 
 Accuracy = Mapping[tuple[int, int], float]  # mAP, 0..1, by (mask bits, level)
 Point = tuple[float, float]  # ms, mAP in per cent
@@ -75,15 +73,6 @@ def front_figure(raw: Mapping[str, Any], accuracy: Accuracy) -> Figure:
         axis.set_ylabel("mAP in the evaluation (%)")
         figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=4)
     return figure
-
-
-def write_front(path: Path, raw: Mapping[str, Any], accuracy: Accuracy) -> None:
-    """Draw it as a PNG; raises OutputError where that cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        front_figure(raw, accuracy).savefig(path, dpi=160, facecolor="white", metadata={"Software": None})
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
 
 
 def _columns(points: Sequence[Point]) -> tuple[list[float], list[float]]:
