@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from sentryfuse_core.account.latency import percentiles
-from sentryfuse_core.lab.bench.intervals import Interval
+from sentryfuse_core.lab.bench.intervals import ratio_of_medians
 from sentryfuse_core.lab.bench.runtime.arms import ALL, BLIND, Arm, dense_arms, planned_arms
 from sentryfuse_core.lab.bench.runtime.context import Context, interval_mapping, steps, undisturbed
 from sentryfuse_core.lab.bench.runtime.dense import KINDS
@@ -21,10 +21,8 @@ from sentryfuse_core.pruning.macs import count_macs
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["interleaved", "latency_part", "ranks", "ratio_of_medians", "stopwatch"]
+__all__ = ["interleaved", "latency_part", "ranks", "stopwatch"]
 
-_LEVEL = 0.95
-_DRAWS = 2000
 _WARM_UP = 2  # rounds
 _SEED = 20_240
 
@@ -148,14 +146,3 @@ def _wall_ms(work: Work) -> float:
 def ranks(times: Iterable[float]) -> dict[str, float]:
     """p50, p95, p99 and others, short enough for a file."""
     return {name: round(value, 4) for name, value in percentiles(times).items()}
-
-
-def ratio_of_medians(above: NDArray[np.float64], below: NDArray[np.float64]) -> Interval:
-    """median(above) / median(below) of the same rounds [n], with a percentile bootstrap over the rounds."""
-    ratio = float(np.median(above) / np.median(below))
-    if len(above) < 2:
-        return Interval(ratio, runs=len(above))
-    drawn = np.random.default_rng(_SEED).integers(0, len(above), (_DRAWS, len(above)))
-    ratios = np.median(above[drawn], axis=1) / np.median(below[drawn], axis=1)
-    low, high = np.quantile(ratios, ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2))
-    return Interval(ratio, float(low), float(high), len(above))

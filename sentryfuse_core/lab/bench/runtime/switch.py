@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sentryfuse_core.lab.bench.intervals import ratio_of_medians
 from sentryfuse_core.lab.bench.runtime.context import Context, interval_mapping, steps, undisturbed
-from sentryfuse_core.lab.bench.runtime.latency import ranks, ratio_of_medians, stopwatch
+from sentryfuse_core.lab.bench.runtime.latency import ranks, stopwatch
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend

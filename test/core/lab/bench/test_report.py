@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import cv2
 import numpy as np
@@ -21,28 +22,6 @@ from sentryfuse_core.lab.bench.study import arrange
 from sentryfuse_core.lab.bench.summary import Summary, summarise
 
 CHROMIUM = shutil.which("chromium")
-VOID = ("meta", "img", "br", "path", "use", "image", "rect")
-
-
-class Checker(HTMLParser):
-    """Collects what a page would load, and checks that elements nest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in VOID:
-            self.open.append(tag)
-        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
-
-    def handle_startendtag(self, _tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +44,16 @@ def page(summary: Summary, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_report_is_one_well_formed_file_that_loads_nothing(page: Path) -> None:
-    checker = Checker()
-    checker.feed(page.read_text(encoding="utf-8"))
-    assert checker.open == []
-    assert all(link.startswith(("data:", "#")) for link in checker.links)
+    text = re.sub(r"<(!doctype|meta)\b[^>]*>", "", page.read_text(encoding="utf-8"))  # all others are closed
+    text = text.replace("<details open>", "<details>")  # the one attribute without a value
+    links = [
+        value
+        for element in ET.fromstring(text).iter()  # noqa: S314 - no stranger's
+        for name, value in element.attrib.items()
+        if name.endswith(("src", "href"))
+    ]
+    assert links
+    assert all(link.startswith(("data:", "#")) for link in links)
 
 
 def test_report_tells_targets_losses_gaps_and_how_it_was_made(page: Path) -> None:
