@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sentryfuse_core.lab.bench.contest import Contest
     from sentryfuse_core.lab.bench.world import WorldContest
 
-__all__ = ["Entrant", "Judge", "Method", "named_methods", "nested", "pending", "run_pending", "whole"]
+__all__ = ["Entrant", "Judge", "Method", "named_methods", "nested", "run_pending", "whole"]
 
 Judge: TypeAlias = "Contest | WorldContest"
 """What networks of one run are judged on."""
@@ -92,11 +92,6 @@ def named_methods(
     return [method for method in methods if not only or method.name in only]
 
 
-def pending(place: Path, methods: Sequence[Method[_Judge]]) -> list[Method[_Judge]]:
-    """The methods without a record in `place`."""
-    return [method for method in methods if not (place / f"{method.name}.json").exists()]
-
-
 def run_pending(
     place: Path,
     methods: Sequence[Method[_Judge]],
@@ -106,12 +101,12 @@ def run_pending(
     hits: bool,
     on_job: Callable[[str], None],
 ) -> Iterator[Path]:
-    """Run what is pending; yields every record as it is written, with `facts` at its head.
+    """Run every method without a record in `place`; yields each one as it is written, led by `facts`.
 
     A record is written whole or not at all, so that an interrupted benchmark goes on where it was.
     `hits`: with what was right in test.
     """
-    left = pending(place, methods)
+    left = [method for method in methods if not (place / f"{method.name}.json").exists()]
     if not left:
         return
     judge = contest()
