@@ -96,4 +96,4 @@ def until(
     while not done():
         turn()
         if any(child.poll() is not None for child in alive) or time.monotonic() > patience_s:
-            raise SystemExit(f"error: {what}: not within {within_s:.0f} s, or a process ended; run it alone")
+            raise SystemExit(f"error: {what} did not come: a process ended, or it took over {within_s:g} s")
