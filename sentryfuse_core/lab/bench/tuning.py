@@ -3,71 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
-from sentryfuse_core.lab.bench.measure import Judge
+from sentryfuse_core.lab.bench.measure import Entrant, Judge
 from sentryfuse_core.lab.rivals.least_squares import refit
 from sentryfuse_core.lab.rivals.rule import Allocation, Pruned, Rule
 from sentryfuse_core.pruning.gate import Present
 
-__all__ = ["TunedRule", "tune"]
+__all__ = ["tuned"]
 
 _ALLOCATIONS: tuple[Allocation, ...] = ("global", "share")
 
 
-@dataclass(frozen=True, eq=False)
-class TunedRule:
-    """A rule at its best settings of each ratio."""
+def tuned(rule: Rule, network: nn.Module, macs: float, judge: Judge, *, ratios: Sequence[float]) -> Entrant:
+    """`rule` on `network`, at every ratio with the setting of the best mean over masks on validation.
 
-    best: Mapping[float, Pruned]
-    built: Mapping[tuple[Present, float], nn.Module]  # those that tuning has already made
-    trials: tuple[Mapping[str, Any], ...]  # settings, ratio, mean accuracy over masks on validation
-
-    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
-        """The units that stay, by layer."""
-        return self.best[ratio].kept(present, ratio)
-
-    def at(self, present: Present, ratio: float) -> nn.Module:
-        """The smaller network for inference."""
-        made = self.built.get((present, ratio))
-        return self.best[ratio].at(present, ratio) if made is None else made
-
-
-def tune(rule: Rule, network: nn.Module, judge: Judge, *, ratios: Sequence[float]) -> TunedRule:
-    """Try every setting of `rule` at every ratio; the best mean over masks on validation is kept."""
+    `macs`: of the network's training. The notes tell every trial.
+    """
     calibration = judge.calibration()
     best: dict[float, tuple[float, Pruned]] = {}
-    built: dict[tuple[Present, float], nn.Module] = {}
+    built: dict[tuple[Present, float], nn.Module] = {}  # those that tuning has made already
     trials = []
     variants = _variants(rule)
     for name, variant in variants.items():
         pruned = variant.prepare(network, calibration, judge.costs)
         for ratio in ratios:
-            made = {}
-            score = float("nan")
+            made, score = {}, float("nan")
             if len(variants) > 1:
                 made = {(present, ratio): pruned.at(present, ratio) for present in judge.sets}
-                score = _score(made, judge)
+                hits = [judge.hits(one, "val", present) for (present, _), one in made.items()]
+                score = float(np.mean([judge.accuracy(item, "val") for item in hits]))
             trials.append(
                 {"settings": name, "ratio": ratio, "val": None if np.isnan(score) else round(score, 3)}
             )
             if ratio not in best or score > best[ratio][0]:
                 best[ratio] = (score, pruned)
                 built.update(made)
-    return TunedRule({ratio: pruned for ratio, (_, pruned) in best.items()}, built, tuple(trials))
 
+    def at(present: Present, ratio: float) -> nn.Module:
+        made = built.get((present, ratio))
+        return best[ratio][1].at(present, ratio) if made is None else made
 
-def _score(networks: Mapping[tuple[Present, float], nn.Module], judge: Judge) -> float:
-    """Mean accuracy over masks on validation."""
-    scores = [
-        judge.accuracy(judge.hits(network, "val", present), "val")
-        for (present, _), network in networks.items()
-    ]
-    return float(np.mean(scores))
+    def kept(present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        return best[ratio][1].kept(present, ratio)
+
+    return Entrant(kept, at, macs, judge.costs, ratios, {"source": rule.source, "trials": trials})
 
 
 def _variants(rule: Rule) -> dict[str, Rule]:

@@ -16,8 +16,7 @@ from rich.table import Table
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.evaluation.matching import DISTANCES_M
-from sentryfuse_core.lab.bench.figures import Figure
-from sentryfuse_core.lab.bench.summary import text_table
+from sentryfuse_core.lab.bench.results import Figure, text_table
 from sentryfuse_core.lab.commands.eval_plot import dropout_figure
 from sentryfuse_core.lab.commands.eval_study import Study
 from sentryfuse_core.lab.scoring.conditions import DAY_ABOVE, NIGHT_BELOW, ROUGH_ABOVE, Contrast

@@ -1,17 +1,15 @@
-"""Builds records of the pruning benchmark out of a rule for the accuracy, and studies out of records."""
+"""Builds records of the pruning benchmark out of a rule for the accuracy."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pytest
 
 from sentryfuse_core.lab.bench.records import Record, pack_hits, parse_record
 
-SENSORS = ("accel", "gyro", "audio")
 KINDS = {
     "dense": "reference",
     "ours": "ours",
@@ -29,23 +27,32 @@ KINDS = {
 FULL_MACS = 1000
 LEVELS = {"dense": 90.0, "ours": 89.0, "faithful": 84.0, "lsq_flap": 80.0, "taylor": 70.0, "magnitude": 60.0}
 
-Rule = Callable[
-    [str, int, tuple[str, ...], float, str], float
-]  # method, seed, mask, ratio, split -> accuracy
+
+class At(NamedTuple):
+    """Where an accuracy is of."""
+
+    method: str
+    seed: int
+    mask: tuple[str, ...]
+    ratio: float
+    split: str
 
 
-def plain(_method: str, _seed: int, _mask: tuple[str, ...], _ratio: float, _split: str) -> float:
+Rule = Callable[[At], float]  # accuracy in per cent
+
+
+def plain(at: At) -> float:
     """Every method at a level of its own, in every cell."""
-    return LEVELS.get(_method, 75.0)
+    return LEVELS.get(at.method, 75.0)
 
 
-def make_content(
+def content_of(
     method: str,
     *,
     seed: int = 0,
     data: str = "har",
     backbone: str = "trunk",
-    sensors: tuple[str, ...] = SENSORS,
+    sensors: tuple[str, ...] = ("accel", "gyro", "audio"),
     rule: Rule = plain,
     items: int = 0,
     ratios: Iterable[float] = (0.25, 0.5, 0.75, 0.9),
@@ -62,16 +69,13 @@ def make_content(
             "present": list(mask),
             "ratio": ratio,
             "split": split,
-            "accuracy": rule(method, seed, mask, ratio, split),
+            "accuracy": rule(At(method, seed, mask, ratio, split)),
             "macs": macs + 100,
             "unit_macs": macs,
-            "kept": {"trunk.layers.0.attend": 2, "trunk.layers.0.feed": round(16 * (1 - ratio))},
-            "units": {"trunk.layers.0.attend": 4, "trunk.layers.0.feed": 16},
         }
         if items and split == "test":
             hits = np.arange(items) < round(row["accuracy"] / 100 * items)
-            row["accuracy"] = 100.0 * float(hits.mean())
-            row["hits"] = pack_hits(hits)
+            row |= {"accuracy": 100.0 * float(hits.mean()), "hits": pack_hits(hits)}
         rows.append(row)
     return {
         "data": data,
@@ -90,35 +94,20 @@ def make_content(
     }
 
 
-def make_records(
+def records_of(
     *,
     methods: Iterable[str] = tuple(KINDS),
     seeds: Iterable[int] = (0, 1, 2),
     groups: Mapping[str, tuple[str, ...]] | None = None,
+    without: tuple[str, int] = ("", 0),
     **options: Any,
 ) -> list[Record]:
-    """A record for every method, seed, and data set and backbone of `groups`."""
-    where = groups or {"har": ("trunk",)}
+    """A record for every method, seed, and data set and backbone of `groups`, but one method and seed."""
     return [
-        parse_record(make_content(method, seed=seed, data=data, backbone=backbone, **options))
-        for data, backbones in where.items()
+        parse_record(content_of(method, seed=seed, data=data, backbone=backbone, **options))
+        for data, backbones in (groups or {"har": ("trunk",)}).items()
         for backbone in backbones
         for seed in seeds
         for method in methods
+        if (method, seed) != without
     ]
-
-
-class Build:
-    """What tests make records with."""
-
-    sensors = SENSORS
-    content = staticmethod(make_content)
-    records = staticmethod(make_records)
-    plain = staticmethod(plain)
-    levels = LEVELS
-
-
-@pytest.fixture(scope="session")
-def build() -> type[Build]:
-    """The builder of synthetic records."""
-    return Build
