@@ -10,8 +10,6 @@ Works with and without message_filters. docs/migration.md has the table of diffe
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import operator
 import threading
 import time
@@ -32,6 +30,7 @@ from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.sync import MatchedSet, StreamSpec, Synchronizer
 from sentryfuse_ros.arrival import note_arrival, noted_wait_ns
+from sentryfuse_ros.backlog import Backlog
 from sentryfuse_ros.pause import SimulatedClock
 
 __all__ = ["DropoutTolerantSynchronizer", "Input", "Received"]
@@ -39,7 +38,6 @@ __all__ = ["DropoutTolerantSynchronizer", "Input", "Received"]
 _PERIODS = 3  # silence of so many recent intervals makes an input lost
 _RECENT = 8  # intervals that the usual one is taken of
 _SHORTEST_TIMER_NS = NS_PER_MS
-_OVERDUE_NS = 5 * NS_PER_MS  # of a message or the timer: more, and a callback held up the executor
 _SIMULATED_TIMER_NS = 5 * NS_PER_MS  # simulated time may stand still: do not ask it all the time
 
 
@@ -81,13 +79,10 @@ class _Port:
     arrival_ns: int | None = None
     intervals_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
-    def heard(self, came_ns: int) -> int:
-        """Note a message that came then; returns its arrival, which is never before the one handled last."""
-        arrival_ns = came_ns if self.arrival_ns is None else max(self.arrival_ns, came_ns)
+    def heard(self, arrival_ns: int) -> None:
         if self.arrival_ns is not None:
             self.intervals_ns.append(arrival_ns - self.arrival_ns)
         self.arrival_ns = arrival_ns
-        return arrival_ns
 
     def lost_at_ns(self, timeout_ns: int) -> int | None:
         """Steady time from which the input counts as lost; None: it never spoke."""
@@ -174,13 +169,7 @@ class DropoutTolerantSynchronizer:
         self._ros_now_ns: Callable[[], int] = lambda: int(ros_clock.now().nanoseconds)
         self._now_ns: Callable[[], int] = time.monotonic_ns
         self._simulated = bool(self._node.get_parameter("use_sim_time").value)
-        # Messages that others, still in the executor's queues, may have come before; as a heap by arrival.
-        self._held: list[tuple[int, int, int, Received]] = []
-        self._number = itertools.count()
-        self._behind = False  # the executor may have messages in its queues that came some time ago
-        self._stirred = False  # a message was handled since the timer last looked
-        self._round: set[int] = set()  # inputs that spoke since one of them spoke twice
-        self._last_round: set[int] = set()
+        self._backlog: Backlog[Received] = Backlog(len(self._inputs))
         self._shortest_timer_ns = _SHORTEST_TIMER_NS
         if self._simulated:
             simulated = SimulatedClock(self._ros_now_ns)
@@ -255,10 +244,8 @@ class DropoutTolerantSynchronizer:
         with self._lock:
             if self._closed:
                 return
-            arrival_ns = self._inputs[index].heard(came_ns)
-            self._note_round(index)
-            if waited_ns > _OVERDUE_NS:
-                self._behind = True
+            arrival_ns = self._backlog.heard(index, came_ns, waited_ns)
+            self._inputs[index].heard(arrival_ns)
             if stamp_ns is None:
                 self._drop(index, Received(message, 0, received_ns, arrival_ns), "headerless")
                 text = (
@@ -267,27 +254,14 @@ class DropoutTolerantSynchronizer:
                 )
                 self._node.get_logger().warning(text, throttle_duration_sec=10.0)
             else:
-                received = Received(message, stamp_ns, received_ns, arrival_ns)
-                heapq.heappush(self._held, (arrival_ns, next(self._number), index, received))
-            self._hand_on(self._heard_ns() if self._behind else arrival_ns)
+                self._backlog.hold(index, arrival_ns, Received(message, stamp_ns, received_ns, arrival_ns))
+            self._hand_on(arrival_ns)
             self._arm(came_ns)
         self._send()
 
-    def _note_round(self, index: int) -> None:
-        """An executor handles one message of every input that has some before it handles the next of any."""
-        self._stirred = True
-        if index in self._round:
-            self._last_round, self._round = self._round, set()
-        self._round.add(index)
-
-    def _heard_ns(self) -> int:
-        """Time up to which no queue can hold a message: inputs that were passed over have none."""
-        return min(self._inputs[index].arrival_ns or 0 for index in self._last_round | self._round)
-
-    def _hand_on(self, until_ns: int) -> None:
-        """Give the synchroniser what came until then, in the order in which it came, and that time."""
-        while self._held and self._held[0][0] <= until_ns:
-            arrival_ns, _, index, received = heapq.heappop(self._held)
+    def _hand_on(self, now_ns: int) -> None:
+        """Give the synchroniser what is ready, each message with the time at which it came."""
+        for index, arrival_ns, received in self._backlog.ready(now_ns):
             self._follow_lost(arrival_ns)
             self._collect(self._sync.add(index, received))
 
@@ -298,17 +272,10 @@ class DropoutTolerantSynchronizer:
                 return
             self._timer.cancel()
             due_ns, self._armed_ns = self._armed_ns, None
-            if due_ns is not None and now_ns - due_ns > _OVERDUE_NS and not self._behind:
-                self._behind = self._stirred = True
-            if self._behind and self._stirred:
-                # What came while a callback ran goes first: none is left once two looks have nothing between.
-                self._stirred = False
-                self._arm(now_ns)
-                return
-            self._behind = False
-            self._hand_on(now_ns)
-            self._follow_lost(now_ns)
-            self._collect(self._sync.advance(now_ns))
+            if self._backlog.look(now_ns - due_ns if due_ns is not None else 0):
+                self._hand_on(now_ns)
+                self._follow_lost(now_ns)
+                self._collect(self._sync.advance(now_ns))
             self._arm(now_ns)
         self._send()
 
@@ -330,7 +297,7 @@ class DropoutTolerantSynchronizer:
 
     def _arm(self, now_ns: int) -> None:
         """Set the timer to the next look or deadline, if that is before the one it is set to."""
-        deadline_ns = 0 if self._behind else self._sync.next_deadline_ns()
+        deadline_ns = 0 if self._backlog.behind else self._sync.next_deadline_ns()
         if deadline_ns is None or (self._armed_ns is not None and self._armed_ns <= deadline_ns):
             return
         self._armed_ns = deadline_ns

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
@@ -135,5 +134,7 @@ def _readings(imu: Readings, stamp_ns: int, window_ns: int) -> tuple[Sample, ...
 
 def pose_of(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> Pose:
     """The pose of a rotation matrix [3, 3], as exact as it was written down, and a translation [3] in m."""
+    from scipy.spatial.transform import Rotation  # of the extra `lab`
+
     x, y, z, w = Rotation.from_matrix(rotation).as_quat().tolist()
     return Pose((float(translation[0]), float(translation[1]), float(translation[2])), (x, y, z, w))

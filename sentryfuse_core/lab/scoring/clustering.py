@@ -5,9 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes
 
@@ -47,6 +44,10 @@ def cluster(points: Floats, sizes: Floats, *, origin: tuple[float, float] = (0, 
 def _parts(points: Floats) -> list[Floats]:
     if len(points) < _LEAST_POINTS:
         return []
+    from scipy.sparse import coo_array  # of the extra `lab`
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     pairs = cKDTree(points[:, :2]).query_pairs(_APART, output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(points), len(points)))
     count, label = connected_components(links, directed=False)
