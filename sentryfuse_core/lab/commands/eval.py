@@ -11,19 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sentryfuse_core.commands.options import check_device
 from sentryfuse_core.errors import ConfigError, OutputError
-from sentryfuse_core.lab.commands.eval_report import print_report, write_report
-from sentryfuse_core.lab.commands.eval_study import OWN, Study, judge
-from sentryfuse_core.lab.training.data import held_out
-from sentryfuse_core.lab.training.detections import Detector, Found, SubsetDetector, collect
-from sentryfuse_core.lab.training.references import ZeroFilled, clustered, oracle
-from sentryfuse_core.lab.training.support import SupportCounter
 from sentryfuse_core.lab.world.config import WorldConfig
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import Modality, ModalitySet
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong option are answered at once
     import argparse
+
+    from sentryfuse_core.lab.commands.eval_study import Study
+    from sentryfuse_core.lab.training.detections import Detector, Found
+    from sentryfuse_core.model.checkpoint import Checkpoint
 
 __all__ = ["add_arguments", "run"]
 
@@ -87,6 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
+    from sentryfuse_core.lab.commands.eval_report import print_report, write_report
+    from sentryfuse_core.model.checkpoint import load_checkpoint
+    from sentryfuse_core.runtime.load import shipped_weights
+
     _check(args)
     checkpoint = load_checkpoint(args.weights or shipped_weights())
     masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
@@ -116,6 +116,12 @@ def _study(
     levels: list[int],
 ) -> Study:
     """Run the checkpoint named "" over `masks`, and those named as a sensor for that one alone."""
+    from sentryfuse_core.lab.commands.eval_study import OWN, judge
+    from sentryfuse_core.lab.training.data import held_out
+    from sentryfuse_core.lab.training.detections import SubsetDetector, collect
+    from sentryfuse_core.lab.training.references import ZeroFilled, clustered, oracle
+    from sentryfuse_core.lab.training.support import SupportCounter
+
     nets = {name: item.network().to(args.device) for name, item in checkpoints.items()}
     own: list[Detector] = [SubsetDetector(nets[""], masks, levels)]
     imu = ModalitySet.of(Modality.IMU)
@@ -156,6 +162,8 @@ def _study(
 
 def _singles(options: list[str]) -> dict[str, Checkpoint]:
     """Checkpoints by sensor."""
+    from sentryfuse_core.model.checkpoint import load_checkpoint
+
     found = {}
     for text in options:
         sensor, _, path = text.partition("=")

@@ -12,12 +12,11 @@ from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.commands.signals import interrupt, noted_signals
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.world.config import WEATHERS, WorldConfig, with_weather
-from sentryfuse_core.lab.world.labels import write_labels
-from sentryfuse_core.lab.world.picture import draw
-from sentryfuse_core.lab.world.record import Recorder
 
 if TYPE_CHECKING:
     import argparse
+
+    from sentryfuse_core.lab.world.record import Recorder
 
 __all__ = ["add_arguments", "run"]
 
@@ -54,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record, or draw."""
+    from sentryfuse_core.lab.world.picture import draw
+    from sentryfuse_core.lab.world.record import Recorder
+
     recorder = Recorder(
         seed=args.seed,
         seconds=args.seconds if args.action == "record" else 1.0,
@@ -69,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _record(recorder: Recorder, out: Path) -> int:
+    from sentryfuse_core.lab.world.labels import write_labels
+
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,7 +15,7 @@ from sentryfuse_core.lab.datasets.nuscenes import load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import version_folder
 from sentryfuse_core.types import Modality
 
-__all__ = ["LAYOUTS", "detect_layout", "open_driving"]
+__all__ = ["detect_layout", "open_driving"]
 
 _FOLDERS: Mapping[str, tuple[Callable[[Path], object], Callable[[Path], DrivingSet]]] = {
     "kitti-object": (is_kitti_object, load_kitti_object),
@@ -23,7 +23,6 @@ _FOLDERS: Mapping[str, tuple[Callable[[Path], object], Callable[[Path], DrivingS
     "nuscenes": (version_folder, load_nuscenes),
 }
 """What finds something in a folder of the layout, and what reads it."""
-LAYOUTS = (*_FOLDERS, "bag")
 _LOOKED_FOR = (
     "training/label_2 (kitti-object), *_sync/velodyne_points (kitti-raw), "
     "v1.0-*/sample_data.json (nuscenes), .mcap, .db3 or .bag (bag)"
