@@ -74,11 +74,18 @@ def test_sets_keep_coming_when_sensors_die_and_return(
         muted_s = robot.mute(*dead)
         listener.wait_for("status", lambda status, living=living: status.mask == living.bits)
         settled_s = time.monotonic()
+        listener.wait_for(  # at first late: how many sets come before its timeout is the machine's
+            "status",
+            lambda status, dead=dead: all(
+                health(status, modality).state == SensorHealth.LOST for modality in dead
+            ),
+        )
+        lost_s = time.monotonic()
         detections = listener.wait_for_run(
-            "detections", lambda array, living=living: array.mask == living.bits, count=8, since_s=settled_s
+            "detections", lambda array, living=living: array.mask == living.bits, count=8, since_s=lost_s
         )
         last = listener.wait_for(
-            "status", lambda status, last=detections[-1]: status.header == last.header, since_s=settled_s
+            "status", lambda status, last=detections[-1]: status.header == last.header, since_s=lost_s
         )
         for modality in dead:
             report = health(last, modality)
