@@ -239,6 +239,13 @@ def test_demo_says_what_the_status_says_when_drawn() -> None:
     assert not [word for word in said if word not in drawn], drawn
 
 
+def test_demo_shows_brackets_as_they_are_when_a_name_has_some() -> None:
+    found = scene()
+    assert found.node is not None
+    found.node.status.level_reason = "operator: level 1 by Budget message from [/bold]"
+    assert "from [/bold]" in demo_page(found)
+
+
 def test_demo_puts_boxes_where_they_are_when_drawn() -> None:
     drawn = demo_page(scene(("car", 31.9, 15.9), ("pedestrian", 0.1, -15.9), ("tree", 16.0, 0.0)))
     maps = [row.rsplit("│", 2)[1] for row in drawn.splitlines() if row.count("│") >= 2]
