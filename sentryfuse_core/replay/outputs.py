@@ -18,6 +18,7 @@ from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.records import SetRecord, from_messages, json_line
 from sentryfuse_core.text import printable
 from sentryfuse_core.types import FusionResult
+from sentryfuse_core.whole_files import written_whole
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -107,8 +108,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file; raises OutputError where it cannot be."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; free some space") from error
+    """Write a file whole or not at all; raises OutputError where it cannot be."""
+    with written_whole(path, remedy="free some space") as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -10,8 +10,8 @@ from rich.progress import Progress
 
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.commands.signals import interrupt, noted_signals
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.world.config import WEATHERS, WorldConfig, with_weather
+from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -73,10 +73,7 @@ def run(args: argparse.Namespace) -> int:
 def _record(recorder: Recorder, out: Path) -> int:
     from sentryfuse_core.lab.world.labels import write_labels
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {out}: {error}; choose a folder you may write to") from error
+    make_folder(out, remedy="choose a folder you may write to")
     scenes = recorder.drive()
     with (
         BagWriter(out / BAG_NAME) as bag,
