@@ -95,7 +95,7 @@ def write(
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     content = {
         "name": name,
-        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "command": _command(),
         "machine": {
             "cpu": processor(),
             **machine(),
@@ -114,6 +114,12 @@ def write(
     with written_whole(path, remedy="choose another folder") as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _command() -> str:
+    """What was typed, without where this machine keeps Python and its programs."""
+    given = sys.orig_argv[1:]
+    return " ".join(["python", *given] if given[:1] == ["-m"] else [Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _gpu() -> str | None:
