@@ -150,6 +150,8 @@ def test_judge_points_at_use_sim_time_when_a_clock_is_published_and_not_followed
 
 
 def test_judge_repeats_the_subscription_s_remedy_when_nothing_comes() -> None:
+    raw = unknown_type(Modality.CAMERA, "/image/compressed", {"sensor_msgs/msg/Image"}, wanted="Compressed")
+    assert raw.remedy == "set camera.transport to raw"
     problem = unknown_type(Modality.CAMERA, "/image", {"sensor_msgs/msg/CompressedImage"}, wanted="Image")
     lines = judged(silent(problem), modality=Modality.CAMERA, intrinsics=False)
     assert bad(lines) == [("FAIL", "camera", "unknown_type"), ("WARN", "camera info", "no_camera_info")]
