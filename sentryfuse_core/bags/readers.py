@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +19,7 @@ from rosbags.typesys import (
 from rosbags.typesys.store import Typestore
 
 from sentryfuse_core.bags.definitions import ROS1_TRANSFORMS_TYPE, TRANSFORMS_TYPE
+from sentryfuse_core.bags.offers import UNTOLD, Offer, RecordedQos, agreed
 from sentryfuse_core.bags.storage.common import (
     CDR,
     ROS1,
@@ -54,6 +55,7 @@ class Topic:
     name: str
     type_name: str
     count: int
+    qos: RecordedQos = UNTOLD
 
     @property
     def is_transforms(self) -> bool:
@@ -100,6 +102,7 @@ class BagReader:
         self.path = Path(path)
         self.notes: tuple[str, ...] = ()  # on the choice of files, and on what was met in them
         self._files: tuple[Storage, ...] | None = None
+        self._offers: Mapping[str, tuple[Offer, ...]] = {}  # by topic, where the files do not tell
         self._open_files = ExitStack()
         self._decoders: dict[Stream, _Decoder] = {}
 
@@ -123,7 +126,7 @@ class BagReader:
                     self.path, reason_of(error), "check the path, its rights and free space"
                 ) from error
             self._check_content(files)
-            self._files, self.notes = tuple(files), found.notes
+            self._files, self._offers, self.notes = tuple(files), found.offers, found.notes
             self._open_files = stack.pop_all()
         return self
 
@@ -184,11 +187,18 @@ class BagReader:
 
     def topics(self) -> tuple[Topic, ...]:
         """Every topic by name; one recorded under two types comes twice."""
-        counts: dict[tuple[str, str], int] = {}
+        streams: dict[tuple[str, str], list[Stream]] = {}
         for stream in self._streams:
-            key = (stream.topic, stream.type_name)
-            counts[key] = counts.get(key, 0) + stream.count
-        return tuple(Topic(name, type_name, count) for (name, type_name), count in sorted(counts.items()))
+            streams.setdefault((stream.topic, stream.type_name), []).append(stream)
+        return tuple(
+            Topic(
+                name,
+                type_name,
+                sum(stream.count for stream in found),
+                agreed([stream.offers or self._offers.get(name, ()) for stream in found]),
+            )
+            for (name, type_name), found in sorted(streams.items())
+        )
 
     def messages(self, topics: Collection[str] | None = None, *, raw: bool = False) -> Iterator[BagMessage]:
         """Yield the messages of `topics` (None: all) by log time; `raw`: CDR bytes instead of fields.

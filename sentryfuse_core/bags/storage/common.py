@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from sentryfuse_core.bags.offers import Offer
 from sentryfuse_core.errors import BagError, SentryFuseError
 from sentryfuse_core.text import reason_of
 
@@ -45,6 +46,7 @@ class Stream:
     encoding: str
     definition: Definition
     count: int
+    offers: tuple[Offer, ...] = ()  # of its publishers, as far as they are recorded
 
 
 class Item(NamedTuple):
