@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+import time
+from collections.abc import Callable, Sequence, Set
+from functools import partial
 from typing import Any, Protocol
 
 from rclpy.exceptions import NameValidationException
@@ -16,6 +18,7 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from sentryfuse_core.config import Config
 from sentryfuse_core.convert import AUDIO_INFO_TYPE, SUPPORTED_TYPES
 from sentryfuse_core.errors import TopicError
+from sentryfuse_core.health.senders import Senders
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
@@ -94,6 +97,8 @@ class Inputs:
         self._sensors: dict[Modality, tuple[str, Subscription[Any]]] = {}
         self._others: list[Subscription[Any]] = []
         self._infos: dict[str, Subscription[Any]] = {}  # what tells of a sensor, by type
+        self._senders = {modality: Senders() for modality in self._topics}
+        self._tells_senders = False  # whether the middleware does
         self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self.problems: dict[Modality, Problem] = {}  # why a sensor's topic brings nothing, where it is known
         self._told: set[str] = set()  # topics whose mismatch has been logged
@@ -123,11 +128,27 @@ class Inputs:
             if problem is not None:
                 problems[modality] = problem
             wanted = self._sensors[modality][0] if modality in self._sensors else None
-            heard = (full_name(info) for info in publishers if info.topic_type == wanted)
-            self.publishers[modality] = tuple(sorted(heard))
+            heard = [info for info in publishers if info.topic_type == wanted]
+            self.publishers[modality] = self._names(modality, heard)
         self.problems = problems
         for subscription in (*self._others, *self._infos.values()):
             self._compare(subscription)
+
+    def _names(self, modality: Modality, listed: Sequence[TopicEndpointInfo]) -> tuple[str, ...]:
+        """Who sends to a sensor's subscription, or who is mixed there.
+
+        The graph goes on to list a publisher that died for up to 20 s, so what came counts where it is told
+        of whom it came.
+        """
+        names = {bytes(info.endpoint_gid): full_name(info) for info in listed}
+        if self._tells_senders and len(names) > 1:
+            mixed = self._senders[modality].mixed(time.monotonic_ns())
+            return tuple(sorted(names.get(gid, UNKNOWN_NODE) for gid in mixed))
+        return tuple(sorted(names.values()))
+
+    def _heard(self, modality: Modality, gid: bytes) -> None:
+        self._tells_senders = True
+        self._senders[modality].heard(gid, time.monotonic_ns())
 
     def _problem(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
         """What keeps a sensor's messages away, but for QoS."""
@@ -215,7 +236,10 @@ class Inputs:
             self._node.create_subscription(
                 message_class(type_name),
                 self._topics[modality],
-                told_wait(lambda message, ns: handler.on_sensor(modality, message, type_name, ns)),
+                told_wait(
+                    lambda message, ns: handler.on_sensor(modality, message, type_name, ns),
+                    sender=partial(self._heard, modality),
+                ),
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),
                 event_callbacks=qos.QUIET_SUBSCRIPTION,
             ),

@@ -89,6 +89,7 @@ class BagMessage(NamedTuple):
     type_name: str
     log_time_ns: int
     message: Any
+    publisher: int = 0  # by number, where a recording keeps those of one topic apart
 
 
 class BagReader:
@@ -212,7 +213,8 @@ class BagReader:
         convert = self._raw if raw else self._decode
         sources = [guarded(source, file) for file in self._opened for source in file.sources(wanted)]
         for log_time_ns, stream, data in merged(sources):
-            yield BagMessage(stream.topic, stream.type_name, log_time_ns, convert(stream, data))
+            message = convert(stream, data)
+            yield BagMessage(stream.topic, stream.type_name, log_time_ns, message, stream.number)
         for file in self._opened:
             if file.cut:
                 raise damaged(file.path, file.cut, file.remedy)

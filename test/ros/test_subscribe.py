@@ -11,7 +11,7 @@ import pytest
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from ros.support import until
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, Imu
 from std_msgs.msg import String
 
 from sentryfuse_core.config import Config, override
@@ -131,4 +131,37 @@ def test_info_is_heard_when_its_publisher_latches_it_or_not(
         executor.spin_once(timeout_sec=0.1)
 
     until(lambda: bool(heard), turn=turn)
+    inputs.close()
+
+
+def test_publishers_are_named_when_both_send_and_not_when_one_took_the_others_place(node: Node) -> None:
+    handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, lambda *_: None))
+    inputs = Inputs(node, Config(), handler)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+
+    def spin() -> None:
+        executor.spin_once(timeout_sec=0.1)
+
+    before, after = (node.create_publisher(Imu, "/imu/data", qos.RESULTS) for _ in range(2))
+
+    def send(publisher: Any, count: int = 5) -> None:
+        until(lambda: publisher.get_subscription_count() > 0, turn=spin)
+        for _ in range(count):
+            publisher.publish(Imu())
+            spin()
+
+    until(lambda: node.count_publishers("/imu/data") == 2, turn=spin)
+    for publisher in (before, after):  # the first one is still listed, as after a crash
+        send(publisher)
+        inputs.poll()
+        assert inputs.publishers[Modality.IMU] == ()
+
+    def both() -> None:
+        send(before, 1)
+        send(after, 1)
+        inputs.poll()
+
+    until(lambda: len(inputs.publishers[Modality.IMU]) == 2, turn=both)
+    assert set(inputs.publishers[Modality.IMU]) == {node.get_fully_qualified_name()}
     inputs.close()

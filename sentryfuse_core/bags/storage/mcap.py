@@ -27,6 +27,7 @@ from sentryfuse_core.bags.storage.common import (
     Source,
     Storage,
     Stream,
+    numbered,
 )
 from sentryfuse_core.bags.storage.unpack import MOST_CHUNK_BYTES, PACKINGS, unpack
 from sentryfuse_core.convert.type_names import full_type_name
@@ -103,7 +104,9 @@ class McapFile(Storage):
         self.start_ns = min((span.start_ns for span in self._spans), default=0)
         self.end_ns = max((span.end_ns for span in self._spans), default=0)
         counts = self._counts()
-        self.streams = {key: self._stream(channel, counts[key]) for key, channel in self._channels.items()}
+        self.streams = numbered(
+            {key: self._stream(channel, counts[key]) for key, channel in self._channels.items()}
+        )
 
     def close(self) -> None:
         """Close the file."""
