@@ -35,6 +35,7 @@ from sentryfuse_core.bags.storage.opening import open_storage
 from sentryfuse_core.bags.storage.sqlite import beside
 from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC, unpack_message
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError, InvalidMessageError, SentryFuseError, TopicError
 from sentryfuse_core.text import reason_of
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files", "is_recording"]
 
+_LATEST_NS = 2**31 * NS_PER_S  # of a stamp's seconds
 _IDL_SEPARATOR = "=" * 80 + "\n"  # rosbag2 puts several IDL files into one text this way
 _MSG_FORMS, _IDL_FORMS = ("ros2msg", "ros1msg"), ("ros2idl", "omgidl")
 
@@ -137,6 +139,10 @@ class BagReader:
         for file in files:
             if file.cut and not any(stream.count for stream in streams):
                 raise damaged(file.path, file.cut, file.remedy)
+            for time_ns in (file.start_ns, file.end_ns):
+                if not 0 <= time_ns < _LATEST_NS:
+                    reason = f"it has messages of log time {time_ns} ns, which no ROS time can hold"
+                    raise damaged(file.path, reason, "record it again with the computer's clock set")
         foreign = sorted({stream.encoding for stream in streams if stream.encoding not in (CDR, ROS1)})
         if foreign and len(foreign) == len({stream.encoding for stream in streams}):
             raise BagError(
