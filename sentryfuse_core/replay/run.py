@@ -196,8 +196,8 @@ class _Run:
     def _look_for_mixing(self, modality: Modality, publisher: int, now_ns: int) -> None:
         """Tell of several publishers on a topic, where the recording keeps them apart."""
         senders = self._senders[modality]
-        senders.heard(publisher, now_ns)
-        mixed = sorted(f"recorded as no. {number}" for number in senders.mixed(now_ns))
+        senders.heard(f"recorded as no. {publisher + 1}", now_ns)
+        mixed = sorted(map(str, senders.mixed(now_ns)))
         if mixed != self._mixed[modality]:
             self._mixed[modality] = mixed
             self._pipeline.ingest.observe_publishers(modality, mixed, now_ns)
