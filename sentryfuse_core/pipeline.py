@@ -36,8 +36,6 @@ NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check t
 # Rotation and acceleration of the robot itself hold no information about what stands around it.
 PERCEIVING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
 
-_UNEVALUATED_THRESHOLD = 0.3  # of a checkpoint whose manifest has no scores
-
 
 class Pipeline:
     """Everything between a released set and its detections; one thread at a time may call `step`."""
@@ -128,11 +126,10 @@ class Pipeline:
         if output is None:
             return ()
         options = self.model_options
-        threshold = options.score_threshold or self.bank.score_threshold(plan.mask, plan.level)
         slope, offset = self.bank.calibration(plan.mask, plan.level)
         return decode(
             replace(output, heatmap=output.heatmap * slope + offset),
-            score_threshold=_UNEVALUATED_THRESHOLD if math.isnan(threshold) else threshold,
+            score_threshold=self.bank.threshold(plan.mask, plan.level, asked=options.score_threshold),
             max_detections=options.max_detections,
             labels=self.bank.labels,
         )[0]

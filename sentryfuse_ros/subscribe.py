@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+import time
+from collections.abc import Callable, Sequence, Set
+from functools import partial
 from typing import Any, Protocol
 
 from rclpy.exceptions import NameValidationException
@@ -16,6 +18,7 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from sentryfuse_core.config import Config
 from sentryfuse_core.convert import AUDIO_INFO_TYPE, SUPPORTED_TYPES
 from sentryfuse_core.errors import TopicError
+from sentryfuse_core.health.senders import Senders
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
@@ -31,6 +34,8 @@ from sentryfuse_ros.problems import (
 
 __all__ = ["UNKNOWN_NODE", "Handler", "Inputs", "full_name", "sensor_topics"]
 
+_CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+_STATE = qos.sensor_profile(reliability="best_effort", depth=1)
 UNKNOWN_NODE = "a node whose name is not known yet"
 
 
@@ -91,7 +96,9 @@ class Inputs:
         self._topics = sensor_topics(node, config)
         self._sensors: dict[Modality, tuple[str, Subscription[Any]]] = {}
         self._others: list[Subscription[Any]] = []
-        self._audio_info: tuple[bool, Subscription[Any]] | None = None  # whether it is latched
+        self._infos: dict[str, Subscription[Any]] = {}  # what tells of a sensor, by type
+        self._senders = {modality: Senders() for modality in self._topics}
+        self._tells_senders = False  # whether the middleware does
         self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self.problems: dict[Modality, Problem] = {}  # why a sensor's topic brings nothing, where it is known
         self._told: set[str] = set()  # topics whose mismatch has been logged
@@ -99,17 +106,16 @@ class Inputs:
 
     def close(self) -> None:
         """Drop every subscription."""
-        held = [*self._sensors.values(), *([self._audio_info] if self._audio_info else [])]
-        for subscription in [*self._others, *(subscription for _, subscription in held)]:
+        sensors = (subscription for _, subscription in self._sensors.values())
+        for subscription in [*self._others, *self._infos.values(), *sensors]:
             self._node.destroy_subscription(subscription)
-        self._audio_info = None
+        self._infos.clear()
         self._others.clear()
         self._sensors.clear()
 
     def poll(self) -> None:
         """Compare what publishers offer with what is subscribed; subscribe audio once its type is known."""
-        if Modality.AUDIO in self._topics:
-            self._find_audio_info()
+        self._find_infos()
         problems = {}
         for modality, topic in self._topics.items():
             publishers = self._node.get_publishers_info_by_topic(topic)
@@ -122,11 +128,27 @@ class Inputs:
             if problem is not None:
                 problems[modality] = problem
             wanted = self._sensors[modality][0] if modality in self._sensors else None
-            heard = (full_name(info) for info in publishers if info.topic_type == wanted)
-            self.publishers[modality] = tuple(sorted(heard))
+            heard = [info for info in publishers if info.topic_type == wanted]
+            self.publishers[modality] = self._names(modality, heard)
         self.problems = problems
-        for subscription in self._others:
+        for subscription in (*self._others, *self._infos.values()):
             self._compare(subscription)
+
+    def _names(self, modality: Modality, listed: Sequence[TopicEndpointInfo]) -> tuple[str, ...]:
+        """Who sends to a sensor's subscription, or who is mixed there.
+
+        The graph goes on to list a publisher that died for up to 20 s, so what came counts where it is told
+        of whom it came.
+        """
+        names = {bytes(info.endpoint_gid): full_name(info) for info in listed}
+        if self._tells_senders and len(names) > 1:
+            mixed = self._senders[modality].mixed(time.monotonic_ns())
+            return tuple(sorted(names.get(gid, UNKNOWN_NODE) for gid in mixed))
+        return tuple(sorted(names.values()))
+
+    def _heard(self, modality: Modality, gid: bytes) -> None:
+        self._tells_senders = True
+        self._senders[modality].heard(gid, time.monotonic_ns())
 
     def _problem(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
         """What keeps a sensor's messages away, but for QoS."""
@@ -165,34 +187,45 @@ class Inputs:
         for modality, type_name in types.items():
             if modality in self._topics:
                 self._subscribe(modality, type_name)
-        handler, state = self._handler, qos.sensor_profile(reliability="best_effort", depth=1)
+        handler = self._handler
         if Modality.CAMERA in self._topics:
             info_topic = _resolve(self._node, "camera.info_topic", config.camera.info_topic)
-            self._other("sensor_msgs/msg/CameraInfo", info_topic, handler.on_camera_info, state)
-        self._other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, state)
-        self._other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS)
+            told = self._subscribe_other(_CAMERA_INFO_TYPE, info_topic, handler.on_camera_info, _STATE)
+            self._infos[_CAMERA_INFO_TYPE] = told
+        self._others += (
+            self._subscribe_other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, _STATE),
+            self._subscribe_other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS),
+        )
         self.poll()
 
-    def _find_audio_info(self) -> None:
-        """Subscribe to AudioInfo as its publishers offer it: audio_capture latches it and says it once."""
-        topic = _resolve(self._node, "audio.info_topic", self._config.audio.info_topic)
+    def _find_infos(self) -> None:
+        """Subscribe to CameraInfo and AudioInfo as they are offered: some latch them and say them once."""
+        camera, audio, handler = self._config.camera, self._config.audio, self._handler
+        if Modality.CAMERA in self._topics:
+            topic = _resolve(self._node, "camera.info_topic", camera.info_topic)
+            self._find_info(_CAMERA_INFO_TYPE, topic, handler.on_camera_info)
+        if Modality.AUDIO in self._topics:
+            topic = _resolve(self._node, "audio.info_topic", audio.info_topic)
+            self._find_info(AUDIO_INFO_TYPE, topic, handler.on_audio_info)
+
+    def _find_info(self, type_name: str, topic: str, callback: Callable[[Any], None]) -> None:
         publishers = self._node.get_publishers_info_by_topic(topic)
-        if not any(info.topic_type == AUDIO_INFO_TYPE for info in publishers):
+        if not any(info.topic_type == type_name for info in publishers):
             return
         latched = all(info.qos_profile.durability is qos.LATCHED.durability for info in publishers)
-        if self._audio_info is not None:
-            if self._audio_info[0] is latched:
+        profile = qos.LATCHED if latched else _STATE
+        before = self._infos.get(type_name)
+        if before is not None:
+            if before.qos_profile.durability is profile.durability:
                 return
-            self._node.destroy_subscription(self._audio_info[1])
+            self._node.destroy_subscription(before)
         try:
-            kind = message_class(AUDIO_INFO_TYPE)
+            kind = message_class(type_name)
         except ImportError:
-            return  # nor can the audio itself be read then, which is told
-        profile = qos.LATCHED if latched else qos.sensor_profile(reliability="best_effort", depth=1)
-        found = self._node.create_subscription(
-            kind, topic, self._handler.on_audio_info, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
+            return  # of AudioInfo alone; nor can the audio itself be read then, which is told
+        self._infos[type_name] = self._node.create_subscription(
+            kind, topic, callback, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
         )
-        self._audio_info = latched, found
 
     def _subscribe(self, modality: Modality, type_name: str) -> None:
         section, handler = self._config.sensor(modality), self._handler
@@ -203,24 +236,25 @@ class Inputs:
             self._node.create_subscription(
                 message_class(type_name),
                 self._topics[modality],
-                told_wait(lambda message, ns: handler.on_sensor(modality, message, type_name, ns)),
+                told_wait(
+                    lambda message, ns: handler.on_sensor(modality, message, type_name, ns),
+                    sender=partial(self._heard, modality),
+                ),
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),
                 event_callbacks=qos.QUIET_SUBSCRIPTION,
             ),
         )
 
-    def _other(
+    def _subscribe_other(
         self, type_name: str, topic: str, callback: Callable[[Any], None], profile: QoSProfile
-    ) -> None:
-        self._others.append(
-            self._node.create_subscription(
-                message_class(type_name),
-                topic,
-                callback,
-                profile,
-                event_callbacks=qos.QUIET_SUBSCRIPTION,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+    ) -> Subscription[Any]:
+        return self._node.create_subscription(
+            message_class(type_name),
+            topic,
+            callback,
+            profile,
+            event_callbacks=qos.QUIET_SUBSCRIPTION,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
     def _find_audio(self, topic: str, offered: Set[str]) -> Problem | None:

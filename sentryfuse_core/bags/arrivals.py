@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sentryfuse_core.bags.readers import BagReader, Undecodable
+from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
 from sentryfuse_core.types import Modality
@@ -24,6 +24,7 @@ class Arrival(NamedTuple):
     topic: str
     type_name: str
     message: Any
+    publisher: int = 0  # by number, where the recording keeps those of one topic apart
 
 
 def arrivals(
@@ -39,13 +40,16 @@ def arrivals(
     """
     start_ns = last_ns = reader.start_ns
     stop_ns = None if seconds is None else start_ns + round(seconds * NS_PER_S)
-    types: dict[str, str] = {}
+    last: dict[str, BagMessage] = {}  # by topic
     on_their_way: list[Arrival] = []
     order = itertools.count()
 
     def send(topic: str, delivery: Delivery) -> None:
         at_ns = last_ns + round(delivery.delay_s * NS_PER_S)
-        arrival = Arrival(at_ns, next(order), topics[topic], topic, types[topic], delivery.message)
+        _, type_name, _, _, publisher = last[topic]
+        arrival = Arrival(
+            at_ns, next(order), topics[topic], topic, type_name, delivery.message, publisher=publisher
+        )
         heapq.heappush(on_their_way, arrival)
 
     def due(now_ns: int | None) -> Iterator[Arrival]:
@@ -57,7 +61,7 @@ def arrivals(
             break
         last_ns = item.log_time_ns
         yield from due(last_ns)
-        types[item.topic] = item.type_name
+        last[item.topic] = item
         if injector is None or isinstance(item.message, Undecodable):
             send(item.topic, Delivery(item.message, 0.0))
         else:

@@ -120,7 +120,8 @@ def select(
     missing: list[Modality] = []
     for modality in Modality:
         if modality in overrides:
-            chosen[modality] = _override(available, modality, overrides[modality])
+            chosen[modality] = topic = _override(available, modality, overrides[modality])
+            notes += _shared(topic, modality)
             continue
         if not config.sensor(modality).enabled:
             continue
@@ -130,6 +131,7 @@ def select(
         if found:
             chosen[modality] = found[0]
             notes += _doubts(found[0], modality, config)
+            notes += _shared(found[0], modality)
         else:
             missing.append(modality)
             notes += _foreign(available, modality)
@@ -168,6 +170,14 @@ def _doubts(topic: Topic, modality: Modality, config: Config) -> list[str]:
     name = modality.value
     why = f"{name}: took {topic.name} for its type, though its name speaks of {word!r}"
     return [f"{why}; --topic {name}=NAME overrides, --set {name}.enabled=false leaves it out"]
+
+
+def _shared(topic: Topic, modality: Modality) -> list[str]:
+    """What to tell where several published on the topic, and nothing tells whose a message is."""
+    count = topic.qos.publishers
+    who = f"{modality.value}: {topic.name} was recorded of {count} publishers, and nothing tells whose"
+    why = f"{who} a message is; if several sent, they are mixed"
+    return [f"{why}: record each on a topic of its own"] if count > 1 else []
 
 
 def _foreign(available: Sequence[Topic], modality: Modality) -> list[str]:

@@ -13,7 +13,7 @@ from sentryfuse_core.config.health import HealthConfig
 from sentryfuse_core.config.imu import ImuConfig
 from sentryfuse_core.config.lidar import LidarConfig
 from sentryfuse_core.config.model import ModelConfig
-from sentryfuse_core.config.option import Option
+from sentryfuse_core.config.option import Option, in_words
 from sentryfuse_core.config.output import OutputConfig
 from sentryfuse_core.config.sensor import SensorConfig
 from sentryfuse_core.config.sync import SyncConfig
@@ -33,6 +33,7 @@ __all__ = [
     "SensorConfig",
     "SyncConfig",
     "foreign",
+    "in_words",
     "load_yaml",
     "options",
     "override",

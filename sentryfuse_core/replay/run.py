@@ -27,6 +27,7 @@ from sentryfuse_core.errors import BagError, InvalidMessageError
 from sentryfuse_core.faults import stamps
 from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.scenario import Scenario
+from sentryfuse_core.health.senders import Senders
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.frames import FrameSampler
@@ -153,6 +154,8 @@ class _Run:
         self._steps_ms: list[float] = []
         self._fit = FitCheck(options.config, pipeline.preprocessor.intrinsics)
         self._over = False
+        self._senders = {modality: Senders() for modality in selection.topics}
+        self._mixed: dict[Modality, list[str]] = {modality: [] for modality in selection.topics}
         self.undecoded = Undecoded(options.bag, selection.topics)
         self._reports: dict[Modality, SensorReport] = {}  # at the end
         self._start_ns = clock.now_ns()
@@ -176,6 +179,7 @@ class _Run:
             return
         self.undecoded.note(arrival)
         ingest, now_ns = self._pipeline.ingest, self._clock.now_ns()
+        self._look_for_mixing(arrival.modality, arrival.publisher, now_ns)
         ingest.message(
             arrival.modality,
             arrival.message,
@@ -188,6 +192,15 @@ class _Run:
             offset_s = self._options.config.sensor(arrival.modality).stamp_offset_s
             self._stamps_ns[arrival.modality].add(stamp_ns - round(offset_s * NS_PER_S))
         self._step_all()
+
+    def _look_for_mixing(self, modality: Modality, publisher: int, now_ns: int) -> None:
+        """Tell of several publishers on a topic, where the recording keeps them apart."""
+        senders = self._senders[modality]
+        senders.heard(f"recorded as no. {publisher + 1}", now_ns)
+        mixed = sorted(map(str, senders.mixed(now_ns)))
+        if mixed != self._mixed[modality]:
+            self._mixed[modality] = mixed
+            self._pipeline.ingest.observe_publishers(modality, mixed, now_ns)
 
     def finish(self) -> None:
         """Let the last sets go: the recording is over, but their wait is not."""

@@ -22,6 +22,8 @@ from sentryfuse_core.types import ModalitySet, Plan
 
 __all__ = ["Bank", "blank_input"]
 
+_UNEVALUATED_THRESHOLD = 0.3  # of a checkpoint whose manifest has no scores
+
 
 class Bank:
     """What a checkpoint offers from its level `max_level` on; all sub-networks are views of the same weights.
@@ -73,6 +75,11 @@ class Bank:
         A network that sees less is less sure: one threshold for all sensors would silence the weak ones.
         """
         return self._number(mask.bits, level, "score_threshold")
+
+    def threshold(self, mask: ModalitySet, level: int, *, asked: float) -> float:
+        """The score below which nothing is told: `asked`, or the checkpoint's own where that is 0."""
+        own = self.score_threshold(mask, level)
+        return asked or (_UNEVALUATED_THRESHOLD if math.isnan(own) else own)
 
     def calibration(self, mask: ModalitySet, level: int) -> tuple[float, float]:
         """Slope and offset for logits that make scores the chance of being right; 1 and 0 where unknown.

@@ -11,6 +11,7 @@ import pytest
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from ros.support import until
+from sensor_msgs.msg import CameraInfo, Imu
 from std_msgs.msg import String
 
 from sentryfuse_core.config import Config, override
@@ -19,7 +20,7 @@ from sentryfuse_ros import qos, subscribe
 from sentryfuse_ros.problems import unknown_type
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
-UNHEARD = ("on_sensor", "on_camera_info", "on_battery", "on_budget")
+UNHEARD = ("on_sensor", "on_camera_info", "on_audio_info", "on_battery", "on_budget")
 
 SUBSCRIPTIONS = 2_000
 # In a process of its own, which what goes wrong would end. Publishers come and go meanwhile, some with a QoS
@@ -107,17 +108,18 @@ def test_type_of_another_kind_is_told_with_its_remedy(topic: str, offered: str, 
 
 
 @pytest.mark.parametrize("latched", [True, False])
-def test_audio_info_is_heard_when_its_publisher_latches_it_or_not(
-    node: Node, latched: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("info", ["camera", "audio"])
+def test_info_is_heard_when_its_publisher_latches_it_or_not(
+    node: Node, info: str, latched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        subscribe, "AUDIO_INFO_TYPE", "std_msgs/msg/String"
-    )  # its own package is not installed
-    profile = qos.LATCHED if latched else qos.RESULTS
-    publisher = node.create_publisher(String, "/audio_info", profile)
-    publisher.publish(String(data="before anybody listened"))
-    heard: list[String] = []
-    handler: Any = SimpleNamespace(on_audio_info=heard.append, **dict.fromkeys(UNHEARD, print))
+    # AudioInfo's own package is not installed.
+    monkeypatch.setattr(subscribe, "AUDIO_INFO_TYPE", "std_msgs/msg/String")
+    kind, topic = {"camera": (CameraInfo, "/camera/camera_info"), "audio": (String, "/audio_info")}[info]
+    publisher = node.create_publisher(kind, topic, qos.LATCHED if latched else qos.RESULTS)
+    publisher.publish(kind())  # before anybody listened
+    heard: list[Any] = []
+    callbacks = dict.fromkeys(UNHEARD, print) | {f"on_{info}_info": heard.append}
+    handler: Any = SimpleNamespace(**callbacks)
     inputs = Inputs(node, Config(), handler)
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
@@ -125,8 +127,41 @@ def test_audio_info_is_heard_when_its_publisher_latches_it_or_not(
     def turn() -> None:
         inputs.poll()
         if not latched:
-            publisher.publish(String(data="again"))
+            publisher.publish(kind())
         executor.spin_once(timeout_sec=0.1)
 
     until(lambda: bool(heard), turn=turn)
+    inputs.close()
+
+
+def test_publishers_are_named_when_both_send_and_not_when_one_took_the_others_place(node: Node) -> None:
+    handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, lambda *_: None))
+    inputs = Inputs(node, Config(), handler)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+
+    def spin() -> None:
+        executor.spin_once(timeout_sec=0.1)
+
+    before, after = (node.create_publisher(Imu, "/imu/data", qos.RESULTS) for _ in range(2))
+
+    def send(publisher: Any, count: int = 5) -> None:
+        until(lambda: publisher.get_subscription_count() > 0, turn=spin)
+        for _ in range(count):
+            publisher.publish(Imu())
+            spin()
+
+    until(lambda: node.count_publishers("/imu/data") == 2, turn=spin)
+    for publisher in (before, after):  # the first one is still listed, as after a crash
+        send(publisher)
+        inputs.poll()
+        assert inputs.publishers[Modality.IMU] == ()
+
+    def both() -> None:
+        send(before, 1)
+        send(after, 1)
+        inputs.poll()
+
+    until(lambda: len(inputs.publishers[Modality.IMU]) == 2, turn=both)
+    assert set(inputs.publishers[Modality.IMU]) == {node.get_fully_qualified_name()}
     inputs.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import bags
+import mcaps
 import numpy as np
 import pytest
 from bags import START_NS, TOPICS
@@ -474,3 +475,35 @@ def test_same_boxes_are_found_when_transforms_say_what_the_parameters_do(tmp_pat
         result = run(tmp_path / name, [*first, *bags.drive([CAMERA, LIDAR, IMU], seconds=0.5)])
         found.append([json_line(record) for record in result.records])
     assert found[0] == found[1]
+
+
+def of_two(seconds: tuple[float, float], after_ms: int) -> list[tuple[str, bags.Message]]:
+    """Two lidars of one frame on one topic, the second one that much later."""
+    first = bags.drive([LIDAR], seconds=seconds[0])
+    second = bags.drive([LIDAR], seconds=seconds[1], start_ns=START_NS + after_ms * MS)
+    both = [("first", item) for item in first] + [("second", item) for item in second]
+    return sorted(both, key=lambda item: item[1].log_time_ns)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "after_ms", "codes"),
+    [((3.0, 3.0), 50, {"several_publishers"}), ((1.5, 1.5), 1550, set())],  # the second one: started anew
+)
+def test_replay_tells_of_publishers_that_are_mixed_when_the_recording_keeps_them_apart(
+    seconds: tuple[float, float], after_ms: int, codes: set[str], tmp_path: Path
+) -> None:
+    sent = of_two(seconds, after_ms)
+    names = {id(item): name for name, item in sent}
+    bag = mcaps.write(
+        tmp_path / "bag.mcap", [item for _, item in sent], channel_of=lambda item: names[id(item)], chunks=2
+    )
+    result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    assert {event["code"] for event in result.metrics["events"]} - {""} == codes
+
+
+def test_replay_notes_it_when_a_topic_was_recorded_of_several_publishers(tmp_path: Path) -> None:
+    offer = "- reliability: 2\n  durability: 2\n"
+    messages = bags.drive([LIDAR], seconds=0.5)
+    mcaps.write(tmp_path / "bag.mcap", messages, metadata={"offered_qos_profiles": 2 * offer})
+    (note,) = [note for note in run(tmp_path, messages).notes if "publishers" in note]
+    assert "lidar: /lidar/points was recorded of 2 publishers" in note
