@@ -87,7 +87,7 @@ def full_name(info: TopicEndpointInfo) -> str:
 
 
 class Inputs:
-    """The node's subscriptions; audio's type is found in the graph, so `poll` it a few times a second."""
+    """The node's subscriptions; types are found in the graph, so `poll` it a few times a second."""
 
     def __init__(self, node: Node, config: Config, handler: Handler) -> None:
         self._node = node
@@ -157,9 +157,7 @@ class Inputs:
             return None
         if not offered:
             return no_publisher(topic, sibling=self._sibling(topic) if modality is Modality.CAMERA else "")
-        if modality is Modality.AUDIO:
-            return self._find_audio(topic, offered)
-        return unknown_type(modality, topic, offered, wanted=wanted)
+        return self._find(modality, topic, offered)
 
     def _sibling(self, topic: str) -> str:
         """The name that a picture has by the other transport, where it is published; else nothing."""
@@ -257,12 +255,19 @@ class Inputs:
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
-    def _find_audio(self, topic: str, offered: Set[str]) -> Problem | None:
-        """Subscribe the first offered type that is audio and installed; say why where there is none."""
-        problem = unknown_type(Modality.AUDIO, topic, offered, wanted=None)
-        for type_name in sorted(name for name in offered if SUPPORTED_TYPES.get(name) is Modality.AUDIO):
+    def _find(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
+        """Subscribe the first offered type that is the sensor's and installed; say why where there is none.
+
+        Which of the two image types is read is not found but told by camera.transport.
+        """
+        wanted = self._sensors[modality][0] if modality in self._sensors else None
+        problem = unknown_type(
+            modality, topic, offered, wanted=None if modality is Modality.AUDIO else wanted
+        )
+        understood = {name for name in offered if SUPPORTED_TYPES.get(name) is modality}
+        for type_name in sorted(understood - set(IMAGE_TYPES.values())):
             try:
-                self._subscribe(Modality.AUDIO, type_name)
+                self._subscribe(modality, type_name)
             except ImportError as error:  # noqa: PERF203 - at most a few types
                 reason, package = f"{type_name} on {topic}: {error}", type_name.split("/")[0]
                 problem = Problem("unknown_type", reason, f"install {package}")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from ros.support import until
+from ros.support import participant, until
 from sensor_msgs.msg import CameraInfo, Imu
 from std_msgs.msg import String
 
@@ -84,6 +84,43 @@ def test_process_goes_on_when_it_subscribes_anew_again_and_again() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("subscribed 2")
+
+
+@pytest.mark.parametrize(
+    ("topic", "modality"), [("camera/image", Modality.CAMERA), ("imu/data", Modality.IMU)]
+)
+def test_type_that_the_table_of_readers_names_is_subscribed_when_it_is_offered(
+    node: Node, topic: str, modality: Modality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def on_sensor(*given: Any) -> None:
+        heard.append(given[2])
+
+    silent: dict[str, Any] = dict.fromkeys(UNHEARD, lambda *_: None)
+    handler: Any = SimpleNamespace(**{**silent, "on_sensor": on_sensor})
+    inputs = Inputs(node, Config(), handler)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+
+    def code() -> str:
+        inputs.poll()
+        return inputs.problems[modality].code if modality in inputs.problems else ""
+
+    with participant("driver") as driver:  # a participant has one type on a topic
+        publisher = driver.create_publisher(String, topic, 1)
+
+        def turn() -> None:
+            publisher.publish(String(data="pixels"))
+            executor.spin_once(timeout_sec=0.02)
+
+        until(lambda: code() == "unknown_type")
+        known = {**subscribe.SUPPORTED_TYPES, "std_msgs/msg/String": modality}
+        monkeypatch.setattr(subscribe, "SUPPORTED_TYPES", known)
+        assert code() == ""
+        until(lambda: bool(heard), turn=turn)
+    assert set(heard) == {"std_msgs/msg/String"}
+    executor.shutdown()
 
 
 @pytest.mark.parametrize("name", ["/front/cam", "/front/cam/compressed"])

@@ -153,7 +153,9 @@ def _measured(
 
 
 def _backends(args: argparse.Namespace) -> tuple[str, ...]:
-    known = ("eager", "compiled", "onnx", "cuda_graph", "tensorrt")
+    from sentryfuse_core.runtime.load import BACKENDS
+
+    known = ("eager", *BACKENDS)
     text = args.backends or ("eager" if args.device == "cpu" else "eager,cuda_graph")
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
