@@ -1,9 +1,9 @@
 """How well tracks keep identities: HOTA, CLEAR MOT and identity scores of whole recordings.
 
-Sources: Luiten et al., 'HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking' (IJCV 2021); Bernardin and
-Stiefelhagen, 'Evaluating Multiple Object Tracking Performance: The CLEAR MOT Metrics' (2008); Ristani et al.,
-'Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking' (2016). Ties and orders are those of
-TrackEval 1.0, whose values the tests hold.
+Sources: Luiten et al., 'HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking' (IJCV 2021);
+Bernardin and Stiefelhagen, 'Evaluating Multiple Object Tracking Performance: The CLEAR MOT Metrics' (2008);
+Ristani et al., 'Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking' (2016). Ties and
+orders are those of TrackEval, whose values the tests hold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CONTINUED = 1000.0  # a pair of the frame before stays a pair if it is similar 
 
 @dataclass(frozen=True, eq=False)
 class TrackFrame:
-    """One frame of a recording; raises EvaluationError for shapes that do not fit or an identity given twice."""
+    """One frame of a recording; raises EvaluationError for wrong shapes or an identity given twice."""
 
     truth: Ints  # [G] identities
     found: Ints  # [T] identities
@@ -129,9 +129,7 @@ def _clear(frames: Sequence[TrackFrame], truth_ids: int, least: float) -> tuple[
     before = np.full(truth_ids, -1)  # in the frame before
     for frame in frames:
         continued = frame.found[None, :] == before[frame.truth][:, None]
-        gain = np.where(
-            frame.similarity < least - _EPS, 0.0, _CONTINUED * continued + frame.similarity
-        )
+        gain = np.where(frame.similarity < least - _EPS, 0.0, _CONTINUED * continued + frame.similarity)
         rows, columns = _assign(gain)
         paired = gain[rows, columns] > _EPS
         truth, found = frame.truth[rows[paired]], frame.found[columns[paired]]
@@ -150,5 +148,5 @@ def _idf1(frames: Sequence[TrackFrame], truth_count: Ints, found_count: Ints, le
     for frame in frames:
         rows, columns = np.nonzero(frame.similarity >= least)
         together[frame.truth[rows], frame.found[columns]] += 1
-    rows, columns = _assign(together)
-    return float(2 * together[rows, columns].sum() / max(1, truth_count.sum() + found_count.sum()))
+    best = _assign(together)
+    return float(2 * together[best].sum() / max(1, truth_count.sum() + found_count.sum()))

@@ -1,1 +1,1 @@
-"""Tracks: which boxes of one set are those of the sets before, how they move, and whether they are still there."""
+"""Tracks: which boxes belong to one object, how it moves, and whether it is still there."""

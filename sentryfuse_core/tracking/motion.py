@@ -1,9 +1,9 @@
 """Motion of many objects at once: constant velocity, and constant turn rate where an object is a vehicle.
 
-A state is x, y (m), vx, vy (m/s), yaw (rad) and turn rate (rad/s) in the base frame, seen from above. The model is
-the coordinated turn of Bar-Shalom, Li and Kirubarajan, 'Estimation with Applications to Tracking and Navigation'
-(2001), eq. 11.7.1-4, with white noise of acceleration and of turn acceleration; updates are those of an extended
-Kalman filter.
+A state is x, y (m), vx, vy (m/s), yaw (rad) and turn rate (rad/s) in the base frame, seen from above. The
+model is the coordinated turn of Bar-Shalom, Li and Kirubarajan, 'Estimation with Applications to Tracking and
+Navigation' (2001), section 11.7, with white noise of acceleration and of turn acceleration; updates are those
+of an extended Kalman filter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MEASURED = (0, 1, 4)  # x, y, yaw
 def predicted(
     states: Floats, covariances: Floats, dt_s: float, *, acceleration: Floats, turn_acceleration: Floats
 ) -> tuple[Floats, Floats]:
-    """States `[N, 6]` and covariances `[N, 6, 6]` `dt_s` later; noise `[N]` as standard deviations, per s^2."""
+    """States `[N, 6]` and covariances `[N, 6, 6]` `dt_s` later; noise `[N]`: standard deviations."""
     vx, vy, rate = states[:, 2], states[:, 3], states[:, 5]
     angle = rate * dt_s
     cos, sin = np.cos(angle), np.sin(angle)
@@ -49,16 +49,13 @@ def predicted(
     return after, grown
 
 
-def updated(
-    states: Floats, covariances: Floats, measured: Floats, noise: Floats
-) -> tuple[Floats, Floats]:
-    """States and covariances once x, y and yaw `[N, 3]` were measured with variances `noise` `[N, 3]`.
+def updated(states: Floats, covariances: Floats, measured: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """States and covariances once x, y and yaw `[N, 3]` were measured with variances `noise` `[N, 3, 3]`.
 
     A box's yaw tells an axis: it is taken as the nearer of its two directions.
     """
     shown = covariances[:, :, _MEASURED]
-    spread = shown[:, _MEASURED, :]
-    spread[:, range(3), range(3)] += noise
+    spread = shown[:, _MEASURED, :] + noise
     off = measured - states[:, _MEASURED]
     off[:, 2] = half_turn(off[:, 2])
     gain = np.linalg.solve(spread, shown.transpose(0, 2, 1)).transpose(0, 2, 1)
