@@ -40,7 +40,8 @@ def test_motion_keeps_to_a_circle_when_an_object_turns(
 
 
 def test_motion_is_straight_when_nothing_turns() -> None:
-    np.testing.assert_allclose(still(state(x=1.0, vx=2.0, vy=-1.0, yaw=0.3), 0.5), state(x=2.0, y=-0.5, vx=2.0, vy=-1.0, yaw=0.3))  # fmt: skip
+    after = still(state(x=1.0, vx=2.0, vy=-1.0, yaw=0.3), 0.5)
+    np.testing.assert_allclose(after, state(x=2.0, y=-0.5, vx=2.0, vy=-1.0, yaw=0.3))
 
 
 def test_covariance_is_that_of_many_simulated_objects_when_they_turn() -> None:
