@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import Floats, Ints
+from sentryfuse_core.boxes import Floats, Ints
 
 __all__ = ["likeliest_pairs"]
 
