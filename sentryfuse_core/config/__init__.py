@@ -17,6 +17,7 @@ from sentryfuse_core.config.option import Option
 from sentryfuse_core.config.output import OutputConfig
 from sentryfuse_core.config.sensor import SensorConfig
 from sentryfuse_core.config.sync import SyncConfig
+from sentryfuse_core.config.tracking import TrackingConfig
 from sentryfuse_core.config.whole import Config, options, override, to_mapping
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "OutputConfig",
     "SensorConfig",
     "SyncConfig",
+    "TrackingConfig",
     "foreign",
     "load_yaml",
     "options",

@@ -21,6 +21,7 @@ from sentryfuse_core.config.option import Option
 from sentryfuse_core.config.output import OutputConfig
 from sentryfuse_core.config.sensor import SensorConfig
 from sentryfuse_core.config.sync import SyncConfig
+from sentryfuse_core.config.tracking import TrackingConfig
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.types import Modality
 
@@ -39,6 +40,7 @@ class Config:
     health: HealthConfig = field(default_factory=HealthConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,11 @@ class Config:
                     f"sync.slop_s = {self.sync.slop_s} is more than half a period of {modality.value} "
                     f"({rate_hz} Hz): wrong pairs would be possible; use at most {0.5 / rate_hz:.4f}"
                 )
+        if self.tracking.drop_probability >= self.tracking.confirm_probability:
+            raise ConfigError(
+                f"tracking.drop_probability = {self.tracking.drop_probability} must be less than "
+                f"tracking.confirm_probability = {self.tracking.confirm_probability}"
+            )
         for modality in Modality:
             norm = sum(part * part for part in self.sensor(modality).quaternion_xyzw)
             if abs(norm - 1.0) > 1e-3:

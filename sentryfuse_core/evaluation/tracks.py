@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sentryfuse_core.boxes import Floats, Ints
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import Floats, Ints
 
 __all__ = ["TrackFrame", "TrackScores", "score_tracks"]
 

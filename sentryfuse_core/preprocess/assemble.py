@@ -136,6 +136,12 @@ class Preprocessor:
         features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
         return {"audio": features}, audio_stats([block for _, block in blocks])
 
+    def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:
+        """How far the base has turned left from `stamp_ns` to the set, in rad, by the gyro; 0 without one."""
+        rotation = self._turned(synced, used, stamp_ns)
+        yaw = float(np.arctan2(rotation[0, 1], rotation[0, 0]))
+        return yaw if np.isfinite(yaw) else 0.0
+
     def _turned(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
         """How base axes at the sample's stamp lie in those at the set's, by the gyro where it is trusted."""
         imu_pose = self._poses.get(Modality.IMU)

@@ -67,6 +67,14 @@ class Bank:
         """Recall at 4 m of `mask` at `level`, and of the canvas without tokens; NaN where not evaluated."""
         return self._number(mask.bits, level, "recall_4m"), self._number(0, level, "recall_4m")
 
+    def found(self, mask: ModalitySet, level: int) -> tuple[float, ...]:
+        """Share of the objects of each class that `mask` finds within 2 m; NaN where not evaluated."""
+        row = self._evaluated.get((mask.bits, level), {})
+        within_4m = row.get("recall_4m", math.nan)
+        closer = row.get("recall_2m", within_4m) / within_4m if within_4m else 0.0
+        by_class = row.get("recall_4m_by_class", [within_4m] * len(self.labels))
+        return tuple(share * closer for share in by_class)
+
     def score_threshold(self, mask: ModalitySet, level: int) -> float:
         """The score above which `mask` gave as many detections as there were boxes; NaN where not evaluated.
 

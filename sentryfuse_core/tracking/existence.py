@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import Floats
+from sentryfuse_core.boxes import Floats
 
 __all__ = ["aged", "logit", "seen", "unseen"]
 

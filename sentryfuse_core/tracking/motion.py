@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import Floats
+from sentryfuse_core.boxes import Floats
 
-__all__ = ["SIZE", "half_turn", "moved", "predicted", "updated"]
+__all__ = ["SIZE", "half_turn", "moved", "predicted", "seen_from", "updated"]
 
 SIZE = 6
 _MEASURED = (0, 1, 4)  # x, y, yaw
@@ -66,15 +66,23 @@ def updated(states: Floats, covariances: Floats, measured: Floats, noise: Floats
 
 def moved(states: Floats, covariances: Floats, step: tuple[float, float, float]) -> tuple[Floats, Floats]:
     """The same objects seen from a base that went x, y (m) and turned yaw (rad), in its old frame."""
-    cos, sin = np.cos(step[2]), np.sin(step[2])
-    turn = np.array([[cos, sin], [-sin, cos]])
     whole = np.eye(SIZE)
-    whole[:2, :2] = whole[2:4, 2:4] = turn
-    after = states.copy()
-    after[:, :2] -= step[:2]
-    after = after @ whole.T
+    whole[:2, :2] = whole[2:4, 2:4] = _turned(step[2])
+    after = states @ whole.T
+    after[:, :2] = seen_from(states[:, :2], step)
     after[:, 4] -= step[2]
     return after, whole @ covariances @ whole.T
+
+
+def seen_from(places: Floats, step: tuple[float, float, float]) -> Floats:
+    """Places `[..., 2]` seen from a base that went x, y (m) and turned yaw (rad), in its old frame."""
+    seen: Floats = (places - step[:2]) @ _turned(step[2]).T
+    return seen
+
+
+def _turned(yaw: float) -> Floats:
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    return np.array([[cos, sin], [-sin, cos]])
 
 
 def half_turn(angles: Floats) -> Floats:

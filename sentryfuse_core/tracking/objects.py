@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentryfuse_core.evaluation.boxes import Floats, Ints
+from sentryfuse_core.boxes import Floats, Ints
 from sentryfuse_core.tracking.motion import SIZE
 
-__all__ = ["Objects"]
+__all__ = ["TRAIL", "Objects"]
+
+TRAIL = 20  # sets of which an object's places are kept
 
 
 @dataclass(eq=False)
@@ -31,6 +33,7 @@ class Objects:
     age_s: Floats  # [N] since its first detection
     unseen_s: Floats  # [N] since its last
     seen_by: Ints  # [N] bits of the sensors used for that
+    trails: Floats  # [N, TRAIL, 2] places in the last sets, the newest last, NaN before its first
 
     def __len__(self) -> int:
         return len(self.identities)
@@ -53,6 +56,7 @@ class Objects:
             age_s=real,
             unseen_s=real,
             seen_by=whole,
+            trails=np.zeros((0, TRAIL, 2)),
         )
 
     def take(self, rows: NDArray[Any]) -> Objects:

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import Floats
+from sentryfuse_core.boxes import Floats
 
 __all__ = ["Profile", "profiles"]
 

@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes, Ints
+from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
+from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.tracking import existence, motion
-from sentryfuse_core.tracking.objects import Objects
+from sentryfuse_core.tracking.objects import TRAIL, Objects
 from sentryfuse_core.tracking.pairs import likeliest_pairs
 from sentryfuse_core.tracking.profiles import profiles
 
-__all__ = ["EgoStep", "Findable", "Tracker", "TrackingConfig"]
+__all__ = ["STANDING", "EgoStep", "Findable", "Tracker"]
 
 _FIRST_TURN_RATE = 0.3  # rad/s, standard deviation for what turns
 _DRIFT_RAD_S = 0.5  # of the heading of what goes straight on
 _MEMORY = 30  # detections that the mean of an object's scores looks back on
 _SIZE_GAIN = 0.15  # of a new box's size once an object is known
 _HEIGHT_GAIN = 0.4  # of its height above the ground, which slopes change
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackingConfig:
-    """When objects begin, count and end."""
-
-    confirm_probability: float = 0.5
-    drop_probability: float = 0.03
-    lifetime_s: float = 10.0
-    birth_odds: float = 0.1
-    birth_score: float = 0.1
-    evidence: float = 10.0
-    gate: float = 16.0
-    most_unsure_m: float = 3.0
 
 
 class EgoStep(NamedTuple):
@@ -62,13 +48,21 @@ class Tracker:
     def __init__(self, config: TrackingConfig, labels: Sequence[str]) -> None:
         self.config = config
         self.objects = Objects.none()
+        self.found_as: Ints = np.zeros(
+            0, np.int64
+        )  # [K] whose each detection of the last set is; 0: nobody's
         self._profiles = profiles(labels)
         self._next = 1
 
     def reset(self) -> None:
-        """Time jumped: nothing of before is known any more."""
-        self.objects = Objects.none()
+        """Begin anew, identities included: time jumped."""
+        self.forget()
         self._next = 1
+
+    def forget(self) -> None:
+        """Follow nothing any more; identities go on."""
+        self.objects = Objects.none()
+        self.found_as = np.zeros(0, np.int64)
 
     def step(
         self,
@@ -93,7 +87,10 @@ class Tracker:
         if noise is None:
             noise = self._profiles[found.classes, 3][:, None, None] ** 2 * np.eye(2)
         self._move(dt_s, ego)
+        self.objects = self.objects.take(self._sure())  # after a long gap an object may be anywhere
         known, rows = self._pair(found, noise)
+        self.found_as = np.zeros(len(found), np.int64)
+        self.found_as[rows] = self.objects.identities[known]
         self._see(known, found.take(rows), noise[rows], seen_by)
         missed = np.ones(len(self.objects), bool)
         missed[known] = False
@@ -101,8 +98,12 @@ class Tracker:
         fresh = found.scores >= self.config.birth_score
         fresh[rows] = False
         born = self._born(found.take(fresh), noise[fresh], seen_by)
-        self.objects = self.objects.take(self._kept()).plus(born)
+        self.found_as[fresh] = born.identities
+        kept = self.objects.exists >= self.config.drop_probability
+        self.objects = self.objects.take(kept).plus(born)
         self.objects.confirmed[self.objects.exists >= self.config.confirm_probability] = 1
+        self.objects.trails[:, :-1] = self.objects.trails[:, 1:]
+        self.objects.trails[:, -1] = self.objects.states[:, :2]
         return self.objects
 
     def _move(self, dt_s: float, ego: EgoStep) -> None:
@@ -114,6 +115,7 @@ class Tracker:
         covariances[:, 4, 4] += np.where(own[:, 2] > 0.0, 0.0, (_DRIFT_RAD_S * dt_s) ** 2)
         if any(ego):
             states, covariances = motion.moved(states, covariances, ego)
+            objects.trails = motion.seen_from(objects.trails, ego)
         objects.states, objects.covariances = states, covariances
         objects.exists = existence.aged(objects.exists, dt_s, lifetime_s=self.config.lifetime_s)
         objects.age_s = objects.age_s + dt_s
@@ -162,11 +164,11 @@ class Tracker:
             chance = findable(objects.states[rows, :2], objects.classes[rows])
             objects.exists[rows] = existence.unseen(objects.exists[rows], chance)
 
-    def _kept(self) -> NDArray[np.bool_]:
-        objects, config = self.objects, self.config
-        unsure = np.linalg.eigvalsh(objects.covariances[:, :2, :2])[:, 1] > config.most_unsure_m**2
-        kept: NDArray[np.bool_] = (objects.exists >= config.drop_probability) & ~unsure
-        return kept
+    def _sure(self) -> NDArray[np.bool_]:
+        """Of which objects it is still known where they are."""
+        place = self.objects.covariances[:, :2, :2]
+        sure: NDArray[np.bool_] = np.linalg.eigvalsh(place)[:, 1] <= self.config.most_unsure_m**2
+        return sure
 
     def _born(self, found: FrameBoxes, noise: Floats, seen_by: int) -> Objects:
         count = len(found)
@@ -195,4 +197,5 @@ class Tracker:
             age_s=np.zeros(count),
             unseen_s=np.zeros(count),
             seen_by=np.full(count, seen_by),
+            trails=np.full((count, TRAIL, 2), np.nan),
         )

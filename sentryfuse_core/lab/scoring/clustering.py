@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes
+from sentryfuse_core.boxes import Floats, FrameBoxes
 
 __all__ = ["cluster"]
 

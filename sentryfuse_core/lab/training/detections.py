@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.targets import in_region
 from sentryfuse_core.model.heads import HeadOutput, find_peaks

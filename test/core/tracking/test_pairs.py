@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("lap", reason="needs lap")
-
 from sentryfuse_core.tracking.pairs import likeliest_pairs
 
 

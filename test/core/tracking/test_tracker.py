@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("lap", reason="needs lap")
-
-from sentryfuse_core.evaluation.boxes import FrameBoxes
-from sentryfuse_core.tracking.tracker import EgoStep, Tracker, TrackingConfig
+from sentryfuse_core.boxes import FrameBoxes
+from sentryfuse_core.config import TrackingConfig
+from sentryfuse_core.tracking.tracker import EgoStep, Tracker
 
 DT_S = 0.1
 CAR = (4.5, 1.8, 1.5)

@@ -1,0 +1,171 @@
+"""Follower: sets with their detections in, tracks out; what the pipeline calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from sentryfuse_core.boxes import Floats, FrameBoxes
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import TrackingConfig
+from sentryfuse_core.track import Track, TrackState
+from sentryfuse_core.tracking.findable import Recall, findable
+from sentryfuse_core.tracking.noise import place_noise
+from sentryfuse_core.tracking.objects import Objects
+from sentryfuse_core.tracking.profiles import profiles
+from sentryfuse_core.tracking.tracker import STANDING, EgoStep, Tracker
+from sentryfuse_core.types import Detection, ModalitySet, SyncedSet
+
+__all__ = ["FAINT", "Follower"]
+
+FAINT = 0.05  # detections that score less are no claims: a head fills its list with them
+_MOVING_M_S = 1.0  # what is faster looks where it goes
+_STATES = {  # by whether it was confirmed once, and whether it was found in this set
+    (0, False): TrackState.TENTATIVE,
+    (0, True): TrackState.TENTATIVE,
+    (1, True): TrackState.CONFIRMED,
+    (1, False): TrackState.COASTING,
+}
+
+
+class Follower:
+    """Follows the objects of consecutive sets; one thread at a time.
+
+    A new epoch begins anew, with identities from 1; within one, a stamp before the last one's does, but its
+    identities go on.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._tracker = Tracker(TrackingConfig(), labels)
+        self._labels = labels
+        self._profiles = profiles(labels)
+        self._last: tuple[int, int] | None = None  # epoch and stamp of the last set
+
+    def forget(self) -> None:
+        """Follow nothing any more; no identity of this epoch comes again."""
+        self._tracker.forget()
+
+    def step(
+        self,
+        synced: SyncedSet,
+        detections: Sequence[Detection],
+        config: TrackingConfig,
+        *,
+        used: ModalitySet,
+        recall: Recall,
+        yaw_since: Callable[[int], float],
+        over_ground: bool = False,
+    ) -> tuple[Track, ...]:
+        """Tracks as of the set's stamp, in the order of their identities.
+
+        Args:
+            synced: the set.
+            detections: all that is found in it, faint ones too.
+            config: the options in force.
+            used: the sensors that the network used.
+            recall: what any of its sensors find.
+            yaw_since: how far the robot has turned left since a stamp, in rad.
+            over_ground: speeds are not relative to the robot, whose own motion is known.
+        """
+        self._tracker.config = config
+        last_ns = self._follows(synced)
+        found = _boxes(detections)
+        objects = self._tracker.step(
+            found,
+            (synced.stamp_ns - last_ns) / NS_PER_S,
+            findable=findable(used, recall),
+            noise=place_noise(found.boxes[:, :2], self._profiles[found.classes, 3], used),
+            seen_by=used.bits,
+            ego=EgoStep(yaw=yaw_since(last_ns)) if len(self._tracker.objects) else STANDING,
+        )
+        yaws = self._headings(objects) if over_ground else objects.states[:, 4]
+        return self._tracks(objects, yaws)
+
+    def _follows(self, synced: SyncedSet) -> int:
+        """Stamp of the set that this one follows; its own where it begins anew."""
+        epoch, last_ns = self._last or (synced.epoch, synced.stamp_ns)
+        self._last = (synced.epoch, synced.stamp_ns)
+        if epoch != synced.epoch:
+            self._tracker.reset()
+            return synced.stamp_ns
+        if synced.stamp_ns < last_ns:
+            self._tracker.forget()
+            return synced.stamp_ns
+        return last_ns
+
+    def _headings(self, objects: Objects) -> Floats:
+        """`[N]` yaw in rad; which end of its box's axis is the front tells the motion of what is fast enough.
+
+        What is no vehicle looks where it goes, whatever the axis of its box.
+        """
+        vx, vy, yaws = objects.states[:, 2:5].T
+        course = np.arctan2(vy, vx)
+        backwards = np.cos(course - yaws) < 0.0
+        axis = np.where(backwards, yaws + np.pi, yaws)
+        vehicle = self._profiles[objects.classes, 2] > 0.0
+        headings: Floats = np.where(np.hypot(vx, vy) < _MOVING_M_S, yaws, np.where(vehicle, axis, course))
+        return headings
+
+    def _tracks(self, objects: Objects, yaws: Floats) -> tuple[Track, ...]:
+        found = {identity: index for index, identity in enumerate(self._tracker.found_as.tolist())}
+        values = np.column_stack(
+            (
+                1.0 / (1.0 + np.exp(-objects.scores)),
+                objects.exists,
+                objects.states[:, (0, 1, 2, 3, 5)],
+                np.remainder(yaws + np.pi, 2 * np.pi) - np.pi,
+                objects.heights,
+                objects.sizes,
+                objects.age_s,
+                objects.unseen_s,
+            )
+        )
+        columns = zip(
+            objects.identities.tolist(),
+            objects.classes.tolist(),
+            objects.confirmed.tolist(),
+            objects.seen_by.tolist(),
+            values.tolist(),
+            objects.covariances,
+            objects.trails,
+            (~np.isnan(objects.trails[:, :, 0])).sum(axis=1).tolist(),
+            strict=True,
+        )
+        tracks = []
+        for identity, class_id, confirmed, seen_by, numbers, covariance, trail, sets in columns:
+            score, exists, x, y, vx, vy, turn_rate, yaw, z, length, width, height, age_s, unseen_s = numbers
+            track = Track(
+                identity=identity,
+                label=self._labels[class_id],
+                class_id=class_id,
+                state=_STATES[confirmed, identity in found],
+                score=score,
+                existence=exists,
+                x=x,
+                y=y,
+                z=z,
+                length=length,
+                width=width,
+                height=height,
+                yaw=yaw,
+                vx=vx,
+                vy=vy,
+                turn_rate=turn_rate,
+                covariance=covariance,
+                age_s=age_s,
+                unseen_s=unseen_s,
+                seen_by=ModalitySet(seen_by),
+                detection=found.get(identity),
+                trail=trail[-sets:],
+            )
+            tracks.append(track)
+        return tuple(tracks)
+
+
+def _boxes(detections: Sequence[Detection]) -> FrameBoxes:
+    if not detections:
+        return FrameBoxes.none()
+    boxes = [(d.x, d.y, d.z, d.length, d.width, d.height, d.yaw) for d in detections]
+    classes, scores = [d.class_id for d in detections], [d.score for d in detections]
+    return FrameBoxes(np.array(boxes), np.array(classes, np.int64), np.array(scores))
