@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sentryfuse_core.boxes import Floats, Ints
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import Floats, Ints
 from sentryfuse_core.evaluation.matching import TP_DISTANCE_M
 from sentryfuse_core.evaluation.tracks import TrackFrame
 
@@ -22,7 +22,6 @@ __all__ = [
     "Crowd",
     "Moment",
     "MotionScores",
-    "directed",
     "kept_identities",
     "pairs",
     "phantoms",
@@ -34,7 +33,6 @@ __all__ = [
 SIMILAR_M = 4.0  # from here on two centres are nothing alike; half of it is the similarity that pairs
 _MOVES_M_S = 1.0  # slower than this a heading is no matter of motion
 _STRAIGHT_RAD = math.radians(15.0)
-_TURNS_M_S = 0.5  # slower than this a velocity says nothing of a heading
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,13 +145,6 @@ def _errors(moment: Moment) -> tuple[Floats, Floats, Floats, Floats]:
     turned = found.headings[columns] - truth.headings[rows]
     error = np.abs((turned + math.pi) % (2 * math.pi) - math.pi)
     return truth.classes[rows].astype(float), np.hypot(*off.T), error, np.hypot(*truth.velocities[rows].T)
-
-
-def directed(headings: Floats, velocities: Floats) -> Floats:
-    """Headings `[N]` whose axis is known, turned round where the velocity `[N, 2]` says so."""
-    ahead = np.cos(headings) * velocities[:, 0] + np.sin(headings) * velocities[:, 1]
-    turned = (ahead < 0.0) & (np.hypot(*velocities.T) > _TURNS_M_S)
-    return np.asarray(headings + math.pi * turned)
 
 
 def phantoms(moments: Sequence[Moment]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.tracker import STANDING, EgoStep, Tracker
 from sentryfuse_core.types import Detection, ModalitySet, SyncedSet
 
-__all__ = ["FAINT", "Follower"]
+__all__ = ["FAINT", "Follower", "headings"]
 
 FAINT = 0.05  # detections that score less are no claims: a head fills its list with them
 _MOVING_M_S = 1.0  # what is faster looks where it goes
@@ -79,7 +79,7 @@ class Follower:
             seen_by=used.bits,
             ego=EgoStep(yaw=yaw_since(last_ns)) if len(self._tracker.objects) else STANDING,
         )
-        yaws = self._headings(objects) if over_ground else objects.states[:, 4]
+        yaws = headings(objects, self._profiles) if over_ground else objects.states[:, 4]
         return self._tracks(objects, yaws)
 
     def _follows(self, synced: SyncedSet) -> int:
@@ -93,19 +93,6 @@ class Follower:
             self._tracker.forget()
             return synced.stamp_ns
         return last_ns
-
-    def _headings(self, objects: Objects) -> Floats:
-        """`[N]` yaw in rad; which end of its box's axis is the front tells the motion of what is fast enough.
-
-        What is no vehicle looks where it goes, whatever the axis of its box.
-        """
-        vx, vy, yaws = objects.states[:, 2:5].T
-        course = np.arctan2(vy, vx)
-        backwards = np.cos(course - yaws) < 0.0
-        axis = np.where(backwards, yaws + np.pi, yaws)
-        vehicle = self._profiles[objects.classes, 2] > 0.0
-        headings: Floats = np.where(np.hypot(vx, vy) < _MOVING_M_S, yaws, np.where(vehicle, axis, course))
-        return headings
 
     def _tracks(self, objects: Objects, yaws: Floats) -> tuple[Track, ...]:
         found = {identity: index for index, identity in enumerate(self._tracker.found_as.tolist())}
@@ -161,6 +148,20 @@ class Follower:
             )
             tracks.append(track)
         return tuple(tracks)
+
+
+def headings(objects: Objects, known: Floats) -> Floats:
+    """`[N]` yaw in rad; which end of its box's axis is the front tells the motion of what is fast enough.
+
+    What is no vehicle looks where it goes, whatever the axis of its box. `known` are the classes' profiles.
+    """
+    vx, vy, yaws = objects.states[:, 2:5].T
+    course = np.arctan2(vy, vx)
+    backwards = np.cos(course - yaws) < 0.0
+    axis = np.where(backwards, yaws + np.pi, yaws)
+    vehicle = known[objects.classes, 2] > 0.0
+    found: Floats = np.where(np.hypot(vx, vy) < _MOVING_M_S, yaws, np.where(vehicle, axis, course))
+    return found
 
 
 def _boxes(detections: Sequence[Detection]) -> FrameBoxes:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes, Ints
 from sentryfuse_core.lab.datasets.files import need_folder, read_lines
 
 __all__ = ["KINDS", "KittiTruth", "SeenBoxes", "detections", "sequences", "truth"]

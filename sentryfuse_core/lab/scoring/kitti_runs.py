@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes, Ints
+from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
+from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.lab.datasets.kitti_tracking import KittiTruth, SeenBoxes, detections, truth
 from sentryfuse_core.lab.scoring.calibration import Calibrator, fit_calibrator
 from sentryfuse_core.lab.scoring.kitti_tracks import (
@@ -28,7 +29,7 @@ from sentryfuse_core.lab.scoring.kitti_tracks import (
 )
 from sentryfuse_core.lab.scoring.overlap import overlaps
 from sentryfuse_core.lab.scoring.plain_tracker import PlainTracker
-from sentryfuse_core.tracking.tracker import Tracker, TrackingConfig
+from sentryfuse_core.tracking.tracker import Tracker
 
 __all__ = ["KittiResult", "run_kitti"]
 

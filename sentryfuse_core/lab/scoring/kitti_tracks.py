@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sentryfuse_core.evaluation.boxes import Floats, Ints
+from sentryfuse_core.boxes import Floats, Ints
 from sentryfuse_core.lab.datasets.kitti_tracking import KittiTruth
 from sentryfuse_core.lab.scoring.overlap import overlaps
 

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import Floats
+from sentryfuse_core.boxes import Floats
 
 __all__ = ["overlaps"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes, Ints
+from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
 from sentryfuse_core.lab.scoring.overlap import overlaps
 
 __all__ = ["PlainTracker"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.config import Config
-from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.evaluation.motion import Crowd
 from sentryfuse_core.lab.scoring.calibration import LOW_SCORE, Calibrator
 from sentryfuse_core.lab.training.data import as_inputs

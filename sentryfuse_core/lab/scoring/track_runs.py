@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes, Ints
+from sentryfuse_core.boxes import Floats, FrameBoxes
+from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.evaluation.matching import match_frames
 from sentryfuse_core.evaluation.motion import (
     Crowd,
     Moment,
     MotionScores,
-    directed,
     kept_identities,
     phantoms,
     score_motion,
@@ -24,11 +25,26 @@ from sentryfuse_core.evaluation.motion import (
 from sentryfuse_core.evaluation.tracks import TrackScores, score_tracks
 from sentryfuse_core.lab.scoring.track_drives import RATE_HZ, TrackDrive
 from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.tracking.findable import Recall, findable
+from sentryfuse_core.tracking.follow import headings
+from sentryfuse_core.tracking.noise import place_noise
 from sentryfuse_core.tracking.profiles import profiles
-from sentryfuse_core.tracking.tracker import Tracker, TrackingConfig
+from sentryfuse_core.tracking.tracker import Tracker
 from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["ALL", "BLIND", "NO_LIDAR", "SETS", "RunScores", "follow", "judge_runs", "masks_of", "scripts"]
+__all__ = [
+    "ALL",
+    "BLACKOUT",
+    "BLIND",
+    "LIDAR_GONE",
+    "NO_LIDAR",
+    "SETS",
+    "RunScores",
+    "follow",
+    "judge_runs",
+    "masks_of",
+    "scripts",
+]
 
 ALL = ModalitySet.all()
 BLIND = ModalitySet.of(Modality.IMU)  # all that perceive are gone
@@ -36,13 +52,11 @@ NO_LIDAR = ALL - ModalitySet.of(Modality.LIDAR)
 _LIDAR, _CAMERA = ModalitySet.of(Modality.LIDAR), ModalitySet.of(Modality.CAMERA)
 _AUDIO = ModalitySet.of(Modality.AUDIO)
 SETS = (ALL, ALL - _AUDIO, _LIDAR | BLIND, NO_LIDAR, _CAMERA | BLIND, _AUDIO | BLIND)
+BLACKOUT, LIDAR_GONE = "all gone for 1 s", "lidar gone for 10 s"  # names of runs
 _BLACKOUT_EVERY_S, _BLACKOUT_S = 5.0, 1.0
 _LIDAR_GONE_S = (10.0, 20.0)
 _FOUND_AGAIN_S = 1.0  # that an object may take to be followed again
 _FAR = 10**7  # identities of one drive are below
-_CORRELATED = 0.5  # who is missed once is likely to be missed again: this share of the recall is chance
-_BLUR = 0.06  # of the distance along the ray, where no lidar measures it
-_HEARD_BLUR = 0.12  # and across, where only sound tells the direction
 
 
 @dataclass(frozen=True)
@@ -88,8 +102,8 @@ def scripts(seconds: float) -> dict[str, list[ModalitySet]]:
     deaf = (times >= _LIDAR_GONE_S[0]) & (times < _LIDAR_GONE_S[1])
     return {
         **{str(mask): [mask] * count for mask in SETS},
-        "all gone for 1 s": [BLIND if gone else ALL for gone in blind],
-        "lidar gone for 10 s": [NO_LIDAR if gone else ALL for gone in deaf],
+        BLACKOUT: [BLIND if gone else ALL for gone in blind],
+        LIDAR_GONE: [NO_LIDAR if gone else ALL for gone in deaf],
     }
 
 
@@ -104,13 +118,13 @@ def judge_runs(
     runs: Mapping[str, Sequence[ModalitySet]],
     *,
     labels: Sequence[str],
-    recalls: Mapping[ModalitySet, Sequence[float]],
+    recall: Recall,
     config: TrackingConfig | None = None,
 ) -> list[RunScores]:
-    """Follow the objects of all drives in every run; `recalls` are shares found by set and class."""
+    """Follow the objects of all drives in every run; `recall` is what sets of sensors find."""
     chosen = config or TrackingConfig()
     moments = {
-        name: [follow(drive, script, labels=labels, recalls=recalls, config=chosen) for drive in drives]
+        name: [follow(drive, script, labels=labels, recall=recall, config=chosen) for drive in drives]
         for name, script in runs.items()
     }
     return [_scores(name, drives, runs[name], moments, len(labels)) for name in runs]
@@ -121,60 +135,39 @@ def follow(
     script: Sequence[ModalitySet],
     *,
     labels: Sequence[str],
-    recalls: Mapping[ModalitySet, Sequence[float]],
+    recall: Recall,
     config: TrackingConfig,
 ) -> list[Moment]:
-    """The tracks held to be there at every moment of a drive."""
-    tracker = Tracker(config, labels)
-    place_m = profiles(labels)[:, 3]
+    """The tracks held to be there at every moment of a drive, as far as they are in the region."""
+    tracker, known = Tracker(config, labels), profiles(labels)
     moments = []
     for index, mask in enumerate(script):
         found = FrameBoxes.none() if mask == BLIND else drive.found[mask][index]
-        shares = np.array(recalls.get(mask, [0.0] * len(labels)))
-
-        def findable(places: Floats, classes: Ints, shares: Floats = shares) -> Floats:
-            return np.asarray(_CORRELATED * shares[classes] * _inside(places))
-
         objects = tracker.step(
             found,
             1.0 / RATE_HZ,
-            findable=findable,
-            noise=_noise(found, place_m[found.classes], mask),
+            findable=findable(mask, recall),
+            noise=place_noise(found.boxes[:, :2], known[found.classes, 3], mask),
             seen_by=mask.bits,
             ego=drive.steps[index],
         )
-        shown = objects.take((objects.exists >= config.confirm_probability) & _inside(objects.states[:, :2]))
-        velocities = shown.states[:, 2:4]
+        shown = objects.take((objects.exists >= config.confirm_probability) & _inside(objects.states))
         crowd = Crowd(
             identities=shown.identities,
             classes=shown.classes,
             places=shown.states[:, :2],
-            velocities=velocities,
-            headings=directed(shown.states[:, 4], velocities),
+            velocities=shown.states[:, 2:4],
+            headings=headings(shown, known),
         )
         moments.append(Moment(drive.truth[index], crowd))
     return moments
 
 
-def _inside(places: Floats) -> Floats:
-    """[N] whether the sensors look there at all: the region that the network sees."""
-    x, y = places.T
-    return np.asarray(
-        (x >= GEOMETRY.x_min_m) & (x < GEOMETRY.x_max_m) & (y >= GEOMETRY.y_min_m) & (y < GEOMETRY.y_max_m)
-    )
-
-
-def _noise(found: FrameBoxes, place_m: Floats, mask: ModalitySet) -> Floats:
-    """Variances [K, 2, 2] of the places of boxes: long along the ray where no lidar measures it."""
-    own = place_m[:, None, None] ** 2 * np.eye(2)
-    if Modality.LIDAR in mask:
-        return np.asarray(own)
-    distance = np.hypot(*found.boxes[:, :2].T)[:, None, None]
-    ray = found.boxes[:, :2] / np.maximum(distance[:, 0], 1e-6)
-    along = ray[:, :, None] * ray[:, None, :]
-    across = 0.0 if Modality.CAMERA in mask else _HEARD_BLUR
-    blur = max(_BLUR, across)
-    return np.asarray(own + distance**2 * (blur**2 * along + across**2 * (np.eye(2) - along)))
+def _inside(states: Floats) -> NDArray[np.bool_]:
+    """[N] what is in the region that the network sees."""
+    x, y = states[:, 0], states[:, 1]
+    across = (y >= GEOMETRY.y_min_m) & (y < GEOMETRY.y_max_m)
+    return np.asarray(across & (x >= GEOMETRY.x_min_m) & (x < GEOMETRY.x_max_m))
 
 
 def _scores(
@@ -207,12 +200,10 @@ def _scores(
 
 
 def _blackouts(script: Sequence[ModalitySet]) -> list[tuple[int, int]]:
-    """First moment without, and first with all sensors again, of every gap that begins and ends."""
-    whole = np.array([mask == ALL for mask in script])
-    if not whole.any():
-        return []
-    first = np.flatnonzero(whole[:-1] & ~whole[1:]) + 1
-    last = np.flatnonzero(~whole[:-1] & whole[1:]) + 1
+    """First moment of every gap without a sensor that perceives, and first after it, where it ends."""
+    gone = np.array([mask == BLIND for mask in script])
+    first = np.flatnonzero(~gone[:-1] & gone[1:]) + 1
+    last = np.flatnonzero(gone[:-1] & ~gone[1:]) + 1
     return list(zip(first.tolist(), last.tolist(), strict=False))
 
 
