@@ -30,8 +30,8 @@ KITTI = SHARED / "data" / "kitti_tracking"
 LABELS = ("car", "pedestrian", "cyclist")
 FITTED = (
     "calibrators are fitted on the other nine sequences; 'chosen': one threshold a class, the best on the "
-    "ten themselves; 'crossed': for each sequence the best on the other nine; the tracker's own constants were "
-    "chosen on the ten, as was the probability from which tracks are told"
+    "ten themselves; 'crossed': for each sequence the best on the other nine; the tracker's own "
+    "constants were chosen on the ten, as was the probability from which tracks are told"
 )
 
 

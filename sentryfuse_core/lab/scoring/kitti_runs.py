@@ -135,7 +135,7 @@ def _ours(
     return tracks
 
 
-def _findable(places: Floats, _classes: Ints) -> Floats:
+def _findable(places: Floats, classes: Ints) -> Floats:  # noqa: ARG001 - all classes alike
     """Chance that PointRCNN finds what is there: it looks where the camera does, and less far off."""
     distance = np.hypot(*places.T)
     inside = (np.abs(np.arctan2(places[:, 1], places[:, 0])) < _HALF_VIEW_RAD) & (distance > _NEAREST_M)

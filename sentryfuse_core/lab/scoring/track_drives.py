@@ -70,7 +70,7 @@ def make_drive(
     calibrators = {mask: Calibrator(*bank.calibration(mask, 0)) for mask in masks}
     position = torch.tensor([sensors.camera.translation_m])
     found: dict[ModalitySet, list[FrameBoxes]] = {mask: [] for mask in masks}
-    for part in torch.arange(count).split(_AT_ONCE):
+    for part in torch.split(torch.arange(count), _AT_ONCE):
         with torch.inference_mode():
             scene = moments.at(part)
             at = position.expand(len(part), -1)
