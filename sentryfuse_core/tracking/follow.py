@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sentryfuse_core.boxes import Floats, FrameBoxes
+from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.track import Track, TrackState
@@ -19,13 +19,16 @@ from sentryfuse_core.types import Detection, ModalitySet, SyncedSet
 
 __all__ = ["FAINT", "Follower", "headings"]
 
-FAINT = 0.05  # detections that score less are no claims: a head fills its list with them
+FAINT = 0.1  # detections that score less are no claims: a head fills its list with them
+_APART_M = (
+    1.0  # of detections whose centres are closer, only the best is one: two things are not in one place
+)
 _MOVING_M_S = 1.0  # what is faster looks where it goes
-_STATES = {  # by whether it was confirmed once, and whether it was found in this set
-    (0, False): TrackState.TENTATIVE,
-    (0, True): TrackState.TENTATIVE,
-    (1, True): TrackState.CONFIRMED,
-    (1, False): TrackState.COASTING,
+_STATES = {  # by whether it is believed to be there, and whether it was found in this set
+    (False, False): TrackState.TENTATIVE,
+    (False, True): TrackState.TENTATIVE,
+    (True, True): TrackState.CONFIRMED,
+    (True, False): TrackState.COASTING,
 }
 
 
@@ -52,6 +55,7 @@ class Follower:
         detections: Sequence[Detection],
         config: TrackingConfig,
         *,
+        faint: Sequence[Detection] = (),
         used: ModalitySet,
         recall: Recall,
         yaw_since: Callable[[int], float],
@@ -61,8 +65,9 @@ class Follower:
 
         Args:
             synced: the set.
-            detections: all that is found in it, faint ones too.
+            detections: what is found in it.
             config: the options in force.
+            faint: what else may be there; it is not told, but keeps tracks alive.
             used: the sensors that the network used.
             recall: what any of its sensors find.
             yaw_since: how far the robot has turned left since a stamp, in rad.
@@ -70,7 +75,9 @@ class Follower:
         """
         self._tracker.config = config
         last_ns = self._follows(synced)
-        found = _boxes(detections)
+        boxes = _boxes((*detections, *faint))
+        rows = _apart(boxes)
+        found = boxes.take(rows)
         objects = self._tracker.step(
             found,
             (synced.stamp_ns - last_ns) / NS_PER_S,
@@ -80,7 +87,7 @@ class Follower:
             ego=EgoStep(yaw=yaw_since(last_ns)) if len(self._tracker.objects) else STANDING,
         )
         yaws = headings(objects, self._profiles) if over_ground else objects.states[:, 4]
-        return self._tracks(objects, yaws)
+        return self._tracks(objects, yaws, rows, told=len(detections))
 
     def _follows(self, synced: SyncedSet) -> int:
         """Stamp of the set that this one follows; its own where it begins anew."""
@@ -94,8 +101,8 @@ class Follower:
             return synced.stamp_ns
         return last_ns
 
-    def _tracks(self, objects: Objects, yaws: Floats) -> tuple[Track, ...]:
-        found = {identity: index for index, identity in enumerate(self._tracker.found_as.tolist())}
+    def _tracks(self, objects: Objects, yaws: Floats, rows: Ints, *, told: int) -> tuple[Track, ...]:
+        found = dict(zip(self._tracker.found_as.tolist(), rows.tolist(), strict=True))
         values = np.column_stack(
             (
                 1.0 / (1.0 + np.exp(-objects.scores)),
@@ -111,7 +118,7 @@ class Follower:
         columns = zip(
             objects.identities.tolist(),
             objects.classes.tolist(),
-            objects.confirmed.tolist(),
+            (objects.exists >= self._tracker.config.confirm_probability).tolist(),
             objects.seen_by.tolist(),
             values.tolist(),
             objects.covariances,
@@ -120,13 +127,14 @@ class Follower:
             strict=True,
         )
         tracks = []
-        for identity, class_id, confirmed, seen_by, numbers, covariance, trail, sets in columns:
+        for identity, class_id, believed, seen_by, numbers, covariance, trail, sets in columns:
+            detection = found.get(identity)
             score, exists, x, y, vx, vy, turn_rate, yaw, z, length, width, height, age_s, unseen_s = numbers
             track = Track(
                 identity=identity,
                 label=self._labels[class_id],
                 class_id=class_id,
-                state=_STATES[confirmed, identity in found],
+                state=_STATES[believed, detection is not None],
                 score=score,
                 existence=exists,
                 x=x,
@@ -143,7 +151,7 @@ class Follower:
                 age_s=age_s,
                 unseen_s=unseen_s,
                 seen_by=ModalitySet(seen_by),
-                detection=found.get(identity),
+                detection=None if detection is None or detection >= told else detection,
                 trail=trail[-sets:],
             )
             tracks.append(track)
@@ -170,3 +178,10 @@ def _boxes(detections: Sequence[Detection]) -> FrameBoxes:
     boxes = [(d.x, d.y, d.z, d.length, d.width, d.height, d.yaw) for d in detections]
     classes, scores = [d.class_id for d in detections], [d.score for d in detections]
     return FrameBoxes(np.array(boxes), np.array(classes, np.int64), np.array(scores))
+
+
+def _apart(found: FrameBoxes) -> Ints:
+    """Rows of the detections that have no better one in their place; the best come first."""
+    places = found.boxes[:, :2]
+    close = np.linalg.norm(places[:, None] - places[None], axis=-1) < _APART_M
+    return np.flatnonzero(~np.tril(close, -1).any(axis=1))

@@ -21,7 +21,6 @@ _FIRST_TURN_RATE = 0.3  # rad/s, standard deviation for what turns
 _DRIFT_RAD_S = 0.5  # of the heading of what goes straight on
 _MEMORY = 30  # detections that the mean of an object's scores looks back on
 _SIZE_GAIN = 0.15  # of a new box's size once an object is known
-_TAKEN = 4.0  # squared distance from an object that was found, in standard deviations; none begins nearer
 _HEIGHT_GAIN = 0.4  # of its height above the ground, which slopes change
 
 
@@ -98,12 +97,10 @@ class Tracker:
         self._miss(missed, findable)
         fresh = found.scores >= self.config.birth_score
         fresh[rows] = False
-        fresh &= ~self._taken(found, noise)
         born = self._born(found.take(fresh), noise[fresh], seen_by)
         self.found_as[fresh] = born.identities
         kept = self.objects.exists >= self.config.drop_probability
         self.objects = self.objects.take(kept).plus(born)
-        self.objects.confirmed[self.objects.exists >= self.config.confirm_probability] = 1
         self.objects.trails[:, :-1] = self.objects.trails[:, 1:]
         self.objects.trails[:, -1] = self.objects.states[:, :2]
         return self.objects
@@ -154,8 +151,11 @@ class Tracker:
         objects.heights[rows] += np.maximum(share, _HEIGHT_GAIN) * (found.boxes[:, 2] - objects.heights[rows])
         score_gain = np.maximum(share, 1.0 / _MEMORY)
         objects.scores[rows] += score_gain * (existence.logit(found.scores) - objects.scores[rows])
+        # A place that is known less exactly is likelier to have a false detection in it by chance.
+        area = np.sqrt(noise[:, 0, 0] * noise[:, 1, 1] - noise[:, 0, 1] ** 2)
+        exact = self._profiles[found.classes, 3] ** 2 / area
         objects.exists[rows] = existence.seen(
-            objects.exists[rows], found.scores, evidence=self.config.evidence
+            objects.exists[rows], found.scores, evidence=self.config.evidence * exact
         )
         objects.unseen_s[rows] = 0.0
         objects.seen_by[rows] = seen_by
@@ -166,20 +166,11 @@ class Tracker:
             chance = findable(objects.states[rows, :2], objects.classes[rows])
             objects.exists[rows] = existence.unseen(objects.exists[rows], chance)
 
-    def _taken(self, found: FrameBoxes, noise: Floats) -> NDArray[np.bool_]:
-        """Which detections are where an object was found: it, a second time or as another class."""
-        objects = self.objects
-        found_now = (objects.unseen_s == 0.0) & (objects.exists >= self.config.confirm_probability)
-        there = objects.take(found_now)
-        off = found.boxes[None, :, :2] - there.states[:, None, :2]
-        spread = there.covariances[:, None, :2, :2] + noise
-        apart = (off[..., None, :] @ np.linalg.solve(spread, off[..., None]))[..., 0, 0]
-        return np.asarray((apart < _TAKEN).any(axis=0))
-
     def _sure(self) -> NDArray[np.bool_]:
         """Of which objects it is still known where they are."""
-        place = self.objects.covariances[:, :2, :2]
-        sure: NDArray[np.bool_] = np.linalg.eigvalsh(place)[:, 1] <= self.config.most_unsure_m**2
+        xx, yy, xy = (self.objects.covariances[:, row, column] for row, column in ((0, 0), (1, 1), (0, 1)))
+        largest = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)  # eigenvalue
+        sure: NDArray[np.bool_] = largest <= self.config.most_unsure_m**2
         return sure
 
     def _born(self, found: FrameBoxes, noise: Floats, seen_by: int) -> Objects:
@@ -205,7 +196,6 @@ class Tracker:
             exists=exists,
             scores=existence.logit(found.scores),
             hits=np.ones(count, np.int64),
-            confirmed=np.zeros(count, np.int64),
             age_s=np.zeros(count),
             unseen_s=np.zeros(count),
             seen_by=np.full(count, seen_by),
