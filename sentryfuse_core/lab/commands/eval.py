@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong o
 
 __all__ = ["add_arguments", "run"]
 
+_DRIVE_S = 30.0  # of --tracks: the lidar is gone from 10 to 20 s
 _BATCH = 16  # frames; another number would give other worlds
 _WORLDS = 2**20  # batches of one seed; the second half is for fitting, the first 2**20 are training's own
 _SAME = ("frames", "fit_frames", "seed", "device", "draws")  # options that the figures depend on
@@ -79,6 +80,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for eval.json and dropout.png (default: only print)"
     )
+    parser.add_argument(
+        "--tracks",
+        action="store_true",
+        help="score tracks on held-out drives instead: identities, velocities and phantoms, by set of "
+        "sensors and through blackouts; --out gets tracks.json",
+    )
+    parser.add_argument(
+        "--drives", type=int, default=4, metavar="N", help="with --tracks: drives (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=_DRIVE_S, metavar="S", help="of each (default %(default)g)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,13 +101,18 @@ def run(args: argparse.Namespace) -> int:
     from sentryfuse_core.runtime.load import shipped_weights
 
     _check(args)
-    checkpoint = load_checkpoint(args.weights or shipped_weights())
-    masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
     if args.out is not None:
         try:
             args.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make {args.out}: {error.strerror}; choose another folder") from error
+    if args.tracks:
+        from sentryfuse_core.lab.commands.eval_tracks import run_tracks
+
+        names = ("weights", "drives", "seconds", "seed", "device", "out")
+        return run_tracks(**{name: getattr(args, name) for name in names})
+    checkpoint = load_checkpoint(args.weights or shipped_weights())
+    masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
     study = _study(args, {"": checkpoint, **_singles(args.single)}, masks, levels)
     print_report(study)
     if args.out is not None:
