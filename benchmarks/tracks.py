@@ -68,7 +68,7 @@ def kitti() -> tuple[list[Figure], dict[str, Any]]:
         _mota("MOTA, threshold chosen on these sequences", "chosen", ours, plain),
         _mota("MOTA, threshold crossed over the sequences", "crossed", ours, plain),
         at_most(
-            f"KITTI, {len(names)} sequences, threshold chosen on these: identity switches, aim of the plain one",
+            f"KITTI, {len(names)} sequences, chosen threshold: identity switches; aim: the plain one",
             sum(one.chosen.switches for one in ours),
             "",
             sum(one.chosen.switches for one in plain),
