@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
+from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.types import Modality
 
 __all__ = ["Arrival", "arrivals"]
@@ -25,6 +26,17 @@ class Arrival(NamedTuple):
     type_name: str
     message: Any
     publisher: int = 0  # by number, where the recording keeps those of one topic apart
+
+    def hand_to(self, ingest: Ingest) -> None:
+        """Give a sensor's message to the ingest; it is received at the time it arrives."""
+        if self.modality is not None:
+            ingest.message(
+                self.modality,
+                self.message,
+                type_name=self.type_name,
+                arrival_ns=self.at_ns,
+                received_ns=self.at_ns,
+            )
 
 
 def arrivals(

@@ -178,15 +178,8 @@ class _Run:
             self._info(arrival)
             return
         self.undecoded.note(arrival)
-        ingest, now_ns = self._pipeline.ingest, self._clock.now_ns()
-        self._look_for_mixing(arrival.modality, arrival.publisher, now_ns)
-        ingest.message(
-            arrival.modality,
-            arrival.message,
-            type_name=arrival.type_name,
-            arrival_ns=now_ns,
-            received_ns=now_ns,
-        )
+        self._look_for_mixing(arrival.modality, arrival.publisher, self._clock.now_ns())
+        arrival.hand_to(self._pipeline.ingest)
         stamp_ns = stamps.stamp_ns(arrival.message)
         if stamp_ns is not None and arrival.modality in ANCHORS:
             offset_s = self._options.config.sensor(arrival.modality).stamp_offset_s

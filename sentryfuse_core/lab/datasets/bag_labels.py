@@ -120,10 +120,4 @@ def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, *, recti
         except InvalidMessageError:
             pass  # the robot goes on with the intrinsics it has
     else:
-        ingest.message(
-            arrival.modality,
-            arrival.message,
-            type_name=arrival.type_name,
-            arrival_ns=arrival.at_ns,
-            received_ns=arrival.at_ns,
-        )
+        arrival.hand_to(ingest)
