@@ -38,6 +38,7 @@ NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check t
 # Rotation and acceleration of the robot itself hold no information about what stands around it.
 PERCEIVING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
 
+_COMPARED_NS = 100 * NS_PER_MS  # odometry with the gyro, up to each set
 _UNEVALUATED_THRESHOLD = 0.3  # of a checkpoint whose manifest has no scores
 
 
@@ -196,6 +197,7 @@ class Pipeline:
             notes=(
                 *(f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()),
                 *prepared.notes,
+                *([f"odometry is not used: {self.ingest.ego.problem}"] if self.ingest.ego.problem else []),
             ),
             switch_us=math.nan,
         )
@@ -203,8 +205,12 @@ class Pipeline:
 
 def prepare(ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
     """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
-    now_ns = synced.released_ns
-    prepared = preprocessor(synced, trusted)
+    now_ns, ego = synced.released_ns, ingest.ego
+    ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
+    prepared = preprocessor(synced, trusted, ego=ego)
+    if Modality.IMU in prepared.inputs.present:
+        since_ns = synced.stamp_ns - _COMPARED_NS
+        ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, trusted, since_ns))
     for modality in prepared.inputs.present:
         ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
     for modality, error in prepared.invalid.items():

@@ -24,6 +24,7 @@ __all__ = [
     "Intrinsics",
     "Modality",
     "ModalitySet",
+    "OdometryReading",
     "Payload",
     "Plan",
     "PointCloud",
@@ -147,6 +148,7 @@ class PointCloud:
     is_bigendian: bool
     fields: tuple[PointField, ...]
     data: UInt8Array
+    time: PointField | None = None  # of each point; None: they are of one moment, or nothing says
 
 
 @dataclass(frozen=True, eq=False)
@@ -384,6 +386,18 @@ class Pose:
 
     translation: tuple[float, float, float]
     quaternion: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class OdometryReading:
+    """Where a frame of the robot is and how fast, as a message told it; speeds are along the frame's axes."""
+
+    stamp_ns: int
+    frame_id: str  # in which the pose is told
+    child_frame_id: str  # whose pose and speed it is
+    pose: Pose
+    linear_m_s: tuple[float, float, float]
+    angular_rad_s: tuple[float, float, float]
 
 
 @dataclass(frozen=True)

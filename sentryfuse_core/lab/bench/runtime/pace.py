@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.config import Config, ModelConfig
+from sentryfuse_core.ego import EgoMotion
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.lab.bench.runtime.recording import Heard
 from sentryfuse_core.lab.bench.runtime.switch import Choice, random_switches
@@ -46,7 +47,7 @@ class _Made(Preprocessor):
         pairs = zip(heard.sets, heard.prepared, strict=True)
         self._prepared = {synced.sequence: prepared for synced, prepared in pairs}
 
-    def __call__(self, synced: SyncedSet, mask: ModalitySet) -> Prepared:
+    def __call__(self, synced: SyncedSet, mask: ModalitySet, *, ego: EgoMotion | None = None) -> Prepared:  # noqa: ARG002
         """Tensors of the sensors in `mask`."""
         return Prepared(self._prepared[synced.sequence].inputs.only(mask & synced.present), {}, {})
 
