@@ -84,6 +84,9 @@ class Listener(Node):
     def on_audio_info(self, message: Any) -> None:
         """Nobody sends any."""
 
+    def on_odometry(self, message: Any) -> None:
+        """Nobody sends any."""
+
     def on_battery(self, message: Any) -> None:
         """Nobody sends any."""
 

@@ -71,6 +71,7 @@ class EgoMotion:
         self.code = self.problem = ""
         self.frame_id = ""  # in which it tells the pose
         self.received = 0
+        self.now: Velocity | None = None  # at the last set
         self._timeout_s = config.timeout_s
         self._pending: deque[OdometryReading | InvalidMessageError] = deque(maxlen=_PENDING)
         self._heard_ns = 0  # stamp of the last set before which something came
@@ -102,6 +103,7 @@ class EgoMotion:
         if self._compared_ns is not None and stamp_ns - self._compared_ns > _FORGET_NS:
             self._imu, self._compared_ns = _Doubt(), None
         self.code, self.problem = self._judged(stamp_ns)
+        self.now = self.velocity(stamp_ns)
 
     def compare(self, from_ns: int, to_ns: int, yaw: float) -> None:
         """The IMU says that the robot turned left by `yaw` rad between two stamps."""

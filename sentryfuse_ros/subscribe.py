@@ -14,7 +14,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import AUDIO_INFO_TYPE, SUPPORTED_TYPES
+from sentryfuse_core.convert import AUDIO_INFO_TYPE, ODOMETRY_TYPE, SUPPORTED_TYPES
 from sentryfuse_core.errors import TopicError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos
@@ -29,8 +29,9 @@ from sentryfuse_ros.problems import (
     unknown_type,
 )
 
-__all__ = ["UNKNOWN_NODE", "Handler", "Inputs", "full_name", "sensor_topics"]
+__all__ = ["UNKNOWN_NODE", "Handler", "Inputs", "full_name", "odometry_topic", "sensor_topics"]
 
+_ODOMETRY_DEPTH = 100
 UNKNOWN_NODE = "a node whose name is not known yet"
 
 
@@ -46,6 +47,9 @@ class Handler(Protocol):
     def on_audio_info(self, message: Any) -> None:
         """Take what an AudioInfo says of the audio."""
 
+    def on_odometry(self, message: Any) -> None:
+        """Take how the robot moves."""
+
     def on_battery(self, message: Any) -> None:
         """Take the battery's state."""
 
@@ -60,6 +64,11 @@ def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
     if Modality.CAMERA in names and config.camera.transport == "compressed":
         names[Modality.CAMERA] = names[Modality.CAMERA].removesuffix(COMPRESSED) + COMPRESSED
     return {modality: _resolve(node, f"{modality.value}.topic", name) for modality, name in names.items()}
+
+
+def odometry_topic(node: Node, config: Config) -> str:
+    """The resolved topic of odometry."""
+    return _resolve(node, "odometry.topic", config.odometry.topic)
 
 
 def _resolve(node: Node, parameter: str, name: str) -> str:
@@ -94,6 +103,7 @@ class Inputs:
         self._audio_info: tuple[bool, Subscription[Any]] | None = None  # whether it is latched
         self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self.problems: dict[Modality, Problem] = {}  # why a sensor's topic brings nothing, where it is known
+        self._unread = ""  # topic of odometry, where nav_msgs is not installed
         self._told: set[str] = set()  # topics whose mismatch has been logged
         self._open()
 
@@ -127,6 +137,10 @@ class Inputs:
         self.problems = problems
         for subscription in self._others:
             self._compare(subscription)
+        if self._unread and self._node.count_publishers(self._unread):
+            text = f"odometry on {self._unread} is not read: the input needs nav_msgs, which is not installed"
+            self._node.get_logger().warning(text)
+            self._unread = ""
 
     def _problem(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
         """What keeps a sensor's messages away, but for QoS."""
@@ -169,9 +183,18 @@ class Inputs:
         if Modality.CAMERA in self._topics:
             info_topic = _resolve(self._node, "camera.info_topic", config.camera.info_topic)
             self._other("sensor_msgs/msg/CameraInfo", info_topic, handler.on_camera_info, state)
+        if config.odometry.enabled:
+            self._open_odometry(odometry_topic(self._node, config))
         self._other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, state)
         self._other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS)
         self.poll()
+
+    def _open_odometry(self, topic: str) -> None:
+        profile = qos.sensor_profile(reliability="best_effort", depth=_ODOMETRY_DEPTH)
+        try:
+            self._other(ODOMETRY_TYPE, topic, self._handler.on_odometry, profile)
+        except ImportError:  # nobody misses it before somebody publishes it
+            self._unread = topic
 
     def _find_audio_info(self) -> None:
         """Subscribe to AudioInfo as its publishers offer it: audio_capture latches it and says it once."""

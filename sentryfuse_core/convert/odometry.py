@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import OdometryConfig
 from sentryfuse_core.convert.fields import number, read, stamp_ns, text
 from sentryfuse_core.errors import InvalidMessageError
@@ -26,7 +27,7 @@ def odometry_reading(message: Any, *, config: OdometryConfig) -> OdometryReading
     if abs(length - 1.0) > 0.01:
         raise InvalidMessageError("out_of_range", f"the orientation has length {length:.3g}, not 1")
     return OdometryReading(
-        stamp_ns(message),
+        stamp_ns(message) - round(config.stamp_offset_s * NS_PER_S),
         text(message, "header.frame_id"),
         config.frame_id or text(message, "child_frame_id").lstrip("/"),
         Pose(_vector(message, "pose.pose.position", _LARGEST_M), (x, y, z, w)),

@@ -83,7 +83,7 @@ def deskewed(
     if rate * longest_s < _STILL_RAD and float(np.linalg.norm(speed)) * longest_s < _STILL_M:
         return points
     axis, bend = (vector.astype(np.float32) for vector in (turn / (rate or 1.0), np.cross(turn, speed) / 2))
-    moved = points.copy()
+    moved: NDArray[np.float32] = points.copy()
     for start in range(0, points.shape[1], _CHUNK):
         part = slice(start, start + _CHUNK)
         _move(moved[:3, part], times_s[part], axis, np.float32(rate), speed.astype(np.float32), bend)

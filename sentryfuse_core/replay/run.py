@@ -153,6 +153,7 @@ class _Run:
         self._steps_ms: list[float] = []
         self._fit = FitCheck(options.config, pipeline.preprocessor.intrinsics)
         self._over = False
+        self._told: set[str] = set()  # of odometry
         self.undecoded = Undecoded(options.bag, selection.topics)
         self._reports: dict[Modality, SensorReport] = {}  # at the end
         self._start_ns = clock.now_ns()
@@ -250,7 +251,11 @@ class _Run:
             deadline_ms=budget.latency_ms,
             power_w=budget.power_w,
         )
-        preprocessor = self._pipeline.preprocessor
+        preprocessor, problem = self._pipeline.preprocessor, self._pipeline.ingest.ego.problem
+        if problem and problem not in self._told:
+            self._told.add(problem)
+            at_s = (synced.released_ns - self._start_ns) / NS_PER_S
+            self._notes.append(f"odometry is not used, at first {at_s:.1f} s after the begin: {problem}")
         self._notes += self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
         record = self._outputs.add(result, context, markers=self._options.config.output.markers)
         self.records.append(record)
@@ -268,6 +273,7 @@ class _Run:
             counters=ingest.sync_counters(),
             budget=self._pipeline.budget.account(),
             placements=self._pipeline.preprocessor.placer.placements,
+            ego=ingest.ego,
             now_ns=now_ns,
         )
         self._outputs.add_diagnostics(now_ns, diagnostic_array(now_ns, statuses))
@@ -283,6 +289,9 @@ class _Run:
     def _info(self, arrival: Arrival) -> None:
         """Take over what is told about a sensor; what cannot be used is noted once."""
         try:
+            if arrival.type_name == convert.ODOMETRY_TYPE:
+                self._pipeline.ingest.odometry(arrival.message)
+                return
             if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 self._pipeline.ingest.audio_info(arrival.message)
                 return

@@ -19,7 +19,7 @@ from sentryfuse_ros import qos, subscribe
 from sentryfuse_ros.problems import unknown_type
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
-UNHEARD = ("on_sensor", "on_camera_info", "on_battery", "on_budget")
+UNHEARD = ("on_sensor", "on_camera_info", "on_battery", "on_budget", "on_odometry")
 
 SUBSCRIPTIONS = 2_000
 # In a process of its own, which what goes wrong would end. Publishers come and go meanwhile, some with a QoS

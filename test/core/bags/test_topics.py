@@ -148,7 +148,7 @@ def test_select_raises_when_an_override_does_not_fit_or_nothing_is_left(
 @pytest.mark.parametrize("text", ["camera", "camera=", "sonar=/a", "=/a"])
 def test_parse_overrides_raises_when_text_is_no_assignment(text: str) -> None:
     with pytest.raises(TopicError, match="SENSOR=TOPIC"):
-        parse_overrides([text])
+        parse_overrides([text], Config())
 
 
 @pytest.mark.parametrize(
