@@ -21,7 +21,7 @@ from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_ros.middleware import apply_profile
 
-STAGES = ("age", "wait", "queue", "pre", "infer", "post", "e2e")
+STAGES = ("age", "wait", "queue", "pre", "infer", "post", "track", "e2e")
 ALL_SENSORS = 15
 START_WITHIN_S = 120.0
 LIDAR_HZ = 10.0  # of the synthetic world; it anchors the sets

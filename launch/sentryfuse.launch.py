@@ -49,6 +49,7 @@ TOPICS = {
     "budget_topic": ("~/budget", "sentryfuse/Budget topic"),
     "detections_topic": ("~/detections", "published FusedDetectionArray"),
     "detections_3d_topic": ("~/detections_3d", "published vision_msgs/Detection3DArray"),
+    "tracks_topic": ("~/tracks", "published FusedTrackArray"),
     "markers_topic": ("~/markers", "published MarkerArray"),
     "status_topic": ("~/status", "published FusionStatus"),
     "diagnostics_topic": ("/diagnostics", "published DiagnosticArray"),

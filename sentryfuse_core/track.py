@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from sentryfuse_core.types import ModalitySet
 
 __all__ = ["Track", "TrackState"]
+
+Matrix: TypeAlias = NDArray[np.floating[Any]]
 
 
 class TrackState(IntEnum):
@@ -40,9 +45,10 @@ class Track:
     vx: float  # m/s along the base frame's axes
     vy: float
     turn_rate: float  # rad/s
-    covariance: tuple[float, ...]  # 6 x 6 by rows: x, y, vx, vy, yaw, turn_rate
+    covariance: Matrix = field(compare=False)  # [6, 6] of x, y, vx, vy, yaw and turn_rate
     age_s: float  # since it was found first
     unseen_s: float  # since it was found last; 0: in this set
     seen_by: ModalitySet  # the sensors used when it was found last
     detection: int | None = None  # which of the set's detections it is
-    trail: tuple[tuple[float, float], ...] = ()  # where it was in the last sets, oldest first, x and y
+    # [S, 2] x and y in the last S sets, oldest first
+    trail: Matrix = field(default_factory=lambda: np.zeros((0, 2)), compare=False)

@@ -1,4 +1,4 @@
-"""Everything the fusion node says: detections, markers, status and diagnostics."""
+"""Everything the fusion node says: detections, tracks, markers, status and diagnostics."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_core.account.markers import marker_array
 from sentryfuse_core.config import Config
 from sentryfuse_core.types import FusionResult
 from sentryfuse_ros import qos
@@ -51,12 +52,14 @@ class Outputs:
         )
 
     def publish(self, result: FusionResult, context: messages.PublishContext, *, markers: bool) -> None:
-        """Publish detections, then markers, then the status, which tells what is out."""
+        """Publish detections, tracks and markers, then the status, which tells what is out."""
         self._send(messages.DETECTIONS_TYPE, messages.detection_array(result, context))
         if messages.DETECTIONS_3D_TYPE in self._publishers:
             self._send(messages.DETECTIONS_3D_TYPE, messages.detection_3d_array(result, context))
+        if result.tracks is not None:
+            self._send(messages.TRACKS_TYPE, messages.track_array(result, context))
         if markers:
-            self._send(messages.MARKERS_TYPE, messages.marker_array(result, context))
+            self._send(messages.MARKERS_TYPE, marker_array(result, context))
         self.publish_status(result, context)
 
     def publish_status(self, result: FusionResult, context: messages.PublishContext) -> None:
@@ -107,6 +110,7 @@ def _topics() -> dict[str, str]:
     """Topic of each type of result."""
     topics = {
         messages.DETECTIONS_TYPE: "~/detections",
+        messages.TRACKS_TYPE: "~/tracks",
         messages.MARKERS_TYPE: "~/markers",
         messages.STATUS_TYPE: "~/status",
     }

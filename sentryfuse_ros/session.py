@@ -124,6 +124,7 @@ class Session:
         """Take over options that may change at run time; the next set is handled with them."""
         self._config = config
         self.pipeline.model_options = config.model
+        self.pipeline.tracking_options = config.tracking
         with self._lock:
             self._diagnostics.reconfigure(config.budget)
 

@@ -10,7 +10,6 @@ from sentryfuse_core.boxes import Floats, FrameBoxes
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.track import Track, TrackState
-from sentryfuse_core.tracking import motion
 from sentryfuse_core.tracking.findable import Recall, findable
 from sentryfuse_core.tracking.noise import place_noise
 from sentryfuse_core.tracking.objects import Objects
@@ -128,8 +127,8 @@ class Follower:
             objects.confirmed.tolist(),
             objects.seen_by.tolist(),
             values.tolist(),
-            objects.covariances.reshape(-1, motion.SIZE**2).tolist(),
-            objects.trails.tolist(),
+            objects.covariances,
+            objects.trails,
             (~np.isnan(objects.trails[:, :, 0])).sum(axis=1).tolist(),
             strict=True,
         )
@@ -153,12 +152,12 @@ class Follower:
                 vx=vx,
                 vy=vy,
                 turn_rate=turn_rate,
-                covariance=tuple(covariance),
+                covariance=covariance,
                 age_s=age_s,
                 unseen_s=unseen_s,
                 seen_by=ModalitySet(seen_by),
                 detection=found.get(identity),
-                trail=tuple(map(tuple, trail[-sets:])),
+                trail=trail[-sets:],
             )
             tracks.append(track)
         return tuple(tracks)

@@ -47,7 +47,7 @@ def likeliest_pairs(
     xx, xy, yy = spread[..., 0, 0], spread[..., 0, 1], spread[..., 1, 1]
     area = xx * yy - xy**2
     distance = (yy * off[..., 0] ** 2 - 2 * xy * off[..., 0] * off[..., 1] + xx * off[..., 1] ** 2) / area
-    size = np.abs(np.log(found_sizes[None] / sizes[:, None])).sum(-1)
+    size = np.abs(np.log(found_sizes)[None] - np.log(sizes)[:, None]).sum(-1)
     cost = distance + np.log(area) + _SIZE_WEIGHT * size + alike
     possible = (distance <= gate) & np.isfinite(alike)
     if not possible.any():

@@ -140,7 +140,7 @@ def test_diagnostics_have_the_frozen_names_and_keys(listener: Listener) -> None:
     inference += " switch_us_p99 power_measured_w power_source temperature_c temperature_limit_c throttling"
     inference += " slow_down"
     assert keys["sentryfuse: inference"] == inference.split()
-    stages = ("age", "wait", "queue", "pre", "infer", "post", "e2e")
+    stages = ("age", "wait", "queue", "pre", "infer", "post", "track", "e2e")
     latency = [f"{stage}_ms_{share}" for stage in stages for share in ("p50", "p90", "p95", "p99", "max")]
     assert keys["sentryfuse: latency"] == [*latency, "n", "window_s", "deadline_miss"]
     topics = {status.name: status.hardware_id for status in array.status}
@@ -153,7 +153,10 @@ def test_stages_add_up_to_the_latency_end_to_end_when_sets_come(listener: Listen
     seen = listener.wait_for_run("status", lambda _status: True, count=20)
     unnamed_ms = sorted(
         status.e2e_ms
-        - sum(getattr(status, f"{part}_ms") for part in ("age", "wait", "queue", "pre", "infer", "post"))
+        - sum(
+            getattr(status, f"{part}_ms")
+            for part in ("age", "wait", "queue", "pre", "infer", "post", "track")
+        )
         for status in seen
     )
     assert unnamed_ms[0] >= -0.1
@@ -164,7 +167,7 @@ def test_stages_add_up_to_the_latency_end_to_end_when_sets_come(listener: Listen
 @pytest.mark.usefixtures("robot")
 def test_latency_diagnostics_are_those_of_the_statuses_when_sets_come(listener: Listener) -> None:
     latency = listener.diagnostic("latency", lambda status: int(_value(status, "n")) > 10)
-    for stage in ("age", "wait", "queue", "pre", "infer", "post", "e2e"):
+    for stage in ("age", "wait", "queue", "pre", "infer", "post", "track", "e2e"):
         p50, p95, longest = (float(_value(latency, f"{stage}_ms_{rank}")) for rank in ("p50", "p95", "max"))
         assert p50 <= p95 <= longest
         as_told = pytest.approx(longest, abs=0.01)
