@@ -111,7 +111,8 @@ class Pipeline:
         times = StageTimes(age_ms, wait_ms, queue_ms, pre_ms, infer_ms, post_ms, track_ms)
         result = self._account(synced, prepared, absent, detections, plan, times, errors)
         notes = (*result.notes, *_notes(result))
-        return replace(result, tracks=tracks, switch_us=switch_us, notes=notes)
+        over_ground = self._follower.over_ground and tracks is not None
+        return replace(result, tracks=tracks, over_ground=over_ground, switch_us=switch_us, notes=notes)
 
     def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
         """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
@@ -164,6 +165,16 @@ class Pipeline:
             used=used,
             recall=lambda sensors: self.bank.found(sensors, plan.level),
             yaw_since=lambda stamp_ns: self.preprocessor.yaw_since(synced, used, stamp_ns),
+            ego=self.ingest.ego,
+        )
+
+    def _odometry_notes(self) -> tuple[str, ...]:
+        problem = self.ingest.ego.problem
+        of_tracks = "; until then velocities of tracks are relative to the robot"
+        return (
+            (f"odometry is not used: {problem}{of_tracks * self.tracking_options.enabled}",)
+            if problem
+            else ()
         )
 
     def _account(
@@ -197,7 +208,7 @@ class Pipeline:
             notes=(
                 *(f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()),
                 *prepared.notes,
-                *([f"odometry is not used: {self.ingest.ego.problem}"] if self.ingest.ego.problem else []),
+                *self._odometry_notes(),
             ),
             switch_us=math.nan,
         )

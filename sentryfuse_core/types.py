@@ -373,6 +373,7 @@ class FusionResult:
     notes: tuple[str, ...]  # fallbacks and parts that are missing
     switch_us: float  # time to choose another sub-network; NaN: mask and level are those of the last set
     tracks: tuple[Track, ...] | None = None  # None: tracking is off
+    over_ground: bool = False  # velocities of the tracks are; else relative to the robot
 
     @property
     def above_prior(self) -> bool:

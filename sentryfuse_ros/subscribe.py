@@ -103,7 +103,7 @@ class Inputs:
         self._audio_info: tuple[bool, Subscription[Any]] | None = None  # whether it is latched
         self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self.problems: dict[Modality, Problem] = {}  # why a sensor's topic brings nothing, where it is known
-        self._unread = ""  # topic of odometry, where nav_msgs is not installed
+        self.unread = ""  # topic of odometry, where nav_msgs is not installed
         self._told: set[str] = set()  # topics whose mismatch has been logged
         self._open()
 
@@ -137,10 +137,10 @@ class Inputs:
         self.problems = problems
         for subscription in self._others:
             self._compare(subscription)
-        if self._unread and self._node.count_publishers(self._unread):
-            text = f"odometry on {self._unread} is not read: the input needs nav_msgs, which is not installed"
+        if self.unread and self.unread not in self._told and self._node.count_publishers(self.unread):
+            self._told.add(self.unread)
+            text = f"odometry on {self.unread} is not read: the input needs nav_msgs, which is not installed"
             self._node.get_logger().warning(text)
-            self._unread = ""
 
     def _problem(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
         """What keeps a sensor's messages away, but for QoS."""
@@ -194,7 +194,7 @@ class Inputs:
         try:
             self._other(ODOMETRY_TYPE, topic, self._handler.on_odometry, profile)
         except ImportError:  # nobody misses it before somebody publishes it
-            self._unread = topic
+            self.unread = topic
 
     def _find_audio_info(self) -> None:
         """Subscribe to AudioInfo as its publishers offer it: audio_capture latches it and says it once."""

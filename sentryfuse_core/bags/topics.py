@@ -47,7 +47,7 @@ _UNSPECIFIC = ("std_msgs/msg/Int16MultiArray",)  # audio only where the name say
 _AUDIO_WORDS = ("audio", "mic", "sound")
 _ODOMETRY = "odometry"
 _RAW_IMAGE = "sensor_msgs/msg/Image"
-# Poses that jump, since something corrects them, or that are another frame's; odometry itself goes on smoothly.
+# Of poses that jump, since something corrects them, or of other things; odometry goes on smoothly.
 _OTHER_ODOMETRY = ["map", "global", "gps", "gnss", "truth", "gt", "slam", "target", "pose"]
 _LIKELY_ODOMETRY = ["odom", "odometry", "wheel"]
 
