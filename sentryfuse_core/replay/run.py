@@ -153,7 +153,6 @@ class _Run:
         self._steps_ms: list[float] = []
         self._fit = FitCheck(options.config, pipeline.preprocessor.intrinsics)
         self._over = False
-        self._told: set[str] = set()  # of odometry
         self.undecoded = Undecoded(options.bag, selection.topics)
         self._reports: dict[Modality, SensorReport] = {}  # at the end
         self._start_ns = clock.now_ns()
@@ -251,11 +250,7 @@ class _Run:
             deadline_ms=budget.latency_ms,
             power_w=budget.power_w,
         )
-        preprocessor, problem = self._pipeline.preprocessor, self._pipeline.ingest.ego.problem
-        if problem and problem not in self._told:
-            self._told.add(problem)
-            at_s = (synced.released_ns - self._start_ns) / NS_PER_S
-            self._notes.append(f"odometry is not used, at first {at_s:.1f} s after the begin: {problem}")
+        preprocessor = self._pipeline.preprocessor
         self._notes += self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
         record = self._outputs.add(result, context, markers=self._options.config.output.markers)
         self.records.append(record)
