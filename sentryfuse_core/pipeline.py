@@ -105,7 +105,7 @@ class Pipeline:
         infer_ms = watch.lap_ms()
         detections, faint = self._decode(output, plan)
         post_ms = watch.lap_ms()
-        tracks = self._track(synced, inputs.present, (*detections, *faint), plan)
+        tracks = self._track(synced, inputs.present, detections, faint, plan)
         track_ms = math.nan if tracks is None else watch.lap_ms()
         age_ms, wait_ms = synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS
         times = StageTimes(age_ms, wait_ms, queue_ms, pre_ms, infer_ms, post_ms, track_ms)
@@ -152,7 +152,12 @@ class Pipeline:
         return found[:count], found[count:]
 
     def _track(
-        self, synced: SyncedSet, used: ModalitySet, found: tuple[Detection, ...], plan: Plan
+        self,
+        synced: SyncedSet,
+        used: ModalitySet,
+        detections: tuple[Detection, ...],
+        faint: tuple[Detection, ...],
+        plan: Plan,
     ) -> tuple[Track, ...] | None:
         """Tracks as of the set, also where nothing is found in it; None: tracking is off."""
         if not self.tracking_options.enabled:
@@ -160,8 +165,9 @@ class Pipeline:
             return None
         return self._follower.step(
             synced,
-            found,
+            detections,
             self.tracking_options,
+            faint=faint,
             used=used,
             recall=lambda sensors: self.bank.found(sensors, plan.level),
             yaw_since=lambda stamp_ns: self.preprocessor.yaw_since(synced, used, stamp_ns),

@@ -57,6 +57,7 @@ class Follower:
         detections: Sequence[Detection],
         config: TrackingConfig,
         *,
+        faint: Sequence[Detection] = (),
         used: ModalitySet,
         recall: Recall,
         yaw_since: Callable[[int], float],
@@ -66,8 +67,9 @@ class Follower:
 
         Args:
             synced: the set.
-            detections: all that is found in it, faint ones too.
+            detections: what is found in it.
             config: the options in force.
+            faint: what else may be there; it is not told, but keeps tracks alive.
             used: the sensors that the network used.
             recall: what any of its sensors find.
             yaw_since: how far the robot has turned left since a stamp, in rad.
@@ -75,7 +77,7 @@ class Follower:
         """
         self._tracker.config = config
         last_ns = self._follows(synced)
-        found = _boxes(detections)
+        found = _boxes((*detections, *faint))
         way = self._way(ego, last_ns, synced.stamp_ns)
         if way is None:
             way = EgoStep(yaw=yaw_since(last_ns)) if len(self._tracker.objects) else STANDING
@@ -88,7 +90,7 @@ class Follower:
             ego=way,
         )
         yaws = self._headings(objects) if self.over_ground else objects.states[:, 4]
-        return self._tracks(objects, yaws)
+        return self._tracks(objects, yaws, told=len(detections))
 
     def _follows(self, synced: SyncedSet) -> int:
         """Stamp of the set that this one follows; its own where it begins anew."""
@@ -126,7 +128,7 @@ class Follower:
         headings: Floats = np.where(np.hypot(vx, vy) < _MOVING_M_S, yaws, np.where(vehicle, axis, course))
         return headings
 
-    def _tracks(self, objects: Objects, yaws: Floats) -> tuple[Track, ...]:
+    def _tracks(self, objects: Objects, yaws: Floats, *, told: int) -> tuple[Track, ...]:
         found = {identity: index for index, identity in enumerate(self._tracker.found_as.tolist())}
         values = np.column_stack(
             (
@@ -153,12 +155,13 @@ class Follower:
         )
         tracks = []
         for identity, class_id, confirmed, seen_by, numbers, covariance, trail, sets in columns:
+            detection = found.get(identity)
             score, exists, x, y, vx, vy, turn_rate, yaw, z, length, width, height, age_s, unseen_s = numbers
             track = Track(
                 identity=identity,
                 label=self._labels[class_id],
                 class_id=class_id,
-                state=_STATES[confirmed, identity in found],
+                state=_STATES[confirmed, detection is not None],
                 score=score,
                 existence=exists,
                 x=x,
@@ -175,7 +178,7 @@ class Follower:
                 age_s=age_s,
                 unseen_s=unseen_s,
                 seen_by=ModalitySet(seen_by),
-                detection=found.get(identity),
+                detection=None if detection is None or detection >= told else detection,
                 trail=trail[-sets:],
             )
             tracks.append(track)

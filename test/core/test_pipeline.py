@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -267,3 +271,36 @@ def test_speeds_of_tracks_are_over_ground_as_long_as_odometry_can_be_believed(bu
     ((note,),) = {notes for _, notes in bad}
     assert "no transform to its child_frame_id 'left_wheel'" in note
     assert note.endswith("until then velocities of tracks are relative to the robot")
+
+
+def test_pipeline_follows_nothing_and_finds_the_same_when_tracking_is_off(built: Pipeline) -> None:
+    both = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
+    clock = ManualClock()
+    on = play(fresh(built, clock), clock, both, seconds=1.0)
+    clock = ManualClock()
+    off = play(fresh(built, clock, override(Config(), {"tracking.enabled": False})), clock, both, seconds=1.0)
+    assert [result.detections for result in on] == [result.detections for result in off]
+    assert all(result.tracks is None and math.isnan(result.times.track) for result in off)
+    assert all(result.tracks is not None and result.times.track > 0.0 for result in on)
+
+
+def test_lap_is_not_imported_when_tracking_is_off() -> None:
+    """The library of the assignment is loaded by the first set that is tracked."""
+    code = (
+        "import sys, test_pipeline as t\n"
+        "config = t.override(t.Config(), {'tracking.enabled': False})\n"
+        "clock = t.ManualClock()\n"
+        "pipeline = t.Pipeline.build(config, clock=clock)\n"
+        "assert t.play(pipeline, clock, t.ModalitySet.of(t.Modality.LIDAR), seconds=0.5)\n"
+        "assert 'lap' not in sys.modules\n"
+    )
+    here = Path(__file__).resolve()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (here.parent, here.parents[1])))},
+        cwd=here.parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

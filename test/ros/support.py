@@ -25,7 +25,7 @@ from programs import Program
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sentryfuse.msg import FusedDetectionArray, FusionStatus
+from sentryfuse.msg import FusedDetectionArray, FusedTrackArray, FusionStatus
 from visualization_msgs.msg import MarkerArray
 
 from sentryfuse_core.account.diagnostics import status_name
@@ -180,6 +180,7 @@ class Listener:
         for name, kind, topic in (
             ("status", FusionStatus, f"{namespace}/status"),
             ("detections", FusedDetectionArray, f"{namespace}/detections"),
+            ("tracks", FusedTrackArray, f"{namespace}/tracks"),
             ("markers", MarkerArray, f"{namespace}/markers"),
             ("diagnostics", DiagnosticArray, "/diagnostics"),
         ):

@@ -109,6 +109,13 @@ def test_detections_are_told_by_their_place_when_objects_are_found_in_another_or
     assert {track.identity: track.detection for track in tracks} == {1: 1, 2: 0}
 
 
+def test_faint_detections_keep_a_track_and_are_not_told_as_its_detection() -> None:
+    follower = Follower(LABELS)
+    passing(follower, range(20))
+    (track,) = step(follower, synced(20), faint=[car(21.0, 2.0, score=0.1)])
+    assert (track.state, track.detection, track.unseen_s) == (TrackState.CONFIRMED, None, 0.0)
+
+
 def test_follower_begins_anew_when_an_epoch_begins() -> None:
     follower = Follower(LABELS)
     passing(follower, range(5))
