@@ -483,3 +483,28 @@ def test_same_boxes_are_found_when_transforms_say_what_the_parameters_do(tmp_pat
         result = run(tmp_path / name, [*first, *bags.drive([CAMERA, LIDAR, IMU], seconds=0.5)])
         found.append([json_line(record) for record in result.records])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("form", ["mcap", "db3", "bag"])
+def test_replay_tells_speeds_over_ground_as_long_as_the_recordings_odometry_is_good(
+    form: str, tmp_path: Path
+) -> None:
+    """It is of another frame after a second, and then it ends."""
+    other = bags.odometry(seconds=0.5, child="wheel", start_ns=START_NS + S)
+    sensors = bags.drive([LIDAR, IMU], seconds=3.0)
+    messages = sorted([*sensors, *bags.odometry(seconds=1.0), *other], key=lambda item: item.log_time_ns)
+    bag = bags.write_as(form, tmp_path / "recorded", messages)
+    result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        found = [
+            (item.message.header.stamp.sec * S + item.message.header.stamp.nanosec, item.message.over_ground)
+            for item in reader.messages(["/sentryfuse/tracks"])
+        ]
+    over = {over for stamp_ns, over in found if S // 5 < stamp_ns - START_NS < S}
+    relative = {over for stamp_ns, over in found if stamp_ns - START_NS > 1200 * MS}
+    assert (over, relative) == ({True}, {False})
+    told = {note.split("; ")[0] for record in result.records for note in record.notes if "odometry" in note}
+    assert told == {
+        "odometry is not used: no transform to its child_frame_id 'wheel'",
+        "odometry is not used: no message for more than 0.3 s",
+    }
