@@ -20,9 +20,9 @@ Matrix: TypeAlias = NDArray[np.floating[Any]]
 class TrackState(IntEnum):
     """How sure it is that the object is there; the numbers are those of FusedTrack.msg."""
 
-    TENTATIVE = 0  # has never been likely enough to be believed
-    CONFIRMED = 1  # is believed, and was found in this set
-    COASTING = 2  # was believed, and was not found in this set: where it is follows from its motion
+    TENTATIVE = 0  # not likely enough to be believed
+    CONFIRMED = 1  # believed, and found in this set
+    COASTING = 2  # believed, and not found in this set: where it is follows from its motion
 
 
 @dataclass(frozen=True)

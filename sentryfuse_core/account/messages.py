@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from sentryfuse_core.account.latency import stage_values
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.text import bounded
@@ -240,9 +238,12 @@ def _fused_track(track: Track) -> Fields:
 
 def _spread(track: Track, axes: tuple[int, ...]) -> list[float]:
     """6 x 6 by rows, of which x, y and the turn about z are the given axes of the track's covariance."""
-    known = np.array(_COVARIANCE).reshape(6, 6)
-    known[np.ix_(ROS_AXES, ROS_AXES)] = track.covariance[np.ix_(axes, axes)]
-    return known.ravel().tolist()
+    known = list(_COVARIANCE)
+    covariance = track.covariance.tolist()
+    for row, own_row in zip(ROS_AXES, axes, strict=True):
+        for column, own_column in zip(ROS_AXES, axes, strict=True):
+            known[6 * row + column] = covariance[own_row][own_column]
+    return known
 
 
 def _detection_3d(item: Detection, top: Mapping[str, Any], identity: str) -> Fields:

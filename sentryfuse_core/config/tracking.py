@@ -46,7 +46,7 @@ class TrackingConfig:
         live=True,
     )
     most_unsure_m: float = opt(
-        3.0,
+        5.0,
         "an object whose place is less sure is followed no longer; standard deviation in m",
         low=0.1,
         high=100.0,

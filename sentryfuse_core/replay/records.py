@@ -116,7 +116,7 @@ def _plain_track(track: Track) -> dict[str, Any]:
     unsure_m = math.sqrt(np.linalg.eigvalsh(track.covariance[:2, :2])[-1])
     own = {name: value for name, value in vars(track).items() if name not in ("covariance", "trail")}
     own |= {"state": track.state.name, "seen_by": track.seen_by.bits, "unsure_m": unsure_m}
-    return rounded(own, 3)
+    return {name: rounded(value, 3) for name, value in own.items()}
 
 
 def from_messages(
@@ -185,7 +185,7 @@ def _track(told: Fields) -> Track:
     )
 
 
-def _box(pose: Fields, size: Fields) -> dict[str, float]:
+def _box(pose: Fields, size: Fields) -> dict[str, Any]:
     position, rotation = pose["position"], pose["orientation"]
     return {
         "x": position["x"],

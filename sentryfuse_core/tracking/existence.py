@@ -21,7 +21,7 @@ def aged(exists: Floats, dt_s: float, *, lifetime_s: float) -> Floats:
     return left
 
 
-def seen(exists: Floats, scores: Floats, *, evidence: float) -> Floats:
+def seen(exists: Floats, scores: Floats, *, evidence: Floats | float) -> Floats:
     """Probabilities once each object was found by a detection of a calibrated score.
 
     `evidence`: how many times likelier than a false one a detection is to lie where an object was expected.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sentryfuse_core.boxes import Floats, FrameBoxes
+from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.ego import EgoMotion
@@ -19,16 +19,19 @@ from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.tracker import STANDING, Tracker
 from sentryfuse_core.types import Detection, ModalitySet, SyncedSet
 
-__all__ = ["FAINT", "Follower"]
+__all__ = ["FAINT", "Follower", "headings"]
 
-FAINT = 0.05  # detections that score less are no claims: a head fills its list with them
+FAINT = 0.1  # detections that score less are no claims: a head fills its list with them
+_APART_M = (
+    1.0  # of detections whose centres are closer, only the best is one: two things are not in one place
+)
 _UNSURE_M_S = 1.0  # of speeds that were relative to the robot, once they are over ground, or the other way
 _MOVING_M_S = 1.0  # what is faster looks where it goes
-_STATES = {  # by whether it was confirmed once, and whether it was found in this set
-    (0, False): TrackState.TENTATIVE,
-    (0, True): TrackState.TENTATIVE,
-    (1, True): TrackState.CONFIRMED,
-    (1, False): TrackState.COASTING,
+_STATES = {  # by whether it is believed to be there, and whether it was found in this set
+    (False, False): TrackState.TENTATIVE,
+    (False, True): TrackState.TENTATIVE,
+    (True, True): TrackState.CONFIRMED,
+    (True, False): TrackState.COASTING,
 }
 
 
@@ -77,7 +80,9 @@ class Follower:
         """
         self._tracker.config = config
         last_ns = self._follows(synced)
-        found = _boxes((*detections, *faint))
+        boxes = _boxes((*detections, *faint))
+        rows = _apart(boxes)
+        found = boxes.take(rows)
         way = self._way(ego, last_ns, synced.stamp_ns)
         if way is None:
             way = EgoStep(yaw=yaw_since(last_ns)) if len(self._tracker.objects) else STANDING
@@ -89,8 +94,8 @@ class Follower:
             seen_by=used.bits,
             ego=way,
         )
-        yaws = self._headings(objects) if self.over_ground else objects.states[:, 4]
-        return self._tracks(objects, yaws, told=len(detections))
+        yaws = headings(objects, self._profiles) if self.over_ground else objects.states[:, 4]
+        return self._tracks(objects, yaws, rows, told=len(detections))
 
     def _follows(self, synced: SyncedSet) -> int:
         """Stamp of the set that this one follows; its own where it begins anew."""
@@ -115,21 +120,8 @@ class Follower:
         self.over_ground, self._velocity = velocity is not None, velocity or Velocity()
         return way if velocity else None
 
-    def _headings(self, objects: Objects) -> Floats:
-        """`[N]` yaw in rad; which end of its box's axis is the front tells the motion of what is fast enough.
-
-        What is no vehicle looks where it goes, whatever the axis of its box.
-        """
-        vx, vy, yaws = objects.states[:, 2:5].T
-        course = np.arctan2(vy, vx)
-        backwards = np.cos(course - yaws) < 0.0
-        axis = np.where(backwards, yaws + np.pi, yaws)
-        vehicle = self._profiles[objects.classes, 2] > 0.0
-        headings: Floats = np.where(np.hypot(vx, vy) < _MOVING_M_S, yaws, np.where(vehicle, axis, course))
-        return headings
-
-    def _tracks(self, objects: Objects, yaws: Floats, *, told: int) -> tuple[Track, ...]:
-        found = {identity: index for index, identity in enumerate(self._tracker.found_as.tolist())}
+    def _tracks(self, objects: Objects, yaws: Floats, rows: Ints, *, told: int) -> tuple[Track, ...]:
+        found = dict(zip(self._tracker.found_as.tolist(), rows.tolist(), strict=True))
         values = np.column_stack(
             (
                 1.0 / (1.0 + np.exp(-objects.scores)),
@@ -145,7 +137,7 @@ class Follower:
         columns = zip(
             objects.identities.tolist(),
             objects.classes.tolist(),
-            objects.confirmed.tolist(),
+            (objects.exists >= self._tracker.config.confirm_probability).tolist(),
             objects.seen_by.tolist(),
             values.tolist(),
             objects.covariances,
@@ -154,14 +146,14 @@ class Follower:
             strict=True,
         )
         tracks = []
-        for identity, class_id, confirmed, seen_by, numbers, covariance, trail, sets in columns:
+        for identity, class_id, believed, seen_by, numbers, covariance, trail, sets in columns:
             detection = found.get(identity)
             score, exists, x, y, vx, vy, turn_rate, yaw, z, length, width, height, age_s, unseen_s = numbers
             track = Track(
                 identity=identity,
                 label=self._labels[class_id],
                 class_id=class_id,
-                state=_STATES[confirmed, detection is not None],
+                state=_STATES[believed, detection is not None],
                 score=score,
                 existence=exists,
                 x=x,
@@ -185,9 +177,30 @@ class Follower:
         return tuple(tracks)
 
 
+def headings(objects: Objects, known: Floats) -> Floats:
+    """`[N]` yaw in rad; which end of its box's axis is the front tells the motion of what is fast enough.
+
+    What is no vehicle looks where it goes, whatever the axis of its box. `known` are the classes' profiles.
+    """
+    vx, vy, yaws = objects.states[:, 2:5].T
+    course = np.arctan2(vy, vx)
+    backwards = np.cos(course - yaws) < 0.0
+    axis = np.where(backwards, yaws + np.pi, yaws)
+    vehicle = known[objects.classes, 2] > 0.0
+    found: Floats = np.where(np.hypot(vx, vy) < _MOVING_M_S, yaws, np.where(vehicle, axis, course))
+    return found
+
+
 def _boxes(detections: Sequence[Detection]) -> FrameBoxes:
     if not detections:
         return FrameBoxes.none()
     boxes = [(d.x, d.y, d.z, d.length, d.width, d.height, d.yaw) for d in detections]
     classes, scores = [d.class_id for d in detections], [d.score for d in detections]
     return FrameBoxes(np.array(boxes), np.array(classes, np.int64), np.array(scores))
+
+
+def _apart(found: FrameBoxes) -> Ints:
+    """Rows of the detections that have no better one in their place; the best come first."""
+    places = found.boxes[:, :2]
+    close = np.linalg.norm(places[:, None] - places[None], axis=-1) < _APART_M
+    return np.flatnonzero(~np.tril(close, -1).any(axis=1))

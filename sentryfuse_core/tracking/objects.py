@@ -29,7 +29,6 @@ class Objects:
     exists: Floats  # [N] probability
     scores: Floats  # [N] logit, mean over the detections
     hits: Ints  # [N] detections so far
-    confirmed: Ints  # [N] 1: was confirmed once
     age_s: Floats  # [N] since its first detection
     unseen_s: Floats  # [N] since its last
     seen_by: Ints  # [N] bits of the sensors used for that
@@ -52,7 +51,6 @@ class Objects:
             exists=real,
             scores=real,
             hits=whole,
-            confirmed=whole,
             age_s=real,
             unseen_s=real,
             seen_by=whole,

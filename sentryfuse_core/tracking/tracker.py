@@ -94,7 +94,6 @@ class Tracker:
         self.found_as[fresh] = born.identities
         kept = self.objects.exists >= self.config.drop_probability
         self.objects = self.objects.take(kept).plus(born)
-        self.objects.confirmed[self.objects.exists >= self.config.confirm_probability] = 1
         self.objects.trails[:, :-1] = self.objects.trails[:, 1:]
         self.objects.trails[:, -1] = self.objects.states[:, :2]
         return self.objects
@@ -145,8 +144,10 @@ class Tracker:
         objects.heights[rows] += np.maximum(share, _HEIGHT_GAIN) * (found.boxes[:, 2] - objects.heights[rows])
         score_gain = np.maximum(share, 1.0 / _MEMORY)
         objects.scores[rows] += score_gain * (existence.logit(found.scores) - objects.scores[rows])
+        # A place that is known less exactly is likelier to have a false detection in it by chance.
+        exact = self._profiles[found.classes, 3] ** 2 / np.sqrt(np.linalg.det(noise))
         objects.exists[rows] = existence.seen(
-            objects.exists[rows], found.scores, evidence=self.config.evidence
+            objects.exists[rows], found.scores, evidence=self.config.evidence * exact
         )
         objects.unseen_s[rows] = 0.0
         objects.seen_by[rows] = seen_by
@@ -186,7 +187,6 @@ class Tracker:
             exists=exists,
             scores=existence.logit(found.scores),
             hits=np.ones(count, np.int64),
-            confirmed=np.zeros(count, np.int64),
             age_s=np.zeros(count),
             unseen_s=np.zeros(count),
             seen_by=np.full(count, seen_by),

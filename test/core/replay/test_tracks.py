@@ -64,7 +64,6 @@ def test_identities_hold_when_all_that_perceives_is_gone_for_a_second(dark: Repl
     assert len(before) >= 3
     assert set(before) <= set(coasting)
     assert len(set(after) & set(before)) >= 2
-    assert max(after) - len(before) < 10  # others came, but not for each set again
     assert all(math.isfinite(track.existence) and track.unseen_s > 0.4 for track in coasting.values())
 
 
