@@ -13,6 +13,7 @@ from sentryfuse_core.commands.options import check_device
 from sentryfuse_core.errors import ConfigError, OutputError
 from sentryfuse_core.lab.commands.eval_report import print_report, write_report
 from sentryfuse_core.lab.commands.eval_study import OWN, Study, judge
+from sentryfuse_core.lab.commands.eval_tracks import SECONDS, run_tracks
 from sentryfuse_core.lab.training.data import held_out
 from sentryfuse_core.lab.training.detections import Detector, Found, SubsetDetector, collect
 from sentryfuse_core.lab.training.references import ZeroFilled, clustered, oracle
@@ -83,18 +84,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for eval.json and dropout.png (default: only print)"
     )
+    parser.add_argument(
+        "--tracks",
+        action="store_true",
+        help="score tracks on held-out drives instead: identities, velocities and phantoms, by set of "
+        "sensors and through blackouts; --out gets tracks.json",
+    )
+    parser.add_argument(
+        "--drives", type=int, default=4, metavar="N", help="with --tracks: drives (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, metavar="S", help="of each (default %(default)g)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
     _check(args)
-    checkpoint = load_checkpoint(args.weights or shipped_weights())
-    masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
     if args.out is not None:
         try:
             args.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make {args.out}: {error.strerror}; choose another folder") from error
+    if args.tracks:
+        names = ("weights", "drives", "seconds", "seed", "device", "out")
+        return run_tracks(**{name: getattr(args, name) for name in names})
+    checkpoint = load_checkpoint(args.weights or shipped_weights())
+    masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
     study = _study(args, {"": checkpoint, **_singles(args.single)}, masks, levels)
     print_report(study)
     if args.out is not None:

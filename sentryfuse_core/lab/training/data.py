@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from sentryfuse_core.lab.world.batch import Conditions, training_batch
+from sentryfuse_core.lab.world.batch import Conditions, WorldBatch, training_batch
 from sentryfuse_core.lab.world.config import WorldConfig, held_out_world
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
@@ -16,7 +16,7 @@ from sentryfuse_core.preprocess.lidar import pillars
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.types import Modality
 
-__all__ = ["LabelledBatch", "held_out", "make_batch"]
+__all__ = ["LabelledBatch", "as_inputs", "held_out", "make_batch"]
 
 _HELD_OUT_SEED = 2**40  # training seeds stay below: `seed * _STRIDE + step`
 _STRIDE = 2**20
@@ -62,7 +62,12 @@ def held_out(
 
 def _from_world(world: WorldConfig, *, batch: int, seed: int, device: str) -> LabelledBatch:
     with torch.no_grad():
-        made = training_batch(world, batch=batch, seed=seed, device=device)
+        return as_inputs(training_batch(world, batch=batch, seed=seed, device=device))
+
+
+def as_inputs(made: WorldBatch) -> LabelledBatch:
+    """What the network reads of rendered moments, with their truth."""
+    with torch.no_grad():
         inputs = ModelInput(
             camera=made.image,
             camera_position=made.camera_position,
