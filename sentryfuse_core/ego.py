@@ -31,6 +31,7 @@ Mount: TypeAlias = Callable[[str, int], Pose | None]  # of a frame in the base f
 
 _KEPT_NS = 3 * NS_PER_S
 _GAP_NS = NS_PER_S  # readings further apart say nothing of what lies between them
+_SOON_NS = NS_PER_S // 125  # nor need there be one sooner than this after another
 _PENDING = 10_000  # readings kept for a set that does not come; the oldest go first
 _COMPARED_NS = NS_PER_S // 5  # way and speed are compared over this time: noise of a pose is no speed then
 _OFF_RAD_S = 0.1  # of the IMU: no gyro that can be used errs as much
@@ -134,8 +135,8 @@ class EgoMotion:
         if isinstance(reading, InvalidMessageError):
             return "invalid", f"{reading}; correct what publishes it"
         newest_ns, frame = self._newest_ns, reading.child_frame_id
-        if newest_ns is not None and 0 <= newest_ns - reading.stamp_ns < _GAP_NS:
-            return None  # told already, or out of order
+        if newest_ns is not None and -_SOON_NS < newest_ns - reading.stamp_ns < _GAP_NS:
+            return None  # told already, out of order, or hardly news
         pose = mount(frame, reading.stamp_ns)
         if pose is None:
             named = f"no transform to its child_frame_id {frame!r}" if frame else "it has no child_frame_id"

@@ -235,6 +235,15 @@ def test_what_was_before_a_jump_of_time_is_forgotten() -> None:
     assert ego.motion(START, START + 1 * S) is None
 
 
+def test_odometry_at_a_thousand_hertz_is_as_good_and_takes_no_more_memory() -> None:
+    ego, usual = (followed(stream(2 * S, period_ns=ms * MS), to_ns=2 * S) for ms in (1, 20))
+    ways = [item.motion(START + S, START + 2 * S) for item in (ego, usual)]
+    assert ways[0] is not None
+    assert ways[1] is not None
+    assert tuple(ways[0]) == pytest.approx(tuple(ways[1]), abs=2e-3)
+    assert len(ego._states) <= 251
+
+
 def test_memory_stays_bounded_when_odometry_goes_on_for_long() -> None:
     ego = followed(stream(20 * S, period_ns=10 * MS), to_ns=20 * S)
     assert len(ego._states) <= 700
