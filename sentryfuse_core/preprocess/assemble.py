@@ -174,15 +174,18 @@ class Preprocessor:
 
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:
         """How far the base has turned left from `stamp_ns` to the set, in rad, by the gyro; 0 without one."""
-        rotation = self._turned(synced, used, stamp_ns)
+        rotation = self._by_gyro(synced, used, stamp_ns)
         yaw = float(np.arctan2(rotation[0, 1], rotation[0, 0]))
         return yaw if np.isfinite(yaw) else 0.0
 
     def _turned(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
-        """How base axes at the sample's stamp lie in those at the set's, by the gyro where it is trusted."""
+        """How base axes at the sample's stamp lie in those at the set's, where it is worth new maps."""
+        rotation = self._by_gyro(synced, mask, stamp_ns)
+        return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
+
+    def _by_gyro(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
+        """How base axes at `stamp_ns` lie in those at the set's stamp, by the gyro where it is trusted."""
         imu_pose = self._poses.get(Modality.IMU)
         if Modality.IMU not in mask or imu_pose is None:
             return motion.IDENTITY
-        samples = synced.samples[Modality.IMU]
-        rotation = motion.turned(samples, imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)
-        return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
+        return motion.turned(synced.samples[Modality.IMU], imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)

@@ -147,7 +147,8 @@ class Tracker:
         score_gain = np.maximum(share, 1.0 / _MEMORY)
         objects.scores[rows] += score_gain * (existence.logit(found.scores) - objects.scores[rows])
         # A place that is known less exactly is likelier to have a false detection in it by chance.
-        exact = self._profiles[found.classes, 3] ** 2 / np.sqrt(np.linalg.det(noise))
+        area = np.sqrt(noise[:, 0, 0] * noise[:, 1, 1] - noise[:, 0, 1] ** 2)
+        exact = self._profiles[found.classes, 3] ** 2 / area
         objects.exists[rows] = existence.seen(
             objects.exists[rows], found.scores, evidence=self.config.evidence * exact
         )
@@ -172,8 +173,9 @@ class Tracker:
 
     def _sure(self) -> NDArray[np.bool_]:
         """Of which objects it is still known where they are."""
-        place = self.objects.covariances[:, :2, :2]
-        sure: NDArray[np.bool_] = np.linalg.eigvalsh(place)[:, 1] <= self.config.most_unsure_m**2
+        xx, yy, xy = (self.objects.covariances[:, row, column] for row, column in ((0, 0), (1, 1), (0, 1)))
+        largest = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)  # eigenvalue
+        sure: NDArray[np.bool_] = largest <= self.config.most_unsure_m**2
         return sure
 
     def _born(self, found: FrameBoxes, noise: Floats, seen_by: int) -> Objects:
