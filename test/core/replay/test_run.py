@@ -507,3 +507,15 @@ def test_replay_tells_speeds_over_ground_as_long_as_the_recordings_odometry_is_g
         "odometry is not used: no transform to its child_frame_id 'wheel'",
         "odometry is not used: no message for more than 0.3 s",
     }
+
+
+def test_replay_takes_odometry_of_a_frame_that_the_recordings_transforms_know(tmp_path: Path) -> None:
+    known = bags.transforms(
+        bags.transform("wheel", "base_link", (0.0, 0.6, 0.3)), bags.transform("lidar", "base_link")
+    )
+    messages = [known, *bags.drive([LIDAR], seconds=0.6), *bags.odometry(seconds=0.6, child="wheel")]
+    result = run(tmp_path, sorted(messages, key=lambda item: item.log_time_ns))
+    assert not [note for record in result.records for note in record.notes if "odometry" in note]
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        last = [item.message for item in reader.messages(["/sentryfuse/tracks"])][-1]
+    assert last.over_ground
