@@ -7,6 +7,7 @@ import itertools
 import math
 import threading
 import time
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -118,8 +119,8 @@ def test_detections_name_what_they_were_made_from(listener: Listener) -> None:
     assert status.e2e_ms >= status.wait_ms + status.pre_ms + status.infer_ms + status.post_ms
     markers = listener.wait_for("markers", lambda markers: bool(markers.markers))
     assert markers.markers[0].action == 3  # DELETEALL
-    drawn = [marker.ns for marker in markers.markers]  # then what tracks add
-    assert drawn.count("box") == drawn.count("label")
+    drawn = Counter(marker.ns for marker in markers.markers)
+    assert drawn["box"] == drawn["label"]
     box = listener.wait_for("detections", lambda array: bool(array.detections)).detections[0]
     assert box.label in ("car", "pedestrian", "cyclist")
     assert box.score > 0.0
