@@ -19,7 +19,7 @@ from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.tracker import STANDING, Tracker
 from sentryfuse_core.types import Detection, ModalitySet, SyncedSet
 
-__all__ = ["FAINT", "Follower", "headings"]
+__all__ = ["FAINT", "Follower", "apart", "headings"]
 
 FAINT = 0.1  # detections that score less are no claims: a head fills its list with them
 _APART_M = (
@@ -81,7 +81,7 @@ class Follower:
         self._tracker.config = config
         last_ns = self._follows(synced)
         boxes = _boxes((*detections, *faint))
-        rows = _apart(boxes)
+        rows = apart(boxes)
         found = boxes.take(rows)
         way = self._way(ego, last_ns, synced.stamp_ns)
         if way is None:
@@ -199,7 +199,7 @@ def _boxes(detections: Sequence[Detection]) -> FrameBoxes:
     return FrameBoxes(np.array(boxes), np.array(classes, np.int64), np.array(scores))
 
 
-def _apart(found: FrameBoxes) -> Ints:
+def apart(found: FrameBoxes) -> Ints:
     """Rows of the detections that have no better one in their place; the best come first."""
     places = found.boxes[:, :2]
     close = np.linalg.norm(places[:, None] - places[None], axis=-1) < _APART_M

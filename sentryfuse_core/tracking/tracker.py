@@ -22,7 +22,6 @@ _FIRST_TURN_RATE = 0.3  # rad/s, standard deviation for what turns
 _DRIFT_RAD_S = 0.5  # of the heading of what goes straight on
 _MEMORY = 30  # detections that the mean of an object's scores looks back on
 _SIZE_GAIN = 0.15  # of a new box's size once an object is known
-_TAKEN = 4.0  # squared distance from an object that was found, in standard deviations; none begins nearer
 _HEIGHT_GAIN = 0.4  # of its height above the ground, which slopes change
 
 
@@ -91,7 +90,6 @@ class Tracker:
         self._miss(missed, findable)
         fresh = found.scores >= self.config.birth_score
         fresh[rows] = False
-        fresh &= ~self._taken(found, noise)
         born = self._born(found.take(fresh), noise[fresh], seen_by)
         self.found_as[fresh] = born.identities
         kept = self.objects.exists >= self.config.drop_probability
@@ -160,16 +158,6 @@ class Tracker:
         if rows.any():
             chance = findable(objects.states[rows, :2], objects.classes[rows])
             objects.exists[rows] = existence.unseen(objects.exists[rows], chance)
-
-    def _taken(self, found: FrameBoxes, noise: Floats) -> NDArray[np.bool_]:
-        """Which detections are where an object was found: it, a second time or as another class."""
-        objects = self.objects
-        found_now = (objects.unseen_s == 0.0) & (objects.exists >= self.config.confirm_probability)
-        there = objects.take(found_now)
-        off = found.boxes[None, :, :2] - there.states[:, None, :2]
-        spread = there.covariances[:, None, :2, :2] + noise
-        apart = (off[..., None, :] @ np.linalg.solve(spread, off[..., None]))[..., 0, 0]
-        return np.asarray((apart < _TAKEN).any(axis=0))
 
     def _sure(self) -> NDArray[np.bool_]:
         """Of which objects it is still known where they are."""
