@@ -38,6 +38,7 @@ PARAMETERS = {
     "lidar_topic": ("lidar.topic", "PointCloud2 topic"),
     "imu_topic": ("imu.topic", "Imu topic"),
     "audio_topic": ("audio.topic", "audio topic"),
+    "odometry_topic": ("odometry.topic", "Odometry topic"),
     "base_frame": ("output.base_frame", "frame of the detections"),
     "checkpoint": ("model.checkpoint", "safetensors file with its manifest beside it"),
     "device": ("model.device", "auto, cpu, cuda or cuda:N"),

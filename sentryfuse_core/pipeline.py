@@ -38,6 +38,8 @@ NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check t
 # Rotation and acceleration of the robot itself hold no information about what stands around it.
 PERCEIVING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
 
+_COMPARED_NS = 100 * NS_PER_MS  # odometry with the gyro, up to each set
+
 
 class Pipeline:
     """Everything between a released set and its detections; one thread at a time may call `step`."""
@@ -108,7 +110,8 @@ class Pipeline:
         times = StageTimes(age_ms, wait_ms, queue_ms, pre_ms, infer_ms, post_ms, track_ms)
         result = self._account(synced, prepared, absent, detections, plan, times, errors)
         notes = (*result.notes, *_notes(result))
-        return replace(result, tracks=tracks, switch_us=switch_us, notes=notes)
+        over_ground = self._follower.over_ground and tracks is not None
+        return replace(result, tracks=tracks, over_ground=over_ground, switch_us=switch_us, notes=notes)
 
     def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
         """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
@@ -166,6 +169,16 @@ class Pipeline:
             used=used,
             recall=lambda sensors: self.bank.found(sensors, plan.level),
             yaw_since=lambda stamp_ns: self.preprocessor.yaw_since(synced, used, stamp_ns),
+            ego=self.ingest.ego,
+        )
+
+    def _odometry_notes(self) -> tuple[str, ...]:
+        problem = self.ingest.ego.problem
+        of_tracks = "; until then velocities of tracks are relative to the robot"
+        return (
+            (f"odometry is not used: {problem}{of_tracks * self.tracking_options.enabled}",)
+            if problem
+            else ()
         )
 
     def _account(
@@ -199,6 +212,7 @@ class Pipeline:
             notes=(
                 *(f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()),
                 *prepared.notes,
+                *self._odometry_notes(),
             ),
             switch_us=math.nan,
         )
@@ -206,8 +220,12 @@ class Pipeline:
 
 def prepare(ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
     """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
-    now_ns = synced.released_ns
-    prepared = preprocessor(synced, trusted)
+    now_ns, ego = synced.released_ns, ingest.ego
+    ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
+    prepared = preprocessor(synced, trusted, ego=ego)
+    if Modality.IMU in prepared.inputs.present:
+        since_ns = synced.stamp_ns - _COMPARED_NS
+        ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, trusted, since_ns))
     for modality in prepared.inputs.present:
         ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
     for modality, error in prepared.invalid.items():

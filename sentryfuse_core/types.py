@@ -24,6 +24,7 @@ __all__ = [
     "Intrinsics",
     "Modality",
     "ModalitySet",
+    "OdometryReading",
     "Payload",
     "Plan",
     "PointCloud",
@@ -147,6 +148,7 @@ class PointCloud:
     is_bigendian: bool
     fields: tuple[PointField, ...]
     data: UInt8Array
+    time: PointField | None = None  # of each point; None: they are of one moment, or nothing says
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,6 +373,7 @@ class FusionResult:
     notes: tuple[str, ...]  # fallbacks and parts that are missing
     switch_us: float  # time to choose another sub-network; NaN: mask and level are those of the last set
     tracks: tuple[Track, ...] | None = None  # None: tracking is off
+    over_ground: bool = False  # velocities of the tracks are; else relative to the robot
 
     @property
     def above_prior(self) -> bool:
@@ -384,6 +387,18 @@ class Pose:
 
     translation: tuple[float, float, float]
     quaternion: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class OdometryReading:
+    """Where a frame of the robot is and how fast, as a message told it; speeds are along the frame's axes."""
+
+    stamp_ns: int
+    frame_id: str  # in which the pose is told
+    child_frame_id: str  # whose pose and speed it is
+    pose: Pose
+    linear_m_s: tuple[float, float, float]
+    angular_rad_s: tuple[float, float, float]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import AUDIO_INFO_TYPE, SUPPORTED_TYPES
+from sentryfuse_core.convert import AUDIO_INFO_TYPE, ODOMETRY_TYPE, SUPPORTED_TYPES
 from sentryfuse_core.errors import TopicError
 from sentryfuse_core.health.senders import Senders
 from sentryfuse_core.types import Modality
@@ -32,10 +32,11 @@ from sentryfuse_ros.problems import (
     unknown_type,
 )
 
-__all__ = ["UNKNOWN_NODE", "Handler", "Inputs", "full_name", "sensor_topics"]
+__all__ = ["UNKNOWN_NODE", "Handler", "Inputs", "full_name", "odometry_topic", "sensor_topics"]
 
 _CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 _STATE = qos.sensor_profile(reliability="best_effort", depth=1)
+_ODOMETRY_DEPTH = 100
 UNKNOWN_NODE = "a node whose name is not known yet"
 
 
@@ -51,6 +52,9 @@ class Handler(Protocol):
     def on_audio_info(self, message: Any) -> None:
         """Take what an AudioInfo says of the audio."""
 
+    def on_odometry(self, message: Any) -> None:
+        """Take how the robot moves."""
+
     def on_battery(self, message: Any) -> None:
         """Take the battery's state."""
 
@@ -65,6 +69,11 @@ def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
     if Modality.CAMERA in names and config.camera.transport == "compressed":
         names[Modality.CAMERA] = names[Modality.CAMERA].removesuffix(COMPRESSED) + COMPRESSED
     return {modality: _resolve(node, f"{modality.value}.topic", name) for modality, name in names.items()}
+
+
+def odometry_topic(node: Node, config: Config) -> str:
+    """The resolved topic of odometry."""
+    return _resolve(node, "odometry.topic", config.odometry.topic)
 
 
 def _resolve(node: Node, parameter: str, name: str) -> str:
@@ -101,6 +110,7 @@ class Inputs:
         self._tells_senders = False  # whether the middleware does
         self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self.problems: dict[Modality, Problem] = {}  # why a sensor's topic brings nothing, where it is known
+        self.unread = ""  # topic of odometry, where nav_msgs is not installed
         self._told: set[str] = set()  # topics whose mismatch has been logged
         self._open()
 
@@ -133,6 +143,10 @@ class Inputs:
         self.problems = problems
         for subscription in (*self._others, *self._infos.values()):
             self._compare(subscription)
+        if self.unread and self.unread not in self._told and self._node.count_publishers(self.unread):
+            self._told.add(self.unread)
+            text = f"odometry on {self.unread} is not read: the input needs nav_msgs, which is not installed"
+            self._node.get_logger().warning(text)
 
     def _names(self, modality: Modality, listed: Sequence[TopicEndpointInfo]) -> tuple[str, ...]:
         """Who sends to a sensor's subscription, or who is mixed there.
@@ -190,11 +204,22 @@ class Inputs:
             info_topic = _resolve(self._node, "camera.info_topic", config.camera.info_topic)
             told = self._subscribe_other(_CAMERA_INFO_TYPE, info_topic, handler.on_camera_info, _STATE)
             self._infos[_CAMERA_INFO_TYPE] = told
+        if config.odometry.enabled:
+            self._open_odometry(odometry_topic(self._node, config))
         self._others += (
             self._subscribe_other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, _STATE),
             self._subscribe_other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS),
         )
         self.poll()
+
+    def _open_odometry(self, topic: str) -> None:
+        profile = qos.sensor_profile(reliability="best_effort", depth=_ODOMETRY_DEPTH)
+        try:
+            heard = self._subscribe_other(ODOMETRY_TYPE, topic, self._handler.on_odometry, profile)
+        except ImportError:  # nobody misses it before somebody publishes it
+            self.unread = topic
+        else:
+            self._others.append(heard)
 
     def _find_infos(self) -> None:
         """Subscribe to CameraInfo and AudioInfo as they are offered: some latch them and say them once."""

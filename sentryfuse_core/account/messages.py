@@ -158,7 +158,7 @@ def track_array(result: FusionResult, context: PublishContext) -> Fields:
         "header": header(result.synced.stamp_ns, context.base_frame),
         "epoch": result.synced.epoch,
         "mask": result.used.bits,
-        "over_ground": False,  # nobody tells how the robot itself moves
+        "over_ground": result.over_ground,
         "tracks": [_fused_track(track) for track in result.tracks or ()],
     }
 

@@ -13,6 +13,7 @@ from sentryfuse_core.config.health import HealthConfig
 from sentryfuse_core.config.imu import ImuConfig
 from sentryfuse_core.config.lidar import LidarConfig
 from sentryfuse_core.config.model import ModelConfig
+from sentryfuse_core.config.odometry import OdometryConfig
 from sentryfuse_core.config.option import Option, in_words
 from sentryfuse_core.config.output import OutputConfig
 from sentryfuse_core.config.sensor import SensorConfig
@@ -29,6 +30,7 @@ __all__ = [
     "ImuConfig",
     "LidarConfig",
     "ModelConfig",
+    "OdometryConfig",
     "Option",
     "OutputConfig",
     "SensorConfig",

@@ -17,6 +17,7 @@ from sentryfuse_core.config.health import HealthConfig
 from sentryfuse_core.config.imu import ImuConfig
 from sentryfuse_core.config.lidar import LidarConfig
 from sentryfuse_core.config.model import ModelConfig
+from sentryfuse_core.config.odometry import OdometryConfig
 from sentryfuse_core.config.option import Option
 from sentryfuse_core.config.output import OutputConfig
 from sentryfuse_core.config.sensor import SensorConfig
@@ -36,6 +37,7 @@ class Config:
     lidar: LidarConfig = field(default_factory=LidarConfig)
     imu: ImuConfig = field(default_factory=ImuConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
+    odometry: OdometryConfig = field(default_factory=OdometryConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -274,6 +274,7 @@ class _Run:
             counters=ingest.sync_counters(),
             budget=self._pipeline.budget.account(),
             placements=self._pipeline.preprocessor.placer.placements,
+            ego=ingest.ego,
             now_ns=now_ns,
         )
         self._outputs.add_diagnostics(now_ns, diagnostic_array(now_ns, statuses))
@@ -289,6 +290,9 @@ class _Run:
     def _info(self, arrival: Arrival) -> None:
         """Take over what is told about a sensor; what cannot be used is noted once."""
         try:
+            if arrival.type_name == convert.ODOMETRY_TYPE:
+                self._pipeline.ingest.odometry(arrival.message)
+                return
             if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 self._pipeline.ingest.audio_info(arrival.message)
                 return

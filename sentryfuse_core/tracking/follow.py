@@ -9,12 +9,14 @@ import numpy as np
 from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import TrackingConfig
+from sentryfuse_core.ego import EgoMotion
+from sentryfuse_core.planar import EgoStep, Velocity
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.tracking.findable import Recall, findable
 from sentryfuse_core.tracking.noise import place_noise
 from sentryfuse_core.tracking.objects import Objects
 from sentryfuse_core.tracking.profiles import profiles
-from sentryfuse_core.tracking.tracker import STANDING, EgoStep, Tracker
+from sentryfuse_core.tracking.tracker import STANDING, Tracker
 from sentryfuse_core.types import Detection, ModalitySet, SyncedSet
 
 __all__ = ["FAINT", "Follower", "apart", "headings"]
@@ -23,6 +25,7 @@ FAINT = 0.1  # detections that score less are no claims: a head fills its list w
 _APART_M = (
     1.0  # of detections whose centres are closer, only the best is one: two things are not in one place
 )
+_UNSURE_M_S = 1.0  # of speeds that were relative to the robot, once they are over ground, or the other way
 _MOVING_M_S = 1.0  # what is faster looks where it goes
 _STATES = {  # by whether it is believed to be there, and whether it was found in this set
     (False, False): TrackState.TENTATIVE,
@@ -44,6 +47,8 @@ class Follower:
         self._labels = labels
         self._profiles = profiles(labels)
         self._last: tuple[int, int] | None = None  # epoch and stamp of the last set
+        self.over_ground = False  # whether the speeds are; else relative to the robot
+        self._velocity = Velocity()  # the robot's, while they are
 
     def forget(self) -> None:
         """Follow nothing any more; no identity of this epoch comes again."""
@@ -59,7 +64,7 @@ class Follower:
         used: ModalitySet,
         recall: Recall,
         yaw_since: Callable[[int], float],
-        over_ground: bool = False,
+        ego: EgoMotion | None = None,
     ) -> tuple[Track, ...]:
         """Tracks as of the set's stamp, in the order of their identities.
 
@@ -71,22 +76,25 @@ class Follower:
             used: the sensors that the network used.
             recall: what any of its sensors find.
             yaw_since: how far the robot has turned left since a stamp, in rad.
-            over_ground: speeds are not relative to the robot, whose own motion is known.
+            ego: how the robot moves; speeds are over ground where it is known, else relative to the robot.
         """
         self._tracker.config = config
         last_ns = self._follows(synced)
         boxes = _boxes((*detections, *faint))
         rows = apart(boxes)
         found = boxes.take(rows)
+        way = self._way(ego, last_ns, synced.stamp_ns)
+        if way is None:
+            way = EgoStep(yaw=yaw_since(last_ns)) if len(self._tracker.objects) else STANDING
         objects = self._tracker.step(
             found,
             (synced.stamp_ns - last_ns) / NS_PER_S,
             findable=findable(used, recall),
             noise=place_noise(found.boxes[:, :2], self._profiles[found.classes, 3], used),
             seen_by=used.bits,
-            ego=EgoStep(yaw=yaw_since(last_ns)) if len(self._tracker.objects) else STANDING,
+            ego=way,
         )
-        yaws = headings(objects, self._profiles) if over_ground else objects.states[:, 4]
+        yaws = headings(objects, self._profiles) if self.over_ground else objects.states[:, 4]
         return self._tracks(objects, yaws, rows, told=len(detections))
 
     def _follows(self, synced: SyncedSet) -> int:
@@ -100,6 +108,17 @@ class Follower:
             self._tracker.forget()
             return synced.stamp_ns
         return last_ns
+
+    def _way(self, ego: EgoMotion | None, last_ns: int, stamp_ns: int) -> EgoStep | None:
+        """The robot's way since the last set; where it begins or ceases to be known, speeds become others."""
+        way = None if ego is None else ego.motion(last_ns, stamp_ns)
+        velocity = None if ego is None or way is None else ego.velocity(stamp_ns)
+        if self.over_ground != (velocity is not None):
+            objects, (x, y, _) = self._tracker.objects, velocity or self._velocity
+            objects.states[:, 2:4] += np.array((x, y)) * (1.0 if velocity else -1.0)
+            objects.covariances[:, (2, 3), (2, 3)] += _UNSURE_M_S**2
+        self.over_ground, self._velocity = velocity is not None, velocity or Velocity()
+        return way if velocity else None
 
     def _tracks(self, objects: Objects, yaws: Floats, rows: Ints, *, told: int) -> tuple[Track, ...]:
         found = dict(zip(self._tracker.found_as.tolist(), rows.tolist(), strict=True))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
 from sentryfuse_core.config import TrackingConfig
+from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.tracking import existence, motion
 from sentryfuse_core.tracking.objects import TRAIL, Objects
 from sentryfuse_core.tracking.pairs import likeliest_pairs
@@ -22,14 +23,6 @@ _DRIFT_RAD_S = 0.5  # of the heading of what goes straight on
 _MEMORY = 30  # detections that the mean of an object's scores looks back on
 _SIZE_GAIN = 0.15  # of a new box's size once an object is known
 _HEIGHT_GAIN = 0.4  # of its height above the ground, which slopes change
-
-
-class EgoStep(NamedTuple):
-    """How the base frame moved since the last set, in its old self: m and rad."""
-
-    x: float = 0.0
-    y: float = 0.0
-    yaw: float = 0.0
 
 
 STANDING = EgoStep()

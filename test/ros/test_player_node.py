@@ -16,6 +16,7 @@ import mcaps
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from ros.support import WITHIN_S, Rig, node_command, rig
@@ -98,6 +99,19 @@ def test_player_publishes_every_message_in_order_with_stamps_of_now_when_playing
     assert stamps[0] > began_ns
     # Recorded 2 ms after it.
     assert all(arrival - stamp_ns(message) >= 1_900_000 for arrival, message in got["/imu/data"])
+
+
+def test_player_passes_odometry_on_with_its_stamps_moved(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "drive.mcap", bags.odometry(seconds=0.4))
+    began_ns = time.time_ns()
+    messages = [message for _, message in play({"/odom": Odometry}, bag=bag)["/odom"]]
+    assert [message.pose.pose.position.x for message in messages] == [0.04 * index for index in range(20)]
+    assert {(message.header.frame_id, message.child_frame_id) for message in messages} == {
+        ("odom", "base_link")
+    }
+    stamps = [stamp_ns(message) for message in messages]
+    assert [later - earlier for earlier, later in itertools.pairwise(stamps)] == [20_000_000] * 19
+    assert stamps[0] > began_ns
 
 
 def test_player_leaves_stamps_alone_and_ticks_when_clock_is_asked(bag: Path) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from ros.support import participant, until
@@ -17,10 +18,11 @@ from std_msgs.msg import String
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos, subscribe
+from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.problems import unknown_type
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
-UNHEARD = ("on_sensor", "on_camera_info", "on_audio_info", "on_battery", "on_budget")
+UNHEARD = ("on_sensor", "on_camera_info", "on_audio_info", "on_battery", "on_budget", "on_odometry")
 
 SUBSCRIPTIONS = 2_000
 # In a process of its own, which what goes wrong would end. Publishers come and go meanwhile, some with a QoS
@@ -202,3 +204,47 @@ def test_publishers_are_named_when_both_send_and_not_when_one_took_the_others_pl
     until(lambda: len(inputs.publishers[Modality.IMU]) == 2, turn=both)
     assert set(inputs.publishers[Modality.IMU]) == {node.get_fully_qualified_name()}
     inputs.close()
+
+
+def test_odometry_is_heard_when_somebody_publishes_it(node: Node) -> None:
+    publisher = node.create_publisher(Odometry, "/odometry", qos.RESULTS)
+    heard: list[Odometry] = []
+    quiet = dict.fromkeys(UNHEARD, print)
+    handler: Any = SimpleNamespace(**{**quiet, "on_odometry": heard.append})
+    inputs = Inputs(node, Config(), handler)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+
+    def turn() -> None:
+        publisher.publish(Odometry(child_frame_id="base_link"))
+        executor.spin_once(timeout_sec=0.1)
+
+    until(lambda: bool(heard), turn=turn)
+    inputs.close()
+    assert heard[0].child_frame_id == "base_link"
+    off = Inputs(node, override(Config(), {"odometry.enabled": False}), handler)
+    assert "/odometry" not in [subscription.topic_name for subscription in node.subscriptions]
+    off.close()
+
+
+def test_one_line_says_what_is_missing_when_odometry_is_published_without_its_package(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(type_name: str) -> Any:
+        if type_name.startswith("nav_msgs"):
+            raise ImportError("No module named 'nav_msgs'")
+        return message_class(type_name)
+
+    lines: list[str] = []
+    monkeypatch.setattr(subscribe, "message_class", without)
+    monkeypatch.setattr(type(node.get_logger()), "warning", lambda _, text, **__: lines.append(text) or True)
+    handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, print))
+    inputs = Inputs(node, Config(), handler)
+    inputs.poll()
+    assert lines == [], "nobody misses what nobody publishes"
+    publisher = node.create_publisher(Odometry, "/odometry", qos.RESULTS)
+    until(lambda: bool(lines), turn=inputs.poll)
+    inputs.poll()
+    inputs.close()
+    node.destroy_publisher(publisher)
+    assert lines == ["odometry on /odometry is not read: the input needs nav_msgs, which is not installed"]

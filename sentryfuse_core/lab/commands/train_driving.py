@@ -78,12 +78,13 @@ def _open(args: argparse.Namespace) -> DrivingSet:
         for name in _OF_BAGS:
             if getattr(args, name):
                 raise ConfigError(f"--{name} is of recordings, and {args.data} is {layout}; leave it out")
+    topics, config = parse_overrides(args.topic, config_from(args))
     return open_driving(
         args.data,
         layout=layout,
         labels=args.labels,
-        config=config_from(args),
-        topics=parse_overrides(args.topic),
+        config=config,
+        topics=topics,
     )
 
 

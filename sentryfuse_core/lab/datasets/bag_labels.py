@@ -115,6 +115,8 @@ def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, *, recti
         try:
             if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 ingest.audio_info(arrival.message)
+            elif arrival.type_name == convert.ODOMETRY_TYPE:
+                ingest.odometry(arrival.message)
             else:
                 preprocessor.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
         except InvalidMessageError:

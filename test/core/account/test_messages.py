@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def test_track_array_tells_motion_with_its_covariance_and_what_is_not_known() ->
     (track,) = fields["tracks"]
     assert fields["mask"] == CAMERA.bit | LIDAR.bit
     assert not fields["over_ground"]
+    assert messages.track_array(replace(results.result(), over_ground=True), CONTEXT)["over_ground"]
     assert track["twist"]["twist"]["linear"] == {"x": 8.0, "y": -1.0, "z": 0.0}
     assert track["twist"]["twist"]["angular"]["z"] == 0.25
     assert messages.yaw_of(*(track["pose"]["pose"]["orientation"][axis] for axis in "zw")) == pytest.approx(

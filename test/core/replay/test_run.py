@@ -506,3 +506,40 @@ def test_replay_notes_it_when_a_topic_was_recorded_of_several_publishers(tmp_pat
     mcaps.write(tmp_path / "bag.mcap", messages, metadata={"offered_qos_profiles": 2 * offer})
     (note,) = [note for note in run(tmp_path, messages).notes if "publishers" in note]
     assert "lidar: /lidar/points was recorded of 2 publishers" in note
+
+
+@pytest.mark.parametrize("form", ["mcap", "db3", "bag"])
+def test_replay_tells_speeds_over_ground_as_long_as_the_recordings_odometry_is_good(
+    form: str, tmp_path: Path
+) -> None:
+    """It is of another frame after a second, and then it ends."""
+    other = bags.odometry(seconds=0.5, child="wheel", start_ns=START_NS + S)
+    sensors = bags.drive([LIDAR, IMU], seconds=3.0)
+    messages = sorted([*sensors, *bags.odometry(seconds=1.0), *other], key=lambda item: item.log_time_ns)
+    bag = bags.write_as(form, tmp_path / "recorded", messages)
+    result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        found = [
+            (item.message.header.stamp.sec * S + item.message.header.stamp.nanosec, item.message.over_ground)
+            for item in reader.messages(["/sentryfuse/tracks"])
+        ]
+    over = {over for stamp_ns, over in found if S // 5 < stamp_ns - START_NS < S}
+    relative = {over for stamp_ns, over in found if stamp_ns - START_NS > 1200 * MS}
+    assert (over, relative) == ({True}, {False})
+    told = {note.split("; ")[0] for record in result.records for note in record.notes if "odometry" in note}
+    assert told == {
+        "odometry is not used: no transform to its child_frame_id 'wheel'",
+        "odometry is not used: no message for more than 0.3 s",
+    }
+
+
+def test_replay_takes_odometry_of_a_frame_that_the_recordings_transforms_know(tmp_path: Path) -> None:
+    known = bags.transforms(
+        bags.transform("wheel", "base_link", (0.0, 0.6, 0.3)), bags.transform("lidar", "base_link")
+    )
+    messages = [known, *bags.drive([LIDAR], seconds=0.6), *bags.odometry(seconds=0.6, child="wheel")]
+    result = run(tmp_path, sorted(messages, key=lambda item: item.log_time_ns))
+    assert not [note for record in result.records for note in record.notes if "odometry" in note]
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        last = [item.message for item in reader.messages(["/sentryfuse/tracks"])][-1]
+    assert last.over_ground

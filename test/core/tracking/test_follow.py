@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import MS
+from builders import MS, S
 
 from sentryfuse_core.config import TrackingConfig
+from sentryfuse_core.planar import EgoStep, Velocity
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.tracking.follow import Follower
 from sentryfuse_core.types import Detection, Modality, ModalitySet, SyncedSet
@@ -21,6 +22,19 @@ PERIOD_NS = 100 * MS
 
 def car(x: float, y: float, *, score: float = 0.9, yaw: float = 0.0) -> Detection:
     return Detection("car", 0, score, x, y, 0.75, 4.5, 1.8, 1.5, yaw)
+
+
+class Driving:
+    """A robot that is told to go straight on; None: nobody tells."""
+
+    def __init__(self, speed: float | None) -> None:
+        self.speed = speed
+
+    def motion(self, from_ns: int, to_ns: int) -> EgoStep | None:
+        return None if self.speed is None else EgoStep(x=self.speed * (to_ns - from_ns) / S)
+
+    def velocity(self, _stamp_ns: int) -> Velocity | None:
+        return None if self.speed is None else Velocity(x=self.speed)
 
 
 def walker(x: float, y: float, *, yaw: float) -> Detection:
@@ -150,9 +164,22 @@ def test_heading_has_the_boxs_axis_and_the_motions_direction_when_speeds_are_ove
     follower = Follower(LABELS)
     for number in range(20):
         away, beside = car(5.0 + 0.8 * number, 2.0, yaw=3.0), walker(9.0, -8.0 + 0.15 * number, yaw=0.2)
-        tracks = step(follower, synced(number), away, beside, over_ground=True)
+        tracks = step(follower, synced(number), away, beside, ego=Driving(0.0))
     assert tracks[0].yaw == pytest.approx(3.0 - np.pi, abs=0.1)
     assert tracks[1].yaw == pytest.approx(np.pi / 2, abs=0.3)
+
+
+def test_speed_is_over_ground_as_long_as_odometry_tells_the_robots_own() -> None:
+    """A car that goes as fast as the robot: it stays where it is, seen from there."""
+    follower, ego = Follower(LABELS), Driving(8.0)
+    for number in range(60):
+        ego.speed = 8.0 if number < 20 or number >= 40 else None
+        (track,) = step(follower, synced(number), car(12.0, 2.0), ego=ego)
+        assert track.identity == 1
+        assert follower.over_ground == (ego.speed is not None)
+        if number >= 10:
+            assert track.vx == pytest.approx(ego.speed or 0.0, abs=0.3)
+            assert track.x == pytest.approx(12.0, abs=0.1)
 
 
 def test_heading_is_the_boxs_when_speeds_are_relative_to_the_robot() -> None:
