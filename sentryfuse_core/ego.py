@@ -11,6 +11,7 @@ from typing import TypeAlias
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import OdometryConfig
 from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.odometry import OdometryReading
 from sentryfuse_core.planar import (
     EgoState,
     EgoStep,
@@ -23,7 +24,7 @@ from sentryfuse_core.planar import (
     leads_to,
     step,
 )
-from sentryfuse_core.types import OdometryReading, Pose
+from sentryfuse_core.types import Pose
 
 __all__ = ["EgoMotion", "Mount"]
 

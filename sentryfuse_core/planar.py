@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.odometry import OdometryReading
 from sentryfuse_core.rotation import pose_rotation
-from sentryfuse_core.types import OdometryReading, Pose
+from sentryfuse_core.types import Pose
 
 __all__ = ["EgoState", "EgoStep", "Velocity", "ahead", "base_state", "between", "leads_to", "step", "turned"]
 

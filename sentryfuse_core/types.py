@@ -24,7 +24,6 @@ __all__ = [
     "Intrinsics",
     "Modality",
     "ModalitySet",
-    "OdometryReading",
     "Payload",
     "Plan",
     "PointCloud",
@@ -387,18 +386,6 @@ class Pose:
 
     translation: tuple[float, float, float]
     quaternion: tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class OdometryReading:
-    """Where a frame of the robot is and how fast, as a message told it; speeds are along the frame's axes."""
-
-    stamp_ns: int
-    frame_id: str  # in which the pose is told
-    child_frame_id: str  # whose pose and speed it is
-    pose: Pose
-    linear_m_s: tuple[float, float, float]
-    angular_rad_s: tuple[float, float, float]
 
 
 @dataclass(frozen=True)

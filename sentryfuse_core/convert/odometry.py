@@ -9,7 +9,8 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import OdometryConfig
 from sentryfuse_core.convert.fields import number, read, stamp_ns, text
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.types import OdometryReading, Pose
+from sentryfuse_core.odometry import OdometryReading
+from sentryfuse_core.types import Pose
 
 __all__ = ["ODOMETRY_TYPE", "odometry_reading"]
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sentryfuse_core.config import OdometryConfig
 from sentryfuse_core.ego import EgoMotion, Mount
 from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.odometry import OdometryReading
 from sentryfuse_core.planar import step
-from sentryfuse_core.types import OdometryReading, Pose
+from sentryfuse_core.types import Pose
 
 START = 100 * S
 BASE = "base_link"

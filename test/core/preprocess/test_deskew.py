@@ -12,20 +12,12 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.config import Config, OdometryConfig, override
 from sentryfuse_core.ego import EgoMotion
+from sentryfuse_core.odometry import OdometryReading
 from sentryfuse_core.planar import EgoState, EgoStep, Velocity, ahead
 from sentryfuse_core.preprocess import lidar
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.deskew import point_times_s
-from sentryfuse_core.types import (
-    ImuReading,
-    Modality,
-    ModalitySet,
-    OdometryReading,
-    PointCloud,
-    PointField,
-    Pose,
-    SyncedSet,
-)
+from sentryfuse_core.types import ImuReading, Modality, ModalitySet, PointCloud, PointField, Pose, SyncedSet
 
 STAMP = 100 * S
 SPEED, RATE = 10.0, 0.5
