@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from networks import make_bank
 
-pytest.importorskip("lap", reason="needs lap")
-
 from benchmarks import tracks
 
 

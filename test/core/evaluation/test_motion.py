@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("lap", reason="needs lap")
-
 from sentryfuse_core.errors import EvaluationError
 from sentryfuse_core.evaluation.motion import (
     Crowd,

@@ -81,7 +81,6 @@ def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: 
 def test_eval_writes_runs_and_aims_when_tracks_are_scored(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("lap", reason="needs lap")
     options = ["--tracks", "--drives", "1", "--seconds", "12", "--weights", str(weights)]
     assert main(["eval", *options, "--out", str(tmp_path / "out")]) == 0
     text = (tmp_path / "out" / "tracks.json").read_text(encoding="utf-8")

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("lap", reason="needs lap")
-
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.kitti_tracking import KittiTruth, detections, sequences, truth
 from sentryfuse_core.lab.scoring.kitti_runs import run_kitti

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from networks import make_bank
 
-pytest.importorskip("lap", reason="needs lap")
-
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.motion import Crowd
 from sentryfuse_core.lab.scoring.track_drives import FIRST_CHOOSING, FIRST_SCORED, TrackDrive, make_drive
