@@ -16,7 +16,7 @@ import numpy as np
 from sentryfuse_core.boxes import Floats, Ints
 from sentryfuse_core.errors import EvaluationError
 
-__all__ = ["TrackFrame", "TrackScores", "score_tracks"]
+__all__ = ["TrackFrame", "TrackScores", "score_tracks", "switches_by_frame"]
 
 _ALPHAS = np.arange(0.05, 0.99, 0.05)  # similarities that HOTA is the mean over
 _EPS = np.finfo(float).eps
@@ -58,15 +58,18 @@ class TrackScores:
 
 def score_tracks(frames: Sequence[TrackFrame], *, least: float = 0.5) -> TrackScores:
     """Scores of one recording; boxes below the similarity `least` are no pair for CLEAR MOT and IDF1."""
-    truth_ids, truth = _numbered([frame.truth for frame in frames])
-    found_ids, found = _numbered([frame.found for frame in frames])
+    numbered, truth_ids, found_ids = _numbered(frames)
     counts = (
-        np.bincount(np.concatenate([np.zeros(0, np.int64), *truth]), minlength=truth_ids),
-        np.bincount(np.concatenate([np.zeros(0, np.int64), *found]), minlength=found_ids),
+        np.bincount(
+            np.concatenate([np.zeros(0, np.int64), *(one.truth for one in numbered)]), minlength=truth_ids
+        ),
+        np.bincount(
+            np.concatenate([np.zeros(0, np.int64), *(one.found for one in numbered)]), minlength=found_ids
+        ),
     )
-    numbered = [TrackFrame(t, f, frame.similarity) for t, f, frame in zip(truth, found, frames, strict=True)]
     hota, detection, association = _hota(numbered, *counts)
-    hits, missed, false, switches = _clear(numbered, truth_ids, least)
+    hits, missed, false, switched = _clear(numbered, truth_ids, least)
+    switches = sum(switched)
     return TrackScores(
         hota=hota,
         detection=detection,
@@ -80,7 +83,23 @@ def score_tracks(frames: Sequence[TrackFrame], *, least: float = 0.5) -> TrackSc
     )
 
 
-def _numbered(ids: Sequence[Ints]) -> tuple[int, list[Ints]]:
+def switches_by_frame(frames: Sequence[TrackFrame], *, least: float = 0.5) -> list[int]:
+    """How many objects went over to another track in each frame; their sum is that of `score_tracks`."""
+    numbered, truth_ids, _ = _numbered(frames)
+    return _clear(numbered, truth_ids, least)[3]
+
+
+def _numbered(frames: Sequence[TrackFrame]) -> tuple[list[TrackFrame], int, int]:
+    """The frames with identities as numbers from 0, and how many there are of objects and of tracks."""
+    (truth_ids, truth), (found_ids, found) = (
+        _numbers([one.truth for one in frames]),
+        _numbers([one.found for one in frames]),
+    )
+    made = [TrackFrame(t, f, one.similarity) for t, f, one in zip(truth, found, frames, strict=True)]
+    return made, truth_ids, found_ids
+
+
+def _numbers(ids: Sequence[Ints]) -> tuple[int, list[Ints]]:
     """How many identities there are, and those of every frame as numbers from 0."""
     unique, flat = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]), return_inverse=True)
     ends = np.cumsum([len(frame) for frame in ids])
@@ -122,9 +141,10 @@ def _hota(frames: Sequence[TrackFrame], truth_count: Ints, found_count: Ints) ->
     return float(np.sqrt(detection * association).mean()), float(detection.mean()), float(association.mean())
 
 
-def _clear(frames: Sequence[TrackFrame], truth_ids: int, least: float) -> tuple[int, int, int, int]:
-    """Hits, misses, false boxes and identity switches."""
-    hits = missed = false = switches = 0
+def _clear(frames: Sequence[TrackFrame], truth_ids: int, least: float) -> tuple[int, int, int, list[int]]:
+    """Hits, misses, false boxes, and the identity switches of every frame."""
+    hits = missed = false = 0
+    switched = []
     last = np.full(truth_ids, -1)  # what an object was paired with the last time
     before = np.full(truth_ids, -1)  # in the frame before
     for frame in frames:
@@ -133,13 +153,13 @@ def _clear(frames: Sequence[TrackFrame], truth_ids: int, least: float) -> tuple[
         rows, columns = _assign(gain)
         paired = gain[rows, columns] > _EPS
         truth, found = frame.truth[rows[paired]], frame.found[columns[paired]]
-        switches += int(((last[truth] >= 0) & (last[truth] != found)).sum())
+        switched.append(int(((last[truth] >= 0) & (last[truth] != found)).sum()))
         before[:] = -1
         last[truth] = before[truth] = found
         hits += len(truth)
         missed += len(frame.truth) - len(truth)
         false += len(frame.found) - len(found)
-    return hits, missed, false, switches
+    return hits, missed, false, switched
 
 
 def _idf1(frames: Sequence[TrackFrame], truth_count: Ints, found_count: Ints, least: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.tracks import TrackFrame, score_tracks
+from sentryfuse_core.evaluation.tracks import TrackFrame, score_tracks, switches_by_frame
 
 
 def drawn(seed: int, *, frames: int = 40, objects: int = 8) -> list[TrackFrame]:
@@ -69,6 +69,14 @@ def test_scores_are_one_when_every_box_keeps_its_identity() -> None:
 def test_switch_is_counted_once_when_an_identity_changes_behind_a_gap() -> None:
     scores = score_tracks(frames([([1], [7]), ([1], []), ([1], [8]), ([1], [8])]))
     assert (scores.hits, scores.missed, scores.false, scores.switches) == (3, 1, 0, 1)
+
+
+def test_switches_by_frame_tell_where_and_are_all_of_them() -> None:
+    gap = frames([([1], [7]), ([1], []), ([1], [8]), ([1], [8])])
+    assert switches_by_frame(gap) == [0, 0, 1, 0]
+    for seed in GOLDEN:
+        made = drawn(seed)
+        assert sum(switches_by_frame(made)) == score_tracks(made).switches > 0
 
 
 def test_scores_are_zero_when_nothing_is_found_or_nothing_is_there() -> None:
