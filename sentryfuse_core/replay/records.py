@@ -61,6 +61,7 @@ class SetRecord:
     severity: int
     detections: tuple[Detection, ...]
     tracks: tuple[Track, ...] | None  # None: tracking was off
+    over_ground: bool  # velocities of the tracks are; else relative to the robot
     notes: tuple[str, ...]
     latency_ms: Mapping[str, float]  # by stage; pre, infer, post and e2e: wall-clock
 
@@ -94,10 +95,11 @@ def json_line(record: SetRecord) -> str:
             ]
         elif name == "tracks":
             if record.tracks is not None:
-                plain[name] = [_plain_track(track) for track in record.tracks]
+                over = {"over_ground": record.over_ground}
+                plain[name] = [_plain_track(track) | over for track in record.tracks]
         elif name == "states":
             plain[name] = {modality: state.name for modality, state in record.states.items()}
-        elif name != "latency_ms":
+        elif name not in ("over_ground", "latency_ms"):
             plain[name] = rounded(value, 6)
     return json.dumps(plain, allow_nan=False)
 
@@ -137,6 +139,7 @@ def from_messages(
         "skew_ms": max((abs(offsets_ms[name]) for name in _PAIRED if name in offsets_ms), default=0.0),
         "detections": () if detections is None else tuple(map(_detection, detections["detections"])),
         "tracks": None if tracks is None else tuple(map(_track, tracks["tracks"])),
+        "over_ground": tracks is not None and tracks["over_ground"],
         "notes": tuple(status["notes"]),
         # Older recordings do not have every stage.
         "latency_ms": {stage: status.get(f"{stage}_ms", math.nan) for stage in STAGES},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from builders import S
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.bags.writer import BagWriter
-from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
+from sentryfuse_core.replay.records import SetRecord, counted_notes, json_line, read_results
 from sentryfuse_core.types import Absence, Modality, ModalitySet
 
 
@@ -48,3 +49,9 @@ def test_notes_are_one_when_they_differ_in_measured_values_alone() -> None:
 def test_notes_stay_apart_when_the_number_is_part_of_a_name() -> None:
     notes = ("no transform from lidar_1", "no transform from lidar_2", "/cam/0 is slow", "/cam/1 is slow")
     assert list(counted_notes([results.set_record(S, notes=notes)])) == list(notes)
+
+
+def test_every_line_of_a_track_says_whether_it_moves_over_ground() -> None:
+    for over in (True, False):
+        record = results.record_of(results.result(over_ground=over))
+        assert [track["over_ground"] for track in json.loads(json_line(record))["tracks"]] == [over]
