@@ -116,6 +116,7 @@ def summary_rows(folder: Path, result: ReplayResult) -> Iterator[tuple[str, str]
     yield "sets", text
     yield "boxes", f"{metrics['detections']}"
     yield from _accuracy_rows(metrics)
+    yield from _track_rows(metrics)
     yield from _fault_rows(metrics)
     yield "sensors used", ", ".join(f"{mask} x {count}" for mask, count in metrics["masks"].items()) or "none"
     for modality in Modality:
@@ -146,6 +147,19 @@ def _accuracy_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "accuracy", text
     for mask, score in metrics["recall_4m"].items():
         yield f"recall, {mask}", f"{score['share']:.0%} of {score['boxes']} true boxes within 4 m"
+
+
+def _track_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    tracks = metrics.get("tracks")
+    if not tracks:
+        return
+    text = f"{tracks['confirmed']} confirmed, longest coast {tracks['longest_coast_s']:.1f} s"
+    if tracks["scores"]:
+        names = ("hota", "mota", "idf1")
+        overall = tracks["scores"]["overall"]
+        text += "".join(f", {name.upper()} {overall[name]:.2f}" for name in names)
+        text += f", {overall['switches']} identity switches"
+    yield "tracks", text
 
 
 def _fault_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.scenario import Event
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import CLASS_COLOURS, ReportData, ReportFrame, box_corners
+from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.types import Detection, Modality, SensorState
 
 __all__ = ["STATE_COLOURS", "STATE_NAMES", "surroundings_svg", "timeline_svg"]
@@ -33,6 +35,13 @@ STATE_NAMES = {
 _INK, _FAINT, _BAND = "#2b3440", "#e6e9ee", "#f4f6f9"
 _EDGE, _DIM = "#b5bcc6", "#5b6675"
 _FAULT = "#d1495b"
+_FOUND, _COASTING = "#4c9f9a", "#b9dcd8"  # tracks
+_WHO = (  # by identity; each is seen on a light and on a dark page
+    *("#1098ad", "#d6336c", "#2f9e44", "#e8590c", "#7950f2"),
+    *("#b08900", "#4263eb", "#ae3ec9", "#74a816", "#e03131"),
+)
+_ARROW_S = 1.0  # an arrow ends where a track will be then
+_SLOW_M_S = 0.5  # arrows of what hardly moves point anywhere
 # The page's style sheet knows the reader's light or dark screen, the figure does not.
 _THEMED = {_INK: "--ink", _FAINT: "--line", _BAND: "--band", _EDGE: "--faint", _DIM: "--faint"}
 _REGION_M = (0.0, 32.0, -16.0, 16.0)  # what the network sees: x, then y
@@ -55,15 +64,19 @@ _STYLE: dict[Any, Any] = {
 
 
 def timeline_svg(data: ReportData) -> str:
-    """Sensor states, pruning level, detections and latency over the run's time."""
+    """Sensor states, pruning level, detections, tracks and latency over the run's time."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(11.0, 7.6), layout="constrained")
-        axes = figure.subplots(4, 1, sharex=True, height_ratios=(2.4, 0.8, 1.3, 1.5))
+        followed = any(record.tracks is not None for record in data.records)
+        heights = (2.4, 0.8, 1.3, *([1.3] if followed else []), 1.5)
+        figure = Figure(figsize=(11.0, 1.6 + sum(heights)), layout="constrained")
+        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
         times_s = [(record.released_ns - data.start_ns) / NS_PER_S for record in data.records]
         _states(axes[0], data, times_s)
         _level(axes[1], data.records, times_s)
         _detections(axes[2], data.records, times_s)
-        _latency(axes[3], data.records, times_s)
+        if followed:
+            _tracks(axes[3], data, times_s)
+        _latency(axes[-1], data.records, times_s)
         for axis in axes:
             for stretch in data.stretches[::2]:
                 axis.axvspan(stretch.at_s, stretch.until_s, color=_BAND, zorder=0)
@@ -142,6 +155,35 @@ def _detections(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[floa
     axis.set_ylim(0.0, 1.35 * top or 1.0)
 
 
+def _tracks(axis: Axes, data: ReportData, times_s: Sequence[float]) -> None:
+    """How many are found and how many coast, one on the other; a cross where an object changed its track."""
+    counts = [
+        [sum(track.state is state for track in record.tracks or ()) for record in data.records]
+        for state in (TrackState.CONFIRMED, TrackState.COASTING)
+    ]
+    every = [sum(pair) for pair in zip(*counts, strict=True)]
+    axis.fill_between(times_s, every, step="post", color=_COASTING, linewidth=0, label="coasting")
+    axis.fill_between(times_s, counts[0], step="post", color=_FOUND, linewidth=0, label="confirmed")
+    top = max([1, *every])
+    scores = (data.metrics.get("tracks") or {}).get("scores") or {}
+    switches = [item["t"] for item in scores.get("switches", ())]
+    if switches:
+        axis.plot(
+            switches,
+            [1.12 * top] * len(switches),
+            linestyle="none",
+            marker="x",
+            markersize=4.5,
+            color=_FAULT,
+            label="identity switch",
+            zorder=3,
+        )
+    axis.legend(loc="upper right", ncols=3, frameon=False, fontsize=8)
+    axis.set_ylabel("tracks")
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    axis.set_ylim(0.0, 1.5 * top)
+
+
 def _latency(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float]) -> None:
     below = [0.0] * len(records)
     for stage, colour in (("pre", "#9cc3e6"), ("infer", "#3b7dc4"), ("post", "#1d3f66")):
@@ -175,6 +217,9 @@ def surroundings_svg(frame: ReportFrame) -> str:
             axis.annotate(
                 seen, (-item.y, item.x), (6, 4), textcoords="offset points", fontsize=6.5, color=colour
             )
+        for track in frame.record.tracks or ():
+            if track.state is not TrackState.TENTATIVE:
+                _way(axis, track)
         axis.plot([0.0], [x_min], marker="^", markersize=9, color=_INK, clip_on=False)
         axis.set_xlim(-y_max, -y_min)
         axis.set_ylim(x_min, x_max)
@@ -186,7 +231,33 @@ def surroundings_svg(frame: ReportFrame) -> str:
         return _svg(figure, dpi=150)
 
 
-def _outline(axis: Axes, item: Detection, **style: Any) -> None:
+def _way(axis: Axes, track: Track) -> None:
+    """Where a track came from, where it goes, and its box where it was not found."""
+    colour = _WHO[track.identity % len(_WHO)]
+    coasting = track.state is TrackState.COASTING
+    dashes: Any = (0, (2.5, 1.5)) if coasting else "solid"
+    if coasting:
+        _outline(axis, track, edgecolor=colour, facecolor="none", linestyle=dashes, linewidth=1.2)
+    if len(track.trail) > 1:
+        left, ahead = -track.trail[:, 1], track.trail[:, 0]
+        axis.plot(left, ahead, color=colour, linewidth=1.6, linestyle=dashes, alpha=0.7)
+    if math.hypot(track.vx, track.vy) > _SLOW_M_S:
+        then = (-(track.y + _ARROW_S * track.vy), track.x + _ARROW_S * track.vx)
+        arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
+        axis.annotate("", then, (-track.y, track.x), arrowprops=arrow)
+    axis.annotate(
+        str(track.identity),
+        (-track.y, track.x),
+        (-5, 4),
+        textcoords="offset points",
+        fontsize=7,
+        fontweight="bold",
+        color=colour,
+        ha="right",
+    )
+
+
+def _outline(axis: Axes, item: Detection | Track, **style: Any) -> None:
     lower = box_corners(item)[:4]
     axis.add_patch(Polygon([(-y, x) for x, y, _ in lower], closed=True, **style))
 

@@ -45,7 +45,7 @@ def summary(data: ReportData) -> list[str]:
     if share is not None:
         lines.append(f"A fresh output was there for {share:.1%} of the time.")
     lines += [_sensor_sentence(modality, data) for modality in Modality]
-    lines += _accuracy_sentences(data)
+    lines += [*_accuracy_sentences(data), *_track_sentences(data)]
     levels = Counter(record.level for record in records)
     if len(levels) > 1:
         shares = ", ".join(f"level {level}: {count} sets" for level, count in sorted(levels.items()))
@@ -72,6 +72,26 @@ def _accuracy_sentences(data: ReportData) -> list[str]:
     if data.verdicts:
         total = len(data.verdicts)
         lines.append(f"{failed} of {total} criteria failed." if failed else f"All {total} criteria passed.")
+    return lines
+
+
+def _track_sentences(data: ReportData) -> list[str]:
+    tracks = data.metrics.get("tracks")
+    if not tracks:
+        return []
+    confirmed, coast_s = tracks["confirmed"], tracks["longest_coast_s"]
+    lines = [
+        f"{confirmed} tracks were confirmed; the longest coast, without being found, was {coast_s:.1f} s."
+    ]
+    overall = (tracks["scores"] or {}).get("overall")
+    if overall:
+        scores = f"HOTA {overall['hota']:.2f}, MOTA {overall['mota']:.2f} and IDF1 {overall['idf1']:.2f}"
+        text = f"Against the labels' identities: {scores}, with {overall['switches']} identity switches"
+        if tracks["scores"]["clean"]:
+            text += f" ({tracks['scores']['clean']['switches']} without the faults)"
+        if overall["mave_m_s"] is not None:
+            text += f"; their velocities over ground are off by {overall['mave_m_s']:.2f} m/s"
+        lines.append(f"{text}.")
     return lines
 
 
@@ -144,6 +164,12 @@ def _tiles(data: ReportData) -> str:
     silence_s = metrics.get("output", {}).get("longest_silence_s")
     if silence_s is not None:
         tiles.append(("longest silence", f"{silence_s * 1e3:.0f} ms"))
+    tracks = metrics.get("tracks")
+    if tracks:
+        tiles.append(("tracks", f"{tracks['confirmed']}"))
+        tiles.append(("longest coast", f"{tracks['longest_coast_s']:.1f} s"))
+        if tracks["scores"]:
+            tiles.append(("HOTA", f"{tracks['scores']['overall']['hota']:.2f}"))
     cells = "".join(f"<div><b>{value}</b><span>{html.escape(name)}</span></div>" for name, value in tiles)
     return f"<section class='tiles'>{cells}</section>"
 
@@ -177,6 +203,11 @@ def _frames(data: ReportData) -> str:
         keys += "<span><i class='dashed'></i>ground truth</span>"
     if any(item.support for frame in data.frames for item in frame.record.detections):
         keys += "<span>letters beside a box: the sensors that see it by themselves (C L I A)</span>"
+    if any(frame.record.tracks for frame in data.frames):
+        keys += (
+            "<span>number, line and arrow: a track, its way in the last sets, and its next second</span>"
+            "<span>dashed in a colour: coasting, not found in this set</span>"
+        )
     caption = f"<p class='keys'>{keys}</p>" if keys else ""
     cards = "".join(_frame(frame, data.start_ns) for frame in data.frames)
     return f"<h2>Moments</h2>{caption}<section class='frames'>{cards}</section>"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sentryfuse_core.faults.scenario import Event, Stretch
 from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.track import Track
 from sentryfuse_core.types import Detection
 
 __all__ = ["CLASS_COLOURS", "ReportData", "ReportFrame", "box_corners"]
@@ -47,7 +48,7 @@ class ReportData:
     notes: tuple[str, ...] = ()
 
 
-def box_corners(detection: Detection) -> NDArray[np.float64]:
+def box_corners(detection: Detection | Track) -> NDArray[np.float64]:
     """The eight corners [8, 3] in the base frame: the lower four counter-clockwise, then the upper four."""
     along, across, up = detection.length / 2, detection.width / 2, detection.height / 2
     ring = ((along, across), (-along, across), (-along, -across), (along, -across))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -265,7 +265,8 @@ class _Run:
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
         )
         poses = {m: item.pose for m, item in preprocessor.placer.placements.items() if item.pose}
-        self._sampler.offer(record, synced, intrinsics=preprocessor.intrinsics, poses=poses)
+        shown = replace(record, tracks=result.tracks)  # with their trails, which no message tells
+        self._sampler.offer(shown, synced, intrinsics=preprocessor.intrinsics, poses=poses)
 
     def _report(self, now_ns: int) -> None:
         ingest = self._pipeline.ingest

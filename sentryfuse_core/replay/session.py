@@ -14,6 +14,7 @@ from sentryfuse_core.replay.finish import write_all
 from sentryfuse_core.replay.junit import Suite, write_junit
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.run import Progress, ReplayOptions, ReplayResult, replay
+from sentryfuse_core.replay.track_scores import track_metrics
 from sentryfuse_core.replay.truth import NEAR_NS, load_labels
 from sentryfuse_core.text import printable
 from sentryfuse_core.types import Modality
@@ -82,10 +83,11 @@ def run_job(
             replace(options, scenario=None), RunOutputs(outputs.folder / "clean", bag=job.bag), before=1
         )
     scores = None
+    whole = None if clean is None or clean.interrupted else clean.records
     if options.truth is not None:
-        whole = None if clean is None or clean.interrupted else clean.records
         scores = accuracy(result.records, options.truth, clean=whole)
-    result = replace(result, metrics=result.metrics | {"accuracy": scores})
+    tracks = track_metrics(result.records, start_ns=result.start_ns, truth=options.truth, clean=whole)
+    result = replace(result, metrics=result.metrics | {"accuracy": scores, "tracks": tracks})
     if options.truth is not None and scores is not None and not scores["sets_scored"]:
         note = (
             f"{labels}: none of its {len(options.truth)} labelled moments is as near to a set as "

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,18 @@ from sentryfuse_core.safe_files import check_regular, text_lines
 from sentryfuse_core.sync.match import nearest
 from sentryfuse_core.types import Detection
 
-__all__ = ["NEAR_NS", "Truth", "load_labels", "matched"]
+__all__ = ["NEAR_NS", "TrueBox", "Truth", "in_region", "load_labels", "matched"]
 
 NEAR_NS = 60_000_000  # a label further off in time says nothing of a moment: things move 0.5 m and more
 _DISTANCE_M = 4.0
+
+
+@dataclass(frozen=True)
+class TrueBox(Detection):
+    """A labelled box, and what its label says beyond that."""
+
+    identity: int | str | None = None  # the same for one object in all labels; None: not told
+    velocity: tuple[float, float] | None = None  # m/s over ground, along x and y
 
 
 class Truth:
@@ -33,6 +42,12 @@ class Truth:
     def __len__(self) -> int:
         """Number of labelled moments."""
         return len(self._stamps_ns)
+
+    @property
+    def followed(self) -> bool:
+        """Whether every box says who it is, and nobody is twice in one moment."""
+        names = [[box.identity if isinstance(box, TrueBox) else None for box in real] for real in self._boxes]
+        return any(names) and all(None not in one and len(set(one)) == len(one) for one in names)
 
     def at(self, stamp_ns: int) -> tuple[Detection, ...]:
         """The boxes of the label nearest in time."""
@@ -59,7 +74,7 @@ def load_labels(path: Path) -> Truth:
             if not isinstance(entry, dict) or not isinstance(entry.get("boxes"), list):
                 raise ValueError("give an object with stamp_ns and a list of boxes")  # noqa: TRY004, TRY301
             stamps_ns.append(int(entry["stamp_ns"]))
-            boxes.append(tuple(box for box in map(_box, entry["boxes"]) if _in_region(box)))
+            boxes.append(tuple(box for box in map(_box, entry["boxes"]) if in_region(box.x, box.y)))
     except Exception as error:  # a line can hold anything
         reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
         place = f"line {number}: " if number else ""
@@ -69,18 +84,43 @@ def load_labels(path: Path) -> Truth:
     return Truth(stamps_ns, boxes)
 
 
-def _box(entry: Mapping[str, Any]) -> Detection:
-    """A labelled box; whatever else is said of it is not asked for."""
+def _box(entry: Mapping[str, Any]) -> TrueBox:
+    """A labelled box; beyond `id` and `velocity`, where they are such, nothing else is asked for."""
     numbers = [float(entry[name]) for name in ("x", "y", "z", "length", "width", "height", "yaw")]
     if not all(map(math.isfinite, numbers)):
         raise ValueError(f"a box of {numbers} is none")
     x, y, z, length, width, height, yaw = numbers
-    return Detection(str(entry["label"]), -1, 1.0, x, y, z, length, width, height, yaw)
+    identity = entry.get("id")
+    known = isinstance(identity, (int, str)) and not isinstance(identity, bool)
+    return TrueBox(
+        str(entry["label"]),
+        -1,
+        1.0,
+        x,
+        y,
+        z,
+        length,
+        width,
+        height,
+        yaw,
+        identity=identity if known else None,
+        velocity=_velocity(entry.get("velocity")),
+    )
 
 
-def _in_region(box: Detection) -> bool:
+def _velocity(told: Any) -> tuple[float, float] | None:
+    """Two finite numbers in a list, or nothing."""
+    if not isinstance(told, list) or len(told) != 2:
+        return None
+    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in told):
+        return None
+    return float(told[0]), float(told[1])
+
+
+def in_region(x: float, y: float) -> bool:
+    """Whether the network sees this place, in m in the base frame."""
     region = GEOMETRY
-    return region.x_min_m <= box.x < region.x_max_m and region.y_min_m <= box.y < region.y_max_m
+    return region.x_min_m <= x < region.x_max_m and region.y_min_m <= y < region.y_max_m
 
 
 def matched(detections: Sequence[Detection], truth: Sequence[Detection]) -> int:

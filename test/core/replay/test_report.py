@@ -23,6 +23,7 @@ from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Criterion, Verdict
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData, ReportFrame, box_corners
+from sentryfuse_core.track import TrackState
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -45,7 +46,9 @@ def history(count: int = 30) -> tuple[SetRecord, ...]:
 def data(**changes: object) -> ReportData:
     points = np.random.default_rng(0).uniform(0, 16, (500, 3)).astype(np.float32)
     picture = np.full((90, 160, 3), 90, np.uint8)
-    frame = ReportFrame(results.set_record(START_NS, detections=(CAR,)), (CAR,), picture, points)
+    coasting = results.track(71, state=TrackState.COASTING, detection=None, unseen_s=0.4, x=20.0)
+    told = results.set_record(START_NS, detections=(CAR,), tracks=(results.track(70), coasting))
+    frame = ReportFrame(told, (CAR,), picture, points)
     values = {
         "title": "A run <of> tests",
         "records": history(),
@@ -85,6 +88,17 @@ def data(**changes: object) -> ReportData:
             ],
             "false_alarms": {
                 "events": [{"t": 0.5, "sensor": "imu", "after": "LOST", "reason": "no <new> message"}]
+            },
+            "tracks": {
+                "confirmed": 9,
+                "longest_coast_s": 1.25,
+                "over_ground_share": 1.0,
+                "scores": {
+                    "overall": {"hota": 0.61, "mota": 0.72, "idf1": 0.83, "switches": 2, "mave_m_s": 0.4},
+                    "masks": {},
+                    "clean": {"switches": 1},
+                    "switches": [{"t": 1.6, "count": 2}],
+                },
             },
             "latency_ms": {"infer": {"p50": 10.0, "p90": 11.0, "p95": 12.0, "p99": 13.0, "max": 14.0}},
         },
@@ -146,13 +160,28 @@ def test_report_is_one_well_formed_file_that_loads_nothing(content: ReportData, 
             "<b>mAP 0.62</b><span>15 sets, 80% of clean</span>",
             "<b>15 sets</b><span>1.0 boxes a set</span>",
         ],
+        [
+            ">identity switch</text>",
+            ">coasting</text>",
+            *(">70</text>", ">71</text>"),  # by identity in the view from above
+            "<b>9</b><span>tracks</span>",
+            "HOTA 0.61, MOTA 0.72 and IDF1 0.83, with 2 identity switches (1 without the faults)",
+            "their velocities over ground are off by 0.40 m/s",
+        ],
     ],
-    ids=["markup", "criteria", "faults", "matrix"],
+    ids=["markup", "criteria", "faults", "matrix", "tracks"],
 )
 def test_report_tells_what_it_was_given(shown: list[str], tmp_path: Path) -> None:
     text = page(tmp_path, data())
     assert [part for part in shown if part not in text] == []
     assert "<gap>" not in text
+
+
+def test_report_has_no_row_of_tracks_when_tracking_was_off(tmp_path: Path) -> None:
+    off = tuple(results.set_record(record.stamp_ns, tracks=None) for record in history())
+    text = page(tmp_path, data(records=off, frames=(), metrics={"tracks": None}))
+    assert ">coasting</text>" not in text
+    assert "tracks were confirmed" not in text
 
 
 def test_report_is_the_same_when_written_twice(tmp_path: Path) -> None:
