@@ -16,7 +16,7 @@ from sentryfuse.msg import FusedTrack, FusedTrackArray
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
 
@@ -80,6 +80,26 @@ def test_tracks_coast_when_nothing_perceives_any_more(robot: Robot, listener: Li
     assert not confirmed(array)
     assert all(track.detection == -1 and track.unseen_s > 0.0 for track in array.tracks)
     assert all(track.seen_by & ~Modality.IMU.bit for track in coasting)
+
+
+def test_tracks_go_on_and_the_node_says_why_when_odometry_jumps_and_when_it_stops(
+    robot: Robot, listener: Listener
+) -> None:
+    """The recording is played over and over: every two seconds the robot is back where it began."""
+
+    def told(words: str) -> None:
+        def says(notes: Sequence[str]) -> bool:
+            return any(note.startswith(f"odometry is not used: {words}") for note in notes)
+
+        listener.wait_for("status", lambda status: says(status.notes))
+        listener.wait_for("tracks", lambda array: not array.over_ground and bool(confirmed(array)))
+
+    told("its pose jumped")
+    listener.wait_for("tracks", lambda array: array.over_ground)
+    robot.muted = {"/odometry"}
+    told("no message for more than 0.3 s")
+    robot.mute()
+    listener.wait_for("tracks", lambda array: array.over_ground and bool(confirmed(array)))
 
 
 @pytest.mark.usefixtures("robot")
