@@ -20,6 +20,7 @@ from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.track import Track
 from sentryfuse_core.tracking.follow import FAINT, Follower
+from sentryfuse_core.tracking.smooth import smoothed
 from sentryfuse_core.types import (
     Absence,
     Detection,
@@ -104,7 +105,7 @@ class Pipeline:
         infer_ms = watch.lap_ms()
         detections, faint = self._decode(output, plan)
         post_ms = watch.lap_ms()
-        tracks = self._track(synced, inputs.present, detections, faint, plan)
+        detections, tracks = self._track(synced, inputs.present, detections, faint, plan)
         track_ms = math.nan if tracks is None else watch.lap_ms()
         age_ms, wait_ms = synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS
         times = StageTimes(age_ms, wait_ms, queue_ms, pre_ms, infer_ms, post_ms, track_ms)
@@ -137,8 +138,7 @@ class Pipeline:
         """Detections, and fainter ones, which tell a tracker that what it follows is still there."""
         if output is None:
             return (), ()
-        options = self.model_options
-        threshold = self.bank.threshold(plan.mask, plan.level, asked=options.score_threshold)
+        options, threshold = self.model_options, self._threshold(plan)
         slope, offset = self.bank.calibration(plan.mask, plan.level)
         found = decode(
             replace(output, heatmap=output.heatmap * slope + offset),
@@ -149,6 +149,10 @@ class Pipeline:
         count = sum(item.score >= threshold for item in found)  # the best come first
         return found[:count], found[count:]
 
+    def _threshold(self, plan: Plan) -> float:
+        """What detections score at least."""
+        return self.bank.threshold(plan.mask, plan.level, asked=self.model_options.score_threshold)
+
     def _track(
         self,
         synced: SyncedSet,
@@ -156,21 +160,27 @@ class Pipeline:
         detections: tuple[Detection, ...],
         faint: tuple[Detection, ...],
         plan: Plan,
-    ) -> tuple[Track, ...] | None:
-        """Tracks as of the set, also where nothing is found in it; None: tracking is off."""
-        if not self.tracking_options.enabled:
+    ) -> tuple[tuple[Detection, ...], tuple[Track, ...] | None]:
+        """Detections, and tracks as of the set, also where nothing is found in it; None: tracking is off."""
+        options = self.tracking_options
+        if not options.enabled:
             self._follower.forget()
-            return None
-        return self._follower.step(
+            return detections, None
+        if options.smooth_detections:  # a faint one may be told, by the track that it belongs to
+            detections, faint = (*detections, *faint), ()
+        tracks = self._follower.step(
             synced,
             detections,
-            self.tracking_options,
+            options,
             faint=faint,
             used=used,
             recall=lambda sensors: self.bank.found(sensors, plan.level),
             yaw_since=lambda stamp_ns: self.preprocessor.yaw_since(synced, used, stamp_ns),
             ego=self.ingest.ego,
         )
+        if options.smooth_detections:
+            return smoothed(detections, tracks, least=self._threshold(plan))
+        return detections, tracks
 
     def _odometry_notes(self) -> tuple[str, ...]:
         problem = self.ingest.ego.problem

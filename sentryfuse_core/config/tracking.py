@@ -14,6 +14,9 @@ class TrackingConfig:
     """Which objects are followed, and for how long."""
 
     enabled: bool = opt(default=True, doc="follow objects and publish ~/tracks", live=True)
+    smooth_detections: bool = opt(
+        default=False, doc="smooth scores and sizes of detections by the tracks they belong to", live=True
+    )
     confirm_probability: float = opt(
         0.5, "an object that is this likely to be there is confirmed", low=0.0, high=1.0, live=True
     )

@@ -100,3 +100,25 @@ def test_files_have_no_tracks_and_the_same_boxes_when_tracking_is_off(drive: Pat
     with BagReader(drive.parent / "off" / "results.mcap") as reader:
         assert messages.TRACKS_TYPE not in {topic.type_name for topic in reader.topics()}
     assert result.metrics["latency_ms"]["track"]["p50"] is None
+
+
+def test_boxes_have_the_sizes_of_their_tracks_and_other_scores_when_they_are_smoothed(drive: Path) -> None:
+    runs = []
+    for name, on in (("own", False), ("smooth", True)):
+        config = override(Config(), {"tracking.smooth_detections": on})
+        options = ReplayOptions(bag=drive, config=config, seconds=1.0)
+        runs.append(replay(options, RunOutputs(drive.parent / name, bag=drive)).records)
+    pairs = [
+        (record.detections[track.detection], track)
+        for record in runs[1]
+        for track in record.tracks or ()
+        if track.detection is not None
+    ]
+    assert len(pairs) > 10
+    assert all((box.length, box.height) == (track.length, track.height) for box, track in pairs)
+    own, smooth = ([[box.score for box in record.detections] for record in run] for run in runs)
+    assert own[0] == pytest.approx(smooth[0])  # nothing was seen before
+    assert own[-1] != smooth[-1]
+    assert all(scores == sorted(scores, reverse=True) for scores in smooth)
+    identities = [[[track.identity for track in record.tracks or ()] for record in run] for run in runs]
+    assert identities[0] == identities[1]
