@@ -131,6 +131,7 @@ def _row(item: StretchResult) -> list[Text | str]:
 def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: Sequence[str]) -> None:
     """Write report.html."""
     from sentryfuse_core.replay import report  # brings matplotlib
+    from sentryfuse_core.replay.track_scores import track_metrics
     from sentryfuse_ros.demo_frames import moments  # brings torch
 
     facts = {
@@ -151,7 +152,10 @@ def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: 
         start_ns=times.start_ns,
         seconds=plan.scenario.seconds,
         facts=facts,
-        metrics={"latency_ms": without_nan(outcome.latency_ms)},
+        metrics={
+            "latency_ms": without_nan(outcome.latency_ms),
+            "tracks": track_metrics(outcome.records, start_ns=times.start_ns),
+        },
         frames=moments(
             plan.bag,
             outcome.records,
