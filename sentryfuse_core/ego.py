@@ -125,6 +125,11 @@ class EgoMotion:
         state = None if self.problem else self._at(stamp_ns)
         return None if state is None else state.velocity
 
+    def pose(self, stamp_ns: int) -> EgoStep | None:
+        """Where the base is in `frame_id` at a stamp; None where that is not known."""
+        state = None if self.problem else self._at(stamp_ns)
+        return None if state is None else state.pose
+
     def _forget(self) -> None:
         self._states: list[EgoState] = []  # by rising stamp
         self._newest_ns: int | None = None  # stamp of the last reading of a known frame

@@ -13,6 +13,7 @@ from sentryfuse_core.config import Config, ModelConfig, TrackingConfig
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.model.heads import HeadOutput, decode
+from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
@@ -112,7 +113,15 @@ class Pipeline:
         result = self._account(synced, prepared, absent, detections, plan, times, errors)
         notes = (*result.notes, *_notes(result))
         over_ground = self._follower.over_ground and tracks is not None
-        return replace(result, tracks=tracks, over_ground=over_ground, switch_us=switch_us, notes=notes)
+        placed_in = self._placed_in(synced.stamp_ns) if over_ground else None
+        return replace(
+            result,
+            tracks=tracks,
+            over_ground=over_ground,
+            placed_in=placed_in,
+            switch_us=switch_us,
+            notes=notes,
+        )
 
     def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
         """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
@@ -181,6 +190,12 @@ class Pipeline:
         if options.smooth_detections:
             return smoothed(detections, tracks, least=self._threshold(plan))
         return detections, tracks
+
+    def _placed_in(self, stamp_ns: int) -> tuple[str, EgoStep] | None:
+        """Odometry's frame and the base in it, where tracks are asked for in it."""
+        ego = self.ingest.ego
+        pose = ego.pose(stamp_ns) if self.tracking_options.frame == "odom" else None
+        return None if pose is None else (ego.frame_id, pose)
 
     def _odometry_notes(self) -> tuple[str, ...]:
         problem = self.ingest.ego.problem

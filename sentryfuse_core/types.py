@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.track import Track
+
+if TYPE_CHECKING:
+    from sentryfuse_core.planar import EgoStep
 
 __all__ = [
     "Absence",
@@ -373,6 +376,9 @@ class FusionResult:
     switch_us: float  # time to choose another sub-network; NaN: mask and level are those of the last set
     tracks: tuple[Track, ...] | None = None  # None: tracking is off
     over_ground: bool = False  # velocities of the tracks are; else relative to the robot
+    placed_in: tuple[str, EgoStep] | None = (
+        None  # the frame in which tracks are published, and the base in it
+    )
 
     @property
     def above_prior(self) -> bool:

@@ -11,6 +11,7 @@ from sentryfuse_core.account.latency import stage_values
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.text import bounded
 from sentryfuse_core.track import Track
+from sentryfuse_core.tracking.placed import placed
 from sentryfuse_core.types import Detection, FusionResult, Modality, SensorState
 
 __all__ = [
@@ -153,13 +154,17 @@ def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
 
 
 def track_array(result: FusionResult, context: PublishContext) -> Fields:
-    """sentryfuse/FusedTrackArray."""
+    """sentryfuse/FusedTrackArray, in the frame in which the result's tracks are to be published."""
+    frame_id, tracks = context.base_frame, result.tracks or ()
+    if result.placed_in is not None:
+        frame_id, base = result.placed_in
+        tracks = placed(tracks, base)
     return {
-        "header": header(result.synced.stamp_ns, context.base_frame),
+        "header": header(result.synced.stamp_ns, frame_id),
         "epoch": result.synced.epoch,
         "mask": result.used.bits,
         "over_ground": result.over_ground,
-        "tracks": [_fused_track(track) for track in result.tracks or ()],
+        "tracks": [_fused_track(track) for track in tracks],
     }
 
 

@@ -17,6 +17,12 @@ class TrackingConfig:
     smooth_detections: bool = opt(
         default=False, doc="smooth scores and sizes of detections by the tracks they belong to", live=True
     )
+    frame: str = opt(
+        "base",
+        "frame of ~/tracks: output.base_frame, or odometry's own as long as odometry is used",
+        choices=("base", "odom"),
+        live=True,
+    )
     confirm_probability: float = opt(
         0.5, "an object that is this likely to be there is confirmed", low=0.0, high=1.0, live=True
     )

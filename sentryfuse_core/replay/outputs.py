@@ -90,9 +90,10 @@ class RunOutputs:
         status = messages.fusion_status(result, context)
         detections = messages.detection_array(result, context)
         tracks = None if result.tracks is None else messages.track_array(result, context)
+        at_base = tracks and messages.track_array(replace(result, placed_in=None), context)
         # The messages do not tell how far off a sample was that came and was not used.
         skew_ms = result.synced.skew_ns / NS_PER_MS
-        record = replace(from_messages(status, detections, tracks, released_ns=at_ns), skew_ms=skew_ms)
+        record = replace(from_messages(status, detections, at_base, released_ns=at_ns), skew_ms=skew_ms)
         self._bag.write(DETECTIONS, messages.DETECTIONS_TYPE, at_ns, detections)
         if tracks is not None:
             self._bag.write(TRACKS, messages.TRACKS_TYPE, at_ns, tracks)

@@ -147,6 +147,11 @@ def from_messages(
     return SetRecord(**(told | own))
 
 
+def _of_one_set(array: Fields, status: Fields) -> bool:
+    same_frame = array["header"]["frame_id"] == status["header"]["frame_id"]
+    return bool(array["mask"] == status["mask"] and same_frame)
+
+
 def _stamp_ns(message: Fields) -> int:
     stamp = message["header"]["stamp"]
     return int(stamp["sec"]) * NS_PER_S + int(stamp["nanosec"])
@@ -217,6 +222,7 @@ def read_results(path: Path) -> Iterator[SetRecord]:
                 statuses.append((item.log_time_ns, message))
     for log_time_ns, status in statuses:
         # A status made without any sensor may carry the stamp of the last set, whose boxes are not its own.
+        # Tracks in odometry's frame are left out: nothing here says where the base was in it.
         told = (found.get(_stamp_ns(status)) for found in arrays.values())
-        boxes, tracks = (item if item and item["mask"] == status["mask"] else None for item in told)
+        boxes, tracks = (item if item and _of_one_set(item, status) else None for item in told)
         yield from_messages(status, boxes, tracks, released_ns=log_time_ns)

@@ -18,6 +18,7 @@ from sentryfuse_core.account import messages
 from sentryfuse_core.account.markers import marker_array
 from sentryfuse_core.account.messages import PublishContext
 from sentryfuse_core.bags.writer import BagWriter, build_message, ros2_typestore
+from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.replay import records
 from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState, StageTimes
 
@@ -148,6 +149,16 @@ def test_track_array_tells_motion_with_its_covariance_and_what_is_not_known() ->
     place, speed = (np.reshape(track[name]["covariance"], (6, 6)) for name in ("pose", "twist"))
     assert np.diag(place).tolist() == [0.04, 0.09, 1e6, 1e6, 1e6, 0.01]
     assert np.diag(speed).tolist() == [0.25, 0.36, 1e6, 1e6, 1e6, 0.16]
+
+
+def test_track_array_is_in_odometrys_frame_when_the_result_says_where_the_base_is_in_it() -> None:
+    result = results.result(over_ground=True, placed_in=("odom", EgoStep(100.0, 50.0, math.pi / 2)))
+    fields = messages.track_array(result, CONTEXT)
+    assert fields["header"]["frame_id"] == "odom"
+    (track,) = fields["tracks"]
+    assert track["pose"]["pose"]["position"] == pytest.approx({"x": 98.0, "y": 60.0, "z": 0.75})
+    assert track["twist"]["twist"]["linear"] == pytest.approx({"x": 1.0, "y": 8.0, "z": 0.0})
+    assert messages.detection_array(result, CONTEXT)["header"]["frame_id"] == CONTEXT.base_frame
 
 
 def test_detection_3d_has_the_identity_of_its_track() -> None:

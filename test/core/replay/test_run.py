@@ -543,3 +543,23 @@ def test_replay_takes_odometry_of_a_frame_that_the_recordings_transforms_know(tm
     with BagReader(tmp_path / "out" / "results.mcap") as reader:
         last = [item.message for item in reader.messages(["/sentryfuse/tracks"])][-1]
     assert last.over_ground
+
+
+def test_replay_tells_tracks_in_odometrys_frame_as_long_as_it_is_used(tmp_path: Path) -> None:
+    """What is judged and drawn stays in the base frame."""
+    messages = [*bags.drive([LIDAR], seconds=1.2), *bags.odometry(seconds=0.6)]
+    bag = bags.write(tmp_path / "bag.mcap", sorted(messages, key=lambda item: item.log_time_ns))
+    lines, frames = [], []
+    for frame in ("base", "odom"):
+        config = override(Config(), {"tracking.frame": frame})
+        out = tmp_path / frame
+        result = replay(ReplayOptions(bag=bag, config=config), RunOutputs(out, bag=bag))
+        lines.append([json_line(record) for record in result.records])
+        with BagReader(out / "results.mcap") as reader:
+            arrays = [item.message for item in reader.messages(["/sentryfuse/tracks"])]
+        frames.append([(array.header.frame_id, array.over_ground) for array in arrays])
+        untold = [record.tracks is None for record in read_results(out / "results.mcap")]
+        assert untold == [array.header.frame_id == "odom" for array in arrays]
+    assert lines[0] == lines[1]
+    assert set(frames[0]) == {("base_link", True), ("base_link", False)}
+    assert set(frames[1]) == {("odom", True), ("base_link", False)}
