@@ -1,17 +1,14 @@
-"""Ground truth beside a recording: labels.jsonl read, and detections scored against it."""
+"""Ground truth of a recording by time, and detections scored against it."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from sentryfuse_core.errors import BagError
 from sentryfuse_core.preprocess.geometry import GEOMETRY
-from sentryfuse_core.safe_files import check_regular, text_lines
+from sentryfuse_core.replay.labels import read_labels
 from sentryfuse_core.sync.match import nearest
 from sentryfuse_core.types import Detection
 
@@ -46,36 +43,11 @@ class Truth:
 
 def load_labels(path: Path) -> Truth:
     """Read labels.jsonl; boxes whose centre is outside the network's region are left out."""
-    stamps_ns: list[int] = []
-    boxes: list[tuple[Detection, ...]] = []
-    number = 0
-    try:
-        check_regular(path)
-        for line in text_lines(path.read_bytes()):
-            number += 1
-            if not line.strip():
-                continue
-            entry = json.loads(line)
-            if not isinstance(entry, dict) or not isinstance(entry.get("boxes"), list):
-                raise ValueError("give an object with stamp_ns and a list of boxes")  # noqa: TRY004, TRY301
-            stamps_ns.append(int(entry["stamp_ns"]))
-            boxes.append(tuple(box for box in map(_box, entry["boxes"]) if _in_region(box)))
-    except Exception as error:  # a line can hold anything
-        reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
-        place = f"line {number}: " if number else ""
-        raise BagError(
-            f"cannot read the labels {path}: {place}{' '.join(reason.split())[:200]}; record them again"
-        ) from error
-    return Truth(stamps_ns, boxes)
-
-
-def _box(entry: Mapping[str, Any]) -> Detection:
-    """A labelled box; whatever else is said of it is not asked for."""
-    numbers = [float(entry[name]) for name in ("x", "y", "z", "length", "width", "height", "yaw")]
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError(f"a box of {numbers} is none")
-    x, y, z, length, width, height, yaw = numbers
-    return Detection(str(entry["label"]), -1, 1.0, x, y, z, length, width, height, yaw)
+    moments = list(read_labels(path))
+    return Truth(
+        [moment.stamp_ns for moment in moments],
+        [tuple(filter(_in_region, moment.boxes)) for moment in moments],
+    )
 
 
 def _in_region(box: Detection) -> bool:
