@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table
-from sentryfuse_core.lab.commands.eval_report import table, write_result
+from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table, write
+from sentryfuse_core.lab.commands.eval_report import rounded, table
 from sentryfuse_core.lab.scoring.track_drives import FIRST_SCORED, RATE_HZ, TrackDrive, make_drive
 from sentryfuse_core.lab.scoring.track_runs import (
     ALL,
@@ -54,12 +54,13 @@ def run_tracks(
             "seconds": seconds,
             "seed": seed,
         }
-        path = write_result(
-            out / "tracks.json",
-            command=" ".join(["sentryfuse eval --tracks", *words, f"--out {out.name}"]),
+        path = write(
+            "tracks",
+            figures(runs),
+            raw=rounded({"runs": [run.to_mapping() for run in runs]}),
             config=config,
-            figures=figures(runs),
-            raw={"runs": [run.to_mapping() for run in runs]},
+            folder=out,
+            command=" ".join(["sentryfuse eval --tracks", *words, f"--out {out.name}"]),
         )
         print(f"wrote {path}")
     return 0
