@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentryfuse_core.commands.options import MOST_SEED, check_numbers
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands import detector_options
 from sentryfuse_core.shipped import or_shipped
@@ -47,6 +48,7 @@ the detector:
   sentryfuse train mine.safetensors --data kitti/ --minutes 120
   sentryfuse train mine.safetensors --data drive.mcap --labels truth.jsonl --params robot.yaml
 """
+_LONGEST_S = 1e9  # 30 years
 _CLASSIFIER = ("recipe", "backbone", "design", "compile")
 _WORLD = ("sensors",)
 _RECORDINGS = (".mcap", ".db3", ".bag")
@@ -136,11 +138,9 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ConfigError(
             f"{args.out} does not end in .safetensors; call it {args.out.with_suffix('.safetensors')}"
         )
-    for name in ("threads", "seed"):
-        if getattr(args, name) < 0:
-            raise ConfigError(f"--{name} {getattr(args, name)} is below 0")
-    if not args.save_every > 0.0:
-        raise ConfigError(f"--save-every {args.save_every:g} must be above 0")
+    check_numbers(args, threads=(0, 1024), seed=(0, MOST_SEED))
+    if not 0.0 < args.save_every <= _LONGEST_S:
+        raise ConfigError(f"--save-every {args.save_every:g}: give a time above 0, up to {_LONGEST_S:g} s")
     _check_foreign(args)
 
 
