@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sentryfuse_core.commands.options import MOST_SEED, check_device, check_numbers
-from sentryfuse_core.errors import ConfigError, OutputError
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong option are answered at once
     import argparse
@@ -102,10 +103,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     if args.out is not None:
-        try:
-            args.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make {args.out}: {error.strerror}; choose another folder") from error
+        make_folder(args.out, remedy="choose another folder")
     if args.tracks:
         from sentryfuse_core.lab.commands.eval_tracks import run_tracks
 

@@ -266,8 +266,8 @@ def test_resume_names_what_differs_when_the_state_is_of_another_run(
         (["w.safetensors", "--data", "bad.npz"], ("bad.npz is no readable .npz", "numpy.savez")),
         (["w.safetensors", "--data", "many.npz"], ("has 9 modalities, at most 8", "join")),
         (["w.safetensors", "--data", "DATA", "--resume"], ("no state in w ", "train without --resume")),
-        (["file/w.safetensors", "--data", "DATA"], ("cannot write to file", "choose another OUT")),
-        (["w.safetensors", "--data", "DATA", "--state", "file"], ("cannot write to file", "--state")),
+        (["file/w.safetensors", "--data", "DATA"], ("cannot make the folder file", "choose another OUT")),
+        (["w.safetensors", "--data", "DATA", "--state", "file"], ("cannot make the folder file", "--state")),
         (
             ["w.safetensors", "--data", "DATA", "--backbone", "tree"],
             ("'tree'", "trunk, branches, bottleneck"),
