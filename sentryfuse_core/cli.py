@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import signal
@@ -85,7 +86,18 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
         # The reader (head, less) has seen enough; what Python still holds for it has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a name that no file system takes, a disk that failed or is full
+        print(f"sentryfuse: error: {one_line(_system_error(error))}", file=sys.stderr)
+        if error.errno == errno.ENOSPC:  # what Python still holds would be tried once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USAGE_ERROR
     return status
+
+
+def _system_error(error: OSError) -> str:
+    """What the system refused to a part that has no words for it itself, with the remedy."""
+    place = "" if error.filename is None else f"{error.filename}: "
+    return f"{place}{error.strerror or error}; check the path, its rights and free space"
 
 
 def _parse(words: list[str], commands: dict[str, Command]) -> argparse.Namespace:

@@ -7,7 +7,7 @@ import math
 __all__ = ["bounded", "number", "one_line", "printable", "reason_of"]
 
 _LONGEST = 400  # characters
-_LONGEST_ERROR = 2000
+_LONGEST_ERROR, _ENDING = 2000, 500
 _LONGEST_REASON = 200  # of what a library said: torch's errors run over many lines
 
 
@@ -27,8 +27,14 @@ def bounded(text: str, longest: int = _LONGEST) -> str:
 
 
 def one_line(text: str) -> str:
-    """What is said of an error: one printable line, cut where a stranger's value makes it endless."""
-    return bounded(" ".join(text.split()), _LONGEST_ERROR)
+    """What is said of an error: one printable line, cut in its middle where a stranger's value is endless.
+
+    What is wrong stands at its begin, what to do at its end.
+    """
+    shown = printable(" ".join(text.split()))
+    if len(shown) <= _LONGEST_ERROR:
+        return shown
+    return f"{shown[: _LONGEST_ERROR - _ENDING - 1]}…{shown[-_ENDING:]}"
 
 
 def number(value: float | None, form: str, unit: str = "") -> str:

@@ -279,12 +279,6 @@ class SensorReport:
     code: str = ""  # stable name of the finding behind `reason`; empty: it is well
 
     @property
-    def figures(self) -> dict[str, float]:
-        """Its numbers by name, `since_s` to `epoch`: diagnostics and messages pass them on as they are."""
-        words = ("modality", "topic", "state", "reason", "remedy", "invalid_reasons", "code")
-        return {name: value for name, value in vars(self).items() if name not in words}
-
-    @property
     def disabled(self) -> bool:
         """Whether nobody wants this sensor."""
         return self.code == "disabled"

@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all, and folders to write into; what fails says what to do."""
+"""Files that are written whole or not at all, and folders that take them; what fails says what to do."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,8 +40,16 @@ def written_whole(path: Path, *, remedy: str, shared: bool = False) -> Iterator[
 
 
 def make_folder(path: Path, *, remedy: str) -> None:
-    """Make a folder that may be there; raises OutputError with the `remedy` where it cannot be."""
+    """Make a folder that may be there, and see whether it takes files.
+
+    What fails later may fail after hours of work. Raises OutputError with the `remedy`.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {path}: {error.strerror or error}; {remedy}") from error
+    try:
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write to {path}: {error.strerror or error}; {remedy}") from error

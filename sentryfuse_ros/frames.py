@@ -45,7 +45,7 @@ class TransformTree:
 
         self._error = tf2_ros.TransformException
         self._buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._buffer, node)
+        self._listener = _listener(tf2_ros.TransformListener)(self._buffer, node)
         self._base_frame = base_frame
         self._steady_ns = steady_ns
         self._static: dict[str, tuple[int, Found]] = {}  # and the steady time at which it was looked up
@@ -122,6 +122,14 @@ class TransformTree:
             return None
         stamp = found.header.stamp
         return stamp.sec * NS_PER_S + stamp.nanosec, _pose(found.transform)
+
+
+def _listener(kind: type) -> type:
+    """tf2's listener without its `__del__`, which fails where a signal found the listener half made.
+
+    What it would unsubscribe from the node destroys at its own end.
+    """
+    return type(kind.__name__, (kind,), {"__del__": lambda _self: None})
 
 
 def _pose(transform: Any) -> Pose:

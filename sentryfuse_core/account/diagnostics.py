@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sentryfuse_core.account.latency import STAGES, LatencyWindow, percentiles, stage_values
-from sentryfuse_core.account.messages import Fields, header
+from sentryfuse_core.account.messages import Fields, figures, header
 from sentryfuse_core.account.upkeep import Upkeep
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import BudgetConfig, Config, OdometryConfig
@@ -179,7 +179,7 @@ class Diagnostics:
             level, message = OK, "OK"
         else:
             level, message = WARN if covered else ERROR, _told(report.state.name, report)
-        values = {"state": report.state.name, "reason": report.reason, **report.figures}
+        values = {"state": report.state.name, "reason": report.reason, **figures(report)}
         return self._status(level, f"sensor/{report.modality.value}", message, values, report.topic)
 
     def _sync(self, reports: Mapping[Modality, SensorReport], counters: SyncCounters, now_ns: int) -> Fields:

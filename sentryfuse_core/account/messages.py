@@ -12,7 +12,7 @@ from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.text import bounded
 from sentryfuse_core.track import Track
 from sentryfuse_core.tracking.placed import placed
-from sentryfuse_core.types import Detection, FusionResult, Modality, SensorState
+from sentryfuse_core.types import Detection, FusionResult, Modality, SensorReport, SensorState
 
 __all__ = [
     "DETECTIONS_3D_TYPE",
@@ -26,6 +26,7 @@ __all__ = [
     "PublishContext",
     "detection_3d_array",
     "detection_array",
+    "figures",
     "fusion_status",
     "header",
     "label_info",
@@ -48,6 +49,8 @@ VISION_INFO_TYPE = "vision_msgs/msg/VisionInfo"
 LABEL_INFO_TYPE = "vision_msgs/msg/LabelInfo"
 
 OK, WARN, ERROR = 0, 1, 2  # FusionStatus.msg
+
+_WORDS = ("modality", "topic", "state", "reason", "remedy", "invalid_reasons", "code")  # of a report
 
 # 6 x 6 by rows (x, y, z in m, turns about them in rad). The network tells no errors of its boxes. Zeros would
 # say that there are none; by a variance as large as this a filter is told that nothing is known.
@@ -262,12 +265,17 @@ def _detection_3d(item: Detection, top: Mapping[str, Any], identity: str) -> Fie
     }
 
 
+def figures(report: SensorReport) -> dict[str, float]:
+    """Its numbers by name, `since_s` to `epoch`, as messages and diagnostics have them."""
+    return {name: value for name, value in vars(report).items() if name not in _WORDS}
+
+
 def _sensor_health(result: FusionResult, modality: Modality) -> Fields:
     """sentryfuse/SensorHealth of one sensor in this set."""
     report = result.reports[modality]
     used = modality in result.used
     return {
-        **report.figures,
+        **figures(report),
         "name": modality.value,
         "topic": bounded(report.topic),
         "state": int(report.state),

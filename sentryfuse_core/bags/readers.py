@@ -35,7 +35,6 @@ from sentryfuse_core.bags.storage.opening import open_storage
 from sentryfuse_core.bags.storage.sqlite import beside
 from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC, unpack_message
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
-from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError, InvalidMessageError, SentryFuseError, TopicError
 from sentryfuse_core.text import reason_of
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files", "is_recording"]
 
-_LATEST_NS = 2**31 * NS_PER_S  # of a stamp's seconds
 _IDL_SEPARATOR = "=" * 80 + "\n"  # rosbag2 puts several IDL files into one text this way
 _MSG_FORMS, _IDL_FORMS = ("ros2msg", "ros1msg"), ("ros2idl", "omgidl")
 
@@ -129,20 +127,22 @@ class BagReader:
                     self.path, reason_of(error), "check the path, its rights and free space"
                 ) from error
             self._check_content(files)
-            self._files, self._offers, self.notes = tuple(files), found.offers, found.notes
+            self._files, self._offers = tuple(files), found.offers
+            self.notes = (*found.notes, *filter(None, map(_untimed, files)))
             self._open_files = stack.pop_all()
         return self
 
     def _check_content(self, files: Collection[Storage]) -> None:
         """Raise BagError for a recording of which nothing can be read."""
         streams = [stream for file in files for stream in file.streams.values()]
-        for file in files:
-            if file.cut and not any(stream.count for stream in streams):
+        for file in () if any(stream.count for stream in streams) else files:
+            if file.cut:
                 raise damaged(file.path, file.cut, file.remedy)
-            for time_ns in (file.start_ns, file.end_ns):
-                if not 0 <= time_ns < _LATEST_NS:
-                    reason = f"it has messages of log time {time_ns} ns, which no ROS time can hold"
-                    raise damaged(file.path, reason, "record it again with the computer's clock set")
+            if file.untimed:
+                reason = (
+                    f"the log times of all its {file.untimed:,} messages are none that a ROS time can hold"
+                )
+                raise damaged(file.path, reason, "record it again with the computer's clock set")
         foreign = sorted({stream.encoding for stream in streams if stream.encoding not in (CDR, ROS1)})
         if foreign and len(foreign) == len({stream.encoding for stream in streams}):
             raise BagError(
@@ -317,6 +317,17 @@ def _defined(type_name: str, definition: Definition) -> _Decoder | None:
             store.register(get_types_from_idl(part.split("\n", 1)[1] if part.startswith("IDL: ") else part))
     name = next((name for name in store.fielddefs if full_type_name(name) == type_name), None)
     return None if name is None else _Decoder(store, name)
+
+
+def _untimed(file: Storage) -> str:
+    """What to tell of messages that are in the file, but at no time; empty: there are none."""
+    if not file.untimed:
+        return ""
+    every = file.untimed + file.count
+    return (
+        f"{file.path.name}: {file.untimed:,} of its {every:,} messages have log times that no ROS time can "
+        "hold, and were left out"
+    )
 
 
 def _listing(topics: tuple[Topic, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,9 +14,10 @@ from sentryfuse_core.shipped import or_shipped
 
 if TYPE_CHECKING:
     import argparse
-import sys
 
-__all__ = ["add_config_arguments", "check_device", "config_from"]
+__all__ = ["MOST_SEED", "add_config_arguments", "check_device", "check_numbers", "config_from"]
+
+MOST_SEED = 2**20 - 1  # larger ones would draw worlds that are held out for scoring
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +56,18 @@ def _assignment(text: str) -> tuple[str, Any]:
         return name.strip(), parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: {' '.join(str(error).split())}; quote the value") from error
+
+
+def check_numbers(args: argparse.Namespace, **bounds: tuple[float, float]) -> None:
+    """Raises ConfigError for an option below the first or above the second bound, or that is no number.
+
+    Options that were not given are left alone.
+    """
+    for name, (low, high) in bounds.items():
+        value = getattr(args, name)
+        if value is not None and not low <= value <= high:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} {value}: give a number from {low:,} to {high:,}")
 
 
 def check_device(name: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentryfuse_core.commands.options import add_config_arguments, config_from
+from sentryfuse_core.commands.options import add_config_arguments, check_numbers, config_from
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
 from sentryfuse_core.commands.verdicts import FAILED, print_failures
 from sentryfuse_core.errors import ConfigError
@@ -116,8 +116,7 @@ def run(args: argparse.Namespace) -> int:
     """Replay, write everything, print a summary; returns the exit status."""
     if args.seconds is not None and not 0 < args.seconds <= _LONGEST_S:
         raise ConfigError(f"--seconds {args.seconds:g}: give a time above 0 and up to {_LONGEST_S:g}")
-    if args.jobs < 1:
-        raise ConfigError(f"--jobs {args.jobs}: give 1 or more")
+    check_numbers(args, jobs=(1, 1024))
     config = config_from(args)
     from sentryfuse_core.bags import topics
     from sentryfuse_core.bags.readers import BagReader

@@ -11,8 +11,9 @@ import numpy as np
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.evaluation.motion import Crowd, Moment, score_motion, track_frames
 from sentryfuse_core.evaluation.tracks import score_tracks, switches_by_frame
+from sentryfuse_core.replay.labels import TrueBox
 from sentryfuse_core.replay.records import SetRecord, rounded
-from sentryfuse_core.replay.truth import TrueBox, Truth, in_region
+from sentryfuse_core.replay.truth import Truth, in_region
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.types import Detection
 

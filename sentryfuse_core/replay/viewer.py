@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,21 @@ from sentryfuse_core.bags.poses import BagTransforms
 from sentryfuse_core.bags.readers import BagMessage, BagReader
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.convert import to_sample
-from sentryfuse_core.errors import BackendError, BagError, InvalidMessageError, OutputError
+from sentryfuse_core.errors import (
+    BackendError,
+    BagError,
+    InvalidMessageError,
+    OutputError,
+    SentryFuseError,
+    TopicError,
+)
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.frames import COLOURS, camera_picture, lidar_points
 from sentryfuse_core.replay.records import SetRecord, read_results
+from sentryfuse_core.safe_files import check_regular
+from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Modality
+from sentryfuse_core.whole_files import written_whole
 
 __all__ = ["show"]
 
@@ -35,16 +46,35 @@ def show(results: Path, *, save: Path | None) -> str:
             "the viewer needs rerun; pip install 'sentryfuse-python[view]', or open results.mcap in Foxglove"
         ) from error
     folder = results if results.is_dir() else results.parent
-    records = list(read_results(folder / "results.mcap" if results.is_dir() else results))
+    path = folder / "results.mcap" if results.is_dir() else results
+    try:
+        records = list(read_results(path))
+    except SentryFuseError:
+        raise
+    except Exception as error:  # the fields of another version, or messages that cannot be decoded
+        raise BagError(
+            f"{path} holds no results of this version ({reason_of(error)}); replay the recording again"
+        ) from error
+    if not records:
+        raise BagError(f"{path} holds no results; give the folder that `sentryfuse replay` wrote")
     stream = rerun.RecordingStream("sentryfuse", recording_id=None)
-    blueprint = _blueprint(rerun)
     if save is None:
-        stream.spawn(default_blueprint=blueprint)
-    else:
+        stream.spawn(default_blueprint=_blueprint(rerun))
+        return _log(rerun, stream, folder, records)
+    if save.suffix != ".rrd" or save.is_dir():
+        raise OutputError(f"{save!s:.200} is no place for a recording of rerun; give --save FILE.rrd")
+    with written_whole(save, remedy="choose another --save") as partial:
         try:
-            stream.save(save, default_blueprint=blueprint)
-        except (OSError, RuntimeError) as error:
-            raise OutputError(f"cannot write {save}: {error}; choose another --save") from error
+            stream.save(partial, default_blueprint=_blueprint(rerun))
+        except RuntimeError as error:
+            raise OSError(0, reason_of(error)) from error
+        missing = _log(rerun, stream, folder, records)
+        stream.disconnect()
+    return missing
+
+
+def _log(rerun: Any, stream: Any, folder: Path, records: Sequence[SetRecord]) -> str:
+    """All sets and sensors; returns what was left out."""
     stream.log("base", rerun.ViewCoordinates.FLU, static=True)
     for record in records:
         _log_set(rerun, stream, record)
@@ -91,14 +121,14 @@ def _log_set(rerun: Any, stream: Any, record: SetRecord) -> None:
 def _log_sensors(rerun: Any, stream: Any, folder: Path, *, end_ns: int) -> str:
     """Pictures and points of the recording; says so where it is not at hand."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        sensors = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["sensors"]
+        manifest, metrics = (_json(folder / name) for name in ("manifest.json", "metrics.json"))
         values = manifest["config"]["values"].items()
         config = override(Config(), {f"{part}.{name}": own[name] for part, own in values for name in own})
-        bag = Path(manifest["bag"]["path"])
-    except (OSError, ValueError, KeyError) as error:
-        return f"no manifest.json and metrics.json beside the results ({error}): no pictures, no points"
-    topics = {sensors[m.value]["topic"]: m for m in _PICTURES if sensors.get(m.value, {}).get("topic")}
+        bag, sensors = Path(manifest["bag"]["path"]), metrics["sensors"]
+        topics = {sensors[m.value]["topic"]: m for m in _PICTURES if sensors.get(m.value, {}).get("topic")}
+    except Exception as error:  # noqa: BLE001 - files of another version, or of somebody else, hold anything
+        why = f"no manifest.json and metrics.json of this run beside the results ({reason_of(error)})"
+        return f"{why}: no pictures, no points"
     try:
         placer = Placer(config)
         with BagReader(bag) as reader:
@@ -108,9 +138,14 @@ def _log_sensors(rerun: Any, stream: Any, folder: Path, *, end_ns: int) -> str:
                     break
                 poses.now_ns = item.log_time_ns
                 _log_message(rerun, stream, item, topics[item.topic], config, placer)
-    except BagError as error:
+    except (BagError, TopicError) as error:
         return f"{error}: no pictures, no points"
     return ""
+
+
+def _json(path: Path) -> Any:
+    check_regular(path)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _log_message(

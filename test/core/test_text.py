@@ -42,7 +42,10 @@ def test_said_lines_are_printable_and_bounded_when_a_value_is_not() -> None:
     assert printable("a\x1b[31mb\nc\ud800") == "a\\x1b[31mb\\nc\\ud800"
     assert printable("Straße 4, 5 µm") == "Straße 4, 5 µm"
     assert one_line("a\n b\x07") == "a b\\x07"
-    assert len(one_line("x" * 100_000)) == 2000
+    endless = one_line(f"--seed {'9' * 100_000}: give less")
+    assert len(endless) == 2000
+    assert endless.startswith("--seed 999")
+    assert endless.endswith("999: give less")
     assert reason_of(KeyError("topics")) == "KeyError 'topics'"
     assert reason_of(ValueError()) == "ValueError"
     assert len(reason_of(ValueError("x\n" * 100_000))) == 200

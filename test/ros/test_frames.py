@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 from collections.abc import Iterator
@@ -61,12 +62,26 @@ def transform(stamp_ns: int, position: tuple[float, float, float]) -> Any:
     )
 
 
+class FakeListener:
+    """Fails as tf2's own does where its end comes before its subscriptions are made."""
+
+    interrupted = False
+
+    def __init__(self, _buffer: FakeBuffer, _node: Any) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.subscriptions = 2
+
+    def __del__(self) -> None:
+        self.subscriptions -= 2
+
+
 @pytest.fixture
 def buffer(monkeypatch: pytest.MonkeyPatch) -> FakeBuffer:
     found = FakeBuffer()
     tf2 = ModuleType("tf2_ros")
     tf2.Buffer = lambda: found  # type: ignore[attr-defined]
-    tf2.TransformListener = lambda _buffer, _node: SimpleNamespace(unregister=lambda: None)  # type: ignore[attr-defined]
+    tf2.TransformListener = FakeListener  # type: ignore[attr-defined]
     tf2.TransformException = UnknownFrameError  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tf2_ros", tf2)
     return found
@@ -90,6 +105,19 @@ def tree(steady: Steady | None = None) -> TransformTree:
 def x_of(found: Found) -> float:
     assert found.pose is not None
     return found.pose.translation[0]
+
+
+@pytest.mark.usefixtures("buffer")
+def test_tree_says_nothing_when_a_signal_comes_while_tf2_makes_its_listener(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ignored: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    monkeypatch.setattr(FakeListener, "interrupted", True)
+    with pytest.raises(KeyboardInterrupt):
+        tree()
+    gc.collect()
+    assert not ignored
 
 
 def test_pose_is_unknown_never_identity_until_tf2_knows_it(buffer: FakeBuffer) -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sentryfuse_core.bags.offers import Offer
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import BagError, SentryFuseError
 from sentryfuse_core.text import reason_of
 
 __all__ = [
     "CDR",
+    "END_NS",
     "ROS1",
     "Definition",
     "Item",
@@ -27,9 +29,11 @@ __all__ = [
     "guarded",
     "merged",
     "numbered",
+    "possible",
 ]
 
 CDR, ROS1 = "cdr", "ros1"  # the encodings of messages that can be decoded
+END_NS = 2**31 * NS_PER_S  # no ROS time holds this or more: its seconds are an int32
 
 
 class Definition(NamedTuple):
@@ -78,6 +82,7 @@ class Storage:
 
     remedy = ""  # for damage of this format
     cut = ""  # what is wrong with its end; empty: nothing
+    untimed = 0  # messages of log times that no ROS time holds; neither counted nor read
 
     def __init__(self, path: Path, _scratch: Callable[[], Path]) -> None:
         self.path = path
@@ -101,6 +106,11 @@ class Storage:
     def close(self) -> None:
         """Close the file."""
         raise NotImplementedError
+
+
+def possible(log_time_ns: int) -> bool:
+    """Whether a ROS time can hold it."""
+    return 0 <= log_time_ns < END_NS
 
 
 def numbered(streams: Mapping[int, Stream]) -> dict[int, Stream]:

@@ -28,6 +28,7 @@ from sentryfuse_core.bags.storage.common import (
     Storage,
     Stream,
     numbered,
+    possible,
 )
 from sentryfuse_core.bags.storage.unpack import MOST_CHUNK_BYTES, PACKINGS, unpack
 from sentryfuse_core.convert.type_names import full_type_name
@@ -128,7 +129,7 @@ class McapFile(Storage):
             if kind == _MESSAGE:
                 channel, _, log_time_ns, _ = _MESSAGE_HEAD.unpack_from(data, begin)
                 stream = channels.get(channel)
-                if stream is not None:
+                if stream is not None and possible(log_time_ns):
                     items.append(Item(log_time_ns, stream, data[begin + _MESSAGE_HEAD.size : end]))
         items.sort(key=lambda item: item.log_time_ns)
         yield from items
@@ -208,7 +209,7 @@ class McapFile(Storage):
         begin, span.end = self._file.tell(), end
         if kind == _MESSAGE:
             channel, _, log_time_ns, _ = _MESSAGE_HEAD.unpack(self._file.read(_MESSAGE_HEAD.size))
-            _count(span, channel, log_time_ns)
+            self._count(span, channel, log_time_ns)
         else:
             self._declaration(kind, self._file.read(end - begin))
 
@@ -227,9 +228,11 @@ class McapFile(Storage):
             self._channels[key] = _Channel(schema, topic, encoding, _offers(data, at))
 
     def _is_known(self, summary: _Summary) -> bool:
-        """Whether all channels are known, and the index of chunks agrees with the statistics."""
+        """Whether all channels and times are known, and the index of chunks agrees with the statistics."""
         counts = self._counts()
         if any(span.chunk and (summary.statistics is None or not span.counts) for span in self._spans):
+            return False
+        if not all(possible(at_ns) for span in self._spans for at_ns in (span.start_ns, span.end_ns)):
             return False
         for key in counts:
             channel = self._channels.get(key)
@@ -254,7 +257,7 @@ class McapFile(Storage):
                 for kind, begin, end in _records(data):
                     if kind == _MESSAGE:
                         channel, _, log_time_ns, _ = _MESSAGE_HEAD.unpack_from(data, begin)
-                        _count(span, channel, log_time_ns)
+                        self._count(span, channel, log_time_ns)
                     elif kind in (_SCHEMA, _CHANNEL):
                         self._declaration(kind, data[begin:end])
             except BagError:
@@ -263,6 +266,16 @@ class McapFile(Storage):
                 self.cut = reason_of(error)
                 del self._spans[number:]
                 return
+
+    def _count(self, span: _Span, channel: int, log_time_ns: int) -> None:
+        """Enter a message into its span."""
+        if not possible(log_time_ns):
+            self.untimed += 1
+            return
+        first = not span.counts
+        span.start_ns = log_time_ns if first else min(span.start_ns, log_time_ns)
+        span.end_ns = log_time_ns if first else max(span.end_ns, log_time_ns)
+        span.counts[channel] += 1
 
     def _content(self, span: _Span) -> bytes:
         """The records of a span, unpacked."""
@@ -285,14 +298,6 @@ class McapFile(Storage):
         if checksum and crc32(data) != checksum:
             raise ValueError(f"the chunk at byte {span.offset} does not have its checksum")
         return data
-
-
-def _count(span: _Span, channel: int, log_time_ns: int) -> None:
-    """Enter a message into its span."""
-    first = not span.counts
-    span.start_ns = log_time_ns if first else min(span.start_ns, log_time_ns)
-    span.end_ns = log_time_ns if first else max(span.end_ns, log_time_ns)
-    span.counts[channel] += 1
 
 
 def _indexed(data: bytes) -> _Span:

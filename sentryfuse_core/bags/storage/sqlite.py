@@ -13,12 +13,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sentryfuse_core.bags.offers import read_offers
-from sentryfuse_core.bags.storage.common import CDR, Definition, Item, Storage, Stream
+from sentryfuse_core.bags.storage.common import CDR, END_NS, Definition, Item, Storage, Stream
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError
 
 __all__ = ["SqliteFile", "beside"]
 
+_TIMED = f"timestamp BETWEEN 0 AND {END_NS - 1}"  # nor is a text or nothing between them
 _BESIDE = ("-wal", "-journal")  # what the writer had not yet put into the file itself
 
 
@@ -39,7 +40,10 @@ class SqliteFile(Storage):
         try:
             self._database.text_factory = lambda data: data.decode("utf-8", "replace")
             self.streams = self._topics(self._definitions())
-            times = self._database.execute("SELECT MIN(timestamp), MAX(timestamp) FROM messages").fetchone()
+            query = f"SELECT COUNT(*), MIN(timestamp), MAX(timestamp) FROM messages WHERE {_TIMED}"  # noqa: S608 - a constant
+            count, *times = self._database.execute(query).fetchone()
+            (every,) = self._database.execute("SELECT COUNT(*) FROM messages").fetchone()
+            self.untimed = every - count
         except BaseException:
             self._database.close()
             raise
@@ -52,7 +56,8 @@ class SqliteFile(Storage):
     def _items(self, streams: Mapping[int, Stream]) -> Iterator[Item]:
         marks = ",".join("?" * len(streams))
         query = (
-            f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp"  # noqa: S608 - marks alone
+            f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) AND {_TIMED} "  # noqa: S608 - marks and a constant
+            "ORDER BY timestamp"
         )
         for topic, log_time_ns, data in self._database.execute(query, tuple(streams)):
             yield Item(int(log_time_ns), streams[topic], data if isinstance(data, bytes) else b"")
@@ -73,11 +78,14 @@ class SqliteFile(Storage):
         }
 
     def _topics(self, definitions: dict[str, Definition]) -> dict[int, Stream]:
-        count = "SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"
-        counts = dict(self._database.execute(count).fetchall())
+        query = f"SELECT topic_id, COUNT(*) FROM messages WHERE {_TIMED} GROUP BY topic_id"  # noqa: S608 - a constant
+        counts = dict(self._database.execute(query).fetchall())
         columns = {row[1] for row in self._database.execute("PRAGMA table_info(topics)")}
-        profiles = "offered_qos_profiles" if "offered_qos_profiles" in columns else "''"  # not in the oldest
-        query = f"SELECT id, name, type, serialization_format, {profiles} FROM topics ORDER BY id"  # noqa: S608 - one of two
+        # Not in every version; without a format messages are CDR, as for ros2.
+        optional = (
+            name if name in columns else "''" for name in ("serialization_format", "offered_qos_profiles")
+        )
+        query = f"SELECT id, name, type, {', '.join(optional)} FROM topics ORDER BY id"  # noqa: S608 - constants
         found = {}
         for key, topic, type_name, encoding, offered in self._database.execute(query):
             name = full_type_name(str(type_name))

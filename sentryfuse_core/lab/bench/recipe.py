@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import torch
 import yaml
 
+from sentryfuse_core.commands.options import MOST_SEED
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.model.backbones import BACKBONES, ClassifierShape
 from sentryfuse_core.safe_files import read_yaml
@@ -98,8 +99,8 @@ class Recipe:
             for backbone, count in (getattr(self, key) or {}).items():
                 if count < least:
                     raise ConfigError(f"{key} {count} of {backbone} is below {least}")
-        if min(self.seeds) < 0:
-            raise ConfigError(f"seeds {list(self.seeds)} must not be below 0")
+        if not all(0 <= seed <= MOST_SEED for seed in self.seeds):
+            raise ConfigError(f"seeds {list(self.seeds)} must lie between 0 and {MOST_SEED}")
         for scale in self.scales:
             if not 0.0 < scale < 1.0:
                 raise ConfigError(f"scales {list(self.scales)} must lie between 0 and 1")

@@ -86,16 +86,23 @@ def at_least(
 
 
 def write(
-    name: str, figures: Sequence[Figure], *, raw: object = None, config: object = None, folder: Path = FOLDER
+    name: str,
+    figures: Sequence[Figure],
+    *,
+    raw: object = None,
+    config: object = None,
+    folder: Path = FOLDER,
+    command: str | None = None,
 ) -> Path:
     """Write `folder`/NAME.json, with the machine, versions and commit that it holds for; its path.
 
-    Raises OutputError where it cannot be written.
+    `command` gives the same figures elsewhere, None: what was typed. Raises OutputError where it cannot be
+    written.
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     content = {
         "name": name,
-        "command": _command(),
+        "command": _command() if command is None else command,
         "machine": {
             "cpu": processor(),
             **machine(),

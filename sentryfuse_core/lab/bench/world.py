@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sentryfuse_core.commands.options import MOST_SEED
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.bench.contest import Trained
 from sentryfuse_core.lab.bench.world_frames import Frames, encode_frames
@@ -40,6 +41,7 @@ __all__ = ["WorldContest", "WorldRecipe", "render_splits"]
 
 _TRAIN_SEED = 2**19  # of the world; the shipped weights were trained with small seeds
 _FIRST_HELD_OUT = 2**20  # far behind the frames on which the shipped weights were evaluated
+_MOST_FRAMES, _MOST_STEPS = 1_000_000, 1_000_000_000
 _SCORED_AT_ONCE = 32  # frames; more would need gigabytes
 
 
@@ -77,10 +79,12 @@ class WorldRecipe:
         for name in ("frames", "val", "test"):
             if getattr(self, name) < self.batch:
                 raise ConfigError(f"{name} {getattr(self, name)} is below one batch of {self.batch}")
-        if not self.seeds or min(self.seeds) < 0:
-            raise ConfigError(f"seeds {list(self.seeds)} must be whole numbers from 0 on, at least one")
-        if self.steps < 1:
-            raise ConfigError(f"steps {self.steps} must be at least 1")
+            if getattr(self, name) > _MOST_FRAMES:
+                raise ConfigError(f"{name} {getattr(self, name)} is above {_MOST_FRAMES:,}")
+        if not self.seeds or not all(0 <= seed <= MOST_SEED for seed in self.seeds):
+            raise ConfigError(f"seeds {list(self.seeds)}: give at least one, from 0 to {MOST_SEED}")
+        if not 1 <= self.steps <= _MOST_STEPS:
+            raise ConfigError(f"steps {self.steps} must lie between 1 and {_MOST_STEPS:,}")
 
 
 def render_splits(

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentryfuse_core.commands.options import check_numbers
 from sentryfuse_core.errors import ConfigError, DatasetError
 from sentryfuse_core.lab.commands import bench_runtime, bench_world
 from sentryfuse_core.lab.commands.bench_world import names_of, seeds_of
@@ -80,10 +81,10 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "world":
         make_folder(args.out, remedy="choose another --out")
         bench_world.run_jobs(args)
-    elif args.workers < 1:
-        raise ConfigError(f"--workers {args.workers} is below 1")
-    elif not args.report_only:
-        _run_jobs(args)
+    else:
+        check_numbers(args, workers=(1, 1024))
+        if not args.report_only:
+            _run_jobs(args)
     _report(args.out)
     return 0
 

@@ -93,7 +93,7 @@ def seeds_of(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(seed) for seed in names_of(text))
     except ValueError as error:
-        raise ConfigError(f"--seeds {text!r} are not whole numbers separated by commas") from error
+        raise ConfigError(f"--seeds {text!r:.60}: give whole numbers separated by commas") from error
 
 
 def names_of(text: str | None) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from sentryfuse_core.pruning.gate import Design
 
 __all__ = ["FILES", "Run", "train"]
 
+_CURVE = ("step", "stage", "progress", "learning_rate", "loss")  # steps count from 1 in each stage
 _DENSE, _NESTED = "dense", "nested"  # as curve and state have them
 FILES = ("state.safetensors", f"{_DENSE}.safetensors", "curve.csv")  # what a run keeps in its folder
 _COLUMNS = (
@@ -73,7 +74,8 @@ class _Watch:
                 f"the loss became {log.loss} in {stage} step {log.step}; lower the recipe's learning rates"
             )
         if self.curve is not None and self.bar is not None:
-            self.curve.add(stage, log)
+            numbers = (f"{value:.5g}" for value in (log.progress, log.learning_rate, log.loss))
+            self.curve.add([log.step, stage, *numbers])
             first = self.run.contest.recipe.first
             share = first * log.progress if stage == _DENSE else first + (1.0 - first) * log.progress
             text = f"{stage} step {log.step}: loss {log.loss:.3f}"
@@ -117,7 +119,11 @@ def _curve(run: Run) -> Curve:
     finished = (_DENSE,) if run.resume and run.dense.exists() else ()
     stage = _NESTED if finished else _DENSE
     step = saved.step if saved is not None and saved.stage == stage else 0
-    return Curve(run.folder / "curve.csv", finished=finished, stage=stage, step=step)
+
+    def keep(row: list[str]) -> bool:
+        return row[1] in finished or (row[1] == stage and int(row[0]) <= step)
+
+    return Curve(run.folder / "curve.csv", _CURVE, keep=keep)
 
 
 def _dense(run: Run, watch: _Watch) -> tuple[Trained, float]:

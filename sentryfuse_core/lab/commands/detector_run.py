@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sentryfuse_core.commands.options import check_device
+from sentryfuse_core.commands.options import check_device, check_numbers
 from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
-from sentryfuse_core.errors import CheckpointError, ConfigError
+from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.commands.detector_options import LENGTH
 from sentryfuse_core.lab.training.evaluate import evaluate
 from sentryfuse_core.lab.training.grade import grade
@@ -45,9 +45,14 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
         if getattr(args, name) is None:
             setattr(args, name, value)
     args.device = args.device or "cpu"
-    for name, least in (("minutes", 0), ("steps", 0), ("batch", 8), ("evaluate", 1)):
-        if getattr(args, name) < least:
-            raise ConfigError(f"--{name} {getattr(args, name)} is below {least}")
+    check_numbers(
+        args,
+        minutes=(0, 1_000_000),
+        steps=(0, 1_000_000_000),
+        batch=(8, 4096),
+        learning_rate=(1e-12, 1.0),
+        evaluate=(1, 1_000_000),
+    )
     check_device(args.device)
     return TrainOptions(
         folder=args.state or args.out.with_suffix(""),

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sentryfuse_core.commands.options import check_device
-from sentryfuse_core.errors import ConfigError, OutputError
+from sentryfuse_core.commands.options import MOST_SEED, check_device, check_numbers
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong option are answered at once
     import argparse
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong o
 
 __all__ = ["add_arguments", "run"]
 
-_DRIVE_S = 30.0  # of --tracks: the lidar is gone from 10 to 20 s
+_DRIVE_S, _LEAST_DRIVE_S = 30.0, 12  # of --tracks: the lidar is gone from 10 to 20 s
 _BATCH = 16  # frames; another number would give other worlds
 _WORLDS = 2**20  # batches of one seed; the second half is for fitting, the first 2**20 are training's own
 _SAME = ("frames", "fit_frames", "seed", "device", "draws")  # options that the figures depend on
@@ -102,10 +103,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     if args.out is not None:
-        try:
-            args.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make {args.out}: {error.strerror}; choose another folder") from error
+        make_folder(args.out, remedy="choose another folder")
     if args.tracks:
         from sentryfuse_core.lab.commands.eval_tracks import run_tracks
 
@@ -203,9 +201,16 @@ def _command(args: argparse.Namespace) -> str:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name, least in (("frames", 1), ("fit_frames", 0), ("seed", 0), ("draws", 1)):
-        if getattr(args, name) < least:
-            raise ConfigError(f"--{name.replace('_', '-')} {getattr(args, name)} is below {least}")
+    most = _BATCH * _WORLDS // 2
+    check_numbers(
+        args,
+        frames=(1, most),
+        fit_frames=(0, most),
+        seed=(0, MOST_SEED),
+        draws=(1, 100_000),
+        drives=(1, 10_000),
+        seconds=(_LEAST_DRIVE_S, 3600),
+    )
     check_device(args.device)
 
 
@@ -219,7 +224,7 @@ def _masks(text: str | None) -> list[ModalitySet]:
             masks.append(ModalitySet.of(*(Modality(sensor.strip()) for sensor in sensors)))
         except ValueError as error:
             raise ConfigError(
-                f"--masks {name!r} is no set of sensors; give e.g. camera+lidar,lidar,none"
+                f"--masks {name!r:.60} is no set of sensors; give e.g. camera+lidar,lidar,none"
             ) from error
     return masks
 
@@ -230,7 +235,7 @@ def _levels(text: str | None, known: int) -> list[int]:
     try:
         levels = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise ConfigError(f"--levels {text!r} are not whole numbers separated by commas") from error
+        raise ConfigError(f"--levels {text!r:.60}: give whole numbers separated by commas") from error
     if any(not 0 <= level < known for level in levels):
-        raise ConfigError(f"--levels {text} are not below {known}, the levels of these weights")
+        raise ConfigError(f"--levels {text:.60}: these weights have the levels 0 to {known - 1}; give those")
     return levels

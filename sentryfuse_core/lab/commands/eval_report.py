@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,16 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.evaluation.matching import DISTANCES_M
-from sentryfuse_core.lab.bench.results import Figure, text_table
+from sentryfuse_core.lab.bench.plot_style import write_png
+from sentryfuse_core.lab.bench.results import Figure, text_table, write
 from sentryfuse_core.lab.commands.eval_plot import dropout_figure
 from sentryfuse_core.lab.commands.eval_study import Study
 from sentryfuse_core.lab.scoring.conditions import DAY_ABOVE, NIGHT_BELOW, ROUGH_ABOVE, Contrast
 from sentryfuse_core.lab.training.support import LEAST_SCORE
-from sentryfuse_core.replay.manifest import machine, processor, source_commit, versions
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["print_report", "table", "write_report", "write_result"]
+__all__ = ["print_report", "rounded", "table", "write_report"]
 
 _WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 _DIGITS = 5  # after the point, in eval.json
@@ -168,69 +165,32 @@ def _figures(study: Study) -> list[Figure]:
 
 def write_report(folder: Path, study: Study, *, command: str, config: Mapping[str, Any]) -> list[Path]:
     """Write eval.json and dropout.png into `folder`; raises OutputError where that cannot be done."""
-    data = write_result(
-        folder / "eval.json",
-        command=command,
-        config=config,
-        figures=_figures(study),
-        raw={
-            "cells": [cell.to_mapping() for cell in study.cells.values()],
-            "day_night": [asdict(one) for one in study.light],
-            "imu_on_rough_ground": [asdict(one) for one in study.imu],
-            "support_named": [one.to_mapping() for one in study.named],
-            "support_number": [one.to_mapping() for one in study.supporters],
-        },
-    )
+    raw = {
+        "cells": [cell.to_mapping() for cell in study.cells.values()],
+        "day_night": [asdict(one) for one in study.light],
+        "imu_on_rough_ground": [asdict(one) for one in study.imu],
+        "support_named": [one.to_mapping() for one in study.named],
+        "support_number": [one.to_mapping() for one in study.supporters],
+    }
+    data = write("eval", _figures(study), raw=rounded(raw), config=config, folder=folder, command=command)
     picture = folder / "dropout.png"
-    try:
-        dropout_figure(study.cells).savefig(picture, dpi=150)
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another folder") from error
+    write_png(dropout_figure(study.cells), picture, dpi=150)
     return [data, picture]
 
 
-def write_result(
-    path: Path,
-    *,
-    command: str,
-    config: Mapping[str, Any],
-    figures: Sequence[Figure],
-    raw: Mapping[str, Any],
-) -> Path:
-    """Write figures in the form of every other result file; raises OutputError where that cannot be done."""
-    content = {
-        "name": path.stem,
-        "command": command,
-        "machine": {"cpu": processor(), **machine()},
-        "versions": versions(),
-        "commit": source_commit(),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "config": config,
-        "rows": [figure.to_mapping() for figure in figures],
-        "raw": raw,
-    }
-    try:
-        path.write_text(json.dumps(_rounded(content), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {path.parent}: {error.strerror}; choose another folder"
-        ) from error
-    return path
-
-
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """The same with short numbers; JSON has no NaN: null where nothing was measured."""
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, _DIGITS)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value
 
 
 def _share(what: str, value: float) -> Figure:
-    return Figure(what=what, measured=100 * value, unit="%")
+    return Figure(what=what, measured=round(100 * value, _DIGITS), unit="%")
 
 
 def _percent(value: float) -> str:

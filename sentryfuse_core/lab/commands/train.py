@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentryfuse_core.commands.options import MOST_SEED, check_numbers
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands import detector_options
 from sentryfuse_core.shipped import or_shipped
+from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -47,6 +49,7 @@ the detector:
   sentryfuse train mine.safetensors --data kitti/ --minutes 120
   sentryfuse train mine.safetensors --data drive.mcap --labels truth.jsonl --params robot.yaml
 """
+_LONGEST_S = 1e9  # 30 years
 _CLASSIFIER = ("recipe", "backbone", "design", "compile")
 _WORLD = ("sensors",)
 _RECORDINGS = (".mcap", ".db3", ".bag")
@@ -112,6 +115,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, evaluate, write."""
     _check_options(args)
+    for place in (args.out.parent, args.state or args.out.with_suffix("")):
+        make_folder(place, remedy="choose another OUT or --state")
     if args.threads:
         import torch  # like all that trains: --help and a wrong option are answered without
 
@@ -134,13 +139,13 @@ def _check_options(args: argparse.Namespace) -> None:
     """The options of both tasks, and that none is of the other one."""
     if args.out.suffix != ".safetensors":
         raise ConfigError(
-            f"{args.out} does not end in .safetensors; call it {args.out.with_suffix('.safetensors')}"
+            f"{args.out} does not end in .safetensors; call it {args.out.name or 'mine'}.safetensors"
         )
-    for name in ("threads", "seed"):
-        if getattr(args, name) < 0:
-            raise ConfigError(f"--{name} {getattr(args, name)} is below 0")
-    if not args.save_every > 0.0:
-        raise ConfigError(f"--save-every {args.save_every:g} must be above 0")
+    if args.out.is_dir():
+        raise ConfigError(f"{args.out} is a folder; give the file to write")
+    check_numbers(args, threads=(0, 1024), seed=(0, MOST_SEED))
+    if not 0.0 < args.save_every <= _LONGEST_S:
+        raise ConfigError(f"--save-every {args.save_every:g}: give a time above 0, up to {_LONGEST_S:g} s")
     _check_foreign(args)
 
 

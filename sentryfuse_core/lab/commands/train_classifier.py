@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentryfuse_core.errors import DatasetError, OutputError
+from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.bench.contest import Contest
 from sentryfuse_core.lab.bench.recipe import Recipe, read_recipe
 from sentryfuse_core.lab.commands.classifier_stages import FILES, Run, train
@@ -46,8 +45,6 @@ def run(args: argparse.Namespace) -> int:
     """Train, score, write."""
     recipe = _recipe(args)
     folder = args.state or args.out.with_suffix("")
-    for place in (args.out.parent, folder):
-        _check_place(place)
     arrays = _arrays(args.data)
     with ranks(recipe.device) as team:
         identity = _identity(args, recipe, team)
@@ -152,17 +149,6 @@ def _arrays(path: Path) -> Arrays:
             f"join some arrays into one"
         )
     return arrays
-
-
-def _check_place(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {folder}: {error.strerror}; choose another OUT or --state"
-        ) from error
 
 
 def _identity(args: argparse.Namespace, recipe: Recipe, team: Ranks) -> dict[str, Any]:

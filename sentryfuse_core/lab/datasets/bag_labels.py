@@ -16,13 +16,13 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
-from sentryfuse_core.lab.datasets.labels import read_labels
+from sentryfuse_core.lab.datasets.driving import LABELS, Box, Drive, DrivingSet, LabelledFrame, labelled
 from sentryfuse_core.pipeline import prepare
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
+from sentryfuse_core.replay.labels import read_labels
 from sentryfuse_core.sync.match import nearest
-from sentryfuse_core.types import Modality
+from sentryfuse_core.types import Detection, Modality
 
 __all__ = ["find_bags", "load_bags"]
 
@@ -59,12 +59,33 @@ def load_bags(
     drives, notes = [], []
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
-        moments = read_labels(beside)
+        moments = _moments(beside)
         selection, told = _selected(bag, config or Config(), topics)
         notes += [f"{bag.name}: {note}" for note in told]
         frames = partial(_frames, bag, moments, selection, config or Config())
         drives.append(Drive(bag.name, "", [*bag_files(bag), beside], len(moments), frames))
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
+
+
+def _moments(path: Path) -> dict[int, tuple[Box, ...]]:
+    """Boxes by stamp in ns; raises BagError for one that cannot be trained on, DatasetError for no line."""
+
+    def check(box: Detection) -> None:
+        if box.label not in LABELS:
+            raise ValueError(f"unknown class {box.label!r:.40}; use {', '.join(LABELS)}")
+        if min(box.length, box.width, box.height) <= 0.0:
+            raise ValueError(f"a box of {box.length} m by {box.width} m by {box.height} m is none")
+
+    found = {
+        moment.stamp_ns: tuple(
+            Box(box.label, box.x, box.y, box.z, box.length, box.width, box.height, box.yaw)
+            for box in moment.boxes
+        )
+        for moment in read_labels(path, check=check)
+    }
+    if not found:
+        raise DatasetError(f"{path} labels no moment; record the labels again")
+    return found
 
 
 def _selected(bag: Path, config: Config, topics: Mapping[Modality, str]) -> tuple[Selection, list[str]]:

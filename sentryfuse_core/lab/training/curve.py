@@ -3,71 +3,71 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.lab.training.fit import Step
 from sentryfuse_core.lab.training.tensor_files import ROOM
 from sentryfuse_core.whole_files import written_whole
 
-__all__ = ["COLUMNS", "Curve"]
-
-COLUMNS = ("step", "stage", "progress", "learning_rate", "loss")
+__all__ = ["Curve"]
 
 
 class Curve:
-    """The open file; steps count from 1 in each stage."""
+    """The open file, whose first column is the number of the step."""
 
-    def __init__(self, path: Path, *, finished: tuple[str, ...] = (), stage: str = "", step: int = 0) -> None:
-        """Keep the rows of `finished` stages, and of `stage` those up to `step`.
+    def __init__(self, path: Path, columns: Sequence[str], *, keep: Callable[[list[str]], bool]) -> None:
+        """Keep the rows of an earlier run that were there when its state was saved.
 
         Raises OutputError when it cannot be written.
         """
         self._path = path
-        kept = _kept(path, finished, stage, step)
-        with (
-            written_whole(path, remedy=ROOM) as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
-            csv.writer(file).writerows([COLUMNS, *kept])
         try:
+            kept = [row for row in _rows(path, len(columns)) if keep(row)]
+            with (
+                written_whole(path, remedy=ROOM) as partial,
+                partial.open("w", newline="", encoding="utf-8") as file,
+            ):
+                csv.writer(file).writerows([columns, *kept])
             self._file = path.open("a", newline="", encoding="utf-8")
         except OSError as error:
-            raise OutputError(self._reason(error)) from error
+            raise self._failed(error) from error
         self._writer = csv.writer(self._file)
 
-    def add(self, stage: str, step: Step) -> None:
+    def add(self, row: Sequence[object]) -> None:
         """One step."""
-        numbers = [f"{value:.5g}" for value in (step.progress, step.learning_rate, step.loss)]
         try:
-            self._writer.writerow([step.step, stage, *numbers])
+            self._writer.writerow(row)
         except OSError as error:
-            raise OutputError(self._reason(error)) from error
+            raise self._failed(error) from error
 
     def flush(self) -> None:
         """Hand all rows to the system."""
         try:
             self._file.flush()
         except OSError as error:
-            raise OutputError(self._reason(error)) from error
+            raise self._failed(error) from error
 
     def __enter__(self) -> Curve:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            if kind is None:  # else something has been said already
+                raise self._failed(error) from error
 
-    def _reason(self, error: OSError) -> str:
-        return f"cannot write {self._path}: {error.strerror}; {ROOM}"
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self._path}: {error.strerror}; {ROOM}")
 
 
-def _kept(path: Path, finished: tuple[str, ...], stage: str, step: int) -> list[list[str]]:
-    """Whole rows from before the saved state; a killed run may have written more, the last one in half."""
+def _rows(path: Path, columns: int) -> list[list[str]]:
+    """Whole rows of an earlier run; a killed one may have written the last in half."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[0].isdigit()]
-    return [row for row in rows if row[1] in finished or (row[1] == stage and int(row[0]) <= step)]
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return [row for row in csv.reader(file) if len(row) == columns and row[0].isdecimal()]

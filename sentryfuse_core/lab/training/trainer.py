@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from torch import nn
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.curriculum import Curriculum
+from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
 from sentryfuse_core.lab.training.losses import (
     detection_loss,
@@ -26,6 +26,7 @@ from sentryfuse_core.lab.training.losses import (
 from sentryfuse_core.lab.training.pool import SamplePool
 from sentryfuse_core.lab.training.state import Progress, load_state, save_state
 from sentryfuse_core.lab.training.targets import make_targets
+from sentryfuse_core.lab.training.tensor_files import ROOM
 from sentryfuse_core.lab.training.view_targets import make_view_targets
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.model.encoders import CameraView
@@ -34,6 +35,7 @@ from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.whole_files import make_folder
 
 __all__ = ["BatchSource", "StepLog", "TrainOptions", "Trainer"]
 
@@ -124,21 +126,20 @@ class Trainer:
         return sorted(own.keys() - fitting.keys())
 
     def run(self, on_step: Callable[[StepLog], None] = lambda _: None) -> None:
-        """Train to the end, writing `curve.csv` and, now and then and at the end, the state."""
-        self.options.folder.mkdir(parents=True, exist_ok=True)
-        curve = self.options.folder / "curve.csv"
-        known = _rows_until(curve, self.progress.step)
-        saved_s = self.progress.elapsed_s
-        with curve.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerows([_CURVE, *known])
+        """Train to the end, writing `curve.csv` and, now and then and at the end, the state.
+
+        Raises OutputError where they cannot be written.
+        """
+        step, saved_s = self.progress.step, self.progress.elapsed_s
+        make_folder(self.options.folder, remedy=ROOM)
+        with Curve(self.options.folder / "curve.csv", _CURVE, keep=lambda row: int(row[0]) <= step) as curve:
             while self._share() < 1.0:
                 log = self._step()
-                writer.writerow(_row(log))
+                curve.add(_row(log))
                 on_step(log)
                 if self.progress.elapsed_s - saved_s > self.options.save_every_s:
                     self.save()
-                    file.flush()
+                    curve.flush()
                     saved_s = self.progress.elapsed_s
         self.save()
 
@@ -271,14 +272,6 @@ def _schedule(share: float, warmup: float) -> float:
     if share < warmup:
         return max(share / warmup, 0.02)
     return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * (share - warmup) / (1.0 - warmup)))
-
-
-def _rows_until(curve: Path, step: int) -> list[list[str]]:
-    """What the curve says up to `step`; a run that is resumed from there writes the rest again."""
-    if step == 0 or not curve.exists():
-        return []
-    with curve.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.reader(file) if row[:1] != ["step"] and int(row[0]) <= step]
 
 
 def _row(log: StepLog) -> list[object]:

@@ -16,17 +16,26 @@ from sentryfuse_core.lab.world.record import Recorder
 from sentryfuse_core.lab.world.scene import ABSENT
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.whole_files import written_whole
 
 __all__ = ["draw"]
 
+_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+_REMEDY = "give a .png or .jpg file in a folder you may write to"
 _COLOURS = ("tab:red", "tab:green", "tab:purple")
 
 
 def draw(recorder: Recorder, path: Path) -> None:
-    """Draw the recorder's first moment: camera, lidar from above, sound by frequency and by bearing."""
+    """Draw the recorder's first moment: camera, lidar from above, sound by frequency and by bearing.
+
+    Raises OutputError for a path that is no picture's, or cannot be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None or path.is_dir():
+        raise OutputError(f"cannot draw {path!s:.200}; {_REMEDY}")
     scenes = recorder.drive()
     frame = next(replace(recorder, raw_images=True).camera(scenes)).fields
     image = frame["data"].reshape(frame["height"], frame["width"], 3)
@@ -43,9 +52,9 @@ def draw(recorder: Recorder, path: Path) -> None:
 
     above.scatter(points[:, 0], points[:, 1], s=0.3, c=points[:, 2], cmap="viridis", vmin=-1.8, vmax=0.5)
     # The classes and boxes of the first moment, as [M] and [M, 7].
-    for kind, box in zip(scenes.classes[0].tolist(), scenes.boxes[0].tolist(), strict=True):
-        if kind != ABSENT:
-            colour = _COLOURS[kind] if kind < len(_COLOURS) else "0.7"  # clutter
+    for number, box in zip(scenes.classes[0].tolist(), scenes.boxes[0].tolist(), strict=True):
+        if number != ABSENT:
+            colour = _COLOURS[number] if number < len(_COLOURS) else "0.7"  # clutter
             above.plot(*_outline(box), color=colour)
     for trait, colour in zip(CLASSES, _COLOURS, strict=True):
         above.plot([], [], color=colour, label=trait.label)
@@ -67,20 +76,16 @@ def draw(recorder: Recorder, path: Path) -> None:
         extent=(0, pcm.shape[1] / GEOMETRY.audio_rate_hz, -90, 90),
         cmap="magma",
     )
-    for kind, box in zip(scenes.classes[0].tolist(), scenes.boxes[0].tolist(), strict=True):
-        if kind in range(len(CLASSES)):
+    for number, box in zip(scenes.classes[0].tolist(), scenes.boxes[0].tolist(), strict=True):
+        if number in range(len(CLASSES)):
             bearing.plot(
-                0.0, math.degrees(math.asin(box[1] / math.hypot(box[0], box[1]))), "<", color=_COLOURS[kind]
+                0.0, math.degrees(math.asin(box[1] / math.hypot(box[0], box[1]))), "<", color=_COLOURS[number]
             )
     bearing.set(
         title="correlation of the microphones; marks: objects", xlabel="time (s)", ylabel="bearing (degrees)"
     )
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise OutputError(
-            f"cannot write {path}: {error}; give a .png or .jpg file in a folder you may write to"
-        ) from error
+    with written_whole(path, remedy=_REMEDY) as partial:
+        figure.savefig(partial, format=kind)
 
 
 def _outline(box: list[float]) -> tuple[list[float], list[float]]:

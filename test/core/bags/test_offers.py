@@ -119,3 +119,17 @@ def test_reader_tells_of_latching_when_it_was_recorded_in_ros_1(latching: int | 
         connection = writer.add_connection("/map", "std_msgs/msg/String", typestore=store, latching=latching)
         writer.write(connection, 1, store.serialize_ros1(text, "std_msgs/msg/String"))
     assert recorded(tmp_path / "a.bag") == (latching == 1, True, 1)
+
+
+@pytest.mark.parametrize("said", [b"T", b"-", b"\xff"])
+def test_reader_takes_a_ros_1_topic_when_its_latching_is_written_otherwise(
+    said: bytes, tmp_path: Path
+) -> None:
+    store = get_typestore(Stores.ROS1_NOETIC)
+    text = store.types["std_msgs/msg/String"](data="map")
+    with Writer(tmp_path / "a.bag") as writer:
+        connection = writer.add_connection("/map", "std_msgs/msg/String", typestore=store, latching=1)
+        writer.write(connection, 1, store.serialize_ros1(text, "std_msgs/msg/String"))
+    content = (tmp_path / "a.bag").read_bytes()
+    (tmp_path / "a.bag").write_bytes(content.replace(b"latching=1", b"latching=" + said))
+    assert recorded(tmp_path / "a.bag") == (said == b"T", True, 1)

@@ -294,6 +294,14 @@ def test_reader_takes_a_db3_when_fields_that_are_not_needed_are_odd(tmp_path: Pa
     assert keys(path) == KEYS
 
 
+@pytest.mark.parametrize("column", ["serialization_format", "offered_qos_profiles"])
+def test_reader_takes_a_db3_when_a_version_does_not_have_the_column(column: str, tmp_path: Path) -> None:
+    path = bags.write_as("db3", tmp_path, MESSAGES)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"ALTER TABLE topics DROP COLUMN {column}")
+    assert keys(path) == KEYS
+
+
 def test_reader_unpacks_messages_when_each_was_packed(tmp_path: Path) -> None:
     path = bags.write_as("db3", tmp_path, MESSAGES)
     with contextlib.closing(sqlite3.connect(path)) as database, database:
@@ -447,20 +455,42 @@ def test_merged_keeps_the_recordings_own_bounds_when_only_some_topics_are_read(t
         assert reader.start_ns == KEYS[0][0] <= START_NS + 2 * MS
 
 
-@pytest.mark.parametrize("time_ns", [2**31 * S, 2**63, 2**64 - 1])
-@pytest.mark.parametrize("every", [1, 20])
-def test_reader_refuses_log_times_when_no_ros_time_holds_them(
-    time_ns: int, every: int, tmp_path: Path
+def mistimed(form: str, folder: Path, time_ns: Any, *, last: int) -> Path:
+    """MESSAGES, the log time of the last ones altered."""
+    kept = len(MESSAGES) - last
+    if form == "db3":  # whose times can be anything
+        path = bags.write_as(form, folder, MESSAGES)
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE messages SET timestamp = ? WHERE id > ?", (time_ns, kept))
+        return path
+    messages = [*MESSAGES[:kept], *(item._replace(log_time_ns=time_ns) for item in MESSAGES[kept:])]
+    if form == "bag":
+        return bags.write_as(form, folder, messages)
+    return mcaps.write(folder / "a.mcap", messages, loose=last if form == "mcap without chunks" else 0)
+
+
+MISTIMED = [
+    *itertools.product(["mcap", "mcap without chunks"], [2**31 * S, 2**63, 2**64 - 1]),
+    *itertools.product(["db3"], [2**31 * S, -1, 2**63 - 1, 1e300, "noon"]),
+    *itertools.product(["bag"], [2**31 * S, (2**32 - 1) * S]),
+]
+
+
+@pytest.mark.parametrize(("form", "time_ns"), MISTIMED)
+def test_reader_leaves_messages_out_and_says_so_when_no_ros_time_holds_theirs(
+    form: str, time_ns: Any, tmp_path: Path
 ) -> None:
-    odd = [
-        item._replace(log_time_ns=time_ns) if index % every == 0 else item
-        for index, item in enumerate(MESSAGES)
-    ]
-    assert f"messages of log time {time_ns} ns" in refusal(mcaps.write(tmp_path / "a.mcap", odd))
+    path = mistimed(form, tmp_path, time_ns, last=2)
+    assert keys(path) == KEYS[:-2]
+    with BagReader(path) as reader:
+        assert (reader.start_ns, reader.end_ns) == (KEYS[0][0], KEYS[-3][0])
+        (note,) = reader.notes
+    assert f"{path.name}: 2 of its {len(KEYS)} messages have log times that no ROS time can hold" in note
 
 
-def test_reader_refuses_log_times_when_they_are_negative(tmp_path: Path) -> None:
-    path = bags.write_as("db3", tmp_path, MESSAGES)
-    with contextlib.closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE messages SET timestamp = -timestamp WHERE id = 3")
-    assert "which no ROS time can hold" in refusal(path)
+@pytest.mark.parametrize(("form", "time_ns"), [("mcap", 2**64 - 1), ("db3", -1), ("bag", 2**31 * S)])
+def test_reader_refuses_a_recording_when_no_ros_time_holds_any_log_time(
+    form: str, time_ns: Any, tmp_path: Path
+) -> None:
+    path = mistimed(form, tmp_path, time_ns, last=len(MESSAGES))
+    assert f"all its {len(KEYS)} messages" in refusal(path)

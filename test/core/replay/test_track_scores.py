@@ -12,9 +12,10 @@ import pytest
 import results
 from builders import MS, S
 
+from sentryfuse_core.replay.labels import TrueBox
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.track_scores import track_metrics
-from sentryfuse_core.replay.truth import TrueBox, Truth, load_labels
+from sentryfuse_core.replay.truth import Truth, load_labels
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.types import Modality, ModalitySet
 

@@ -47,7 +47,7 @@ def test_truth_is_read_when_another_editor_wrote_the_lines(tmp_path: Path) -> No
     assert len(truth) == 2
     assert [item.x for item in truth.at(100)] == [6.0]
     path.write_text(plain.replace("6.0", "NaN"), encoding="utf-8")
-    with pytest.raises(BagError, match=r"line 2: a box of \[nan"):
+    with pytest.raises(BagError, match=r"labels\.jsonl:2: a box of \[nan"):
         load_labels(path)
 
 
@@ -103,7 +103,7 @@ def test_truth_says_nothing_of_a_moment_that_no_label_is_near(tmp_path: Path) ->
 def test_labels_are_refused_in_one_line_when_a_line_is_odd(line: str, tmp_path: Path) -> None:
     path = labels(tmp_path / "bad.jsonl", {0: [(5.0, 0.0)]})
     path.write_text(path.read_text(encoding="utf-8") + "\n" + line, encoding="utf-8")
-    with pytest.raises(BagError, match=r"bad\.jsonl: line 2") as error:
+    with pytest.raises(BagError, match=r"bad\.jsonl:2: ") as error:
         load_labels(path)
     assert len(str(error.value)) < 400
     assert not {"indices", "subscriptable"}.intersection(str(error.value).split())  # words of Python

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import bags
@@ -84,6 +85,24 @@ def test_view_says_what_to_install_when_rerun_is_missing(
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
     assert "pip install 'sentryfuse-python[view]'" in errors[0]
+
+
+@pytest.mark.parametrize(
+    "words", [["drive.mcap"], ["out", "--save", "out/results.mcap"], ["out", "--save", "out"]]
+)
+def test_view_leaves_files_alone_when_they_are_no_results_or_no_place_for_its_own(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rerun = ModuleType("rerun")
+    rerun.RecordingStream = lambda *_, **__: None  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "rerun", rerun)
+    monkeypatch.chdir(tmp_path)
+    bag = bags.write(tmp_path / "drive.mcap", bags.drive([Modality.LIDAR], seconds=0.3))
+    run_job(Job(bag=bag, out=tmp_path / "out"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(["view", *words]) == 2
+    assert "; give " in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.slow

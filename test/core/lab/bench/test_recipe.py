@@ -50,7 +50,7 @@ def written(folder: Path, content: Any) -> Path:
         ({"backbones": "trunk"}, "backbones 'trunk' is not a list of words"),
         ({"backbones": []}, "backbones []"),
         ({"seeds": [0, 0]}, "seeds [0, 0]"),
-        ({"seeds": [-1]}, "seeds [-1] must not be below 0"),
+        ({"seeds": [-1]}, "seeds [-1] must lie between 0 and"),
         ({"seeds": 3}, "seeds 3 is not a list of whole numbers"),
         ({"dim": 30}, "dim 30 must be a multiple of heads 8"),
         ({"heads": 0}, "heads 0 is outside"),

@@ -13,8 +13,7 @@ import torch
 from sentryfuse_core.cli import main
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BagError, DatasetError
-from sentryfuse_core.lab.datasets.bag_labels import load_bags
-from sentryfuse_core.lab.datasets.labels import read_labels
+from sentryfuse_core.lab.datasets.bag_labels import _moments, load_bags
 from sentryfuse_core.types import Modality, ModalitySet
 
 BOX = {"label": "car", "x": 8.0, "y": 1.0, "z": 0.8, "length": 4.0, "width": 1.8, "height": 1.5, "yaw": 0.1}
@@ -108,14 +107,14 @@ def test_labels_raise_with_file_and_line_when_one_is_malformed(
 ) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text(content)
-    with pytest.raises(DatasetError, match=told) as raised:
-        read_labels(path)
+    with pytest.raises((BagError, DatasetError), match=told) as raised:
+        _moments(path)
     assert "\n" not in str(raised.value)
 
 
 def test_bags_raise_when_labels_are_absent_or_ambiguous(tmp_path: Path) -> None:
     folder = labelled_bag(tmp_path / "a", sensors=(Modality.LIDAR,))
-    with pytest.raises(DatasetError, match="give them with --labels"):
+    with pytest.raises(BagError, match="give them with --labels"):
         load_bags(folder, labels=tmp_path / "none.jsonl", topics={})
     labelled_bag(tmp_path / "b", sensors=(Modality.LIDAR,))
     with pytest.raises(DatasetError, match="beside 2 recordings"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 import torch
 from networks import TINY, labelled
 
-from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.errors import CheckpointError, OutputError
+from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
 from sentryfuse_core.preprocess.tensors import ModelInput
@@ -45,6 +47,28 @@ def test_trainer_lowers_the_loss_when_a_batch_is_repeated(tmp_path: Path) -> Non
     assert logs[-1].loss_full < 0.8 * logs[0].loss_full
     assert logs[-1].step == 15
     assert steps_logged(tmp_path) == list(range(1, 16))
+
+
+def test_trainer_says_what_to_do_when_its_folder_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="--resume"):
+        trainer(tmp_path / "file" / "state", steps=1).run()
+    (tmp_path / "state" / "curve.csv").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"curve\.csv: Is a directory"):
+        trainer(tmp_path / "state", steps=1).run()
+
+
+def test_curve_says_what_to_do_when_the_disk_is_full(tmp_path: Path) -> None:
+    def write() -> None:
+        with Curve(tmp_path / "curve.csv", ("step", "loss"), keep=lambda _: True) as curve:
+            full = os.open("/dev/full", os.O_WRONLY)
+            os.dup2(full, curve._file.fileno())
+            os.close(full)
+            curve.add([1, 0.5])
+
+    with pytest.raises(OutputError, match="No space left on device; make room"):
+        write()
+    assert (tmp_path / "curve.csv").read_text(encoding="utf-8").split() == ["step,loss"]
 
 
 def test_trainer_takes_every_narrower_level_in_turn_when_there_are_more_than_two(

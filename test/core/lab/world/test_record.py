@@ -301,6 +301,17 @@ def test_world_record_writes_the_same_bytes_when_run_again(tmp_path: Path) -> No
     assert main(["world", "record", "--seconds", "0.3", str(tmp_path / "a")]) == 2  # would overwrite
 
 
+@pytest.mark.parametrize("name", ["world", "world.mcap", "folder.png", "no/file/folder.png"])
+def test_world_picture_is_refused_at_once_when_there_is_no_place_for_it(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "no").touch()
+    assert main(["world", "picture", str(tmp_path / name)]) == 2
+    assert "give a .png or .jpg file" in capsys.readouterr().err
+    assert {item.name for item in tmp_path.iterdir()} == {"folder.png", "no"}
+
+
 def test_world_picture_draws_a_png(tmp_path: Path) -> None:
     assert main(["world", "picture", "--seed", "2", str(tmp_path / "world.png")]) == 0
     drawn = cv2.imread(str(tmp_path / "world.png"))
