@@ -223,7 +223,7 @@ def prepare(ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trust
     now_ns, ego = synced.released_ns, ingest.ego
     ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
     prepared = preprocessor(synced, trusted, ego=ego)
-    if Modality.IMU in prepared.inputs.present:
+    if ego.received and Modality.IMU in prepared.inputs.present:
         since_ns = synced.stamp_ns - _COMPARED_NS
         ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, trusted, since_ns))
     for modality in prepared.inputs.present:
