@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from sentryfuse_core import __version__
 from sentryfuse_core.commands.signals import INTERRUPTED, end_at_once, interrupt, noted_signals
 from sentryfuse_core.errors import NotInstalledError, SentryFuseError
+from sentryfuse_core.openmp import wait_asleep
 from sentryfuse_core.text import one_line
 
 __all__ = ["CORE_COMMANDS", "Command", "main"]
@@ -66,6 +67,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) -> int:
     """Run one subcommand; `extra` are those of other packages. Returns the exit status."""
+    wait_asleep()  # most commands bring torch
     words = list(sys.argv[1:] if argv is None else argv)
     commands = {command.name: command for command in (*CORE_COMMANDS, *extra)}
     try:

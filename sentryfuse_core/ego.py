@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
@@ -130,6 +131,10 @@ class EgoMotion:
         state = None if self.problem else self._at(stamp_ns)
         return None if state is None else state.pose
 
+    def as_of_now(self) -> EgoMotion:
+        """How it stands now, for a set that is finished when others have been followed already."""
+        return copy.copy(self)  # what `motion` and `velocity` read is replaced, never changed in place
+
     def _forget(self) -> None:
         self._states: list[EgoState] = []  # by rising stamp
         self._newest_ns: int | None = None  # stamp of the last reading of a known frame
@@ -160,9 +165,11 @@ class EgoMotion:
             seconds = (state.stamp_ns - self._states[-1].stamp_ns) / NS_PER_S
             self._twist.note(seconds, contradicts=contradicts_speed([*self._states[since:], state]))
         self.frame_id, self._newest_ns = reading.frame_id, reading.stamp_ns
-        self._states.append(state)
+        self._states = [*self._states, state]
         if state.stamp_ns - self._states[0].stamp_ns > 2 * _KEPT_NS:
-            del self._states[: bisect_right(self._states, state.stamp_ns - _KEPT_NS, key=_stamp_ns)]
+            self._states = self._states[
+                bisect_right(self._states, state.stamp_ns - _KEPT_NS, key=_stamp_ns) :
+            ]
         remedy = "use odometry that goes on without jumps (in REP 105's frame odom, not map)"
         return ("jumped", f"its pose jumped; {remedy}") if jumped else None
 

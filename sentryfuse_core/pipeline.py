@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.clock import NS_PER_MS, Clock
 from sentryfuse_core.config import Config, ModelConfig, TrackingConfig
+from sentryfuse_core.ego import EgoMotion
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.model.heads import HeadOutput, decode
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
-from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
@@ -29,11 +29,12 @@ from sentryfuse_core.types import (
     Modality,
     ModalitySet,
     Plan,
+    SensorReport,
     StageTimes,
     SyncedSet,
 )
 
-__all__ = ["NOTHING_USABLE", "PERCEIVING", "Pipeline", "prepare"]
+__all__ = ["NOTHING_USABLE", "PERCEIVING", "Begun", "Inferred", "Pipeline", "prepare"]
 
 NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check the sensors' states"
 
@@ -41,6 +42,35 @@ NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check t
 PERCEIVING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
 
 _COMPARED_NS = 100 * NS_PER_MS  # odometry with the gyro, up to each set
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A set up to the network, with all that is needed of its moment once the network has run."""
+
+    synced: SyncedSet
+    prepared: Prepared
+    absent: Mapping[Modality, Absence]
+    plan: Plan
+    switch_us: float
+    queue_ms: float
+    pre_ms: float  # trust and preprocessing
+    yaw_since: Callable[[int], float]  # how far the robot has turned left since a stamp, in rad
+    ego: EgoMotion  # as of this set
+
+    @property
+    def perceives(self) -> bool:
+        """Whether any of its sensors tells what stands around."""
+        return bool(self.prepared.inputs.present & PERCEIVING)
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """What the network made of a set; without output where it did not run."""
+
+    output: HeadOutput | None
+    infer_ms: float
+    errors: tuple[str, ...]
 
 
 class Pipeline:
@@ -95,33 +125,53 @@ class Pipeline:
 
     def step(self, synced: SyncedSet) -> FusionResult:
         """Make detections and tracks of one set: trust, preprocess, plan, infer, decode, track."""
+        begun = self.begin(synced)
+        inferred = self.infer(begun)
+        return self.finish(begun, inferred, reports=self.reports())
+
+    def begin(self, synced: SyncedSet) -> Begun:
+        """All that comes before the network; sets are begun, and finished, in their order."""
         queue_ms = (self._clock.now_ns() - synced.released_ns) / NS_PER_MS
         watch = _Stopwatch()
         trusted, absent = self.ingest.trust(synced)
         prepared = prepare(self.ingest, self.preprocessor, synced, trusted)
-        inputs = prepared.inputs
+        used = prepared.inputs.present
         pre_ms = watch.lap_ms()
-        plan, switch_us = self._plan(inputs.present)
-        output, errors = self._infer(inputs, plan)
-        infer_ms = watch.lap_ms()
-        detections, faint = self._decode(output, plan)
+        plan, switch_us = self._plan(used)
+        yaw_since, ego = self.preprocessor.turning(synced, used), self.ingest.ego.as_of_now()
+        return Begun(synced, prepared, absent, plan, switch_us, queue_ms, pre_ms, yaw_since, ego)
+
+    def infer(self, begun: Begun) -> Inferred:
+        """Run the sub-network; without output when no sensor that perceives anything is left."""
+        watch = _Stopwatch()
+        if not begun.perceives:
+            return Inferred(None, watch.lap_ms(), (NOTHING_USABLE,))
+        output = self.backend.run(begun.prepared.inputs, begun.plan)
+        return Inferred(output, watch.lap_ms(), self.backend.faults)
+
+    def finish(
+        self, begun: Begun, inferred: Inferred, *, reports: Mapping[Modality, SensorReport]
+    ) -> FusionResult:
+        """All that comes after the network; `reports` say how the sensors stand."""
+        watch = _Stopwatch()
+        detections, faint = self._decode(inferred.output, begun.plan)
         post_ms = watch.lap_ms()
-        detections, tracks = self._track(synced, inputs.present, detections, faint, plan)
+        detections, tracks = self._track(begun, detections, faint)
         track_ms = math.nan if tracks is None else watch.lap_ms()
-        age_ms, wait_ms = synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS
-        times = StageTimes(age_ms, wait_ms, queue_ms, pre_ms, infer_ms, post_ms, track_ms)
-        result = self._account(synced, prepared, absent, detections, plan, times, errors)
-        notes = (*result.notes, *_notes(result))
+        result = self._account(begun, inferred, detections, reports, post_ms=post_ms, track_ms=track_ms)
         over_ground = self._follower.over_ground and tracks is not None
-        placed_in = self._placed_in(synced.stamp_ns) if over_ground else None
+        placed_in = self._placed_in(begun) if over_ground else None
         return replace(
             result,
             tracks=tracks,
             over_ground=over_ground,
             placed_in=placed_in,
-            switch_us=switch_us,
-            notes=notes,
+            notes=(*result.notes, *_notes(result)),
         )
+
+    def reports(self) -> Mapping[Modality, SensorReport]:
+        """How the sensors stand now."""
+        return self.ingest.reports(self._clock.now_ns())
 
     def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
         """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
@@ -134,12 +184,6 @@ class Pipeline:
         switch_us = (time.perf_counter_ns() - began_ns) / 1e3
         before, self._planned = self._planned, (plan.mask, plan.level)
         return plan, math.nan if before in (None, self._planned) else switch_us
-
-    def _infer(self, inputs: ModelInput, plan: Plan) -> tuple[HeadOutput | None, tuple[str, ...]]:
-        """Run the sub-network; None when no sensor that perceives anything is left."""
-        if not inputs.present & PERCEIVING:
-            return None, (NOTHING_USABLE,)
-        return self.backend.run(inputs, plan), self.backend.faults
 
     def _decode(
         self, output: HeadOutput | None, plan: Plan
@@ -163,12 +207,7 @@ class Pipeline:
         return self.bank.threshold(plan.mask, plan.level, asked=self.model_options.score_threshold)
 
     def _track(
-        self,
-        synced: SyncedSet,
-        used: ModalitySet,
-        detections: tuple[Detection, ...],
-        faint: tuple[Detection, ...],
-        plan: Plan,
+        self, begun: Begun, detections: tuple[Detection, ...], faint: tuple[Detection, ...]
     ) -> tuple[tuple[Detection, ...], tuple[Track, ...] | None]:
         """Detections, and tracks as of the set, also where nothing is found in it; None: tracking is off."""
         options = self.tracking_options
@@ -178,27 +217,25 @@ class Pipeline:
         if options.smooth_detections:  # a faint one may be told, by the track that it belongs to
             detections, faint = (*detections, *faint), ()
         tracks = self._follower.step(
-            synced,
+            begun.synced,
             detections,
             options,
             faint=faint,
-            used=used,
-            recall=lambda sensors: self.bank.found(sensors, plan.level),
-            yaw_since=lambda stamp_ns: self.preprocessor.yaw_since(synced, used, stamp_ns),
-            ego=self.ingest.ego,
+            used=begun.prepared.inputs.present,
+            recall=lambda sensors: self.bank.found(sensors, begun.plan.level),
+            yaw_since=begun.yaw_since,
+            ego=begun.ego,
         )
         if options.smooth_detections:
-            return smoothed(detections, tracks, least=self._threshold(plan))
+            return smoothed(detections, tracks, least=self._threshold(begun.plan))
         return detections, tracks
 
-    def _placed_in(self, stamp_ns: int) -> tuple[str, EgoStep] | None:
+    def _placed_in(self, begun: Begun) -> tuple[str, EgoStep] | None:
         """Odometry's frame and the base in it, where tracks are asked for in it."""
-        ego = self.ingest.ego
-        pose = ego.pose(stamp_ns) if self.tracking_options.frame == "odom" else None
-        return None if pose is None else (ego.frame_id, pose)
+        pose = begun.ego.pose(begun.synced.stamp_ns) if self.tracking_options.frame == "odom" else None
+        return None if pose is None else (begun.ego.frame_id, pose)
 
-    def _odometry_notes(self) -> tuple[str, ...]:
-        problem = self.ingest.ego.problem
+    def _odometry_notes(self, problem: str) -> tuple[str, ...]:
         of_tracks = "; until then velocities of tracks are relative to the robot"
         return (
             (f"odometry is not used: {problem}{of_tracks * self.tracking_options.enabled}",)
@@ -208,38 +245,42 @@ class Pipeline:
 
     def _account(
         self,
-        synced: SyncedSet,
-        prepared: Prepared,
-        absent: Mapping[Modality, Absence],
+        begun: Begun,
+        inferred: Inferred,
         detections: tuple[Detection, ...],
-        plan: Plan,
-        times: StageTimes,
-        errors: tuple[str, ...],
+        reports: Mapping[Modality, SensorReport],
+        *,
+        post_ms: float,
+        track_ms: float,
     ) -> FusionResult:
-        used = prepared.inputs.present
-        if used & PERCEIVING:
-            self.budget.observe(used, plan.level, times.infer)
+        synced, invalid, plan = begun.synced, begun.prepared.invalid, begun.plan
+        used = begun.prepared.inputs.present
+        if begun.perceives:
+            self.budget.observe(used, plan.level, inferred.infer_ms)
         recall, prior = self.bank.recall(used, plan.level)
+        age_ms, wait_ms = synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS
         return FusionResult(
             synced=synced,
             used=used,
-            absent={**absent, **{modality: _absence(error) for modality, error in prepared.invalid.items()}},
+            absent={**begun.absent, **{modality: _absence(error) for modality, error in invalid.items()}},
             detections=detections,
             plan=plan,
-            times=times,
+            times=StageTimes(
+                age_ms, wait_ms, begun.queue_ms, begun.pre_ms, inferred.infer_ms, post_ms, track_ms
+            ),
             backend=self.backend.name,
             device=self.backend.device,
             backend_reason=self.backend.reason,
             mask_recall_4m=recall,
             prior_recall_4m=prior,
-            reports=self.ingest.reports(self._clock.now_ns()),
-            errors=errors,
+            reports=reports,
+            errors=inferred.errors,
             notes=(
-                *(f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()),
-                *prepared.notes,
-                *self._odometry_notes(),
+                *(f"{modality.value} left out, {error}" for modality, error in invalid.items()),
+                *begun.prepared.notes,
+                *self._odometry_notes(begun.ego.problem),
             ),
-            switch_us=math.nan,
+            switch_us=begun.switch_us,
         )
 
 
@@ -248,7 +289,7 @@ def prepare(ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trust
     now_ns, ego = synced.released_ns, ingest.ego
     ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
     prepared = preprocessor(synced, trusted, ego=ego)
-    if Modality.IMU in prepared.inputs.present:
+    if ego.received and Modality.IMU in prepared.inputs.present:
         since_ns = synced.stamp_ns - _COMPARED_NS
         ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, trusted, since_ns))
     for modality in prepared.inputs.present:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sentryfuse_core.errors import NotInstalledError
+from sentryfuse_core.openmp import wait_asleep
 from sentryfuse_ros.without_ros import needs_ros
 
 __all__ = ["fault_injector_node", "fusion_node", "player_node"]
@@ -50,6 +51,7 @@ def _start(name: str, summary: str, *, own_messages: bool) -> int:
         sys.stderr.write(
             f"warning: {name} ignores {' '.join(ignored)}: give --ros-args before what ROS is to take\n"
         )
+    wait_asleep()
     try:
         with needs_ros(name, own_messages=own_messages):
             status: int = importlib.import_module(f"sentryfuse_ros.{name}").main()

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from sentryfuse_core.account.latency import STAGES, LatencyWindow, percentiles, stage_values
 from sentryfuse_core.account.messages import Fields, figures, header
+from sentryfuse_core.account.spending import Spending
 from sentryfuse_core.account.upkeep import Upkeep
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import BudgetConfig, Config, OdometryConfig
@@ -40,6 +41,7 @@ _BUDGET_REMEDY = "raise budget.latency_ms, or leave budget.level at -1 so that a
 _AGE_REMEDY = "set budget.latency_ms, use a faster device, or raise output.max_output_age_s"
 NODE_NAME = "/sentryfuse"  # full name of the node by default, and in a replay
 _MESSAGE_LENGTH = 1000  # several findings may stand in one message
+_COUNTED = ("energy_j", "cpu_s")  # of the budget's account, told by set
 _REASONS = 40  # keys of dropped messages, by reason
 
 
@@ -63,6 +65,7 @@ class Diagnostics:
         self._last: FusionResult | None = None
         self._last_ns = 0
         self._sets = 0
+        self._spending = Spending()
         self._partial = 0
         self._switches = 0
         self._budgeted = False  # whether a latency budget was in force for the last set
@@ -277,7 +280,8 @@ class Diagnostics:
             "gmacs": last.plan.gmacs,
             "switches": self._switches,
             "switch_us_p99": percentiles(self._switch_us)["p99"],
-            **budget,
+            **{name: value for name, value in budget.items() if name not in _COUNTED},
+            **self._spending.per_set(self._sets, **{name: budget.get(name, math.nan) for name in _COUNTED}),
         }
         return self._status(level, "inference", message, values, last.device)
 

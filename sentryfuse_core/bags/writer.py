@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rosbags.interfaces import (
@@ -148,28 +148,41 @@ def build_message(store: Typestore, type_name: str, value: Any) -> Any:
     """
     if value is None and type_name == "geometry_msgs/msg/Quaternion":
         value = {"w": 1.0}  # the one type used here whose definition has a default other than zero
-    fields = store.fielddefs[type_name][1]
-    if isinstance(value, Mapping):
-        unknown = value.keys() - {name for name, _ in fields}
+    layout = _layout(store, type_name)
+    if type(value) is dict or isinstance(value, Mapping):
+        unknown = value.keys() - layout.names
         if unknown:
             raise KeyError(f"{type_name} has no field {', '.join(sorted(unknown))}")
-        get: Callable[[str], Any] = value.get
-    else:
-
-        def get(name: str) -> Any:
-            return getattr(value, name, None)  # None as `value` leaves out every field
-
-    return store.types[type_name](**{name: _field(store, kind, get(name)) for name, kind in fields})
+        get = value.get
+        return layout.made(*[make(get(name)) for name, make in layout.fields])
+    # None as `value` leaves out every field.
+    return layout.made(*[make(getattr(value, name, None)) for name, make in layout.fields])
 
 
-def _field(store: Typestore, kind: Any, value: Any) -> Any:
-    """One field: nested message, primitive, or array of either; None means ROS's default."""
+class _Layout(NamedTuple):
+    """A message's class, and how each of its fields is made of a value; None means ROS's default."""
+
+    made: Callable[..., Any]
+    names: frozenset[str]
+    fields: tuple[tuple[str, Callable[[Any], Any]], ...]
+
+
+@lru_cache(maxsize=256)
+def _layout(store: Typestore, type_name: str) -> _Layout:
+    """Looked up once: a set's messages have thousands of fields."""
+    fields = tuple((name, _maker(store, kind)) for name, kind in store.fielddefs[type_name][1])
+    return _Layout(store.types[type_name], frozenset(name for name, _ in fields), fields)
+
+
+def _maker(store: Typestore, kind: Any) -> Callable[[Any], Any]:
+    """For one field: nested message, primitive, or array of either."""
     node, detail = kind
     if node == Nodetype.NAME:
-        return _default(store, detail) if value is None else build_message(store, detail, value)
+        return lambda value: _default(store, detail) if value is None else build_message(store, detail, value)
     if node == Nodetype.BASE:
-        return _zero(detail[0]) if value is None else value
-    return _array(store, detail, value, fixed=detail[1] if node == Nodetype.ARRAY else 0)
+        zero = _zero(detail[0])
+        return lambda value: zero if value is None else value
+    return _array_maker(store, detail[0], fixed=detail[1] if node == Nodetype.ARRAY else 0)
 
 
 @lru_cache(maxsize=256)
@@ -178,20 +191,26 @@ def _default(store: Typestore, type_name: str) -> Any:
     return build_message(store, type_name, None)
 
 
-def _array(store: Typestore, detail: Any, value: Any, *, fixed: int) -> Any:
+def _array_maker(store: Typestore, item: Any, *, fixed: int) -> Callable[[Any], Any]:
     """An array field: list of messages or strings, or a numpy array; `fixed` elements by default."""
-    item_node, item_detail = detail[0]
-    if item_node == Nodetype.NAME:
-        items = [None] * fixed if value is None else value
-        return [build_message(store, item_detail, item) for item in items]
-    if item_detail[0] == "string":
-        return [""] * fixed if value is None else list(value)
-    dtype = np.dtype(_BYTES.get(item_detail[0], item_detail[0]))
-    if value is None:
-        return np.zeros(fixed, dtype)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return np.frombuffer(value, dtype)
-    return np.ascontiguousarray(value, dtype)
+    node, detail = item
+    if node == Nodetype.NAME:
+        nothing = [None] * fixed
+        return lambda value: [
+            build_message(store, detail, one) for one in (nothing if value is None else value)
+        ]
+    if detail[0] == "string":
+        return lambda value: [""] * fixed if value is None else list(value)
+    dtype = np.dtype(_BYTES.get(detail[0], detail[0]))
+
+    def make(value: Any) -> Any:
+        if value is None:
+            return np.zeros(fixed, dtype)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return np.frombuffer(value, dtype)
+        return np.ascontiguousarray(value, dtype)
+
+    return make
 
 
 _BYTES = {"byte": "uint8", "char": "uint8", "octet": "uint8"}

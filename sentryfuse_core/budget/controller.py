@@ -113,6 +113,8 @@ class BudgetController:
         return {
             "power_measured_w": machine.power_w,
             "power_source": machine.power_source or f"none: {machine.no_power}",
+            "energy_j": machine.energy_j,
+            "cpu_s": machine.cpu_s,
             "temperature_c": math.nan if zone is None else zone.celsius,
             "temperature_limit_c": math.nan if zone is None else zone.trip_celsius,
             "throttling": machine.throttling or "no",

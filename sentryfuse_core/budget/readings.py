@@ -1,4 +1,4 @@
-"""What the machine says of itself, as values: power drawn, temperatures, throttling."""
+"""What the machine says of itself, as values: power and energy drawn, temperatures, throttling."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class MachineReading:
     at_ns: int
     power_w: float = math.nan  # mean since the reading before, or now, as the source has it; NaN: not known
     power_source: str = ""  # e.g. 'RAPL package-0'
+    energy_j: float = math.nan  # drawn since the first reading, by the same source; NaN: not known
+    cpu_s: float = math.nan  # CPU time of this process since its start
     no_power: str = ""  # why `power_w` is NaN, with the remedy
     zones: tuple[Zone, ...] = ()
     throttling: str = ""  # what slows itself down because of heat; empty: nothing does

@@ -135,6 +135,7 @@ def run(args: argparse.Namespace) -> int:
         with BagReader(args.bags[0]) as reader:  # what can be wrong with it is said before torch is loaded
             topics.select(reader.topics(), overrides, config=config)
     from sentryfuse_core.replay.session import Job
+    from sentryfuse_core.runtime.beside import spare_cores
 
     job = Job(
         bag=args.bags[0],
@@ -147,6 +148,7 @@ def run(args: argparse.Namespace) -> int:
         criteria=limits,
         clean=not args.no_clean,
         command=tuple(sys.argv),
+        beside=not args.cluster and spare_cores(min(args.jobs, len(args.bags))),
     )
     if several:
         from sentryfuse_core.commands.replay_many import replay_many

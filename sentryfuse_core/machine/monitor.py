@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from sentryfuse_core.budget.readings import MachineReading, Zone
-from sentryfuse_core.clock import Clock, SteadyClock
+from sentryfuse_core.clock import NS_PER_S, Clock, SteadyClock
 from sentryfuse_core.errors import ReadingError
 from sentryfuse_core.machine.jetson import JetsonPower
 from sentryfuse_core.machine.nvml import NvmlGpu
@@ -47,6 +48,8 @@ class MachineMonitor:
             (jetson, rapl) if gpu is None else (partial(NvmlGpu, gpu), jetson)
         )
         self._gpu = self._power if isinstance(self._power, NvmlGpu) else None
+        self._energy_j = math.nan if self._power is None else 0.0
+        self._read_ns: int | None = None  # when power was read last
         self._zones = ThermalZones(sysfs)
         self._throttling = Throttling(sysfs)
 
@@ -63,6 +66,8 @@ class MachineMonitor:
         return MachineReading(
             at_ns=at_ns,
             power_w=power_w,
+            energy_j=self._energy_j,
+            cpu_s=time.process_time(),
             power_source=self._power.source if self._power else "",
             no_power=no_power,
             zones=(*self._zones.read(), *zones),
@@ -72,10 +77,14 @@ class MachineMonitor:
     def _read_power(self) -> tuple[float, str]:
         if self._power is None:
             return math.nan, self._no_power
+        now_ns = self._clock.now_ns()
         try:
-            power_w = self._power.power_w(self._clock.now_ns())
+            power_w = self._power.power_w(now_ns)
         except ReadingError as error:
             return math.nan, str(error)
+        if self._read_ns is not None and not math.isnan(power_w):
+            self._energy_j += power_w * (now_ns - self._read_ns) / NS_PER_S
+        self._read_ns = now_ns
         return power_w, "the first reading is yet to come" if math.isnan(power_w) else ""
 
     def _read_gpu(self) -> tuple[tuple[Zone, ...], str]:

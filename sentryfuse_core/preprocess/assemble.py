@@ -174,18 +174,28 @@ class Preprocessor:
 
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:
         """How far the base has turned left from `stamp_ns` to the set, in rad, by the gyro; 0 without one."""
-        rotation = self._by_gyro(synced, used, stamp_ns)
-        yaw = float(np.arctan2(rotation[0, 1], rotation[0, 0]))
-        return yaw if np.isfinite(yaw) else 0.0
+        return self.turning(synced, used)(stamp_ns)
+
+    def turning(self, synced: SyncedSet, used: ModalitySet) -> Callable[[int], float]:
+        """`yaw_since` by the stamp alone, of the set in hand, also once another one is."""
+        turned = self._gyro(synced, used)
+
+        def yaw_since(stamp_ns: int) -> float:
+            rotation = turned(stamp_ns)
+            yaw = float(np.arctan2(rotation[0, 1], rotation[0, 0]))
+            return yaw if np.isfinite(yaw) else 0.0
+
+        return yaw_since
 
     def _turned(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
         """How base axes at the sample's stamp lie in those at the set's, where it is worth new maps."""
-        rotation = self._by_gyro(synced, mask, stamp_ns)
+        rotation = self._gyro(synced, mask)(stamp_ns)
         return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
 
-    def _by_gyro(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
-        """How base axes at `stamp_ns` lie in those at the set's stamp, by the gyro where it is trusted."""
+    def _gyro(self, synced: SyncedSet, mask: ModalitySet) -> Callable[[int], motion.Rotation]:
+        """How base axes at a stamp lie in those at the set's stamp, by the gyro where it is trusted."""
         imu_pose = self._poses.get(Modality.IMU)
         if Modality.IMU not in mask or imu_pose is None:
-            return motion.IDENTITY
-        return motion.turned(synced.samples[Modality.IMU], imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)
+            return lambda _stamp_ns: motion.IDENTITY
+        readings, to_ns = synced.samples[Modality.IMU], synced.stamp_ns
+        return lambda stamp_ns: motion.turned(readings, imu_pose, from_ns=stamp_ns, to_ns=to_ns)

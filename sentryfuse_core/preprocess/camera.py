@@ -48,6 +48,7 @@ CONVERSIONS: dict[str, int | None] = {
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 LARGEST_SIDE = 32_766  # of OpenCV's remap
+_IN_FRONT = 1e-3  # of a ray's forward part: less lies beside the camera or behind it
 _SAME_SHAPE = 0.03  # by how much the sides' ratio may differ: encoders pad to blocks of pixels
 _DEPTH_16 = ("mono16", "16UC1")
 
@@ -183,18 +184,29 @@ def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, ge
     map_x, map_y = cv2.initUndistortRectifyMap(source, distortion, turn.T, virtual, size, cv2.CV_32FC1)
 
     # OpenCV does not ask whether a ray lies in front of the camera, or so far out that distortion folds back.
-    columns, rows = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
-    pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
-    rays = pixels @ (turn @ np.linalg.inv(virtual)).T  # [128, 192, 3] in the camera's axes
-    depth = np.maximum(rays[..., 2], 1e-6)
-    radius = np.hypot(rays[..., 0], rays[..., 1]) / depth
-    seen = (rays[..., 2] > 1e-3) & (radius < _largest_radius(intrinsics.distortion))
+    right, down, forward = (turn @ np.linalg.inv(virtual)).astype(np.float32)
+    depth = _along(forward, size)
+    seen = depth > _IN_FRONT
+    largest = np.float32(_largest_radius(intrinsics.distortion))
+    if largest < np.inf:
+        x, y = _along(right, size), _along(down, size)
+        seen &= x * x + y * y < (largest * depth) ** 2  # of rays behind the camera none is left
     seen &= (map_x >= -0.5) & (map_x <= width - 0.5) & (map_y >= -0.5) & (map_y <= height - 0.5)
     if not seen.any():
         raise InvalidMessageError(
             "outside_view", "the camera does not look along the base frame's x axis: check its transform"
         )
     return _Maps(np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), ~seen)
+
+
+def _along(axis: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """How far each pixel's ray (column, row, 1) reaches along `axis` [3]: [H, W].
+
+    A row added to a column, in float32: a matrix product over a list of all pixels takes ten times as long.
+    """
+    columns, rows = np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32)
+    reach: NDArray[np.float32] = axis[0] * columns + (axis[1] * rows + axis[2])[:, None]
+    return reach
 
 
 def _matrix(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:

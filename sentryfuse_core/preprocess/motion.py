@@ -46,9 +46,11 @@ def mean_rate(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns:
 
 def _angle(samples: Sequence[Sample], imu_pose: Pose, start_ns: int, end_ns: int) -> Vector | None:
     """Angles [3] about base axes in rad from one moment to a later one."""
+    if start_ns == end_ns:  # as for the anchor of every set
+        return None
     read = [(sample.stamp_ns, cast("ImuReading", sample.payload).angular_velocity) for sample in samples]
     readings = [(stamp_ns, rate) for stamp_ns, rate in read if rate is not None]
-    if not readings or start_ns == end_ns:
+    if not readings:
         return None
     times_ns = np.array([stamp_ns - start_ns for stamp_ns, _ in readings], float)
     rates = np.stack([rate for _, rate in readings])  # [N, 3]

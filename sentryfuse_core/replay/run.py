@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sentryfuse_core import convert
 from sentryfuse_core.account.diagnostics import Diagnostics, diagnostic_array
-from sentryfuse_core.account.messages import PublishContext
 from sentryfuse_core.bags.arrivals import Arrival, arrivals
 from sentryfuse_core.bags.poses import BagTransforms, pose_facts, pose_notes
 from sentryfuse_core.bags.readers import BagReader
@@ -36,8 +36,10 @@ from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.reactions import false_alarms, reactions
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportFrame
+from sentryfuse_core.replay.sets import Sets
 from sentryfuse_core.replay.truth import Truth
-from sentryfuse_core.types import Modality, SensorReport, SensorState, SyncedSet, Transition
+from sentryfuse_core.runtime.beside import beside, can_run_beside
+from sentryfuse_core.types import Modality, SensorReport, SensorState, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
 
@@ -55,6 +57,7 @@ class ReplayOptions:
     scenario: Scenario | None = None
     seconds: float | None = None
     truth: Truth | None = None  # boxes to score against, where they are known
+    beside: bool = False  # the network in a process of its own, where that can be; the results are the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +109,15 @@ def replay(
         injector = None if story is None else FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
-        with outputs:
+        with outputs, ExitStack() as stack:
+            # Measured inferences that choose the next set's level have to be over by then.
+            alone = not options.beside or any(limit_ms > 0 for limit_ms in limits_ms)
+            if not alone and can_run_beside(built.backend, threads=options.config.model.threads):
+                run.sets.beside = stack.enter_context(beside(built.backend))
             try:
                 for arrival in arrivals(reader, selection.feeds, injector=injector, seconds=options.seconds):
                     run.take(arrival)
-                    progress((arrival.at_ns - reader.start_ns) / NS_PER_S, total_s, len(run.records))
+                    progress((arrival.at_ns - reader.start_ns) / NS_PER_S, total_s, len(run.sets.records))
                     if stop():
                         interrupted = True
                         break
@@ -140,7 +147,6 @@ class _Run:
         *,
         total_s: float,
     ) -> None:
-        self.records: list[SetRecord] = []
         self._options = options
         self._selection = selection
         self._pipeline = pipeline
@@ -151,8 +157,6 @@ class _Run:
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
         self._stamps_ns: dict[Modality, set[int]] = {modality: set() for modality in ANCHORS}
-        self._steps_ms: list[float] = []
-        self._fit = FitCheck(options.config, pipeline.preprocessor.intrinsics)
         self._over = False
         self._senders = {modality: Senders() for modality in selection.topics}
         self._mixed: dict[Modality, list[str]] = {modality: [] for modality in selection.topics}
@@ -162,12 +166,22 @@ class _Run:
         self._notes: list[str] = [*selection.notes, *selection.intrinsics]
         story = options.scenario
         self._actions = [] if story is None else sorted(story.actions, key=lambda action: action.at_s)
+        self._fit = FitCheck(options.config, pipeline.preprocessor.intrinsics)
         self._sampler = FrameSampler(
             options.config,
             start_ns=self._start_ns,
             seconds=total_s,
             faults=() if story is None else story.events,
             truth=options.truth,
+        )
+        self.sets = Sets(
+            options.config,
+            pipeline,
+            clock,
+            outputs,
+            diagnostics=self._diagnostics,
+            fit=self._fit,
+            sampler=self._sampler,
         )
 
     def take(self, arrival: Arrival) -> None:
@@ -238,37 +252,10 @@ class _Run:
     def _step_all(self) -> None:
         for synced in self._pipeline.ingest.take():
             if not (self._over and synced.anchor is None):
-                self._step(synced)
-
-    def _step(self, synced: SyncedSet) -> None:
-        """One set through the pipeline and into every output."""
-        began_s = time.perf_counter()
-        result = self._pipeline.step(synced)
-        step_ms = (time.perf_counter() - began_s) * 1e3
-        times = result.times
-        e2e_ms = times.age + times.wait + step_ms
-        budget = self._pipeline.budget
-        context = PublishContext(
-            published_ns=synced.released_ns,
-            checkpoint=self._pipeline.bank.identity,
-            base_frame=self._options.config.output.base_frame,
-            e2e_ms=e2e_ms,
-            deadline_ms=budget.latency_ms,
-            power_w=budget.power_w,
-        )
-        preprocessor = self._pipeline.preprocessor
-        self._notes += self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
-        record = self._outputs.add(result, context, markers=self._options.config.output.markers)
-        self.records.append(record)
-        self._steps_ms.append(step_ms)
-        self._diagnostics.add(
-            result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
-        )
-        poses = {m: item.pose for m, item in preprocessor.placer.placements.items() if item.pose}
-        shown = replace(record, tracks=result.tracks)  # with their trails, which no message tells
-        self._sampler.offer(shown, synced, intrinsics=preprocessor.intrinsics, poses=poses)
+                self._notes += self.sets.begin(synced)
 
     def _report(self, now_ns: int) -> None:
+        self.sets.finish_all()  # diagnostics count the sets before them
         ingest = self._pipeline.ingest
         statuses = self._diagnostics.statuses(
             reports=ingest.reports(now_ns),
@@ -307,7 +294,7 @@ class _Run:
 
     def unusable(self) -> BagError | None:
         """A recording whose sensors all spoke in vain: not one set has data of any of them."""
-        if self._options.scenario is not None or any(record.used for record in self.records):
+        if self._options.scenario is not None or any(record.used for record in self.sets.records):
             return None
         reasons = self._unused()
         if len(reasons) < len(self._selection.topics):
@@ -337,13 +324,16 @@ class _Run:
             "played_s": round(played_s, 6),
             "wall_s": round(wall_s, 3),
             "real_time_factor": round(played_s / wall_s, 3) if wall_s > 0 else None,
-            "sets_per_wall_s": round(len(self.records) / wall_s, 3) if wall_s > 0 else None,
+            "sets_per_wall_s": round(len(self.sets.records) / wall_s, 3) if wall_s > 0 else None,
             "interrupted": interrupted,
             **totals(
-                self.records, stamps=self._stamps_ns, steps_ms=self._steps_ms, truth=self._options.truth
+                self.sets.records,
+                stamps=self._stamps_ns,
+                steps_ms=self.sets.steps_ms,
+                truth=self._options.truth,
             ),
             "output": output_mapping(
-                (record.released_ns for record in self.records if record.used),
+                (record.released_ns for record in self.sets.records if record.used),
                 start_ns=self._start_ns,
                 end_ns=now_ns,
                 holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
@@ -359,7 +349,7 @@ class _Run:
         return ReplayResult(
             selection=self._selection,
             metrics=metrics,
-            records=tuple(self.records),
+            records=tuple(self.sets.records),
             frames=tuple(self._sampler.frames),
             checkpoint=self._pipeline.bank.identity,
             device=self._pipeline.backend.device,

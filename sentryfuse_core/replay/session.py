@@ -37,6 +37,7 @@ class Job:
     criteria: tuple[Criterion, ...] = ()
     clean: bool = True  # with labels and a scenario: also without the scenario
     command: tuple[str, ...] = ()
+    beside: bool = False  # as ReplayOptions has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ def run_job(
         scenario=None if job.scenario is None else load_scenario(job.scenario),
         seconds=job.seconds,
         truth=None if labels is None else load_labels(labels),
+        beside=job.beside,
     )
     compare = job.clean and options.scenario is not None and options.truth is not None
     runs = 2 if compare else 1

@@ -147,7 +147,7 @@ def test_diagnostics_have_the_frozen_names_and_keys(listener: Listener) -> None:
     )
     inference = "backend device backend_reason mask level ratio heads_kept channels_kept gmacs switches"
     inference += " switch_us_p99 power_measured_w power_source temperature_c temperature_limit_c throttling"
-    inference += " slow_down"
+    inference += " slow_down j_per_set cpu_s_per_set"
     assert keys["sentryfuse: inference"] == inference.split()
     stages = ("age", "wait", "queue", "pre", "infer", "post", "track", "e2e")
     latency = [f"{stage}_ms_{share}" for stage in stages for share in ("p50", "p90", "p95", "p99", "max")]

@@ -24,7 +24,7 @@ Measure the runtime on this machine, on a recording of the synthetic world that 
   switching  the look-up, the first inference after it, its output, and sets in a row with a switch each
   replay     against real time, at full width and at the narrowest level
   start      of the node over DDS until its first detections, where ROS is installed
-  energy     of one set, where the processor's counter can be read
+  energy     of one set, where a counter of it can be read; else its CPU time
 
 Everything runs on --threads processors that this process, and those it starts, are kept on. Leave the
 machine alone meanwhile: about ten minutes.

@@ -57,6 +57,29 @@ def test_cpu_is_read_by_rapl_and_by_a_jetsons_rails_where_it_has_them(tmp_path: 
     assert MachineMonitor(gpu=None, sysfs=tmp_path, clock=clock).poll(0).power_source == "INA3221 VDD_IN"
 
 
+def test_energy_is_what_the_counter_counts_or_power_over_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter, clock = rapl_zone(tmp_path, "intel-rapl:0", "package-0"), ManualClock(0)
+    fake_nvml(monkeypatch)
+    monitors = [MachineMonitor(gpu=gpu, sysfs=tmp_path, clock=clock) for gpu in (None, 0)]
+    assert [monitor.poll(0).energy_j for monitor in monitors] == [0.0, 0.0]
+    for joules in (6, 20):
+        clock.advance(2 * NS_PER_S)
+        write(counter, joules * 1_000_000)
+        of_cpu, of_gpu = (monitor.poll(0).energy_j for monitor in monitors)
+        assert of_cpu == pytest.approx(joules)
+    assert of_gpu == pytest.approx(4 * 31.5)
+    counter.unlink()
+    clock.advance(NS_PER_S)
+    assert monitors[0].poll(0).energy_j == pytest.approx(20)  # what is not counted is not made up
+    without = MachineMonitor(gpu=None, sysfs=tmp_path / "nothing", clock=clock)
+    first, _ = without.poll(0), sum(number * number for number in range(100_000))
+    second = without.poll(0)
+    assert math.isnan(second.energy_j)
+    assert second.cpu_s > first.cpu_s
+
+
 def test_gpu_is_read_by_nvml_and_never_by_the_processors_counter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

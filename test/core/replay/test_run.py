@@ -105,9 +105,11 @@ def test_replay_does_not_depend_on_speed_when_the_network_is_slow(tmp_path: Path
     """Wall time passes in the pipeline, none on the recording's clock: no set is late or left out."""
 
     class Slow(Pipeline):
-        def step(self, synced: Any) -> Any:
-            result = super().step(synced)
-            return replace(result, times=replace(result.times, pre=1e6, infer=1e6))
+        def begin(self, synced: Any) -> Any:
+            return replace(super().begin(synced), pre_ms=1e6)
+
+        def infer(self, begun: Any) -> Any:
+            return replace(super().infer(begun), infer_ms=1e6)
 
     messages = bags.drive(Modality, seconds=0.4)
     quick = run(tmp_path, messages, name="quick")
@@ -117,6 +119,29 @@ def test_replay_does_not_depend_on_speed_when_the_network_is_slow(tmp_path: Path
         pipeline=Slow.build,
     )
     assert [json_line(record) for record in slow.records] == [json_line(record) for record in quick.records]
+
+
+def test_replay_writes_the_same_when_the_network_runs_in_a_process_beside(tmp_path: Path) -> None:
+    """With odometry, tracks, a fault, and a level that changes on the way."""
+    messages = [*bags.drive(Modality, seconds=2.0), *bags.odometry(seconds=2.0)]
+    bag = bags.write(tmp_path / "bag.mcap", sorted(messages, key=lambda item: item.log_time_ns))
+    cable = Event(0.6, 1.2, "lidar", "drop", {"share": 1.0})
+    story = Scenario("loose", 0, 2.0, events=(cable,), actions=(Action(at_s=1.0, level=1),))
+    config = override(Config(), {"model.score_threshold": 0.01})
+    found = []
+    for beside in (False, True):
+        out = tmp_path / f"out_{beside}"
+        options = ReplayOptions(bag=bag, config=config, scenario=story, beside=beside)
+        result = replay(options, RunOutputs(out, bag=bag))
+        records = [replace(record, latency_ms={}) for record in read_results(out / "results.mcap")]
+        timed = ("wall_s", "real_time_factor", "sets_per_wall_s", "latency_ms")
+        metrics = {name: value for name, value in result.metrics.items() if name not in timed}
+        found.append((str(records), (out / "sets.jsonl").read_bytes(), str(metrics), result.notes))
+    assert found[0] == found[1]
+    lines = [json.loads(line) for line in found[0][1].splitlines()]
+    assert {line["level"] for line in lines} == {0, 1}
+    assert any("lidar" not in line["used"] for line in lines)
+    assert any(track["detection"] is not None for line in lines for track in line["tracks"])
 
 
 def test_replay_measures_every_sub_network_first_when_a_deadline_is_to_come(tmp_path: Path) -> None:
@@ -274,10 +299,10 @@ def test_replay_takes_p_and_says_so_when_the_topic_is_rectified(tmp_path: Path) 
 
 def test_replay_leaves_readable_results_when_interrupted_by_an_exception(tmp_path: Path) -> None:
     class Interrupted(Pipeline):
-        def step(self, synced: Any) -> Any:
+        def begin(self, synced: Any) -> Any:
             if synced.sequence == 4:
                 raise KeyboardInterrupt
-            return super().step(synced)
+            return super().begin(synced)
 
     bag = bags.write(tmp_path / "bag.mcap", bags.drive(Modality, seconds=2.0))
     with pytest.raises(KeyboardInterrupt):

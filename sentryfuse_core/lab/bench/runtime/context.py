@@ -20,7 +20,14 @@ from sentryfuse_core.runtime.bank import Bank
 
 __all__ = ["QUICK", "Context", "Report", "Setting", "interval_mapping", "steps", "undisturbed"]
 
-QUICK: dict[str, Any] = {"rounds": 3, "visits": 45, "switches": 90, "seconds": 3.0, "starts": 1}
+QUICK: dict[str, Any] = {
+    "rounds": 3,
+    "visits": 45,
+    "switches": 90,
+    "seconds": 3.0,
+    "starts": 1,
+    "block_s": 0.1,
+}
 
 Report = Callable[[str, int, int], None]  # part, steps done, steps in all
 
@@ -38,6 +45,7 @@ class Setting:
     switches: int = 10_000  # look-ups, and sets through the main path
     seconds: float = 20.0  # of the recording
     starts: int = 3  # of the node; one before them is not counted
+    block_s: float = 1.0  # of inferences whose energy is counted together
 
     def model(self, backend: str = "eager", *, max_level: int = 0) -> ModelConfig:
         """The parameters of the network under test."""

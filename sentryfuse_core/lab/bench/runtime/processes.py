@@ -11,19 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.errors import BenchError, ReadingError
+from sentryfuse_core.errors import BenchError
 from sentryfuse_core.lab.bench.runtime.arms import ALL, Arm, dense_arms, planned_arms
 from sentryfuse_core.lab.bench.runtime.context import Context, Setting, steps
 from sentryfuse_core.lab.bench.runtime.dense import KINDS
 from sentryfuse_core.lab.bench.runtime.recording import run_cli, run_module
-from sentryfuse_core.machine.monitor import SYSFS
-from sentryfuse_core.machine.rapl import RaplPower
+from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.preprocess.tensors import ModelInput
 
-__all__ = ["energy_part", "replay_part", "start_part"]
+__all__ = ["energy_part", "replay_part", "spent", "start_part"]
 
-_BLOCK_S = 1.0  # the energy counter moves every millisecond or so
 _BLOCKS = 5
+_LOOK_S = 0.05  # how often a source that tells power now is read
 
 
 def replay_part(context: Context) -> list[dict[str, Any]]:
@@ -86,32 +85,42 @@ def _starts(bag: Path, setting: Setting) -> list[dict[str, Any]]:
 
 
 def energy_part(context: Context) -> dict[str, Any]:
-    """Millijoules of one inference with all sensors; or what it lacks."""
-    try:
-        counter = RaplPower(SYSFS)
-        context.report("energy", 0, 1)
-        arms = planned_arms("eager", context.bank, context.backend)
-        arms += dense_arms(context.dense, context.setting.device)
-        chosen = [arm for arm in arms if arm.mask == ALL and arm.name in ("eager", KINDS[0])]
-        return {"mj": _energy_mj(chosen, context.inputs, counter), "lacks": ""}
-    except ReadingError as error:
-        return {"mj": {}, "lacks": f"no counter here: {error}"}
+    """What one inference with all sensors takes: CPU time, and energy, or why it is not known."""
+    context.report("energy", 0, 1)
+    device = context.setting.device
+    arms = [*planned_arms("eager", context.bank, context.backend), *dense_arms(context.dense, device)]
+    chosen = [arm for arm in arms if arm.mask == ALL and arm.name in ("eager", KINDS[0])]
+    monitor = MachineMonitor.of_device(device)
+    mj, cpu_ms = spent(chosen, context.inputs, monitor, block_s=context.setting.block_s)
+    reading = monitor.poll(0)
+    source, lacks = reading.power_source, reading.no_power and f"no counter here: {reading.no_power}"
+    return {"mj": {} if lacks else mj, "cpu_ms": cpu_ms, "source": source, "lacks": lacks}
 
 
-def _energy_mj(arms: Sequence[Arm], inputs: Sequence[ModelInput], counter: RaplPower) -> Mapping[str, float]:
-    """Millijoules of one inference by arm, "NAME LEVEL": medians of blocks of a second, arms in turn.
+def spent(
+    arms: Sequence[Arm], inputs: Sequence[ModelInput], monitor: MachineMonitor, *, block_s: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Millijoules and milliseconds of CPU time of one inference by arm, "NAME LEVEL".
 
-    They are those of whole processor packages: what the machine draws when idle is in them.
+    Medians of blocks, arms in turn. The joules are those of all that the counter counts: what the machine
+    draws when idle is in them.
     """
-    blocks: dict[str, list[float]] = {}
+    blocks: dict[str, list[tuple[float, float]]] = {}
     for arm in [*arms] * _BLOCKS:
         fed = [arm.feed(item) for item in inputs]
-        began_ns, runs = time.monotonic_ns(), 0
-        counter.power_w(began_ns)
-        while time.monotonic_ns() - began_ns < _BLOCK_S * 1e9:
+        began_s, before, runs = time.monotonic(), monitor.poll(0), 0
+        looked_s = began_s
+        while time.monotonic() - began_s < block_s:
             arm.run(fed[runs % len(fed)])
             runs += 1
-        ended_ns = time.monotonic_ns()
-        spent_mj = counter.power_w(ended_ns) * (ended_ns - began_ns) / 1e6
-        blocks.setdefault(f"{arm.name} {arm.level}", []).append(spent_mj / runs)
-    return {name: round(float(np.median(values)), 3) for name, values in blocks.items()}
+            if time.monotonic() - looked_s > _LOOK_S:  # sources of power alone are added up
+                monitor.poll(0)
+                looked_s = time.monotonic()
+        after = monitor.poll(0)
+        own = (after.energy_j - before.energy_j, after.cpu_s - before.cpu_s)
+        blocks.setdefault(f"{arm.name} {arm.level}", []).append((own[0] * 1e3 / runs, own[1] * 1e3 / runs))
+    mj, cpu_ms = (
+        {name: round(float(np.median([own[which] for own in values])), 3) for name, values in blocks.items()}
+        for which in (0, 1)
+    )
+    return mj, cpu_ms

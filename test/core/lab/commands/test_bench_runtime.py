@@ -49,7 +49,10 @@ def checked(out: Path, printed: str) -> dict[str, Any]:
     assert raw["switch"]["identical"] == {"same": 30, "of": 30}
     assert (raw["pace"]["lost"], raw["pace"]["grouped_lost"]) == (0, 0)
     assert raw["pace"]["switch_us"]["p99"] > 0
-    assert raw["energy"]["mj"] or "no counter here" in raw["energy"]["lacks"]
+    energy = raw["energy"]
+    assert energy["mj"] or "no counter here" in energy["lacks"]
+    assert all(spent > 0 for spent in (*energy["mj"].values(), *energy["cpu_ms"].values()))
+    assert {"eager 0", "eager 1"} < energy["cpu_ms"].keys()
 
     rows = {row["what"]: row for row in content["rows"]}
     assert len(rows) == len(content["rows"])  # no two of one name
@@ -80,7 +83,9 @@ def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "process_memory", lambda *_, **__: {"libraries_mb": 1.0, "peak_mb": 2.0})
     monkeypatch.setattr(processes, "replay_speed", lambda *_args, **_options: speed)
     monkeypatch.setattr(
-        context, "QUICK", {"rounds": 2, "visits": 5, "switches": 40, "seconds": 1.0, "starts": 0}
+        context,
+        "QUICK",
+        {"rounds": 2, "visits": 5, "switches": 40, "seconds": 1.0, "starts": 0, "block_s": 0.02},
     )
 
 

@@ -1,0 +1,176 @@
+"""Runs the network in a process beside this one, so that another core prepares what comes next meanwhile."""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.backend import Backend
+from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.types import Modality, Plan
+
+__all__ = ["DEPTH", "Beside", "beside", "can_run_beside", "spare_cores"]
+
+DEPTH = 2  # sets that may be on their way at once: one that runs and one that waits for it
+_SLOT_BYTES = 4 << 20  # inputs take 0.7 MB of one set, outputs 0.1
+_ALIGN = 64  # as torch aligns its own tensors: kernels may depend on it
+_EVIDENCE = "evidence."
+
+
+class _Placed(NamedTuple):
+    """Where a tensor lies in a slot."""
+
+    dtype: torch.dtype
+    offset: int  # bytes
+    span: int  # elements from the first to the last
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class _Slot:
+    """Memory that both processes see. Tensors keep their strides in it: results depend on them to the bit."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _SLOT_BYTES)
+
+    def put(self, tensors: Mapping[str, Tensor]) -> dict[str, _Placed]:
+        """Copy tensors in, from the slot's begin."""
+        placed, offset = {}, 0
+        for name, tensor in tensors.items():
+            span = 1 + sum(
+                (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+            )
+            where = _Placed(tensor.dtype, offset, span, tuple(tensor.shape), tensor.stride())
+            self._view(where).copy_(tensor)
+            offset += -(-span * tensor.element_size() // _ALIGN) * _ALIGN
+            placed[name] = where
+        return placed
+
+    def get(self, placed: Mapping[str, _Placed]) -> dict[str, Tensor]:
+        """Copies of what was put in."""
+        found = {}
+        for name, where in placed.items():
+            found[name] = torch.empty_strided(where.size, where.stride, dtype=where.dtype)
+            found[name].copy_(self._view(where))
+        return found
+
+    def _view(self, where: _Placed) -> Tensor:
+        flat = torch.frombuffer(self._memory, dtype=where.dtype, count=where.span, offset=where.offset)
+        return flat.as_strided(where.size, where.stride)
+
+
+class Beside:
+    """The near end: inputs go in, outputs come back in the same order, at most DEPTH on their way."""
+
+    def __init__(self, connection: Connection, slots: tuple[_Slot, ...]) -> None:
+        self._connection = connection
+        self._slots = slots
+        self._sent = self._received = 0
+
+    def send(self, inputs: ModelInput, plan: Plan) -> None:
+        """Let the network run on this as soon as it has done with what went before."""
+        if self._sent - self._received >= DEPTH:
+            raise ValueError(f"{DEPTH} sets are on their way already")
+        tensors = {name: tensor for name, tensor in vars(inputs).items() if tensor is not None}
+        slot = self._sent % DEPTH
+        self._tell((slot, self._slots[slot].put(tensors), plan))
+        self._sent += 1
+
+    def receive(self) -> tuple[HeadOutput, float]:
+        """The output of the first that was sent and is not back, and the milliseconds it took.
+
+        Raises BackendError as the backend does, and where the other process died.
+        """
+        slot = self._received % DEPTH
+        self._received += 1
+        try:
+            answer, infer_ms = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise _died() from error
+        if isinstance(answer, str):
+            raise BackendError(answer)
+        tensors = self._slots[slot].get(answer)
+        evidence = {
+            Modality(name.removeprefix(_EVIDENCE)): logits
+            for name, logits in tensors.items()
+            if name.startswith(_EVIDENCE)
+        }
+        return HeadOutput(tensors["heatmap"], tensors["boxes"], evidence), infer_ms
+
+    def _tell(self, words: object) -> None:
+        try:
+            self._connection.send(words)
+        except OSError as error:
+            raise _died() from error
+
+
+def can_run_beside(backend: Backend, *, threads: int) -> bool:
+    """Whether a fork of this process can run it: eager on one thread of the CPU."""
+    own = isinstance(backend, EagerBackend) and backend.device == "cpu"
+    return own and threads == 1 and hasattr(os, "fork")
+
+
+def spare_cores(processes: int) -> bool:
+    """Whether each of so many processes, all at once, has a second core for its network."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores >= 2 * processes
+
+
+@contextmanager
+def beside(backend: Backend) -> Iterator[Beside]:
+    """A process that runs `backend` until this ends; it shares the weights' memory with this one."""
+    context = multiprocessing.get_context("fork")
+    slots = tuple(_Slot() for _ in range(DEPTH))
+    near, far = context.Pipe()
+    process = context.Process(target=_run, args=(backend, near, far, slots), daemon=True)
+    process.start()
+    far.close()
+    try:
+        yield Beside(near, slots)
+    finally:
+        near.close()  # which ends it
+        process.join(1.0)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _run(backend: Backend, near: Connection, far: Connection, slots: tuple[_Slot, ...]) -> None:
+    """The far end, until the near one is closed or dies."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; when to end is the near one's word
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    near.close()
+    while True:
+        try:
+            slot, placed, plan = far.recv()
+        except (EOFError, OSError):
+            return
+        began_s = time.perf_counter()
+        try:
+            output = backend.run(ModelInput(**slots[slot].get(placed)), plan)
+        except BackendError as error:
+            far.send((str(error), 0.0))
+            continue
+        infer_ms = (time.perf_counter() - began_s) * 1e3
+        tensors = {"heatmap": output.heatmap, "boxes": output.boxes}
+        tensors |= {f"{_EVIDENCE}{modality.value}": logits for modality, logits in output.evidence.items()}
+        far.send((slots[slot].put(tensors), infer_ms))
+
+
+def _died() -> BackendError:
+    return BackendError("the process that runs the network died; if memory ran out, free some and run again")

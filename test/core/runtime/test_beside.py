@@ -1,0 +1,97 @@
+"""The network in a process beside: the same to the bit, its failures told, and gone when it is not needed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from networks import make_bank, model_input
+
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.model.heads import HeadOutput
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.beside import DEPTH, Beside, beside, can_run_beside
+from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.types import ModalitySet, Plan
+
+
+class Failing:
+    """A backend that fails, or says which process it runs in."""
+
+    name, device, reason = "failing", "cpu", ""
+    faults: tuple[str, ...] = ()
+
+    def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:  # noqa: ARG002 - as the protocol has it
+        if plan.level:
+            raise BackendError(f"no level {plan.level} today")
+        return HeadOutput(torch.tensor([os.getpid()]), torch.zeros(1))
+
+    def warm_up(self) -> Mapping[tuple[int, int], float]:
+        return {}
+
+
+def ask(far: Beside, plan: Plan) -> HeadOutput:
+    far.send(model_input(batch=1), plan)
+    return far.receive()[0]
+
+
+def test_outputs_are_the_same_to_the_bit_when_the_network_runs_beside(tmp_path: Path) -> None:
+    bank = make_bank(tmp_path)
+    backend = EagerBackend(bank, threads=1)
+    inputs = model_input(batch=1)
+    assert inputs.camera is not None
+    turned = inputs.camera.contiguous(memory_format=torch.channels_last)  # as preprocessing hands it over
+    inputs = ModelInput(**{**vars(inputs), "camera": turned})
+    asked = [(mask, bank.plan(mask, level, "")) for mask in ModalitySet.subsets() for level in bank.loaded]
+    answers = []
+    with beside(backend) as far:
+        for number, (mask, plan) in enumerate(asked):
+            far.send(inputs.only(mask), plan)
+            if number >= DEPTH - 1:  # always as many under way as there may be
+                answers.append(far.receive()[0])
+        answers += [far.receive()[0] for _ in range(DEPTH - 1)]
+    for (mask, plan), found in zip(asked, answers, strict=True):
+        expected = backend.run(inputs.only(mask), plan)
+        assert torch.equal(found.heatmap, expected.heatmap)
+        assert torch.equal(found.boxes, expected.boxes)
+        assert found.evidence.keys() == expected.evidence.keys()
+        assert all(torch.equal(found.evidence[name], logits) for name, logits in expected.evidence.items())
+
+
+def test_failures_are_told_and_the_next_set_runs_when_the_backend_fails_beside(tmp_path: Path) -> None:
+    bank = make_bank(tmp_path)
+    mask = ModalitySet.all()
+    with beside(Failing()) as far:
+        with pytest.raises(BackendError, match="no level 1 today"):
+            ask(far, bank.plan(mask, 1, ""))
+        number = int(ask(far, bank.plan(mask, 0, "")).heatmap)
+        assert number != os.getpid()
+        os.kill(number, signal.SIGKILL)
+        with pytest.raises(BackendError, match="died"):
+            ask(far, bank.plan(mask, 0, ""))
+
+
+def test_process_is_gone_when_it_is_no_longer_needed_and_stays_when_a_terminal_interrupts(
+    tmp_path: Path,
+) -> None:
+    plan = make_bank(tmp_path).plan(ModalitySet.all(), 0, "")
+    with beside(Failing()) as far:
+        number = int(ask(far, plan).heatmap)
+        os.kill(number, signal.SIGINT)
+        assert int(ask(far, plan).heatmap) == number
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
+
+
+def test_more_are_refused_when_as_many_are_under_way_as_there_may_be(tmp_path: Path) -> None:
+    plan = make_bank(tmp_path).plan(ModalitySet.all(), 0, "")
+    with beside(Failing()) as far:
+        for _ in range(DEPTH):
+            far.send(model_input(batch=1), plan)
+        with pytest.raises(ValueError, match=f"{DEPTH} sets"):
+            far.send(model_input(batch=1), plan)
+        assert not can_run_beside(Failing(), threads=1)
