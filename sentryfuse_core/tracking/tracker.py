@@ -13,7 +13,7 @@ from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.tracking import existence, motion
 from sentryfuse_core.tracking.objects import TRAIL, Objects
-from sentryfuse_core.tracking.pairs import likeliest_pairs
+from sentryfuse_core.tracking.pairs import likeliest_pairs, offsets
 from sentryfuse_core.tracking.profiles import profiles
 
 __all__ = ["STANDING", "EgoStep", "Findable", "Tracker"]
@@ -22,6 +22,7 @@ _FIRST_TURN_RATE = 0.3  # rad/s, standard deviation for what turns
 _DRIFT_RAD_S = 0.5  # of the heading of what goes straight on
 _MEMORY = 30  # detections that the mean of an object's scores looks back on
 _SIZE_GAIN = 0.15  # of a new box's size once an object is known
+_ONE_PLACE = 4.0  # squared distance, in standard deviations, of what cannot be two objects
 _HEIGHT_GAIN = 0.4  # of its height above the ground, which slopes change
 
 
@@ -94,6 +95,7 @@ class Tracker:
         self.found_as[fresh] = born.identities
         kept = self.objects.exists >= self.config.drop_probability
         self.objects = self.objects.take(kept).plus(born)
+        self.objects = self.objects.take(~self._doubles())
         self.objects.trails[:, :-1] = self.objects.trails[:, 1:]
         self.objects.trails[:, -1] = self.objects.states[:, :2]
         return self.objects
@@ -158,6 +160,16 @@ class Tracker:
         if rows.any():
             chance = findable(objects.states[rows, :2], objects.classes[rows])
             objects.exists[rows] = existence.unseen(objects.exists[rows], chance)
+
+    def _doubles(self) -> NDArray[np.bool_]:
+        """Which objects were found where a surer one was: it, a second time or as another class."""
+        objects = self.objects
+        places, spreads = objects.states[:, :2], objects.covariances[:, :2, :2]
+        distance, _ = offsets(places, spreads, places, spreads)
+        found = objects.unseen_s == 0.0
+        surer = objects.exists[:, None] > objects.exists
+        close = (distance < _ONE_PLACE) & surer & found[:, None] & found
+        return np.asarray(close.any(axis=0))
 
     def _sure(self) -> NDArray[np.bool_]:
         """Of which objects it is still known where they are."""
