@@ -88,6 +88,7 @@ class Follower:
             noise=place_noise(found.boxes[:, :2], self._profiles[found.classes, 3], used),
             seen_by=used.bits,
             ego=way,
+            over_ground=self.over_ground,
         )
         yaws = headings(objects, self._profiles) if self.over_ground else objects.states[:, 4]
         return self._tracks(objects, yaws, told=len(detections))

@@ -150,6 +150,7 @@ def follow(
             noise=place_noise(found.boxes[:, :2], known[found.classes, 3], mask),
             seen_by=mask.bits,
             ego=drive.steps[index],
+            over_ground=True,
         )
         shown = objects.take((objects.exists >= config.confirm_probability) & _inside(objects.states))
         crowd = Crowd(
