@@ -138,6 +138,7 @@ def cost_ms(bank: Bank, *, objects: int = 50, sets: int = 1000) -> np.ndarray[An
             0.1,
             findable=findable(ModalitySet.all(), lambda sensors: bank.found(sensors, 0)),
             noise=place_noise(found.boxes[:, :2], known[found.classes, 3], ModalitySet.all()),
+            over_ground=True,
         )
         took.append((time.perf_counter() - began_s) * 1e3)
     return np.array(took[sets // 10 :])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
+from sentryfuse_core.boxes import Floats, FrameBoxes
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.ego import EgoMotion
@@ -19,12 +19,9 @@ from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.tracker import STANDING, Tracker
 from sentryfuse_core.types import Detection, ModalitySet, SyncedSet
 
-__all__ = ["FAINT", "Follower", "apart", "headings"]
+__all__ = ["FAINT", "Follower", "headings"]
 
 FAINT = 0.1  # detections that score less are no claims: a head fills its list with them
-_APART_M = (
-    1.0  # of detections whose centres are closer, only the best is one: two things are not in one place
-)
 _UNSURE_M_S = 1.0  # of speeds that were relative to the robot, once they are over ground, or the other way
 _MOVING_M_S = 1.0  # what is faster looks where it goes
 _STATES = {  # by whether it is believed to be there, and whether it was found in this set
@@ -80,9 +77,7 @@ class Follower:
         """
         self._tracker.config = config
         last_ns = self._follows(synced)
-        boxes = _boxes((*detections, *faint))
-        rows = apart(boxes)
-        found = boxes.take(rows)
+        found = _boxes((*detections, *faint))
         way = self._way(ego, last_ns, synced.stamp_ns)
         if way is None:
             way = EgoStep(yaw=yaw_since(last_ns)) if len(self._tracker.objects) else STANDING
@@ -93,9 +88,10 @@ class Follower:
             noise=place_noise(found.boxes[:, :2], self._profiles[found.classes, 3], used),
             seen_by=used.bits,
             ego=way,
+            over_ground=self.over_ground,
         )
         yaws = headings(objects, self._profiles) if self.over_ground else objects.states[:, 4]
-        return self._tracks(objects, yaws, rows, told=len(detections))
+        return self._tracks(objects, yaws, told=len(detections))
 
     def _follows(self, synced: SyncedSet) -> int:
         """Stamp of the set that this one follows; its own where it begins anew."""
@@ -120,8 +116,8 @@ class Follower:
         self.over_ground, self._velocity = velocity is not None, velocity or Velocity()
         return way if velocity else None
 
-    def _tracks(self, objects: Objects, yaws: Floats, rows: Ints, *, told: int) -> tuple[Track, ...]:
-        found = dict(zip(self._tracker.found_as.tolist(), rows.tolist(), strict=True))
+    def _tracks(self, objects: Objects, yaws: Floats, *, told: int) -> tuple[Track, ...]:
+        found = {identity: row for row, identity in enumerate(self._tracker.found_as.tolist())}
         values = np.column_stack(
             (
                 1.0 / (1.0 + np.exp(-objects.scores)),
@@ -197,10 +193,3 @@ def _boxes(detections: Sequence[Detection]) -> FrameBoxes:
     boxes = [(d.x, d.y, d.z, d.length, d.width, d.height, d.yaw) for d in detections]
     classes, scores = [d.class_id for d in detections], [d.score for d in detections]
     return FrameBoxes(np.array(boxes), np.array(classes, np.int64), np.array(scores))
-
-
-def apart(found: FrameBoxes) -> Ints:
-    """Rows of the detections that have no better one in their place; the best come first."""
-    places = found.boxes[:, :2]
-    close = np.linalg.norm(places[:, None] - places[None], axis=-1) < _APART_M
-    return np.flatnonzero(~np.tril(close, -1).any(axis=1))

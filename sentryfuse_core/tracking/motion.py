@@ -12,7 +12,7 @@ import numpy as np
 
 from sentryfuse_core.boxes import Floats
 
-__all__ = ["SIZE", "half_turn", "moved", "predicted", "seen_from", "updated"]
+__all__ = ["SIZE", "half_turn", "moved", "predicted", "seen_from", "straightened", "updated"]
 
 SIZE = 6
 _MEASURED = (0, 1, 4)  # x, y, yaw
@@ -62,6 +62,18 @@ def updated(states: Floats, covariances: Floats, measured: Floats, noise: Floats
     after = states + (gain @ off[:, :, None])[:, :, 0]
     left = covariances - gain @ shown.transpose(0, 2, 1)
     return after, (left + left.transpose(0, 2, 1)) / 2
+
+
+def straightened(states: Floats, covariances: Floats, slip_m_s: float) -> tuple[Floats, Floats]:
+    """States and covariances of what goes along its heading, forwards or backwards, but for some slip."""
+    vx, vy, yaw = states[:, 2:5].T
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    shown = np.zeros((len(states), SIZE))
+    shown[:, 2], shown[:, 3], shown[:, 4] = -sin, cos, -(cos * vx + sin * vy)
+    spread = (covariances @ shown[:, :, None])[:, :, 0]
+    gain = spread / ((spread * shown).sum(1) + slip_m_s**2)[:, None]
+    after = states - gain * (cos * vy - sin * vx)[:, None]
+    return after, covariances - gain[:, :, None] * spread[:, None, :]
 
 
 def moved(states: Floats, covariances: Floats, step: tuple[float, float, float]) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from sentryfuse_core.boxes import Floats, Ints
 
-__all__ = ["likeliest_pairs"]
+__all__ = ["likeliest_pairs", "offsets"]
 
 _NEVER = 1e6  # the cost of a pair that cannot be
 _SIZE_WEIGHT = 2.0  # of the difference in the logarithms of length, width and height
@@ -42,11 +42,7 @@ def likeliest_pairs(
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     import lap  # a quarter of the module's import, and only where tracks are asked for
 
-    off = found_places[None] - places[:, None]
-    spread = spreads[:, None] + found_spreads[None]
-    xx, xy, yy = spread[..., 0, 0], spread[..., 0, 1], spread[..., 1, 1]
-    area = xx * yy - xy**2
-    distance = (yy * off[..., 0] ** 2 - 2 * xy * off[..., 0] * off[..., 1] + xx * off[..., 1] ** 2) / area
+    distance, area = offsets(places, spreads, found_places, found_spreads)
     size = np.abs(np.log(found_sizes)[None] - np.log(sizes)[:, None]).sum(-1)
     cost = distance + np.log(area) + _SIZE_WEIGHT * size + alike
     possible = (distance <= gate) & np.isfinite(alike)
@@ -59,3 +55,14 @@ def likeliest_pairs(
     rows = np.flatnonzero(columns >= 0)
     paired = possible[rows, columns[rows]]
     return rows[paired], columns[rows][paired]
+
+
+def offsets(
+    places: Floats, spreads: Floats, found_places: Floats, found_spreads: Floats
+) -> tuple[Floats, Floats]:
+    """`[T, D]` squared Mahalanobis distances, and the determinants of the variances they are measured by."""
+    off = found_places[None] - places[:, None]
+    spread = spreads[:, None] + found_spreads[None]
+    xx, xy, yy = spread[..., 0, 0], spread[..., 0, 1], spread[..., 1, 1]
+    area = xx * yy - xy**2
+    return (yy * off[..., 0] ** 2 - 2 * xy * off[..., 0] * off[..., 1] + xx * off[..., 1] ** 2) / area, area

@@ -13,15 +13,19 @@ from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.tracking import existence, motion
 from sentryfuse_core.tracking.objects import TRAIL, Objects
-from sentryfuse_core.tracking.pairs import likeliest_pairs
+from sentryfuse_core.tracking.pairs import likeliest_pairs, offsets
 from sentryfuse_core.tracking.profiles import profiles
 
 __all__ = ["STANDING", "EgoStep", "Findable", "Tracker"]
 
 _FIRST_TURN_RATE = 0.3  # rad/s, standard deviation for what turns
 _DRIFT_RAD_S = 0.5  # of the heading of what goes straight on
+_SLIP_M_S = 0.5  # sideways speed of a vehicle, standard deviation
+_NEW = 0.5  # of the variance of a box's place, what each set draws anew; the rest stays and tells no speed
+_AGAIN = 0.4  # of the usual chance to find what the set before missed: what hides it lasts
 _MEMORY = 30  # detections that the mean of an object's scores looks back on
 _SIZE_GAIN = 0.15  # of a new box's size once an object is known
+_ONE_PLACE = 4.0  # squared distance, in standard deviations, of what cannot be two objects
 _HEIGHT_GAIN = 0.4  # of its height above the ground, which slopes change
 
 
@@ -66,6 +70,7 @@ class Tracker:
         noise: Floats | None = None,
         seen_by: int = 0,
         ego: EgoStep = STANDING,
+        over_ground: bool = False,
     ) -> Objects:
         """Objects after one more set.
 
@@ -76,6 +81,7 @@ class Tracker:
             noise: `[K, 2, 2]` variances of the detections' places in m^2; None: those of their classes.
             seen_by: bits of the sensors of the set.
             ego: motion of the base frame since the last set; without it speeds are relative to the robot.
+            over_ground: whether speeds are; vehicles then go where they head.
         """
         if noise is None:
             noise = self._profiles[found.classes, 3][:, None, None] ** 2 * np.eye(2)
@@ -85,15 +91,18 @@ class Tracker:
         self.found_as = np.zeros(len(found), np.int64)
         self.found_as[rows] = self.objects.identities[known]
         self._see(known, found.take(rows), noise[rows], seen_by)
+        if over_ground:
+            self._straighten(known)
         missed = np.ones(len(self.objects), bool)
         missed[known] = False
-        self._miss(missed, findable)
+        self._miss(missed, dt_s, findable)
         fresh = found.scores >= self.config.birth_score
         fresh[rows] = False
         born = self._born(found.take(fresh), noise[fresh], seen_by)
         self.found_as[fresh] = born.identities
         kept = self.objects.exists >= self.config.drop_probability
         self.objects = self.objects.take(kept).plus(born)
+        self.objects = self.objects.take(~self._doubles())
         self.objects.trails[:, :-1] = self.objects.trails[:, 1:]
         self.objects.trails[:, -1] = self.objects.states[:, :2]
         return self.objects
@@ -132,7 +141,7 @@ class Tracker:
             return
         objects = self.objects
         whole = np.zeros((len(rows), 3, 3))
-        whole[:, :2, :2] = noise
+        whole[:, :2, :2] = _NEW * noise
         whole[:, 2, 2] = self._profiles[found.classes, 4] ** 2
         objects.states[rows], objects.covariances[rows] = motion.updated(
             objects.states[rows], objects.covariances[rows], found.boxes[:, (0, 1, 6)], whole
@@ -153,11 +162,29 @@ class Tracker:
         objects.unseen_s[rows] = 0.0
         objects.seen_by[rows] = seen_by
 
-    def _miss(self, rows: NDArray[np.bool_], findable: Findable) -> None:
+    def _straighten(self, rows: Ints) -> None:
+        objects = self.objects
+        rows = rows[self._profiles[objects.classes[rows], 2] > 0.0]
+        objects.states[rows], objects.covariances[rows] = motion.straightened(
+            objects.states[rows], objects.covariances[rows], _SLIP_M_S
+        )
+
+    def _miss(self, rows: NDArray[np.bool_], dt_s: float, findable: Findable) -> None:
         objects = self.objects
         if rows.any():
             chance = findable(objects.states[rows, :2], objects.classes[rows])
+            chance = np.where(objects.unseen_s[rows] > dt_s, _AGAIN * chance, chance)
             objects.exists[rows] = existence.unseen(objects.exists[rows], chance)
+
+    def _doubles(self) -> NDArray[np.bool_]:
+        """Which objects were found where a surer one was: it, a second time or as another class."""
+        objects = self.objects
+        places, spreads = objects.states[:, :2], objects.covariances[:, :2, :2]
+        distance, _ = offsets(places, spreads, places, spreads)
+        found = objects.unseen_s == 0.0
+        surer = objects.exists[:, None] > objects.exists
+        close = (distance < _ONE_PLACE) & surer & found[:, None] & found
+        return np.asarray(close.any(axis=0))
 
     def _sure(self) -> NDArray[np.bool_]:
         """Of which objects it is still known where they are."""
@@ -172,7 +199,7 @@ class Tracker:
         states = np.zeros((count, motion.SIZE))
         states[:, :2], states[:, 4] = found.boxes[:, :2], found.boxes[:, 6]
         covariances = np.zeros((count, motion.SIZE, motion.SIZE))
-        covariances[:, :2, :2] = noise
+        covariances[:, :2, :2] = _NEW * noise
         covariances[:, 2, 2] = covariances[:, 3, 3] = own[:, 0] ** 2
         covariances[:, 4, 4] = own[:, 4] ** 2
         covariances[:, 5, 5] = np.where(own[:, 2] > 0.0, _FIRST_TURN_RATE**2, 0.0)

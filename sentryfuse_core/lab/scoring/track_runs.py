@@ -26,7 +26,7 @@ from sentryfuse_core.evaluation.tracks import TrackScores, score_tracks
 from sentryfuse_core.lab.scoring.track_drives import RATE_HZ, TrackDrive
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.tracking.findable import Recall, findable
-from sentryfuse_core.tracking.follow import apart, headings
+from sentryfuse_core.tracking.follow import headings
 from sentryfuse_core.tracking.noise import place_noise
 from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.tracker import Tracker
@@ -143,7 +143,6 @@ def follow(
     moments = []
     for index, mask in enumerate(script):
         found = FrameBoxes.none() if mask == BLIND else drive.found[mask][index]
-        found = found.take(apart(found))
         objects = tracker.step(
             found,
             1.0 / RATE_HZ,
@@ -151,6 +150,7 @@ def follow(
             noise=place_noise(found.boxes[:, :2], known[found.classes, 3], mask),
             seen_by=mask.bits,
             ego=drive.steps[index],
+            over_ground=True,
         )
         shown = objects.take((objects.exists >= config.confirm_probability) & _inside(objects.states))
         crowd = Crowd(

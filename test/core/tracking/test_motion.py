@@ -71,3 +71,14 @@ def test_object_stands_where_it_stood_when_the_base_moves_there_and_back(
     states, covariances = motion.moved(*there, back)
     np.testing.assert_allclose(states, state(x=3.0, y=-2.0, vx=1.0, yaw=0.4), atol=1e-9)
     np.testing.assert_allclose(covariances, spread, atol=1e-9)
+
+
+@pytest.mark.parametrize("heading", [0.3, 0.3 + np.pi])
+def test_vehicle_without_slip_moves_along_its_heading_whichever_end_is_its_front(heading: float) -> None:
+    spread = np.eye(6)[None]
+    moving = state(vx=4.0, vy=0.0, yaw=heading)
+    after, left = motion.straightened(moving, spread, 1e-3)
+    sideways = np.cos(after[0, 4]) * after[0, 3] - np.sin(after[0, 4]) * after[0, 2]
+    assert abs(sideways) < 0.15
+    assert np.linalg.eigvalsh(left[0]).min() > 0.0
+    assert np.trace(left[0]) < np.trace(spread[0])

@@ -83,6 +83,8 @@ def test_object_ends_soon_when_it_ought_to_be_seen_and_is_not() -> None:
     made = tracker()
     drive(made, passing(15))
     drive(made, [cars()] * 6)
+    assert confirmed(made) == []
+    drive(made, [cars()] * 9)
     assert len(made.objects) == 0
 
 
@@ -149,3 +151,52 @@ def test_heading_follows_the_nearer_axis_when_boxes_flip() -> None:
     for step in range(20):
         made.step(cars((5 + 0.5 * step, 0), yaw=np.pi * (step % 2)), DT_S, findable=sees)
     assert made.objects.states[0, 4] == pytest.approx(0.0, abs=0.05)
+
+
+def test_one_object_stays_when_it_is_found_twice_or_as_another_class() -> None:
+    made = tracker()
+    drive(made, passing(10, speed=0.0))
+    both = FrameBoxes(
+        np.array(
+            [[5.0, 2.0, 0.75, *CAR, 0.0], [5.2, 2.1, 0.75, *CAR, 0.0], [5.0, 2.0, 0.9, 0.6, 0.6, 1.8, 0.0]]
+        ),
+        np.array([0, 0, 1]),
+        np.full(3, 0.9),
+    )
+    drive(made, [both] * 5)
+    assert made.objects.identities.tolist() == [1]
+
+
+def test_surer_object_stays_when_two_come_to_one_place() -> None:
+    made = tracker()
+    for y in (3.0, 3.0, 2.0, 1.0, 0.0, 0.0):
+        boxes = np.array([[9.0, y, 0.75, *CAR, 0.0], [9.0, 0.0, 0.9, 0.6, 0.6, 1.8, 0.0]])
+        drive(made, [FrameBoxes(boxes, np.array([0, 1]), np.array([0.3, 0.9]))])
+    assert made.objects.classes.tolist() == [1]
+
+
+def test_second_object_begins_beside_the_first_when_there_is_room() -> None:
+    made = tracker()
+    drive(made, [cars((10, 2)), *[cars((10, 2), (10, -0.5))] * 3])
+    assert confirmed(made) == [1, 2]
+
+
+def test_second_miss_in_a_row_says_less_than_the_first_since_what_hides_an_object_lasts() -> None:
+    made = tracker(lifetime_s=3600.0)
+    drive(made, [cars((9, 2))])
+    odds = [made.objects.exists[0] / (1.0 - made.objects.exists[0])]
+    for _ in range(2):
+        drive(made, [cars()])
+        odds.append(made.objects.exists[0] / (1.0 - made.objects.exists[0]))
+    assert odds[1] / odds[0] == pytest.approx(0.1, rel=0.01)
+    assert odds[2] / odds[1] > 0.5
+
+
+def test_vehicle_goes_where_it_heads_when_speeds_are_over_ground() -> None:
+    frames = [cars((5 + 0.8 * step, 2 + 0.2 * (step % 2))) for step in range(8)]
+    free, straight = tracker(), tracker()
+    drive(free, frames)
+    drive(straight, frames, over_ground=True)
+    sideways = [abs(made.objects.states[0, 3]) for made in (free, straight)]
+    assert sideways[1] < 0.8 * sideways[0]
+    assert straight.objects.states[0, 2] == pytest.approx(8.0, abs=0.5)
