@@ -21,6 +21,7 @@ __all__ = [
     "Intrinsics",
     "Modality",
     "ModalitySet",
+    "PartLevels",
     "Payload",
     "Plan",
     "PointCloud",
@@ -296,6 +297,20 @@ class Transition:
     reason: str
     remedy: str
     code: str = ""  # stable name of the finding behind it, such as "timeout" or "frozen"; empty: it is well
+
+
+@dataclass(frozen=True)
+class PartLevels:
+    """How narrow each part of the network runs, 0 = full width; what a level is says its shape.
+
+    The motion encoder has one width: it costs less than a ten-thousandth of the network.
+    """
+
+    camera: int = 0
+    lidar: int = 0
+    audio: int = 0
+    trunk: int = 0
+    head: int = 0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class ModelInput:
     imu: Tensor | None = None  # [B, 32, 6] gyro rad/s and acceleration m/s^2, base axes
     tilt: Tensor | None = None  # [B, 2] roll and pitch (rad) by the IMU; only with `imu`
     audio: Tensor | None = None  # [B, 16, 16] bearings by features
+    quality: Tensor | None = None  # [B, measures] as preprocess.quality declares them; None: not measured
 
     def __post_init__(self) -> None:
         if (self.camera is None) != (self.camera_position is None):
@@ -52,6 +53,7 @@ class ModelInput:
             imu=self.imu if Modality.IMU in mask else None,
             tilt=self.tilt if Modality.IMU in mask else None,
             audio=self.audio if Modality.AUDIO in mask else None,
+            quality=self.quality,
         )
 
     def to(self, device: torch.device | str) -> ModelInput:
@@ -67,4 +69,5 @@ class ModelInput:
             imu=move(self.imu),
             tilt=move(self.tilt),
             audio=move(self.audio),
+            quality=move(self.quality),
         )

@@ -32,8 +32,8 @@ def plan_table(shape: ModelShape, geometry: Geometry = GEOMETRY) -> Mapping[tupl
 
 def _plan(shape: ModelShape, geometry: Geometry, mask: ModalitySet, level: int) -> Plan:
     width = shape.width(level)
-    macs = count_macs(shape, geometry, mask, level)
-    full = count_macs(shape, geometry, mask, 0)
+    macs = count_macs(shape, geometry, mask, shape.uniform(level))
+    full = count_macs(shape, geometry, mask, shape.uniform(0))
     return Plan(
         mask=mask,
         level=level,

@@ -24,7 +24,7 @@ def cut_to(network: SentryFuseNet, levels: Iterable[int], sample: ModelInput) ->
     reads = _Reads(network)
     with torch.inference_mode(), reads:
         for level in levels:
-            network(sample, level=level)
+            network(sample, parts=network.shape.uniform(level))
     for parameter in network.parameters():
         stops = reads.stops.get(id(parameter))
         if stops is not None and id(parameter) not in reads.whole:

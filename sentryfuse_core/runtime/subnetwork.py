@@ -44,7 +44,7 @@ class SubNetwork(nn.Module):
         reduced = self.precision is not torch.float32
         kind = tensors[0].device.type
         with torch.autocast(kind, self.precision, cache_enabled=False) if reduced else nullcontext():
-            output = self.network(given, level=self.level)
+            output = self.network(given, parts=self.network.shape.uniform(self.level))
         evidence = {f"{_EVIDENCE}{name.value}": logits for name, logits in output.evidence.items()}
         maps = {"heatmap": output.heatmap, "boxes": output.boxes, **evidence}
         return {name: values.float() for name, values in maps.items()} if reduced else maps

@@ -12,6 +12,7 @@ from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
 from sentryfuse_core.errors import CheckpointError, ConfigError
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
 from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
+from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 NO_WEIGHTS = "none"  # of --init
+SHIPPED = "shipped"
 _FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
 STATE = ("state.safetensors", "curve.csv")  # what a run keeps in its folder
 
@@ -88,7 +90,7 @@ def start_of(init: str | None, *, labels: Sequence[str]) -> Checkpoint | None:
     """The weights that --init names; None for none. Raises CheckpointError when they know other classes."""
     if init is None or init == NO_WEIGHTS:
         return None
-    checkpoint = load_checkpoint(Path(init))
+    checkpoint = load_checkpoint(shipped_weights() if init == SHIPPED else Path(init))
     known = checkpoint.manifest["labels"]
     if tuple(known) != tuple(labels):
         raise CheckpointError(

@@ -28,10 +28,10 @@ from sentryfuse_core.lab.training.evaluate import Evaluation, evaluate
 from sentryfuse_core.lab.training.grade import Grade, grade
 from sentryfuse_core.lab.training.provenance import describe, evaluation_table
 from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
+from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
 from sentryfuse_core.lab.training.trainer import Trainer, TrainOptions
 from sentryfuse_core.lab.world.config import CLASSES
 from sentryfuse_core.model.checkpoint import save_checkpoint
-from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.types import Modality, ModalitySet
 
@@ -148,8 +148,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--init",
         metavar="WEIGHTS",
-        help="weights to start from; none: random ones (default: the shipped ones on --data, none in the "
-        "synthetic world)",
+        help="weights to start from; shipped: those of this package; none: random ones (default: shipped "
+        "on --data, none in the synthetic world)",
     )
     world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
     world.add_argument("--batch", type=int, help="frames a step (default 32)")
@@ -236,7 +236,7 @@ def _run_detector(args: argparse.Namespace) -> int:
     identity = {**origin, "seed": args.seed, "sensors": str(options.sensors)}
     if args.resume:
         check_identity(options.folder, identity)
-    trainer = Trainer(ModelShape(), options, resume=args.resume)
+    trainer = Trainer(TRAINED_SHAPE, options, resume=args.resume)
     if not args.resume:
         start_anew(options.folder, identity, old=STATE)
         if start is not None:

@@ -58,14 +58,16 @@ class SubsetDetector:
         found: dict[Key, list[FrameBoxes]] = {}
         imu = ModalitySet.of(Modality.IMU)
         for level in self.levels:
+            parts = self.net.shape.uniform(level)
             for present in (ModalitySet.all(), ModalitySet.all() - imu):
                 masks = [mask for mask in self.masks if mask & imu == present & imu]
                 if not masks:
                     continue
-                features = self.net.encode(batch.inputs.only(present), level=level)
+                features = self.net.encode(batch.inputs.only(present), parts=parts)
                 for mask in masks:
                     chosen = {modality: features[modality] for modality in mask}
-                    output = self.net.fuse(chosen, level=level, batch=len(batch.boxes))
+                    size, quality = len(batch.boxes), batch.inputs.quality
+                    output = self.net.fuse(chosen, parts=parts, batch=size, quality=quality)
                     found[self.prefix + str(mask), level] = frames_of(output)
         names = [(self.prefix + str(mask), level) for level in self.levels for mask in self.masks]
         return {name: found[name] for name in names}  # in the order asked for

@@ -157,6 +157,6 @@ def evaluate(
             for mask in subsets:
                 inputs = batch.inputs.only(mask)
                 for level in range(net.shape.levels):
-                    output = net(inputs, level=level, batch=len(batch.boxes))
+                    output = net(inputs, parts=net.shape.uniform(level), batch=len(batch.boxes))
                     tallies[mask.bits, level].add(output, batch)
     return Evaluation(frames, boxes, {key: tally.score() for key, tally in tallies.items()})
