@@ -155,7 +155,8 @@ def _turned_camera(raw: RawSet, options: Options, _: torch.Generator) -> RawSet:
     source = (centre + focal * torch.tan(bearing.clamp(-1.2, 1.2))) / width * 2.0 - 1.0
     rows = torch.linspace(-1.0, 1.0, image.shape[2] + 1)
     middles = 0.5 * (rows[1:] + rows[:-1])
-    grid = torch.stack(torch.broadcast_tensors(source, middles[:, None]), dim=-1)
+    size = image.shape[2:]
+    grid = torch.stack((source.expand(size), middles[:, None].expand(size)), dim=-1)
     turned = functional.grid_sample(image, grid.expand(len(image), -1, -1, -1), align_corners=False)
     return replace(raw, image=turned)
 

@@ -60,14 +60,12 @@ class SensorFeatures:
 
     def trusted(self, trust: Tensor) -> SensorFeatures:
         """The same with `trust` [B], above 0: less is added to canvas and grid, and less is evident."""
-        factor = trust[:, None, None]
+        factor, fade = trust[:, None, None], trust.clamp_min(_LEAST_TRUST).log()
         return replace(
             self,
             canvas=None if self.canvas is None else self.canvas * factor,
             fine=None if self.fine is None else self.fine * factor[..., None],
-            evidence=None
-            if self.evidence is None
-            else self.evidence + trust.clamp_min(_LEAST_TRUST).log()[:, None, None, None],
+            evidence=None if self.evidence is None else self.evidence + fade[:, None, None, None],
         )
 
 

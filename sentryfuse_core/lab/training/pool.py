@@ -88,12 +88,13 @@ def _packed_raw(raw: RawSet | None) -> dict[str, Tensor]:
     """What `inputs` do not hold: points in steps of 2 mm, sound in 16 bits, images in bytes."""
     if raw is None:
         return {}
+    given = {name: item for name, item in vars(raw).items() if item is not None}
     packed = {}
     for name in ("points", "late_points"):
-        points = torch.cat((getattr(raw, name)[..., :3] / _POINT_M, getattr(raw, name)[..., 3:] * 255.0), -1)
+        points = torch.cat((given[name][..., :3] / _POINT_M, given[name][..., 3:] * 255.0), dim=-1)
         packed[name] = torch.nan_to_num(points, nan=_NO_RETURN).round().clamp(_NO_RETURN, 32767).short()
-    packed["late_image"] = raw.late_image.mul(255.0).round().clamp(0, 255).to(torch.uint8)
-    packed["pcm"] = (raw.pcm * 32767.0).round().clamp(-32767, 32767).short()
+    packed["late_image"] = given["late_image"].mul(255.0).round().clamp(0, 255).to(torch.uint8)
+    packed["pcm"] = (given["pcm"] * 32767.0).round().clamp(-32767, 32767).short()
     return packed
 
 

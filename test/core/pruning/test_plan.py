@@ -14,17 +14,23 @@ from torch.utils.flop_counter import FlopCounterMode
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.pruning.macs import count_macs
 from sentryfuse_core.pruning.plan import plan_table
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.types import ModalitySet, PartLevels
+
+APART = replace(TINY, camera_halved=(1.0, 0.5), audio_widths=(1.0, 0.5))
 
 
-@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize(
+    "parts",
+    [PartLevels(), TINY.uniform(1), PartLevels(camera=2, head=1), PartLevels(camera=3, lidar=1, audio=1)],
+    ids=["full", "uniform", "half image", "apart"],
+)
 @pytest.mark.parametrize("bits", range(16))
-def test_macs_equal_what_torch_counts_when_any_sensors_are_present(bits: int, level: int) -> None:
+def test_macs_equal_what_torch_counts_when_any_sensors_are_present(bits: int, parts: PartLevels) -> None:
     mask = ModalitySet(bits)
     # The fused CPU kernel is invisible to the counter; the plain one is two matrix products.
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        network()(model_input(batch=1).only(mask), level=level)
-    assert count_macs(TINY, GEOMETRY, mask, level).total == counter.get_total_flops() // 2
+        network(shape=APART)(model_input(batch=1).only(mask), parts=parts)
+    assert count_macs(APART, GEOMETRY, mask, parts).total == counter.get_total_flops() // 2
 
 
 def test_plan_table_halves_every_prunable_unit_when_the_level_is_half() -> None:
