@@ -95,7 +95,7 @@ def test_bank_offers_every_level_of_the_manifest_when_there_are_more_than_two(tm
     with torch.inference_mode():
         for level in range(4):
             found = EagerBackend(bank).run(inputs, bank.plan(CAMERA, level, ""))
-            assert torch.equal(found.heatmap, net(inputs, level=level).heatmap)
+            assert torch.equal(found.heatmap, net(inputs, parts=net.shape.uniform(level)).heatmap)
     with pytest.raises(BackendError, match="no level 4; give one of 0 to 3"):
         bank.plan(CAMERA, 4, "")
 
@@ -105,7 +105,7 @@ def test_eager_equals_the_network_when_run(bank: Bank, level: int) -> None:
     inputs = model_input(batch=1).only(CAMERA)
     found = EagerBackend(bank).run(inputs, bank.plan(CAMERA, level, ""))
     with torch.inference_mode():
-        assert torch.equal(found.heatmap, network()(inputs, level=level).heatmap)
+        assert torch.equal(found.heatmap, network()(inputs, parts=TINY.uniform(level)).heatmap)
 
 
 def test_eager_warms_up_every_sub_network_when_asked(bank: Bank) -> None:

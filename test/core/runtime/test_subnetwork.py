@@ -20,7 +20,7 @@ def test_sub_network_equals_the_network_when_given_its_tensors(mask: ModalitySet
     tensors = input_tensors(inputs)
     with torch.inference_mode():
         found = output_from(SubNetwork(net, tuple(tensors), 1)(*tensors.values()))
-        expected = net(inputs, level=1)
+        expected = net(inputs, parts=net.shape.uniform(1))
     assert torch.equal(found.heatmap, expected.heatmap)
     assert torch.equal(found.boxes, expected.boxes)
     assert list(found.evidence) == list(expected.evidence)

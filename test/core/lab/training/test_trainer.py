@@ -79,7 +79,7 @@ def test_trainer_is_taught_by_the_answer_without_the_sensor_that_it_spoils(tmp_p
     made.run(logs.append)
     assert all(log.spoilt is not None and log.loss_spoilt > 0.0 for log in logs)
     assert made.net.trust is not None
-    assert float(made.net.trust.trust.weight.abs().max()) > 0.0  # it has begun to learn
+    assert float(made.net.trust.trust.weight.detach().abs().max()) > 0.0  # it has begun to learn
     assert float(made.net.trust.centre.abs().max()) > 0.0  # and knows what good data measures
     assert torch.equal(made.net.trust.centre, made.average.trust.centre)
 
