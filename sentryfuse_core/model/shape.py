@@ -53,6 +53,7 @@ class ModelShape:
     widths: tuple[float, ...] = (1.0, 0.5, 0.25)  # share of units kept at each pruning level, any number
     camera_halved: tuple[float, ...] = ()  # the same at further levels of the camera, whose image is halved
     audio_widths: tuple[float, ...] = (1.0,)  # the same of the audio encoder, which may have fewer levels
+    trunk_widths: tuple[float, ...] = ()  # the same of the trunk, which may have more levels; empty: `widths`
     channel_step: int = CHANNEL_BLOCK  # of convolutions, at narrower levels: CPUs like multiples of 16
     qualities: tuple[str, ...] = ()  # measures of the sensors that trust is made from, see preprocess.quality
 
@@ -73,6 +74,13 @@ class ModelShape:
                 (
                     f"audio_widths {self.audio_widths} must start with 1.0 and fall",
                     not _fall(self.audio_widths),
+                ),
+                (
+                    f"trunk_widths {self.trunk_widths} must be none or begin with {self.widths} and fall",
+                    bool(self.trunk_widths)
+                    and (
+                        self.trunk_widths[: len(self.widths)] != self.widths or not _fall(self.trunk_widths)
+                    ),
                 ),
                 (
                     f"camera_halved {self.camera_halved} must be above 0 and at most 1",
@@ -108,7 +116,8 @@ class ModelShape:
         """Every part as narrow as it goes."""
         last = self.levels - 1
         camera = last + len(self.camera_halved)
-        return PartLevels(camera=camera, lidar=last, audio=len(self.audio_widths) - 1, trunk=last, head=last)
+        trunk = max(last, len(self.trunk_widths) - 1)
+        return PartLevels(camera=camera, lidar=last, audio=len(self.audio_widths) - 1, trunk=trunk, head=last)
 
     def uniform(self, level: int) -> PartLevels:
         """Every part at `level`, or as narrow as it goes; raises CheckpointError for no such level."""
@@ -131,8 +140,8 @@ class ModelShape:
         return min(count, max(1, round(steps)) * self.channel_step)
 
     def width(self, level: int) -> Width:
-        """Groups and channels that run at `level`, at least one unit of each."""
-        share = self.widths[level]
+        """Groups and channels of a trunk layer that run at its `level`, at least one unit of each."""
+        share = (self.trunk_widths or self.widths)[level]
         blocks = max(1, round(share * self.ffn / self.ffn_block))
         return Width(max(1, round(share * self.kv_heads)), blocks)
 

@@ -13,6 +13,7 @@ TRAINED_SHAPE = ModelShape(
     widths=_WIDTHS,
     camera_halved=_WIDTHS,
     audio_widths=_WIDTHS,
+    trunk_widths=(*_WIDTHS, 0.08),  # one group and one block of channels in a layer: worth the rest
     channel_step=16,
     qualities=tuple(measure.key for measure in MEASURES),
 )
