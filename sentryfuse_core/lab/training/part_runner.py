@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from sentryfuse_core.lab.training.losses import frame_losses
-from sentryfuse_core.lab.training.targets import Targets
 from sentryfuse_core.model.encoders import SensorFeatures
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
@@ -29,10 +25,6 @@ class PartRunner:
         imu = Modality.IMU in mask
         chosen = {modality: self._encoded(modality, parts, imu=imu) for modality in mask}
         return self._net.fuse(chosen, parts=parts, batch=self._batch, quality=self._inputs.quality)
-
-    def losses(self, mask: ModalitySet, parts: PartLevels, targets: Targets) -> Tensor:
-        """The detection loss of each frame, [B]."""
-        return frame_losses(self(mask, parts), targets)
 
     def _encoded(self, modality: Modality, parts: PartLevels, *, imu: bool) -> SensorFeatures:
         key = (modality, getattr(parts, modality.value, 0), imu)

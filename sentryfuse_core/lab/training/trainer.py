@@ -310,7 +310,7 @@ class Trainer:
             for name, last in asdict(narrowest).items()
         }
         if kind < _UNIFORM:
-            return self.net.shape.uniform(max(1, drawn["trunk"]) if self.net.shape.levels > 1 else 0)
+            return self.net.shape.uniform(max(1, drawn["lidar"]) if self.net.shape.levels > 1 else 0)
         return narrowest if kind < _NARROWEST else PartLevels(**drawn)
 
     def _settle_trust(self) -> None:
