@@ -171,8 +171,8 @@ class PartGate:
         best, cost = self._narrowed(cell, imu, price)
         for modality, rise in self._off(cell).items():
             smaller = cell.without(modality)
-            if not smaller.present.bits:
-                continue
+            if not smaller.present.bits or not (price or modality in cell.poor):
+                continue  # where work is free what is good runs: a rise below 0 is chance
             other = self._best(smaller, imu, price)
             points = rise * self._worths.points_per_loss + other.points
             total = rise + other.points / self._worths.points_per_loss + price * other.gmacs
