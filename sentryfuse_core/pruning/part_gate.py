@@ -8,10 +8,11 @@ least, loss and work together. All plans are made at once, so that choosing one 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.shape import ModelShape
@@ -19,7 +20,17 @@ from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.pruning.macs import count_macs
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
-__all__ = ["PLACED", "Cell", "Choice", "PartGate", "Worths", "part_sizes"]
+__all__ = [
+    "PLACED",
+    "Cell",
+    "Choice",
+    "Gate",
+    "PartGate",
+    "UniformGate",
+    "Worths",
+    "make_gate",
+    "part_sizes",
+]
 
 PLACED = (Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)  # sensors that a part of the network belongs to
 _IMU = ModalitySet.of(Modality.IMU)
@@ -115,6 +126,44 @@ class Choice:
 def part_sizes(shape: ModelShape) -> dict[str, int]:
     """How many levels each part has."""
     return {name: last + 1 for name, last in asdict(shape.narrowest).items()}
+
+
+class Gate(Protocol):
+    """What chooses sensors and widths."""
+
+    @property
+    def levels(self) -> int:
+        """How many levels of the budget it knows."""
+        ...
+
+    def choose(
+        self, present: ModalitySet, level: int, trust: Mapping[Modality, float] | None = None
+    ) -> Choice:
+        """What runs for the sensors in `present` at `level`."""
+        ...
+
+
+class UniformGate:
+    """Every part at the level of the budget, whatever the sensors: where nothing was measured."""
+
+    def __init__(self, shape: ModelShape, geometry: Geometry = GEOMETRY) -> None:
+        self._shape, self._geometry = shape, geometry
+        self.levels = shape.levels
+
+    def choose(
+        self, present: ModalitySet, level: int, trust: Mapping[Modality, float] | None = None
+    ) -> Choice:
+        """All sensors in `present`; `trust` leaves none out."""
+        del trust
+        parts = self._shape.uniform(level)
+        gmacs = _counted(self._shape, self._geometry, present, parts) / 1e9
+        return Choice(present, parts, gmacs, math.nan, "uniform widths, not chosen by SentryGate")
+
+
+def make_gate(shape: ModelShape, manifest: Mapping[str, Any]) -> Gate:
+    """The gate that a manifest describes; uniform widths where it has none."""
+    found = manifest.get("gate")
+    return UniformGate(shape) if found is None else PartGate(shape, Worths.from_mapping(found))
 
 
 class PartGate:

@@ -29,9 +29,12 @@ from sentryfuse_core.lab.training.grade import Grade, grade
 from sentryfuse_core.lab.training.provenance import describe, evaluation_table
 from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
 from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
+from sentryfuse_core.lab.training.spoiling import AGES_S
 from sentryfuse_core.lab.training.trainer import Trainer, TrainOptions
+from sentryfuse_core.lab.training.worths import measure_worths, priced
 from sentryfuse_core.lab.world.config import CLASSES
 from sentryfuse_core.model.checkpoint import save_checkpoint
+from sentryfuse_core.pruning.part_gate import PartGate, Worths
 from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.types import Modality, ModalitySet
 
@@ -42,6 +45,7 @@ __all__ = ["add_arguments", "run"]
 
 _EVALUATION_BATCH = 16
 _CALIBRATION_FIRST = 2**19  # number of the first batch that calibrators are fitted on
+_WORTHS_FIRST = 2**18  # and that the gate's table is measured on
 
 
 _DESCRIPTION = """\
@@ -252,7 +256,10 @@ def _run_detector(args: argparse.Namespace) -> int:
         world=options.world,
         device=options.device,
     )
-    scores, grades = _evaluate(trainer, options, frames=args.evaluate)
+    worths = _worths(trainer, options, frames=args.evaluate)
+    gate = None if worths is None else PartGate(trainer.average.shape, worths)
+    scores, grades = _evaluate(trainer, options, frames=args.evaluate, gate=gate)
+    facts |= {} if worths is None else {"gate": worths.to_mapping()}
     table = evaluation_table(scores, grades)
     save_checkpoint(args.out, trainer.average, {**facts, **origin, "evaluation": table})
     print_scores(scores, grades)
@@ -274,8 +281,26 @@ def _only(sensors: str | None) -> str:
     return f" --sensors {sensors}" if sensors else ""
 
 
+def _worths(trainer: Trainer, options: TrainOptions, *, frames: int) -> Worths | None:
+    """What the parts are worth, on frames of their own; None where not all sensors were trained."""
+    net = trainer.average.eval()
+    if net.trust is None or options.sensors != ModalitySet.all():
+        return None
+    count = -(-frames // _EVALUATION_BATCH)
+    print(f"measuring what the parts are worth on {count * _EVALUATION_BATCH} frames")
+    batches = held_out(
+        options.world,
+        batch=_EVALUATION_BATCH,
+        count=count,
+        first=_WORTHS_FIRST,
+        device=options.device,
+        ages_s=AGES_S,
+    )
+    return priced(measure_worths(net, batches, seed=options.seed), net)
+
+
 def _evaluate(
-    trainer: Trainer, options: TrainOptions, *, frames: int
+    trainer: Trainer, options: TrainOptions, *, frames: int, gate: PartGate | None
 ) -> tuple[Evaluation, dict[tuple[int, int], Grade]]:
     count = -(-frames // _EVALUATION_BATCH)
 
@@ -289,5 +314,5 @@ def _evaluate(
     labels = [traits.label for traits in CLASSES]
     masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & options.sensors == mask)]
     fitted = batches(_CALIBRATION_FIRST)
-    grades = grade(net, judged=batches(0), fitted=fitted, labels=labels, masks=masks)
-    return evaluate(net, batches(0), masks=masks), grades
+    grades = grade(net, judged=batches(0), fitted=fitted, labels=labels, masks=masks, gate=gate)
+    return evaluate(net, batches(0), masks=masks, gate=gate), grades

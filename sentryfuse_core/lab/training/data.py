@@ -96,10 +96,8 @@ def _from_world(
             tilt=made.tilt,
             audio=bearing_features(made.audio, GEOMETRY.audio_spacing_m),
         )
-        raw = None
-        if ages_s is not None:
-            inputs = replace(inputs, quality=quality(inputs, made.audio))
-            raw = _raw(world, made, seed=seed, ages_s=ages_s)
+        inputs = replace(inputs, quality=quality(inputs, made.audio))
+        raw = None if ages_s is None else _raw(world, made, seed=seed, ages_s=ages_s)
         visible = {
             Modality.CAMERA: made.pixels >= _SEEN_PIXELS,
             Modality.LIDAR: made.returns >= _SEEN_RETURNS,

@@ -87,7 +87,7 @@ def _seen(net: SentryFuseNet, see: Callable[[str, Tensor], None]) -> Iterator[No
                 handle = module.register_forward_hook(_hook(name, see))
                 stack.callback(handle.remove)
             elif isinstance(module, Prunable):
-                module.watch = lambda hidden, name=name: see(name, hidden)  # type: ignore[misc]
+                module.watch = lambda hidden, name=name: see(name, hidden)
                 stack.callback(setattr, module, "watch", None)
         yield
 
@@ -98,7 +98,7 @@ def _hook(name: str, see: Callable[[str, Tensor], None]) -> Callable[[nn.Module,
 
 def _differentiable(inputs: ModelInput) -> ModelInput:
     """The same outside of inference mode, so that gradients can flow from it."""
-    given = {name: None if item is None else item.clone() for name, item in vars(inputs).items()}
-    first = next(name for name in ("camera", "lidar", "audio", "imu") if given[name] is not None)
+    given = {name: item.clone() for name, item in vars(inputs).items() if item is not None}
+    first = next(name for name in ("camera", "lidar", "audio", "imu") if name in given)
     given[first].requires_grad_()
     return ModelInput(**given)
