@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,7 +36,11 @@ _FOOT_PIXELS = 16.0  # a step of what says how far below a pixel its object stan
 _SPREAD = (-1.5, 4.0)  # narrowest and widest, logarithms of bins, that a distance by the ground may be
 _AUDIBLE_M = 10.0  # in the middle of the distances that matter, as their logarithms go
 _DISTANCE_FREQUENCIES = 4
+_READERS = ("merge_fine", "merge_coarse", "merge_deep", "merge_ground", "look", "foot", "horizon_row")
 DISTANCE_FEATURES = 1 + 2 * _DISTANCE_FREQUENCIES  # log distance, and sines and cosines of it
+
+
+_Readers = Mapping[str, nn.Linear] | nn.ModuleDict
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +136,9 @@ class CameraEncoder(nn.Module):
         with torch.no_grad():  # at first an object stands where it is seen, give or take a few bins
             self.foot.weight.zero_()
             self.foot.bias.copy_(torch.tensor([0.0, 1.5]))
+        # What is half as large in half an image is not twice as far away: its maps are read by others.
+        own = {name: copy.deepcopy(getattr(self, name)) for name in _READERS} if shape.camera_halved else {}
+        self.halved = nn.ModuleDict(own)
 
     def forward(
         self, image: Tensor, position: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int
@@ -139,14 +148,16 @@ class CameraEncoder(nn.Module):
         At a level whose image is halved everything up to the canvas has half as many rows and columns.
         """
         share, shrink = self._shape.camera_level(level)
-        deep, merged = self._maps(image if shrink == 1 else functional.avg_pool2d(image, shrink), share)
+        read = self.halved if shrink > 1 else {name: getattr(self, name) for name in _READERS}
+        shown = image if shrink == 1 else functional.avg_pool2d(image, shrink)
+        deep, merged = self._maps(shown, share, read)
         ground = self.ground_of(merged.shape[2])
-        ends = _pointwise(self.horizon_row, functional.relu(merged), 1)[:, 0].float().log_softmax(dim=1)
+        ends = _pointwise(read["horizon_row"], functional.relu(merged), 1)[:, 0].float().log_softmax(dim=1)
         seen_tilt = self.horizon(ends, tilt)
         away = ground.encode(ground.ahead(position, seen_tilt))
-        features = functional.relu(merged + _pointwise(self.merge_ground, away, merged.shape[1]))
+        features = functional.relu(merged + _pointwise(read["merge_ground"], away, merged.shape[1]))
         features = features + self.refine(features, merged.shape[1])
-        look, foot = self._look(features, position, seen_tilt, ground)
+        look, foot = self._look(features, position, seen_tilt, ground, read)
         cells, view = self._lifted(features, look, position, canvas, seen_tilt)
         grid = functional.adaptive_avg_pool2d(deep, self._grid).permute(0, 2, 3, 1)
         where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
@@ -166,7 +177,7 @@ class CameraEncoder(nn.Module):
         coarse = rows < len(self.ground.rows)
         return self.half_ground if coarse and self.half_ground is not None else self.ground
 
-    def _maps(self, image: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    def _maps(self, image: Tensor, share: float, read: _Readers) -> tuple[Tensor, Tensor]:
         """The deepest map [B, C, H / 16, W / 16] and all scales added up [B, L, H / 4, W / 4]."""
         shape = self._shape
         first, second, middle, low, last = (shape.channels(count, share) for count in shape.camera_channels)
@@ -180,21 +191,21 @@ class CameraEncoder(nn.Module):
         for layer in self.deep:
             deep = layer(deep, last)
         lifted = shape.channels(shape.lift_channels, share)
-        merged = _pointwise(self.merge_coarse, coarse, lifted) + _doubled(
-            _pointwise(self.merge_deep, deep, lifted)
+        merged = _pointwise(read["merge_coarse"], coarse, lifted) + _doubled(
+            _pointwise(read["merge_deep"], deep, lifted)
         )
-        return deep, _pointwise(self.merge_fine, fine, lifted) + _doubled(merged)
+        return deep, _pointwise(read["merge_fine"], fine, lifted) + _doubled(merged)
 
     def _look(
-        self, features: Tensor, position: Tensor, tilt: Tensor, ground: Ground
+        self, features: Tensor, position: Tensor, tilt: Tensor, ground: Ground, read: _Readers
     ) -> tuple[Tensor, Tensor]:
         """The look and the feet of `CameraView`.
 
         Distances are the learned logits plus those of a Laplace distribution about the ground's at the foot.
         """
         bins = self._shape.depth_bins
-        look = _pointwise(self.look, features, bins + self._shape.classes).float()
-        below, spread = _pointwise(self.foot, features, 2).float().unbind(1)
+        look = _pointwise(read["look"], features, bins + self._shape.classes).float()
+        below, spread = _pointwise(read["foot"], features, 2).float().unbind(1)
         foot = ground.rows + _FOOT_PIXELS * below
         middle = depth_bins(ground.ahead(position, tilt, foot), bins)
         apart = (torch.arange(bins, device=look.device)[:, None, None] - middle[:, None]).abs()

@@ -138,8 +138,11 @@ class Trainer:
         Raises CheckpointError when nothing fits.
         """
         own = self.net.state_dict()
+        # Half an image is read at first as the whole one is.
+        halves = {name.replace("camera.", "camera.halved.", 1): item for name, item in tensors.items()}
+        given = {**halves, **tensors}
         fitting = {
-            name: item for name, item in tensors.items() if name in own and own[name].shape == item.shape
+            name: given[name] for name in own if name in given and own[name].shape == given[name].shape
         }
         if not fitting:
             raise CheckpointError("none of these weights fit the network; start from random ones")
