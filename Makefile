@@ -9,7 +9,7 @@ unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX
 unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-ros2 check bench bench-sync bench-attention bench-runtime soak clean
+.PHONY: help setup demo test test-ros2 check bench bench-sync bench-attention bench-runtime soak docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,18 @@ bench-runtime: setup  ## measure latency, memory, switching, replay, start (ARGS
 
 soak: setup  ## run the live node for 30 minutes with random faults and budgets (ARGS="--minutes 5"), write results/soak.json
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+# Laid out as the checkout is: README.md links into docs/, and pages link to figures and configuration beside docs/.
+SITE := README.md CHANGELOG.md CONTRIBUTING.md docs benchmarks config
+
+build/docs-env/installed: requirements-docs.txt
+	@$(PYTHON) -m venv --clear build/docs-env
+	@build/docs-env/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+
+docs: build/docs-env/installed  ## build the documentation site, build/site/index.html; a dead link is an error
+	@rm -rf build/docs && mkdir -p build/docs && ln -s $(SITE:%=$(CURDIR)/%) build/docs
+	@NO_MKDOCS_2_WARNING=1 build/docs-env/bin/mkdocs build
 
 clean:  ## remove .venv, builds and caches
 	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,7 +10,6 @@ What is trained already is read from runs/attention; all of it anew takes about 
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
 from collections.abc import Mapping
@@ -22,12 +21,12 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks._results import Row, render, write
 from benchmarks.attention_accuracy import DATA, RUNS, TASKS, VARIANTS, Job, jobs_for, run, score
 from benchmarks.attention_cost import DENSE, KINDS, SHAPE, Measured, measure
 from sentryfuse_core.lab.bench.intervals import mean_interval
+from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table, write
 
-__all__ = ["CHOSEN", "cost_rows", "loss_rows", "main"]
+__all__ = ["CHOSEN", "cost_figures", "loss_figures", "main"]
 
 # What loses least on validation people, mean over masks, at both lengths; and its like in `KINDS`.
 CHOSEN, CHOSEN_KIND = "pooled 4, 1 in 2 heads", "pooled 4, 4 KV groups"
@@ -37,59 +36,47 @@ _FOLDS = {256: 5, 512: 3}
 _SCORES = ("all sensors", "mean over masks")
 
 
-def cost_rows(found: Mapping[int, Measured]) -> list[Row]:
+def cost_figures(found: Mapping[int, Measured]) -> list[Figure]:
     """MACs and speed by number of tokens; targets only for the chosen kind."""
-    rows = []
+    figures = []
     for tokens, measured in found.items():
-        for kind in (*DENSE, *(each for each in KINDS if each not in DENSE)):
+        for kind in KINDS:
             target = _TARGETS.get(tokens) if kind == CHOSEN_KIND else None
+            what = f"N = {tokens}, {kind}"
             if kind not in DENSE:
-                what = f"N = {tokens}, {kind}: MACs of the whole network against dense"
-                rows.append(Row(what=what, measured=measured.saved(kind), unit="%", target=target))
-            speed = Row(
-                what=f"N = {tokens}, {kind}: times as fast as dense",
-                measured=measured.speed(kind),
-                unit="x",
-                target=None if target is None else 1.0,
-                direction="min",
-            )
-            if target is not None or not math.isnan(speed.measured):  # a target is never left out
-                rows.append(speed)
-    return rows
+                saved = measured.saved(kind)
+                figures.append(
+                    at_most(f"{what}: MACs of the whole network against dense", saved, "%", target)
+                )
+            least = None if target is None else 1.0
+            figures.append(at_least(f"{what}: times as fast as dense", measured.speed(kind), "x", least))
+    return figures
 
 
-def loss_rows(tokens: int, results: Mapping[Job, Mapping[str, Any]]) -> list[Row]:
+def loss_figures(tokens: int, results: Mapping[Job, Mapping[str, Any]]) -> list[Figure]:
     """Points of balanced accuracy that each variant loses to dense, paired by fold and seed."""
-    rows = []
-    of_variant = {
+    figures = []
+    by_variant = {
         variant: [result for job, result in results.items() if job.variant == variant] for variant in VARIANTS
     }
+    dense = by_variant.pop("dense")
     for split in ("val", "test"):
         for index, name in enumerate(_SCORES):
-            dense = [score(result, split)[index] for result in of_variant["dense"]]
+            before = [score(result, split)[index] for result in dense]
             place = f"N = {tokens}, {split} people, {name}"
-            rows.append(Row(what=f"{place}: dense", measured=statistics.fmean(dense), unit="%"))
-            for variant, own in of_variant.items():
-                if variant == "dense" or not own:
-                    continue
-                paired = zip(dense, own, strict=True)
-                losses = [before - score(result, split)[index] for before, result in paired]
-                lost = mean_interval(losses)
+            figures.append(at_most(f"{place}: dense", statistics.fmean(before), "%"))
+            for variant, own in by_variant.items():
+                after = [score(result, split)[index] for result in own]
+                lost = mean_interval(one - other for one, other in zip(before, after, strict=True))
                 spread = f"{lost.low:+.1f} to {lost.high:+.1f}, {lost.runs} pairs"
-                rows.append(
-                    Row(
-                        what=f"{place}: lost by {variant} ({spread})",
-                        measured=lost.mean,
-                        unit="points",
-                        target=0.5 if split == "test" and variant == CHOSEN else None,
-                    )
-                )
-    return rows
+                target = 0.5 if split == "test" and variant == CHOSEN else None
+                what = f"{place}: lost by {variant} ({spread})"
+                figures.append(at_most(what, lost.mean, "points", target))
+    return figures
 
 
-def _accuracy(
-    data: Path, folder: Path, *, quick: bool, trained_only: bool
-) -> dict[int, dict[Job, dict[str, Any]]]:
+def _accuracy(data: Path, *, quick: bool, trained_only: bool) -> dict[int, dict[Job, dict[str, Any]]]:
+    folder = RUNS
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     jobs = [job for tokens, folds in _FOLDS.items() for job in jobs_for(tokens, range(folds))]
@@ -110,39 +97,35 @@ def main() -> int:
     """Run both parts, print the table and write benchmarks/results/attention.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes, under a minute; writes nothing")
-    parser.add_argument("--only", choices=["cost", "accuracy"], help="one part; writes nothing")
     parser.add_argument("--data", type=Path, default=DATA, help="sp-sw-har.zip")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of trained results")
-    parser.add_argument(
-        "--untimed", action="store_true", help="count only: on a busy machine no time is true"
-    )
     parser.add_argument("--trained-only", action="store_true", help="leave out folds not yet trained in full")
     args = parser.parse_args()
-    rows: list[Row] = []
-    raw: dict[str, Any] = {"threads": torch.get_num_threads()}
-    if args.only != "accuracy":
-        all_rounds = {256: 3} if args.quick else dict.fromkeys(_ROUNDS, 0) if args.untimed else _ROUNDS
-        found = {tokens: measure(tokens, rounds=rounds) for tokens, rounds in all_rounds.items()}
-        rows += cost_rows(found)
-        raw["cost"] = {tokens: _plain(measured) for tokens, measured in found.items()}
-    if args.only != "cost":
-        trained = _accuracy(args.data, args.runs, quick=args.quick, trained_only=args.trained_only)
-        rows += [row for tokens, results in trained.items() for row in loss_rows(tokens, results)]
-        raw["accuracy"] = [result for results in trained.values() for result in results.values()]
-    print(render(rows))
-    if not args.quick and args.only is None:
+    all_rounds = {256: 3} if args.quick else _ROUNDS
+    found = {tokens: measure(tokens, rounds=rounds) for tokens, rounds in all_rounds.items()}
+    trained = _accuracy(args.data, quick=args.quick, trained_only=args.trained_only)
+    figures = cost_figures(found)
+    figures += [one for tokens, results in trained.items() for one in loss_figures(tokens, results)]
+    print(text_table(figures))
+    if not args.quick:
+        raw = {
+            "threads": torch.get_num_threads(),
+            "cost": {tokens: _plain(measured) for tokens, measured in found.items()},
+            "accuracy": [result for results in trained.values() for result in results.values()],
+        }
         tasks = {tokens: vars(TASKS[tokens]) for tokens in _FOLDS}
-        print(write("attention", rows, raw=raw, config={"network": dict(SHAPE), "tasks": tasks}))
+        print(write("attention", figures, raw=raw, config={"network": dict(SHAPE), "tasks": tasks}))
     return 0
 
 
 def _plain(measured: Measured) -> dict[str, Any]:
-    plain: dict[str, Any] = {kind: {"gmacs": macs / 1e9} for kind, macs in measured.macs.items()}
-    for kind, seconds in measured.seconds.items():
-        if seconds:
-            plain[kind]["median_ms"] = round(measured.median_ms(kind), 3)
-            plain[kind]["fastest_ms"] = round(1e3 * min(seconds), 3)
-    return plain
+    return {
+        kind: {
+            "gmacs": macs / 1e9,
+            "median_ms": round(measured.median_ms(kind), 3),
+            "fastest_ms": round(min(measured.took_ms[kind]), 3),
+        }
+        for kind, macs in measured.macs.items()
+    }
 
 
 if __name__ == "__main__":

@@ -1,31 +1,30 @@
 """Trains the same small network with dense attention and with SentryAttend, and scores both per mask.
 
-python -m benchmarks.attention_accuracy --tokens 256 [--folds 0 1 ...] [--steps N] trains what is not in the
-folder yet, one JSON a network; `python -m benchmarks.attention` reads them. The recipe was chosen on
-validation people, test people are only reported.
+`python -m benchmarks.attention` trains what is not in the folder yet, one JSON a network. The recipe was
+chosen on validation people, test people are only reported.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import itertools
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from benchmarks._results import ROOT
+from sentryfuse_core.lab.bench.results import ROOT
+from sentryfuse_core.lab.bench.study import masks_of
 from sentryfuse_core.lab.datasets.arrays import Arrays
-from sentryfuse_core.lab.datasets.har_windows import FOLDS, STREAMS, har_fold, prepare
+from sentryfuse_core.lab.datasets.har_windows import STREAMS, har_fold, load_windows
+from sentryfuse_core.lab.training.batches import Batch, Batches, tensors_of
+from sentryfuse_core.lab.training.stages import hard_loss
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 
 __all__ = ["DATA", "RUNS", "TASKS", "VARIANTS", "Job", "Task", "jobs_for", "run", "score"]
@@ -37,9 +36,6 @@ VARIANTS: Mapping[str, Mapping[str, int]] = {
     "pooled 4, 1 in 2 heads": {"kv_heads": 2, "pool": 4},
     "pooled 4, 1 in 4 heads": {"kv_heads": 1, "pool": 4},
 }
-MASKS = tuple(
-    tuple(mask) for size in range(1, len(STREAMS) + 1) for mask in itertools.combinations(STREAMS, size)
-)
 _RATE = 2e-3
 _EVALUATED = 128  # windows at once
 
@@ -60,7 +56,6 @@ class Task:
 TASKS: Mapping[int, Task] = {  # by tokens N of all four streams
     256: Task(window_s=1.28, patch=2),
     512: Task(window_s=1.28, patch=1, batch=32),
-    1024: Task(window_s=2.56, patch=1, batch=16),
 }
 
 
@@ -88,20 +83,12 @@ class Job:
         return folder / f"{name}_fold{self.fold}_seed{self.seed}.json"
 
 
-def jobs_for(
-    tokens: int,
-    folds: Sequence[int] = range(FOLDS),
-    *,
-    seeds: Sequence[int] = (0,),
-    variants: Sequence[str] = tuple(VARIANTS),
-    task: Task | None = None,
-) -> list[Job]:
-    """All variants of each fold and seed, side by side, so that what is there is always paired."""
+def jobs_for(tokens: int, folds: Sequence[int], *, task: Task | None = None) -> list[Job]:
+    """All variants of each fold, side by side, so that what is there is always paired."""
     return [
-        Job(variant=variant, tokens=tokens, fold=fold, seed=seed, task=task or TASKS[tokens])
-        for seed in seeds
+        Job(variant=variant, tokens=tokens, fold=fold, seed=0, task=task or TASKS[tokens])
         for fold in folds
-        for variant in variants
+        for variant in VARIANTS
     ]
 
 
@@ -116,19 +103,19 @@ def run(job: Job, *, data: Path = DATA, folder: Path = RUNS) -> dict[str, Any]:
         if found["settings"] == json.loads(json.dumps(job.settings())):
             return found
     task = job.task
-    windows = prepare(data, folder / "data", window_s=task.window_s, step_s=task.step_s, pure=task.pure)
+    windows = load_windows(data, window_s=task.window_s, step_s=task.step_s, pure=task.pure)
     arrays = har_fold(windows, job.fold, patch=task.patch)
     started = time.process_time()
     torch.manual_seed(job.seed)
     streams = {name: Stream(*values.shape[1:]) for name, values in arrays.inputs.items()}
     network = make_backbone(ClassifierShape(**job.shape()), streams, len(arrays.classes))
-    network = _train(network, arrays.rows("train"), job)
+    network = _train(network, tensors_of(arrays, "train"), len(arrays.classes), job)
     trained = time.process_time()
     result = {
         "settings": job.settings(),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "train_cpu_s": round(trained - started, 1),
-        **{split: _scores(network, _thinned(arrays.rows(split), task.scored)) for split in ("val", "test")},
+        **{split: _scores(network, arrays.rows(split), task.scored) for split in ("val", "test")},
     }
     result["evaluate_cpu_s"] = round(time.process_time() - trained, 1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,20 +123,21 @@ def run(job: Job, *, data: Path = DATA, folder: Path = RUNS) -> dict[str, Any]:
     return result
 
 
-def _train(network: nn.Module, train: Arrays, job: Job) -> nn.Module:
+def _train(network: nn.Module, train: Batch, classes: int, job: Job) -> nn.Module:
     """Class-balanced batches, one-cycle AdamW, modality dropout rising to a half; the weights' mean."""
     steps = job.task.steps
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps, pct_start=0.15)
     mean = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(job.seed)
-    for step, halves in zip(range(steps), _batches(train, job.task.batch, generator), strict=False):
+    batches, half = Batches(train, classes=classes, generator=generator), job.task.batch // 2
+    for step in range(steps):
         drop = 0.5 * min(1.0, 2 * step / steps)
+        batch = batches.draw(job.task.batch)
         optimiser.zero_grad()
-        for inputs, label in halves:  # each with its own mask
-            present = _draw(generator, drop)
-            logits = network({name: inputs[name] for name in present})
-            (functional.cross_entropy(logits, label, label_smoothing=0.05) / 2).backward()
+        for part in (batch.part(slice(half)), batch.part(slice(half, None))):  # each with its own mask
+            logits = network(part.only(_draw(generator, drop)))
+            (hard_loss(logits, part.label) / 2).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -159,35 +147,21 @@ def _train(network: nn.Module, train: Arrays, job: Job) -> nn.Module:
     return mean.eval()
 
 
-def _batches(
-    train: Arrays, size: int, generator: torch.Generator
-) -> Iterator[list[tuple[dict[str, Tensor], Tensor]]]:
-    """Endless batches in two halves; every class is as likely."""
-    inputs = {name: torch.from_numpy(values) for name, values in train.inputs.items()}
-    label = torch.from_numpy(train.label)
-    weight = 1.0 / torch.bincount(label, minlength=len(train.classes))[label].float()
-    while True:
-        drawn = torch.multinomial(weight, size, replacement=True, generator=generator)
-        yield [
-            ({name: values[half] for name, values in inputs.items()}, label[half]) for half in drawn.chunk(2)
-        ]
-
-
-def _draw(generator: torch.Generator, drop: float) -> list[str]:
+def _draw(generator: torch.Generator, drop: float) -> frozenset[str]:
+    """As `draw_present`, but always with a spare one: the committed figures come of these numbers."""
     kept = torch.rand(len(STREAMS), generator=generator) >= drop
     spare = int(torch.randint(len(STREAMS), (), generator=generator))
-    return [name for name, keep in zip(STREAMS, kept.tolist(), strict=True) if keep] or [STREAMS[spare]]
+    return frozenset(name for name, keep in zip(STREAMS, kept.tolist(), strict=True) if keep) or frozenset(
+        {STREAMS[spare]}
+    )
 
 
-def _thinned(rows: Arrays, one_in: int) -> Arrays:
-    return rows.take(np.arange(0, len(rows), one_in))
-
-
-def _scores(network: nn.Module, rows: Arrays) -> dict[str, float]:
-    """Balanced accuracy in % by mask."""
+def _scores(network: nn.Module, rows: Arrays, one_in: int) -> dict[str, float]:
+    """Balanced accuracy in % by mask, of one in so many windows."""
+    rows = rows.take(np.arange(0, len(rows), one_in))
     inputs = {name: torch.from_numpy(values).split(_EVALUATED) for name, values in rows.inputs.items()}
     found = {}
-    for mask in MASKS:
+    for mask in masks_of(STREAMS):
         with torch.no_grad():
             parts = [
                 network(dict(zip(mask, part, strict=True))).argmax(1)
@@ -203,25 +177,3 @@ def score(result: Mapping[str, Any], split: str) -> tuple[float, float]:
     """Balanced accuracy with all sensors, and its mean over all masks."""
     by_mask = result[split]
     return by_mask["+".join(STREAMS)], math.fsum(by_mask.values()) / len(by_mask)
-
-
-def main() -> None:
-    """Train one task's networks, one after another."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--tokens", type=int, choices=TASKS, required=True)
-    parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--data", type=Path, default=DATA, help="sp-sw-har.zip")
-    parser.add_argument("--out", type=Path, default=RUNS)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    for job in jobs_for(args.tokens, args.folds, seeds=args.seeds, variants=args.variants):
-        result = run(job, data=args.data, folder=args.out)
-        full, mean = score(result, "val")
-        cpu_s = result["train_cpu_s"]
-        print(f"{job.path(args.out).stem}: validation {full:.1f} all, {mean:.1f} mean, {cpu_s} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()

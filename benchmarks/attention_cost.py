@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sentryfuse_core.lab.bench.runtime.dense import TorchAttention
+from sentryfuse_core.lab.bench.runtime.latency import stopwatch
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.model.fusion import TrunkLayer
 from sentryfuse_core.pruning.costs import measure_macs
@@ -21,6 +21,7 @@ __all__ = ["DENSE", "KINDS", "SHAPE", "Kind", "Measured", "make", "measure"]
 
 SHAPE: Mapping[str, Any] = {"dim": 256, "layers": 4, "heads": 8, "ffn": 1024, "ffn_block": 32}
 _STREAMS, _FEATURES, _CLASSES = 4, 12, 5
+_WARM_UP = 2  # rounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,27 +49,22 @@ DENSE = ("dense, nn.MultiheadAttention", "dense, ours")
 
 @dataclass(frozen=True)
 class Measured:
-    """At one number of tokens, by kind: MACs of the whole network, and seconds of every round."""
+    """At one number of tokens, by kind: MACs of the whole network, and milliseconds of every round."""
 
     macs: Mapping[str, int]
-    seconds: Mapping[str, Sequence[float]]
-
-    @property
-    def fastest_dense(self) -> str:
-        """The dense network that the others are held against."""
-        return min(DENSE, key=self.median_ms)
+    took_ms: Mapping[str, Sequence[float]]
 
     def saved(self, kind: str) -> float:
         """Change of MACs against dense attention in %; below 0 is less."""
         return 100 * (self.macs[kind] / self.macs[DENSE[0]] - 1)  # all dense ones have the same
 
     def median_ms(self, kind: str) -> float:
-        """Median time of one forward pass; NaN where nothing was timed."""
-        return 1e3 * statistics.median(self.seconds[kind]) if self.seconds[kind] else math.nan
+        """Median time of one forward pass."""
+        return statistics.median(self.took_ms[kind])
 
     def speed(self, kind: str) -> float:
         """How many times as fast as the faster of the two dense ones, by medians."""
-        return self.median_ms(self.fastest_dense) / self.median_ms(kind)
+        return min(map(self.median_ms, DENSE)) / self.median_ms(kind)
 
 
 def make(kind: Kind, tokens: int) -> tuple[nn.Module, dict[str, Tensor]]:
@@ -84,27 +80,18 @@ def make(kind: Kind, tokens: int) -> tuple[nn.Module, dict[str, Tensor]]:
     return network.eval(), inputs
 
 
-def measure(tokens: int, *, rounds: int, kinds: Mapping[str, Kind] = KINDS, warm_up: int = 2) -> Measured:
+def measure(tokens: int, *, rounds: int) -> Measured:
     """Count each kind once; time them in turn, one pass of each a round, so that all see the same load.
 
-    Counting runs on shapes alone. With no `rounds` nothing is timed.
+    Counting runs on shapes alone.
     """
     with torch.device("meta"):
-        macs = {name: measure_macs(*make(kind, tokens)) for name, kind in kinds.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in kinds}
-    if not rounds:
-        return Measured(macs, seconds)
-    made = {name: make(kind, tokens) for name, kind in kinds.items()}
+        macs = {name: measure_macs(*make(kind, tokens)) for name, kind in KINDS.items()}
+    took_ms: dict[str, list[float]] = {name: [] for name in KINDS}
+    made = {name: make(kind, tokens) for name, kind in KINDS.items()}
+    clock = stopwatch("cpu")
     with torch.inference_mode():
-        for index in range(warm_up + rounds):
+        for _ in range(_WARM_UP + rounds):
             for name, (network, inputs) in made.items():
-                took = _seconds(network, inputs)
-                if index >= warm_up:
-                    seconds[name].append(took)
-    return Measured(macs, seconds)
-
-
-def _seconds(network: Callable[..., Any], inputs: Mapping[str, Tensor]) -> float:
-    started = time.perf_counter()
-    network(inputs)
-    return time.perf_counter() - started
+                took_ms[name].append(clock(partial(network, inputs)))
+    return Measured(macs, {name: times[_WARM_UP:] for name, times in took_ms.items()})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
-from benchmarks._results import FOLDER, ROOT
+from sentryfuse_core.lab.bench.plot_style import write_png
+from sentryfuse_core.lab.bench.results import FOLDER, ROOT
 
 __all__ = ["draw"]
 
@@ -22,18 +22,13 @@ _DRAWN = {
 
 
 def draw(source: Path, target: Path) -> None:
-    """Multiply-accumulates, and median time where it was measured, of the whole network by tokens."""
-    mpl.use("Agg")
+    """Multiply-accumulates and median time of the whole network by tokens."""
     cost = json.loads(source.read_text(encoding="utf-8"))["raw"]["cost"]
     tokens = [int(key) for key in cost]
     labels = {"gmacs": "GMACs a forward pass", "median_ms": "median time, ms"}
-    shown = [
-        what for what in labels if all(what in cost[str(count)][kind] for count in tokens for kind in _DRAWN)
-    ]
-    figure, axes = plt.subplots(
-        1, len(shown), figsize=(5 * len(shown), 3.6), layout="constrained", squeeze=False
-    )
-    for axis, what in zip(axes[0], shown, strict=True):
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, what in zip(axes, labels, strict=True):
         for kind, (colour, style) in _DRAWN.items():
             values = [cost[str(count)][kind][what] for count in tokens]
             axis.plot(tokens, values, style, color=colour, marker=".", label=kind)
@@ -41,9 +36,8 @@ def draw(source: Path, target: Path) -> None:
         axis.set_xticks(tokens, [str(count) for count in tokens])
         axis.minorticks_off()
         axis.grid(visible=True, alpha=0.3)
-    axes[0][0].legend(fontsize=8, frameon=False)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, dpi=110)
+    axes[0].legend(fontsize=8, frameon=False)
+    write_png(figure, target, dpi=110)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from benchmarks._budget import PERIOD_NS, Simulation
-from benchmarks._results import ROOT
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.lab.bench.plot_style import STYLE
+from sentryfuse_core.lab.bench.plot_style import STYLE, write_png
+from sentryfuse_core.lab.bench.results import ROOT
 
 __all__ = ["draw", "story"]
 
@@ -34,14 +34,12 @@ def story() -> Simulation:
 
 def draw(simulation: Simulation, target: Path) -> None:
     """Time of every inference against the deadline, and the level below it."""
-    mpl.use("Agg")
     at_s = np.arange(len(simulation.levels)) * PERIOD_NS / NS_PER_S
     times_ms = np.array(simulation.times_ms)
     missed = times_ms > simulation.limit_ms
     with mpl.rc_context(STYLE):
-        figure, (upper, lower) = plt.subplots(
-            2, 1, figsize=(8, 4), sharex=True, height_ratios=(3, 1), layout="constrained"
-        )
+        figure = Figure(figsize=(8, 4), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         upper.axvspan(at_s[LOADED.start], at_s[LOADED.stop], color="0.85", label="machine twice as slow")
         upper.plot(at_s, times_ms, ".", color="C0", markersize=4, label="in time")
         upper.plot(at_s[missed], times_ms[missed], "x", color="C3", label=f"missed ({missed.sum()})")
@@ -54,9 +52,7 @@ def draw(simulation: Simulation, target: Path) -> None:
         lower.set(
             xlabel="time, s", ylabel="level", yticks=range(len(TIMES_MS)), ylim=(len(TIMES_MS) - 0.7, -0.3)
         )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(target, dpi=110, metadata={"Software": None})
-    plt.close(figure)
+        write_png(figure, target, dpi=110)
 
 
 if __name__ == "__main__":

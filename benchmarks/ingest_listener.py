@@ -8,7 +8,6 @@ import json
 import sys
 import time
 from array import array
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,12 @@ from sentryfuse_core.config import Config, override
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.types import Modality, SyncedSet
 from sentryfuse_ros.arrival import catch_up
-from sentryfuse_ros.spin import Stop, run_node
+from sentryfuse_ros.spin import run_node
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 from sentryfuse_ros.worker import Worker
 
+# Of each message: its stamp, the callback's system time, how long since the middleware had it, the CPU time.
+_NOTED = ("stamps_ns", "called_ns", "waited_ns", "cpu_ns")
 _POLL_S = 0.25  # as the fusion node looks at the graph
 _COLLECTIONS = 3  # full collections forced at the end, to see how long one holds everything up
 
@@ -36,7 +37,7 @@ class Listener(Node):
         self._out = out
         self._steady = SteadyClock()
         self._arrival_ns = 0
-        self._seen = {modality: _Seen() for modality in Modality}
+        self._seen = {(modality, name): array("q") for modality in Modality for name in _NOTED}
         self._sets: list[tuple[int, int]] = []  # steady time in ns, mask
         self._cpu: list[tuple[int, int, int]] = []  # system time, CPU of the process, of the executor; all ns
         self._transitions: list[str] = []
@@ -72,23 +73,20 @@ class Listener(Node):
             received_ns=now_ns - waited_ns,
         )
         self._worker.wake_by(self._ingest.next_deadline_ns())
-        seen, stamp = self._seen[modality], message.header.stamp
-        seen.cpu_ns.append(time.thread_time_ns() - began_ns)
-        seen.called_ns.append(now_ns)
-        seen.waited_ns.append(waited_ns)
-        seen.stamps_ns.append(stamp.sec * NS_PER_S + stamp.nanosec)
+        stamp = message.header.stamp
+        noted = (
+            stamp.sec * NS_PER_S + stamp.nanosec,
+            now_ns,
+            waited_ns,
+            time.thread_time_ns() - began_ns,
+        )
+        for name, value in zip(_NOTED, noted, strict=True):
+            self._seen[modality, name].append(value)
 
-    def on_camera_info(self, message: Any) -> None:
+    def on_other(self, message: Any) -> None:
         """Nobody sends any."""
 
-    def on_audio_info(self, message: Any) -> None:
-        """Nobody sends any."""
-
-    def on_battery(self, message: Any) -> None:
-        """Nobody sends any."""
-
-    def on_budget(self, message: Any) -> None:
-        """Nobody sends any."""
+    on_camera_info = on_audio_info = on_battery = on_budget = on_other
 
     def destroy_node(self) -> None:
         """Write down everything and end."""
@@ -102,21 +100,16 @@ class Listener(Node):
             "transitions": self._transitions,
             "collections": self._pauses_ns,
             "full_collections_ms": full_ms,
-            "frozen": gc.get_freeze_count(),
-            "tracked": len(gc.get_objects()),
             "skipped_sets": self._worker.skipped,
-            "untaken_sets": self._ingest.overflowed,
             "errors": self._errors,
-            "counters": {str(key): dict(found) for key, found in self._ingest.sync_counters().items()},
             "invalid": {
                 modality.value: report.invalid
                 for modality, report in self._ingest.reports(self._steady.now_ns()).items()
             },
         }
         arrays = {
-            f"{modality.value}_{name}": np.array(getattr(seen, name), np.int64)
-            for modality, seen in self._seen.items()
-            for name in ("stamps_ns", "called_ns", "waited_ns", "cpu_ns")
+            f"{modality.value}_{name}": np.array(seen, np.int64)
+            for (modality, name), seen in self._seen.items()
         }
         np.savez(self._out, notes=json.dumps(notes), **arrays)
         super().destroy_node()
@@ -148,16 +141,6 @@ class Listener(Node):
             self._pauses_ns.append((info["generation"], time.perf_counter_ns() - self._collecting_ns))
 
 
-class _Seen:
-    """What was noted of one sensor's messages, one entry each."""
-
-    def __init__(self) -> None:
-        self.stamps_ns = array("q")
-        self.called_ns = array("q")  # system time of the callback
-        self.waited_ns = array("q")  # between the middleware and the callback
-        self.cpu_ns = array("q")  # of the callback
-
-
 def _full_collections_ms() -> list[float]:
     """How long full collections take with everything still held."""
     found = []
@@ -172,21 +155,10 @@ def main() -> int:
     """Listen until a signal comes, then write what was noted to a .npz file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("OPTION", "VALUE"))
+    parser.add_argument("reliability", choices=("best_effort", "reliable"))
     args = parser.parse_args()
-    config = override(Config(), {name: _value(text) for name, text in args.set})
-    return run_node(partial(_make, args.out, config), args=[])
-
-
-def _make(out: Path, config: Config, _stop: Stop) -> Listener:
-    return Listener(out, config)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+    config = override(Config(), {f"{one.value}.reliability": args.reliability for one in Modality})
+    return run_node(lambda _stop: Listener(args.out, config), args=[])
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
-import subprocess
+import math
 import sys
 import tempfile
 import time
@@ -20,15 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._results import FOLDER, Row, render, write
+from benchmarks._live import ALL_SENSORS, own_domain, process, until
+from benchmarks.ingest_robot import POINT_BYTES
 from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.config import Config, to_mapping
+from sentryfuse_core.lab.bench.results import Figure, at_most, text_table, write
 from sentryfuse_core.types import Modality
 
-ALL_SENSORS = 15
 SETTLE_S = 2.0  # after the publishers have found every subscription; what is sent until then is not judged
+IMAGE = (1920, 1080)
 RELIABILITIES = ("best_effort", "reliable")
-_END_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,58 +60,37 @@ class Found:
     notes: dict[str, Any]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run with both reliabilities and write benchmarks/results/ingest_live.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="judged length of each run, in s")
-    parser.add_argument("--point-bytes", type=int, choices=(16, 32), default=16, help="of one lidar point")
-    parser.add_argument(
-        "--image",
-        type=int,
-        nargs=2,
-        default=(1920, 1080),
-        metavar=("WIDTH", "HEIGHT"),
-        help="in pixels",
-    )
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the result file")
-    args = parser.parse_args(arguments)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(60 + os.getpid() % 40))
-    found: dict[str, Found] = {}
-    for reliability in RELIABILITIES:
-        found[reliability] = run(
-            reliability, seconds=args.seconds, point_bytes=args.point_bytes, image=tuple(args.image)
-        )
-    rows = [row for reliability, item in found.items() for row in _rows(reliability, item)]
+    args = parser.parse_args()
+    own_domain()
+    found = {
+        reliability: run(reliability, seconds=args.seconds, image=IMAGE) for reliability in RELIABILITIES
+    }
+    figures = [figure for reliability, item in found.items() for figure in _figures(reliability, item)]
     raw = {reliability: asdict(item) for reliability, item in found.items()}
-    settings = {"seconds": args.seconds, "point_bytes": args.point_bytes, "image": list(args.image)}
-    config = {"bench": settings, **to_mapping(Config())}
-    path = write("ingest_live", rows, raw=raw, config=config, folder=args.out)
-    print(f"{render(rows)}\n{path}")
+    settings = {"seconds": args.seconds, "point_bytes": POINT_BYTES, "image": list(IMAGE)}
+    path = write("ingest_live", figures, raw=raw, config={"bench": settings, **to_mapping(Config())})
+    print(f"{text_table(figures)}\n{path}")
     return 0
 
 
-def run(reliability: str, *, seconds: float, point_bytes: int, image: tuple[int, int]) -> Found:
+def run(reliability: str, *, seconds: float, image: Sequence[int]) -> Found:
     """One run: the listener first, then the robot; both in processes of their own."""
-    config_arguments = [
-        part for modality in Modality for part in ("--set", f"{modality.value}.reliability", reliability)
-    ]
     with tempfile.TemporaryDirectory() as folder:
         heard, sent = Path(folder) / "heard.npz", Path(folder) / "sent.npz"
-        listener = _start("benchmarks.ingest_listener", str(heard), *config_arguments)
-        try:
-            robot = _start(
-                "benchmarks.ingest_robot",
-                str(sent),
-                *("--seconds", str(seconds + SETTLE_S), "--reliability", reliability),
-                *("--point-bytes", str(point_bytes), "--image", *map(str, image)),
-            )
-            try:
-                _watch(robot, listener)
-            finally:
-                end(robot)
-        finally:
-            end(listener)
+        options = ("--seconds", str(seconds + SETTLE_S), "--reliability", reliability)
+        robot_arguments = (str(sent), *options, "--image", *map(str, image))
+        with (
+            process("benchmarks.ingest_listener", str(heard), reliability) as listener,
+            process("benchmarks.ingest_robot", *robot_arguments) as robot,
+        ):
+            ended, doze = (lambda: robot.poll() is not None), (lambda: time.sleep(0.1))
+            until(ended, doze, "the robot's end", listener, within_s=math.inf)
+            if robot.returncode != 0:
+                raise SystemExit(f"error: the robot ended with status {robot.returncode}")
         if not heard.exists():
             raise SystemExit("error: the listener wrote nothing")
         return judge(_load(sent), _load(heard))
@@ -159,63 +137,28 @@ def _stream(name: str, sent_ns: Any, heard: dict[str, Any], begin_ns: int) -> St
     )
 
 
-def _rows(kind: str, found: Found) -> list[Row]:
-    rows = [
-        Row(what=f"{kind}: {name} lost", measured=item.lost, unit=f"of {item.sent}", target=0)
+def _figures(kind: str, found: Found) -> list[Figure]:
+    figures = [
+        at_most(f"{kind}: {name} lost", item.lost, f"of {item.sent}", 0)
         for name, item in found.streams.items()
     ]
     for name, item in found.streams.items():
-        rows += [Row(what=f"{kind}: {name} sent", measured=item.sent_hz, unit="1/s")]
-        rows += [
-            Row(what=f"{kind}: {name} transport {part}", measured=item.transport_ms[part], unit="ms")
+        figures.append(at_most(f"{kind}: {name} sent", item.sent_hz, "1/s"))
+        figures += [
+            at_most(f"{kind}: {name} transport {part}", item.transport_ms[part], "ms")
             for part in ("p50", "p95", "p99")
         ]
-        cpu_us = 1e3 * item.callback_cpu_ms["p50"]
-        rows += [Row(what=f"{kind}: {name} callback CPU p50", measured=cpu_us, unit="us")]
+        figures.append(at_most(f"{kind}: {name} callback CPU p50", 1e3 * item.callback_cpu_ms["p50"], "us"))
     return [
-        *rows,
-        Row(what=f"{kind}: CPU of the process", measured=100 * found.cpu_share, unit="% of a core"),
-        Row(
-            what=f"{kind}: CPU of the executor",
-            measured=100 * found.executor_share,
-            unit="% of a core",
-        ),
-        Row(what=f"{kind}: sets", measured=found.sets_per_s, unit="1/s"),
-        Row(what=f"{kind}: sets with all sensors", measured=100 * found.all_sensors_share, unit="%"),
-        Row(what=f"{kind}: latest publish", measured=found.publisher_late_ms, unit="ms"),
-        Row(
-            what=f"{kind}: longest collection",
-            measured=found.longest_collection_ms,
-            unit="ms",
-            target=20,
-        ),
-        Row(what=f"{kind}: full collection", measured=found.full_collection_ms, unit="ms", target=20),
+        *figures,
+        at_most(f"{kind}: CPU of the process", 100 * found.cpu_share, "% of a core"),
+        at_most(f"{kind}: CPU of the executor", 100 * found.executor_share, "% of a core"),
+        at_most(f"{kind}: sets", found.sets_per_s, "1/s"),
+        at_most(f"{kind}: sets with all sensors", 100 * found.all_sensors_share, "%"),
+        at_most(f"{kind}: latest publish", found.publisher_late_ms, "ms"),
+        at_most(f"{kind}: longest collection", found.longest_collection_ms, "ms", 20),
+        at_most(f"{kind}: full collection", found.full_collection_ms, "ms", 20),
     ]
-
-
-def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", module, *arguments])
-
-
-def _watch(robot: subprocess.Popen[bytes], listener: subprocess.Popen[bytes]) -> None:
-    """Until the robot is through; both must get there alive."""
-    while robot.poll() is None:
-        if listener.poll() is not None:
-            raise SystemExit(f"error: the listener ended early with status {listener.returncode}")
-        time.sleep(0.1)
-    if robot.returncode != 0:
-        raise SystemExit(f"error: the robot ended with status {robot.returncode}")
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to end, and kill it if it does not in time."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_END_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _load(path: Path) -> dict[str, Any]:

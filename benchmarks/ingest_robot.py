@@ -9,7 +9,6 @@ import struct
 import sys
 import time
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,14 @@ from sensor_msgs.msg import Image, Imu, PointCloud2, PointField
 from sentryfuse.msg import AudioChunk
 from std_msgs.msg import Header
 
+from benchmarks._live import until
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.middleware import apply_profile
 
 RATES_HZ = {Modality.CAMERA: 30, Modality.LIDAR: 10, Modality.IMU: 400, Modality.AUDIO: 50}
 POINTS = 65_536
+POINT_BYTES = 16
 _TOPICS = {
     Modality.CAMERA: "/camera/image",
     Modality.LIDAR: "/lidar/points",
@@ -56,7 +57,6 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--reliability", choices=("best_effort", "reliable"), required=True)
-    parser.add_argument("--point-bytes", type=int, choices=(16, 32), required=True)
     parser.add_argument("--image", type=int, nargs=2, required=True, metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--imu-hz", type=int, default=RATES_HZ[Modality.IMU])
     parser.add_argument(
@@ -69,7 +69,13 @@ def main() -> int:
     rclpy.init(args=[])
     node = rclpy.create_node("robot")
     drivers = _drivers(node, args)
-    wait_until(lambda: all(driver.publisher.get_subscription_count() for driver in drivers.values()))
+    publishers = [driver.publisher for driver in drivers.values()]
+    until(
+        lambda: all(publisher.get_subscription_count() for publisher in publishers),
+        lambda: time.sleep(0.02),
+        "a subscriber for every sensor",
+        within_s=_MATCH_WITHIN_S,
+    )
     gc.collect()
     gc.freeze()
     longest_late_ns = _publish(list(drivers.values()), round(args.seconds * NS_PER_S))
@@ -80,15 +86,6 @@ def main() -> int:
     node.destroy_node()
     rclpy.shutdown()
     return 0
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    """Until `done` holds; ends the process with an error when it does not within a minute."""
-    deadline_s = time.monotonic() + _MATCH_WITHIN_S
-    while not done():
-        if time.monotonic() > deadline_s:
-            raise SystemExit(f"error: no subscriber for every sensor in {_MATCH_WITHIN_S:.0f} s")
-        time.sleep(0.02)
 
 
 def _publish(drivers: list[_Driver], length_ns: int) -> int:
@@ -120,7 +117,7 @@ def _drivers(node: Any, args: argparse.Namespace) -> dict[Modality, _Driver]:
     rng = np.random.default_rng(0)
     made = {
         Modality.CAMERA: [_image(rng, *args.image) for _ in range(3)],
-        Modality.LIDAR: [_cloud(rng, args.point_bytes) for _ in range(3)],
+        Modality.LIDAR: [_cloud(rng) for _ in range(3)],
         Modality.IMU: [_imu(rng) for _ in range(400)],
         Modality.AUDIO: [_audio(rng) for _ in range(50)],
     }
@@ -149,9 +146,8 @@ def _image(rng: np.random.Generator, width: int, height: int) -> Image:
     return Image(header=header, height=height, width=width, encoding="rgb8", step=width * 3, data=data)
 
 
-def _cloud(rng: np.random.Generator, point_bytes: int) -> PointCloud2:
-    points = np.zeros((POINTS, point_bytes // 4), np.float32)
-    points[:, :4] = rng.uniform(1, 40, (POINTS, 4))
+def _cloud(rng: np.random.Generator) -> PointCloud2:
+    points = rng.uniform(1, 40, (POINTS, 4)).astype(np.float32)
     data = array("B")
     data.frombytes(points.tobytes())
     fields = [
@@ -163,8 +159,8 @@ def _cloud(rng: np.random.Generator, point_bytes: int) -> PointCloud2:
         height=1,
         width=POINTS,
         fields=fields,
-        point_step=point_bytes,
-        row_step=point_bytes * POINTS,
+        point_step=POINT_BYTES,
+        row_step=POINT_BYTES * POINTS,
         data=data,
         is_dense=True,
     )

@@ -1,7 +1,7 @@
 """Write the figures of a finished pruning benchmark: python -m benchmarks.prune RECORDS [PICTURES].
 
 RECORDS is the folder that `sentryfuse bench prune --out RECORDS` filled; commands stand in config/recipes/.
-PICTURES, a folder, also gets the two pictures of the documentation.
+PICTURES, a folder, also gets the picture of the documentation.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks._results import Row, render, write
-from sentryfuse_core.lab.bench.plots import write_png
+from sentryfuse_core.lab.bench.accuracy_plot import accuracy_figure
+from sentryfuse_core.lab.bench.plot_style import write_png
 from sentryfuse_core.lab.bench.records import load_records
+from sentryfuse_core.lab.bench.results import text_table, write
 from sentryfuse_core.lab.bench.study import arrange
-from sentryfuse_core.lab.bench.summary import summarise, to_mapping
+from sentryfuse_core.lab.bench.summary import raw_of, summarise
 
 
 def main() -> int:
@@ -22,14 +23,12 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     records = load_records(Path(sys.argv[1]))
-    study = arrange(records)
-    summary = summarise(study)
-    rows = [Row.of(figure) for figure in summary.figures]
+    summary = summarise(arrange(records))
     configs = {record.data: dict(record.config) for record in records}
-    write("prune", rows, raw=to_mapping(summary), config=configs)
+    write("prune", summary.figures, raw=raw_of(summary), config=configs)
     if len(sys.argv) == 3:
-        write_png(Path(sys.argv[2]), study.groups)
-    print(render(rows))
+        write_png(accuracy_figure(summary.study.groups), Path(sys.argv[2]) / "accuracy_macs.png")
+    print(text_table(summary.figures))
     return 0
 
 

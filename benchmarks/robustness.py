@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -16,11 +14,12 @@ from typing import Any
 
 from rich.progress import track
 
-from benchmarks._results import Row, render, write
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_core.faults.scenario import EVERY_SENSOR, Scenario, load_scenario
 from sentryfuse_core.faults.scenario_files import shipped_scenarios
+from sentryfuse_core.lab.bench.results import Figure, at_most, text_table, write
+from sentryfuse_core.lab.bench.runtime.recording import record
 from sentryfuse_core.replay.accuracy import pooled
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.records import SetRecord
@@ -40,7 +39,7 @@ def main() -> int:
     args = parser.parse_args()
     stories = [load_scenario(path) for path in shipped_scenarios().values()]
     with tempfile.TemporaryDirectory() as folder:
-        drives = record(Path(folder), args.drives, seconds=max(story.seconds for story in stories))
+        drives = drives_of(Path(folder), args.drives, seconds=max(story.seconds for story in stories))
         clean = [run(drive, None, Path(folder) / f"clean{index}") for index, drive in enumerate(drives)]
         found = {}
         for story in track(stories, "scenarios"):
@@ -48,21 +47,19 @@ def main() -> int:
                 run(drive, story, Path(folder) / f"{story.name}{index}") for index, drive in enumerate(drives)
             ]
             found[story.name] = compare(story, drives, runs, clean)
-    rows = [row for name, values in found.items() for row in rows_of(name, values)]
-    path = write("robustness", rows, raw=found, config=to_mapping(Config()))
-    print(f"{render(rows)}\n{path}")
+    figures = [figure for name, values in found.items() for figure in figures_of(name, values)]
+    path = write("robustness", figures, raw=found, config=to_mapping(Config()))
+    print(f"{text_table(figures)}\n{path}")
     return 0
 
 
-def record(folder: Path, count: int, *, seconds: float) -> list[Drive]:
+def drives_of(folder: Path, count: int, *, seconds: float) -> list[Drive]:
     """Drives with their labels."""
     drives = []
     for index in track(range(count), "drives"):
         out = folder / f"drive{index}"
-        options = ["--seconds", f"{seconds:g}", "--seed", str(FIRST_SEED + index), str(out)]
-        command = [sys.executable, "-m", "sentryfuse_core.cli", "world", "record", *options]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        drives.append((out / "world.mcap", load_labels(out / "labels.jsonl")))
+        bag = record(out, seconds=seconds, seed=FIRST_SEED + index)
+        drives.append((bag, load_labels(out / "labels.jsonl")))
     return drives
 
 
@@ -124,12 +121,12 @@ def _between(records: Sequence[SetRecord], begin_s: float, end_s: float) -> list
     return [record for record in records if begin_s <= (record.released_ns - start_ns) / NS_PER_S < end_s]
 
 
-def rows_of(name: str, values: dict[str, Any]) -> list[Row]:
+def figures_of(name: str, values: dict[str, Any]) -> list[Figure]:
     """The two figures of a scenario."""
     share = 100.0 * values["map"] / values["clean_map"] if values["clean_map"] else math.nan
     return [
-        Row(what=f"{name}: mAP while it lasts", measured=100.0 * values["map"], unit="%"),
-        Row(what=f"{name}: against the clean moments", measured=share, unit="%"),
+        at_most(f"{name}: mAP while it lasts", 100.0 * values["map"], "%"),
+        at_most(f"{name}: against the clean moments", share, "%"),
     ]
 
 

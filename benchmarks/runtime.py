@@ -8,10 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks._results import ROOT, Row, render, write
-from sentryfuse_core.lab.bench.runtime.figures import figures
-from sentryfuse_core.lab.bench.runtime.plot import write_front
-from sentryfuse_core.lab.commands.bench_runtime import add_arguments, file_name, measured
+from sentryfuse_core.lab.bench.results import FOLDER, ROOT
+from sentryfuse_core.lab.commands.bench_runtime import add_arguments, measure_and_write
 
 
 def main() -> int:
@@ -19,15 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add_arguments(parser)
     args = parser.parse_args()
-    raw, accuracy = measured(args)
-    found = figures(raw)
-    rows = [Row.of(figure) for figure in found]
-    print(render(rows))
-    if not args.quick:
-        name = file_name(args)
-        whole = {"figures": [figure.to_mapping() for figure in found], **raw}  # with notes and intervals
-        print(write(name, rows, raw=whole))
-        write_front(ROOT / "docs" / "images" / f"{name}_front.png", raw, accuracy)
+    measure_and_write(args, None if args.quick else FOLDER, ROOT / "docs" / "images")
     return 0
 
 

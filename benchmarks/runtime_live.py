@@ -8,38 +8,32 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks._results import FOLDER, Row, render, write
-from benchmarks.ingest_live import end
-from benchmarks.ingest_robot import RATES_HZ
+from benchmarks._live import ALL_SENSORS, listener, own_domain, parameters, process, spinning, until
+from benchmarks.ingest_robot import POINT_BYTES, RATES_HZ
 from sentryfuse_core.account.latency import STAGES, percentiles
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config, to_mapping
+from sentryfuse_core.lab.bench.results import Figure, at_most, text_table, write
 from sentryfuse_core.types import Modality
-from sentryfuse_ros.middleware import apply_profile
 
 IMU_HZ = 200
 IMAGE = (640, 480)
-POINT_BYTES = 16
 SETTLE_S = 5.0  # rates are learned, caches are warm
 DRAIN_S = 1.0  # statuses on their way when the robot stops
 CHUNK_MS = 1e3 / RATES_HZ[Modality.AUDIO]  # one block of audio
 WAIT_LIMIT_MS = CHUNK_MS + 5.0
 REST_LIMIT_MS = 15.0
-ALL_SENSORS = 15
 _START_WITHIN_S = 300.0
 
 
@@ -75,18 +69,15 @@ class Found:
     sets: list[dict[str, Any]]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run and write runtime_live.json; 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="judged length, in s")
     parser.add_argument("--reliability", choices=("best_effort", "reliable"), default="best_effort")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the result file")
-    args = parser.parse_args(arguments)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(60 + os.getpid() % 40))
-    apply_profile()
+    args = parser.parse_args()
+    own_domain()
     found = run(seconds=args.seconds, reliability=args.reliability)
-    rows = rows_of(found)
+    figures = figures_of(found)
     settings = {
         "seconds": args.seconds,
         "reliability": args.reliability,
@@ -96,59 +87,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "audio_chunk_ms": CHUNK_MS,
     }
     config = {"bench": settings, **to_mapping(Config())}
-    path = write("runtime_live", rows, raw=asdict(found), config=config, folder=args.out)
-    print(f"{render(rows)}\n{path}")
-    return 1 if any(row.met is False for row in rows) else 0
+    path = write("runtime_live", figures, raw=asdict(found), config=config)
+    print(f"{text_table(figures)}\n{path}")
+    return 1 if any(figure.met is False for figure in figures) else 0
 
 
 def run(*, seconds: float, reliability: str) -> Found:
     """The node, the robot and a listener to statuses, each in a process of its own but for the listener."""
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-    from sentryfuse.msg import FusionStatus
-
     heard: list[Heard] = []
-    rclpy.init(args=[])
-    listener = rclpy.create_node("runtime_live_bench")
-    listener.create_subscription(
-        FusionStatus, "/sentryfuse/status", lambda item: heard.append(_heard(item)), 100
-    )
-    executor = SingleThreadedExecutor()
-    executor.add_node(listener)
-    qos = [part for modality in Modality for part in ("-p", f"{modality.value}.reliability:={reliability}")]
-    try:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            _process("sentryfuse_ros.fusion_node", "--ros-args", *qos) as node,
-        ):
-            sent = Path(folder) / "sent.npz"
-            deadline_s = time.monotonic() + _START_WITHIN_S
-            while not listener.count_subscribers("/lidar/points"):  # it subscribes once it is warm
-                executor.spin_once(timeout_sec=0.1)
-                if node.poll() is not None or time.monotonic() > deadline_s:
-                    raise SystemExit("error: the fusion node did not start; run it alone to see why")
-            robot_arguments = (
-                *(str(sent), "--seconds", str(seconds + SETTLE_S), "--reliability", reliability),
-                *("--point-bytes", str(POINT_BYTES), "--image", *map(str, IMAGE)),
-                *("--imu-hz", str(IMU_HZ), "--first-sample"),
-            )
-            with _process("benchmarks.ingest_robot", *robot_arguments) as robot:
-                while robot.poll() is None:
-                    executor.spin_once(timeout_sec=0.1)
-                    if node.poll() is not None:
-                        raise SystemExit(f"error: the fusion node ended with status {node.returncode}")
-                if robot.returncode != 0:
-                    raise SystemExit(f"error: the robot ended with status {robot.returncode}")
-            drained_s = time.monotonic() + DRAIN_S
-            while time.monotonic() < drained_s:
-                executor.spin_once(timeout_sec=0.1)
-            with np.load(sent) as content:
-                clouds_ns = content[Modality.LIDAR.value]
-    finally:
-        executor.shutdown()
-        listener.destroy_node()
-        rclpy.try_shutdown()
-    return judge(clouds_ns, heard)
+    qos = parameters({f"{modality.value}.reliability": reliability for modality in Modality})
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        spinning(lambda: listener(lambda status: heard.append(_heard(status)))) as (node, turn),
+        process("sentryfuse_ros.fusion_node", *qos) as fusion,
+    ):
+        sent = Path(folder) / "sent.npz"
+
+        def subscribed() -> bool:  # which it does once it is warm
+            return bool(node.count_subscribers("/lidar/points"))
+
+        until(subscribed, turn, "the fusion node's start", fusion, within_s=_START_WITHIN_S)
+        robot_arguments = (
+            *(str(sent), "--seconds", str(seconds + SETTLE_S), "--reliability", reliability),
+            *("--image", *map(str, IMAGE), "--imu-hz", str(IMU_HZ), "--first-sample"),
+        )
+        with process("benchmarks.ingest_robot", *robot_arguments) as robot:
+            until(lambda: robot.poll() is not None, turn, "the robot's end", fusion, within_s=math.inf)
+            if robot.returncode != 0:
+                raise SystemExit(f"error: the robot ended with status {robot.returncode}")
+        drained_s = time.monotonic() + DRAIN_S
+        while time.monotonic() < drained_s:
+            turn()
+        with np.load(sent) as content:
+            return judge(content[Modality.LIDAR.value], heard)
 
 
 def judge(clouds_ns: np.ndarray[Any, np.dtype[np.int64]], heard: Sequence[Heard]) -> Found:
@@ -161,36 +132,31 @@ def judge(clouds_ns: np.ndarray[Any, np.dtype[np.int64]], heard: Sequence[Heard]
         by_stamp.setdefault(item.stamp_ns, item)
     lost = [int(stamp) for stamp in judged_ns if int(stamp) not in by_stamp]
     sets = [item for item in by_stamp.values() if begin_ns <= item.stamp_ns <= int(clouds_ns[-1])]
-    count = max(1, len(sets))
+    masks, levels = (Counter(str(getattr(item, name)) for item in sets) for name in ("mask", "level"))
     return Found(
         clouds=len(judged_ns),
         lost=len(lost),
         lost_at_s=[round((stamp - begin_ns) / NS_PER_S, 3) for stamp in lost],
         skipped=sets[-1].skipped - sets[0].skipped if sets else 0,
-        all_sensors_share=sum(item.mask == ALL_SENSORS for item in sets) / count,
-        masks={str(mask): number for mask, number in Counter(item.mask for item in sets).items()},
-        levels={str(level): number for level, number in Counter(item.level for item in sets).items()},
+        all_sensors_share=masks[str(ALL_SENSORS)] / max(1, len(sets)),
+        masks=dict(masks),
+        levels=dict(levels),
         latency_ms={stage: percentiles(item.latency_ms[stage] for item in sets) for stage in STAGES},
         rest_ms=percentiles(item.rest_ms for item in sets),
         sets=[{"mask": item.mask, "level": item.level, **_rounded(item)} for item in sets],
     )
 
 
-def rows_of(found: Found) -> list[Row]:
+def figures_of(found: Found) -> list[Figure]:
     """The table."""
     return [
-        Row(what="lost sets", measured=found.lost, unit=f"of {found.clouds}", target=0),
-        Row(what="sets a newer one overtook", measured=found.skipped, unit=""),
-        Row(what="sets with all sensors", measured=100 * found.all_sensors_share, unit="%"),
-        Row(what="wait p95", measured=found.latency_ms["wait"]["p95"], unit="ms", target=WAIT_LIMIT_MS),
-        Row(
-            what="everything but network and wait p95",
-            measured=found.rest_ms["p95"],
-            unit="ms",
-            target=REST_LIMIT_MS,
-        ),
+        at_most("lost sets", found.lost, f"of {found.clouds}", 0),
+        at_most("sets a newer one overtook", found.skipped, ""),
+        at_most("sets with all sensors", 100 * found.all_sensors_share, "%"),
+        at_most("wait p95", found.latency_ms["wait"]["p95"], "ms", WAIT_LIMIT_MS),
+        at_most("everything but network and wait p95", found.rest_ms["p95"], "ms", REST_LIMIT_MS),
         *(
-            Row(what=f"{stage} {rank}", measured=found.latency_ms[stage][rank], unit="ms")
+            at_most(f"{stage} {rank}", found.latency_ms[stage][rank], "ms")
             for stage in STAGES
             for rank in ("p50", "p95", "p99")
         ),
@@ -211,16 +177,6 @@ def _heard(status: Any) -> Heard:
 def _rounded(item: Heard) -> dict[str, float | None]:
     """JSON has no NaN."""
     return {stage: None if math.isnan(ms) else round(ms, 2) for stage, ms in item.latency_ms.items()}
-
-
-@contextmanager
-def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A module running in a process of its own; it does not outlive the context."""
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments])
-    try:
-        yield process
-    finally:
-        end(process)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._results import Row
 from benchmarks.soak_plan import MUST_SEE
 from sentryfuse_core.faults.scenario import Event, Scenario
+from sentryfuse_core.lab.bench.results import Figure, at_most
 from sentryfuse_core.replay.reactions import false_alarms, reactions
 from sentryfuse_core.types import Modality
 
@@ -32,31 +32,28 @@ END_WITHIN_S = 5.0
 _NO_TOPICS = dict.fromkeys(Modality, "")
 
 
-def judge(lines: Sequence[Line]) -> tuple[list[Row], dict[str, Any]]:
-    """Rows with targets, and what they rest on."""
+def judge(lines: Sequence[Line]) -> tuple[list[Figure], dict[str, Any]]:
+    """Figures with targets, and what they rest on."""
     found = findings(lines)
-    return _rows(found), found
+    return _figures(found), found
 
 
 def findings(lines: Sequence[Line]) -> dict[str, Any]:
-    """Everything the rows say, and the cases behind them."""
+    """Everything the figures say, and the cases behind them."""
     by_kind: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         by_kind[line["kind"]].append(line)
     samples = by_kind["sample"]
     judged = _warm(samples)
-    length_s = judged[-1]["t"] - judged[0]["t"] if judged else 0.0
     played_s = max((line["t"] for line in lines if "t" in line), default=0.0)
     scenario = _scenario(by_kind["plan"][0])
-    topics = _NO_TOPICS
-    faults = reactions(scenario, by_kind["transition"], topics=topics, played_s=played_s)
+    told = by_kind["transition"]
+    faults = reactions(scenario, told, topics=_NO_TOPICS, played_s=played_s)
     must = [item for item in faults if _is_seen(scenario, item) and not item["already_out"]]
-    ended = (
-        by_kind["end"][-1] if by_kind["end"] else {"status": math.nan, "took_s": math.nan, "cpu_s": math.nan}
-    )
+    unended = dict.fromkeys(("status", "took_s", "cpu_s"), math.nan)
     return {
         "played_s": played_s,
-        "judged_s": length_s,
+        "judged_s": judged[-1]["t"] - judged[0]["t"] if judged else 0.0,
         "samples": samples,
         "memory": growth(judged, "rss_mb"),
         "memory_anonymous": growth(judged, "anonymous_mb"),
@@ -68,15 +65,13 @@ def findings(lines: Sequence[Line]) -> dict[str, Any]:
         "slowest_seen_s": max((item["noticed_after_s"] or 0.0 for item in must), default=math.nan),
         "not_well": [item for item in faults if _returned_late(item, played_s)],
         "slowest_well_s": max((item["recovered_after_s"] or 0.0 for item in faults), default=math.nan),
-        "false_alarms": false_alarms(
-            by_kind["transition"], scenario=scenario, topics=topics, played_s=played_s
-        ),
-        "transitions": len(by_kind["transition"]),
-        "broken_chains": broken_chains(by_kind["transition"]),
+        "false_alarms": false_alarms(told, scenario=scenario, topics=_NO_TOPICS, played_s=played_s),
+        "transitions": len(told),
+        "broken_chains": broken_chains(told),
         "levels": levels_asked(by_kind["wish"], by_kind["status"]),
         "wishes": len(by_kind["wish"]),
         "sets": len(by_kind["status"]),
-        "end": dict(ended),
+        "end": {**unended, **(by_kind["end"] or [{}])[-1]},
     }
 
 
@@ -148,20 +143,12 @@ def _warm(samples: Sequence[Line]) -> list[Line]:
 
 
 def _scenario(plan: Line) -> Scenario:
+    names = ("at_s", "until_s", "stream", "fault")
     events = tuple(
-        Event(
-            item["at_s"],
-            item["until_s"],
-            item["stream"],
-            item["fault"],
-            {name: value for name, value in item.items() if name not in _EVENT_FIELDS},
-        )
+        Event(*(item[name] for name in names), {name: item[name] for name in item if name not in names})
         for item in plan["events"]
     )
     return Scenario("soak", plan["seed"], plan["seconds"], events=events)
-
-
-_EVENT_FIELDS = ("at_s", "until_s", "stream", "fault")
 
 
 def _is_seen(scenario: Scenario, reaction: Mapping[str, Any]) -> bool:
@@ -183,60 +170,34 @@ def _returned_late(reaction: Mapping[str, Any], played_s: float) -> bool:
     return bool(reaction["still_out"] and reaction["until_s"] + WELL_WITHIN_S < played_s)
 
 
-def _rows(found: Mapping[str, Any]) -> list[Row]:
-    memory, levels = found["memory"], found["levels"]
+def _figures(found: Mapping[str, Any]) -> list[Figure]:
+    memory, levels, end = found["memory"], found["levels"], found["end"]
     long_enough = found["judged_s"] >= SHORTEST_REGRESSION_S
+    per_hour, in_all = (GROWTH_PER_HOUR, GROWTH_MB) if long_enough else (None, None)
+    faults, unseen, not_well = (len(found[name]) for name in ("faults", "unseen", "not_well"))
+    untold, missed = len(found["broken_chains"]), len(levels["missed"])
+    late = f"sensors not OK within {WELL_WITHIN_S:g} s after their fault"
     return [
-        Row(what="length", measured=found["played_s"] / 60, unit="min"),
-        Row(what="sets", measured=found["sets"], unit=""),
-        Row(what="memory after the warm-up", measured=memory["mean"], unit="MB"),
-        Row(
-            what="growth of memory",
-            measured=memory["percent_per_hour"],
-            unit="% an hour",
-            target=GROWTH_PER_HOUR if long_enough else None,
+        at_most("length", found["played_s"] / 60, "min"),
+        at_most("sets", found["sets"], ""),
+        at_most("memory after the warm-up", memory["mean"], "MB"),
+        at_most("growth of memory", memory["percent_per_hour"], "% an hour", per_hour),
+        at_most("growth of memory over what was judged", memory["rise"], "MB", in_all),
+        at_most("threads more", found["threads"], "", 0),
+        at_most("file handles more", found["handles"], "", 0),
+        at_most(f"faults not seen within {SEEN_WITHIN_S:g} s", unseen, f"of {found['judged_faults']}", 0),
+        at_most("slowest fault to be seen", found["slowest_seen_s"], "s"),
+        at_most(late, not_well, f"of {faults}", 0),
+        at_most("slowest return", found["slowest_well_s"], "s"),
+        at_most("changes of state that were not told", untold, f"of {found['transitions']}", 0),
+        at_most("alarms without a fault", found["false_alarms"]["count"], ""),
+        at_most(
+            f"levels asked for and not run within {LEVEL_WITHIN_SETS} sets",
+            missed,
+            f"of {levels['asked']}",
+            0,
         ),
-        Row(
-            what="growth of memory over what was judged",
-            measured=memory["rise"],
-            unit="MB",
-            target=GROWTH_MB if long_enough else None,
-        ),
-        Row(what="threads more", measured=found["threads"], unit="", target=0),
-        Row(what="file handles more", measured=found["handles"], unit="", target=0),
-        Row(
-            what=f"faults not seen within {SEEN_WITHIN_S:g} s",
-            measured=len(found["unseen"]),
-            unit=f"of {found['judged_faults']}",
-            target=0,
-        ),
-        Row(what="slowest fault to be seen", measured=found["slowest_seen_s"], unit="s"),
-        Row(
-            what=f"sensors not OK within {WELL_WITHIN_S:g} s after their fault",
-            measured=len(found["not_well"]),
-            unit=f"of {len(found['faults'])}",
-            target=0,
-        ),
-        Row(what="slowest return", measured=found["slowest_well_s"], unit="s"),
-        Row(
-            what="changes of state that were not told",
-            measured=len(found["broken_chains"]),
-            unit=f"of {found['transitions']}",
-            target=0,
-        ),
-        Row(what="alarms without a fault", measured=found["false_alarms"]["count"], unit=""),
-        Row(
-            what=f"levels asked for and not run within {LEVEL_WITHIN_SETS} sets",
-            measured=len(levels["missed"]),
-            unit=f"of {levels['asked']}",
-            target=0,
-        ),
-        Row(what="exit status after SIGINT", measured=found["end"]["status"], unit="", target=0),
-        Row(
-            what="time to end after SIGINT",
-            measured=found["end"]["took_s"],
-            unit="s",
-            target=END_WITHIN_S,
-        ),
-        Row(what="CPU time of that", measured=found["end"]["cpu_s"], unit="s"),
+        at_most("exit status after SIGINT", end["status"], "", 0),
+        at_most("time to end after SIGINT", end["took_s"], "s", END_WITHIN_S),
+        at_most("CPU time of that", end["cpu_s"], "s"),
     ]

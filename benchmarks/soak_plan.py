@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import yaml
 from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.types import Modality
 
-__all__ = ["MUST_SEE", "Plan", "Wish", "draw", "event_mappings", "scenario_text"]
+__all__ = ["MUST_SEE", "Plan", "Wish", "draw", "scenario_mapping", "scenario_text"]
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 _Kinds = Mapping[str, Mapping[str, float]]  # options by fault
@@ -65,33 +65,21 @@ def draw(seed: int, *, seconds: float, levels: int) -> Plan:
     generator = np.random.default_rng(seed)
     events = [event for modality in Modality for event in _faults(generator, modality, seconds)]
     events.sort(key=lambda event: event.at_s)
-    wishes = sorted([*_budgets(generator, seconds, levels), *_batteries(generator, seconds)], key=_when)
+    wishes = [*_budgets(generator, seconds, levels), *_batteries(generator, seconds)]
+    wishes.sort(key=lambda wish: wish.at_s)
     return Plan(Scenario(f"soak {seed}", seed, seconds, events=tuple(events)), tuple(wishes))
 
 
-def event_mappings(scenario: Scenario) -> list[dict[str, Any]]:
-    """The events as a scenario file has them."""
-    return [
-        {
-            "at_s": event.at_s,
-            "until_s": event.until_s,
-            "stream": event.stream,
-            "fault": event.fault,
-            **event.options,
-        }
-        for event in scenario.events
-    ]
+def scenario_mapping(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as a file has it."""
+    names = ("at_s", "until_s", "stream", "fault")
+    events = [{name: getattr(one, name) for name in names} | dict(one.options) for one in scenario.events]
+    return {"name": scenario.name, "seed": scenario.seed, "seconds": scenario.seconds, "events": events}
 
 
 def scenario_text(scenario: Scenario) -> str:
     """The scenario as the YAML that fault_injector_node reads."""
-    content = {
-        "name": scenario.name,
-        "seed": scenario.seed,
-        "seconds": scenario.seconds,
-        "events": event_mappings(scenario),
-    }
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+    return yaml.safe_dump(scenario_mapping(scenario), sort_keys=False, default_flow_style=None)
 
 
 def _faults(generator: np.random.Generator, modality: Modality, seconds: float) -> list[Event]:
@@ -105,10 +93,15 @@ def _faults(generator: np.random.Generator, modality: Modality, seconds: float) 
     return found
 
 
-def _budgets(generator: np.random.Generator, seconds: float, levels: int) -> list[Wish]:
-    found = []
-    at_s = generator.uniform(*_WISH_S)
+def _moments(generator: np.random.Generator, seconds: float, apart_s: tuple[float, float]) -> Iterator[float]:
+    at_s = generator.uniform(*apart_s)
     while at_s < seconds:
+        yield round(at_s, 3)
+        at_s += generator.uniform(*apart_s)
+
+
+def _budgets(generator: np.random.Generator, seconds: float, levels: int) -> Iterator[Wish]:
+    for at_s in _moments(generator, seconds, _WISH_S):
         what = str(generator.choice(list(_WISHES), p=list(_WISHES.values())))
         value = {
             "level": float(generator.integers(0, levels)),
@@ -116,20 +109,9 @@ def _budgets(generator: np.random.Generator, seconds: float, levels: int) -> lis
             "power_w": round(float(generator.uniform(1.0, 20.0)), 1),
             "free": math.nan,
         }[what]
-        found.append(Wish(at_s=round(at_s, 3), what=what, value=value))
-        at_s += generator.uniform(*_WISH_S)
-    return found
+        yield Wish(at_s=at_s, what=what, value=value)
 
 
-def _batteries(generator: np.random.Generator, seconds: float) -> list[Wish]:
-    found = []
-    at_s = generator.uniform(*_BATTERY_S)
-    while at_s < seconds:
-        charge = round(float(generator.uniform(0.05, 1.0)), 3)
-        found.append(Wish(at_s=round(at_s, 3), what="battery", value=charge))
-        at_s += generator.uniform(*_BATTERY_S)
-    return found
-
-
-def _when(wish: Wish) -> float:
-    return wish.at_s
+def _batteries(generator: np.random.Generator, seconds: float) -> Iterator[Wish]:
+    for at_s in _moments(generator, seconds, _BATTERY_S):
+        yield Wish(at_s=at_s, what="battery", value=round(float(generator.uniform(0.05, 1.0)), 3))

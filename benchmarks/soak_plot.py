@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
+from sentryfuse_core.lab.bench.plot_style import write_png
 from sentryfuse_core.types import Modality, SensorState
 
 __all__ = ["draw"]
@@ -25,33 +26,25 @@ _MINUTE_S = 60.0
 
 def draw(lines: Sequence[Mapping[str, Any]], target: Path) -> None:
     """One picture of four strips that share their time."""
-    mpl.use("Agg")
     samples = [line for line in lines if line["kind"] == "sample"]
     statuses = [line for line in lines if line["kind"] == "status"]
-    figure, axes = plt.subplots(
-        4,
-        1,
-        figsize=(10, 7.5),
-        layout="constrained",
-        sharex=True,
-        height_ratios=(2, 1.4, 1.4, 2.2),
-    )
+    figure = Figure(figsize=(10, 7.5), layout="constrained")
+    axes = figure.subplots(4, 1, sharex=True, height_ratios=(2, 1.4, 1.4, 2.2))
     times = [item["t"] / _MINUTE_S for item in samples]
-    for name, label in (("rss_mb", "resident"), ("anonymous_mb", "anonymous")):
-        axes[0].plot(times, [item[name] for item in samples], label=label)
-    axes[0].set(ylabel="memory, MB", ylim=(0, None))
-    for name, label in (("handles", "file handles"), ("threads", "threads")):
-        axes[1].plot(times, [item[name] for item in samples], label=label)
-    axes[1].set(ylabel="count", ylim=(0, None))
-    for axis in axes[:2]:
+    strips = {
+        "memory, MB": {"rss_mb": "resident", "anonymous_mb": "anonymous"},
+        "count": {"handles": "file handles", "threads": "threads"},
+    }
+    for axis, (what, names) in zip(axes, strips.items(), strict=False):
+        for name, label in names.items():
+            axis.plot(times, [item[name] for item in samples], label=label)
+        axis.set(ylabel=what, ylim=(0, None))
         axis.legend(loc="lower right", fontsize=8, frameon=False)
         axis.grid(visible=True, alpha=0.3)
     _levels(axes[2], lines, statuses)
     _states(axes[3], lines, statuses)
     axes[3].set(xlabel="minutes")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, dpi=110)
-    plt.close(figure)
+    write_png(figure, target, dpi=110)
 
 
 def _levels(axis: Any, lines: Sequence[Mapping[str, Any]], statuses: Sequence[Mapping[str, Any]]) -> None:
@@ -97,8 +90,8 @@ def _states(axis: Any, lines: Sequence[Mapping[str, Any]], statuses: Sequence[Ma
                 axis.barh(row - 0.34, width, left=event["at_s"] / _MINUTE_S, height=0.14, color="0.2")
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
-    patches = [mpl.patches.Patch(color=colour, label=state.name) for state, colour in _COLOURS.items()]
-    patches.append(mpl.patches.Patch(color="0.2", label="fault injected"))
+    patches = [Patch(color=colour, label=state.name) for state, colour in _COLOURS.items()]
+    patches.append(Patch(color="0.2", label="fault injected"))
     axis.legend(
         handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=6, fontsize=8, frameon=False
     )

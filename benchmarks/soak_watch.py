@@ -18,6 +18,7 @@ from sentryfuse.msg import Budget, FusionStatus
 
 from benchmarks.soak_plan import Wish
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.lab.bench.runtime.memory import status_mb
 from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS
 
 __all__ = ["Watch", "process_sample"]
@@ -121,21 +122,16 @@ class Watch(Node):
 def process_sample(pid: int) -> Mapping[str, float]:
     """Resident memory in MB, threads, open file handles and CPU time in s of a process."""
     folder = Path("/proc") / str(pid)
-    fields = dict(line.split(":", 1) for line in (folder / "status").read_text(encoding="utf-8").splitlines())
     # After the name in brackets, which may hold anything.
     times = (folder / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     return {
-        "rss_mb": _mb(fields["VmRSS"]),
-        "anonymous_mb": _mb(fields["RssAnon"]),
-        "shared_mb": _mb(fields["RssShmem"]),
-        "threads": int(fields["Threads"]),
+        "rss_mb": status_mb("VmRSS", pid),
+        "anonymous_mb": status_mb("RssAnon", pid),
+        "shared_mb": status_mb("RssShmem", pid),
+        "threads": int(times[17]),
         "handles": len(list((folder / "fd").iterdir())),
         "cpu_s": (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK"),
     }
-
-
-def _mb(text: str) -> float:
-    return round(int(text.split(maxsplit=1)[0]) / 1024, 2)
 
 
 def _plain(value: float) -> float | None:

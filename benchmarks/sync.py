@@ -9,22 +9,20 @@ otherwise is quoted from an earlier measurement and marked so.
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from benchmarks import sync_clocks, sync_cost, sync_losses, sync_replay
-from benchmarks._results import FOLDER, Row, write
 from benchmarks.sync_rivals import load
 from benchmarks.sync_streams import Found
 from sentryfuse_core.config import Config, to_mapping
+from sentryfuse_core.lab.bench.results import text_table, write
 
 __all__ = ["ROWS", "main", "measure"]
 
@@ -64,23 +62,14 @@ _QUICK: Mapping[str, Mapping[str, Any]] = {
 
 
 def measure(
-    names: Iterable[str], rival: Any, *, quick: bool = False, done: Callable[[str], None] = lambda _name: None
+    names: Iterable[str], rival: Any, *, quick: bool = False, done: Callable[[], None] = lambda: None
 ) -> dict[str, Found]:
-    """The findings by row name; `done` is told the name of each row that is through."""
+    """The findings by row name; `done` is told after each."""
     found = {}
     for name in names:
         found[name] = ROWS[name](rival, **(_QUICK[name] if quick else {}))
-        done(name)
+        done()
     return found
-
-
-def false_alarms(data: Path | None) -> Found:
-    """Detection and false alarms, on one simulated minute and on the recordings in `data`.
-
-    `python -m benchmarks.false_alarms` has all 30 minutes; drawing them takes about as long.
-    """
-    part = importlib.import_module("benchmarks.false_alarms")  # heavy: it draws worlds and reads recordings
-    return Found(rows=tuple(part.rows(part.DATA if data is None else data, quick=True)))
 
 
 def main() -> int:
@@ -89,55 +78,40 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes, seconds in all; writes nothing")
     parser.add_argument(
         "--only",
-        choices=[*ROWS, "alarms"],
+        choices=ROWS,
         action="append",
         metavar="ROW",
-        help=f"{', '.join([*ROWS, 'alarms'])}; repeatable; writes nothing",
+        help=f"{', '.join(ROWS)}; repeatable; writes nothing",
     )
-    parser.add_argument("--data", type=Path, help="folder of recordings for the rows on false alarms")
     parser.add_argument("--message-filters", type=Path, metavar="DIR", help="folder with message_filters/")
     args = parser.parse_args()
     if args.message_filters is not None:
         sys.path.append(str(args.message_filters))
     rival = load()
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    names = args.only or [*ROWS, *([] if args.quick else ["alarms"])]
+    names = args.only or list(ROWS)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=len(names))
-        tell = partial(progress.advance, task)
-        found = measure([n for n in names if n in ROWS], rival, quick=args.quick, done=lambda _: tell())
-        if "alarms" in names:
-            found["alarms"] = false_alarms(args.data)
-    console.print(table(found))
+        found = measure(names, rival, quick=args.quick, done=lambda: progress.advance(task))
+    print(table(found))
     if args.quick or args.only:
         return 0
-    path = write("sync", _rows(found), raw=_raw(found, rival), config=to_mapping(Config()), folder=FOLDER)
-    console.print(str(path))
-    return 0
-
-
-def table(found: Mapping[str, Found]) -> Table:
-    """What was reached, and what message_filters does."""
-    made = Table("row", "what", "measured", "target", "met", "message_filters")
-    for name, item in found.items():
-        for index, row in enumerate(item.rows):
-            sign = "<=" if row.direction == "max" else ">="
-            target = "" if row.target is None else f"{sign} {row.target:g}"
-            met = {None: "", True: "yes", False: "NO"}[row.met]
-            rival = item.rival if index == 0 else ""
-            made.add_row(name, row.what, f"{row.measured:.4g} {row.unit}", target, met, rival)
-    return made
-
-
-def _rows(found: Mapping[str, Found]) -> list[Row]:
-    return [row for item in found.values() for row in item.rows]
-
-
-def _raw(found: Mapping[str, Found], rival: Any) -> dict[str, Any]:
-    return {
+    figures = [figure for item in found.values() for figure in item.figures]
+    raw = {
         "message_filters": "measured" if rival is not None else "quoted",
         **{name: {"message_filters": item.rival, "raw": item.raw} for name, item in found.items()},
     }
+    print(write("sync", figures, raw=raw, config=to_mapping(Config())))
+    return 0
+
+
+def table(found: Mapping[str, Found]) -> str:
+    """What was reached, and below the first figure of a row what message_filters does."""
+    figures = []
+    for name, item in found.items():
+        notes = () if item.rival == "-" else (f"message_filters: {item.rival}",)
+        first, *others = (replace(figure, what=f"{name}: {figure.what}") for figure in item.figures)
+        figures += [replace(first, notes=notes), *others]
+    return text_table(figures)
 
 
 if __name__ == "__main__":

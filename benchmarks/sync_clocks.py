@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks._results import Row
 from benchmarks.sync_rivals import QUOTED, Rival
 from benchmarks.sync_streams import NS, RIG, START_NS, Drive, Found, Source, at_rates, dice, samples
 from sentryfuse_core.config import Config, override
+from sentryfuse_core.lab.bench.results import Figure, at_least, at_most
 from sentryfuse_core.types import Modality, Sample
 
 __all__ = ["bag_loop", "constant_offset", "poison"]
@@ -33,29 +33,28 @@ def constant_offset(
     are more than T/2 and the stamps' jitter apart. Flagged is a camera whose health names its clock as the
     fault at the end of the run. Measured without and with the streams' own lags told by `expected_lag_s`.
     """
-    rows: list[Row] = []
+    figures: list[Figure] = []
     raw: dict[str, Any] = {}
     for rate_hz, told in ((10.0, False), (10.0, True), (30.0, False), (30.0, True)):
         config = override(Config(), {f"{m.value}.expected_lag_s": RIG[m].lag_s for m in (CAMERA, LIDAR)})
-        case = _Case(rate_hz, config if told else Config(), seconds)
-        runs: list[dict[str, Any]] = []
-        for factor in (*offsets, *(-item for item in offsets)):
-            for trial in range(trials):
-                run = case.wrong(factor / rate_hz, seed + trial)
-                runs.append({"offset_periods": factor, **run})
+        case = (rate_hz, config if told else Config(), seconds)
+        runs = [
+            {"offset_periods": factor, **_offset_run(*case, factor / rate_hz, seed + trial)}
+            for factor in (*offsets, *(-item for item in offsets))
+            for trial in range(trials)
+        ]
         # Configured, the conversion takes the offset off every stamp: what comes in is the truth again.
-        least = min(case.paired(seed + trial) for trial in range(trials))
+        least = min(_paired(*case, seed + trial) for trial in range(trials))
         flagged = sum(run["flagged"] for run in runs) / len(runs)
         name = f"camera {rate_hz:g} Hz off by 0.55 to 2.5 T, lags {'told' if told else 'not told'}"
         wrong = sum(run["wrong"] for run in runs)
-        rows += [
-            Row(what=f"{name}: wrong pairs", measured=wrong, unit="", target=0),
-            Row(what=f"{name}: flagged", measured=100 * flagged, unit="%", target=100, direction="min"),
-            Row(what=f"{name}, offset configured: paired", measured=100 * least, unit="%", target=100,
-                direction="min"),
-        ]  # fmt: skip
+        figures += [
+            at_most(f"{name}: wrong pairs", wrong, "", 0),
+            at_least(f"{name}: flagged", 100 * flagged, "%", 100),
+            at_least(f"{name}, offset configured: paired", 100 * least, "%", 100),
+        ]
         raw[name] = runs
-    return Found(rows=tuple(rows), rival=_rival_offset(rival, seconds, seed), raw=raw)
+    return Found(figures, rival=_rival_offset(rival, seconds, seed), raw=raw)
 
 
 def _triggered(rate_hz: float, seed: int) -> dict[Modality, Source]:
@@ -68,35 +67,26 @@ def _triggered(rate_hz: float, seed: int) -> dict[Modality, Source]:
     }
 
 
-class _Case:
-    """One rate of the camera under one configuration."""
+def _offset_run(rate_hz: float, config: Config, seconds: float, offset_s: float, seed: int) -> dict[str, Any]:
+    """Pairs in all, wrong ones among them, and whether the camera is flagged at the end."""
+    rig = _triggered(rate_hz, seed)
+    drive = Drive(config).play(samples(rig, seconds, seed=seed, offset_s={CAMERA: offset_s}))
+    apart_ns = [
+        abs(item.samples[CAMERA][0].fingerprint - item.samples[LIDAR][0].fingerprint)
+        for item in drive.sets
+        if CAMERA in item.samples and LIDAR in item.samples
+    ]
+    limit_ns = NS * (0.5 / rate_hz + 4 * (rig[CAMERA].jitter_s + rig[LIDAR].jitter_s))
+    code = drive.ingest.reports(drive.now_ns)[CAMERA].code
+    wrong = sum(item > limit_ns for item in apart_ns)
+    return {"pairs": len(apart_ns), "wrong": wrong, "flagged": code in _FLAGS}
 
-    def __init__(self, rate_hz: float, config: Config, seconds: float) -> None:
-        self._rate_hz = rate_hz
-        self._config = config
-        self._seconds = seconds
 
-    def wrong(self, offset_s: float, seed: int) -> dict[str, Any]:
-        """Pairs in all, wrong ones among them, and whether the camera is flagged at the end."""
-        rig = _triggered(self._rate_hz, seed)
-        drive = Drive(self._config)
-        drive.play(samples(rig, self._seconds, seed=seed, offset_s={CAMERA: offset_s}))
-        apart_ns = [
-            abs(item.samples[CAMERA][0].fingerprint - item.samples[LIDAR][0].fingerprint)
-            for item in drive.sets
-            if CAMERA in item.samples and LIDAR in item.samples
-        ]
-        limit_ns = NS * (0.5 / self._rate_hz + 4 * (rig[CAMERA].jitter_s + rig[LIDAR].jitter_s))
-        wrong = sum(item > limit_ns for item in apart_ns)
-        code = drive.ingest.reports(drive.now_ns)[CAMERA].code
-        return {"pairs": len(apart_ns), "wrong": wrong, "flagged": code in _FLAGS}
-
-    def paired(self, seed: int) -> float:
-        """Share of the sets after a second that have a camera, with a clock that is right."""
-        rig = _triggered(self._rate_hz, seed)
-        drive = Drive(self._config).play(samples(rig, self._seconds, seed=seed), tail_s=0.2)
-        sets = [item for item in drive.sets if item.anchor is LIDAR and item.stamp_ns > START_NS + NS]
-        return sum(CAMERA in item.samples for item in sets) / len(sets)
+def _paired(rate_hz: float, config: Config, seconds: float, seed: int) -> float:
+    """Share of the sets after a second that have a camera, with a clock that is right."""
+    drive = Drive(config).play(samples(_triggered(rate_hz, seed), seconds, seed=seed), tail_s=0.2)
+    sets = [item for item in drive.sets if item.anchor is LIDAR and item.stamp_ns > START_NS + NS]
+    return sum(CAMERA in item.samples for item in sets) / len(sets)
 
 
 def _rival_offset(rival: Any, seconds: float, seed: int) -> str:
@@ -143,14 +133,11 @@ def bag_loop(rival: Any, *, seconds: float = 30.0, seed: int = 8) -> Found:
     seamless = min(share for name, share in shares.items() if name.endswith(" 0 s between"))
     paused = min(share for name, share in shares.items() if name.endswith("0.5 s between"))
     what = f"bag of {seconds:.0f} s looped: clouds of the second pass with a set"
-    return Found(
-        rows=(
-            Row(what=what, measured=100 * seamless, unit="%", target=99, direction="min"),
-            Row(what=f"{what}, 0.5 s of silence between", measured=100 * paused, unit="%"),
-        ),
-        rival=theirs,
-        raw=shares,
+    figures = (
+        at_least(what, 100 * seamless, "%", 99),
+        at_most(f"{what}, 0.5 s of silence between", 100 * paused, "%"),
     )
+    return Found(figures, rival=theirs, raw=shares)
 
 
 def poison(rival: Any, *, seconds: float = 12.0, seed: int = 9) -> Found:
@@ -169,8 +156,7 @@ def poison(rival: Any, *, seconds: float = 12.0, seed: int = 9) -> Found:
         found = Rival(rival, (CAMERA, LIDAR)).play(items).sets
         theirs = f"{100 * len(found) / len(good):.0f} % (1e9 s ahead, 2 streams)"
     what = "ten poison stamps: clouds with right stamps that get a set, worst"
-    row = Row(what=what, measured=100 * min(shares.values()), unit="%", target=99, direction="min")
-    return Found(rows=(row,), rival=theirs, raw=shares)
+    return Found([at_least(what, 100 * min(shares.values()), "%", 99)], rival=theirs, raw=shares)
 
 
 def _poisoned(

@@ -6,24 +6,25 @@ All times are thread CPU time, so that what else runs on the machine does not co
 from __future__ import annotations
 
 import gc
+import itertools
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from benchmarks._results import Row
 from benchmarks.sync_rivals import QUOTED, Rival
 from benchmarks.sync_streams import NS, START_NS, Found, Source, at_rates, samples
 from sentryfuse_core.account.diagnostics import Diagnostics
 from sentryfuse_core.config import Config
-from sentryfuse_core.health.criteria import AudioStats, CloudStats, ContentStats, ImageStats
+from sentryfuse_core.health import AudioStats, CloudStats, ContentStats, ImageStats
 from sentryfuse_core.health.monitor import HealthMonitor
 from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.lab.bench.results import at_most
+from sentryfuse_core.lab.bench.runtime.memory import status_mb
 from sentryfuse_core.sync import Synchronizer, streams
 from sentryfuse_core.types import Modality, Sample
 
@@ -64,16 +65,17 @@ def add_cost(rival: Any, *, seconds: float = 120.0, seed: int = 10) -> Found:
         for queue, taken in theirs.items()
     ]
     name = "add(), 30/10/400/50 Hz"
-    return Found(
-        rows=(
-            Row(what=f"{name}: mean", measured=float(values.mean()), unit="us", target=5),
-            Row(what=f"{name}: p99", measured=float(np.percentile(values, 99)), unit="us", target=50),
-            Row(what=f"{name}: longest of {len(ours)}", measured=float(values.max()), unit="us", target=1000),
-        ),
-        rival="; ".join(said) or QUOTED["add"],
-        raw={"calls": len(ours), "over_1_ms": int((values > 1000).sum()),
-             "message_filters_calls": {queue: len(taken) for queue, taken in theirs.items()}},
-    )  # fmt: skip
+    figures = (
+        at_most(f"{name}: mean", float(values.mean()), "us", 5),
+        at_most(f"{name}: p99", float(np.percentile(values, 99)), "us", 50),
+        at_most(f"{name}: longest of {len(ours)}", float(values.max()), "us", 1000),
+    )
+    raw = {
+        "calls": len(ours),
+        "over_1_ms": int((values > 1000).sum()),
+        "message_filters_calls": {queue: len(taken) for queue, taken in theirs.items()},
+    }
+    return Found(figures, rival="; ".join(said) or QUOTED["add"], raw=raw)
 
 
 def health_share(_rival: Any, *, seconds: float = 60.0, seed: int = 11) -> Found:
@@ -105,15 +107,14 @@ def health_share(_rival: Any, *, seconds: float = 60.0, seed: int = 11) -> Found
         ingest.take()
     whole_ns = time.thread_time_ns() - began_ns
     share, whole = (100 * taken / (seconds * NS) for taken in (spent_ns, whole_ns))
+    unit = "% of a core"
     return Found(
-        rows=(
-            Row(what="health and diagnostics, 30/10/400/50 Hz", measured=share, unit="% of a core", target=3),
-            Row(what="content statistics (1080p, 64k points, 2 x 0.2 s audio)",
-                measured=_content_share(), unit="% of a core"),
-            Row(what="ingest of converted messages (health and synchroniser)", measured=whole,
-                unit="% of a core"),
-        )
-    )  # fmt: skip
+        [
+            at_most("health and diagnostics, 30/10/400/50 Hz", share, unit, 3),
+            at_most("content statistics (1080p, 64k points, 2 x 0.2 s audio)", _content_share(), unit),
+            at_most("ingest of converted messages (health and synchroniser)", whole, unit),
+        ]
+    )
 
 
 def memory(_rival: Any, *, hours: float = 24.0, thinned: float = 20.0, full_hours: float = 1.0) -> Found:
@@ -126,15 +127,15 @@ def memory(_rival: Any, *, hours: float = 24.0, thinned: float = 20.0, full_hour
         f"memory after {hours:g} simulated hours at 1/{thinned:g} of 30/10/200/50 Hz": (slow, hours),
         f"memory after {full_hours:g} simulated hours at 30/10/200/50 Hz": (at_rates(), full_hours),
     }
-    rows, raw = [], {}
+    figures, raw = [], {}
     context = multiprocessing.get_context("spawn")
     for what, (rig, length_h) in runs.items():
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             found = pool.submit(_live_through, rig, 3600 * length_h).result()
         growth = 100 * (found["end_mb"] / found["warm_mb"] - 1)
-        rows.append(Row(what=f"{what}: growth", measured=growth, unit="%", target=1))
+        figures.append(at_most(f"{what}: growth", growth, "%", 1))
         raw[what] = found
-    return Found(rows=tuple(rows), raw=raw)
+    return Found(figures, raw=raw)
 
 
 def _live_through(rig: dict[Modality, Source], seconds: float) -> dict[str, float]:
@@ -165,8 +166,7 @@ def _faults(index: int) -> Callable[[float], bool]:
 
 def _resident_mb() -> float:
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return status_mb("VmRSS")
 
 
 def _content_share() -> float:
@@ -195,24 +195,19 @@ def _content_share() -> float:
 
 def _slices(items: list[Sample]) -> Iterator[list[Sample]]:
     """One simulated second after the other."""
-    piece: list[Sample] = []
-    end_ns = items[0].arrival_ns + NS
-    for item in items:
-        if item.arrival_ns >= end_ns:
-            yield piece
-            piece, end_ns = [], end_ns + NS
-        piece.append(item)
-    yield piece
+    start_ns = items[0].arrival_ns
+    for _, piece in itertools.groupby(items, key=lambda item: (item.arrival_ns - start_ns) // NS):
+        yield list(piece)
 
 
-class _collector_off:  # noqa: N801 - reads as a statement
+@contextmanager
+def _collector_off() -> Iterator[None]:
     """No garbage collection inside; one before."""
-
-    def __enter__(self) -> None:
-        gc.collect()
-        gc.disable()
-
-    def __exit__(self, *_args: object) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
         gc.enable()
 
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from benchmarks._results import Row
 from benchmarks.sync_rivals import QUOTED, Rival
 from benchmarks.sync_streams import NS, RIG, START_NS, Drive, Found, dice, samples, stream
+from sentryfuse_core.lab.bench.results import at_least, at_most
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
 
 __all__ = ["any_subset_lost", "dead_stream_wait", "duty_cycle", "lost_declared", "one_lost", "silence"]
@@ -46,15 +46,13 @@ def one_lost(rival: Any, *, seconds: float = 600.0, seed: int = 1) -> Found:
             )
     name = f"one of 4 lost for {seconds - 10:.0f} s: live anchor stamps"
     return Found(
-        rows=(
-            Row(what=f"{name} with a set, worst", measured=100 * min(exact.values()), unit="%",
-                target=99.9, direction="min"),
-            Row(what=f"{name} with a set within half a period, worst",
-                measured=100 * min(shares.values()), unit="%"),
+        (
+            at_least(f"{name} with a set, worst", 100 * min(exact.values()), "%", 99.9),
+            at_most(f"{name} with a set within half a period, worst", 100 * min(shares.values()), "%"),
         ),
         rival=f"{sum(rivals.values())} sets after the loss" if rivals else QUOTED["one_lost"],
         raw={"covered": shares, "carried": exact, "message_filters_sets_after_loss": rivals},
-    )  # fmt: skip
+    )
 
 
 def any_subset_lost(_rival: Any, *, seconds: float = 600.0, seed: int = 2) -> Found:
@@ -75,18 +73,23 @@ def any_subset_lost(_rival: Any, *, seconds: float = 600.0, seed: int = 2) -> Fo
     duplicates = len(moments) - len(set(moments)) + sum(count - 1 for count in members.values())
     disorder = sum(later <= earlier for earlier, later in pairwise(moments))
     name = "any subset lost"
-    return Found(
-        rows=(
-            Row(what=f"{name}, {seconds:.0f} s, {len(visited)} masks: stamps of the best sensor believed "
-                "with a set", measured=100 * served.believed, unit="%", target=99.5, direction="min"),
-            Row(what=f"{name}: stamps of the best sensor sending, believed or not, with a set",
-                measured=100 * served.covered, unit="%", target=99.5, direction="min"),
-            Row(what=f"{name}: duplicates", measured=duplicates, unit="", target=0),
-            Row(what=f"{name}: sets out of order", measured=disorder, unit="", target=0),
-        ),
-        raw={"phases": len(phases), "masks": len(visited), "sets": len(drive.sets),
-             "epochs": drive.ingest.epoch, "seed": seed, "carried": served.carried},
-    )  # fmt: skip
+    where = f"{name}, {seconds:.0f} s, {len(visited)} masks"
+    sending = f"{name}: stamps of the best sensor sending, believed or not, with a set"
+    raw = {
+        "phases": len(phases),
+        "masks": len(visited),
+        "sets": len(drive.sets),
+        "epochs": drive.ingest.epoch,
+        "seed": seed,
+        "carried": served.carried,
+    }
+    figures = (
+        at_least(f"{where}: stamps of the best sensor believed with a set", 100 * served.believed, "%", 99.5),
+        at_least(sending, 100 * served.covered, "%", 99.5),
+        at_most(f"{name}: duplicates", duplicates, "", 0),
+        at_most(f"{name}: sets out of order", disorder, "", 0),
+    )
+    return Found(figures, raw=raw)
 
 
 def dead_stream_wait(_rival: Any, *, seconds: float = 20.0, seed: int = 3, trials: int = 5) -> Found:
@@ -102,8 +105,7 @@ def dead_stream_wait(_rival: Any, *, seconds: float = 20.0, seed: int = 3, trial
             waits_ns = {item.stamp_ns: item.wait_ns for item in twin.sets}
             lost_ns = drive.lost_at_ns(lost)
             if lost_ns is None:
-                return Found((Row(what="wait added by a dead stream", measured=float("nan"), unit="ms",
-                                  target=50),))  # fmt: skip
+                return Found([at_most("wait added by a dead stream", float("nan"), "ms", 50)])
             dead_ns = START_NS + round(dies_s * NS)
             for item in drive.sets:
                 added_ns = item.wait_ns - waits_ns.get(item.stamp_ns, 0)
@@ -111,20 +113,16 @@ def dead_stream_wait(_rival: Any, *, seconds: float = 20.0, seed: int = 3, trial
                     after = max(after, added_ns)
                 elif item.stamp_ns >= dead_ns:
                     until = max(until, added_ns)
-    return Found(
-        rows=(
-            Row(what="wait added by a dead stream until LOST, longest", measured=until / 1e6, unit="ms",
-                target=50),
-            Row(what="wait added by a dead stream after LOST, longest", measured=after / 1e6, unit="ms",
-                target=0),
-        ),
-        rival="unbounded",
-    )  # fmt: skip
+    figures = (
+        at_most("wait added by a dead stream until LOST, longest", until / 1e6, "ms", 50),
+        at_most("wait added by a dead stream after LOST, longest", after / 1e6, "ms", 0),
+    )
+    return Found(figures, rival="unbounded")
 
 
 def silence(_rival: Any, *, trials: int = 40, seed: int = 4) -> Found:
     """Longest time between two sets around the death of the anchor, over many phases."""
-    rows = []
+    figures = []
     for dies, alive in ((LIDAR, ModalitySet.all()), (CAMERA, ModalitySet.all() - ModalitySet.of(LIDAR))):
         longest_ns = 0
         for trial in range(trials):
@@ -135,15 +133,9 @@ def silence(_rival: Any, *, trials: int = 40, seed: int = 4) -> Found:
             longest_ns = max(longest_ns, *(later - earlier for earlier, later in pairwise(released_ns)))
         sync = drive.config.sync
         target_ms = 1e3 * (1 / RIG[dies].rate_hz + sync.max_wait_s + sync.slop_s)
-        rows.append(
-            Row(
-                what=f"longest silence when the anchor dies ({dies.value}, {trials} times)",
-                measured=longest_ns / 1e6,
-                unit="ms",
-                target=round(target_ms, 1),
-            )
-        )
-    return Found(rows=tuple(rows), rival="for ever")
+        what = f"longest silence when the anchor dies ({dies.value}, {trials} times)"
+        figures.append(at_most(what, longest_ns / 1e6, "ms", round(target_ms, 1)))
+    return Found(figures, rival="for ever")
 
 
 def lost_declared(_rival: Any, *, trials: int = 10, seed: int = 5) -> Found:
@@ -162,12 +154,16 @@ def lost_declared(_rival: Any, *, trials: int = 10, seed: int = 5) -> Found:
             at_ns = drive.lost_at_ns(lost)
             late_ns = 10 * NS if at_ns is None else at_ns - last_ns - round(timeout_s * NS)
             worst_ns = max(worst_ns, late_ns)
-    row = Row(what="LOST declared after its timeout, latest", measured=worst_ns / 1e6, unit="ms", target=20)
-    return Found(rows=(row,))
+    return Found([at_most("LOST declared after its timeout, latest", worst_ns / 1e6, "ms", 20)])
 
 
-def duty_cycle(_rival: Any, *, seconds: float = 60.0, seed: int = 6,
-               periods_s: Sequence[float] = (0.5, 1.0, 2.0, 4.0, 8.0)) -> Found:  # fmt: skip
+def duty_cycle(
+    _rival: Any,
+    *,
+    seconds: float = 60.0,
+    seed: int = 6,
+    periods_s: Sequence[float] = (0.5, 1.0, 2.0, 4.0, 8.0),
+) -> Found:
     """Half of each period without a sensor: how often its state changes."""
     changes: dict[str, int] = {}
     for modality in Modality:
@@ -179,7 +175,7 @@ def duty_cycle(_rival: Any, *, seconds: float = 60.0, seed: int = 6,
             )
             changes[f"{modality.value} {period_s:g} s"] = count
     what = f"50 % duty cycle for {seconds:.0f} s: state changes, worst of {len(changes)}"
-    return Found(rows=(Row(what=what, measured=max(changes.values()), unit="", target=6),), raw=changes)
+    return Found([at_most(what, max(changes.values()), "", 6)], raw=changes)
 
 
 def _half(period_s: float) -> Callable[[float], bool]:
@@ -218,7 +214,7 @@ class Served:
         known = set(self._stamps_ns)
         alive = _alive(phases)
         sent = {m: _moments_ns(m, seconds, seed, alive[m]) for m in Modality}
-        unbelieved = {m: _unbelieved(drive, m) for m in Modality}
+        believed = {m: _believes(drive, m) for m in Modality}
         totals: Counter[str] = Counter()
         for reading in ("covered", "believed"):
             for anchor in Modality:
@@ -228,9 +224,8 @@ class Served:
                 better = _RANKED[: _RANKED.index(anchor)]
                 for moment_ns in sent[anchor]:
                     at_s = (moment_ns - START_NS) / NS
-                    lag_ns = round(RIG[anchor].lag_s * NS)
-                    doubted = [m for m in Modality if reading == "believed"
-                               and _within(unbelieved[m], moment_ns + lag_ns)]  # fmt: skip
+                    heard_ns = moment_ns + round(RIG[anchor].lag_s * NS)
+                    doubted = [m for m in Modality if reading == "believed" and not believed[m](heard_ns)]
                     if at_s < since_s or anchor in doubted:
                         continue
                     if any(alive[m](at_s) and m not in doubted for m in better):
@@ -258,22 +253,13 @@ def _moments_ns(modality: Modality, seconds: float, seed: int, alive: Callable[[
     return [START_NS + round(at_s * NS) for at_s in steps if alive(at_s)]
 
 
-def _unbelieved(drive: Drive, modality: Modality) -> list[tuple[int, int]]:
-    """Spans of steady time in which the sensor was LOST or RECOVERING."""
-    spans: list[tuple[int, int]] = []
-    begin_ns: int | None = None
-    for change in drive.transitions:
-        if change.modality is not modality:
-            continue
-        gone = change.after in (SensorState.LOST, SensorState.RECOVERING)
-        if gone and begin_ns is None:
-            begin_ns = change.at_ns
-        elif not gone and begin_ns is not None:
-            spans.append((begin_ns, change.at_ns))
-            begin_ns = None
-    return spans if begin_ns is None else [*spans, (begin_ns, drive.now_ns + NS)]
+def _believes(drive: Drive, modality: Modality) -> Callable[[int], bool]:
+    """Whether the sensor is neither LOST nor RECOVERING at a steady time."""
+    mine = [change for change in drive.transitions if change.modality is modality]
+    times_ns = [change.at_ns for change in mine]
 
+    def believes(at_ns: int) -> bool:
+        last = bisect_right(times_ns, at_ns) - 1
+        return last < 0 or mine[last].after not in (SensorState.LOST, SensorState.RECOVERING)
 
-def _within(spans: list[tuple[int, int]], at_ns: int) -> bool:
-    index = bisect_right(spans, (at_ns, 2**63)) - 1
-    return index >= 0 and spans[index][0] <= at_ns < spans[index][1]
+    return believes

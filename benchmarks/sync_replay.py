@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks._results import Row
 from benchmarks.sync_rivals import QUOTED, survives_callback
 from benchmarks.sync_streams import RIG, Drive, Found, samples
+from sentryfuse_core.lab.bench.results import at_least, at_most
+from sentryfuse_core.lab.bench.runtime.recording import record
 from sentryfuse_core.types import Modality
 
 __all__ = ["callback_raises", "replay_hash"]
-
-_CORE = "sentryfuse_core.cli"
 
 
 def callback_raises(rival: Any, *, seconds: float = 5.0, seed: int = 13) -> Found:
@@ -37,9 +36,8 @@ def callback_raises(rival: Any, *, seconds: float = 5.0, seed: int = 13) -> Foun
     if rival is not None:
         lives = survives_callback(rival, items, (Modality.CAMERA, Modality.LIDAR))
         theirs = "a set follows" if lives else "no set follows: deadlock"
-    row = Row(what=f"callback raises {len(calls)} times: clouds with a set", measured=100 * share, unit="%",
-              target=100, direction="min")  # fmt: skip
-    return Found(rows=(row,), rival=theirs)
+    what = f"callback raises {len(calls)} times: clouds with a set"
+    return Found([at_least(what, 100 * share, "%", 100)], rival=theirs)
 
 
 def replay_hash(_rival: Any, *, seconds: float = 3.0, whole: bool = True) -> Found:
@@ -51,26 +49,18 @@ def replay_hash(_rival: Any, *, seconds: float = 3.0, whole: bool = True) -> Fou
     hashes: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        bag = _record(folder, seconds) if whole else folder
+        bag = record(folder / "world", seconds=seconds) if whole else folder
         for load in ("alone", "two busy processes", "niced beside two"):
             with _busy(0 if load == "alone" else 2):
                 nice = 19 if load.startswith("niced") else 0
                 made = _replay(bag, folder / load.replace(" ", "_"), nice) if whole else _simulated(seconds)
                 hashes[load] = made
     what = f"replay of {seconds:g} s under three loads ({'whole' if whole else 'ingest'}): different sets"
-    row = Row(what=what, measured=len(set(hashes.values())) - 1, unit="", target=0)
-    return Found(rows=(row,), raw=hashes)
-
-
-def _record(folder: Path, seconds: float) -> Path:
-    out = folder / "world"
-    command = [sys.executable, "-m", _CORE, "world", "record", "--seconds", str(seconds), str(out)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return next(out.glob("*.mcap"))
+    return Found([at_most(what, len(set(hashes.values())) - 1, "", 0)], raw=hashes)
 
 
 def _replay(bag: Path, out: Path, nice: int) -> str:
-    command = [sys.executable, "-m", _CORE, "replay", str(bag), "--out", str(out), "--quiet"]
+    command = [sys.executable, "-m", "sentryfuse_core.cli", "replay", str(bag), "--out", str(out), "--quiet"]
     subprocess.run(["nice", "-n", str(nice), *command], check=True)  # noqa: S607 - of the system
     return hashlib.sha256((out / "sets.jsonl").read_bytes()).hexdigest()
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks._results import Row
 from sentryfuse_core.config import Config
 from sentryfuse_core.ingest import Ingest
+from sentryfuse_core.lab.bench.results import Figure
 from sentryfuse_core.types import (
     AudioBlock,
     ImageFrame,
@@ -52,7 +52,7 @@ Alive = Callable[[float], bool]  # seconds since the start
 class Found:
     """What one row of the table came to; `rival` is message_filters' figure in words."""
 
-    rows: tuple[Row, ...]
+    figures: Sequence[Figure]
     rival: str = "-"
     raw: object = None
 
@@ -99,12 +99,11 @@ def stream(
     seed: int,
     alive: Alive = always,
     offset_s: float = 0.0,
-    start_ns: int = START_NS,
 ) -> Iterator[Sample]:
     """Samples of one sensor in order; its transport keeps their order.
 
     `fingerprint` holds the instant of capture in ns: the truth, which only the benchmark reads. The stamp
-    is that plus `offset_s`. Stamps are compared with the clock that runs from `start_ns`.
+    is that plus `offset_s`. Stamps are compared with the clock that runs from START_NS.
     """
     rng = dice(f"{seed} {modality.value}")
     period_s = 1.0 / source.rate_hz
@@ -118,7 +117,7 @@ def stream(
         lag_s = source.lag_s + rng.expovariate(1.0 / source.lag_jitter_s)
         if not alive(at_s):
             continue
-        truth_ns = start_ns + round((at_s + jitter_s) * NS)
+        truth_ns = START_NS + round((at_s + jitter_s) * NS)
         arrival_ns = max(arrival_ns + 1, truth_ns + round(lag_s * NS))
         yield Sample(
             modality=modality,
@@ -138,7 +137,6 @@ def samples(
     seed: int,
     alive: Mapping[Modality, Alive] | None = None,
     offset_s: Mapping[Modality, float] | None = None,
-    start_ns: int = START_NS,
 ) -> Iterator[Sample]:
     """The streams of a rig together, in order of arrival."""
     alive, offset_s = alive or {}, offset_s or {}
@@ -150,7 +148,6 @@ def samples(
             seed=seed,
             alive=alive.get(modality, always),
             offset_s=offset_s.get(modality, 0.0),
-            start_ns=start_ns,
         )
         for modality, source in rig.items()
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks._results import FOLDER, read, render
+from sentryfuse_core.lab.bench.results import FOLDER, read, text_table
 
 
 def tables(folder: Path, names: list[str]) -> str:
@@ -18,12 +18,11 @@ def tables(folder: Path, names: list[str]) -> str:
         )
     parts = []
     for name in names or found:
-        content, rows = read(found[name])
+        content, figures = read(found[name])
         machine = content["machine"]
         head = f"{name}: {content['date']}, commit {content['commit']}, {machine['cpu']} x {machine['cores']}"
-        judged = [row for row in rows if row.met is not None]
-        score = f"{sum(row.met is True for row in judged)} of {len(judged)} targets met"
-        parts.append(f"{head}\n{render(rows)}\n{score}")
+        judged = [figure.met for figure in figures if figure.met is not None]
+        parts.append(f"{head}\n{text_table(figures)}\n{sum(judged)} of {len(judged)} targets met")
     return "\n\n".join(parts)
 
 

@@ -56,19 +56,14 @@ TOPICS = {
 
 def generate_launch_description() -> LaunchDescription:
     """The arguments and the node."""
+    described = dict(GENERAL)
+    for name, (_, doc) in PARAMETERS.items():
+        described[name] = ("", f"{doc}; empty: as set around or in the parameter file")
+    for name, (topic, doc) in TOPICS.items():
+        described[name] = ("", f"{doc}; empty: {topic}")
     arguments = [
         DeclareLaunchArgument(name, default_value=value, description=doc)
-        for name, (value, doc) in GENERAL.items()
-    ]
-    arguments += [
-        DeclareLaunchArgument(
-            name, default_value="", description=f"{doc}; empty: as set around or in the parameter file"
-        )
-        for name, (_, doc) in PARAMETERS.items()
-    ]
-    arguments += [
-        DeclareLaunchArgument(name, default_value="", description=f"{doc}; empty: {topic}")
-        for name, (topic, doc) in TOPICS.items()
+        for name, (value, doc) in described.items()
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=_fusion_node)])
 

@@ -13,12 +13,13 @@ from typing import Any, NoReturn
 
 from sentryfuse_core import __version__
 from sentryfuse_core.commands.signals import INTERRUPTED, end_at_once, interrupt, noted_signals
-from sentryfuse_core.errors import SentryFuseError
+from sentryfuse_core.errors import NotInstalledError, SentryFuseError
 from sentryfuse_core.text import one_line
 
 __all__ = ["CORE_COMMANDS", "Command", "main"]
 
 USAGE_ERROR = 2
+_WANT_LAB = ("train", "eval", "bench")  # the extra `lab`, with scipy; `world` does without
 
 
 @dataclass(frozen=True)
@@ -26,41 +27,25 @@ class Command:
     """A subcommand; its module has `add_arguments(parser)` and `run(args) -> int` and is imported on use."""
 
     name: str
-    module: str
     summary: str
+    package: str = "sentryfuse_core.commands"  # that its module lies in, under the command's name
+
+    @property
+    def module(self) -> str:
+        """Full name of its module."""
+        return f"{self.package}.{self.name.replace('-', '_')}"
 
 
+_LAB = "sentryfuse_core.lab.commands"
 CORE_COMMANDS = (
-    Command(
-        "replay",
-        "sentryfuse_core.commands.replay",
-        "run the pipeline over a recording and write a report",
-    ),
-    Command("view", "sentryfuse_core.commands.view", "open a replay's results in rerun"),
-    Command(
-        "world", "sentryfuse_core.lab.commands.world", "record the synthetic world as a bag with ground truth"
-    ),
-    Command(
-        "train",
-        "sentryfuse_core.lab.commands.train",
-        "train the detector in the synthetic world, or a classifier on your data",
-    ),
-    Command(
-        "bench",
-        "sentryfuse_core.lab.commands.bench",
-        "compare pruning methods on recordings or your own data, or measure the runtime",
-    ),
-    Command(
-        "eval",
-        "sentryfuse_core.lab.commands.eval",
-        "score a detector on worlds it has not seen, sensors missing",
-    ),
-    Command(
-        "build-engines",
-        "sentryfuse_core.commands.build_engines",
-        "build the files that ONNX Runtime and TensorRT run",
-    ),
-    Command("params", "sentryfuse_core.commands.params", "list every parameter, its default and range"),
+    Command("replay", "run the pipeline over a recording and write a report"),
+    Command("view", "open a replay's results in rerun"),
+    Command("world", "record the synthetic world as a bag with ground truth", _LAB),
+    Command("train", "train the detector in the synthetic world, or a classifier on your data", _LAB),
+    Command("bench", "compare pruning methods on recordings or your own data, or measure the runtime", _LAB),
+    Command("eval", "score a detector on worlds it has not seen, sensors missing", _LAB),
+    Command("build-engines", "build the files that ONNX Runtime and TensorRT run"),
+    Command("params", "list every parameter, its default and range"),
 )
 
 
@@ -85,6 +70,7 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
     try:
         with noted_signals(interrupt):
             args = _parse(words, commands)
+            _check_installed(args.command)
             status: int = args.run(args)
             sys.stdout.flush()
     except SentryFuseError as error:
@@ -117,6 +103,18 @@ def _parse(words: list[str], commands: dict[str, Command]) -> argparse.Namespace
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser.parse_args(words)
+
+
+def _check_installed(command: str) -> None:
+    """Raise NotInstalledError at once, and not when hours of training have passed."""
+    try:
+        if command in _WANT_LAB:
+            importlib.import_module("scipy")
+    except ImportError as error:
+        raise NotInstalledError(
+            f"`sentryfuse {command}` needs what the robot does without ({error}): "
+            f"pip install 'sentryfuse-python[lab]'"
+        ) from error
 
 
 if __name__ == "__main__":

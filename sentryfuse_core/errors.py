@@ -86,7 +86,7 @@ class ReadingError(SentryFuseError):
 
 
 class NotInstalledError(SentryFuseError):
-    """A file that comes with the package, or a part of ROS, that this installation lacks."""
+    """A file that comes with the package, a part of ROS or an extra that this installation lacks."""
 
 
 class OutputError(SentryFuseError):

@@ -16,9 +16,9 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.convert import informed, to_sample
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.clocks import is_zero_stamp
-from sentryfuse_core.health.criteria import ContentStats
 from sentryfuse_core.health.heartbeat import BACKLOG_NS, Stall
 from sentryfuse_core.health.monitor import HealthMonitor
+from sentryfuse_core.health.stats import ContentStats
 from sentryfuse_core.sync import MatchedSet, Synchronizer, streams, synced_set
 from sentryfuse_core.sync.buffer import stamp_fault
 from sentryfuse_core.types import (
@@ -66,8 +66,8 @@ class Ingest:
         self._backlog_until_ns = -1  # what comes until then may have waited for this node
         self._excused_late = Counter[Modality]()
         self._news = False  # something was put in one of the queues and nobody told
-        self._overflowed = 0
-        self._callback_errors = 0
+        self.overflowed = 0  # sets that were dropped because nobody took them
+        self.callback_errors = 0  # how often `on_ready` raised
 
     @property
     def epoch(self) -> int:
@@ -78,16 +78,6 @@ class Ingest:
     def anchor(self) -> Modality | None:
         """The sensor whose stamps the sets carry now; None: a tick, or nothing yet."""
         return self._sync.anchor
-
-    @property
-    def overflowed(self) -> int:
-        """Sets that were dropped because nobody took them."""
-        return self._overflowed
-
-    @property
-    def callback_errors(self) -> int:
-        """How often `on_ready` raised."""
-        return self._callback_errors
 
     def message(
         self, modality: Modality, message: Any, *, type_name: str, arrival_ns: int, received_ns: int
@@ -126,21 +116,21 @@ class Ingest:
                 self._sync.set_lost(self._health.lost())
                 self._add(sample)
             else:
-                ahead_ms = (sample.stamp_ns - sample.received_ns) / 1e6
-                detail = f"stamp {sample.stamp_ns} ns, {ahead_ms:.0f} ms ahead of the clock"
-                self._health.observe_stamp_fault(sample, f"{fault}_stamp", detail)
-                self._follow_health(sample.arrival_ns)
+                offset_ns, at_ns = sample.received_ns - sample.stamp_ns, sample.arrival_ns
+                detail = f"stamp {sample.stamp_ns} ns, {-offset_ns / 1e6:.0f} ms ahead of the clock"
+                reason = f"{fault}_stamp"
+                self._health.observe_invalid(sample.modality, reason, detail, at_ns, offset_ns=offset_ns)
+                self._follow_health(at_ns)
         self._notify()
 
     def _add(self, sample: Sample) -> None:
         """Hand the sample to the synchroniser; being late is not held against one that had to wait for us."""
-        late = self._late(sample.modality) if sample.arrival_ns <= self._backlog_until_ns else None
-        self._collect(self._sync.add(sample.modality, sample))
-        if late is not None:
-            self._excused_late[sample.modality] += self._late(sample.modality) - late
-
-    def _late(self, modality: Modality) -> int:
-        return self._sync.counters.get(modality, {}).get("late", 0)
+        modality, excused = sample.modality, sample.arrival_ns <= self._backlog_until_ns
+        before = self._sync.counters if excused else {}
+        self._collect(self._sync.add(modality, sample))
+        if modality in before:
+            late = self._sync.counters[modality].get("late", 0)
+            self._excused_late[modality] += late - before[modality].get("late", 0)
 
     def reject(self, modality: Modality, error: InvalidMessageError, now_ns: int) -> None:
         """Count a message that came and could not be read."""
@@ -227,15 +217,12 @@ class Ingest:
     def reports(self, now_ns: int) -> Mapping[Modality, SensorReport]:
         """What is known of every sensor at steady time `now_ns`."""
         with self._lock:
-            counters = self._sync.counters
-            return {
-                modality: dataclasses.replace(
-                    report,
-                    late=counters.get(modality, {}).get("late", 0) - self._excused_late[modality],
-                    epoch=counters.get(modality, {}).get("rebased", 0),
-                )
-                for modality, report in self._health.reports(now_ns).items()
-            }
+            reports, counters = self._health.reports(now_ns), self._sync.counters
+            for modality, by_reason in counters.items():
+                late = by_reason.get("late", 0) - self._excused_late[modality]
+                epoch = by_reason.get("rebased", 0)
+                reports[modality] = dataclasses.replace(reports[modality], late=late, epoch=epoch)
+            return reports
 
     def sync_counters(self) -> Mapping[Modality, Mapping[str, int]]:
         """Per sensor: messages dropped or noted by the synchroniser, by reason."""
@@ -276,7 +263,7 @@ class Ingest:
         self._ready.extend(map(synced_set, released))
         while len(self._ready) > _MAX_READY:
             self._ready.popleft()
-            self._overflowed += 1
+            self.overflowed += 1
 
     def _absence(self, modality: Modality, synced: SyncedSet) -> Absence:
         state = self._health.state(modality)
@@ -298,4 +285,4 @@ class Ingest:
                 self._on_ready()
             except Exception:  # noqa: BLE001 - counted and shown; the next message is still heard
                 with self._lock:
-                    self._callback_errors += 1
+                    self.callback_errors += 1

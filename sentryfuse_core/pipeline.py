@@ -29,7 +29,7 @@ from sentryfuse_core.types import (
     SyncedSet,
 )
 
-__all__ = ["NOTHING_USABLE", "PERCEIVING", "Pipeline"]
+__all__ = ["NOTHING_USABLE", "PERCEIVING", "Pipeline", "prepare"]
 
 NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check the sensors' states"
 
@@ -92,7 +92,7 @@ class Pipeline:
         queue_ms = (self._clock.now_ns() - synced.released_ns) / NS_PER_MS
         watch = _Stopwatch()
         trusted, absent = self.ingest.trust(synced)
-        prepared = self._preprocess(synced, trusted)
+        prepared = prepare(self.ingest, self.preprocessor, synced, trusted)
         inputs = prepared.inputs
         pre_ms = watch.lap_ms()
         plan, switch_us = self._plan(inputs.present)
@@ -105,16 +105,6 @@ class Pipeline:
         )
         result = self._account(synced, prepared, absent, detections, plan, times, errors)
         return replace(result, switch_us=switch_us, notes=(*result.notes, *_notes(result)))
-
-    def _preprocess(self, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
-        """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
-        now_ns = synced.released_ns
-        prepared = self.preprocessor(synced, trusted)
-        for modality in prepared.inputs.present:
-            self.ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
-        for modality, error in prepared.invalid.items():
-            self.ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
-        return prepared
 
     def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
         """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
@@ -181,6 +171,17 @@ class Pipeline:
             ),
             switch_us=math.nan,
         )
+
+
+def prepare(ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
+    """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
+    now_ns = synced.released_ns
+    prepared = preprocessor(synced, trusted)
+    for modality in prepared.inputs.present:
+        ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
+    for modality, error in prepared.invalid.items():
+        ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
+    return prepared
 
 
 def _absence(error: InvalidMessageError) -> Absence:

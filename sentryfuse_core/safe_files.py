@@ -27,18 +27,23 @@ class _MissingFileError(_UnfitFileError, FileNotFoundError):
     """The same for callers that tell a missing file apart."""
 
 
-def check_regular(path: Path) -> None:
-    """Raise OSError for what is missing or no file: reading a pipe or a device can wait or go on for ever.
+def check_regular(path: Path, *, most_bytes: int | None = None) -> None:
+    """Raise OSError for what is missing, too large or no file: reading a pipe or a device can go on for ever.
 
     The null device is an empty file.
     """
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except FileNotFoundError as error:
         raise _MissingFileError(errno.ENOENT, "there is no such file") from error
+    mode = status.st_mode
     if not stat.S_ISREG(mode) and not path.samefile(os.devnull):
         kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "a device")
         raise _UnfitFileError(errno.EINVAL, f"it is {kind}, not a file")
+    if most_bytes is not None and status.st_size > most_bytes:
+        raise _UnfitFileError(
+            errno.EFBIG, f"it has {status.st_size:,} bytes, more than the {most_bytes:,} allowed"
+        )
 
 
 def text_lines(data: bytes) -> list[str]:
@@ -49,9 +54,7 @@ def text_lines(data: bytes) -> list[str]:
 
 def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES) -> Any:
     """The value of a file; raises OSError, UnicodeDecodeError or yaml.YAMLError."""
-    check_regular(path)
-    if (size := path.stat().st_size) > most_bytes:
-        raise _UnfitFileError(errno.EFBIG, f"it has {size:,} bytes, more than the {most_bytes:,} allowed")
+    check_regular(path, most_bytes=most_bytes)
     return parse_yaml(path.read_text(encoding="utf-8"), most_values=most_values)
 
 

@@ -1,8 +1,10 @@
-"""Text of strangers made fit for people: no control characters, in one line, no longer than what is read."""
+"""Text for people: no control characters, in one line, no longer than what is read, a dash for no number."""
 
 from __future__ import annotations
 
-__all__ = ["bounded", "one_line", "printable", "reason_of"]
+import math
+
+__all__ = ["bounded", "number", "one_line", "printable", "reason_of"]
 
 _LONGEST = 400  # characters
 _LONGEST_ERROR = 2000
@@ -27,6 +29,11 @@ def bounded(text: str, longest: int = _LONGEST) -> str:
 def one_line(text: str) -> str:
     """What is said of an error: one printable line, cut where a stranger's value makes it endless."""
     return bounded(" ".join(text.split()), _LONGEST_ERROR)
+
+
+def number(value: float | None, form: str, unit: str = "") -> str:
+    """The value in that format with its unit; '-' where there is none."""
+    return "-" if value is None or math.isnan(value) else f"{value:{form}}{unit}"
 
 
 def reason_of(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, TypeAlias
@@ -67,20 +67,12 @@ class ModalitySet:
     @classmethod
     def of(cls, *modalities: Modality) -> ModalitySet:
         """The set of the given sensors."""
-        return cls.from_iterable(modalities)
-
-    @classmethod
-    def from_iterable(cls, modalities: Iterable[Modality]) -> ModalitySet:
-        """The set of the sensors that `modalities` yields."""
-        bits = 0
-        for modality in modalities:
-            bits |= modality.bit
-        return cls(bits)
+        return cls(sum({modality.bit for modality in modalities}))
 
     @classmethod
     def all(cls) -> ModalitySet:
         """All four sensors."""
-        return cls.from_iterable(Modality)
+        return cls.of(*Modality)
 
     @classmethod
     def subsets(cls) -> tuple[ModalitySet, ...]:
@@ -222,9 +214,14 @@ class SyncedSet:
     released_ns: int  # steady clock
 
     @property
+    def anchor_name(self) -> str:
+        """Name of the anchoring sensor, or 'tick'."""
+        return "tick" if self.anchor is None else self.anchor.value
+
+    @property
     def present(self) -> ModalitySet:
         """The sensors with at least one sample."""
-        return ModalitySet.from_iterable(self.samples)
+        return ModalitySet.of(*self.samples)
 
     @property
     def wait_ns(self) -> int:
@@ -279,6 +276,12 @@ class SensorReport:
     epoch: int
     invalid_reasons: Mapping[str, int] = field(default_factory=dict)
     code: str = ""  # stable name of the finding behind `reason`; empty: it is well
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Its numbers by name, `since_s` to `epoch`: diagnostics and messages pass them on as they are."""
+        words = ("modality", "topic", "state", "reason", "remedy", "invalid_reasons", "code")
+        return {name: value for name, value in vars(self).items() if name not in words}
 
     @property
     def disabled(self) -> bool:

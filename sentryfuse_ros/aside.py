@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
@@ -46,34 +47,22 @@ class Aside:
         executor = self._executor
         if threading.current_thread() is not self._thread or executor is None:
             return call()
-        done = threading.Event()
-        outcome: list[Callable[[], _T]] = []
+        made: Future[_T] = Future()
 
-        def made() -> None:
+        def make() -> None:
             try:
-                value = call()
+                made.set_result(call())
             except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
-                outcome.append(_raising(error))
-            else:
-                outcome.append(lambda: value)
-            finally:
-                done.set()
+                made.set_exception(error)
 
         if not self._ended:
-            executor.create_task(made)
-        while not done.wait(_LOOK_S):
+            executor.create_task(make)
+        while not wait([made], _LOOK_S).done:
             if self._ended:
                 raise SystemExit
-        return outcome[0]()
+        return made.result()
 
     def end(self) -> None:
         """Start nothing more, and let the thread end where it next hands something back."""
         with self._lock:
             self._ended = True
-
-
-def _raising(error: Exception) -> Callable[[], Any]:
-    def again() -> Any:
-        raise error
-
-    return again

@@ -10,7 +10,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from sentryfuse_core.text import bounded
 from sentryfuse_core.types import Modality, SensorReport, SensorState
-from sentryfuse_ros.subscribe import Problem
+from sentryfuse_ros.problems import Problem
 
 __all__ = ["Causes"]
 

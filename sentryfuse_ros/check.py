@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sentryfuse_core.commands.options import add_config_arguments, config_from
@@ -84,13 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
     def make(stop: Stop) -> CheckNode:
         def end(node: CheckNode) -> None:
-            seen.update(
-                config=node.config,
-                streams=node.streams_seen(),
-                intrinsics=node.intrinsics,
-                clock=node.clock_seen(),
-                transforms=node.transforms_seen(),
-            )
+            seen.update(node.seen())
             stop.request()
 
         return CheckNode(config, timeout_s=args.timeout, on_end=end)
@@ -130,14 +125,7 @@ def _print(lines: list[Line]) -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading in ("", "what"))
     for line in lines:
         verdict = f"[{_STYLES[line.verdict]}]{line.verdict.value}[/]"
-        table.add_row(verdict, line.subject, _plain(line.found), _plain(line.remedy))
+        table.add_row(verdict, line.subject, escape(line.found), escape(line.remedy))
     Console(highlight=False).print(table)
     fails, warns = (sum(line.verdict is kind for line in lines) for kind in (Verdict.FAIL, Verdict.WARN))
     print(f"{fails} failed, {warns} warning{'s' if warns != 1 else ''}")  # noqa: T201
-
-
-def _plain(text: str) -> str:
-    """Text in which rich finds no markup of its own."""
-    from rich.markup import escape
-
-    return escape(text)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import foreign
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.preprocess.placing import parameter_pose
 from sentryfuse_core.types import Modality
+from sentryfuse_ros.problems import Problem
 
-__all__ = ["ClockSeen", "Line", "ModelSeen", "Offer", "StreamSeen", "Verdict", "exit_status", "judge"]
+__all__ = ["ClockSeen", "Line", "ModelSeen", "Stream", "Verdict", "exit_status", "judge"]
 
-_AHEAD_NS = 5_000_000  # clocks that are synchronised over a network differ by less
-_SLOWEST = {modality: f"slowest_{modality.value}_hz" for modality in Modality}
+_AHEAD_S = 0.005  # clocks that are synchronised over a network differ by less
+_ENOUGH_MESSAGES = 5  # of a sensor, and
+_ENOUGH_NS = NS_PER_S  # from its first to its last: the rate is then known
+_CODES = {"incompatible_qos": "qos_incompatible"}  # where the preflight has another than the node
 _CLOCK_REMEDY = (
     "let the driver stamp with ROS time, set use_sim_time for a recording or a simulation, "
     "or synchronise the clocks (chrony or PTP)"
@@ -42,42 +46,51 @@ class Line:
     remedy: str = ""
 
 
-@dataclass(frozen=True)
-class Offer:
-    """One publisher of a topic: its message type, and whether it sends reliably."""
+@dataclass(kw_only=True)
+class Stream:
+    """What came from one sensor until now.
 
-    type_name: str
-    reliable: bool
-
-
-@dataclass(frozen=True)
-class StreamSeen:
-    """What was seen of one sensor; medians are over the messages that could be read.
-
-    `wanted` are the types that the configuration asks for. `refused` are reasons with their counts,
-    `details` what was found the last time, by reason.
-    `received_ns` is 0 where the clock has not begun.
-    `placed` says whether tf2 knows a transform from `frame_id` to the base frame; None where that was not
-    asked, or nobody publishes transforms. `problem` is what the subscription says keeps messages away,
-    `remedy` what to do about it.
+    `refused` counts reasons, `details` has what was found the last time, by reason. `stamps` are those of
+    the messages that could be read, each with when it was received; without any as long as the clock has not
+    begun. `problem` is what the subscription says keeps messages away, `publishers` are the full names of
+    the nodes that send what is wanted. `placed` says whether tf2 knows a transform from `frame_id` to the
+    base frame; None where that was not asked, or nobody publishes transforms.
     """
 
-    modality: Modality
     topic: str
-    wanted: tuple[str, ...]
-    offers: tuple[Offer, ...] = ()
     messages: int = 0
-    rate_hz: float = 0.0
-    refused: tuple[tuple[str, int], ...] = ()
-    details: Mapping[str, str] = field(default_factory=dict)
-    stamp_ns: int = 0
-    received_ns: int = 0
-    lag_ns: int = 0
+    first_ns: int = 0  # steady times of arrival
+    last_ns: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    details: dict[str, str] = field(default_factory=dict)
+    stamps: list[tuple[int, int]] = field(default_factory=list)
     frame_id: str | None = None
     placed: bool | None = None
-    problem: str = ""
-    remedy: str = ""
-    publishers: tuple[str, ...] = ()  # full names of the nodes that send what is wanted
+    problem: Problem | None = None
+    publishers: tuple[str, ...] = ()
+
+    def came(self, at_ns: int) -> None:
+        """Count a message, readable or not."""
+        self.first_ns = self.first_ns if self.messages else at_ns
+        self.last_ns = at_ns
+        self.messages += 1
+
+    @property
+    def answered(self) -> bool:
+        """Whether enough came for its rate to be known."""
+        return self.messages >= _ENOUGH_MESSAGES and self.last_ns - self.first_ns >= _ENOUGH_NS
+
+    @property
+    def rate_hz(self) -> float:
+        """Messages a second; 0 before the second one."""
+        span_ns = self.last_ns - self.first_ns
+        return (self.messages - 1) * NS_PER_S / span_ns if span_ns > 0 else 0.0
+
+    @property
+    def lag_s(self) -> float:
+        """Median time from stamp to arrival; 0 where no message could be read."""
+        lags_ns = [received_ns - stamp_ns for stamp_ns, received_ns in self.stamps]
+        return statistics.median(lags_ns) / NS_PER_S if lags_ns else 0.0
 
 
 @dataclass(frozen=True)
@@ -100,8 +113,8 @@ class ModelSeen:
     faults: tuple[str, ...] = ()
 
 
-def judge(  # one argument for each thing that is looked at
-    streams: Iterable[StreamSeen],
+def judge(
+    streams: Mapping[Modality, Stream],
     config: Config,
     *,
     intrinsics: bool,
@@ -115,16 +128,15 @@ def judge(  # one argument for each thing that is looked at
     `transforms` says whether anybody publishes any; None where they are not used.
     """
     lines: list[Line] = []
-    for seen in streams:
-        lines += _stream(seen, config, clock)
-        if seen.modality is Modality.CAMERA:
+    for modality, seen in streams.items():
+        lines += _stream(modality, seen, config, clock)
+        if modality is Modality.CAMERA:
             lines.append(_intrinsics(config, seen=intrinsics))
     if transforms is False:
         found = "nobody publishes /tf_static or /tf: the sensors are placed by <sensor>.translation_m"
         remedy = "start robot_state_publisher, or set output.extrinsics to parameters if those are right"
         lines.append(Line(Verdict.WARN, "poses", "no_transforms", found, remedy))
-    lines += [_clock(clock), *_model(model, config), *_memory(memory_notes)]
-    return lines
+    return [*lines, _clock(clock), *_model(model, config), *_memory(memory_notes)]
 
 
 def exit_status(lines: Iterable[Line], *, strict: bool) -> int:
@@ -133,57 +145,42 @@ def exit_status(lines: Iterable[Line], *, strict: bool) -> int:
     return int(any(line.verdict in bad for line in lines))
 
 
-def _stream(seen: StreamSeen, config: Config, clock: ClockSeen) -> list[Line]:
+def _stream(modality: Modality, seen: Stream, config: Config, clock: ClockSeen) -> list[Line]:
     """The connection if it is broken, else everything that its messages tell."""
-    silent = _connection(seen, config)
-    if silent is not None:
-        return [silent]
-    lines = [*_refused(seen), *_rate(seen, config), *_shared(seen)]
+    name = modality.value
+    if not seen.messages:
+        return [_silence(name, seen)]
+    lines = [*_refused(name, seen), *_rate(modality, seen, config)]
+    if len(seen.publishers) > 1:
+        found = f"{len(seen.publishers)} publishers on {seen.topic} are mixed: {', '.join(seen.publishers)}"
+        remedy = "stop all but one, or remap each to a topic of its own"
+        lines.append(Line(Verdict.WARN, name, "several_publishers", found, remedy))
     if seen.frame_id is not None:  # at least one message could be read
-        lines += [*_stamps(seen, config, clock), *_frame(seen, config)]
+        lines += [*_stamps(name, seen, config, clock), *_frame(modality, seen, config)]
     if not lines:
-        found = f"{seen.rate_hz:.1f} Hz, lag {seen.lag_ns / 1e6:.0f} ms on {seen.topic}"
-        lines.append(Line(Verdict.OK, seen.modality.value, "ok", found))
+        found = f"{seen.rate_hz:.1f} Hz, lag {1e3 * seen.lag_s:.0f} ms on {seen.topic}"
+        lines.append(Line(Verdict.OK, name, "ok", found))
     return lines
 
 
-def _connection(seen: StreamSeen, config: Config) -> Line | None:
-    """Why not a single message came; None where one did."""
-    if seen.messages:
-        return None
-    name, types = seen.modality.value, {offer.type_name for offer in seen.offers}
-    if not types:
-        start = seen.remedy or f"start the driver, or set {name}.topic"
-        remedy = f"{start}; set {name}.enabled to false if there is none"
-        return Line(Verdict.FAIL, name, "no_publisher", f"no publisher on {seen.topic}", remedy)
-    if not types & set(seen.wanted):
-        found = f"unknown type {_list(types)} on {seen.topic}, not {_list(seen.wanted)}"
-        return Line(Verdict.FAIL, name, "unknown_type", found, _type_remedy(types, name))
-    fitting = [offer for offer in seen.offers if offer.type_name in seen.wanted]
-    if config.sensor(seen.modality).reliability == "reliable" and not any(o.reliable for o in fitting):
-        found = f"QoS incompatible on {seen.topic}: the publisher is best effort, {name}.reliability reliable"
-        remedy = f"set {name}.reliability to best_effort"
-        return Line(Verdict.FAIL, name, "qos_incompatible", found, remedy)
-    if seen.problem:
-        return Line(Verdict.FAIL, name, "silent", seen.problem, seen.remedy)
-    remedy = "check that the driver runs and its sensor is plugged in; see Shared memory in docs/ros_api.md"
-    return Line(Verdict.FAIL, name, "silent", f"no message on {seen.topic}, though it is published", remedy)
+def _silence(name: str, seen: Stream) -> Line:
+    """Why not a single message came."""
+    problem = seen.problem
+    if problem is None:
+        found = f"no message on {seen.topic}, though it is published"
+        remedy = (
+            "check that the driver runs and its sensor is plugged in; see Shared memory in docs/ros_api.md"
+        )
+        return Line(Verdict.FAIL, name, "silent", found, remedy)
+    found = problem.reason if seen.topic in problem.reason else f"{problem.reason}, on {seen.topic}"
+    remedy = problem.remedy
+    if problem.code == "no_publisher":
+        remedy += f"; set {name}.enabled to false if there is none"
+    return Line(Verdict.FAIL, name, _CODES.get(problem.code, problem.code), found, remedy)
 
 
-def _type_remedy(types: set[str], name: str) -> str:
-    transports = {"sensor_msgs/msg/CompressedImage": "compressed", "sensor_msgs/msg/Image": "raw"}
-    for type_name, transport in transports.items():
-        if name == "camera" and type_name in types:
-            return f"set camera.transport to {transport}"
-    known = next(filter(None, map(foreign, sorted(types))), None)
-    if known is not None:
-        return known.remedy
-    return "remap the topic, convert the messages or install the package of this type"
-
-
-def _refused(seen: StreamSeen) -> Iterator[Line]:
-    name = seen.modality.value
-    for reason, count in seen.refused:
+def _refused(name: str, seen: Stream) -> Iterator[Line]:
+    for reason, count in sorted(seen.refused.items()):
         found = f"{reason.replace('_', ' ')}: {count} of {seen.messages} messages on {seen.topic}"
         if reason in seen.details:
             found += f", the last one: {seen.details[reason]}"
@@ -194,17 +191,10 @@ def _refused(seen: StreamSeen) -> Iterator[Line]:
         yield Line(verdict, name, reason, found, remedy)
 
 
-def _shared(seen: StreamSeen) -> Iterator[Line]:
-    if len(seen.publishers) > 1:
-        found = f"{len(seen.publishers)} publishers on {seen.topic} are mixed: {', '.join(seen.publishers)}"
-        remedy = "stop all but one, or remap each to a topic of its own"
-        yield Line(Verdict.WARN, seen.modality.value, "several_publishers", found, remedy)
-
-
-def _rate(seen: StreamSeen, config: Config) -> Iterator[Line]:
-    name, health = seen.modality.value, config.health
-    expected_hz = config.sensor(seen.modality).expected_rate_hz
-    slowest_hz: float = getattr(health, _SLOWEST[seen.modality])
+def _rate(modality: Modality, seen: Stream, config: Config) -> Iterator[Line]:
+    name, health = modality.value, config.health
+    expected_hz = config.sensor(modality).expected_rate_hz
+    slowest_hz: float = getattr(health, f"slowest_{name}_hz")
     remedy = f"check the driver's rate and the network's load, or set {name}.expected_rate_hz"
     if expected_hz > 0 and seen.rate_hz < health.rate_warn * expected_hz:
         lost = seen.rate_hz < health.rate_error * expected_hz
@@ -215,21 +205,21 @@ def _rate(seen: StreamSeen, config: Config) -> Iterator[Line]:
         yield Line(Verdict.WARN, name, "slow", found, remedy)
 
 
-def _stamps(seen: StreamSeen, config: Config, clock: ClockSeen) -> Iterator[Line]:
-    name, lag_s = seen.modality.value, seen.lag_ns / NS_PER_S
-    apart_ns = round(config.health.clock_apart_s * NS_PER_S)
-    if seen.received_ns <= 0:
+def _stamps(name: str, seen: Stream, config: Config, clock: ClockSeen) -> Iterator[Line]:
+    if not seen.stamps:
         return  # no clock to compare with; that has a line of its own
-    if is_zero_stamp(seen.stamp_ns, seen.received_ns, apart_ns):
-        found = f"zero stamp: {seen.stamp_ns} ns on {seen.topic}"
-        yield Line(
-            Verdict.FAIL, name, "zero_stamp", found, f"let the driver of {seen.topic} stamp its messages"
-        )
-    elif abs(seen.lag_ns) > apart_ns:
-        found = f"other clock: stamps on {seen.topic} are {abs(lag_s):.1f} s {_side(lag_s)} ROS time"
+    stamp_ns, received_ns = seen.stamps[-1]
+    lag_s, apart_s = seen.lag_s, config.health.clock_apart_s
+    if is_zero_stamp(stamp_ns, received_ns, round(apart_s * NS_PER_S)):
+        found = f"zero stamp: {stamp_ns} ns on {seen.topic}"
+        remedy = f"let the driver of {seen.topic} stamp its messages"
+        yield Line(Verdict.FAIL, name, "zero_stamp", found, remedy)
+    elif abs(lag_s) > apart_s:
+        side = "behind" if lag_s > 0 else "ahead of"
+        found = f"other clock: stamps on {seen.topic} are {abs(lag_s):.1f} s {side} ROS time"
         remedy = "set use_sim_time: /clock is published" if _unfollowed(clock) else _CLOCK_REMEDY
         yield Line(Verdict.FAIL, name, "other_clock", found, remedy)
-    elif seen.lag_ns < -_AHEAD_NS:
+    elif lag_s < -_AHEAD_S:
         dropped = -lag_s > config.sync.max_future_s
         found = f"future stamp: {-1e3 * lag_s:.0f} ms ahead of ROS time on {seen.topic}"
         remedy = f"synchronise the clocks (chrony or PTP), or set {name}.stamp_offset_s"
@@ -242,19 +232,15 @@ def _stamps(seen: StreamSeen, config: Config, clock: ClockSeen) -> Iterator[Line
         yield Line(Verdict.WARN, name, "lag", found, remedy)
 
 
-def _side(lag_s: float) -> str:
-    return "behind" if lag_s > 0 else "ahead of"
-
-
 def _unfollowed(clock: ClockSeen) -> bool:
     return clock.published and not clock.use_sim_time
 
 
-def _frame(seen: StreamSeen, config: Config) -> Iterator[Line]:
-    name, base, frame_id = seen.modality.value, config.output.base_frame, seen.frame_id or ""
+def _frame(modality: Modality, seen: Stream, config: Config) -> Iterator[Line]:
+    name, base, frame_id = modality.value, config.output.base_frame, seen.frame_id or ""
     if config.output.extrinsics != "auto":
         return
-    section, right = config.sensor(seen.modality), frame_id.lstrip("/")
+    section, right = config.sensor(modality), frame_id.lstrip("/")
     slash = "" if right == frame_id else f" {frame_id!r} begins with a slash, which tf2 refuses, and"
     remedy = f"publish it (robot_state_publisher), or set {name}.frame_id or output.base_frame"
     if not frame_id:
@@ -317,7 +303,3 @@ def _memory(notes: tuple[str, ...]) -> Iterator[Line]:
         yield Line(Verdict.WARN, "shared memory", "shared_memory", found or note, remedy if found else "")
     if not notes:
         yield Line(Verdict.OK, "shared memory", "ok", "enough for large messages")
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))

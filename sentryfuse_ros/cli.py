@@ -9,9 +9,9 @@ from sentryfuse_core import cli
 __all__ = ["ROS_COMMANDS", "main"]
 
 ROS_COMMANDS = (
-    cli.Command("demo", "sentryfuse_ros.demo", "play a story of failing sensors over real DDS and watch it"),
-    cli.Command("check", "sentryfuse_ros.check", "look at a running robot and say what would not work"),
-    cli.Command("top", "sentryfuse_ros.top", "live numbers of a running fusion node"),
+    cli.Command("demo", "play a story of failing sensors over real DDS and watch it", "sentryfuse_ros"),
+    cli.Command("check", "look at a running robot and say what would not work", "sentryfuse_ros"),
+    cli.Command("top", "live numbers of a running fusion node", "sentryfuse_ros"),
 )
 
 

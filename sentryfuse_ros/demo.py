@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.live import Live
 
 from sentryfuse_core.faults.scenario import Scenario, load_scenario
 from sentryfuse_core.faults.scenario_files import find_scenario
 from sentryfuse_core.replay.outputs import fresh_folder
 from sentryfuse_core.replay.truth import load_labels
-from sentryfuse_ros import live_view
+from sentryfuse_ros import demo_view
 from sentryfuse_ros.demo_world import cached_world
-from sentryfuse_ros.processes import a_domain
+from sentryfuse_ros.live import showing
+from sentryfuse_ros.processes import isolated
 from sentryfuse_ros.spin import run_node
 from sentryfuse_ros.without_ros import needs_ros
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from sentryfuse_ros.live_state import LiveState
+    from sentryfuse_ros.demo_view import Scene
 
 __all__ = ["add_arguments", "run"]
 
@@ -97,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         fusion=_fusion_parameters(args.checkpoint),
     )
     times = RunTimes()
-    with _isolated(), _view(args, scenario) as show:
+    with isolated(), _view(args, scenario) as show:
         status = run_node(lambda stop: DemoNode(plan, stop, times, show), args=[])
     if status:
         return status
@@ -136,51 +135,15 @@ def _fusion_parameters(checkpoint: Path | None) -> dict[str, object]:
 
 
 @contextmanager
-def _isolated() -> Iterator[None]:
-    """A DDS domain of this run's own on this machine only, so that no other robot takes part."""
-    ours = {
-        "ROS_DOMAIN_ID": a_domain(),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _view(args: argparse.Namespace, scenario: Scenario) -> Iterator[Callable[[LiveState], None]]:
-    """What to call with each new state: a live picture on a terminal, else a line a second."""
-    console = Console()
+def _view(args: argparse.Namespace, scenario: Scenario) -> Iterator[Callable[[Scene], None]]:
+    """What to call with each new scene; it is saved, once, when the time of --screenshot-at has come."""
+    console = Console(force_terminal=False if args.no_view else None)
     shots = iter([args.screenshot] if args.screenshot else [])
+    with showing(console, picture=demo_view.render, line=demo_view.line, every=_LINE_EVERY) as show:
 
-    def shoot(state: LiveState) -> None:
-        if state.at_s >= min(args.screenshot_at, scenario.seconds) and (path := next(shots, None)):
-            live_view.save_svg(state, path)
+        def show_and_shoot(scene: Scene) -> None:
+            show(scene)
+            if scene.at_s >= min(args.screenshot_at, scenario.seconds) and (path := next(shots, None)):
+                demo_view.save_svg(scene, path)
 
-    if console.is_terminal and not args.no_view:
-        with Live(console=console, auto_refresh=False) as live:
-
-            def draw(state: LiveState) -> None:
-                live.update(live_view.render(state), refresh=True)
-                shoot(state)
-
-            yield draw
-        return
-    last = ""
-    count = itertools.count()
-
-    def tell(state: LiveState) -> None:
-        nonlocal last
-        if next(count) % _LINE_EVERY == 0 and (text := live_view.line(state)) != last:
-            last = text
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
-        shoot(state)
-
-    yield tell
+        yield show_and_shoot

@@ -8,7 +8,7 @@ from sentryfuse_core import convert
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.faults.injector import stamp_ns
+from sentryfuse_core.faults.stamps import stamp_ns
 from sentryfuse_core.replay.frames import camera_intrinsics, make_frame
 from sentryfuse_core.types import Modality, Sample
 
@@ -48,14 +48,10 @@ def moments(
         found = {key[0]: samples[key] for key in _keys(record, stamp_shift_ns) if key in samples}
         frames.append(
             make_frame(
-                record.stamp_ns,
+                record,
+                found,
                 config=config,
                 intrinsics=camera_intrinsics(config.camera),
-                camera_sample=found.get(Modality.CAMERA),
-                lidar_sample=found.get(Modality.LIDAR),
-                used=record.used,
-                level=record.level,
-                detections=record.detections,
                 truth=truth.at(record.stamp_ns - stamp_shift_ns),
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,19 @@ from typing import Any
 from rclpy.node import Node
 
 from sentryfuse_core.account import messages
-from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE, NODE_NAME
+from sentryfuse_core.bags.writer import BagWriter
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import Config
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.faults.scenario import Scenario
 from sentryfuse_core.replay.truth import Truth
+from sentryfuse_ros.demo_view import Scene
 from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS
-from sentryfuse_ros.live_state import Box, LiveState
+from sentryfuse_ros.node_state import NodeState
 from sentryfuse_ros.player_node import PLAYBACK_STATUS
 from sentryfuse_ros.processes import Children
-from sentryfuse_ros.recorder import Recorder
+from sentryfuse_ros.recorder import record
 from sentryfuse_ros.spin import Stop
 
 __all__ = ["DemoNode", "DemoPlan", "RunTimes"]
@@ -51,31 +56,28 @@ class RunTimes:
 
 
 class DemoNode(Node):
-    """Runs `plan` and asks for the end; `show` gets the live state five times a second."""
+    """Runs `plan` and asks for the end; `show` gets the scene five times a second."""
 
-    def __init__(
-        self, plan: DemoPlan, stop: Stop, times: RunTimes, show: Callable[[LiveState], None]
-    ) -> None:
-        self._children = Children(
-            plan.out / "logs"
-        )  # before anything that can fail, as destroy_node uses them
-        self._recorder: Recorder | None = None
+    def __init__(self, plan: DemoPlan, stop: Stop, times: RunTimes, show: Callable[[Scene], None]) -> None:
+        # Before anything that can fail, as destroy_node uses them.
+        self._children = Children(plan.out / "logs")
+        self._writer = BagWriter(plan.out / "results.mcap")
         super().__init__("sentryfuse_demo")
         self._plan = plan
         self._stop_request = stop
         self._times = times
         self._show = show
-        self._state = LiveState(title="SentryFuse", story="starting", seconds=plan.scenario.seconds)
-        self._recorder = Recorder(self, plan.out / "results.mcap", heard=self._hear)
+        self._state = NodeState(NODE_NAME, window_s=Config().output.latency_window_s)
+        self._scene = Scene(seconds=plan.scenario.seconds, story="starting")
+        record(self, self._writer.open(), heard=self._hear)
         self._script = self._play()
         self.create_timer(_PERIOD_S, self._turn)
 
     def destroy_node(self) -> None:
         """End the processes and close the recording."""
         self._children.stop()
-        if self._recorder is not None:
-            self._recorder.close()
         super().destroy_node()
+        self._writer.close()
 
     def _turn(self) -> None:
         """One step of the script, and a fresh view."""
@@ -86,11 +88,11 @@ class DemoNode(Node):
                 self._times.finished = True
                 self._stop_request.request()
             elif not self._times.start_ns:
-                self._state.story = stage
+                self._scene.story = stage
         except SentryFuseError as error:
             self._stop_request.request(error)
         self._follow_story()
-        self._show(self._state)
+        self._show(self._scene)
 
     def _play(self) -> Iterator[str]:
         """The script; each `yield` is a wait until the next turn."""
@@ -102,14 +104,14 @@ class DemoNode(Node):
                 raise SentryFuseError(f"the fusion node did not start; see {self._plan.out / 'logs'}")
             yield "the network warms up"
         self._children.start("player_node", {"bag": self._plan.bag, "prefix": "/raw", "wait_s": 10.0})
-        while self._state.at_s < self._plan.scenario.seconds + _DRAIN_S:
+        while self._scene.at_s < self._plan.scenario.seconds + _DRAIN_S:
             if self._children.ended("player_node"):
                 raise SentryFuseError(f"{self._plan.bag} ended before the story; record a longer one")
             yield "the player starts"
 
     def _hear(self, type_name: str, message: Any) -> None:
         if type_name == messages.STATUS_TYPE:
-            self._state.take_status(message)
+            self._state.take_status(message, time.monotonic())
         elif type_name == messages.DETECTIONS_TYPE:
             self._state.take_detections(message)
         elif type_name == DIAGNOSTICS_TYPE:
@@ -119,20 +121,21 @@ class DemoNode(Node):
     def _hear_diagnostic(self, status: Any, values: dict[str, str]) -> None:
         if status.name == SCENARIO_STATUS:
             self._times.start_ns = int(values["start_ns"])
-            self._state.faults = status.message if int.from_bytes(status.level, "little") else ""
+            self._scene.faults = status.message if int.from_bytes(status.level, "little") else ""
         elif status.name == PLAYBACK_STATUS:
             self._times.stamp_shift_ns = int(values["published_origin_ns"]) - int(
                 values["recorded_origin_ns"]
             )
 
     def _follow_story(self) -> None:
-        """Put time, stretch and ground truth into the view."""
-        state = self._state
+        """Put time, stretch, ground truth and what the node says into the view."""
+        scene, shift_ns = self._scene, self._times.stamp_shift_ns
+        scene.node = self._state.snapshot(time.monotonic())
         if not self._times.start_ns:
             return
-        state.at_s = (self.get_clock().now().nanoseconds - self._times.start_ns) / 1e9
+        scene.at_s = (self.get_clock().now().nanoseconds - self._times.start_ns) / NS_PER_S
         stretches = self._plan.scenario.stretches
-        state.story = next((s.name for s in stretches if s.at_s <= state.at_s < s.until_s), "the end")
-        if self._times.stamp_shift_ns:
-            real = self._plan.truth.at(state.stamp_ns - self._times.stamp_shift_ns)
-            state.truth = tuple(Box(item.label, item.x, item.y) for item in real)
+        scene.story = next((s.name for s in stretches if s.at_s <= scene.at_s < s.until_s), "the end")
+        if shift_ns and scene.node is not None:
+            stamp = scene.node.status.header.stamp
+            scene.truth = self._plan.truth.at(stamp.sec * NS_PER_S + stamp.nanosec - shift_ns)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -19,9 +18,10 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.replay.manifest import versions
 from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
-from sentryfuse_core.replay.report_data import ReportData, ReportSpan
+from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.replay.story import StretchResult, judge
 from sentryfuse_ros.demo_node import DemoPlan, RunTimes
+from sentryfuse_ros.drawing import figure, share, without_nan
 
 __all__ = ["Outcome", "judge_run", "print_summary", "write_report"]
 
@@ -47,8 +47,8 @@ class Outcome:
     def below_prior(self) -> tuple[str, ...]:
         """Stretches whose boxes are not at least twice as good as those of the canvas alone."""
         return tuple(
-            f"{item.stretch.name}: recall {_percent(item.recall_4m)} is not at least twice the "
-            f"{_percent(item.prior_recall_4m)} of the canvas without tokens"
+            f"{item.stretch.name}: recall {share(item.recall_4m)} is not at least twice the "
+            f"{share(item.prior_recall_4m)} of the canvas without tokens"
             for item in self.stretches
             if not item.above_prior
         )
@@ -113,18 +113,18 @@ def _row(item: StretchResult) -> list[Text | str]:
     seen = max(item.masks, key=lambda mask: item.masks[mask], default=None)
     others = len(item.masks) - 1
     text = str(seen if seen is not None else "-") + (f" +{others}" if others > 0 else "")
-    recall = Text(_percent(item.recall_4m), "" if item.above_prior else "yellow")
+    recall = Text(share(item.recall_4m), "" if item.above_prior else "yellow")
     return [
         item.stretch.name,
         Text(text, "red" if item.missed else "green"),
         "/".join(str(level) for level in sorted(item.levels)) or "-",
         str(item.sets),
-        _number(item.detections_per_set, ".1f"),
+        figure(item.detections_per_set),
         recall,
-        _percent(item.prior_recall_4m),
-        _number(item.longest_silence_s * 1e3, ".0f"),
-        _number(item.e2e_ms_p50, ".0f"),
-        _number(item.e2e_ms_p95, ".0f"),
+        share(item.prior_recall_4m),
+        figure(item.longest_silence_s * 1e3, 0),
+        figure(item.e2e_ms_p50, 0),
+        figure(item.e2e_ms_p95, 0),
     ]
 
 
@@ -142,8 +142,8 @@ def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: 
     }
     for item in outcome.stretches:
         facts[item.stretch.name] = (
-            f"{item.sets} sets, recall at 4 m {_percent(item.recall_4m)}, canvas alone "
-            f"{_percent(item.prior_recall_4m)}, longest silence {item.longest_silence_s * 1e3:.0f} ms"
+            f"{item.sets} sets, recall at 4 m {share(item.recall_4m)}, canvas alone "
+            f"{share(item.prior_recall_4m)}, longest silence {item.longest_silence_s * 1e3:.0f} ms"
         )
     data = ReportData(
         title="SentryFuse demo",
@@ -151,7 +151,7 @@ def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: 
         start_ns=times.start_ns,
         seconds=plan.scenario.seconds,
         facts=facts,
-        metrics={"latency_ms": {name: _known(values) for name, values in outcome.latency_ms.items()}},
+        metrics={"latency_ms": without_nan(outcome.latency_ms)},
         frames=moments(
             plan.bag,
             outcome.records,
@@ -160,19 +160,7 @@ def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: 
             stamp_shift_ns=times.stamp_shift_ns,
             truth=plan.truth,
         ),
-        spans=tuple(ReportSpan(item.name, item.at_s, item.until_s) for item in plan.scenario.stretches),
+        stretches=plan.scenario.stretches,
         notes=(*outcome.missed, *outcome.below_prior, *counted_notes(outcome.records)),
     )
     report.write(plan.out / "report.html", data)
-
-
-def _known(values: dict[str, float]) -> dict[str, Any]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}
-
-
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.0%}"
-
-
-def _number(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)

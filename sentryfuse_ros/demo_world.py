@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-import sentryfuse_core
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_core.errors import OutputError
+from sentryfuse_core.lab import world as world_source
 from sentryfuse_core.lab.world.config import WorldConfig, with_weather
 
 __all__ = ["World", "cached_world"]
@@ -73,6 +73,6 @@ def _record(world: World, *, seed: int, seconds: float, light: float) -> None:
 def _key(arguments: dict[str, object]) -> str:
     """A hash of the arguments and of the world's source: another world gives another recording."""
     digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode())
-    for source in sorted((Path(sentryfuse_core.__file__).parent / "world").glob("*.py")):
+    for source in sorted(Path(world_source.__path__[0]).glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]

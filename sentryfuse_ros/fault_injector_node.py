@@ -11,12 +11,11 @@ import itertools
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
-from sentryfuse_core.account.diagnostics import status_name
+from sentryfuse_core.account.diagnostics import OK, WARN
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.convert import type_modality
 from sentryfuse_core.errors import ConfigError
@@ -26,8 +25,8 @@ from sentryfuse_core.faults.scenario_files import find_scenario
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
-from sentryfuse_ros.names import in_namespace
-from sentryfuse_ros.qos import LATCHED
+from sentryfuse_ros.qos import LATCHED, sensor_profile
+from sentryfuse_ros.relay import DEPTH, PASSED_ON, in_namespace, reporter
 from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
@@ -48,8 +47,6 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     ),
     "budget_topic": ("sentryfuse/budget", "where the scenario's budgets go"),
 }
-_DEPTH = 20
-_OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
 _SCAN_PERIOD_S = 0.2
 _SCHEDULE_PERIOD_S = 0.05
 _REPORT_PERIOD_S = 1.0
@@ -80,7 +77,7 @@ class FaultInjectorNode(Node):
         self._shown: tuple[Event, ...] = ()
         self._next_report = 0.0
         self.errors = 0  # messages that a fault could not be applied to, passed on as they were
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._say = reporter(self, "scenario", self._scenario.name)
         self._budget: Publisher[Any] | None = None
         if self._scenario.actions:
             kind = message_class("sentryfuse/msg/Budget")
@@ -113,31 +110,24 @@ class FaultInjectorNode(Node):
         recorded = topic.removeprefix(self._prefix)  # the name by which a scenario knows it
         out = in_namespace(recorded, self.get_namespace())
         modality = type_modality(type_name)
-        latched = self._is_latched(topic)
-        self._outputs[topic] = output = self.create_publisher(kind, out, LATCHED if latched else _OUT)
+        profile = self._profile(topic)
+        out_profile = LATCHED if profile is LATCHED else PASSED_ON
+        self._outputs[topic] = output = self.create_publisher(kind, out, out_profile)
 
         def on_message(data: bytes, waited_ns: int) -> None:
             came_s = time.monotonic() - waited_ns / NS_PER_S
             self._pass(recorded, modality, kind, output, data, came_s=came_s)
 
-        profile = LATCHED if latched else self._profile(topic)
         self.create_subscription(kind, topic, told_wait(on_message), profile, raw=True)
         self.get_logger().info(f"{topic} goes to {out}")
 
-    def _is_latched(self, topic: str) -> bool:
-        """Whether every publisher of the topic keeps messages for those who come late."""
-        offers = {info.qos_profile.durability for info in self.get_publishers_info_by_topic(topic)}
-        return offers == {DurabilityPolicy.TRANSIENT_LOCAL}
-
     def _profile(self, topic: str) -> QoSProfile:
-        """Reliable where every publisher is, so that nothing is lost but what the scenario says."""
-        offers = {info.qos_profile.reliability for info in self.get_publishers_info_by_topic(topic)}
-        reliable = offers == {ReliabilityPolicy.RELIABLE}
-        return QoSProfile(
-            history=HistoryPolicy.KEEP_LAST,
-            depth=_DEPTH,
-            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        )
+        """Latched or reliable where every publisher is: nothing is lost but what the scenario says."""
+        offers = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
+        if {offer.durability for offer in offers} == {DurabilityPolicy.TRANSIENT_LOCAL}:
+            return LATCHED
+        reliable = {offer.reliability for offer in offers} == {ReliabilityPolicy.RELIABLE}
+        return sensor_profile(reliability="reliable" if reliable else "best_effort", depth=DEPTH)
 
     def _at_s(self, modality: Modality | None, came_s: float) -> float:
         """Scenario time at which a message came; the first one of a sensor starts it."""
@@ -215,15 +205,8 @@ class FaultInjectorNode(Node):
         self._next_report = time.monotonic() + _REPORT_PERIOD_S
         self._shown = self._scenario.running(at_s)
         story = ", ".join(f"{event.stream}: {event.fault}" for event in self._shown)
-        level = DiagnosticStatus.WARN if self._shown else DiagnosticStatus.OK
-        name = status_name(self.get_fully_qualified_name(), "scenario")
-        status = DiagnosticStatus(level=level, name=name, message=story or "no fault")
-        status.hardware_id = self._scenario.name
-        values = {"at_s": f"{at_s:.3f}", "start_ns": str(self._start_ns), "errors": str(self.errors)}
-        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
+        values = {"at_s": f"{at_s:.3f}", "start_ns": self._start_ns, "errors": self.errors}
+        self._say(story or "no fault", values, level=WARN if story else OK)
 
 
 def main() -> NoReturn:

@@ -16,15 +16,14 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
-from sentryfuse_core.clock import SteadyClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_ros import middleware
 from sentryfuse_ros.arrival import catch_up
 from sentryfuse_ros.aside import Aside
+from sentryfuse_ros.clocks import clocks_of
 from sentryfuse_ros.frames import TransformTree, tf2_available
 from sentryfuse_ros.params import declare_config, follow_changes
-from sentryfuse_ros.pause import SimulatedClock
 from sentryfuse_ros.publish import Outputs, vision_msgs_available
 from sentryfuse_ros.spin import Stop, events_executor_available, run_process
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
@@ -32,7 +31,8 @@ from sentryfuse_ros.subscribe import Inputs, sensor_topics
 if TYPE_CHECKING:
     from lifecycle_msgs.srv import ChangeState
 
-    from sentryfuse_ros.session import Engine, Session
+    from sentryfuse_ros.engine import Engine
+    from sentryfuse_ros.session import Session
 
 __all__ = ["FusionNode", "main"]
 
@@ -137,7 +137,7 @@ class FusionNode(LifecycleNode):
 
     def _load(self) -> Engine:
         # Not at the top: it brings the network's runtime, and a misspelt parameter is told without that.
-        from sentryfuse_ros.session import Engine
+        from sentryfuse_ros.engine import Engine
 
         return Engine.load(self.config)
 
@@ -156,20 +156,10 @@ class FusionNode(LifecycleNode):
         engine, outputs = self._engine, self._outputs
         if engine is None or outputs is None:
             raise SentryFuseError("activated without being configured; configure the node first")
-        ros_clock = self.get_clock()
-        simulated = self.get_parameter("use_sim_time").value
-
-        def ros_now_ns() -> int:
-            return ros_clock.now().nanoseconds
-
-        paced = SimulatedClock(ros_now_ns) if simulated else None
         host = Host(
-            clock=paced or SteadyClock(),
-            simulated=bool(simulated),
-            ros_now_ns=paced.ros_now_ns if paced else ros_now_ns,
+            clocks=clocks_of(self),
             node=self.get_fully_qualified_name(),
-            paused_s=lambda: paced.paused_s if paced else 0.0,
-            problems=lambda: self._inputs.problems() if self._inputs else {},
+            problems=lambda: self._inputs.problems if self._inputs else {},
             catch_up=lambda: catch_up(self.executor),
             logger=self.get_logger(),
         )
@@ -303,14 +293,14 @@ class FusionNode(LifecycleNode):
 
     def _notes(self) -> tuple[str, ...]:
         """What this machine, or this version, lacks."""
-        notes = []
-        if not tf2_available():
-            notes.append("tf2 not installed: extrinsics from parameters")
-        if not vision_msgs_available():
-            notes.append("vision_msgs not installed: ~/detections_3d is off")
-        if not events_executor_available():
-            notes.append("this rclpy has no events executor: the slower single-threaded one runs")
-        return (*notes, *self._memory)
+        lacking = {
+            "tf2 not installed: extrinsics from parameters": not tf2_available(),
+            "vision_msgs not installed: ~/detections_3d is off": not vision_msgs_available(),
+            "this rclpy has no events executor: the slower single-threaded one runs": (
+                not events_executor_available()
+            ),
+        }
+        return (*(note for note, lacks in lacking.items() if lacks), *self._memory)
 
 
 def main(args: list[str] | None = None) -> NoReturn:

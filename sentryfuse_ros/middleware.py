@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sentryfuse_core.errors import NotInstalledError
@@ -24,14 +24,6 @@ PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 _FILE = Path("config") / "fastdds_shm.xml"
 _SHM = Path("/dev/shm")  # noqa: S108 - a file system, not a temporary file
 _PROCESSES = 4  # on a small robot, each with a segment: drivers, the fusion node, a viewer
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """Room of the shared-memory file system in bytes."""
-
-    size: int
-    free: int
 
 
 def profile_path() -> Path | None:
@@ -64,7 +56,7 @@ def apply_profile(environment: MutableMapping[str, str] | None = None, *, shm: P
         return
     if not _is_fastdds(environment):
         return
-    if _shm_bytes(shm).free >= _segment_bytes(path):
+    if _room_bytes(shm)[1] >= _segment_bytes(path):
         environment[PROFILE_VARIABLE] = str(path)
     else:
         environment.pop(PROFILE_VARIABLE, None)
@@ -84,13 +76,13 @@ def shared_memory_notes(
     path = Path(chosen) if chosen else profile_path()
     if path is None or not path.is_file():
         return (f"Fast DDS shared-memory profile not in force, large images are slow: no {path or _FILE}",)
-    needed, shared = _segment_bytes(path), _shm_bytes(shm)
-    if shared.free < needed:
+    needed, (size, free) = _segment_bytes(path), _room_bytes(shm)
+    if free < needed:
         remedy = f"start the container with --shm-size={_PROCESSES * needed >> 20}m"
-        if shared.size >= _PROCESSES * needed:
+        if size >= _PROCESSES * needed:
             remedy = f"end what fills it (`ls -l {shm}`), or run `fastdds shm clean`"
-        free = f"{shm} has {shared.free >> 20} of its {shared.size >> 20} MB free"
-        return (f"{free}, the Fast DDS profile needs {needed >> 20} MB for each process: {remedy}",)
+        found = f"{shm} has {free >> 20} of its {size >> 20} MB free"
+        return (f"{found}, the Fast DDS profile needs {needed >> 20} MB for each process: {remedy}",)
     if not chosen:
         return (f"Fast DDS shared-memory profile not in force: set {PROFILE_VARIABLE}={path}",)
     return ()
@@ -106,10 +98,10 @@ def _segment_bytes(path: Path) -> int:
     return max((int(size) for size in sizes), default=0)
 
 
-def _shm_bytes(shm: Path) -> _Shared:
-    """The shared-memory file system's room; none when there is none."""
+def _room_bytes(shm: Path) -> tuple[int, int]:
+    """Size of the shared-memory file system and what of it is free; none when there is none."""
     try:
-        stats = os.statvfs(shm)
+        usage = shutil.disk_usage(shm)
     except OSError:
-        return _Shared(size=0, free=0)
-    return _Shared(size=stats.f_frsize * stats.f_blocks, free=stats.f_frsize * stats.f_bavail)
+        return 0, 0
+    return usage.total, usage.free

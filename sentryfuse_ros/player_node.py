@@ -10,22 +10,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 
-from sentryfuse_core.account.diagnostics import status_name
 from sentryfuse_core.bags.definitions import TRANSFORMS_TYPE
 from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, TopicError
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
-from sentryfuse_ros.names import in_namespace
 from sentryfuse_ros.qos import LATCHED
+from sentryfuse_ros.relay import PASSED_ON, in_namespace, reporter
 from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
@@ -50,7 +47,6 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "loop": (False, "begin again at the end; stamps of bag and clock then go back"),
     "wait_s": (0.0, "wait this long for every topic to have a subscriber before starting, in s"),
 }
-_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
 _CLOCK_PERIOD_NS = 10_000_000
 _LONGEST_SLEEP_S = 0.1
 _LATEST_NS = 2**31 * NS_PER_S  # what a stamp can hold
@@ -63,19 +59,22 @@ def restamped(data: bytes, move: Callable[[int], int]) -> bytes:
 
     Bytes too short to hold a stamp stay as they are: a damaged message is the subscriber's to refuse.
     """
-    if len(data) < _STAMP_END:
+    stamp_ns = _stamp_ns(data)
+    if stamp_ns is None:
         return data
-    order = "<" if data[1] & 1 else ">"
-    sec, nanosec = struct.unpack_from(f"{order}iI", data, 4)
-    moved = divmod(move(sec * NS_PER_S + nanosec), NS_PER_S)
-    return b"".join((data[:4], struct.pack(f"{order}iI", *moved), data[_STAMP_END:]))
+    moved = struct.pack(_stamp_format(data), *divmod(move(stamp_ns), NS_PER_S))
+    return b"".join((data[:4], moved, data[_STAMP_END:]))
 
 
 def _stamp_ns(data: bytes) -> int | None:
     if len(data) < _STAMP_END:
         return None
-    sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    sec, nanosec = struct.unpack_from(_stamp_format(data), data, 4)
     return int(sec * NS_PER_S + nanosec)
+
+
+def _stamp_format(data: bytes) -> str:
+    return "<iI" if data[1] & 1 else ">iI"
 
 
 class PlayerNode(Node):
@@ -104,7 +103,7 @@ class PlayerNode(Node):
         self._transforms: dict[str, Any] = {}  # topics of transforms between frames, with their class
         self._static: dict[str, int] = {}  # those that hold for the whole recording, and how many messages
         self._advertise(self._reader)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._say = reporter(self, "playback", self._values["bag"])
         self._ticker = (
             self.create_publisher(Clock, "/clock", 10) if self._values["stamps"] == "clock" else None
         )
@@ -141,7 +140,7 @@ class PlayerNode(Node):
                 continue
             static = found[topic].is_static
             self._outputs[topic] = self.create_publisher(
-                kind, self._published_as(remap.get(topic, topic)), LATCHED if static else _QOS
+                kind, self._published_as(remap.get(topic, topic)), LATCHED if static else PASSED_ON
             )
             if found[topic].is_transforms:
                 self._transforms[topic] = kind
@@ -283,18 +282,12 @@ class PlayerNode(Node):
         values = {
             "bag": self._values["bag"],
             "position_s": f"{position_s:.3f}",
-            "rate": str(self._values["rate"]),
-            "recorded_origin_ns": str(self._origin_ns),
-            "published_origin_ns": str(self._start_ns if moved else self._origin_ns),
-            "published": str(self.published),
+            "rate": self._values["rate"],
+            "recorded_origin_ns": self._origin_ns,
+            "published_origin_ns": self._start_ns if moved else self._origin_ns,
+            "published": self.published,
         }
-        name = status_name(self.get_fully_qualified_name(), "playback")
-        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=name, message="playing")
-        status.hardware_id = self._values["bag"]
-        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
+        self._say("playing", values)
 
 
 def _transforms(data: Any, kind: Any) -> Any:

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sentryfuse_core.errors import SentryFuseError
 
-__all__ = ["Children", "a_domain"]
+__all__ = ["Children", "isolated"]
 
 _PATIENCE_S = 5.0  # before a process that does not end is killed
 _DOMAINS = range(40, 102)  # up to 101 the ports are below the system's own; low ones are in common use
 
 
-def a_domain() -> str:
-    """A ROS_DOMAIN_ID at random, for processes that are to hear nobody else."""
-    return str(random.SystemRandom().choice(_DOMAINS))
-
-
-@dataclass(frozen=True)
-class _Child:
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
+@contextmanager
+def isolated() -> Iterator[None]:
+    """A DDS domain of this run's own, at random, on this machine only: nobody else takes part."""
+    before = dict(os.environ)
+    domain = random.SystemRandom().choice(_DOMAINS)
+    os.environ.update(ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Children:
@@ -35,7 +37,7 @@ class Children:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
-        self._children: list[_Child] = []
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, module: str, parameters: Mapping[str, Any]) -> None:
         """Start `python -m sentryfuse_ros.MODULE` with ROS parameters, in this process's environment."""
@@ -43,37 +45,38 @@ class Children:
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         self._logs.mkdir(parents=True, exist_ok=True)
-        log = self._logs / f"{module}.log"
-        with log.open("wb") as stream:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
-        self._children.append(_Child(module, process, log))
+        with self._log(module).open("wb") as stream:
+            self._children[module] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+            )
 
     def ended(self, module: str) -> bool:
         """Whether that process has ended by itself, and well."""
         self.check()
-        return any(child.name == module and child.process.poll() == 0 for child in self._children)
+        return self._children[module].poll() == 0
 
     def check(self) -> None:
         """Raise SentryFuseError with the last line of its log for a process that failed."""
-        for child in self._children:
-            status = child.process.poll()
-            if status not in (None, 0):
-                raise SentryFuseError(f"{child.name} ended with status {status}: {_last_line(child.log)}")
+        for module, process in self._children.items():
+            if status := process.poll():
+                raise SentryFuseError(f"{module} ended with status {status}: {_last_line(self._log(module))}")
 
     def stop(self, *modules: str) -> None:
         """End the named processes, or all, and wait until they are gone."""
-        chosen = [child for child in reversed(self._children) if not modules or child.name in modules]
-        for child in chosen:
-            child.process.terminate()
-        for child in chosen:
+        chosen = [module for module in reversed(self._children) if not modules or module in modules]
+        for module in chosen:
+            self._children[module].terminate()
+        for process in [self._children.pop(module) for module in chosen]:
             try:
-                child.process.wait(_PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
-            self._children.remove(child)
+                process.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:  # noqa: PERF203 - three processes at most
+                process.kill()
+                process.wait()
+
+    def _log(self, module: str) -> Path:
+        return self._logs / f"{module}.log"
 
 
 def _last_line(log: Path) -> str:
-    lines: Sequence[str] = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     return next((line for line in reversed(lines) if line.strip()), f"nothing in {log}")

@@ -22,14 +22,12 @@ __all__ = [
     "sensor_profile",
 ]
 
-RESULTS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(  # of what holds until it is said anew: who comes late gets it too
     history=HistoryPolicy.KEEP_LAST,
     depth=100,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-COMMANDS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # For what is destroyed while an executor spins: rclpy's events executor may call back into a destroyed event
 # (rclpy issue 1644), which ends the process, and rclpy makes two events for each entity unless told not to.
 QUIET_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)
@@ -39,13 +37,16 @@ _RELIABILITY = {"best_effort": ReliabilityPolicy.BEST_EFFORT, "reliable": Reliab
 
 
 def sensor_profile(*, reliability: str, depth: int) -> QoSProfile:
-    """The sensor-data profile with the configured reliability and depth."""
+    """Nothing is kept for who comes late, as of sensors."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
         reliability=_RELIABILITY[reliability],
         durability=DurabilityPolicy.VOLATILE,
     )
+
+
+RESULTS = COMMANDS = sensor_profile(reliability="reliable", depth=10)
 
 
 def mismatch(offer: QoSProfile, wanted: QoSProfile) -> str:

@@ -14,71 +14,36 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from sentryfuse_core.account.diagnostics import NODE_NAME, WARN, Diagnostics, diagnostic_array, status_name
 from sentryfuse_core.account.messages import PublishContext
-from sentryfuse_core.budget import BudgetController
-from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, Clock
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import camera_info, is_rectified
-from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.heartbeat import Heartbeat
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.pipeline import Pipeline
-from sentryfuse_core.preprocess.assemble import Preprocessor
-from sentryfuse_core.preprocess.fit import FitCheck
-from sentryfuse_core.runtime.backend import Backend
-from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.text import bounded
 from sentryfuse_core.types import FusionResult, Modality, SensorState, SyncedSet
+from sentryfuse_ros.assumed import Assumptions
 from sentryfuse_ros.causes import Causes
+from sentryfuse_ros.clocks import Clocks
+from sentryfuse_ros.engine import Engine
 from sentryfuse_ros.failed import failed_result, idle_result
 from sentryfuse_ros.frames import TransformTree
+from sentryfuse_ros.problems import Problem
 from sentryfuse_ros.publish import Outputs
-from sentryfuse_ros.subscribe import Problem
 from sentryfuse_ros.worker import Worker
 
-__all__ = ["Engine", "Host", "Session"]
+__all__ = ["Host", "Session"]
 
 _DIAGNOSTICS_GAP_NS = NS_PER_S // 10  # transitions are told at once, but not more often than this
-_MOST_POSED = 100  # lines about poses in the log, however often a driver changes its frame
-_NO_CAMERA_INFO = "no CameraInfo received"
 _BACKLOG_NS = NS_PER_S // 2  # after a stall, until the sets that piled up meanwhile are through
 _KINDS = 64  # of errors that are counted by name; the others are counted together
 _PATIENCE_NS = 5 * NS_PER_S  # after activation, before the log says which sensors bring nothing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Engine:
-    """What is expensive to load, kept from configuration to clean-up."""
-
-    bank: Bank
-    backend: Backend
-    preprocessor: Preprocessor
-    budget: BudgetController
-    machine: MachineMonitor
-
-    @classmethod
-    def load(cls, config: Config) -> Engine:
-        """Load the weights and make the backend; raises CheckpointError or BackendError with the remedy."""
-        bank = load_bank(config.model)
-        backend = make_backend(bank, config.model)
-        return cls(
-            bank=bank,
-            backend=backend,
-            preprocessor=Preprocessor(config),
-            budget=BudgetController(config.budget, levels=bank.levels, maps=bank.maps()),
-            machine=MachineMonitor.of_device(backend.device),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Host:
     """What the node lends to a session."""
 
-    clock: Clock  # steady
-    simulated: bool  # both clocks follow /clock
-    ros_now_ns: Callable[[], int]  # the clock that stamps are compared with
-    paused_s: Callable[[], float]  # how long simulated time has been standing still
+    clocks: Clocks
     problems: Callable[[], dict[Modality, Problem]]
     catch_up: Callable[[], None]
     logger: RcutilsLogger
@@ -103,12 +68,12 @@ class Session:
         self._engine = engine
         self._outputs = outputs
         self._host = host
+        self._clock = host.clocks.steady
         engine.preprocessor.placer.transforms = self._frames = frames
         self._notes = notes
-        self._rectified = is_rectified(config.camera, topics.get(Modality.CAMERA, ""))
-        self._unusable_info = ""  # why the last CameraInfo could not be used
-        self._fit = FitCheck(config, engine.preprocessor.intrinsics)
-        self._misfits: tuple[str, ...] = ()  # the worker's: what of the data does not fit the parameters
+        self._assumed = Assumptions(
+            config, engine.preprocessor, host.logger, camera_topic=topics.get(Modality.CAMERA, "")
+        )
         self._ingest = Ingest(config, topics=topics, on_ready=self._wake)
         self.pipeline = Pipeline(
             config,
@@ -117,11 +82,11 @@ class Session:
             bank=engine.bank,
             backend=engine.backend,
             budget=engine.budget,
-            clock=host.clock,
+            clock=self._clock,
         )
         self._worker = Worker(
             self._ingest,
-            clock=host.clock,
+            clock=self._clock,
             catch_up=host.catch_up,
             heard_ns=self._heard_ns,
             handle=self._handle,
@@ -134,8 +99,6 @@ class Session:
         self._arrival_ns = 0  # steady time at which the last message came
         self._started_ns = 0
         self._last_set: SyncedSet | None = None  # the worker's, as is the next
-        self._posed: dict[Modality, str] = {}  # the worker's: what is said of each pose,
-        self._posed_texts: set[str] = set()  # and what was logged of any
         self._skipped = 0  # of the worker's and the ingest's, as of the last set
         self._said_ns = 0  # steady time of the last status
         self._causes = Causes(host.problems, host.logger)
@@ -149,7 +112,7 @@ class Session:
 
     def start(self) -> None:
         """Begin to handle sets."""
-        self._started_ns = self._host.clock.now_ns()
+        self._started_ns = self._clock.now_ns()
         self._worker.start()
 
     def close(self) -> None:
@@ -165,10 +128,9 @@ class Session:
 
     def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
         """Stamp, check and enqueue one message of a sensor that came `waited_ns` ago."""
-        if self._host.simulated:
-            waited_ns = 0  # /clock waited in the same queue: on that time the message comes now
+        arrival_ns, received_ns = self._host.clocks.came(waited_ns)
         # Never before the one handled last, however the two clocks behind `waited_ns` are set.
-        self._arrival_ns = max(self._arrival_ns, self._host.clock.now_ns() - waited_ns)
+        self._arrival_ns = max(self._arrival_ns, arrival_ns)
         try:
             if self._beating:  # before the message: a time without listening must not look like its silence
                 self.listen()
@@ -177,7 +139,7 @@ class Session:
                 message,
                 type_name=type_name,
                 arrival_ns=self._arrival_ns,
-                received_ns=self._host.ros_now_ns() - waited_ns,
+                received_ns=received_ns,
             )
         except Exception as error:  # noqa: BLE001 - the callback's boundary: what escapes would end the node
             self._failed(error)
@@ -187,7 +149,7 @@ class Session:
         """Note that the executor is at work, and what it missed; call it a few times within a timeout."""
         self._beating = True
         now_ns = time.monotonic_ns()
-        stall = self._heart.listen(now_ns, self._host.clock.now_ns(), slept_ns=_slept_ns())
+        stall = self._heart.listen(now_ns, self._clock.now_ns(), slept_ns=_slept_ns())
         if stall is None:
             return
         self._ingest.stalled(stall)
@@ -196,7 +158,7 @@ class Session:
         self._stalled_ns = now_ns
         self._host.logger.warning(f"{stall.reason}; {stall.remedy}")
         with self._lock:
-            self._diagnostics.stalled(stall, now_ns=self._host.clock.now_ns())
+            self._diagnostics.stalled(stall, now_ns=self._clock.now_ns())
 
     def _stalled(self) -> bool:
         """Whether the node did not listen a moment ago, or does not right now."""
@@ -211,21 +173,11 @@ class Session:
 
     def on_publishers(self, modality: Modality, names: Sequence[str]) -> None:
         """Take over who publishes on a sensor's topic."""
-        self._ingest.observe_publishers(modality, names, self._host.clock.now_ns())
+        self._ingest.observe_publishers(modality, names, self._clock.now_ns())
 
     def on_camera_info(self, message: Any) -> None:
         """Take over the camera's intrinsics."""
-
-        def take() -> None:
-            try:
-                intrinsics = camera_info(message, rectified=self._rectified)
-            except InvalidMessageError as error:
-                self._unusable_info = str(error)
-                raise
-            self._engine.preprocessor.set_intrinsics(intrinsics)
-            self._fit.set_intrinsics(intrinsics, frame_id=message.header.frame_id)
-
-        self.guarded("camera_info", take)
+        self.guarded("camera_info", lambda: self._assumed.take_camera_info(message))
 
     def on_audio_info(self, message: Any) -> None:
         """Take over rate, channels and encoding of audio that does not say them itself."""
@@ -233,35 +185,27 @@ class Session:
 
     def on_battery(self, message: Any) -> None:
         """Tell the budget how full the battery is."""
-        self.guarded("battery", lambda: self._engine.budget.update_battery(_charge(message)))
+        self.guarded("battery", lambda: self._engine.take_battery(message))
 
     def on_budget(self, message: Any) -> None:
         """Take over a budget."""
-
-        def take() -> None:
-            latency_ms, power_w = _limit("latency_ms", message), _limit("power_w", message)
-            if message.level < -1:
-                raise InvalidMessageError("bad_level", f"level {message.level}; give -1 or a level")
-            now_ns = self._host.clock.now_ns()
-            self._engine.budget.update_budget(latency_ms, power_w, message.level, message.source, now_ns)
-
-        self.guarded("budget", take)
+        self.guarded("budget", lambda: self._engine.take_budget(message, self._clock.now_ns()))
 
     def read_machine(self) -> None:
         """Tell the budget how much power the machine draws and how hot it is."""
-        self._engine.budget.update_machine(self._engine.machine.poll(self._host.clock.now_ns()))
+        self._engine.read_machine(self._clock.now_ns())
 
     def on_jump(self, reason: str) -> None:
         """Start anew after a jump of the clock that stamps are compared with."""
-        self._ingest.jump(self._host.clock.now_ns())
+        self._ingest.jump(self._clock.now_ns())
         if self._frames is not None:
             self._frames.clear()
         self._host.logger.warning(f"time jump: {reason}; starting anew")
 
     def publish_diagnostics(self) -> None:
         """Publish the state of everything."""
-        now_ns = self._host.clock.now_ns()
-        paused_s = self._host.paused_s()
+        now_ns = self._clock.now_ns()
+        paused_s = self._host.clocks.paused_s()
         reports = self._causes.explained(self._ingest.reports(now_ns))
         if now_ns - self._started_ns >= _PATIENCE_NS:
             self._causes.log(reports)
@@ -289,17 +233,20 @@ class Session:
             name = status_name(self._host.node, "sync")
             sync = next(status for status in statuses if status["name"] == name)
             sync.update(level=WARN, message=message)
-        self._outputs.publish_diagnostics(diagnostic_array(self._host.ros_now_ns(), statuses))
+        self._outputs.publish_diagnostics(diagnostic_array(self._host.clocks.ros_now_ns(), statuses))
 
     def _handle(self, synced: SyncedSet) -> None:
         """Run the pipeline on one set and publish what it made of it."""
         began_ns = time.monotonic_ns()
         result, failed = self._step(synced)
         self._last_set = synced
-        self._log_poses()
-        self._look(synced)
+        self._assumed.log_poses()
+        try:
+            self._assumed.look(synced)
+        except Exception as error:  # noqa: BLE001 - a check must not cost a set
+            self._failed(error)
         result = replace(result, reports=self._causes.explained(result.reports))
-        now_ns = self._host.clock.now_ns()
+        now_ns = self._clock.now_ns()
         e2e_ms = result.times.age + (now_ns - synced.anchor_arrival_ns) / NS_PER_MS
         limit_ms = self._config.output.max_output_age_s * 1e3
         stale = e2e_ms > limit_ms
@@ -338,32 +285,18 @@ class Session:
                 excused=waited,
             )
 
-    def _look(self, synced: SyncedSet) -> None:
-        """Note, and log once, where data does not fit the parameters."""
-        try:
-            found = self._fit.look(synced, felt_m_s2=self._engine.preprocessor.felt_m_s2)
-        except Exception as error:  # noqa: BLE001 - a check must not cost a set
-            self._failed(error)
-            return
-        for note in found:
-            self._host.logger.warning(note)
-        if found:
-            sensors = {note.partition(":")[0] for note in found}
-            kept = (note for note in self._misfits if note.partition(":")[0] not in sensors)
-            self._misfits = (*kept, *found)
-
     def _context(self, result: FusionResult, *, e2e_ms: float) -> PublishContext:
         with self._lock:
-            warnings = self._diagnostics.warnings(self._host.clock.now_ns())
+            warnings = self._diagnostics.warnings(self._clock.now_ns())
         return PublishContext(
-            published_ns=self._host.ros_now_ns(),
+            published_ns=self._host.clocks.ros_now_ns(),
             checkpoint=self._engine.bank.identity,
             base_frame=self._config.output.base_frame,
             e2e_ms=e2e_ms,
             deadline_ms=self._engine.budget.latency_ms,
             power_w=self._engine.budget.power_w,
             skipped_sets=self._worker.skipped,
-            notes=(*self._notes, *self._assumed(result), *self._misfits),
+            notes=(*self._notes, *self._assumed.notes(result)),
             warnings=warnings,
         )
 
@@ -375,7 +308,7 @@ class Session:
         reports = self._ingest.reports(now_ns)
         if any(report.state in (SensorState.OK, SensorState.DEGRADED) for report in reports.values()):
             return
-        ros_now_ns = self._host.ros_now_ns()
+        ros_now_ns = self._host.clocks.ros_now_ns()
         result = idle_result(self.pipeline, last, now_ns=now_ns, ros_now_ns=ros_now_ns)
         result = replace(result, reports=self._causes.explained(result.reports))
         self._outputs.publish_status(result, self._context(result, e2e_ms=math.nan))
@@ -387,14 +320,14 @@ class Session:
             return self.pipeline.step(synced), False
         except Exception as error:  # noqa: BLE001 - counted, logged and published; the next set is handled
             self._failed(error)
-            return failed_result(self.pipeline, synced, error, now_ns=self._host.clock.now_ns()), True
+            return failed_result(self.pipeline, synced, error, now_ns=self._clock.now_ns()), True
 
     def _tell(self, now_ns: int) -> None:
         """Log transitions and publish diagnostics because of them, within the rate allowed."""
         self._say_idle(now_ns)
         transitions = self._ingest.take_transitions()
         # From the steady clock to the one of the stamps.
-        ahead_ns = self._host.ros_now_ns() - self._host.clock.now_ns() if transitions else 0
+        ahead_ns = self._host.clocks.ros_now_ns() - self._clock.now_ns() if transitions else 0
         for item in transitions:
             change = f"{item.modality.value}: {item.before.name} -> {item.after.name}"
             text = bounded(": ".join(part for part in (change, item.reason, item.remedy) if part))
@@ -409,33 +342,6 @@ class Session:
             due = self._diagnostics.untold and since_ns >= _DIAGNOSTICS_GAP_NS
         if due:
             self.publish_diagnostics()
-
-    def _log_poses(self) -> None:
-        """Log, once, what is wrong with a pose in use, and when the sensor is placed well again."""
-        for modality, placed in self._engine.preprocessor.placer.placements.items():
-            text = f"{modality.value} {placed.problem}" if placed.told else ""
-            if text == self._posed.get(modality, ""):
-                continue
-            self._posed[modality] = text
-            text = text or f"{modality.value} is placed by {placed.source} now"
-            if text in self._posed_texts or len(self._posed_texts) >= _MOST_POSED:
-                continue
-            self._posed_texts.add(text)
-            if placed.told:
-                self._host.logger.warning(text)
-            else:
-                self._host.logger.info(text)
-
-    def _assumed(self, result: FusionResult) -> tuple[str, ...]:
-        """What the result took for granted because nobody said otherwise."""
-        if Modality.CAMERA not in result.used:
-            return ()
-        if self._engine.preprocessor.assumed_intrinsics:
-            why = f"CameraInfo not used, {self._unusable_info}" if self._unusable_info else _NO_CAMERA_INFO
-            return (f"{why}: the intrinsics are the parameters camera.fx and so on",)
-        if self._rectified:
-            return ("the camera's topic is rectified: its intrinsics are P of CameraInfo, no distortion",)
-        return ()
 
     def guarded(self, what: str, action: Callable[[], None]) -> None:
         """Run a callback's work; what it raises is counted and logged, since it would end the node."""
@@ -455,21 +361,6 @@ class Session:
             count = self._counters[key]
         if count & (count - 1) == 0:  # 1, 2, 4, 8, ...: an error that keeps coming does not fill the log
             self._host.logger.warning(bounded(f"{key} ({count} so far): {' '.join(str(error).split())}"))
-
-
-def _charge(message: Any) -> float:
-    """Charge of a BatteryState, 0..1; NaN means that the driver does not know."""
-    if message.percentage < 0.0 or message.percentage > 1.0:
-        raise InvalidMessageError("bad_percentage", f"percentage {message.percentage} is outside 0 .. 1")
-    return float(message.percentage)
-
-
-def _limit(name: str, message: Any) -> float:
-    """A limit of a Budget; 0 and NaN mean none."""
-    value = float(getattr(message, name))
-    if value < 0.0 or math.isinf(value):
-        raise InvalidMessageError(f"bad_{name}", f"{name} {value}; give a positive number, or 0 for none")
-    return value
 
 
 def _slept_ns() -> int:

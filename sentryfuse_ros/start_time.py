@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import Any
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_ros.middleware import apply_profile
-from sentryfuse_ros.processes import Children, a_domain
+from sentryfuse_ros.processes import Children, isolated
 
 __all__ = ["main"]
 
@@ -36,9 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoint", type=Path)
     args = parser.parse_args(argv)
-    os.environ["ROS_DOMAIN_ID"] = a_domain()
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    apply_profile()
     parameters = {
         "camera.transport": "compressed",
         "model.backend": "eager",  # auto depends on what is built on this machine
@@ -48,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.checkpoint is not None:
         parameters["model.checkpoint"] = args.checkpoint
     try:
-        with tempfile.TemporaryDirectory() as logs:
+        with isolated(), tempfile.TemporaryDirectory() as logs:
+            apply_profile()
             found = _starts(args.bag, args.starts, parameters, Path(logs))
     except SentryFuseError as error:
         sys.stderr.write(f"error: {error}\n")

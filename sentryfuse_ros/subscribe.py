@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Set
 from typing import Any, Protocol
 
 from rclpy.exceptions import NameValidationException
@@ -15,18 +14,24 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import AUDIO_INFO_TYPE, SUPPORTED_TYPES, foreign
+from sentryfuse_core.convert import AUDIO_INFO_TYPE, SUPPORTED_TYPES
 from sentryfuse_core.errors import TopicError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.problems import (
+    COMPRESSED,
+    IMAGE_TYPES,
+    Problem,
+    best_effort_only,
+    no_publisher,
+    unknown_type,
+)
 
-__all__ = ["IMAGE_TYPES", "UNKNOWN_NODE", "Handler", "Inputs", "Problem", "full_name", "sensor_topics"]
+__all__ = ["UNKNOWN_NODE", "Handler", "Inputs", "full_name", "sensor_topics"]
 
 UNKNOWN_NODE = "a node whose name is not known yet"
-_COMPRESSED = "/compressed"  # what image_transport puts behind the name of the image
-IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 
 
 class Handler(Protocol):
@@ -48,21 +53,12 @@ class Handler(Protocol):
         """Take a budget."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Why nothing arrives on a topic, and what to do about it."""
-
-    code: str  # stable: no_publisher, incompatible_qos or unknown_type
-    reason: str
-    remedy: str
-
-
 def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
     """The resolved topic of every enabled sensor."""
     sections = {modality: config.sensor(modality) for modality in Modality}
     names = {modality: section.topic for modality, section in sections.items() if section.enabled}
     if Modality.CAMERA in names and config.camera.transport == "compressed":
-        names[Modality.CAMERA] = names[Modality.CAMERA].removesuffix(_COMPRESSED) + _COMPRESSED
+        names[Modality.CAMERA] = names[Modality.CAMERA].removesuffix(COMPRESSED) + COMPRESSED
     return {modality: _resolve(node, f"{modality.value}.topic", name) for modality, name in names.items()}
 
 
@@ -97,15 +93,9 @@ class Inputs:
         self._others: list[Subscription[Any]] = []
         self._audio_info: tuple[bool, Subscription[Any]] | None = None  # whether it is latched
         self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
-        self._unpublished: dict[Modality, Problem] = {}
-        self._incompatible: dict[Modality, Problem] = {}
-        self._mistyped: dict[Modality, Problem] = {}
+        self.problems: dict[Modality, Problem] = {}  # why a sensor's topic brings nothing, where it is known
         self._told: set[str] = set()  # topics whose mismatch has been logged
         self._open()
-
-    def problems(self) -> dict[Modality, Problem]:
-        """Why a sensor's topic brings nothing, for those where a reason is known."""
-        return {**self._unpublished, **self._incompatible, **self._mistyped}
 
     def close(self) -> None:
         """Drop every subscription."""
@@ -120,38 +110,40 @@ class Inputs:
         """Compare what publishers offer with what is subscribed; subscribe audio once its type is known."""
         if Modality.AUDIO in self._topics:
             self._find_audio_info()
+        problems = {}
         for modality, topic in self._topics.items():
             publishers = self._node.get_publishers_info_by_topic(topic)
             offered = {info.topic_type for info in publishers}
-            if publishers:
-                self._unpublished.pop(modality, None)
-            else:
-                self._unpublished[modality] = self._nobody(modality, topic)
-            self._compare_reliability(modality, publishers)
+            problem = self._problem(modality, topic, offered)
+            if problem is None and self._config.sensor(modality).reliability == "reliable":
+                reliabilities = {info.qos_profile.reliability for info in publishers}
+                if ReliabilityPolicy.BEST_EFFORT in reliabilities:
+                    problem = best_effort_only(modality)
+            if problem is not None:
+                problems[modality] = problem
             wanted = self._sensors[modality][0] if modality in self._sensors else None
             heard = (full_name(info) for info in publishers if info.topic_type == wanted)
             self.publishers[modality] = tuple(sorted(heard))
-            if not offered or wanted in offered:
-                self._mistyped.pop(modality, None)
-            elif modality is Modality.AUDIO:
-                self._find_audio(topic, offered)
-            else:
-                reason = f"unknown type {_list(offered)}, not {wanted}"
-                self._mistyped[modality] = Problem("unknown_type", reason, _remedy(topic, offered))
-
+        self.problems = problems
         for subscription in self._others:
             self._compare(subscription)
 
-    def _compare_reliability(self, modality: Modality, publishers: Sequence[TopicEndpointInfo]) -> None:
-        """Note a publisher that a reliable subscription hears nothing of; nothing else can mismatch here."""
-        reliable = self._config.sensor(modality).reliability == "reliable"
-        offers = {info.qos_profile.reliability for info in publishers}
-        if reliable and ReliabilityPolicy.BEST_EFFORT in offers:
-            reason = "incompatible QoS: a publisher offers another RELIABILITY"
-            remedy = f"set {modality.value}.reliability to best_effort"
-            self._incompatible[modality] = Problem("incompatible_qos", reason, remedy)
-        else:
-            self._incompatible.pop(modality, None)
+    def _problem(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
+        """What keeps a sensor's messages away, but for QoS."""
+        wanted = self._sensors[modality][0] if modality in self._sensors else None
+        if wanted in offered:
+            return None
+        if not offered:
+            return no_publisher(topic, sibling=self._sibling(topic) if modality is Modality.CAMERA else "")
+        if modality is Modality.AUDIO:
+            return self._find_audio(topic, offered)
+        return unknown_type(modality, topic, offered, wanted=wanted)
+
+    def _sibling(self, topic: str) -> str:
+        """The name that a picture has by the other transport, where it is published; else nothing."""
+        compressed = topic.endswith(COMPRESSED)
+        name = topic.removesuffix(COMPRESSED) if compressed else topic + COMPRESSED
+        return name if self._node.get_publishers_info_by_topic(name) else ""
 
     def _compare(self, subscription: Subscription[Any]) -> None:
         """Log, once, a publisher whose offer keeps its messages from another subscription than a sensor's."""
@@ -162,17 +154,6 @@ class Inputs:
                 self._told.add(topic)
                 text = f"nothing comes of a publisher on {topic}: {reason}; change either side's QoS"
                 self._node.get_logger().warning(text)
-
-    def _nobody(self, modality: Modality, topic: str) -> Problem:
-        """No publisher; a picture may come on the sibling name that the other transport has."""
-        remedy = "start its driver, compare ROS_DOMAIN_ID, or remap the topic to the driver's"
-        if modality is Modality.CAMERA:
-            compressed = topic.endswith(_COMPRESSED)
-            sibling = topic.removesuffix(_COMPRESSED) if compressed else topic + _COMPRESSED
-            if self._node.get_publishers_info_by_topic(sibling):
-                transport = "raw" if compressed else "compressed"
-                remedy = f"{sibling} is published: set camera.transport to {transport}"
-        return Problem("no_publisher", f"no publisher on {topic}", remedy)
 
     def _open(self) -> None:
         config = self._config
@@ -242,36 +223,15 @@ class Inputs:
             )
         )
 
-    def _find_audio(self, topic: str, offered: set[str]) -> None:
+    def _find_audio(self, topic: str, offered: Set[str]) -> Problem | None:
         """Subscribe the first offered type that is audio and installed; say why where there is none."""
+        problem = unknown_type(Modality.AUDIO, topic, offered, wanted=None)
         for type_name in sorted(name for name in offered if SUPPORTED_TYPES.get(name) is Modality.AUDIO):
             try:
                 self._subscribe(Modality.AUDIO, type_name)
             except ImportError as error:  # noqa: PERF203 - at most a few types
                 reason, package = f"{type_name} on {topic}: {error}", type_name.split("/")[0]
-                self._mistyped[Modality.AUDIO] = Problem("unknown_type", reason, f"install {package}")
+                problem = Problem("unknown_type", reason, f"install {package}")
             else:
-                self._mistyped.pop(Modality.AUDIO, None)
-                return
-        if Modality.AUDIO not in self._mistyped:
-            self._mistyped[Modality.AUDIO] = Problem(
-                "unknown_type", f"unknown type {_list(offered)}", _remedy(topic, offered)
-            )
-
-
-def _list(types: set[str]) -> str:
-    return ", ".join(sorted(types))
-
-
-def _remedy(topic: str, offered: set[str]) -> str:
-    if IMAGE_TYPES["compressed"] in offered:
-        remedy = "set camera.transport to compressed"
-        if topic.endswith(_COMPRESSED):
-            return remedy
-        return f"{remedy} and remap {topic}{_COMPRESSED} to {topic}"
-    if IMAGE_TYPES["raw"] in offered:
-        return "set camera.transport to raw"
-    known = next(filter(None, map(foreign, sorted(offered))), None)
-    if known is not None:
-        return known.remedy
-    return "remap the topic or convert the messages"
+                return None
+        return problem

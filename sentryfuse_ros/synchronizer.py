@@ -30,6 +30,7 @@ from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.sync import MatchedSet, StreamSpec, Synchronizer
 from sentryfuse_ros.arrival import note_arrival, noted_wait_ns
+from sentryfuse_ros.backlog import Backlog
 from sentryfuse_ros.pause import SimulatedClock
 
 __all__ = ["DropoutTolerantSynchronizer", "Input", "Received"]
@@ -37,8 +38,6 @@ __all__ = ["DropoutTolerantSynchronizer", "Input", "Received"]
 _PERIODS = 3  # silence of so many recent intervals makes an input lost
 _RECENT = 8  # intervals that the usual one is taken of
 _SHORTEST_TIMER_NS = NS_PER_MS
-_OVERDUE_NS = 5 * NS_PER_MS  # of the timer: more is not the timer's own lateness
-_GIVE_WAY_NS = 5 * NS_PER_MS  # for a queue to be handled that a callback held up
 _SIMULATED_TIMER_NS = 5 * NS_PER_MS  # simulated time may stand still: do not ask it all the time
 
 
@@ -170,7 +169,7 @@ class DropoutTolerantSynchronizer:
         self._ros_now_ns: Callable[[], int] = lambda: int(ros_clock.now().nanoseconds)
         self._now_ns: Callable[[], int] = time.monotonic_ns
         self._simulated = bool(self._node.get_parameter("use_sim_time").value)
-        self._arrival_ns = 0  # of the message handled last
+        self._backlog: Backlog[Received] = Backlog(len(self._inputs))
         self._shortest_timer_ns = _SHORTEST_TIMER_NS
         if self._simulated:
             simulated = SimulatedClock(self._ros_now_ns)
@@ -180,7 +179,6 @@ class DropoutTolerantSynchronizer:
         self._timer = self._node.create_timer(1.0, self._on_timer, clock=steady)
         self._timer.cancel()
         self._armed_ns: int | None = None
-        self._gave_way = False
         back = Duration(nanoseconds=-round(self._config.jump_back_s * NS_PER_S))
         self._jumps = ros_clock.create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=back, on_clock_change=True),
@@ -246,21 +244,26 @@ class DropoutTolerantSynchronizer:
         with self._lock:
             if self._closed:
                 return
-            # Never before the one handled last, whichever of two inputs the executor called first.
-            now_ns = self._arrival_ns = max(self._arrival_ns, came_ns)
-            self._inputs[index].heard(now_ns)
-            self._follow_lost(now_ns)
+            arrival_ns = self._backlog.heard(index, came_ns, waited_ns)
+            self._inputs[index].heard(arrival_ns)
             if stamp_ns is None:
-                self._drop(index, Received(message, 0, received_ns, now_ns), "headerless")
+                self._drop(index, Received(message, 0, received_ns, arrival_ns), "headerless")
                 text = (
                     f"{self._inputs[index].topic}: a message without a header whose stamp can be read; "
                     "give allow_headerless to stamp on arrival"
                 )
                 self._node.get_logger().warning(text, throttle_duration_sec=10.0)
             else:
-                self._collect(self._sync.add(index, Received(message, stamp_ns, received_ns, now_ns)))
-            self._arm(now_ns)
+                self._backlog.hold(index, arrival_ns, Received(message, stamp_ns, received_ns, arrival_ns))
+            self._hand_on(arrival_ns)
+            self._arm(came_ns)
         self._send()
+
+    def _hand_on(self, now_ns: int) -> None:
+        """Give the synchroniser what is ready, each message with the time at which it came."""
+        for index, arrival_ns, received in self._backlog.ready(now_ns):
+            self._follow_lost(arrival_ns)
+            self._collect(self._sync.add(index, received))
 
     def _on_timer(self) -> None:
         now_ns = self._now_ns()
@@ -269,20 +272,17 @@ class DropoutTolerantSynchronizer:
                 return
             self._timer.cancel()
             due_ns, self._armed_ns = self._armed_ns, None
-            if due_ns is not None and now_ns - due_ns > _OVERDUE_NS and not self._gave_way:
-                # A callback held up the executor: what came meanwhile lies in its queue, and goes first.
-                self._gave_way = True
-                self._arm(now_ns)
-                return
-            self._gave_way = False
-            self._follow_lost(now_ns)
-            self._collect(self._sync.advance(now_ns))
+            if self._backlog.look(now_ns - due_ns if due_ns is not None else 0):
+                self._hand_on(now_ns)
+                self._follow_lost(now_ns)
+                self._collect(self._sync.advance(now_ns))
             self._arm(now_ns)
         self._send()
 
     def _on_jump(self) -> None:
         """Time went back, or is another clock's from here: nothing of before belongs to what comes."""
         with self._lock:
+            self._hand_on(self._now_ns())
             if not self._sync.just_went_back:
                 self._sync.reset()
         self._send()
@@ -296,13 +296,12 @@ class DropoutTolerantSynchronizer:
         self._sync.set_lost(lost)
 
     def _arm(self, now_ns: int) -> None:
-        """Set the timer to the next deadline, if that is before the one it is set to."""
-        deadline_ns = self._sync.next_deadline_ns()
+        """Set the timer to the next look or deadline, if that is before the one it is set to."""
+        deadline_ns = 0 if self._backlog.behind else self._sync.next_deadline_ns()
         if deadline_ns is None or (self._armed_ns is not None and self._armed_ns <= deadline_ns):
             return
         self._armed_ns = deadline_ns
-        shortest_ns = _GIVE_WAY_NS if self._gave_way else self._shortest_timer_ns
-        self._timer.timer_period_ns = max(deadline_ns - now_ns, shortest_ns)
+        self._timer.timer_period_ns = max(deadline_ns - now_ns, self._shortest_timer_ns)
         self._timer.reset()
 
     def _collect(self, released: list[MatchedSet[int, Received]]) -> None:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.live import Live
+from rich.console import Console, RenderableType
 from rich.prompt import Prompt
-from rich.text import Text
 
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_ros import top_view
+from sentryfuse_ros.live import showing
 from sentryfuse_ros.spin import Stop, run_node
 from sentryfuse_ros.without_ros import needs_ros
 
 if TYPE_CHECKING:
     import argparse
 
+    from sentryfuse_ros.node_state import Snapshot
     from sentryfuse_ros.top_node import TopNode
-    from sentryfuse_ros.top_state import Snapshot
 
 __all__ = ["add_arguments", "run"]
 
@@ -79,97 +77,71 @@ def run(args: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = max(console.width, _PLAIN_WIDTH)
     while True:
-        choice: list[str] = []
         if args.once or args.json:
-            status = _once(wanted, args, console, choice)
+            status, several = _once(wanted, args, console)
         else:
-            with _view(console) as turn:
-                status = _follow(wanted, turn, choice)
-        if not choice:
+            with showing(console, picture=_picture, line=_line, every=_LINE_EVERY, screen=True) as show:
+                status, several = _follow(wanted, lambda node, _: show(node))
+        if not several:
             return status
-        wanted = _ask(choice)
+        wanted = _ask(several)
 
 
-def _follow(wanted: str | None, turn: Callable[[TopNode], None], choice: list[str]) -> int:
-    """Run the node; names of fusion nodes to choose from go to `choice`."""
+def _follow(wanted: str | None, turn: Callable[[TopNode, Stop], None]) -> tuple[int, Sequence[str]]:
+    """Run the node; its exit status, and the names of fusion nodes where there are several to choose from."""
     from sentryfuse_ros.top_node import TopNode
 
+    several: list[str] = []
+
     def make(stop: Stop) -> TopNode:
-        def several(names: Sequence[str]) -> None:
-            choice.extend(names)
+        def choose(names: Sequence[str]) -> None:
+            several.extend(names)
             stop.request()
 
-        return TopNode(wanted, turn=turn, several=several)
+        return TopNode(wanted, turn=lambda node: turn(node, stop), several=choose)
 
-    return run_node(make, args=[])
+    return run_node(make, args=[]), several
 
 
-def _once(wanted: str | None, args: argparse.Namespace, console: Console, choice: list[str]) -> int:
+def _once(wanted: str | None, args: argparse.Namespace, console: Console) -> tuple[int, Sequence[str]]:
     """Print one snapshot as soon as it is whole."""
-    from sentryfuse_ros.top_node import TopNode
+    shown: Snapshot | None = None
+    hint = ["interrupted before a set came"]
+    began_s, first_s = time.monotonic(), math.inf
 
-    shown: list[Snapshot] = []
-    hint: list[str] = []
-    began_s = time.monotonic()
-    first_s: list[float] = []
-
-    def make(stop: Stop) -> TopNode:
-        def turn(node: TopNode) -> None:
-            now_s = time.monotonic()
-            snapshot = node.snapshot()
-            if snapshot is not None:
-                first_s.append(now_s)
-                if node.diagnosed or now_s - first_s[0] > _DIAGNOSED_WITHIN_S:
-                    shown.append(snapshot)
-                    stop.request()
-            elif now_s - began_s > args.timeout:
-                hint.extend(node.hint())
+    def turn(node: TopNode, stop: Stop) -> None:
+        nonlocal shown, first_s, hint
+        now_s, snapshot = time.monotonic(), node.snapshot()
+        if snapshot is not None:
+            first_s = min(first_s, now_s)
+            if node.diagnosed or now_s - first_s > _DIAGNOSED_WITHIN_S:
+                shown = snapshot
                 stop.request()
-
-        def several(names: Sequence[str]) -> None:
-            choice.extend(names)
+        elif now_s - began_s > args.timeout:
+            hint = node.hint()
             stop.request()
 
-        return TopNode(wanted, turn=turn, several=several)
-
-    status = run_node(make, args=[])
-    if status or choice:
-        return status
-    if not shown:
-        print(f"sentryfuse: {'; '.join(hint) or 'interrupted before a set came'}", file=sys.stderr)  # noqa: T201
-        return _NOTHING_CAME
+    status, several = _follow(wanted, turn)
+    if status or several:
+        return status, several
+    if shown is None:
+        print(f"sentryfuse: {'; '.join(hint)}", file=sys.stderr)  # noqa: T201
+        return _NOTHING_CAME, several
     if args.json:
-        print(top_view.as_json(shown[-1]))  # noqa: T201
+        print(top_view.as_json(shown))  # noqa: T201
     else:
-        console.print(top_view.render(shown[-1]))
-    return 0
+        console.print(top_view.render(shown))
+    return 0, several
 
 
-@contextmanager
-def _view(console: Console) -> Iterator[Callable[[TopNode], None]]:
-    """What to call on every turn: a live picture on a terminal, else a line a second."""
-    if console.is_terminal:
-        with Live(console=console, auto_refresh=False, screen=True) as live:
+def _picture(node: TopNode) -> RenderableType:
+    snapshot = node.snapshot()
+    return top_view.waiting(node.hint()) if snapshot is None else top_view.render(snapshot)
 
-            def draw(node: TopNode) -> None:
-                snapshot = node.snapshot()
-                picture = top_view.waiting(node.hint()) if snapshot is None else top_view.render(snapshot)
-                live.update(picture, refresh=True)
 
-            yield draw
-        return
-    count, said = itertools.count(), [""]
-
-    def tell(node: TopNode) -> None:
-        if next(count) % _LINE_EVERY:
-            return
-        snapshot = node.snapshot()
-        text = f"waiting: {'; '.join(node.hint())}" if snapshot is None else top_view.line(snapshot)
-        if text != said[0]:
-            said[0] = text
-            console.print(Text(text), soft_wrap=True)
-
-    yield tell
+def _line(node: TopNode) -> str:
+    snapshot = node.snapshot()
+    return f"waiting: {'; '.join(node.hint())}" if snapshot is None else top_view.line(snapshot)
 
 
 def _ask(names: Sequence[str]) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
@@ -19,8 +18,9 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.node_state import NodeState, Snapshot
+from sentryfuse_ros.qos import sensor_profile
 from sentryfuse_ros.subscribe import UNKNOWN_NODE, full_name
-from sentryfuse_ros.top_state import Snapshot, TopState
 
 __all__ = ["Found", "TopNode"]
 
@@ -28,7 +28,7 @@ _TURN_S = 0.25
 _GATHER_S = 1.5  # from the last new node seen until all are thought to be
 _DEFAULT = "/sentryfuse"
 # The node must not resend for somebody who only watches.
-_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+_QOS = sensor_profile(reliability="best_effort", depth=10)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TopNode(Node):
         self._since_s = time.monotonic()
         self._gathered: tuple[Found, ...] = ()  # the nodes seen while choosing
         self._changed_s = 0.0  # when they last changed
-        self._state: TopState | None = None
+        self._state: NodeState | None = None
         self._followed: Found | None = None
         self._visible: tuple[Found, ...] = ()
         # Not a ROS timer: under use_sim_time that one would wait for /clock.
@@ -141,7 +141,7 @@ class TopNode(Node):
 
     def _follow(self, found: Found) -> None:
         self._followed = found
-        state = self._state = TopState(found.name, window_s=Config().output.latency_window_s)
+        state = self._state = NodeState(found.name, window_s=Config().output.latency_window_s)
 
         def listen(type_name: str, topic: str, take: Callable[[Any], None]) -> None:
             self.create_subscription(message_class(type_name), topic, take, _QOS)

@@ -13,6 +13,7 @@ from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Ros2Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 
 from sentryfuse_core.bags.definitions import AUDIO_COMMON_RAW, ROS1_TRANSFORMS
 from sentryfuse_core.bags.writer import BagWriter, build_message, ros2_typestore
@@ -166,12 +167,7 @@ def write_as(form: str, folder: Path, messages: Iterable[Message], *, audio_chun
     store = ros2_typestore(audio_chunks=audio_chunks)
     target = folder / "test"
     with Ros2Writer(target, version=9, storage_plugin=plugin) as writer:
-        connections: dict[str, Any] = {}
-        for topic, type_name, log_time_ns, fields in messages:
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, type_name, typestore=store)
-            data = store.serialize_cdr(build_message(store, type_name, fields), type_name)
-            writer.write(connections[topic], log_time_ns, data)
+        _record(writer, store, store.serialize_cdr, messages)
     return target if form.endswith("folder") else next(target.glob(f"*.{form}"))
 
 
@@ -181,20 +177,17 @@ def _write_ros1(path: Path, messages: Iterable[Message]) -> Path:
     for name, text in {**AUDIO_COMMON_RAW, **ROS1_TRANSFORMS, **transforms_now}.items():
         store.register(get_types_from_msg(text, name))
     with Ros1Writer(path) as writer:
-        connections: dict[str, Any] = {}
-        for topic, type_name, log_time_ns, fields in messages:
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, type_name, typestore=store)
-            data = store.serialize_ros1(build_message(store, type_name, fields), type_name)
-            writer.write(connections[topic], log_time_ns, data)
+        _record(writer, store, store.serialize_ros1, messages)
     return path
 
 
-def file_of(path: Path) -> Path:
-    """The storage file of a recording that is a file or a folder."""
-    if path.is_file():
-        return path
-    return next(item for item in sorted(path.iterdir()) if item.suffix in (".mcap", ".db3"))
+def _record(writer: Any, store: Typestore, serialize: Any, messages: Iterable[Message]) -> None:
+    connections: dict[str, Any] = {}
+    for topic, type_name, log_time_ns, fields in messages:
+        if topic not in connections:
+            connections[topic] = writer.add_connection(topic, type_name, typestore=store)
+        data = serialize(build_message(store, type_name, fields), type_name)
+        writer.write(connections[topic], log_time_ns, data)
 
 
 def raw_audio(count: int) -> Iterator[Message]:

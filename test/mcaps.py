@@ -35,9 +35,7 @@ def build(
     *,
     chunks: int = 3,  # 0: messages lie outside of chunks
     compression: str = "",
-    message_index: bool = True,
     indexed_channels: int = 1000,  # those of higher ids have no message index
-    chunk_index: bool = True,
     indexed_chunks: int = 1000,
     statistics: bool = True,
     repeated: bool = True,  # schemas and channels in the summary, too
@@ -90,7 +88,7 @@ def build(
         out += chunk
         for topic, channel in channels.items():
             own = [item.log_time_ns for item in part if item.topic == topic]
-            if message_index and own and channel <= indexed_channels:
+            if own and channel <= indexed_channels:
                 places += struct.pack("<HQ", channel, len(out) + len(indexes))
                 entries = b"".join(struct.pack("<QQ", at, 0) for at in own)
                 indexes += record(MESSAGE_INDEX, struct.pack("<H", channel) + text(entries))
@@ -102,7 +100,7 @@ def build(
     out += record(0x0C, text("a note") + text(b"")) + record(DATA_END, bytes(4))
     parts = [
         b"".join(declarations.values()) if repeated else b"",
-        index if chunk_index else b"",
+        index,
         _statistics(messages, channels, chunks) if statistics else b"",
     ]
     end = b"".join(parts) if summary else b""

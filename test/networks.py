@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import torch
+from torch import nn
 
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.world.batch import Conditions
+from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.model.fusion import FeedForward
+from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.bank import Bank
 
 TINY = ModelShape(
     dim=16,
@@ -28,10 +37,35 @@ TINY = ModelShape(
 )
 
 
+class Fed(nn.Module):
+    """One feed-forward layer, `feed`, over the tokens of modality a; the mean over them comes out."""
+
+    def __init__(self, dim: int, *, channels: int, block: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.feed = FeedForward(dim, channels=channels, block=block)
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        output: torch.Tensor = self.feed(inputs["a"]).mean(dim=1)
+        return output
+
+
 def network(seed: int = 0, *, shape: ModelShape = TINY) -> SentryFuseNet:
     """A small network with random weights."""
     torch.manual_seed(seed)
     return SentryFuseNet(shape).eval()
+
+
+def checkpoint(folder: Path, seed: int = 0, *, shape: ModelShape = TINY, **facts: Any) -> Checkpoint:
+    """That network as small.safetensors in `folder`, with `facts` in its manifest."""
+    path = folder / "small.safetensors"
+    save_checkpoint(path, network(seed, shape=shape), {"labels": ["car", "pedestrian", "cyclist"], **facts})
+    return load_checkpoint(path)
+
+
+def make_bank(folder: Path, *, max_level: int = 0) -> Bank:
+    """The bank of that checkpoint."""
+    return Bank(checkpoint(folder), max_level=max_level)
 
 
 def model_input(seed: int = 0, *, batch: int = 2) -> ModelInput:
@@ -45,6 +79,18 @@ def model_input(seed: int = 0, *, batch: int = 2) -> ModelInput:
         tilt=torch.randn(batch, 2, generator=generator) * 0.03,
         audio=torch.randn(batch, 16, 16, generator=generator),
     )
+
+
+def assert_close(found: HeadOutput, expected: HeadOutput, *, most: float = 0.0) -> None:
+    """The same maps, to within `most` and that share of a value."""
+    assert list(found.evidence) == list(expected.evidence)
+    maps = zip(
+        (found.heatmap, found.boxes, *found.evidence.values()),
+        (expected.heatmap, expected.boxes, *expected.evidence.values()),
+        strict=True,
+    )
+    for values, wanted in maps:
+        torch.testing.assert_close(values, wanted, atol=most, rtol=most)
 
 
 def boxes(*rows: tuple[float, ...]) -> torch.Tensor:

@@ -9,7 +9,9 @@ from typing import Any
 
 from builders import MS, S, sample
 
-from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.account import messages
+from sentryfuse_core.account.messages import PublishContext
+from sentryfuse_core.replay.records import SetRecord, from_messages
 from sentryfuse_core.types import (
     Absence,
     Detection,
@@ -94,31 +96,20 @@ def result(
     return replace(found, **changes)
 
 
+def context(result: FusionResult, *, e2e_ms: float = 40.0) -> PublishContext:
+    """As of a replay: published when it was stamped."""
+    at_ns = result.synced.stamp_ns
+    return PublishContext(published_ns=at_ns, checkpoint="c", base_frame="base_link", e2e_ms=e2e_ms)
+
+
+def record_of(result: FusionResult, *, e2e_ms: float = 40.0) -> SetRecord:
+    """The record of a result that is released as it was stamped."""
+    about = context(result, e2e_ms=e2e_ms)
+    status, boxes = messages.fusion_status(result, about), messages.detection_array(result, about)
+    return from_messages(status, boxes, released_ns=about.published_ns)
+
+
 def set_record(stamp_ns: int, **changes: Any) -> SetRecord:
     """An uneventful set of all four sensors, released as it was stamped, without detections."""
-    plain = SetRecord(
-        sequence=0,
-        epoch=0,
-        stamp_ns=stamp_ns,
-        released_ns=stamp_ns,
-        anchor="lidar",
-        used=ModalitySet.all(),
-        states={},
-        reasons={},
-        absent={},
-        offsets_ms={},
-        wait_ms=0.0,
-        skew_ms=0.0,
-        level=0,
-        level_reason="full width",
-        pruning="uniform",
-        ratio=0.0,
-        heads_kept=1,
-        channels_kept=1,
-        gmacs=0.1,
-        severity=0,
-        detections=(),
-        notes=(),
-        latency_ms={},
-    )
-    return replace(plain, **changes)
+    plain = record_of(result(stamp_ns, used=ModalitySet.all(), detections=(), notes=()))
+    return replace(plain, **{"level": 0, "level_reason": "full width", **changes})

@@ -3,60 +3,71 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks._results import Row, read, render, write
 from benchmarks.table import tables
+from sentryfuse_core.errors import OutputError
+from sentryfuse_core.lab.bench.results import FOLDER, Figure, at_least, at_most, read, text_table, write
+
+NAN = math.nan
 
 
 @pytest.mark.parametrize(
-    ("measured", "target", "direction", "met"),
+    ("make", "measured", "target", "met"),
     [
-        (5.0, 10.0, "max", True),
-        (10.0, 10.0, "max", True),
-        (11.0, 10.0, "max", False),
-        (11.0, 10.0, "min", True),
-        (9.0, 10.0, "min", False),
-        (float("nan"), 10.0, "max", False),
-        (5.0, None, "max", None),
+        (at_most, 10.0, 10.0, True),
+        (at_most, 1.0000000000000002, 1.0, True),
+        (at_most, 10.01, 10.0, False),
+        (at_least, 10.0, 10.0, True),
+        (at_least, 9.99, 10.0, False),
+        (at_most, NAN, 10.0, False),
+        (at_least, NAN, 10.0, False),
+        (at_most, 5.0, None, None),
     ],
 )
-def test_target_is_met_when_measured_lies_on_its_good_side(
-    measured: float, target: float | None, direction: str, met: bool | None
+def test_target_is_met_at_its_edge_and_never_by_nothing(
+    make: Any, measured: float, target: float | None, met: bool | None
 ) -> None:
-    assert Row(what="latency", measured=measured, unit="ms", target=target, direction=direction).met is met
+    assert make("latency", measured, "ms", target).met is met
 
 
 def test_result_file_has_the_agreed_fields_when_written(tmp_path: Path) -> None:
-    row = Row(what="sets", measured=9.9, unit="1/s", target=9.0, direction="min")
-    path = write("robot_path", [row], raw=[1, 2], config={"level": 0}, folder=tmp_path)
+    figures = [at_least("sets", 9.9, "1/s", 9.0), at_most("p99", NAN, "ms", 1.0)]
+    path = write("robot_path", figures, raw=[1, 2], config={"level": 0}, folder=tmp_path / "new")
     content = json.loads(path.read_text())
     assert {"name", "command", "machine", "versions", "commit", "date", "rows", "raw"} <= set(content)
-    assert content["rows"][0]["met"] is True
+    agreed = {"what", "measured", "unit", "target", "direction", "met"}
+    assert all(agreed <= row.keys() for row in content["rows"])
+    assert [(row["measured"], row["met"]) for row in content["rows"]] == [(9.9, True), (None, False)]
     assert content["versions"]["torch"]
-    assert read(path)[1] == [row]
-
-
-def test_figure_that_is_no_number_survives_the_file_when_written(tmp_path: Path) -> None:
-    path = write("runtime", [Row(what="p99", measured=float("nan"), unit="ms", target=1.0)], folder=tmp_path)
-    assert json.loads(path.read_text())["rows"][0]["measured"] is None
-    assert read(path)[1][0].met is False
+    found = read(path)[1]
+    assert (found[0], found[1].met) == (figures[0], False)
+    with pytest.raises(OutputError, match="cannot write to"):
+        write("robot_path", figures, folder=path)
 
 
 def test_verdict_is_computed_anew_when_a_file_claims_another(tmp_path: Path) -> None:
-    path = write("sync", [Row(what="p99", measured=20.0, unit="ms", target=10.0)], folder=tmp_path)
+    path = write("sync", [at_most("p99", 20.0, "ms", 10.0)], folder=tmp_path)
     path.write_text(path.read_text().replace('"met": false', '"met": true'))
     assert "NO" in tables(tmp_path, [])
     assert "0 of 1 targets met" in tables(tmp_path, ["sync"])
 
 
-def test_table_names_what_is_missing_when_asked_for_unknown_results(tmp_path: Path) -> None:
-    with pytest.raises(LookupError, match="no results named runtime"):
-        tables(tmp_path, ["runtime"])
+def test_committed_results_are_all_shown_when_none_is_named() -> None:
+    text = tables(FOLDER, [])
+    assert all(f"{path.stem}: 20" in text for path in FOLDER.glob("*.json"))
+    with pytest.raises(LookupError, match="no results named nothing"):
+        tables(FOLDER, ["nothing"])
 
 
-def test_table_leaves_the_verdict_open_when_there_is_no_target() -> None:
-    text = render([Row(what="memory", measured=512.0, unit="MB")])
+def test_table_shows_verdicts_intervals_and_notes_where_there_are_any() -> None:
+    text = text_table([Figure(what="memory", measured=512.0, unit="MB")])
     assert text.splitlines()[1].split() == ["memory", "512", "MB"]
+    judged = Figure(what="x", measured=1.0, unit="", target=92.0, low=0.5, high=1.5, notes=("one run",))
+    lines = text_table([judged]).splitlines()
+    assert lines[1].split() == ["x", "1", "0.50", "to", "1.50", ">=", "92", "NO"]
+    assert lines[2] == "    one run"

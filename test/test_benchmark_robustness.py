@@ -7,7 +7,7 @@ from pathlib import Path
 
 from results import set_record
 
-from benchmarks.robustness import at_true_times, compare, rows_of
+from benchmarks.robustness import at_true_times, compare, figures_of
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.replay.records import SetRecord
@@ -46,4 +46,4 @@ def test_accuracy_is_that_of_the_clean_sets_when_only_stamps_are_moved() -> None
     values = compare(story, [(Path("drive"), TRUTH)], [looped], [CLEAN])
     assert values["clean_map"] > 0.9
     assert values["map"] == values["clean_map"]
-    assert [row.measured for row in rows_of("looped", values)] == [100 * values["map"], 100.0]
+    assert [row.measured for row in figures_of("looped", values)] == [100 * values["map"], 100.0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.runtime_live import SETTLE_S, WAIT_LIMIT_MS, Found, Heard, judge, rows_of, run
+from benchmarks.runtime_live import SETTLE_S, WAIT_LIMIT_MS, Found, Heard, figures_of, judge, run
 from sentryfuse_core.account.latency import STAGES
 
 S = 1_000_000_000
@@ -44,7 +44,7 @@ def test_rest_is_what_neither_network_nor_wait_took_when_judged() -> None:
 @pytest.mark.parametrize(("wait", "rest", "met"), [(24.9, 14.9, True), (25.1, 15.1, False)])
 def test_targets_are_met_when_the_figures_lie_on_their_good_side(wait: float, rest: float, met: bool) -> None:
     assert WAIT_LIMIT_MS == 25.0
-    rows = rows_of(judged(wait=wait, e2e=50.0 + wait + rest))
+    rows = figures_of(judged(wait=wait, e2e=50.0 + wait + rest))
     assert [row.met for row in rows if row.target is not None] == [True, met, met]
 
 

@@ -23,7 +23,6 @@ ROSDEP = {  # rosdep's key, and what pip calls it
     "python3-numpy": "numpy",
     "python3-opencv": "opencv-python-headless",
     "python3-rich": "rich",
-    "python3-scipy": "scipy",
     "python3-yaml": "pyyaml",
 }
 BY_PIP_ALONE = {"torch", "safetensors", "rosbags", "lz4", "backports.zstd"}  # package.xml says why
@@ -38,9 +37,10 @@ NOT_ASKED_FOR = {
 
 
 def needs() -> dict[str, Requirement]:
-    """Dependencies and the extra `ros` of pyproject.toml by name."""
-    texts = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["ros"]]
-    return {found.name.lower(): found for found in map(Requirement, texts)}
+    """Dependencies and the extras `ros` and `lab` of pyproject.toml by name, but for an optional rival."""
+    extras = PROJECT["optional-dependencies"]
+    texts = [*PROJECT["dependencies"], *extras["ros"], *extras["lab"]]
+    return {found.name.lower(): found for found in map(Requirement, texts) if found.name != "torch-pruning"}
 
 
 def pins() -> list[Requirement]:

@@ -187,6 +187,21 @@ def test_replay_runs_when_there_is_no_ros(installed: Installed, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    "words", [("train", "mine.safetensors"), ("eval", "--frames", "16"), ("bench", "runtime", "--out", "out")]
+)
+def test_workshop_names_its_extra_when_it_is_not_installed(
+    installed: Installed, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = installed.run("sentryfuse", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"sentryfuse: error: `sentryfuse {words[0]}` needs what the robot does without "
+        "(No module named 'scipy'): pip install 'sentryfuse-python[lab]'\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     "program", [("sentryfuse", command.name) for command in ROS_COMMANDS] + [(n,) for n in NODES]
 )
 def test_program_names_ros_and_the_remedy_when_there_is_none(

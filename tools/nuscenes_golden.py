@@ -1,17 +1,19 @@
-"""Write test/core/evaluation/golden/*.json: boxes, and what nuscenes-devkit 1.2.0 makes of them.
+"""Write the golden files of the tests: what nuscenes-devkit 1.2.0 makes of boxes, and reads from a made tree.
 
 The devkit wants numpy below 2, so that it gets an environment of its own (Python 3.9 to 3.12):
 
     python3 -m venv /tmp/nuscenes && /tmp/nuscenes/bin/pip install nuscenes-devkit==1.2.0
     /tmp/nuscenes/bin/python tools/nuscenes_golden.py
 
-The files also hold the boxes, so that nothing depends on numpy drawing the same numbers again.
+Files of metrics also hold the boxes, so that nothing depends on numpy drawing the same numbers again.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,13 @@ from nuscenes.eval.common.utils import center_distance
 from nuscenes.eval.detection.algo import accumulate, calc_ap, calc_tp
 from nuscenes.eval.detection.config import config_factory
 from nuscenes.eval.detection.data_classes import DetectionBox
+from nuscenes.nuscenes import NuScenes
+from pyquaternion import Quaternion
 
-FOLDER = Path(__file__).resolve().parent.parent / "test" / "core" / "evaluation" / "golden"
+TEST = Path(__file__).resolve().parent.parent / "test"
+METRICS = TEST / "core" / "evaluation" / "golden"
+TREE = TEST / "core" / "lab" / "datasets" / "golden" / "nuscenes_boxes.json"
+DEVKIT = version("nuscenes-devkit")
 LABELS = ("car", "pedestrian", "bicycle", "barrier")
 SIZES = ((4.4, 1.85, 1.55), (0.5, 0.6, 1.72), (1.75, 0.6, 1.72), (0.5, 2.5, 1.0))  # length, width, height
 ERRORS = ("trans_err", "scale_err", "orient_err")
@@ -39,21 +46,22 @@ CASES = {
 
 
 def main() -> None:
-    """Draw, evaluate and write every case."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    """Draw, evaluate and write every case; make the tree, read it and write its boxes."""
     for seed, name in enumerate(CASES):
         truth, found = draw(name, np.random.default_rng(seed))
         content = {
-            "devkit": version("nuscenes-devkit"),
+            "devkit": DEVKIT,
             "labels": LABELS,
             "half_turn": ["barrier"],
             "expected": judge(truth, found),
             "truth": truth,
             "found": found,
         }
-        path = FOLDER / f"{name}.json"
-        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        print(f"{path.name}: mAP {content['expected']['map']:.4f}")
+        (METRICS / f"{name}.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+        print(f"{name}.json: mAP {content['expected']['map']:.4f}")
+    boxes = {"devkit": DEVKIT, "ego_boxes": tree_boxes()}
+    TREE.write_text(json.dumps(boxes, indent=1) + "\n", encoding="utf-8")
+    print(f"{TREE.name}: {sum(map(len, boxes['ego_boxes']))} boxes")
 
 
 def draw(name: str, rng: np.random.Generator) -> tuple[list[Frame], list[Frame]]:
@@ -145,6 +153,42 @@ def boxes_of(frames: list[Frame]) -> EvalBoxes:
         ]
         boxes.add_boxes(token, made)
     return boxes
+
+
+def tree_boxes() -> list[list[dict[str, Any]]]:
+    """Boxes in the ego frame at the lidar's moment, for each key frame of the tests' tree."""
+    sys.path.insert(0, str(TEST))
+    import driving_trees
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = driving_trees.nuscenes(Path(folder), frames=2, tilted=True)
+        tables = NuScenes("v1.0-mini", dataroot=str(root), verbose=False)
+        return [ego_boxes(tables, sample) for sample in tables.sample]
+
+
+def ego_boxes(tables: NuScenes, sample: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every annotation of a key frame: the devkit's own boxes, moved by its own two steps."""
+    lidar = tables.get("sample_data", sample["data"]["LIDAR_TOP"])
+    pose = tables.get("ego_pose", lidar["ego_pose_token"])
+    found = []
+    for box in tables.get_boxes(lidar["token"]):
+        box.translate(-np.array(pose["translation"]))
+        box.rotate(Quaternion(pose["rotation"]).inverse)
+        width, length, height = box.wlh.tolist()
+        annotation = tables.get("sample_annotation", box.token)
+        found.append(
+            {
+                "category": box.name,
+                "attributes": [
+                    tables.get("attribute", key)["name"] for key in annotation["attribute_tokens"]
+                ],
+                "points": annotation["num_lidar_pts"] + annotation["num_radar_pts"],
+                "centre": box.center.tolist(),
+                "size": [length, width, height],
+                "ahead": box.rotation_matrix[:, 0].tolist(),
+            }
+        )
+    return found
 
 
 if __name__ == "__main__":

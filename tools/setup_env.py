@@ -113,8 +113,8 @@ def environment() -> dict[str, str]:
 
 def step(what: str, command: list[str]) -> None:
     """Run one command into the log, showing what it is doing; raise SetupError with the log's path."""
-    started = time.monotonic()
-    shown = Progress(what)
+    started, live = time.monotonic(), sys.stdout.isatty()
+    print(f"  {what} ...", end="" if live else "\n", flush=True)
     with LOG.open("a", encoding="utf-8") as log:
         log.write(f"\n$ {' '.join(command)}\n")
         process = subprocess.Popen(
@@ -125,38 +125,24 @@ def step(what: str, command: list[str]) -> None:
         last = ""
         for line in process.stdout:
             log.write(line)
-            shown.line(line)
+            show(what, line, live=live)
             if re.match(r"\s*(ERROR|error|CMake Error|.*fatal error)", line):
                 last = line.strip()
         code = process.wait()
-    shown.done(time.monotonic() - started)
+    seconds = time.monotonic() - started
+    print(f"\r\033[K  {what}: {seconds:.0f} s" if live else f"    {seconds:.0f} s", flush=True)
     if code != 0:
         raise SetupError(f"{what} failed{f' ({last})' if last else ''}: the whole output is in {LOG}")
 
 
-class Progress:
-    """One line a step: rewritten in place on a terminal, and only large downloads named elsewhere."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._live = sys.stdout.isatty()
-        print(f"  {what} ...", end="" if self._live else "\n", flush=True)
-
-    def line(self, line: str) -> None:
-        """Show what a line of pip's output says it is doing."""
-        download = re.match(r"\s*Downloading (\S+?)-[\d.]+\S* \(([\d.]+) (\w+)\)", line)
-        current = re.match(r"\s*(?:Collecting|Processing|Building|Installing) \S+", line)
-        if self._live and (download or current):
-            text = " ".join(line.split())[:100]
-            print(f"\r\033[K  {self._what}: {text}", end="", flush=True)
-        elif download and download[3] == "MB" and float(download[2]) >= 50:
-            print(f"    downloading {download[1]}, {download[2]} MB", flush=True)
-
-    def done(self, seconds: float) -> None:
-        """Close the line with the time it took."""
-        print(
-            f"\r\033[K  {self._what}: {seconds:.0f} s" if self._live else f"    {seconds:.0f} s", flush=True
-        )
+def show(what: str, line: str, *, live: bool) -> None:
+    """What a line of pip's output says it is doing: in place on a terminal, else large downloads alone."""
+    download = re.match(r"\s*Downloading (\S+?)-[\d.]+\S* \(([\d.]+) (\w+)\)", line)
+    current = re.match(r"\s*(?:Collecting|Processing|Building|Installing) \S+", line)
+    if live and (download or current):
+        print(f"\r\033[K  {what}: {' '.join(line.split())[:100]}", end="", flush=True)
+    elif download and download[3] == "MB" and float(download[2]) >= 50:
+        print(f"    downloading {download[1]}, {download[2]} MB", flush=True)
 
 
 def repair_cmake_files() -> None:

@@ -26,7 +26,8 @@ def canonical(name: str) -> str:
 
 def constraints(reports: list[Path]) -> str:
     """Text of the file: one line where every Python takes the same version, else one a Python."""
-    required = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("requirements*.txt"))
+    files = [ROOT / f"requirements{part}.txt" for part in ("", "-build", "-dev")]
+    required = "\n".join(path.read_text(encoding="utf-8") for path in files)
     named = {canonical(name) for name in re.findall(r"^([A-Za-z][\w.-]*)", required, re.MULTILINE)}
     versions: dict[str, dict[str, str]] = {}
     pythons = []

@@ -34,7 +34,9 @@ DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
 OK, WARN, ERROR, STALE = 0, 1, 2, 3  # diagnostic_msgs/DiagnosticStatus
 SyncCounters: TypeAlias = Mapping[Modality, Mapping[str, int]]  # per sensor, by reason
 _TRUSTED = (SensorState.OK, SensorState.DEGRADED)
-MISS_LIMIT = 0.01  # larger share of deadline misses is an error
+_MISS_LIMIT = 0.01  # larger share of deadline misses is an error
+_BUDGET_REMEDY = "raise budget.latency_ms, or leave budget.level at -1 so that a narrower level may run"
+_AGE_REMEDY = "set budget.latency_ms, use a faster device, or raise output.max_output_age_s"
 NODE_NAME = "/sentryfuse"  # full name of the node by default, and in a replay
 _MESSAGE_LENGTH = 1000  # several findings may stand in one message
 _REASONS = 40  # keys of dropped messages, by reason
@@ -56,7 +58,6 @@ class Diagnostics:
         self._excused_ns = 0  # time since the last set in which the node did not run
         self._busy_s = 0.0  # how long the set in hand has been worked on
         self._window = LatencyWindow(config.output.latency_window_s)
-        self._recent: deque[tuple[int, float, float]] = deque()  # now_ns, wait ms, skew ms
         self._switch_us: deque[float] = deque(maxlen=1000)
         self._last: FusionResult | None = None
         self._last_ns = 0
@@ -113,18 +114,11 @@ class Diagnostics:
         self._budgeted = not math.isnan(deadline_ms)
         age_limit_ms = self._config.output.max_output_age_s * 1e3
         missed = result.times.infer > deadline_ms if self._budgeted else e2e_ms > age_limit_ms
-        self._window.add(now_ns, stage_values(result.times, e2e_ms), missed=missed and not excused)
-        self._recent.append((now_ns, result.times.wait, result.synced.skew_ns / NS_PER_MS))
-        self._expire(now_ns)
+        values_ms = {**stage_values(result.times, e2e_ms), "skew": result.synced.skew_ns / NS_PER_MS}
+        self._window.add(now_ns, values_ms, missed=missed and not excused)
         self._last, self._last_ns = result, now_ns
         self._sets += 1
         self._partial += bool(_missed(result))
-
-    def _expire(self, now_ns: int) -> None:
-        self._window.expire(now_ns)
-        oldest_ns = now_ns - round(self._window.window_s * NS_PER_S)
-        while self._recent and self._recent[0][0] < oldest_ns:
-            self._recent.popleft()
 
     def statuses(
         self,
@@ -142,19 +136,16 @@ class Diagnostics:
         `busy_s`: how long the set in hand has been worked on.
         """
         self._busy_s = busy_s
-        self._expire(now_ns)
+        self._window.expire(now_ns)
         # Nobody covers for a sensor when what comes out is unusable, or nothing comes any more.
         trusted = any(report.state in _TRUSTED for report in reports.values())
         working = self._last is not None and not self._last.errors and self._freshness(now_ns)[0] == OK
         covered = trusted and working
-        found = [self._sensor(report, covered=covered) for report in reports.values()]
-        sync = self._sync(reports, counters, now_ns)
-        poses = [] if placements is None else [self._poses(placements)]
         return [
-            *found,
+            *(self._sensor(report, covered=covered) for report in reports.values()),
             self._take_events(),
-            sync,
-            *poses,
+            self._sync(reports, counters, now_ns),
+            *([] if placements is None else [self._poses(placements)]),
             self._upkeep_status(now_ns),
             self._inference(budget),
             self._latency(now_ns),
@@ -174,7 +165,7 @@ class Diagnostics:
             values[key] = "; ".join(part for part in (item.reason, item.remedy, code, stamp) if part)
         ended = {item.modality: item.after for item, _ in events}
         level = OK if all(state is SensorState.OK for state in ended.values()) else WARN
-        return self._status(level, "events", ", ".join(values) or "no change", "", values)
+        return self._status(level, "events", ", ".join(values) or "no change", values)
 
     def _sensor(self, report: SensorReport, *, covered: bool) -> Fields:
         if report.disabled:
@@ -185,26 +176,11 @@ class Diagnostics:
             level, message = OK, "OK"
         else:
             level, message = WARN if covered else ERROR, _told(report.state.name, report)
-        values = {
-            "state": report.state.name,
-            "reason": report.reason,
-            "since_s": report.since_s,
-            "rate_hz": report.rate_hz,
-            "expected_hz": report.expected_hz,
-            "age_ms": report.age_ms,
-            "offset_ms": report.offset_ms,
-            "late": report.late,
-            "out_of_order": report.out_of_order,
-            "duplicate": report.duplicate,
-            "invalid": report.invalid,
-            "frozen": report.frozen,
-            "epoch": report.epoch,
-        }
-        return self._status(level, f"sensor/{report.modality.value}", message, report.topic, values)
+        values = {"state": report.state.name, "reason": report.reason, **report.figures}
+        return self._status(level, f"sensor/{report.modality.value}", message, values, report.topic)
 
     def _sync(self, reports: Mapping[Modality, SensorReport], counters: SyncCounters, now_ns: int) -> Fields:
         last = self._last
-        waits = percentiles(wait_ms for _, wait_ms, _ in self._recent)
         dropped = Counter[str]()
         for by_reason in (*counters.values(), *(report.invalid_reasons for report in reports.values())):
             dropped.update({reason: count for reason, count in by_reason.items() if reason not in NOTED})
@@ -212,9 +188,9 @@ class Diagnostics:
             "sets": self._sets,
             "partial": self._partial,
             "mask": "none" if last is None else str(last.used),
-            "anchor": _anchor(last),
-            "wait_ms_p95": waits["p95"],
-            "skew_ms_max": max((skew_ms for *_, skew_ms in self._recent), default=math.nan),
+            "anchor": "none" if last is None else last.synced.anchor_name,
+            "wait_ms_p95": self._window.stage("wait")["p95"],
+            "skew_ms_max": self._window.stage("skew")["max"],
             **{f"dropped_{reason}": count for reason, count in _most(dropped)},
         }
         level, message = self._freshness(now_ns)
@@ -226,7 +202,7 @@ class Diagnostics:
             message = f"going on without {missing}"
         anchor = None if last is None else last.synced.anchor
         topic = reports[anchor].topic if anchor is not None and anchor in reports else ""
-        return self._status(level, "sync", message, topic, values)
+        return self._status(level, "sync", message, values, topic)
 
     def _freshness(self, now_ns: int) -> tuple[int, str]:
         """STALE before the first set, ERROR when the last one is older than allowed, else OK."""
@@ -245,13 +221,8 @@ class Diagnostics:
         used = {modality.value: placed for modality, placed in placements.items() if placed.source}
         doubts = [f"{name} {placed.problem}" for name, placed in used.items() if placed.told]
         message = "; ".join(doubts) or ("OK" if used else "no set yet")
-        return self._status(
-            WARN if doubts else OK,
-            "poses",
-            message,
-            "",
-            {name: placed.source for name, placed in used.items()},
-        )
+        sources = {name: placed.source for name, placed in used.items()}
+        return self._status(WARN if doubts else OK, "poses", message, sources)
 
     def _upkeep_status(self, now_ns: int) -> Fields:
         """Whether the node kept up and ran at all: what it did is not laid to any sensor."""
@@ -259,20 +230,18 @@ class Diagnostics:
         level, message = (STALE, "no set yet") if self._last is None else (OK, "OK")
         if warnings:
             level, message = WARN, "; ".join(warnings)
-        return self._status(level, "node", message, "", self._upkeep.values(now_ns))
+        return self._status(level, "node", message, self._upkeep.values(now_ns))
 
     def _inference(self, budget: Mapping[str, Any]) -> Fields:
         last = self._last
         if last is None:
-            return self._status(STALE, "inference", "no set yet", "", {})
+            return self._status(STALE, "inference", "no set yet", {})
         level, message = OK, "OK"
         if last.errors:
             level, message = ERROR, "; ".join(last.errors)
         elif not last.above_prior:
-            level, message = (
-                WARN,
-                "; ".join(last.notes) or "not known to be better than the canvas without tokens",
-            )
+            unsure = "not known to be better than the canvas without tokens"
+            level, message = WARN, "; ".join(last.notes) or unsure
         values = {
             "backend": last.backend,
             "device": last.device,
@@ -287,7 +256,7 @@ class Diagnostics:
             "switch_us_p99": percentiles(self._switch_us)["p99"],
             **budget,
         }
-        return self._status(level, "inference", message, last.device, values)
+        return self._status(level, "inference", message, values, last.device)
 
     def _latency(self, now_ns: int) -> Fields:
         values: dict[str, Any] = {}
@@ -296,17 +265,13 @@ class Diagnostics:
         miss = self._window.deadline_miss
         values |= {"n": len(self._window), "window_s": self._window.window_s, "deadline_miss": miss}
         level, message = self._freshness(now_ns)
-        if level == OK and miss > MISS_LIMIT:
-            level, message = (
-                ERROR,
-                f"{miss:.1%} of the sets missed the deadline; {self._deadline_remedy()}",
-            )
-        return self._status(
-            level, "latency", message, "" if self._last is None else self._last.device, values
-        )
+        if level == OK and miss > _MISS_LIMIT:
+            remedy = _BUDGET_REMEDY if self._budgeted else _AGE_REMEDY
+            level, message = ERROR, f"{miss:.1%} of the sets missed the deadline; {remedy}"
+        return self._status(level, "latency", message, values, self._last.device if self._last else "")
 
     def _status(
-        self, level: int, name: str, message: str, hardware_id: str, values: Mapping[str, Any]
+        self, level: int, name: str, message: str, values: Mapping[str, Any], hardware_id: str = ""
     ) -> Fields:
         """diagnostic_msgs/DiagnosticStatus; `level` is a number here, a byte in ROS.
 
@@ -319,11 +284,6 @@ class Diagnostics:
             "hardware_id": bounded(hardware_id),
             "values": [{"key": bounded(key), "value": _text(value)} for key, value in values.items()],
         }
-
-    def _deadline_remedy(self) -> str:
-        if self._budgeted:
-            return "raise budget.latency_ms, or leave budget.level at -1 so that a narrower level may run"
-        return "set budget.latency_ms, use a faster device, or raise output.max_output_age_s"
 
 
 def status_name(node: str, name: str) -> str:
@@ -347,12 +307,6 @@ def _told(what: str, report: SensorReport) -> str:
     """State, reason and remedy in one line, as far as they are known."""
     text = ": ".join(part for part in (what, report.reason) if part)
     return "; ".join(part for part in (text, report.remedy) if part)
-
-
-def _anchor(result: FusionResult | None) -> str:
-    if result is None:
-        return "none"
-    return "tick" if result.synced.anchor is None else result.synced.anchor.value
 
 
 def _missed(result: FusionResult) -> dict[Modality, Absence]:

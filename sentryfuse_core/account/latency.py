@@ -27,16 +27,8 @@ def percentiles(values: Iterable[float]) -> dict[str, float]:
 
 
 def stage_values(times: StageTimes, e2e_ms: float) -> dict[str, float]:
-    """Milliseconds by stage name."""
-    return {
-        "age": times.age,
-        "wait": times.wait,
-        "queue": times.queue,
-        "pre": times.pre,
-        "infer": times.infer,
-        "post": times.post,
-        "e2e": e2e_ms,
-    }
+    """Milliseconds by the names of `STAGES`."""
+    return {**vars(times), "e2e": e2e_ms}
 
 
 class LatencyWindow:

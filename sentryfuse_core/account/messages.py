@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from sentryfuse_core.account.latency import stage_values
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.text import bounded
 from sentryfuse_core.types import Detection, FusionResult, Modality, SensorState
@@ -115,12 +116,12 @@ def detection_array(result: FusionResult, context: PublishContext) -> Fields:
 
 def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
     """sentryfuse/FusionStatus."""
-    synced, plan, times = result.synced, result.plan, result.times
+    synced, plan = result.synced, result.plan
     return {
         "header": header(synced.stamp_ns, context.base_frame),
         "sequence": synced.sequence,
         "epoch": synced.epoch,
-        "anchor": "tick" if synced.anchor is None else synced.anchor.value,
+        "anchor": synced.anchor_name,
         "sensors": [_sensor_health(result, modality) for modality in Modality if modality in result.reports],
         "used": [modality.value for modality in result.used],
         "mask": result.used.bits,
@@ -137,13 +138,7 @@ def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
         "device": result.device,
         "backend_reason": result.backend_reason,
         "checkpoint": context.checkpoint,
-        "age_ms": times.age,
-        "wait_ms": times.wait,
-        "queue_ms": times.queue,
-        "pre_ms": times.pre,
-        "infer_ms": times.infer,
-        "post_ms": times.post,
-        "e2e_ms": context.e2e_ms,
+        **{f"{stage}_ms": value for stage, value in stage_values(result.times, context.e2e_ms).items()},
         "deadline_ms": context.deadline_ms,
         "power_w": context.power_w,
         "skipped_sets": context.skipped_sets,
@@ -257,6 +252,7 @@ def _sensor_health(result: FusionResult, modality: Modality) -> Fields:
     report = result.reports[modality]
     used = modality in result.used
     return {
+        **report.figures,
         "name": modality.value,
         "topic": bounded(report.topic),
         "state": int(report.state),
@@ -264,15 +260,5 @@ def _sensor_health(result: FusionResult, modality: Modality) -> Fields:
         "remedy": bounded(report.remedy),
         "in_mask": used,
         "absence": "" if used else result.absent[modality].value,
-        "since_s": report.since_s,
-        "rate_hz": report.rate_hz,
-        "expected_hz": report.expected_hz,
-        "age_ms": report.age_ms,
         "offset_ms": result.synced.offset_ns(modality) / NS_PER_MS if used else math.nan,
-        "late": report.late,
-        "out_of_order": report.out_of_order,
-        "duplicate": report.duplicate,
-        "invalid": report.invalid,
-        "frozen": report.frozen,
-        "epoch": report.epoch,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -36,46 +37,36 @@ def arrivals(
 
     What an event holds comes with the first message after the event, or at the end of the recording.
     """
-    start_ns = reader.start_ns
+    start_ns = last_ns = reader.start_ns
     stop_ns = None if seconds is None else start_ns + round(seconds * NS_PER_S)
-    waiting = _Waiting(topics)
-    last_ns = start_ns
+    types: dict[str, str] = {}
+    on_their_way: list[Arrival] = []
+    order = itertools.count()
+
+    def send(topic: str, delivery: Delivery) -> None:
+        at_ns = last_ns + round(delivery.delay_s * NS_PER_S)
+        arrival = Arrival(at_ns, next(order), topics[topic], topic, types[topic], delivery.message)
+        heapq.heappush(on_their_way, arrival)
+
+    def due(now_ns: int | None) -> Iterator[Arrival]:
+        while on_their_way and (now_ns is None or on_their_way[0].at_ns <= now_ns):
+            yield heapq.heappop(on_their_way)
+
     for item in reader.messages(topics):
         if stop_ns is not None and item.log_time_ns > stop_ns:
             break
         last_ns = item.log_time_ns
-        yield from waiting.until(last_ns)
+        yield from due(last_ns)
+        types[item.topic] = item.type_name
         if injector is None or isinstance(item.message, Undecodable):
-            deliveries = [Delivery(item.message, 0.0)]
+            send(item.topic, Delivery(item.message, 0.0))
         else:
             at_s = (last_ns - start_ns) / NS_PER_S
             for topic, held in injector.flush(at_s):
-                waiting.add(topic, held, last_ns)
-            deliveries = injector.apply(item.topic, topics[item.topic], item.message, at_s=at_s)
-        waiting.types[item.topic] = item.type_name
-        for delivery in deliveries:
-            waiting.add(item.topic, delivery, last_ns)
-        yield from waiting.until(last_ns)
+                send(topic, held)
+            for delivery in injector.apply(item.topic, topics[item.topic], item.message, at_s=at_s):
+                send(item.topic, delivery)
+        yield from due(last_ns)
     for topic, held in () if injector is None else injector.flush():
-        waiting.add(topic, held, last_ns)
-    yield from waiting.until(stop_ns)
-
-
-class _Waiting:
-    """Messages on their way, by arrival time and then in the order they were sent."""
-
-    def __init__(self, topics: Mapping[str, Modality | None]) -> None:
-        self.types: dict[str, str] = {}
-        self._topics = topics
-        self._queue: list[Arrival] = []
-        self._sent = 0
-
-    def add(self, topic: str, delivery: Delivery, now_ns: int) -> None:
-        self._sent += 1
-        at_ns = now_ns + round(delivery.delay_s * NS_PER_S)
-        arrival = Arrival(at_ns, self._sent, self._topics[topic], topic, self.types[topic], delivery.message)
-        heapq.heappush(self._queue, arrival)
-
-    def until(self, now_ns: int | None) -> Iterator[Arrival]:
-        while self._queue and (now_ns is None or self._queue[0].at_ns <= now_ns):
-            yield heapq.heappop(self._queue)
+        send(topic, held)
+    yield from due(stop_ns)

@@ -26,8 +26,6 @@ from sentryfuse_core.types import Modality, Pose
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from typing_extensions import Self
-
     from sentryfuse_core.config import Config
 
 __all__ = ["BagTransforms", "pose_facts", "pose_notes"]
@@ -41,7 +39,7 @@ _SAME_RAD, _SAME_M = 0.01, 0.01
 
 
 class BagTransforms:
-    """Frames as a recording's transforms place them; as a context manager it lends them to the placer.
+    """Frames as a recording's transforms place them; it lends itself to the placer where it knows any.
 
     `sensors` are the names of the sensors' topics: of several robots in a recording theirs is taken.
 
@@ -53,40 +51,29 @@ class BagTransforms:
     def __init__(self, reader: BagReader, config: Config, sensors: Collection[str], placer: Placer) -> None:
         self.now_ns = reader.start_ns
         self.notes: list[str] = []
-        self._placer = placer
         self._base = config.output.base_frame
         self._tree = TransformTree()
         self._known: dict[str, Found] = {}  # placed by static transforms alone
-        self._second = BagReader(reader.path)  # the first is being read for the sensors
-        self._stream: Iterator[BagMessage] | None = None
+        self._reader = reader
         self._next: BagMessage | None = None
         asked = config.output.extrinsics == "auto"
         topics = [topic for topic in reader.topics() if topic.count and topic.is_transforms]
         chosen = self._of_one_robot(topics, sensors) if asked else []
-        self._fixed = [topic for topic in chosen if topic.is_static]
-        self._moving = sorted({topic.name for topic in chosen if not topic.is_static})
         if asked and not chosen:
             self._note("no /tf_static or /tf in the recording: the poses are the parameters'")
+        self._fixed = sorted({topic.name for topic in chosen if topic.is_static})
+        self._moving = sorted({topic.name for topic in chosen if not topic.is_static})
+        count = sum(topic.count for topic in chosen if topic.is_static)
+        for item in islice(self._messages(self._fixed), count):
+            self._add(item, static=True)
+        if chosen and self._has_base():
+            placer.transforms = self
+        self._stream = self._messages(self._moving)
 
-    def __enter__(self) -> Self:
-        if not self._fixed and not self._moving:
-            return self
-        self._second.open()
-        count = sum(topic.count for topic in self._fixed)
-        if count:
-            with suppress(BagError):  # told when the sensors' messages come to the damage
-                names = {topic.name for topic in self._fixed}
-                for item in islice(self._second.messages(names), count):
-                    self._add(item, static=True)
-        if self._has_base():
-            self._placer.transforms = self
-        if self._moving:
-            self._stream = self._second.messages(self._moving)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._placer.transforms = None
-        self._second.close()
+    def _messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
+        """Messages of the topics up to damage, which is told when the sensors' messages come to it."""
+        with suppress(BagError):
+            yield from self._reader.messages(topics) if topics else ()
 
     def find(self, frame_id: str, *, stamp_ns: int) -> Found:
         """The pose of a frame in the base frame at a time near `now_ns`."""
@@ -115,8 +102,7 @@ class BagTransforms:
         return ""
 
     def _named(self, chain: Chain) -> str:
-        fixed = sorted({topic.name for topic in self._fixed})
-        topics = [*fixed, *self._moving] if chain.moving else fixed
+        topics = [*self._fixed, *self._moving] if chain.moving else self._fixed
         return f"{' <- '.join(chain.frames)}, {' and '.join(topics)}"
 
     def _of_one_robot(self, topics: list[Topic], sensors: Collection[str]) -> list[Topic]:
@@ -136,11 +122,10 @@ class BagTransforms:
     def _has_base(self) -> bool:
         """Whether the base frame is known, or comes in the beginning of /tf; without it nothing is placed."""
         heard = set(self._tree.frames)
-        with suppress(BagError):  # told when the sensors' messages come to the damage
-            for item in islice(self._second.messages(self._moving) if self._moving else (), _LOOKED_THROUGH):
-                if self._base in heard:
-                    break
-                heard |= {name.lstrip("/") for found in _transforms(item) for name in found[:2]}
+        for item in islice(self._messages(self._moving), _LOOKED_THROUGH):
+            if self._base in heard:
+                break
+            heard |= {name.lstrip("/") for found in _transforms(item) for name in found[:2]}
         if self._base in heard:
             return True
         names = sorted(heard)
@@ -153,14 +138,7 @@ class BagTransforms:
 
     def _read_on(self, until_ns: int) -> None:
         """Take in the moving transforms up to `until_ns` of recorded time."""
-        while self._stream is not None:
-            try:
-                item = self._next or next(self._stream, None)
-            except BagError:  # told when the sensors' messages come to the damage
-                item = None
-            if item is None:
-                self._stream = None
-                return
+        while (item := self._next or next(self._stream, None)) is not None:
             self._next = item if item.log_time_ns > until_ns else None
             if self._next is not None:
                 return

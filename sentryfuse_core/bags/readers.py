@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rosbags.typesys import (
@@ -19,11 +18,21 @@ from rosbags.typesys import (
 )
 from rosbags.typesys.store import Typestore
 
-from sentryfuse_core.bags import storage
 from sentryfuse_core.bags.definitions import ROS1_TRANSFORMS_TYPE, TRANSFORMS_TYPE
-from sentryfuse_core.bags.storage.common import CDR, ROS1, damaged
+from sentryfuse_core.bags.storage.common import (
+    CDR,
+    ROS1,
+    Definition,
+    Storage,
+    Stream,
+    damaged,
+    guarded,
+    merged,
+)
+from sentryfuse_core.bags.storage.files import find_files, is_recording
+from sentryfuse_core.bags.storage.opening import open_storage
 from sentryfuse_core.bags.storage.sqlite import beside
-from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC
+from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC, unpack_message
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError, InvalidMessageError, SentryFuseError, TopicError
@@ -36,8 +45,6 @@ __all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files", "is_r
 
 _IDL_SEPARATOR = "=" * 80 + "\n"  # rosbag2 puts several IDL files into one text this way
 _MSG_FORMS, _IDL_FORMS = ("ros2msg", "ros1msg"), ("ros2idl", "omgidl")
-
-is_recording = storage.is_recording
 
 
 @dataclass(frozen=True)
@@ -92,19 +99,22 @@ class BagReader:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.notes: tuple[str, ...] = ()  # on the choice of files, and on what was met in them
-        self._files: tuple[storage.Storage, ...] | None = None
+        self._files: tuple[Storage, ...] | None = None
         self._open_files = ExitStack()
-        self._decoders: dict[storage.Stream, _Decoder] = {}
-        self._ros2_types: Typestore | None = None
+        self._decoders: dict[Stream, _Decoder] = {}
 
     def open(self) -> Self:
         """Find and index the files; messages come later."""
         with ExitStack() as stack:
+
+            def scratch() -> Path:
+                return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentryfuse-")))
+
             try:
-                found = storage.find_files(self.path)
+                found = find_files(self.path)
                 files = []
                 for file in found.files:
-                    files.append(storage.open_storage(file, lambda: _scratch(stack)))
+                    files.append(open_storage(file, scratch))
                     stack.callback(files[-1].close)
             except SentryFuseError:
                 raise
@@ -117,9 +127,9 @@ class BagReader:
             self._open_files = stack.pop_all()
         return self
 
-    def _check_content(self, files: Collection[storage.Storage]) -> None:
+    def _check_content(self, files: Collection[Storage]) -> None:
         """Raise BagError for a recording of which nothing can be read."""
-        streams = [stream for file in files for stream in file.streams]
+        streams = [stream for file in files for stream in file.streams.values()]
         for file in files:
             if file.cut and not any(stream.count for stream in streams):
                 raise damaged(file.path, file.cut, file.remedy)
@@ -139,33 +149,28 @@ class BagReader:
     def __enter__(self) -> Self:
         return self.open()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
-    def _opened(self) -> tuple[storage.Storage, ...]:
+    def _opened(self) -> tuple[Storage, ...]:
         if self._files is None:
             raise BagError(f"the recording {self.path} is not open; use the reader as a context manager")
         return self._files
 
     @property
-    def _streams(self) -> list[storage.Stream]:
-        return [stream for file in self._opened for stream in file.streams]
+    def _streams(self) -> list[Stream]:
+        return [stream for file in self._opened for stream in file.streams.values()]
 
     @property
     def start_ns(self) -> int:
         """Log time of the first message of any topic."""
-        return min((file.start_ns for file in self._opened if _filled(file)), default=0)
+        return min((file.start_ns for file in self._opened if file.count), default=0)
 
     @property
     def end_ns(self) -> int:
         """Log time of the last message of any topic."""
-        return max((file.end_ns for file in self._opened if _filled(file)), default=0)
+        return max((file.end_ns for file in self._opened if file.count), default=0)
 
     @property
     def duration_s(self) -> float:
@@ -195,18 +200,20 @@ class BagReader:
         for name in sorted(set(topics or ()) - {stream.topic for stream in wanted}):
             raise TopicError(f"no topic {name!r} in {self.path}; it has {_listing(self.topics())}")
         convert = self._raw if raw else self._decode
-        sources = [source for file in self._opened for source in file.sources(wanted)]
-        for log_time_ns, stream, data in storage.merged(sources):
+        sources = [guarded(source, file) for file in self._opened for source in file.sources(wanted)]
+        for log_time_ns, stream, data in merged(sources):
             yield BagMessage(stream.topic, stream.type_name, log_time_ns, convert(stream, data))
         for file in self._opened:
             if file.cut:
                 raise damaged(file.path, file.cut, file.remedy)
 
-    def _decode(self, stream: storage.Stream, data: bytes) -> Any:
+    def _decode(self, stream: Stream, data: bytes) -> Any:
         plain = self._plain(stream, data)
         if isinstance(plain, Undecodable):
             return plain
-        types, name = self._decoder(stream)
+        if stream not in self._decoders:
+            self._decoders[stream] = self._make_decoder(stream)
+        types, name = self._decoders[stream]
         try:
             if stream.encoding == ROS1:
                 return types.deserialize_ros1(plain, name)
@@ -214,7 +221,7 @@ class BagReader:
         except Exception as error:  # noqa: BLE001 - bytes that do not match make the decoder raise anything
             return Undecodable(reason_of(error))
 
-    def _plain(self, stream: storage.Stream, data: bytes) -> bytes | Undecodable:
+    def _plain(self, stream: Stream, data: bytes) -> bytes | Undecodable:
         """The message's bytes, unpacked where it was packed by itself."""
         if stream.encoding not in (CDR, ROS1):
             return Undecodable(f"encoded as {stream.encoding!r:.40}, not as ROS does (cdr)")
@@ -224,31 +231,27 @@ class BagReader:
         if note not in self.notes:
             self.notes = (*self.notes, note)
         try:
-            return storage.unpack_message(data)
+            return unpack_message(data)
         except Exception as error:  # noqa: BLE001 - as above
             return Undecodable(f"packed by zstd, and {reason_of(error)}")
 
-    def _raw(self, stream: storage.Stream, data: bytes) -> Any:
+    def _raw(self, stream: Stream, data: bytes) -> Any:
         if stream.encoding != ROS1:
             return self._plain(stream, data)
         message = self._decode(stream, data)
         if isinstance(message, Undecodable):
             return message
-        store = self._ros2_types = self._ros2_types or ros2_typestore()
+        store = _ros_types(ros1=False, audio_chunks=False)
         if stream.type_name not in store.fielddefs:
             raise TopicError(f"{stream.topic} has type {stream.type_name}, unknown in ROS 2; leave it out")
         built = build_message(store, stream.type_name, message)
         return bytes(store.serialize_cdr(built, stream.type_name))
 
-    def _decoder(self, stream: storage.Stream) -> _Decoder:
-        """The types of one stream, from its own definition: two streams may disagree about a name."""
-        found = self._decoders.get(stream)
-        if found is None:
-            found = self._decoders[stream] = self._make_decoder(stream)
-        return found
+    def _make_decoder(self, stream: Stream) -> _Decoder:
+        """By the stream's own definition, one of the same type in another file, or ROS's own.
 
-    def _make_decoder(self, stream: storage.Stream) -> _Decoder:
-        """By the stream's definition, one of the same type in another file, or ROS's own."""
+        Two streams may disagree about a name.
+        """
         others = (item.definition for item in self._streams if item.type_name == stream.type_name)
         why = "no definition"
         for definition in (stream.definition, *others):
@@ -271,16 +274,7 @@ class BagReader:
 
 def bag_files(path: Path) -> tuple[Path, ...]:
     """The files a recording consists of, for hashing; raises BagError where there is none."""
-    return tuple(item for file in storage.find_files(path).files for item in (file, *beside(file)))
-
-
-def _scratch(stack: ExitStack) -> Path:
-    """A new folder for copies that goes when `stack` is closed."""
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentryfuse-")))
-
-
-def _filled(file: storage.Storage) -> bool:
-    return any(stream.count for stream in file.streams)
+    return tuple(item for file in find_files(path).files for item in (file, *beside(file)))
 
 
 @lru_cache(maxsize=4)
@@ -290,7 +284,7 @@ def _ros_types(*, ros1: bool, audio_chunks: bool) -> Typestore:
 
 
 @lru_cache(maxsize=256)  # every part of a split recording defines the same types
-def _defined(type_name: str, definition: storage.Definition) -> _Decoder | None:
+def _defined(type_name: str, definition: Definition) -> _Decoder | None:
     """The types of a definition's text; None where it does not define the type."""
     form, text = definition
     store = get_typestore(Stores.EMPTY)

@@ -112,14 +112,7 @@ class TransformTree:
                 return f"the frames {loop} form a loop"
             seen.add(entry.parent)
             pose = _compose(entry.pose, last.pose)
-            steps.append(
-                _Step(
-                    entry.parent,
-                    pose,
-                    moving=last.moving or moving,
-                    apart_ns=max(last.apart_ns, apart_ns),
-                )
-            )
+            steps.append(_Step(entry.parent, pose, last.moving or moving, max(last.apart_ns, apart_ns)))
 
 
 class _Step(NamedTuple):

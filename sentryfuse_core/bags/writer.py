@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,24 +95,16 @@ class BagWriter:
     def __enter__(self) -> Self:
         return self.open()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
         """Write one message; fields left out get their ROS default, unknown ones raise KeyError."""
         message = build_message(self._types, type_name, fields)
-        self._put(topic, type_name, log_time_ns, self._types.serialize_cdr(message, type_name))
+        self.write_cdr(topic, type_name, log_time_ns, self._types.serialize_cdr(message, type_name))
 
     def write_cdr(self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview) -> None:
         """Write one message that is serialised already."""
-        self._put(topic, type_name, log_time_ns, data)
-
-    def _put(self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview) -> None:
         if self._writer is None:
             raise OutputError(f"{self.path} is not open; use the writer as a context manager")
         key = (topic, type_name)

@@ -26,13 +26,13 @@ _STALE_NS = 5 * NS_PER_S  # an older reading of the machine says nothing
 
 @dataclass(frozen=True)
 class _Request:
-    """The last Budget message; NaN and -1 ask for nothing."""
+    """A Budget message; by itself, it asks for nothing."""
 
-    latency_ms: float
-    power_w: float
-    level: int
-    source: str
-    at_ns: int
+    latency_ms: float = math.nan
+    power_w: float = math.nan
+    level: int = -1
+    source: str = ""
+    at_ns: int = 0
 
 
 class BudgetController:
@@ -56,7 +56,7 @@ class BudgetController:
         """
         self.config = config  # may be replaced at run time
         self._levels = tuple(levels)
-        self._request: _Request | None = None
+        self._request = _Request()
         self._charge = math.nan
         self._machine = NO_READING
         self._latency = LatencyLimit(len(levels))
@@ -99,12 +99,12 @@ class BudgetController:
     @property
     def latency_ms(self) -> float:
         """The deadline of one inference in force; NaN: none."""
-        return self._stricter(self._request.latency_ms if self._request else math.nan, self.config.latency_ms)
+        return self._stricter(self._request.latency_ms, self.config.latency_ms)
 
     @property
     def power_w(self) -> float:
         """The power limit in force; NaN: none."""
-        return self._stricter(self._request.power_w if self._request else math.nan, self.config.power_w)
+        return self._stricter(self._request.power_w, self.config.power_w)
 
     def account(self) -> dict[str, Any]:
         """What was measured last, for the diagnostics."""
@@ -119,16 +119,16 @@ class BudgetController:
             "slow_down": self._latency.model.now,
         }
 
-    def choose(self, mask: ModalitySet, now_ns: int) -> tuple[int, str]:
+    def choose(self, mask: ModalitySet, now_ns: int) -> Wish:
         """The level to run for the sensors in `mask`, and why in one phrase."""
-        self._expire(now_ns)
+        timeout_s = self.config.timeout_s
+        if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
+            self._request = _Request()
         wish = max(self._wishes(mask, now_ns), key=lambda wish: wish.level)
         insisted = self._insisted(mask)
-        if insisted is not None:
+        if insisted:
             return insisted
-        if not wish.level:
-            return 0, "no limit asks for less"
-        return self._above_floor(mask, wish)
+        return self._above_floor(mask, wish) if wish.level else Wish(0, "no limit asks for less")
 
     def _wishes(self, mask: ModalitySet, now_ns: int) -> tuple[Wish, ...]:
         """All of them, also while an operator insists: their memories of what was go on."""
@@ -164,37 +164,28 @@ class BudgetController:
             machine = replace(machine, power_w=math.nan, no_power="budget.measure_power is false")
         return machine
 
-    def _expire(self, now_ns: int) -> None:
-        timeout_s = self.config.timeout_s
-        if self._request and timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
-            self._request = None
-
-    def _insisted(self, mask: ModalitySet) -> tuple[int, str] | None:
+    def _insisted(self, mask: ModalitySet) -> Wish | None:
         request = self._request
-        wishes = [(self.config.level, "parameter budget.level")]
-        if request:
-            wishes.insert(0, (request.level, f"Budget message from {request.source or 'unnamed'}"))
-        for wanted, source in wishes:
+        by_message = (request.level, f"Budget message from {request.source or 'unnamed'}")
+        for wanted, source in (by_message, (self.config.level, "parameter budget.level")):
             if wanted >= 0:
                 level = min(wanted, len(self._levels) - 1)
                 cut = f", narrowest is {level}" if wanted > level else ""
                 share = self.config.min_map_share
                 if not self._floor.keeps(mask, level, share):
                     cut += f"; below the floor of accuracy: {self._floor.told(mask, level, share)}"
-                return level, f"operator: level {wanted} by {source}{cut}"
+                return Wish(level, f"operator: level {wanted} by {source}{cut}")
         return None
 
-    def _above_floor(self, mask: ModalitySet, wish: Wish) -> tuple[int, str]:
+    def _above_floor(self, mask: ModalitySet, wish: Wish) -> Wish:
         share = self.config.min_map_share
-        if not share:
-            return wish.level, wish.reason
-        if not self._floor.known(mask, wish.level):
-            return wish.level, f"{wish.reason}; no floor of accuracy: {mask} was not evaluated"
+        if share and not self._floor.known(mask, wish.level):
+            return Wish(wish.level, f"{wish.reason}; no floor of accuracy: {mask} was not evaluated")
         level = self._floor.held(mask, wish.level, share)
         if level == wish.level:
-            return wish.level, wish.reason
+            return wish
         held = f"asks for level {wish.level}, the floor of accuracy holds level {level}"
-        return level, f"{wish.reason}; {held}: {self._floor.told(mask, level + 1, share)}"
+        return Wish(level, f"{wish.reason}; {held}: {self._floor.told(mask, level + 1, share)}")
 
     @staticmethod
     def _stricter(requested: float, configured: float) -> float:

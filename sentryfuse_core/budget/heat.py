@@ -19,12 +19,8 @@ class HeatLimit:
     """Every zone has the limit given, or its own trip point."""
 
     def __init__(self, levels: int) -> None:
-        self._last = levels - 1
-        self._stepper = self._fresh()
+        self._stepper = Stepper(last=levels - 1, settle_s=_SETTLE_S, hold_s=_HOLD_S)
         self._read_ns = -1
-
-    def _fresh(self) -> Stepper:
-        return Stepper(last=self._last, settle_s=_SETTLE_S, hold_s=_HOLD_S)
 
     def wish(self, limit_celsius: float, machine: MachineReading) -> Wish:
         """The level for these temperatures; `limit_celsius` 0: each zone's own trip point."""
@@ -39,7 +35,7 @@ class HeatLimit:
 
     def reset(self) -> None:
         """Forget what was: there are no readings any more, or nobody wants to know."""
-        self._stepper = self._fresh()
+        self._stepper.reset()
 
 
 def hottest(zones: tuple[Zone, ...], limit_celsius: float) -> Zone | None:

@@ -50,14 +50,10 @@ class PaceLimit:
     """
 
     def __init__(self, levels: int, model: LoadModel) -> None:
-        self._last = levels - 1
         self._model = model
-        self._stepper = self._fresh()
+        self._stepper = Stepper(last=levels - 1, settle_s=_SETTLE_S, hold_s=_HOLD_S)
         self._handled: deque[_Handled] = deque()
         self._reason = ""
-
-    def _fresh(self) -> Stepper:
-        return Stepper(last=self._last, settle_s=_SETTLE_S, hold_s=_HOLD_S)
 
     def observe(self, now_ns: int, *, skipped: int, busy_ms: float, mask: ModalitySet, level: int) -> None:
         """Take one set that was handled until `now_ns`, on a clock of its own, after `skipped` were not."""
@@ -94,7 +90,7 @@ class PaceLimit:
 
     def reset(self) -> None:
         """Forget what was: nobody wants the pace kept."""
-        self._stepper = self._fresh()
+        self._stepper.reset()
         self._handled.clear()
 
     def _wider_ms(self, level: int) -> float:

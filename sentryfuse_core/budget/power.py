@@ -36,7 +36,7 @@ class PowerLimit:
             return NO_WISH
         if limit_w != self._limit_w:
             self._limit_w = limit_w
-            self._stepper.jump(self._proportional(limit_w / full_w), now_ns)
+            self._stepper.reset(self._proportional(limit_w / full_w), now_ns)
         if math.isnan(machine.power_w):
             self._readings.clear()
             return self._unmeasured(limit_w, full_w, machine.no_power, now_ns)
@@ -52,7 +52,7 @@ class PowerLimit:
 
     def _unmeasured(self, limit_w: float, full_w: float, why: str, now_ns: int) -> Wish:
         level = self._proportional(limit_w / full_w)
-        self._stepper.jump(level, now_ns)
+        self._stepper.reset(level, now_ns)
         text = f"power: {limit_w:.3g} W of the {full_w:.3g} W that full width is worth"
         return Wish(level, f"{text} (not measured: {why})")
 

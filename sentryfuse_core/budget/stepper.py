@@ -20,16 +20,16 @@ class Stepper:
     def __init__(self, *, last: int, settle_s: float, hold_s: float) -> None:
         self._last = last  # the narrowest level
         self._settle_ns = round(settle_s * NS_PER_S)
-        self._hold_ns = self._first_hold_ns = round(hold_s * NS_PER_S)
-        self._changed_ns: int | None = None
+        self._first_hold_ns = round(hold_s * NS_PER_S)
+        self.reset()
+
+    def reset(self, level: int = 0, now_ns: int | None = None) -> None:
+        """Begin anew, or go on from `level`, as after a new limit at `now_ns`."""
+        self.level = level
+        self._hold_ns = self._first_hold_ns
+        self._changed_ns = now_ns
         self._widened_ns: int | None = None
         self._under_ns: int | None = None  # since when it has been well below
-        self.level = 0
-
-    def jump(self, level: int, now_ns: int) -> None:
-        """Go on from `level`, as after a new limit."""
-        self.level, self._changed_ns, self._under_ns = level, now_ns, None
-        self._widened_ns, self._hold_ns = None, self._first_hold_ns
 
     def step(self, now_ns: int, *, over: bool, under: bool) -> int:
         """The level after one more look: over the limit, well under it, or neither."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["NO_WISH", "Wish"]
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """Level 0 asks for nothing."""
 
     level: int

@@ -49,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from sentryfuse_core.runtime.export import build_onnx
-    from sentryfuse_core.runtime.load import load_bank, resolve_device
-    from sentryfuse_core.runtime.precision import resolve_precision
+    from sentryfuse_core.runtime.load import load_bank, resolve_device, resolve_precision
     from sentryfuse_core.runtime.store import Store
     from sentryfuse_core.runtime.tensorrt import build_engines
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.config import Option, options
@@ -9,8 +11,9 @@ from sentryfuse_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "yaml_lines"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,41 +31,37 @@ def run(args: argparse.Namespace) -> int:
     shown = [option for option in options() if args.filter in option.path]
     if not shown:
         raise ConfigError(f"no parameter has {args.filter!r} in its name; `sentryfuse params` lists all")
-    for line in _yaml(shown) if args.yaml else _table(shown):
+    for line in yaml_lines(shown) if args.yaml else _table(shown):
         print(line)
     return 0
 
 
 def _table(shown: list[Option]) -> list[str]:
-    rows = [(option.path, _value(option.default), _range(option), option.doc) for option in shown]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
-    live = {option.path for option in shown if option.live}
+    rows = [(option.path, _value(option.default), _range(option)) for option in shown]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for path, default, limits, doc in rows:
-        note = " (may change at run time)" if path in live else ""
-        lines.append(f"{path:<{widths[0]}}  {default:<{widths[1]}}  {limits:<{widths[2]}}  {doc}{note}")
+    for row, option in zip(rows, shown, strict=True):
+        columns = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        live = " (may change at run time)" if option.live else ""
+        lines.append("  ".join([*columns, f"{option.doc}{live}"]))
     return lines
 
 
-def _yaml(shown: list[Option]) -> list[str]:
+def yaml_lines(shown: Sequence[Option], *, limits: bool = False) -> list[str]:
+    """A parameter file's lines; with `limits` each also says its range and whether it may change."""
     lines: list[str] = []
-    section = ""
-    for option in shown:
-        head, name = option.path.split(".")
-        if head != section:
-            lines.append(f"{head}:")
-            section = head
-        lines.append(f"  {name}: {_value(option.default)}  # {option.doc}")
+    for section, own in groupby(shown, key=lambda option: option.path.split(".")[0]):
+        lines.append(f"{section}:")
+        for item in own:
+            notes = (_range(item).replace(" | ", ", "), "may change at run time" if item.live else "")
+            tail = f" ({'; '.join(filter(None, notes))})" if limits and any(notes) else ""
+            lines.append(f"  {item.path.split('.')[1]}: {_value(item.default)}  # {item.doc}{tail}")
     return lines
 
 
 def _value(value: Any) -> str:
-    """The value as YAML reads it back."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(_value(item) for item in value)}]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    """The value as YAML reads it back: JSON is YAML."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _range(option: Option) -> str:

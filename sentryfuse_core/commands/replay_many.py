@@ -12,6 +12,7 @@ from sentryfuse_core.replay.junit import write_junit
 from sentryfuse_core.replay.many import Outcome, jobs_for, run_processes
 from sentryfuse_core.replay.outputs import fresh_folder, write_json
 from sentryfuse_core.replay.session import Job
+from sentryfuse_core.text import number
 
 __all__ = ["replay_many"]
 
@@ -65,18 +66,14 @@ def _print_table(folder: Path, outcomes: Sequence[Outcome]) -> None:
         table.add_row(
             outcome.suite.name,
             "passed" if row["passed"] else "FAILED",
-            _text(row["sets"], "d"),
-            _text(output.get("share"), ".1%"),
-            _text(output.get("longest_silence_s"), ".2f", " s"),
-            _text(row["map"], ".3f"),
-            _text(row["relative_map"], ".0%"),
+            number(row["sets"], "d"),
+            number(output.get("share"), ".1%"),
+            number(output.get("longest_silence_s"), ".2f", " s"),
+            number(row["map"], ".3f"),
+            number(row["relative_map"], ".0%"),
             f"{row['faults_noticed']} of {row['faults']}" if row["faults"] else "-",
-            _text(row["false_alarms"], "d"),
+            number(row["false_alarms"], "d"),
         )
     console = Console(highlight=False, markup=False)
     console.print(table)
     console.print(f"summary: {folder / 'summary.json'}", soft_wrap=True)
-
-
-def _text(value: float | None, form: str, unit: str = "") -> str:
-    return "-" if value is None else f"{value:{form}}{unit}"

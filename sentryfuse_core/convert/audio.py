@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sentryfuse_core.convert.fields import array_view, byte_view, integer, read, text
+from sentryfuse_core.convert.fields import array_view, integer, read, text
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import AudioBlock
 
@@ -127,7 +127,7 @@ def _encoded(data: NDArray[np.uint8], encoding: str) -> NDArray[Any]:
 
 
 def _chunk(message: Any, _config: AudioConfig) -> tuple[NDArray[Any], int]:
-    samples = _encoded(byte_view(message, "data"), text(message, "encoding"))
+    samples = _encoded(array_view(message, "data", np.uint8), text(message, "encoding"))
     return _interleaved(samples, integer(message, "channels")), integer(message, "sample_rate_hz")
 
 
@@ -135,12 +135,8 @@ def _audio_data(message: Any, config: AudioConfig) -> tuple[NDArray[Any], int]:
     """Both families call a type AudioData: raw bytes in one, typed arrays in the other."""
     if not hasattr(message, "data"):
         return _interleaved(_typed(message, 0), config.channels), config.sample_rate_hz
-    samples = _encoded(byte_view(message, "data"), config.encoding)
+    samples = _encoded(array_view(message, "data", np.uint8), config.encoding)
     return _interleaved(samples, config.channels), config.sample_rate_hz
-
-
-def _audio_data_stamped(message: Any, config: AudioConfig) -> tuple[NDArray[Any], int]:
-    return _audio_data(read(message, "audio"), config)
 
 
 def _audio(message: Any, _config: AudioConfig) -> tuple[NDArray[Any], int]:
@@ -149,10 +145,6 @@ def _audio(message: Any, _config: AudioConfig) -> tuple[NDArray[Any], int]:
     return _interleaved(_typed(data, integer(info, "format")), integer(info, "channels")), integer(
         info, "rate"
     )
-
-
-def _audio_stamped(message: Any, config: AudioConfig) -> tuple[NDArray[Any], int]:
-    return _audio(read(message, "audio"), config)
 
 
 def _typed(data: Any, code: int) -> NDArray[Any]:
@@ -176,10 +168,10 @@ def _typed(data: Any, code: int) -> NDArray[Any]:
 def _multi_array(message: Any, config: AudioConfig) -> tuple[NDArray[Any], int]:
     """std_msgs/Int16MultiArray: dimensions may be labelled; a first one called channels means planar."""
     samples = array_view(message, "data", np.int16)[max(integer(message, "layout.data_offset"), 0) :]
-    dimensions = [
-        (text(item, "label").lower(), integer(item, "size"))
-        for item in _sequence(read(message, "layout.dim"))
-    ]
+    declared = read(message, "layout.dim")
+    if not isinstance(declared, (list, tuple)):
+        raise InvalidMessageError("wrong_type", f"layout.dim is a {type(declared).__name__}, not a list")
+    dimensions = [(text(item, "label").lower(), integer(item, "size")) for item in declared]
     for index, (label, size) in enumerate(dimensions):
         if label in ("channel", "channels"):
             block = _interleaved(samples, size)
@@ -189,17 +181,13 @@ def _multi_array(message: Any, config: AudioConfig) -> tuple[NDArray[Any], int]:
     return _interleaved(samples, config.channels), config.sample_rate_hz
 
 
-def _sequence(value: Any) -> list[Any]:
-    if not isinstance(value, (list, tuple)):
-        raise InvalidMessageError("wrong_type", f"layout.dim is a {type(value).__name__}, not a list")
-    return list(value)
-
-
 AUDIO_READERS: Mapping[str, Callable[[Any, AudioConfig], tuple[NDArray[Any], int]]] = {
     "sentryfuse/msg/AudioChunk": _chunk,
     "audio_common_msgs/msg/AudioData": _audio_data,
-    "audio_common_msgs/msg/AudioDataStamped": _audio_data_stamped,
+    "audio_common_msgs/msg/AudioDataStamped": lambda message, config: _audio_data(
+        read(message, "audio"), config
+    ),
     "audio_common_msgs/msg/Audio": _audio,
-    "audio_common_msgs/msg/AudioStamped": _audio_stamped,
+    "audio_common_msgs/msg/AudioStamped": lambda message, config: _audio(read(message, "audio"), config),
     "std_msgs/msg/Int16MultiArray": _multi_array,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.convert.fields import byte_view, flag, integer, read, row_step, text
+from sentryfuse_core.convert.fields import array_view, flag, integer, read, row_step, text
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import PointCloud, PointField
 
@@ -26,7 +26,7 @@ def point_cloud(message: Any) -> PointCloud:
     if height < 0 or width < 0 or point_step < 0:
         raise InvalidMessageError("bad_size", f"{height} x {width} points of {point_step} bytes")
     fields = _fields(read(message, "fields"), point_step)
-    data = byte_view(message, "data")
+    data = array_view(message, "data", np.uint8)
     if height * width == 0 or data.size == 0:
         raise InvalidMessageError("empty", f"height {height} x width {width} points, {data.size} bytes")
     shape, row_bytes = f"height {height} x width {width} x point_step {point_step}", width * point_step

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "array_view",
-    "byte_view",
     "fingerprint",
     "flag",
     "integer",
@@ -105,12 +104,6 @@ def _check_range(found: NDArray[Any], limits: np.iinfo[Any]) -> None:
     """Raise OverflowError for integers that do not fit; NumPy 2 does so itself, NumPy 1 wraps them around."""
     if found.size and found.dtype.kind in "iu" and not limits.min <= found.min() <= found.max() <= limits.max:
         raise OverflowError(f"{found.min()} to {found.max()} is beyond {limits.min} to {limits.max}")
-
-
-def byte_view(message: Any, name: str) -> UInt8Array:
-    """The byte array field `name` as flat uint8, a view wherever it can be."""
-    view: UInt8Array = array_view(message, name, np.uint8)
-    return view
 
 
 def row_step(declared: int, *, name: str, rows: int, row_bytes: int, size: int, shape: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.convert.fields import byte_view, flag, integer, row_step, text
+from sentryfuse_core.convert.fields import array_view, flag, integer, row_step, text
 from sentryfuse_core.convert.image_file import ImageFile, image_file, other_kind
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import CompressedFrame, ImageFrame
@@ -46,7 +46,7 @@ def image_frame(message: Any) -> ImageFrame:
     height, width, declared_step = (integer(message, name) for name in ("height", "width", "step"))
     if height < 0 or width < 0 or (encoding in PACKED_422 and width % 2):
         raise InvalidMessageError("bad_size", f"{width} x {height} {encoding}")
-    data = byte_view(message, "data")
+    data = array_view(message, "data", np.uint8)
     if height == 0 or width == 0 or data.size == 0:
         raise InvalidMessageError("empty", f"{width} x {height} with {data.size} bytes")
     row_bytes = width * pixel_bytes
@@ -60,7 +60,7 @@ def compressed_frame(message: Any) -> CompressedFrame:
 
     The bytes say which of the two it is, `format` what its channels mean.
     """
-    data, declared = byte_view(message, "data"), text(message, "format")
+    data, declared = array_view(message, "data", np.uint8), text(message, "format")
     if data.size == 0:
         raise InvalidMessageError("empty", "an image file of 0 bytes")
     found = image_file(data)

@@ -18,18 +18,20 @@ from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import AudioBlock, ImuReading, Modality, Payload, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["SUPPORTED_TYPES", "to_sample", "type_modality"]
+    from numpy.typing import NDArray
 
-_IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-_CLOUD, _IMU = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/Imu"
+__all__ = ["READERS", "SUPPORTED_TYPES", "to_sample", "type_modality"]
 
+READERS: Mapping[str, tuple[Modality, Callable[[Any], Payload]]] = {
+    "sensor_msgs/msg/Image": (Modality.CAMERA, image_frame),
+    "sensor_msgs/msg/CompressedImage": (Modality.CAMERA, compressed_frame),
+    "sensor_msgs/msg/PointCloud2": (Modality.LIDAR, point_cloud),
+    "sensor_msgs/msg/Imu": (Modality.IMU, imu_reading),
+}
 SUPPORTED_TYPES: Mapping[str, Modality] = {
-    _IMAGE: Modality.CAMERA,
-    _COMPRESSED: Modality.CAMERA,
-    _CLOUD: Modality.LIDAR,
-    _IMU: Modality.IMU,
+    **{name: modality for name, (modality, _) in READERS.items()},
     **dict.fromkeys(AUDIO_READERS, Modality.AUDIO),
 }
 
@@ -57,24 +59,10 @@ def to_sample(
         if modality is Modality.AUDIO and understood is None:
             raise InvalidMessageError("unknown_audio_type", f"{name!r:.80} is no audio type")
         raise InvalidMessageError("wrong_type", f"{modality.value} does not understand {name!r:.80}")
-    payload: Payload
-    if name == _IMAGE:
-        payload = image_frame(message)
-        content = payload.data
-    elif name == _COMPRESSED:
-        payload = compressed_frame(message)
-        content = payload.data
-    elif name == _CLOUD:
-        payload = point_cloud(message)
-        content = payload.data
-    elif name == _IMU:
-        payload = imu_reading(message)
-        content = _values(payload)
+    if isinstance(config, AudioConfig):
+        payload: Payload = audio_block(message, type_name=name, config=config)
     else:
-        if not isinstance(config, AudioConfig):
-            raise TypeError(f"audio needs an AudioConfig, not {type(config).__name__}")
-        payload = audio_block(message, type_name=name, config=config)
-        content = np.ascontiguousarray(payload.pcm)
+        payload = READERS[name][1](message)
     stamped = not isinstance(payload, AudioBlock) or payload.stamped
     return Sample(
         modality=modality,
@@ -83,13 +71,18 @@ def to_sample(
         arrival_ns=arrival_ns,
         frame_id=config.frame_id or (text(message, "header.frame_id") if stamped else ""),
         payload=payload,
-        fingerprint=fingerprint(content),
+        fingerprint=fingerprint(_content(payload)),
     )
 
 
-def _values(reading: ImuReading) -> np.ndarray[Any, np.dtype[Any]]:
-    vectors = (reading.angular_velocity, reading.linear_acceleration)
-    return np.concatenate([vector for vector in vectors if vector is not None])
+def _content(payload: Payload) -> NDArray[Any]:
+    """All that a live sensor does not repeat."""
+    if isinstance(payload, AudioBlock):
+        return np.ascontiguousarray(payload.pcm)
+    if isinstance(payload, ImuReading):
+        vectors = (payload.angular_velocity, payload.linear_acceleration)
+        return np.concatenate([vector for vector in vectors if vector is not None])
+    return payload.data
 
 
 def _sensor_time_ns(message: Any, *, stamped: bool, config: SensorConfig, received_ns: int) -> int:

@@ -44,14 +44,6 @@ class Matches:
         return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Padded:
-    """Frames as one array: rows beyond a frame's boxes have class -1."""
-
-    boxes: Floats  # [F, K, 7]
-    classes: Ints  # [F, K]
-
-
 def match_frames(truth: Sequence[FrameBoxes], found: Sequence[FrameBoxes], *, class_count: int) -> Matches:
     """Match within frame and class, best score first, each to its nearest box that is still free.
 
@@ -64,20 +56,22 @@ def match_frames(truth: Sequence[FrameBoxes], found: Sequence[FrameBoxes], *, cl
     for part in (*truth, *found):
         if len(part) and not 0 <= part.classes.min() <= part.classes.max() < class_count:
             raise EvaluationError(f"classes {np.unique(part.classes).tolist()} are not below {class_count}")
-    frame, order = _best_first(found)
-    guesses = np.concatenate([np.zeros((0, 7)), *(part.boxes for part in found)])[order]
-    classes = np.concatenate([np.zeros(0, np.int64), *(part.classes for part in found)])[order]
-    scores = np.concatenate([np.zeros(0), *(part.scores for part in found)])[order]
-    there = _pad(truth)
-    owner = _greedy(frame, guesses, classes, there)
+    every = [FrameBoxes.none(), *found]  # something to put together also where there is no frame
+    scores = np.concatenate([part.scores for part in every])
+    order = np.argsort(scores, kind="stable")[::-1]  # best first, of equal ones the last comes first
+    frame = np.repeat(np.arange(len(found)), [len(part) for part in found])[order]
+    guesses = np.concatenate([part.boxes for part in every])[order]
+    classes = np.concatenate([part.classes for part in every])[order]
+    true_boxes, true_classes = _pad(truth)
+    owner = _greedy(frame, guesses, classes, true_boxes, true_classes)
     matched = owner[:, _TP] >= 0
     own = np.full((len(frame), 7), np.nan)
-    own[matched] = there.boxes[frame[matched], owner[matched, _TP]]
-    counts = (there.classes[:, :, None] == np.arange(class_count)).sum(axis=1)
+    own[matched] = true_boxes[frame[matched], owner[matched, _TP]]
+    counts = (true_classes[:, :, None] == np.arange(class_count)).sum(axis=1)
     return Matches(
         frame=frame,
         classes=classes,
-        scores=scores,
+        scores=scores[order],
         hit=owner >= 0,
         translation=np.hypot(*(guesses[:, :2] - own[:, :2]).T),
         scale=_scale_error(guesses[:, 3:6], own[:, 3:6]),
@@ -86,39 +80,32 @@ def match_frames(truth: Sequence[FrameBoxes], found: Sequence[FrameBoxes], *, cl
     )
 
 
-def _best_first(found: Sequence[FrameBoxes]) -> tuple[Ints, Ints]:
-    """Frame of every detection [N] and the order [N] that puts them best first, both sorted so."""
-    frame = np.repeat(np.arange(len(found)), [len(part) for part in found])
-    scores = np.concatenate([np.zeros(0), *(part.scores for part in found)])
-    order = np.argsort(scores, kind="stable")[::-1]  # of equal ones the last comes first
-    return frame[order], order
-
-
-def _pad(frames: Sequence[FrameBoxes]) -> _Padded:
+def _pad(frames: Sequence[FrameBoxes]) -> tuple[Floats, Ints]:
+    """Boxes [F, K, 7] and classes [F, K] of the frames; rows beyond a frame's boxes have class -1."""
     most = max((len(part) for part in frames), default=0)
     boxes = np.zeros((len(frames), max(1, most), 7))
     classes = np.full((len(frames), max(1, most)), -1, np.int64)
     for index, part in enumerate(frames):
         boxes[index, : len(part)] = part.boxes
         classes[index, : len(part)] = part.classes
-    return _Padded(boxes, classes)
+    return boxes, classes
 
 
-def _greedy(frame: Ints, guesses: Floats, classes: Ints, there: _Padded) -> Ints:
+def _greedy(frame: Ints, guesses: Floats, classes: Ints, true_boxes: Floats, true_classes: Ints) -> Ints:
     """The true box [N, 4] that each detection gets at each distance, -1 for none."""
     owner = np.full((len(frame), len(DISTANCES_M)), -1, np.int64)
     if not len(frame):
         return owner
     limits = np.array(DISTANCES_M)
-    taken = np.zeros((len(DISTANCES_M), *there.classes.shape), bool)
+    taken = np.zeros((len(DISTANCES_M), *true_classes.shape), bool)
     by_frame = np.argsort(frame, kind="stable")  # within a frame still best first
-    counts = np.bincount(frame, minlength=len(there.classes))
+    counts = np.bincount(frame, minlength=len(true_classes))
     starts = np.cumsum(counts) - counts
     for rank in range(int(counts.max())):
         rows = by_frame[starts[counts > rank] + rank]
         frames = frame[rows]
-        apart = np.hypot(*np.moveaxis(guesses[rows, None, :2] - there.boxes[frames, :, :2], -1, 0))
-        apart[there.classes[frames] != classes[rows, None]] = math.inf
+        apart = np.hypot(*np.moveaxis(guesses[rows, None, :2] - true_boxes[frames, :, :2], -1, 0))
+        apart[true_classes[frames] != classes[rows, None]] = math.inf
         free = np.where(taken[:, frames], math.inf, apart)  # [4, R, M]
         nearest = free.argmin(axis=2)
         good = np.take_along_axis(free, nearest[..., None], axis=2)[..., 0] < limits[:, None]

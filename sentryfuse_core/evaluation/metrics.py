@@ -12,14 +12,7 @@ import numpy as np
 from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes
 from sentryfuse_core.evaluation.matching import DISTANCES_M, Matches, match_frames
 
-__all__ = [
-    "NDS_TERMS",
-    "DetectionMetrics",
-    "FrameBoxes",
-    "average_precision",
-    "evaluate_detections",
-    "metrics_of",
-]
+__all__ = ["DetectionMetrics", "average_precision", "evaluate_detections", "metrics_of"]
 
 NDS_TERMS = ("map", "ate", "ase", "aoe")  # velocity and attribute errors have no counterpart here
 _MAP_WEIGHT = 5.0  # against 1 of every error, as in NDS
@@ -57,13 +50,8 @@ class DetectionMetrics:
         return _mean(self.aoe)
 
     @property
-    def nds_terms(self) -> tuple[str, ...]:
-        """What `nds` is made of."""
-        return NDS_TERMS
-
-    @property
     def nds(self) -> float:
-        """(5 mAP + sum of 1 - min(1, error)) / 8 over `nds_terms`; nuScenes' NDS has two errors more."""
+        """(5 mAP + sum of 1 - min(1, error)) / 8 over `NDS_TERMS`; nuScenes' NDS has two errors more."""
         errors = (self.mean_ate, self.mean_ase, self.mean_aoe)
         kept = sum(1.0 - min(1.0, error) for error in errors)
         return (_MAP_WEIGHT * self.map + kept) / (_MAP_WEIGHT + len(errors))
@@ -79,7 +67,7 @@ class DetectionMetrics:
             "ase": {**self.ase, "mean": self.mean_ase},
             "aoe_rad": {**self.aoe, "mean": self.mean_aoe},
             "nds": self.nds,
-            "nds_terms": list(self.nds_terms),
+            "nds_terms": list(NDS_TERMS),
             "boxes": self.boxes,
             "frames": self.frames,
         }
@@ -108,7 +96,7 @@ def metrics_of(
 ) -> DetectionMetrics:
     """Metrics of detections that are already matched."""
     ap: dict[str, dict[float, float]] = {}
-    errors: dict[str, tuple[float, float, float]] = {}
+    errors: dict[str, dict[str, float]] = {"ate": {}, "ase": {}, "aoe": {}}
     for index, label in enumerate(labels):
         own = matches.classes == index
         boxes = int(matches.truth_count[:, index].sum())
@@ -116,24 +104,13 @@ def metrics_of(
         ap[label] = {
             metres: average_precision(hits[:, column], boxes) for column, metres in enumerate(DISTANCES_M)
         }
-        period = math.pi if label in half_turn else 2 * math.pi
-        kinds = (
-            matches.translation[own],
-            matches.scale[own],
-            _wrapped(matches.heading[own], period),
-        )
-        right = matches.right[own]
-        errors[label] = (
-            _true_positive_error(kinds[0], right, scores, boxes),
-            _true_positive_error(kinds[1], right, scores, boxes),
-            _true_positive_error(kinds[2], right, scores, boxes),
-        )
+        heading = _wrapped(matches.heading[own], math.pi if label in half_turn else 2 * math.pi)
+        for kind, error in (("ate", matches.translation[own]), ("ase", matches.scale[own]), ("aoe", heading)):
+            errors[kind][label] = _true_positive_error(error, matches.right[own], scores, boxes)
     return DetectionMetrics(
         map=float(np.mean([list(own.values()) for own in ap.values()])),
         ap=ap,
-        ate={label: own[0] for label, own in errors.items()},
-        ase={label: own[1] for label, own in errors.items()},
-        aoe={label: own[2] for label, own in errors.items()},
+        **errors,
         boxes=int(matches.truth_count.sum()),
         frames=matches.frames,
     )

@@ -1,13 +1,25 @@
-"""The table of faults: what each is called, does, takes and can be done to."""
+"""The table of faults: what each does, takes and can be done to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
+from sentryfuse_core.faults import coming, stamps
+from sentryfuse_core.faults.corruption import audio, cloud, image, imu
+from sentryfuse_core.faults.corruption.audio import on_samples
+from sentryfuse_core.faults.corruption.cloud import on_points
+from sentryfuse_core.faults.corruption.image import on_pixels
+from sentryfuse_core.faults.corruption.imu import on_readings
+from sentryfuse_core.faults.corruption.malformed import malformed
+from sentryfuse_core.faults.corruption.payload import truncate
+from sentryfuse_core.faults.hit import Delivery, Hit
 from sentryfuse_core.types import Modality, ModalitySet
 
 __all__ = ["FAULTS", "FaultKind", "FaultOption"]
+
+Spoil: TypeAlias = Callable[[Any, Hit], Any]
 
 
 @dataclass(frozen=True)
@@ -19,135 +31,85 @@ class FaultOption:
     default: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FaultKind:
-    """What a fault does, takes and can be done to."""
+    """What a fault does, takes and can be done to.
 
-    doc: str
+    `comes` decides when and how often a message goes on, without looking into it; `spoils` are functions
+    of the message itself, each of which passes what is not for it.
+    """
+
+    comes: Callable[[Delivery, Hit], list[Delivery]] | None = None
+    spoils: tuple[Spoil, ...] = ()
     options: Mapping[str, FaultOption] = field(default_factory=dict)
     streams: ModalitySet = field(default_factory=ModalitySet.all)
-    content: bool = False  # True: needs the message itself, not just its time
 
 
-_SHARE = FaultOption(0.0, 1.0, 1.0)
+_SHARE = {"share": FaultOption(0.0, 1.0, 1.0)}
 _SIDE = FaultOption(0.0, 1.0, 0.0)
+_BEARING = FaultOption(-360.0, 360.0)
 _SECONDS = FaultOption(0.0, 3600.0)
-_CAMERA = ModalitySet.of(Modality.CAMERA)
-_LIDAR = ModalitySet.of(Modality.LIDAR)
-_IMU = ModalitySet.of(Modality.IMU)
-_AUDIO = ModalitySet.of(Modality.AUDIO)
+_CAMERA, _LIDAR, _IMU, _AUDIO = map(ModalitySet.of, Modality)
+_COVER = {
+    **dict.fromkeys(("left", "right", "top", "bottom"), _SIDE),
+    "level": FaultOption(0.0, 1.0, 0.05),
+    "sigma": FaultOption(0.0, 1.0, 0.01),
+}
+_NOISE = (on_pixels(image.noise), on_points(cloud.noise), on_readings(imu.noise), on_samples(audio.noise))
+_NAN = (on_points(cloud.not_a_number), on_readings(imu.not_a_number))
 
-_COMING: Mapping[str, FaultKind] = {
-    "drop": FaultKind("each message is lost with probability `share`", {"share": _SHARE}),
+FAULTS: Mapping[str, FaultKind] = {
+    # Coming.
+    "drop": FaultKind(comes=coming.drop, options=_SHARE),
     "duty": FaultKind(
-        "lost during the first `share` of every `period_s`",
-        {"period_s": FaultOption(0.001, 3600.0), "share": FaultOption(0.0, 1.0, 0.5)},
+        comes=coming.duty,
+        options={"period_s": FaultOption(0.001, 3600.0), "share": FaultOption(0.0, 1.0, 0.5)},
     ),
-    "rate": FaultKind(
-        "only the first message of every 1 / `rate_hz` goes on", {"rate_hz": FaultOption(0.01, 10_000.0)}
-    ),
-    "delay": FaultKind("comes `delay_s` late", {"delay_s": _SECONDS}),
-    "jitter": FaultKind("comes up to `max_s` late, at random", {"max_s": _SECONDS}),
+    "rate": FaultKind(comes=coming.rate, options={"rate_hz": FaultOption(0.01, 10_000.0)}),
+    "delay": FaultKind(comes=coming.delay, options={"delay_s": _SECONDS}),
+    "jitter": FaultKind(comes=coming.jitter, options={"max_s": _SECONDS}),
     "duplicate": FaultKind(
-        "with probability `share` a message comes `copies` more times",
-        {"copies": FaultOption(1.0, 100.0, 1.0), "share": _SHARE},
+        comes=coming.duplicate, options={"copies": FaultOption(1.0, 100.0, 1.0), **_SHARE}
     ),
     "reorder": FaultKind(
-        "with probability `share` a message waits until 1 to `depth` later ones have overtaken it",
-        {"depth": FaultOption(1.0, 1000.0, 1.0), "share": FaultOption(0.0, 1.0, 0.5)},
+        comes=coming.reorder,
+        options={"depth": FaultOption(1.0, 1000.0, 1.0), "share": FaultOption(0.0, 1.0, 0.5)},
     ),
-}
-
-_STAMPS: Mapping[str, FaultKind] = {
-    "offset": FaultKind("stamps are moved by `offset_s`", {"offset_s": FaultOption(-1e6, 1e6)}, content=True),
-    "clock_jump": FaultKind(
-        "the sensor's clock steps by `jump_s` at `at_s` and steps back at `until_s`",
-        {"jump_s": FaultOption(-1e9, 1e9)},
-        content=True,
-    ),
-    "drift": FaultKind(
-        "the sensor's clock gains `ppm` millionths since `at_s`",
-        {"ppm": FaultOption(-1e6, 1e6)},
-        content=True,
-    ),
-    "loop": FaultKind(
-        "stamps run through the `length_s` before the event again and again",
-        {"length_s": FaultOption(0.01, 86_400.0)},
-        content=True,
-    ),
-    "zero_stamp": FaultKind("stamps are 0, as from a driver that does not stamp", content=True),
-}
-
-_CONTENT: Mapping[str, FaultKind] = {
-    "freeze": FaultKind("the first message's content is repeated under new stamps", content=True),
+    # The sensor's clock.
+    "offset": FaultKind(spoils=(stamps.offset,), options={"offset_s": FaultOption(-1e6, 1e6)}),
+    "clock_jump": FaultKind(spoils=(stamps.clock_jump,), options={"jump_s": FaultOption(-1e9, 1e9)}),
+    "drift": FaultKind(spoils=(stamps.drift,), options={"ppm": FaultOption(-1e6, 1e6)}),
+    "loop": FaultKind(spoils=(stamps.loop,), options={"length_s": FaultOption(0.01, 86_400.0)}),
+    "zero_stamp": FaultKind(spoils=(stamps.zero_stamp,)),
+    # Content, of several sensors.
+    "freeze": FaultKind(spoils=(stamps.freeze,)),
     "truncate": FaultKind(
-        "only the first `keep` of the data is left",
-        {"keep": FaultOption(0.0, 1.0, 0.5)},
-        ModalitySet.all() - _IMU,
-        content=True,
+        spoils=(truncate,), options={"keep": FaultOption(0.0, 1.0, 0.5)}, streams=ModalitySet.all() - _IMU
     ),
-    "malformed": FaultKind(
-        "with probability `share` one field, chosen at random, contradicts the others or cannot be",
-        {"share": _SHARE},
-        content=True,
-    ),
-    "noise": FaultKind(
-        "white noise of `sigma`: share of full scale (camera, audio), m (lidar), rad/s and m/s^2 (IMU)",
-        {"sigma": FaultOption(0.0, 1000.0)},
-        content=True,
-    ),
-    "nan": FaultKind(
-        "coordinates or readings are not a number", {"share": _SHARE}, _LIDAR | _IMU, content=True
-    ),
-    "black": FaultKind("the image is black", {}, _CAMERA, content=True),
-    "white": FaultKind("the image is white", {}, _CAMERA, content=True),
-    "covered": FaultKind(
-        "shares of the image from its edges, or without any all of it, are at `level` with noise of `sigma`, "
-        "both of full scale",
-        {
-            "left": _SIDE,
-            "right": _SIDE,
-            "top": _SIDE,
-            "bottom": _SIDE,
-            "level": FaultOption(0.0, 1.0, 0.05),
-            "sigma": FaultOption(0.0, 1.0, 0.01),
-        },
-        _CAMERA,
-        content=True,
-    ),
+    "malformed": FaultKind(spoils=(malformed,), options=_SHARE),
+    "noise": FaultKind(spoils=_NOISE, options={"sigma": FaultOption(0.0, 1000.0)}),
+    "nan": FaultKind(spoils=_NAN, options=_SHARE, streams=_LIDAR | _IMU),
+    # Content, of one.
+    "black": FaultKind(spoils=(on_pixels(image.black),), streams=_CAMERA),
+    "white": FaultKind(spoils=(on_pixels(image.white),), streams=_CAMERA),
+    "covered": FaultKind(spoils=(on_pixels(image.covered),), options=_COVER, streams=_CAMERA),
     "blocked": FaultKind(
-        "no returns between two bearings, counter-clockwise, 0 = forward",
-        {"from_deg": FaultOption(-360.0, 360.0), "to_deg": FaultOption(-360.0, 360.0)},
-        _LIDAR,
-        content=True,
+        spoils=(on_points(cloud.blocked),), options={"from_deg": _BEARING, "to_deg": _BEARING}, streams=_LIDAR
     ),
-    "empty": FaultKind("a well-formed cloud of no points", {}, _LIDAR, content=True),
+    "empty": FaultKind(spoils=(cloud.empty,), streams=_LIDAR),
     "stuck": FaultKind(
-        "the first message's readings are repeated: on every axis (-1), or one of gyro x y z (0 1 2) and "
-        "acceleration x y z (3 4 5)",
-        {"axis": FaultOption(-1.0, 5.0, -1.0)},
-        _IMU,
-        content=True,
+        spoils=(on_readings(imu.stuck),), options={"axis": FaultOption(-1.0, 5.0, -1.0)}, streams=_IMU
     ),
     "saturated": FaultKind(
-        "every axis is at full scale, on the side it was",
-        {"gyro_rad_s": FaultOption(0.0, 1e6, 34.9), "accel_m_s2": FaultOption(0.0, 1e6, 156.9)},
-        _IMU,
-        content=True,
+        spoils=(on_readings(imu.saturated),),
+        options={"gyro_rad_s": FaultOption(0.0, 1e6, 34.9), "accel_m_s2": FaultOption(0.0, 1e6, 156.9)},
+        streams=_IMU,
     ),
-    "silent": FaultKind("every sample is zero", {}, _AUDIO, content=True),
+    "silent": FaultKind(spoils=(on_samples(audio.silent),), streams=_AUDIO),
     "clipped": FaultKind(
-        "amplified by `gain` and clipped at full scale",
-        {"gain": FaultOption(0.0, 1e6, 100.0)},
-        _AUDIO,
-        content=True,
+        spoils=(on_samples(audio.clipped),), options={"gain": FaultOption(0.0, 1e6, 100.0)}, streams=_AUDIO
     ),
     "gapped": FaultKind(
-        "one run of `share` of the samples is cut out of each block, at random",
-        {"share": FaultOption(0.0, 1.0, 0.25)},
-        _AUDIO,
-        content=True,
+        spoils=(on_samples(audio.gapped),), options={"share": FaultOption(0.0, 1.0, 0.25)}, streams=_AUDIO
     ),
 }
-
-FAULTS: Mapping[str, FaultKind] = {**_COMING, **_STAMPS, **_CONTENT}

@@ -1,19 +1,4 @@
-"""Scenarios: which fault hits which stream when, read from YAML and checked.
-
-```yaml
-name: camera_dies
-seed: 7
-seconds: 20
-events:      # what happens to the streams; times in s from the first message
-  - {at_s: 5, until_s: 10, stream: camera, fault: drop}
-actions:     # what the robot asks for: power_w, latency_ms or level
-  - {at_s: 15, power_w: 6}
-stretches:   # what should come of it; settle_s passes before it counts
-  - {name: camera dead, at_s: 5, until_s: 10, expect: [lidar, imu, audio], settle_s: 1}
-```
-
-A stream is `camera`, `lidar`, `imu` or `audio`, `all` of these, or a topic that begins with `/`.
-"""
+"""Scenarios: which fault hits which stream when, read from YAML as docs/faults.md has it, and checked."""
 
 from __future__ import annotations
 
@@ -128,7 +113,7 @@ def _event(reader: _Reader, seconds: float) -> Event:
     if fault not in FAULTS:
         raise ScenarioError(f"{reader.where}: unknown fault {fault!r}; give one of {', '.join(FAULTS)}")
     kind = FAULTS[fault]
-    hit = ModalitySet.all() if stream == EVERY_SENSOR else ModalitySet.of(*_sensor(stream))
+    hit = ModalitySet.of(*(item for item in Modality if stream in (item.value, EVERY_SENSOR)))
     if hit - kind.streams:
         raise ScenarioError(f"{reader.where}: fault {fault!r} is not for {stream}; it is for {kind.streams}")
     options = {
@@ -137,10 +122,6 @@ def _event(reader: _Reader, seconds: float) -> Event:
     }
     reader.finish()
     return Event(at_s, until_s, stream, fault, options)
-
-
-def _sensor(stream: str) -> tuple[Modality, ...]:
-    return () if stream.startswith("/") else (Modality(stream),)
 
 
 def _action(reader: _Reader) -> Action:
@@ -158,7 +139,7 @@ def _action(reader: _Reader) -> Action:
 def _stretch(reader: _Reader, seconds: float) -> Stretch:
     at_s, until_s = reader.interval(seconds)
     name = reader.text("name")
-    expect = ModalitySet.from_iterable(reader.sensors("expect"))
+    expect = ModalitySet.of(*reader.sensors("expect"))
     settle_s = reader.number("settle_s", default=0.0, low=0.0)
     level = int(reader.number("level", low=0.0)) if reader.has("level") else None
     reader.finish()

@@ -1,24 +1,14 @@
-"""Stamps that no clock of this robot gave: told apart, each with its remedy."""
+"""Stamps that no clock of this robot gave, and clocks that disagree: told apart, each with its remedy."""
 
 from __future__ import annotations
 
-from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.health.criteria import Finding
+from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
+from sentryfuse_core.health.criteria import Finding, find
 
-__all__ = ["FAULTS", "FUTURE_STAMP", "OTHER_CLOCK", "ZERO_STAMP", "finding", "is_zero_stamp"]
+__all__ = ["STAMP_FAULTS", "is_zero_stamp", "offset_finding"]
 
-ZERO_STAMP = "zero_stamp"
-FUTURE_STAMP = "future_stamp"
-OTHER_CLOCK = "other_clock"
-FAULTS = (ZERO_STAMP, FUTURE_STAMP, OTHER_CLOCK)
+STAMP_FAULTS = ("zero_stamp", "future_stamp", "other_clock")
 _NEAR_ZERO_NS = NS_PER_S
-
-_REMEDIES = {
-    ZERO_STAMP: "let the driver of {topic} stamp its messages",
-    FUTURE_STAMP: "synchronise the clocks of the robot's computers (chrony or PTP)",
-    OTHER_CLOCK: "let the driver of {topic} stamp with ROS time, set use_sim_time for a recording, "
-    "or synchronise the clocks (chrony or PTP)",
-}
 
 
 def is_zero_stamp(stamp_ns: int, received_ns: int, apart_ns: int) -> bool:
@@ -26,6 +16,18 @@ def is_zero_stamp(stamp_ns: int, received_ns: int, apart_ns: int) -> bool:
     return 0 <= stamp_ns < _NEAR_ZERO_NS and received_ns - stamp_ns > apart_ns
 
 
-def finding(reason: str, detail: str, topic: str) -> Finding:
-    """What to tell of a stream whose stamps are persistently wrong for `reason`, one of FAULTS."""
-    return Finding(reason, f"{reason.replace('_', ' ')}: {detail}", _REMEDIES[reason].format(topic=topic))
+def offset_finding(excess_ns: int, name: str) -> Finding:
+    """What to tell of a sensor whose stamps lie that much more behind their arrival than the anchor's."""
+    apart_ms = abs(excess_ns) / NS_PER_MS
+    more, slow = "more", f"{name} is slow, set {name}.expected_lag_s"
+    if excess_ns < 0:
+        more = "less"
+        slow = "the anchor is slow (a lidar that stamps the start of its turn is), set its expected_lag_s"
+    return find(
+        "clock_offset",
+        f"stamps lie {apart_ms:.0f} ms {more} behind their arrival than the anchor's, "
+        "so pairs would be a guess",
+        slow=f"{slow} to {apart_ms / 1e3:.3f}",
+        name=name,
+        offset=f"{-excess_ns / NS_PER_S:.3f}",
+    )

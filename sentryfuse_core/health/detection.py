@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from sentryfuse_core.config import Config
-from sentryfuse_core.health.tracks import LEAST
+from sentryfuse_core.health.content import CONTENT
+from sentryfuse_core.health.criteria import of_sensor
+from sentryfuse_core.health.tracks import AUDIO_BLOCKS, STUCK_READINGS
 from sentryfuse_core.types import Modality
 
 __all__ = ["detection_time_s"]
-
-_AUDIO_BLOCKS = 50  # that gaps are looked for in
-_CONTENT = (
-    "black",
-    "white",
-    "flat",
-    "blocked",
-    "few_points",
-    "blocked_sector",
-    "clipped",
-    "silent",
-    "dead_channel",
-)
 
 
 def detection_time_s(
@@ -28,30 +17,19 @@ def detection_time_s(
     """Longest time in s from a fault's begin until the sensor is LOST or DEGRADED for it.
 
     Content is looked at once a set, so it takes `bad_of_five` sets, one more until the first bad one and
-    the wait for a set; silence in audio first has to fill the set's window. KeyError for no criterion.
+    the wait for a set; audio first has to fill the set's window. KeyError for no criterion of the sensor.
     """
     health = config.health
-    if criterion in _CONTENT:
+    if criterion in CONTENT[modality] and modality is not Modality.IMU:
         found_s = (health.bad_of_five + 1) / set_rate_hz + config.sync.max_wait_s
         return found_s + (config.audio.window_s if modality is Modality.AUDIO else 0.0)
-    floors_s = {
-        Modality.CAMERA: health.timeout_floor_camera_s,
-        Modality.LIDAR: health.timeout_floor_lidar_s,
-        Modality.IMU: health.timeout_floor_imu_s,
-        Modality.AUDIO: health.timeout_floor_audio_s,
-    }
-    frozen = {
-        Modality.CAMERA: health.frozen_image,
-        Modality.LIDAR: health.frozen_cloud,
-        Modality.IMU: health.frozen_imu,
-        Modality.AUDIO: health.frozen_audio,
-    }
+    floor_s = of_sensor(health, "timeout_floor_{sensor}_s", modality)
     checks_s = (health.bad_of_five + 1) / rate_hz
     return {
-        "timeout": max(health.timeout_periods / rate_hz, floors_s[modality]),
-        "frozen": (frozen[modality] + 1) / rate_hz,
+        "timeout": max(health.timeout_periods / rate_hz, floor_s),
+        "frozen": (of_sensor(health, "frozen_{content}", modality) + 1) / rate_hz,
         "non_finite": checks_s,
         "saturated": checks_s,
-        "stuck_axis": max(health.stuck_axis_s, LEAST / rate_hz) + checks_s,
-        "gapped": (_AUDIO_BLOCKS + 1) / rate_hz,
+        "stuck_axis": max(health.stuck_axis_s, STUCK_READINGS / rate_hz) + checks_s,
+        "gapped": (AUDIO_BLOCKS + 1) / rate_hz,
     }[criterion]

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.config import HealthConfig
-from sentryfuse_core.health import clocks, criteria
-from sentryfuse_core.health.criteria import AudioStats, ContentStats, Coverage, Finding, ImageStats, View
+from sentryfuse_core.config import Config
+from sentryfuse_core.health.clocks import STAMP_FAULTS, offset_finding
+from sentryfuse_core.health.content import CONTENT, REPEATING
+from sentryfuse_core.health.criteria import Finding, find, of_sensor
 from sentryfuse_core.health.heartbeat import BACKLOG_NS
 from sentryfuse_core.health.rate import RateMeter
-from sentryfuse_core.health.tracks import AudioGaps, ImuUnits, StuckAxis
+from sentryfuse_core.health.stats import ContentStats, ImuValues
+from sentryfuse_core.health.tracks import AudioGaps, ImuUnits, Share, StuckAxis
+from sentryfuse_core.health.usual import Coverage, Heard, View
 from sentryfuse_core.text import bounded
 from sentryfuse_core.types import AudioBlock, ImuReading, Modality, Sample
 
-__all__ = ["Evidence", "SensorTraits"]
+__all__ = ["Evidence"]
 
 _SHARE_OF = 100  # messages that shares are taken of
+_CONTENT_OF = 5  # content checks that `bad_of_five` is taken of
+_USUAL = {Modality.CAMERA: View, Modality.LIDAR: Coverage, Modality.AUDIO: Heard}
 _DEVICES = {
     Modality.CAMERA: "camera",
     Modality.LIDAR: "lidar",
@@ -29,37 +35,6 @@ _NO_FAULT = ("field_absent",)  # an IMU that measures less than the network need
 _SHARED = "several_publishers"
 _FRAME_CHANGES = 3  # of the last hundred messages
 _NAMES, _NAME_LENGTH = 5, 100  # of strangers, in a reason
-_CONTENT_OF = 5  # content checks that `bad_of_five` is taken of
-
-
-@dataclass(frozen=True, kw_only=True)
-class SensorTraits:
-    """What is given of one sensor."""
-
-    modality: Modality
-    topic: str
-    enabled: bool
-    expected_rate_hz: float  # 0: learned
-    timeout_floor_ns: int
-    slowest_hz: float  # a learned rate below this is not accepted
-    frozen_run: int  # identical messages in a row that mean frozen
-    may_repeat: bool = False  # as a simulator without noise does: what repeats to the bit is no fault
-
-
-class _Share:
-    """How many of the last hundred messages were marked."""
-
-    def __init__(self) -> None:
-        self._marks: deque[bool] = deque(maxlen=_SHARE_OF)
-        self.marked = 0
-
-    def add(self, *, mark: bool) -> None:
-        marks = self._marks
-        if len(marks) == _SHARE_OF and marks[0]:
-            self.marked -= 1
-        marks.append(mark)
-        if mark:
-            self.marked += 1
 
 
 class Evidence:
@@ -70,35 +45,42 @@ class Evidence:
     that could not be used.
     """
 
-    def __init__(self, traits: SensorTraits, config: HealthConfig) -> None:
+    def __init__(self, config: Config, modality: Modality, topic: str) -> None:
+        sensor = config.sensor(modality)
         self.losing: dict[str, Finding] = {}
         self.degrading: dict[str, Finding] = {}
         self.counts: Counter[str] = Counter()
         self.invalid_reasons: Counter[str] = Counter()
-        self.meter = RateMeter(traits.expected_rate_hz)
+        self.meter = RateMeter(sensor.expected_rate_hz)
         self.arrival_ns: int | None = None  # steady time of the newest message, also of one that was no good,
         # but not of one that only repeats the last stamp
         self.excused_ns = 0  # time since then in which nobody listened
         self.offset_ns: int | None = None  # received minus stamp of the newest message
         self.last_invalid = False
-        self._traits = traits
-        self._device = _DEVICES[traits.modality]
-        self._config = config
-        self._coverage = Coverage()
-        self._view = View()
+        self._config = config.health
+        self._topic = topic
+        self._told = {"topic": topic, "name": modality.value, "device": _DEVICES[modality]}  # in remedies
+        self._floor_ns = round(of_sensor(config.health, "timeout_floor_{sensor}_s", modality) * NS_PER_S)
+        self._slowest_hz = of_sensor(config.health, "slowest_{sensor}_hz", modality)
+        self._frozen_run = of_sensor(config.health, "frozen_{content}", modality)
+        self._may_repeat = sensor.may_repeat
+        self._checks = [
+            (code, check)
+            for code, check in CONTENT[modality].items()
+            if not (self._may_repeat and code in REPEATING)
+        ]
+        usual = _USUAL.get(modality)  # nothing is learned of single readings of an IMU
+        self._usual: Any = None if usual is None else usual()
         self._shared: Finding | None = None  # who else publishes on the topic
         self._frame_id = ""
-        self._frames = _Share()  # marks messages that name another frame than the one before
-        self._disorder = _Share()
-        self._invalid = _Share()
-        self._content: deque[Finding | None] = deque(maxlen=_CONTENT_OF)
-        self._content_bad = 0
-        self._sounded = False
-        self._sounded_channels = 0
-        self._axes = StuckAxis(config)
+        self._frames = Share(_SHARE_OF)  # marks messages that name another frame than the one before
+        self._disorder = Share(_SHARE_OF)
+        self._invalid = Share(_SHARE_OF)
+        self._content = Share(_CONTENT_OF)
+        self._axes = StuckAxis(config.health)
         self._units = ImuUnits()
-        self._gaps = AudioGaps(config)
-        self._apart_ns = round(config.clock_apart_s * NS_PER_S)
+        self._gaps = AudioGaps(config.health)
+        self._apart_ns = round(config.health.clock_apart_s * NS_PER_S)
         self._compared = False  # whether the newest message came with a time to compare its stamp with
         self._apart = 0  # messages in a row whose stamps are far from the clock
         self._deaf_ns = 0  # how long nobody listened the last time
@@ -123,8 +105,8 @@ class Evidence:
     @property
     def timeout_ns(self) -> int:
         """Silence that makes the sensor lost: so many periods, but never less than its floor."""
-        floor_ns = self._traits.timeout_floor_ns
-        return max(round(self._config.timeout_periods * (self.meter.period_ns or floor_ns)), floor_ns)
+        periods_ns = self._config.timeout_periods * (self.meter.period_ns or self._floor_ns)
+        return max(round(periods_ns), self._floor_ns)
 
     @property
     def fault(self) -> Finding | None:
@@ -160,10 +142,7 @@ class Evidence:
             self._check_clock()
         payload = sample.payload
         if isinstance(payload, ImuReading):
-            found = criteria.imu_finding(payload, self._config)
-            stuck = None if self._traits.may_repeat else self._axes.look(payload, sample.stamp_ns)
-            self._check_content(found or stuck)
-            self._tell("units", self._units.look(payload, sample.stamp_ns, sound=found is None))
+            self._check_imu(payload, sample.stamp_ns)
         elif isinstance(payload, AudioBlock):
             if in_order:
                 self._tell("gapped", self._gaps.look(payload, sample.stamp_ns))
@@ -182,8 +161,8 @@ class Evidence:
         self._refused = reason, detail
         if self._invalid_in_row < self._config.invalid_run:
             return
-        if reason == clocks.FUTURE_STAMP and offset_ns is not None and -offset_ns > self._apart_ns:
-            reason = clocks.OTHER_CLOCK
+        if reason == "future_stamp" and offset_ns is not None and -offset_ns > self._apart_ns:
+            reason = "other_clock"
         what = f"{self._invalid_in_row} messages in a row were malformed"
         self.losing["malformed"] = self._malformed(reason, detail, what)
 
@@ -191,18 +170,20 @@ class Evidence:
         """Take in that a readable message could not be decoded; the finding when that is beyond patience."""
         if reason in _NO_FAULT:
             return None
-        if reason == "no_data":
-            self._tell(reason, self._out_of_window(detail))
+        if reason == "no_data":  # a stream's first block begins where the window ends; all are a mistake
+            self._out_of_window_in_row += 1
+            if self._out_of_window_in_row >= self._config.invalid_run:
+                told = f"{detail}, {self._out_of_window_in_row} times in a row"
+                self.degrading[reason] = self._find(reason, told)
             return None
         self.last_invalid = True
         if reason == "no_pose":  # nothing is wrong with the messages, so losing the sensor would cure nothing
-            remedy = "publish the transform, or set output.extrinsics: parameters"
-            self.degrading[reason] = Finding(reason, detail, remedy)
+            self.degrading[reason] = self._find(reason, detail)
             return None
         self.invalid_reasons[reason] += 1
         self._undecodable_in_row += 1
-        remedy = f"check the driver that publishes {self._traits.topic}"
-        found = Finding(reason, f"content cannot be used, {reason}: {detail}", remedy)
+        found = self._find("malformed", f"content cannot be used, {reason}: {detail}")
+        found = replace(found, code=reason)
         self._check_content(found)
         if self._undecodable_in_row < self._config.invalid_run:
             return None
@@ -216,25 +197,10 @@ class Evidence:
         self.last_invalid = False
         self.degrading.pop("no_pose", None)
         self.degrading.pop("no_data", None)
-        if stats is None:
-            return
-        if isinstance(stats, ImageStats):
-            found = criteria.image_finding(stats, self._view, self._config)
-            self._view.learn(stats.cells, self._config.flat_std, fine=found is None)
-        elif isinstance(stats, AudioStats):
-            # Encoders begin with zeros; a microphone that never says anything is found frozen.
-            self._sounded = self._sounded or not stats.silent
-            if self._traits.may_repeat:
-                stats = replace(stats, silent=False, live_channels=-1)
-            self._sounded_channels |= stats.live_channels
-            found = None
-            if self._sounded:
-                found = criteria.audio_finding(stats, self._config, sounded=self._sounded_channels)
-        else:
-            found = criteria.cloud_finding(stats, self._coverage, self._config)
-            if found is None:
-                self._coverage.learn(stats.occupancy)
-        self._check_content(found)
+        if stats is not None:
+            found = self._look(stats)
+            self._usual.learn(stats, self._config, fine=found is None)
+            self._check_content(found)
 
     def publishers_changed(self, names: Sequence[str]) -> bool:
         """Take in who publishes on the topic, one or nobody known if all is well; whether that is news."""
@@ -242,12 +208,7 @@ class Evidence:
         if len(names) > 1:
             shown = ", ".join(bounded(name, _NAME_LENGTH) for name in names[:_NAMES])
             more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-            found = Finding(
-                _SHARED,
-                f"{len(names)} publishers on {self._traits.topic} are mixed: {shown}{more}",
-                "stop all but one, or remap each to a topic of its own; "
-                "one that died is forgotten within 20 s",
-            )
+            found = self._find(_SHARED, f"{len(names)} publishers on {self._topic} are mixed: {shown}{more}")
         if found == self._shared:
             return False
         self._shared = found
@@ -261,20 +222,7 @@ class Evidence:
         if excess_ns is None:
             del self.degrading["clock_offset"]
             return True
-        name, apart_ms = self._traits.modality.value, abs(excess_ns) / NS_PER_MS
-        if excess_ns > 0:
-            slow = f"{name} is slow, set {name}.expected_lag_s to {apart_ms / 1e3:.3f}"
-        else:
-            slow = (
-                "the anchor is slow (a lidar that stamps the start of its turn is), "
-                f"set its expected_lag_s to {apart_ms / 1e3:.3f}"
-            )
-        self.degrading["clock_offset"] = Finding(
-            "clock_offset",
-            f"stamps lie {apart_ms:.0f} ms {'more' if excess_ns > 0 else 'less'} behind their arrival than "
-            "the anchor's, so pairs would be a guess",
-            f"if {slow}; if a clock is off, set {name}.stamp_offset_s to {-excess_ns / NS_PER_S:.3f}",
-        )
+        self.degrading["clock_offset"] = offset_finding(excess_ns, self._told["name"])
         return True
 
     def silent(self, now_ns: int) -> bool:
@@ -285,14 +233,11 @@ class Evidence:
         if silent_ns < self.timeout_ns:
             return False
         silent_ms, allowed_ms = silent_ns / NS_PER_MS, self.timeout_ns / NS_PER_MS
-        reason = f"no new message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed"
-        remedy = (
-            f"check power, cable and driver of the {self._device}, and who publishes {self._traits.topic}"
-        )
+        found = self._find("timeout", f"no new message for {silent_ms:.0f} ms, {allowed_ms:.0f} ms allowed")
         refused = None if self._understood else self.refused
         if refused is not None:
-            reason, remedy = f"{refused.reason}; since then {reason}", refused.remedy
-        self.losing["timeout"] = Finding("timeout", reason, remedy)
+            found = Finding("timeout", f"{refused.reason}; since then {found.reason}", refused.remedy)
+        self.losing["timeout"] = found
         return True
 
     def excuse(self, silence_ns: int, until_ns: int) -> None:
@@ -305,8 +250,7 @@ class Evidence:
 
     def forget_content(self) -> None:
         """The sensor is lost: what its content looked like and how fast it came says nothing any more."""
-        self._content.clear()
-        self._content_bad = 0
+        self._content = Share(_CONTENT_OF)
         self._apart = 0
         self._gaps.restart()
         self.degrading.clear()
@@ -317,20 +261,19 @@ class Evidence:
         self._stamp_ns = None
         self._gaps.restart()
 
-    def _malformed(self, reason: str, detail: str, what: str) -> Finding:
-        if reason in clocks.FAULTS:
-            return clocks.finding(reason, detail, self._traits.topic)
-        remedy = f"check the driver that publishes {self._traits.topic}"
-        return Finding("malformed", f"{what}, the last one {reason}: {detail}", remedy)
+    def _find(self, code: str, reason: str, **values: str) -> Finding:
+        return find(code, reason, **self._told, **values)
 
-    def _out_of_window(self, detail: str) -> Finding | None:
-        """The first block of a stream begins where the set's window ends; only if all do it is a mistake."""
-        self._out_of_window_in_row += 1
-        if self._out_of_window_in_row < self._config.invalid_run:
-            return None
-        name = self._traits.modality.value
-        remedy = f"correct {name}.stamp_offset_s or {name}.latency_s, or raise {name}.window_s"
-        return Finding("no_data", f"{detail}, {self._out_of_window_in_row} times in a row", remedy)
+    def _tell(self, code: str, found: Finding | None) -> None:
+        if found is not None:
+            self.degrading[code] = found
+        elif code in self.degrading:
+            del self.degrading[code]
+
+    def _malformed(self, reason: str, detail: str, what: str) -> Finding:
+        if reason in STAMP_FAULTS:
+            return self._find(reason, f"{reason.replace('_', ' ')}: {detail}")
+        return self._find("malformed", f"{what}, the last one {reason}: {detail}")
 
     def _heard(self, now_ns: int, *, invalid: bool) -> None:
         self.arrival_ns = now_ns
@@ -339,16 +282,13 @@ class Evidence:
         self.losing.pop("timeout", None)
         self.last_invalid = invalid
         self._invalid_in_row = self._invalid_in_row + 1 if invalid else 0
-        self._invalid.add(mark=invalid)
-        self._judge_share("invalid", self._invalid, self._config.invalid_share, "messages were malformed")
+        if self._invalid.add(mark=invalid):
+            self._judge_share("invalid", self._invalid, self._config.invalid_share, "messages were malformed")
 
-    def _judge_share(self, code: str, share: _Share, allowed: float, what: str) -> None:
-        if share.marked > allowed * _SHARE_OF:
-            reason = f"{share.marked} of the last {_SHARE_OF} {what}"
-            remedy = f"check the driver and the link of {self._traits.topic}"
-            self.degrading[code] = Finding(code, reason, remedy)
-        elif code in self.degrading:
-            del self.degrading[code]
+    def _judge_share(self, code: str, share: Share, allowed: float, what: str) -> None:
+        count = len(share.marks)
+        wrong = count > allowed * _SHARE_OF
+        self._tell(code, self._find(code, f"{count} of the last {_SHARE_OF} {what}") if wrong else None)
 
     def _check_order(self, stamp_ns: int, *, backlog: bool) -> bool:
         before_ns, self._stamp_ns = self._stamp_ns, stamp_ns
@@ -361,9 +301,9 @@ class Evidence:
         return in_order
 
     def _note_order(self, *, in_order: bool) -> None:
-        self._disorder.add(mark=not in_order)
-        allowed = self._config.disorder_share
-        self._judge_share("disorder", self._disorder, allowed, "stamps were repeated or out of order")
+        if self._disorder.add(mark=not in_order):
+            allowed = self._config.disorder_share
+            self._judge_share("disorder", self._disorder, allowed, "stamps were repeated or out of order")
 
     def _check_source(self, frame_id: str) -> None:
         """Two frames in turn are two sensors on one topic; one change is a driver that was set up anew."""
@@ -371,17 +311,14 @@ class Evidence:
             self.degrading[_SHARED] = self._shared
         before, self._frame_id = self._frame_id, frame_id
         changed = bool(before) and frame_id != before
-        self._frames.add(mark=changed)
-        if not changed:
-            if not self._frames.marked and "mixed_frames" in self.degrading:
-                del self.degrading["mixed_frames"]
-        elif self._frames.marked >= _FRAME_CHANGES:
+        if not self._frames.add(mark=changed):
+            return
+        if not self._frames.marks:
+            self.degrading.pop("mixed_frames", None)
+        elif changed and len(self._frames.marks) >= _FRAME_CHANGES:
             one, other = sorted(bounded(name, _NAME_LENGTH) for name in (before, frame_id))
-            self.degrading["mixed_frames"] = Finding(
-                "mixed_frames",
-                f"messages of {self._traits.topic} name frames in turn: '{one}' and '{other}'",
-                "two sensors on one topic? stop one of them or remap it to a topic of its own",
-            )
+            told = f"messages of {self._topic} name frames in turn: '{one}' and '{other}'"
+            self.degrading["mixed_frames"] = self._find("mixed_frames", told)
 
     def _check_frozen(self, fingerprint: int) -> None:
         """Noise never repeats to the bit, so a robot that stands still is not a frozen sensor."""
@@ -392,13 +329,9 @@ class Evidence:
             return
         self._same += 1
         self.counts["frozen"] += 1
-        if self._same >= self._traits.frozen_run and not self._traits.may_repeat:
-            self.losing["frozen"] = Finding(
-                "frozen",
-                f"the last {self._same} messages are identical to the bit",
-                f"restart the {self._device} or its driver; "
-                f"if it is simulated without noise, set {self._traits.modality.value}.may_repeat",
-            )
+        if self._same >= self._frozen_run and not self._may_repeat:
+            told = f"the last {self._same} messages are identical to the bit"
+            self.losing["frozen"] = self._find("frozen", told)
 
     def _check_rate(self) -> None:
         """Judge a new rate. One that was only learned may have been left on purpose, as at night.
@@ -407,29 +340,21 @@ class Evidence:
         """
         was_lost = self.losing.pop("rate", None) is not None
         self.degrading.pop("rate", None)
-        if not self.meter.expected_hz:
+        expected_hz, given = self.meter.expected_hz, self.meter.given
+        if not expected_hz:
             return
-        share = self.meter.rate_hz / self.meter.expected_hz
-        finding = Finding(
-            "rate",
-            f"{self.meter.rate_hz:.1f} Hz of {self.meter.expected_hz:.1f} Hz expected",
-            "check load, bandwidth and exposure; "
-            f"if it is meant, set {self._traits.modality.value}.expected_rate_hz",
-        )
-        error = self._config.rate_error
-        limit = (error + max(self._config.rate_warn, error)) / 2 if was_lost else error
-        if share < limit and self.meter.given:
-            self.losing["rate"] = finding
-        elif share < self._config.rate_warn:
-            self.degrading["rate"] = finding
+        found = self._find("rate", f"{self.meter.rate_hz:.1f} Hz of {expected_hz:.1f} Hz expected")
+        share, warn, error = self.meter.rate_hz / expected_hz, self._config.rate_warn, self._config.rate_error
+        if given and share < ((error + max(warn, error)) / 2 if was_lost else error):
+            self.losing["rate"] = found
+        elif share < warn:
+            self.degrading["rate"] = found
 
-        if self.meter.expected_hz < self._traits.slowest_hz and not self.meter.given:
-            name = self._traits.modality.value
-            reason = f"learned rate {self.meter.expected_hz:.2g} Hz is below {self._traits.slowest_hz:g} Hz"
-            remedy = f"check the driver's rate; if it is meant, set {name}.expected_rate_hz"
-            self.degrading["slow"] = Finding("slow", reason, remedy)
-        else:
-            self.degrading.pop("slow", None)
+        slow = None
+        if expected_hz < self._slowest_hz and not given:
+            told = f"learned rate {expected_hz:.2g} Hz is below {self._slowest_hz:g} Hz"
+            slow = self._find("slow", told)
+        self._tell("slow", slow)
 
     def _check_clock(self) -> None:
         """Stamps far from the clock, again and again, are another clock's; one alone is just a bad stamp."""
@@ -437,28 +362,33 @@ class Evidence:
         if abs(offset_ns) <= self._apart_ns or not self._compared:
             if self._apart:
                 self._apart = 0
-                self.degrading.pop(clocks.OTHER_CLOCK, None)
+                self.degrading.pop("other_clock", None)
             return
         self._apart += 1
         if self._apart >= self._config.invalid_run:
             detail = f"stamps are {offset_ns / NS_PER_S:.1f} s behind the clock"
-            found = clocks.finding(clocks.OTHER_CLOCK, detail, self._traits.topic)
-            self.degrading[clocks.OTHER_CLOCK] = found
+            self.degrading["other_clock"] = self._malformed("other_clock", detail, "")
 
-    def _tell(self, code: str, found: Finding | None) -> None:
-        if found is not None:
-            self.degrading[code] = found
-        elif code in self.degrading:
-            del self.degrading[code]
+    def _check_imu(self, reading: ImuReading, stamp_ns: int) -> None:
+        gyro, accel = reading.angular_velocity, reading.linear_acceleration
+        values = ([] if gyro is None else gyro.tolist(), [] if accel is None else accel.tolist())
+        found = self._look(values)
+        stuck = None if self._may_repeat else self._axes.look(values, stamp_ns)
+        self._check_content(found or stuck)
+        self._tell("units", self._units.look(values, stamp_ns, sound=found is None))
+
+    def _look(self, content: ContentStats | ImuValues) -> Finding | None:
+        """The first criterion of the sensor's content that is not met."""
+        for code, check in self._checks:
+            reason = check(content, self._usual, self._config)
+            if reason is not None:
+                return self._find(code, reason)
+        return None
 
     def _check_content(self, found: Finding | None) -> None:
-        content = self._content
-        if len(content) == _CONTENT_OF and content[0] is not None:
-            self._content_bad -= 1
-        content.append(found)
-        if found is not None:
-            self._content_bad += 1
-            if self._content_bad >= self._config.bad_of_five:
-                self.degrading["content"] = found
-        elif "content" in self.degrading and self._content_bad < self._config.bad_of_five:
-            del self.degrading["content"]
+        if not self._content.add(mark=found is not None):
+            return
+        if len(self._content.marks) < self._config.bad_of_five:
+            self.degrading.pop("content", None)
+        elif found is not None:
+            self.degrading["content"] = found

@@ -15,13 +15,22 @@ _MISSED_NS = 2 * BEAT_NS  # a longer gap is time without listening: none of it i
 _TOLD_NS = 200 * NS_PER_MS  # a gap that could have cost a sensor its place is told
 _SUSPENDED_NS = NS_PER_S // 2  # of the machine's own sleep within a gap; clocks agree better than that
 
-_REMEDIES = {
-    "suspended": "keep the machine awake while the robot works (systemd-inhibit, or mask sleep.target)",
-    "stopped": (
-        "look for what stops or starves the process: CPU load, swapping, a debugger, SIGSTOP, a paused "
-        "virtual machine, or code that holds Python's interpreter"
+_CAUSES = {  # what to say of each, and what a person can do about it
+    "suspended": (
+        "the machine slept and the node did not run",
+        "keep the machine awake while the robot works (systemd-inhibit, or mask sleep.target)",
     ),
-    "deaf": "look for what blocks the executor's thread: a slow callback, a debugger, CPU load",
+    "stopped": (
+        "the node did not run",
+        (
+            "look for what stops or starves the process: CPU load, swapping, a debugger, SIGSTOP, a paused "
+            "virtual machine, or code that holds Python's interpreter"
+        ),
+    ),
+    "deaf": (
+        "the node ran but did not listen",
+        "look for what blocks the executor's thread: a slow callback, a debugger, CPU load",
+    ),
 }
 
 
@@ -51,17 +60,12 @@ class Stall:
     @property
     def reason(self) -> str:
         """In one phrase, without the remedy."""
-        what = {
-            "suspended": "the machine slept and the node did not run",
-            "stopped": "the node did not run",
-            "deaf": "the node ran but did not listen",
-        }
-        return f"{what[self.cause]} for {self.seconds:.2f} s; no sensor is blamed for that time"
+        return f"{_CAUSES[self.cause][0]} for {self.seconds:.2f} s; no sensor is blamed for that time"
 
     @property
     def remedy(self) -> str:
         """What a person can do about it."""
-        return _REMEDIES[self.cause]
+        return _CAUSES[self.cause][1]
 
 
 class Heartbeat:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.health.criteria import ContentStats
-from sentryfuse_core.health.evidence import SensorTraits
-from sentryfuse_core.health.sensor import SensorHealth
+from sentryfuse_core.health.sensor import USED, SensorHealth
+from sentryfuse_core.health.stats import ContentStats
 from sentryfuse_core.types import Modality, ModalitySet, Sample, SensorReport, SensorState, Transition
 
 __all__ = ["HealthMonitor"]
 
-_TRUSTED = (SensorState.OK, SensorState.DEGRADED)
 _GONE = (SensorState.LOST, SensorState.RECOVERING)
 
 
@@ -26,38 +23,8 @@ class HealthMonitor:
 
     def __init__(self, config: Config, *, topics: Mapping[Modality, str] | None = None) -> None:
         topics = topics or {}
-        floors_s = {
-            Modality.CAMERA: config.health.timeout_floor_camera_s,
-            Modality.LIDAR: config.health.timeout_floor_lidar_s,
-            Modality.IMU: config.health.timeout_floor_imu_s,
-            Modality.AUDIO: config.health.timeout_floor_audio_s,
-        }
-        frozen_runs = {
-            Modality.CAMERA: config.health.frozen_image,
-            Modality.LIDAR: config.health.frozen_cloud,
-            Modality.IMU: config.health.frozen_imu,
-            Modality.AUDIO: config.health.frozen_audio,
-        }
-        slowest_hz = {
-            Modality.CAMERA: config.health.slowest_camera_hz,
-            Modality.LIDAR: config.health.slowest_lidar_hz,
-            Modality.IMU: config.health.slowest_imu_hz,
-            Modality.AUDIO: config.health.slowest_audio_hz,
-        }
         self._sensors = {
-            modality: SensorHealth(
-                SensorTraits(
-                    modality=modality,
-                    topic=topics.get(modality, config.sensor(modality).topic),
-                    enabled=config.sensor(modality).enabled,
-                    expected_rate_hz=config.sensor(modality).expected_rate_hz,
-                    timeout_floor_ns=round(floors_s[modality] * NS_PER_S),
-                    slowest_hz=slowest_hz[modality],
-                    frozen_run=frozen_runs[modality],
-                    may_repeat=config.sensor(modality).may_repeat,
-                ),
-                config.health,
-            )
+            modality: SensorHealth(config, modality, topics.get(modality, config.sensor(modality).topic))
             for modality in Modality
         }
         self._transitions: list[Transition] = []
@@ -70,17 +37,12 @@ class HealthMonitor:
         self._note(sensor.observe(sample))
         self._watch(sensor)
 
-    def observe_invalid(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:
-        """A message that could not be read."""
+    def observe_invalid(
+        self, modality: Modality, reason: str, detail: str, now_ns: int, *, offset_ns: int | None = None
+    ) -> None:
+        """A message that could not be read, or whose stamp, `offset_ns` behind the clock, cannot be right."""
         sensor = self._sensors[modality]
-        self._note(sensor.observe_invalid(reason, detail, now_ns))
-        self._watch(sensor)
-
-    def observe_stamp_fault(self, sample: Sample, reason: str, detail: str) -> None:
-        """A message whose stamp cannot be right, for `reason`: it is not used and counts as malformed."""
-        sensor = self._sensors[sample.modality]
-        offset_ns = sample.received_ns - sample.stamp_ns
-        self._note(sensor.observe_invalid(reason, detail, sample.arrival_ns, offset_ns=offset_ns))
+        self._note(sensor.observe_invalid(reason, detail, now_ns, offset_ns=offset_ns))
         self._watch(sensor)
 
     def observe_undecodable(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:
@@ -89,15 +51,21 @@ class HealthMonitor:
 
     def observe_decoded(self, modality: Modality, stats: ContentStats | None, now_ns: int) -> None:
         """A message was decoded, and what its content looks like, where that can be judged."""
-        self._note(self._sensors[modality].observe_decoded(stats, now_ns))
+        sensor = self._sensors[modality]
+        sensor.evidence.decoded(stats)
+        self._note(sensor.settle(now_ns))
 
     def observe_offset(self, modality: Modality, excess_ns: int | None, now_ns: int) -> None:
         """How much more a sensor's stamps lag than the anchor's, where that is too much to pair it."""
-        self._note(self._sensors[modality].observe_offset(excess_ns, now_ns))
+        sensor = self._sensors[modality]
+        if sensor.evidence.offset_changed(excess_ns):
+            self._note(sensor.settle(now_ns))
 
     def observe_publishers(self, modality: Modality, names: Sequence[str], now_ns: int) -> None:
         """Who publishes on a sensor's topic, by name: more than one are mixed."""
-        self._note(self._sensors[modality].observe_publishers(names, now_ns))
+        sensor = self._sensors[modality]
+        if sensor.evidence.publishers_changed(names) and sensor.state is not SensorState.INIT:
+            self._note(sensor.settle(now_ns))
 
     def update(self, now_ns: int) -> None:
         """Let the steady time pass: sensors that were silent for too long are lost."""
@@ -119,12 +87,12 @@ class HealthMonitor:
     def excuse(self, silence_ns: int, until_ns: int) -> None:
         """The node did not listen for `silence_ns`, until about `until_ns`: that is no sensor's silence."""
         for sensor in self._sensors.values():
-            sensor.excuse(silence_ns, until_ns)
+            sensor.evidence.excuse(silence_ns, until_ns)
 
     def forget_stamps(self) -> None:
         """The clock that stamps come from has jumped: going back is no disorder this once."""
         for sensor in self._sensors.values():
-            sensor.forget_stamps()
+            sensor.evidence.forget_stamps()
 
     def state(self, modality: Modality) -> SensorState:
         """State of one sensor."""
@@ -132,7 +100,7 @@ class HealthMonitor:
 
     def last_invalid(self, modality: Modality) -> bool:
         """Whether the sensor's latest message could not be used."""
-        return self._sensors[modality].last_invalid
+        return self._sensors[modality].evidence.last_invalid
 
     def lost(self) -> ModalitySet:
         """Sensors not to be waited for: LOST, or RECOVERING and not yet believed."""
@@ -140,9 +108,9 @@ class HealthMonitor:
 
     def trusted(self) -> ModalitySet:
         """Sensors whose data may be used: OK or DEGRADED."""
-        return ModalitySet.from_iterable(m for m, sensor in self._sensors.items() if sensor.state in _TRUSTED)
+        return ModalitySet.of(*(m for m, sensor in self._sensors.items() if sensor.state in USED))
 
-    def reports(self, now_ns: int) -> Mapping[Modality, SensorReport]:
+    def reports(self, now_ns: int) -> dict[Modality, SensorReport]:
         """What is known of every sensor at steady time `now_ns`."""
         return {modality: sensor.report(now_ns) for modality, sensor in self._sensors.items()}
 
@@ -155,4 +123,4 @@ class HealthMonitor:
         if transition is not None:
             self._transitions.append(transition)
             gone = (m for m, sensor in self._sensors.items() if sensor.state in _GONE)
-            self._lost = ModalitySet.from_iterable(gone)
+            self._lost = ModalitySet.of(*gone)

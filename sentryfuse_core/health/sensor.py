@@ -2,123 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.config import HealthConfig
-from sentryfuse_core.health.criteria import ContentStats, Finding
-from sentryfuse_core.health.evidence import Evidence, SensorTraits
-from sentryfuse_core.types import Sample, SensorReport, SensorState, Transition
+from sentryfuse_core.config import Config
+from sentryfuse_core.health.criteria import Finding
+from sentryfuse_core.health.evidence import Evidence
+from sentryfuse_core.types import Modality, Sample, SensorReport, SensorState, Transition
 
-__all__ = ["SensorHealth"]
+__all__ = ["USED", "SensorHealth"]
 
-_USED = (SensorState.OK, SensorState.DEGRADED)
-_START_GOOD = 1  # messages that make a new sensor OK: a robot that starts should see at once
+USED = (SensorState.OK, SensorState.DEGRADED)
+_NOTHING = Finding("", "", "")
 
 
 class SensorHealth:
     """Drops trust in a sensor as soon as the evidence says so, restores it slowly."""
 
-    def __init__(self, traits: SensorTraits, config: HealthConfig) -> None:
+    def __init__(self, config: Config, modality: Modality, topic: str) -> None:
         self.state = SensorState.INIT
-        self._traits = traits
-        self._evidence = Evidence(traits, config)
+        self.evidence = Evidence(config, modality, topic)
+        self._modality = modality
+        self._topic = topic
+        self._enabled = config.sensor(modality).enabled
         self._told = Finding(
-            "never", "nothing received yet", f"check who publishes {traits.topic}, its type and its QoS"
+            "never", "nothing received yet", f"check who publishes {topic}, its type and its QoS"
         )
         self._since_ns: int | None = None
         self._good = 0  # good messages that count towards restoring trust
         self._clean_ns = 0  # since when nothing was wrong
         self._restored_ns: int | None = None
         self._out_since_ns = 0  # when it last spoke before the drop that lasts, or lasted
-        self._recover_good = config.recover_good
-        self._relapse_ns = round(config.relapse_s * NS_PER_S)
-        self._first_hold_ns = round(config.recover_s * NS_PER_S)
-        self._last_hold_ns = max(self._first_hold_ns, round(config.hold_cap_s * NS_PER_S))
+        self._recover_good = config.health.recover_good
+        self._relapse_ns = round(config.health.relapse_s * NS_PER_S)
+        self._first_hold_ns = round(config.health.recover_s * NS_PER_S)
+        self._last_hold_ns = max(self._first_hold_ns, round(config.health.hold_cap_s * NS_PER_S))
         self._hold_ns = self._first_hold_ns
         self._drop_counted = False  # whether the hold was chosen for the drop that lasts
         self._fault_since_ns: int | None = None  # since when a recovering sensor is at fault again
 
     @property
-    def last_invalid(self) -> bool:
-        """Whether the latest message could not be used."""
-        return self._evidence.last_invalid
-
-    @property
     def timeout_at_ns(self) -> int | None:
         """Steady time at which the sensor is lost if nothing comes; None: it is not speaking."""
-        if self._evidence.arrival_ns is None or self.state is SensorState.LOST:
+        if self.evidence.arrival_ns is None or self.state is SensorState.LOST:
             return None
-        patience_ns = self._evidence.timeout_ns
-        if self._fault_since_ns is not None and "timeout" in self._evidence.losing:
+        patience_ns = self.evidence.timeout_ns
+        if self._fault_since_ns is not None and "timeout" in self.evidence.losing:
             patience_ns = max(patience_ns, self._hold_ns)
-        return self._evidence.arrival_ns + self._evidence.excused_ns + patience_ns
+        return self.evidence.arrival_ns + self.evidence.excused_ns + patience_ns
 
     def observe(self, sample: Sample) -> Transition | None:
         """A message that could be read."""
         now_ns = self._heard(sample.arrival_ns)
-        if self._evidence.readable(sample, now_ns):
+        if self.evidence.readable(sample, now_ns):
             self._good += 1
-        return self._settle(now_ns)
+        return self.settle(now_ns)
 
     def observe_invalid(
         self, reason: str, detail: str, now_ns: int, *, offset_ns: int | None = None
     ) -> Transition | None:
         """A message that could not be read, or whose stamp, `offset_ns` behind the clock, cannot be right."""
         now_ns = self._heard(now_ns)
-        self._evidence.unreadable(reason, detail, now_ns, offset_ns=offset_ns)
+        self.evidence.unreadable(reason, detail, now_ns, offset_ns=offset_ns)
         self._good = 0
-        return self._settle(now_ns)
+        return self.settle(now_ns)
 
     def observe_undecodable(self, reason: str, detail: str, now_ns: int) -> Transition | None:
         """A message that looked right when it came and turned out bad when it was decoded."""
         self._good = 0
-        hopeless = self._evidence.undecodable(reason, detail)
+        hopeless = self.evidence.undecodable(reason, detail)
         if hopeless is None:
-            return self._settle(now_ns)
+            return self.settle(now_ns)
         # Nothing is decoded of a lost sensor, so this fault cannot end by itself: drop once, then try again.
-        self._evidence.losing["undecodable"] = hopeless
-        transition = self._settle(now_ns)
-        del self._evidence.losing["undecodable"]
+        self.evidence.losing["undecodable"] = hopeless
+        transition = self.settle(now_ns)
+        del self.evidence.losing["undecodable"]
         return transition
-
-    def observe_decoded(self, stats: ContentStats | None, now_ns: int) -> Transition | None:
-        """A message was decoded, and what its content looks like, where that can be judged."""
-        self._evidence.decoded(stats)
-        return self._settle(now_ns)
-
-    def observe_offset(self, excess_ns: int | None, now_ns: int) -> Transition | None:
-        """Whether the sensor's stamps agree with the anchor's; `excess_ns` None: they do."""
-        if not self._evidence.offset_changed(excess_ns):
-            return None
-        return self._settle(now_ns)
-
-    def observe_publishers(self, names: Sequence[str], now_ns: int) -> Transition | None:
-        """Who publishes on the sensor's topic."""
-        news = self._evidence.publishers_changed(names)
-        return self._settle(now_ns) if news and self.state is not SensorState.INIT else None
 
     def update(self, now_ns: int) -> Transition | None:
         """Let the steady time pass."""
-        if self.state is SensorState.LOST or not self._evidence.silent(now_ns):
+        if self.state is SensorState.LOST or not self.evidence.silent(now_ns):
             return None
-        return self._settle(now_ns)
-
-    def excuse(self, silence_ns: int, until_ns: int) -> None:
-        """Nobody listened for `silence_ns`, until about `until_ns`."""
-        self._evidence.excuse(silence_ns, until_ns)
-
-    def forget_stamps(self) -> None:
-        """The clock of the stamps has jumped."""
-        self._evidence.forget_stamps()
+        return self.settle(now_ns)
 
     def report(self, now_ns: int) -> SensorReport:
         """What is known at steady time `now_ns`; `late` and `epoch` are the synchroniser's to fill in."""
-        evidence, told = self._evidence, self._explanation()
+        evidence, told = self.evidence, self._explanation()
         nan = float("nan")
         return SensorReport(
-            modality=self._traits.modality,
-            topic=self._traits.topic,
+            modality=self._modality,
+            topic=self._topic,
             state=self.state,
             reason=told.reason,
             remedy=told.remedy,
@@ -139,18 +110,18 @@ class SensorHealth:
 
     def _explanation(self) -> Finding:
         """Why the sensor is in its state, as of now; empty when OK."""
-        if not self._traits.enabled:
-            name = self._traits.modality.value
+        if not self._enabled:
+            name = self._modality.value
             return Finding("disabled", "disabled by parameter", f"set {name}.enabled to use it")
         if self.state is SensorState.OK:
-            return Finding("", "", "")
-        fault = self._evidence.fault
+            return _NOTHING
+        fault = self.evidence.fault
         if fault and self.state in (SensorState.DEGRADED, SensorState.LOST):
             return fault
         if self.state is SensorState.INIT:
-            return self._evidence.refused or self._told
-        if self.state is SensorState.RECOVERING and self._evidence.losing:
-            again = next(iter(self._evidence.losing.values()))
+            return self.evidence.refused or self._told
+        if self.state is SensorState.RECOVERING and self.evidence.losing:
+            again = next(iter(self.evidence.losing.values()))
             return Finding("recovering", f"came back and failed again: {again.reason}", again.remedy)
         return self._told
 
@@ -158,26 +129,29 @@ class SensorHealth:
         """Steady time of a message, which never goes back."""
         if self._since_ns is None:
             self._since_ns = now_ns
-        return now_ns if self._evidence.arrival_ns is None else max(now_ns, self._evidence.arrival_ns)
+        return now_ns if self.evidence.arrival_ns is None else max(now_ns, self.evidence.arrival_ns)
 
-    def _settle(self, now_ns: int) -> Transition | None:
-        """Move to the state that the faults call for, or, with none, back up when that is earned."""
-        state, degrading = self.state, bool(self._evidence.degrading)
+    def settle(self, now_ns: int) -> Transition | None:
+        """Move to the state that the faults call for, or, with none, back up when that is earned.
+
+        To be called after whatever was told to `evidence`.
+        """
+        state, degrading = self.state, bool(self.evidence.degrading)
         after = state
         if state is SensorState.RECOVERING:
             after = self._recovery(now_ns)
-        elif self._evidence.losing:
+        elif self.evidence.losing:
             after = SensorState.LOST
         elif state is SensorState.LOST:
-            if not self._evidence.last_invalid:
+            if not self.evidence.last_invalid:
                 after = SensorState.RECOVERING
         elif state is SensorState.INIT:
-            if self._good >= _START_GOOD:
+            if self._good:  # one is enough: a robot that starts should see at once
                 after = SensorState.DEGRADED if degrading else SensorState.OK
         elif degrading:
             after = SensorState.DEGRADED
             self._good, self._clean_ns = 0, now_ns
-        elif state is SensorState.DEGRADED and self._earned(now_ns, self._clean_ns):
+        elif state is SensorState.DEGRADED and self._earned(now_ns):
             after = SensorState.OK
         return None if after is state else self._enter(after, now_ns)
 
@@ -186,28 +160,28 @@ class SensorHealth:
 
         It is out of the mask all the same, so a sensor that comes and goes is spared the way back to LOST.
         """
-        if self._evidence.losing:
+        if self.evidence.losing:
             if self._fault_since_ns is None:
-                silent = "timeout" in self._evidence.losing and self._evidence.arrival_ns is not None
-                self._fault_since_ns = self._evidence.arrival_ns if silent else now_ns
+                silent = "timeout" in self.evidence.losing and self.evidence.arrival_ns is not None
+                self._fault_since_ns = self.evidence.arrival_ns if silent else now_ns
                 self._hold_ns = min(2 * self._hold_ns, self._last_hold_ns)
-                self._evidence.forget_content()
+                self.evidence.forget_content()
             self._good, self._clean_ns = 0, now_ns
             held = now_ns - (self._fault_since_ns or 0) < self._hold_ns
             return SensorState.RECOVERING if held else SensorState.LOST
         if self._fault_since_ns is not None:
             self._fault_since_ns = None
             self._clean_ns = now_ns
-        if not self._earned(now_ns, self._clean_ns):
+        if not self._earned(now_ns):
             return SensorState.RECOVERING
-        return SensorState.DEGRADED if self._evidence.degrading else SensorState.OK
+        return SensorState.DEGRADED if self.evidence.degrading else SensorState.OK
 
-    def _earned(self, now_ns: int, since_ns: int) -> bool:
-        return self._good >= self._recover_good and now_ns - since_ns >= self._hold_ns
+    def _earned(self, now_ns: int) -> bool:
+        return self._good >= self._recover_good and now_ns - self._clean_ns >= self._hold_ns
 
     def _enter(self, after: SensorState, now_ns: int) -> Transition:
         before, self.state = self.state, after
-        fault = self._evidence.fault
+        fault = self.evidence.fault
         if after is SensorState.RECOVERING:
             self._told = Finding(
                 "recovering",
@@ -217,21 +191,19 @@ class SensorHealth:
             )
         elif fault:
             self._told = fault
-        if before in _USED and not self._drop_counted:
+        if before in USED and not self._drop_counted:
             self._choose_hold()
             self._drop_counted = True
         if after is SensorState.LOST:
-            self._evidence.forget_content()
+            self.evidence.forget_content()
         if before is SensorState.RECOVERING or (before is SensorState.DEGRADED and after is SensorState.OK):
             self._restored_ns = now_ns
             self._drop_counted = False
         self._fault_since_ns = None
         self._since_ns = now_ns
         self._good, self._clean_ns = 0, now_ns
-        told = Finding("", "", "") if after is SensorState.OK else self._told
-        return Transition(
-            self._traits.modality, now_ns, before, after, told.reason, told.remedy, code=told.code
-        )
+        told = _NOTHING if after is SensorState.OK else self._told
+        return Transition(self._modality, now_ns, before, after, told.reason, told.remedy, code=told.code)
 
     def _choose_hold(self) -> None:
         """How long the next recovery takes: at first `recover_s`, after a relapse longer.
@@ -240,7 +212,7 @@ class SensorHealth:
         been out before comes and goes, and must not be believed at each return however slowly it does: it
         has to hold for twice the time that it was there.
         """
-        until_ns = self._evidence.arrival_ns or 0
+        until_ns = self.evidence.arrival_ns or 0
         out_ns = (self._restored_ns or 0) - self._out_since_ns
         self._out_since_ns = until_ns
         if self._restored_ns is None or until_ns - self._restored_ns > self._relapse_ns:

@@ -7,20 +7,42 @@ from collections import deque
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import HealthConfig
-from sentryfuse_core.health.criteria import Finding
-from sentryfuse_core.types import AudioBlock, ImuReading
+from sentryfuse_core.health.criteria import Finding, find
+from sentryfuse_core.health.stats import ImuValues
+from sentryfuse_core.types import AudioBlock
 
-__all__ = ["AudioGaps", "ImuUnits", "StuckAxis"]
+__all__ = ["AUDIO_BLOCKS", "STUCK_READINGS", "AudioGaps", "ImuUnits", "Share", "StuckAxis"]
 
 _AXES = ("gyro x", "gyro y", "gyro z", "accelerometer x", "accelerometer y", "accelerometer z")
-LEAST = 50  # readings in a row that a stuck axis has to repeat its value in
-_BLOCKS = 50  # steps between audio blocks that gaps are looked for in
+AUDIO_BLOCKS = 50  # that gaps are looked for in
+STUCK_READINGS = 50  # in a row that a stuck axis has to repeat its value in
 _GAPS = 3  # gaps among them that count
 _UNITS_OF = 100  # readings at least that units are told by
 _UNITS_NS = 2 * NS_PER_S  # and their time
 _LEAST_M_S2, _MOST_M_S2 = 4.0, 40.0  # average acceleration of anything that drives
 _ONE_G = (0.8, 1.2)
 _MOST_RAD_S = 10.0  # average turn of anything that drives: more than 1.5 turns a second
+
+
+class Share:
+    """Which of the last messages were marked."""
+
+    def __init__(self, of: int) -> None:
+        self._of = of
+        self._count = 0
+        self.marks: deque[int] = deque()  # numbers of those marked
+
+    def add(self, *, mark: bool) -> bool:
+        """Whether one is marked, or the last that was has just dropped out."""
+        self._count += 1
+        marks = self.marks
+        if mark:
+            marks.append(self._count)
+        elif not marks:
+            return False
+        if marks[0] <= self._count - self._of:
+            marks.popleft()
+        return True
 
 
 class StuckAxis:
@@ -37,14 +59,10 @@ class StuckAxis:
         self._run: list[int] = []
         self._moved: list[bool] = []
 
-    def look(self, reading: ImuReading, stamp_ns: int) -> Finding | None:
+    def look(self, reading: ImuValues, stamp_ns: int) -> Finding | None:
         """Take in one reading; the finding while an axis is stuck."""
-        gyro, accel = reading.angular_velocity, reading.linear_acceleration
-        values = [
-            *(gyro.tolist() if gyro is not None else ()),
-            *(accel.tolist() if accel is not None else ()),
-        ]
-        before = self._values
+        gyro, accel = reading
+        values, before = gyro + accel, self._values
         self._values = values
         if len(values) != len(before):
             self._since_ns = [stamp_ns] * len(values)
@@ -59,13 +77,12 @@ class StuckAxis:
                 self._moved[axis] = moving = True
             else:
                 run[axis] += 1
-                if run[axis] >= LEAST and self._moved[axis]:
+                if run[axis] >= STUCK_READINGS and self._moved[axis]:
                     stuck = axis
         if stuck < 0 or not moving or stamp_ns - self._since_ns[stuck] < self._stuck_ns:
             return None
-        name = _AXES[stuck if gyro is not None else stuck + 3]
-        reason = f"{name} repeats one value to the bit while other axes move"
-        return Finding("stuck_axis", reason, "restart the IMU or its driver, replace the IMU if it stays")
+        name = _AXES[stuck if gyro else stuck + 3]
+        return find("stuck_axis", f"{name} repeats one value to the bit while other axes move")
 
 
 class ImuUnits:
@@ -83,7 +100,7 @@ class ImuUnits:
         self._count = 0
         self._accel = self._gyro = 0.0  # sums of absolute values
 
-    def look(self, reading: ImuReading, stamp_ns: int, *, sound: bool) -> Finding | None:
+    def look(self, reading: ImuValues, stamp_ns: int, *, sound: bool) -> Finding | None:
         """Take in one reading, `sound` if nothing else is wrong with it; the finding of the last seconds."""
         if not sound:
             self._restart()
@@ -91,14 +108,13 @@ class ImuUnits:
         if self._since_ns is None:
             self._since_ns = stamp_ns
         self._count += 1
-        if reading.linear_acceleration is not None:
-            self._accel += math.hypot(*reading.linear_acceleration.tolist())
-        if reading.angular_velocity is not None:
-            self._gyro += math.hypot(*reading.angular_velocity.tolist())
+        gyro, accel = reading
+        self._accel += math.hypot(*accel)
+        self._gyro += math.hypot(*gyro)
         if stamp_ns < self._since_ns:
             self._restart()
         elif self._count >= _UNITS_OF and stamp_ns - self._since_ns >= _UNITS_NS:
-            self._finding = self._judge(has_accel=reading.linear_acceleration is not None)
+            self._finding = self._judge(has_accel=bool(accel))
             self._restart()
         return self._finding
 
@@ -111,10 +127,10 @@ class ImuUnits:
             elif 0.0 < accel < _LEAST_M_S2:
                 looks = "like m/s^2 without gravity"
             reason = f"acceleration averages {accel:.3g} where gravity alone is 9.81 m/s^2: it looks {looks}"
-            return Finding("units", reason, "let the driver give m/s^2 with gravity (REP 103 and 145)")
+            return find("units", reason, wanted="m/s^2 with gravity (REP 103 and 145)")
         if gyro > _MOST_RAD_S:
             reason = f"angular velocity averages {gyro:.3g} rad/s: it looks like degrees per second"
-            return Finding("units", reason, "let the driver give rad/s (REP 103)")
+            return find("units", reason, wanted="rad/s (REP 103)")
         return None
 
 
@@ -127,7 +143,7 @@ class AudioGaps:
 
     def __init__(self, config: HealthConfig) -> None:
         self._share = config.gapped_share
-        self._steps: deque[tuple[int, int]] = deque(maxlen=_BLOCKS)  # between stamps, and not covered of it
+        self._steps: deque[tuple[int, int]] = deque(maxlen=AUDIO_BLOCKS)  # from stamp to stamp, and missing
         self._stamp_ns: int | None = None
         self._length_ns = 0
 
@@ -146,7 +162,7 @@ class AudioGaps:
             return None
         steps = self._steps
         steps.append((stamp_ns - before_ns, stamp_ns - before_ns - length_ns))
-        if len(steps) < _BLOCKS or sum(10 * missing > step for step, missing in steps) < _GAPS:
+        if len(steps) < AUDIO_BLOCKS or sum(10 * missing > step for step, missing in steps) < _GAPS:
             return None
         span_ns = sum(step for step, _ in steps)
         # Without the largest, which may be a pause.
@@ -154,5 +170,4 @@ class AudioGaps:
         if missing_ns <= self._share * span_ns:
             return None
         missing_ms, span_ms = missing_ns / NS_PER_MS, span_ns / NS_PER_MS
-        reason = f"{missing_ms:.0f} ms of the last {span_ms:.0f} ms are in no block of audio"
-        return Finding("gapped", reason, "check the load, the sample rate and the buffer of the audio driver")
+        return find("gapped", f"{missing_ms:.0f} ms of the last {span_ms:.0f} ms are in no block of audio")

@@ -42,11 +42,11 @@ class MachineMonitor:
     def __init__(self, *, gpu: int | None, sysfs: Path = SYSFS, clock: Clock | None = None) -> None:
         """`gpu`: CUDA's number of the device that the network runs on; None: the CPU."""
         self._clock = clock or SteadyClock()
-        self._gpu: NvmlGpu | None = None
-        self._power: PowerReader | None = None
-        self._no_power = ""  # why
         jetson, rapl = partial(JetsonPower, sysfs), partial(RaplPower, sysfs)
-        self._open([jetson, rapl] if gpu is None else [partial(self._nvml, gpu), jetson])
+        self._power, self._no_power = _first(
+            (jetson, rapl) if gpu is None else (partial(NvmlGpu, gpu), jetson)
+        )
+        self._gpu = self._power if isinstance(self._power, NvmlGpu) else None
         self._zones = ThermalZones(sysfs)
         self._throttling = Throttling(sysfs)
 
@@ -55,21 +55,6 @@ class MachineMonitor:
         """The monitor for a network on `device`, such as 'cpu' or 'cuda:0 NVIDIA ...'."""
         found = re.match(r"cuda:(\d+)", device)
         return cls(gpu=int(found[1]) if found else None)
-
-    def _open(self, candidates: Sequence[Callable[[], PowerReader]]) -> None:
-        reasons = []
-        for make in candidates:
-            try:
-                self._power = make()
-            except ReadingError as error:  # noqa: PERF203 - at most two
-                reasons.append(str(error))
-            else:
-                return
-        self._no_power = "; ".join(reasons)
-
-    def _nvml(self, index: int) -> NvmlGpu:
-        self._gpu = NvmlGpu(index)
-        return self._gpu
 
     def poll(self, at_ns: int) -> MachineReading:
         """Everything now; `at_ns` is the time to stamp it with."""
@@ -100,3 +85,14 @@ class MachineMonitor:
             return (self._gpu.zone(),), self._gpu.throttling()
         except ReadingError:  # power tells the same error
             return (), ""
+
+
+def _first(candidates: Sequence[Callable[[], PowerReader]]) -> tuple[PowerReader | None, str]:
+    """The first sensor that answers; where none does, why."""
+    reasons = []
+    for make in candidates:
+        try:
+            return make(), ""
+        except ReadingError as error:  # noqa: PERF203 - at most two
+            reasons.append(str(error))
+    return None, "; ".join(reasons)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from sentryfuse_core.budget.readings import Zone
@@ -16,52 +17,37 @@ _SLOWING = ("passive", "hot")  # trip points at which the machine slows itself d
 _PLAUSIBLE_C = (20.0, 150.0)  # firmware says 0 or -274 for 'not set'
 
 
-@dataclass(frozen=True)
-class _Thermometer:
-    name: str
-    path: Path
-    trip_celsius: float
-
-
 class ThermalZones:
     """Every zone of the kernel: processor, board, GPU of a Jetson."""
 
     def __init__(self, sysfs: Path) -> None:
-        found = (_thermometer(zone) for zone in sorted((sysfs / "class" / "thermal").glob("thermal_zone*")))
-        self._thermometers = tuple(meter for meter in found if meter is not None)
+        self._found = tuple(_found(sysfs))
 
     def read(self) -> tuple[Zone, ...]:
         """Those that answer; a sleeping radio's thermometer does not."""
         zones = []
-        for meter in self._thermometers:
-            try:
-                celsius = read_number(meter.path) * 1e-3
-            except ReadingError:
-                continue
-            zones.append(Zone(meter.name, celsius, meter.trip_celsius))
+        for name, path, trip_celsius in self._found:
+            with suppress(ReadingError):
+                zones.append(Zone(name, read_number(path) * 1e-3, trip_celsius))
         return tuple(zones)
 
 
-def _thermometer(zone: Path) -> _Thermometer | None:
-    """The zone with its lowest plausible trip point; None: it does not even say what it is."""
-    try:
-        name = read_text(zone / "type")
-    except ReadingError:
-        return None
+def _found(sysfs: Path) -> Iterator[tuple[str, Path, float]]:
+    """Name, thermometer and trip point of each zone that says at least what it is."""
+    for zone in sorted((sysfs / "class" / "thermal").glob("thermal_zone*")):
+        with suppress(ReadingError):
+            yield read_text(zone / "type"), zone / "temp", _trip_celsius(zone)
+
+
+def _trip_celsius(zone: Path) -> float:
+    """The lowest plausible temperature at which the machine is slowed down; NaN: it does not say."""
     low, high = _PLAUSIBLE_C
-    trips = [_trip_celsius(kind) for kind in sorted(zone.glob("trip_point_*_type"))]
-    trip_celsius = min((celsius for celsius in trips if low <= celsius <= high), default=math.nan)
-    return _Thermometer(name, zone / "temp", trip_celsius)
-
-
-def _trip_celsius(kind: Path) -> float:
-    """The temperature at which the machine is slowed down; NaN: this trip point is of another kind."""
-    try:
-        if read_text(kind) in _SLOWING:
-            return read_number(kind.with_name(kind.name.replace("_type", "_temp"))) * 1e-3
-    except ReadingError:
-        pass
-    return math.nan
+    trips = []
+    for kind in sorted(zone.glob("trip_point_*_type")):
+        with suppress(ReadingError):
+            if read_text(kind) in _SLOWING:
+                trips.append(read_number(kind.with_name(kind.name.replace("_type", "_temp"))) * 1e-3)
+    return min((celsius for celsius in trips if low <= celsius <= high), default=math.nan)
 
 
 class Throttling:

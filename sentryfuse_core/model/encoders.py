@@ -40,7 +40,7 @@ _READERS = ("merge_fine", "merge_coarse", "merge_deep", "merge_ground", "look", 
 DISTANCE_FEATURES = 1 + 2 * _DISTANCE_FREQUENCIES  # log distance, and sines and cosines of it
 
 
-_Readers = Mapping[str, nn.Linear] | nn.ModuleDict
+_Readers = Mapping[str, nn.Linear]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ class CameraEncoder(nn.Module):
         At a level whose image is halved everything up to the canvas has half as many rows and columns.
         """
         share, shrink = self._shape.camera_level(level)
-        read = self.halved if shrink > 1 else {name: getattr(self, name) for name in _READERS}
+        read = self._readers(halved=shrink > 1)
         shown = image if shrink == 1 else functional.avg_pool2d(image, shrink)
         deep, merged = self._maps(shown, share, read)
         ground = self.ground_of(merged.shape[2])
@@ -171,6 +171,10 @@ class CameraEncoder(nn.Module):
             canvas.to_fine_grid(self.evidence(placed), self._split),
             CameraView(look, foot, ends, seen_tilt),
         )
+
+    def _readers(self, *, halved: bool) -> _Readers:
+        """What reads the maps, by name."""
+        return {name: getattr(self.halved if halved else self, name) for name in _READERS}
 
     def ground_of(self, rows: int) -> Ground:
         """The ground under a map of `rows`, which depends on the level."""

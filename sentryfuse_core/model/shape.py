@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.slim import CHANNEL_BLOCK
+from sentryfuse_core.preprocess.quality import measures_of
 from sentryfuse_core.types import PartLevels
 
 __all__ = ["BOX_CHANNELS", "ModelShape", "Width"]
 
 BOX_CHANNELS = 10  # dx, dy, z, log length, log width, log height, sine and cosine of yaw and of twice yaw
+
+
+_MOST_ITEMS = 16
+_LARGEST = 1024
+_MOST_LAYERS = 64
+
+
+def _is_size(value: object, *, whole: bool, largest: int) -> bool:
+    kinds = (int,) if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and 0 < value <= largest
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,13 @@ class ModelShape:
     qualities: tuple[str, ...] = ()  # measures of the sensors that trust is made from, see preprocess.quality
 
     def __post_init__(self) -> None:
+        self._check_sizes()
+        try:
+            measures_of(self.qualities)
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"impossible network shape: no measure {error} in this release; use weights made for it"
+            ) from error
         wrong = [
             text
             for text, bad in (
@@ -95,6 +113,24 @@ class ModelShape:
         ]
         if wrong:
             raise CheckpointError(f"impossible network shape: {'; '.join(wrong)}")
+
+    def _check_sizes(self) -> None:
+        """A manifest is a stranger's file: nothing is built from sizes that would not fit any memory."""
+        for item in fields(self):
+            if item.name == "qualities":
+                continue
+            value: Any = getattr(self, item.name)
+            sizes = value if isinstance(item.default, tuple) else (value,)
+            whole = not item.name.endswith(("widths", "halved", "_m"))
+            largest = _MOST_LAYERS if item.name == "layers" else _LARGEST
+            least = 0 if item.default == () else 1
+            fits = isinstance(sizes, tuple) and least <= len(sizes) <= _MOST_ITEMS
+            if whole and isinstance(item.default, tuple):
+                fits = fits and len(sizes) == len(item.default)
+            if not fits or not all(_is_size(size, whole=whole, largest=largest) for size in sizes):
+                raise CheckpointError(
+                    f"impossible network shape: {item.name} = {str(value)[:100]}; use weights of this version"
+                )
 
     @property
     def head_dim(self) -> int:

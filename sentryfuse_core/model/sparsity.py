@@ -62,7 +62,8 @@ def folded_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     Args:
         query: [B, G, Q, N, C], Q query heads for each of G groups.
-        key, value: [B, G, M, C].
+        key: [B, G, M, C].
+        value: [B, G, M, C].
 
     Returns:
         [B, G, Q, N, C], equal to attention with every key and value head repeated Q times.

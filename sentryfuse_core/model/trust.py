@@ -48,7 +48,7 @@ class TrustHead(nn.Module):
 
         `quality` [B, measures] is in the units of its declaration; measures of absent sensors do not count.
         """
-        names = ModalitySet.from_iterable(present)
+        names = ModalitySet.of(*present)
         there = quality.new_tensor([float(modality in names) for modality in Modality])
         deviation = ((quality - self.centre) / self.scale).clamp(-8.0, 8.0) * there[self.owners]
         hidden = functional.leaky_relu(self.hidden(deviation), 0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -16,16 +16,7 @@ from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.preprocess.threads import one_thread
-from sentryfuse_core.types import (
-    CompressedFrame,
-    ImageFrame,
-    Intrinsics,
-    Modality,
-    ModalitySet,
-    PointCloud,
-    Pose,
-    SyncedSet,
-)
+from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, SyncedSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +24,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sentryfuse_core.config import Config
-    from sentryfuse_core.health.criteria import ContentStats
+    from sentryfuse_core.health.stats import ContentStats
+    from sentryfuse_core.types import CompressedFrame, ImageFrame, PointCloud
+
+    # What one sensor contributes: tensors by their name in ModelInput, and what its content looks like.
+    _Part: TypeAlias = tuple[Mapping[str, Tensor], ContentStats | None]
 
 __all__ = ["Prepared", "Preprocessor"]
 
@@ -63,11 +58,11 @@ class Preprocessor:
         self._virtual_camera = camera.VirtualCamera(geometry)
         self._attitude = AttitudeFilter()
         section = config.camera
-        self._intrinsics = Intrinsics(
+        self.intrinsics = Intrinsics(  # those in use
             section.image_width, section.image_height, section.fx, section.fy, section.cx, section.cy
         )
-        self.felt_m_s2: tuple[float, ...] = ()  # mean acceleration of the last window in base axes
         self.assumed_intrinsics = True  # nobody has set others than the parameters'
+        self.felt_m_s2: tuple[float, ...] = ()  # mean acceleration of the last window in base axes
         self.placer = Placer(config)
         self._poses: dict[Modality, Pose] = {}  # of the set in hand
         self._builders: Mapping[Modality, Callable[[SyncedSet, ModalitySet], _Part]] = {
@@ -77,91 +72,69 @@ class Preprocessor:
             Modality.AUDIO: self._audio,
         }
 
-    @property
-    def intrinsics(self) -> Intrinsics:
-        """Those in use: the parameters', until others are set."""
-        return self._intrinsics
-
     def set_intrinsics(self, intrinsics: Intrinsics) -> None:
         """Use these from the next set on."""
-        self._intrinsics = intrinsics
+        self.intrinsics = intrinsics
         self.assumed_intrinsics = False
-
-    def set_extrinsics(self, modality: Modality, pose: Pose | None) -> None:
-        """Use this pose from the next set on where no transform is known; None: the sensor cannot be used."""
-        self.placer.give(modality, pose)
 
     def __call__(self, synced: SyncedSet, mask: ModalitySet) -> Prepared:
         """Tensors of the sensors in `mask`; one whose data cannot be used is left out and reported."""
         tensors: dict[str, Tensor] = {}
         invalid: dict[Modality, InvalidMessageError] = {}
         content: dict[Modality, ContentStats] = {}
-        self._place(synced, mask & synced.present, invalid)
-        with one_thread():
-            for modality in mask & synced.present:
-                if modality in invalid:
-                    continue
-                try:
-                    part = self._builders[modality](synced, mask)
-                except InvalidMessageError as error:
-                    invalid[modality] = error
-                    continue
-                tensors.update(part.tensors)
-                if part.content is not None:
-                    content[modality] = part.content
-        return Prepared(ModelInput(**tensors), invalid, content, self.placer.notes(mask & synced.present))
-
-    def _place(
-        self, synced: SyncedSet, mask: ModalitySet, invalid: dict[Modality, InvalidMessageError]
-    ) -> None:
-        """Look up where each sensor was, once: several builders ask for the IMU's pose."""
+        sensors = mask & synced.present
         self._poses = {}
-        for modality in mask:
+        for modality in sensors:  # all of them first: the others ask for the IMU's
             try:
                 self._poses[modality] = self.placer.pose(synced.samples[modality][-1])
             except InvalidMessageError as error:  # noqa: PERF203 - four of them at most
                 invalid[modality] = error
+        with one_thread():
+            for modality in self._poses:
+                try:
+                    part, looks = self._builders[modality](synced, mask)
+                except InvalidMessageError as error:
+                    invalid[modality] = error
+                    continue
+                tensors.update(part)
+                if looks is not None:
+                    content[modality] = looks
+        return Prepared(ModelInput(**tensors), invalid, content, self.placer.notes(sensors))
 
     def _camera(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
         sample = synced.samples[Modality.CAMERA][-1]
-        frame = sample.payload
-        if not isinstance(frame, (ImageFrame, CompressedFrame)):
-            raise InvalidMessageError("wrong_type", f"camera sample holds a {type(frame).__name__}")
+        frame = cast("ImageFrame | CompressedFrame", sample.payload)
         pose = self._poses[Modality.CAMERA]
-        intrinsics = camera.fitting(self._intrinsics, frame.width, frame.height)
+        intrinsics = camera.fitting(self.intrinsics, frame.width, frame.height)
         turned = self._turned(synced, mask, sample.stamp_ns)
         image = self._virtual_camera.decode(frame, intrinsics)
         warped = self._virtual_camera.warp(image, intrinsics, turned @ motion.pose_rotation(pose))
         position = torch.from_numpy((turned @ np.asarray(pose.translation)).astype(np.float32))[None]
-        return _Part({"camera": warped, "camera_position": position}, image_stats(image))
+        return {"camera": warped, "camera_position": position}, image_stats(image)
 
     def _lidar(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
         sample = synced.samples[Modality.LIDAR][-1]
-        cloud = sample.payload
-        if not isinstance(cloud, PointCloud):
-            raise InvalidMessageError("wrong_type", f"lidar sample holds a {type(cloud).__name__}")
+        cloud = cast("PointCloud", sample.payload)
         pose = self._poses[Modality.LIDAR]
         turned = self._turned(synced, mask, sample.stamp_ns)
         points = lidar.decode(cloud, intensity_full_scale=self._config.lidar.intensity_full_scale)
         moved = lidar.move(points, turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation))
-        return _Part({"lidar": lidar.pillars(moved, geometry=self._geometry)}, cloud_stats(points))
+        return {"lidar": lidar.pillars(moved, geometry=self._geometry)}, cloud_stats(points)
 
     def _imu(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
-        samples = synced.samples[Modality.IMU]
+        stamps_ns, readings = imu.readings_of(synced.samples[Modality.IMU])
         to_base = motion.pose_rotation(self._poses[Modality.IMU])
-        times_s, values = imu.readings_of(samples, to_base=to_base, end_ns=synced.stamp_ns)
+        times_s, values = imu.in_base_axes(stamps_ns, readings, to_base=to_base, end_ns=synced.stamp_ns)
         self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
-        tilt = self._attitude.update(samples, to_base=to_base, epoch=synced.epoch)
-        return _Part(
-            {"imu": imu.resample(times_s, values, geometry=self._geometry), "tilt": torch.tensor([tilt])}
-        )
+        tilt = self._attitude.update(stamps_ns, readings @ to_base.T, epoch=synced.epoch)
+        window = imu.resample(times_s, values, geometry=self._geometry)
+        return {"imu": window, "tilt": torch.tensor([tilt])}, None
 
     def _audio(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
-        samples = synced.samples[Modality.AUDIO]
-        blocks = audio.blocks_of(samples)
+        blocks = audio.blocks_of(synced.samples[Modality.AUDIO])
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
         features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
-        return _Part({"audio": features}, audio_stats([block for _, block in blocks]))
+        return {"audio": features}, audio_stats([block for _, block in blocks])
 
     def _turned(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
         """How base axes at the sample's stamp lie in those at the set's, by the gyro where it is trusted."""
@@ -171,11 +144,3 @@ class Preprocessor:
         samples = synced.samples[Modality.IMU]
         rotation = motion.turned(samples, imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)
         return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """What one sensor contributes: tensors by their name in ModelInput."""
-
-    tensors: Mapping[str, Tensor]
-    content: ContentStats | None = None

@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.types import ImuReading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sentryfuse_core.preprocess.motion import Rotation
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["AttitudeFilter"]
 
@@ -35,21 +35,17 @@ class AttitudeFilter:
         self._stamp_ns: int | None = None
         self._epoch = -1
 
-    def update(self, samples: Sequence[Sample], *, to_base: Rotation, epoch: int) -> tuple[float, float]:
-        """Roll and pitch after the readings of `samples`, those that came before being skipped.
+    def update(
+        self, stamps_ns: Sequence[int], readings: NDArray[np.float64], *, epoch: int
+    ) -> tuple[float, float]:
+        """Roll and pitch after gyro and acceleration [N, 2, 3] in base axes; what came before is skipped.
 
         A clock that jumped (another `epoch`) or a gap makes it start level.
         """
         if epoch != self._epoch:
             self._epoch, self._stamp_ns = epoch, None
-        for sample in samples:
-            reading = sample.payload
-            if not isinstance(reading, ImuReading):
-                continue
-            if reading.angular_velocity is None or reading.linear_acceleration is None:
-                continue
-            rate, force = to_base @ reading.angular_velocity, to_base @ reading.linear_acceleration
-            self._take(sample.stamp_ns, rate.tolist(), force.tolist())
+        for stamp_ns, (rate, force) in zip(stamps_ns, readings.tolist(), strict=True):
+            self._take(stamp_ns, rate, force)
         return self._roll, self._pitch
 
     def _take(self, stamp_ns: int, rate: list[float], force: list[float]) -> None:

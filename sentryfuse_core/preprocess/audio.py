@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -13,13 +13,15 @@ import torch
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
-from sentryfuse_core.types import AudioBlock, Sample
+from sentryfuse_core.preprocess.resample import resample_audio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from sentryfuse_core.types import AudioBlock, Sample
 
 __all__ = ["bearing_features", "blocks_of", "window"]
 
@@ -32,16 +34,9 @@ SILENCE = 1e-12  # cross power below this has no phase
 
 def blocks_of(samples: Sequence[Sample]) -> list[tuple[int, AudioBlock]]:
     """Stamp in ns and block of each sample that has the newest one's rate and channels."""
-    blocks = [
-        (sample.stamp_ns, sample.payload) for sample in samples if isinstance(sample.payload, AudioBlock)
-    ]
-    if not blocks:
-        raise InvalidMessageError("no_data", "the set holds no block of audio")
-    newest = blocks[-1][1]
-    form = (newest.sample_rate_hz, newest.pcm.shape[1])
-    return [
-        (stamp_ns, block) for stamp_ns, block in blocks if (block.sample_rate_hz, block.pcm.shape[1]) == form
-    ]
+    blocks = [(sample.stamp_ns, cast("AudioBlock", sample.payload)) for sample in samples]
+    forms = [(block.sample_rate_hz, block.pcm.shape[1]) for _, block in blocks]
+    return [block for block, form in zip(blocks, forms, strict=True) if form == forms[-1]]
 
 
 def window(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: Geometry = GEOMETRY) -> Tensor:
@@ -69,10 +64,9 @@ def window(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: G
     if not filled:
         raise InvalidMessageError("no_data", "no block of audio lies in the window of the set")
     if rate_hz != geometry.audio_rate_hz:
-        from scipy.signal import resample_poly  # takes a second to import; at 16 kHz nobody needs it
-
         ratio = Fraction(geometry.audio_rate_hz, rate_hz).limit_denominator(LONGEST_CYCLE)
-        pcm = resample_poly(pcm, ratio.numerator, ratio.denominator, axis=0).astype(np.float32)
+        made = resample_audio(torch.from_numpy(pcm.T), up=ratio.numerator, down=ratio.denominator)
+        pcm = made.numpy().T
     fitted = np.zeros((geometry.audio_samples, channels), np.float32)
     kept = min(len(pcm), len(fitted))
     fitted[len(fitted) - kept :] = pcm[len(pcm) - kept :]
@@ -84,12 +78,8 @@ def _unit(pcm: NDArray[Any]) -> NDArray[np.float32]:
     if pcm.dtype.kind == "f":
         clipped: NDArray[np.float32] = np.clip(pcm, -1.0, 1.0).astype(np.float32)
         return clipped
-    bits = 8 * pcm.dtype.itemsize
-    middle = 2.0 ** (bits - 1)
-    unit: NDArray[np.float32] = pcm.astype(np.float32) / np.float32(middle)
-    if pcm.dtype.kind == "u":
-        unit -= 1.0
-    return unit
+    unit: NDArray[np.float32] = pcm.astype(np.float32) / np.float32(2.0 ** (8 * pcm.dtype.itemsize - 1))
+    return unit - np.float32(1.0) if pcm.dtype.kind == "u" else unit
 
 
 def bearing_features(pcm: Tensor, spacing_m: float, *, geometry: Geometry = GEOMETRY) -> Tensor:

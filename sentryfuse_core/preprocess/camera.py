@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -117,13 +116,8 @@ def reduction(width: int, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY)
     return min(intrinsics.fx * scale / geometry.image_fx, intrinsics.fy * scale / geometry.image_fy)
 
 
-@dataclass(frozen=True, eq=False)
-class _Maps:
-    """Where each virtual pixel lies in the source, [128, 384] in pixels, and which ones lie nowhere."""
-
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    outside: NDArray[np.bool_]
+# Where each virtual pixel lies in the source, x and y [128, 384] in pixels, and which ones lie nowhere.
+_Maps: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]"
 
 
 class VirtualCamera:
@@ -158,37 +152,27 @@ class VirtualCamera:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         if max(image.shape) > LARGEST_SIDE:
             raise InvalidMessageError("bad_size", f"{width} x {height} pixels at this focal length")
-        maps = self._maps_of(image, intrinsics, to_base)
-        warped = cv2.remap(image, maps.x, maps.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        warped[maps.outside] = 0
-        return torch.from_numpy(warped).permute(2, 0, 1)[None].float() / 255.0
-
-    def _maps_of(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> _Maps:
         key = (image.shape, intrinsics, to_base.tobytes())
         if self._maps is None or key != self._key:
-            self._maps = _build_maps(image, intrinsics, to_base, self._geometry)
-            self._key = key
-        return self._maps
+            self._maps, self._key = _build_maps(image, intrinsics, to_base, self._geometry), key
+        x, y, outside = self._maps
+        warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        warped[outside] = 0
+        return torch.from_numpy(warped).permute(2, 0, 1)[None].float() / 255.0
 
 
 def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, geometry: Geometry) -> _Maps:
     height, width, _ = image.shape
     turn = to_base.T @ _OPTICAL_TO_BASE  # virtual optical axes to the camera's
     # World and network put pixel centres at + 0.5, OpenCV at integers.
-    virtual = np.array(
-        [
-            [geometry.image_fx, 0.0, geometry.image_cx - 0.5],
-            [0.0, geometry.image_fy, geometry.image_cy - 0.5],
-            [0.0, 0.0, 1.0],
-        ]
-    )
+    g = geometry
+    virtual = _matrix(g.image_fx, g.image_fy, g.image_cx - 0.5, g.image_cy - 0.5)
     scale_x, scale_y = width / intrinsics.width, height / intrinsics.height
-    source = np.array(
-        [
-            [intrinsics.fx * scale_x, 0.0, (intrinsics.cx + 0.5) * scale_x - 0.5],
-            [0.0, intrinsics.fy * scale_y, (intrinsics.cy + 0.5) * scale_y - 0.5],
-            [0.0, 0.0, 1.0],
-        ]
+    source = _matrix(
+        intrinsics.fx * scale_x,
+        intrinsics.fy * scale_y,
+        (intrinsics.cx + 0.5) * scale_x - 0.5,
+        (intrinsics.cy + 0.5) * scale_y - 0.5,
     )
     distortion = np.array(intrinsics.distortion) if intrinsics.distortion else None
     size = (geometry.image_width, geometry.image_height)
@@ -206,7 +190,12 @@ def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, ge
         raise InvalidMessageError(
             "outside_view", "the camera does not look along the base frame's x axis: check its transform"
         )
-    return _Maps(np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), ~seen)
+    return np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), ~seen
+
+
+def _matrix(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:
+    """The pinhole camera's matrix, in pixels."""
+    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 
 def _largest_radius(distortion: tuple[float, ...]) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from sentryfuse_core.health.criteria import SECTORS, AudioStats, CloudStats, ImageStats
+from sentryfuse_core.health.stats import SECTORS, AudioStats, CloudStats, ImageStats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,11 +48,8 @@ def image_stats(image: UInt8Array) -> ImageStats:
     cell_noise = noise.reshape(cells.shape).mean(axis=(1, 3))
     variance = np.maximum(cells.var(axis=(1, 3)) - cell_noise, 0.0)
     whole = max(float(means.var()) - float(noise.mean()), 0.0)
-    return ImageStats(
-        mean=float(means.mean()),
-        structure=whole**0.5,
-        cells=tuple(np.sqrt(variance).ravel().tolist()),
-    )
+    cells = np.sqrt(variance).ravel().astype(np.float64)
+    return ImageStats(mean=float(means.mean()), structure=whole**0.5, cells=cells)
 
 
 def cloud_stats(points: NDArray[np.float32]) -> CloudStats:
@@ -86,12 +83,8 @@ def audio_stats(blocks: Sequence[AudioBlock]) -> AudioStats:
 
 def _clipped(pcm: NDArray[Any]) -> int:
     """Samples at full scale; a driver may change the type of its samples between two blocks."""
-    low, high = _full_scale(pcm.dtype)
+    low, high = -1.0, 1.0
+    if pcm.dtype.kind != "f":
+        limits = np.iinfo(pcm.dtype)
+        low, high = float(limits.min + 1), float(limits.max)  # symmetric converters never reach the lowest
     return int(np.count_nonzero((pcm <= low) | (pcm >= high)))
-
-
-def _full_scale(dtype: np.dtype[Any]) -> tuple[float, float]:
-    if dtype.kind == "f":
-        return -1.0, 1.0
-    limits = np.iinfo(dtype)
-    return float(limits.min + 1), float(limits.max)  # symmetric converters never reach the lowest value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -56,33 +57,27 @@ class FitCheck:
 
         `felt_m_s2` is the acceleration in it, in base axes; empty where it is not known.
         """
-        notes = []
+        notes: list[str | None] = []
         for modality in self._unchecked & synced.present:
-            samples: Sequence[Sample] = synced.samples[modality]
+            samples = synced.samples[modality]
             if modality is Modality.AUDIO:
-                samples = self._collected(samples)
-                if not _enough(samples):
+                blocks = self._collected(samples)
+                if not _enough(blocks):
                     continue
-                misfits = [audio_misfit(samples)]
+                notes.append(audio_misfit(blocks))
             elif modality is Modality.IMU:
                 self._felt += [felt_m_s2] if felt_m_s2 else []
                 if len(self._felt) < _MIN_WINDOWS:
                     continue
-                misfits = [imu_misfit(self._felt)]
+                notes.append(imu_misfit(self._felt))
             elif modality is Modality.LIDAR:
-                misfits = [lidar_misfit(samples[-1], self._config.lidar.intensity_full_scale)]
+                notes.append(lidar_misfit(samples[-1], self._config.lidar.intensity_full_scale))
             else:
-                misfits = self._camera(samples[-1])
+                informed = self._info_frame is not None
+                notes.append(camera_misfit(samples[-1], self._intrinsics, informed=informed))
+                notes += [_depth(samples[-1]), self._other_frame(samples[-1])]
             self._unchecked -= ModalitySet.of(modality)
-            notes += [misfit for misfit in misfits if misfit is not None]
-        return notes
-
-    def _camera(self, sample: Sample) -> list[str | None]:
-        return [
-            camera_misfit(sample, self._intrinsics, informed=self._info_frame is not None),
-            _depth(sample),
-            self._other_frame(sample),
-        ]
+        return [note for note in notes if note is not None]
 
     def _other_frame(self, sample: Sample) -> str | None:
         """CameraInfo of a frame that is not the pictures' may be that of another camera."""
@@ -107,31 +102,27 @@ def camera_misfit(sample: Sample, intrinsics: Intrinsics, *, informed: bool = Fa
 
     `informed`: they are those of a CameraInfo, not of the parameters.
     """
-    frame = sample.payload
-    if not isinstance(frame, (ImageFrame, CompressedFrame)):
-        return None
+    frame = cast("ImageFrame | CompressedFrame", sample.payload)
     width, height = frame.width, frame.height
-    if not (width and height):
-        return None
     held = camera.fitting(intrinsics, width, height)
-    if camera.same_shape(held, width, height, tolerance=_TOLERANCE):
+    if not (width and height) or camera.same_shape(held, width, height, tolerance=_TOLERANCE):
         return None
-    size = f"the pictures are {width} x {height} pixels"
+    size, held_size = f"the pictures are {width} x {height} pixels", f"{held.width} x {held.height}"
     if informed:
         return (
-            f"camera: {size}, CameraInfo holds for {held.width} x {held.height}, so bearings are wrong: "
+            f"camera: {size}, CameraInfo holds for {held_size}, so bearings are wrong: "
             "take the CameraInfo of this picture (camera.info_topic)"
         )
     return (
-        f"camera: {size}, the intrinsics hold for "
-        f"{held.width} x {held.height}: set camera.image_width, image_height, fx, fy, cx and cy"
+        f"camera: {size}, the intrinsics hold for {held_size}: "
+        "set camera.image_width, image_height, fx, fy, cx and cy"
     )
 
 
 def lidar_misfit(sample: Sample, full_scale: float) -> str | None:
     """What to set where intensities lie far below or above the value that counts as 1; None: they do not."""
-    cloud = sample.payload
-    if not isinstance(cloud, PointCloud) or len(cloud.fields) < 4:
+    cloud = cast("PointCloud", sample.payload)
+    if len(cloud.fields) < 4:
         return None
     try:
         largest = float(lidar.decode(cloud, intensity_full_scale=1.0)[3].max())
@@ -164,12 +155,9 @@ def audio_misfit(samples: Sequence[Sample]) -> str | None:
     Without a header that is the time between their arrivals. Lost blocks leave its median as it is, blocks
     that come in bursts its mean: only where both disagree the parameters are wrong.
     """
-    blocks = [sample.payload for sample in samples if isinstance(sample.payload, AudioBlock)]
-    if len(blocks) < _MIN_BLOCKS:
-        return None
     apart = np.diff([sample.stamp_ns for sample in samples]) / NS_PER_S
     apart_s = float(np.median(apart))
-    block = blocks[-1]
+    block = cast("AudioBlock", samples[-1].payload)
     length_s = block.pcm.shape[0] / block.sample_rate_hz
     wrong = [
         between_s > 0.0 and abs(length_s / between_s - 1.0) > _TOLERANCE
@@ -185,7 +173,7 @@ def audio_misfit(samples: Sequence[Sample]) -> str | None:
 
 
 def _enough(samples: Sequence[Sample]) -> bool:
-    stamped = all(isinstance(item.payload, AudioBlock) and item.payload.stamped for item in samples)
+    stamped = all(cast("AudioBlock", item.payload).stamped for item in samples)
     return len(samples) >= (_MIN_BLOCKS if stamped else _MIN_ARRIVALS)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -10,35 +10,41 @@ import torch
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
-from sentryfuse_core.types import ImuReading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sentryfuse_core.preprocess.motion import Rotation
+    from sentryfuse_core.types import ImuReading, Sample
 
-__all__ = ["readings_of", "resample"]
+__all__ = ["in_base_axes", "readings_of", "resample"]
 
 
-def readings_of(samples: Sequence[Sample], *, to_base: Rotation, end_ns: int) -> tuple[Tensor, Tensor]:
-    """Times [1, N] in s relative to `end_ns`, and gyro and acceleration [1, N, 6] in base axes.
+def readings_of(samples: Sequence[Sample]) -> tuple[list[int], NDArray[np.float64]]:
+    """Stamps in ns of the readings that have both fields, and gyro and acceleration [N, 2, 3] of each.
 
-    Raises InvalidMessageError `field_absent` if no reading has both.
+    Raises InvalidMessageError `field_absent` if none has.
     """
-    times_s, values = [], []
-    for sample in samples:
-        reading = sample.payload
-        if not isinstance(reading, ImuReading):
-            continue
-        if reading.angular_velocity is None or reading.linear_acceleration is None:
-            continue
-        times_s.append((sample.stamp_ns - end_ns) / NS_PER_S)
-        values.append((reading.angular_velocity, reading.linear_acceleration))
-    if not values:
+    found = [(sample.stamp_ns, cast("ImuReading", sample.payload)) for sample in samples]
+    both = [
+        (stamp_ns, reading.angular_velocity, reading.linear_acceleration)
+        for stamp_ns, reading in found
+        if reading.angular_velocity is not None and reading.linear_acceleration is not None
+    ]
+    if not both:
         raise InvalidMessageError("field_absent", "the network needs angular velocity and acceleration")
-    turned = np.asarray(values, np.float32) @ to_base.T.astype(np.float32)  # [N, 2, 3]
+    return [stamp_ns for stamp_ns, *_ in both], np.array([vectors for _, *vectors in both], np.float64)
+
+
+def in_base_axes(
+    stamps_ns: Sequence[int], readings: NDArray[np.float64], *, to_base: Rotation, end_ns: int
+) -> tuple[Tensor, Tensor]:
+    """Times [1, N] in s relative to `end_ns`, and gyro and acceleration [1, N, 6] in base axes."""
+    turned = readings.astype(np.float32) @ to_base.T.astype(np.float32)
+    times_s = [(stamp_ns - end_ns) / NS_PER_S for stamp_ns in stamps_ns]
     return torch.tensor([times_s]), torch.from_numpy(turned.reshape(1, -1, 6))
 
 

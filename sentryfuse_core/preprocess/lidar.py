@@ -12,6 +12,8 @@ from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -79,23 +81,19 @@ def _records(cloud: PointCloud) -> NDArray[Any]:
 
 def _swapped(records: NDArray[Any]) -> bool:
     """Whether coordinates make sense in the other byte order alone, judged by a few hundred of them."""
-    flat = (
-        records.reshape(-1) if records.flags.c_contiguous else records[:: max(len(records) // 16, 1)].ravel()
-    )
+    rows = records if records.flags.c_contiguous else records[:: max(len(records) // 16, 1)]
+    flat = rows.reshape(-1)
     some = flat[:: max(flat.size // _SAMPLED, 1)]
-
-    def sensible(swap: bool) -> float:  # noqa: FBT001 - of this function alone
-        values = np.stack([some[name].byteswap() if swap else some[name] for name in "xyz"]).astype(
-            np.float64
-        )
-        size = np.abs(values[np.isfinite(values)])
-        return (
-            float(np.count_nonzero(((size > _NEAREST_M) & (size < _FURTHEST_M)) | (size == 0.0)))
-            / values.size
-        )
-
     with np.errstate(all="ignore"):
-        return sensible(swap=False) < 0.5 and sensible(swap=True) > 0.9
+        as_told = _sensible([some[name] for name in "xyz"])
+        return as_told < 0.5 and _sensible([some[name].byteswap() for name in "xyz"]) > 0.9
+
+
+def _sensible(coordinates: Sequence[NDArray[Any]]) -> float:
+    """The share of values that a lidar gives."""
+    values = np.stack(coordinates).astype(np.float64)
+    size = np.abs(values)
+    return float(np.mean(((size > _NEAREST_M) & (size < _FURTHEST_M)) | (size == 0.0)))
 
 
 def move(points: NDArray[np.float32], rotation: Rotation, translation_m: NDArray[np.floating[Any]]) -> Tensor:
@@ -122,9 +120,8 @@ def pillars(points: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:
     side = geometry.pillar_cells
     x, y, z, intensity = points.to(torch.float32).unbind(-1)
     # Comparisons with NaN are false, so a point with a NaN is never inside.
-    inside = (
-        (x >= geometry.x_min_m) & (x < geometry.x_max_m) & (y >= geometry.y_min_m) & (y < geometry.y_max_m)
-    )
+    inside = (x >= geometry.x_min_m) & (x < geometry.x_max_m)
+    inside &= (y >= geometry.y_min_m) & (y < geometry.y_max_m)
     inside &= (z >= geometry.z_min_m) & (z <= geometry.z_max_m) & torch.isfinite(intensity)
 
     # Only points inside are scattered: most of a full turn lies elsewhere.
@@ -132,9 +129,8 @@ def pillars(points: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:
     x, y, z, intensity = (value[element, point] for value in (x, y, z, intensity))
     intensity = intensity.clamp(0.0, 1.0)
     row = ((x - geometry.x_min_m) / geometry.pillar_cell_m).long()
-    column = (
-        ((y - geometry.y_min_m) / geometry.pillar_cell_m).long().clamp(max=side - 1)
-    )  # rounding up to the edge
+    column = ((y - geometry.y_min_m) / geometry.pillar_cell_m).long()
+    column = column.clamp(max=side - 1)  # of one rounded up to the edge
     cell = (element * side + row) * side + column
 
     empty = torch.zeros(batch * side * side, device=points.device)

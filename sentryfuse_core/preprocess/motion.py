@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +14,7 @@ from sentryfuse_core.types import ImuReading, Pose, Sample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["IDENTITY", "Rotation", "angle_rad", "from_vector", "pose_rotation", "turned"]
+__all__ = ["IDENTITY", "Rotation", "angle_rad", "pose_rotation", "turned"]
 
 Rotation: TypeAlias = NDArray[np.floating[Any]]  # [3, 3]
 IDENTITY: Rotation = np.eye(3)
@@ -31,17 +32,6 @@ def pose_rotation(pose: Pose) -> Rotation:
     )
 
 
-def from_vector(vector: NDArray[np.floating[Any]]) -> Rotation:
-    """The rotation by |vector| radians about `vector` [3] (Rodrigues' formula)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return IDENTITY
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    rotation: Rotation = IDENTITY + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross)
-    return rotation
-
-
 def angle_rad(rotation: Rotation) -> float:
     """The angle a rotation turns by."""
     return float(np.arccos(np.clip((np.trace(rotation) - 1.0) / 2.0, -1.0, 1.0)))
@@ -53,11 +43,8 @@ def turned(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns: in
     Rates are interpolated linearly between readings and held beyond them: a set reaches past its IMU
     window by tens of milliseconds at most. Without a gyro the answer is no rotation.
     """
-    readings = [
-        (sample.stamp_ns, sample.payload.angular_velocity)
-        for sample in samples
-        if isinstance(sample.payload, ImuReading) and sample.payload.angular_velocity is not None
-    ]
+    read = [(sample.stamp_ns, cast("ImuReading", sample.payload).angular_velocity) for sample in samples]
+    readings = [(stamp_ns, rate) for stamp_ns, rate in read if rate is not None]
     if not readings or from_ns == to_ns:
         return IDENTITY
     start_ns, end_ns = min(from_ns, to_ns), max(from_ns, to_ns)
@@ -68,5 +55,6 @@ def turned(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns: in
     at_knots = np.stack([np.interp(knots_ns, times_ns, rates[:, axis]) for axis in range(3)], axis=-1)
     steps_s = np.diff(knots_ns)[:, None] / NS_PER_S
     angle = (0.5 * (at_knots[1:] + at_knots[:-1]) * steps_s).sum(axis=0)  # small: axes may be summed
-    forward = from_vector(pose_rotation(imu_pose) @ angle)  # attitude at the end seen from the start
+    # The attitude at the end seen from the start.
+    forward: Rotation = cv2.Rodrigues(pose_rotation(imu_pose) @ angle)[0]
     return forward.T if to_ns > from_ns else forward

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelInput"]
 
+_SENSORS = {"camera_position": Modality.CAMERA, "tilt": Modality.IMU} | {m.value: m for m in Modality}
+
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
@@ -42,32 +44,16 @@ class ModelInput:
     @property
     def present(self) -> ModalitySet:
         """The sensors whose tensors are here."""
-        return ModalitySet.from_iterable(modality for modality, _ in self._present())
+        return ModalitySet.of(*(modality for modality, _ in self._present()))
 
     def only(self, mask: ModalitySet) -> ModelInput:
         """The same input without the sensors outside `mask`."""
+        tensors = vars(self).items()
         return ModelInput(
-            camera=self.camera if Modality.CAMERA in mask else None,
-            camera_position=self.camera_position if Modality.CAMERA in mask else None,
-            lidar=self.lidar if Modality.LIDAR in mask else None,
-            imu=self.imu if Modality.IMU in mask else None,
-            tilt=self.tilt if Modality.IMU in mask else None,
-            audio=self.audio if Modality.AUDIO in mask else None,
-            quality=self.quality,
+            **{name: tensor for name, tensor in tensors if name == "quality" or _SENSORS[name] in mask}
         )
 
     def to(self, device: torch.device | str) -> ModelInput:
         """The same input on `device`."""
-
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
-
-        return ModelInput(
-            camera=move(self.camera),
-            camera_position=move(self.camera_position),
-            lidar=move(self.lidar),
-            imu=move(self.imu),
-            tilt=move(self.tilt),
-            audio=move(self.audio),
-            quality=move(self.quality),
-        )
+        tensors = ((name, tensor) for name, tensor in vars(self).items() if tensor is not None)
+        return ModelInput(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors})

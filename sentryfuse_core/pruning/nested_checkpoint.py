@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from sentryfuse_core.errors import CheckpointError, OutputError
+from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
-from sentryfuse_core.model.checkpoint import check_digest, manifest_path
 from sentryfuse_core.model.units import Shrinkable
+from sentryfuse_core.model.weights_files import read_weights, write_weights
 from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present, SentryGate
 
 __all__ = ["KIND", "NestedCheckpoint", "load_nested", "save_nested"]
 
 KIND = "nested classifier"
-FORMAT_VERSION = 1
-_REQUIRED = ("name", "sha256", "shape", "streams", "classes", "gate", "units", "costs", "modalities")
+_REQUIRED = ("shape", "streams", "classes", "gate", "units", "costs", "modalities")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +78,10 @@ def save_nested(
     """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"gate.{name}": value for name, value in gate.state_dict().items()}
-    data = save_tensors({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
     shape: Any = network.shape
     streams: Any = network.streams
     manifest = {
-        "format_version": FORMAT_VERSION,
         "kind": KIND,
-        "name": path.stem,
-        "sha256": hashlib.sha256(data).hexdigest(),
         "shape": shape.to_mapping(),
         "streams": {
             name: {"tokens": stream.tokens, "features": stream.features} for name, stream in streams.items()
@@ -107,30 +97,19 @@ def save_nested(
         "plans": _plans(gate, ratios),
         **facts,
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, data)
-        _replace(manifest_path(path), (json.dumps(manifest, indent=2) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    write_weights(path, tensors, manifest)
 
 
 def load_nested(path: Path) -> NestedCheckpoint:
     """Read and check a nested classifier; raises CheckpointError that names the file and the remedy."""
+    manifest, tensors = read_weights(
+        path, required=_REQUIRED, kind=KIND, remedy="`sentryfuse train OUT --data FILE.npz` makes some"
+    )
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"no weights at {path} ({error.strerror}); `sentryfuse train OUT --data FILE.npz` makes some"
-        ) from error
-    manifest = _read_manifest(manifest_path(path))
-    check_digest(path, data, manifest)
-    try:
-        tensors = load_tensors(data)
         network, gate = _built(manifest)
         network.load_state_dict(_under("network.", tensors))
         gate.load_state_dict(_under("gate.", tensors))
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"{path} does not fit its manifest ({reason}); use weights and manifest of one training run"
@@ -175,31 +154,3 @@ def _sorted(present: Present, gate: SentryGate) -> list[str]:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(
-            f"no manifest at {path} ({error.strerror}); weights need the .json that was written with them"
-        ) from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); copy it again") from error
-    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-        raise CheckpointError(f"{path} is of no {KIND}; a detector's weights are read by load_checkpoint")
-    version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} has format version {version!r}, this release reads {FORMAT_VERSION}; train anew"
-        )
-    missing = [key for key in _REQUIRED if key not in manifest]
-    if missing:
-        raise CheckpointError(f"{path} lacks {', '.join(missing)}; copy it again")
-    return manifest

@@ -34,7 +34,7 @@ __all__ = [
 
 PLACED = (Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)  # sensors that a part of the network belongs to
 _IMU = ModalitySet.of(Modality.IMU)
-_PERCEIVING = ModalitySet.from_iterable(PLACED)
+_PERCEIVING = ModalitySet.of(*PLACED)
 _POOR = "?"  # behind the name of a sensor whose trust is low
 _SHARES = {1.0: "full width", 0.5: "half width", 0.25: "a quarter"}
 
@@ -53,8 +53,8 @@ class Cell:
     def read(cls, text: str) -> Cell:
         """What `str` wrote; raises ValueError for no sensor."""
         names = text.split("+")
-        present = ModalitySet.from_iterable(Modality(name.rstrip(_POOR)) for name in names)
-        poor = ModalitySet.from_iterable(Modality(n.rstrip(_POOR)) for n in names if n.endswith(_POOR))
+        present = ModalitySet.of(*(Modality(name.rstrip(_POOR)) for name in names))
+        poor = ModalitySet.of(*(Modality(n.rstrip(_POOR)) for n in names if n.endswith(_POOR)))
         return cls(present, poor)
 
     def without(self, modality: Modality) -> Cell:
@@ -190,7 +190,7 @@ class PartGate:
         An IMU that is poor is left out: it has no part to be narrowed.
         """
         low = {name for name, value in (trust or {}).items() if value < self._worths.poor_trust}
-        poor = ModalitySet.from_iterable(low) & present
+        poor = ModalitySet.of(*low) & present
         imu = present & _IMU - poor
         cell = Cell(present & _PERCEIVING, poor & _PERCEIVING)
         choice = self._table[cell, bool(imu.bits), level]

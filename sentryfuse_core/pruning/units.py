@@ -71,7 +71,7 @@ def _named(watch: Callable[[str, Tensor], None], name: str) -> Callable[[Tensor]
 
 
 def sort_units(network: nn.Module, order: Kept) -> None:
-    """Move units in place so that unit order[layer][i] becomes unit i; the function computed stays the same.
+    """Move units in place so that unit `order[layer][i]` becomes unit i; what is computed stays the same.
 
     Raises:
         ValueError: an order that is no permutation of a layer's units, or of a layer that is not there.

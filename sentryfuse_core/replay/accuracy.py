@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.evaluation.metrics import DetectionMetrics, evaluate_detections
-from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.replay.records import SetRecord, rounded
 from sentryfuse_core.replay.truth import NEAR_NS, Truth
-from sentryfuse_core.types import Detection
+from sentryfuse_core.sync.match import nearest
+from sentryfuse_core.types import Detection, ModalitySet
 
 __all__ = ["accuracy", "cell", "pooled"]
 
 _DIGITS = 4
+_Pair: TypeAlias = tuple[SetRecord, SetRecord | None]  # a set, and the clean run's set of the same moment
 
 
 def accuracy(
@@ -29,22 +31,32 @@ def accuracy(
     and `relative_map`, the share of it that is left; null where the clean run found nothing either.
     """
     scored = [record for record in records if truth.near(record.stamp_ns) is not None]
-    score = _Scorer(truth, clean)
+    pairs = list(zip(scored, _twins(scored, clean or ()), strict=True))
 
-    def by(key: Callable[[SetRecord], str], order: Callable[[SetRecord], int]) -> dict[str, Any]:
-        names = {key(record): order(record) for record in scored}
-        return {
-            name: score.part([record for record in scored if key(record) == name])
-            for name in sorted(names, key=names.__getitem__)
-        }
+    def part(chosen: Sequence[_Pair]) -> dict[str, Any] | None:
+        """Metrics of some sets; None without boxes to find."""
+        found = _evaluated([record for record, _ in chosen], truth)
+        if found is None:
+            return None
+        plain: dict[str, Any] = rounded(found.to_mapping(), _DIGITS)
+        if clean is not None:
+            before = _evaluated([twin for _, twin in chosen if twin is not None], truth)
+            plain["clean_map"] = None if before is None else round(before.map, _DIGITS)
+            known = before is not None and before.map > 0.0
+            plain["relative_map"] = round(found.map / before.map, _DIGITS) if known and before else None
+        return plain
+
+    def by(key: Callable[[SetRecord], Any], name: Callable[[Any], str] = str) -> dict[str, Any]:
+        keys = sorted({key(record) for record in scored})
+        return {name(one): part([pair for pair in pairs if key(pair[0]) == one]) for one in keys}
 
     return {
         "sets_scored": len(scored),
         "labels": list(truth.labels),
-        "overall": score.part(scored),
-        "masks": by(lambda record: str(record.used), lambda record: record.used.bits),
-        "levels": by(lambda record: str(record.level), lambda record: record.level),
-        "cells": by(cell, lambda record: 1000 * record.used.bits + record.level),
+        "overall": part(pairs),
+        "masks": by(lambda record: record.used),
+        "levels": by(lambda record: record.level),
+        "cells": by(lambda record: (record.used, record.level), lambda key: cell(*key)),
     }
 
 
@@ -55,52 +67,28 @@ def pooled(runs: Sequence[Sequence[SetRecord]], truths: Sequence[Truth]) -> floa
         for records, truth in zip(runs, truths, strict=True)
         for record in records
     ]
-    found = _evaluated(moments, sorted({label for truth in truths for label in truth.labels}))
-    return float("nan") if found is None else found.map
+    found = _metrics(moments, sorted({label for truth in truths for label in truth.labels}))
+    return math.nan if found is None else found.map
 
 
-def cell(record: SetRecord) -> str:
-    """The name of the record's sensors and level together, as `cells` has it."""
-    return f"{record.used} @ {record.level}"
+def cell(used: ModalitySet, level: int) -> str:
+    """The name of sensors and level together, as `cells` has it."""
+    return f"{used} @ {level}"
 
 
-class _Scorer:
-    """Scores parts of a run, and the same moments of the clean one."""
-
-    def __init__(self, truth: Truth, clean: Sequence[SetRecord] | None) -> None:
-        self._truth = truth
-        self._clean = None if clean is None else sorted(clean, key=lambda record: record.stamp_ns)
-        self._stamps_ns = [record.stamp_ns for record in self._clean or ()]
-
-    def part(self, records: Sequence[SetRecord]) -> dict[str, Any] | None:
-        """Metrics of some sets; None without boxes to find."""
-        found = self._metrics(records)
-        if found is None:
-            return None
-        plain: dict[str, Any] = _rounded(found.to_mapping())
-        if self._clean is not None:
-            clean = self._metrics([twin for twin in map(self._twin, records) if twin is not None])
-            plain["clean_map"] = None if clean is None else round(clean.map, _DIGITS)
-            known = clean is not None and clean.map > 0.0
-            plain["relative_map"] = round(found.map / clean.map, _DIGITS) if known and clean else None
-        return plain
-
-    def _twin(self, record: SetRecord) -> SetRecord | None:
-        """The clean run's set nearest in time."""
-        after = bisect.bisect_left(self._stamps_ns, record.stamp_ns)
-        near = range(max(after - 1, 0), min(after + 1, len(self._stamps_ns)))
-        apart_ns, index = min(
-            ((abs(self._stamps_ns[index] - record.stamp_ns), index) for index in near),
-            default=(NEAR_NS + 1, 0),
-        )
-        return self._clean[index] if self._clean is not None and apart_ns <= NEAR_NS else None
-
-    def _metrics(self, records: Sequence[SetRecord]) -> DetectionMetrics | None:
-        moments = [(record.detections, self._truth.near(record.stamp_ns)) for record in records]
-        return _evaluated(moments, self._truth.labels)
+def _twins(records: Sequence[SetRecord], clean: Sequence[SetRecord]) -> list[SetRecord | None]:
+    """For each record the clean run's set nearest in time, where one is near enough."""
+    ordered = sorted(clean, key=lambda record: record.stamp_ns)
+    stamps_ns = [record.stamp_ns for record in ordered]
+    found = (nearest(stamps_ns, record.stamp_ns, NEAR_NS) for record in records)
+    return [None if index is None else ordered[index] for index in found]
 
 
-def _evaluated(
+def _evaluated(records: Sequence[SetRecord], truth: Truth) -> DetectionMetrics | None:
+    return _metrics([(record.detections, truth.near(record.stamp_ns)) for record in records], truth.labels)
+
+
+def _metrics(
     moments: Sequence[tuple[Sequence[Detection], Sequence[Detection] | None]], labels: Sequence[str]
 ) -> DetectionMetrics | None:
     """Metrics of what was found against what is there, where that is known; None without boxes to find."""
@@ -123,14 +111,3 @@ def _boxes(detections: Sequence[Detection], labels: Sequence[str]) -> FrameBoxes
         np.asarray([labels.index(item.label) for item in known], dtype=np.int64),
         np.asarray([item.score for item in known], dtype=np.float64),
     )
-
-
-def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _rounded(value)
-        if isinstance(value, Mapping)
-        else round(value, _DIGITS)
-        if isinstance(value, float)
-        else value
-        for name, value in values.items()
-    }

@@ -30,12 +30,9 @@ def run_on_cluster(
         import ray
     except ImportError as error:
         raise BackendError("--cluster needs ray; pip install 'sentryfuse-python[cluster]'") from error
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    own = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
     try:
-        if address == LOCAL:
-            ray.init(address=LOCAL, num_cpus=workers, include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, ValueError, OSError, RuntimeError) as error:
         raise BackendError(
             f"no Ray cluster at {address}: {error}; start one with `ray start --head`"

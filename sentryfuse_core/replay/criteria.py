@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -17,6 +17,8 @@ from sentryfuse_core.safe_files import read_yaml
 
 __all__ = ["Criterion", "Verdict", "judge", "load_criteria"]
 
+Measured: TypeAlias = tuple[float, str]  # NaN and why nothing was measured, or a value and what it says
+Measure: TypeAlias = Callable[[Mapping[str, Any], str], Measured]  # of the metrics and the criterion's key
 _NO_LABELS = "no box was labelled in what was played; give --labels FILE"
 _NO_CLEAN = "no clean run to compare with; give --scenario and labels, and leave out --no-clean"
 
@@ -39,6 +41,11 @@ class Criterion:
         """Whether the limit is an upper one."""
         return "_max" in self.name
 
+    @property
+    def wanted(self) -> str:
+        """The limit in words."""
+        return f"{'at most' if self.at_most else 'at least'} {self.limit:g}"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -60,17 +67,14 @@ class Verdict:
         }
 
     @property
+    def found(self) -> str:
+        """The measured value, or why there is none."""
+        return f"not measured: {self.why}" if math.isnan(self.measured) else f"{self.measured:.4g}{self.why}"
+
+    @property
     def message(self) -> str:
         """Measured value and limit in one line."""
-        wanted = f"{'at most' if self.criterion.at_most else 'at least'} {self.criterion.limit:g}"
-        found = f"not measured: {self.why}" if math.isnan(self.measured) else f"{self.measured:.4g}{self.why}"
-        return f"{self.criterion.title}: {found}, wanted {wanted}"
-
-
-@dataclass(frozen=True)
-class _Measured:
-    value: float
-    why: str = ""  # it could not be measured, or what the value says
+        return f"{self.criterion.title}: {self.found}, wanted {self.criterion.wanted}"
 
 
 def load_criteria(path: Path) -> tuple[Criterion, ...]:
@@ -85,14 +89,12 @@ def load_criteria(path: Path) -> tuple[Criterion, ...]:
 
 
 def _criteria(path: Path, name: str, value: Any) -> Iterator[Criterion]:
-    if name in _SINGLE:
+    if name not in _MEASURES:
+        raise CriteriaError(f"{path}: unknown criterion {name!r}; give one of {', '.join(_MEASURES)}")
+    keys = _MEASURES[name][0]
+    if not keys:
         yield Criterion(name, "", _limit(path, name, value))
         return
-    if name not in _KEYED:
-        raise CriteriaError(
-            f"{path}: unknown criterion {name!r}; give one of {', '.join((*_SINGLE, *_KEYED))}"
-        )
-    keys = _KEYED[name][0]
     if not isinstance(value, Mapping) or not value:
         raise CriteriaError(f"{path}: {name}: give a limit for each, such as {{{keys[0]}: 1.0}}")
     for key, limit in value.items():
@@ -109,54 +111,49 @@ def _limit(path: Path, name: str, value: Any) -> float:
 
 def judge(criteria: Sequence[Criterion], metrics: Mapping[str, Any]) -> tuple[Verdict, ...]:
     """The verdict on each criterion, in their order; `metrics` as in metrics.json."""
-    return tuple(_verdict(item, metrics) for item in criteria)
+    verdicts = []
+    for item in criteria:
+        measured, why = _MEASURES[item.name][1](metrics, item.key)
+        passed = measured <= item.limit if item.at_most else measured >= item.limit  # NaN passes neither
+        verdicts.append(Verdict(item, measured, passed, why))
+    return tuple(verdicts)
 
 
-def _verdict(criterion: Criterion, metrics: Mapping[str, Any]) -> Verdict:
-    if criterion.name in _SINGLE:
-        found = _SINGLE[criterion.name](metrics)
-    else:
-        found = _KEYED[criterion.name][1](metrics, criterion.key)
-    limit = criterion.limit
-    passed = found.value <= limit if criterion.at_most else found.value >= limit  # NaN passes neither
-    return Verdict(criterion, found.value, passed, found.why)
+def _known(value: float | None, why: str) -> Measured:
+    return (math.nan, why) if value is None else (value, "")
 
 
-def _known(value: float | None, why: str) -> _Measured:
-    return _Measured(math.nan, why) if value is None else _Measured(value)
-
-
-def _overall(name: str, why: str) -> Callable[[Mapping[str, Any]], _Measured]:
-    def read(metrics: Mapping[str, Any]) -> _Measured:
+def _overall(name: str, why: str) -> Measure:
+    def read(metrics: Mapping[str, Any], _key: str) -> Measured:
         overall = (metrics.get("accuracy") or {}).get("overall") or {}
         return _known(overall.get(name), why)
 
     return read
 
 
-def _recall(metrics: Mapping[str, Any]) -> _Measured:
+def _recall(metrics: Mapping[str, Any], _key: str) -> Measured:
     scores = metrics["recall_4m"].values()
     boxes = sum(score["boxes"] for score in scores)
     return _known(sum(score["found"] for score in scores) / boxes if boxes else None, _NO_LABELS)
 
 
-def _output(name: str) -> Callable[[Mapping[str, Any]], _Measured]:
-    return lambda metrics: _known(metrics["output"][name], "nothing was played")
+def _output(name: str) -> Measure:
+    return lambda metrics, _key: _known(metrics["output"][name], "nothing was played")
 
 
-def _false_alarms(metrics: Mapping[str, Any]) -> _Measured:
+def _false_alarms(metrics: Mapping[str, Any], _key: str) -> Measured:
     alarms = metrics["false_alarms"]
     if alarms["per_hour"] is None:
-        return _Measured(math.nan, "nothing was played")
-    return _Measured(alarms["per_hour"], f" ({alarms['count']} in {metrics['played_s']:.1f} s)")
+        return math.nan, "nothing was played"
+    return alarms["per_hour"], f" ({alarms['count']} in {metrics['played_s']:.1f} s)"
 
 
-def _detection_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
+def _detection_delay(metrics: Mapping[str, Any], fault: str) -> Measured:
     hits = [item for item in metrics["faults"] if item["fault"] == fault and not item["already_out"]]
     return _slowest(hits, "noticed_after_s", fault, "was not noticed")
 
 
-def _recovery_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
+def _recovery_delay(metrics: Mapping[str, Any], fault: str) -> Measured:
     hits = [item for item in metrics["faults"] if item["fault"] == fault]
     over = [item for item in hits if item["recovered_after_s"] is not None or item["still_out"]]
     left_s = min((metrics["played_s"] - item["until_s"] for item in over if item["still_out"]), default=0.0)
@@ -164,33 +161,30 @@ def _recovery_delay(metrics: Mapping[str, Any], fault: str) -> _Measured:
     return _slowest(over, "recovered_after_s", fault, missed)
 
 
-def _slowest(hits: Sequence[Mapping[str, Any]], name: str, fault: str, missed: str) -> _Measured:
+def _slowest(hits: Sequence[Mapping[str, Any]], name: str, fault: str, missed: str) -> Measured:
     """The longest delay; infinite where one fault had no reaction at all."""
     if not hits:
-        return _Measured(
-            math.nan, f"no {fault} to judge; give a --scenario that injects one and ends in time"
-        )
+        return math.nan, f"no {fault} to judge; give a --scenario that injects one and ends in time"
     for item in hits:
         if item[name] is None:
-            return _Measured(math.inf, f" ({item['sensor']} at {item['at_s']:g} s {missed})")
+            return math.inf, f" ({item['sensor']} at {item['at_s']:g} s {missed})"
     worst = max(hits, key=lambda item: float(item[name]))
-    return _Measured(worst[name], f" ({worst['sensor']} at {worst['at_s']:g} s)")
+    return worst[name], f" ({worst['sensor']} at {worst['at_s']:g} s)"
 
 
-def _latency(metrics: Mapping[str, Any], stage: str) -> _Measured:
+def _latency(metrics: Mapping[str, Any], stage: str) -> Measured:
     return _known(metrics["latency_ms"][stage]["p95"], "no set was made")
 
 
-_SINGLE: Mapping[str, Callable[[Mapping[str, Any]], _Measured]] = {
-    "map_min": _overall("map", _NO_LABELS),
-    "nds_min": _overall("nds", _NO_LABELS),
-    "recall_min": _recall,
-    "relative_accuracy_min": _overall("relative_map", _NO_CLEAN),
-    "coverage_min": _output("share"),
-    "longest_silence_max_s": _output("longest_silence_s"),
-    "false_alarms_per_hour_max": _false_alarms,
-}
-_KEYED: Mapping[str, tuple[Sequence[str], Callable[[Mapping[str, Any], str], _Measured]]] = {
+# By name: the keys that a limit is given for each of, none: the one limit is given as it is.
+_MEASURES: Mapping[str, tuple[Sequence[str], Measure]] = {
+    "map_min": ((), _overall("map", _NO_LABELS)),
+    "nds_min": ((), _overall("nds", _NO_LABELS)),
+    "recall_min": ((), _recall),
+    "relative_accuracy_min": ((), _overall("relative_map", _NO_CLEAN)),
+    "coverage_min": ((), _output("share")),
+    "longest_silence_max_s": ((), _output("longest_silence_s")),
+    "false_alarms_per_hour_max": ((), _false_alarms),
     "detection_delay_max_s": (tuple(FAULTS), _detection_delay),
     "recovery_delay_max_s": (tuple(FAULTS), _recovery_delay),
     "latency_p95_max_ms": ((*STAGES, "step"), _latency),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from sentryfuse_core.config import Config
+from sentryfuse_core.config import options as all_options
 from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.manifest import manifest, versions
 from sentryfuse_core.replay.outputs import write_json
 from sentryfuse_core.replay.records import counted_notes
-from sentryfuse_core.replay.report_data import ReportData, ReportSpan
+from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
 from sentryfuse_core.text import printable
 from sentryfuse_core.types import Modality
@@ -38,17 +40,7 @@ def write_all(
     """Write the three files into the run's folder."""
     judged = {"criteria": [item.to_mapping() for item in verdicts], "notes": list(result.notes)}
     write_json(folder / "metrics.json", result.metrics | judged)
-    seed = 0 if options.scenario is None else options.scenario.seed
-    facts = manifest(
-        bag=options.bag,
-        config=options.config,
-        checkpoint=result.checkpoint,
-        device=result.device,
-        seed=seed,
-        scenario=scenario,
-        poses=result.poses,
-        command=command,
-    )
+    facts = manifest(options, result, scenario=scenario, command=command)
     write_json(folder / "manifest.json", facts)
     report.write(folder / "report.html", report_data(options, result, command=command, verdicts=verdicts))
 
@@ -61,7 +53,6 @@ def report_data(
         f"topic of {modality.value}": f"{topic.name} ({topic.type_name}, {topic.count} messages)"
         for modality, topic in result.selection.topics.items()
     }
-    used = versions()
     facts = {
         "recording": str(options.bag),
         **topics,
@@ -72,21 +63,19 @@ def report_data(
         "scenario": "none" if options.scenario is None else options.scenario.name,
         "parameters": _changed(options.config),
         "command": " ".join(command),
-        "versions": ", ".join(f"{name} {version}" for name, version in used.items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
-    stretches = () if options.scenario is None else options.scenario.stretches
-    injected = () if options.scenario is None else options.scenario.events
+    story = options.scenario
     return ReportData(
         title=f"SentryFuse replay of {printable(options.bag.name)}",
         records=result.records,
         start_ns=result.start_ns,
         seconds=result.metrics["played_s"],
         facts={name: printable(value) for name, value in facts.items()},
-        topics={modality: topic.name for modality, topic in result.selection.topics.items()},
         metrics=result.metrics,
         frames=result.frames,
-        spans=tuple(ReportSpan(item.name, item.at_s, item.until_s) for item in stretches),
-        faults=tuple(ReportSpan(f"{item.fault} {item.stream}", item.at_s, item.until_s) for item in injected),
+        stretches=() if story is None else story.stretches,
+        faults=() if story is None else story.events,
         verdicts=tuple(verdicts),
         notes=_notes(result),
     )
@@ -109,14 +98,8 @@ def _notes(result: ReplayResult) -> tuple[str, ...]:
 
 def _changed(config: Config) -> str:
     """The parameters that are not at their defaults."""
-    from sentryfuse_core.config import options as all_options
-
-    changed = []
-    for option in all_options():
-        section, name = option.path.split(".")
-        value = getattr(getattr(config, section), name)
-        if value != option.default:
-            changed.append(f"{option.path}={value}")
+    values = ((option, attrgetter(option.path)(config)) for option in all_options())
+    changed = [f"{option.path}={value}" for option, value in values if value != option.default]
     return ", ".join(changed) or "all at their defaults"
 
 

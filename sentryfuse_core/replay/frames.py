@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -20,12 +19,12 @@ from sentryfuse_core.preprocess import camera, lidar
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.preprocess.placing import parameter_pose
-from sentryfuse_core.replay.report_data import ReportFrame, box_corners
+from sentryfuse_core.replay.records import SetRecord
+from sentryfuse_core.replay.report_data import CLASS_COLOURS, ReportFrame, box_corners
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import (
     CompressedFrame,
     Detection,
-    FusionResult,
     ImageFrame,
     Intrinsics,
     Modality,
@@ -50,77 +49,66 @@ _MAX_DASHED_PX = 2000
 _NEAR_M = 0.3  # boxes are cut at this distance before the lens
 _EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 Pixel: TypeAlias = tuple[int, int]
-COLOURS = ((26, 115, 217), (230, 89, 38), (51, 166, 77), (153, 77, 191))  # by class, RGB
+COLOURS = tuple(tuple(bytes.fromhex(colour[1:])) for colour in CLASS_COLOURS)  # by class, RGB 0..255
 
 
 class FrameSampler:
-    """Keeps a few moments: evenly spread ones, one in each fault, one of each new set of sensors."""
+    """Keeps a few moments: evenly spread ones, one in each fault, one of each new set of sensors.
 
-    def __init__(self, config: Config, *, truth: Truth | None = None) -> None:
+    The moments are spread over `seconds` from `start_ns`; of the `faults` the first few are looked into.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        start_ns: int,
+        seconds: float,
+        faults: Sequence[Event] = (),
+        truth: Truth | None = None,
+    ) -> None:
+        self.frames: list[ReportFrame] = []  # those kept so far
         self._config = config
         self._truth = truth
-        self._intrinsics = camera_intrinsics(config.camera)
-        self._due: list[tuple[int, str]] = []  # when, and what for
-        self._frames: list[ReportFrame] = []
         self._shown: set[ModalitySet] = set()
-        self._steady = (
-            ModalitySet(),
-            0,
-        )  # the sensors of the last sets, and how many sets they were the same
-
-    @property
-    def frames(self) -> tuple[ReportFrame, ...]:
-        """The moments kept so far."""
-        return tuple(self._frames)
-
-    def plan(self, start_ns: int, seconds: float, *, faults: Sequence[Event] = ()) -> None:
-        """Spread moments over `seconds` from `start_ns`, and look into the first of the `faults`."""
+        self._steady = (ModalitySet(), 0)  # sensors of the last sets, and how many sets had the same
         step_s = seconds / _SPREAD
         wanted = [(step_s * (index + 0.5), "") for index in range(_SPREAD)]
         for event in [item for item in faults if item.at_s < seconds][:_MAX_FAULTS]:
             into_s = min(_INTO_FAULT_S, (event.until_s - event.at_s) / 2)
             wanted.append((event.at_s + into_s, f"{event.fault} on {event.stream}"))
+        # When, and what for.
         self._due = sorted((start_ns + round(at_s * NS_PER_S), why) for at_s, why in wanted)
-
-    def set_intrinsics(self, intrinsics: Intrinsics) -> None:
-        """Use these from now on."""
-        self._intrinsics = intrinsics
 
     def offer(
         self,
+        record: SetRecord,
         synced: SyncedSet,
-        result: FusionResult,
         *,
+        intrinsics: Intrinsics,
         poses: Mapping[Modality, Pose] = MappingProxyType({}),
     ) -> None:
-        """Keep this set if a moment is due or its sensors are new; shown is what came, used or not.
-
-        A sensor without one of the `poses` is where the parameters say.
-        """
-        due = [why for due_ns, why in self._due if due_ns <= synced.released_ns]
+        """Keep this set if a moment is due or its sensors are new; shown is what came, used or not."""
+        due = [why for due_ns, why in self._due if due_ns <= record.released_ns]
         self._due = self._due[len(due) :]
         used, count = self._steady
-        self._steady = (result.used, count + 1 if result.used == used else 1)
-        new = self._steady[1] == _STEADY_SETS and result.used not in self._shown
+        self._steady = (record.used, count + 1 if record.used == used else 1)
+        new = self._steady[1] == _STEADY_SETS and record.used not in self._shown
         if not due and not (new and len(self._shown) < _MAX_MASKS):
             return
         other = "" if due or not self._shown else "now other sensors"
-        self._shown.add(result.used)
-        newest = {modality: samples[-1] for modality, samples in synced.samples.items()}
-        frame = make_frame(
-            synced.stamp_ns,
-            config=self._config,
-            intrinsics=self._intrinsics,
-            camera_sample=newest.get(Modality.CAMERA),
-            lidar_sample=newest.get(Modality.LIDAR),
-            used=result.used,
-            level=result.plan.level,
-            detections=result.detections,
-            truth=() if self._truth is None else self._truth.near(synced.stamp_ns) or (),
-            poses=poses,
+        self._shown.add(record.used)
+        self.frames.append(
+            make_frame(
+                record,
+                {modality: samples[-1] for modality, samples in synced.samples.items()},
+                config=self._config,
+                intrinsics=intrinsics,
+                truth=() if self._truth is None else self._truth.near(record.stamp_ns) or (),
+                poses=poses,
+                why=", ".join(text for text in due if text) or other,
+            )
         )
-        why = ", ".join(text for text in due if text)
-        self._frames.append(replace(frame, why=why or other))
 
 
 def camera_intrinsics(config: CameraConfig) -> Intrinsics:
@@ -128,40 +116,33 @@ def camera_intrinsics(config: CameraConfig) -> Intrinsics:
     return Intrinsics(config.image_width, config.image_height, config.fx, config.fy, config.cx, config.cy)
 
 
-def make_frame(  # noqa: PLR0913 - all by keyword
-    stamp_ns: int,
+def make_frame(
+    record: SetRecord,
+    samples: Mapping[Modality, Sample],
     *,
     config: Config,
     intrinsics: Intrinsics,
-    camera_sample: Sample | None,
-    lidar_sample: Sample | None,
-    used: ModalitySet,
-    level: int,
-    detections: Sequence[Detection],
     truth: Sequence[Detection] = (),
     poses: Mapping[Modality, Pose] = MappingProxyType({}),
+    why: str = "",
 ) -> ReportFrame:
-    """Decode the samples and draw; one that cannot be decoded is left out."""
-    picture = None if camera_sample is None else camera_picture(camera_sample)
+    """Decode the set's samples and draw; one that cannot be decoded is left out.
+
+    A sensor without one of the `poses` is where the parameters say.
+    """
+    picture = points = None
+    if Modality.CAMERA in samples:
+        picture = camera_picture(samples[Modality.CAMERA])
     if picture is not None:
         pose = poses.get(Modality.CAMERA, parameter_pose(config.camera))
         for box in truth:
             _draw(picture, box, intrinsics, pose, dashed=True)
-        for detection in detections:
+        for detection in record.detections:
             _draw(picture, detection, intrinsics, pose)
-    return ReportFrame(
-        stamp_ns=stamp_ns,
-        used=used,
-        level=level,
-        detections=tuple(detections),
-        truth=tuple(truth),
-        picture=picture,
-        points=None
-        if lidar_sample is None
-        else lidar_points(
-            lidar_sample, config.lidar, poses.get(Modality.LIDAR, parameter_pose(config.lidar))
-        ),
-    )
+    if Modality.LIDAR in samples:
+        pose = poses.get(Modality.LIDAR, parameter_pose(config.lidar))
+        points = lidar_points(samples[Modality.LIDAR], config.lidar, pose)
+    return ReportFrame(record, tuple(truth), picture, points, why)
 
 
 def camera_picture(sample: Sample) -> NDArray[np.uint8] | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.criteria import Verdict
+from sentryfuse_core.replay.outputs import write_text
 from sentryfuse_core.text import printable
 
 __all__ = ["Suite", "write_junit"]
@@ -41,10 +41,7 @@ def write_junit(path: Path, suites: Sequence[Suite]) -> None:
         element.text = element.text and printable(element.text)
         element.attrib.update({name: printable(value) for name, value in element.attrib.items()})
     ET.indent(top)
-    try:
-        ET.ElementTree(top).write(path, encoding="utf-8", xml_declaration=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; free some space") from error
+    write_text(path, ET.tostring(top, encoding="utf-8", xml_declaration=True).decode())
 
 
 def _suite(suite: Suite) -> ET.Element:

@@ -9,14 +9,16 @@ import json
 import os
 import platform
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core import __version__
 from sentryfuse_core.bags.readers import bag_files
-from sentryfuse_core.config import Config, to_mapping
+from sentryfuse_core.config import to_mapping
+
+if TYPE_CHECKING:
+    from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
 
 __all__ = ["file_sha256", "machine", "manifest", "processor", "source_commit", "versions"]
 
@@ -77,34 +79,26 @@ def processor() -> str:
 
 
 def manifest(
-    *,
-    bag: Path,
-    config: Config,
-    checkpoint: str,
-    device: str,
-    seed: int,
-    scenario: Path | None,
-    poses: Mapping[str, str],
-    command: Sequence[str] = tuple(sys.argv),
+    options: ReplayOptions, result: ReplayResult, *, scenario: Path | None, command: Sequence[str]
 ) -> dict[str, Any]:
-    """Plain values for manifest.json; `poses` say by sensor what placed it."""
-    settings = to_mapping(config)
+    """Plain values for manifest.json; `scenario` is the file that the options' one was read from."""
+    settings = to_mapping(options.config)
     canonical = json.dumps(settings, sort_keys=True).encode()
     return {
         "command": list(command),
         "bag": {
-            "path": str(bag),
+            "path": str(options.bag),
             "files": {
                 path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-                for path in bag_files(bag)
+                for path in bag_files(options.bag)
             },
         },
-        "checkpoint": checkpoint,
+        "checkpoint": result.checkpoint,
         "config": {"sha256": hashlib.sha256(canonical).hexdigest(), "values": settings},
-        "poses": dict(poses),
+        "poses": dict(result.poses),
         "scenario": None if scenario is None else {"path": str(scenario), "sha256": file_sha256(scenario)},
-        "seed": seed,
-        "device": device,
+        "seed": 0 if options.scenario is None else options.scenario.seed,
+        "device": result.device,
         "versions": versions(),
         "machine": machine(),
     }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "attempt", "failed", "jobs_for", "run_processes"]
 
 _LOOK_S = 0.2  # how often a stop is looked for
-_stop: Event | None = None  # of this worker process
+_halt: Event | None = None  # of this worker process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +150,8 @@ def _no_interrupts() -> Iterator[None]:
 
 def _begin(halt: Event) -> None:
     """In a worker, before its first job."""
-    global _stop  # noqa: PLW0603 - a pool has no other place for it
-    _stop = halt
+    global _halt  # noqa: PLW0603 - a pool has no other place for it
+    _halt = halt
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
@@ -164,5 +164,4 @@ def _die_with_parent() -> None:
 
 
 def _attempt(job: Job) -> Outcome:
-    halt = _stop
-    return attempt(job, stop=lambda: halt is not None and halt.is_set())
+    return attempt(job, stop=lambda: _halt is not None and _halt.is_set())

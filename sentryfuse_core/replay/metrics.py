@@ -4,107 +4,87 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from sentryfuse_core.account.latency import STAGES, percentiles, stage_values
+from sentryfuse_core.account.latency import STAGES, percentiles
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.types import FusionResult, Modality, ModalitySet, SensorReport, Transition
+from sentryfuse_core.replay.records import SetRecord, rounded
+from sentryfuse_core.replay.truth import Truth, matched
+from sentryfuse_core.types import Modality, ModalitySet, SensorReport, Transition
 
-__all__ = [
-    "RunMetrics",
-    "event_mapping",
-    "output_mapping",
-    "sensor_mapping",
-]
+__all__ = ["ANCHORS", "event_mapping", "output_mapping", "sensor_mapping", "totals"]
 
-_ANCHORS = (Modality.LIDAR, Modality.CAMERA)  # by priority
+ANCHORS = (Modality.LIDAR, Modality.CAMERA)  # by priority
 
 
-@dataclass
-class RunMetrics:
-    """Totals of one replay, added to set by set."""
+def totals(
+    records: Sequence[SetRecord],
+    *,
+    stamps: Mapping[Modality, Collection[int]],
+    steps_ms: Sequence[float],
+    truth: Truth | None,
+) -> dict[str, Any]:
+    """Plain values for metrics.json, of all sets; times in ms and s, as the names say.
 
-    sets: int = 0
-    detections: int = 0
-    partial: int = 0
-    masks: Counter[int] = field(default_factory=Counter)
-    levels: Counter[int] = field(default_factory=Counter)
-    anchors: Counter[str] = field(default_factory=Counter)
-    absences: Counter[tuple[str, str]] = field(default_factory=Counter)
-    stages: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*STAGES, "step")})
-    stamps: dict[Modality, set[int]] = field(default_factory=lambda: {name: set() for name in _ANCHORS})
-    moments: set[int] = field(default_factory=set)  # stamps of the sets
-    truth: dict[int, tuple[int, int]] = field(default_factory=dict)  # boxes found and there, by mask
-    longest_gap_s: float = 0.0
-    _last_stamp_ns: int | None = None
-
-    def add(self, result: FusionResult, *, e2e_ms: float, step_ms: float) -> None:
-        """Enter one set; `step_ms` is the wall time of the whole step."""
-        synced = result.synced
-        self.sets += 1
-        self.moments.add(synced.stamp_ns)
-        self.detections += len(result.detections)
-        self.partial += bool(result.absent)
-        self.masks[result.used.bits] += 1
-        self.levels[result.plan.level] += 1
-        self.anchors["tick" if synced.anchor is None else synced.anchor.value] += 1
-        for modality, absence in result.absent.items():
-            self.absences[modality.value, absence.value] += 1
-        for name, value in stage_values(result.times, e2e_ms).items():
-            self.stages[name].append(value)
-        self.stages["step"].append(step_ms)
-        if self._last_stamp_ns is not None:
-            self.longest_gap_s = max(self.longest_gap_s, (synced.stamp_ns - self._last_stamp_ns) / NS_PER_S)
-        self._last_stamp_ns = synced.stamp_ns
-
-    def add_stamp(self, modality: Modality, stamp_ns: int) -> None:
-        """Enter a message's stamp; of camera and lidar alone each should give a set."""
-        if modality in self.stamps:
-            self.stamps[modality].add(stamp_ns)
-
-    def coverage(self) -> dict[str, Any] | None:
-        """Share of the best anchor's stamps that a set carries; None without camera and lidar."""
-        for modality, stamps in self.stamps.items():
-            if stamps:
-                covered = len(stamps & self.moments)
-                share = round(covered / len(stamps), 6)
-                return {"anchor": modality.value, "stamps": len(stamps), "sets": covered, "share": share}
-        return None
-
-    def add_truth(self, used: ModalitySet, *, found: int, boxes: int) -> None:
-        """Enter how many of a set's true boxes were found within 4 m."""
-        before = self.truth.get(used.bits, (0, 0))
-        self.truth[used.bits] = (before[0] + found, before[1] + boxes)
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain values for metrics.json; times in ms and s, as the names say."""
-        absences: dict[str, dict[str, int]] = {}
-        for (sensor, reason), count in sorted(self.absences.items()):
-            absences.setdefault(sensor, {})[reason] = count
-        return {
-            "coverage": self.coverage(),
-            "sets": self.sets,
-            "sets_without_some_sensor": self.partial,
-            "detections": self.detections,
-            "masks": {str(ModalitySet(bits)): count for bits, count in sorted(self.masks.items())},
-            "levels": {str(level): count for level, count in sorted(self.levels.items())},
-            "anchors": dict(sorted(self.anchors.items())),
-            "absences": absences,
-            "recall_4m": {
-                str(ModalitySet(bits)): {"found": found, "boxes": boxes, "share": round(found / boxes, 4)}
-                for bits, (found, boxes) in sorted(self.truth.items())
-                if boxes
-            },
-            "longest_gap_between_sets_s": round(self.longest_gap_s, 6),
-            "latency_ms": {name: _rounded(percentiles(values)) for name, values in self.stages.items()},
-        }
+    Args:
+        records: of the sets, in their order.
+        stamps: of the recorded messages, in ns; of camera and lidar alone each should give a set.
+        steps_ms: wall time that the whole step of each set took.
+        truth: the true boxes, where they are known.
+    """
+    absences: dict[str, Counter[str]] = {}
+    for record in records:
+        for modality, absence in record.absent.items():
+            absences.setdefault(modality.value, Counter())[absence] += 1
+    masks = Counter(record.used for record in records)
+    levels = Counter(record.level for record in records)
+    gaps_ns = (after.stamp_ns - before.stamp_ns for before, after in pairwise(records))
+    stages = {stage: [record.latency_ms[stage] for record in records] for stage in STAGES}
+    return {
+        "coverage": _coverage(records, stamps),
+        "sets": len(records),
+        "sets_without_some_sensor": sum(bool(record.absent) for record in records),
+        "detections": sum(len(record.detections) for record in records),
+        "masks": {str(used): masks[used] for used in sorted(masks)},
+        "levels": {str(level): levels[level] for level in sorted(levels)},
+        "anchors": dict(sorted(Counter(record.anchor for record in records).items())),
+        "absences": {sensor: dict(sorted(absences[sensor].items())) for sensor in sorted(absences)},
+        "recall_4m": {} if truth is None else _recall(records, truth),
+        "longest_gap_between_sets_s": round(max((0, *gaps_ns)) / NS_PER_S, 6),
+        "latency_ms": {
+            stage: rounded(percentiles(values_ms), 3)
+            for stage, values_ms in {**stages, "step": steps_ms}.items()
+        },
+    }
 
 
-def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN: null where nothing was measured."""
-    return {name: None if math.isnan(value) else round(value, 3) for name, value in values.items()}
+def _coverage(
+    records: Sequence[SetRecord], stamps: Mapping[Modality, Collection[int]]
+) -> dict[str, Any] | None:
+    """Share of the best anchor's stamps that a set carries; None without camera and lidar."""
+    for modality in ANCHORS:
+        if recorded := set(stamps.get(modality, ())):
+            covered = len(recorded & {record.stamp_ns for record in records})
+            share = round(covered / len(recorded), 6)
+            return {"anchor": modality.value, "stamps": len(recorded), "sets": covered, "share": share}
+    return None
+
+
+def _recall(records: Sequence[SetRecord], truth: Truth) -> dict[str, dict[str, float]]:
+    """How many of the true boxes were found within 4 m, by the sensors that were used."""
+    there: Counter[ModalitySet] = Counter()
+    found: Counter[ModalitySet] = Counter()
+    for record in records:
+        boxes = truth.near(record.stamp_ns) or ()
+        there[record.used] += len(boxes)
+        found[record.used] += matched(record.detections, boxes)
+    return {
+        str(used): {"found": found[used], "boxes": boxes, "share": round(found[used] / boxes, 4)}
+        for used, boxes in sorted(there.items())
+        if boxes
+    }
 
 
 def sensor_mapping(report: SensorReport) -> dict[str, Any]:

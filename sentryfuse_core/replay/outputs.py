@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.account.messages import Fields, PublishContext
 from sentryfuse_core.bags.writer import BagWriter
+from sentryfuse_core.clock import NS_PER_MS
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.replay.records import SetRecord, json_line
+from sentryfuse_core.replay.records import SetRecord, from_messages, json_line
 from sentryfuse_core.text import printable
 from sentryfuse_core.types import FusionResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["RunOutputs", "fresh_folder", "write_json"]
+__all__ = ["RunOutputs", "fresh_folder", "write_json", "write_text"]
 
 DETECTIONS, STATUS, MARKERS = "/sentryfuse/detections", "/sentryfuse/status", "/sentryfuse/markers"
 DIAGNOSTICS = "/diagnostics"
@@ -61,38 +63,38 @@ class RunOutputs:
     def __init__(self, out: Path | None, *, bag: Path) -> None:
         self._out = out
         self._source = bag
+        self._files = ExitStack()
         self.folder = out or Path()
-        self._lines: TextIO | None = None
 
     def __enter__(self) -> Self:
         self.folder = fresh_folder(self._out, self._source)
-        self._bag = BagWriter(self.folder / "results.mcap").open()
-        try:
-            self._lines = (self.folder / "sets.jsonl").open("x", encoding="utf-8")
-        except OSError as error:
-            self._bag.close()
-            raise OutputError(f"cannot write {self.folder / 'sets.jsonl'}: {error.strerror}") from error
+        with ExitStack() as files:
+            self._bag = files.enter_context(BagWriter(self.folder / "results.mcap"))
+            path = self.folder / "sets.jsonl"
+            try:
+                self._lines = files.enter_context(path.open("x", encoding="utf-8"))
+            except OSError as error:
+                raise OutputError(f"cannot write {path}: {error.strerror}") from error
+            self._files = files.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            self._bag.close()
-        finally:
-            if self._lines is not None:
-                self._lines.close()
+    def __exit__(self, *_error: object) -> None:
+        self._files.close()
 
-    def add(self, result: FusionResult, record: SetRecord, context: PublishContext, *, markers: bool) -> None:
-        """Write one set's messages and its line."""
-        at_ns = record.released_ns
+    def add(self, result: FusionResult, context: PublishContext, *, markers: bool) -> SetRecord:
+        """Write one set's messages and its line; returns its record."""
+        at_ns = context.published_ns
+        status = messages.fusion_status(result, context)
         detections = messages.detection_array(result, context)
+        # The messages do not tell how far off a sample was that came and was not used.
+        skew_ms = result.synced.skew_ns / NS_PER_MS
+        record = replace(from_messages(status, detections, released_ns=at_ns), skew_ms=skew_ms)
         self._bag.write(DETECTIONS, messages.DETECTIONS_TYPE, at_ns, detections)
         if markers:
             self._bag.write(MARKERS, messages.MARKERS_TYPE, at_ns, messages.marker_array(result, context))
-        self._bag.write(STATUS, messages.STATUS_TYPE, at_ns, messages.fusion_status(result, context))
-        if self._lines is not None:
-            self._lines.write(json_line(record) + "\n")
+        self._bag.write(STATUS, messages.STATUS_TYPE, at_ns, status)
+        self._lines.write(json_line(record) + "\n")
+        return record
 
     def add_diagnostics(self, at_ns: int, fields: Fields) -> None:
         """Write one DiagnosticArray."""
@@ -101,7 +103,12 @@ class RunOutputs:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file that has no NaN in it; raises OutputError where it cannot be."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file; raises OutputError where it cannot be."""
     try:
-        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; free some space") from error

@@ -13,11 +13,12 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.faults.scenario import Event
 from sentryfuse_core.replay.records import SetRecord
-from sentryfuse_core.replay.report_data import ReportData, ReportFrame, ReportSpan, box_corners
+from sentryfuse_core.replay.report_data import CLASS_COLOURS, ReportData, ReportFrame, box_corners
 from sentryfuse_core.types import Detection, Modality, SensorState
 
-__all__ = ["CLASS_COLOURS", "STATE_COLOURS", "STATE_NAMES", "surroundings_svg", "timeline_svg"]
+__all__ = ["STATE_COLOURS", "STATE_NAMES", "surroundings_svg", "timeline_svg"]
 
 STATE_COLOURS = {
     SensorState.INIT: "#d8dde4",
@@ -29,7 +30,6 @@ STATE_COLOURS = {
 STATE_NAMES = {
     state: "never received" if state is SensorState.INIT else state.name.lower() for state in SensorState
 }
-CLASS_COLOURS = ("#1a73d9", "#e65926", "#33a64d", "#994dbf")
 _INK, _FAINT, _BAND = "#2b3440", "#e6e9ee", "#f4f6f9"
 _EDGE, _DIM = "#b5bcc6", "#5b6675"
 _FAULT = "#d1495b"
@@ -65,16 +65,15 @@ def timeline_svg(data: ReportData) -> str:
         _detections(axes[2], data.records, times_s)
         _latency(axes[3], data.records, times_s)
         for axis in axes:
-            for index, span in enumerate(data.spans):
-                if index % 2 == 0:
-                    axis.axvspan(span.from_s, span.to_s, color=_BAND, zorder=0)
-        for span in data.spans:
-            middle_s = (span.from_s + span.to_s) / 2
-            axes[0].text(middle_s, -0.72, span.name, ha="center", va="bottom", fontsize=8, color=_DIM)
+            for stretch in data.stretches[::2]:
+                axis.axvspan(stretch.at_s, stretch.until_s, color=_BAND, zorder=0)
+        for stretch in data.stretches:
+            middle_s = (stretch.at_s + stretch.until_s) / 2
+            axes[0].text(middle_s, -0.72, stretch.name, ha="center", va="bottom", fontsize=8, color=_DIM)
         for fault in data.faults:
             _fault(axes[0], fault, data.seconds)
             for axis in axes[1:]:
-                axis.axvline(fault.from_s, color=_FAULT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+                axis.axvline(fault.at_s, color=_FAULT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
         axes[-1].set_xlabel("time since the start (s)")
         axes[-1].set_xlim(0.0, max(data.seconds, 1e-3))
         return _svg(figure)
@@ -93,24 +92,19 @@ def _states(axis: Axes, data: ReportData, times_s: Sequence[float]) -> None:
             if used:
                 axis.broken_barh([(from_s, to_s - from_s)], (row + 0.27, 0.09), color=_INK, linewidth=0)
     axis.set_yticks(range(len(Modality)), [modality.value for modality in Modality])
-    axis.set_ylim(len(Modality) - 0.45, -0.8 if data.spans else -0.5)
+    axis.set_ylim(len(Modality) - 0.45, -0.8 if data.stretches else -0.5)
     axis.grid(visible=False)
     axis.tick_params(left=False)
 
 
-def _fault(axis: Axes, fault: ReportSpan, end_s: float) -> None:
+def _fault(axis: Axes, fault: Event, end_s: float) -> None:
     """Mark what a fault covers: its sensor's band, or all of them where the stream is none of the sensors."""
-    kind, _, stream = fault.name.partition(" ")
-    rows = [row for row, modality in enumerate(Modality) if stream == modality.value] or range(len(Modality))
-    to_s = min(fault.to_s, end_s)
+    rows = [row for row, modality in enumerate(Modality) if fault.stream == modality.value]
+    rows = rows or list(range(len(Modality)))
+    seconds = max(min(fault.until_s, end_s) - fault.at_s, 0.0)
     for row in rows:
-        axis.broken_barh(
-            [(fault.from_s, max(to_s - fault.from_s, 0.0))],
-            (row - 0.42, 0.08),
-            facecolor=_FAULT,
-            linewidth=0,
-        )
-    axis.text(fault.from_s, rows[0] - 0.44, kind, ha="left", va="bottom", fontsize=7.5, color=_FAULT)
+        axis.broken_barh([(fault.at_s, seconds)], (row - 0.42, 0.08), facecolor=_FAULT, linewidth=0)
+    axis.text(fault.at_s, rows[0] - 0.44, fault.fault, ha="left", va="bottom", fontsize=7.5, color=_FAULT)
 
 
 def _runs(
@@ -174,7 +168,7 @@ def surroundings_svg(frame: ReportFrame) -> str:
             )
         for item in frame.truth:
             _outline(axis, item, edgecolor=_INK, facecolor="none", linestyle=(0, (2, 2)), linewidth=1.0)
-        for item in frame.detections:
+        for item in frame.record.detections:
             colour = CLASS_COLOURS[item.class_id % len(CLASS_COLOURS)]
             _outline(axis, item, edgecolor=colour, facecolor=f"{colour}33", linewidth=1.4)
             seen = " ".join(modality.value[0].upper() for modality in item.support)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from sentryfuse_core.account import messages
+from sentryfuse_core.account.latency import STAGES
+from sentryfuse_core.account.messages import Fields
 from sentryfuse_core.bags.readers import BagReader
-from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.types import Detection, FusionResult, Modality, ModalitySet, SensorState
+from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.types import Detection, Modality, ModalitySet, SensorState
 
-__all__ = ["SetRecord", "counted_notes", "from_messages", "from_result", "json_line", "read_results"]
+__all__ = [
+    "SetRecord",
+    "counted_notes",
+    "from_messages",
+    "json_line",
+    "read_results",
+    "rounded",
+]
 
 # A measured value: a number that stands by itself, and not one in the name of a frame, topic or file.
 _VALUE = re.compile(r"(?<![\w./-])\d+(?:\.\d+)?")
@@ -24,7 +34,7 @@ _PAIRED = (Modality.CAMERA, Modality.LIDAR)  # the others come as windows that e
 
 @dataclass(frozen=True)
 class SetRecord:
-    """A set and what became of it; the `_ms` fields of `latency_ms` are wall-clock, all else is not."""
+    """A set and what became of it."""
 
     sequence: int
     epoch: int
@@ -48,37 +58,7 @@ class SetRecord:
     severity: int
     detections: tuple[Detection, ...]
     notes: tuple[str, ...]
-    latency_ms: Mapping[str, float]  # pre, infer, post, e2e: wall-clock
-
-
-def from_result(result: FusionResult, *, released_ns: int, e2e_ms: float) -> SetRecord:
-    """The record of a fresh result."""
-    synced, plan, times = result.synced, result.plan, result.times
-    return SetRecord(
-        sequence=synced.sequence,
-        epoch=synced.epoch,
-        stamp_ns=synced.stamp_ns,
-        released_ns=released_ns,
-        anchor="tick" if synced.anchor is None else synced.anchor.value,
-        used=result.used,
-        states={modality: report.state for modality, report in result.reports.items()},
-        reasons={modality: report.reason for modality, report in result.reports.items() if report.reason},
-        absent={modality: absence.value for modality, absence in result.absent.items()},
-        offsets_ms={modality: synced.offset_ns(modality) / NS_PER_MS for modality in result.used},
-        wait_ms=synced.wait_ns / NS_PER_MS,
-        skew_ms=synced.skew_ns / NS_PER_MS,
-        level=plan.level,
-        level_reason=plan.reason,
-        pruning=plan.kind,
-        ratio=plan.ratio,
-        heads_kept=plan.heads_kept,
-        channels_kept=plan.channels_kept,
-        gmacs=plan.gmacs,
-        severity=messages.severity(result),
-        detections=result.detections,
-        notes=(*result.errors, *result.notes),
-        latency_ms={"pre": times.pre, "infer": times.infer, "post": times.post, "e2e": e2e_ms},
-    )
+    latency_ms: Mapping[str, float]  # by stage; pre, infer, post and e2e: wall-clock
 
 
 def counted_notes(records: Sequence[SetRecord]) -> Iterator[str]:
@@ -100,100 +80,70 @@ def json_line(record: SetRecord) -> str:
 
     A budget of milliseconds is the exception: they decide the level and are in its reason.
     """
-    plain: dict[str, Any] = {
-        "sequence": record.sequence,
-        "epoch": record.epoch,
-        "stamp_ns": record.stamp_ns,
-        "released_ns": record.released_ns,
-        "anchor": record.anchor,
-        "mask": record.used.bits,
-        "used": [modality.value for modality in record.used],
-        "states": {modality.value: state.name for modality, state in record.states.items()},
-        "reasons": {modality.value: reason for modality, reason in record.reasons.items()},
-        "absent": {modality.value: absence for modality, absence in record.absent.items()},
-        "offsets_ms": {modality.value: round(value, 6) for modality, value in record.offsets_ms.items()},
-        "wait_ms": round(record.wait_ms, 6),
-        "skew_ms": round(record.skew_ms, 6),
-        "level": record.level,
-        "level_reason": record.level_reason,
-        "pruning": record.pruning,
-        "ratio": round(record.ratio, 6),
-        "heads_kept": record.heads_kept,
-        "channels_kept": record.channels_kept,
-        "gmacs": round(record.gmacs, 6),
-        "severity": record.severity,
-        "detections": [_rounded(detection) for detection in record.detections],
-        "notes": list(record.notes),
-    }
+    plain: dict[str, Any] = {}
+    for name, value in vars(record).items():
+        if name == "used":
+            plain |= {"mask": record.used.bits, "used": list(record.used)}
+        elif name == "detections":  # mm and a thousandth of a score are more than a detection is good for
+            plain[name] = [
+                rounded(vars(item), 3) | {"support": item.support.bits} for item in record.detections
+            ]
+        elif name == "states":
+            plain[name] = {modality: state.name for modality, state in record.states.items()}
+        elif name != "latency_ms":
+            plain[name] = rounded(value, 6)
     return json.dumps(plain, allow_nan=False)
 
 
-def _rounded(detection: Detection) -> dict[str, Any]:
-    """Millimetres and a thousandth of a score are more than a detection is good for."""
-    plain = {
-        name: round(value, 3) if isinstance(value, float) else value
-        for name, value in vars(detection).items()
+def rounded(value: Any, digits: int) -> Any:
+    """The value with every float in it rounded; None for NaN, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: rounded(inner, digits) for name, inner in value.items()}
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else round(value, digits)
+
+
+def from_messages(status: Fields, detections: Fields | None, *, released_ns: int) -> SetRecord:
+    """The record of a FusionStatus and its FusedDetectionArray, as plain values by the fields' names."""
+    sensors = {Modality(sensor["name"]): sensor for sensor in status["sensors"]}
+    offsets_ms = {name: sensor["offset_ms"] for name, sensor in sensors.items() if sensor["in_mask"]}
+    told = {item.name: status[item.name] for item in fields(SetRecord) if item.name in status}
+    own = {
+        "stamp_ns": _stamp_ns(status),
+        "released_ns": released_ns,
+        "used": ModalitySet(status["mask"]),
+        "states": {name: SensorState(sensor["state"]) for name, sensor in sensors.items()},
+        "reasons": {name: sensor["reason"] for name, sensor in sensors.items() if sensor["reason"]},
+        "absent": {name: sensor["absence"] for name, sensor in sensors.items() if sensor["absence"]},
+        "offsets_ms": offsets_ms,
+        "skew_ms": max((abs(offsets_ms[name]) for name in _PAIRED if name in offsets_ms), default=0.0),
+        "detections": () if detections is None else tuple(map(_detection, detections["detections"])),
+        "notes": tuple(status["notes"]),
+        "latency_ms": {stage: status[f"{stage}_ms"] for stage in STAGES},
     }
-    return plain | {"support": detection.support.bits}
+    return SetRecord(**(told | own))
 
 
-def from_messages(status: Any, detections: Any | None, *, log_time_ns: int) -> SetRecord:
-    """The record of a published FusionStatus and its FusedDetectionArray, as read from a bag or received."""
-    sensors = {Modality(sensor.name): sensor for sensor in status.sensors}
-    return SetRecord(
-        sequence=int(status.sequence),
-        epoch=int(status.epoch),
-        stamp_ns=_stamp_ns(status),
-        released_ns=log_time_ns,
-        anchor=status.anchor,
-        used=ModalitySet(int(status.mask)),
-        states={modality: SensorState(int(sensor.state)) for modality, sensor in sensors.items()},
-        reasons={modality: sensor.reason for modality, sensor in sensors.items() if sensor.reason},
-        absent={modality: sensor.absence for modality, sensor in sensors.items() if sensor.absence},
-        offsets_ms={
-            modality: float(sensor.offset_ms) for modality, sensor in sensors.items() if sensor.in_mask
-        },
-        wait_ms=float(status.wait_ms),
-        skew_ms=max(
-            (
-                abs(float(sensor.offset_ms))
-                for name, sensor in sensors.items()
-                if sensor.in_mask and name in _PAIRED
-            ),
-            default=0.0,
-        ),
-        level=int(status.level),
-        level_reason=status.level_reason,
-        pruning=status.pruning,
-        ratio=float(status.ratio),
-        heads_kept=int(status.heads_kept),
-        channels_kept=int(status.channels_kept),
-        gmacs=float(status.gmacs),
-        severity=int(status.severity),
-        detections=() if detections is None else tuple(_detection(item) for item in detections.detections),
-        notes=tuple(status.notes),
-        latency_ms={name: float(getattr(status, f"{name}_ms")) for name in ("pre", "infer", "post", "e2e")},
-    )
+def _stamp_ns(message: Fields) -> int:
+    stamp = message["header"]["stamp"]
+    return int(stamp["sec"]) * NS_PER_S + int(stamp["nanosec"])
 
 
-def _stamp_ns(message: Any) -> int:
-    return int(message.header.stamp.sec) * NS_PER_S + int(message.header.stamp.nanosec)
-
-
-def _detection(item: Any) -> Detection:
-    position, rotation, size = item.pose.position, item.pose.orientation, item.size
+def _detection(box: Fields) -> Detection:
+    position, rotation, size = box["pose"]["position"], box["pose"]["orientation"], box["size"]
     return Detection(
-        label=item.label,
-        class_id=int(item.class_id),
-        score=float(item.score),
-        x=float(position.x),
-        y=float(position.y),
-        z=float(position.z),
-        length=float(size.x),
-        width=float(size.y),
-        height=float(size.z),
-        yaw=messages.yaw_of(float(rotation.z), float(rotation.w)),
-        support=ModalitySet(int(item.support)),
+        label=box["label"],
+        class_id=box["class_id"],
+        score=box["score"],
+        x=position["x"],
+        y=position["y"],
+        z=position["z"],
+        length=size["x"],
+        width=size["y"],
+        height=size["z"],
+        yaw=messages.yaw_of(rotation["z"], rotation["w"]),
+        support=ModalitySet(box["support"]),
     )
 
 
@@ -205,14 +155,15 @@ def read_results(path: Path) -> Iterator[SetRecord]:
             for topic in reader.topics()
             if topic.type_name in (messages.STATUS_TYPE, messages.DETECTIONS_TYPE)
         }
-        boxes: dict[int, Any] = {}
-        statuses: list[tuple[int, Any]] = []
+        boxes: dict[int, Fields] = {}
+        statuses: list[tuple[int, Fields]] = []
         for item in reader.messages(names.values()):
+            message = asdict(item.message)
             if item.type_name == messages.DETECTIONS_TYPE:
-                boxes[_stamp_ns(item.message)] = item.message
+                boxes[_stamp_ns(message)] = message
             else:
-                statuses.append((item.log_time_ns, item.message))
+                statuses.append((item.log_time_ns, message))
     for log_time_ns, status in statuses:
         # A status made without any sensor may carry the stamp of the last set, whose boxes are not its own.
-        found = boxes.get(_stamp_ns(status)) if status.mask else None
-        yield from_messages(status, found, log_time_ns=log_time_ns)
+        found = boxes.get(_stamp_ns(status)) if status["mask"] else None
+        yield from_messages(status, found, released_ns=log_time_ns)

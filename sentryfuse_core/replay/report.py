@@ -10,14 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay import plots
 from sentryfuse_core.replay import report_tables as tables
-from sentryfuse_core.replay.report_data import ReportData, ReportFrame
+from sentryfuse_core.replay.outputs import write_text
+from sentryfuse_core.replay.report_data import CLASS_COLOURS, ReportData, ReportFrame
 from sentryfuse_core.replay.report_style import CSS, DARK
 from sentryfuse_core.types import Modality, SensorState
 
@@ -26,10 +24,7 @@ __all__ = ["summary", "write"]
 
 def write(path: Path, data: ReportData) -> None:
     """Write the report; raises OutputError where it cannot be."""
-    try:
-        path.write_text(_page(data), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    write_text(path, _page(data))
 
 
 def summary(data: ReportData) -> list[str]:
@@ -174,13 +169,13 @@ def _frames(data: ReportData) -> str:
         return ""
     labels = {item.class_id: item.label for record in data.records for item in record.detections}
     keys = "".join(
-        f"<span><i style='background:{plots.CLASS_COLOURS[class_id % len(plots.CLASS_COLOURS)]}'></i>"
+        f"<span><i style='background:{CLASS_COLOURS[class_id % len(CLASS_COLOURS)]}'></i>"
         f"{html.escape(label)}</span>"
         for class_id, label in sorted(labels.items())
     )
     if any(frame.truth for frame in data.frames):
         keys += "<span><i class='dashed'></i>ground truth</span>"
-    if any(item.support for frame in data.frames for item in frame.detections):
+    if any(item.support for frame in data.frames for item in frame.record.detections):
         keys += "<span>letters beside a box: the sensors that see it by themselves (C L I A)</span>"
     caption = f"<p class='keys'>{keys}</p>" if keys else ""
     cards = "".join(_frame(frame, data.start_ns) for frame in data.frames)
@@ -188,24 +183,17 @@ def _frames(data: ReportData) -> str:
 
 
 def _frame(frame: ReportFrame, start_ns: int) -> str:
-    seconds = (frame.stamp_ns - start_ns) / NS_PER_S
+    record = frame.record
+    seconds = (record.stamp_ns - start_ns) / NS_PER_S
     why = f" ({frame.why})" if frame.why else ""
-    title = f"{seconds:.2f} s{why}: {frame.used}, level {frame.level}, {_boxes(frame)}"
+    boxes = f"{len(record.detections)} box{'' if len(record.detections) == 1 else 'es'}"
+    title = f"{seconds:.2f} s{why}: {record.used}, level {record.level}, {boxes}"
     picture = "<div class='none'>no camera picture</div>"
     if frame.picture is not None:
-        data = f"data:image/jpeg;base64,{_jpeg(frame.picture)}"
+        _, jpeg = cv2.imencode(".jpg", frame.picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+        data = f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
         picture = f"<img alt='camera picture with boxes' decoding='async' src='{data}'>"
     return (
         f"<article><h3>{html.escape(title)}</h3><div class='pair'>"
         f"{picture}{plots.surroundings_svg(frame)}</div></article>"
     )
-
-
-def _boxes(frame: ReportFrame) -> str:
-    count = len(frame.detections)
-    return f"{count} box" if count == 1 else f"{count} boxes"
-
-
-def _jpeg(picture: NDArray[np.uint8]) -> str:
-    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return base64.b64encode(encoded.tobytes()).decode()

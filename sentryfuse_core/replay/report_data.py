@@ -9,34 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sentryfuse_core.faults.scenario import Event, Stretch
 from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.records import SetRecord
-from sentryfuse_core.types import Detection, Modality, ModalitySet
+from sentryfuse_core.types import Detection
 
-__all__ = ["ReportData", "ReportFrame", "ReportSpan", "box_corners"]
+__all__ = ["CLASS_COLOURS", "ReportData", "ReportFrame", "box_corners"]
+
+CLASS_COLOURS = ("#1a73d9", "#e65926", "#33a64d", "#994dbf")  # in pictures, plots and the viewer
 
 
 @dataclass(frozen=True, eq=False)
 class ReportFrame:
-    """One moment; `picture` is RGB [H, W, 3] with the boxes drawn in, `points` [N, 3] in the base frame."""
+    """One set; `picture` is RGB [H, W, 3] with the boxes drawn in, `points` [N, 3] in the base frame."""
 
-    stamp_ns: int
-    used: ModalitySet
-    level: int
-    detections: tuple[Detection, ...]
+    record: SetRecord
     truth: tuple[Detection, ...]  # empty: not known
     picture: NDArray[np.uint8] | None
     points: NDArray[np.float32] | None
     why: str = ""  # what the moment is shown for
-
-
-@dataclass(frozen=True)
-class ReportSpan:
-    """A stretch of the run with a name, e.g. what a scenario did; seconds from the start."""
-
-    name: str
-    from_s: float
-    to_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +39,10 @@ class ReportData:
     start_ns: int
     seconds: float
     facts: Mapping[str, str]  # what was run, by what, on what: shown as a table
-    topics: Mapping[Modality, str] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)  # as in metrics.json
     frames: tuple[ReportFrame, ...] = ()
-    spans: tuple[ReportSpan, ...] = ()
-    faults: tuple[ReportSpan, ...] = ()  # what was injected
+    stretches: tuple[Stretch, ...] = ()  # of the scenario
+    faults: tuple[Event, ...] = ()  # what was injected
     verdicts: tuple[Verdict, ...] = ()  # on the pass criteria
     notes: tuple[str, ...] = ()
 

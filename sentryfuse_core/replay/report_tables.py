@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from sentryfuse_core.replay.accuracy import cell
 from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData
+from sentryfuse_core.text import number
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["criteria", "latency", "matrix", "reactions", "table"]
@@ -32,18 +32,12 @@ def criteria(verdicts: Sequence[Verdict]) -> str:
         return ""
     rows = "".join(
         f"<tr><td><b class='{'pass' if item.passed else 'fail'}'>{'passed' if item.passed else 'FAILED'}</b>"
-        f"</td><td>{html.escape(item.criterion.title)}</td><td>{_measured(item)}</td>"
-        f"<td>{'at most' if item.criterion.at_most else 'at least'} {item.criterion.limit:g}</td></tr>"
+        f"</td><td>{html.escape(item.criterion.title)}</td><td>{html.escape(item.found)}</td>"
+        f"<td>{item.criterion.wanted}</td></tr>"
         for item in verdicts
     )
     head = "<tr><th></th><th>criterion</th><th>measured</th><th>limit</th></tr>"
     return f"<h2>Criteria</h2><table class='criteria'><thead>{head}</thead><tbody>{rows}</tbody></table>"
-
-
-def _measured(verdict: Verdict) -> str:
-    if math.isnan(verdict.measured):
-        return html.escape(f"not measured: {verdict.why}")
-    return html.escape(f"{verdict.measured:.4g}{verdict.why}")
 
 
 def reactions(metrics: Mapping[str, Any]) -> str:
@@ -53,9 +47,9 @@ def reactions(metrics: Mapping[str, Any]) -> str:
             f"{item['fault']} on {item['sensor']}",
             f"{item['at_s']:g} to {item['until_s']:.4g} s",
             item["code"] or "not noticed",
-            _seconds(item["noticed_after_s"]),
-            _seconds(item["left_mask_after_s"]),
-            "still out" if item["still_out"] else _seconds(item["recovered_after_s"]),
+            number(item["noticed_after_s"], ".2f", " s"),
+            number(item["left_mask_after_s"], ".2f", " s"),
+            "still out" if item["still_out"] else number(item["recovered_after_s"], ".2f", " s"),
         )
         for item in metrics.get("faults", ())
     ]
@@ -68,10 +62,6 @@ def reactions(metrics: Mapping[str, Any]) -> str:
             f"<h2>Alarms without an injected fault</h2>{table(('at', 'sensor', 'state', 'reason'), found)}"
         )
     return text
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} s"
 
 
 def matrix(data: ReportData) -> str:
@@ -96,7 +86,7 @@ def _cell(records: Sequence[SetRecord], scores: Mapping[str, Any]) -> str:
     if not records:
         return "<td class='unseen'>not seen</td>"
     boxes = sum(len(record.detections) for record in records) / len(records)
-    score = scores.get(cell(records[0]))
+    score = scores.get(cell(records[0].used, records[0].level))
     if score is None:
         return f"<td><b>{len(records)} sets</b><span>{boxes:.1f} boxes a set</span></td>"
     relative = score.get("relative_map")
@@ -108,15 +98,11 @@ def _cell(records: Sequence[SetRecord], scores: Mapping[str, Any]) -> str:
 def latency(stages: Mapping[str, Mapping[str, float | None]]) -> str:
     """Percentiles by stage."""
     rows = [
-        (stage, meaning, *(_number(stages[stage].get(name)) for name in PERCENTILES))
+        (stage, meaning, *(number(stages[stage].get(name), ".2f") for name in PERCENTILES))
         for stage, meaning in _STAGES.items()
         if stage in stages
     ]
     return table(("stage", "what it is", *(f"{name} (ms)" for name in PERCENTILES)), rows)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, css: str = "") -> str:

@@ -24,17 +24,18 @@ from sentryfuse_core.bags.undecoded import Undecoded
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S, ManualClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BagError, InvalidMessageError
-from sentryfuse_core.faults import injector as faults
+from sentryfuse_core.faults import stamps
+from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.scenario import Scenario
 from sentryfuse_core.pipeline import Pipeline
-from sentryfuse_core.preprocess import fit as checks
-from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics
-from sentryfuse_core.replay.metrics import RunMetrics, event_mapping, output_mapping, sensor_mapping
+from sentryfuse_core.preprocess.fit import FitCheck
+from sentryfuse_core.replay.frames import FrameSampler
+from sentryfuse_core.replay.metrics import ANCHORS, event_mapping, output_mapping, sensor_mapping, totals
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.reactions import false_alarms, reactions
-from sentryfuse_core.replay.records import SetRecord, from_result
+from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportFrame
-from sentryfuse_core.replay.truth import Truth, matched
+from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import Modality, SensorReport, SensorState, SyncedSet, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
@@ -63,7 +64,6 @@ class ReplayResult:
     metrics: dict[str, Any]  # as in metrics.json
     records: tuple[SetRecord, ...]
     frames: tuple[ReportFrame, ...]
-    reports: dict[Modality, SensorReport]  # at the end
     checkpoint: str
     device: str
     start_ns: int
@@ -95,27 +95,27 @@ def replay(
         built = pipeline(options.config, clock=clock, topics=names)
         placer = built.preprocessor.placer
         poses = BagTransforms(reader, options.config, tuple(names.values()), placer)
-        run = _Run(options, selection, built, clock, outputs, poses)
         total_s = min(reader.duration_s, options.seconds or math.inf)
-        stop_ns = reader.start_ns + round(total_s * NS_PER_S)
+        run = _Run(options, selection, built, clock, outputs, poses, total_s=total_s)
         story = options.scenario
-        if _deadlines(options):
-            run.warm_up()
-        run.sampler.plan(reader.start_ns, total_s, faults=() if story is None else story.events)
-        injector = None if story is None else faults.FaultInjector(story)
+        actions = () if story is None else story.actions
+        limits_ms = (options.config.budget.latency_ms, *(action.latency_ms for action in actions))
+        if any(limit_ms > 0 for limit_ms in limits_ms):
+            built.warm_up()  # inferences whose time is limited at any moment are measured beforehand
+        injector = None if story is None else FaultInjector(story)
         interrupted, damage = False, None
         began_s = time.perf_counter()
-        with outputs, poses:
+        with outputs:
             try:
                 for arrival in arrivals(reader, selection.feeds, injector=injector, seconds=options.seconds):
                     run.take(arrival)
-                    progress((arrival.at_ns - reader.start_ns) / NS_PER_S, total_s, run.metrics.sets)
+                    progress((arrival.at_ns - reader.start_ns) / NS_PER_S, total_s, len(run.records))
                     if stop():
                         interrupted = True
                         break
                 if not interrupted:
                     # Silence of the chosen topics up to the recording's own end is theirs.
-                    run.pass_time(stop_ns)
+                    run.pass_time(reader.start_ns + round(total_s * NS_PER_S))
                 run.finish()
                 damage = run.undecoded.error() or run.unusable()
             except BagError as error:
@@ -123,12 +123,6 @@ def replay(
                 run.finish()  # what came before it is judged all the same
         wall_s = time.perf_counter() - began_s
         return run.result(reader, wall_s=wall_s, interrupted=interrupted, damage=damage)
-
-
-def _deadlines(options: ReplayOptions) -> bool:
-    """Whether an inference's time is limited at any moment, so that it must be known beforehand."""
-    actions = () if options.scenario is None else options.scenario.actions
-    return options.config.budget.latency_ms > 0 or any(action.latency_ms > 0 for action in actions)
 
 
 class _Run:
@@ -142,9 +136,10 @@ class _Run:
         clock: ManualClock,
         outputs: RunOutputs,
         poses: BagTransforms,
+        *,
+        total_s: float,
     ) -> None:
-        self.metrics = RunMetrics()
-        self.sampler = FrameSampler(options.config, truth=options.truth)
+        self.records: list[SetRecord] = []
         self._options = options
         self._selection = selection
         self._pipeline = pipeline
@@ -154,19 +149,23 @@ class _Run:
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
-        self._records: list[SetRecord] = []
-        self._fit = checks.FitCheck(options.config, camera_intrinsics(options.config.camera))
+        self._stamps_ns: dict[Modality, set[int]] = {modality: set() for modality in ANCHORS}
+        self._steps_ms: list[float] = []
+        self._fit = FitCheck(options.config, pipeline.preprocessor.intrinsics)
         self._over = False
         self.undecoded = Undecoded(options.bag, selection.topics)
-        self._reports: dict[Modality, SensorReport] = {}
-        actions = () if options.scenario is None else options.scenario.actions
-        self._actions = sorted(actions, key=lambda action: action.at_s)
+        self._reports: dict[Modality, SensorReport] = {}  # at the end
         self._start_ns = clock.now_ns()
         self._notes: list[str] = [*selection.notes, *selection.intrinsics]
-
-    def warm_up(self) -> None:
-        """Measure every sub-network, as the node does when it is activated."""
-        self._pipeline.warm_up()
+        story = options.scenario
+        self._actions = [] if story is None else sorted(story.actions, key=lambda action: action.at_s)
+        self._sampler = FrameSampler(
+            options.config,
+            start_ns=self._start_ns,
+            seconds=total_s,
+            faults=() if story is None else story.events,
+            truth=options.truth,
+        )
 
     def take(self, arrival: Arrival) -> None:
         """Let time pass to the arrival, then hand the message over."""
@@ -184,10 +183,10 @@ class _Run:
             arrival_ns=now_ns,
             received_ns=now_ns,
         )
-        stamp_ns = faults.stamp_ns(arrival.message)
-        if stamp_ns is not None:
+        stamp_ns = stamps.stamp_ns(arrival.message)
+        if stamp_ns is not None and arrival.modality in ANCHORS:
             offset_s = self._options.config.sensor(arrival.modality).stamp_offset_s
-            self.metrics.add_stamp(arrival.modality, stamp_ns - round(offset_s * NS_PER_S))
+            self._stamps_ns[arrival.modality].add(stamp_ns - round(offset_s * NS_PER_S))
         self._step_all()
 
     def finish(self) -> None:
@@ -242,7 +241,6 @@ class _Run:
         step_ms = (time.perf_counter() - began_s) * 1e3
         times = result.times
         e2e_ms = times.age + times.wait + step_ms
-        record = from_result(result, released_ns=synced.released_ns, e2e_ms=e2e_ms)
         budget = self._pipeline.budget
         context = PublishContext(
             published_ns=synced.released_ns,
@@ -252,20 +250,16 @@ class _Run:
             deadline_ms=budget.latency_ms,
             power_w=budget.power_w,
         )
-        self._notes += self._fit.look(synced, felt_m_s2=self._pipeline.preprocessor.felt_m_s2)
-        self._outputs.add(result, record, context, markers=self._options.config.output.markers)
-        self._records.append(record)
-        boxes = None if self._options.truth is None else self._options.truth.near(synced.stamp_ns)
-        if boxes is not None:
-            self.metrics.add_truth(result.used, found=matched(result.detections, boxes), boxes=len(boxes))
-        self.metrics.add(result, e2e_ms=e2e_ms, step_ms=step_ms)
+        preprocessor = self._pipeline.preprocessor
+        self._notes += self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
+        record = self._outputs.add(result, context, markers=self._options.config.output.markers)
+        self.records.append(record)
+        self._steps_ms.append(step_ms)
         self._diagnostics.add(
             result, e2e_ms=e2e_ms, now_ns=self._clock.now_ns(), deadline_ms=context.deadline_ms
         )
-        placements = self._pipeline.preprocessor.placer.placements
-        self.sampler.offer(
-            synced, result, poses={m: item.pose for m, item in placements.items() if item.pose}
-        )
+        poses = {m: item.pose for m, item in preprocessor.placer.placements.items() if item.pose}
+        self._sampler.offer(record, synced, intrinsics=preprocessor.intrinsics, poses=poses)
 
     def _report(self, now_ns: int) -> None:
         ingest = self._pipeline.ingest
@@ -291,22 +285,18 @@ class _Run:
         try:
             if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 self._pipeline.ingest.audio_info(arrival.message)
-            else:
-                self._camera_info(arrival.message)
+                return
+            intrinsics = convert.camera_info(arrival.message, rectified=self._selection.rectified)
+            self._fit.set_intrinsics(intrinsics, frame_id=arrival.message.header.frame_id)
+            self._pipeline.preprocessor.set_intrinsics(intrinsics)
         except InvalidMessageError as error:
             note = f"{arrival.type_name.rpartition('/')[2]} not used: {error}"
             if note not in self._notes:
                 self._notes.append(note)
 
-    def _camera_info(self, message: Any) -> None:
-        intrinsics = convert.camera_info(message, rectified=self._selection.rectified)
-        self._fit.set_intrinsics(intrinsics, frame_id=message.header.frame_id)
-        self._pipeline.preprocessor.set_intrinsics(intrinsics)
-        self.sampler.set_intrinsics(intrinsics)
-
     def unusable(self) -> BagError | None:
         """A recording whose sensors all spoke in vain: not one set has data of any of them."""
-        if self._options.scenario is not None or any(record.used for record in self._records):
+        if self._options.scenario is not None or any(record.used for record in self.records):
             return None
         reasons = self._unused()
         if len(reasons) < len(self._selection.topics):
@@ -315,10 +305,9 @@ class _Run:
 
     def _unused(self) -> list[str]:
         """Why sensors that sent something are not believed at the end: without a set nothing else says it."""
-        reports = self._reports or self._pipeline.ingest.reports(self._clock.now_ns())
         return [
             f"{modality.value}: {report.state.name}, {report.reason}"
-            for modality, report in reports.items()
+            for modality, report in self._reports.items()
             if report.invalid and report.state is not SensorState.OK
         ]
 
@@ -328,7 +317,6 @@ class _Run:
         """Everything that is known at the end."""
         self._notes += self._unused()
         now_ns = self._clock.now_ns()
-        reports = self._reports or dict(self._pipeline.ingest.reports(now_ns))
         played_s = (now_ns - self._start_ns) / NS_PER_S
         placements = self._pipeline.preprocessor.placer.placements
         events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
@@ -338,11 +326,13 @@ class _Run:
             "played_s": round(played_s, 6),
             "wall_s": round(wall_s, 3),
             "real_time_factor": round(played_s / wall_s, 3) if wall_s > 0 else None,
-            "sets_per_wall_s": round(self.metrics.sets / wall_s, 3) if wall_s > 0 else None,
+            "sets_per_wall_s": round(len(self.records) / wall_s, 3) if wall_s > 0 else None,
             "interrupted": interrupted,
-            **self.metrics.to_mapping(),
+            **totals(
+                self.records, stamps=self._stamps_ns, steps_ms=self._steps_ms, truth=self._options.truth
+            ),
             "output": output_mapping(
-                (record.released_ns for record in self._records if record.used),
+                (record.released_ns for record in self.records if record.used),
                 start_ns=self._start_ns,
                 end_ns=now_ns,
                 holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
@@ -352,15 +342,14 @@ class _Run:
             "false_alarms": false_alarms(
                 events, scenario=self._options.scenario, topics=topics, played_s=played_s
             ),
-            "sensors": {modality.value: sensor_mapping(report) for modality, report in reports.items()},
+            "sensors": {modality.value: sensor_mapping(report) for modality, report in self._reports.items()},
             "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
         }
         return ReplayResult(
             selection=self._selection,
             metrics=metrics,
-            records=tuple(self._records),
-            frames=self.sampler.frames,
-            reports=reports,
+            records=tuple(self.records),
+            frames=tuple(self._sampler.frames),
             checkpoint=self._pipeline.bank.identity,
             device=self._pipeline.backend.device,
             start_ns=self._start_ns,

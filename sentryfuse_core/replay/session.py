@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.faults.scenario import load_scenario
 from sentryfuse_core.replay.accuracy import accuracy
-from sentryfuse_core.replay.criteria import Criterion, Verdict, judge
+from sentryfuse_core.replay.criteria import Criterion, judge
 from sentryfuse_core.replay.finish import write_all
 from sentryfuse_core.replay.junit import Suite, write_junit
 from sentryfuse_core.replay.outputs import RunOutputs
@@ -66,22 +65,26 @@ def run_job(
     )
     compare = job.clean and options.scenario is not None and options.truth is not None
     runs = 2 if compare else 1
+
+    def play(chosen: ReplayOptions, files: RunOutputs, *, before: int) -> ReplayResult:
+        """One of the runs, `before` of them done."""
+
+        def told(done_s: float, total_s: float, sets: int) -> None:
+            progress(before * total_s + done_s, runs * total_s, sets)
+
+        return replay(chosen, files, progress=told, stop=stop)
+
     outputs = RunOutputs(job.out, bag=job.bag)
-    result = replay(
-        options,
-        outputs,
-        progress=lambda done_s, total_s, sets: progress(done_s, total_s * runs, sets),
-        stop=stop,
-    )
+    result = play(options, outputs, before=0)
     clean = None
     if compare and not result.interrupted and result.damage is None:
-        clean = replay(
-            replace(options, scenario=None),
-            RunOutputs(outputs.folder / "clean", bag=job.bag),
-            progress=lambda done_s, total_s, sets: progress(total_s + done_s, total_s * runs, sets),
-            stop=stop,
+        clean = play(
+            replace(options, scenario=None), RunOutputs(outputs.folder / "clean", bag=job.bag), before=1
         )
-    scores = _accuracy(options, result, clean)
+    scores = None
+    if options.truth is not None:
+        whole = None if clean is None or clean.interrupted else clean.records
+        scores = accuracy(result.records, options.truth, clean=whole)
     result = replace(result, metrics=result.metrics | {"accuracy": scores})
     if options.truth is not None and scores is not None and not scores["sets_scored"]:
         note = (
@@ -91,7 +94,12 @@ def run_job(
         result = replace(result, notes=(*result.notes, note))
     verdicts = judge(job.criteria, result.metrics)
     write_all(outputs.folder, options, result, command=job.command, scenario=job.scenario, verdicts=verdicts)
-    suite = _suite(job, result, verdicts)
+    suite = Suite(
+        name=job.name or printable(job.bag.stem),
+        verdicts=verdicts,
+        error="interrupted" if result.interrupted else str(result.damage or ""),
+        wall_s=result.metrics["wall_s"],
+    )
     write_junit(outputs.folder / "junit.xml", [suite])
     return JobResult(folder=outputs.folder, result=result, suite=suite)
 
@@ -100,22 +108,3 @@ def _beside(bag: Path) -> Path | None:
     """The labels that `sentryfuse world record` leaves beside a recording."""
     path = (bag if bag.is_dir() else bag.parent) / "labels.jsonl"
     return path if path.is_file() else None
-
-
-def _accuracy(
-    options: ReplayOptions, result: ReplayResult, clean: ReplayResult | None
-) -> dict[str, Any] | None:
-    if options.truth is None:
-        return None
-    whole = None if clean is None or clean.interrupted else clean.records
-    return accuracy(result.records, options.truth, clean=whole)
-
-
-def _suite(job: Job, result: ReplayResult, verdicts: tuple[Verdict, ...]) -> Suite:
-    error = "interrupted" if result.interrupted else str(result.damage or "")
-    return Suite(
-        name=job.name or printable(job.bag.stem),
-        verdicts=verdicts,
-        error=error,
-        wall_s=result.metrics["wall_s"],
-    )

@@ -29,8 +29,8 @@ class StretchResult:
 
     stretch: Stretch
     sets: int
-    masks: Mapping[ModalitySet, int]
-    levels: Mapping[int, int]
+    masks: Counter[ModalitySet]
+    levels: Counter[int]
     level_reasons: Mapping[int, str]  # of the last set at each level
     paced: int  # sets at a narrower level than expected since the machine did not keep up
     detections_per_set: float  # NaN: no set
@@ -53,13 +53,15 @@ class StretchResult:
         wrong = []
         if _share(self.masks, self.stretch.expect) < _SETTLED_SHARE:
             wrong.append(f"{self.stretch.name}: expected {self.stretch.expect}, saw {_counts(self.masks)}")
-        if self.stretch.level is not None and self._level_share(self.stretch.level) < _SETTLED_SHARE:
+        # A narrower level counts where the machine does not keep up.
+        level = self.stretch.level
+        if level is not None and _share(self.levels, level, more=self.paced) < _SETTLED_SHARE:
             reasons = "".join(
-                f"; level {level}: {reason}"
-                for level, reason in sorted(self.level_reasons.items())
-                if level != self.stretch.level and reason
+                f"; level {ran}: {reason}"
+                for ran, reason in sorted(self.level_reasons.items())
+                if ran != level and reason
             )
-            seen = f"expected level {self.stretch.level}, saw {_counts(self.levels)}{reasons}"
+            seen = f"expected level {level}, saw {_counts(self.levels)}{reasons}"
             wrong.append(f"{self.stretch.name}: {seen}")
         return tuple(wrong)
 
@@ -69,11 +71,6 @@ class StretchResult:
         if not self.paced:
             return ""
         return f"{self.stretch.name}: {self.paced} sets at a narrower level: this machine does not keep up"
-
-    def _level_share(self, level: int) -> float:
-        """Share of the settled sets at `level`, or narrower since the machine does not keep up."""
-        total = sum(self.levels.values())
-        return (self.levels.get(level, 0) + self.paced) / total if total else 0.0
 
 
 def judge(
@@ -153,11 +150,9 @@ def _mean(values: Iterable[float]) -> float:
     return sum(listed) / len(listed) if listed else math.nan
 
 
-def _share(counts: Mapping[Any, int], wanted: object) -> float:
-    total = sum(counts.values())
-    return counts.get(wanted, 0) / total if total else 0.0
+def _share(counts: Counter[Any], wanted: object, *, more: int = 0) -> float:
+    return (counts[wanted] + more) / max(counts.total(), 1)
 
 
-def _counts(counts: Mapping[Any, int]) -> str:
-    ranked = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{what} {count}x" for what, count in ranked) or "no sets"
+def _counts(counts: Counter[Any]) -> str:
+    return ", ".join(f"{what} {count}x" for what, count in counts.most_common()) or "no sets"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from sentryfuse_core.errors import BagError
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.safe_files import check_regular, text_lines
+from sentryfuse_core.sync.match import nearest
 from sentryfuse_core.types import Detection
 
 __all__ = ["NEAR_NS", "Truth", "load_labels", "matched"]
@@ -35,20 +36,12 @@ class Truth:
 
     def at(self, stamp_ns: int) -> tuple[Detection, ...]:
         """The boxes of the label nearest in time."""
-        return self._boxes[self._nearest(stamp_ns)[1]] if self._stamps_ns else ()
+        return self.near(stamp_ns, most_ns=sys.maxsize) or ()
 
-    def near(self, stamp_ns: int) -> tuple[Detection, ...] | None:
-        """The boxes of the nearest label, None where it is further than `NEAR_NS` from `stamp_ns`."""
-        if not self._stamps_ns:
-            return None
-        apart_ns, index = self._nearest(stamp_ns)
-        return self._boxes[index] if apart_ns <= NEAR_NS else None
-
-    def _nearest(self, stamp_ns: int) -> tuple[int, int]:
-        """Distance in ns and index of the nearest label."""
-        after = bisect.bisect_left(self._stamps_ns, stamp_ns)
-        near = range(max(after - 1, 0), min(after + 1, len(self._stamps_ns)))
-        return min((abs(self._stamps_ns[index] - stamp_ns), index) for index in near)
+    def near(self, stamp_ns: int, *, most_ns: int = NEAR_NS) -> tuple[Detection, ...] | None:
+        """The boxes of the nearest label, None where it is further than `most_ns` from `stamp_ns`."""
+        index = nearest(self._stamps_ns, stamp_ns, most_ns)
+        return None if index is None else self._boxes[index]
 
 
 def load_labels(path: Path) -> Truth:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,12 @@ def show(results: Path, *, save: Path | None) -> str:
     `results` is a run's folder or its results.mcap. Pictures and points come from the recording that the
     folder's manifest names, where it still is.
     """
-    rerun = _rerun()
+    try:
+        import rerun
+    except ImportError as error:
+        raise BackendError(
+            "the viewer needs rerun; pip install 'sentryfuse-python[view]', or open results.mcap in Foxglove"
+        ) from error
     folder = results if results.is_dir() else results.parent
     records = list(read_results(folder / "results.mcap" if results.is_dir() else results))
     stream = rerun.RecordingStream("sentryfuse", recording_id=None)
@@ -48,16 +52,6 @@ def show(results: Path, *, save: Path | None) -> str:
     missing = _log_sensors(rerun, stream, folder, end_ns=end_ns)
     stream.flush()
     return missing
-
-
-def _rerun() -> Any:
-    try:
-        import rerun
-    except ImportError as error:
-        raise BackendError(
-            "the viewer needs rerun; pip install 'sentryfuse-python[view]', or open results.mcap in Foxglove"
-        ) from error
-    return rerun
 
 
 def _blueprint(rerun: Any) -> Any:
@@ -90,8 +84,8 @@ def _log_set(rerun: Any, stream: Any, record: SetRecord) -> None:
         stream.log(f"states/{modality.value}", rerun.StateChange(state=state.name))
     stream.log("run/level", rerun.Scalars(record.level))
     stream.log("run/detections", rerun.Scalars(len(found)))
-    for stage, value in record.latency_ms.items():
-        stream.log(f"latency_ms/{stage}", rerun.Scalars(value))
+    for stage in ("pre", "infer", "post", "e2e"):
+        stream.log(f"latency_ms/{stage}", rerun.Scalars(record.latency_ms[stage]))
 
 
 def _log_sensors(rerun: Any, stream: Any, folder: Path, *, end_ns: int) -> str:
@@ -99,14 +93,16 @@ def _log_sensors(rerun: Any, stream: Any, folder: Path, *, end_ns: int) -> str:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         sensors = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["sensors"]
-        config = override(Config(), dict(_flat(manifest["config"]["values"])))
+        values = manifest["config"]["values"].items()
+        config = override(Config(), {f"{part}.{name}": own[name] for part, own in values for name in own})
         bag = Path(manifest["bag"]["path"])
     except (OSError, ValueError, KeyError) as error:
         return f"no manifest.json and metrics.json beside the results ({error}): no pictures, no points"
     topics = {sensors[m.value]["topic"]: m for m in _PICTURES if sensors.get(m.value, {}).get("topic")}
     try:
         placer = Placer(config)
-        with BagReader(bag) as reader, BagTransforms(reader, config, tuple(topics), placer) as poses:
+        with BagReader(bag) as reader:
+            poses = BagTransforms(reader, config, tuple(topics), placer)
             for item in reader.messages(topics):
                 if item.log_time_ns > end_ns:
                     break
@@ -141,10 +137,3 @@ def _log_message(
     points = lidar_points(sample, config.lidar, placer.pose(sample))
     if points is not None:
         stream.log("base/points", rerun.Points3D(points, radii=0.03))
-
-
-def _flat(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """`sync.max_wait_s` and its value, for every parameter."""
-    for section, values in sections.items():
-        for name, value in values.items():
-            yield f"{section}.{name}", value

@@ -1,15 +1,20 @@
-"""The seam between the pipeline and whatever runs the network."""
+"""The seam between the pipeline and whatever runs the network, and the warm-up that all of them share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+import time
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.types import Plan
+from sentryfuse_core.runtime.bank import Bank, blank_input
+from sentryfuse_core.types import ModalitySet, Plan
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "time_all"]
+
+_RUNS = 2  # that are timed, after one that is not
 
 
 class Backend(Protocol):
@@ -42,3 +47,19 @@ class Backend(Protocol):
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Run every sub-network; median milliseconds by (mask bits, level)."""
         ...
+
+
+def time_all(run: Callable[[ModelInput, Plan], HeadOutput], bank: Bank) -> Mapping[tuple[int, int], float]:
+    """Run each of the 15 sets of sensors at each loaded level; median milliseconds by (mask bits, level)."""
+    blank, found = blank_input(), {}
+    for mask in ModalitySet.subsets():
+        for level in bank.loaded:
+            inputs, plan = blank.only(mask), bank.plan(mask, level, "warm-up")
+            run(inputs, plan)
+            times_ms = []
+            for _ in range(_RUNS):
+                started_s = time.perf_counter()
+                run(inputs, plan)
+                times_ms.append((time.perf_counter() - started_s) * 1e3)
+            found[mask.bits, level] = statistics.median(times_ms)
+    return found

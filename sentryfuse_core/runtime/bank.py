@@ -10,14 +10,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.checkpoint import Checkpoint
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.pruning.plan import plan_table
-from sentryfuse_core.runtime.blank import blank_input
 from sentryfuse_core.runtime.cut import cut_to, weight_bytes
 from sentryfuse_core.types import ModalitySet, Plan
 
-__all__ = ["Bank"]
+__all__ = ["Bank", "blank_input"]
 
 
 class Bank:
@@ -96,6 +99,19 @@ class Bank:
     def _number(self, bits: int, level: int, key: str) -> float:
         value: float = self._evaluated.get((bits, level), {}).get(key, math.nan)
         return value
+
+
+def blank_input() -> ModelInput:
+    """One set of zeros of every sensor's shape, for warming up, measuring and tracing."""
+    geometry = GEOMETRY
+    return ModelInput(
+        camera=torch.zeros(1, 3, geometry.image_height, geometry.image_width),
+        camera_position=torch.zeros(1, 3),
+        lidar=torch.zeros(1, geometry.pillar_channels, geometry.pillar_cells, geometry.pillar_cells),
+        imu=torch.zeros(1, geometry.imu_steps, 6),
+        tilt=torch.zeros(1, 2),
+        audio=torch.zeros(1, geometry.audio_bearings, geometry.audio_features),
+    )
 
 
 def _evaluated(manifest: Mapping[str, Any]) -> dict[tuple[int, int], Mapping[str, Any]]:

@@ -14,12 +14,11 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.blank import blank_input
+from sentryfuse_core.runtime.backend import time_all
+from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.runtime.eager import device_name
 from sentryfuse_core.runtime.store import sub_networks
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
-from sentryfuse_core.runtime.timing import time_all
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import ModalitySet, Plan
 

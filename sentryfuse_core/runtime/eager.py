@@ -10,8 +10,8 @@ import torch
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.timing import time_all
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Plan
 

@@ -8,24 +8,28 @@ import importlib.util
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 import torch
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.network import SentryFuseNet
-from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.blank import blank_input
+from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.runtime.cut import cut_to
-from sentryfuse_core.runtime.precision import PRECISIONS
-from sentryfuse_core.runtime.store import Store, sub_networks
+from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["OPSET", "build_onnx", "onnx_ending"]
+__all__ = ["PRECISIONS", "build_onnx", "onnx_ending"]
 
-OPSET = 18
+PRECISIONS: Mapping[str, torch.dtype] = {  # numbers that products and convolutions may run in
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+_OPSET = 18
 
 
 def onnx_ending(precision: str) -> str:
@@ -42,21 +46,18 @@ def build_onnx(bank: Bank, store: Store, *, precision: str, anew: bool = False) 
     absent = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if absent:
         raise BackendError(f"exporting needs {' and '.join(absent)}; pip install 'sentryfuse-python[onnx]'")
-    return _steps(bank, store, precision, anew=anew)
 
+    @cache
+    def cut(level: int) -> SentryFuseNet:
+        """A file holds no weight that its level does not read."""
+        network = copy.deepcopy(bank.network)
+        cut_to(network, [level], blank_input())
+        return network
 
-def _steps(bank: Bank, store: Store, precision: str, *, anew: bool) -> Iterator[bool]:
-    cut: dict[int, SentryFuseNet] = {}
-    for mask, level in sub_networks(bank):
-        path = store.path(mask, level, onnx_ending(precision))
-        if path.exists() and not anew:
-            yield False
-            continue
-        if level not in cut:  # a file holds no weight that its level does not read
-            cut[level] = copy.deepcopy(bank.network)
-            cut_to(cut[level], [level], blank_input())
-        store.write(path, _export(cut[level], mask, level, PRECISIONS[precision]))
-        yield True
+    def export(mask: ModalitySet, level: int) -> bytes:
+        return _export(cut(level), mask, level, PRECISIONS[precision])
+
+    return store.build(bank, onnx_ending(precision), export, anew=anew)
 
 
 def _export(network: SentryFuseNet, mask: ModalitySet, level: int, precision: torch.dtype) -> bytes:
@@ -70,7 +71,7 @@ def _export(network: SentryFuseNet, mask: ModalitySet, level: int, precision: to
                 tuple(tensors.values()),
                 input_names=list(tensors),
                 output_names=names,
-                opset_version=OPSET,
+                opset_version=_OPSET,
                 dynamo=True,
                 verbose=False,
             )

@@ -11,12 +11,12 @@ import torch
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import device_name
 from sentryfuse_core.runtime.export import onnx_ending
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.subnetwork import input_tensors, output_from
-from sentryfuse_core.runtime.timing import time_all
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Plan
 

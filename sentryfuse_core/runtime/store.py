@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,17 @@ class Store:
         """Files of loaded sub-networks that have not been built."""
         wanted = (self.path(mask, level, ending) for mask, level in sub_networks(bank))
         return [path for path in wanted if not path.exists()]
+
+    def build(
+        self, bank: Bank, ending: str, make: Callable[[ModalitySet, int], bytes], *, anew: bool
+    ) -> Iterator[bool]:
+        """Write what `make` gives for each loaded sub-network without a file, or all `anew`; yields built."""
+        for mask, level in sub_networks(bank):
+            path = self.path(mask, level, ending)
+            build = anew or not path.exists()
+            if build:
+                self.write(path, make(mask, level))
+            yield build
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file whole or not at all; raises OutputError."""

@@ -18,15 +18,15 @@ from torch import Tensor
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import device_name
 from sentryfuse_core.runtime.export import onnx_ending
 from sentryfuse_core.runtime.staging import Staging
-from sentryfuse_core.runtime.store import Store, sub_networks
+from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.subnetwork import input_tensors, output_from
-from sentryfuse_core.runtime.timing import time_all
 from sentryfuse_core.text import reason_of
-from sentryfuse_core.types import Plan
+from sentryfuse_core.types import ModalitySet, Plan
 
 __all__ = ["NOT_RUN", "TensorRtBackend", "build_engines", "engine_ending", "load_tensorrt"]
 
@@ -136,14 +136,11 @@ def build_engines(
     library = load_tensorrt()
     ending = engine_ending(library.__version__, torch.device(device), precision)
     logger = library.Logger(library.Logger.ERROR)
-    for mask, level in sub_networks(bank):
-        path = store.path(mask, level, ending)
-        if path.exists() and not anew:
-            yield False
-            continue
-        source = store.path(mask, level, onnx_ending(precision))
-        store.write(path, _build(library, logger, source))
-        yield True
+
+    def build(mask: ModalitySet, level: int) -> bytes:
+        return _build(library, logger, store.path(mask, level, onnx_ending(precision)))
+
+    return store.build(bank, ending, build, anew=anew)
 
 
 def _build(library: Any, logger: Any, source: Path) -> bytes:

@@ -1,27 +1,24 @@
-"""The samples of one stream in order of their stamps, bounded, and what was learned of its timing."""
+"""The samples of one stream in order of their stamps, bounded: what is taken in, and what is not believed."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
-from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
+from sentryfuse_core.config import SyncConfig
 from sentryfuse_core.sync import match
-from sentryfuse_core.sync.spec import Limits, StreamSpec, Timed
+from sentryfuse_core.sync.spec import StreamSpec, Timed, nanoseconds
+from sentryfuse_core.sync.timing import SMALLEST_LEAP_NS, Timing
 
 __all__ = ["NOTED", "Stream", "Verdict", "stamp_fault"]
 
 NOTED = frozenset({"late", "out_of_order", "rebased", "went_back"})  # counted, but not therefore dropped
 
-_RECENT = 8  # intervals and lags that timing is judged by
 _MAX_PAIRED = 64  # samples of a camera or lidar kept at most
 _MAX_WINDOW = 8192  # samples of an IMU or microphone kept at most
-_LAG_MEMORY_NS = 10 * NS_PER_S  # the least lag is that of the last 10 to 20 s
-_SMALLEST_LEAP_NS = 20 * NS_PER_MS  # less than this is jitter
-_LEAP_INTERVALS = 4  # known before a leap can be told from the stream's own pace
 
 S = TypeVar("S", bound=Timed)
 
@@ -61,7 +58,7 @@ class Stream(Generic[S]):
     def __init__(
         self,
         spec: StreamSpec,
-        limits: Limits,
+        config: SyncConfig,
         *,
         bit: int = 0,
         on_drop: Callable[[S, str], None] | None = None,
@@ -74,19 +71,16 @@ class Stream(Generic[S]):
         self.newest_ns: int | None = None
         self.arrival_ns: int | None = None  # steady time of the newest message that was taken in; None: never
         self.rebased_ns: int | None = None  # steady time of the last re-base
-        self._limits = limits
-        self._span_ns = max(limits.buffer_ns, 2 * spec.window_ns)
+        self._max_future_ns = nanoseconds(config.max_future_s)
+        self._jump_back_ns = nanoseconds(config.jump_back_s)
+        self._rebase_messages = config.rebase_messages
+        self._span_ns = max(nanoseconds(config.buffer_s), 2 * spec.window_ns)
         self._capacity = _MAX_WINDOW if spec.window_ns else _MAX_PAIRED
-        self._intervals_ns: deque[int] = deque(maxlen=_RECENT)
-        self._lags_ns: deque[int] = deque(maxlen=_RECENT)
+        self.timing = Timing(spec)
         self._watermark_ns: int | None = None  # older stamps are of no use any more, or were used
         self._back: list[S] = []  # run of rising stamps older than the newest
         self._quarantine: list[S] = []  # those of the run that are not in `samples`
         self._ahead: tuple[S, int] | None = None  # a sample whose stamp leapt ahead, and when it came
-        self.clock_known = False  # whether samples tell when they came by the clock of their stamps
-        self._least_lag_ns: int | None = None  # of the running ten seconds
-        self._past_least_lag_ns: int | None = None  # of the ten before
-        self._lag_until_ns = 0
         self._on_drop = on_drop
         self._used: set[int] = set()  # stamps in `samples` that were in a set; kept for `on_drop` only
         self._missed: set[int] = set()  # and those that came too late for theirs
@@ -94,7 +88,7 @@ class Stream(Generic[S]):
     def admit(self, sample: S, now_ns: int) -> Verdict:
         """Take the sample in, put it in quarantine or reject it; counts why. `now_ns` is steady time."""
         stamp_ns = sample.stamp_ns
-        fault = stamp_fault(sample, self._limits.max_future_ns)
+        fault = stamp_fault(sample, self._max_future_ns)
         if fault is not None:
             return self._reject(sample, fault)
         newest_ns = self.newest_ns
@@ -102,12 +96,12 @@ class Stream(Generic[S]):
             if stamp_ns <= newest_ns:
                 return self._admit_older(sample, newest_ns, now_ns)
             step_ns = stamp_ns - newest_ns
-            if step_ns > _SMALLEST_LEAP_NS and self._leaps(stamp_ns, step_ns, now_ns):
+            if step_ns > SMALLEST_LEAP_NS and self.timing.leaps(stamp_ns, step_ns, now_ns):
                 if not self._confirms(stamp_ns, now_ns):
                     return self._hold(sample, now_ns)
             elif self._ahead is not None:
                 self._drop_ahead()
-            self._intervals_ns.append(step_ns)
+            self.timing.intervals_ns.append(step_ns)
         if self._back:
             self._end_run()
         self.newest_ns = stamp_ns
@@ -123,37 +117,6 @@ class Stream(Generic[S]):
         """Messages in a row whose stamps went back too far to be taken in."""
         return len(self._quarantine)
 
-    @property
-    def period_ns(self) -> int:
-        """Expected or learned period; 0: not known yet."""
-        if self.spec.period_ns or not self._intervals_ns:
-            return self.spec.period_ns
-        return sorted(self._intervals_ns)[len(self._intervals_ns) // 2]
-
-    @property
-    def least_lag_ns(self) -> int | None:
-        """Least time from stamp to receipt in the last 10 to 20 s, above the expected one; None: not known.
-
-        The least is free of jitter and load. Where the clock that stamps are compared with is not known, it
-        is measured on the steady one, and only differences between streams mean anything.
-        """
-        least_ns = self._least_lag_ns
-        if least_ns is None:
-            return None
-        if self._past_least_lag_ns is not None:
-            least_ns = min(least_ns, self._past_least_lag_ns)
-        return least_ns - self.spec.expected_lag_ns
-
-    def slop_ns(self, configured_ns: int) -> int:
-        """The configured slop, or half of the longest recent interval where that is less.
-
-        The nearest sample of a stream that sends steadily is never further away than that, so the
-        smaller slop refuses only what is wrong.
-        """
-        if not self._intervals_ns:
-            return configured_ns
-        return min(configured_ns, (max(self._intervals_ns) + 1) // 2)
-
     def settled(self, moment_ns: int, *, slop_ns: int, deadline_ns: int) -> bool:
         """Whether nothing that can still come before `deadline_ns` improves this stream's part of the set."""
         if self.newest_ns is None or self.arrival_ns is None:
@@ -166,8 +129,8 @@ class Stream(Generic[S]):
         return match.settled(
             moment_ns,
             newest_ns=self.newest_ns,
-            shortest_interval_ns=min(self._intervals_ns, default=0),
-            lag_ns=min(self._lags_ns),
+            shortest_interval_ns=min(self.timing.intervals_ns, default=0),
+            lag_ns=min(self.timing.lags_ns),
             reach_ns=reach_ns,
             closer=closer,
             deadline_ns=deadline_ns,
@@ -218,7 +181,7 @@ class Stream(Generic[S]):
             self._insert(sample)
         self._back.clear()
         self._quarantine.clear()
-        self._forget_lags()
+        self.timing.forget_lags()
         self.newest_ns = newest_ns
         self._touch(newest, now_ns)
         self.rebased_ns = now_ns
@@ -235,20 +198,9 @@ class Stream(Generic[S]):
             self._tell(sample, "reset")
         self._back.clear()
         self._quarantine.clear()
-        self._forget_lags()
+        self.timing.forget_lags()
         self._watermark_ns = None
         self.newest_ns = None
-
-    def _leaps(self, stamp_ns: int, step_ns: int, now_ns: int) -> bool:
-        """Whether a stamp is further on than the stream's pace and the time that passed explain.
-
-        After a gap the arrival steps as well, so a stream that merely comes back does not leap.
-        """
-        if len(self._intervals_ns) < _LEAP_INTERVALS or not self._lags_ns:
-            return False
-        pace_ns = max(self._intervals_ns)
-        early_ns = min(self._lags_ns) - (now_ns - stamp_ns)
-        return step_ns > 2 * pace_ns and early_ns > max(pace_ns, _SMALLEST_LEAP_NS)
 
     def _confirms(self, stamp_ns: int, now_ns: int) -> bool:
         """Whether a second sample in a row leapt to the same new time; the first is taken in then."""
@@ -256,27 +208,25 @@ class Stream(Generic[S]):
             return False
         ahead, ahead_ns = self._ahead
         step_ns = stamp_ns - ahead.stamp_ns
-        pace_ns = max(*self._intervals_ns, _SMALLEST_LEAP_NS)
+        pace_ns = max(*self.timing.intervals_ns, SMALLEST_LEAP_NS)
         if step_ns <= 0 or abs(step_ns - (now_ns - ahead_ns)) > pace_ns:
             return False
         self._ahead = None
-        self._forget_lags()
+        self.timing.forget_lags()
         self.stamps_ns.append(ahead.stamp_ns)
         self.samples.append(ahead)
         self._touch(ahead, ahead_ns)
         return True
 
     def _hold(self, sample: S, now_ns: int) -> Verdict:
-        if self._ahead is not None:
-            self._drop_ahead()
+        self._drop_ahead()
         self._ahead = sample, now_ns
         self.arrival_ns = now_ns
         return Verdict.LEAPT
 
     def _drop_ahead(self) -> None:
         if self._ahead is not None:
-            self.counters["future"] += 1
-            self._tell(self._ahead[0], "future")
+            self._reject(self._ahead[0], "future")
             self._ahead = None
 
     def _reject(self, sample: S, reason: str) -> Verdict:
@@ -302,14 +252,13 @@ class Stream(Generic[S]):
 
     def _admit_older(self, sample: S, newest_ns: int, now_ns: int) -> Verdict:
         stamp_ns = sample.stamp_ns
-        index = bisect_left(self.stamps_ns, stamp_ns)
-        known = index < len(self.stamps_ns) and self.stamps_ns[index] == stamp_ns
-        if stamp_ns == newest_ns or known or (self._back and self._back[-1].stamp_ns == stamp_ns):
+        last_back_ns = self._back[-1].stamp_ns if self._back else None
+        if stamp_ns in (newest_ns, last_back_ns) or self._holds(stamp_ns):
             return self._reject(sample, "duplicate")
-        if self._back and stamp_ns < self._back[-1].stamp_ns:
+        if last_back_ns is not None and stamp_ns < last_back_ns:
             self._end_run()
         self._back.append(sample)
-        went_back = newest_ns - stamp_ns > self._limits.jump_back_ns
+        went_back = newest_ns - stamp_ns > self._jump_back_ns
         self.counters["went_back" if went_back else "out_of_order"] += 1
         if went_back:
             self._quarantine.append(sample)
@@ -320,39 +269,21 @@ class Stream(Generic[S]):
                 self._bound()
         else:
             self._tell(sample, "late")
-        if len(self._back) >= self._limits.rebase_messages:
+        if len(self._back) >= self._rebase_messages:
             self.rebase(now_ns)
             return Verdict.REBASED
         return Verdict.WENT_BACK if went_back else Verdict.REORDERED
 
     def _end_run(self) -> None:
         """The stream did not stay in the time it went back to: drop what is in quarantine."""
-        if self._quarantine:
-            self.counters["not_believed"] += len(self._quarantine)
-            for sample in self._quarantine:
-                self._tell(sample, "not_believed")
+        for sample in self._quarantine:
+            self._reject(sample, "not_believed")
         self._back.clear()
         self._quarantine.clear()
 
     def _touch(self, sample: S, now_ns: int) -> None:
         self.arrival_ns = now_ns
-        stamp_ns, received_ns = sample.stamp_ns, sample.received_ns
-        self._lags_ns.append(now_ns - stamp_ns)
-        if (received_ns != 0) is not self.clock_known:
-            self.clock_known = received_ns != 0
-            self._least_lag_ns = self._past_least_lag_ns = None
-        lag_ns = (received_ns or now_ns) - stamp_ns
-        if now_ns >= self._lag_until_ns:
-            silent = now_ns >= self._lag_until_ns + _LAG_MEMORY_NS
-            self._past_least_lag_ns = None if silent else self._least_lag_ns
-            self._least_lag_ns = lag_ns
-            self._lag_until_ns = now_ns + _LAG_MEMORY_NS
-        elif self._least_lag_ns is None or lag_ns < self._least_lag_ns:
-            self._least_lag_ns = lag_ns
-
-    def _forget_lags(self) -> None:
-        self._lags_ns.clear()
-        self._least_lag_ns = self._past_least_lag_ns = None
+        self.timing.note_lag(sample, now_ns)
 
     def _insert(self, sample: S) -> None:
         index = bisect_left(self.stamps_ns, sample.stamp_ns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-__all__ = ["earliest_next_ns", "nearest", "settled", "window"]
+__all__ = ["nearest", "settled", "window"]
 
 
 def nearest(stamps_ns: Sequence[int], moment_ns: int, slop_ns: int) -> int | None:
@@ -26,14 +26,6 @@ def window(stamps_ns: Sequence[int], moment_ns: int, window_ns: int) -> slice:
     return slice(bisect_right(stamps_ns, moment_ns - window_ns), bisect_right(stamps_ns, moment_ns))
 
 
-def earliest_next_ns(newest_ns: int, shortest_interval_ns: int) -> int:
-    """Earliest stamp the next message can have.
-
-    A stream may send a fifth sooner than in the shortest of its recent intervals; unknown (0) proves nothing.
-    """
-    return newest_ns + max(1, shortest_interval_ns * 4 // 5)
-
-
 def settled(
     moment_ns: int,
     *,
@@ -48,11 +40,12 @@ def settled(
 
     A message at or after the moment has come; or the next one cannot fall within `reach_ns` of it; or it
     cannot arrive before `deadline_ns`, since the stream's messages arrive at least `lag_ns` after their
-    stamps. With `closer` the reach is the distance of the best sample so far, which has to be beaten.
+    stamps. A stream may send a fifth sooner than in the shortest of its recent intervals; unknown (0) proves
+    nothing. With `closer` the reach is the distance of the best sample so far, which has to be beaten.
     """
     if newest_ns >= moment_ns:
         return True
-    next_ns = earliest_next_ns(newest_ns, shortest_interval_ns)
+    next_ns = newest_ns + max(1, shortest_interval_ns * 4 // 5)  # the earliest
     beyond_ns = next_ns - moment_ns
     if beyond_ns > reach_ns or (closer and beyond_ns == reach_ns):
         return True

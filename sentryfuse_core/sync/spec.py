@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import SyncConfig
 from sentryfuse_core.types import Absence
 
-__all__ = ["Limits", "MatchedSet", "StreamSpec", "Timed", "nanoseconds"]
+__all__ = ["MatchedSet", "StreamSpec", "Timed", "nanoseconds"]
 
 K = TypeVar("K", bound=Hashable)
 S = TypeVar("S", bound="Timed")
@@ -59,26 +58,6 @@ class StreamSpec:
     period_ns: int = 0  # expected; 0: learned from the stamps
     anchor_period_ns: int = 0  # shortest distance of two sets that it anchors
     expected_lag_ns: int = 0  # known delay from stamp to arrival; much more than that is a wrong clock
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a stream does with stamps that are not in order, and how long it keeps samples."""
-
-    max_future_ns: int
-    jump_back_ns: int
-    rebase_messages: int
-    buffer_ns: int
-
-    @classmethod
-    def of(cls, config: SyncConfig) -> Limits:
-        """The limits of the configuration, in integer nanoseconds."""
-        return cls(
-            max_future_ns=nanoseconds(config.max_future_s),
-            jump_back_ns=nanoseconds(config.jump_back_s),
-            rebase_messages=config.rebase_messages,
-            buffer_ns=nanoseconds(config.buffer_s),
-        )
 
 
 def nanoseconds(seconds: float) -> int:

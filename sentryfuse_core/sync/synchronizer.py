@@ -11,10 +11,9 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from functools import partial
 from typing import Generic, TypeVar
 
-from sentryfuse_core.clock import NS_PER_MS
 from sentryfuse_core.config import SyncConfig
 from sentryfuse_core.sync.buffer import Stream, Verdict
-from sentryfuse_core.sync.spec import Limits, MatchedSet, StreamSpec, Timed, nanoseconds
+from sentryfuse_core.sync.spec import MatchedSet, StreamSpec, Timed, nanoseconds
 from sentryfuse_core.types import Absence
 
 __all__ = ["Synchronizer"]
@@ -23,8 +22,6 @@ K = TypeVar("K", bound=Hashable)
 S = TypeVar("S", bound=Timed)
 
 _JUMP_MESSAGES = 3  # that went back, of two streams or more, before all time is taken to have jumped
-_UNTOLD_LAG_NS = 40 * NS_PER_MS  # ordinary transports differ by less, where the lag was not told
-_AHEAD_NS = 30 * NS_PER_MS  # simulated time may come in steps of 25 ms, and a stamp lie that far ahead of it
 
 
 class Synchronizer(Generic[K, S]):
@@ -41,9 +38,8 @@ class Synchronizer(Generic[K, S]):
         *,
         on_drop: Callable[[K, S, str], None] | None = None,
     ) -> None:
-        limits = Limits.of(config)
         self._streams: dict[K, Stream[S]] = {
-            m: Stream(spec, limits, bit=1 << index, on_drop=None if on_drop is None else partial(on_drop, m))
+            m: Stream(spec, config, bit=1 << index, on_drop=None if on_drop is None else partial(on_drop, m))
             for index, (m, spec) in enumerate(streams.items())
         }
         ranks = {m: spec.anchor_rank for m, spec in streams.items() if spec.anchor_rank is not None}
@@ -52,7 +48,7 @@ class Synchronizer(Generic[K, S]):
         self._max_wait_ns = nanoseconds(config.max_wait_s)
         self._slop_ns = nanoseconds(config.slop_s)
         self._tick_period_ns = nanoseconds(config.tick_period_s)
-        self._jump_back_ns = limits.jump_back_ns
+        self._jump_back_ns = nanoseconds(config.jump_back_s)
         self._now_ns = 0
         self._equal: set[K] = set()  # streams whose stamp in the last set was the anchor's
         self._epoch = 0
@@ -94,40 +90,17 @@ class Synchronizer(Generic[K, S]):
         """
         return self._recent(self._went_back_ns)
 
-    @property
-    def held(self) -> int:
-        """Samples kept at the moment, of all streams."""
-        return sum(len(stream.samples) for stream in self._streams.values())
-
-    def slop_ns(self, key: K) -> int:
-        """The slop in force for a camera or lidar: as configured, or half its longest recent interval."""
-        return self._streams[key].slop_ns(self._slop_ns)
-
     def clock_offset_ns(self, key: K) -> int | None:
         """How much older than the anchor's the stamps of a paired stream are when they arrive, if too much.
 
-        Then it cannot be told which of its samples belongs to a set, and none is paired. Too much is more
-        than half of its period, when an offset of its clock makes the neighbour look nearer, and at least
-        40 ms unless its lag was told; but more than 30 ms where the messages of one of the two come that much
-        sooner than they can, and those of the other do not. Stamps equal to the nanosecond were
-        taken from one another, whatever the lag. None: fine, or nothing to compare with.
+        Then it cannot be told which of its samples belongs to a set, and none is paired. Stamps equal to the
+        nanosecond were taken from one another, whatever the lag. None: fine, or nothing to compare with.
         """
         stream, anchor = self._streams[key], self._anchor
         if anchor is None or anchor == key or stream.spec.window_ns or key in self._equal:
             return None
         reference = self._streams[anchor]
-        lag_ns, other_ns = stream.least_lag_ns, reference.least_lag_ns
-        if reference.spec.window_ns or lag_ns is None or other_ns is None:
-            return None
-        if stream.clock_known is not reference.clock_known:
-            return None
-        allowed_ns = stream.period_ns // 2
-        if not (stream.spec.expected_lag_ns and allowed_ns):
-            allowed_ns = max(allowed_ns, _UNTOLD_LAG_NS)
-        if stream.clock_known and min(lag_ns, other_ns) < -_AHEAD_NS <= max(lag_ns, other_ns):
-            allowed_ns = min(allowed_ns, _AHEAD_NS)
-        excess_ns = lag_ns - other_ns
-        return excess_ns if abs(excess_ns) > allowed_ns else None
+        return None if reference.spec.window_ns else stream.timing.clock_offset_ns(reference.timing)
 
     def add(self, key: K, sample: S) -> list[MatchedSet[K, S]]:
         """Take one sample in; returns the sets that are out because of it or of its time of arrival."""
@@ -141,7 +114,7 @@ class Synchronizer(Generic[K, S]):
             verdict = stream.admit(sample, self._now_ns)
             if verdict is Verdict.IN_ORDER or verdict is Verdict.REORDERED:
                 if self._floor_ns is not None and sample.stamp_ns <= self._floor_ns + self._slop_ns:
-                    self._count_late(key, stream, sample.stamp_ns, self._floor_ns)
+                    self._count_late(key, sample.stamp_ns, self._floor_ns)
             elif verdict is not Verdict.REJECTED and verdict is not Verdict.LEAPT:
                 self._consider_jump(stream)
             if verdict is not Verdict.REJECTED and self._concerns(key, stream):
@@ -174,8 +147,6 @@ class Synchronizer(Generic[K, S]):
         self._begin_epoch()
 
     def _take(self) -> list[MatchedSet[K, S]]:
-        if not self._released:
-            return []
         released, self._released = self._released, []
         return released
 
@@ -219,11 +190,11 @@ class Synchronizer(Generic[K, S]):
 
     def _elect(self, now_ns: int) -> None:
         """Let the first stream by rank that is live, on time and not behind anchor the sets."""
-        best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
+        best = self._best(now_ns)
         if best is None and self._only_behind(now_ns):
             self._begin_epoch()
             self._went_back_ns = now_ns
-            best = next((m for m in self._anchors if self._can_anchor(m, now_ns)), None)
+            best = self._best(now_ns)
         before = self._anchor
         if best is before:
             return
@@ -234,8 +205,8 @@ class Synchronizer(Generic[K, S]):
         else:
             # What came while the old anchor was waited for is history: start with the newest.
             stamps_ns = self._streams[best].stamps_ns
-            if len(stamps_ns) > 1:
-                self._raise_floor(stamps_ns[-2])
+            if len(stamps_ns) > 1 and (self._floor_ns is None or stamps_ns[-2] > self._floor_ns):
+                self._floor_ns = stamps_ns[-2]
             self._last_set_ns = None  # the output was silent for long enough
         self._anchor = best
 
@@ -247,25 +218,32 @@ class Synchronizer(Generic[K, S]):
         if head is not None and first is not None and head.stamp_ns < first.stamp_ns - self._slop_ns:
             self._release(head, now_ns)
 
-    def _can_anchor(self, key: K, now_ns: int) -> bool:
-        newest_ns = self._streams[key].newest_ns
-        if newest_ns is None or key in self._lost or now_ns >= self._overdue_ns(key):
-            return False
-        return self._floor_ns is None or self._floor_ns - newest_ns <= self._jump_back_ns
+    def _best(self, now_ns: int) -> K | None:
+        """The first stream by rank that can anchor."""
+        for key in self._anchors:
+            newest_ns = self._streams[key].newest_ns
+            if newest_ns is not None and self._live(key, now_ns) and not self._behind(newest_ns):
+                return key
+        return None
+
+    def _live(self, key: K, now_ns: int) -> bool:
+        return key not in self._lost and now_ns < self._overdue_ns(key)
+
+    def _behind(self, newest_ns: int) -> bool:
+        """Whether a stream's time lies far before the last set."""
+        return self._floor_ns is not None and self._floor_ns - newest_ns > self._jump_back_ns
 
     def _only_behind(self, now_ns: int) -> bool:
-        """Whether streams are live, but the time of every one lies far before the last set."""
-        if self._floor_ns is None:
-            return False
-        live = (m for m in self._streams if m not in self._lost and now_ns < self._overdue_ns(m))
-        newest_ns = [ns for ns in (self._streams[m].newest_ns for m in live) if ns is not None]
-        return bool(newest_ns) and self._floor_ns - max(newest_ns) > self._jump_back_ns
+        """Whether streams are live, but every one is behind."""
+        live = (stream.newest_ns for key, stream in self._streams.items() if self._live(key, now_ns))
+        newest_ns = [ns for ns in live if ns is not None]
+        return bool(newest_ns) and self._behind(max(newest_ns))
 
     def _overdue_ns(self, key: K) -> int:
         """Steady time from which a stream, silent since its last message, no longer anchors."""
         stream = self._streams[key]
         arrival_ns = stream.arrival_ns or 0
-        overdue_ns = arrival_ns + (stream.period_ns or self._tick_period_ns) + self._max_wait_ns
+        overdue_ns = arrival_ns + (stream.timing.period_ns or self._tick_period_ns) + self._max_wait_ns
         if arrival_ns < self._deaf_until_ns:
             overdue_ns += min(self._deaf_ns, self._deaf_until_ns - arrival_ns)
         return overdue_ns
@@ -277,7 +255,7 @@ class Synchronizer(Generic[K, S]):
             floor_ns = self._floor_ns
             if stream.spec.anchor_period_ns and floor_ns is not None and self._last_set_ns is not None:
                 # Half a sample of jitter does not cost a whole one.
-                spacing_ns = stream.spec.anchor_period_ns - stream.period_ns // 2
+                spacing_ns = stream.spec.anchor_period_ns - stream.timing.period_ns // 2
                 floor_ns = max(floor_ns, self._last_set_ns + spacing_ns - 1)
             return stream.first_after(floor_ns)
         return self._tick_source() if now_ns >= self._next_tick_ns else None
@@ -315,7 +293,7 @@ class Synchronizer(Generic[K, S]):
                 continue
             if self._rank.get(key, worst) < rank:
                 continue
-            slop_ns = stream.slop_ns(self._slop_ns)
+            slop_ns = stream.timing.slop_ns(self._slop_ns)
             if not stream.settled(moment_ns, slop_ns=slop_ns, deadline_ns=deadline_ns):
                 bits |= stream.bit
         return bits
@@ -326,7 +304,7 @@ class Synchronizer(Generic[K, S]):
         samples: dict[K, tuple[S, ...]] = {}
         absent: dict[K, Absence] = {}
         for key, stream in self._streams.items():
-            slop_ns = 0 if key == self._anchor else stream.slop_ns(self._slop_ns)
+            slop_ns = 0 if key == self._anchor else stream.timing.slop_ns(self._slop_ns)
             chosen = stream.select(moment_ns, slop_ns)
             if chosen and chosen[0].stamp_ns == moment_ns:
                 self._equal.add(key)
@@ -359,7 +337,7 @@ class Synchronizer(Generic[K, S]):
         self._sequence += 1
         self._last_absent = absent
         self._last_set_ns = moment_ns
-        self._raise_floor(moment_ns)
+        self._floor_ns = moment_ns
         if self._anchor is None:
             self._next_tick_ns = now_ns + self._tick_period_ns
 
@@ -370,20 +348,17 @@ class Synchronizer(Generic[K, S]):
             return Absence.LOST
         if self.clock_offset_ns(key) is not None:
             return Absence.OUT_OF_SLOP
-        slop_ns = stream.slop_ns(self._slop_ns)
+        slop_ns = stream.timing.slop_ns(self._slop_ns)
         settled = stream.settled(moment_ns, slop_ns=slop_ns, deadline_ns=deadline_ns)
         return Absence.OUT_OF_SLOP if settled else Absence.LATE
 
-    def _raise_floor(self, stamp_ns: int) -> None:
-        if self._floor_ns is None or stamp_ns > self._floor_ns:
-            self._floor_ns = stamp_ns
-
-    def _count_late(self, key: K, stream: Stream[S], stamp_ns: int, floor_ns: int) -> None:
+    def _count_late(self, key: K, stamp_ns: int, floor_ns: int) -> None:
         """Count a sample that came after the set it belongs to was out."""
+        stream = self._streams[key]
         if stream.spec.window_ns:
             late = stamp_ns <= floor_ns
         elif self._last_absent.get(key) is Absence.LATE:
-            late = stamp_ns <= floor_ns + self.slop_ns(key)
+            late = stamp_ns <= floor_ns + stream.timing.slop_ns(self._slop_ns)
         else:
             late = stamp_ns < floor_ns - self._slop_ns
         if late:

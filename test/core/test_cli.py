@@ -8,11 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import bags
 import pytest
+import signalled
 import yaml
 
 from sentryfuse_core import __version__
@@ -30,12 +30,16 @@ RERUN = shutil.which("rerun") or shutil.which("rerun", path=str(Path(sys.executa
 needs_recordings = pytest.mark.skipif(not BAGS.is_dir(), reason="needs the recordings in ../shared/data")
 
 
+def status_of(*words: str) -> int:
+    try:
+        return main(words)
+    except SystemExit as error:
+        return int(error.code or 0)
+
+
 def failed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """Run, and return the one line that it ends with."""
-    try:
-        status = main(words)
-    except SystemExit as error:
-        status = int(error.code or 0)
+    status = status_of(*words)
     captured = capsys.readouterr()
     assert status == 2
     assert captured.out == ""
@@ -45,10 +49,7 @@ def failed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def succeeded(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    try:
-        status = main(words)
-    except SystemExit as error:
-        status = int(error.code or 0)
+    status = status_of(*words)
     captured = capsys.readouterr()
     assert status == 0, captured.err
     return captured.out
@@ -99,12 +100,26 @@ def test_params_yaml_is_read_back_as_the_defaults(capsys: pytest.CaptureFixture[
         (["replay", "BAG", "--seconds", "1e300"], "--seconds 1e+300"),
         (["replay", "BAG", "--set", "model.checkpoint=/nowhere/n.safetensors"], "/nowhere/n."),
         (["replay", "BAG", "--out", "/proc/nope"], "/proc/nope"),
+        (["replay", "BAG", "--labels", "/nowhere/l.jsonl"], "/nowhere/l.jsonl"),
+        (["replay", "BAG", "--criteria", "/nowhere/c.yaml"], "/nowhere/c.yaml"),
+        (["replay", "BAG", "--jobs", "0"], "--jobs 0"),
+        (["replay", "BAG", "/other.mcap", "--labels", "l.jsonl"], "labels.jsonl beside each"),
+        (["replay", "CUT"], "mcap recover"),
     ],
 )
-def test_error_is_one_line_and_status_2(
-    words: list[str], expected: str, bag: Path, capsys: pytest.CaptureFixture[str]
+def test_error_is_one_line_and_status_2_and_nothing_is_made(
+    words: list[str],
+    expected: str,
+    bag: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert expected in failed(capsys, *[str(bag) if word == "BAG" else word for word in words])
+    (tmp_path / "cut.mcap").write_bytes(bag.read_bytes()[:3000])
+    monkeypatch.chdir(tmp_path)
+    paths = {"BAG": str(bag), "CUT": "cut.mcap"}
+    assert expected in failed(capsys, *[paths.get(word, word) for word in words])
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.mcap"]
 
 
 def test_error_points_at_the_help_that_lists_what_there_is_when_an_option_is_unknown(
@@ -112,15 +127,6 @@ def test_error_points_at_the_help_that_lists_what_there_is_when_an_option_is_unk
 ) -> None:
     line = failed(capsys, "world", "record", "out", "--secs", "3")
     assert line.endswith("unrecognized arguments: --secs 3; see `sentryfuse world record --help`\n")
-
-
-def test_error_is_one_line_when_the_bag_is_truncated(
-    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cut = tmp_path / "cut.mcap"
-    cut.write_bytes(bag.read_bytes()[:3000])
-    assert "mcap recover" in failed(capsys, "replay", str(cut), "--out", str(tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["replay", "--help"], ["params", "--help"]])
@@ -136,9 +142,14 @@ def test_help_is_printed_without_loading_torch(words: list[str]) -> None:
     assert all(command.name in done.stdout for command in CORE_COMMANDS) or len(words) > 1
 
 
-def test_commands_of_other_packages_are_taken_in(capsys: pytest.CaptureFixture[str]) -> None:
-    extra = Command("parameters", "sentryfuse_core.commands.params", "the same by another name")
-    assert main(["parameters", "sync"], extra=[extra]) == 0
+def test_commands_of_other_packages_are_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "others").mkdir()
+    module = tmp_path / "others" / "list_all.py"
+    module.write_text("from sentryfuse_core.commands.params import add_arguments, run\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["list-all", "sync"], extra=[Command("list-all", "the same elsewhere", "others")]) == 0
     assert "sync.max_wait_s" in capsys.readouterr().out
 
 
@@ -171,24 +182,9 @@ def test_replay_writes_everything_and_says_where(
 def test_replay_leaves_readable_results_when_signalled(number: signal.Signals, tmp_path: Path) -> None:
     long_bag = bags.write(tmp_path / "long.mcap", bags.drive([LIDAR, IMU], seconds=20.0))
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "sentryfuse_core.cli",
-        "replay",
-        str(long_bag),
-        "--out",
-        str(out),
-        "--quiet",
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 300.0
-    while not (out / "sets.jsonl").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=300.0)
-    assert process.returncode == 128 + number, errors
-    assert "Traceback" not in errors
+    signalled.end(
+        ["replay", str(long_bag), "--out", str(out), "--quiet"], number, (out / "sets.jsonl").exists
+    )
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["interrupted"] is True
     assert metrics["sets"] == len(list(read_results(out / "results.mcap")))
@@ -198,18 +194,12 @@ def test_replay_leaves_readable_results_when_signalled(number: signal.Signals, t
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_world_record_leaves_a_readable_bag_when_signalled(number: signal.Signals, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sentryfuse_core.cli", "world", "record", "--seconds", "60"]
-    process = subprocess.Popen([*command, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     part = tmp_path / ".world.part" / "world" / "world.mcap"
-    deadline = time.monotonic() + 300.0
-    while process.poll() is None and time.monotonic() < deadline:
-        if part.exists() and part.stat().st_size > 100_000:  # the first chunk is out
-            break
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=300.0)
-    assert process.returncode == 128 + number, errors
-    assert "Traceback" not in errors
+
+    def first_chunk_is_out() -> bool:
+        return part.exists() and part.stat().st_size > 100_000
+
+    signalled.end(["world", "record", "--seconds", "60", str(tmp_path)], number, first_chunk_is_out)
     with BagReader(tmp_path / "world.mcap") as reader:
         assert len(list(reader.messages())) == reader.message_count > 10
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.jsonl", "world.mcap"]

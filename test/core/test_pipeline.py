@@ -15,13 +15,11 @@ from sentryfuse_core.pipeline import NOTHING_USABLE, Pipeline
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.types import (
     Absence,
-    AudioBlock,
     CompressedFrame,
     FusionResult,
     ImuReading,
     Modality,
     ModalitySet,
-    PointCloud,
     Pose,
     SensorState,
 )
@@ -163,7 +161,7 @@ def test_pipeline_degrades_a_sensor_and_says_what_to_do_when_it_has_no_transform
 ) -> None:
     clock = ManualClock()
     pipeline = fresh(built, clock, preprocessor=Preprocessor(Config()))
-    pipeline.preprocessor.set_extrinsics(lost, None)
+    pipeline.preprocessor.placer.give(lost, None)
     results = play(pipeline, clock, ModalitySet.all(), seconds=2.5)
     report = results[-1].reports[lost]
     assert results[-1].used == ModalitySet.all() - ModalitySet.of(lost)
@@ -175,7 +173,7 @@ def test_pipeline_degrades_a_sensor_and_says_what_to_do_when_it_has_no_transform
     assert "base_link" in report.reason
     assert "output.extrinsics: parameters" in report.remedy
     assert any(f"{lost.value} left out" in note for note in results[-1].notes)
-    pipeline.preprocessor.set_extrinsics(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
+    pipeline.preprocessor.placer.give(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
     clock.set(clock.now_ns() + 100 * MS)
     again = play(pipeline, clock, ModalitySet.all(), seconds=2.0, start_ns=clock.now_ns())
     assert lost in again[-1].used
@@ -191,16 +189,6 @@ def test_pipeline_gives_the_same_boxes_when_an_absent_sensor_was_never_enabled(b
     disabled = override(Config(), {"camera.enabled": False, "imu.enabled": False, "audio.enabled": False})
     without = play(fresh(built, clock, disabled), clock, alone, seconds=0.5)
     assert [result.detections for result in silent] == [result.detections for result in without]
-
-
-def test_pipeline_publishes_what_the_checkpoint_is_sure_of_when_no_threshold_is_given(
-    built: Pipeline,
-) -> None:
-    clock = ManualClock()
-    result = play(fresh(built, clock), clock, ModalitySet.all(), seconds=0.5)[-1]
-    threshold = built.bank.score_threshold(result.used, result.plan.level)
-    assert not math.isnan(threshold)
-    assert all(detection.score >= threshold for detection in result.detections)
 
 
 def test_pipeline_times_the_switch_when_the_level_changes_and_not_otherwise(built: Pipeline) -> None:
@@ -229,22 +217,6 @@ def test_pipeline_says_not_evaluated_when_the_checkpoint_has_no_scores(
     assert "nan" not in notes
 
 
-def test_pipeline_times_every_stage_when_it_steps(built: Pipeline) -> None:
-    clock = ManualClock()
-    times = play(fresh(built, clock), clock, ModalitySet.all(), seconds=0.5)[-1].times
-    assert min(times.pre, times.infer, times.post) > 0.0
-    assert 0.0 <= times.wait <= 50.0
-
-
-def test_builders_give_payloads_that_preprocessing_accepts_when_all_are_present(built: Pipeline) -> None:
-    clock = ManualClock()
-    (result,) = play(fresh(built, clock), clock, ModalitySet.all(), seconds=0.5)[-1:]
-    assert not result.errors
-    payloads = {modality: group[-1].payload for modality, group in result.synced.samples.items()}
-    assert isinstance(payloads[Modality.LIDAR], PointCloud)
-    assert isinstance(payloads[Modality.AUDIO], AudioBlock)
-
-
 def test_pipeline_runs_the_widest_loaded_level_and_says_so_when_only_a_prefix_is_loaded() -> None:
     clock = ManualClock()
     pipeline = Pipeline.build(override(Config(), {"model.max_level": 1}), clock=clock)
@@ -259,8 +231,15 @@ def test_pipeline_runs_the_widest_loaded_level_and_says_so_when_only_a_prefix_is
     assert timed.plan.level == 1  # the deadline is met by any level, and wider ones are not there
 
 
-def test_pipeline_tells_why_its_backend_runs(built: Pipeline) -> None:
+def test_pipeline_accounts_for_a_set_of_all_sensors(built: Pipeline) -> None:
+    """Times of every stage, the backend with its reason, and only what the checkpoint is sure of."""
     clock = ManualClock()
-    result = play(fresh(built, clock), clock, ModalitySet.of(Modality.LIDAR), seconds=0.4)[-1]
+    result = play(fresh(built, clock), clock, ModalitySet.all(), seconds=0.5)[-1]
+    assert not result.errors
+    assert min(result.times.pre, result.times.infer, result.times.post) > 0.0
+    assert 0.0 <= result.times.wait <= 50.0
     assert result.backend_reason == built.backend.reason
     assert result.backend_reason.startswith(f"{result.backend}: ")
+    threshold = built.bank.score_threshold(result.used, result.plan.level)
+    assert not math.isnan(threshold)
+    assert all(detection.score >= threshold for detection in result.detections)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.text import bounded, one_line, printable, reason_of
+from sentryfuse_core.text import bounded, number, one_line, printable, reason_of
 
 
 @given(st.text(st.characters(), max_size=300), st.integers(1, 200))
@@ -44,3 +46,7 @@ def test_said_lines_are_printable_and_bounded_when_a_value_is_not() -> None:
     assert reason_of(KeyError("topics")) == "KeyError 'topics'"
     assert reason_of(ValueError()) == "ValueError"
     assert len(reason_of(ValueError("x\n" * 100_000))) == 200
+
+
+def test_number_is_a_dash_where_nothing_was_measured() -> None:
+    assert [number(value, ".1f", " s") for value in (2.04, math.nan, None)] == ["2.0 s", "-", "-"]

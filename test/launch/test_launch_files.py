@@ -7,8 +7,7 @@ import runpy
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,16 +18,13 @@ NEEDS = "needs launch and launch_ros"
 pytest.importorskip("launch_ros", reason=NEEDS)
 pytest.importorskip("ros2launch", reason=NEEDS)
 
-import rclpy
 from launch.actions import DeclareLaunchArgument
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch_runs import DEADLINE_S, LAUNCH_FILES, Launched
-from lifecycle_msgs.srv import GetState
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from launch_runs import LAUNCH_FILES, Launched
+from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
-from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import qos_profile_sensor_data
+from ros.support import Listener, until
 from sensor_msgs.msg import CompressedImage, PointCloud2
 from sentryfuse.msg import Budget, FusionStatus
 
@@ -72,16 +68,9 @@ launch:
 
 
 @pytest.fixture
-def listener() -> Iterator[tuple[Node, SingleThreadedExecutor]]:
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = Node("listener", context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    yield node, executor
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.shutdown(context=context)
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -111,31 +100,20 @@ def camera_dies(folder: Path, *, until_s: float) -> Path:
     return path
 
 
-def statuses_of(listener: tuple[Node, SingleThreadedExecutor], name: str) -> list[FusionStatus]:
+def statuses_of(listener: Listener, name: str) -> list[FusionStatus]:
     """A list that grows by every status of a node."""
     statuses: list[FusionStatus] = []
-    listener[0].create_subscription(FusionStatus, f"{name}/status", statuses.append, qos_profile_sensor_data)
+    listener.node.create_subscription(
+        FusionStatus, f"{name}/status", statuses.append, qos_profile_sensor_data
+    )
     return statuses
 
 
-def spin_until(executor: SingleThreadedExecutor, done: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + DEADLINE_S
-    while not done() and time.monotonic() < deadline:
-        executor.spin_once(timeout_sec=0.1)
-    return done()
-
-
-def parameters(
-    listener: tuple[Node, SingleThreadedExecutor], name: str, wanted: dict[str, Any]
-) -> dict[str, Any]:
+def parameters(listener: Listener, name: str, wanted: Iterable[str]) -> dict[str, Any]:
     """What a node has for the parameters that are wanted of it."""
-    node, executor = listener
-    client = AsyncParameterClient(node, name)
-    assert spin_until(executor, client.services_are_ready), name
-    future = client.get_parameters(list(wanted))
-    assert spin_until(executor, future.done)
-    values = [parameter_value_to_python(value) for value in future.result().values]
-    return dict(zip(wanted, values, strict=True))
+    request = GetParameters.Request(names=list(wanted))
+    values = listener.call(GetParameters, f"{name}/get_parameters", request).values
+    return dict(zip(wanted, map(parameter_value_to_python, values), strict=True))
 
 
 def declared(file: str) -> dict[str, DeclareLaunchArgument]:
@@ -156,20 +134,15 @@ def command_of(pid: int) -> list[str]:
     return Path("/proc", str(pid), "cmdline").read_bytes().decode().split("\0")
 
 
-def test_launch_file_offers_every_topic_and_setting_as_an_argument() -> None:
+def test_launch_file_offers_every_topic_and_setting_and_by_itself_gives_the_node_nothing() -> None:
     inputs = ("camera", "camera_info", "lidar", "imu", "audio", "battery", "budget")
     outputs = ("detections", "detections_3d", "markers", "status", "diagnostics")
     settings = {"checkpoint", "device", "params_file", "use_sim_time", "namespace", "log_level", "autostart"}
-    wanted = settings | {f"{name}_topic" for name in (*inputs, *outputs)}
-    assert wanted | {"preflight", "respawn", "respawn_delay"} <= set(declared("sentryfuse.launch.py"))
-
-
-def test_launch_file_gives_the_node_nothing_when_no_argument_is_given() -> None:
     kept = {"name": "sentryfuse", "respawn": "false", "respawn_delay": "2.0", "preflight": "false"}
     arguments = declared("sentryfuse.launch.py")
-    assert {name: default_of(argument) for name, argument in arguments.items()} == dict.fromkeys(
-        arguments, ""
-    ) | kept
+    assert {*settings, *kept, *(f"{name}_topic" for name in (*inputs, *outputs))} <= set(arguments)
+    given = {name: default_of(argument) for name, argument in arguments.items()}
+    assert {name: value for name, value in given.items() if value} == kept
 
 
 def test_replay_launch_file_asks_for_the_recording_and_offers_the_rest() -> None:
@@ -179,7 +152,7 @@ def test_replay_launch_file_asks_for_the_recording_and_offers_the_rest() -> None
 
 
 def test_node_has_what_is_set_around_the_include_when_no_argument_is_given(
-    tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
+    tmp_path: Path, listener: Listener
 ) -> None:
     shared = tmp_path / "shared.yaml"
     shared.write_text("/**:\n  ros__parameters:\n    camera: {topic: /front/image}\n")
@@ -206,9 +179,7 @@ def test_node_has_what_is_set_around_the_include_when_no_argument_is_given(
         assert "imu/data:=/body/imu" in command_of(pid)
 
 
-def test_node_has_the_arguments_when_the_include_gives_them(
-    tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
-) -> None:
+def test_node_has_the_arguments_when_the_include_gives_them(tmp_path: Path, listener: Listener) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "/**:\n  ros__parameters:\n    model: {score_threshold: 0.7}\n    lidar: {topic: mine}\n"
@@ -236,19 +207,8 @@ def test_node_has_the_arguments_when_the_include_gives_them(
         assert parameters(listener, "/robot/eyes", wanted) == wanted
 
 
-def test_node_ends_with_status_2_and_the_reason_when_the_parameter_file_has_an_unknown_name(
-    tmp_path: Path,
-) -> None:
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("/**:\n  ros__parameters:\n    camera: {topik: /front}\n")
-    with Launched("sentryfuse.launch.py", params_file=str(wrong)) as launched:
-        launched.status()
-        assert "exit code 2" in launched.output()
-        assert [line for line in launched.lines if "] error: unknown parameter 'camera.topik'" in line]
-
-
 def test_two_robots_run_when_one_launch_description_includes_it_twice(
-    tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
+    tmp_path: Path, listener: Listener
 ) -> None:
     launch_file = bringup(
         tmp_path,
@@ -259,15 +219,15 @@ def test_two_robots_run_when_one_launch_description_includes_it_twice(
     )
     with Launched(launch_file) as launched:
         launched.started("fusion_node", times=2)
-        assert parameters(listener, "/one/sentryfuse", {"camera.topic": ""}) == {"camera.topic": "left"}
-        assert parameters(listener, "/two/sentryfuse", {"camera.topic": ""}) == {"camera.topic": "right"}
+        assert parameters(listener, "/one/sentryfuse", ["camera.topic"]) == {"camera.topic": "left"}
+        assert parameters(listener, "/two/sentryfuse", ["camera.topic"]) == {"camera.topic": "right"}
 
 
 @pytest.mark.parametrize(
     ("name", "text"), [("robot.launch.xml", XML_BRINGUP), ("robot.launch.yaml", YAML_BRINGUP)]
 )
 def test_node_has_what_is_set_around_when_an_xml_or_yaml_file_includes_it(
-    name: str, text: str, tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
+    name: str, text: str, tmp_path: Path, listener: Listener
 ) -> None:
     pytest.importorskip("launch_xml", reason=NEEDS)
     pytest.importorskip("launch_yaml", reason=NEEDS)
@@ -279,20 +239,16 @@ def test_node_has_what_is_set_around_when_an_xml_or_yaml_file_includes_it(
 
 
 def test_node_is_started_again_when_it_is_killed_and_respawn_is_on(
-    listener: tuple[Node, SingleThreadedExecutor],
+    listener: Listener,
 ) -> None:
-    node, executor = listener
     arguments = {"autostart": "false", "respawn": "true", "respawn_delay": "0.1"}
     with Launched("sentryfuse.launch.py", **arguments) as launched:
         os.kill(launched.started("fusion_node"), signal.SIGKILL)
         launched.started("fusion_node", times=2)
-        client = node.create_client(GetState, "/sentryfuse/get_state")
-        assert spin_until(executor, client.service_is_ready)
+        assert listener.state() == "unconfigured"
 
 
-def test_node_starts_in_its_scope_when_the_preflight_has_passed(
-    tmp_path: Path, listener: tuple[Node, SingleThreadedExecutor]
-) -> None:
+def test_node_starts_in_its_scope_when_the_preflight_has_passed(tmp_path: Path, listener: Listener) -> None:
     sensors_off = ", ".join(
         f"SetParameter('{sensor}.enabled', False)" for sensor in ("camera", "lidar", "imu", "audio")
     )
@@ -320,7 +276,7 @@ def test_launch_ends_with_status_1_and_the_reason_when_it_cannot_start(
     arguments: dict[str, str], said: str
 ) -> None:
     with Launched("sentryfuse.launch.py", **arguments) as launched:
-        assert launched.status() == 1
+        assert launched.wait() == 1
         assert [line for line in launched.lines if line.startswith("[ERROR] [launch]") and said in line]
 
 
@@ -340,46 +296,41 @@ def test_replay_ends_with_status_1_and_the_reason_when_it_is_given_something_bad
 ) -> None:
     given = {"bag": str(recording), "autostart": "false", **arguments}
     with Launched("replay_faults.launch.py", **given) as launched:
-        assert launched.status() == 1
-        assert [line for line in launched.lines if said in line], launched.output()
+        assert launched.wait() == 1
+        assert [line for line in launched.lines if said in line], launched.output
         assert not [pid for pids in launched.pids().values() for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
 def test_replay_ends_with_status_1_when_the_injector_dies(recording: Path) -> None:
     with Launched("replay_faults.launch.py", bag=str(recording), autostart="false") as launched:
         os.kill(launched.started("fault_injector_node"), signal.SIGKILL)
-        assert launched.status() == 1
-        assert "fault_injector_node ended with status -9 before the recording was over" in launched.output()
+        assert launched.wait() == 1
+        assert "fault_injector_node ended with status -9 before the recording was over" in launched.output
+
+
+def over(status: int, *, shutting_down: bool) -> list[Any] | None:
+    """What the launch file does when the player has ended so."""
+    found = runpy.run_path(str(LAUNCH_FILES / "replay_faults.launch.py"))["_over"]
+    event = SimpleNamespace(process_name="player_node-1", returncode=status)
+    done: list[Any] | None = found(event, SimpleNamespace(is_shutdown=shutting_down))
+    return done
 
 
 def test_replay_ends_nothing_twice_when_another_robots_recording_is_over_first() -> None:
-    over = runpy.run_path(str(LAUNCH_FILES / "replay_faults.launch.py"))["_over"]
-    event = SimpleNamespace(process_name="player_node-1", returncode=0)
-    assert len(over(event, SimpleNamespace(is_shutdown=False))) == 1
-    assert over(event, SimpleNamespace(is_shutdown=True)) is None
+    assert len(over(0, shutting_down=False) or []) == 1
+    assert over(0, shutting_down=True) is None
 
 
-@pytest.mark.slow
-def test_replay_ends_with_status_1_and_the_reason_when_the_recording_is_damaged(tmp_path: Path) -> None:
-    damaged = tmp_path / "drive.mcap"
-    damaged.write_bytes(b"nothing that was ever recorded")
-    with Launched("replay_faults.launch.py", bag=str(damaged), device="cpu") as launched:
-        assert launched.status() == 1
-        assert [line for line in launched.lines if "[player_node-" in line and "error: " in line]
-
-
-@pytest.mark.slow
-def test_replay_ends_with_status_1_when_the_player_is_killed_half_way(recording: Path) -> None:
-    with Launched("replay_faults.launch.py", bag=str(recording), loop="true", device="cpu") as launched:
-        os.kill(launched.started("player_node"), signal.SIGKILL)
-        assert launched.status() == 1
-        assert "player_node ended with status -9 before the recording was over" in launched.output()
+@pytest.mark.parametrize("status", [2, -9])  # a damaged recording, a player that was killed
+def test_replay_ends_with_the_reason_when_the_player_ends_otherwise_than_well(status: int) -> None:
+    with pytest.raises(RuntimeError, match=f"player_node ended with status {status} before the recording"):
+        over(status, shutting_down=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("namespace", ["", "bot"])
 def test_replay_shows_the_fault_and_ends_well_when_the_recording_does(
-    namespace: str, tmp_path: Path, recording: Path, listener: tuple[Node, SingleThreadedExecutor]
+    namespace: str, tmp_path: Path, recording: Path, listener: Listener
 ) -> None:
     scenario = camera_dies(tmp_path, until_s=12)
     arguments = {"namespace": namespace} if namespace else {}
@@ -389,8 +340,7 @@ def test_replay_shows_the_fault_and_ends_well_when_the_recording_does(
         "replay_faults.launch.py", bag=str(recording), scenario=str(scenario), camera_transport="compressed",
         device="cpu", **arguments,
     ) as launched:  # fmt: skip
-        assert spin_until(listener[1], lambda: launched.ended)
-        assert launched.status() == 0, launched.output()
+        assert launched.wait() == 0, launched.output
         assert sorted(launched.pids()) == ["fault_injector_node", "fusion_node", "player_node"]
     masks = [frozenset(status.used) for status in statuses]
     assert any({"camera", "lidar"} <= mask for mask in masks)
@@ -399,7 +349,7 @@ def test_replay_shows_the_fault_and_ends_well_when_the_recording_does(
 
 @pytest.mark.slow
 def test_each_robot_has_its_own_faults_when_two_play_in_their_namespaces(
-    tmp_path: Path, recording: Path, listener: tuple[Node, SingleThreadedExecutor]
+    tmp_path: Path, recording: Path, listener: Listener
 ) -> None:
     scenario = camera_dies(tmp_path, until_s=1000)
     play = f"bag={str(recording)!r}, loop='true', camera_transport='compressed', device='cpu'"
@@ -410,11 +360,12 @@ def test_each_robot_has_its_own_faults_when_two_play_in_their_namespaces(
         f"GroupAction([include('replay_faults.launch.py', {play}, namespace='two', name='eyes', "
         f"scenario={str(scenario)!r})])",
     )
-    node, executor = listener
     arrived: list[str] = []
 
     def listen(kind: type, topic: str) -> None:
-        node.create_subscription(kind, topic, lambda _: arrived.append(topic), qos_profile_sensor_data)
+        listener.node.create_subscription(
+            kind, topic, lambda _: arrived.append(topic), qos_profile_sensor_data
+        )
 
     for robot in ("/one", "/two"):
         listen(CompressedImage, f"{robot}/camera/image/compressed")
@@ -428,13 +379,13 @@ def test_each_robot_has_its_own_faults_when_two_play_in_their_namespaces(
         return arrived[pictures[-1] :].count(topic) if pictures else 0
 
     with Launched(launch_file) as launched:
-        assert spin_until(
-            executor,
+        until(
             lambda: (
                 since_blind("/two/lidar/points") >= 20
                 and since_blind("/one/camera/image/compressed") >= 20
                 and "/two/eyes/budget" in arrived
                 and all(any(status.used for status in statuses) for statuses in used.values())
             ),
-        ), f"{set(arrived)}\n{launched.output()}"
+            "the two robots' own streams",
+        )
         assert not launched.ended

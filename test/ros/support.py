@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import functools
 import gc
-import os
-import signal
 import struct
-import subprocess
 import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from programs import Program
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sentryfuse.msg import FusedDetectionArray, FusionStatus
 from visualization_msgs.msg import MarkerArray
@@ -32,6 +33,7 @@ from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.lab.world.record import START_NS, Recorder
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.spin import make_executor
 
 S = 1_000_000_000
 # For whatever is sure to happen: it costs nothing when it does, and others may keep the cores busy.
@@ -169,12 +171,11 @@ class Listener:
 
     def __init__(self, *, namespace: str = "/sentryfuse") -> None:
         self.namespace = namespace  # full name of the node that is listened to
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("listener", context=self.context)
+        self._ending = ExitStack()
+        self.node = self._ending.enter_context(participant("listener"))
         self.received: dict[str, list[tuple[float, Any]]] = defaultdict(list)
         self._changed = threading.Condition()
-        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor = SingleThreadedExecutor(context=self.node.context)
         self._executor.add_node(self.node)
         for name, kind, topic in (
             ("status", FusionStatus, f"{namespace}/status"),
@@ -194,18 +195,12 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
         self._thread.join()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
+        self._ending.close()
 
     def since(self, name: str, start_s: float) -> list[Any]:
         """Messages that came after `start_s`."""
         with self._changed:
             return [message for at_s, message in self.received[name] if at_s >= start_s]
-
-    def times(self, name: str, start_s: float) -> list[float]:
-        """When they came."""
-        with self._changed:
-            return [at_s for at_s, _ in self.received[name] if at_s >= start_s]
 
     def wait_for(
         self,
@@ -284,7 +279,7 @@ class Listener:
             self._changed.notify_all()
 
 
-class NodeProcess:
+class NodeProcess(Program):
     """The fusion node, run as a user would."""
 
     def __init__(
@@ -293,70 +288,112 @@ class NodeProcess:
         arguments = ["--ros-args", *(item for rule in remap for item in ("-r", rule))]
         if params_file is not None:
             arguments += ["--params-file", str(params_file)]
-        for name, value in parameters.items():
-            arguments += ["-p", f"{name}:={value}"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "sentryfuse_ros.fusion_node", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        super().__init__(node_command("fusion_node", *arguments, **parameters))
 
-    def wait_for_line(self, text: str, *, within_s: float = WITHIN_S) -> None:
-        """Until it has written a line with `text`; fails when it ends before."""
-        deadline_s = time.monotonic() + within_s
-        while not any(text in line for line in self.lines):
-            assert self._process.poll() is None, f"the node ended:\n{self.output}"
-            assert time.monotonic() < deadline_s, f"no {text!r} in {within_s} s:\n{self.output}"
-            time.sleep(0.02)
 
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._process.pid
-
-    @property
-    def output(self) -> str:
-        """What it wrote until now."""
-        return "\n".join(self.lines)
-
-    def end(self, number: int = signal.SIGTERM, *, within_s: float = WITHIN_S) -> int:
-        """Signal it, unless it has ended, and return its exit status."""
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        return self.wait(within_s=within_s)
-
-    def wait(self, *, within_s: float = WITHIN_S) -> int:
-        """Its exit status; a process that does not end is killed and fails the test."""
-        try:
-            status = self._process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise AssertionError(f"the node did not end in {within_s} s:\n{self.output}") from None
-        self._reader.join()
-        return status
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line.rstrip())
+def node_command(module: str, *arguments: str, **parameters: Any) -> list[str]:
+    """What starts a program of this package; --ros-args goes before the parameters."""
+    given = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
+    ros_args = [] if "--ros-args" in arguments or not given else ["--ros-args"]
+    return [sys.executable, "-m", f"sentryfuse_ros.{module}", *arguments, *ros_args, *given]
 
 
 @contextmanager
 def running(listener: Listener, **parameters: Any) -> Iterator[NodeProcess]:
     """A node process with PARAMETERS and these; ended, and its log shown, whatever happens."""
-    node = NodeProcess(**{**PARAMETERS, **parameters})
+    with NodeProcess(**{**PARAMETERS, **parameters}) as node:
+        try:
+            node.wait_for_line("warmed up" if parameters.get("autostart", True) else "unconfigured")
+            yield node
+        except BaseException:
+            sys.stderr.write(node.output)
+            raise
+        finally:
+            node.end()
+            listener.received.clear()
+
+
+def until(
+    done: Callable[[], bool], what: str = "", *, turn: Callable[[], object] = lambda: time.sleep(0.02)
+) -> None:
+    """Take turns, which wait a little where there is nothing to wait on, until it is `done`."""
+    deadline_s = time.monotonic() + WITHIN_S
+    while not done():
+        assert time.monotonic() < deadline_s, f"did not happen in {WITHIN_S:.0f} s: {what}"
+        turn()
+
+
+def until_subscribed(publisher: Any) -> None:
+    """Until somebody subscribes to what it publishes."""
+    until(lambda: bool(publisher.get_subscription_count()), f"a subscription to {publisher.topic_name}")
+
+
+@contextmanager
+def participant(name: str, **options: Any) -> Iterator[Node]:
+    """A node with a context, and so a DDS participant, of its own."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node(name, context=context, **options)
     try:
-        node.wait_for_line("warmed up" if parameters.get("autostart", True) else "unconfigured")
         yield node
-    except BaseException:
-        sys.stderr.write(node.output)
-        raise
     finally:
-        node.end()
-        listener.received.clear()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A node under test and a bench beside it, both in this process and spun by this thread."""
+
+    node: Any
+    bench: Node
+    executor: Any
+
+    def spin(self) -> None:
+        """One turn."""
+        self.executor.spin_once(timeout_sec=0.02)
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Spin until it is `done`."""
+        until(done, turn=self.spin)
+
+    def heard(self, kind: Any, topic: str, profile: QoSProfile | int = 100) -> list[Any]:
+        """A list that grows by every message on the topic."""
+        got: list[Any] = []
+        self.bench.create_subscription(kind, topic, got.append, profile)
+        return got
+
+
+@contextmanager
+def rig(make: Callable[[], Node], *arguments: str) -> Iterator[Rig]:
+    """The node that `make` returns, with these ROS arguments; both nodes end, whatever happens."""
+    rclpy.init(args=["--ros-args", *arguments])
+    bench, executor = Node("bench", use_global_arguments=False), make_executor()
+    nodes = [bench]
+    try:
+        nodes.append(make())
+        for node in nodes:
+            executor.add_node(node)
+        yield Rig(nodes[1], bench, executor)
+    finally:
+        executor.shutdown()
+        for node in reversed(nodes):
+            node.destroy_node()
+        rclpy.shutdown()
+
+
+def stamped_transform(child: str, parent: str, position: Any, rotation: Any, *, stamp_ns: int = 0) -> Any:
+    """A TransformStamped; `position` in m, `rotation` a quaternion xyzw."""
+    message = TransformStamped(child_frame_id=child)
+    message.header.frame_id = parent
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, S)
+    for part, values in ((message.transform.translation, position), (message.transform.rotation, rotation)):
+        for name, value in zip("xyzw", values, strict=False):
+            setattr(part, name, float(value))
+    return message
+
+
+def now() -> Time:
+    """The stamp of this moment."""
+    sec, nanosec = divmod(time.time_ns(), S)
+    return Time(sec=sec, nanosec=nanosec)

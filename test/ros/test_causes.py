@@ -9,7 +9,7 @@ import results
 
 from sentryfuse_core.types import Modality, SensorReport, SensorState
 from sentryfuse_ros.causes import Causes
-from sentryfuse_ros.subscribe import Problem
+from sentryfuse_ros.problems import Problem
 
 pytestmark = pytest.mark.ros
 

@@ -6,28 +6,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
+from programs import Program
 
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_ros import cli
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = [pytest.mark.ros, pytest.mark.capability("demo over real DDS")]
 
 ALL = ModalitySet.all()
 BLIND = ALL - ModalitySet.of(Modality.CAMERA)
 DROP_S, LOW_S, END_S = 2.0, 4.5, 6.0
-WITHIN_S = 300.0  # three processes, each of which loads torch
 INCOMPLETE = 1  # exit status
 PACES = (1.0, 2.0, 4.0)  # slower where other programs keep the nodes from following the story
 
@@ -68,19 +63,6 @@ def demo(folder: Path, worlds: Path, *, pace: float = 1.0) -> list[str]:
             "--cache", str(worlds), "--out", str(folder / "out")]  # fmt: skip
 
 
-@contextmanager
-def running(words: list[str], said: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The demo running, its output going to a file; its nodes end with it, whatever happens."""
-    with said.open("wb") as out:
-        process = subprocess.Popen(words, stdout=out, stderr=out, start_new_session=True)
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
 @pytest.mark.slow
 def test_demo_shows_every_stretch_and_ends_well_when_the_story_is_played(
     worlds: Path, tmp_path: Path
@@ -90,12 +72,11 @@ def test_demo_shows_every_stretch_and_ends_well_when_the_story_is_played(
         picture, out = tmp_path / "view.svg", folder / "out"
         words = [*demo(folder, worlds, pace=pace), "--screenshot", str(picture)]
         words += ["--screenshot-at", str(pace * (DROP_S + LOW_S) / 2)]
-        with running(words, folder / "said.txt") as process:
-            status = process.wait(timeout=WITHIN_S)
-        said = (folder / "said.txt").read_text(encoding="utf-8")
+        with Program(words) as told:
+            status = told.wait()
         if status != INCOMPLETE:
             break
-    assert status == 0, said
+    assert status == 0, told.output
     records = list(read_results(out / "results.mcap"))
     assert {ALL, BLIND} <= {record.used for record in records}
     levels = {record.level for record in records}
@@ -105,7 +86,7 @@ def test_demo_shows_every_stretch_and_ends_well_when_the_story_is_played(
         recorded = {topic.name for topic in reader.topics()}
     assert recorded >= {"/sentryfuse/detections", "/sentryfuse/status", "/sentryfuse/markers", "/diagnostics"}
     for text in ("camera dies", "power runs short", "results.mcap", "report.html"):
-        assert text in said
+        assert text in told.output
     assert "camera dies" in (out / "report.html").read_text(encoding="utf-8")
     assert "camera: drop" in picture.read_text(encoding="utf-8").replace("&#160;", " ")
 
@@ -114,19 +95,13 @@ def test_demo_shows_every_stretch_and_ends_well_when_the_story_is_played(
 def test_demo_leaves_readable_results_when_interrupted(worlds: Path, tmp_path: Path) -> None:
     for pace in PACES:
         folder = tmp_path / f"pace_{pace:g}"
-        said = tmp_path / "said.txt"
-        with running(demo(folder, worlds, pace=pace), said) as process:
-            deadline = time.monotonic() + WITHIN_S
-            while "used camera" not in said.read_text(encoding="utf-8") and process.poll() != INCOMPLETE:
-                assert process.poll() in (None, INCOMPLETE), said.read_text(encoding="utf-8")
-                assert time.monotonic() < deadline, said.read_text(encoding="utf-8")
-                time.sleep(0.1)  # the output is a file: there is nothing to wait on
-            process.send_signal(signal.SIGINT)
-            status = process.wait(timeout=WITHIN_S)
+        with Program(demo(folder, worlds, pace=pace)) as told:
+            told.wait_for(lambda: "used camera" in told.output or told.ended, "a set with the camera")
+            status = told.end(signal.SIGINT)
         if status != INCOMPLETE:
             break
-    assert status == 130, said.read_text(encoding="utf-8")
-    assert "results.mcap" in said.read_text(encoding="utf-8")
+    assert status == 130, told.output
+    assert "results.mcap" in told.output
     assert list(read_results(folder / "out" / "results.mcap"))
 
 
@@ -161,7 +136,7 @@ def test_help_needs_no_ros_when_asked_for(tmp_path: Path) -> None:
     for words in (["--help"], ["params", "health"]):
         command = [sys.executable, "-m", "sentryfuse_ros.cli", *words]
         run = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=WITHIN_S, check=False
+            command, capture_output=True, text=True, env=environment, timeout=120, check=False
         )
         assert run.returncode == 0, run.stderr
         assert run.stdout

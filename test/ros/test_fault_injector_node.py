@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
-from ros.support import WITHIN_S
+from ros.support import Rig, rig
 from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
 from sentryfuse.msg import Budget
 from std_msgs.msg import String
@@ -21,63 +20,36 @@ from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS, FaultInjectorNode
-from sentryfuse_ros.spin import Stop, make_executor
+from sentryfuse_ros.spin import Stop
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-S = 1_000_000_000
 pytestmark = [pytest.mark.ros, pytest.mark.capability("faults injected over real DDS")]
 
 
-class Rig:
-    """An injector with a driver before it and a listener behind it, all in this process."""
-
-    def __init__(self, arguments: list[str]) -> None:
-        rclpy.init(args=["--ros-args", *arguments])
-        self.bench = Node("bench", use_global_arguments=False)
-        self.injector = FaultInjectorNode(Stop())
-        self.executor = make_executor()
-        self.executor.add_node(self.bench)
-        self.executor.add_node(self.injector)
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self.injector.destroy_node()
-        self.bench.destroy_node()
-        rclpy.shutdown()
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WITHIN_S
-        while not condition():
-            assert time.monotonic() < deadline, "did not happen in time"
-            self.executor.spin_once(timeout_sec=0.02)
-
-    def line(self, kind: Any, topic: str) -> tuple[Any, list[Any]]:
-        """A publisher under /raw and what arrives behind the injector."""
-        got: list[Any] = []
-        publisher = self.bench.create_publisher(kind, f"/raw{topic}", 10)
-        self.bench.create_subscription(kind, topic, got.append, 10)
-        self.until(lambda: publisher.get_subscription_count() > 0 and self.bench.count_publishers(topic) > 0)
-        return publisher, got
+def injecting(*arguments: str) -> AbstractContextManager[Rig]:
+    """An injector; its bench is the driver before it and the listener behind it."""
+    return rig(lambda: FaultInjectorNode(Stop()), *arguments)
 
 
-def rig_with(tmp_path: Path, scenario: str) -> Rig:
+def telling(tmp_path: Path, scenario: str) -> AbstractContextManager[Rig]:
+    """An injector with a scenario."""
     path = tmp_path / "scenario.yaml"
     path.write_text(scenario, encoding="utf-8")
-    return Rig(["-p", f"scenario:={path}"])
+    return injecting("-p", f"scenario:={path}")
+
+
+def line(found: Rig, kind: Any, topic: str) -> tuple[Any, list[Any]]:
+    """A publisher under /raw and what arrives behind the injector."""
+    publisher, got = found.bench.create_publisher(kind, f"/raw{topic}", 10), found.heard(kind, topic, 10)
+    found.until(lambda: publisher.get_subscription_count() > 0 and found.bench.count_publishers(topic) > 0)
+    return publisher, got
 
 
 def test_injector_passes_any_type_untouched_when_it_has_no_scenario() -> None:
-    rig = Rig([])
-    try:
-        publisher, got = rig.line(String, "/anything")
+    with injecting() as found:
+        publisher, got = line(found, String, "/anything")
         publisher.publish(String(data="first"))
-        rig.until(lambda: bool(got))
+        found.until(lambda: bool(got))
         assert got[0].data == "first"
-    finally:
-        rig.close()
 
 
 class StoryTime:
@@ -98,32 +70,21 @@ def story_time(monkeypatch: pytest.MonkeyPatch) -> StoryTime:
 
 
 def test_injector_drops_and_restores_when_the_schedule_says(tmp_path: Path, story_time: StoryTime) -> None:
-    rig = rig_with(
-        tmp_path,
+    story = (
         "seconds: 3\nevents:\n  - {at_s: 0.5, until_s: 1.0, stream: imu, fault: drop}\n"
-        "  - {at_s: 1.0, until_s: 1.5, stream: imu, fault: freeze}\n",
+        "  - {at_s: 1.0, until_s: 1.5, stream: imu, fault: freeze}\n"
     )
-    try:
-        stories: list[str] = []
-        handled: list[bytes] = []
+    with telling(tmp_path, story) as found:
+        diagnostics = found.heard(DiagnosticArray, "/diagnostics")
+        publisher, got = line(found, Imu, "/imu/data")
+        handled = found.heard(Imu, "/raw/imu/data")  # one more listener tells that a dropped one was there
+        found.until(lambda: publisher.get_subscription_count() == 2)
 
-        def note(message: DiagnosticArray) -> None:
-            stories.extend(status.message for status in message.status if status.name == SCENARIO_STATUS)
+        def stories() -> list[str]:
+            statuses = [status for array in diagnostics for status in array.status]
+            return [status.message for status in statuses if status.name == SCENARIO_STATUS]
 
-        rig.bench.create_subscription(DiagnosticArray, "/diagnostics", note, 10)
-        publisher, got = rig.line(Imu, "/imu/data")
-        rig.bench.create_subscription(Imu, "/raw/imu/data", handled.append, 10)
-        rig.until(lambda: publisher.get_subscription_count() == 2)
-
-        def send(number: int) -> None:
-            """One reading, and wait until it is out; one more listener tells that a dropped one was there."""
-            message = Imu()
-            message.header.stamp.sec = number
-            message.linear_acceleration.x = float(number)
-            publisher.publish(message)
-            rig.until(lambda: len(handled) == number + 1)
-
-        for at_s, story, numbers in (
+        for at_s, told, numbers in (
             (0.0, "no fault", range(5)),
             (0.75, "imu: drop", range(5, 10)),
             (1.25, "imu: freeze", range(10, 15)),
@@ -131,103 +92,80 @@ def test_injector_drops_and_restores_when_the_schedule_says(tmp_path: Path, stor
         ):
             story_time.at_s = at_s
             for number in numbers:
-                send(number)
-                rig.until(lambda: number >= 5 or len(got) == number + 1)  # noqa: B023 - called at once
-            rig.until(lambda: stories and stories[-1] == story)  # noqa: B023 - called at once
-        rig.until(lambda: got[-1].header.stamp.sec == 19)
+                message = Imu()
+                message.header.stamp.sec = number
+                message.linear_acceleration.x = float(number)
+                publisher.publish(message)
+                found.until(lambda: len(handled) == number + 1)  # noqa: B023 - called at once
+                found.until(lambda: number >= 5 or len(got) == number + 1)  # noqa: B023 - called at once
+            found.until(lambda: stories()[-1:] == [told])  # noqa: B023 - called at once
+        found.until(lambda: got[-1].header.stamp.sec == 19)
         assert [message.header.stamp.sec for message in got] == [*range(5), *range(10, 20)]
         contents = [message.linear_acceleration.x for message in got]
         assert contents[:5] == [0, 1, 2, 3, 4]
         assert len(set(contents[5:10])) == 1
         assert contents[10:] == [15, 16, 17, 18, 19]
-        assert rig.injector.errors == 0
-    finally:
-        rig.close()
+        assert found.node.errors == 0
 
 
 def test_injector_delays_by_the_asked_time_when_told(tmp_path: Path, story_time: StoryTime) -> None:
-    rig = rig_with(tmp_path, "seconds: 60\nevents: [{at_s: 0, stream: imu, fault: delay, delay_s: 0.3}]\n")
-    try:
-        publisher, got = rig.line(Imu, "/imu/data")
+    story = "seconds: 60\nevents: [{at_s: 0, stream: imu, fault: delay, delay_s: 0.3}]\n"
+    with telling(tmp_path, story) as found:
+        publisher, got = line(found, Imu, "/imu/data")
         publisher.publish(Imu())
-        rig.until(lambda: bool(rig.injector._delayed))
+        found.until(lambda: bool(found.node._delayed))
         story_time.at_s = 0.29
-        turns = iter(range(50))
-        rig.until(lambda: next(turns, None) is None)
+        for _ in range(50):
+            found.spin()
         assert not got
         story_time.at_s = 0.31
-        rig.until(lambda: bool(got))
-    finally:
-        rig.close()
+        found.until(lambda: bool(got))
 
 
 def test_injector_publishes_the_budget_when_it_is_due(tmp_path: Path) -> None:
-    rig = rig_with(tmp_path, "name: low\nseconds: 60\nactions: [{at_s: 0.2, power_w: 6}]\n")
-    try:
-        got: list[Any] = []
-        rig.bench.create_subscription(Budget, "/sentryfuse/budget", got.append, 10)
-        rig.until(lambda: rig.bench.count_publishers("/sentryfuse/budget") > 0)
-        publisher, _ = rig.line(Imu, "/imu/data")
+    story = "name: low\nseconds: 60\nactions: [{at_s: 0.2, power_w: 6}]\n"
+    with telling(tmp_path, story) as found:
+        got = found.heard(Budget, "/sentryfuse/budget")
+        found.until(lambda: found.bench.count_publishers("/sentryfuse/budget") > 0)
+        publisher, _ = line(found, Imu, "/imu/data")
         publisher.publish(Imu())
-        rig.until(lambda: bool(got))
+        found.until(lambda: bool(got))
         assert got[0].power_w == 6.0
         assert got[0].latency_ms != got[0].latency_ms  # NaN: no limit
         assert (got[0].level, got[0].source) == (-1, "scenario low")
-    finally:
-        rig.close()
 
 
-def test_injector_publishes_in_its_namespace_when_it_has_one() -> None:
-    rig = Rig(["-r", "__ns:=/bot", "-p", "prefix:=raw"])
-    places = {
-        "/bot/raw/imu/data": "/bot/imu/data",
-        "/bot/raw/bot/imu/data": "/bot/imu/data",
-        "/bot/raw/tf_static": "/tf_static",
-    }
-    try:
-        got: list[tuple[str, float]] = []
-        for number, (taken, out) in enumerate(places.items()):
-            publisher = rig.bench.create_publisher(Imu, taken, 10)
-            subscription = rig.bench.create_subscription(
-                Imu, out, lambda message, out=out: got.append((out, message.linear_acceleration.x)), 10
-            )
-            rig.until(
-                lambda publisher=publisher, out=out: (
-                    publisher.get_subscription_count() > 0 and rig.bench.count_publishers(out) > 0
-                )
-            )
-            message = Imu()
-            message.linear_acceleration.x = float(number)
-            publisher.publish(message)
-            rig.until(lambda out=out, number=number: (out, float(number)) in got)
-            rig.bench.destroy_subscription(subscription)
-    finally:
-        rig.close()
+@pytest.mark.parametrize(
+    ("taken", "out"),
+    [
+        ("/bot/raw/imu/data", "/bot/imu/data"),
+        ("/bot/raw/bot/imu/data", "/bot/imu/data"),
+        ("/bot/raw/tf_static", "/tf_static"),
+    ],
+)
+def test_injector_publishes_in_its_namespace_when_it_has_one(taken: str, out: str) -> None:
+    with injecting("-r", "__ns:=/bot", "-p", "prefix:=raw") as found:
+        publisher, got = found.bench.create_publisher(Imu, taken, 10), found.heard(Imu, out)
+        found.until(lambda: publisher.get_subscription_count() > 0 and found.bench.count_publishers(out) > 0)
+        publisher.publish(Imu())
+        found.until(lambda: bool(got))
 
 
 def test_injector_takes_parameters_of_other_nodes_when_they_are_set_for_all() -> None:
-    Rig(["-p", "camera.topic:=/front", "-p", "use_sim_time:=false"]).close()
+    with injecting("-p", "camera.topic:=/front", "-p", "use_sim_time:=false"):
+        pass
 
 
 @pytest.mark.parametrize("prefix", ["''", "/"])
 def test_injector_refuses_to_start_when_its_prefix_takes_every_topic(prefix: str) -> None:
-    rclpy.init(args=["--ros-args", "-p", f"prefix:={prefix}"])
-    try:
-        with pytest.raises(ConfigError, match="prefix"):
-            FaultInjectorNode(Stop())
-    finally:
-        rclpy.shutdown()
+    with pytest.raises(ConfigError, match="prefix"), injecting("-p", f"prefix:={prefix}"):
+        pass
 
 
 def test_injector_refuses_to_start_when_the_scenario_is_wrong(tmp_path: Path) -> None:
-    path = tmp_path / "wrong.yaml"
-    path.write_text("seconds: 1\nevents: [{at_s: 0, stream: radar, fault: drop}]\n", encoding="utf-8")
-    rclpy.init(args=["--ros-args", "-p", f"scenario:={path}"])
-    try:
-        with pytest.raises(ScenarioError, match="radar"):
-            FaultInjectorNode(Stop())
-    finally:
-        rclpy.shutdown()
+    wrong = "seconds: 1\nevents: [{at_s: 0, stream: radar, fault: drop}]\n"
+    with pytest.raises(ScenarioError, match="radar"), telling(tmp_path, wrong):
+        pass
 
 
 def image() -> Image:
@@ -266,20 +204,15 @@ def test_fault_makes_a_publishable_copy_when_the_message_is_rclpys(
 
 def test_injector_keeps_static_transforms_for_those_who_come_late() -> None:
     latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    rig = Rig([])
-    try:
+    with injecting() as found:
         # Two publishers, as a robot has: each keeps its own part.
         for text in ("base_link -> mast", "mast -> lidar"):
-            publisher = rig.bench.create_publisher(String, "/raw/tf_static", latched)
+            publisher = found.bench.create_publisher(String, "/raw/tf_static", latched)
             publisher.publish(String(data=text))
-        rig.until(lambda: rig.bench.count_publishers("/tf_static") > 0)
-        (offer,) = rig.bench.get_publishers_info_by_topic("/tf_static")
+        found.until(lambda: found.bench.count_publishers("/tf_static") > 0)
+        (offer,) = found.bench.get_publishers_info_by_topic("/tf_static")
         assert offer.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL
         for _ in range(20):  # what the injector has still to pass
-            rig.executor.spin_once(timeout_sec=0.02)
-        late: set[str] = set()
-        rig.bench.create_subscription(String, "/tf_static", lambda message: late.add(message.data), latched)
-        rig.until(lambda: len(late) == 2)
-        assert late == {"base_link -> mast", "mast -> lidar"}
-    finally:
-        rig.close()
+            found.spin()
+        late = found.heard(String, "/tf_static", latched)
+        found.until(lambda: {message.data for message in late} == {"base_link -> mast", "mast -> lidar"})

@@ -9,9 +9,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-import rclpy
-from rclpy.node import Node
 from rclpy.time import Time
+from ros.support import participant, stamped_transform
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.preprocess.placing import Found
@@ -177,27 +176,16 @@ def test_what_moved_is_forgotten_and_its_last_pose_told_when_time_jumps(buffer: 
 def real_tree() -> Iterator[TransformTree]:
     if not tf2_available():
         pytest.skip("needs tf2_ros")
-    rclpy.init()
-    node = Node("frames", use_global_arguments=False)
-    frames = TransformTree(node, base_frame="base_link")
-    yield frames
-    node.destroy_node()
-    rclpy.shutdown()
+    with participant("frames") as node:
+        yield TransformTree(node, base_frame="base_link")
 
 
 def tell(frames: TransformTree, child: str, parent: str, *, ms: int | None = None, yaw: float = 0.0) -> None:
     """Put a transform into the buffer as the listener does."""
-    from geometry_msgs.msg import TransformStamped
-
-    message = TransformStamped(child_frame_id=child)
-    message.header.frame_id = parent
-    message.transform.translation.z = 1.0
-    message.transform.rotation.z, message.transform.rotation.w = math.sin(yaw / 2), math.cos(yaw / 2)
-    if ms is None:
-        frames._buffer.set_transform_static(message, "test")
-        return
-    message.header.stamp.sec, message.header.stamp.nanosec = ms // 1000, ms % 1000 * NS_PER_MS
-    frames._buffer.set_transform(message, "test")
+    turn = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
+    message = stamped_transform(child, parent, (0.0, 0.0, 1.0), turn, stamp_ns=(ms or 0) * NS_PER_MS)
+    put = frames._buffer.set_transform_static if ms is None else frames._buffer.set_transform
+    put(message, "test")
 
 
 def test_tf2_itself_gives_static_moving_and_ageing_poses(real_tree: TransformTree) -> None:

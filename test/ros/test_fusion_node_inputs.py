@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros.support import Listener, NodeProcess, running
+from ros.support import Listener, NodeProcess, now, participant, running
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, PointCloud2
 from sentryfuse.msg import AudioChunk
 from std_msgs.msg import Header, Int16MultiArray, String
@@ -21,12 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
-
-
-@pytest.fixture(scope="module")
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,10 +34,7 @@ def publishing(
 ) -> Iterator[None]:
     """A stranger, with a participant of its own, that publishes `make(index)` at a fixed pace."""
     reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-    context, done = rclpy.Context(), threading.Event()
-    rclpy.init(context=context)
-    stranger = rclpy.create_node("stranger", context=context)
-    publisher = stranger.create_publisher(type(make(0)), topic, QoSProfile(depth=10, reliability=reliability))
+    done = threading.Event()
 
     def publish() -> None:
         index = 0
@@ -53,15 +42,17 @@ def publishing(
             publisher.publish(make(index))
             index += 1
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        stranger.destroy_node()
-        rclpy.shutdown(context=context)
+    with participant("stranger") as stranger:
+        publisher = stranger.create_publisher(
+            type(make(0)), topic, QoSProfile(depth=10, reliability=reliability)
+        )
+        thread = threading.Thread(target=publish)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 def test_missing_publisher_is_told_and_logged_when_a_sensor_sends_nothing(
@@ -121,10 +112,6 @@ def test_audio_is_used_once_its_type_is_known(listener: Listener) -> None:
     assert lost.hardware_id == "/audio"
     with publishing(chunk, "/audio", period_s=0.02):
         listener.wait_for("status", lambda status: "audio" in status.used)
-
-
-def now() -> Time:
-    return Time(sec=time.time_ns() // 10**9, nanosec=time.time_ns() % 10**9)
 
 
 def image(index: int, **wrong: Any) -> Image:

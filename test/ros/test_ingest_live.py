@@ -18,7 +18,7 @@ NAMES = ("camera", "lidar", "imu", "audio")
 def test_ingest_loses_nothing_when_four_sensors_send_at_their_rates() -> None:
     rates_hz = dict(zip(NAMES, (30, 10, 400, 50), strict=True))
     for _ in range(5):  # other programs can hold up one of the two processes for longer than queues are long
-        found = run("best_effort", seconds=2.0, point_bytes=16, image=(640, 480))
+        found = run("best_effort", seconds=2.0, image=(640, 480))
         lost = {name: stream.lost for name, stream in found.streams.items()}
         sent = {name: stream.sent for name, stream in found.streams.items()}
         paced = found.sets_per_s > 8.0 and all(sent[name] >= 0.8 * 2.0 * rates_hz[name] for name in NAMES)

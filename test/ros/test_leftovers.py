@@ -5,21 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from ros.support import Listener, NodeProcess
+from programs import Program
+from ros.support import Listener, NodeProcess, until
 
 from sentryfuse_ros import leftovers
 from sentryfuse_ros.leftovers import remove_leftovers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 SEGMENT = "fastdds_0123456789abcdef"
 PORT = "fastdds_port7411"
@@ -116,44 +112,26 @@ def test_nothing_is_removed_and_nothing_raised_when_there_is_no_shared_memory() 
     assert remove_leftovers(Path("/no/such/file/system")) == 0
 
 
-def eventually(holds: Callable[[], bool], *, within_s: float = 30.0) -> bool:
-    deadline_s = time.monotonic() + within_s
-    while not holds() and time.monotonic() < deadline_s:
-        time.sleep(0.02)
-    return holds()
-
-
-@pytest.fixture
-def living() -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, "-c", LIVING], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "up\n"
-    yield process
-    process.terminate()
-    process.wait()
-
-
 @pytest.mark.ros
 @pytest.mark.capability("fusion node over real DDS")
-def test_next_node_frees_what_a_killed_node_left_when_another_one_lives(
-    living: subprocess.Popen[str],
-) -> None:
-    before = names(SHM)
-    killed = NodeProcess(autostart=False)
-    killed.wait_for_line("unconfigured")
-    made = mapped(killed.pid) & (names(SHM) - before)
-    killed.end(signal.SIGKILL)
-    segments = {name for name in made if not name.endswith(("_el", "_sl"))}
-    assert sum((SHM / name).stat().st_blocks * 512 for name in segments) >= SEGMENT_BYTES
-    aged({SHM / name for name in made})
+def test_next_node_frees_what_a_killed_node_left_when_another_one_lives() -> None:
+    with Program([sys.executable, "-c", LIVING]) as living, ExitStack() as ending:
+        living.wait_for_line("up")
+        before = names(SHM)
+        killed = ending.enter_context(NodeProcess(autostart=False))
+        killed.wait_for_line("unconfigured")
+        made = mapped(killed.pid) & (names(SHM) - before)
+        killed.end(signal.SIGKILL)
+        segments = {name for name in made if not name.endswith(("_el", "_sl"))}
+        assert sum((SHM / name).stat().st_blocks * 512 for name in segments) >= SEGMENT_BYTES
+        aged({SHM / name for name in made})
 
-    with Listener() as listener, ExitStack() as ending:  # a participant that lives on
-        node = NodeProcess(autostart=False)
-        ending.callback(node.end)
+        listener = ending.enter_context(Listener())  # a participant that lives on
+        node = ending.enter_context(NodeProcess(autostart=False))
         node.wait_for_line("unconfigured")
         # The ports may be in use again, by the node that is there now; no segment is.
         assert not {name for name in segments if "port" not in name} & names(SHM)
-        assert living.poll() is None
+        assert not living.ended
         assert listener.state() == "unconfigured"  # asked and answered
-        assert eventually(lambda: "living" in listener.node.get_node_names())
-    assert node.wait() == 0
+        until(lambda: "living" in listener.node.get_node_names())
+        assert node.end() == 0

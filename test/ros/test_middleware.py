@@ -16,10 +16,8 @@ NOWHERE = Path("/no/such/file/system")
 
 def shm_of(monkeypatch: pytest.MonkeyPatch, megabytes: int, *, free: int | None = None) -> None:
     """Pretend that /dev/shm has this size, and this much of it, or all, free."""
-    blocks = SimpleNamespace(
-        f_frsize=1 << 20, f_blocks=megabytes, f_bavail=megabytes if free is None else free
-    )
-    monkeypatch.setattr(middleware.os, "statvfs", lambda _path: blocks)
+    total, free = megabytes << 20, (megabytes if free is None else free) << 20
+    monkeypatch.setattr(middleware.shutil, "disk_usage", lambda _: SimpleNamespace(total=total, free=free))
 
 
 def test_profile_is_put_in_force_when_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:

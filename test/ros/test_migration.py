@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, Imu, PointCloud2
 
@@ -16,11 +15,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "migration.md"
 
 
 @pytest.mark.ros
-def test_migration_snippets_run_and_call_back_when_messages_come(capsys: pytest.CaptureFixture[str]) -> None:
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("migration", context=context)
-    executor = SingleThreadedExecutor(context=context)
+def test_migration_snippets_run_and_call_back_when_messages_come(
+    node: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     try:
         names: dict[str, Any] = {"node": node}
@@ -48,5 +46,3 @@ def test_migration_snippets_run_and_call_back_when_messages_come(capsys: pytest.
         assert re.search(r"^[1-9]\d*$", heard, re.MULTILINE), heard
     finally:
         executor.shutdown()
-        node.destroy_node()
-        rclpy.shutdown(context=context)

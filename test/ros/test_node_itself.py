@@ -9,8 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-import rclpy
-from ros.support import TOPICS, Listener, NodeProcess, Robot, recording, running
+from ros.support import TOPICS, Listener, NodeProcess, Robot, participant, recording, running
 
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
 from sentryfuse_ros.messages import message_class
@@ -88,18 +87,12 @@ def test_no_sensor_is_blamed_when_the_process_is_stopped_again_and_again(
 @pytest.mark.usefixtures("node")
 def test_second_publisher_is_named_when_two_are_mixed_on_one_topic(listener: Listener) -> None:
     other = next(item for item in recording(seconds=0.5) if item.topic == TOPICS[Modality.LIDAR])
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    rear = rclpy.create_node("rear_lidar", namespace="/robot", context=context)
-    try:
+    with participant("rear_lidar", namespace="/robot") as rear:
         rear.create_publisher(message_class(other.type_name), other.topic, 10)
         told = listener.diagnostic("sensor/lidar", lambda status: "publishers" in status.message)
         assert told.level == b"\x01"
         assert "2 publishers on /lidar/points are mixed: /listener, /robot/rear_lidar" in told.message
         assert "remap" in told.message
-    finally:
-        rear.destroy_node()
-        rclpy.shutdown(context=context)
     listener.wait_for(
         "status",
         lambda status: all(sensor.state == SensorState.OK for sensor in status.sensors),

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import rclpy
 from rcl_interfaces.msg import ParameterType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from ros.support import participant, rig
 
 from sentryfuse_core.config import Config, Option, load_yaml, options
 from sentryfuse_core.errors import ConfigError
@@ -29,15 +29,9 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "ros_api.md"
 @contextmanager
 def given(*assignments: str) -> Iterator[Node]:
     """A node that was started with these `name:=value`."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
     arguments = ["--ros-args", *(part for item in assignments for part in ("-p", item))]
-    node = Node("sentryfuse", context=context, cli_args=arguments)
-    try:
+    with participant("sentryfuse", cli_args=arguments) as node:
         yield node
-    finally:
-        node.destroy_node()
-        rclpy.shutdown(context=context)
 
 
 def test_configuration_has_the_defaults_when_nothing_is_given() -> None:
@@ -153,16 +147,10 @@ def test_use_sim_time_is_refused_with_a_reason_when_it_would_change(simulated: b
 
 
 def test_autostart_is_read_only() -> None:
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = FusionNode(context=context)
-    try:
-        refused = node.set_parameters([Parameter("autostart", value=False)])[0]
-        assert not refused.successful
-        assert refused.reason
-    finally:
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+    with rig(FusionNode) as found:
+        refused = found.node.set_parameters([Parameter("autostart", value=False)])[0]
+    assert not refused.successful
+    assert refused.reason
 
 
 def test_small_nodes_refuse_misspelt_names_and_leave_those_of_other_nodes_alone() -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import itertools
 import struct
 import subprocess
-import sys
 import time
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import bags
 import pytest
-import rclpy
 from hypothesis import given
 from hypothesis import strategies as st
-from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
-from ros.support import WITHIN_S
+from ros.support import WITHIN_S, Rig, node_command, rig
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Int16MultiArray
@@ -27,11 +26,7 @@ from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.errors import ConfigError, TopicError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.player_node import PlayerNode, restamped
-from sentryfuse_ros.spin import Stop, make_executor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from sentryfuse_ros.spin import Stop
 
 S = 1_000_000_000
 START_NS = 1000 * S
@@ -56,71 +51,52 @@ def bag(tmp_path: Path) -> Path:
     return path
 
 
+def playing(stop: Stop, **parameters: Any) -> AbstractContextManager[Rig]:
+    """A player with these parameters, in the namespace that is among them."""
+    namespace = parameters.pop("namespace", "/")
+    given = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    return rig(lambda: PlayerNode(stop), "-r", f"__ns:={namespace}", *given)
+
+
 def play(
     kinds: dict[str, Any],
     *,
     enough: int | None = None,
     qos: dict[str, QoSProfile] | None = None,
-    namespace: str = "/",
     **parameters: Any,
 ) -> dict[str, list[tuple[int, Any]]]:
     """Run a player to its end, or until a topic has brought `enough`; messages with their arrival in ns."""
-    arguments = ["--ros-args", "-r", f"__ns:={namespace}"]
-    for name, value in {"wait_s": WITHIN_S, **parameters}.items():
-        arguments += ["-p", f"{name}:={value}"]
-    rclpy.init(args=arguments)
-    try:
-        stop, executor = Stop(), make_executor()
-        listener = Node("listener", use_global_arguments=False)
-        got: dict[str, list[tuple[int, Any]]] = {topic: [] for topic in kinds}
-
-        def note(topic: str, message: Any) -> None:
-            got[topic].append((time.time_ns(), message))
-
+    stop = Stop()
+    got: dict[str, list[tuple[int, Any]]] = {topic: [] for topic in kinds}
+    with playing(stop, **{"wait_s": WITHIN_S, **parameters}) as found:
         for topic, kind in kinds.items():
-            profile = (qos or {}).get(topic, 100)
-            listener.create_subscription(
-                kind, topic, lambda message, topic=topic: note(topic, message), profile
+            found.bench.create_subscription(
+                kind,
+                topic,
+                lambda message, topic=topic: got[topic].append((time.time_ns(), message)),
+                (qos or {}).get(topic, 100),
             )
-        executor.add_node(listener)
-        player = PlayerNode(stop)
-        try:
-            executor.add_node(player)
-            deadline = time.monotonic() + WITHIN_S
-            while not stop.requested and time.monotonic() < deadline:
-                executor.spin_once(timeout_sec=0.1)
-                if enough is not None and any(len(messages) >= enough for messages in got.values()):
-                    return got
-            assert stop.requested
-            assert stop.error is None
-            for _ in range(200):  # what is still queued here
-                executor.spin_once(timeout_sec=0.0)
-        finally:
-            executor.shutdown()
-            player.destroy_node()
-            listener.destroy_node()
-        return got
-    finally:
-        rclpy.shutdown()
+        found.until(lambda: stop.requested or max(map(len, got.values())) >= (enough or 1_000_000))
+        assert stop.error is None
+        for _ in range(200):  # what is still queued here
+            found.executor.spin_once(timeout_sec=0.0)
+    return got
 
 
 def stamp_ns(message: Any) -> int:
     return message.header.stamp.sec * S + message.header.stamp.nanosec
 
 
-def test_player_publishes_every_message_in_order_when_playing(bag: Path) -> None:
+def test_player_publishes_every_message_in_order_with_stamps_of_now_when_playing(bag: Path) -> None:
+    began_ns = time.time_ns()
     got = play({"/imu/data": Imu, "/audio": Int16MultiArray}, bag=bag)
     assert [message.linear_acceleration.x for _, message in got["/imu/data"]] == list(range(50))
     assert [list(message.data) for _, message in got["/audio"]] == [[i, -i] for i in range(0, 50, 10)]
-
-
-def test_player_stamps_are_now_and_keep_their_distances_when_restamping(bag: Path) -> None:
-    began_ns = time.time_ns()
-    got = play({"/imu/data": Imu}, bag=bag, topics="[/imu/data]")["/imu/data"]
-    stamps = [stamp_ns(message) for _, message in got]
+    stamps = [stamp_ns(message) for _, message in got["/imu/data"]]
     assert [later - earlier for earlier, later in itertools.pairwise(stamps)] == [10_000_000] * 49
     assert stamps[0] > began_ns
-    assert all(arrival - stamp_ns(message) >= 1_900_000 for arrival, message in got)  # recorded 2 ms after it
+    # Recorded 2 ms after it.
+    assert all(arrival - stamp_ns(message) >= 1_900_000 for arrival, message in got["/imu/data"])
 
 
 def test_player_leaves_stamps_alone_and_ticks_when_clock_is_asked(bag: Path) -> None:
@@ -157,38 +133,34 @@ def test_player_begins_again_with_the_recorded_stamps_when_looping(bag: Path) ->
     assert stamps[50:60] == stamps[:10]
 
 
-@pytest.fixture
-def context(request: pytest.FixtureRequest) -> Iterator[None]:
-    rclpy.init(args=["--ros-args", *request.param])
-    yield
-    rclpy.shutdown()
-
-
 @pytest.mark.parametrize(
-    ("context", "error", "names"),
+    ("parameters", "error", "names"),
     [
-        ([], ConfigError, "bag"),
-        (["-p", "bag:=x.mcap", "-p", "rat:=2"], ConfigError, "did you mean 'rate'"),
-        (["-p", "bag:=x.mcap", "-p", "stamps:=then"], ConfigError, "then"),
-        (["-p", "bag:=x.mcap", "-p", "rate:=fast"], ConfigError, "fast"),
+        ({}, ConfigError, "bag"),
+        ({"bag": "x.mcap", "rat": 2}, ConfigError, "did you mean 'rate'"),
+        ({"bag": "x.mcap", "stamps": "then"}, ConfigError, "then"),
+        ({"bag": "x.mcap", "rate": "fast"}, ConfigError, "fast"),
+        ({"topics": "[/radar]"}, TopicError, "/radar"),
     ],
-    indirect=["context"],
 )
-@pytest.mark.usefixtures("context")
-def test_player_names_the_parameter_when_wrong(error: type[Exception], names: str) -> None:
-    with pytest.raises(error, match=names):
-        PlayerNode(Stop())
-
-
-def test_player_names_the_topic_when_unknown(bag: Path) -> None:
-    with pytest.raises(TopicError, match="/radar"):
-        play({}, bag=bag, topics="[/radar]")
+def test_player_names_the_parameter_or_topic_when_wrong(
+    parameters: dict[str, Any], error: type[Exception], names: str, bag: Path
+) -> None:
+    if "topics" in parameters:
+        parameters = {"bag": bag, **parameters}
+    with pytest.raises(error, match=names), playing(Stop(), **parameters):
+        pass
 
 
 def test_player_ends_with_one_line_and_status_2_when_the_bag_is_missing(tmp_path: Path) -> None:
     missing = tmp_path / "none.mcap"
-    command = [sys.executable, "-m", "sentryfuse_ros.player_node", "--ros-args", "-p", f"bag:={missing}"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
+    run = subprocess.run(
+        node_command("player_node", bag=missing),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
     assert run.returncode == 2
     errors = [line for line in run.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1

@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros.support import Listener, Robot, recording, running
+from ros.support import Listener, Robot, recording, running, stamped_transform
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.types import Modality
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
 
@@ -23,29 +19,11 @@ FRAMES = {"camera": Modality.CAMERA, "imu": Modality.IMU, "microphones": Modalit
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    if find_spec("tf2_ros") is None:
-        pytest.skip("needs tf2_ros")
-    with Listener() as found:
-        yield found
-
-
-def transform(child: str, parent: str, position: Any, rotation: Any, *, stamp_ns: int = 0) -> Any:
-    from geometry_msgs.msg import TransformStamped
-
-    message = TransformStamped(child_frame_id=child)
-    message.header.frame_id = parent
-    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
-    for part, values in ((message.transform.translation, position), (message.transform.rotation, rotation)):
-        for name, value in zip("xyzw", values, strict=False):
-            setattr(part, name, float(value))
-    return message
-
-
 def test_parameters_place_the_sensors_until_transforms_come_and_a_turret_is_told_when_it_ages(
     listener: Listener,
 ) -> None:
+    if find_spec("tf2_ros") is None:
+        pytest.skip("needs tf2_ros")
     from tf2_msgs.msg import TFMessage
 
     config, turning = Config(), True
@@ -57,7 +35,9 @@ def test_parameters_place_the_sensors_until_transforms_come_and_a_turret_is_told
             rotation = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
             turret.publish(
                 TFMessage(
-                    transforms=[transform("lidar", "base_link", (0, 0, 1.8), rotation, stamp_ns=now_ns)]
+                    transforms=[
+                        stamped_transform("lidar", "base_link", (0, 0, 1.8), rotation, stamp_ns=now_ns)
+                    ]
                 )
             )
 
@@ -77,7 +57,7 @@ def test_parameters_place_the_sensors_until_transforms_come_and_a_turret_is_told
         static.publish(
             TFMessage(
                 transforms=[
-                    transform(frame, "base_link", section.translation_m, section.quaternion_xyzw)
+                    stamped_transform(frame, "base_link", section.translation_m, section.quaternion_xyzw)
                     for frame, section in sections.items()
                 ]
             )

@@ -9,21 +9,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from builtin_interfaces.msg import Time
 from rclpy.logging import get_logger
+from ros.support import now
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Header
 from sysfs import thermal_zone
 
 from sentryfuse_core.account.messages import PublishContext, fusion_status
-from sentryfuse_core.clock import NS_PER_S, SteadyClock
+from sentryfuse_core.clock import SteadyClock
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.machine import MachineMonitor
 from sentryfuse_core.preprocess.placing import Found
 from sentryfuse_core.types import FusionResult, Modality, SyncedSet
-from sentryfuse_ros.session import Engine, Host, Session
-from sentryfuse_ros.subscribe import Problem
+from sentryfuse_ros.clocks import Clocks
+from sentryfuse_ros.engine import Engine
+from sentryfuse_ros.problems import Problem
+from sentryfuse_ros.session import Host, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +61,7 @@ class FakeOutputs:
 
 
 def imu(index: int) -> Imu:
-    stamp_ns = time.time_ns()
-    stamp = Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
-    message = Imu(header=Header(stamp=stamp, frame_id="imu_link"))
+    message = Imu(header=Header(stamp=now(), frame_id="imu_link"))
     message.linear_acceleration.z = 9.8 + 1e-3 * index
     return message
 
@@ -94,10 +94,7 @@ def make_session(
         engine=engine if machine is None else replace(engine, machine=machine),
         outputs=outputs,  # type: ignore[arg-type]
         host=Host(
-            clock=SteadyClock(),
-            simulated=False,
-            ros_now_ns=time.time_ns,
-            paused_s=lambda: 0.0,
+            clocks=Clocks(SteadyClock(), time.time_ns),
             problems=problems,
             catch_up=lambda: None,
             logger=get_logger("session"),
@@ -106,6 +103,17 @@ def make_session(
         frames=frames,
         notes=(),
     )
+
+
+def status_of(array: dict[str, Any], name: str) -> dict[str, Any]:
+    """One status of a DiagnosticArray."""
+    found: dict[str, Any] = next(item for item in array["status"] if item["name"] == f"sentryfuse: {name}")
+    return found
+
+
+def values(array: dict[str, Any], name: str) -> dict[str, str]:
+    """The values of one status."""
+    return {item["key"]: item["value"] for item in status_of(array, name)["values"]}
 
 
 def test_status_and_diagnostics_are_errors_when_the_pipeline_raises(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,13 +132,10 @@ def test_status_and_diagnostics_are_errors_when_the_pipeline_raises(monkeypatch:
     assert status["mask"] == 0
     assert "inference on cpu failed: out of memory" in status["notes"][0]
     assert math.isnan(status["infer_ms"])
-    inference = next(
-        item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: inference"
-    )
+    inference = status_of(outputs.diagnostics[-1], "inference")
     assert inference["level"] == 2
     assert "out of memory" in inference["message"]
-    sync = next(item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: sync")
-    assert any(value["key"] == "dropped_BackendError" for value in sync["values"])
+    assert "dropped_BackendError" in values(outputs.diagnostics[-1], "sync")
 
 
 def test_heat_of_the_machine_reaches_level_and_diagnostics(tmp_path: Path) -> None:
@@ -165,7 +170,7 @@ def test_parameters_place_a_sensor_and_it_is_told_while_tf2_knows_no_better() ->
         (told,) = [note for note in status["notes"] if note.startswith("imu is placed by the parameters")]
         assert "tf2 knows no transform from frame 'imu_link' to 'base_link'" in told
         assert "publish the transform, or set output.extrinsics: parameters" in told
-    poses = next(item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: poses")
+    poses = status_of(outputs.diagnostics[-1], "poses")
     assert (poses["level"], poses["message"]) == (1, told)
     assert values(outputs.diagnostics[-1], "poses") == {"imu": "parameters"}
 
@@ -175,7 +180,7 @@ def test_what_the_sensor_shows_is_told_though_the_graph_has_a_problem_too() -> N
     outputs = FakeOutputs()
     problem = Problem("no_publisher", "no publisher on /imu/data", "start its driver")
     session = make_session(Config(), outputs, problems=lambda: dict.fromkeys(Modality, problem))
-    session.pipeline.preprocessor.set_extrinsics(Modality.IMU, None)
+    session.pipeline.preprocessor.placer.give(Modality.IMU, None)
 
     def told() -> list[dict[str, str]]:
         keys = [values(array, "events") for array in list(outputs.diagnostics)]
@@ -191,12 +196,6 @@ def test_what_the_sensor_shows_is_told_though_the_graph_has_a_problem_too() -> N
     last = outputs.diagnostics[-1]
     assert "no transform from frame 'imu_link'" in values(last, "sensor/imu")["reason"]
     assert values(last, "sensor/camera")["reason"] == problem.reason
-
-
-def values(array: dict[str, Any], name: str) -> dict[str, str]:
-    """The values of one status."""
-    status = next(item for item in array["status"] if item["name"] == f"sentryfuse: {name}")
-    return {item["key"]: item["value"] for item in status["values"]}
 
 
 def test_status_goes_on_and_says_why_when_every_sensor_is_dead() -> None:
@@ -232,7 +231,7 @@ def test_no_sensor_is_lost_and_the_node_says_so_when_the_executor_was_held_up() 
         session.publish_diagnostics()
     finally:
         session.close()
-    told = next(item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: node")
+    told = status_of(outputs.diagnostics[-1], "node")
     assert told["level"] == 1
     assert "did not" in told["message"]
     assert "no sensor is blamed" in told["message"]
@@ -265,7 +264,7 @@ def test_node_narrows_and_says_so_when_it_skips_sets(monkeypatch: pytest.MonkeyP
     assert "sets were skipped at level 0" in last["level_reason"]
     assert last["skipped_sets"] > 0
     assert any("of the sets were skipped" in note and "use a faster device" in note for note in last["notes"])
-    told = next(item for item in outputs.diagnostics[-1]["status"] if item["name"] == "sentryfuse: node")
+    told = status_of(outputs.diagnostics[-1], "node")
     assert told["level"] == 1
     assert float(values(outputs.diagnostics[-1], "node")["skipped_share"]) > 0.3
     assert values(outputs.diagnostics[-1], "sensor/imu")["state"] == "OK"

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from programs import Program
 from rcl_interfaces.srv import GetParameters
-from ros.support import PARAMETERS, Listener, NodeProcess
+from ros.support import PARAMETERS, Listener, NodeProcess, node_command, until
 
 from sentryfuse_core.bags.writer import BagWriter
 
@@ -36,12 +36,6 @@ PARTS = {  # node's name -> its module, arguments and status
 }
 
 
-@pytest.fixture(scope="module")
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
-
-
 @pytest.fixture
 def bag(tmp_path: Path) -> Path:
     with BagWriter(tmp_path / "walk.mcap") as writer:
@@ -56,18 +50,7 @@ def used_s(who: int = resource.RUSAGE_CHILDREN) -> float:
 
 
 def wait_for_node(listener: Listener, name: str, *, there: bool = True) -> None:
-    deadline_s = time.monotonic() + 60
-    while (name in listener.node.get_node_names()) is not there:
-        assert time.monotonic() < deadline_s, f"{name} there: {not there}"
-        time.sleep(0.02)
-
-
-def told_to_end(process: subprocess.Popen[str], signals: Sequence[int]) -> str:
-    """Send the signals, one after the other, and return what the process wrote to stderr."""
-    for number in signals:
-        process.send_signal(number)
-        time.sleep(0.001)  # two at once would be one
-    return process.communicate(timeout=60)[1]
+    until(lambda: (name in listener.node.get_node_names()) is there, f"{name} there: {there}")
 
 
 @pytest.mark.parametrize("signals", [BOTH, (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)])
@@ -76,20 +59,10 @@ def test_process_ends_with_its_status_when_it_is_told_to_once_or_again(
     name: str, signals: Sequence[int], listener: Listener, bag: Path
 ) -> None:
     module, arguments, status = PARTS[name]
-    command = [sys.executable, "-m", f"sentryfuse_ros.{module}", *arguments]
-    process = subprocess.Popen(
-        [word.replace("BAG", str(bag)) for word in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with Program(node_command(module, *(word.replace("BAG", str(bag)) for word in arguments))) as program:
         wait_for_node(listener, name)
-        errors = told_to_end(process, signals)
-    finally:
-        process.kill()
-    assert process.returncode == status
-    assert "Traceback" not in errors
+        assert program.end(*signals) == status
+        assert "Traceback" not in program.output
     wait_for_node(listener, name, there=False)
 
 
@@ -104,14 +77,6 @@ sys.exit(executables.fusion_node())
     command = [sys.executable, "-c", told]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def turns(*, within_s: float = 120.0) -> Iterator[int]:
-    """Count on until time is up, which fails the test."""
-    deadline_s = time.monotonic() + within_s
-    for turn in range(1_000_000):
-        assert time.monotonic() < deadline_s, f"not within {within_s} s"
-        yield turn
 
 
 class Asking:
@@ -139,33 +104,32 @@ class Asking:
 
 
 @contextmanager
-def running(**parameters: Any) -> Iterator[NodeProcess]:
-    node = NodeProcess(**PARAMETERS, **parameters)
-    try:
+def starting(**parameters: Any) -> Iterator[NodeProcess]:
+    """A node that is on its way, and ends well whatever it is told meanwhile."""
+    with NodeProcess(**PARAMETERS, **parameters) as node:
         yield node
-    finally:
-        status = node.end()
-    assert status == 0
+        assert node.end() == 0
 
 
 def test_services_answer_when_the_node_configures_and_activates_by_itself(listener: Listener) -> None:
     with (
-        running(),
+        starting(),
         Asking(listener, GetState, "get_state") as state,
         Asking(listener, GetParameters, "get_parameters") as parameters,
     ):
-        for _ in turns():
+
+        def told() -> None:
             (topic,) = parameters(names=["camera.topic"]).values
             assert topic.string_value == "camera/image"
-            if state().current_state.label == "active":
-                break
+
+        until(lambda: state().current_state.label == "active", turn=told)
 
 
 def test_services_answer_and_a_second_transition_is_refused_when_a_manager_configures(
     listener: Listener,
 ) -> None:
     with (
-        running(autostart=False) as node,
+        starting(autostart=False) as node,
         Asking(listener, GetState, "get_state") as state,
         Asking(listener, ChangeState, "change_state") as change,
     ):
@@ -173,17 +137,14 @@ def test_services_answer_and_a_second_transition_is_refused_when_a_manager_confi
         assert not change(transition=Transition(id=Transition.TRANSITION_ACTIVATE)).success
         configure = Transition(id=Transition.TRANSITION_CONFIGURE)
         configured = change.client.call_async(ChangeState.Request(transition=configure))
-        for _ in turns():
-            if state().current_state.label == "configuring":
-                break
-            assert not configured.done()
+        until(lambda: state().current_state.label == "configuring" or configured.done())
+        assert not configured.done()
         assert not change(transition=configure).success
         assert not configured.done()
         node.wait_for_line("a transition is under way", within_s=30)
-        for _ in turns():
-            if configured.done():
-                break
-            assert state().current_state.label in ("configuring", "inactive")
+        seen: set[str] = set()
+        until(configured.done, turn=lambda: seen.add(state().current_state.label))
+        assert seen <= {"configuring", "inactive"}
         assert configured.result().success
 
 
@@ -191,7 +152,7 @@ def test_services_answer_and_a_second_transition_is_refused_when_a_manager_confi
 def test_node_ends_at_once_when_told_to_in_any_state(listener: Listener, wanted: str) -> None:
     before_s = used_s()
     with (
-        running(autostart=False) as node,
+        starting(autostart=False) as node,
         Asking(listener, GetState, "get_state") as state,
         Asking(listener, ChangeState, "change_state") as change,
     ):
@@ -201,10 +162,8 @@ def test_node_ends_at_once_when_told_to_in_any_state(listener: Listener, wanted:
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             request = ChangeState.Request(transition=Transition(id=transition))
             done = change.client.call_async(request)
-            for _ in turns():
-                finished, seen = done.done(), state().current_state.label
-                if finished or seen == wanted:
-                    break
+            until(lambda: state().current_state.label == wanted or done.done())  # noqa: B023 - called at once
+            seen = state().current_state.label
         assert seen == wanted
         ticks = sum(int(word) for word in _stat(node.pid)[11:13])
         os.kill(node.pid, signal.SIGINT)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ros.support import START_NS, Listener, S, recording, running
+from programs import Program
+from ros.support import START_NS, Listener, S, node_command, recording, running
 from sentryfuse.msg import SensorHealth
 
 from sentryfuse_core.bags.writer import BagWriter
@@ -21,26 +17,6 @@ SECONDS = 3.0
 LIDAR = "/lidar/points"
 
 
-@pytest.fixture(scope="module")
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
-
-
-@contextmanager
-def playing(bag: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The player, over and over, with the recording's own time on /clock."""
-    parameters = {"bag": bag, "stamps": "clock", "loop": "true", "wait_s": 30.0}
-    arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
-    command = [sys.executable, "-m", "sentryfuse_ros.player_node", "--ros-args", *arguments]
-    process = subprocess.Popen(command, env=os.environ)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20.0)
-
-
 def test_each_pass_is_one_epoch_and_whole_when_a_player_loops_on_its_own_clock(
     listener: Listener, tmp_path: Path
 ) -> None:
@@ -49,7 +25,8 @@ def test_each_pass_is_one_epoch_and_whole_when_a_player_loops_on_its_own_clock(
     with BagWriter(bag) as writer:
         for item in messages:
             writer.write_cdr(item.topic, item.type_name, START_NS + item.offset_ns, item.cdr)
-    with running(listener, use_sim_time=True), playing(bag):
+    player = node_command("player_node", bag=bag, stamps="clock", loop="true", wait_s=30.0)
+    with running(listener, use_sim_time=True), Program(player):
         scans = sum(item.topic == LIDAR for item in messages)
         for number in range(1, 9):  # other programs can hold up the node for longer than queues are long
             listener.wait_for("status", lambda status, number=number: status.epoch == number + 1, since_s=0.0)

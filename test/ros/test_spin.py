@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from ros.support import node_command
 
 from sentryfuse_ros.spin import events_executor_available, make_executor
 
@@ -24,8 +25,9 @@ def test_single_threaded_executor_runs_when_rclpy_has_no_events_executor(
 @pytest.mark.ros
 @pytest.mark.parametrize("node", ["fusion_node", "player_node", "fault_injector_node"])
 def test_node_says_in_one_line_which_parameter_has_the_wrong_type(node: str) -> None:
-    command = [sys.executable, "-m", f"sentryfuse_ros.{node}", "--ros-args", "-p", "use_sim_time:=3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        node_command(node, use_sim_time=3), capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "'use_sim_time' to '3'" in done.stderr

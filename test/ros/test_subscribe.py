@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from ros.support import until
 from std_msgs.msg import String
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos, subscribe
+from sentryfuse_ros.problems import unknown_type
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
 UNHEARD = ("on_sensor", "on_camera_info", "on_battery", "on_budget")
@@ -95,19 +94,16 @@ def test_camera_topic_ends_in_compressed_once_when_the_transport_is_compressed(n
     assert sensor_topics(node, raw)[Modality.CAMERA] == name
 
 
-def test_a_type_of_a_driver_s_own_is_told_with_its_remedy() -> None:
-    assert "xfer_format" in subscribe._remedy("/livox/lidar", {"livox_ros_driver2/msg/CustomMsg"})
-    assert "remap" in subscribe._remedy("/odom", {"nav_msgs/msg/Odometry"})
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    context = rclpy.Context()
-    context.init()
-    made = Node("listening", context=context)
-    yield made
-    made.destroy_node()
-    context.shutdown()
+@pytest.mark.parametrize(
+    ("topic", "offered", "told"),
+    [
+        ("/livox/lidar", "livox_ros_driver2/msg/CustomMsg", "xfer_format"),
+        ("/odom", "nav_msgs/msg/Odometry", "remap"),
+        ("/points", "sensor_msgs/msg/Image", "remap"),  # of the camera, whose transport is no matter here
+    ],
+)
+def test_type_of_another_kind_is_told_with_its_remedy(topic: str, offered: str, told: str) -> None:
+    assert told in unknown_type(Modality.LIDAR, topic, {offered}, wanted="PointCloud2").remedy
 
 
 @pytest.mark.parametrize("latched", [True, False])
@@ -125,11 +121,12 @@ def test_audio_info_is_heard_when_its_publisher_latches_it_or_not(
     inputs = Inputs(node, Config(), handler)
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    end_s = time.monotonic() + 60.0
-    while not heard and time.monotonic() < end_s:
+
+    def turn() -> None:
         inputs.poll()
         if not latched:
             publisher.publish(String(data="again"))
         executor.spin_once(timeout_sec=0.1)
+
+    until(lambda: bool(heard), turn=turn)
     inputs.close()
-    assert heard

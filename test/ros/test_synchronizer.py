@@ -53,9 +53,9 @@ class Bench:
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 
-    def input(self, topic: str, kind: type = Imu) -> Input:
+    def input(self, topic: str, kind: type = Imu, *, depth: int = 100) -> Input:
         self.publishers[topic] = self.node.create_publisher(kind, topic, QoSProfile(depth=100))
-        return Input(self.node, kind, topic, QoSProfile(depth=100))
+        return Input(self.node, kind, topic, QoSProfile(depth=depth))
 
     def keep(self, sync: Any) -> None:
         sync.registerCallback(lambda *messages: self.sets.append(messages))
@@ -360,6 +360,30 @@ def test_arrival_is_the_middlewares_when_a_callback_held_up_the_executor(
     for index in (0, 1):
         (received,) = sets[-1].samples[index]
         assert before_ns <= received.arrival_ns <= came_ns + 200 * MS
+
+
+@pytest.mark.parametrize("depths", [(4, 12), (12, 4)])
+def test_sets_are_complete_when_the_queues_hold_backlogs_of_different_length(
+    bench: Bench, depths: tuple[int, int]
+) -> None:
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold(*messages: Any) -> None:
+        bench.sets.append(messages)
+        if len(bench.sets) > 8 and None not in messages and not held.is_set():  # the period is known by then
+            held.set()
+            assert go_on.wait(WITHIN_S)
+
+    inputs = [bench.input(topic, depth=depth) for topic, depth in zip(("/a", "/b"), depths, strict=True)]
+    sync = DropoutTolerantSynchronizer(inputs, 10, 0.02)
+    sync.registerCallback(hold)
+    bench.start()
+    until(lambda: bench.send(4, "/a", "/b") and held.is_set(), "complete set")
+    last_ns = bench.send(12, "/a", "/b")
+    threading.Event().wait(0.3)  # far longer than it takes a message to come
+    go_on.set()
+    until(lambda: stamp_ns(bench.sets[-1][0] or bench.sets[-1][1]) == last_ns, "set of the last messages")
+    assert [None in messages for messages in bench.sets[-4:]] == [False] * 4
 
 
 class Filter:

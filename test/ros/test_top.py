@@ -9,17 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from ros.support import WITHIN_S, Listener, Robot, patiently, recording, running
+from programs import Program
+from ros.support import WITHIN_S, Listener, Robot, participant, patiently, recording, running
 from sentryfuse.msg import FusedDetection, FusedDetectionArray, FusionStatus, SensorHealth
 
 from sentryfuse_core.account import messages
@@ -35,9 +33,8 @@ class Speaker:
     """A node that says what a fusion node says, 20 sets a second, and no more than that."""
 
     def __init__(self, name: str = "sentryfuse", namespace: str = "/", *, told: bool = True) -> None:
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self._node = rclpy.create_node(name, namespace=namespace, context=self._context)
+        self._ending = ExitStack()
+        self._node = self._ending.enter_context(participant(name, namespace=namespace))
         self._topic = f"{namespace.rstrip('/')}/lidar/points"
         self._status = self._node.create_publisher(FusionStatus, "~/status", 10)
         self._boxes = self._node.create_publisher(FusedDetectionArray, "~/detections", 10)
@@ -53,8 +50,7 @@ class Speaker:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._node.destroy_node()
-        rclpy.shutdown(context=self._context)
+        self._ending.close()
 
     def _run(self) -> None:
         lidar = SensorHealth(name="lidar", topic=self._topic, state=SensorHealth.OK, in_mask=True)
@@ -69,7 +65,7 @@ class Speaker:
 
     def _statuses(self) -> Iterator[DiagnosticStatus]:
         stages = ("age", "wait", "queue", "pre", "infer", "post", "e2e")
-        figures = {f"{stage}_ms_{rank}": "7.0" for stage in stages for rank in ("p50", "p95", "max")}
+        figures = {f"{stage}_ms_{rank}": "7.0" for stage in stages for rank in ("p50", "p95", "p99", "max")}
         figures |= {"n": "99", "window_s": "30.0", "deadline_miss": "0.0"}
         values = [KeyValue(key=key, value=value) for key, value in figures.items()]
         yield DiagnosticStatus(name="sentryfuse: sensor/lidar", hardware_id=self._topic)
@@ -82,32 +78,11 @@ def snapshot(capfd: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
     return told
 
 
-@contextmanager
-def followed(tmp_path: Path, *arguments: str) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    """The view without a terminal, its lines going to a file."""
-    said = tmp_path / "said.txt"
-    with said.open("wb") as out:
-        process = subprocess.Popen([*TOP, *arguments], stdout=out, stderr=out)
-        try:
-            yield said, process
-        finally:
-            process.kill()
-            process.wait()
-
-
-def wait_for(said: Path, text: str, process: subprocess.Popen[bytes]) -> None:
-    deadline_s = time.monotonic() + WITHIN_S
-    while text not in (found := said.read_text(encoding="utf-8")):
-        assert process.poll() is None, found
-        assert time.monotonic() < deadline_s, f"no {text!r} in:\n{found}"
-        time.sleep(0.05)  # the output is a file: there is nothing to wait on
-
-
 def test_top_prints_one_snapshot_as_json_when_the_only_node_runs(capfd: pytest.CaptureFixture[str]) -> None:
     with Speaker("sentryfuse", "/robot"):
         told = snapshot(capfd)
     assert told["node"] == "/robot/sentryfuse"
-    assert told["latency_ms"]["e2e"] == {"p50": 7.0, "p95": 7.0, "max": 7.0, "last": 40.0}
+    assert told["latency_ms"]["e2e"] == {"p50": 7.0, "p95": 7.0, "p99": 7.0, "max": 7.0, "last": 40.0}
     assert (told["window_sets"], told["level"], told["detections"]) == (99, 1, 2)
 
 
@@ -169,20 +144,16 @@ def test_top_asks_which_when_several_nodes_run(
         patiently(chosen, (_GATHER_S, 5.0, 15.0))
 
 
-def test_top_follows_the_node_when_it_dies_and_is_started_again(tmp_path: Path) -> None:
-    with followed(tmp_path) as (said, process):
-        wait_for(said, "waiting: no fusion node /sentryfuse", process)
+def test_top_follows_the_node_when_it_dies_and_is_started_again() -> None:
+    with Program(TOP) as top:
+        top.wait_for_line("waiting: no fusion node /sentryfuse")
         with Speaker():
-            wait_for(said, "/sentryfuse  live", process)
-        wait_for(said, "no status for", process)
-        before = said.read_text(encoding="utf-8").count("  live  ")
+            top.wait_for_line("/sentryfuse  live")
+        top.wait_for_line("no status for")
+        before = top.output.count("  live  ")
         with Speaker():
-            deadline_s = time.monotonic() + WITHIN_S
-            while said.read_text(encoding="utf-8").count("  live  ") == before:
-                assert time.monotonic() < deadline_s
-                time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(WITHIN_S) == 0
+            top.wait_for(lambda: top.output.count("  live  ") > before, "life")
+        assert top.end(signal.SIGINT) == 0
 
 
 def test_top_draws_a_picture_when_it_has_a_terminal() -> None:
@@ -217,8 +188,10 @@ def _drain(descriptor: int) -> None:
 
 
 @pytest.mark.slow
-def test_top_shows_a_real_node_when_four_sensors_send(capfd: pytest.CaptureFixture[str]) -> None:
-    with Listener() as listener, Robot(listener.node, recording()), running(listener):
+def test_top_shows_a_real_node_when_four_sensors_send(
+    capfd: pytest.CaptureFixture[str], listener: Listener
+) -> None:
+    with Robot(listener.node, recording()), running(listener):
         listener.wait_for("status", lambda status: status.mask == 15)
         listener.diagnostic("latency", lambda status: bool(status.values))
         told = snapshot(capfd)

@@ -13,7 +13,7 @@ from ros.support import Listener, running
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
 
 
-def test_classes_are_told_to_who_listens_late() -> None:
+def test_classes_are_told_to_who_listens_late(listener: Listener) -> None:
     vision_msgs = pytest.importorskip("vision_msgs.msg", reason="needs vision_msgs")
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     came: dict[str, Any] = {}
@@ -24,7 +24,7 @@ def test_classes_are_told_to_who_listens_late() -> None:
         if len(came) == 2:
             both.set()
 
-    with Listener() as listener, running(listener, autostart=False):
+    with running(listener, autostart=False):
         assert listener.change_state(Transition.TRANSITION_CONFIGURE)
         assert listener.state() == "inactive"
         for name, kind in (("vision_info", "VisionInfo"), ("label_info", "LabelInfo")):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -40,78 +43,67 @@ def ingest() -> FakeIngest:
     return FakeIngest()
 
 
-def worker(ingest: FakeIngest, handle: Callable[[Any], None], **options: Any) -> Worker:
+@contextmanager
+def working(ingest: FakeIngest, handle: Callable[[Any], None], **options: Any) -> Iterator[Worker]:
     quiet = {
         "clock": SteadyClock(),
         "catch_up": lambda: None,
         "idle": lambda _now_ns: None,
         "report": lambda _error: None,
     }
-    return Worker(ingest, handle=handle, **{**quiet, **options})  # type: ignore[arg-type]
+    made = Worker(ingest, handle=handle, **{**quiet, **options})  # type: ignore[arg-type]
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 def test_newest_set_wins_when_the_pipeline_is_slow(ingest: FakeIngest) -> None:
-    handled: list[int] = []
-    started, proceed, done = threading.Event(), threading.Event(), threading.Event()
+    handled: Queue[int] = Queue()
+    proceed = threading.Event()
 
     def handle(number: int) -> None:
-        handled.append(number)
-        started.set()
+        handled.put(number)
         proceed.wait(WITHIN_S)
-        if number == 4:
-            done.set()
 
-    busy = worker(ingest, handle)
     ingest.sets = [0]
-    busy.start()
-    busy.wake()
-    assert started.wait(WITHIN_S)
-    ingest.sets = [1, 2, 3, 4]
-    busy.wake()
-    proceed.set()
-    assert done.wait(WITHIN_S)
-    busy.stop()
-    assert handled == [0, 4]
+    with working(ingest, handle) as busy:
+        busy.wake()
+        assert handled.get(timeout=WITHIN_S) == 0
+        ingest.sets = [1, 2, 3, 4]
+        busy.wake()
+        proceed.set()
+        assert handled.get(timeout=WITHIN_S) == 4
+    assert handled.empty()
     assert busy.skipped == 3
 
 
 def test_next_set_is_handled_when_one_raises(ingest: FakeIngest) -> None:
-    errors: list[Exception] = []
-    reported, done = threading.Event(), threading.Event()
+    errors: Queue[Exception] = Queue()
+    handled: Queue[int] = Queue()
 
     def handle(number: int) -> None:
         if number == 0:
             raise RuntimeError("no device")
-        done.set()
+        handled.put(number)
 
-    def report(error: Exception) -> None:
-        errors.append(error)
-        reported.set()
-
-    survivor = worker(ingest, handle, report=report)
     ingest.sets = [0]
-    survivor.start()
-    survivor.wake()
-    assert reported.wait(WITHIN_S)
-    ingest.sets = [1]
-    survivor.wake()
-    assert done.wait(WITHIN_S)
-    survivor.stop()
-    assert [str(error) for error in errors] == ["no device"]
+    with working(ingest, handle, report=errors.put) as survivor:
+        survivor.wake()
+        assert str(errors.get(timeout=WITHIN_S)) == "no device"
+        ingest.sets = [1]
+        survivor.wake()
+        assert handled.get(timeout=WITHIN_S) == 1
+    assert errors.empty()
 
 
 def test_waiting_messages_are_taken_in_before_a_deadline_fires(ingest: FakeIngest) -> None:
     idle = threading.Event()
     ingest.deadline_ns = SteadyClock().now_ns() + 20_000_000
-    due = worker(
-        ingest,
-        lambda _: None,
-        catch_up=lambda: ingest.calls.append("catch up"),
-        idle=lambda _now_ns: idle.set(),
-    )
-    due.start()
-    assert idle.wait(WITHIN_S)
-    due.stop()
+    take_in = partial(ingest.calls.append, "catch up")
+    with working(ingest, lambda _: None, catch_up=take_in, idle=lambda _now_ns: idle.set()):
+        assert idle.wait(WITHIN_S)
     assert ingest.calls[0:2] == ["catch up", "advance"]
 
 
@@ -127,10 +119,8 @@ def test_worker_goes_on_when_the_ingest_raises_while_it_waits(ingest: FakeIngest
 
     ingest.next_deadline_ns = next_deadline_ns  # type: ignore[method-assign]
     ingest.sets = [0]
-    survivor = worker(ingest, lambda _: handled.set(), report=errors.append)
-    survivor.start()
-    assert handled.wait(WITHIN_S)
-    survivor.stop()
+    with working(ingest, lambda _: handled.set(), report=errors.append):
+        assert handled.wait(WITHIN_S)
     assert [str(error) for error in errors] == ["no deadline"]
 
 
@@ -145,8 +135,6 @@ def test_worker_does_not_spin_when_the_clock_stands_still_before_a_deadline(inge
             enough.set()
 
     ingest.deadline_ns = 1
-    waiting = worker(ingest, lambda _: None, idle=idle, clock=ManualClock())
-    waiting.start()
-    assert enough.wait(WITHIN_S)
-    waiting.stop()
+    with working(ingest, lambda _: None, idle=idle, clock=ManualClock()):
+        assert enough.wait(WITHIN_S)
     assert looked_s[11] - looked_s[1] >= 0.08

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+import itertools
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from sentryfuse_core.errors import BagError, SentryFuseError
 from sentryfuse_core.text import reason_of
@@ -61,50 +62,51 @@ class Source(NamedTuple):
     read: Callable[[], Iterator[Item]]
 
 
-class Storage(Protocol):
-    """One open file. `start_ns` and `end_ns` are those of all its messages; without any they are 0."""
+class Storage:
+    """One open file of a recording; opening and reading it raise nearly anything for damage.
 
-    path: Path
-    remedy: str  # for damage of this format
-    start_ns: int
-    end_ns: int
-    cut: str  # what is wrong with its end; empty: nothing
+    `scratch` makes a folder for copies.
+    """
+
+    remedy = ""  # for damage of this format
+    cut = ""  # what is wrong with its end; empty: nothing
+
+    def __init__(self, path: Path, _scratch: Callable[[], Path]) -> None:
+        self.path = path
+        self.streams: dict[int, Stream] = {}  # one for each topic and type, by the file's own numbers
+        self.start_ns = self.end_ns = 0  # of all its messages; without any they are 0
 
     @property
-    def streams(self) -> Sequence[Stream]:
-        """One for each topic and type."""
+    def count(self) -> int:
+        """Messages in it."""
+        return sum(stream.count for stream in self.streams.values())
 
     def sources(self, wanted: Collection[Stream]) -> Sequence[Source]:
-        """Where the messages of `wanted` come from."""
+        """Where the messages of `wanted` come from: one place, if it has any."""
+        streams = {key: stream for key, stream in self.streams.items() if stream in wanted and stream.count}
+        return [Source(self.start_ns, lambda: self._items(streams))] if streams else []
+
+    def _items(self, streams: Mapping[int, Stream]) -> Iterator[Item]:
+        """The messages of `streams` by log time."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close the file."""
+        raise NotImplementedError
 
 
 def merged(sources: Sequence[Source]) -> Iterator[Item]:
     """All items by log time, equal times in the order of `sources`; those begin when their time has come."""
-    order = sorted(range(len(sources)), key=lambda number: sources[number].start_ns)
-    waiting = deque((sources[number].start_ns, number) for number in order)
-    # Of each source that has begun: its next item, and how to go on.
-    heads: list[tuple[int, int, Item, Iterator[Item]]] = []
-    while waiting or heads:
-        while waiting and (not heads or waiting[0][0] <= heads[0][0]):
-            _push(heads, waiting.popleft()[1], sources)
-        if heads:
-            _, number, item, rest = heads[0]
+
+    def begun(number: int, source: Source) -> Iterator[tuple[int, int, Item | None]]:
+        yield source.start_ns, number, None  # is asked for at once, the rest only when this one is passed
+        for item in source.read():
+            yield item.log_time_ns, number, item
+
+    parts = itertools.starmap(begun, enumerate(sources))
+    for _, _, item in heapq.merge(*parts, key=operator.itemgetter(0, 1)):
+        if item is not None:
             yield item
-            following = next(rest, None)
-            if following is None:
-                heapq.heappop(heads)
-            else:
-                heapq.heapreplace(heads, (following.log_time_ns, number, following, rest))
-
-
-def _push(heads: list[tuple[int, int, Item, Iterator[Item]]], number: int, sources: Sequence[Source]) -> None:
-    rest = iter(sources[number].read())
-    first = next(rest, None)
-    if first is not None:
-        heapq.heappush(heads, (first.log_time_ns, number, first, rest))
 
 
 def damaged(path: Path, reason: str, remedy: str) -> BagError:
@@ -112,15 +114,15 @@ def damaged(path: Path, reason: str, remedy: str) -> BagError:
     return BagError(f"cannot read {path}: {reason}; {remedy}")
 
 
-def guarded(items: Iterator[Item], path: Path, remedy: str) -> Iterator[Item]:
-    """`items`, where whatever a library raises becomes a BagError that names the file."""
-    while True:
+def guarded(source: Source, file: Storage) -> Source:
+    """A source of `file`, where whatever a library raises becomes a BagError that names the file."""
+
+    def read() -> Iterator[Item]:
         try:
-            item = next(items)
-        except StopIteration:
-            return
+            yield from source.read()
         except SentryFuseError:
             raise
         except Exception as error:  # damaged bytes make the libraries raise nearly anything
-            raise damaged(path, reason_of(error), remedy) from error
-        yield item
+            raise damaged(file.path, reason_of(error), file.remedy) from error
+
+    return Source(source.start_ns, read)

@@ -2,8 +2,8 @@
 
 Neither rosbags nor the mcap package reads a finished file without message index, without repeated schemas or
 channels, or with messages out of order and no index; hence this reader. The index of chunks says where to
-jump, if it is there; what lies between is walked. Where statistics do not agree with the message
-indexes, every chunk is looked into once.
+jump, if it is there; what lies between is walked. Where statistics do not agree with it, every chunk is
+looked into once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,8 @@ from sentryfuse_core.bags.storage.common import (
     Definition,
     Item,
     Source,
+    Storage,
     Stream,
-    guarded,
 )
 from sentryfuse_core.bags.storage.unpack import MOST_CHUNK_BYTES, PACKINGS, unpack
 from sentryfuse_core.convert.type_names import full_type_name
@@ -35,10 +35,9 @@ from sentryfuse_core.text import reason_of
 __all__ = ["MAGIC", "McapFile"]
 
 MAGIC = b"\x89MCAP0\r\n"
-REMEDY = "recover it with `mcap recover`, or record it again"
 
 _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 0x02, 0x03, 0x04, 0x05, 0x06
-_MESSAGE_INDEX, _CHUNK_INDEX, _STATISTICS, _DATA_END = 0x07, 0x08, 0x0B, 0x0F
+_CHUNK_INDEX, _STATISTICS, _DATA_END = 0x08, 0x0B, 0x0F
 _HEAD = struct.Struct("<BQ")  # of every record: its kind and length
 _MESSAGE_HEAD = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
 _CHUNK_HEAD = struct.Struct("<QQQI")  # first and last log time, unpacked size, checksum
@@ -77,14 +76,13 @@ class _Summary:
     statistics: tuple[int, int, int] | None = None  # messages, first and last log time
 
 
-class McapFile:
-    """One MCAP file; raises OSError, ValueError and struct.error for damage, as the standard library does."""
+class McapFile(Storage):
+    """One MCAP file."""
 
-    remedy = REMEDY
+    remedy = "recover it with `mcap recover`, or record it again"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.cut = ""
+    def __init__(self, path: Path, scratch: Callable[[], Path]) -> None:
+        super().__init__(path, scratch)
         self._schemas: dict[int, _Schema] = {}
         self._channels: dict[int, _Channel] = {}
         self._spans: list[_Span] = []
@@ -101,9 +99,8 @@ class McapFile:
         self._spans = [span for span in self._spans if span.counts.total()]
         self.start_ns = min((span.start_ns for span in self._spans), default=0)
         self.end_ns = max((span.end_ns for span in self._spans), default=0)
-        counts: Counter[int] = sum((span.counts for span in self._spans), Counter())
-        self._streams = {key: self._stream(channel, counts[key]) for key, channel in self._channels.items()}
-        self.streams = tuple(self._streams.values())
+        counts = self._counts()
+        self.streams = {key: self._stream(channel, counts[key]) for key, channel in self._channels.items()}
 
     def close(self) -> None:
         """Close the file."""
@@ -111,17 +108,14 @@ class McapFile:
 
     def sources(self, wanted: Collection[Stream]) -> list[Source]:
         """One for each chunk that holds one of `wanted`."""
-        channels = {key: stream for key, stream in self._streams.items() if stream in wanted}
+        channels = {key: stream for key, stream in self.streams.items() if stream in wanted}
         return [
-            Source(span.start_ns, partial(self._guarded, span, channels))
+            Source(span.start_ns, partial(self._messages, span, channels))
             for span in self._spans
             if not channels.keys().isdisjoint(span.counts)
         ]
 
-    def _guarded(self, span: _Span, channels: Mapping[int, Stream]) -> Iterator[Item]:
-        return guarded(self._items(span, channels), self.path, REMEDY)
-
-    def _items(self, span: _Span, channels: Mapping[int, Stream]) -> Iterator[Item]:
+    def _messages(self, span: _Span, channels: Mapping[int, Stream]) -> Iterator[Item]:
         data = self._content(span)
         items: list[Item] = []
         for kind, begin, end in _records(data):
@@ -141,6 +135,10 @@ class McapFile:
         if not encoding and schema.definition.form.startswith("ros1"):
             encoding = ROS1
         return Stream(channel.topic, full_type_name(schema.name), encoding, schema.definition, count)
+
+    def _counts(self) -> Counter[int]:
+        """Messages of each channel."""
+        return sum((span.counts for span in self._spans), Counter())
 
     def _summary(self) -> _Summary:
         """The records before the footer; an empty summary where there are none or they are damaged."""
@@ -173,11 +171,11 @@ class McapFile:
 
     def _walk(self, summary: _Summary) -> None:
         """Find the spans from the front, jumping over what the index of chunks tells."""
-        at, chunk, loose = len(MAGIC), None, None
+        at, loose = len(MAGIC), None
         while True:
             if (indexed := summary.chunks.get(at)) is not None:
                 self._spans.append(indexed)
-                at, chunk, loose = indexed.end, None, None
+                at, loose = indexed.end, None
                 continue
             self._file.seek(at)
             head = self._file.read(_HEAD.size)
@@ -188,13 +186,9 @@ class McapFile:
                 return
             if kind in (_DATA_END, _FOOTER):
                 return
-            if kind == _CHUNK:
-                times = self._file.read(16)
-                chunk, loose = _Span(at, end, True, *struct.unpack("<QQ", times)), None  # noqa: FBT003
-                self._spans.append(chunk)
-            elif kind == _MESSAGE_INDEX and chunk is not None:
-                channel, size = struct.unpack("<HI", self._file.read(6))
-                chunk.counts[channel] += size // 16
+            if kind == _CHUNK:  # what is in it is not told: it will be looked into
+                loose = None
+                self._spans.append(_Span(at, end, chunk=True))
             elif kind in (_MESSAGE, _SCHEMA, _CHANNEL):
                 if loose is None or loose.end != at or end - loose.offset > _SPAN_BYTES:
                     loose = _Span(at, at, chunk=False)
@@ -226,9 +220,9 @@ class McapFile:
             self._channels[key] = _Channel(schema, topic, encoding)
 
     def _is_known(self, summary: _Summary) -> bool:
-        """Whether all channels are known, and the message indexes agree with the statistics."""
-        counts: Counter[int] = sum((span.counts for span in self._spans), Counter())
-        if summary.statistics is None and any(span.chunk for span in self._spans):
+        """Whether all channels are known, and the index of chunks agrees with the statistics."""
+        counts = self._counts()
+        if any(span.chunk and (summary.statistics is None or not span.counts) for span in self._spans):
             return False
         for key in counts:
             channel = self._channels.get(key)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from sentryfuse_core.bags.storage.common import CDR, Definition, Item, Source, Stream, guarded
+from sentryfuse_core.bags.storage.common import CDR, Definition, Item, Storage, Stream
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError
 
 __all__ = ["SqliteFile", "beside"]
 
-REMEDY = "recover it with `sqlite3 FILE .recover`, or record it again"
 _BESIDE = ("-wal", "-journal")  # what the writer had not yet put into the file itself
 
 
@@ -28,46 +27,34 @@ def beside(path: Path) -> tuple[Path, ...]:
     return tuple(item for item in found if item.is_file() and item.stat().st_size)
 
 
-class SqliteFile:
-    """One .db3 file; raises sqlite3.Error and OSError for damage. `scratch` makes a folder for a copy."""
+class SqliteFile(Storage):
+    """One .db3 file."""
 
-    remedy = REMEDY
-    cut = ""
+    remedy = "recover it with `sqlite3 FILE .recover`, or record it again"
 
     def __init__(self, path: Path, scratch: Callable[[], Path]) -> None:
-        self.path = path
+        super().__init__(path, scratch)
         self._database = sqlite3.connect(_readable(path, scratch), uri=True, check_same_thread=False)
         try:
             self._database.text_factory = lambda data: data.decode("utf-8", "replace")
-            self._streams = self._topics(self._definitions())
-            first, last = self._database.execute(
-                "SELECT MIN(timestamp), MAX(timestamp) FROM messages"
-            ).fetchone()
+            self.streams = self._topics(self._definitions())
+            times = self._database.execute("SELECT MIN(timestamp), MAX(timestamp) FROM messages").fetchone()
         except BaseException:
             self._database.close()
             raise
-        self.start_ns, self.end_ns = int(first or 0), int(last or 0)
-        self.streams = tuple(self._streams.values())
+        self.start_ns, self.end_ns = (int(time or 0) for time in times)
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
-    def sources(self, wanted: Collection[Stream]) -> list[Source]:
-        """One, if it has any of `wanted`."""
-        topics = {key: stream for key, stream in self._streams.items() if stream in wanted and stream.count}
-        if not topics:
-            return []
-        return [Source(self.start_ns, lambda: guarded(self._items(topics), self.path, REMEDY))]
-
-    def _items(self, topics: dict[int, Stream]) -> Iterator[Item]:
-        marks = ",".join("?" * len(topics))
+    def _items(self, streams: Mapping[int, Stream]) -> Iterator[Item]:
+        marks = ",".join("?" * len(streams))
         query = (
             f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp"  # noqa: S608 - marks alone
         )
-        for topic, log_time_ns, data in self._database.execute(query, tuple(topics)):
-            content = data if isinstance(data, bytes) else b""
-            yield Item(int(log_time_ns), topics[topic], content)
+        for topic, log_time_ns, data in self._database.execute(query, tuple(streams)):
+            yield Item(int(log_time_ns), streams[topic], data if isinstance(data, bytes) else b"")
 
     def _definitions(self) -> dict[str, Definition]:
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}

@@ -6,59 +6,43 @@ Bare bytes without an `encoding` are taken for S16LE.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sentryfuse_core.faults.corruption.image import noisy_values
-from sentryfuse_core.faults.corruption.payload import Options, changed, is_cloud, is_image, payload_path
+from sentryfuse_core.faults.corruption.payload import changed, is_cloud, is_image, noisy, payload_path
+from sentryfuse_core.faults.hit import Hit
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["clipped", "gapped", "noisy_audio", "silent"]
+__all__ = ["clipped", "gapped", "noise", "on_samples", "silent"]
 
 _UNKNOWN_FRAME = 8  # samples: whole frames of 1, 2, 4 or 8 channels
+# Takes flat samples and how many of them are of one moment; returns new ones.
+Change: TypeAlias = Callable[[NDArray[Any], int, Hit], NDArray[Any]]
 
 
-def silent(message: Any, _: Options, __: np.random.Generator) -> Any:
-    """Make every sample zero."""
-    return _audio(message, lambda samples: np.full_like(samples, _middle(samples)))
+def on_samples(change: Change) -> Callable[[Any, Hit], Any]:
+    """The fault of a message that `change` makes of its samples; bytes are read as its encoding."""
 
+    def spoil(message: Any, hit: Hit) -> Any:
+        path = None if is_image(message) or is_cloud(message) else payload_path(message)
+        if path is None:
+            return message
+        kind = np.dtype("<f4" if getattr(message, "encoding", "") == "F32LE" else "<i2")
 
-def clipped(message: Any, options: Options, _: np.random.Generator) -> Any:
-    """Amplify by `gain` and clip at full scale."""
+        def spoil_data(data: NDArray[Any]) -> NDArray[Any]:
+            raw = path[-1] == "data" and not hasattr(message, "layout")
+            if raw:
+                data = data.astype(np.uint8)
+                data = data[: len(data) // kind.itemsize * kind.itemsize].view(kind)
+            elif hasattr(message, "layout"):
+                data = data.astype(np.int16)
+            spoilt = change(data, _channels(message), hit)
+            return spoilt.view(np.uint8) if raw else spoilt
 
-    def spoil(samples: NDArray[Any]) -> NDArray[Any]:
-        integer = samples.dtype.kind in "iu"
-        low, high = (np.iinfo(samples.dtype).min, np.iinfo(samples.dtype).max) if integer else (-1.0, 1.0)
-        middle = _middle(samples)
-        loud = (samples.astype(np.float64) - middle) * options["gain"] + middle
-        return np.clip(np.rint(loud) if integer else loud, low, high).astype(samples.dtype)
+        return changed(message, path, spoil_data)
 
-    return _audio(message, spoil)
-
-
-def gapped(message: Any, options: Options, random: np.random.Generator) -> Any:
-    """Cut one run of `share` of the samples out of the block, at a random place; the block is shorter."""
-    frame = _channels(message)
-
-    def spoil(samples: NDArray[Any]) -> NDArray[Any]:
-        frames = samples.size // frame
-        gap = round(options["share"] * frames)
-        begin = int(random.integers(0, frames - gap + 1))
-        return np.concatenate([samples[: begin * frame], samples[(begin + gap) * frame :]])
-
-    return _audio(message, spoil)
-
-
-def noisy_audio(message: Any, sigma: float, random: np.random.Generator) -> Any:
-    """Add white noise of `sigma` of full scale."""
-    return _audio(message, lambda samples: noisy_values(samples, sigma, random))
-
-
-def _middle(samples: NDArray[Any]) -> int:
-    return 128 if samples.dtype == np.uint8 else 0
+    return spoil
 
 
 def _channels(message: Any) -> int:
@@ -70,20 +54,31 @@ def _channels(message: Any) -> int:
     return int(told) if 0 < told <= 64 else _UNKNOWN_FRAME
 
 
-def _audio(message: Any, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
-    """Change the flat samples; bytes are read as the message's encoding."""
-    path = None if is_image(message) or is_cloud(message) else payload_path(message)
-    if path is None:
-        return message
-    kind = np.dtype("<f4" if getattr(message, "encoding", "") == "F32LE" else "<i2")
+def _middle(samples: NDArray[Any]) -> int:
+    return 128 if samples.dtype == np.uint8 else 0
 
-    def spoil(data: NDArray[Any]) -> NDArray[Any]:
-        if path[-1] != "data":
-            return change(data)
-        if hasattr(message, "layout"):
-            return change(data.astype(np.int16))
-        raw = data.astype(np.uint8)
-        whole = raw[: len(raw) // kind.itemsize * kind.itemsize]
-        return change(whole.view(kind)).view(np.uint8)
 
-    return changed(message, path, spoil)
+def silent(samples: NDArray[Any], _frame: int, _: Hit) -> NDArray[Any]:
+    """Make every sample zero."""
+    return np.full_like(samples, _middle(samples))
+
+
+def clipped(samples: NDArray[Any], _frame: int, hit: Hit) -> NDArray[Any]:
+    """Amplify by `gain` and clip at full scale."""
+    integer = samples.dtype.kind in "iu"
+    low, high = (np.iinfo(samples.dtype).min, np.iinfo(samples.dtype).max) if integer else (-1.0, 1.0)
+    loud = (samples.astype(np.float64) - _middle(samples)) * hit.options["gain"] + _middle(samples)
+    return np.clip(np.rint(loud) if integer else loud, low, high).astype(samples.dtype)
+
+
+def gapped(samples: NDArray[Any], frame: int, hit: Hit) -> NDArray[Any]:
+    """Cut one run of `share` of the samples out of the block, at a random place; the block is shorter."""
+    frames = samples.size // frame
+    gap = round(hit.options["share"] * frames)
+    begin = int(hit.random.integers(0, frames - gap + 1))
+    return np.concatenate([samples[: begin * frame], samples[(begin + gap) * frame :]])
+
+
+def noise(samples: NDArray[Any], _: int, hit: Hit) -> NDArray[Any]:
+    """Add white noise of `sigma` of full scale."""
+    return noisy(samples, hit.options["sigma"], hit.random)

@@ -3,92 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL, PACKED_422
-from sentryfuse_core.faults.corruption.payload import Options, changed
+from sentryfuse_core.faults.corruption.payload import changed, noisy
+from sentryfuse_core.faults.hit import Hit
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["black", "covered", "noisy_image", "noisy_values", "white"]
+__all__ = ["black", "covered", "noise", "on_pixels", "white"]
 
 _JPEG_QUALITY = 90
 _LUMA_SECOND = ("yuv422", "uyvy")
 _NEUTRAL = 128  # chroma of grey
 # Changes writable values [H, W, channels] in place; for chroma it is told which value is neutral.
-Change = Callable[["NDArray[Any]", int | None], None]
+Change: TypeAlias = Callable[[NDArray[Any], int | None, Hit], None]
+_Bound: TypeAlias = Callable[[NDArray[Any], int | None], None]
 
 
-def black(message: Any, _: Options, __: np.random.Generator) -> Any:
+def black(values: NDArray[Any], neutral: int | None, _: Hit) -> None:
     """Make the image black."""
-    return _image(message, lambda values, neutral: values.fill(neutral or 0))
+    values.fill(neutral or 0)
 
 
-def white(message: Any, _: Options, __: np.random.Generator) -> Any:
+def white(values: NDArray[Any], neutral: int | None, _: Hit) -> None:
     """Make the image white."""
-    return _image(message, lambda values, neutral: values.fill(neutral or _full(values)))
+    values.fill(neutral or _full(values))
 
 
-def covered(message: Any, options: Options, random: np.random.Generator) -> Any:
+def covered(values: NDArray[Any], neutral: int | None, hit: Hit) -> None:
     """Cover shares of the image from its edges, or all of it, by something dark; sensor noise stays."""
-
-    def spoil(values: NDArray[Any], neutral: int | None) -> None:
-        height, width = values.shape[:2]
-        hidden = np.zeros((height, width), bool)
-        hidden[: round(options["top"] * height)] = True
-        hidden[height - round(options["bottom"] * height) :] = True
-        hidden[:, : round(options["left"] * width)] = True
-        hidden[:, width - round(options["right"] * width) :] = True
-        if not any(options[side] for side in ("top", "bottom", "left", "right")):
-            hidden[:] = True
-        dark = np.full(values.shape, options["level"] * _full(values), np.float32)
-        dark += options["sigma"] * _full(values) * random.standard_normal(values.shape, np.float32)
-        if neutral is not None:
-            dark.fill(neutral)
-        values[hidden] = np.clip(np.rint(dark[hidden]), 0, _full(values)).astype(values.dtype)
-
-    return _image(message, spoil)
+    height, width = values.shape[:2]
+    hidden = np.zeros((height, width), bool)
+    hidden[: round(hit.options["top"] * height)] = True
+    hidden[height - round(hit.options["bottom"] * height) :] = True
+    hidden[:, : round(hit.options["left"] * width)] = True
+    hidden[:, width - round(hit.options["right"] * width) :] = True
+    if not any(hit.options[side] for side in ("top", "bottom", "left", "right")):
+        hidden[:] = True
+    dark = np.full(values.shape, hit.options["level"] * _full(values), np.float32)
+    dark += hit.options["sigma"] * _full(values) * hit.random.standard_normal(values.shape, np.float32)
+    if neutral is not None:
+        dark.fill(neutral)
+    values[hidden] = np.clip(np.rint(dark[hidden]), 0, _full(values)).astype(values.dtype)
 
 
-def noisy_image(message: Any, sigma: float, random: np.random.Generator) -> Any:
+def noise(values: NDArray[Any], neutral: int | None, hit: Hit) -> None:
     """Add white noise of `sigma` of full scale."""
-
-    def spoil(values: NDArray[Any], neutral: int | None) -> None:
-        if neutral is None:
-            values[...] = noisy_values(values, sigma, random)
-
-    return _image(message, spoil)
-
-
-def noisy_values(values: NDArray[Any], sigma: float, random: np.random.Generator) -> NDArray[Any]:
-    """Integers or floats plus white noise of `sigma` of their full scale, clipped to what they can hold."""
-    integer = np.issubdtype(values.dtype, np.integer)
-    scale = np.iinfo(values.dtype).max if integer else 1.0
-    spoilt = values + sigma * scale * random.standard_normal(values.shape, np.float32)
-    if integer:
-        limits = np.iinfo(values.dtype)
-        spoilt = np.clip(np.rint(spoilt), limits.min, limits.max)
-    return np.asarray(spoilt.astype(values.dtype))
+    if neutral is None:
+        values[...] = noisy(values, hit.options["sigma"], hit.random)
 
 
 def _full(values: NDArray[Any]) -> int:
     return int(np.iinfo(values.dtype).max)
 
 
-def _image(message: Any, change: Change) -> Any:
-    """Change the pixels of a raw image, or of a compressed one by decoding and encoding again."""
-    if hasattr(message, "step") and getattr(message, "encoding", None) in BYTES_PER_PIXEL:
-        return changed(message, ("data",), lambda data: _raw(message, data, change))
-    if hasattr(message, "format"):
-        return changed(message, ("data",), lambda data: _recoded(data, change))
-    return message
+def on_pixels(change: Change) -> Callable[[Any, Hit], Any]:
+    """The fault of a message that `change` makes of its pixels; a file is decoded and encoded again."""
+
+    def spoil(message: Any, hit: Hit) -> Any:
+        def bound(values: NDArray[Any], neutral: int | None) -> None:
+            change(values, neutral, hit)
+
+        if hasattr(message, "step") and getattr(message, "encoding", None) in BYTES_PER_PIXEL:
+            return changed(message, ("data",), lambda data: _raw(message, data, bound))
+        if hasattr(message, "format"):
+            return changed(message, ("data",), lambda data: _recoded(data, bound))
+        return message
+
+    return spoil
 
 
-def _raw(message: Any, data: NDArray[Any], change: Change) -> NDArray[np.uint8]:
+def _raw(message: Any, data: NDArray[Any], change: _Bound) -> NDArray[np.uint8]:
     spoilt = np.array(data, np.uint8)
     size = BYTES_PER_PIXEL[message.encoding]
     wide = message.encoding.endswith("16") or message.encoding == "16UC1"
@@ -107,7 +95,7 @@ def _raw(message: Any, data: NDArray[Any], change: Change) -> NDArray[np.uint8]:
     return spoilt
 
 
-def _change_luma(luma: NDArray[np.uint8], change: Change) -> None:
+def _change_luma(luma: NDArray[np.uint8], change: _Bound) -> None:
     """Luma runs from 16 to 235; it is changed as 0 to 255, and only where the change is."""
     before = np.clip(np.rint((luma.astype(np.float32) - 16) * 255 / 219), 0, 255).astype(np.uint8)
     after = before.copy()
@@ -116,7 +104,7 @@ def _change_luma(luma: NDArray[np.uint8], change: Change) -> None:
     luma[...] = np.where(after == before, luma, spoilt)
 
 
-def _recoded(data: NDArray[Any], change: Change) -> NDArray[np.uint8]:
+def _recoded(data: NDArray[Any], change: _Bound) -> NDArray[np.uint8]:
     data = np.asarray(data, np.uint8)
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if pixels is None or pixels.dtype.kind != "u":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from sentryfuse_core.faults.corruption.payload import (
-    Options,
     changed,
     emptied,
     is_cloud,
@@ -16,76 +16,69 @@ from sentryfuse_core.faults.corruption.payload import (
     is_imu,
     payload_path,
 )
+from sentryfuse_core.faults.hit import Hit
 
 __all__ = ["malformed"]
 
 _U32 = 2**32 - 1
-Change = tuple[str, Any]  # a field, dots for nested ones, and what is put there; None empties an array
-_STAMPS: tuple[Change, ...] = (
-    ("header.stamp.sec", -5),
-    ("header.stamp.sec", 2**31 - 1),
-    ("header.stamp.nanosec", _U32),
-)
-_IMAGE: tuple[Change, ...] = (
-    ("height", _U32),
-    ("height", 0),
-    ("width", _U32),
-    ("width", 0),
-    ("encoding", "no_such_encoding"),
-    ("encoding", ""),
-    ("data", None),
-)
-_COMPRESSED: tuple[Change, ...] = (("data", None), ("data", b"\xff\xd8\xff\xd9"), ("data", b"not an image"))
-_CLOUD: tuple[Change, ...] = (
-    ("point_step", 0),
-    ("point_step", 1),
-    ("point_step", _U32),
-    ("width", _U32),
-    ("height", _U32),
-    ("height", 0),
-    ("fields", None),
-    ("fields.0.name", "y"),
-    ("fields.1.datatype", 99),
-    ("fields.2.offset", _U32),
-    ("fields.2.offset", 0),
-    ("data", None),
-)
-_IMU: tuple[Change, ...] = (
-    ("angular_velocity.x", math.nan),
-    ("angular_velocity.z", math.inf),
-    ("linear_acceleration.y", -math.inf),
-    ("linear_acceleration.z", 1e300),
-    ("angular_velocity_covariance.0", math.nan),
-    ("linear_acceleration_covariance.0", math.nan),
-)
-_AUDIO: tuple[Change, ...] = (
-    ("channels", 0),
-    ("channels", 255),
-    ("sample_rate_hz", 0),
-    ("sample_rate_hz", _U32),
-    ("encoding", "no_such_encoding"),
-    ("audio.info.channels", 0),
-    ("audio.info.rate", 0),
-    ("info.channels", 0),
-    ("info.rate", 0),
-    ("layout.data_offset", _U32),
-    ("layout.dim.0.size", 0),
-    ("layout.dim.0.size", _U32),
-)
+# A field, dots for nested ones, and what may be put there; None empties an array.
+Changes: TypeAlias = Mapping[str, tuple[Any, ...]]
+_STAMPS: Changes = {
+    "header.stamp.sec": (-5, 2**31 - 1),
+    "header.stamp.nanosec": (_U32,),
+}
+_IMAGE: Changes = {
+    "height": (_U32, 0),
+    "width": (_U32, 0),
+    "encoding": ("no_such_encoding", ""),
+    "data": (None,),
+}
+_COMPRESSED: Changes = {"data": (None, b"\xff\xd8\xff\xd9", b"not an image")}
+_CLOUD: Changes = {
+    "point_step": (0, 1, _U32),
+    "width": (_U32,),
+    "height": (_U32, 0),
+    "fields": (None,),
+    "fields.0.name": ("y",),
+    "fields.1.datatype": (99,),
+    "fields.2.offset": (_U32, 0),
+    "data": (None,),
+}
+_IMU: Changes = {
+    "angular_velocity.x": (math.nan,),
+    "angular_velocity.z": (math.inf,),
+    "linear_acceleration.y": (-math.inf,),
+    "linear_acceleration.z": (1e300,),
+    "angular_velocity_covariance.0": (math.nan,),
+    "linear_acceleration_covariance.0": (math.nan,),
+}
+_AUDIO: Changes = {
+    "channels": (0, 255),
+    "sample_rate_hz": (0, _U32),
+    "encoding": ("no_such_encoding",),
+    "audio.info.channels": (0,),
+    "audio.info.rate": (0,),
+    "info.channels": (0,),
+    "info.rate": (0,),
+    "layout.data_offset": (_U32,),
+    "layout.dim.0.size": (0, _U32),
+}
 
 
-def malformed(message: Any, options: Options, random: np.random.Generator) -> Any:
+def malformed(message: Any, hit: Hit) -> Any:
     """With probability `share`, make one field contradict the others, chosen at random."""
-    if random.random() >= options["share"]:
+    if hit.random.random() >= hit.options["share"]:
         return message
-    changes = [change for change in (*_STAMPS, *_changes(message)) if _has(message, change[0].split("."))]
-    if not changes:
-        return message
-    name, value = changes[random.integers(len(changes))]
-    return _put(message, tuple(name.split(".")), value)
+    changes = [
+        (tuple(name.split(".")), value)
+        for name, values in {**_STAMPS, **_changes(message)}.items()
+        for value in values
+        if _has(message, name.split("."))
+    ]
+    return _put(message, *changes[hit.random.integers(len(changes))]) if changes else message
 
 
-def _changes(message: Any) -> tuple[Change, ...]:
+def _changes(message: Any) -> Changes:
     if is_imu(message):
         return _IMU
     if is_cloud(message):
@@ -93,7 +86,7 @@ def _changes(message: Any) -> tuple[Change, ...]:
     if is_image(message):
         return _IMAGE if hasattr(message, "step") else _COMPRESSED
     path = payload_path(message)
-    return _AUDIO if path is None else (*_AUDIO, (".".join(path), None))
+    return _AUDIO if path is None else {**_AUDIO, ".".join(path): (None,)}
 
 
 def _has(message: Any, path: list[str]) -> bool:

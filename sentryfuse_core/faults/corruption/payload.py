@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import array
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sentryfuse_core.faults.hit import Hit
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Options", "changed", "emptied", "is_cloud", "is_image", "is_imu", "payload_path", "truncate"]
-
-Options = Mapping[str, float]
+__all__ = ["changed", "emptied", "is_cloud", "is_image", "is_imu", "noisy", "payload_path", "truncate"]
 
 
 def is_image(message: Any) -> bool:
@@ -75,12 +75,23 @@ def emptied(message: Any, path: tuple[str, ...]) -> Any:
     return changed(message, path, lambda values: values[:0])
 
 
-def truncate(message: Any, options: Options, _: np.random.Generator) -> Any:
+def truncate(message: Any, hit: Hit) -> Any:
     """Keep the first `keep` of the payload; sizes in the header fields still promise all of it."""
     path = payload_path(message)
     if path is None:
         return message
-    return changed(message, path, lambda data: data[: int(len(data) * options["keep"])])
+    return changed(message, path, lambda data: data[: int(len(data) * hit.options["keep"])])
+
+
+def noisy(values: NDArray[Any], sigma: float, random: np.random.Generator) -> NDArray[Any]:
+    """Integers or floats plus white noise of `sigma` of their full scale, clipped to what they can hold."""
+    integer = np.issubdtype(values.dtype, np.integer)
+    scale = np.iinfo(values.dtype).max if integer else 1.0
+    spoilt = values + sigma * scale * random.standard_normal(values.shape, np.float32)
+    if integer:
+        limits = np.iinfo(values.dtype)
+        spoilt = np.clip(np.rint(spoilt), limits.min, limits.max)
+    return np.asarray(spoilt.astype(values.dtype))
 
 
 def _numbers(values: list[Any]) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.lab.bench.intervals import Interval, item_interval, mean_interval
 from sentryfuse_core.lab.bench.records import Mask, Run, unpack_hits
-from sentryfuse_core.lab.bench.study import DENSE, OURS, RIVAL_KINDS, Cell, Group, Study
+from sentryfuse_core.lab.bench.study import DENSE, OURS, RIVAL_KINDS, Group, Setting, Study
 
 __all__ = [
     "CellResult",
@@ -20,6 +20,7 @@ __all__ = [
     "compare",
     "judge_cells",
     "lost_cells",
+    "mean_of",
     "refitted_or_nested",
     "strongest",
     "untrained",
@@ -43,33 +44,46 @@ class Versus:
 
 @dataclass(frozen=True, kw_only=True)
 class CellResult:
-    """One cell: every method's accuracy by run, the rivals that validation chose, and ours against them.
+    """One cell, a ratio and sensors on a backbone and data set: accuracies by run, and ours against rivals.
 
     `rival` is the strongest that neither trains for pruning nor refits; `strong` the strongest of refit,
     DynaBERT and MatFormer. None where there is no candidate, or nothing to compare.
     """
 
-    cell: Cell
-    runs: tuple[Run, ...]  # all of the group's
+    group: Group
+    ratio: float
+    setting: Setting
     test: Mapping[str, Mapping[Run, float]]
-    val: Mapping[str, Mapping[Run, float]]
-    macs: Mapping[str, float]  # whole network, mean over runs
-    unit_macs: Mapping[str, float]
     rival: str | None
     strong: str | None
     against_dense: Versus | None
     against_rival: Versus | None
     against_strong: Versus | None
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.group.name}, r = {self.ratio:g}, {self.setting.name}"
+
+    def mean(self, method: str, of: str, split: str = "test") -> float | None:
+        """Mean over runs and masks of a number of the method's rows; None where it has none."""
+        found = self.group.scores(method, self.ratio, self.setting.masks, split, of=of)
+        return mean_of(found) if found else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """A cell in which a rival's mean test accuracy is above ours; `chosen`: validation had chosen it."""
 
-    cell: Cell
+    cell: CellResult
     versus: Versus  # ours against it: negative
     kind: str
     chosen: bool
+
+
+def mean_of(scores: Mapping[Run, float]) -> float:
+    """Over runs."""
+    return float(np.mean(list(scores.values())))
 
 
 def untrained(group: Group) -> list[str]:
@@ -105,11 +119,15 @@ def strongest(group: Group, candidates: Sequence[str], ratio: float, masks: Sequ
 def _mean_over(scores: Mapping[str, Mapping[Run, float]], names: Sequence[str]) -> Callable[[str], float]:
     """The mean accuracy of a method over the runs that `names` share, else over its own."""
     common = set.intersection(*(set(scores[name]) for name in names))
-    return lambda name: float(np.mean([scores[name][run] for run in sorted(common or scores[name])]))
+    return lambda name: mean_of({run: scores[name][run] for run in sorted(common or scores[name])})
 
 
-def compare(group: Group, method: str, against: str, ratio: float, masks: Sequence[Mask]) -> Versus | None:
+def compare(
+    group: Group, method: str, against: str | None, ratio: float, masks: Sequence[Mask]
+) -> Versus | None:
     """`method` minus `against` on test, paired over runs; None where they share none."""
+    if against is None:
+        return None
     ours, theirs = (group.scores(name, ratio, masks, "test") for name in (method, against))
     runs = sorted(ours.keys() & theirs.keys())
     if not runs:
@@ -117,8 +135,8 @@ def compare(group: Group, method: str, against: str, ratio: float, masks: Sequen
     return Versus(
         method=method,
         against=against,
-        accuracy=float(np.mean([ours[run] for run in runs])),
-        against_accuracy=float(np.mean([theirs[run] for run in runs])),
+        accuracy=mean_of({run: ours[run] for run in runs}),
+        against_accuracy=mean_of({run: theirs[run] for run in runs}),
         difference=mean_interval(ours[run] - theirs[run] for run in runs),
         items=_over_items(group, (method, against), ratio, masks, runs),
     )
@@ -126,51 +144,36 @@ def compare(group: Group, method: str, against: str, ratio: float, masks: Sequen
 
 def judge_cells(study: Study) -> tuple[CellResult, ...]:
     """Every cell of every group, those without results too."""
-    return tuple(_judge(group, cell) for group in study.groups for cell in group.cells())
+    return tuple(_judge(group, *cell) for group in study.groups for cell in group.cells())
 
 
-def _judge(group: Group, cell: Cell) -> CellResult:
-    at = (cell.ratio, cell.setting.masks)
+def _judge(group: Group, ratio: float, setting: Setting) -> CellResult:
+    at = (ratio, setting.masks)
     rival, strong = (strongest(group, names(group), *at) for names in (untrained, refitted_or_nested))
+    test = {method: group.scores(method, *at, "test") for method in sorted(group.records)}
     return CellResult(
-        cell=cell,
-        runs=group.runs,
-        test=_by_method(group, lambda name: group.scores(name, *at, "test")),
-        val=_by_method(group, lambda name: group.scores(name, *at, "val")),
-        macs=_means(group, lambda name: group.macs(name, *at)),
-        unit_macs=_means(group, lambda name: group.macs(name, *at, units=True)),
+        group=group,
+        ratio=ratio,
+        setting=setting,
+        test={method: scores for method, scores in test.items() if scores},
         rival=rival,
         strong=strong,
         against_dense=compare(group, OURS, DENSE, *at),
-        against_rival=None if rival is None else compare(group, OURS, rival, *at),
-        against_strong=None if strong is None else compare(group, OURS, strong, *at),
+        against_rival=compare(group, OURS, rival, *at),
+        against_strong=compare(group, OURS, strong, *at),
     )
 
 
-def _by_method(group: Group, values: Callable[[str], dict[Run, float]]) -> dict[str, dict[Run, float]]:
-    return {method: found for method in sorted(group.records) if (found := values(method))}
-
-
-def _means(group: Group, values: Callable[[str], dict[Run, float]]) -> dict[str, float]:
-    return {name: float(np.mean(list(found.values()))) for name, found in _by_method(group, values).items()}
-
-
-def lost_cells(study: Study, results: Sequence[CellResult]) -> tuple[Loss, ...]:
+def lost_cells(results: Sequence[CellResult]) -> tuple[Loss, ...]:
     """Every cell and rival (zero-shot, refitted or trained) that beats ours on test, chosen or not."""
-    groups = {(group.data, group.backbone): group for group in study.groups}
     losses = []
-    for result in results:
-        cell = result.cell
-        group = groups[cell.data, cell.backbone]
-        for method in group.methods(*RIVAL_KINDS):
-            ours, theirs = (result.test.get(name, {}) for name in (OURS, method))
-            shared = ours.keys() & theirs.keys()
-            if not shared or sum(ours[run] - theirs[run] for run in shared) >= 0.0:
-                continue
-            versus = compare(group, OURS, method, cell.ratio, cell.setting.masks)
-            if versus is not None:
-                chosen = method in (result.rival, result.strong)
-                losses.append(Loss(cell=cell, versus=versus, kind=group.kinds[method], chosen=chosen))
+    for cell in results:
+        for method in cell.group.methods(*RIVAL_KINDS):
+            ours, theirs = (cell.test.get(name, {}) for name in (OURS, method))
+            behind = sum(ours[run] - theirs[run] for run in ours.keys() & theirs.keys()) < 0.0
+            if behind and (versus := compare(cell.group, OURS, method, cell.ratio, cell.setting.masks)):
+                chosen = method in (cell.rival, cell.strong)
+                losses.append(Loss(cell=cell, versus=versus, kind=cell.group.kinds[method], chosen=chosen))
     return tuple(losses)
 
 
@@ -185,26 +188,21 @@ def _over_items(
     above: defaultdict[int | str, float] = defaultdict(float)
     below: defaultdict[int | str, float] = defaultdict(float)
     for run in runs:
-        records = [group.records[name][run] for name in pair]
-        items = records[0].items
-        if not items or items != records[1].items:
-            return None
+        items, other = (group.records[name][run].items for name in pair)
         hits = [_hits(group, name, ratio, masks, run) for name in pair]
-        if hits[0] is None or hits[1] is None:
+        if not items or items != other or hits[0] is None or hits[1] is None:
             return None
         for item, value in zip(items, 100.0 * (hits[0] - hits[1]), strict=True):
             above[item] += float(value)
             below[item] += 1.0
-    names = list(above)
-    return item_interval(np.array([above[name] for name in names]), np.array([below[name] for name in names]))
+    return item_interval(np.array(list(above.values())), np.array(list(below.values())))
 
 
 def _hits(
     group: Group, method: str, ratio: float, masks: Sequence[Mask], run: Run
 ) -> NDArray[np.float64] | None:
     """Correctness [n] averaged over `masks`, or None where a row has none of its own accuracy."""
-    record = group.records[method][run]
-    rows = [record.index[mask, group.own_ratio(method, ratio), "test"] for mask in masks]
+    rows = group.rows(method, ratio, masks, "test")[run]
     if not all(row.hits for row in rows):
         return None
     hits = np.stack([unpack_hits(row.hits) for row in rows]).astype(np.float64)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.bench.recipe import Recipe
 from sentryfuse_core.lab.datasets.arrays import Arrays
-from sentryfuse_core.lab.rivals.calibration import Calibration
+from sentryfuse_core.lab.rivals.rule import Calibration
 from sentryfuse_core.lab.training.batches import Batch, Batches, tensors_of
 from sentryfuse_core.lab.training.fit import FitOptions, Stage, fit
 from sentryfuse_core.model.backbones import Stream, make_backbone
@@ -47,7 +46,7 @@ class Contest:
         self.shape = recipe.shape(backbone)
         self.train = tensors_of(arrays, "train", device=recipe.device)
         self.splits = {name: tensors_of(arrays, name, device=recipe.device) for name in ("val", "test")}
-        self.items: NDArray[np.int64] = arrays.rows("test").item
+        self.items: list[int] = arrays.rows("test").item.tolist()
         self.sets = subsets(self.modalities)
         self._streams = {
             name: Stream(*(int(size) for size in item.shape[1:])) for name, item in arrays.inputs.items()
@@ -126,11 +125,7 @@ class Contest:
     def accuracy(self, hits: Tensor, split: str) -> float:
         """Balanced accuracy in per cent: the mean over classes of the share that is right."""
         label = self.splits[split].label
-        shares = [
-            hits[label == index].float().mean()
-            for index in range(self.classes)
-            if bool((label == index).any())
-        ]
+        shares = [hits[label == index].float().mean() for index in label.bincount().nonzero()]
         return 100.0 * float(torch.stack(shares).mean())
 
     def once(self, name: str, train: Stage, *, share: float) -> Trained:

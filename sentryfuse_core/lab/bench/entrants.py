@@ -1,21 +1,21 @@
-"""Entrants: every method of the benchmark by name, from what a run shares to the networks it answers with."""
+"""Every method of the benchmark by name, from what a run shares to the networks it answers with."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from torch import nn
 
 from sentryfuse_core.lab.bench.contest import Contest, Trained
-from sentryfuse_core.lab.bench.measure import Entrant
+from sentryfuse_core.lab.bench.measure import Entrant, Method, nested, whole
 from sentryfuse_core.lab.bench.recipe import Recipe
-from sentryfuse_core.lab.bench.tuning import tune
+from sentryfuse_core.lab.bench.tuning import tuned
 from sentryfuse_core.lab.rivals import RULES
-from sentryfuse_core.lab.rivals.calibration import Rule
+from sentryfuse_core.lab.rivals.rule import Rule
 from sentryfuse_core.lab.training.nest import NestOptions, measure_saliency, nest, sorted_units
 from sentryfuse_core.lab.training.rivals import (
     DynaBertStage,
@@ -26,123 +26,50 @@ from sentryfuse_core.lab.training.rivals import (
 )
 from sentryfuse_core.lab.training.stages import DenseStage, Dropout, PlanTable
 from sentryfuse_core.pruning.allocate import uniform_widths
-from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present, SentryGate
-from sentryfuse_core.pruning.units import prefix, sliced
+from sentryfuse_core.pruning.units import sliced
 
-__all__ = ["Chosen", "Method", "NestedWidths", "Whole", "absent_methods", "methods_of"]
-
-
-@dataclass(frozen=True)
-class Method:
-    """One method: `kind` as the records have it, `enter` trains or prepares it."""
-
-    name: str
-    kind: str
-    enter: Callable[[Contest], Entrant]
-
-
-@dataclass(frozen=True, eq=False)
-class Whole:
-    """A network of one size."""
-
-    network: nn.Module
-    macs: float
-    costs: Mapping[Present, UnitCosts]
-    ratios: Sequence[float] = (0.0,)
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
-        """All."""
-        del ratio
-        return prefix(self.costs[present].units)
-
-    def at(self, present: Present, ratio: float) -> nn.Module:
-        """The network."""
-        del present, ratio
-        return self.network
-
-
-@dataclass(frozen=True, eq=False)
-class NestedWidths:
-    """Widths of one network, by a table; ratio 0 is the whole network."""
-
-    network: nn.Module
-    table: PlanTable
-    macs: float
-    costs: Mapping[Present, UnitCosts]
-    ratios: Sequence[float]
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
-        """The leading ones."""
-        return prefix(self.table[present, ratio] if ratio else self.costs[present].units)
-
-    def at(self, present: Present, ratio: float) -> nn.Module:
-        """A prefix view."""
-        return sliced(self.network, self.kept(present, ratio)) if ratio else self.network
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """Units that a rule or a gate chose from a dense network."""
-
-    choose: Callable[[Present, float], Mapping[str, Sequence[int]]]
-    build: Callable[[Present, float], nn.Module]
-    macs: float
-    costs: Mapping[Present, UnitCosts]
-    ratios: Sequence[float]
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
-        """What was chosen."""
-        return self.choose(present, ratio)
-
-    def at(self, present: Present, ratio: float) -> nn.Module:
-        """What was built of them."""
-        return self.build(present, ratio)
+__all__ = ["absent_methods", "methods_of"]
 
 
 def absent_methods() -> dict[str, str]:
     """Methods that cannot run on this machine, and what installs what they need."""
     return {
         name: f"pip install {package}"
-        for name, (module, package) in _OPTIONAL.items()
-        if importlib.util.find_spec(module) is None
+        for name, package in _OPTIONAL.items()
+        if importlib.util.find_spec(name) is None
     }
 
 
-def methods_of(recipe: Recipe, *, ablations: bool = False) -> list[Method]:
+def methods_of(recipe: Recipe, *, ablations: bool = False) -> list[Method[Contest]]:
     """Every method that can run on this machine, cheap and necessary ones first."""
     absent = absent_methods()
-    methods = [Method("dense", "reference", _dense), Method("ours", "ours", _ours)]
-    methods += [
-        Method(
-            name,
+    rules = {
+        name: (
             "refit" if name.startswith("lsq_") or name == "kwon_tuned" else "zero_shot",
             partial(_rule, rule),
         )
         for name, rule in RULES.items()
-        if name not in _LEFT_OUT and name not in absent
-    ]
-    methods += [
-        Method("dynabert", "trained", _dynabert),
-        Method("matformer", "trained", _matformer),
-        Method("layerdrop", "trained", _layerdrop),
-        Method("faithful", "ours", _faithful),
-    ]
-    methods += [Method(f"small_{scale:g}", "small", partial(_small, scale)) for scale in recipe.scales]
+        if name not in absent
+    }
+    methods: dict[str, tuple[str, Callable[[Contest], Entrant]]] = {
+        "dense": ("reference", _dense),
+        "ours": ("ours", _ours),
+        **rules,
+        "dynabert": ("trained", _dynabert),
+        "matformer": ("trained", _matformer),
+        "layerdrop": ("trained", _layerdrop),
+        "faithful": ("ours", _faithful),
+        **{f"small_{scale:g}": ("small", partial(_small, scale)) for scale in recipe.scales},
+    }
     if ablations:
-        methods += [
-            Method(name, "ablation", partial(_ours, **change)) for name, change in _ablations(recipe).items()
-        ]
-    return methods
+        methods |= {
+            name: ("ablation", partial(_ours, **change)) for name, change in _ablations(recipe).items()
+        }
+    return [Method(name, kind, enter) for name, (kind, enter) in methods.items()]
 
 
-# Refits of further scores: on validation lsq_llm_pruner and lsq_flap were ahead of them at every ratio.
-_LEFT_OUT = ("lsq_kwon", "lsq_wanda_sp")
-
-_OPTIONAL = {"torch_pruning": ("torch_pruning", "torch-pruning")}  # method -> module, package
+_OPTIONAL = {"torch_pruning": "torch-pruning"}  # method, called as the module that it runs -> package
 
 
 def _ablations(recipe: Recipe) -> Mapping[str, Mapping[str, Any]]:
@@ -171,7 +98,7 @@ def _base(contest: Contest, share: float) -> Trained:
 
 def _dense(contest: Contest) -> Entrant:
     trained = _dense_trained(contest)
-    return Whole(trained.network, trained.macs, contest.costs)
+    return whole(trained.network, trained.macs, contest.costs)
 
 
 def _small(scale: float, contest: Contest) -> Entrant:
@@ -180,14 +107,12 @@ def _small(scale: float, contest: Contest) -> Entrant:
     costs = contest.costs_of(network)
     share = sum(item.total for item in costs.values()) / sum(item.total for item in contest.costs.values())
     trained = contest.fit(network, DenseStage(dropout=_dropout(contest)), share=share, costs=costs)
-    return Whole(trained.network, trained.macs, costs)
+    return whole(trained.network, trained.macs, costs)
 
 
 def _rule(rule: Rule, contest: Contest) -> Entrant:
     trained = _dense_trained(contest)
-    pruned = tune(rule, trained.network, contest, ratios=contest.recipe.ratios)
-    notes = {"source": rule.source, "trials": list(pruned.trials)}
-    return Chosen(pruned.kept, pruned.at, trained.macs, contest.costs, contest.recipe.ratios, notes)
+    return tuned(rule, trained.network, trained.macs, contest, ratios=contest.recipe.ratios)
 
 
 def _faithful(contest: Contest) -> Entrant:
@@ -195,13 +120,25 @@ def _faithful(contest: Contest) -> Entrant:
     trained = _dense_trained(contest)
     gate = SentryGate(contest.modalities, contest.costs, design="faithful")
     gate.align(measure_saliency(trained.network, contest.draw(contest.recipe.calibration), contest.sets))
-    return Chosen(
+    return Entrant(
         lambda present, ratio: gate.plan(present, ratio).kept,
         lambda present, ratio: sliced(trained.network, gate.plan(present, ratio).kept),
         trained.macs,
         contest.costs,
         contest.recipe.ratios,
     )
+
+
+def _table(contest: Contest, widths: Callable[[Present, float], Mapping[str, int]]) -> PlanTable:
+    return {
+        (present, ratio): widths(present, ratio)
+        for present in contest.sets
+        for ratio in contest.recipe.ratios
+    }
+
+
+def _nested(contest: Contest, network: nn.Module, table: PlanTable, macs: float) -> Entrant:
+    return nested(network, table, macs, contest.costs, contest.recipe.ratios)
 
 
 def _ours(contest: Contest, *, first: float | None = None, **change: Any) -> Entrant:
@@ -214,31 +151,21 @@ def _ours(contest: Contest, *, first: float | None = None, **change: Any) -> Ent
         temperature=recipe.temperature,
         samples=recipe.calibration,
     )
-    last = recipe.dropout
-    nested = nest(
+    found = nest(
         base.network,
         contest.train,
         contest.costs,
-        _dropout(contest, first=last if first is None else first),
+        _dropout(contest, first=recipe.dropout if first is None else first),
         replace(options, **change),
         contest.options(1.0 - recipe.first, recipe.nested_learning_rate),
         classes=contest.classes,
     )
-    table = {
-        (present, ratio): nested.gate.plan(present, ratio).widths
-        for present in contest.sets
-        for ratio in recipe.ratios
-    }
-    macs = base.macs + nested.macs
-    return NestedWidths(nested.network, table, macs, contest.costs, (0.0, *recipe.ratios))
+    table = _table(contest, lambda present, ratio: found.gate.plan(present, ratio).widths)
+    return _nested(contest, found.network, table, base.macs + found.macs)
 
 
 def _uniform_table(contest: Contest) -> PlanTable:
-    return {
-        (present, ratio): uniform_widths(contest.costs[present], ratio)
-        for present in contest.sets
-        for ratio in contest.recipe.ratios
-    }
+    return _table(contest, lambda present, ratio: uniform_widths(contest.costs[present], ratio))
 
 
 def _dynabert(contest: Contest) -> Entrant:
@@ -258,32 +185,21 @@ def _dynabert(contest: Contest) -> Entrant:
     trained = contest.fit(
         network, stage, share=1.0 - recipe.dynabert_first, learning_rate=recipe.dynabert_learning_rate
     )
-    macs = base.macs + trained.macs
-    return NestedWidths(trained.network, table, macs, contest.costs, (0.0, *recipe.ratios))
+    return _nested(contest, trained.network, table, base.macs + trained.macs)
 
 
 def _matformer(contest: Contest) -> Entrant:
-    recipe = contest.recipe
-    table = _uniform_table(contest)
-    stage = MatFormerStage(
-        dropout=_dropout(contest),
-        table=table,
-        ratios=(0.0, *recipe.ratios),
-        full=recipe.matformer_full,
-    )
+    recipe, table = contest.recipe, _uniform_table(contest)
+    ratios = (0.0, *recipe.ratios)
+    stage = MatFormerStage(dropout=_dropout(contest), table=table, ratios=ratios, full=recipe.matformer_full)
     trained = contest.fit(contest.fresh(), stage, learning_rate=recipe.matformer_learning_rate)
-    return NestedWidths(trained.network, table, trained.macs, contest.costs, (0.0, *recipe.ratios))
+    return _nested(contest, trained.network, table, trained.macs)
 
 
 def _layerdrop(contest: Contest) -> Entrant:
-    recipe = contest.recipe
     network = contest.fresh()
     parts = layer_parts(network)
-    stage = LayerDropStage(dropout=_dropout(contest), layers=parts, chance=recipe.layerdrop)
+    stage = LayerDropStage(dropout=_dropout(contest), layers=parts, chance=contest.recipe.layerdrop)
     trained = contest.fit(network, stage)
-    table = {
-        (present, ratio): drop_order(parts, contest.costs[present], ratio)
-        for present in contest.sets
-        for ratio in recipe.ratios
-    }
-    return NestedWidths(trained.network, table, trained.macs, contest.costs, (0.0, *recipe.ratios))
+    table = _table(contest, lambda present, ratio: drop_order(parts, contest.costs[present], ratio))
+    return _nested(contest, trained.network, table, trained.macs)

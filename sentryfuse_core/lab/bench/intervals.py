@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,11 @@ from scipy.special import stdtrit
 
 from sentryfuse_core.lab.bench.records import Run
 
-__all__ = ["Interval", "Part", "item_interval", "mean_interval", "ratio_interval"]
+__all__ = ["Interval", "Part", "item_interval", "mean_interval", "ratio_interval", "ratio_of_medians"]
 
 _LEVEL = 0.95
 _DRAWS, _FEWEST_DRAWS, _MOST_COUNTS = 4000, 500, 20_000_000  # fewer draws where items are many
+_MEDIAN_DRAWS = 2000
 _SEED = 20_240  # of the bootstrap's draws, so that a report is the same when made twice
 
 
@@ -123,9 +125,22 @@ def item_interval(above: NDArray[np.float64], below: NDArray[np.float64]) -> Int
         return Interval(mean, runs=1)
     draws = _draws(len(above))
     sums = draws @ np.stack([above, below], axis=1).astype(np.float32)
-    ratios = sums[:, 0] / np.maximum(sums[:, 1], 1e-6)
-    low, high = np.quantile(ratios, ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2))
-    return Interval(mean, float(low), float(high), len(above))
+    return _bootstrapped(mean, sums[:, 0] / np.maximum(sums[:, 1], 1e-6), len(above))
+
+
+def ratio_of_medians(above: NDArray[np.float64], below: NDArray[np.float64]) -> Interval:
+    """median(above) / median(below) of the same rounds [n], with a percentile bootstrap over the rounds."""
+    ratio, count = float(np.median(above) / np.median(below)), len(above)
+    if count < 2:
+        return Interval(ratio, runs=count)
+    drawn = np.random.default_rng(_SEED).integers(0, count, (_MEDIAN_DRAWS, count))
+    ratios = np.median(above[drawn], axis=1) / np.median(below[drawn], axis=1)
+    return _bootstrapped(ratio, ratios, count)
+
+
+def _bootstrapped(mean: float, drawn: NDArray[Any], count: int) -> Interval:
+    low, high = np.quantile(drawn, ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2))
+    return Interval(mean, float(low), float(high), count)
 
 
 @lru_cache(maxsize=4)

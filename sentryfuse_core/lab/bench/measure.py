@@ -1,117 +1,146 @@
-"""What an entrant's networks score and cost, row by row, and the file that keeps it."""
+"""What the networks of an entrant score and cost, row by row, and the jobs that keep it in records."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from torch import Tensor, nn
+from torch import nn
 
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.bench.records import pack_hits
-from sentryfuse_core.lab.rivals.calibration import Calibration
+from sentryfuse_core.lab.training.stages import PlanTable
 from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present
-from sentryfuse_core.replay.manifest import source_commit
+from sentryfuse_core.pruning.units import prefix, sliced
+from sentryfuse_core.replay.manifest import source_commit, versions
 
-__all__ = ["Entrant", "Judge", "measured_rows", "write_record"]
+if TYPE_CHECKING:
+    from sentryfuse_core.lab.bench.contest import Contest
+    from sentryfuse_core.lab.bench.world import WorldContest
 
-_LIBRARIES = ("numpy", "torch", "safetensors")
+__all__ = ["Entrant", "Judge", "Method", "named_methods", "nested", "run_pending", "whole"]
 
-
-class Judge(Protocol):
-    """What networks of one run are judged on."""
-
-    @property
-    def modalities(self) -> Sequence[str]:
-        """All there are."""
-        ...
-
-    @property
-    def sets(self) -> Sequence[Present]:
-        """Every set of present ones."""
-        ...
-
-    @property
-    def costs(self) -> Mapping[Present, UnitCosts]:
-        """Of the whole network."""
-        ...
-
-    @property
-    def splits(self) -> Mapping[str, object]:
-        """Splits: val and test."""
-        ...
-
-    def calibration(self) -> Mapping[Present, Calibration]:
-        """The one calibration set of every rule, cut to each set of present modalities."""
-        ...
-
-    def hits(self, network: nn.Module, split: str, present: Present) -> Tensor:
-        """What [n] of a split is answered rightly."""
-        ...
-
-    def accuracy(self, hits: Tensor, split: str) -> float:
-        """In per cent."""
-        ...
+Judge: TypeAlias = "Contest | WorldContest"
+"""What networks of one run are judged on."""
+_Judge = TypeVar("_Judge", bound="Contest | WorldContest")
+_Units = Mapping[str, Sequence[int]]
 
 
-class Entrant(Protocol):
-    """A method's answer in one run."""
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """A method's answer in one run, for every set of present modalities and each of its `ratios`."""
 
-    @property
-    def ratios(self) -> Sequence[float]:
-        """Ratios it answers for."""
-        ...
-
-    @property
-    def macs(self) -> float:
-        """Multiply-accumulates of its training."""
-        ...
-
-    @property
-    def costs(self) -> Mapping[Present, UnitCosts]:
-        """Costs of its full network."""
-        ...
-
-    @property
-    def notes(self) -> Mapping[str, Any]:
-        """What else is worth keeping."""
-        ...
-
-    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
-        """Units that stay, by layer."""
-        ...
-
-    def at(self, present: Present, ratio: float) -> nn.Module:
-        """The network for inference."""
-        ...
+    kept: Callable[[Present, float], _Units]  # units that stay, by layer
+    at: Callable[[Present, float], nn.Module]  # the network for inference
+    macs: float  # multiply-accumulates of its training
+    costs: Mapping[Present, UnitCosts]  # of its full network
+    ratios: Sequence[float] = (0.0,)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def measured_rows(judge: Judge, entrant: Entrant, *, hits: bool) -> list[dict[str, Any]]:
-    """A record's rows: every ratio, set of modalities and split; `hits`: with what was right in test."""
-    return [
-        row
-        for ratio in entrant.ratios
-        for present in judge.sets
-        for row in _measured(judge, entrant, present, ratio, hits=hits)
-    ]
+def whole(network: nn.Module, macs: float, costs: Mapping[Present, UnitCosts]) -> Entrant:
+    """A network of one size."""
+    return Entrant(lambda present, _: prefix(costs[present].units), lambda *_: network, macs, costs)
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> Path:
-    """Write a record, with versions and commit: whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(
-        json.dumps({**record, "versions": _versions(), "commit": source_commit()}) + "\n", encoding="utf-8"
-    )
-    part.replace(path)
-    return path
+def nested(
+    network: nn.Module,
+    table: PlanTable,
+    macs: float,
+    costs: Mapping[Present, UnitCosts],
+    ratios: Sequence[float],
+) -> Entrant:
+    """Leading units of one network, by a table of widths; at ratio 0 the whole network, too."""
+
+    def kept(present: Present, ratio: float) -> _Units:
+        return prefix(table[present, ratio] if ratio else costs[present].units)
+
+    def at(present: Present, ratio: float) -> nn.Module:
+        return sliced(network, kept(present, ratio)) if ratio else network
+
+    return Entrant(kept, at, macs, costs, (0.0, *ratios))
 
 
-def _measured(
+@dataclass(frozen=True)
+class Method(Generic[_Judge]):
+    """One method: `kind` as the records have it, `enter` trains or prepares it."""
+
+    name: str
+    kind: str
+    enter: Callable[[_Judge], Entrant]
+
+
+def named_methods(
+    methods: Sequence[Method[_Judge]], only: Sequence[str], *, absent: Mapping[str, str] | None = None
+) -> list[Method[_Judge]]:
+    """The methods to run: `only` these, or all.
+
+    Raises:
+        ConfigError: a name that no method has, or one that is `absent`, with the remedy.
+    """
+    known = [method.name for method in methods]
+    for name in only:
+        if absent and name in absent:
+            raise ConfigError(f"method {name!r} needs a package that is not installed: {absent[name]}")
+        if name not in known:
+            raise ConfigError(f"unknown method {name!r}; there are {', '.join(known)}")
+    return [method for method in methods if not only or method.name in only]
+
+
+def run_pending(
+    place: Path,
+    methods: Sequence[Method[_Judge]],
+    contest: Callable[[], _Judge],
+    *,
+    facts: Mapping[str, Any],
+    hits: bool,
+    on_job: Callable[[str], None],
+) -> Iterator[Path]:
+    """Run every method without a record in `place`; yields each one as it is written, led by `facts`.
+
+    A record is written whole or not at all, so that an interrupted benchmark goes on where it was.
+    `hits`: with what was right in test.
+    """
+    left = [method for method in methods if not (place / f"{method.name}.json").exists()]
+    if not left:
+        return
+    judge = contest()
+    for method in left:
+        on_job(method.name)
+        started_s = time.monotonic()
+        entrant = method.enter(judge)
+        trained_s = time.monotonic() - started_s
+        record = {
+            **facts,
+            "method": method.name,
+            "kind": method.kind,
+            "modalities": list(judge.modalities),
+            "train": {"seconds": round(trained_s, 1), "macs": entrant.macs},
+            "notes": dict(entrant.notes),
+            "items": list(judge.items) if hits else [],
+            "rows": [
+                row
+                for ratio in entrant.ratios
+                for present in judge.sets
+                for row in _rows(judge, entrant, present, ratio, hits=hits)
+            ],
+            "versions": versions(),
+            "commit": source_commit(),
+        }
+        path = place / f"{method.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(record) + "\n", encoding="utf-8")
+        part.replace(path)
+        yield path
+
+
+def _rows(
     judge: Judge, entrant: Entrant, present: Present, ratio: float, *, hits: bool
 ) -> Iterator[dict[str, Any]]:
     """The rows of one sub-network on both splits."""
@@ -135,10 +164,3 @@ def _measured(
             if hits:
                 row["hits"] = pack_hits(right.cpu().numpy())
         yield row
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in _LIBRARIES},
-    }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "STYLE", "svg"]
+from sentryfuse_core.errors import OutputError
+
+__all__ = ["INK", "STYLE", "svg", "write_png"]
 
 INK, _FAINT = "#2b3440", "#e6e9ee"
 STYLE: dict[Any, Any] = {
@@ -28,6 +31,15 @@ STYLE: dict[Any, Any] = {
     "grid.color": _FAINT,
     "axes.axisbelow": True,
 }
+
+
+def write_png(figure: Figure, path: Path, *, dpi: int = 160) -> None:
+    """Raises OutputError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=dpi, facecolor="white", metadata={"Software": None})
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
 
 
 def svg(figure: Figure) -> str:

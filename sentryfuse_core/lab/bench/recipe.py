@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -125,19 +125,10 @@ class Recipe:
 
     def scaled(self, backbone: str, scale: float) -> ClassifierShape:
         """Sizes of a separately trained small network: D, heads and channels times `scale`, same depth."""
-        shape = self.shape(backbone)
         heads = max(1, round(self.heads * scale))
         dim = heads * (self.dim // self.heads)
-        return ClassifierShape(
-            **{
-                **shape.to_mapping(),  # type: ignore[arg-type]
-                "dim": dim,
-                "heads": heads,
-                "kv_heads": heads,
-                "ffn": dim * self.ffn // self.dim,
-                "ffn_block": self.ffn_block,
-            }
-        )
+        ffn = dim * self.ffn // self.dim
+        return replace(self.shape(backbone), dim=dim, heads=heads, kv_heads=heads, ffn=ffn)
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for a record."""

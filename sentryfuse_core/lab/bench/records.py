@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,23 @@ __all__ = [
 KINDS = ("reference", "zero_shot", "refit", "trained", "ours", "ablation", "small")
 _SPLITS = ("val", "test")
 _NUMBER = (int, float)
+# What each key holds, and what stands for it where it may be missing.
+_RECORD: Mapping[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("data", "backbone", "method", "kind", "commit"), (str,)),
+    **dict.fromkeys(("seed", "fold"), (int,)),
+    **dict.fromkeys(("modalities", "rows"), (list,)),
+    **dict.fromkeys(("config", "versions", "train"), (dict,)),
+    "items": (list, []),
+}
+_TRAIN: Mapping[str, tuple[Any, ...]] = {"seconds": (_NUMBER, None), "macs": (_NUMBER, None)}
+_ROW: Mapping[str, tuple[Any, ...]] = {
+    "present": (list,),
+    "split": (str,),
+    **dict.fromkeys(("ratio", "accuracy", "macs", "unit_macs"), (_NUMBER,)),
+    **dict.fromkeys(("kept", "units"), (dict, {})),
+    "hits": (str, ""),
+}
+_MOST = {"ratio": 1.0, "accuracy": 100.0, "macs": math.inf, "unit_macs": math.inf}
 
 Mask = tuple[str, ...]  # the modalities that are present, in the record's order
 
@@ -92,12 +109,12 @@ class Record:
     kind: str
     modalities: Mask
     rows: tuple[RecordRow, ...]
-    config: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    commit: str = ""
-    train_seconds: float | None = None
-    train_macs: float | None = None
-    items: tuple[int | str, ...] = ()
+    config: Mapping[str, Any]
+    versions: Mapping[str, str]
+    commit: str
+    train_seconds: float | None
+    train_macs: float | None
+    items: tuple[int | str, ...]
 
     @property
     def run(self) -> Run:
@@ -148,16 +165,13 @@ def load_records(folder: Path) -> tuple[Record, ...]:
         raise RecordError(
             f"{folder} holds no <data>/<backbone>/s<seed>/<method>.json; run the benchmark first"
         )
-    found: dict[tuple[str, str, Run, str], Path] = {}
-    records = []
+    found: dict[tuple[str, Run], tuple[Path, Record]] = {}
     for path in paths:
         record = load_record(path)
-        key = (record.data, record.backbone, record.run, record.method)
-        if key in found:
-            raise RecordError(f"{path} holds the same job as {found[key]}: {record.name}; remove one of them")
-        found[key] = path
-        records.append(record)
-    return tuple(records)
+        other, _ = found.setdefault((record.name, record.run), (path, record))
+        if other != path:
+            raise RecordError(f"{path} holds the same job as {other}: {record.name}; remove one of them")
+    return tuple(record for _, record in found.values())
 
 
 def load_record(path: Path) -> Record:
@@ -176,99 +190,63 @@ def load_record(path: Path) -> Record:
 
 def parse_record(content: object) -> Record:
     """A record from plain values; raises RecordError with the key that is missing or wrong."""
-    top = _Fields(content, "the record")
-    modalities = tuple(top.text_list("modalities"))
+    top = _taken(content, "the record", _RECORD)
+    modalities = _names(top["modalities"], "the record: modalities")
     if not modalities or len(set(modalities)) != len(modalities):
         raise RecordError(f"modalities {list(modalities)} must be one name or more, each once")
-    kind = top.get("kind", str)
-    if kind not in KINDS:
-        raise RecordError(f"kind {kind!r} is none of {', '.join(KINDS)}")
-    train = _Fields(top.get("train", dict), "train")
-    items = tuple(top.get("items", list, default=[]))
+    if top["kind"] not in KINDS:
+        raise RecordError(f"kind {top['kind']!r} is none of {', '.join(KINDS)}")
+    train = _taken(top.pop("train"), "train", _TRAIN)
     rows = tuple(
-        _row(_Fields(row, f"row {place}"), modalities, len(items))
-        for place, row in enumerate(top.get("rows", list))
+        _row(row, f"row {place}", modalities, len(top["items"])) for place, row in enumerate(top["rows"])
     )
     record = Record(
-        data=top.get("data", str),
-        backbone=top.get("backbone", str),
-        seed=top.get("seed", int),
-        fold=top.get("fold", int),
-        method=top.get("method", str),
-        kind=kind,
-        modalities=modalities,
-        rows=rows,
-        config=top.get("config", dict),
-        versions=top.get("versions", dict),
-        commit=top.get("commit", str),
-        train_seconds=train.get("seconds", _NUMBER, default=None),
-        train_macs=train.get("macs", _NUMBER, default=None),
-        items=items,
+        **{**top, "modalities": modalities, "rows": rows, "items": tuple(top["items"])},
+        train_seconds=train["seconds"],
+        train_macs=train["macs"],
     )
     if len(record.index) != len(rows):
         raise RecordError("two rows hold the same mask, ratio and split; keep one")
     return record
 
 
-def _row(row: _Fields, modalities: Mask, items: int) -> RecordRow:
-    named = row.text_list("present")
+def _row(content: object, where: str, modalities: Mask, items: int) -> RecordRow:
+    row = _taken(content, where, _ROW)
+    named = _names(row["present"], f"{where}: present")
     present = tuple(name for name in modalities if name in named)
     if not present or len(present) != len(named):
-        raise RecordError(f"{row.where}: present {list(named)} must be some of {list(modalities)}, each once")
-    split = row.get("split", str)
-    if split not in _SPLITS:
-        raise RecordError(f"{row.where}: split {split!r} is none of {', '.join(_SPLITS)}")
-    hits = row.get("hits", str, default="") if split == "test" else ""
+        raise RecordError(f"{where}: present {list(named)} must be some of {list(modalities)}, each once")
+    if row["split"] not in _SPLITS:
+        raise RecordError(f"{where}: split {row['split']!r} is none of {', '.join(_SPLITS)}")
+    for key, most in _MOST.items():
+        row[key] = value = float(row[key])
+        if not 0.0 <= value <= most or math.isinf(value):
+            raise RecordError(f"{where}: {key} is {value:g}, outside 0 to {most:g}")
+    hits = row["hits"] if row["split"] == "test" else ""
     if hits and len(unpack_hits(hits)) != items:
-        raise RecordError(f"{row.where}: {len(unpack_hits(hits))} hits for {items} items; one a test sample")
-    return RecordRow(
-        present=present,
-        ratio=round(row.number("ratio", 0.0, 1.0), 4),
-        split=split,
-        accuracy=row.number("accuracy", 0.0, 100.0),
-        macs=row.number("macs", 0.0, math.inf),
-        unit_macs=row.number("unit_macs", 0.0, math.inf),
-        kept=row.get("kept", dict, default={}),
-        units=row.get("units", dict, default={}),
-        hits=hits,
-    )
+        raise RecordError(f"{where}: {len(unpack_hits(hits))} hits for {items} items; one a test sample")
+    return RecordRow(**{**row, "present": present, "ratio": round(row["ratio"], 4), "hits": hits})
 
 
-class _Fields:
-    """A JSON object whose keys are taken with a check of their type."""
-
-    def __init__(self, content: object, where: str) -> None:
-        if not isinstance(content, dict):
-            raise RecordError(f"{where} is {type(content).__name__}, not an object")
-        self._content: dict[str, Any] = content
-        self.where = where
-
-    def get(self, key: str, kind: type | tuple[type, ...], **default: Any) -> Any:
-        """The value of `key`; with `default=` it may be missing."""
-        if key not in self._content and "default" not in default:
-            raise RecordError(f"{self.where} lacks {key!r}; it has {', '.join(self._content) or 'nothing'}")
-        value = self._content.get(key, default.get("default"))
-        if value is None and "default" in default:
-            return default["default"]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise RecordError(f"{self.where}: {key} is {value!r:.40}, which is no {_named(kind)}")
-        return value
-
-    def number(self, key: str, low: float, high: float) -> float:
-        """A number within [low, high]; never NaN."""
-        value = float(self.get(key, _NUMBER))
-        if not low <= value <= high or math.isinf(value):
-            raise RecordError(f"{self.where}: {key} is {value:g}, outside {low:g} to {high:g}")
-        return value
-
-    def text_list(self, key: str) -> list[str]:
-        """A list of words."""
-        values: list[Any] = self.get(key, list)
-        if not all(isinstance(value, str) for value in values):
-            raise RecordError(f"{self.where}: {key} is {values!r:.40}, which is no list of names")
-        return values
+def _taken(content: object, where: str, keys: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """The values of `keys`, each with a check of its type."""
+    if not isinstance(content, dict):
+        raise RecordError(f"{where} is {type(content).__name__}, not an object")
+    found = {}
+    for key, (kind, *default) in keys.items():
+        value = content.get(key)
+        if key not in content and not default:
+            raise RecordError(f"{where} lacks {key!r}; it has {', '.join(content) or 'nothing'}")
+        if value is None and default:
+            value = default[0]
+        elif not isinstance(value, kind) or isinstance(value, bool):
+            kinds = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+            raise RecordError(f"{where}: {key} is {value!r:.40}, which is no {kinds}")
+        found[key] = value
+    return found
 
 
-def _named(kind: type | tuple[type, ...]) -> str:
-    kinds: Iterable[type] = kind if isinstance(kind, tuple) else (kind,)
-    return " or ".join(one.__name__ for one in kinds)
+def _names(values: Sequence[Any], where: str) -> Mask:
+    if not all(isinstance(value, str) for value in values):
+        raise RecordError(f"{where} is {values!r:.40}, which is no list of names")
+    return tuple(values)

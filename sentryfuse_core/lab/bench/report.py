@@ -11,20 +11,18 @@ from typing import Any
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.bench.accuracy_plot import accuracy_figure, mask_figure
-from sentryfuse_core.lab.bench.compare import CellResult, Versus
-from sentryfuse_core.lab.bench.figures import Figure
+from sentryfuse_core.lab.bench.heat_plot import heat_figure
 from sentryfuse_core.lab.bench.intervals import Interval
-from sentryfuse_core.lab.bench.mask_plots import heat_figure, kept_figure
 from sentryfuse_core.lab.bench.plot_style import svg
+from sentryfuse_core.lab.bench.results import Figure, interval_text, number_text, target_text
 from sentryfuse_core.lab.bench.study import OURS, RATIOS, Group
-from sentryfuse_core.lab.bench.summary import Summary, interval_text, number_text
+from sentryfuse_core.lab.bench.summary import Summary
 from sentryfuse_core.replay.report_style import CSS
 
 __all__ = ["write"]
 
 _SHOWN_MISSING = 12  # a longer list opens on a click
 _TITLE = "Pruning, measured: SentryGate against its rivals"
-_KEPT_RATIO = 0.75
 _CURVES = (
     "<p>Test accuracy, mean over runs. 'Best refit' and 'strongest untrained' take at every ratio the "
     "method that is best on validation. The dotted line is the dense network's accuracy.</p>"
@@ -36,7 +34,6 @@ _READING = (
 )
 _CSS = """
 main { max-width: 1240px; } .wide { overflow-x: auto; } .wide table { min-width: 900px; }
-td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 tr.yes td:last-child { color: #00664b; font-weight: 600; }
 tr.no td:last-child { color: #a63a00; font-weight: 600; }
 tr.plain td { color: var(--faint); } td small { display: block; color: var(--faint); }
@@ -55,13 +52,14 @@ def write(path: Path, summary: Summary) -> None:
 
 
 def _page(summary: Summary) -> str:
-    groups = [group for group in summary.study.groups if group.records]
+    groups = summary.study.groups
+    judged = [figure for figure in summary.figures if figure.target is not None]
     parts = [
         f"<h1>{_TITLE}</h1>",
-        _sentences(summary),
+        _sentences(summary, judged),
         _missing(summary.study.missing),
         "<h2>What was promised, and what was measured</h2>",
-        _figures([figure for figure in summary.figures if figure.target is not None]),
+        _figures(judged),
         _fold("Figures without a target", _figures([one for one in summary.figures if one.target is None])),
         "<h2>Accuracy against cost</h2>",
         _CURVES,
@@ -69,14 +67,10 @@ def _page(summary: Summary) -> str:
         *(_fold(f"{group.name}: every mask", _picture(mask_figure(group))) for group in groups),
         "<h2>Ours against dense, mask by mask</h2>",
         _picture(heat_figure(groups)),
-        "<h2>What ours keeps</h2>",
-        f"<p>At r = {_KEPT_RATIO:g}, mean over runs. Layers of sensors that are missing do not run.</p>",
-        *(_fold(group.name, _picture(kept_figure(group, _KEPT_RATIO))) for group in groups),
         "<h2>What each part earns</h2>",
         _ablations(summary),
         "<h2>Cells in which a rival wins</h2>",
         _lost(summary),
-        _fold(f"Every cell ({len(summary.cells)})", _cells(summary.cells)),
         "<h2>How it was made</h2>",
         _made(groups),
     ]
@@ -87,8 +81,7 @@ def _page(summary: Summary) -> str:
     )
 
 
-def _sentences(summary: Summary) -> str:
-    judged = [figure for figure in summary.figures if figure.target is not None]
+def _sentences(summary: Summary, judged: Sequence[Figure]) -> str:
     reached = sum(figure.met is True for figure in judged)
     cells = len({one.cell.name for one in summary.lost})
     clear = len({one.cell.name for one in summary.lost if one.versus.difference.below_zero})
@@ -97,46 +90,43 @@ def _sentences(summary: Summary) -> str:
         f"In {cells} of {len(summary.cells)} cells some rival is ahead of ours on test, {clear} clearly.",
         _READING,
     ]
-    return "<ul class='summary'>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
+    return f"<ul class='summary'>{_items(lines)}</ul>"
 
 
 def _missing(missing: Sequence[str]) -> str:
     if not missing:
         return ""
-    items = "".join(f"<li>{html.escape(text)}</li>" for text in missing)
     shown = " open" if len(missing) <= _SHOWN_MISSING else ""
     return (
         f"<aside><details{shown}><summary>Not measured: {len(missing)} things</summary>"
-        f"<ul>{items}</ul></details></aside>"
+        f"<ul>{_items(missing)}</ul></details></aside>"
     )
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "".join(f"<li>{html.escape(line)}</li>" for line in lines)
 
 
 def _figures(figures: Sequence[Figure]) -> str:
     rows = []
     for figure in figures:
-        sign = "≤" if figure.direction == "max" else "≥"
-        target = "" if figure.target is None else f"{sign} {figure.target:g}"
-        interval = interval_text(figure.low, figure.high)
         items = interval_text(figure.items_low, figure.items_high)
         notes = "".join(f"<small>{html.escape(note)}</small>" for note in figure.notes)
         cells = (
-            f"<td>{html.escape(figure.what)}{notes}</td>",
-            f"<td class='n'>{number_text(figure.measured)} {html.escape(figure.unit)}</td>",
-            f"<td class='n'>{interval}{f'<small>items: {items}</small>' if items else ''}</td>",
-            f"<td class='n'>{target}</td>",
-            f"<td>{ {None: '', True: 'reached', False: 'missed'}[figure.met] }</td>",
+            f"{html.escape(figure.what)}{notes}",
+            f"{number_text(figure.measured)} {html.escape(figure.unit)}",
+            f"{interval_text(figure.low, figure.high)}{f'<small>items: {items}</small>' if items else ''}",
+            target_text(figure, ("≤", "≥")),
+            {None: "", True: "reached", False: "missed"}[figure.met],
         )
         css = {None: "plain", True: "yes", False: "no"}[figure.met]
-        rows.append(f"<tr class='{css}'>{''.join(cells)}</tr>")
+        rows.append(f"<tr class='{css}'>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return _frame(("what", "measured", "95 % interval", "target", ""), rows)
 
 
 def _ablations(summary: Summary) -> str:
     if not summary.ablations:
         return "<p>No ablation was run.</p>"
-    ordered = sorted(
-        summary.ablations, key=lambda one: (one.method, one.scope != "all", one.scope, one.ratio)
-    )
     rows = [
         (
             one.method,
@@ -145,21 +135,33 @@ def _ablations(summary: Summary) -> str:
             f"{one.accuracy:.2f}",
             f"{one.ours:.2f}",
             _difference(one.difference),
-            _verdict(one.difference, "better than ours", "worse than ours"),
+            "better than ours"
+            if one.difference.above_zero
+            else "worse than ours"
+            if one.difference.below_zero
+            else "",
         )
-        for one in ordered
+        for one in sorted(summary.ablations, key=lambda one: (one.method, one.scope, one.ratio))
     ]
     head = ("method", "where", "ratio", "accuracy (%)", "ours (%)", "minus ours (points)", "")
     pooled = [row for row in rows if row[1] == "all"]
-    table = "<p>Test accuracy, mean over all masks, paired over runs.</p>"
-    if not pooled:
-        return table + _table(head, rows)
-    return table + _table(head, pooled) + _fold("By data set and backbone", _table(head, rows))
+    table = "<p>Test accuracy, mean over all masks, paired over runs.</p>" + _table(head, pooled or rows)
+    return table + (_fold("By data set and backbone", _table(head, rows)) if pooled else "")
 
 
 def _lost(summary: Summary) -> str:
     if not summary.lost:
         return "<p>None: in every measured cell ours is at least level with every rival.</p>"
+    head = (
+        "cell",
+        "rival",
+        "kind",
+        "chosen on validation",
+        "its accuracy (%)",
+        "ours (%)",
+        "ours minus it (points)",
+        "over items",
+    )
     rows = [
         (
             one.cell.name,
@@ -173,78 +175,23 @@ def _lost(summary: Summary) -> str:
         )
         for one in summary.lost
     ]
-    head = (
-        "cell",
-        "rival",
-        "kind",
-        "chosen on validation",
-        "its accuracy (%)",
-        "ours (%)",
-        "ours minus it (points)",
-        "over items",
-    )
     return _table(head, rows)
-
-
-def _cells(cells: Sequence[CellResult]) -> str:
-    rows = []
-    for one in cells:
-        ours = one.test.get(OURS, {})
-        rows.append(
-            (
-                f"{one.cell.data}/{one.cell.backbone}",
-                f"{one.cell.ratio:g}",
-                one.cell.setting.name,
-                "not measured" if not ours else f"{sum(ours.values()) / len(ours):.2f}",
-                f"{len(ours)}",
-                _against(one.against_dense),
-                _against(one.against_rival),
-                _against(one.against_strong),
-            )
-        )
-    head = (
-        "where",
-        "ratio",
-        "sensors",
-        "ours (%)",
-        "runs",
-        "minus dense (points)",
-        "minus strongest untrained",
-        "minus best of refit, DynaBERT, MatFormer",
-    )
-    return _table(head, rows)
-
-
-def _against(versus: Versus | None) -> str:
-    if versus is None:
-        return "not measured"
-    items = "" if versus.items is None else f"; items {interval_text(versus.items.low, versus.items.high)}"
-    return f"{_difference(versus.difference)} ({versus.against}{items})"
 
 
 def _difference(interval: Interval) -> str:
     ends = interval_text(interval.low, interval.high)
-    if math.isnan(interval.mean):
-        return "-"
-    return f"{interval.mean:+.2f}" + (f" [{ends}]" if ends else " [one run]")
-
-
-def _verdict(interval: Interval, above: str, below: str) -> str:
-    return above if interval.above_zero else below if interval.below_zero else ""
+    return "-" if math.isnan(interval.mean) else f"{interval.mean:+.2f} [{ends or 'one run'}]"
 
 
 def _made(groups: Sequence[Group]) -> str:
     """Commits, versions and costs of all records, and one run's settings of ours for each group."""
     records = [record for group in groups for by_run in group.records.values() for record in by_run.values()]
-    versions: dict[str, set[str]] = {}
-    for record in records:
-        for name, version in record.versions.items():
-            versions.setdefault(name, set()).add(str(version))
+    versions = sorted({f"{name} {version}" for one in records for name, version in one.versions.items()})
     hours = sum(record.train_seconds or 0.0 for record in records) / 3600
     facts = [
         ("records", f"{len(records)}"),
         ("commit", ", ".join(sorted({record.commit for record in records}))),
-        *((name, ", ".join(sorted(found))) for name, found in sorted(versions.items())),
+        ("versions", ", ".join(versions)),
         ("training time, all records", f"{hours:.1f} h"),
         ("ratios", ", ".join(f"{ratio:g}" for ratio in RATIOS)),
     ]
@@ -252,12 +199,12 @@ def _made(groups: Sequence[Group]) -> str:
         (group.name, f"{len(group.runs)} runs, {len(group.kinds)} methods: {', '.join(sorted(group.kinds))}")
         for group in groups
     ]
-    settings = []
-    for group in groups:
-        for record in list(group.records.get(OURS, {}).values())[:1]:
-            text = html.escape(json.dumps(record.config, indent=1, sort_keys=True, default=str))
-            settings.append(_fold(f"{record.name}: settings", f"<pre>{text}</pre>"))
-    return _table(("", ""), facts, css="facts") + "".join(settings)
+    settings = ""
+    for record in (next(iter(group.records[OURS].values())) for group in groups if OURS in group.records):
+        text = html.escape(json.dumps(record.config, indent=1, sort_keys=True, default=str))
+        settings += _fold(f"{record.name}: settings", f"<pre>{text}</pre>")
+    body = (f"<tr><td>{html.escape(name)}</td><td>{html.escape(fact)}</td></tr>" for name, fact in facts)
+    return f"<table class='facts'><tbody>{''.join(body)}</tbody></table>{settings}"
 
 
 def _picture(figure: Any) -> str:
@@ -268,14 +215,12 @@ def _fold(title: str, body: str) -> str:
     return f"<details><summary>{html.escape(title)}</summary>{body}</details>"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, css: str = "") -> str:
-    body = ["<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows]
-    return _frame(head, body, css=css)
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    body = ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+    return _frame(head, body)
 
 
-def _frame(head: Sequence[str], rows: Iterable[str], *, css: str = "") -> str:
-    titles = "".join(f"<th>{html.escape(title)}</th>" for title in head) if any(head) else ""
-    return (
-        f"<div class='wide'><table class='{css}'><thead><tr>{titles}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+def _frame(head: Sequence[str], rows: Iterable[str]) -> str:
+    titles = "".join(f"<th>{html.escape(title)}</th>" for title in head)
+    body = f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f"<div class='wide'><table>{body}</table></div>"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sentryfuse_core.lab.bench.records import Mask, Record, RecordError, RecordRow, Run
 
@@ -15,9 +14,7 @@ __all__ = [
     "OURS",
     "RATIOS",
     "RIVAL_KINDS",
-    "Cell",
     "Group",
-    "Job",
     "Setting",
     "Study",
     "arrange",
@@ -31,18 +28,6 @@ RIVAL_KINDS = ("zero_shot", "refit", "trained")
 _WHOLE_KINDS = ("reference", "small")  # networks of one size: read at ratio 0 whatever the cell's ratio
 _SPLITS = ("val", "test")
 _FEWEST_RUNS = 3
-
-
-class Job(NamedTuple):
-    """One record that there should be."""
-
-    data: str
-    backbone: str
-    seed: int
-    method: str
-
-    def __str__(self) -> str:
-        return f"{self.data}/{self.backbone}/s{self.seed}/{self.method}"
 
 
 @dataclass(frozen=True)
@@ -65,21 +50,6 @@ class Setting:
         return self.kind in ("without", "only")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """Backbone x data x ratio x sensors."""
-
-    data: str
-    backbone: str
-    ratio: float
-    setting: Setting
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.data}/{self.backbone}, r = {self.ratio:g}, {self.setting.name}"
-
-
 @dataclass(frozen=True, eq=False)
 class Group:
     """Everything measured on one data set and backbone: records by method and run."""
@@ -100,16 +70,9 @@ class Group:
         """Every run that any method has."""
         return tuple(sorted({run for records in self.records.values() for run in records}))
 
-    @property
-    def settings(self) -> tuple[Setting, ...]:
-        """The sensor settings of its cells."""
-        return settings_of(self.modalities)
-
-    def cells(self, ratios: Iterable[float] = RATIOS) -> list[Cell]:
-        """Its cells, by ratio and then by setting."""
-        return [
-            Cell(self.data, self.backbone, ratio, setting) for ratio in ratios for setting in self.settings
-        ]
+    def cells(self) -> list[tuple[float, Setting]]:
+        """Its cells: a ratio and which sensors there are."""
+        return list(itertools.product(RATIOS, settings_of(self.modalities)))
 
     def methods(self, *kinds: str) -> list[str]:
         """Methods of these kinds, by name."""
@@ -128,30 +91,22 @@ class Group:
     ) -> dict[Run, list[RecordRow]]:
         """The method's rows at `masks`, for every run that has all of them."""
         own = self.own_ratio(method, ratio)
-        found = {
-            run: [record.index.get((mask, own, split)) for mask in masks]
-            for run, record in self.records.get(method, {}).items()
-        }
-        return {
-            run: [row for row in rows if row is not None]
-            for run, rows in sorted(found.items())
-            if rows and None not in rows
-        }
+        found = {}
+        for run, record in sorted(self.records.get(method, {}).items()):
+            rows = [record.index[mask, own, split] for mask in masks if (mask, own, split) in record.index]
+            if rows and len(rows) == len(masks):
+                found[run] = rows
+        return found
 
-    def scores(self, method: str, ratio: float, masks: Sequence[Mask], split: str) -> dict[Run, float]:
-        """Accuracy in per cent by run, averaged over `masks`; runs that lack one of them are left out."""
-        rows = self.rows(method, ratio, masks, split)
-        return {run: sum(row.accuracy for row in found) / len(found) for run, found in rows.items()}
-
-    def macs(
-        self, method: str, ratio: float, masks: Sequence[Mask], *, units: bool = False
+    def scores(
+        self, method: str, ratio: float, masks: Sequence[Mask], split: str, *, of: str = "accuracy"
     ) -> dict[Run, float]:
-        """MACs of a sample by run, averaged over `masks`: of the whole network, or of its units alone."""
-        rows = self.rows(method, ratio, masks, "test")
-        return {
-            run: sum(row.unit_macs if units else row.macs for row in found) / len(found)
-            for run, found in rows.items()
-        }
+        """Accuracy in per cent by run, averaged over `masks`; runs that lack one of them are left out.
+
+        `of` names another number of the rows.
+        """
+        rows = self.rows(method, ratio, masks, split)
+        return {run: sum(getattr(row, of) for row in found) / len(found) for run, found in rows.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +114,7 @@ class Study:
     """All groups, and in words what there should be and is not."""
 
     groups: tuple[Group, ...]
-    missing: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...]
 
 
 def masks_of(modalities: Mask) -> tuple[Mask, ...]:
@@ -172,12 +127,15 @@ def settings_of(modalities: Mask) -> tuple[Setting, ...]:
     """All sensors, each one missing, each one alone, and the mean over all masks; none twice."""
     if not modalities:
         return ()
-    settings = [Setting("all", (modalities,))]
-    settings += [
-        Setting("without", (tuple(name for name in modalities if name != gone),), gone) for gone in modalities
+    settings = [
+        Setting("all", (modalities,)),
+        *(
+            Setting("without", (tuple(name for name in modalities if name != gone),), gone)
+            for gone in modalities
+        ),
+        *(Setting("only", ((name,),), name) for name in modalities),
+        Setting("mean", masks_of(modalities)),
     ]
-    settings += [Setting("only", ((name,),), name) for name in modalities]
-    settings.append(Setting("mean", masks_of(modalities)))
     seen: dict[tuple[Mask, ...], Setting] = {}
     for setting in settings:
         if setting.masks != ((),):
@@ -185,22 +143,27 @@ def settings_of(modalities: Mask) -> tuple[Setting, ...]:
     return tuple(seen.values())
 
 
-def arrange(records: Iterable[Record], *, expected: Collection[Job] = ()) -> Study:
+def arrange(records: Iterable[Record]) -> Study:
     """Groups in order of data set and backbone, and what is missing.
 
-    Expected is every method of a data set on every backbone and run that is there, and `expected` besides.
+    Expected is every method of a data set on every backbone and run that is there, dense and ours besides.
     Raises RecordError where records of one group contradict each other.
     """
     by_group: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         by_group[record.data, record.backbone].append(record)
     groups = [_group(data, backbone, found) for (data, backbone), found in sorted(by_group.items())]
-    known = {group.data: group.modalities for group in groups}
-    for data, backbone in sorted({(job.data, job.backbone) for job in expected} - by_group.keys()):
-        groups.append(Group(data, backbone, known.get(data, ()), {}, {}))
-    missing = [f"{job}: no record" for job in sorted(_absent(groups, expected))]
+    methods: defaultdict[str, set[str]] = defaultdict(lambda: {DENSE, OURS})
     for group in groups:
-        if 0 < len(group.runs) < _FEWEST_RUNS:
+        methods[group.data] |= group.kinds.keys()
+    wanted = {(one, run.seed, method) for one in groups for run in one.runs for method in methods[one.data]}
+    there = {
+        (one, run.seed, method) for one in groups for method, runs in one.records.items() for run in runs
+    }
+    absent = sorted((group.data, group.backbone, seed, method) for group, seed, method in wanted - there)
+    missing = [f"{data}/{backbone}/s{seed}/{method}: no record" for data, backbone, seed, method in absent]
+    for group in groups:
+        if len(group.runs) < _FEWEST_RUNS:
             missing.append(f"{group.name}: {len(group.runs)} runs of the {_FEWEST_RUNS} that intervals need")
         for by_run in group.records.values():
             missing += [text for record in by_run.values() if (text := _lacks(group, record))]
@@ -225,27 +188,6 @@ def _group(data: str, backbone: str, records: Sequence[Record]) -> Group:
             raise RecordError(f"there are two records of {record.name}, fold {record.fold}; keep one")
         by_method[record.method][record.run] = record
     return Group(data, backbone, modalities, dict(by_method), kinds)
-
-
-def _absent(groups: Sequence[Group], expected: Collection[Job]) -> set[Job]:
-    """Jobs without a record."""
-    methods: defaultdict[str, set[str]] = defaultdict(set)
-    for group in groups:
-        methods[group.data] |= {DENSE, OURS, *group.kinds}
-    wanted = set(expected)
-    there = set()
-    for group in groups:
-        wanted |= {
-            Job(group.data, group.backbone, run.seed, method)
-            for run in group.runs
-            for method in methods[group.data]
-        }
-        there |= {
-            Job(group.data, group.backbone, run.seed, method)
-            for method, records in group.records.items()
-            for run in records
-        }
-    return wanted - there
 
 
 def _lacks(group: Group, record: Record) -> str:

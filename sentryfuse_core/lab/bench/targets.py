@@ -7,33 +7,32 @@ rivals and of cells as given.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from sentryfuse_core.lab.bench.compare import CellResult, Versus, compare
-from sentryfuse_core.lab.bench.figures import (
-    Figure,
-    dense_points,
-    gap,
-    gap_closed,
-    own_share,
-    pooled,
-    rival_points,
-    rival_share,
-    strong_points,
-)
+import numpy as np
+
+from sentryfuse_core.lab.bench.compare import CellResult, compare
+from sentryfuse_core.lab.bench.intervals import Interval, Part, ratio_interval
+from sentryfuse_core.lab.bench.records import Run
+from sentryfuse_core.lab.bench.results import Figure, at_least, at_most
 from sentryfuse_core.lab.bench.sizes import cost_figures, size_figures
 from sentryfuse_core.lab.bench.study import DENSE, OURS, Group, Study, masks_of
 
 __all__ = ["judge"]
 
 _GAP_POINTS = 3.0  # a smaller gap between dense and the rival leaves nothing to close
+_SUBSETS = {"all": "all cells", "missing": "cells with sensors missing"}
 _CLOSED = {"all": 92.0, "missing": 90.0}  # per cent of the gap
 _RELATIVE = {"all": 30.0, "missing": 35.0}  # per cent of the rival's accuracy
 _DROP = {0.5: 0.5, 0.75: 1.0, 0.9: 2.0}  # points below dense
 _AHEAD = {0.5: 0.0, 0.75: 0.5, 0.9: 1.0}  # points above refits, DynaBERT and MatFormer
 _WORST_RATIO, _WORST_POINTS = 0.75, 3.0
 _CELLS, _RUNS = 144, 3
+
+_Pair = tuple[Mapping[Run, float], Mapping[Run, float]]  # what a cell adds above and below the line, by run
+_Values = Callable[[CellResult], _Pair | None]
 
 
 def judge(study: Study, results: Sequence[CellResult]) -> tuple[Figure, ...]:
@@ -50,53 +49,137 @@ def judge(study: Study, results: Sequence[CellResult]) -> tuple[Figure, ...]:
     )
 
 
+def _shares(
+    result: CellResult, methods: Sequence[str | None], share: Callable[..., tuple[float, float]]
+) -> _Pair | None:
+    """What `share` makes of the methods' test accuracies in each run that all have; None without any."""
+    scores = [result.test.get(method or "", {}) for method in methods]
+    runs = sorted(set.intersection(*(set(one) for one in scores)))
+    found = {run: share(*(one[run] for one in scores)) for run in runs}
+    if not found:
+        return None
+    return {run: above for run, (above, _) in found.items()}, {
+        run: below for run, (_, below) in found.items()
+    }
+
+
+def _gap_closed(result: CellResult) -> _Pair | None:
+    """Ours above the untrained rival, over dense above it."""
+    return _shares(
+        result, (OURS, result.rival, DENSE), lambda ours, rival, dense: (ours - rival, dense - rival)
+    )
+
+
+def _rival_share(result: CellResult) -> _Pair | None:
+    """Ours above the untrained rival, over its accuracy."""
+    return _shares(result, (OURS, result.rival), lambda ours, rival: (ours - rival, rival))
+
+
+def _own_share(result: CellResult) -> _Pair | None:
+    """Differences over the mean accuracy that the rival has in this cell."""
+    pair = _rival_share(result)
+    if pair is None:
+        return None
+    level = max(float(np.mean(list(pair[1].values()))), 1e-9)
+    return {run: above / level for run, above in pair[0].items()}, dict.fromkeys(pair[0], 1.0)
+
+
+def _points(result: CellResult, method: str | None, against: str | None) -> _Pair | None:
+    """One method above another."""
+    return _shares(result, (method, against), lambda one, other: (one - other, 1.0))
+
+
+def _gap(result: CellResult) -> float:
+    """Points between dense and the untrained rival; NaN where ours, dense or a rival is missing."""
+    pair = _gap_closed(result)
+    return float(np.mean(list(pair[1].values()))) if pair else math.nan
+
+
+def _pooled(
+    what: str,
+    unit: str,
+    cells: Sequence[CellResult],
+    values: _Values,
+    *,
+    lacking: Sequence[CellResult] = (),
+    items: Interval | None = None,
+    notes: Sequence[str] = (),
+    **judged: Any,
+) -> Figure:
+    """A ratio of sums over `cells`; says which of them, and of those `lacking`, could not be measured."""
+    found = [(one, values(one)) for one in cells]
+    parts = [Part(one.group.data, *pair) for one, pair in found if pair]
+    gone = [*dict.fromkeys(one.name for one in (*lacking, *(one for one, pair in found if not pair)))]
+    short = [one for one, pair in found if pair and len(pair[0]) < len(one.group.runs)]
+    said = [*notes]
+    if not cells and not gone:
+        said.append("no such cell")
+    if gone:
+        said.append(
+            f"{len(gone)} cells not measured: {'; '.join(gone[:3])}{'; ...' if len(gone) > 3 else ''}"
+        )
+    if short:
+        said.append(f"{len(short)} of {len(parts)} cells lack runs")
+    interval = ratio_interval(parts)
+    if parts and math.isnan(interval.low):
+        said.append("no interval: a data set has only one run")
+    return _figure(what, unit, interval, items, said, scale=100.0 if unit == "%" else 1.0, **judged)
+
+
+def _figure(
+    what: str,
+    unit: str,
+    interval: Interval | None,
+    items: Interval | None,
+    notes: Sequence[str],
+    *,
+    scale: float = 1.0,
+    **judged: Any,
+) -> Figure:
+    interval, items = interval or Interval(math.nan), items or Interval(math.nan)
+    return Figure(
+        what=what,
+        measured=scale * interval.mean,
+        unit=unit,
+        low=scale * interval.low,
+        high=scale * interval.high,
+        items_low=items.low,
+        items_high=items.high,
+        notes=tuple(notes),
+        **judged,
+    )
+
+
 def _extent(study: Study, results: Sequence[CellResult]) -> list[Figure]:
     """How much was measured."""
-    full = [one for one in results if one.against_dense and one.against_rival]
-    notes = tuple(study.missing[:1]) and (f"{len(study.missing)} things are missing; see the list",)
-    runs = [one.against_dense.difference.runs for one in full if one.against_dense]
+    full = [one.against_dense for one in results if one.against_dense and one.against_rival]
+    notes = (f"{len(study.missing)} things are missing; see the list",) if study.missing else ()
+    fewest = float(min((one.difference.runs for one in full), default=math.nan))
+    cells, runs = (
+        "cells with ours, dense and an untrained rival",
+        "runs (seeds, folds) in the cell with fewest",
+    )
     return [
-        Figure(
-            what="cells with ours, dense and an untrained rival",
-            measured=float(len(full)),
-            unit="cells",
-            target=float(_CELLS),
-            notes=notes,
-        ),
-        Figure(
-            what="runs (seeds, folds) in the cell with fewest",
-            measured=float(min(runs, default=math.nan)),
-            unit="runs",
-            target=float(_RUNS),
-        ),
+        at_least(cells, float(len(full)), "cells", float(_CELLS), notes=notes),
+        at_least(runs, fewest, "runs", float(_RUNS)),
     ]
 
 
 def _closed(results: Sequence[CellResult]) -> list[Figure]:
     """Share of the gap between dense and the untrained rival that ours closes."""
     figures = []
+    names = sorted({one.group.data for one in results})
     for subset, target in _CLOSED.items():
-        chosen = [one for one in _subset(results, subset) if gap(one) >= _GAP_POINTS]
-        unknown = [one for one in _subset(results, subset) if math.isnan(gap(one))]
-        what = f"gap between dense and the strongest untrained rival that is closed, {_named(subset)}"
-        figures.append(pooled(what, "%", chosen, gap_closed, target=target, lacking=unknown))
-        figures += [
-            pooled(
-                f"{what}, {data} alone",
-                "%",
-                [one for one in chosen if one.cell.data == data],
-                gap_closed,
-                lacking=[one for one in unknown if one.cell.data == data],
-            )
-            for data in _several(one.cell.data for one in results)
-        ]
-        figures.append(
-            Figure(
-                what=f"cells whose gap is at least {_GAP_POINTS:g} points, {_named(subset)}",
-                measured=float(len(chosen)),
-                unit=f"of {len(_subset(results, subset))} cells",
-            )
-        )
+        cells = _subset(results, subset)
+        chosen = [one for one in cells if _gap(one) >= _GAP_POINTS]
+        unknown = [one for one in cells if math.isnan(_gap(one))]
+        what = f"gap between dense and the strongest untrained rival that is closed, {_SUBSETS[subset]}"
+        figures.append(_pooled(what, "%", chosen, _gap_closed, target=target, lacking=unknown))
+        for data in names if len(names) > 1 else []:
+            own, lacking = ([one for one in part if one.group.data == data] for part in (chosen, unknown))
+            figures.append(_pooled(f"{what}, {data} alone", "%", own, _gap_closed, lacking=lacking))
+        wide = f"cells whose gap is at least {_GAP_POINTS:g} points, {_SUBSETS[subset]}"
+        figures.append(at_least(wide, float(len(chosen)), f"of {len(cells)} cells"))
     return figures
 
 
@@ -105,79 +188,66 @@ def _relative(results: Sequence[CellResult]) -> list[Figure]:
     figures = []
     for subset, target in _RELATIVE.items():
         cells = _subset(results, subset)
-        unknown = [one for one in cells if math.isnan(gap(one))]
-        wide = [one for one in cells if gap(one) >= _GAP_POINTS]
+        lacking = [one for one in cells if math.isnan(_gap(one))]
+        wide = [one for one in cells if _gap(one) >= _GAP_POINTS]
         for which, chosen in (("the same cells", wide), ("every cell", cells)):
-            what = f"ahead of the strongest untrained rival, {_named(subset)}, {which}"
+            what = f"ahead of the strongest untrained rival, {_SUBSETS[subset]}, {which}"
             figures += [
-                pooled(f"{what}, sum over sum", "%", chosen, rival_share, target=target, lacking=unknown),
-                pooled(f"{what}, mean of the cells' per cent", "%", chosen, own_share, lacking=unknown),
-                pooled(what, "points", chosen, rival_points, lacking=unknown),
+                _pooled(f"{what}, sum over sum", "%", chosen, _rival_share, target=target, lacking=lacking),
+                _pooled(f"{what}, mean of the cells' per cent", "%", chosen, _own_share, lacking=lacking),
+                _pooled(what, "points", chosen, lambda one: _points(one, OURS, one.rival), lacking=lacking),
             ]
     return figures
 
 
 def _drops(study: Study, results: Sequence[CellResult]) -> list[Figure]:
     """Mean over all masks below a dense network with the same training."""
+
+    def below_dense(one: CellResult) -> _Pair | None:
+        return _points(one, DENSE, OURS)
+
     figures = []
     for ratio, target in _DROP.items():
-        cells = [one for one in results if one.cell.ratio == ratio and _is_mean(one)]
+        cells = [one for one in results if one.ratio == ratio and _is_mean(one)]
         what = f"mean drop over all masks from dense, r = {ratio:g}"
-        figures.append(pooled(what, "points", cells, dense_points, target=target, direction="max"))
+        judged: dict[str, Any] = {"target": target, "direction": "max"}
+        figures.append(_pooled(what, "points", cells, below_dense, **judged))
         for group in study.groups:
-            own = [one for one in cells if (one.cell.data, one.cell.backbone) == (group.data, group.backbone)]
+            own = [one for one in cells if one.group is group]
             versus = compare(group, DENSE, OURS, ratio, masks_of(group.modalities))
+            items = versus.items if versus else None
             figures.append(
-                pooled(
-                    f"{what}, {group.name}",
-                    "points",
-                    own,
-                    dense_points,
-                    target=target,
-                    direction="max",
-                    items=None if versus is None else versus.items,
-                )
+                _pooled(f"{what}, {group.name}", "points", own, below_dense, items=items, **judged)
             )
     return figures
 
 
 def _ahead(study: Study, results: Sequence[CellResult]) -> list[Figure]:
     """Against the best of refits, DynaBERT and MatFormer."""
+
+    def above_strong(one: CellResult) -> _Pair | None:
+        return _points(one, OURS, one.strong)
+
     figures = []
     for ratio, target in _AHEAD.items():
-        cells = [one for one in results if one.cell.ratio == ratio]
+        cells = [one for one in results if one.ratio == ratio]
         what = f"ahead of the best of refit, DynaBERT, MatFormer, r = {ratio:g}"
-        notes = _without_strong(study)
-        total = pooled(what, "points", cells, strong_points, target=target, notes=notes)
+        total = _pooled(what, "points", cells, above_strong, target=target, notes=_without_strong(study))
         figures.append(total)
         if target > 0.0:
-            figures.append(
-                Figure(
-                    what=f"{what}: lower end of the interval",
-                    measured=total.low,
-                    unit="points",
-                    target=0.0,
-                    notes=total.notes,
-                )
-            )
+            name = f"{what}: lower end of the interval"
+            figures.append(at_least(name, total.low, "points", 0.0, notes=total.notes))
         means = [one for one in cells if _is_mean(one)]
-        figures.append(pooled(f"{what}, mean over all masks alone", "points", means, strong_points))
+        figures.append(_pooled(f"{what}, mean over all masks alone", "points", means, above_strong))
         for group in study.groups:
-            own = [one for one in cells if (one.cell.data, one.cell.backbone) == (group.data, group.backbone)]
-            mean = next((one.against_strong for one in own if _is_mean(one)), None)
-            figures.append(
-                pooled(
-                    f"{what}, {group.name}, mean over all masks alone",
-                    "points",
-                    [one for one in own if _is_mean(one)],
-                    strong_points,
-                    items=None if mean is None else mean.items,
-                )
-            )
+            own = [one for one in means if one.group is group]
+            items = next((one.against_strong.items for one in own if one.against_strong), None)
+            name = f"{what}, {group.name}, mean over all masks alone"
+            figures.append(_pooled(name, "points", own, above_strong, items=items))
     return figures
 
 
-def _without_strong(study: Study) -> tuple[str, ...]:
+def _without_strong(study: Study) -> list[str]:
     """Which of the named rivals a group has no record of."""
     notes = []
     for group in study.groups:
@@ -186,70 +256,45 @@ def _without_strong(study: Study) -> tuple[str, ...]:
             lacking.append("any refit")
         if lacking:
             notes.append(f"{group.name} has no record of {', '.join(lacking)}")
-    return tuple(notes)
+    return notes
 
 
 def _worst(study: Study) -> list[Figure]:
     """The mask at which ours falls furthest below dense; which one it is, test decides."""
     what = f"worst mask's drop from dense, r = {_WORST_RATIO:g}"
-    figures = [_worst_of(group, f"{what}, {group.name}") for group in study.groups]
-    known = [figure for figure in figures if not math.isnan(figure.measured)]
-    gone = tuple(f"not measurable: {figure.what}" for figure in figures if figure not in known)
+    figures = {group.name: _worst_of(group, f"{what}, {group.name}") for group in study.groups}
+    known = {name: figure for name, figure in figures.items() if not math.isnan(figure.measured)}
+    gone = [f"not measurable: {figure.what}" for name, figure in figures.items() if name not in known]
     if not known:
-        return [_drop_figure(f"{what}, all groups", None, gone), *figures]
-    top = max(known, key=lambda figure: figure.measured)
-    where = top.what.rpartition(", ")[2]
-    notes = (*(f"{where}: {note}" for note in top.notes), *gone)
-    return [replace(top, what=f"{what}, all groups", notes=notes), *figures]
+        total = at_most(f"{what}, all groups", math.nan, "points", _WORST_POINTS, notes=gone)
+        return [total, *figures.values()]
+    where = max(known, key=lambda name: known[name].measured)
+    notes = (*(f"{where}: {note}" for note in known[where].notes), *gone)
+    return [replace(known[where], what=f"{what}, all groups", notes=notes), *figures.values()]
 
 
 def _worst_of(group: Group, what: str) -> Figure:
     masks = masks_of(group.modalities)
     by_mask = {mask: compare(group, DENSE, OURS, _WORST_RATIO, [mask]) for mask in masks}
     measured = {mask: versus for mask, versus in by_mask.items() if versus}
+    judged: dict[str, Any] = {"target": _WORST_POINTS, "direction": "max"}
     notes = []
-    if len(measured) < len(masks) or not masks:
+    if len(measured) < len(masks):
         notes.append(f"{len(measured)} of {len(masks)} masks measured")
     if not measured:
-        return _drop_figure(what, None, notes)
+        return _figure(what, "points", None, None, notes, **judged)
     if short := sum(versus.difference.runs < len(group.runs) for versus in measured.values()):
         notes.append(f"{short} masks lack runs")
     mask = max(measured, key=lambda one: measured[one].difference.mean)
     where = "with all sensors" if len(mask) == len(group.modalities) else f"with only {' + '.join(mask)}"
-    return _drop_figure(what, measured[mask], [where, *notes])
-
-
-def _drop_figure(what: str, versus: Versus | None, notes: Sequence[str]) -> Figure:
-    items = versus.items if versus else None
-    return Figure(
-        what=what,
-        measured=versus.difference.mean if versus else math.nan,
-        unit="points",
-        target=_WORST_POINTS,
-        direction="max",
-        low=versus.difference.low if versus else math.nan,
-        high=versus.difference.high if versus else math.nan,
-        items_low=items.low if items else math.nan,
-        items_high=items.high if items else math.nan,
-        notes=tuple(notes),
-    )
+    return _figure(what, "points", measured[mask].difference, measured[mask].items, [where, *notes], **judged)
 
 
 def _subset(results: Sequence[CellResult], subset: str) -> list[CellResult]:
-    return [one for one in results if subset == "all" or one.cell.setting.is_missing]
-
-
-def _named(subset: str) -> str:
-    return {"all": "all cells", "missing": "cells with sensors missing"}[subset]
-
-
-def _several(names: Iterable[str]) -> list[str]:
-    """The names, if there are two or more."""
-    found = sorted(set(names))
-    return found if len(found) > 1 else []
+    return [one for one in results if subset == "all" or one.setting.is_missing]
 
 
 def _is_mean(result: CellResult) -> bool:
     """Whether a cell is the mean over all masks; with one sensor that is the cell of all."""
-    setting = result.cell.setting
+    setting = result.setting
     return setting.kind == "mean" or (setting.kind == "all" and len(setting.masks[0]) == 1)

@@ -3,94 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
-from sentryfuse_core.lab.bench.measure import Judge
-from sentryfuse_core.lab.rivals.calibration import Pruned, Rule
-from sentryfuse_core.lab.rivals.flap import Flap
-from sentryfuse_core.lab.rivals.least_squares import LeastSquares
+from sentryfuse_core.lab.bench.measure import Entrant, Judge
+from sentryfuse_core.lab.rivals.least_squares import refit
+from sentryfuse_core.lab.rivals.rule import Allocation, Pruned, Rule
 from sentryfuse_core.pruning.gate import Present
 
-__all__ = ["TunedRule", "tune"]
+__all__ = ["tuned"]
 
-_ALLOCATIONS = ("global", "share")
-
-
-@dataclass(frozen=True, eq=False)
-class TunedRule:
-    """A rule at its best settings of each ratio."""
-
-    best: Mapping[float, Pruned]
-    built: Mapping[tuple[Present, float], nn.Module]  # those that tuning has already made
-    trials: tuple[Mapping[str, Any], ...]  # settings, ratio, mean accuracy over masks on validation
-
-    def kept(self, present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
-        """The units that stay, by layer."""
-        return self.best[ratio].kept(present, ratio)
-
-    def at(self, present: Present, ratio: float) -> nn.Module:
-        """The smaller network for inference."""
-        made = self.built.get((present, ratio))
-        return self.best[ratio].at(present, ratio) if made is None else made
+_ALLOCATIONS: tuple[Allocation, ...] = ("global", "share")
 
 
-def tune(rule: Rule, network: nn.Module, judge: Judge, *, ratios: Sequence[float]) -> TunedRule:
-    """Try every setting of `rule` at every ratio; the best mean over masks on validation is kept."""
+def tuned(rule: Rule, network: nn.Module, macs: float, judge: Judge, *, ratios: Sequence[float]) -> Entrant:
+    """`rule` on `network`, at every ratio with the setting of the best mean over masks on validation.
+
+    `macs`: of the network's training. The notes tell every trial.
+    """
     calibration = judge.calibration()
     best: dict[float, tuple[float, Pruned]] = {}
-    built: dict[tuple[Present, float], nn.Module] = {}
+    built: dict[tuple[Present, float], nn.Module] = {}  # those that tuning has made already
     trials = []
     variants = _variants(rule)
     for name, variant in variants.items():
         pruned = variant.prepare(network, calibration, judge.costs)
         for ratio in ratios:
-            made = {}
-            score = float("nan")
+            made, score = {}, float("nan")
             if len(variants) > 1:
                 made = {(present, ratio): pruned.at(present, ratio) for present in judge.sets}
-                score = _score(made, judge)
+                hits = [judge.hits(one, "val", present) for (present, _), one in made.items()]
+                score = float(np.mean([judge.accuracy(item, "val") for item in hits]))
             trials.append(
                 {"settings": name, "ratio": ratio, "val": None if np.isnan(score) else round(score, 3)}
             )
             if ratio not in best or score > best[ratio][0]:
                 best[ratio] = (score, pruned)
                 built.update(made)
-    return TunedRule({ratio: pruned for ratio, (_, pruned) in best.items()}, built, tuple(trials))
 
+    def at(present: Present, ratio: float) -> nn.Module:
+        made = built.get((present, ratio))
+        return best[ratio][1].at(present, ratio) if made is None else made
 
-def _score(networks: Mapping[tuple[Present, float], nn.Module], judge: Judge) -> float:
-    """Mean accuracy over masks on validation."""
-    scores = [
-        judge.accuracy(judge.hits(network, "val", present), "val")
-        for (present, _), network in networks.items()
-    ]
-    return float(np.mean(scores))
+    def kept(present: Present, ratio: float) -> Mapping[str, Sequence[int]]:
+        return best[ratio][1].kept(present, ratio)
+
+    return Entrant(kept, at, macs, judge.costs, ratios, {"source": rule.source, "trials": trials})
 
 
 def _variants(rule: Rule) -> dict[str, Rule]:
     """The rule with every allocation it can have, and FLAP also without its bias."""
-    if isinstance(rule, LeastSquares):
-        # Both would be dear. On validation of har/trunk/s0 share was ahead from r = .75 on, level before.
-        return {"share": replace(rule, base=_allocated(rule.base)["share"])}
-    if isinstance(rule, Flap):
-        return {
-            f"{name}, bias {on}": one
-            for on in (True, False)
-            for name, one in _allocated(replace(rule, compensation=on)).items()
-        }
-    return _allocated(rule)
-
-
-def _allocated(rule: Rule) -> dict[str, Rule]:
-    """The rule with every allocation it can have."""
-    if not is_dataclass(rule) or "allocation" not in {field.name for field in fields(rule)}:
+    if callable(rule.allocation):
         return {"as published": rule}
-    found: dict[str, Rule] = {}
-    for allocation in _ALLOCATIONS:
-        changed: Any = replace(rule, allocation=allocation)
-        found[allocation] = changed
-    return found
+    if rule.mend is refit:
+        # Both would be dear. On validation of har/trunk/s0 share was ahead from r = .75 on, level before.
+        return {"share": replace(rule, allocation="share")}
+    if rule.mend is None:
+        return {name: replace(rule, allocation=name) for name in _ALLOCATIONS}
+    return {
+        f"{name}, bias {on}": replace(rule, allocation=name, mend=rule.mend if on else None)
+        for on in (True, False)
+        for name in _ALLOCATIONS
+    }

@@ -8,7 +8,7 @@ in per cent, hits one for each box of the test frames, items the frame of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.bench.contest import Trained
 from sentryfuse_core.lab.bench.world_frames import Frames, encode_frames
 from sentryfuse_core.lab.bench.world_net import TrunkAndHead, maps_of
-from sentryfuse_core.lab.rivals.calibration import Calibration
+from sentryfuse_core.lab.rivals.rule import Calibration
 from sentryfuse_core.lab.training.batches import Batch, Batches
 from sentryfuse_core.lab.training.data import held_out, make_batch
-from sentryfuse_core.lab.training.detection import DetectionTask
+from sentryfuse_core.lab.training.detection import DetectionStage, DetectionTask
 from sentryfuse_core.lab.training.evaluate import matched
 from sentryfuse_core.lab.training.fit import FitOptions, Stage, fit
 from sentryfuse_core.lab.training.stages import Dropout, PlanTable
@@ -35,7 +36,7 @@ from sentryfuse_core.pruning.gate import Present, subsets
 from sentryfuse_core.pruning.saliency import gate_gradients
 from sentryfuse_core.types import Modality
 
-__all__ = ["WorldContest", "WorldRecipe", "WorldTrained", "render_splits"]
+__all__ = ["WorldContest", "WorldRecipe", "render_splits"]
 
 _TRAIN_SEED = 2**19  # of the world; the shipped weights were trained with small seeds
 _FIRST_HELD_OUT = 2**20  # far behind the frames on which the shipped weights were evaluated
@@ -80,14 +81,6 @@ class WorldRecipe:
             raise ConfigError(f"seeds {list(self.seeds)} must be whole numbers from 0 on, at least one")
         if self.steps < 1:
             raise ConfigError(f"steps {self.steps} must be at least 1")
-
-
-@dataclass(frozen=True, eq=False)
-class WorldTrained:
-    """A trained network and the multiply-accumulates that training took in all."""
-
-    network: TrunkAndHead
-    macs: float
 
 
 def render_splits(
@@ -137,27 +130,33 @@ class WorldContest:
         return TrunkAndHead(self._net, ffn_block=self.recipe.ffn_block).eval()
 
     def _costs(self) -> dict[Present, UnitCosts]:
-        network = self.fresh()
-        one = {name: rows[:1] for name, rows in self.train.inputs.items()}
-        return {
-            present: measure_costs(network, {name: rows for name, rows in one.items() if name in present})
-            for present in self.sets
-        }
+        network, one = self.fresh(), self.train.part(slice(1))
+        return {present: measure_costs(network, one.only(present)) for present in self.sets}
 
-    def fit(self, network: TrunkAndHead, stage: Stage, *, macs: float) -> WorldTrained:
+    def fit(self, network: nn.Module, stage: Stage, *, macs: float) -> Trained:
         """Train trunk and head in place for `macs`."""
-        network.trunk.requires_grad_(requires_grad=True)
-        network.head.requires_grad_(requires_grad=True)
+        recipe = self.recipe
+        for part in ("trunk", "head"):
+            network.get_submodule(part).requires_grad_(requires_grad=True)
         options = FitOptions(
             budget=macs,
-            batch=self.recipe.batch,
-            learning_rate=self.recipe.learning_rate,
-            weight_decay=self.recipe.weight_decay,
-            clip_norm=self.recipe.clip_norm,
+            batch=recipe.batch,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            clip_norm=recipe.clip_norm,
             seed=self.seed + 17,
         )
-        average, spent = fit(network, stage, self.train, self.costs, options, classes=1)
-        return WorldTrained(average, spent)
+        return Trained(*fit(network, stage, self.train, self.costs, options, classes=1))
+
+    def densely(self, *, share: float) -> Trained:
+        """The shipped weights trained further at full width with modality dropout."""
+        stage = DetectionStage(task=self.task, dropout=self.dropout, table={}, passes={0.0: 1.0})
+        return self.fit(self.fresh(), stage, macs=share * self.budget)
+
+    @cached_property
+    def dense(self) -> Trained:
+        """Trained further with the whole budget, once: what the rules prune."""
+        return self.densely(share=1.0)
 
     @cached_property
     def probe(self) -> Batch:
@@ -187,12 +186,9 @@ class WorldContest:
 
     def teacher(self, network: nn.Module) -> tuple[Tensor, float]:
         """Heat map logits [n, classes, 32, 32] of all training frames with all sensors, and their MACs."""
-        count, maps = len(self.train), []
         with torch.inference_mode():
-            for start in range(0, count, _SCORED_AT_ONCE):
-                part = self.train.part(slice(start, start + _SCORED_AT_ONCE))
-                maps.append(network(part.inputs)[:, : self.task.count].half())
-        return torch.cat(maps).clone(), float(count * self.costs[frozenset(self.modalities)].total)
+            maps = [network(part.inputs)[:, : self.task.count].half() for part in _parts(self.train)]
+        return torch.cat(maps), float(len(self.train) * self.costs[frozenset(self.modalities)].total)
 
     @cached_property
     def items(self) -> list[int]:
@@ -205,14 +201,18 @@ class WorldContest:
         """Which boxes of a split are found: [boxes of all frames]."""
         frames, found = self.splits[split], []
         with torch.inference_mode():
-            for start in range(0, len(frames), _SCORED_AT_ONCE):
-                rows = slice(start, start + _SCORED_AT_ONCE)
-                maps = network({name: item[rows] for name, item in frames.inputs.items() if name in present})
-                output = maps_of(maps, self.task.count)
-                found.append(matched(output, frames.boxes[rows], frames.classes[rows]))
+            for part in _parts(frames.batch()):
+                maps = maps_of(network(part.only(present)), self.task.count)
+                found.append(matched(maps, frames.boxes[part.index], frames.classes[part.index]))
         return torch.cat(found)
 
     def accuracy(self, hits: Tensor, split: str) -> float:
         """Recall at 4 m in per cent."""
         del split
         return 100.0 * float(hits.float().mean())
+
+
+def _parts(samples: Batch) -> Iterator[Batch]:
+    """A few frames at a time."""
+    for start in range(0, len(samples), _SCORED_AT_ONCE):
+        yield samples.part(slice(start, start + _SCORED_AT_ONCE))

@@ -17,10 +17,6 @@ from sentryfuse_core.types import Modality
 __all__ = ["TrunkAndHead", "maps_of"]
 
 
-def _strides(pool: int) -> dict[str, int]:
-    return {item.value: 1 if item is Modality.IMU else pool for item in Modality}
-
-
 class TrunkAndHead(nn.Module):
     """Canvas, trunk and head of a detector; takes packed features of the sensors that are present.
 
@@ -37,7 +33,8 @@ class TrunkAndHead(nn.Module):
         self.canvas = own.canvas.requires_grad_(requires_grad=False)
         self.trunk = own.trunk
         self.head = own.head
-        self._strides = _strides(net.shape.pool)
+        pool = net.shape.pool
+        self._strides = {item.value: 1 if item is Modality.IMU else pool for item in Modality}
         side = net.geometry.heatmap_cells
         shape = (net.shape.fine_channels, side, side)
         self._fine = {item.value: shape for item in (Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +11,9 @@ from sentryfuse_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
-__all__ = ["add_arguments", "add_parser", "file_name", "measured", "run"]
+__all__ = ["add_arguments", "add_parser", "measure_and_write", "run"]
 
 _DESCRIPTION = """\
 Measure the runtime on this machine, on a recording of the synthetic world that is made first:
@@ -61,39 +64,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write figures and picture into the folder."""
-    import json
+    measure_and_write(args, args.out, args.out)
+    return 0
 
+
+def measure_and_write(args: argparse.Namespace, out: Path | None, pictures: Path) -> None:
+    """Measure, print, and write if there is an `out`; results of a GPU lie beside those of the CPU."""
+    from sentryfuse_core.lab.bench.plot_style import write_png
+    from sentryfuse_core.lab.bench.results import text_table, write
     from sentryfuse_core.lab.bench.runtime.figures import figures
-    from sentryfuse_core.lab.bench.runtime.plot import write_front
-    from sentryfuse_core.lab.bench.summary import text_table
+    from sentryfuse_core.lab.bench.runtime.plot import front_figure
 
-    raw, accuracy = measured(args)
+    backends = _backends(args)
+    with _pinned(args.threads) as processors:  # before torch is there
+        raw, accuracy = _measured(args, backends)
     found = figures(raw)
     print(text_table(found))
     for name, reason in raw["latency"]["absent"].items():
         print(f"{name} was left out: {reason}")
-    name = file_name(args)
-    path, picture = args.out / f"{name}.json", args.out / f"{name}_front.png"
-    content = {"rows": [figure.to_mapping() for figure in found], "raw": raw}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    write_front(picture, raw, accuracy)
+    if out is None:
+        return
+    name = "runtime" if args.device == "cpu" else "runtime_gpu"
+    path = write(name, found, raw={"processors": list(processors), **raw}, folder=out)
+    picture = pictures / f"{name}_front.png"
+    write_png(front_figure(raw, accuracy), picture)
     print(f"wrote {path} and {picture}")
-    return 0
 
 
-def file_name(args: argparse.Namespace) -> str:
-    """What results are called: those of a GPU lie beside those of the CPU."""
-    return "runtime" if args.device == "cpu" else "runtime_gpu"
+@contextmanager
+def _pinned(count: int) -> Iterator[tuple[int, ...]]:
+    """Keep this thread, and all that it starts, on the first `count` processors it may use; yields them.
 
+    To be entered before torch makes its threads: those that exist stay where they are.
 
-def measured(args: argparse.Namespace) -> tuple[dict[str, Any], dict[tuple[int, int], float]]:
-    """Everything that was measured, and the mAP of every sub-network in the checkpoint's own evaluation."""
-    from sentryfuse_core.lab.bench.runtime.place import pinned
-
-    backends = _backends(args)
-    with pinned(args.threads) as processors:  # before torch is there
-        raw, accuracy = _measured(args, backends)
-    return {"processors": list(processors), **raw}, accuracy
+    Raises ConfigError when there are not so many.
+    """
+    before = os.sched_getaffinity(0)
+    if not 1 <= count <= len(before):
+        raise ConfigError(f"--threads {count}: this process may use {len(before)} processors; give 1 to that")
+    chosen = tuple(sorted(before)[:count])
+    os.sched_setaffinity(0, chosen)
+    try:
+        yield chosen
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _measured(
@@ -104,8 +118,8 @@ def _measured(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from sentryfuse_core.commands.options import check_device
+    from sentryfuse_core.lab.bench.runtime.context import QUICK, Setting
     from sentryfuse_core.lab.bench.runtime.measure import measure
-    from sentryfuse_core.lab.bench.runtime.setting import QUICK, Setting
     from sentryfuse_core.model.checkpoint import load_checkpoint
     from sentryfuse_core.runtime.load import shipped_weights
 

@@ -10,7 +10,7 @@ from sentryfuse_core.errors import ConfigError
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_parser", "run_jobs"]
+__all__ = ["add_parser", "names_of", "run_jobs", "seeds_of"]
 
 _DESCRIPTION = """\
 Prune the trunk of the detector that the robot runs, and measure recall at 4 m for every set of sensors.
@@ -52,7 +52,7 @@ def run_jobs(args: argparse.Namespace) -> None:
     from sentryfuse_core.model.checkpoint import load_checkpoint
     from sentryfuse_core.runtime.load import shipped_weights
 
-    recipe, methods = _recipe(args), chosen_methods(_names(args.methods))
+    recipe, methods = _recipe(args), [one.name for one in chosen_methods(names_of(args.methods))]
     checkpoint = load_checkpoint(args.checkpoint or shipped_weights())
     torch.set_num_threads(1)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -79,18 +79,23 @@ def _recipe(args: argparse.Namespace) -> Any:
 
     from sentryfuse_core.lab.bench.world import WorldRecipe
 
-    given = {
-        name: getattr(args, name) for name in ("frames", "test", "steps") if getattr(args, name) is not None
-    }
+    names = ("frames", "test", "steps")
+    given: dict[str, Any] = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.seeds:
-        try:
-            given["seeds"] = tuple(int(seed) for seed in _names(args.seeds))
-        except ValueError as error:
-            raise ConfigError(f"--seeds {args.seeds!r} are not whole numbers separated by commas") from error
+        given["seeds"] = seeds_of(args.seeds)
     recipe = replace(WorldRecipe(), **given)
     recipe.check()
     return recipe
 
 
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+def seeds_of(text: str) -> tuple[int, ...]:
+    """The value of --seeds; raises ConfigError for anything but whole numbers."""
+    try:
+        return tuple(int(seed) for seed in names_of(text))
+    except ValueError as error:
+        raise ConfigError(f"--seeds {text!r} are not whole numbers separated by commas") from error
+
+
+def names_of(text: str | None) -> tuple[str, ...]:
+    """The words of an option, separated by commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

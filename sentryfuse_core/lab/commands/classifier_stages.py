@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
 from sentryfuse_core.errors import CheckpointError, ConfigError
 from sentryfuse_core.lab.bench.contest import Contest, Trained
 from sentryfuse_core.lab.training.accelerate import Acceleration
+from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.fit import FitOptions, Step, fit
 from sentryfuse_core.lab.training.fit_state import Keeper, read_saved, write_tensors
 from sentryfuse_core.lab.training.nest import Nested, NestOptions, nest
 from sentryfuse_core.lab.training.stages import DenseStage, Dropout
 from sentryfuse_core.pruning.gate import Design
 
-__all__ = ["DENSE", "FILES", "NESTED", "Place", "Run", "Watcher", "place_of", "train"]
+__all__ = ["FILES", "Run", "train"]
 
-DENSE, NESTED = "dense", "nested"  # as curve and state have them
-FILES = ("state.safetensors", f"{DENSE}.safetensors", "curve.csv")  # what a run keeps in its folder
-
-
-class Watcher(Protocol):
-    """Who is told of a training."""
-
-    def step(self, stage: str, log: Step) -> None:
-        """A step was taken."""
-        ...
-
-    def saving(self) -> None:
-        """The state is about to be written."""
-        ...
-
-    def saved(self) -> None:
-        """The state was written; may raise to end the run."""
-        ...
-
-    def stop_wanted(self) -> bool:
-        """Whether to save now."""
-        ...
+_DENSE, _NESTED = "dense", "nested"  # as curve and state have them
+FILES = ("state.safetensors", f"{_DENSE}.safetensors", "curve.csv")  # what a run keeps in its folder
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(20),
+    TextColumn("{task.percentage:.0f} % of budget,"),
+    TimeRemainingColumn(),
+    TextColumn("left"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,27 +54,42 @@ class Run:
     @property
     def dense(self) -> Path:
         """The finished dense network."""
-        return self.folder / f"{DENSE}.safetensors"
+        return self.folder / f"{_DENSE}.safetensors"
 
 
-@dataclass(frozen=True)
-class Place:
-    """How far an earlier run had come when its state was saved."""
+@dataclass(eq=False)
+class _Watch:
+    """What the first process shows and logs, and the signals that end a run once its state is saved."""
 
-    finished: tuple[str, ...] = ()
-    stage: str = DENSE
-    step: int = 0
+    run: Run
+    caught: list[int]
+    curve: Curve | None = None
+    bar: Progress | None = None
+
+    def step(self, stage: str, log: Step) -> None:
+        if not math.isfinite(log.loss):
+            raise ConfigError(
+                f"the loss became {log.loss} in {stage} step {log.step}; lower the recipe's learning rates"
+            )
+        if self.curve is not None and self.bar is not None:
+            self.curve.add(stage, log)
+            first = self.run.contest.recipe.first
+            share = first * log.progress if stage == _DENSE else first + (1.0 - first) * log.progress
+            text = f"{stage} step {log.step}: loss {log.loss:.3f}"
+            self.bar.update(self.bar.task_ids[0], completed=share, description=text)
+
+    def saving(self) -> None:
+        if self.curve is not None:
+            self.curve.flush()
+
+    def saved(self) -> None:
+        if self.caught:
+            if self.curve is not None:
+                say_saved(self.run.folder)
+            interrupt(self.caught[0])
 
 
-def place_of(run: Run) -> Place:
-    """Where `train` will start; raises CheckpointError for a damaged state."""
-    saved = read_saved(run.folder) if run.resume else None
-    finished = (DENSE,) if run.resume and run.dense.exists() else ()
-    stage = NESTED if finished else DENSE
-    return Place(finished, stage, saved.step if saved is not None and saved.stage == stage else 0)
-
-
-def train(run: Run, watcher: Watcher) -> tuple[Nested[Any], float]:
+def train(run: Run) -> tuple[Nested[Any], float]:
     """Both stages, or what is left of them; the nested network and the seconds that training took in all.
 
     Raises:
@@ -90,15 +97,31 @@ def train(run: Run, watcher: Watcher) -> tuple[Nested[Any], float]:
         OutputError: a state that cannot be written.
         ConfigError: learning rates at which the loss is no number any more.
     """
-    base, seconds = _read_dense(run) or _dense(run, watcher)
-    keeper = _keeper(run, NESTED, watcher)
-    nested = _nested(run, base.network, keeper, _told(watcher, NESTED))
+    with contextlib.ExitStack() as stack:
+        watch = _Watch(run, stack.enter_context(noted_signals()))
+        if run.speed.ranks.first:
+            watch.curve = stack.enter_context(_curve(run))
+            watch.bar = stack.enter_context(Progress(*_COLUMNS))
+            watch.bar.add_task("training", total=1.0)
+        base, seconds = _read_dense(run) or _dense(run, watch)
+        keeper = _keeper(run, _NESTED, watch)
+        nested = _nested(run, base.network, keeper, partial(watch.step, _NESTED))
+        watch.saved()  # a signal may have come since
     return Nested(nested.network, nested.gate, base.macs + nested.macs), seconds + keeper.seconds
 
 
-def _dense(run: Run, watcher: Watcher) -> tuple[Trained, float]:
+def _curve(run: Run) -> Curve:
+    """The curve, as far as an earlier run had come when its state was saved."""
+    saved = read_saved(run.folder) if run.resume else None
+    finished = (_DENSE,) if run.resume and run.dense.exists() else ()
+    stage = _NESTED if finished else _DENSE
+    step = saved.step if saved is not None and saved.stage == stage else 0
+    return Curve(run.folder / "curve.csv", finished=finished, stage=stage, step=step)
+
+
+def _dense(run: Run, watch: _Watch) -> tuple[Trained, float]:
     """Full width, the chance of a modality to be absent rising; its network is kept for a resumed run."""
-    contest, recipe, keeper = run.contest, run.contest.recipe, _keeper(run, DENSE, watcher)
+    contest, recipe, keeper = run.contest, run.contest.recipe, _keeper(run, _DENSE, watch)
     network, macs = fit(
         contest.fresh(),
         DenseStage(dropout=Dropout(modalities=contest.modalities, last=recipe.dropout)),
@@ -106,7 +129,7 @@ def _dense(run: Run, watcher: Watcher) -> tuple[Trained, float]:
         contest.costs,
         _options(run, recipe.first, recipe.learning_rate, keeper),
         classes=contest.classes,
-        on_step=_told(watcher, DENSE),
+        on_step=partial(watch.step, _DENSE),
     )
     seconds = keeper.seconds
     if run.speed.ranks.first:
@@ -139,28 +162,17 @@ def _options(run: Run, share: float, learning_rate: float, keeper: Keeper) -> Fi
     return replace(run.contest.options(share, learning_rate), speed=run.speed, keeper=keeper)
 
 
-def _keeper(run: Run, stage: str, watcher: Watcher) -> Keeper:
+def _keeper(run: Run, stage: str, watch: _Watch) -> Keeper:
     return Keeper(
         folder=run.folder,
         stage=stage,
         every_s=run.every_s,
         resume=run.resume,
         ranks=run.speed.ranks,
-        wanted=watcher.stop_wanted,
-        before=watcher.saving,
-        after=watcher.saved,
+        wanted=lambda: bool(watch.caught),
+        before=watch.saving,
+        after=watch.saved,
     )
-
-
-def _told(watcher: Watcher, stage: str) -> Callable[[Step], None]:
-    def tell(log: Step) -> None:
-        if not math.isfinite(log.loss):
-            raise ConfigError(
-                f"the loss became {log.loss} in {stage} step {log.step}; lower the recipe's learning rates"
-            )
-        watcher.step(stage, log)
-
-    return tell
 
 
 def _read_dense(run: Run) -> tuple[Trained, float] | None:

@@ -3,43 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sentryfuse_core.commands.options import check_device
 from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
 from sentryfuse_core.errors import CheckpointError, ConfigError
+from sentryfuse_core.lab.training.evaluate import evaluate
+from sentryfuse_core.lab.training.grade import grade
+from sentryfuse_core.lab.training.provenance import describe, evaluation_table
+from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
+from sentryfuse_core.lab.training.worths import measure_worths, priced
+from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.pruning.part_gate import make_gate
 from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sentryfuse_core.lab.training.evaluate import Evaluation
-    from sentryfuse_core.lab.training.grade import Grade
+    from sentryfuse_core.lab.training.data import LabelledBatch
+    from sentryfuse_core.lab.training.trainer import BatchSource
+    from sentryfuse_core.model.shape import ModelShape
 
-__all__ = [
-    "LENGTH",
-    "NO_WEIGHTS",
-    "STATE",
-    "check_length",
-    "length_of",
-    "options_of",
-    "origin_of",
-    "print_scores",
-    "start_of",
-    "train",
-]
+__all__ = ["BATCH", "LENGTH", "finish", "options_of", "start_of", "train"]
 
-NO_WEIGHTS = "none"  # of --init
-SHIPPED = "shipped"
-_FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
-STATE = ("state.safetensors", "curve.csv")  # what a run keeps in its folder
-
+BATCH = 16  # frames, to evaluate
 LENGTH = {
     "minutes": 60.0,
     "steps": 0,
@@ -47,11 +39,16 @@ LENGTH = {
     "learning_rate": 3e-3,
     "evaluate": 512,
 }
+_NO_WEIGHTS, _SHIPPED = "none", "shipped"  # of --init
+_FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
 
 
-def check_length(args: argparse.Namespace) -> None:
-    """Fill in what was not given; raises ConfigError for a value out of range or a missing device."""
-    if args.learning_rate is None and args.init not in (None, NO_WEIGHTS):
+def options_of(args: argparse.Namespace) -> TrainOptions:
+    """The trainer's options; what was not given is filled in.
+
+    Raises ConfigError for a value out of range or a missing device.
+    """
+    if args.learning_rate is None and args.init not in (None, _NO_WEIGHTS):
         args.learning_rate = _FROM_TRAINED
     for name, value in LENGTH.items():
         if getattr(args, name) is None:
@@ -61,10 +58,6 @@ def check_length(args: argparse.Namespace) -> None:
         if getattr(args, name) < least:
             raise ConfigError(f"--{name} {getattr(args, name)} is below {least}")
     check_device(args.device)
-
-
-def options_of(args: argparse.Namespace) -> TrainOptions:
-    """The trainer's options, after `check_length`."""
     return TrainOptions(
         folder=args.state or args.out.with_suffix(""),
         minutes=args.minutes,
@@ -78,35 +71,44 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
     )
 
 
-def length_of(args: argparse.Namespace) -> str:
-    """The options that say how long and how, as they are typed."""
-    length = f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"
-    kind = " --bf16" if args.bf16 else ""
-    kind += "" if args.device == "cpu" else f" --device {args.device}"
-    return f"{length} --batch {args.batch} --seed {args.seed} --learning-rate {args.learning_rate:g}{kind}"
+def start_of(init: str | None, *, labels: Sequence[str]) -> tuple[Checkpoint | None, dict[str, Any]]:
+    """The weights that --init names, None for none, and what the manifest says of them.
 
-
-def start_of(init: str | None, *, labels: Sequence[str]) -> Checkpoint | None:
-    """The weights that --init names; None for none. Raises CheckpointError when they know other classes."""
-    if init is None or init == NO_WEIGHTS:
-        return None
-    checkpoint = load_checkpoint(shipped_weights() if init == SHIPPED else Path(init))
+    Raises CheckpointError when they know other classes.
+    """
+    if init is None or init == _NO_WEIGHTS:
+        return None, {"init": _NO_WEIGHTS}
+    checkpoint = load_checkpoint(shipped_weights() if init == _SHIPPED else Path(init))
     known = checkpoint.manifest["labels"]
     if tuple(known) != tuple(labels):
         raise CheckpointError(
             f"{init} knows {', '.join(known)}, this training {', '.join(labels)}; "
-            f"start from --init {NO_WEIGHTS}"
+            f"start from --init {_NO_WEIGHTS}"
         )
-    return checkpoint
+    return checkpoint, {"init": checkpoint.identity}
 
 
-def origin_of(start: Checkpoint | None) -> dict[str, str]:
-    """What the weights came from, for the manifest and for `check_identity`."""
-    return {"init": NO_WEIGHTS if start is None else start.identity}
+def train(
+    args: argparse.Namespace,
+    options: TrainOptions,
+    *,
+    shape: ModelShape,
+    start: Checkpoint | None,
+    identity: Mapping[str, Any],
+    source: BatchSource | None = None,
+) -> Trainer:
+    """Train to the end with a bar, from `start`, or from a state of the same `identity`.
 
-
-def train(trainer: Trainer) -> None:
-    """Train to the end, with a bar; SIGINT or SIGTERM end it after the step, once the state is saved."""
+    SIGINT or SIGTERM end it after the step, once the state is saved.
+    """
+    if args.resume:
+        check_identity(options.folder, identity)
+    trainer = Trainer(shape, options, source=source, resume=args.resume)
+    if not args.resume:
+        start_anew(options.folder, identity, old=("state.safetensors", "curve.csv"))
+        if start is not None:
+            fresh = trainer.start_from(start.tensors)
+            print(f"from {start.identity}" + (f"; random at first: {', '.join(fresh)}" if fresh else ""))
     if trainer.progress.step:
         print(f"resumed at step {trainer.progress.step}")
     columns = (
@@ -123,19 +125,61 @@ def train(trainer: Trainer) -> None:
             bar.update(task, completed=log.progress, description=text)
             if caught:
                 trainer.save()
-                say_saved(trainer.options.folder)
+                say_saved(options.folder)
                 interrupt(caught[0])
 
         trainer.run(show)
         bar.update(task, completed=1.0)
+    return trainer
 
 
-def print_scores(evaluation: Evaluation, grades: Mapping[tuple[int, int], Grade]) -> None:
-    """A line for each set of sensors and level."""
+def finish(
+    args: argparse.Namespace,
+    trainer: Trainer,
+    *,
+    words: Sequence[str],
+    facts: Mapping[str, Any],
+    sensors: ModalitySet,
+    judged: Callable[[], Iterable[LabelledBatch]],
+    fitted: Iterable[LabelledBatch],
+    weighed: Iterable[LabelledBatch] | None = None,
+) -> None:
+    """Judge every set of the `sensors`, and the canvas alone, at every level; write weights and manifest.
+
+    `words` are what was typed beside the options of every detector; scores are calibrated on the frames
+    `fitted`. On those `weighed`, all sensors' raw data with them, the gate's table is measured; None: uniform
+    widths.
+    """
+    options, progress, net = trainer.options, trainer.progress, trainer.average.eval()
+    masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & sensors == mask)]
+    command = ["sentryfuse train", args.out.name, *words]
+    command += [f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"]
+    command += [f"--batch {args.batch} --seed {args.seed} --learning-rate {args.learning_rate:g}"]
+    command += ["--bf16"] if args.bf16 else []
+    command += [] if args.device == "cpu" else [f"--device {args.device}"]
+    made = describe(
+        command=" ".join(command),
+        seed=options.seed,
+        steps=progress.step,
+        minutes=progress.elapsed_s / 60.0,
+        world=options.world,
+        device=options.device,
+    )
+    if args.data is not None:
+        del made["world_sha256"]  # not of the synthetic world
+    if weighed is not None and net.trust is not None:
+        made["gate"] = priced(measure_worths(net, weighed, seed=options.seed), net).to_mapping()
+    gate = make_gate(net.shape, made)
+    grades = grade(net, judged=judged(), fitted=fitted, labels=made["labels"], masks=masks, gate=gate)
+    found = evaluate(net, judged(), masks=masks, gate=gate)
+    save_checkpoint(args.out, net, {**made, **facts, "evaluation": evaluation_table(found, grades)})
     print(f"{'sensors':<26} level  mAP    recall at 4 m    2 m    1 m  centre error")
-    for (bits, level), score in evaluation.scores.items():
+    for (bits, level), score in found.scores.items():
         print(
             f"{ModalitySet(bits)!s:<26} {level:5d}  {grades[bits, level].map:.3f}  "
             f"{score.recall_4m:13.3f}  {score.recall_2m:5.3f}  "
             f"{score.recall_1m:5.3f}  {score.centre_error_m:9.2f} m"
         )
+    if not found.boxes:
+        print("note: the judged frames have no box in the detector's region, so that the scores say nothing")
+    print(f"wrote {args.out} and its manifest")

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sentryfuse_core.commands.options import check_device
 from sentryfuse_core.errors import ConfigError, OutputError
+from sentryfuse_core.lab.commands.eval_report import print_report, write_report
+from sentryfuse_core.lab.commands.eval_study import OWN, Study, judge
+from sentryfuse_core.lab.training.data import held_out
+from sentryfuse_core.lab.training.detections import Detector, Found, SubsetDetector, collect
+from sentryfuse_core.lab.training.references import ZeroFilled, clustered, oracle
+from sentryfuse_core.lab.training.support import SupportCounter
+from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
+from sentryfuse_core.runtime.load import shipped_weights
+from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
     import argparse
-
-    from sentryfuse_core.types import ModalitySet
 
 __all__ = ["add_arguments", "run"]
 
@@ -75,10 +87,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
-    from sentryfuse_core.lab.commands.eval_report import print_report, report_mapping, write_report
-    from sentryfuse_core.model.checkpoint import load_checkpoint
-    from sentryfuse_core.runtime.load import shipped_weights
-
     _check(args)
     checkpoint = load_checkpoint(args.weights or shipped_weights())
     masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
@@ -96,28 +104,18 @@ def run(args: argparse.Namespace) -> int:
             "labels": list(checkpoint.manifest["labels"]),
             **{name: getattr(args, name) for name in _SAME},
         }
-        for path in write_report(
-            args.out, study, report_mapping(study, command=_command(args), config=config)
-        ):
+        for path in write_report(args.out, study, command=_command(args), config=config):
             print(f"wrote {path}")
     return 0
 
 
 def _study(
-    args: argparse.Namespace, checkpoints: dict[str, Any], masks: list[ModalitySet], levels: list[int]
-) -> Any:
+    args: argparse.Namespace,
+    checkpoints: dict[str, Checkpoint],
+    masks: list[ModalitySet],
+    levels: list[int],
+) -> Study:
     """Run the checkpoint named "" over `masks`, and those named as a sensor for that one alone."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from sentryfuse_core.lab.commands.eval_study import OWN, judge
-    from sentryfuse_core.lab.training.data import held_out
-    from sentryfuse_core.lab.training.detections import Detector, Found, SubsetDetector, collect
-    from sentryfuse_core.lab.training.references import ZeroFilled, clustered, oracle
-    from sentryfuse_core.lab.training.support import SupportCounter
-    from sentryfuse_core.lab.world.config import WorldConfig
-    from sentryfuse_core.types import Modality, ModalitySet
-
     nets = {name: item.network().to(args.device) for name, item in checkpoints.items()}
     own: list[Detector] = [SubsetDetector(nets[""], masks, levels)]
     imu = ModalitySet.of(Modality.IMU)
@@ -156,35 +154,29 @@ def _study(
         return replace(study, named=support.sensors, supporters=support.supporters)
 
 
-def _singles(options: list[str]) -> dict[str, Any]:
+def _singles(options: list[str]) -> dict[str, Checkpoint]:
     """Checkpoints by sensor."""
-    from sentryfuse_core.model.checkpoint import load_checkpoint
-
     found = {}
-    for text, (sensor, _, path) in zip(options, _parts(options), strict=True):
+    for text in options:
+        sensor, _, path = text.partition("=")
         if sensor not in ("camera", "lidar", "audio") or not path:
             raise ConfigError(f"--single {text}: give camera=FILE, lidar=FILE or audio=FILE")
         found[sensor] = load_checkpoint(Path(path))
     return found
 
 
-def _parts(options: list[str]) -> list[tuple[str, str, str]]:
-    return [text.partition("=") for text in options]
-
-
 def _command(args: argparse.Namespace) -> str:
     """The command that gives the same figures elsewhere, without this machine's folders."""
     words = [f"--{name.replace('_', '-')} {getattr(args, name)}" for name in _SAME]
     words += [f"--{name} {getattr(args, name)}" for name in ("masks", "levels") if getattr(args, name)]
-    words += [f"--single {sensor}={Path(path).name}" for sensor, _, path in _parts(args.single)]
+    singles = (text.partition("=") for text in args.single)
+    words += [f"--single {sensor}={Path(path).name}" for sensor, _, path in singles]
     words += [] if args.references else ["--no-references"]
     words += [f"--weights {args.weights.name}"] if args.weights else []
     return " ".join(["sentryfuse eval", *words, f"--out {args.out.name}"])
 
 
 def _check(args: argparse.Namespace) -> None:
-    from sentryfuse_core.commands.options import check_device
-
     for name, least in (("frames", 1), ("fit_frames", 0), ("seed", 0), ("draws", 1)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(args, name)} is below {least}")
@@ -192,23 +184,18 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _masks(text: str | None) -> list[ModalitySet]:
-    from sentryfuse_core.types import ModalitySet
-
-    known = {str(mask): mask for mask in (ModalitySet(), *ModalitySet.subsets())}
     if text is None:
-        return list(known.values())
-    names = ["+".join(sorted(name.strip().split("+"), key=_place)) for name in text.split(",")]
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"--masks {name!r} is no set of sensors; give e.g. camera+lidar,lidar,none")
-    return [known[name] for name in names]
-
-
-def _place(sensor: str) -> int:
-    from sentryfuse_core.types import Modality
-
-    order = [modality.value for modality in Modality]
-    return order.index(sensor) if sensor in order else len(order)
+        return [ModalitySet(), *ModalitySet.subsets()]
+    masks = []
+    for name in text.split(","):
+        sensors = [] if name.strip() == "none" else name.split("+")
+        try:
+            masks.append(ModalitySet.of(*(Modality(sensor.strip()) for sensor in sensors)))
+        except ValueError as error:
+            raise ConfigError(
+                f"--masks {name!r} is no set of sensors; give e.g. camera+lidar,lidar,none"
+            ) from error
+    return masks
 
 
 def _levels(text: str | None, known: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -24,9 +25,18 @@ def dropout_figure(cells: Mapping[tuple[str, int], Cell]) -> Figure:
     sets = {str(mask) for mask in (ModalitySet(), *ModalitySet.subsets())}
     cells = {key: cell for key, cell in cells.items() if key[0] in sets}
     levels = sorted({level for _, level in cells})
-    names = sorted({name for name, _ in cells}, key=lambda name: _place(cells.get((name, levels[0]))))
-    maps = np.array([[100 * _map(cells.get((name, level))) for level in levels] for name in names])
-    errors = np.array([[100 * _error(cells.get((name, level))) for level in levels] for name in names])
+
+    def percent(name: str, value: Callable[[Cell], float]) -> list[float]:
+        own = (cells.get((name, level)) for level in levels)
+        return [100 * (math.nan if cell is None else value(cell)) for cell in own]
+
+    def worth(name: str) -> float:
+        cell = cells.get((name, levels[0]))
+        return math.inf if cell is None else -cell.metrics.map
+
+    names = sorted({name for name, _ in cells}, key=worth)
+    maps = np.array([percent(name, lambda cell: cell.metrics.map) for name in names])
+    errors = np.array([percent(name, _error) for name in names])
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         size = (3.4 + 2 * _COLUMN_INCHES * len(levels), 1.2 + _ROW_INCHES * len(names))
         figure = Figure(figsize=size, layout="constrained")
@@ -51,15 +61,7 @@ def _heat(axis: Axes, table: NDArray[np.float64], levels: list[int], colours: st
     axis.tick_params(length=0)
 
 
-def _place(cell: Cell | None) -> float:
-    return float("inf") if cell is None else -cell.metrics.map
-
-
-def _map(cell: Cell | None) -> float:
-    return float("nan") if cell is None else cell.metrics.map
-
-
-def _error(cell: Cell | None) -> float:
+def _error(cell: Cell) -> float:
     """After calibration; of raw scores where none was fitted."""
-    found = None if cell is None else cell.after or cell.before
-    return float("nan") if found is None else found.error
+    found = cell.after or cell.before
+    return math.nan if found is None else found.error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,15 @@ from rich.table import Table
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.evaluation.matching import DISTANCES_M
-from sentryfuse_core.lab.bench.figures import Figure
-from sentryfuse_core.lab.bench.summary import text_table
+from sentryfuse_core.lab.bench.results import Figure, text_table
 from sentryfuse_core.lab.commands.eval_plot import dropout_figure
 from sentryfuse_core.lab.commands.eval_study import Study
 from sentryfuse_core.lab.scoring.conditions import DAY_ABOVE, NIGHT_BELOW, ROUGH_ABOVE, Contrast
-from sentryfuse_core.lab.scoring.matrix import Cell
 from sentryfuse_core.lab.training.support import LEAST_SCORE
 from sentryfuse_core.replay.manifest import machine, processor, source_commit, versions
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["figures", "print_report", "report_mapping", "write_report"]
+__all__ = ["print_report", "write_report"]
 
 _WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 _DIGITS = 5  # after the point, in eval.json
@@ -36,9 +35,8 @@ def print_report(study: Study) -> None:
     console = Console(width=max(Console().width, _WIDTH))
     levels = sorted({level for _, level in study.cells})
     for level in levels:
-        cells = [cell for cell in study.cells.values() if cell.level == level]
-        console.print(_cells_table(f"level {level}", cells))
-    console.print(_labels_table(study.cells, levels))
+        console.print(_cells_table(study, level))
+    console.print(_labels_table(study, levels))
     if study.light:
         title = f"mAP by day (light above {DAY_ABOVE:g}) and night (below {NIGHT_BELOW:g})"
         console.print(_contrast_table(title, ("day", "night"), study.light))
@@ -46,85 +44,95 @@ def print_report(study: Study) -> None:
         title = f"mAP on rough ground (above {ROUGH_ABOVE:g}) without and with the IMU"
         console.print(_contrast_table(title, ("without", "with"), study.imu))
     if study.supporters:
-        console.print(_named_table(study))
-        console.print(_supporters_table(study))
-    print(text_table(figures(study)))
+        console.print(
+            _table(
+                "support: the sensors that a detection names, all four present, level 0",
+                ("sensor", "had the object when named", "named when it had the object", "objects found"),
+                [
+                    (
+                        one.sensor.value,
+                        _percent(one.precision),
+                        _percent(one.recall),
+                        str(one.named_had + one.had_only),
+                    )
+                    for one in study.named
+                ],
+                caption="per cent; objects found: of those that the sensor had",
+            )
+        )
+        console.print(
+            _table(
+                f"detections with a score of {LEAST_SCORE:g} or more, by supporters",
+                ("sensors", "detections", "within 2 m of a true box"),
+                [(str(one.sensors), str(one.detections), _percent(one.share)) for one in study.supporters],
+            )
+        )
+    print(text_table(_figures(study)))
 
 
-def _cells_table(title: str, cells: Sequence[Cell]) -> Table:
-    table = Table(title=title, box=SIMPLE)
-    table.add_column("sensors", no_wrap=True)
-    columns = ("mAP", *(f"{metres:g} m" for metres in DISTANCES_M), "ATE m", "ASE", "AOE rad", "NDS*")
-    for name in (*columns, "ECE raw", "ECE fit"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for cell in cells:
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> Table:
+    """The first column to the left, the others to the right, none of them broken."""
+    table = Table(title=title, caption=caption or None, box=SIMPLE)
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _cells_table(study: Study, level: int) -> Table:
+    rows = []
+    for cell in study.cells.values():
+        if cell.level != level:
+            continue
         found = cell.metrics
         by_distance = [_mean(own[metres] for own in found.ap.values()) for metres in DISTANCES_M]
-        table.add_row(
-            cell.name,
-            *(_percent(value) for value in (found.map, *by_distance)),
-            *(f"{value:.2f}" for value in (found.mean_ate, found.mean_ase, found.mean_aoe)),
-            _percent(found.nds),
-            "-" if cell.before is None else _percent(cell.before.error),
-            "-" if cell.after is None else _percent(cell.after.error),
+        rows.append(
+            (
+                cell.name,
+                *(_percent(value) for value in (found.map, *by_distance)),
+                *(f"{value:.2f}" for value in (found.mean_ate, found.mean_ase, found.mean_aoe)),
+                _percent(found.nds),
+                *("-" if part is None else _percent(part.error) for part in (cell.before, cell.after)),
+            )
         )
-    table.caption = "AP and ECE in per cent; NDS*: of mAP, ATE, ASE and AOE alone"
-    return table
+    distances = (f"{metres:g} m" for metres in DISTANCES_M)
+    return _table(
+        f"level {level}",
+        ("sensors", "mAP", *distances, "ATE m", "ASE", "AOE rad", "NDS*", "ECE raw", "ECE fit"),
+        rows,
+        caption="AP and ECE in per cent; NDS*: of mAP, ATE, ASE and AOE alone",
+    )
 
 
-def _labels_table(cells: Mapping[tuple[str, int], Cell], levels: Sequence[int]) -> Table:
-    labels = list(next(iter(cells.values())).metrics.ap)
-    table = Table(title=f"AP in per cent: {' / '.join(labels)}", box=SIMPLE)
-    table.add_column("sensors", no_wrap=True)
-    for level in levels:
-        table.add_column(f"level {level}", justify="right", no_wrap=True)
-    for name in dict.fromkeys(name for name, _ in cells):
-        found = [cells.get((name, level)) for level in levels]
-        texts = [
-            "-"
-            if cell is None
-            else " / ".join(_percent(_mean(own.values())) for own in cell.metrics.ap.values())
-            for cell in found
-        ]
-        table.add_row(name, *texts)
-    return table
+def _labels_table(study: Study, levels: Sequence[int]) -> Table:
+    def texts(name: str, level: int) -> str:
+        cell = study.cells.get((name, level))
+        if cell is None:
+            return "-"
+        return " / ".join(_percent(_mean(own.values())) for own in cell.metrics.ap.values())
+
+    labels = next(iter(study.cells.values())).metrics.ap
+    names = dict.fromkeys(name for name, _ in study.cells)
+    return _table(
+        f"AP in per cent: {' / '.join(labels)}",
+        ("sensors", *(f"level {level}" for level in levels)),
+        [(name, *(texts(name, level) for level in levels)) for name in names],
+    )
 
 
 def _contrast_table(title: str, names: tuple[str, str], contrasts: Sequence[Contrast]) -> Table:
-    table = Table(title=title, box=SIMPLE)
-    for name in ("sensors", "level", *names, "gain", "95 %", "frames"):
-        table.add_column(name, justify="left" if name == "sensors" else "right")
+    rows = []
     for one in contrasts:
         interval = "" if one.gain is None else f"{100 * one.gain.low:+.1f} to {100 * one.gain.high:+.1f}"
         counts = f"{one.frames[0]}" if one.gain is not None else f"{one.frames[0]}/{one.frames[1]}"
         gain = f"{100 * (one.after - one.before):+.1f}"
-        table.add_row(
-            one.what, str(one.level), _percent(one.before), _percent(one.after), gain, interval, counts
-        )
-    return table
+        shares = _percent(one.before), _percent(one.after)
+        rows.append((one.what, str(one.level), *shares, gain, interval, counts))
+    return _table(title, ("sensors", "level", *names, "gain", "95 %", "frames"), rows)
 
 
-def _named_table(study: Study) -> Table:
-    table = Table(title="support: the sensors that a detection names, all four present, level 0", box=SIMPLE)
-    for name in ("sensor", "had the object when named", "named when it had the object", "objects found"):
-        table.add_column(name, justify="left" if name == "sensor" else "right")
-    for one in study.named:
-        found = one.named_had + one.had_only
-        table.add_row(one.sensor.value, _percent(one.precision), _percent(one.recall), str(found))
-    table.caption = "per cent; objects found: of those that the sensor had"
-    return table
-
-
-def _supporters_table(study: Study) -> Table:
-    table = Table(title=f"detections with a score of {LEAST_SCORE:g} or more, by supporters", box=SIMPLE)
-    for name in ("sensors", "detections", "within 2 m of a true box"):
-        table.add_column(name, justify="right")
-    for one in study.supporters:
-        table.add_row(str(one.sensors), str(one.detections), _percent(one.share))
-    return table
-
-
-def figures(study: Study) -> list[Figure]:
+def _figures(study: Study) -> list[Figure]:
     """The rows of eval.json."""
     found = []
     for one in study.summaries:
@@ -158,8 +166,11 @@ def figures(study: Study) -> list[Figure]:
     return found
 
 
-def report_mapping(study: Study, *, command: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values for eval.json, in the form of every other result file."""
+def write_report(folder: Path, study: Study, *, command: str, config: Mapping[str, Any]) -> list[Path]:
+    """Write eval.json, in the form of every other result file, and dropout.png into `folder`.
+
+    Raises OutputError where that cannot be done.
+    """
     content = {
         "name": "eval",
         "command": command,
@@ -167,25 +178,19 @@ def report_mapping(study: Study, *, command: str, config: Mapping[str, Any]) -> 
         "versions": versions(),
         "commit": source_commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "config": dict(config),
-        "rows": [figure.to_mapping() for figure in figures(study)],
+        "config": config,
+        "rows": [figure.to_mapping() for figure in _figures(study)],
         "raw": {
             "cells": [cell.to_mapping() for cell in study.cells.values()],
-            "day_night": [one.to_mapping() for one in study.light],
-            "imu_on_rough_ground": [one.to_mapping() for one in study.imu],
+            "day_night": [asdict(one) for one in study.light],
+            "imu_on_rough_ground": [asdict(one) for one in study.imu],
             "support_named": [one.to_mapping() for one in study.named],
             "support_number": [one.to_mapping() for one in study.supporters],
         },
     }
-    rounded: dict[str, Any] = _rounded(content)
-    return rounded
-
-
-def write_report(folder: Path, study: Study, content: Mapping[str, Any]) -> list[Path]:
-    """Write eval.json and dropout.png into `folder`; raises OutputError where that cannot be done."""
     data, picture = folder / "eval.json", folder / "dropout.png"
     try:
-        data.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        data.write_text(json.dumps(_rounded(content), indent=1) + "\n", encoding="utf-8")
         dropout_figure(study.cells).savefig(picture, dpi=150)
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another folder") from error

@@ -12,29 +12,11 @@ import torch
 from sentryfuse_core.commands.options import add_config_arguments
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands import train_driving
-from sentryfuse_core.lab.commands.detector_run import (
-    LENGTH,
-    STATE,
-    check_length,
-    length_of,
-    options_of,
-    origin_of,
-    print_scores,
-    start_of,
-    train,
-)
+from sentryfuse_core.lab.commands.detector_run import BATCH, LENGTH, finish, options_of, start_of, train
 from sentryfuse_core.lab.training.data import LabelledBatch, held_out
-from sentryfuse_core.lab.training.evaluate import Evaluation, evaluate
-from sentryfuse_core.lab.training.grade import Grade, grade
-from sentryfuse_core.lab.training.provenance import describe, evaluation_table
-from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
 from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
 from sentryfuse_core.lab.training.spoiling import AGES_S
-from sentryfuse_core.lab.training.trainer import Trainer, TrainOptions
-from sentryfuse_core.lab.training.worths import measure_worths, priced
 from sentryfuse_core.lab.world.config import CLASSES
-from sentryfuse_core.model.checkpoint import save_checkpoint
-from sentryfuse_core.pruning.part_gate import PartGate, Worths
 from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.types import Modality, ModalitySet
 
@@ -43,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_EVALUATION_BATCH = 16
 _CALIBRATION_FIRST = 2**19  # number of the first batch that calibrators are fitted on
 _WORTHS_FIRST = 2**18  # and that the gate's table is measured on
 
@@ -225,45 +206,34 @@ def _is_driving(args: argparse.Namespace) -> bool:
     """Whether --data is a folder or recording for the detector; an .npz file is a classifier's."""
     if args.data is None:
         return False
-    return args.format is not None or args.data.suffix in _RECORDINGS or not _is_arrays(args.data)
-
-
-def _is_arrays(path: Path) -> bool:
-    return path.is_file() or path.suffix == ".npz"
+    is_arrays = args.data.is_file() or args.data.suffix == ".npz"
+    return args.format is not None or args.data.suffix in _RECORDINGS or not is_arrays
 
 
 def _run_detector(args: argparse.Namespace) -> int:
-    check_length(args)
     options = replace(options_of(args), sensors=_sensors(args.sensors))
-    start = start_of(args.init, labels=[traits.label for traits in CLASSES])
-    origin = origin_of(start)
-    identity = {**origin, "seed": args.seed, "sensors": str(options.sensors)}
-    if args.resume:
-        check_identity(options.folder, identity)
-    trainer = Trainer(TRAINED_SHAPE, options, resume=args.resume)
-    if not args.resume:
-        start_anew(options.folder, identity, old=STATE)
-        if start is not None:
-            fresh = trainer.start_from(start.tensors)
-            print(f"from {start.identity}" + (f"; random at first: {', '.join(fresh)}" if fresh else ""))
-    train(trainer)
-    init = "" if start is None else f" --init {Path(args.init).name}"
-    facts = describe(
-        command=f"sentryfuse train {args.out.name}{init} {length_of(args)}{_only(args.sensors)}",
-        seed=options.seed,
-        steps=trainer.progress.step,
-        minutes=trainer.progress.elapsed_s / 60.0,
-        world=options.world,
-        device=options.device,
+    start, facts = start_of(args.init, labels=[traits.label for traits in CLASSES])
+    identity = {**facts, "seed": args.seed, "sensors": str(options.sensors)}
+    trainer = train(args, options, shape=TRAINED_SHAPE, start=start, identity=identity)
+    count = -(-args.evaluate // BATCH)
+
+    def batches(first: int, ages_s: tuple[float, float] | None = None) -> Iterator[LabelledBatch]:
+        device = options.device
+        return held_out(options.world, batch=BATCH, count=count, first=first, device=device, ages_s=ages_s)
+
+    words = [] if start is None else [f"--init {Path(args.init).name}"]
+    words += [f"--sensors {args.sensors}"] if args.sensors else []
+    print(f"evaluating {count * BATCH} frames, and calibrating on as many others")
+    finish(
+        args,
+        trainer,
+        words=words,
+        facts=facts,
+        sensors=options.sensors,
+        judged=lambda: batches(0),
+        fitted=batches(_CALIBRATION_FIRST),
+        weighed=batches(_WORTHS_FIRST, AGES_S) if options.sensors == ModalitySet.all() else None,
     )
-    worths = _worths(trainer, options, frames=args.evaluate)
-    gate = None if worths is None else PartGate(trainer.average.shape, worths)
-    scores, grades = _evaluate(trainer, options, frames=args.evaluate, gate=gate)
-    facts |= {} if worths is None else {"gate": worths.to_mapping()}
-    table = evaluation_table(scores, grades)
-    save_checkpoint(args.out, trainer.average, {**facts, **origin, "evaluation": table})
-    print_scores(scores, grades)
-    print(f"wrote {args.out} and its manifest")
     return 0
 
 
@@ -271,48 +241,7 @@ def _sensors(text: str | None) -> ModalitySet:
     if text is None:
         return ModalitySet.all()
     try:
-        return ModalitySet.from_iterable(Modality(name) for name in text.split("+"))
+        return ModalitySet.of(*map(Modality, text.split("+")))
     except ValueError as error:
         known = ", ".join(modality.value for modality in Modality)
         raise ConfigError(f"--sensors {text}: give one or more of {known}, joined by +") from error
-
-
-def _only(sensors: str | None) -> str:
-    return f" --sensors {sensors}" if sensors else ""
-
-
-def _worths(trainer: Trainer, options: TrainOptions, *, frames: int) -> Worths | None:
-    """What the parts are worth, on frames of their own; None where not all sensors were trained."""
-    net = trainer.average.eval()
-    if net.trust is None or options.sensors != ModalitySet.all():
-        return None
-    count = -(-frames // _EVALUATION_BATCH)
-    print(f"measuring what the parts are worth on {count * _EVALUATION_BATCH} frames")
-    batches = held_out(
-        options.world,
-        batch=_EVALUATION_BATCH,
-        count=count,
-        first=_WORTHS_FIRST,
-        device=options.device,
-        ages_s=AGES_S,
-    )
-    return priced(measure_worths(net, batches, seed=options.seed), net)
-
-
-def _evaluate(
-    trainer: Trainer, options: TrainOptions, *, frames: int, gate: PartGate | None
-) -> tuple[Evaluation, dict[tuple[int, int], Grade]]:
-    count = -(-frames // _EVALUATION_BATCH)
-
-    def batches(first: int) -> Iterator[LabelledBatch]:
-        return held_out(
-            options.world, batch=_EVALUATION_BATCH, count=count, first=first, device=options.device
-        )
-
-    net = trainer.average.eval()
-    print(f"evaluating {count * _EVALUATION_BATCH} frames, and calibrating on as many others")
-    labels = [traits.label for traits in CLASSES]
-    masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & options.sensors == mask)]
-    fitted = batches(_CALIBRATION_FIRST)
-    grades = grade(net, judged=batches(0), fitted=fitted, labels=labels, masks=masks, gate=gate)
-    return evaluate(net, batches(0), masks=masks, gate=gate), grades

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
 from sentryfuse_core.errors import DatasetError, OutputError
 from sentryfuse_core.lab.bench.contest import Contest
 from sentryfuse_core.lab.bench.recipe import Recipe, read_recipe
-from sentryfuse_core.lab.commands.classifier_scores import METRIC, rows_of, scores_of, table_of
-from sentryfuse_core.lab.commands.classifier_stages import DENSE, FILES, Run, place_of, train
+from sentryfuse_core.lab.commands.classifier_stages import FILES, Run, train
 from sentryfuse_core.lab.datasets.arrays import Arrays, load_npz
 from sentryfuse_core.lab.training.accelerate import Acceleration, Ranks, ranks
-from sentryfuse_core.lab.training.curve import Curve
-from sentryfuse_core.lab.training.fit import Step
+from sentryfuse_core.lab.training.batches import Batch
+from sentryfuse_core.lab.training.nest import Nested, teacher_logits
 from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
+from sentryfuse_core.pruning.gate import Present
 from sentryfuse_core.pruning.nested_checkpoint import save_nested
 from sentryfuse_core.replay.manifest import file_sha256, machine, source_commit, versions
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
-
-    from sentryfuse_core.lab.training.nest import Nested
 
 __all__ = ["run"]
 
-MOST_MODALITIES = 8  # every set of them is planned, trained and scored: 255
+_Scores = Mapping[tuple[Present, float], float]  # (present, ratio) -> balanced accuracy in per cent
+
+_MOST_MODALITIES = 8  # every set of them is planned, trained and scored: 255
 _RECIPE_KEYS = (  # those of a recipe that a training depends on
     *("dim", "heads", "kv_heads", "ffn", "ffn_block", "pool", "layers", "own_layers"),
     *("steps", "batch", "learning_rate", "nested_learning_rate", "first", "dropout"),
     *("ratios", "calibration", "to_teacher", "temperature"),
 )
+_METRIC = "balanced accuracy in per cent: the mean over classes of the share of samples that is right"
 _INPUTS = (
     "tokens [B, T, F] as sentryfuse_core.lab.datasets.arrays.load_npz gives them: every channel centred and "
     "scaled with mean and deviation of the training split, then cut into tokens; the statistics are not "
@@ -66,79 +63,22 @@ def run(args: argparse.Namespace) -> int:
             every_s=args.save_every,
             speed=Acceleration(bf16=args.bf16, compiled=args.compile, ranks=team),
         )
-        nested, minutes = _train(task)
+        nested, seconds = train(task)
         if team.first:
-            _finish(args, task.contest, arrays, nested, {**_facts(args, identity, team), "minutes": minutes})
+            facts = {**_facts(args, identity, team), "minutes": round(seconds / 60.0, 2)}
+            _finish(args, task.contest, arrays, nested, facts)
     return 0
-
-
-def _train(task: Run) -> tuple[Nested[Any], float]:
-    """The nested network and the minutes it took, shown and logged by the first process alone."""
-    with contextlib.ExitStack() as stack:
-        show = _Show(stack.enter_context(noted_signals()), task)
-        if task.speed.ranks.first:
-            place = place_of(task)
-            show.curve = stack.enter_context(
-                Curve(task.folder / "curve.csv", finished=place.finished, stage=place.stage, step=place.step)
-            )
-            show.bar = stack.enter_context(_bar())
-            show.line = show.bar.add_task("training", total=1.0)
-        nested, seconds = train(task, show)
-        show.saved()  # a signal may have come since
-    return nested, round(seconds / 60.0, 2)
-
-
-@dataclass(eq=False)
-class _Show:
-    """Curve and progress bar, and the signals that end a run once its state is saved."""
-
-    caught: list[int]
-    task: Run
-    curve: Curve | None = None
-    bar: Progress | None = None
-    line: TaskID = field(default=TaskID(0))
-
-    def step(self, stage: str, log: Step) -> None:
-        if self.curve is not None and self.bar is not None:
-            self.curve.add(stage, log)
-            first = self.task.contest.recipe.first
-            share = first * log.progress if stage == DENSE else first + (1.0 - first) * log.progress
-            text = f"{stage} step {log.step}: loss {log.loss:.3f}"
-            self.bar.update(self.line, completed=share, description=text)
-
-    def saving(self) -> None:
-        if self.curve is not None:
-            self.curve.flush()
-
-    def saved(self) -> None:
-        if self.caught:
-            if self.curve is not None:
-                say_saved(self.task.folder)
-            interrupt(self.caught[0])
-
-    def stop_wanted(self) -> bool:
-        return bool(self.caught)
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(20),
-        TextColumn("{task.percentage:.0f} % of budget,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
 
 
 def _finish(
     args: argparse.Namespace, contest: Contest, arrays: Arrays, nested: Nested[Any], facts: Mapping[str, Any]
 ) -> None:
     """Score on val and, the only time, on test; print and write."""
-    evaluation: dict[str, Any] = {"metric": METRIC}
+    evaluation: dict[str, Any] = {"metric": _METRIC}
     for split in ("val", "test"):
-        scores = scores_of(contest, nested, split)
-        print(table_of(scores, contest, split))
-        evaluation[split] = {"samples": len(contest.splits[split]), "rows": rows_of(scores, contest)}
+        scores = _scores_of(contest, nested, split)
+        print(_table_of(scores, contest, split))
+        evaluation[split] = {"samples": len(contest.splits[split]), "rows": _rows_of(scores, contest)}
     save_nested(
         args.out,
         nested.network,
@@ -148,6 +88,50 @@ def _finish(
         facts={**facts, "train_macs": nested.macs, "evaluation": evaluation},
     )
     print(f"wrote {args.out} and its manifest")
+
+
+def _scores_of(contest: Contest, nested: Nested[Any], split: str) -> _Scores:
+    """Balanced accuracy on a split; ratio 0 is the whole network."""
+    samples = contest.splits[split]
+    scores = {}
+    for present in contest.sets:
+        part = Batch(samples.only(present), samples.label, samples.index)
+        for ratio in (0.0, *contest.recipe.ratios):
+            network = nested.network.at(nested.gate.plan(present, ratio)) if ratio else nested.network
+            hits = teacher_logits(network, part).argmax(dim=1) == part.label
+            scores[present, ratio] = contest.accuracy(hits, split)
+    return scores
+
+
+def _rows_of(scores: _Scores, contest: Contest) -> list[dict[str, Any]]:
+    """The scores as a manifest has them."""
+    return [
+        {"present": _names(present, contest), "ratio": ratio, "balanced_accuracy_percent": round(score, 2)}
+        for (present, ratio), score in scores.items()
+    ]
+
+
+def _table_of(scores: _Scores, contest: Contest, split: str) -> str:
+    """One line for each set of modalities, one column for each ratio."""
+    ratios = (0.0, *contest.recipe.ratios)
+    rows = {
+        "+".join(_names(present, contest)): [scores[present, ratio] for ratio in ratios]
+        for present in contest.sets
+    }
+    rows["mean over all sets"] = [sum(column) / len(rows) for column in zip(*rows.values(), strict=True)]
+    wide = max(len(name) for name in rows)
+    return "\n".join(
+        [
+            f"{split}, {len(contest.splits[split])} samples: balanced accuracy in % by share of MACs removed",
+            " " * wide + "".join(f"{100 * ratio:6.0f} %" for ratio in ratios),
+            *(f"{name:<{wide}}" + "".join(f"{value:8.1f}" for value in row) for name, row in rows.items()),
+            "",
+        ]
+    )
+
+
+def _names(present: Present, contest: Contest) -> list[str]:
+    return [name for name in contest.modalities if name in present]
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -162,9 +146,9 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 def _arrays(path: Path) -> Arrays:
     arrays = load_npz(path)
-    if len(arrays.inputs) > MOST_MODALITIES:
+    if len(arrays.inputs) > _MOST_MODALITIES:
         raise DatasetError(
-            f"{path} has {len(arrays.inputs)} modalities, at most {MOST_MODALITIES} can be told apart; "
+            f"{path} has {len(arrays.inputs)} modalities, at most {_MOST_MODALITIES} can be told apart; "
             f"join some arrays into one"
         )
     return arrays

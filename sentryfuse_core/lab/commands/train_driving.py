@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,37 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sentryfuse_core.bags.topics import parse_overrides
 from sentryfuse_core.commands.options import config_from
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.commands.detector_run import (
-    STATE,
-    check_length,
-    length_of,
-    options_of,
-    origin_of,
-    print_scores,
-    start_of,
-    train,
-)
+from sentryfuse_core.lab.commands.detector_run import BATCH, finish, options_of, start_of, train
 from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
 from sentryfuse_core.lab.datasets.layouts import detect_layout, open_driving
+from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
-from sentryfuse_core.lab.training.evaluate import evaluate
 from sentryfuse_core.lab.training.frame_cache import FrameCache
-from sentryfuse_core.lab.training.grade import grade
-from sentryfuse_core.lab.training.provenance import describe, evaluation_table
-from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
 from sentryfuse_core.lab.training.targets import in_region
-from sentryfuse_core.lab.training.trainer import Trainer
-from sentryfuse_core.model.checkpoint import save_checkpoint
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.runtime.load import shipped_weights
-from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add_arguments", "run"]
 
-_BATCH = 16  # to evaluate
 _OF_BAGS = ("labels", "params", "set", "topic")
 
 
@@ -74,38 +59,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, train, judge, write."""
     args.init = args.init or str(shipped_weights())
-    check_length(args)
-    start = start_of(args.init, labels=LABELS)
+    options = options_of(args)
+    start, facts = start_of(args.init, labels=LABELS)
     if start is not None:
         start.network()  # raises for tensors that do not fit
     found = _open(args)
     for note in found.notes:
         print(f"note: {note}")
-    options = options_of(args)
     data = _load(found, FrameCache(args.cache or options.folder / "frames", options=_made_with(args)))
     _print_data(found, data)
-    source = DrivingSource(data.train, batch=options.batch, seed=options.seed, device=options.device)
-    shape = ModelShape() if start is None else start.shape
-    origin = {**origin_of(start), "data": _described(found, data)}
-    identity = {**origin, "seed": args.seed, "batch": args.batch, "learning_rate": args.learning_rate}
-    if args.resume:
-        check_identity(options.folder, identity)
-    trainer = Trainer(shape, options, source=source, resume=args.resume)
-    if not args.resume:
-        start_anew(options.folder, identity, old=STATE)
-        if start is not None:
-            trainer.start_from(start.tensors)
-    train(trainer)
-    facts = describe(
-        command=_command(args),
-        seed=options.seed,
-        steps=trainer.progress.step,
-        minutes=trainer.progress.elapsed_s / 60.0,
-        world=options.world,
-        device=options.device,
+    facts |= {"data": _described(found, data)}
+    trainer = train(
+        args,
+        options,
+        shape=ModelShape() if start is None else start.shape,
+        start=start,
+        identity={**facts, "seed": args.seed, "batch": args.batch, "learning_rate": args.learning_rate},
+        source=DrivingSource(data.train, batch=options.batch, seed=options.seed, device=options.device),
     )
-    del facts["world_sha256"]  # not of the synthetic world
-    _finish(args, trainer, data, {**facts, **origin})
+
+    def batches(part: int) -> Iterator[LabelledBatch]:
+        return data.batches(part, most=args.evaluate, batch=BATCH, device=args.device)
+
+    words = [f"--data {args.data.name}"]
+    words += [f"--format {args.format}"] if args.format else []
+    words += [] if args.init == str(shipped_weights()) else [f"--init {Path(args.init).name}"]
+    finish(
+        args,
+        trainer,
+        words=words,
+        facts=facts,
+        sensors=data.judged_sensors,
+        judged=lambda: batches(1),
+        fitted=batches(0),
+    )
     return 0
 
 
@@ -146,13 +133,6 @@ def _print_data(found: DrivingSet, data: DrivingData) -> None:
             print(f"  {name:<5} {len(table):6d} frames with {table.present}; boxes in the region: {boxes}")
 
 
-def _command(args: argparse.Namespace) -> str:
-    """The command without this machine's paths."""
-    own = f" --format {args.format}" if args.format else ""
-    init = "" if args.init == str(shipped_weights()) else f" --init {Path(args.init).name}"
-    return f"sentryfuse train {args.out.name} --data {args.data.name}{own}{init} {length_of(args)}"
-
-
 def _described(found: DrivingSet, data: DrivingData) -> dict[str, Any]:
     """What was learned from, for the manifest."""
     names = "\n".join((*data.train_drives, "", *data.val_drives))
@@ -166,21 +146,3 @@ def _described(found: DrivingSet, data: DrivingData) -> dict[str, Any]:
         },
         "judged": f"half of the frames of val that have {data.judged_sensors}; the other half calibrates",
     }
-
-
-def _finish(args: argparse.Namespace, trainer: Trainer, data: DrivingData, facts: dict[str, Any]) -> None:
-    """Judge every subset of the sensors there are, at every level, and write."""
-    net = trainer.average.eval()
-
-    def batches(part: int) -> Any:
-        return data.batches(part, most=args.evaluate, batch=_BATCH, device=args.device)
-
-    there = data.judged_sensors
-    masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & there == mask)]
-    grades = grade(net, judged=batches(1), fitted=batches(0), labels=LABELS, masks=masks)
-    scores = evaluate(net, batches(1), masks=masks)
-    save_checkpoint(args.out, trainer.average, {**facts, "evaluation": evaluation_table(scores, grades)})
-    print_scores(scores, grades)
-    if not scores.boxes:
-        print("note: the judged frames have no box in the detector's region, so that the scores say nothing")
-    print(f"wrote {args.out} and its manifest")

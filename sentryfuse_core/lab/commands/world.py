@@ -5,8 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import Progress
+
+from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.commands.signals import interrupt, noted_signals
 from sentryfuse_core.errors import OutputError
+from sentryfuse_core.lab.world.config import WEATHERS, WorldConfig, with_weather
+from sentryfuse_core.lab.world.labels import write_labels
+from sentryfuse_core.lab.world.picture import draw
+from sentryfuse_core.lab.world.record import Recorder
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--seed", type=int, default=0, metavar="N", help="which world (default 0)")
         action.add_argument(
             "--weather",
-            choices=("auto", "clear", "rain", "fog"),
+            choices=WEATHERS,
             default="auto",
             help="what camera and lidar have to look through (default: by seed)",
         )
@@ -46,37 +54,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record, or draw."""
-    return _record(args) if args.action == "record" else _picture(args)
-
-
-def _record(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from sentryfuse_core.bags.writer import BagWriter
-    from sentryfuse_core.lab.world.config import WorldConfig, with_weather
-    from sentryfuse_core.lab.world.labels import write_labels
-    from sentryfuse_core.lab.world.record import Recorder
-
     recorder = Recorder(
         seed=args.seed,
-        seconds=args.seconds,
+        seconds=args.seconds if args.action == "record" else 1.0,
         light=_LIGHT[args.light],
-        raw_images=args.image == "raw",
+        raw_images=args.action == "record" and args.image == "raw",
         world=with_weather(WorldConfig(), args.weather),
     )
+    if args.action == "record":
+        return _record(recorder, args.out)
+    draw(recorder, args.out)
+    print(args.out)
+    return 0
+
+
+def _record(recorder: Recorder, out: Path) -> int:
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make {args.out}: {error}; choose a folder you may write to") from error
+        raise OutputError(f"cannot make {out}: {error}; choose a folder you may write to") from error
     scenes = recorder.drive()
     with (
-        BagWriter(args.out / BAG_NAME) as bag,
+        BagWriter(out / BAG_NAME) as bag,
         Progress(console=Console(stderr=True), transient=True) as bar,
         noted_signals() as caught,
     ):
         # First: an interrupted recording is closed and readable, and so has its labels.
-        lines = write_labels(args.out / LABELS_NAME, scenes, recorder.world, seconds=args.seconds)
+        lines = write_labels(out / LABELS_NAME, scenes, recorder.world, seconds=recorder.seconds)
         task = bar.add_task("recording", total=1.0)
 
         def progress(share: float) -> None:
@@ -85,17 +89,6 @@ def _record(args: argparse.Namespace) -> int:
                 interrupt(caught[0])
 
         count = recorder.write(scenes, bag, poses=True, progress=progress)
-    print(f"{args.out / BAG_NAME}: {args.seconds:g} s, {count} messages")
-    print(f"{args.out / LABELS_NAME}: {lines} labelled moments")
-    return 0
-
-
-def _picture(args: argparse.Namespace) -> int:
-    from sentryfuse_core.lab.world.config import WorldConfig, with_weather
-    from sentryfuse_core.lab.world.picture import draw
-    from sentryfuse_core.lab.world.record import Recorder
-
-    world = with_weather(WorldConfig(), args.weather)
-    draw(Recorder(seed=args.seed, seconds=1.0, light=_LIGHT[args.light], world=world), args.out)
-    print(args.out)
+    print(f"{out / BAG_NAME}: {recorder.seconds:g} s, {count} messages")
+    print(f"{out / LABELS_NAME}: {lines} labelled moments")
     return 0

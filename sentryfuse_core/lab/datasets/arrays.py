@@ -184,10 +184,14 @@ def _check_sizes(path: Path) -> None:
         )
 
 
+def _check_kind(what: str, values: NDArray[Any], kinds: str, remedy: str) -> None:
+    if values.dtype.kind not in kinds:
+        raise DatasetError(f"has {what} of type {values.dtype}; save {remedy}")
+
+
 def _labels(values: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Labels 0..K-1 [n], and the texts of the K integers they stood for."""
-    if values.dtype.kind not in "iub":
-        raise DatasetError(f"has labels of type {values.dtype}; save integers, for example .astype(int)")
+    _check_kind("labels", values, "iub", "integers, for example .astype(int)")
     if values.ndim != 1:
         raise DatasetError(f"has labels of shape {list(values.shape)}; save one integer a sample [n]")
     found, label = np.unique(values, return_inverse=True)
@@ -196,20 +200,15 @@ def _labels(values: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 
 def _text(values: NDArray[Any]) -> NDArray[np.str_]:
     """Strings or bytes as strings."""
-    if values.dtype.kind not in "US":
-        raise DatasetError(f"has a split of type {values.dtype}; save the words {', '.join(SPLITS)}")
-    if values.dtype.kind == "S":
-        return np.char.decode(values, "utf-8", "replace")
-    return values
+    _check_kind("a split", values, "US", f"the words {', '.join(SPLITS)}")
+    return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
 
 
 def _items(values: NDArray[Any]) -> NDArray[np.int64]:
     """Integers as they are, text as the number of its place in the order of all texts."""
-    if values.dtype.kind not in "iuUS":
-        raise DatasetError(f"has items of type {values.dtype}; save integers or text")
-    if values.dtype.kind in "iu":
-        return values.astype(np.int64)
-    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+    _check_kind("items", values, "iuUS", "integers or text")
+    numbers = values if values.dtype.kind in "iu" else np.unique(values, return_inverse=True)[1]
+    return numbers.astype(np.int64)
 
 
 def _check_length(name: str, values: NDArray[Any], count: int) -> None:
@@ -222,8 +221,7 @@ def _check_length(name: str, values: NDArray[Any], count: int) -> None:
 
 
 def _check_values(modality: str, values: NDArray[Any]) -> None:
-    if values.dtype.kind not in "biuf":
-        raise DatasetError(f"has {modality!r} of type {values.dtype}; save real numbers")
+    _check_kind(f"{modality!r}", values, "biuf", "real numbers")
     if values.ndim not in {2, 3, 4} or 0 in values.shape[1:]:
         raise DatasetError(
             f"has {modality!r} of shape {list(values.shape)}; reshape it to {_RANKS}, none of them 0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from sentryfuse_core import convert
@@ -15,11 +16,13 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame, labelled
-from sentryfuse_core.lab.datasets.labels import Labels, read_labels
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.labels import read_labels
+from sentryfuse_core.pipeline import prepare
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
-from sentryfuse_core.types import Modality, SyncedSet
+from sentryfuse_core.sync.match import nearest
+from sentryfuse_core.types import Modality
 
 __all__ = ["find_bags", "load_bags"]
 
@@ -56,77 +59,66 @@ def load_bags(
     drives, notes = [], []
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
-        recording = _Recording(bag, read_labels(beside), config or Config(), topics)
-        notes += [f"{bag.name}: {note}" for note in recording.notes()]
-        files = [*bag_files(bag), beside]
-        drives.append(Drive(bag.name, "", files, len(recording.labels), recording.frames))
+        moments = read_labels(beside)
+        selection, told = _selected(bag, config or Config(), topics)
+        notes += [f"{bag.name}: {note}" for note in told]
+        frames = partial(_frames, bag, moments, selection, config or Config())
+        drives.append(Drive(bag.name, "", [*bag_files(bag), beside], len(moments), frames))
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
 
 
-class _Recording:
-    """One bag with its labels."""
+def _selected(bag: Path, config: Config, topics: Mapping[Modality, str]) -> tuple[Selection, list[str]]:
+    """The topics, what was chosen among several, and what is assumed."""
+    with BagReader(bag) as reader:
+        selection = select(reader.topics(), topics, config=config, encoding=encodings(reader))
+        poses = BagTransforms(reader, config, _names(selection), Placer(config))
+        return selection, [*reader.notes, *selection.notes, *selection.intrinsics, *poses.notes]
 
-    def __init__(self, bag: Path, labels: Labels, config: Config, topics: Mapping[Modality, str]) -> None:
-        self.labels = labels
-        self._bag, self._config = bag, config
-        with BagReader(bag) as reader:
-            self.selection: Selection = select(
-                reader.topics(), topics, config=config, encoding=encodings(reader)
-            )
-            self._files = reader.notes
-            self._names = tuple(topic.name for topic in self.selection.topics.values())
-            with BagTransforms(reader, config, self._names, Placer(config)) as poses:
-                self._pose_notes = poses.notes
 
-    def notes(self) -> list[str]:
-        """What was chosen among several, and what is assumed."""
-        return [*self._files, *self.selection.notes, *self.selection.intrinsics, *self._pose_notes]
+def _names(selection: Selection) -> tuple[str, ...]:
+    return tuple(topic.name for topic in selection.topics.values())
 
-    def frames(self) -> Iterator[LabelledFrame]:
-        """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
-        ingest, preprocess = Ingest(self._config), Preprocessor(self._config)
-        with BagReader(self._bag) as reader:
-            undecoded = Undecoded(self._bag, self.selection.topics)
-            with BagTransforms(reader, self._config, self._names, preprocess.placer) as poses:
-                for arrival in arrivals(reader, self.selection.feeds):
-                    poses.now_ns = arrival.at_ns
-                    undecoded.note(arrival)
-                    _take(arrival, ingest, preprocess, rectified=self.selection.rectified)
-                    yield from self._labelled(ingest, preprocess)
-                ingest.advance(reader.end_ns + round(self._config.sync.max_wait_s * NS_PER_S))
-                yield from self._labelled(ingest, preprocess)
-            if (error := undecoded.error()) is not None:
-                raise error
 
-    def _labelled(self, ingest: Ingest, preprocess: Preprocessor) -> Iterator[LabelledFrame]:
+def _frames(
+    bag: Path, moments: Mapping[int, tuple[Box, ...]], selection: Selection, config: Config
+) -> Iterator[LabelledFrame]:
+    """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
+    ingest, preprocessor = Ingest(config), Preprocessor(config)
+    stamps_ns = sorted(moments)
+
+    def labelled_sets() -> Iterator[LabelledFrame]:
         for synced in ingest.take():
-            frame = self._frame(synced, ingest, preprocess)
-            if frame is not None:
-                yield frame
+            trusted, _ = ingest.trust(synced)
+            # Unlabelled sets too: attitude is added up over all of them.
+            inputs = prepare(ingest, preprocessor, synced, trusted).inputs
+            index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
+            if inputs.present and index is not None:
+                yield labelled(inputs, moments[stamps_ns[index]])
 
-    def _frame(self, synced: SyncedSet, ingest: Ingest, preprocess: Preprocessor) -> LabelledFrame | None:
-        trusted, _ = ingest.trust(synced)
-        prepared = preprocess(synced, trusted)  # unlabelled sets too: attitude is added up over all of them
-        for modality in prepared.inputs.present:
-            ingest.observe_decoded(modality, prepared.content.get(modality), synced.released_ns)
-        for modality, error in prepared.invalid.items():
-            ingest.observe_invalid(modality, error.reason, error.detail, synced.released_ns)
-        boxes = self.labels.near(synced.stamp_ns, most_ns=_NEAR_NS)
-        if boxes is None or not prepared.inputs.present:
-            return None
-        return labelled(prepared.inputs, boxes)
+    with BagReader(bag) as reader:
+        undecoded = Undecoded(bag, selection.topics)
+        poses = BagTransforms(reader, config, _names(selection), preprocessor.placer)
+        for arrival in arrivals(reader, selection.feeds):
+            poses.now_ns = arrival.at_ns
+            undecoded.note(arrival)
+            _take(arrival, ingest, preprocessor, rectified=selection.rectified)
+            yield from labelled_sets()
+        ingest.advance(reader.end_ns + round(config.sync.max_wait_s * NS_PER_S))
+        yield from labelled_sets()
+        if (error := undecoded.error()) is not None:
+            raise error
 
 
-def _take(arrival: Arrival, ingest: Ingest, preprocess: Preprocessor, *, rectified: bool) -> None:
+def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, *, rectified: bool) -> None:
     """Hand over a message: CameraInfo to the preprocessing, all others to the ingest."""
     if arrival.modality is None:
         try:
             if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 ingest.audio_info(arrival.message)
-                return
-            preprocess.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
+            else:
+                preprocessor.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
         except InvalidMessageError:
-            return  # the robot goes on with the intrinsics it has
+            pass  # the robot goes on with the intrinsics it has
     else:
         ingest.message(
             arrival.modality,

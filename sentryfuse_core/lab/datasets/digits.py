@@ -6,6 +6,7 @@ the same digit and lie in the same split. Results on it say how a network fuses,
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import itertools
@@ -14,11 +15,10 @@ import math
 import wave
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ from sentryfuse_core.lab.datasets.arrays import SPLITS, Arrays, tokenised
 
 __all__ = ["Items", "load_digits", "read_images", "read_spoken", "read_strokes"]
 
-_T = TypeVar("_T")
 _CLASSES = tuple("0123456789")
 _IDX_IMAGES, _IDX_LABELS = 2051, 2049
 _IMAGE_PX = 28
@@ -68,16 +67,11 @@ def load_digits(folder: Path, *, seed: int = 0) -> Arrays:
 
     Raises DatasetError, with the file and the remedy, where one is missing or damaged.
     """
-    image, sound, strokes = (
-        read_images(folder),
-        read_spoken(folder / "fsdd.zip"),
-        read_strokes(folder / "airwriting.zip"),
-    )
+    image, sound = read_images(folder), read_spoken(folder / "fsdd.zip")
+    strokes = read_strokes(folder / "airwriting.zip")
     draws = {"train": np.random.default_rng(seed)}
     draws["val"] = draws["test"] = np.random.default_rng(_OTHER_SEED)
-    spoken: list[NDArray[np.int64]] = []
-    images: list[NDArray[np.int64]] = []
-    drawn: list[NDArray[np.int64]] = []
+    spoken, images, drawn = [], [], []
     try:
         for split, digit in itertools.product(SPLITS, range(len(_CLASSES))):
             partners = _TRAIN_PARTNERS if split == "train" else _OTHER_PARTNERS
@@ -105,8 +99,10 @@ def load_digits(folder: Path, *, seed: int = 0) -> Arrays:
 def read_images(folder: Path) -> Items:
     """MNIST's 10,000 test images [n, 28, 28, 1] in 0..1; split 60/15/25 % by us, see `_dealt_splits`."""
     paths = folder / "t10k-images-idx3-ubyte.gz", folder / "t10k-labels-idx1-ubyte.gz"
-    pixels = _guarded(paths[0], lambda: _idx(paths[0], _IDX_IMAGES))
-    label = _guarded(paths[1], lambda: _idx(paths[1], _IDX_LABELS).astype(np.int64))
+    with _reading(paths[0]):
+        pixels = _idx(paths[0], _IDX_IMAGES)
+    with _reading(paths[1]):
+        label = _idx(paths[1], _IDX_LABELS).astype(np.int64)
     if pixels.shape != (len(label), _IMAGE_PX, _IMAGE_PX):
         raise DatasetError(
             f"{paths[0]} holds {list(pixels.shape)} beside {len(label)} labels; fetch both again"
@@ -119,17 +115,12 @@ def read_spoken(path: Path) -> Items:
 
     The official split: numbers 0 to 4 are test. Of the others, 5 to 9 are validation. Speakers are in all.
     """
-    names: list[str] = []
-
-    def read() -> NDArray[np.float32]:
-        with zipfile.ZipFile(path) as archive:
-            names.extend(sorted(name for name in archive.namelist() if name.endswith(".wav")))
-            return np.stack([log_mel(_pcm(name, archive.read(name))) for name in names])
-
-    values = _guarded(path, read)
-    parts = [Path(name).stem.split("_") for name in names]
-    label = _guarded(path, lambda: np.array([_CLASSES.index(part[0]) for part in parts], np.int64))
-    split = _guarded(path, lambda: np.array([_official(int(part[-1])) for part in parts]))
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".wav"))
+        values = np.stack([log_mel(_pcm(name, archive.read(name))) for name in names])
+        parts = [Path(name).stem.split("_") for name in names]
+        label = np.array([_CLASSES.index(part[0]) for part in parts], np.int64)
+        split = np.array([_official(int(part[-1])) for part in parts])
     return Items(values, label, split)
 
 
@@ -139,17 +130,12 @@ def read_strokes(path: Path) -> Items:
     A stroke's points, evenly spaced in time, are interpolated to 48; x and y keep the file's unit
     (about -0.5..0.5). Who drew which is not public, so a person may be in several splits.
     """
-
-    def read() -> tuple[list[NDArray[np.float32]], list[int]]:
-        values, label = [], []
-        with zipfile.ZipFile(path) as archive:
-            for digit, name in enumerate(_CLASSES):
-                for stroke in json.loads(archive.read(f"{name}.json"))["strokes"]:
-                    values.append(resampled([(point["x"], point["y"]) for point in stroke["strokePoints"]]))
-                    label.append(digit)
-        return values, label
-
-    values, digits = _guarded(path, read)
+    values, digits = [], []
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        for digit, name in enumerate(_CLASSES):
+            for stroke in json.loads(archive.read(f"{name}.json"))["strokes"]:
+                values.append(resampled([(point["x"], point["y"]) for point in stroke["strokePoints"]]))
+                digits.append(digit)
     label = np.array(digits, np.int64)
     return Items(np.stack(values), label, _dealt_splits(label))
 
@@ -251,10 +237,11 @@ def _idx(path: Path, magic: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes)
 
 
-def _guarded(path: Path, read: Callable[[], _T]) -> _T:
-    """What `read` gives, or DatasetError naming the file."""
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong within is a DatasetError that names the file."""
     try:
-        return read()
+        yield
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing; put the public file there") from None
     except _DAMAGE as error:

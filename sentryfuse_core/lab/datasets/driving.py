@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sentryfuse_core.preprocess.tensors import ModelInput
 
-__all__ = ["LABELS", "Box", "Drive", "DrivingSet", "LabelledFrame", "class_id", "labelled"]
+__all__ = ["LABELS", "Box", "Drive", "DrivingSet", "LabelledFrame", "labelled"]
 
 LABELS = ("car", "pedestrian", "cyclist")  # the detector's classes, in the order of their numbers
 
@@ -63,16 +63,11 @@ class DrivingSet:
     notes: tuple[str, ...] = ()
 
 
-def class_id(label: str) -> int:
-    """The number of a class of LABELS."""
-    return LABELS.index(label)
-
-
 def labelled(inputs: ModelInput, boxes: Sequence[Box]) -> LabelledFrame:
     """A frame with these boxes."""
-    rows = [(box.x, box.y, box.z, box.length, box.width, box.height, box.yaw) for box in boxes]
+    rows = [astuple(box)[1:] for box in boxes]
     return LabelledFrame(
         inputs,
         torch.tensor(rows, dtype=torch.float32).view(1, -1, 7),
-        torch.tensor([[class_id(box.label) for box in boxes]], dtype=torch.int64),
+        torch.tensor([[LABELS.index(box.label) for box in boxes]], dtype=torch.int64),
     )

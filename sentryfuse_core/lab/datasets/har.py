@@ -37,15 +37,16 @@ class HarRun:
     activity: tuple[str, ...]
 
 
-def runs(path: Path, *, device: str | None = None, every: int = 1) -> Iterator[HarRun]:
-    """Every `every`-th run by name, of one device or of both; BagError when it is no such zip."""
+def runs(path: Path, *, every: int = 1) -> Iterator[HarRun]:
+    """Every `every`-th run by name; BagError when it is no such zip."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith(("_sp.csv", "_sw.csv")))
-            chosen = [name for name in names if device is None or name.endswith(f"_{device}.csv")]
-            for name in chosen[::every]:
+            for name in names[::every]:
                 yield _run(name, archive.read(name).decode("utf-8"))
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
+    except OSError as error:
+        raise BagError(f"cannot read {path}: {error.strerror}; give the path of sp-sw-har.zip") from error
+    except (zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
         raise BagError(f"cannot read the HAR recordings in {path}: {error}") from error
 
 

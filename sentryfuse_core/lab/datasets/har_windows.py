@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentryfuse_core.errors import DatasetError, OutputError
+from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets import har
 from sentryfuse_core.lab.datasets.arrays import Arrays, tokenised
 
@@ -26,7 +23,6 @@ __all__ = [
     "har_fold",
     "load_windows",
     "people_of_fold",
-    "prepare",
 ]
 
 RATE_HZ = 100
@@ -35,7 +31,6 @@ STREAMS = ("phone_accel", "phone_gyro", "watch_accel", "watch_gyro")
 _DEVICES = {"sp": "phone", "sw": "watch"}
 _LONGEST_GAP_S = 0.1
 _VALIDATION_PEOPLE = 3
-_CACHE_FORMAT = 1  # raise it when what a cache holds changes
 _Streams = dict[str, NDArray[np.float32]]
 
 
@@ -47,7 +42,6 @@ class HarWindows:
     label: NDArray[np.int64]  # [n], 0..K-1
     classes: tuple[str, ...]  # K activities in alphabetical order
     person: NDArray[np.int64]  # [n], the person's number in the file names
-    rate_hz: int = RATE_HZ
 
 
 def load_windows(
@@ -82,42 +76,6 @@ def load_windows(
         classes=tuple(classes.tolist()),
         person=np.repeat([person for *_, person in parts], [len(activity) for _, activity, _ in parts]),
     )
-
-
-def prepare(
-    recordings: Path, folder: Path, *, window_s: float = 1.0, step_s: float = 0.5, pure: float = 1.0
-) -> HarWindows:
-    """`load_windows`, kept in `folder` under a name made of the zip's size and SHA-256 and the parameters.
-
-    Raises OutputError if the folder cannot be written, BagError and DatasetError as `load_windows` does.
-    """
-    try:
-        content = recordings.read_bytes()
-    except OSError as error:
-        raise DatasetError(
-            f"cannot read {recordings}: {error.strerror}; give the path of sp-sw-har.zip"
-        ) from error
-    digest = hashlib.sha256(content).hexdigest()
-    key = f"v{_CACHE_FORMAT}_{len(content)}_{digest[:16]}_{window_s:g}_{step_s:g}_{pure:g}"
-    cache = folder / f"har_{key}.npz"
-    if cache.is_file():
-        return _read_cache(cache)
-    windows = load_windows(recordings, window_s=window_s, step_s=step_s, pure=pure)
-    members: dict[str, Any] = {
-        **windows.streams,
-        "label": windows.label,
-        "classes": np.array(windows.classes),
-        "person": windows.person,
-    }
-    partial = cache.with_suffix(f".{os.getpid()}.partial")  # several processes may prepare the same
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as out:
-            np.savez(out, **members)
-        partial.replace(cache)
-    except OSError as error:
-        raise OutputError(f"cannot write {cache}: {error.strerror}; choose another folder") from error
-    return windows
 
 
 def people_of_fold(people: NDArray[np.int64], fold: int) -> dict[str, list[int]]:
@@ -218,16 +176,3 @@ def _person(run_name: str) -> int:
     if not text.isdigit():
         raise DatasetError(f"run {run_name!r} names no person; keep the data set's names, such as s01_02_sp")
     return int(text)
-
-
-def _read_cache(cache: Path) -> HarWindows:
-    try:
-        with np.load(cache, allow_pickle=False) as members:
-            return HarWindows(
-                streams={name: members[name] for name in STREAMS},
-                label=members["label"],
-                classes=tuple(members["classes"].tolist()),
-                person=members["person"],
-            )
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{cache} is damaged ({error}); delete it and run again") from error

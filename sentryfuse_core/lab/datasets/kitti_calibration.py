@@ -19,7 +19,15 @@ from sentryfuse_core.lab.datasets.files import numbers_by_key
 from sentryfuse_core.lab.datasets.moments import pose_of
 from sentryfuse_core.types import Intrinsics, Pose
 
-__all__ = ["LIDAR_POSE", "NAMES", "VELODYNE_HEIGHT_M", "KittiCalibration", "object_calibration", "rigid"]
+__all__ = [
+    "LIDAR_POSE",
+    "NAMES",
+    "VELODYNE_HEIGHT_M",
+    "KittiCalibration",
+    "numbers",
+    "object_calibration",
+    "rigid",
+]
 
 VELODYNE_HEIGHT_M = 1.73
 LIDAR_POSE = Pose((0.0, 0.0, VELODYNE_HEIGHT_M), (0.0, 0.0, 0.0, 1.0))
@@ -81,12 +89,18 @@ def rigid(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> ND
     return matrix
 
 
+def numbers(path: Path, key: str, *shape: int) -> NDArray[np.float64]:
+    """The numbers of `key` in a calibration file; raises DatasetError where there are not as many."""
+    found = numbers_by_key(path).get(key)
+    if found is None or found.size != math.prod(shape):
+        raise DatasetError(
+            f"{path} has no {key} of {math.prod(shape)} numbers; download the calibration again"
+        )
+    return found.reshape(shape)
+
+
 def object_calibration(path: Path) -> KittiCalibration:
     """A file of the object layout; raises DatasetError for one that lacks P2, R0_rect or Tr_velo_to_cam."""
-    found = numbers_by_key(path)
-    for key, size in (("P2", 12), ("R0_rect", 9), ("Tr_velo_to_cam", 12)):
-        if key not in found or found[key].size != size:
-            raise DatasetError(f"{path} has no {key} of {size} numbers; download the calibration again")
-    moved = found["Tr_velo_to_cam"].reshape(3, 4)
-    rectified = rigid(found["R0_rect"].reshape(3, 3), np.zeros(3))
-    return KittiCalibration(found["P2"].reshape(3, 4), rectified @ rigid(moved[:, :3], moved[:, 3]))
+    moved = numbers(path, "Tr_velo_to_cam", 3, 4)
+    rectified = rigid(numbers(path, "R0_rect", 3, 3), np.zeros(3))
+    return KittiCalibration(numbers(path, "P2", 3, 4), rectified @ rigid(moved[:, :3], moved[:, 3]))

@@ -7,16 +7,15 @@ A folder is the root, a date or one drive. The IMU is the OXTS at 100 Hz where t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
-from sentryfuse_core.lab.datasets.files import NO_STAMP, need_folder, numbers_by_key, read_lines, stamps_ns
-from sentryfuse_core.lab.datasets.kitti_calibration import LIDAR_POSE, KittiCalibration, rigid
+from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.files import NO_STAMP, need_folder, read_lines, stamps_ns
+from sentryfuse_core.lab.datasets.kitti_calibration import LIDAR_POSE, KittiCalibration, numbers, rigid
 from sentryfuse_core.lab.datasets.kitti_tracklets import read_tracklets
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings, pose_of
 
@@ -46,9 +45,9 @@ def load_kitti_raw(root: Path) -> DrivingSet:
     notes = [f"{folder.name} has no {_TRACKLETS}: left out" for folder in folders if folder not in known]
     drives = []
     for folder in known:
-        drive = _RawDrive(folder)
-        notes += drive.notes
-        drives.append(Drive(folder.name, "", drive.files, len(drive.names), drive.frames))
+        drive, told = _drive(folder)
+        drives.append(drive)
+        notes += [f"{folder.name}: {note}" for note in told]
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
 
 
@@ -57,86 +56,59 @@ def _numbered(folder: Path, pattern: str) -> dict[str, Path]:
     return {path.stem: path for path in folder.glob(pattern) if path.stem.isascii() and path.stem.isdigit()}
 
 
-class _RawDrive:
-    """One drive: what its frames are made of, checked."""
+def _drive(folder: Path) -> tuple[Drive, list[str]]:
+    """One drive, checked, and what is to be said of it."""
+    for name in ("image_02/data", "velodyne_points/data", "oxts/data"):
+        need_folder(folder / name, "unpack the whole synchronised drive")
+    images = _numbered(folder / "image_02" / "data", "*.[pj][np]g")
+    clouds = _numbered(folder / "velodyne_points" / "data", "*.bin")
+    both = sorted(images.keys() & clouds.keys())
+    if not both:
+        raise DatasetError(f"{folder} has no frame with an image and a .bin cloud; unpack it again")
+    stamps = stamps_ns(folder / "velodyne_points" / "timestamps.txt")
+    image_stamps = stamps_ns(folder / "image_02" / "timestamps.txt")
+    last = max(map(int, both))
+    if last >= min(len(stamps), len(image_stamps)):
+        raise DatasetError(f"{folder}: timestamps.txt ends before frame {last}; download the drive again")
+    # An empty line of timestamps.txt is the stamp of a frame that was not recorded.
+    names = [name for name in both if NO_STAMP not in (stamps[int(name)], image_stamps[int(name)])]
+    if not names:
+        raise DatasetError(f"{folder}: no frame has both stamps in timestamps.txt; download the drive again")
+    place = folder if (folder / "calib_velo_to_cam.txt").is_file() else folder.parent
+    calibration, (imu, at_hz) = _calibration(place), _oxts(folder, place)
+    boxes, left = read_tracklets(folder / _TRACKLETS)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        for name in ("image_02/data", "velodyne_points/data", "oxts/data"):
-            need_folder(folder / name, "unpack the whole synchronised drive")
-        images = _numbered(folder / "image_02" / "data", "*.[pj][np]g")
-        clouds = _numbered(folder / "velodyne_points" / "data", "*.bin")
-        both = sorted(images.keys() & clouds.keys())
-        if not both:
-            raise DatasetError(f"{folder} has no frame with an image and a .bin cloud; unpack it again")
-        self._images, self._clouds = images, clouds
-        self._stamps = stamps_ns(folder / "velodyne_points" / "timestamps.txt")
-        self._image_stamps = stamps_ns(folder / "image_02" / "timestamps.txt")
-        last = max(map(int, both))
-        if last >= min(len(self._stamps), len(self._image_stamps)):
-            raise DatasetError(f"{folder}: timestamps.txt ends before frame {last}; download the drive again")
-        # An empty line of timestamps.txt is the stamp of a frame that was not recorded.
-        self.names = [
-            name for name in both if NO_STAMP not in (self._stamps[int(name)], self._image_stamps[int(name)])
-        ]
-        if not self.names:
-            raise DatasetError(
-                f"{folder}: no frame has both stamps in timestamps.txt; download the drive again"
-            )
-        lost = len(images.keys() | clouds.keys()) - len(self.names)
-        place = folder if (folder / "calib_velo_to_cam.txt").is_file() else folder.parent
-        self._calibration = _calibration(place)
-        self._imu, at_hz = _oxts(folder, place)
-        self._boxes, left = read_tracklets(folder / _TRACKLETS)
-        self.notes = [f"{folder.name}: {lost} frames lack image, cloud or stamp: left out"] if lost else []
-        self.notes += [f"{folder.name}: tracklets that are no class of the detector: {left}"] if left else []
-        self.notes += [f"{folder.name}: IMU at {at_hz:.0f} Hz"]
-        frames = [path[name] for name in self.names for path in (images, clouds)]
-        texts = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
-        self.files = [folder / _TRACKLETS, *(place / name for name in texts), *frames]
-
-    def boxes(self, index: int) -> tuple[Box, ...]:
-        """What the tracklets have at a frame."""
-        return tuple(self._boxes.get(index, ()))
-
-    def frames(self) -> Iterator[LabelledFrame]:
-        """Every frame, in order."""
-        read = MomentReader(columns=4, full_scale=1.0)
-        calibration, pose = self._calibration, self._calibration.camera_pose
-        for name in self.names:
+    def frames() -> Iterator[LabelledFrame]:
+        read, pose = MomentReader(columns=4, full_scale=1.0), calibration.camera_pose
+        for name in names:
             index = int(name)
             moment = Moment(
-                int(self._stamps[index]),
-                self._images[name],
-                int(self._image_stamps[index]),
+                int(stamps[index]),
+                images[name],
+                int(image_stamps[index]),
                 calibration.intrinsics,
                 pose,
-                self._clouds[name],
+                clouds[name],
                 LIDAR_POSE,
-                self._imu,
+                imu,
             )
-            yield labelled(read(moment), self.boxes(index))
+            yield labelled(read(moment), boxes.get(index, ()))
 
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """Numbers of a calibration file by name."""
-
-    path: Path
-
-    def take(self, key: str, size: int) -> NDArray[np.float64]:
-        values = numbers_by_key(self.path).get(key)
-        if values is None or values.size != size:
-            raise DatasetError(f"{self.path} has no {key} of {size} numbers; download the calibration again")
-        return values
+    lost = len(images.keys() | clouds.keys()) - len(names)
+    notes = [f"{lost} frames lack image, cloud or stamp: left out"] if lost else []
+    notes += [f"tracklets that are no class of the detector: {left}"] if left else []
+    texts = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
+    files = [folder / _TRACKLETS, *(place / name for name in texts)]
+    files += [path[name] for name in names for path in (images, clouds)]
+    return Drive(folder.name, "", files, len(names), frames), [*notes, f"IMU at {at_hz:.0f} Hz"]
 
 
 def _calibration(place: Path) -> KittiCalibration:
-    cameras, lidar = _Part(place / "calib_cam_to_cam.txt"), _Part(place / "calib_velo_to_cam.txt")
-    width, height = cameras.take("S_rect_02", 2).tolist()
-    rectified = rigid(cameras.take("R_rect_00", 9).reshape(3, 3), np.zeros(3))
-    moved = rigid(lidar.take("R", 9).reshape(3, 3), lidar.take("T", 3))
-    projection = cameras.take("P_rect_02", 12).reshape(3, 4)
+    cameras, lidar = place / "calib_cam_to_cam.txt", place / "calib_velo_to_cam.txt"
+    width, height = numbers(cameras, "S_rect_02", 2).tolist()
+    rectified = rigid(numbers(cameras, "R_rect_00", 3, 3), np.zeros(3))
+    moved = rigid(numbers(lidar, "R", 3, 3), numbers(lidar, "T", 3))
+    projection = numbers(cameras, "P_rect_02", 3, 4)
     return KittiCalibration(projection, rectified @ moved, int(width), int(height))
 
 
@@ -144,9 +116,8 @@ def _oxts(folder: Path, place: Path) -> tuple[Readings, float]:
     """The readings and their rate in Hz."""
     fast = folder.with_name(folder.name.replace("_sync", "_extract")) / "oxts"
     source = fast if (fast / "data").is_dir() else folder / "oxts"
-    imu = _Part(place / "calib_imu_to_velo.txt")
-    rotation = imu.take("R", 9).reshape(3, 3)
-    pose = pose_of(rotation, imu.take("T", 3) + np.array(LIDAR_POSE.translation))
+    imu = place / "calib_imu_to_velo.txt"
+    pose = pose_of(numbers(imu, "R", 3, 3), numbers(imu, "T", 3) + np.array(LIDAR_POSE.translation))
     stamps = stamps_ns(source / "timestamps.txt")
     found = sorted(_numbered(source / "data", "*.txt").items())
     if not found or int(found[-1][0]) >= len(stamps):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import json
 import math
 from pathlib import Path
@@ -12,31 +11,15 @@ from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import LABELS, Box
 from sentryfuse_core.lab.datasets.files import read_lines
 
-__all__ = ["Labels", "read_labels"]
+__all__ = ["read_labels"]
 
 _NUMBERS = ("x", "y", "z", "length", "width", "height", "yaw")
 
 
-class Labels:
-    """Boxes by stamp."""
+def read_labels(path: Path) -> dict[int, tuple[Box, ...]]:
+    """Boxes by stamp in ns.
 
-    def __init__(self, moments: dict[int, tuple[Box, ...]]) -> None:
-        self._moments = moments
-        self._stamps_ns = sorted(moments)
-
-    def __len__(self) -> int:
-        return len(self._moments)
-
-    def near(self, stamp_ns: int, *, most_ns: int) -> tuple[Box, ...] | None:
-        """The boxes of the nearest label; None: none is as near as `most_ns`."""
-        after = bisect.bisect_left(self._stamps_ns, stamp_ns)
-        near = self._stamps_ns[max(after - 1, 0) : after + 1]
-        best = min(near, key=lambda stamp: abs(stamp - stamp_ns), default=None)
-        return None if best is None or abs(best - stamp_ns) > most_ns else self._moments[best]
-
-
-def read_labels(path: Path) -> Labels:
-    """Read {"stamp_ns", "boxes": [{"label", "x", "y", "z", "length", "width", "height", "yaw"}]} lines.
+    A line is {"stamp_ns", "boxes": [{"label", "x", "y", "z", "length", "width", "height", "yaw"}]}.
 
     Raises DatasetError with file and line for one that is anything else, or of an unknown class.
     """
@@ -55,7 +38,7 @@ def read_labels(path: Path) -> Labels:
             raise DatasetError(f"{path}:{number}: {error}; write the line anew") from error
     if not moments:
         raise DatasetError(f"{path} labels no moment; record the labels again")
-    return Labels(moments)
+    return moments
 
 
 def _box(entry: dict[str, Any]) -> Box:

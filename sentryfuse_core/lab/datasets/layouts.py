@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sentryfuse_core.config import Config
@@ -17,7 +17,13 @@ from sentryfuse_core.types import Modality
 
 __all__ = ["LAYOUTS", "detect_layout", "open_driving"]
 
-LAYOUTS = ("kitti-object", "kitti-raw", "nuscenes", "bag")
+_FOLDERS: Mapping[str, tuple[Callable[[Path], object], Callable[[Path], DrivingSet]]] = {
+    "kitti-object": (is_kitti_object, load_kitti_object),
+    "kitti-raw": (drive_folders, load_kitti_raw),
+    "nuscenes": (version_folder, load_nuscenes),
+}
+"""What finds something in a folder of the layout, and what reads it."""
+LAYOUTS = (*_FOLDERS, "bag")
 _LOOKED_FOR = (
     "training/label_2 (kitti-object), *_sync/velodyne_points (kitti-raw), "
     "v1.0-*/sample_data.json (nuscenes), .mcap, .db3 or .bag (bag)"
@@ -28,13 +34,9 @@ def detect_layout(path: Path) -> str:
     """The layout of `path`; raises DatasetError that says what was looked for."""
     if not path.exists():
         raise DatasetError(f"no folder or recording at {path}; check the path")
-    if path.is_dir():
-        if is_kitti_object(path):
-            return "kitti-object"
-        if version_folder(path) is not None:
-            return "nuscenes"
-        if drive_folders(path):
-            return "kitti-raw"
+    for layout, (find, _) in _FOLDERS.items():
+        if path.is_dir() and find(path):
+            return layout
     if find_bags(path):
         return "bag"
     raise DatasetError(f"{path} has no known layout: looked for {_LOOKED_FOR}; --format overrides")
@@ -59,9 +61,4 @@ def open_driving(
         return load_bags(path, labels=labels, config=config, topics=topics or {})
     if labels is not None:
         raise DatasetError(f"--labels {labels}: {found} brings its own labels; leave it out")
-    loaders = {
-        "kitti-object": load_kitti_object,
-        "kitti-raw": load_kitti_raw,
-        "nuscenes": load_nuscenes,
-    }
-    return loaders[found](path)
+    return _FOLDERS[found][1](path)

@@ -77,14 +77,14 @@ class MomentReader:
         if not intrinsics.width:
             intrinsics = replace(intrinsics, width=image.width, height=image.height)
         self._preprocess.set_intrinsics(intrinsics)
-        self._preprocess.set_extrinsics(Modality.CAMERA, moment.camera_pose)
-        self._preprocess.set_extrinsics(Modality.LIDAR, moment.lidar_pose)
+        self._preprocess.placer.give(Modality.CAMERA, moment.camera_pose)
+        self._preprocess.placer.give(Modality.LIDAR, moment.lidar_pose)
         samples: dict[Modality, tuple[Sample, ...]] = {
             Modality.CAMERA: (_sample(Modality.CAMERA, moment.image_stamp_ns, image),),
             Modality.LIDAR: (_sample(Modality.LIDAR, moment.stamp_ns, self._cloud(moment.cloud)),),
         }
         if moment.imu is not None:
-            self._preprocess.set_extrinsics(Modality.IMU, moment.imu.pose)
+            self._preprocess.placer.give(Modality.IMU, moment.imu.pose)
             window = round(self._config.imu.window_s * 1e9)
             readings = _readings(moment.imu, moment.stamp_ns, window)
             samples |= {Modality.IMU: readings} if readings else {}
@@ -134,7 +134,7 @@ def _readings(imu: Readings, stamp_ns: int, window_ns: int) -> tuple[Sample, ...
 
 def pose_of(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> Pose:
     """The pose of a rotation matrix [3, 3], as exact as it was written down, and a translation [3] in m."""
-    from scipy.spatial.transform import Rotation
+    from scipy.spatial.transform import Rotation  # of the extra `lab`
 
     x, y, z, w = Rotation.from_matrix(rotation).as_quat().tolist()
     return Pose((float(translation[0]), float(translation[1]), float(translation[2])), (x, y, z, w))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
 from sentryfuse_core.lab.datasets.files import read_json
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings, pose_of
-from sentryfuse_core.lab.datasets.nuscenes_tables import CAMERA, LIDAR, Tables, load_tables
+from sentryfuse_core.lab.datasets.nuscenes_tables import CAMERA, LIDAR, Record, Tables, load_tables
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.types import Intrinsics, Pose
 
@@ -39,15 +38,12 @@ Matrix = NDArray[np.float64]
 def load_nuscenes(root: Path) -> DrivingSet:
     """Every scene that has both sensors; raises DatasetError for tables or files that are missing."""
     tables = load_tables(root)
-    drives, notes = [], []
-    without_imu = 0
-    for record in tables.scenes:
-        scene = Scene(tables, record)
-        without_imu += scene.imu_path is None
-        drives.append(Drive(scene.name, "", scene.files, len(scene.samples), scene.frames))
+    scenes = [Scene(tables, record) for record in tables.scenes]
+    drives = [Drive(one.name, "", one.files, len(one.samples), one.frames) for one in scenes]
     if not drives:
         raise DatasetError(f"{tables.folder / 'scene.json'} has no scene; download the metadata again")
-    if without_imu:
+    notes = []
+    if without_imu := sum(one.imu_path is None for one in scenes):
         notes.append(
             f"{without_imu} of {len(drives)} scenes have no can_bus/NAME_ms_imu.json: they train without IMU"
         )
@@ -58,7 +54,7 @@ def load_nuscenes(root: Path) -> DrivingSet:
 class Scene:
     """The key frames of one scene."""
 
-    def __init__(self, tables: Tables, record: dict[str, Any]) -> None:
+    def __init__(self, tables: Tables, record: Record) -> None:
         self._tables = tables
         self.name = str(record["name"])
         self.samples = tables.samples_of(record)
@@ -77,18 +73,19 @@ class Scene:
             if not path.is_file():
                 raise DatasetError(f"no {path} of {self.name}; unpack all parts of nuScenes into one folder")
 
-    def _path(self, sample: dict[str, Any], channel: str) -> Path:
+    def _path(self, sample: Record, channel: str) -> Path:
         return self._tables.root / str(self._tables.data[sample["token"], channel]["filename"])
 
     def frames(self) -> Iterator[LabelledFrame]:
         """Every key frame, in order."""
-        read, imu = MomentReader(columns=5, full_scale=255.0), None
+        read = MomentReader(columns=5, full_scale=255.0)
+        imu = None
         if self.imu_path is not None:
             imu = _readings(self.imu_path, self._below_lidar(self.samples[0]))
         for sample in self.samples:
             yield labelled(read(self._moment(sample, imu)), self.boxes(sample))
 
-    def boxes(self, sample: dict[str, Any]) -> tuple[Box, ...]:
+    def boxes(self, sample: Record) -> tuple[Box, ...]:
         """The boxes of a key frame in the base frame at the lidar's moment."""
         tables = self._tables
         ego = tables.poses[tables.data[sample["token"], LIDAR]["ego_pose_token"]]
@@ -108,23 +105,22 @@ class Scene:
             found.append(Box(label, x, y, z, length, width, height, yaw))
         return tuple(found)
 
-    def _below_lidar(self, sample: dict[str, Any]) -> Matrix:
+    def _below_lidar(self, sample: Record) -> Matrix:
         """The base frame's origin in the ego frame."""
         x, y, _ = self._sensor(sample, LIDAR)["translation"]
         return np.array([x, y, 0.0])
 
-    def _sensor(self, sample: dict[str, Any], channel: str) -> dict[str, Any]:
+    def _sensor(self, sample: Record, channel: str) -> Record:
         tables = self._tables
         return tables.calibration[tables.data[sample["token"], channel]["calibrated_sensor_token"]]
 
-    def _moment(self, sample: dict[str, Any], imu: Readings | None) -> Moment:
-        tables, token = self._tables, sample["token"]
+    def _moment(self, sample: Record, imu: Readings | None) -> Moment:
+        picture, cloud = (self._tables.data[sample["token"], channel] for channel in (CAMERA, LIDAR))
+        camera, lidar = (self._sensor(sample, channel) for channel in (CAMERA, LIDAR))
         origin = self._below_lidar(sample)
-        camera, lidar = self._sensor(sample, CAMERA), self._sensor(sample, LIDAR)
-        picture = tables.data[token, CAMERA]
         (fx, _, cx), (_, fy, cy), _ = camera["camera_intrinsic"]
         return Moment(
-            int(tables.data[token, LIDAR]["timestamp"]) * 1000,
+            int(cloud["timestamp"]) * 1000,
             self._path(sample, CAMERA),
             int(picture["timestamp"]) * 1000,
             Intrinsics(int(picture["width"]), int(picture["height"]), fx, fy, cx, cy),
@@ -135,12 +131,12 @@ class Scene:
         )
 
 
-def _rotation(record: dict[str, Any]) -> Matrix:
+def _rotation(record: Record) -> Matrix:
     w, x, y, z = record["rotation"]
     return np.asarray(pose_rotation(Pose((0.0, 0.0, 0.0), (x, y, z, w))), np.float64)
 
 
-def _pose(record: dict[str, Any], origin: Matrix) -> Pose:
+def _pose(record: Record, origin: Matrix) -> Pose:
     return pose_of(_rotation(record), np.array(record["translation"]) - origin)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.files import need_folder, read_json
 
-__all__ = ["CAMERA", "LIDAR", "Tables", "load_tables", "version_folder"]
+__all__ = ["CAMERA", "LIDAR", "Record", "Tables", "load_tables", "version_folder"]
 
 CAMERA, LIDAR = "CAM_FRONT", "LIDAR_TOP"
 Record = dict[str, Any]
@@ -80,19 +80,16 @@ def load_tables(root: Path) -> Tables:
 
 def _load(folder: Path) -> Tables:
     tables: dict[str, list[Record]] = {}
-    channel: dict[str, str] = {}
     data: dict[tuple[str, str], Record] = {}
     for name in _NEEDED:
         records = read_json(folder / f"{name}.json")
         if not isinstance(records, list):
             raise DatasetError(f"{folder / name}.json holds no list; download the metadata again")
-        if name == "sample_data":  # the largest: only what is used is kept
-            data_records = [record for record in records if record["is_key_frame"]]
-        else:
-            tables[name] = records
+        # Of the largest, only what is used is kept.
+        tables[name] = [one for one in records if one["is_key_frame"]] if name == "sample_data" else records
     sensors = {record["token"]: record["channel"] for record in tables["sensor"]}
     channel = {record["token"]: sensors[record["sensor_token"]] for record in tables["calibrated_sensor"]}
-    for record in data_records:
+    for record in tables["sample_data"]:
         name = channel[record["calibrated_sensor_token"]]
         if name in (CAMERA, LIDAR):
             data[record["sample_token"], name] = record

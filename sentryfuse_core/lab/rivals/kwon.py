@@ -1,92 +1,52 @@
-"""Kwon et al.: Fisher search under a MAC budget, rearrangement within layers, tuning of the mask."""
+"""Kwon et al.: Fisher search under a MAC budget, rearrangement within layers, tuning of the mask.
+
+Kwon et al., 'A Fast Post-Training Pruning Framework for Transformers' (arXiv 2204.09656): Sec. 4.1, the
+diagonal empirical Fisher I_uu = sum over samples of (dL/dm_u)^2 and the search over the number of heads,
+the rest of the budget going to filters, both by importance (Algorithm 1); Sec. 4.2, the greedy
+rearrangement that lowers (1 - m)' I (1 - m) with the block-diagonal Fisher of each layer, widths as found;
+Sec. 4.3, a factor on each kept unit by least squares, layer after layer, damped, given up beyond +-10.
+
+Adapted: filters are feed-forward blocks and heads KV groups with their query heads; gradients are those of
+single samples, as in the paper (their code takes mini-batches); units may differ in cost between layers, so
+a prefix of the importance order is taken as long as its cost fits. Tuning matches the full network (their
+code matches one pruned half as far) in all layers and without an intercept (their code skips the first
+attention, and fits an intercept for heads that it then drops).
+"""
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from sentryfuse_core.lab.rivals.calibration import Calibration, Present, sample_losses
 from sentryfuse_core.lab.rivals.layerwise import layer_by_layer
-from sentryfuse_core.lab.rivals.selected import Chosen, Selected, set_outgoing
+from sentryfuse_core.lab.rivals.rule import Calibration, Chosen, Scores, factor_gradients, set_outgoing
 from sentryfuse_core.model.attention import SentryAttend
-from sentryfuse_core.model.units import Prunable
+from sentryfuse_core.model.units import Prunable, find_units
 from sentryfuse_core.pruning.allocate import budget_macs
 from sentryfuse_core.pruning.costs import UnitCosts
-from sentryfuse_core.pruning.saliency import gate_gradients
-from sentryfuse_core.pruning.units import find_units
 
-__all__ = ["Kwon", "rearrange", "search", "unit_scales"]
+__all__ = ["choose", "gradients", "rearrange", "search", "tune", "unit_scales"]
+
+_DAMP = 1.0  # Tikhonov factor of the normal equations, around factors of 1
+_LIMIT = 10.0  # the factor beyond which tuning stops at that layer
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kwon:
-    """Fisher mask search, rearrangement and, as `kwon_tuned`, mask tuning.
+def gradients(network: nn.Module, calibration: Calibration) -> Scores:
+    """Of every sample's loss with respect to each unit's mask, {layer: [n, units]}, in double precision."""
+    found = factor_gradients(network, calibration)
+    return {name: gradient.double().cpu() for name, gradient in found.items()}
 
-    Kwon et al., 'A Fast Post-Training Pruning Framework for Transformers' (arXiv 2204.09656):
-    Sec. 4.1, the diagonal empirical Fisher I_uu = sum over samples of (dL/dm_u)^2 and the search over the
-    number of heads, the rest of the budget going to filters, both by importance (Algorithm 1); Sec. 4.2,
-    the greedy rearrangement that lowers (1 - m)' I (1 - m) with the block-diagonal Fisher of each layer,
-    widths as found; Sec. 4.3, a factor on each kept unit by least squares, layer after layer, damped, given
-    up beyond +-10.
 
-    Adapted: filters are feed-forward blocks and heads KV groups with their query heads; gradients are those
-    of single samples, as in the paper (their code takes mini-batches); units may differ in cost between
-    layers, so a prefix of the importance order is taken as long as its cost fits. Tuning matches the full
-    network (their code matches one pruned half as far) in all layers and without an intercept (their code
-    skips the first attention, and fits an intercept for heads that it then drops).
-
-    Attributes:
-        tune: fit the factors and fold them into the outgoing weights, a copy for each mask and ratio.
-        damp: Tikhonov factor of the normal equations, around factors of 1.
-        limit: the factor beyond which tuning stops at that layer.
-    """
-
-    tune: bool = False
-    damp: float = 1.0
-    limit: float = 10.0
-
-    @property
-    def name(self) -> str:
-        """Key in `RULES`: kwon or kwon_tuned."""
-        return "kwon_tuned" if self.tune else "kwon"
-
-    @property
-    def source(self) -> str:
-        """The paper."""
-        return f"Kwon et al., arXiv 2204.09656, Sec. 4.1 and 4.2{' and 4.3' if self.tune else ''}"
-
-    def prepare(
-        self,
-        network: nn.Module,
-        calibration: Mapping[Present, Calibration],
-        costs: Mapping[Present, UnitCosts],
-    ) -> Selected:
-        """See `Rule`."""
-        gradients: dict[Present, dict[str, Tensor]] = {}
-        heads = {name for name, layer in find_units(network).items() if isinstance(layer, SentryAttend)}
-
-        def choose(present: Present, ratio: float) -> Chosen:
-            if present not in gradients:
-                known = calibration[present]
-                found = gate_gradients(
-                    network, lambda: sample_losses(network, known), samples=len(known.label)
-                )
-                gradients[present] = {name: gradient.double().cpu() for name, gradient in found.items()}
-            own = gradients[present]
-            fisher = {name: gradient.square().sum(dim=0).tolist() for name, gradient in own.items()}
-            first = search(fisher, costs[present], ratio, heads=heads)
-            return {name: rearrange(own[name], len(units)) for name, units in first.items()}
-
-        def solve(layer: Prunable, hidden: Tensor, target: Tensor) -> bool:
-            return _tune(layer, hidden, target, damp=self.damp, limit=self.limit)
-
-        def mend(small: nn.Module, _kept: Chosen, present: Present) -> None:
-            layer_by_layer(network, small, calibration[present].inputs, solve, stream=True)
-
-        return Selected(network, choose, mend if self.tune else None)
+def choose(network: nn.Module, scores: Scores, costs: UnitCosts, ratio: float) -> Chosen:
+    """How many units of each layer, by the search; then which ones, by the rearrangement of `gradients`."""
+    heads = {name for name, layer in find_units(network).items() if isinstance(layer, SentryAttend)}
+    fisher = {name: gradient.square().sum(dim=0).tolist() for name, gradient in scores.items()}
+    widths = search(fisher, costs, ratio, heads=heads)
+    return {name: rearrange(scores[name], len(units)) for name, units in widths.items()}
 
 
 def search(
@@ -96,19 +56,16 @@ def search(
     budget = budget_macs(costs, ratio)
     head_order = _order({name: fisher[name] for name in costs.macs if name in heads}, costs)
     filter_order = _order({name: fisher[name] for name in costs.macs if name not in heads}, costs)
-    best, chosen = -1.0, (0, 0)
-    used, worth = 0, 0.0
-    for count in range(len(head_order) + 1):
-        if count:
-            importance, name, _ = head_order[count - 1]
-            used, worth = used + costs.macs[name], worth + importance
-        if used > budget:
-            break
-        filters, gain = _prefix(filter_order, costs, budget - used)
-        if worth + gain > best:
-            best, chosen = worth + gain, (count, filters)
+    head_macs, head_worth = _sums(head_order, costs)
+    filter_macs, filter_worth = _sums(filter_order, costs)
+    fitting = [
+        (count, bisect.bisect_right(filter_macs, budget - used) - 1)
+        for count, used in enumerate(head_macs)
+        if used <= budget
+    ]
+    heads_kept, filters = max(fitting, key=lambda pair: head_worth[pair[0]] + filter_worth[pair[1]])
     kept: dict[str, list[int]] = {name: [] for name in costs.macs}
-    for _, name, unit in (*head_order[: chosen[0]], *filter_order[: chosen[1]]):
+    for _, name, unit in (*head_order[:heads_kept], *filter_order[:filters]):
         kept[name].append(unit)
     return {name: sorted(units) for name, units in kept.items()}
 
@@ -153,18 +110,21 @@ def unit_scales(layer: Prunable, hidden: Tensor, target: Tensor, *, damp: float)
     return 1.0 + change
 
 
-def _tune(layer: Prunable, hidden: Tensor, target: Tensor, *, damp: float, limit: float) -> bool:
-    if layer.units == 0:
+def tune(network: nn.Module, small: nn.Module, _kept: Chosen, calibration: Calibration) -> None:
+    """Fit the factors and fold them into the outgoing weights, a copy for each mask and ratio."""
+
+    def solve(layer: Prunable, hidden: Tensor, target: Tensor) -> bool:
+        if layer.units == 0:
+            return True
+        scales = unit_scales(layer, hidden, target, damp=_DAMP)
+        if bool(scales.abs().max() > _LIMIT):
+            return False
+        weight, bias = layer.outgoing
+        scaled = weight * scales.to(weight.dtype).repeat_interleave(layer.unit_size)[:, None]
+        set_outgoing(layer, scaled, bias)
         return True
-    scales = unit_scales(layer, hidden, target, damp=damp)
-    if bool(scales.abs().max() > limit):
-        return False
-    weight, bias = layer.outgoing
-    scaled = weight.detach() * scales.to(weight.dtype).repeat_interleave(layer.unit_size)[:, None]
-    set_outgoing(
-        layer, nn.Parameter(scaled, requires_grad=False), nn.Parameter(bias.detach(), requires_grad=False)
-    )
-    return True
+
+    layer_by_layer(network, small, calibration.inputs, solve)
 
 
 def _order(fisher: Mapping[str, Sequence[float]], costs: UnitCosts) -> list[tuple[float, str, int]]:
@@ -178,12 +138,7 @@ def _order(fisher: Mapping[str, Sequence[float]], costs: UnitCosts) -> list[tupl
     return sorted(entries, key=lambda entry: -entry[0])
 
 
-def _prefix(order: Sequence[tuple[float, str, int]], costs: UnitCosts, budget: float) -> tuple[int, float]:
-    """How many of the leading units fit, and their importance together."""
-    used, worth = 0, 0.0
-    for count, (importance, name, _) in enumerate(order):
-        used += costs.macs[name]
-        if used > budget:
-            return count, worth
-        worth += importance
-    return len(order), worth
+def _sums(order: Sequence[tuple[float, str, int]], costs: UnitCosts) -> tuple[list[int], list[float]]:
+    """MACs and importance of the leading units together: of none, of one, ..."""
+    macs = itertools.accumulate((costs.macs[name] for _, name, _ in order), initial=0)
+    return list(macs), list(itertools.accumulate((worth for worth, _, _ in order), initial=0.0))

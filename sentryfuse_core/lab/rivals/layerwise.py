@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from sentryfuse_core.model.units import Prunable
-from sentryfuse_core.pruning.units import find_units
+from sentryfuse_core.model.units import Prunable, find_units
 
 __all__ = ["Solve", "layer_by_layer"]
 
@@ -27,16 +26,14 @@ class _Seen:
     stream: Tensor | None
 
 
-def layer_by_layer(
-    network: nn.Module, small: nn.Module, inputs: Mapping[str, Tensor], solve: Solve, *, stream: bool
-) -> None:
+def layer_by_layer(network: nn.Module, small: nn.Module, inputs: Mapping[str, Tensor], solve: Solve) -> None:
     """Hand `solve` every layer that runs, in the order in which they run.
 
     The hidden values are those of `small` with all earlier layers already mended; M is samples times tokens.
-    The target is what the full layer puts out. With `stream` it is what the full layer's residual stream is
-    after the layer, less what the smaller network's is before it, so that a layer also makes up for the
-    errors of those before; this needs the residual input, which is read off the norm called `<layer>_norm`
-    beside the layer, and layers without one get their own output.
+    The target is what the full layer's residual stream is after the layer, less what the smaller network's is
+    before it, so that a layer also makes up for the errors of those before; this needs the residual input,
+    which is read off the norm called `<layer>_norm` beside the layer. Layers without one get the full layer's
+    own output.
 
     Memory: outputs (and streams) of all layers for all samples, n * tokens * D floats each.
     """
@@ -46,7 +43,7 @@ def layer_by_layer(
         for name, seen in whole.items():
             hidden, own = _hidden(small, inputs, name)
             target = seen.output
-            if stream and seen.stream is not None and own.stream is not None:
+            if seen.stream is not None and own.stream is not None:
                 target = target + seen.stream - own.stream
             if not solve(layers[name], hidden, target):
                 return
@@ -71,33 +68,17 @@ def _run(network: nn.Module, inputs: Mapping[str, Tensor], names: list[str]) -> 
     streams: dict[str, Tensor] = {}
     modules = dict(network.named_modules())
 
-    def output_hook(name: str) -> Any:
-        def hook(_module: nn.Module, _args: object, output: Tensor) -> None:
-            seen[name] = _Seen(output.flatten(0, 1), streams.get(name))
+    def note_stream(name: str, _module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        streams[name] = args[0].flatten(0, 1)
 
-        return hook
+    def note_output(name: str, _module: nn.Module, _args: object, output: Tensor) -> None:
+        seen[name] = _Seen(output.flatten(0, 1), streams.get(name))
 
-    def stream_hook(name: str) -> Any:
-        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            streams[name] = args[0].flatten(0, 1)
-
-        return hook
-
-    with _removed() as handles:
+    with contextlib.ExitStack() as hooks:
         for name in names:
-            handles.append(modules[name].register_forward_hook(output_hook(name)))
+            hooks.callback(modules[name].register_forward_hook(partial(note_output, name)).remove)
             norm = modules.get(f"{name}_norm")
             if norm is not None:
-                handles.append(norm.register_forward_pre_hook(stream_hook(name)))
+                hooks.callback(norm.register_forward_pre_hook(partial(note_stream, name)).remove)
         network(inputs)
     return seen
-
-
-@contextlib.contextmanager
-def _removed() -> Iterator[list[Any]]:
-    handles: list[Any] = []
-    try:
-        yield handles
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -1,63 +1,47 @@
-"""LLM-Pruner: first and second order of every weight, summed over what goes together."""
+"""LLM-Pruner: first and second order of every weight, summed over what goes together.
+
+I_u = sum over the unit's coupled weights of |g w - h w^2 / 2|, the same share of each layer (Ma et al.,
+'LLM-Pruner', arXiv 2305.11627, Sec. 3.2, element-wise importance, group sum; `param_mix` of their code): g
+is the gradient of the mean loss, h = mean over samples of the squared gradient of each one's loss (the
+diagonal of the empirical Fisher). Coupled are all of the unit's rows, incoming and outgoing, biases
+included. Adapted: no layer is spared (they spare the first and last ones), and there is no LoRA recovery.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from sentryfuse_core.lab.rivals.calibration import Allocation, Calibration, sample_losses
-from sentryfuse_core.lab.rivals.scored import ScoreRule, Scores
-from sentryfuse_core.pruning.units import find_units
+from sentryfuse_core.lab.rivals.rule import Calibration, Scores
+from sentryfuse_core.model.units import find_units
 
-__all__ = ["LlmPruner", "loss_gradient", "mixed_saliency", "unit_parameters"]
+__all__ = ["coupled_saliency", "loss_gradient", "unit_parameters"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class LlmPruner(ScoreRule):
-    """I_u = sum over the unit's coupled weights of |g w - h w^2 / 2|, the same share of each layer.
-
-    Ma et al., 'LLM-Pruner' (arXiv 2305.11627, Sec. 3.2, element-wise importance, group sum; `param_mix` of
-    their code): g is the gradient of the mean loss, h = mean over samples of the squared gradient of each
-    one's loss (the diagonal of the empirical Fisher). Coupled are all of the unit's rows, incoming and
-    outgoing, biases included. Adapted: no layer is spared (they spare the first and last ones), and there
-    is no LoRA recovery.
-
-    Attributes:
-        examples: samples that h is taken from (they use 10); the first ones of the calibration set.
-    """
-
-    name: str = "llm_pruner"
-    source: str = "Ma et al., arXiv 2305.11627, Sec. 3.2, element-wise, first and second order"
-    allocation: Allocation = "share"
-    examples: int = 128
-
-    def score(self, network: nn.Module, calibration: Calibration) -> Scores:
-        """The sum over |g w - h w^2 / 2|."""
-        parameters = unit_parameters(network)
-        first = loss_gradient(network, parameters, calibration)
-        second = [torch.zeros_like(parameter) for parameter in parameters.values()]
-        count = min(self.examples, len(calibration.label))
-        for index in range(count):
-            own = loss_gradient(network, parameters, calibration, which=slice(index, index + 1))
-            for total, gradient in zip(second, own, strict=True):
-                total.addcmul_(gradient, gradient, value=1.0 / count)
-        layers = find_units(network)
-        scores = {
-            name: torch.zeros(layer.units, device=layer.outgoing[0].device) for name, layer in layers.items()
-        }
-        for (name, _tensor), weight, g, h in zip(parameters, parameters.values(), first, second, strict=True):
-            saliency = mixed_saliency(weight.detach(), g, h)
-            scores[name] += saliency.reshape(layers[name].units, -1).sum(dim=1)
-        return scores
+_EXAMPLES = 128  # samples that h is taken from (they use 10); the first ones of the calibration set
 
 
-def mixed_saliency(weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """|g w - h w^2 / 2| of every weight."""
-    return (first * weight - 0.5 * second * weight.square()).abs()
+def coupled_saliency(network: nn.Module, calibration: Calibration) -> Scores:
+    """The sum over |g w - h w^2 / 2|."""
+    parameters = unit_parameters(network)
+    first = loss_gradient(network, parameters, calibration)
+    second = [torch.zeros_like(parameter) for parameter in parameters.values()]
+    count = min(_EXAMPLES, len(calibration.label))
+    for index in range(count):
+        own = loss_gradient(network, parameters, calibration, which=slice(index, index + 1))
+        for total, gradient in zip(second, own, strict=True):
+            total.addcmul_(gradient, gradient, value=1.0 / count)
+    layers = find_units(network)
+    scores = {
+        name: torch.zeros(layer.units, device=layer.outgoing[0].device) for name, layer in layers.items()
+    }
+    for (name, _tensor), weight, g, h in zip(parameters, parameters.values(), first, second, strict=True):
+        saliency = (g * weight.detach() - 0.5 * h * weight.detach().square()).abs()
+        scores[name] += saliency.reshape(layers[name].units, -1).sum(dim=1)
+    return scores
 
 
 def unit_parameters(network: nn.Module) -> dict[tuple[str, str], nn.Parameter]:
@@ -81,7 +65,7 @@ def loss_gradient(
     part = replace(calibration, inputs=inputs, label=calibration.label[which])
     wanted = list(parameters.values())
     with _differentiable(wanted):
-        loss = sample_losses(network, part).mean()
+        loss = part.losses_of(network).mean()
         gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
     return [
         torch.zeros_like(parameter) if gradient is None else gradient

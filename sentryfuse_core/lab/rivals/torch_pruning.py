@@ -1,54 +1,48 @@
-"""Torch-Pruning's Taylor importance, computed by the library itself on a twin of each layer."""
+"""Torch-Pruning's Taylor importance, computed by the library itself on a twin of each layer.
+
+`GroupTaylorImportance` of torch-pruning 1.6 (Fang et al., arXiv 2301.12900) with its own defaults: sum |w
+g| over a channel's weights in every layer that the channel couples, mean over those layers, divided by the
+mean over the group's channels; each group loses the same share (global_pruning off). g is the gradient of
+the mean loss; biases are left out, as by default.
+
+Adapted: the library prunes nn.Linear channels found by tracing. So each prunable layer gets a twin whose
+channels are the units: one nn.Linear to `units` outputs for each incoming tensor, holding all rows of a
+unit, and one from `units` inputs for the outgoing tensor, with the same weights and gradients. The library
+traces the twin, finds the coupled group and scores it. Keys and values, one tensor here, count as one
+member of the group.
+"""
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.rivals.calibration import Allocation, Calibration
 from sentryfuse_core.lab.rivals.llm_pruner import loss_gradient, unit_parameters
-from sentryfuse_core.lab.rivals.scored import ScoreRule, Scores
-from sentryfuse_core.model.units import Prunable
-from sentryfuse_core.pruning.units import find_units
+from sentryfuse_core.lab.rivals.rule import Calibration, Scores
+from sentryfuse_core.model.units import Prunable, find_units
 
-__all__ = ["TorchPruning"]
+__all__ = ["group_taylor"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TorchPruning(ScoreRule):
-    """`GroupTaylorImportance` of torch-pruning 1.6 (Fang et al., arXiv 2301.12900) with its own defaults.
-
-    Its rule: sum |w g| over a channel's weights in every layer that the channel couples, mean over those
-    layers, divided by the mean over the group's channels; each group loses the same share (global_pruning
-    off). g is the gradient of the mean loss; biases are left out, as by default.
-
-    Adapted: the library prunes nn.Linear channels found by tracing. So each prunable layer gets a twin whose
-    channels are the units: one nn.Linear to `units` outputs for each incoming tensor, holding all rows of a
-    unit, and one from `units` inputs for the outgoing tensor, with the same weights and gradients. The
-    library traces the twin, finds the coupled group and scores it. Keys and values, one tensor here, count
-    as one member of the group.
-    """
-
-    name: str = "torch_pruning"
-    source: str = "Fang et al., arXiv 2301.12900; torch_pruning.importance.GroupTaylorImportance"
-    allocation: Allocation = "share"
-
-    def score(self, network: nn.Module, calibration: Calibration) -> Scores:
-        """The library's numbers; raises ConfigError where it is not installed."""
-        library = _library()
-        parameters = unit_parameters(network)
-        gradients = dict(zip(parameters, loss_gradient(network, parameters, calibration), strict=True))
-        scores = {}
-        for name, layer in find_units(network).items():
-            own = {tensor: gradients[name, tensor] for tensor in layer.unit_rows}
-            score = _group_score(library, layer, own)
-            scores[name] = torch.nan_to_num(score)  # 0 / 0 where the layer does not run
-        return scores
+def group_taylor(network: nn.Module, calibration: Calibration) -> Scores:
+    """The library's numbers; raises ConfigError where it is not installed."""
+    try:
+        library = importlib.import_module("torch_pruning")
+    except ImportError as error:
+        raise ConfigError(
+            "rule torch_pruning needs the package torch-pruning: pip install torch-pruning"
+        ) from error
+    parameters = unit_parameters(network)
+    gradients = dict(zip(parameters, loss_gradient(network, parameters, calibration), strict=True))
+    scores = {}
+    for name, layer in find_units(network).items():
+        score = _group_score(library, layer, {tensor: gradients[name, tensor] for tensor in layer.unit_rows})
+        scores[name] = torch.nan_to_num(score)  # 0 / 0 where the layer does not run
+    return scores
 
 
 class _Twin(nn.Module):
@@ -100,12 +94,3 @@ def _linear(weight: Tensor, gradient: Tensor) -> nn.Linear:
     layer.weight = nn.Parameter(weight.contiguous().clone())
     layer.weight.grad = gradient.contiguous().clone()
     return layer
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("torch_pruning")
-    except ImportError as error:
-        raise ConfigError(
-            "rule torch_pruning needs the package torch-pruning: pip install torch-pruning"
-        ) from error

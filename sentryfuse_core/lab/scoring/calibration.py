@@ -1,4 +1,7 @@
-"""Whether a score is the chance of being right: calibration error, and a monotone map that mends it."""
+"""Whether a score is the chance of being right: calibration error, and a monotone map that mends it.
+
+scipy is of the extra `lab` and imported on use, so that `sentryfuse train --help` does without.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, log_expit, logit
 
 from sentryfuse_core.errors import EvaluationError
 from sentryfuse_core.evaluation.boxes import Floats
@@ -59,6 +60,8 @@ class Calibrator:
 
     def __call__(self, scores: Floats) -> Floats:
         """Calibrated scores [N] in the same order."""
+        from scipy.special import expit
+
         calibrated: Floats = expit(self.slope * _logit(scores) + self.offset)
         return calibrated
 
@@ -75,7 +78,7 @@ class Calibrator:
             raise EvaluationError(f"{dict(values)} is no calibrator: {error}; fit it anew") from error
 
 
-def reliability(scores: Floats, right: NDArray[np.bool_], *, bins: int = BINS) -> Reliability:
+def reliability(scores: Floats, right: NDArray[np.bool_]) -> Reliability:
     """Bins of equal count over the scores [N] given; leave out those below LOW_SCORE first.
 
     Of equal count, not of equal width: a detector's scores crowd at the low end, and bins of equal width
@@ -84,7 +87,7 @@ def reliability(scores: Floats, right: NDArray[np.bool_], *, bins: int = BINS) -
     if not len(scores):
         raise EvaluationError(f"no detection scores {LOW_SCORE} or more; there is nothing to calibrate")
     order = np.argsort(scores, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
     return Reliability(
         np.array([scores[part].mean() for part in parts]),
         np.array([right[part].mean() for part in parts]),
@@ -98,6 +101,9 @@ def fit_calibrator(scores: Floats, right: NDArray[np.bool_]) -> Calibrator:
     Targets are Platt's ('Probabilistic Outputs for Support Vector Machines', 1999): (n+ + 1) / (n+ + 2) and
     1 / (n- + 2) in place of 1 and 0, so that few detections give no certainty.
     """
+    from scipy.optimize import minimize
+    from scipy.special import expit, log_expit
+
     if not len(scores):
         raise EvaluationError(f"no detection scores {LOW_SCORE} or more; there is nothing to calibrate")
     hits = int(right.sum())
@@ -116,5 +122,7 @@ def fit_calibrator(scores: Floats, right: NDArray[np.bool_]) -> Calibrator:
 
 
 def _logit(scores: Floats) -> Floats:
+    from scipy.special import logit
+
     values: Floats = logit(np.clip(np.asarray(scores, np.float64), _EDGE, 1 - _EDGE))
     return values

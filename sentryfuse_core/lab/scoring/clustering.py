@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes
 
-__all__ = ["ClusterOptions", "cluster"]
+__all__ = ["cluster"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClusterOptions:
-    """Lengths in metres; tuned on held-out worlds that `sentryfuse eval` does not score."""
-
-    ground: float = 0.4  # points below are ground
-    ceiling: float = 2.6  # points above are poles and walls
-    apart: float = 1.1  # neighbours on the ground plane nearer than this are of one cluster
-    least_points: int = 3
-    slack: float = 1.5  # a cluster larger than this times a class's size is none of it
+# Lengths in metres; tuned on held-out worlds that `sentryfuse eval` does not score.
+_GROUND, _CEILING = 0.4, 2.6  # points below are ground, points above poles and walls
+_APART = 1.1  # neighbours on the ground plane nearer than this are of one cluster
+_LEAST_POINTS = 3
+_SLACK = 1.5  # a cluster larger than this times a class's size is none of it
 
 
-def cluster(
-    points: Floats,
-    sizes: Floats,
-    *,
-    options: ClusterOptions | None = None,
-    origin: tuple[float, float] = (0, 0),
-) -> FrameBoxes:
+def cluster(points: Floats, sizes: Floats, *, origin: tuple[float, float] = (0, 0)) -> FrameBoxes:
     """Boxes of one sweep.
 
     Points above the ground are joined by distance (Rusu, 'Semantic 3D Object Maps', 2009: Euclidean
@@ -46,34 +31,32 @@ def cluster(
         sizes: [C, 3] usual length, width and height of each class.
         origin: where the sensor is, m.
     """
-    options = options or ClusterOptions()
     kept = points[np.isfinite(points[:, :3]).all(axis=1)][:, :3]
-    kept = kept[(kept[:, 2] > options.ground) & (kept[:, 2] < options.ceiling)]
-    found = [
-        box
-        for part in _parts(kept, options)
-        if (box := _box(part, sizes, options, np.array(origin))) is not None
-    ]
+    kept = kept[(kept[:, 2] > _GROUND) & (kept[:, 2] < _CEILING)]
+    boxed = (_box(part, sizes, np.array(origin)) for part in _parts(kept))
+    found = [box for box in boxed if box is not None]
     if not found:
         return FrameBoxes.none()
     boxes, classes, scores = zip(*found, strict=True)
     return FrameBoxes(np.stack(boxes), np.array(classes), np.array(scores))
 
 
-def _parts(points: Floats, options: ClusterOptions) -> list[Floats]:
-    if len(points) < options.least_points:
+def _parts(points: Floats) -> list[Floats]:
+    if len(points) < _LEAST_POINTS:
         return []
-    pairs = cKDTree(points[:, :2]).query_pairs(options.apart, output_type="ndarray")
+    from scipy.sparse import coo_array  # of the extra `lab`
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    pairs = cKDTree(points[:, :2]).query_pairs(_APART, output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(points), len(points)))
     count, label = connected_components(links, directed=False)
     order = np.argsort(label, kind="stable")
     parts = np.split(points[order], np.cumsum(np.bincount(label, minlength=count))[:-1])
-    return [part for part in parts if len(part) >= options.least_points]
+    return [part for part in parts if len(part) >= _LEAST_POINTS]
 
 
-def _box(
-    part: Floats, sizes: Floats, options: ClusterOptions, origin: NDArray[np.float64]
-) -> tuple[Floats, int, float] | None:
+def _box(part: Floats, sizes: Floats, origin: NDArray[np.float64]) -> tuple[Floats, int, float] | None:
     """Box [7], class and score of a cluster; None where it is too large for every class."""
     centre, (first, second), degrees = cv2.minAreaRect(part[:, :2].astype(np.float32))
     yaw = np.deg2rad(degrees)
@@ -83,7 +66,7 @@ def _box(
     over = (seen / sizes).max(axis=1)
     # What is hidden makes a cluster short, hardly low: height weighs most.
     misfit = np.abs(np.log(np.maximum(seen, 0.1) / sizes)) @ np.array([0.5, 0.5, 2.0])
-    misfit[over > options.slack] = np.inf
+    misfit[over > _SLACK] = np.inf
     kind = int(misfit.argmin())
     if not np.isfinite(misfit[kind]):
         return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +29,6 @@ class Contrast:
     after: float
     gain: Interval | None  # after minus before, frames drawn anew
     frames: tuple[int, int]  # behind `before` and `after`
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def day_and_night(
@@ -72,29 +67,16 @@ def imu_gains(
     ]
     if not pairs or not rough.any():
         return []
-    names = [name for pair in pairs for name in pair]
-    parts = [only_frames(cells[name, level].matches, rough) for name in names]
+    parts = [only_frames(cells[name, level].matches, rough) for pair in pairs for name in pair]
     values = np.array([map_of(part) for part in parts])
     drawn = drawn_maps(parts, draws=draws, seed=seed)
-    without, with_ = slice(0, None, 2), slice(1, None, 2)
-    count = (int(rough.sum()),) * 2
-    return [
-        _contrast(f"mean of {len(pairs)}", level, values, drawn, (without, with_), count),
-        *(
-            _contrast(name, level, values, drawn, (slice(i, i + 1), slice(i + 1, i + 2)), count)
-            for i, name in zip(range(0, len(names), 2), names[::2], strict=True)
-        ),
-    ]
 
+    def contrast(what: str, chosen: slice) -> Contrast:
+        """Of the chosen pairs; `values` and `drawn` have without and with the IMU in turn."""
+        before, after = (float(values[side::2][chosen].mean()) for side in (0, 1))
+        without, with_ = (drawn[:, side::2][:, chosen].mean(axis=1) for side in (0, 1))
+        gain = interval_of(after - before, with_ - without)
+        return Contrast(what, level, before, after, gain, (int(rough.sum()),) * 2)
 
-def _contrast(
-    what: str,
-    level: int,
-    values: NDArray[np.float64],
-    drawn: NDArray[Any],
-    columns: Sequence[slice],
-    frames: tuple[int, int],
-) -> Contrast:
-    before, after = (float(values[one].mean()) for one in columns)
-    gains = drawn[:, columns[1]].mean(axis=1) - drawn[:, columns[0]].mean(axis=1)
-    return Contrast(what, level, before, after, interval_of(after - before, gains), frames)
+    each = [contrast(name, slice(index, index + 1)) for index, (name, _) in enumerate(pairs)]
+    return [contrast(f"mean of {len(pairs)}", slice(None)), *each]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,16 +42,12 @@ def map_of(matches: Matches, weights: Floats | None = None) -> float:
 def only_frames(matches: Matches, keep: NDArray[np.bool_]) -> Matches:
     """The matches of the frames to `keep` [F]; they are numbered anew."""
     rows = keep[matches.frame]
-    number = np.cumsum(keep) - 1
-    return Matches(
-        frame=number[matches.frame[rows]],
-        classes=matches.classes[rows],
-        scores=matches.scores[rows],
-        hit=matches.hit[rows],
-        translation=matches.translation[rows],
-        scale=matches.scale[rows],
-        heading=matches.heading[rows],
+    by_row = ("classes", "scores", "hit", "translation", "scale", "heading")
+    return replace(
+        matches,
+        frame=(np.cumsum(keep) - 1)[matches.frame[rows]],
         truth_count=matches.truth_count[keep],
+        **{name: getattr(matches, name)[rows] for name in by_row},
     )
 
 

@@ -34,5 +34,5 @@ class Curriculum:
             return ModalitySet()
         rise = min(1.0, progress / self.ramp)
         margin = {m: draw - rise * self.chance[m] for m, draw in zip(Modality, draws, strict=True)}
-        kept = ModalitySet.from_iterable(modality for modality in Modality if margin[modality] >= 0.0)
+        kept = ModalitySet.of(*(modality for modality in Modality if margin[modality] >= 0.0))
         return kept if kept else ModalitySet.of(max(Modality, key=lambda modality: margin[modality]))

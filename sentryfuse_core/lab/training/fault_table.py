@@ -16,7 +16,7 @@ from sentryfuse_core.lab.training.part_runner import PartRunner
 from sentryfuse_core.lab.training.spoiling import spoilt
 from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.pruning.part_gate import PartGate
+from sentryfuse_core.pruning.part_gate import Gate
 from sentryfuse_core.types import Modality, ModalitySet
 
 __all__ = ["SEVERITY_AGES_S", "FaultRow", "fault_table"]
@@ -43,7 +43,7 @@ def fault_table(
     batches: Callable[[float], Iterable[LabelledBatch]],
     *,
     classes: int,
-    gate: PartGate | None = None,
+    gate: Gate | None = None,
     severities: Sequence[int] = (1, 2, 3),
     on_frames: Callable[[int], None] = lambda _: None,
 ) -> list[FaultRow]:
@@ -95,7 +95,7 @@ def _good(net: SentryFuseNet, batch: LabelledBatch) -> dict[tuple[str, str, str]
 
 
 def _bad(
-    net: SentryFuseNet, gate: PartGate | None, inputs: ModelInput, size: int
+    net: SentryFuseNet, gate: Gate | None, inputs: ModelInput, size: int
 ) -> tuple[list[FrameBoxes], list[dict[Modality, float]]]:
     """Boxes of every frame under the gate's choice for it, and the trust in each sensor."""
     everything = ModalitySet.all()

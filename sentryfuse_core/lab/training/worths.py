@@ -39,7 +39,7 @@ POOR_TRUST = 0.6  # below this, of 1, a sensor counts as poor
 SHARES = (1.0, 0.53, 0.4, 0.3, 0.2)  # of full width's MACs, by level of the budget
 _IMU = ModalitySet.of(Modality.IMU)
 _LEAST_FRAMES = 12  # fewer tell nothing of a cell
-_PERCEIVING = ModalitySet.from_iterable(PLACED)
+_PERCEIVING = ModalitySet.of(*PLACED)
 _LEAST_SLOPE = 1.0  # where too little was measured to tell
 _PRICES = (1e-3, 1e3)  # of a GMAC in loss, between which all are
 
@@ -167,10 +167,7 @@ def _cells(net: SentryFuseNet, inputs: ModelInput, mask: ModalitySet, size: int)
         return [Cell(there)] * size
     trust = net.trust(inputs.quality, mask)
     low = {name: (trust[name] < POOR_TRUST).tolist() for name in there}
-    return [
-        Cell(there, ModalitySet.from_iterable(name for name in there if low[name][row]))
-        for row in range(size)
-    ]
+    return [Cell(there, ModalitySet.of(*(name for name in there if low[name][row]))) for row in range(size)]
 
 
 def _parts_of(cell: Cell) -> tuple[str, ...]:

@@ -38,6 +38,11 @@ class View:
     cy: float
     fine: int = 1
 
+    def slopes(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """How far to the right [W] and down [H] the pixels look, for each metre ahead."""
+        right = (torch.arange(self.width, device=device) + 0.5 - self.cx) / self.focal
+        return right, (torch.arange(self.height, device=device) + 0.5 - self.cy) / self.focal
+
 
 def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> tuple[Tensor, Tensor]:
     """Linear radiance [B, 3, H * W] that reaches `position` [B, 3] on the vehicle; 1.0: white in noon sun.
@@ -51,8 +56,7 @@ def render(scene: Scene, view: View, *, position: Tensor, haze_m: float) -> tupl
     image, filled = _render_level(scene, level, to_level(rotation, position), reach_m)
     if level is view:
         return image, filled
-    right = (torch.arange(view.width, device=tilt.device) + 0.5 - view.cx) / view.focal
-    down = (torch.arange(view.height, device=tilt.device) + 0.5 - view.cy) / view.focal
+    right, down = view.slopes(tilt.device)
     ahead = torch.ones((view.height, view.width), device=tilt.device)
     rays = torch.stack((ahead, (-right).expand_as(ahead), (-down[:, None]).expand_as(ahead)), dim=-1)
     seen = to_level(rotation[:, None, None], rays)  # [B, H, W, 3]
@@ -69,10 +73,8 @@ def _margins(view: View, tilt_rad: float) -> View:
     if tilt_rad == 0.0:
         return view
     slope = math.tan(tilt_rad)
-    side, above = (
-        math.ceil(slope * max(view.width, view.height) * 0.6) + 1,
-        math.ceil(slope * (view.focal + view.width * 0.6)) + 1,
-    )
+    side = math.ceil(slope * max(view.width, view.height) * 0.6) + 1
+    above = math.ceil(slope * (view.focal + view.width * 0.6)) + 1
     return replace(
         view,
         width=view.width + 2 * side,
@@ -125,8 +127,7 @@ def _add_glare(image: Tensor, lighting: Lighting, view: View) -> None:
     low = (lighting.sun[:, 0] > 0.3) & (lighting.sun[:, 2] < 0.5)
     if not bool(low.any()):
         return
-    right = (torch.arange(view.width, device=image.device) + 0.5 - view.cx) / view.focal
-    down = (torch.arange(view.height, device=image.device) + 0.5 - view.cy) / view.focal
+    right, down = view.slopes(image.device)
     length = torch.sqrt(1 + right**2 + down[:, None] ** 2)
     sun = lighting.sun[low][:, :, None, None]
     cosine = (sun[:, 0] - sun[:, 1] * right - sun[:, 2] * down[:, None]) / length
@@ -140,14 +141,9 @@ def _corners(parts: Parts) -> Tensor:
     corner = torch.tensor(
         [[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], device=parts.half.device
     )
-    offset = corner * parts.half[:, None]
+    x, y, z = (corner * parts.half[:, None]).unbind(-1)
     cos, sin = parts.cos[:, None], parts.sin[:, None]
-    turned = (
-        offset[..., 0] * cos - offset[..., 1] * sin,
-        offset[..., 0] * sin + offset[..., 1] * cos,
-        offset[..., 2],
-    )
-    return parts.centre[:, None] + torch.stack(turned, dim=-1)
+    return parts.centre[:, None] + torch.stack((x * cos - y * sin, x * sin + y * cos, z), dim=-1)
 
 
 def _rectangles(
@@ -213,8 +209,7 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     """Sky, skyline and ground [B, 3, H * W]."""
     device = position.device
     batch = len(scene)
-    right = (torch.arange(view.width, device=device) + 0.5 - view.cx) / view.focal
-    down = (torch.arange(view.height, device=device) + 0.5 - view.cy) / view.focal
+    right, down = view.slopes(device)
     horizon = int((down < 0.01).sum())
     image = torch.empty((batch, 3, view.height, view.width), device=device)
 

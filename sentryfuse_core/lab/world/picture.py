@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sentryfuse_core.config import Config
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.world.config import CLASSES
 from sentryfuse_core.lab.world.record import Recorder
@@ -58,9 +59,8 @@ def draw(recorder: Recorder, path: Path) -> None:
     window = GEOMETRY.audio_samples
     starts = range(0, pcm.shape[1] - window + 1, window // 4)
     windows = torch.from_numpy(np.stack([pcm[:, start : start + window] for start in starts]))
-    by_bearing = bearing_features(windows, recorder.sensors.audio.spacing_m)[
-        ..., : GEOMETRY.audio_bands
-    ].mean(dim=-1)
+    features = bearing_features(windows, Config().audio.spacing_m)
+    by_bearing = features[..., : GEOMETRY.audio_bands].mean(dim=-1)
     bearing.imshow(
         by_bearing.T.numpy(),
         aspect="auto",

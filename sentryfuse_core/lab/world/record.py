@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sentryfuse_core.config import AudioConfig, CameraConfig, Config, ImuConfig, LidarConfig
+from sentryfuse_core.config import Config
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
 from sentryfuse_core.lab.world.camera import View, expose, render
@@ -33,6 +33,7 @@ __all__ = ["START_NS", "Message", "Recorder", "Sink"]
 START_NS = 1_700_000_000_000_000_000  # bag time of the first moment
 _S = 1_000_000_000
 _FULL_SCALE = 32768
+_SENSORS = Config()  # where they are on the vehicle
 _FRAMES_AT_ONCE = 32  # of sound
 _FRAMES_AHEAD = 4  # images being made or waiting
 _IMAGE = ("/camera/image", "sensor_msgs/msg/Image")
@@ -40,7 +41,7 @@ _JPEG = ("/camera/image/compressed", "sensor_msgs/msg/CompressedImage")
 
 
 class Sink(Protocol):
-    """Where messages go; replay.writer.BagWriter is one."""
+    """Where messages go; bags.writer.BagWriter is one."""
 
     def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
         """Take one message, its fields as a nested mapping."""
@@ -66,7 +67,6 @@ class Recorder:
     light: float | None = None  # 0 = night, 1 = noon, None: by seed
     raw_images: bool = False  # sensor_msgs/Image instead of JPEG
     world: WorldConfig = field(default_factory=WorldConfig)
-    sensors: Config = field(default_factory=Config)
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.seconds <= 3600:
@@ -106,21 +106,21 @@ class Recorder:
     def transforms(self, log_time_ns: int) -> Message:
         """Where the sensors are, as a robot's static transforms; the world looks along its camera's axis."""
         mounted = {
-            "camera": (self.sensors.camera.translation_m, CameraConfig().quaternion_xyzw),
-            "lidar": (self.sensors.lidar.translation_m, LidarConfig().quaternion_xyzw),
-            "imu": (self.sensors.imu.translation_m, ImuConfig().quaternion_xyzw),
-            "microphones": (self.sensors.audio.translation_m, AudioConfig().quaternion_xyzw),
+            "camera": _SENSORS.camera,
+            "lidar": _SENSORS.lidar,
+            "imu": _SENSORS.imu,
+            "microphones": _SENSORS.audio,
         }
         transforms = [
             {
-                "header": _header(START_NS, self.sensors.output.base_frame),
+                "header": _header(START_NS, _SENSORS.output.base_frame),
                 "child_frame_id": frame,
                 "transform": {
-                    "translation": dict(zip("xyz", position, strict=True)),
-                    "rotation": dict(zip("xyzw", turned, strict=True)),
+                    "translation": dict(zip("xyz", sensor.translation_m, strict=True)),
+                    "rotation": dict(zip("xyzw", sensor.quaternion_xyzw, strict=True)),
                 },
             }
-            for frame, (position, turned) in mounted.items()
+            for frame, sensor in mounted.items()
         ]
         return Message(log_time_ns, "/tf_static", "tf2_msgs/msg/TFMessage", {"transforms": transforms})
 
@@ -155,7 +155,7 @@ class Recorder:
     def _frame(self, scenes: Scene, view: View, index: int) -> dict[str, Any]:
         """Fields of image `index`; its noise depends on the seed and the index, not on the order of work."""
         model = self.world.camera
-        position = torch.tensor([self.sensors.camera.translation_m])
+        position = torch.tensor([_SENSORS.camera.translation_m])
         generator = torch.Generator().manual_seed((self.seed << 24) + (1 << 20) + index)
         step = index * STEPS_HZ // model.rate_hz
         scene = scenes.at(slice(step, step + 1))
@@ -172,7 +172,7 @@ class Recorder:
 
     def lidar(self, scenes: Scene) -> Iterator[Message]:
         """Clouds of the rays that came back, in the lidar's frame."""
-        model, sensor = self.world.lidar, self.sensors.lidar
+        model, sensor = self.world.lidar, _SENSORS.lidar
         generator = self._generator(2)
         kind = {"datatype": 7, "count": 1}  # FLOAT32
         layout = [
@@ -244,7 +244,7 @@ class Recorder:
 
     def audio(self, scenes: Scene) -> Iterator[Message]:
         """Blocks of both microphones; each frame of two blocks is faded into the next."""
-        model, sensor = self.world.sound, self.sensors.audio
+        model, sensor = self.world.sound, _SENSORS.audio
         generator = self._generator(4)
         hop, rate = model.block_samples, model.sample_rate_hz
         scenes = scenes.slots(self.world.objects[1])  # clutter is silent

@@ -113,6 +113,7 @@ _SHAPE = (
     *(((0.0, 1.0, 1.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0, 0.0)) for _ in CLUTTER),
 )
 _LEVELS = len(_SHAPE[0])
+_TRIES = 12  # places that an object is tried at
 
 
 def parts_of(scene: Scene) -> Parts:
@@ -313,14 +314,12 @@ def _draw_ground(config: WorldConfig, batch: int, generator: torch.Generator) ->
     }
 
 
-def _place(
-    config: WorldConfig, size: Tensor, generator: torch.Generator, *, tries: int = 12
-) -> tuple[Tensor, Tensor]:
+def _place(config: WorldConfig, size: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Centres [B, M, 2] of separate circles around footprints of `size` [B, M, 3]; and who found a place."""
     batch, slots = size.shape[:2]
     device = size.device
     radius = torch.hypot(size[..., 0], size[..., 1]) / 2
-    u = uniform(0, 1, (batch, slots, tries, 3), generator)
+    u = uniform(0, 1, (batch, slots, _TRIES, 3), generator)
     wide = u[..., 2] > 0.85
     x0, x1 = config.region_x
     y0, y1 = config.region_y

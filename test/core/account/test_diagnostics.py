@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,15 @@ import results
 from builders import MS, S
 
 from sentryfuse_core.account import messages
-from sentryfuse_core.account.diagnostics import ERROR, OK, STALE, WARN, Diagnostics, diagnostic_array
+from sentryfuse_core.account.diagnostics import (
+    DIAGNOSTICS_TYPE,
+    ERROR,
+    OK,
+    STALE,
+    WARN,
+    Diagnostics,
+    diagnostic_array,
+)
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.config import BudgetConfig, Config, OutputConfig
@@ -19,71 +30,7 @@ from sentryfuse_core.health.heartbeat import Stall
 from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState, Transition
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
-SENSOR_KEYS = [
-    "state",
-    "reason",
-    "since_s",
-    "rate_hz",
-    "expected_hz",
-    "age_ms",
-    "offset_ms",
-    "late",
-    "out_of_order",
-    "duplicate",
-    "invalid",
-    "frozen",
-    "epoch",
-]
-SYNC_KEYS = [
-    "sets",
-    "partial",
-    "mask",
-    "anchor",
-    "wait_ms_p95",
-    "skew_ms_max",
-    "dropped_duplicate",
-    "dropped_overflow",
-]
-INFERENCE_KEYS = [
-    "backend",
-    "device",
-    "backend_reason",
-    "mask",
-    "level",
-    "ratio",
-    "heads_kept",
-    "channels_kept",
-    "gmacs",
-    "switches",
-    "switch_us_p99",
-    "power_measured_w",
-    "power_source",
-    "temperature_c",
-    "temperature_limit_c",
-    "throttling",
-    "slow_down",
-]
-NODE_KEYS = [
-    "sets_per_s",
-    "results_per_s",
-    "skipped_share",
-    "skipped",
-    "withheld",
-    "stalls",
-    "stalled_s",
-    "last_stall_s",
-    "last_stall",
-]
-LATENCY_KEYS = [
-    *(
-        f"{stage}_ms_{name}"
-        for stage in ("age", "wait", "queue", "pre", "infer", "post", "e2e")
-        for name in ("p50", "p90", "p95", "p99", "max")
-    ),
-    "n",
-    "window_s",
-    "deadline_miss",
-]
+API = Path(__file__).resolve().parents[3] / "docs" / "ros_api.md"
 BUDGET = BudgetController(BudgetConfig(), levels=(1.0, 0.5)).account()
 NOTED = {"late": 2, "out_of_order": 1, "went_back": 1, "rebased": 1}  # taken in all the same
 COUNTERS = {CAMERA: {"duplicate": 2, "overflow": 1, **NOTED}, LIDAR: {"duplicate": 3, "late": 4}}
@@ -98,10 +45,17 @@ def statuses(
     for result in found:
         diagnostics.add(result, e2e_ms=e2e_ms, now_ns=NOW_NS, deadline_ms=deadline_ms)
     reports = (found[-1] if found else results.result(used=ModalitySet())).reports
-    made = diagnostics.statuses(reports=reports, counters=COUNTERS, budget=BUDGET, now_ns=now_ns)
+    return told(diagnostics, now_ns, reports=reports, counters=COUNTERS, budget=BUDGET)
+
+
+def told(diagnostics: Diagnostics, now_ns: int, **given: Any) -> dict[str, dict[str, Any]]:
+    """Every status now, by name; all of them such that ROS can send them."""
+    reports = {**results.result(used=ModalitySet.all()).reports, **given.pop("reports", {})}
+    given = {"counters": {}, "budget": {}, **given}
+    made = diagnostics.statuses(reports=reports, now_ns=now_ns, **given)
     store = ros2_typestore()
-    type_name = "diagnostic_msgs/msg/DiagnosticArray"
-    store.serialize_cdr(build_message(store, type_name, diagnostic_array(now_ns, made)), type_name)
+    message = build_message(store, DIAGNOSTICS_TYPE, diagnostic_array(now_ns, made))
+    store.serialize_cdr(message, DIAGNOSTICS_TYPE)
     return {status["name"]: status for status in made}
 
 
@@ -109,17 +63,29 @@ def values(status: dict[str, Any]) -> dict[str, str]:
     return {item["key"]: item["value"] for item in status["values"]}
 
 
-def test_names_and_keys_are_the_frozen_ones() -> None:
+def frozen_keys(status: str) -> list[str]:
+    """The keys that docs/ros_api.md promises of a status."""
+    row = re.search(
+        rf"^\| `sentryfuse: {status}[^`]*` \| (.*) \|$", API.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert row is not None
+    braces, text = re.findall(r"\{(.*?)\}", row[1]), row[1].split("}, ")[-1].split(";")[0]
+    products = ["_ms_".join(names) for names in itertools.product(*(group.split(", ") for group in braces))]
+    return [*(products if braces else []), *text.split(", ")]
+
+
+def test_names_and_keys_are_those_that_the_documentation_froze() -> None:
     found = statuses(results.result())
     sensors = [f"sentryfuse: sensor/{modality.value}" for modality in Modality]
     others = [f"sentryfuse: {name}" for name in ("events", "sync", "node", "inference", "latency")]
     assert list(found) == [*sensors, *others]
     for name in sensors:
-        assert list(values(found[name])) == SENSOR_KEYS
-    assert set(values(found["sentryfuse: sync"])) == set(SYNC_KEYS)
-    assert list(values(found["sentryfuse: node"])) == NODE_KEYS
-    assert list(values(found["sentryfuse: inference"])) == INFERENCE_KEYS
-    assert list(values(found["sentryfuse: latency"])) == LATENCY_KEYS
+        assert list(values(found[name])) == frozen_keys("sensor/")
+    for status in ("node", "inference", "latency"):
+        assert list(values(found[f"sentryfuse: {status}"])) == frozen_keys(status)
+    *sync, dropped = frozen_keys("sync")
+    assert dropped == "dropped_`<reason>`"
+    assert list(values(found["sentryfuse: sync"])) == [*sync, "dropped_duplicate", "dropped_overflow"]
 
 
 def test_hardware_id_is_topic_or_device() -> None:
@@ -192,10 +158,10 @@ def test_latency_is_an_error_when_more_than_one_percent_miss_the_deadline(
             now_ns=NOW_NS + index * MS,
             deadline_ms=deadline_ms,
         )
-    made = diagnostics.statuses(reports=fine.reports, counters={}, budget={}, now_ns=NOW_NS + 100 * MS)
-    assert made[-1]["level"] == level
-    assert values(made[-1])["deadline_miss"] == f"{missed / 100:.3f}"
-    assert (remedy in made[-1]["message"]) == (level == ERROR)
+    latency = told(diagnostics, NOW_NS + 100 * MS)["sentryfuse: latency"]
+    assert latency["level"] == level
+    assert values(latency)["deadline_miss"] == f"{missed / 100:.3f}"
+    assert (remedy in latency["message"]) == (level == ERROR)
 
 
 def test_latency_and_waits_are_forgotten_when_no_set_comes_for_a_window() -> None:
@@ -204,17 +170,6 @@ def test_latency_and_waits_are_forgotten_when_no_set_comes_for_a_window() -> Non
     latency = values(found["sentryfuse: latency"])
     assert (latency["n"], latency["deadline_miss"], latency["e2e_ms_max"]) == ("0", "0.000", "nan")
     assert values(found["sentryfuse: sync"])["wait_ms_p95"] == "nan"
-
-
-def test_latency_forgets_sets_when_they_leave_the_window() -> None:
-    diagnostics = Diagnostics(Config())
-    result = results.result()
-    window_ns = round(OutputConfig().latency_window_s * S)
-    diagnostics.add(result, e2e_ms=500.0, now_ns=0)
-    diagnostics.add(result, e2e_ms=40.0, now_ns=window_ns + 1)
-    made = diagnostics.statuses(reports=result.reports, counters={}, budget={}, now_ns=window_ns + 1)
-    found = values(made[-1])
-    assert (found["n"], found["e2e_ms_max"]) == ("1", "40.000")
 
 
 def test_inference_counts_and_times_switches_of_mask_or_level() -> None:
@@ -238,11 +193,10 @@ def test_lost_sensor_is_an_error_when_sets_have_ceased_to_come() -> None:
 
 
 def test_lost_sensors_are_errors_at_once_when_nothing_is_left_to_cover_for_them() -> None:
-    result = results.result(states={CAMERA: SensorState.LOST, LIDAR: SensorState.RECOVERING})
-    found = statuses(result)
-    assert found["sentryfuse: sensor/camera"]["level"] == ERROR
-    assert found["sentryfuse: sensor/lidar"]["level"] == ERROR
-    assert found["sentryfuse: sensor/imu"]["level"] == STALE
+    states = {CAMERA: SensorState.LOST, LIDAR: SensorState.RECOVERING, IMU: SensorState.INIT}
+    found = statuses(results.result(states=states))
+    levels = [found[f"sentryfuse: sensor/{modality.value}"]["level"] for modality in states]
+    assert levels == [ERROR, ERROR, STALE]
 
 
 def change(before: SensorState, after: SensorState, *, modality: Modality = CAMERA) -> Transition:
@@ -253,12 +207,7 @@ def change(before: SensorState, after: SensorState, *, modality: Modality = CAME
 
 
 def events_of(diagnostics: Diagnostics) -> dict[str, Any]:
-    """The status of events, which must be one that ROS can send."""
-    made = diagnostics.statuses(reports=results.result().reports, counters={}, budget={}, now_ns=NOW_NS)
-    store = ros2_typestore()
-    type_name = "diagnostic_msgs/msg/DiagnosticArray"
-    store.serialize_cdr(build_message(store, type_name, diagnostic_array(NOW_NS, made)), type_name)
-    return next(status for status in made if status["name"] == "sentryfuse: events")
+    return told(diagnostics, NOW_NS)["sentryfuse: events"]
 
 
 def test_events_tell_every_change_once_with_reason_and_remedy() -> None:
@@ -295,15 +244,6 @@ def test_events_warn_unless_every_sensor_that_changed_is_back(after: SensorState
     diagnostics.note(change(SensorState.LOST, SensorState.OK), stamp_ns=NOW_NS)
     diagnostics.note(change(SensorState.INIT, after, modality=LIDAR), stamp_ns=NOW_NS)
     assert events_of(diagnostics)["level"] == level
-
-
-def told(diagnostics: Diagnostics, now_ns: int, **changed: Any) -> dict[str, dict[str, Any]]:
-    """Every status now, by name."""
-    reports = {**results.result(used=ModalitySet.all()).reports, **changed.get("reports", {})}
-    made = diagnostics.statuses(
-        reports=reports, counters=changed.get("counters", {}), budget={}, now_ns=now_ns
-    )
-    return {status["name"]: status for status in made}
 
 
 def run(diagnostics: Diagnostics, *, sets: int, skipped_every: int = 0, published: bool = True) -> int:
@@ -427,9 +367,7 @@ def test_strings_are_bounded_when_strangers_chose_them() -> None:
 def test_sensors_are_not_blamed_for_stale_output_when_one_set_takes_seconds() -> None:
     diagnostics = Diagnostics(Config())
     last_ns = run(diagnostics, sets=20)
-    reports = results.result(used=ModalitySet.all()).reports
-    made = diagnostics.statuses(reports=reports, counters={}, budget={}, now_ns=last_ns + 3 * S, busy_s=2.9)
-    sync = next(status for status in made if status["name"] == "sentryfuse: sync")
+    sync = told(diagnostics, last_ns + 3 * S, busy_s=2.9)["sentryfuse: sync"]
     assert sync["level"] == ERROR
     assert "one has been worked on for 2.9 s" in sync["message"]
     assert "sensors" not in sync["message"]

@@ -14,10 +14,9 @@ from results import CAR
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.messages import PublishContext
-from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.bags.writer import BagWriter, build_message, ros2_typestore
 from sentryfuse_core.replay import records
-from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState
+from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState, StageTimes
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 STAMP_NS = 100 * S
@@ -140,22 +139,16 @@ def test_markers_remove_the_last_boxes_before_adding_new_ones() -> None:
 
 def test_records_are_equal_when_read_back_from_published_messages(tmp_path: Path) -> None:
     result = results.result(used=ModalitySet.all())
+    context = results.context(result)
     with BagWriter(tmp_path / "results.mcap") as writer:
-        at_ns = result.synced.released_ns
-        writer.write("/s/status", messages.STATUS_TYPE, at_ns, messages.fusion_status(result, CONTEXT))
-        writer.write("/s/boxes", messages.DETECTIONS_TYPE, at_ns, messages.detection_array(result, CONTEXT))
+        for topic, type_name in (("/s/status", messages.STATUS_TYPE), ("/s/boxes", messages.DETECTIONS_TYPE)):
+            writer.write(topic, type_name, context.published_ns, MAKERS[type_name](result, context))
     (read,) = records.read_results(tmp_path / "results.mcap")
-    made = records.from_result(result, released_ns=result.synced.released_ns, e2e_ms=40.0)
-    assert records.json_line(read) == records.json_line(made)
-    with BagReader(tmp_path / "results.mcap") as reader:
-        assert reader.message_count == 2
+    assert records.json_line(read) == records.json_line(results.record_of(result))
 
 
 def test_json_line_is_equal_when_only_wall_clock_differs() -> None:
-    first = records.from_result(results.result(), released_ns=STAMP_NS, e2e_ms=40.0)
-    second = records.from_result(
-        results.result(times=results.result().times.__class__(5.0, 20.0, 9.0, 9.0, 9.0, 9.0)),
-        released_ns=STAMP_NS,
-        e2e_ms=70.0,
-    )
+    slow = results.result(times=StageTimes(5.0, 20.0, 9.0, 9.0, 9.0, 9.0))
+    first, second = results.record_of(results.result()), results.record_of(slow, e2e_ms=70.0)
+    assert first.latency_ms != second.latency_ms
     assert records.json_line(first) == records.json_line(second)

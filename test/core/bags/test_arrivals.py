@@ -9,8 +9,9 @@ import pytest
 
 from sentryfuse_core.bags.arrivals import Arrival, arrivals
 from sentryfuse_core.bags.readers import BagReader
-from sentryfuse_core.faults.injector import FaultInjector, stamp_ns
+from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.scenario import Event, Scenario
+from sentryfuse_core.faults.stamps import stamp_ns
 from sentryfuse_core.types import Modality
 
 

@@ -116,40 +116,33 @@ def test_select_finds_audio_info_beside_the_audio(infos: tuple[str, ...], expect
     assert select((*topics[1:], Topic("/a", JPEG, 9)), {}, config=Config()).audio_info is None
 
 
-def test_select_says_what_it_passed_over_when_ambiguous() -> None:
-    found = select((Topic("/a", JPEG, 3), Topic("/b", JPEG, 2)), {}, config=Config())
-    assert found.notes == ("camera: took /a, not /b; --topic camera=NAME overrides",)
-
-
 def test_select_takes_plain_numbers_as_audio_only_when_name_says_so() -> None:
     assert chosen(Topic("/wheel_ticks", NUMBERS, 9), Topic("/a", JPEG, 1)) == {CAMERA: "/a"}
     assert chosen(Topic("/mic/samples", NUMBERS, 9)) == {AUDIO: "/mic/samples"}
     assert chosen(Topic("/wheel_ticks", NUMBERS, 9), audio="/wheel_ticks") == {AUDIO: "/wheel_ticks"}
 
 
-def test_select_leaves_a_sensor_out_when_it_is_disabled() -> None:
-    config = override(Config(), {"camera.enabled": False})
-    assert chosen(Topic("/a", JPEG, 3), Topic("/b", CLOUD, 3), config=config) == {LIDAR: "/b"}
-
-
-def test_select_names_what_is_missing_when_an_enabled_sensor_has_no_topic() -> None:
+def test_select_leaves_a_disabled_sensor_out_and_names_enabled_ones_that_are_missing() -> None:
     config = override(Config(), {"imu.enabled": False})
-    assert select([Topic("/b", CLOUD, 3)], {}, config=config).missing == (CAMERA, AUDIO)
+    topics = [Topic("/b", CLOUD, 3), Topic("/c", "sensor_msgs/msg/Imu", 9)]
+    found = select(topics, {}, config=config)
+    assert (found.missing, [*found.topics]) == ((CAMERA, AUDIO), [LIDAR])
 
 
-def test_select_raises_when_override_is_unknown_and_suggests_the_nearest() -> None:
-    with pytest.raises(TopicError, match="did you mean /cam/front"):
-        chosen(Topic("/cam/front", JPEG, 3), camera="/cam/frnt")
-
-
-def test_select_raises_when_override_has_a_type_of_another_sensor() -> None:
-    with pytest.raises(TopicError, match="lidar understands sensor_msgs/msg/PointCloud2"):
-        chosen(Topic("/a", JPEG, 3), lidar="/a")
-
-
-def test_select_raises_when_nothing_is_usable() -> None:
-    with pytest.raises(TopicError, match="nav_msgs/msg/Odometry"):
-        chosen(Topic("/odom", "nav_msgs/msg/Odometry", 9), Topic("/a", JPEG, 0))
+@pytest.mark.parametrize(
+    ("topic", "overrides", "says"),
+    [
+        (Topic("/cam/front", JPEG, 3), {"camera": "/cam/frnt"}, "did you mean /cam/front"),
+        (Topic("/a", JPEG, 3), {"lidar": "/a"}, "lidar understands sensor_msgs/msg/PointCloud2"),
+        (Topic("/odom", "nav_msgs/msg/Odometry", 9), {}, "nav_msgs/msg/Odometry"),
+        (Topic("/empty", JPEG, 0), {}, "no topic of a supported type"),
+    ],
+)
+def test_select_raises_when_an_override_does_not_fit_or_nothing_is_left(
+    topic: Topic, overrides: dict[str, str], says: str
+) -> None:
+    with pytest.raises(TopicError, match=says):
+        chosen(topic, **overrides)
 
 
 @pytest.mark.parametrize("text", ["camera", "camera=", "sonar=/a", "=/a"])

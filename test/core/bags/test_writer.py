@@ -23,11 +23,6 @@ def test_writer_gives_the_same_bytes_when_input_is_the_same(tmp_path: Path) -> N
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_writer_makes_a_lone_file_when_path_ends_in_mcap(tmp_path: Path) -> None:
-    bags.write(tmp_path / "a.mcap", bags.drive([Modality.IMU], seconds=0.1))
-    assert [path.name for path in tmp_path.iterdir()] == ["a.mcap"]
-
-
 def test_writer_makes_a_rosbag2_folder_when_path_has_no_suffix(tmp_path: Path) -> None:
     folder = bags.write(tmp_path / "drive", bags.drive([Modality.IMU], seconds=0.1))
     assert sorted(path.name for path in folder.iterdir()) == ["drive.mcap", "metadata.yaml"]

@@ -8,7 +8,7 @@ import pytest
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import BudgetConfig
-from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.types import ModalitySet
 
 ALL = ModalitySet.all()
 LEVELS = (1.0, 0.5, 0.25)
@@ -117,9 +117,3 @@ def test_width_comes_back_at_once_when_it_is_switched_off_at_run_time() -> None:
     assert robot.levels[-1] == 1
     robot.budget.config = BudgetConfig(keep_pace=False)
     assert robot.budget.choose(ALL, robot.now_ns)[0] == 0
-
-
-def test_other_sensors_do_not_matter_when_nothing_was_ever_skipped() -> None:
-    """A replay never tells the pace: its levels depend on the recording alone."""
-    budget = BudgetController(BudgetConfig(), levels=LEVELS)
-    assert budget.choose(ModalitySet.of(Modality.LIDAR), 0) == (0, "no limit asks for less")

@@ -179,9 +179,3 @@ def test_a_file_of_another_kind_is_named(declared: str, data: bytes, told: str) 
     assert code == "unknown_encoding"
     assert told in detail
     assert repr(declared) in detail
-
-
-def test_a_raw_depth_image_is_named() -> None:
-    with pytest.raises(InvalidMessageError, match="depth or confidence") as caught:
-        image_frame(image_message("32FC1", np.zeros((2, 8), np.uint8), width=2))
-    assert caught.value.reason == "unknown_encoding"

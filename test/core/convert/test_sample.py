@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import sensor_msgs.msg
 from builders import Header, S, Stamp, chunk_message, cloud_message, image_message, imu_message, message
-from rosbags.typesys import Stores, get_typestore
 
 from sentryfuse_core.config import AudioConfig, CameraConfig, Config, ImuConfig
 from sentryfuse_core.convert import SUPPORTED_TYPES, to_sample, type_modality
@@ -67,11 +66,7 @@ def test_to_sample_keeps_three_clocks_apart_when_an_offset_is_configured() -> No
     assert moved.frame_id == "other"
     item.header = Header(Stamp(1, 5))
     assert reason(lambda: imu(item, config=ImuConfig(stamp_offset_s=2.0))) == "negative_stamp"
-
-
-def test_to_sample_leaves_a_stamp_that_was_never_set_when_an_offset_is_configured() -> None:
-    item = imu_message()
-    item.header = Header(Stamp(0, 5))
+    item.header = Header(Stamp(0, 5))  # never set: it stays what it is
     assert imu(item, config=ImuConfig(stamp_offset_s=-2.0)).stamp_ns == 5
 
 
@@ -137,22 +132,8 @@ def test_to_sample_reads_lists_when_a_message_has_no_buffer() -> None:
     assert reason(lambda: convert(Modality.CAMERA, item, "sensor_msgs/msg/Image")) == "wrong_type"
 
 
-def test_fingerprint_changes_when_sensor_noise_does_and_only_then() -> None:
-    rng = np.random.default_rng(0)
-    scene = rng.integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
-    scene[:, :1800] = 0  # nearly all of it clipped to black
-    again = scene.copy()
-    assert fingerprint(scene) == fingerprint(again)
-    again[:, 1800:] ^= rng.integers(0, 2, again[:, 1800:].shape, dtype=np.uint8)
-    assert fingerprint(scene) != fingerprint(again)
-    small = rng.integers(0, 255, 5000, dtype=np.uint8)
-    other = small.copy()
-    other[4321] ^= 1
-    assert fingerprint(small) != fingerprint(other)
-
-
-@pytest.mark.parametrize("shape", [(2160, 3840, 3), (1080, 1920, 3), (131_072, 16), (600_001,)])
-def test_fingerprint_changes_when_any_byte_of_a_large_message_does(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(2160, 3840, 3), (1080, 1920, 3), (131_072, 16), (600_001,), (5000,)])
+def test_fingerprint_changes_when_any_byte_does_and_only_then(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     scene = np.zeros(shape, np.uint8)
     found, flat = fingerprint(scene), scene.reshape(-1)
@@ -204,25 +185,3 @@ def test_to_sample_reads_the_messages_that_rclpy_delivers() -> None:
     reading.header.stamp.sec = 4
     reading.angular_velocity.z = 0.5
     assert imu(reading).payload.angular_velocity[2] == 0.5  # type: ignore[union-attr, index]
-
-
-def test_to_sample_reads_rosbags_messages_when_deserialised() -> None:
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    types = store.types
-    stamp = types["builtin_interfaces/msg/Time"](sec=3, nanosec=7)
-    header = types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera")
-    written = types["sensor_msgs/msg/Image"](
-        header=header,
-        height=2,
-        width=2,
-        encoding="mono8",
-        is_bigendian=0,
-        step=2,
-        data=np.arange(4, dtype=np.uint8),
-    )
-    read = store.deserialize_cdr(
-        store.serialize_cdr(written, "sensor_msgs/msg/Image"), "sensor_msgs/msg/Image"
-    )
-    sample = convert(Modality.CAMERA, read, "sensor_msgs/msg/Image")
-    assert sample.stamp_ns == 3 * S + 7
-    assert np.shares_memory(sample.payload.data, read.data)  # type: ignore[union-attr]

@@ -15,13 +15,9 @@ from hypothesis import strategies as st
 from worlds import LABELS, random_frames
 
 from sentryfuse_core.errors import EvaluationError
+from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import DISTANCES_M, match_frames
-from sentryfuse_core.evaluation.metrics import (
-    DetectionMetrics,
-    FrameBoxes,
-    average_precision,
-    evaluate_detections,
-)
+from sentryfuse_core.evaluation.metrics import DetectionMetrics, average_precision, evaluate_detections
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 SEEDS = st.integers(0, 10_000)

@@ -53,7 +53,7 @@ def test_cluster_finds_nothing_when_there_is_ground_a_wall_or_no_return() -> Non
 @given(SEEDS)
 def test_late_fusion_changes_nothing_when_both_detectors_agree(seed: int) -> None:
     frames = random_frames(np.random.default_rng(seed), frames=4, most=8)
-    one, two = late_fusion([frames], apart_m=0.0), late_fusion([frames, frames], apart_m=1e-9)
+    one, two = late_fusion([frames]), late_fusion([frames, frames])
     for alone, both in zip(one, two, strict=True):
         assert sorted(alone.scores) == pytest.approx(sorted(both.scores))
 

@@ -6,30 +6,30 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import MS, S, audio_block, imu_reading, sample
+from builders import MS, S, audio_block, imu_reading
+from health_bench import Bench
 
 from sentryfuse_core.config import Config, HealthConfig
-from sentryfuse_core.health import HealthMonitor, detection_time_s
+from sentryfuse_core.health import detection_time_s
 from sentryfuse_core.health.clocks import is_zero_stamp
-from sentryfuse_core.health.criteria import View
 from sentryfuse_core.health.rate import RateMeter
 from sentryfuse_core.health.tracks import AudioGaps, ImuUnits, StuckAxis
-from sentryfuse_core.types import ImuReading, Modality, SensorState
+from sentryfuse_core.types import Modality, SensorState
+
+
+def _values(seed: int) -> tuple[list[float], list[float]]:
+    reading = imu_reading(seed)
+    return reading.angular_velocity.tolist(), reading.linear_acceleration.tolist()
 
 
 def _stuck(axis: int | None, *, from_reading: int = 10, every_axis: bool = False) -> str | None:
     track, found = StuckAxis(HealthConfig()), None
-    held = imu_reading(from_reading)
+    held = _values(from_reading)
     for index in range(400):
-        reading = imu_reading(index)
-        gyro, accel = reading.angular_velocity, reading.linear_acceleration
-        assert gyro is not None
-        assert held.angular_velocity is not None
+        gyro, accel = held if every_axis else _values(index)
         if axis is not None and index >= from_reading:
-            gyro[axis] = held.angular_velocity[axis]
-        if every_axis:
-            gyro, accel = held.angular_velocity, held.linear_acceleration
-        found = track.look(ImuReading(gyro, accel), S + index * 5 * MS)
+            gyro[axis] = held[0][axis]
+        found = track.look((gyro, accel), S + index * 5 * MS)
     return None if found is None else found.code
 
 
@@ -47,9 +47,9 @@ def _units(accel: float, gyro: float, *, spread: float = 0.2, seconds: float = 5
     """The last reason that readings of these magnitudes lead to."""
     track, found, random = ImuUnits(), None, np.random.default_rng(0)
     for index in range(round(seconds * 100)):
-        accels = np.array([0.0, 0.0, accel]) + random.normal(0.0, spread * max(accel, 1.0), 3)
-        reading = ImuReading(np.array([0.0, 0.0, gyro]) + random.normal(0.0, 0.1, 3), accels)
-        found = track.look(reading, S + index * 10 * MS, sound=True)
+        accels = random.normal([0.0, 0.0, accel], spread * max(accel, 1.0))
+        gyros = random.normal([0.0, 0.0, gyro], 0.1)
+        found = track.look((gyros.tolist(), accels.tolist()), S + index * 10 * MS, sound=True)
     return "" if found is None else found.reason
 
 
@@ -75,8 +75,7 @@ def test_units_are_not_judged_by_readings_that_are_bad_already_or_by_a_moment() 
     assert not _units(1.0, 0.0, seconds=1.5)
     track = ImuUnits()
     for index in range(500):
-        bad = ImuReading(np.full(3, 34.9), np.full(3, 200.0))
-        assert track.look(bad, S + index * 10 * MS, sound=False) is None
+        assert track.look(([34.9] * 3, [200.0] * 3), S + index * 10 * MS, sound=False) is None
 
 
 @pytest.mark.parametrize(("step_ms", "jitter_ms", "code"), [(20, 0, None), (20, 4, None), (24, 0, "gapped")])
@@ -98,25 +97,21 @@ def test_rate_is_learned_over_time_when_messages_come_in_bursts() -> None:
 
 
 def test_sensor_is_degraded_when_it_is_slow_from_the_start() -> None:
-    monitor = HealthMonitor(Config())
-    for index in range(80):
-        now_ns = S + index * 200 * MS
-        monitor.update(now_ns)
-        monitor.observe(sample(Modality.IMU, now_ns))
-    report = monitor.reports(now_ns)[Modality.IMU]
-    assert (report.state, report.code) == (SensorState.DEGRADED, "slow")
-    assert "learned rate 5 Hz is below 20 Hz" in report.reason
+    bench = Bench(Modality.IMU)
+    bench.period_ns = 200 * MS
+    bench.good(16.0)
+    assert (bench.state, bench.report.code) == (SensorState.DEGRADED, "slow")
+    assert "learned rate 5 Hz is below 20 Hz" in bench.report.reason
 
 
 def test_sensor_is_degraded_when_its_stamps_are_of_another_clock() -> None:
-    monitor = HealthMonitor(Config())
-    for index in range(12):
-        item = sample(Modality.CAMERA, S + index * 50 * MS)
-        offset_ns = 3600 * S if index else 0
-        monitor.observe(replace(item, received_ns=item.stamp_ns + offset_ns))
-    report = monitor.reports(item.arrival_ns)[Modality.CAMERA]
-    assert (report.state, report.code) == (SensorState.DEGRADED, "other_clock")
-    assert "use_sim_time" in report.remedy
+    bench = Bench(Modality.CAMERA)
+    bench.send()
+    for _ in range(11):
+        bench.wait(bench.period_ns)
+        bench.send(replace(bench.sample(), received_ns=bench.now_ns + 3600 * S), step_ns=0)
+    assert (bench.state, bench.report.code) == (SensorState.DEGRADED, "other_clock")
+    assert "use_sim_time" in bench.report.remedy
 
 
 @pytest.mark.parametrize(
@@ -130,30 +125,17 @@ def test_sensor_is_degraded_when_its_stamps_are_of_another_clock() -> None:
 def test_sensor_is_lost_when_ten_stamps_in_a_row_cannot_be_right(
     reason: str, ahead_s: float, code: str
 ) -> None:
-    monitor = HealthMonitor(Config())
-    monitor.observe(sample(Modality.LIDAR, 2000 * S))
-    for index in range(10):
-        item = sample(Modality.LIDAR, 2000 * S + index * MS)
-        item = replace(item, stamp_ns=item.received_ns + round(ahead_s * S))
-        monitor.observe_stamp_fault(item, reason, "detail")
-    report = monitor.reports(item.arrival_ns)[Modality.LIDAR]
-    assert (report.state, report.code) == (SensorState.LOST, code)
-    assert report.invalid_reasons == {reason: 10}
+    bench = Bench(Modality.LIDAR)
+    bench.send()
+    bench.invalid(10, reason=reason, offset_ns=-round(ahead_s * S))
+    assert (bench.state, bench.report.code) == (SensorState.LOST, code)
+    assert bench.report.invalid_reasons == {reason: 10}
 
 
 def test_zero_stamp_is_told_only_when_the_clock_says_otherwise() -> None:
     assert is_zero_stamp(0, 1000 * S, 10 * S)
     assert not is_zero_stamp(0, 2 * S, 10 * S)  # simulated time that has just begun
     assert not is_zero_stamp(5 * S, 1000 * S, 10 * S)
-
-
-def test_view_misses_only_what_used_to_have_structure() -> None:
-    view = View()
-    road = (20.0,) * 40 + (0.1,) * 24  # the sky never had any
-    for _ in range(View.IMAGES):
-        view.learn(road, 1.0, fine=True)
-    assert view.gone_share(road, 1.0) == 0.0
-    assert view.gone_share((0.2,) * 32 + road[32:], 1.0) == 0.5
 
 
 def test_detection_time_follows_the_rate() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,33 @@ def test_checkpoint_names_the_tensor_when_shapes_do_not_fit(weights: Path) -> No
     edit(weights, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
     with pytest.raises(CheckpointError, match=r"head\.norm\.weight is \[3\]"):
         load_checkpoint(weights).network()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dim", 9_600_000),
+        ("layers", 65),
+        ("frequencies", -1),
+        ("heads", "8"),
+        ("classes", True),
+        ("pool", None),
+        ("camera_channels", [16] * 9),
+        ("camera_channels", 16),
+        ("widths", [1.0, float("nan")]),
+        ("widths", []),
+    ],
+)
+def test_checkpoint_names_the_size_when_the_manifest_describes_no_network(
+    weights: Path, name: str, value: object
+) -> None:
+    shape = load_checkpoint(weights).shape.to_mapping()
+    edit(weights, shape={**shape, name: value})
+    with pytest.raises(CheckpointError, match=f"impossible network shape: {name}"):
+        load_checkpoint(weights)
+
+
+def test_checkpoint_is_not_read_when_the_file_is_larger_than_any_weights(weights: Path) -> None:
+    os.truncate(weights, 50_000_000_000)  # sparse: takes no room
+    with pytest.raises(CheckpointError, match="50,000,000,000 bytes"):
+        load_checkpoint(weights)

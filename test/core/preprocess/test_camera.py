@@ -16,7 +16,7 @@ from sentryfuse_core.convert.image import BYTES_PER_PIXEL, compressed_frame, ima
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.camera import CONVERSIONS, VirtualCamera, decode, fitting
 from sentryfuse_core.preprocess.geometry import GEOMETRY
-from sentryfuse_core.preprocess.motion import from_vector, pose_rotation
+from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.types import Intrinsics, Pose
 
 FORWARD = pose_rotation(Pose((0.0, 0.0, 0.0), (-0.5, 0.5, -0.5, 0.5)))
@@ -157,7 +157,7 @@ def test_warp_puts_a_direction_where_it_belongs_when_the_camera_is_turned_and_di
     distortion: tuple[float, ...], turn: tuple[float, ...], direction: tuple[float, float, float]
 ) -> None:
     intrinsics = Intrinsics(960, 640, 480.0, 470.0, 470.0, 325.0, distortion)
-    column, row = seen_at(direction, intrinsics, from_vector(np.array(turn)) @ FORWARD)
+    column, row = seen_at(direction, intrinsics, cv2.Rodrigues(np.array(turn))[0] @ FORWARD)
     forward, left, up = direction
     assert column + 0.5 == pytest.approx(GEOMETRY.image_cx - GEOMETRY.image_fx * left / forward, abs=0.5)
     assert row + 0.5 == pytest.approx(GEOMETRY.image_cy - GEOMETRY.image_fy * up / forward, abs=0.5)
@@ -175,7 +175,7 @@ def test_warp_is_black_outside_the_view_and_reports_when_nothing_is_inside() -> 
     assert warped.sum() == pytest.approx(2 * half * (above + below), rel=0.1)
     for angle in (math.pi, 2.0):
         with pytest.raises(InvalidMessageError) as caught:
-            VirtualCamera().warp(white, narrow, from_vector(np.array([0.0, 0.0, angle])) @ FORWARD)
+            VirtualCamera().warp(white, narrow, cv2.Rodrigues(np.array([0.0, 0.0, angle]))[0] @ FORWARD)
         assert caught.value.reason == "outside_view"
 
 

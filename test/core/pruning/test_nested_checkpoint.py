@@ -91,7 +91,7 @@ def test_load_names_the_file_and_the_remedy_when_something_is_wrong(tmp_path: Pa
             load_nested(path)
 
     refused("altered or truncated", data[:-1])
-    refused("is of no nested classifier", kind="detector")
+    refused("describes a detector, not a nested classifier", kind="detector")
     refused("format version 99, this release reads 1", format_version=99)
     refused("does not fit its manifest", classes=["x", "y"])
     refused("does not fit its manifest", gate={"design": "other", "hidden": 16})

@@ -11,7 +11,7 @@ from builders import MS, S
 from results import CAR
 
 from sentryfuse_core.replay.accuracy import accuracy
-from sentryfuse_core.replay.records import SetRecord, from_result
+from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import NEAR_NS, Truth
 from sentryfuse_core.types import Detection, Modality, ModalitySet
 
@@ -20,9 +20,7 @@ STAMPS = [100 * S + index * 100 * MS for index in range(10)]
 
 
 def record(stamp_ns: int, *detections: Detection, used: ModalitySet = results.CAMERA_AND_LIDAR) -> SetRecord:
-    return from_result(
-        results.result(stamp_ns, used=used, detections=detections), released_ns=stamp_ns, e2e_ms=1.0
-    )
+    return results.record_of(results.result(stamp_ns, used=used, detections=detections))
 
 
 TRUTH = Truth(STAMPS, [(CAR,)] * len(STAMPS))

@@ -13,7 +13,7 @@ from results import CAR
 from sentryfuse_core.config import Config
 from sentryfuse_core.faults.scenario import Event
 from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics, make_frame
-from sentryfuse_core.types import CompressedFrame, Modality, ModalitySet, Sample
+from sentryfuse_core.types import CompressedFrame, Detection, Modality, ModalitySet, Sample
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 BOTH, ALONE = ModalitySet.of(CAMERA, LIDAR), ModalitySet.of(LIDAR)
@@ -21,13 +21,13 @@ BOTH, ALONE = ModalitySet.of(CAMERA, LIDAR), ModalitySet.of(LIDAR)
 
 def sampled(masks: list[ModalitySet], *faults: Event) -> list[tuple[float, str]]:
     """Time and reason of the moments kept of sets that come ten times a second."""
-    sampler = FrameSampler(Config())
-    sampler.plan(0, len(masks) / 10, faults=faults)
+    config = Config()
+    sampler = FrameSampler(config, start_ns=0, seconds=len(masks) / 10, faults=faults)
     for index, used in enumerate(masks):
-        result = results.result(index * 100 * MS, used=used)
-        synced = replace(result.synced, samples={}, released_ns=index * 100 * MS)
-        sampler.offer(synced, result)
-    return [(frame.stamp_ns / S, frame.why) for frame in sampler.frames]
+        record = results.set_record(index * 100 * MS, used=used)
+        synced = replace(results.result().synced, samples={})
+        sampler.offer(record, synced, intrinsics=camera_intrinsics(config.camera))
+    return [(frame.record.stamp_ns / S, frame.why) for frame in sampler.frames]
 
 
 def test_sampler_keeps_one_moment_of_each_set_of_sensors_that_lasts() -> None:
@@ -46,26 +46,19 @@ def test_sampler_looks_into_each_fault_that_is_played() -> None:
     assert found == [(2.5, "drop on camera"), (6.5, "drop on camera")]
 
 
-def picture(**boxes: object) -> np.ndarray:
+def picture(found: tuple[Detection, ...] = (), true: tuple[Detection, ...] = ()) -> np.ndarray:
     blank = cv2.imencode(".png", np.zeros((480, 640, 3), np.uint8))[1].reshape(-1)
     sample = Sample(CAMERA, 0, 0, 0, "camera", CompressedFrame("png", blank), 0)
     config = Config()
-    frame = make_frame(
-        0,
-        config=config,
-        intrinsics=camera_intrinsics(config.camera),
-        camera_sample=sample,
-        lidar_sample=None,
-        used=BOTH,
-        level=0,
-        **{"detections": (), "truth": (), **boxes},  # type: ignore[arg-type]
-    )
+    record = results.set_record(0, detections=found)
+    intrinsics = camera_intrinsics(config.camera)
+    frame = make_frame(record, {CAMERA: sample}, config=config, intrinsics=intrinsics, truth=true)
     assert frame.picture is not None
     return frame.picture
 
 
 def test_picture_has_true_boxes_dashed_and_found_ones_whole() -> None:
-    found, true = picture(detections=(CAR,)), picture(truth=(CAR,))
+    found, true = picture(found=(CAR,)), picture(true=(CAR,))
     assert 0 < np.count_nonzero(true.max(axis=2)) < np.count_nonzero(found.max(axis=2))
     coloured = true.reshape(-1, 3)[true.max(axis=2).reshape(-1) > 200]
     assert (np.ptp(coloured.astype(int), axis=1) == 0).all()  # white

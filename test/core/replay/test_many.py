@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import bags
 import pytest
+import signalled
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.errors import BackendError, OutputError
@@ -24,7 +22,6 @@ from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.replay.session import Job
 from sentryfuse_core.types import Modality
 
-ROOT = Path(__file__).parents[3]
 RAY = importlib.util.find_spec("ray")
 needs_ray = pytest.mark.skipif(RAY is None, reason="needs ray")
 
@@ -104,20 +101,7 @@ def test_command_closes_every_file_when_interrupted_with_its_whole_group(tmp_pat
     ]
     out = tmp_path / "out"
     words = ["replay", *map(str, paths), "--jobs", "2", "--out", str(out), "--quiet"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sentryfuse_core.cli", *words],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 300.0
-    while not list(out.glob("*/sets.jsonl")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=300.0)
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
+    signalled.end(words, signal.SIGINT, lambda: any(out.glob("*/sets.jsonl")), group=True)
     began = list(out.glob("*/sets.jsonl"))
     assert began
     for lines in began:

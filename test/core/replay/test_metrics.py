@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ import results
 from builders import MS, S
 from hypothesis import given
 from hypothesis import strategies as st
+from results import CAR
 
 from sentryfuse_core.account.latency import PERCENTILES, LatencyWindow, percentiles
-from sentryfuse_core.replay.metrics import RunMetrics, output_mapping
+from sentryfuse_core.replay.metrics import output_mapping, totals
+from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import Absence, Modality, ModalitySet
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -42,17 +45,18 @@ def test_window_counts_only_what_it_still_holds() -> None:
     assert (len(window), window.deadline_miss, window.stage("e2e")["max"]) == (2, 0.0, 2.0)
 
 
-def test_run_metrics_add_up_and_are_json() -> None:
-    metrics = RunMetrics()
+def test_totals_add_up_and_are_json() -> None:
     both, camera = ModalitySet.of(CAMERA, LIDAR), ModalitySet.of(CAMERA)
-    for index, used in enumerate((both, both, camera)):
-        stamp_ns = (100 + index) * S
-        metrics.add_stamp(LIDAR, stamp_ns)
-        metrics.add(results.result(stamp_ns, used=used), e2e_ms=40.0, step_ms=15.0)
-        metrics.add_truth(used, found=1, boxes=2)
-    metrics.add_stamp(LIDAR, 103 * S)
-    plain = metrics.to_mapping()
+    stamps = [(100 + index) * S for index in range(4)]
+    found = [
+        results.record_of(results.result(stamp_ns, used=used))
+        for stamp_ns, used in zip(stamps, (both, both, camera), strict=False)
+    ]
+    truth = Truth(stamps, [(CAR, replace(CAR, x=25.0))] * len(stamps))
+    plain = totals(found, stamps={LIDAR: set(stamps)}, steps_ms=[15.0] * 3, truth=truth)
     json.dumps(plain, allow_nan=False)
+    assert plain["latency_ms"]["e2e"]["p50"] == 40.0
+    assert plain["latency_ms"]["step"]["max"] == 15.0
     assert plain["coverage"] == {"anchor": "lidar", "stamps": 4, "sets": 3, "share": 0.75}
     assert plain["masks"] == {"camera": 1, "camera+lidar": 2}
     assert plain["absences"]["lidar"] == {Absence.NEVER.value: 1}
@@ -61,15 +65,10 @@ def test_run_metrics_add_up_and_are_json() -> None:
     assert plain["detections"] == 3
 
 
-def test_coverage_is_unknown_when_neither_camera_nor_lidar_came() -> None:
-    metrics = RunMetrics()
-    metrics.add_stamp(AUDIO, S)
-    assert metrics.coverage() is None
-
-
-def test_metrics_of_no_sets_are_json_too() -> None:
-    plain = RunMetrics().to_mapping()
+def test_totals_of_no_sets_are_json_too() -> None:
+    plain = totals([], stamps={AUDIO: {S}}, steps_ms=[], truth=None)
     json.dumps(plain, allow_nan=False)
+    assert plain["coverage"] is None  # neither camera nor lidar came
     assert plain["latency_ms"]["infer"]["p50"] is None
 
 

@@ -31,36 +31,28 @@ def story(stream: str = "camera", *, at_s: float = 2.0, until_s: float = 4.0) ->
     return Scenario("test", 0, 60.0, events=(Event(at_s, until_s, stream, "drop"),))
 
 
-@pytest.mark.parametrize("stream", ["camera", "/cam"])
-def test_reaction_has_delays_from_injection_and_from_the_end(stream: str) -> None:
-    (found,) = reactions(story(stream), CAMERA_OUT, topics=TOPICS, played_s=10.0)
-    assert (found["sensor"], found["state_before"], found["code"]) == ("camera", "OK", "timeout")
-    assert found["noticed_after_s"] == pytest.approx(0.2)
-    assert found["left_mask_after_s"] == pytest.approx(0.2)
-    assert found["recovered_after_s"] == pytest.approx(1.1)
-    assert not found["still_out"]
+DEGRADED = [*START, change(2.4, "camera", "OK", "DEGRADED"), change(5.0, "camera", "DEGRADED", "OK")]
 
 
-def test_reaction_is_noticed_without_leaving_the_mask_when_degraded() -> None:
-    events = [*START, change(2.4, "camera", "OK", "DEGRADED"), change(5.0, "camera", "DEGRADED", "OK")]
-    (found,) = reactions(story(), events, topics=TOPICS, played_s=10.0)
-    assert (found["noticed_after_s"], found["left_mask_after_s"]) == (pytest.approx(0.4), None)
-    assert found["recovered_after_s"] == pytest.approx(1.0)
-
-
-def test_reaction_is_null_when_nobody_noticed() -> None:
-    (found,) = reactions(story(), START, topics=TOPICS, played_s=10.0)
-    assert (found["noticed_after_s"], found["recovered_after_s"], found["still_out"]) == (None, None, False)
-
-
-def test_reaction_is_none_of_its_own_when_the_sensor_was_out_already() -> None:
-    (found,) = reactions(story(at_s=3.0), CAMERA_OUT, topics=TOPICS, played_s=10.0)
-    assert (found["state_before"], found["already_out"], found["noticed_after_s"]) == ("LOST", True, None)
-
-
-def test_reaction_is_still_out_when_the_sensor_did_not_return() -> None:
-    (found,) = reactions(story(), CAMERA_OUT[:4], topics=TOPICS, played_s=10.0)
-    assert (found["recovered_after_s"], found["still_out"]) == (None, True)
+@pytest.mark.parametrize(
+    ("scenario", "events", "expected"),
+    [
+        (story("camera"), CAMERA_OUT, ("OK", False, 0.2, 0.2, 1.1, False)),
+        (story("/cam"), CAMERA_OUT, ("OK", False, 0.2, 0.2, 1.1, False)),
+        (story(), DEGRADED, ("OK", False, 0.4, None, 1.0, False)),
+        (story(), START, ("OK", False, None, None, None, False)),
+        (story(at_s=3.0), CAMERA_OUT, ("LOST", True, None, 1.0, 1.1, False)),
+        (story(), CAMERA_OUT[:4], ("OK", False, 0.2, 0.2, None, True)),
+    ],
+    ids=["by sensor", "by topic", "degraded alone", "not noticed", "out already", "does not return"],
+)
+def test_reaction_has_delays_from_injection_and_from_the_end(
+    scenario: Scenario, events: list[dict[str, Any]], expected: tuple[Any, ...]
+) -> None:
+    (found,) = reactions(scenario, events, topics=TOPICS, played_s=10.0)
+    keys = ("state_before", "already_out", "noticed_after_s", "left_mask_after_s", "recovered_after_s")
+    assert tuple(found[key] for key in (*keys, "still_out")) == expected
+    assert (found["sensor"], found["code"]) == ("camera", "" if expected[2] is None else "timeout")
 
 
 def test_reactions_are_one_for_each_recorded_sensor_when_a_fault_hits_all() -> None:

@@ -15,10 +15,8 @@ from sentryfuse_core.types import Absence, Modality, ModalitySet
 
 
 def test_boxes_are_not_read_again_when_a_status_without_sensors_repeats_the_stamp(tmp_path: Path) -> None:
-    context = messages.PublishContext(
-        published_ns=100 * S, checkpoint="c", base_frame="base_link", e2e_ms=40.0
-    )
     result = results.result()
+    context = results.context(result)
     idle = replace(result, used=ModalitySet(), absent=dict.fromkeys(Modality, Absence.LOST), detections=())
     with BagWriter(tmp_path / "results.mcap") as bag:
         detections = messages.detection_array(result, context)

@@ -107,23 +107,3 @@ def test_session_takes_labels_from_elsewhere_when_told(world: Path, tmp_path: Pa
     labels = world / "labels.jsonl"
     given = run_job(Job(bag=alone, out=tmp_path / "given", seconds=0.5, labels=labels))
     assert given.result.metrics["accuracy"]["overall"]["boxes"] > 0
-
-
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (["--labels", "/nowhere/l.jsonl"], "/nowhere/l.jsonl"),
-        (["--criteria", "/nowhere/c.yaml"], "/nowhere/c.yaml"),
-        (["--jobs", "0"], "--jobs 0"),
-        (["/other.mcap", "--labels", "l.jsonl"], "labels.jsonl beside each"),
-    ],
-)
-def test_command_says_what_is_wrong_in_one_line(
-    words: list[str], named: str, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert main(["replay", str(world / "world.mcap"), *words, "--out", str(out), "--quiet"]) == 2
-    errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 1
-    assert named in errors[0]
-    assert not out.exists()

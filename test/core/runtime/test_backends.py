@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from networks import TINY, model_input, network
+from networks import TINY, checkpoint, make_bank, model_input, network
 
 from sentryfuse_core.clock import NS_PER_S, ManualClock
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.errors import BackendError, CheckpointError
-from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
@@ -24,24 +22,11 @@ from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import Modality, ModalitySet, Plan
 
 CAMERA = ModalitySet.of(Modality.CAMERA)
-ROWS = [
-    {"mask": 0, "level": 0, "recall_4m": 0.1, "score_threshold": 0.05},
-    {"mask": 1, "level": 0, "recall_4m": 0.5, "score_threshold": 0.2},
-]
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    path = tmp_path / "small.safetensors"
-    save_checkpoint(
-        path, network(), {"labels": ["car", "pedestrian", "cyclist"], "evaluation": {"rows": ROWS}}
-    )
-    return path
-
-
-@pytest.fixture
-def bank(weights: Path) -> Bank:
-    return Bank(load_checkpoint(weights))
+def bank(tmp_path: Path) -> Bank:
+    return make_bank(tmp_path)
 
 
 class Flaky:
@@ -68,50 +53,16 @@ class Flaky:
         return {(1, 0): 0.5}
 
 
-def test_bank_knows_recall_and_prior_when_the_manifest_has_them(bank: Bank) -> None:
-    assert bank.recall(CAMERA, 0) == (0.5, 0.1)
-    unknown = bank.recall(ModalitySet.of(Modality.LIDAR), 1)
-    assert all(value != value for value in unknown)  # noqa: PLR0124 - NaN
-
-
-def test_bank_gives_each_mask_its_own_threshold_when_evaluated(bank: Bank) -> None:
-    assert bank.score_threshold(CAMERA, 0) == 0.2
-    assert math.isnan(bank.score_threshold(ModalitySet.of(Modality.LIDAR), 0))
-
-
-def test_bank_raises_when_there_is_no_such_level(bank: Bank) -> None:
-    assert bank.levels == (1.0, 0.5)
-    assert bank.plan(CAMERA, 1, "power").reason == "power"
-    with pytest.raises(BackendError, match="no level 2"):
-        bank.plan(CAMERA, 2, "")
-
-
-def test_bank_offers_every_level_of_the_manifest_when_there_are_more_than_two(tmp_path: Path) -> None:
-    net = network(shape=replace(TINY, widths=(1.0, 0.75, 0.5, 0.25)))
-    save_checkpoint(tmp_path / "more.safetensors", net, {"labels": ["car", "pedestrian", "cyclist"]})
-    bank = Bank(load_checkpoint(tmp_path / "more.safetensors"))
+def test_every_level_of_the_manifest_runs_when_there_are_more_than_two(tmp_path: Path) -> None:
+    shape = replace(TINY, widths=(1.0, 0.75, 0.5, 0.25))
+    bank, inputs = Bank(checkpoint(tmp_path, shape=shape)), model_input(batch=1).only(CAMERA)
     assert bank.levels == (1.0, 0.75, 0.5, 0.25)
-    inputs = model_input(batch=1).only(CAMERA)
     with torch.inference_mode():
         for level in range(4):
             found = EagerBackend(bank).run(inputs, bank.plan(CAMERA, level, ""))
-            assert torch.equal(found.heatmap, net(inputs, parts=net.shape.uniform(level)).heatmap)
-    with pytest.raises(BackendError, match="no level 4; give one of 0 to 3"):
-        bank.plan(CAMERA, 4, "")
-
-
-@pytest.mark.parametrize("level", [0, 1])
-def test_eager_equals_the_network_when_run(bank: Bank, level: int) -> None:
-    inputs = model_input(batch=1).only(CAMERA)
-    found = EagerBackend(bank).run(inputs, bank.plan(CAMERA, level, ""))
-    with torch.inference_mode():
-        assert torch.equal(found.heatmap, network()(inputs, parts=TINY.uniform(level)).heatmap)
-
-
-def test_eager_warms_up_every_sub_network_when_asked(bank: Bank) -> None:
-    times_ms = EagerBackend(bank).warm_up()
-    assert set(times_ms) == {(bits, level) for bits in range(1, 16) for level in (0, 1)}
-    assert all(value > 0 for value in times_ms.values())
+            assert torch.equal(
+                found.heatmap, network(shape=shape)(inputs, parts=shape.uniform(level)).heatmap
+            )
 
 
 def test_eager_raises_when_the_input_does_not_fit(bank: Bank) -> None:

@@ -8,26 +8,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import networks
 import pytest
-import torch
-from networks import TINY, model_input, network
+from networks import TINY, assert_close, model_input
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from sentryfuse_core.errors import BackendError
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet
 
 SHAPE = replace(TINY, widths=(1.0, 0.5, 0.25), kv_heads=4, camera_channels=(16, 32, 32, 32, 32))
+CAMERA, LIDAR = (ModalitySet.of(modality) for modality in (Modality.CAMERA, Modality.LIDAR))
+ROWS = [
+    {"mask": 0, "level": 0, "recall_4m": 0.1, "score_threshold": 0.05},
+    {"mask": 1, "level": 0, "recall_4m": 0.5, "score_threshold": 0.2},
+]
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Checkpoint:
-    path = tmp_path / "small.safetensors"
-    save_checkpoint(path, network(shape=SHAPE), {"labels": ["car", "pedestrian", "cyclist"]})
-    return load_checkpoint(path)
+    return networks.checkpoint(tmp_path, shape=SHAPE, evaluation={"rows": ROWS})
 
 
 class Slices(TorchFunctionMode):
@@ -73,10 +76,7 @@ def test_bank_answers_to_the_bit_and_holds_less_when_only_a_prefix_is_loaded(
             assert cut.plan(mask, level, "") == plan
             expected = EagerBackend(whole).run(inputs.only(mask), plan)
             found = EagerBackend(cut).run(inputs.only(mask), plan)
-            assert torch.equal(found.heatmap, expected.heatmap)
-            assert torch.equal(found.boxes, expected.boxes)
-            for modality, logits in expected.evidence.items():
-                assert torch.equal(found.evidence[modality], logits)
+            assert_close(found, expected)
     assert cut.weight_bytes < whole.weight_bytes
     assert cut.weight_bytes < Bank(checkpoint, max_level=max_level - 1).weight_bytes
 
@@ -89,6 +89,12 @@ def test_bank_refuses_a_level_when_it_is_not_loaded(checkpoint: Checkpoint) -> N
         bank.plan(ModalitySet.all(), 0, "")
     with pytest.raises(BackendError, match="no level 3; give one of 1 to 2"):
         bank.plan(ModalitySet.all(), 3, "")
+
+
+def test_bank_knows_how_good_a_mask_is_when_the_manifest_says_so(checkpoint: Checkpoint) -> None:
+    bank = Bank(checkpoint)
+    assert (bank.recall(CAMERA, 0), bank.score_threshold(CAMERA, 0)) == ((0.5, 0.1), 0.2)
+    assert all(map(math.isnan, (*bank.recall(LIDAR, 1), bank.score_threshold(LIDAR, 0))))
 
 
 def test_bank_is_not_made_when_the_checkpoint_has_no_such_level(checkpoint: Checkpoint) -> None:

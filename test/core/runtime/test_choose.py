@@ -26,14 +26,6 @@ def test_auto_takes_what_is_there_and_says_why(device: str, lack: str, backend: 
     assert not choice.fault
 
 
-@pytest.mark.parametrize("wanted", ["cuda_graph", "tensorrt"])
-def test_eager_runs_with_a_fault_when_a_cuda_backend_is_asked_for_without_one(wanted: str) -> None:
-    choice = choose(wanted, device="cpu", onnx_lack="")
-    assert choice.backend == "eager"
-    assert f"{wanted} was asked for but there is no CUDA device" in choice.fault
-    assert choice.fault in choice.reason
-
-
 @pytest.mark.parametrize("wanted", ["eager", "compiled", "cuda_graph", "onnx", "tensorrt"])
 def test_a_named_backend_is_taken_when_the_device_suits_it(wanted: str) -> None:
     choice = choose(wanted, device="cuda", onnx_lack=LACK)

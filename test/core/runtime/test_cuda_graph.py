@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from networks import model_input, network
+from networks import make_bank, model_input, network
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sentryfuse_core.config import ModelConfig
-from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.cuda_graph import CudaGraphBackend
 from sentryfuse_core.runtime.eager import EagerBackend
@@ -29,9 +28,7 @@ gpu = pytest.mark.gpu
 
 @pytest.fixture
 def bank(tmp_path: Path) -> Bank:
-    path = tmp_path / "small.safetensors"
-    save_checkpoint(path, network(), {"labels": ["car", "pedestrian", "cyclist"]})
-    return Bank(load_checkpoint(path))
+    return make_bank(tmp_path)
 
 
 class Operations(TorchDispatchMode):

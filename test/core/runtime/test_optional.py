@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from networks import model_input, network
+from networks import assert_close, make_bank, model_input
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.clock import ManualClock
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.errors import BackendError
-from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.runtime import compiled, load, onnx
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
@@ -34,13 +33,6 @@ ABSENT = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.ut
 needs_onnx = pytest.mark.skipif(bool(ABSENT), reason="needs onnx, onnxscript and onnxruntime")
 
 
-def make_bank(folder: Path, *, max_level: int = 0) -> Bank:
-    path = folder / "small.safetensors"
-    if not path.exists():
-        save_checkpoint(path, network(), {"labels": ["car", "pedestrian", "cyclist"]})
-    return Bank(load_checkpoint(path), max_level=max_level)
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bank, Store]:
     """ONNX files of all 30 sub-networks of a small network."""
@@ -54,11 +46,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bank, Store]:
 def assert_equals_eager(bank: Bank, backend: Backend, mask: ModalitySet, level: int) -> None:
     inputs, plan = model_input(mask.bits, batch=1).only(mask), bank.plan(mask, level, "")
     expected, found = EagerBackend(bank).run(inputs, plan), backend.run(inputs, plan)
-    torch.testing.assert_close(found.heatmap, expected.heatmap, atol=TOLERANCE, rtol=TOLERANCE)
-    torch.testing.assert_close(found.boxes, expected.boxes, atol=TOLERANCE, rtol=TOLERANCE)
-    assert list(found.evidence) == list(expected.evidence)
-    for name, logits in expected.evidence.items():
-        torch.testing.assert_close(found.evidence[name], logits, atol=TOLERANCE, rtol=TOLERANCE)
+    assert_close(found, expected, most=TOLERANCE)
 
 
 @needs_onnx
@@ -152,6 +140,7 @@ def test_eager_runs_with_a_fault_when_a_cuda_backend_is_asked_for_on_the_cpu(
     backend = make_backend(make_bank(tmp_path), ModelConfig(device="cpu", backend=wanted))
     assert backend.name == "eager"
     assert f"{wanted} was asked for but there is no CUDA device" in backend.faults[0]
+    assert backend.faults[0] in backend.reason
 
 
 def test_one_line_names_the_package_when_no_compiler_is_there(

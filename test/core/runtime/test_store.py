@@ -7,21 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import TINY, network
+from networks import TINY, checkpoint, make_bank
 
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
-from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.runtime import store
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.store import Store, sub_networks
 from sentryfuse_core.types import ModalitySet
-
-
-def make_bank(folder: Path, *, seed: int = 0, max_level: int = 0, shape: ModelShape = TINY) -> Bank:
-    path = folder / "small.safetensors"
-    save_checkpoint(path, network(seed, shape=shape), {"labels": ["car", "pedestrian", "cyclist"]})
-    return Bank(load_checkpoint(path), max_level=max_level)
 
 
 def test_folder_is_another_when_weights_shape_torch_or_code_change(
@@ -31,9 +23,9 @@ def test_folder_is_another_when_weights_shape_torch_or_code_change(
     bank = make_bank(tmp_path)
     before = Store.of(bank, root)
     assert Store.of(make_bank(tmp_path, max_level=1), root) == before  # its files serve every max_level
-    changed = {Store.of(make_bank(tmp_path, seed=1), root)}
+    changed = {Store.of(Bank(checkpoint(tmp_path, seed=1)), root)}
     narrower = replace(TINY, widths=(1.0, 0.25))  # the same weights
-    changed.add(Store.of(make_bank(tmp_path, shape=narrower), root))
+    changed.add(Store.of(Bank(checkpoint(tmp_path, shape=narrower)), root))
     monkeypatch.setattr(torch, "__version__", "99.0")
     changed.add(Store.of(bank, root))
     monkeypatch.undo()

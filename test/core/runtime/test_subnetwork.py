@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from networks import model_input, network
+from networks import assert_close, model_input, network
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.preprocess.tensors import ModelInput
@@ -21,10 +21,7 @@ def test_sub_network_equals_the_network_when_given_its_tensors(mask: ModalitySet
     with torch.inference_mode():
         found = output_from(SubNetwork(net, tuple(tensors), 1)(*tensors.values()))
         expected = net(inputs, parts=net.shape.uniform(1))
-    assert torch.equal(found.heatmap, expected.heatmap)
-    assert torch.equal(found.boxes, expected.boxes)
-    assert list(found.evidence) == list(expected.evidence)
-    assert all(torch.equal(found.evidence[name], expected.evidence[name]) for name in expected.evidence)
+    assert_close(found, expected)
 
 
 @pytest.mark.parametrize(("precision", "most"), [(torch.float16, 0.05), (torch.bfloat16, 0.4)])

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from networks import network
+from networks import make_bank
 
 from sentryfuse_core.errors import BackendError
-from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.export import onnx_ending
 from sentryfuse_core.runtime.store import Store, sub_networks
@@ -26,9 +25,7 @@ CUDA = torch.device("cuda:0")
 
 @pytest.fixture
 def bank(tmp_path: Path) -> Bank:
-    path = tmp_path / "small.safetensors"
-    save_checkpoint(path, network(), {"labels": ["car", "pedestrian", "cyclist"]})
-    return Bank(load_checkpoint(path), max_level=1)
+    return make_bank(tmp_path, max_level=1)
 
 
 class Parser:

@@ -35,8 +35,12 @@ class Arm:
 
 def planned_arms(name: str, bank: Bank, backend: Backend) -> list[Arm]:
     """Every sub-network, its plan looked up before each run."""
+
+    def planned(mask: ModalitySet, level: int) -> Callable[[ModelInput], HeadOutput]:
+        return lambda inputs: backend.run(inputs, bank.plan(mask, level, "benchmark"))
+
     return [
-        Arm(name, mask, level, _planned(bank, backend, mask, level), _only(mask))
+        Arm(name, mask, level, planned(mask, level), _only(mask))
         for mask in ModalitySet.subsets()
         for level in range(len(bank.levels))
     ]
@@ -51,12 +55,6 @@ def dense_arms(networks: Mapping[str, SentryFuseNet], device: str) -> list[Arm]:
         arms += [Arm(kind, mask, 0, run, _only(mask)) for mask in masks]
         arms.append(Arm(f"{kind}{BLIND}", ALL, 0, run, blind))
     return arms
-
-
-def _planned(
-    bank: Bank, backend: Backend, mask: ModalitySet, level: int
-) -> Callable[[ModelInput], HeadOutput]:
-    return lambda inputs: backend.run(inputs, bank.plan(mask, level, "benchmark"))
 
 
 def _only(mask: ModalitySet) -> Callable[[ModelInput], ModelInput]:

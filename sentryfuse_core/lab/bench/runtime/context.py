@@ -1,7 +1,8 @@
-"""What the parts of the benchmark share, and how they tell of their progress."""
+"""What the benchmark measures and how often, what its parts share, and how they tell of their progress."""
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,17 +10,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.lab.bench.intervals import Interval
 from sentryfuse_core.lab.bench.runtime.recording import Heard
-from sentryfuse_core.lab.bench.runtime.setting import Setting
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 
-__all__ = ["Context", "Report", "interval_mapping", "steps"]
+__all__ = ["QUICK", "Context", "Report", "Setting", "interval_mapping", "steps", "undisturbed"]
+
+QUICK: dict[str, Any] = {"rounds": 3, "visits": 45, "switches": 90, "seconds": 3.0, "starts": 1}
 
 Report = Callable[[str, int, int], None]  # part, steps done, steps in all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is measured, and how often."""
+
+    checkpoint: Path
+    device: str = "cpu"
+    threads: int = 2
+    backends: tuple[str, ...] = ("eager",)
+    rounds: int = 150  # of every sub-network, interleaved
+    visits: int = 900  # random switches with the first inference after them
+    switches: int = 10_000  # look-ups, and sets through the main path
+    seconds: float = 20.0  # of the recording
+    starts: int = 3  # of the node; one before them is not counted
+
+    def model(self, backend: str = "eager", *, max_level: int = 0) -> ModelConfig:
+        """The parameters of the network under test."""
+        return ModelConfig(
+            checkpoint=str(self.checkpoint),
+            device=self.device,
+            threads=self.threads,
+            backend=backend,
+            max_level=max_level,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,11 +84,19 @@ def steps(context: Context, part: str, total: int) -> Iterator[Callable[[], None
     yield step
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """What is loaded by now is not looked through for garbage meanwhile, as the node does once it is warm."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def interval_mapping(interval: Interval) -> dict[str, Any]:
     """Plain values for JSON, which has no NaN."""
-    return {
-        "median": round(interval.mean, 4),
-        "low": None if math.isnan(interval.low) else round(interval.low, 4),
-        "high": None if math.isnan(interval.high) else round(interval.high, 4),
-        "n": interval.runs,
-    }
+    values = {"median": interval.mean, "low": interval.low, "high": interval.high}
+    found = {name: None if math.isnan(value) else round(value, 4) for name, value in values.items()}
+    return {**found, "n": interval.runs}

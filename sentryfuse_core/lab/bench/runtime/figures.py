@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from sentryfuse_core.lab.bench.figures import Figure
+from sentryfuse_core.lab.bench.results import Figure, at_least, at_most
 from sentryfuse_core.lab.bench.runtime.arms import ALL, BLIND, NO_CAMERA
 from sentryfuse_core.lab.bench.runtime.dense import KINDS
 
@@ -24,10 +25,8 @@ def figures(raw: Mapping[str, Any]) -> tuple[Figure, ...]:
     on_cpu = raw["device"] == "cpu"
     found = [*_latency(raw, judged=on_cpu), *_memory(raw), *_bank(raw), *_switch(raw, on_cpu=on_cpu)]
     if on_cpu:
-        found += [*_start(raw), *_pace(raw), *_replay(raw), *_energy(raw)]
-    else:
-        found += _pace(raw)
-    return tuple(found)
+        return (*found, *_start(raw), *_pace(raw), *_replay(raw), *_energy(raw))
+    return (*found, *_pace(raw))
 
 
 def level_near(raw: Mapping[str, Any], ratio: float) -> int:
@@ -46,30 +45,28 @@ def _arm(raw: Mapping[str, Any], name: str, mask: int, level: int) -> Mapping[st
 
 def _latency(raw: Mapping[str, Any], *, judged: bool) -> Iterator[Figure]:
     """Targets are of eager against eager; other backends are reported."""
-    backends = [name for name in dict.fromkeys(row["name"] for row in raw["latency"]["arms"])
-                if not name.startswith("dense")]  # fmt: skip
+    names = dict.fromkeys(row["name"] for row in raw["latency"]["arms"])
+    backends = [name for name in names if not name.startswith("dense")]
     for name in backends:
+        own = judged and name == "eager"
         for ratio, target in _FAST.items():
             arm = _arm(raw, name, ALL.bits, level_near(raw, ratio))
-            own = judged and name == "eager"
-            yield _speed(f"{_label(arm, ratio)}, all sensors: times as fast as dense",
-                         arm["against_dense"], target if own else None)  # fmt: skip
+            what = f"{_label(arm, ratio)}, all sensors: times as fast as dense"
+            yield _speed(what, arm["against_dense"], target if own else None)
         for ratio, target in _FAST_BLIND.items():
             arm = _arm(raw, name, NO_CAMERA.bits, level_near(raw, ratio))
-            label = f"{_label(arm, ratio)}, no camera: times as fast as dense"
-            own = judged and name == "eager"
+            what = f"{_label(arm, ratio)}, no camera: times as fast as dense"
             blind = arm["against_blind_dense"]
-            yield _speed(f"{label} with a camera of zeros", blind, target if own else None)
-            yield _speed(f"{label} without camera, too", arm["against_dense"], None)
-        yield _speed(f"{name}, full width, all sensors: times as fast as dense",
-                     _arm(raw, name, ALL.bits, 0)["against_dense"], None)  # fmt: skip
+            yield _speed(f"{what} with a camera of zeros", blind, target if own else None)
+            yield _speed(f"{what} without camera, too", arm["against_dense"], None)
+        what = f"{name}, full width, all sensors: times as fast as dense"
+        yield _speed(what, _arm(raw, name, ALL.bits, 0)["against_dense"], None)
     for name in (*backends, *KINDS, *(f"{kind}{BLIND}" for kind in KINDS)):
         for row in _arms(raw, name):
             if row["mask"] == ALL.bits:
-                label = f"{name}, level {row['level']}, all sensors: {row['gmacs']:.3f} GMACs"
+                what = f"{name}, level {row['level']}, all sensors: {row['gmacs']:.3f} GMACs"
                 yield from (
-                    Figure(what=f"{label}, {point}", measured=row["ms"][point], unit="ms")
-                    for point in ("p50", "p95", "p99")
+                    at_least(f"{what}, {point}", row["ms"][point], "ms") for point in ("p50", "p95", "p99")
                 )
 
 
@@ -78,164 +75,105 @@ def _label(arm: Mapping[str, Any], asked: float) -> str:
 
 
 def _speed(what: str, against: Mapping[str, Any], target: float | None) -> Figure:
-    low, high = (math.nan if against[end] is None else against[end] for end in ("low", "high"))
     note = f"against {against['name']}; medians of {against['n']} interleaved rounds, bootstrap over rounds"
-    return Figure(
-        what=what, measured=against["median"], unit="x", target=target, low=low, high=high, notes=(note,)
-    )
+    return _spread(at_least(what, against["median"], "x", target, notes=[note]), against)
+
+
+def _spread(figure: Figure, found: Mapping[str, Any]) -> Figure:
+    """With the ends of its interval."""
+    low, high = (math.nan if found[end] is None else found[end] for end in ("low", "high"))
+    return replace(figure, low=low, high=high)
 
 
 def _memory(raw: Mapping[str, Any]) -> Iterator[Figure]:
-    def sums(name: str, level: int) -> float:
-        row = next(
-            row
-            for row in raw["memory"]["tensors"]
-            if (row["name"], row["mask"], row["level"]) == (name, ALL.bits, level)
-        )
-        return float(row["weights"] + row["activations"])
-
-    dense = sums(KINDS[0], 0)
+    sums = {
+        (row["name"], row["level"]): row["weights"] + row["activations"]
+        for row in raw["memory"]["tensors"]
+        if row["mask"] == ALL.bits
+    }
+    dense = sums[KINDS[0], 0]
     for ratio, target in _SMALL.items():
         level = level_near(raw, ratio)
-        arm = _arm(raw, "eager", ALL.bits, level)
-        own = sums("eager", level)
-        yield Figure(
-            what=f"weights and activations, max_level = {level} (r = {arm['ratio']:.2f}, asked {ratio:g}), "
-            "all sensors, against dense",
-            measured=round(100 * (own / dense - 1), 2),
-            unit="%",
-            target=target,
-            direction="max",
-            notes=(f"{own / _MB:.2f} of {dense / _MB:.2f} MB; activations at their peak, one set",),
+        own, removed = sums["eager", level], _arm(raw, "eager", ALL.bits, level)["ratio"]
+        what = (
+            f"weights and activations, max_level = {level} (r = {removed:.2f}, asked {ratio:g}), all sensors"
         )
+        note = f"{own / _MB:.2f} of {dense / _MB:.2f} MB; activations at their peak, one set"
+        less = round(100 * (own / dense - 1), 2)
+        yield at_most(f"{what}, against dense", less, "%", target, notes=[note])
     for row in raw["memory"]["processes"]:
-        yield Figure(
-            what=f"peak memory of a process, {row['name']}, max_level = {row['level']}",
-            measured=row["peak_mb"],
-            unit="MB",
-            notes=(f"{row['libraries_mb']:.0f} MB of it before the weights are loaded",),
-        )
+        what = f"peak memory of a process, {row['name']}, max_level = {row['level']}"
+        note = f"{row['libraries_mb']:.0f} MB of it before the weights are loaded"
+        yield at_least(what, row["peak_mb"], "MB", notes=[note])
 
 
 def _bank(raw: Mapping[str, Any]) -> Iterator[Figure]:
-    bank = raw["bank"]
-    yield Figure(
-        what="weights of all sub-networks in the bank, against one model",
-        measured=round(bank["held_bytes"] / bank["one_model_bytes"], 4),
-        unit="x",
-        target=1.01,
-        direction="max",
-        notes=("all tensors that are alive after every sub-network has run, against those of one network",),
+    share = round(raw["bank"]["held_bytes"] / raw["bank"]["one_model_bytes"], 4)
+    note = "all tensors that are alive after every sub-network has run, against those of one network"
+    yield at_most(
+        "weights of all sub-networks in the bank, against one model", share, "x", 1.01, notes=[note]
     )
 
 
 def _switch(raw: Mapping[str, Any], *, on_cpu: bool) -> Iterator[Figure]:
     switch, pace = raw["switch"], raw["pace"]
-    yield Figure(
-        what="switch of sensors and level, p99, on the main path between two sets",
-        measured=pace["switch_us"]["p99"],
-        unit="us",
-        target=5.0 if on_cpu else 50.0,
-        direction="max",
-        notes=(
-            f"over {pace['sets']} random switches, one each set; median {pace['switch_us']['p50']:.2f} us",
-        ),
-    )
-    yield Figure(
-        what="the same, one look-up after another, p99", measured=switch["look_up_us"]["p99"], unit="us"
-    )
+    what = "switch of sensors and level, p99, on the main path between two sets"
+    note = f"over {pace['sets']} random switches, one each set; median {pace['switch_us']['p50']:.2f} us"
+    yield at_most(what, pace["switch_us"]["p99"], "us", 5.0 if on_cpu else 50.0, notes=[note])
+    yield at_least("the same, one look-up after another, p99", switch["look_up_us"]["p99"], "us")
     same, of = switch["identical"]["same"], switch["identical"]["of"]
-    yield Figure(
-        what="first outputs after a switch that equal a fresh build's to the bit",
-        measured=round(100 * same / of, 2),
-        unit="%",
-        target=100.0,
-        notes=(f"{same} of {of} sub-networks; for each the weights are loaded anew",),
-    )
+    what = "first outputs after a switch that equal a fresh build's to the bit"
+    note = f"{same} of {of} sub-networks; for each the weights are loaded anew"
+    yield at_least(what, round(100 * same / of, 2), "%", 100.0, notes=[note])
     first = switch["first"]
-    yield Figure(
-        what="first inference after a random switch, against the steady median",
-        measured=first["median"],
-        unit="x",
-        target=1.1,
-        direction="max",
-        low=math.nan if first["low"] is None else first["low"],
-        high=math.nan if first["high"] is None else first["high"],
-        notes=(f"median of {first['n']} switches, each with the look-up; p95 {first['p95']:.2f} x",),
-    )
+    what = "first inference after a random switch, against the steady median"
+    note = f"median of {first['n']} switches, each with the look-up; p95 {first['p95']:.2f} x"
+    yield _spread(at_most(what, first["median"], "x", 1.1, notes=[note]), first)
 
 
 def _start(raw: Mapping[str, Any]) -> Iterator[Figure]:
-    starts, lacks = raw["start"]["starts"], raw["start"]["lacks"]
-    took = sorted(one["first_boxes_s"] for one in starts)
-    note = lacks or (
+    took = sorted(one["first_boxes_s"] for one in raw["start"]["starts"])
+    note = raw["start"]["lacks"] or (
         f"median of {len(took)} starts, {took[0]:.1f} to {took[-1]:.1f} s, sensors already playing over DDS; "
         "from the process's start to the first message with a box"
     )
-    yield Figure(
-        what="node start to first detections, warm disk cache",
-        measured=took[len(took) // 2] if took else math.nan,
-        unit="s",
-        target=10.0,
-        direction="max",
-        notes=(note,),
-    )
+    median = took[len(took) // 2] if took else math.nan
+    yield at_most("node start to first detections, warm disk cache", median, "s", 10.0, notes=[note])
 
 
 def _pace(raw: Mapping[str, Any]) -> Iterator[Figure]:
     pace = raw["pace"]
     for index, late in enumerate(pace["late"]):
-        hz = 1e3 / late["period_ms"]
         switched, grouped = late["switched"], late["grouped"]
         beyond = max(0, switched - grouped) + max(0, pace["lost"] - pace["grouped_lost"])
         note = (
             f"without result {pace['lost']}, later than a period {switched}; of the same sets in order of "
             f"sub-networks {pace['grouped_lost']} and {grouped}; what is beyond those counts"
         )
-        yield Figure(
-            what=f"sets dropped or late because of a switch, in {pace['sets']} random switches, "
-            f"a set every {late['period_ms']:.0f} ms ({hz:.0f} Hz)",
-            measured=beyond,
-            unit="",
-            target=0.0 if index == 0 else None,
-            direction="max",
-            notes=(note,),
+        what = (
+            f"sets dropped or late because of a switch, in {pace['sets']} random switches, "
+            f"a set every {late['period_ms']:.0f} ms ({1e3 / late['period_ms']:.0f} Hz)"
         )
-    yield Figure(
-        what="time of a set with a switch before it, against the same sets without, medians",
-        measured=round(pace["switched_ms"]["p50"] / pace["grouped_ms"]["p50"], 4),
-        unit="x",
-        notes=(f"p99 {pace['switched_ms']['p99']:.1f} and {pace['grouped_ms']['p99']:.1f} ms",),
-    )
+        yield at_most(what, beyond, "", 0.0 if index == 0 else None, notes=[note])
+    what = "time of a set with a switch before it, against the same sets without, medians"
+    note = f"p99 {pace['switched_ms']['p99']:.1f} and {pace['grouped_ms']['p99']:.1f} ms"
+    yield at_least(what, round(pace["switched_ms"]["p50"] / pace["grouped_ms"]["p50"], 4), "x", notes=[note])
 
 
 def _replay(raw: Mapping[str, Any]) -> Iterator[Figure]:
-    rows: Sequence[Mapping[str, Any]] = raw["replay"]
-    for row, target in zip(rows, _REPLAY, strict=False):
-        arm = _arm(raw, "eager", ALL.bits, row["level"])
-        what = f"replay of a 10 Hz four-sensor recording, r = {arm['ratio']:.2f} (level {row['level']})"
-        yield Figure(
-            what=what,
-            measured=row["run_speed"],
-            unit="x real time",
-            target=target,
-            notes=(f"{row['played_s']:.1f} s in {row['run_s']:.1f} s, {row['sets']} sets",),
-        )
-        yield Figure(
-            what=f"{what}, with the process's start and its report",
-            measured=row["process_speed"],
-            unit="x real time",
-            notes=(f"{row['played_s']:.1f} s in {row['process_s']:.1f} s",),
-        )
+    for row, target in zip(raw["replay"], _REPLAY, strict=False):
+        ratio, unit = _arm(raw, "eager", ALL.bits, row["level"])["ratio"], "x real time"
+        what = f"replay of a 10 Hz four-sensor recording, r = {ratio:.2f} (level {row['level']})"
+        note = f"{row['played_s']:.1f} s in {row['run_s']:.1f} s, {row['sets']} sets"
+        yield at_least(what, row["run_speed"], unit, target, notes=[note])
+        note = f"{row['played_s']:.1f} s in {row['process_s']:.1f} s"
+        whole = f"{what}, with the process's start and its report"
+        yield at_least(whole, row["process_speed"], unit, notes=[note])
 
 
 def _energy(raw: Mapping[str, Any]) -> Iterator[Figure]:
-    found, lacks = raw["energy"]["mj"], raw["energy"]["lacks"]
-    level = level_near(raw, 0.5)
+    found, level = raw["energy"]["mj"], level_near(raw, 0.5)
     own, dense = found.get(f"eager {level}", math.nan), found.get(f"{KINDS[0]} 0", math.nan)
-    yield Figure(
-        what=f"energy of one set, level {level}, all sensors, against dense",
-        measured=round(100 * (own / dense - 1), 2),
-        unit="%",
-        notes=(lacks or f"{own:.1f} of {dense:.1f} mJ, the whole processor package",),
-    )
+    note = raw["energy"]["lacks"] or f"{own:.1f} of {dense:.1f} mJ, the whole processor package"
+    what = f"energy of one set, level {level}, all sensors, against dense"
+    yield at_least(what, round(100 * (own / dense - 1), 2), "%", notes=[note])

@@ -1,27 +1,123 @@
-"""Latency of many sub-networks in turn, and ratios of medians with their intervals."""
+"""Latency of every backend, set of sensors and level, in one run with the dense network."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sentryfuse_core.lab.bench.intervals import Interval
-from sentryfuse_core.lab.bench.runtime.arms import Arm
+from sentryfuse_core.account.latency import percentiles
+from sentryfuse_core.lab.bench.intervals import ratio_of_medians
+from sentryfuse_core.lab.bench.runtime.arms import ALL, BLIND, Arm, dense_arms, planned_arms
+from sentryfuse_core.lab.bench.runtime.context import Context, interval_mapping, steps, undisturbed
+from sentryfuse_core.lab.bench.runtime.dense import KINDS
+from sentryfuse_core.model.network import FULL_WIDTH
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.pruning.macs import count_macs
+from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["interleaved", "percentiles", "ratio_of_medians", "stopwatch"]
+__all__ = ["interleaved", "latency_part", "ranks", "stopwatch"]
 
-_LEVEL = 0.95
-_DRAWS = 2000
 _WARM_UP = 2  # rounds
 _SEED = 20_240
 
 Work = Callable[[], object]
+
+
+def latency_part(context: Context) -> dict[str, Any]:
+    """Percentiles of every arm, what it costs, and how many times as fast as dense it is."""
+    setting = context.setting
+    arms, absent = _backends(context)
+    arms += dense_arms(context.dense, setting.device)
+    with steps(context, "latency", setting.rounds) as step, undisturbed():
+        times = interleaved(arms, context.inputs, rounds=setting.rounds, device=setting.device, on_round=step)
+    by_key = {(arm.name, arm.mask.bits, arm.level): took for arm, took in zip(arms, times, strict=True)}
+    rows = []
+    for arm, took in zip(arms, times, strict=True):
+        row: dict[str, Any] = {
+            "name": arm.name,
+            "sensors": str(arm.mask),
+            "mask": arm.mask.bits,
+            "level": arm.level,
+            **_cost(context, arm),
+            "ms": ranks(took),
+        }
+        if arm.name in setting.backends:
+            row["against_dense"] = _against(by_key, KINDS, arm.mask, took)
+            if Modality.CAMERA not in arm.mask:
+                row["against_blind_dense"] = _against(by_key, [f"{kind}{BLIND}" for kind in KINDS], ALL, took)
+        rows.append(row)
+    return {"arms": rows, "absent": absent}
+
+
+def _backends(context: Context) -> tuple[list[Arm], dict[str, str]]:
+    """The sub-networks on every backend; and backends that do not run here, with the reason."""
+    arms: list[Arm] = []
+    absent: dict[str, str] = {}
+    for name in context.setting.backends:
+        if name == "eager":
+            arms += planned_arms(name, context.bank, context.backend)
+            continue
+        context.report(f"warming up {name}", 0, 1)
+        bank = load_bank(context.setting.model(name))
+        backend = make_backend(bank, context.setting.model(name))
+        backend.warm_up()
+        if backend.name == name:
+            arms += planned_arms(name, bank, backend)
+        else:
+            absent[name] = "; ".join(text for text in (backend.reason, *backend.faults) if text)
+    return arms, absent
+
+
+def _cost(context: Context, arm: Arm) -> dict[str, float]:
+    if arm.name in context.setting.backends:
+        plan = context.bank.plan(arm.mask, arm.level, "benchmark")
+        return {"ratio": round(plan.ratio, 4), "gmacs": round(plan.gmacs, 5)}
+    macs = count_macs(context.dense[KINDS[0]].shape, GEOMETRY, arm.mask, FULL_WIDTH)
+    return {"ratio": 0.0, "gmacs": round(macs.total / 1e9, 5)}
+
+
+def _against(
+    by_key: Mapping[tuple[str, int, int], NDArray[np.float64]],
+    names: Sequence[str],
+    mask: ModalitySet,
+    took: NDArray[np.float64],
+) -> dict[str, Any]:
+    """How many times as fast as the fastest of the dense ones called `names`."""
+    found = {name: by_key[name, mask.bits, 0] for name in names if (name, mask.bits, 0) in by_key}
+    fastest = min(found, key=lambda name: float(np.median(found[name])))
+    return {"name": fastest, **interval_mapping(ratio_of_medians(found[fastest], took))}
+
+
+def interleaved(
+    arms: Sequence[Arm],
+    inputs: Sequence[ModelInput],
+    *,
+    rounds: int,
+    device: str = "cpu",
+    on_round: Callable[[], None] = lambda: None,
+) -> list[NDArray[np.float64]]:
+    """Milliseconds [rounds] of each arm.
+
+    Every round runs every arm once, in an order of its own and all on the same input, so that whatever
+    else the machine does hits all alike; two rounds before are not counted.
+    """
+    clock, rng = stopwatch(device), np.random.default_rng(_SEED)
+    found = np.zeros((len(arms), _WARM_UP + rounds))
+    for index in range(_WARM_UP + rounds):
+        whole = inputs[index % len(inputs)]
+        for place in rng.permutation(len(arms)):
+            arm = arms[place]
+            fed = arm.feed(whole)
+            found[place, index] = clock(lambda arm=arm, fed=fed: arm.run(fed))  # type: ignore[misc]
+        on_round()
+    return list(found[:, _WARM_UP:])
 
 
 def stopwatch(device: str) -> Callable[[Work], float]:
@@ -48,45 +144,6 @@ def _wall_ms(work: Work) -> float:
     return (time.perf_counter_ns() - began_ns) / 1e6
 
 
-def interleaved(
-    arms: Sequence[Arm],
-    inputs: Sequence[ModelInput],
-    *,
-    rounds: int,
-    device: str = "cpu",
-    on_round: Callable[[], None] = lambda: None,
-) -> list[NDArray[np.float64]]:
-    """Milliseconds [rounds] of each arm.
-
-    Every round runs every arm once, in an order of its own and all on the same input, so that whatever
-    else the machine does hits all alike; two rounds before are not counted.
-    """
-    clock, rng = stopwatch(device), np.random.default_rng(_SEED)
-    found = np.zeros((len(arms), rounds))
-    for index in range(-_WARM_UP, rounds):
-        whole = inputs[index % len(inputs)]
-        for place in rng.permutation(len(arms)):
-            arm = arms[place]
-            fed = arm.feed(whole)
-            took_ms = clock(lambda arm=arm, fed=fed: arm.run(fed))  # type: ignore[misc]
-            if index >= 0:
-                found[place, index] = took_ms
-        on_round()
-    return list(found)
-
-
-def percentiles(times_ms: NDArray[np.float64]) -> Mapping[str, float]:
-    """p50, p95, p99 and the largest."""
-    values = np.quantile(times_ms, (0.5, 0.95, 0.99, 1.0))
-    return dict(zip(("p50", "p95", "p99", "max"), (round(float(v), 4) for v in values), strict=True))
-
-
-def ratio_of_medians(above: NDArray[np.float64], below: NDArray[np.float64]) -> Interval:
-    """median(above) / median(below) of the same rounds [n], with a percentile bootstrap over the rounds."""
-    ratio = float(np.median(above) / np.median(below))
-    if len(above) < 2:
-        return Interval(ratio, runs=len(above))
-    drawn = np.random.default_rng(_SEED).integers(0, len(above), (_DRAWS, len(above)))
-    ratios = np.median(above[drawn], axis=1) / np.median(below[drawn], axis=1)
-    low, high = np.quantile(ratios, ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2))
-    return Interval(ratio, float(low), float(high), len(above))
+def ranks(times: Iterable[float]) -> dict[str, float]:
+    """p50, p95, p99 and others, short enough for a file."""
+    return {name: round(value, 4) for name, value in percentiles(times).items()}

@@ -6,15 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sentryfuse_core.lab.bench.runtime.context import Context, Report
+from sentryfuse_core.lab.bench.runtime.context import Context, Report, Setting
 from sentryfuse_core.lab.bench.runtime.dense import KINDS, dense_network
-from sentryfuse_core.lab.bench.runtime.latency_part import latency_part
-from sentryfuse_core.lab.bench.runtime.memory import live_bytes
-from sentryfuse_core.lab.bench.runtime.memory_part import memory_part
-from sentryfuse_core.lab.bench.runtime.process_part import energy_part, replay_part, start_part
+from sentryfuse_core.lab.bench.runtime.latency import latency_part
+from sentryfuse_core.lab.bench.runtime.memory import live_bytes, memory_part
+from sentryfuse_core.lab.bench.runtime.pace import pace_part
+from sentryfuse_core.lab.bench.runtime.processes import energy_part, replay_part, start_part
 from sentryfuse_core.lab.bench.runtime.recording import hear, record
-from sentryfuse_core.lab.bench.runtime.setting import Setting
-from sentryfuse_core.lab.bench.runtime.switch_part import pace_part, switch_part
+from sentryfuse_core.lab.bench.runtime.switch import switch_part
 from sentryfuse_core.model.checkpoint import load_checkpoint
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
@@ -23,12 +22,15 @@ from sentryfuse_core.runtime.load import load_bank, make_backend
 
 __all__ = ["measure"]
 
+_SEED = 8  # a world where something of every class is in view nearly all the time
+_CLEAR = ("--weather", "clear", "--light", "noon")
+
 
 def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: None) -> dict[str, Any]:
     """Record a drive, then measure every part on it; takes minutes."""
     with tempfile.TemporaryDirectory() as folder:
         report("recording", 0, 1)
-        bag = record(Path(folder) / "world", seconds=setting.seconds)
+        bag = record(Path(folder) / "world", seconds=setting.seconds, seed=_SEED, options=_CLEAR)
         heard = hear(bag)
         one_model, bank, backend, held = _loaded(setting, heard.prepared[0].inputs)
         context = Context(

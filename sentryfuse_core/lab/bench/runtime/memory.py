@@ -1,4 +1,4 @@
-"""Bytes of weights and activations of one inference, and of a whole process that does nothing else."""
+"""Memory of every level that is loaded alone, tensors and whole processes, beside the dense network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gc
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,62 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sentryfuse_core.config import ModelConfig
-from sentryfuse_core.lab.bench.runtime.dense import dense_network
+from sentryfuse_core.lab.bench.runtime.context import Context, steps
+from sentryfuse_core.lab.bench.runtime.dense import KINDS, dense_network
+from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.types import ModalitySet
 
-__all__ = ["Process", "live_bytes", "peak_activation_bytes", "process_memory", "stored_bytes"]
+__all__ = [
+    "live_bytes",
+    "memory_part",
+    "peak_activation_bytes",
+    "process_memory",
+    "status_mb",
+    "stored_bytes",
+]
+
+_RUNS = 5  # of the network in a process of its own
+
+
+def memory_part(context: Context, backends: Iterable[str]) -> dict[str, Any]:
+    """Bytes of weights and activations by set of sensors and level, and MB of fresh processes."""
+    setting, dense = context.setting, context.dense[KINDS[0]]
+    whole = context.inputs[0].to(setting.device)
+
+    def rows_of(name: str, level: int, network: SentryFuseNet, weights: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": name,
+                "mask": mask.bits,
+                "level": level,
+                "weights": weights,
+                "activations": _activations(network, whole.only(mask), level),
+            }
+            for mask in ModalitySet.subsets()
+        ]
+
+    rows = rows_of(KINDS[0], 0, dense, stored_bytes((*dense.parameters(), *dense.buffers())))
+    with steps(context, "memory", 2 * len(context.levels) + 1) as step:
+        for level in context.levels:
+            bank = load_bank(setting.model(max_level=level))
+            rows += rows_of("eager", level, bank.network.to(setting.device), bank.weight_bytes)
+            step()
+        processes = []
+        asked = [("dense", 0), *((name, level) for name in backends for level in context.levels)]
+        for name, level in asked if setting.device == "cpu" else []:
+            config = setting.model() if name == "dense" else setting.model(name, max_level=level)
+            found = process_memory(config, level, context.inputs[0], dense=name == "dense")
+            processes.append({"name": name, "level": level, **found})
+            step()
+    return {"tensors": rows, "processes": processes}
+
+
+def _activations(network: SentryFuseNet, inputs: ModelInput, level: int) -> int:
+    given = (getattr(inputs, name) for name in ("camera", "camera_position", "lidar", "imu", "tilt", "audio"))
+    known = [*network.parameters(), *network.buffers(), *(item for item in given if item is not None)]
+    return peak_activation_bytes(lambda: network(inputs, parts=network.shape.uniform(level)), known)
 
 
 def stored_bytes(tensors: Iterable[Tensor]) -> int:
@@ -87,46 +137,40 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._held -= size
 
 
-@dataclass(frozen=True, kw_only=True)
-class Process:
-    """What a process of its own is to load and run."""
+def process_memory(
+    config: ModelConfig, level: int, inputs: ModelInput, *, dense: bool
+) -> Mapping[str, float]:
+    """Resident MB of a fresh process: before anything is loaded but the libraries, and at its peak.
 
-    config: ModelConfig
-    level: int
-    inputs: ModelInput
-    dense: bool = False  # the reference instead
-    runs: int = 5
-
-
-def process_memory(request: Process) -> Mapping[str, float]:
-    """Resident MB of a fresh process: before anything is loaded but the libraries, and at its peak."""
+    `dense`: of one that runs the reference instead.
+    """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measure, request).result()
+        return pool.submit(_measure, config, level, inputs, dense=dense).result()
 
 
-def _measure(request: Process) -> Mapping[str, float]:
-    torch.set_num_threads(request.config.threads)
-    before_mb = _status_mb("VmRSS")
-    bank = load_bank(request.config)
-    if request.dense:
+def _measure(config: ModelConfig, level: int, inputs: ModelInput, *, dense: bool) -> Mapping[str, float]:
+    torch.set_num_threads(config.threads)
+    before_mb = status_mb("VmRSS")
+    bank = load_bank(config)
+    if dense:
         network = dense_network(bank.network)
         del bank
         with torch.inference_mode():
-            for _ in range(request.runs):
-                network(request.inputs)
+            for _ in range(_RUNS):
+                network(inputs)
     else:
-        backend = make_backend(bank, request.config)
-        plan = bank.plan(request.inputs.present, request.level, "benchmark")
-        for _ in range(request.runs):
-            backend.run(request.inputs, plan)
-    return {"libraries_mb": before_mb, "peak_mb": _status_mb("VmHWM")}
+        backend = make_backend(bank, config)
+        plan = bank.plan(inputs.present, level, "benchmark")
+        for _ in range(_RUNS):
+            backend.run(inputs, plan)
+    return {"libraries_mb": before_mb, "peak_mb": status_mb("VmHWM")}
 
 
-def _status_mb(field: str) -> float:
-    """A size from /proc/self/status.
+def status_mb(field: str, pid: int | str = "self") -> float:
+    """A size of a process from /proc/PID/status.
 
     Not getrusage: its peak is handed down through exec from the process that started this one.
     """
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     found = next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
-    return round(int(found) / 1024, 1)
+    return round(int(found) / 1024, 2)

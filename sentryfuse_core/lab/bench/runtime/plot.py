@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.bench.plot_style import INK, STYLE
 from sentryfuse_core.lab.bench.runtime.arms import ALL, NO_CAMERA
 from sentryfuse_core.lab.bench.runtime.dense import KINDS
 from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["Accuracy", "front", "front_figure", "write_front"]
+__all__ = ["Accuracy", "front", "front_figure"]
 
 Accuracy = Mapping[tuple[int, int], float]  # mAP, 0..1, by (mask bits, level)
 Point = tuple[float, float]  # ms, mAP in per cent
@@ -47,21 +45,21 @@ def front_figure(raw: Mapping[str, Any], accuracy: Accuracy) -> Figure:
         for row in arms
         if row["name"] == "eager" and (row["mask"], row["level"]) in accuracy
     }
+    dense_ms = min(row["ms"]["p50"] for row in arms if row["name"] in KINDS and row["mask"] == ALL.bits)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.0, 5.0), layout="constrained")
         axis = figure.subplots()
-        best = front(list(points.values()))
-        axis.step(*_columns(best), where="post", color="#c9ced6", linewidth=4, zorder=1, label="front")
-        axis.plot(*_columns(list(points.values())), "o", color="#9aa3af", markersize=4, zorder=2,
-                  label="every set of sensors and level")  # fmt: skip
+        best, every = _columns(front(list(points.values()))), _columns(list(points.values()))
+        axis.step(*best, where="post", color="#c9ced6", linewidth=4, zorder=1, label="front")
+        label = "every set of sensors and level"
+        axis.plot(*every, "o", color="#9aa3af", markersize=4, zorder=2, label=label)
         for mask, style in _LINES.items():
             line = [point for (bits, _), point in sorted(points.items()) if bits == mask.bits]
             axis.plot(*_columns(line), linewidth=1.8, markersize=6, zorder=3, label=_short(mask), **style)
-        dense = [row["ms"]["p50"] for row in arms if row["name"] in KINDS and row["mask"] == ALL.bits]
-        axis.axvline(min(dense), color=INK, linestyle=(0, (4, 2)), linewidth=1.2, zorder=1)
+        axis.axvline(dense_ms, color=INK, linestyle=(0, (4, 2)), linewidth=1.2, zorder=1)
         axis.annotate(
             "dense attention, unpruned, all sensors",
-            (min(dense), 0.5),
+            (dense_ms, 0.5),
             xycoords=("data", "axes fraction"),
             xytext=(4, 0),
             textcoords="offset points",
@@ -69,21 +67,12 @@ def front_figure(raw: Mapping[str, Any], accuracy: Accuracy) -> Figure:
             va="center",
             fontsize=8,
         )
-        axis.set_xlim(0, 1.08 * max(*dense, *(ms for ms, _ in points.values())))
+        axis.set_xlim(0, 1.08 * max(dense_ms, *(ms for ms, _ in points.values())))
         axis.set_ylim(bottom=0)
         axis.set_xlabel(f"median latency of the network, ms ({raw['device']}, threads: {raw['threads']})")
         axis.set_ylabel("mAP in the evaluation (%)")
         figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=4)
     return figure
-
-
-def write_front(path: Path, raw: Mapping[str, Any], accuracy: Accuracy) -> None:
-    """Draw it as a PNG; raises OutputError where that cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        front_figure(raw, accuracy).savefig(path, dpi=160, facecolor="white", metadata={"Software": None})
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
 
 
 def _columns(points: Sequence[Point]) -> tuple[list[float], list[float]]:

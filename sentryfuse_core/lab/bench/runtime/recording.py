@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sentryfuse_core.bags.arrivals import arrivals
 from sentryfuse_core.bags.readers import BagReader
@@ -21,10 +18,9 @@ from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.types import Modality, ModalitySet, SyncedSet
 
-__all__ = ["Heard", "hear", "record", "replay_speed", "run_cli"]
+__all__ = ["Heard", "hear", "record", "run_cli", "run_module"]
 
 _KEPT = 40  # sets; more would only take memory
-_SEED = 8  # a world where something of every class is in view nearly all the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +33,10 @@ class Heard:
     prepared: tuple[Prepared, ...]
 
 
-def record(folder: Path, *, seconds: float) -> Path:
-    """A drive in the synthetic world, all four sensors, by day and in clear weather."""
-    run_cli("world", "record", "--seed", str(_SEED), "--weather", "clear", "--light", "noon",
-            "--seconds", str(seconds), str(folder))  # fmt: skip
+def record(folder: Path, *, seconds: float, seed: int | None = None, options: Sequence[str] = ()) -> Path:
+    """A drive in the synthetic world by `sentryfuse world record`; its labels lie beside it."""
+    words = () if seed is None else ("--seed", str(seed))
+    run_cli("world", "record", "--seconds", f"{seconds:g}", *words, *options, str(folder))
     return next(folder.glob("*.mcap"))
 
 
@@ -63,10 +59,8 @@ def hear(bag: Path) -> Heard:
 
 def _sets(bag: Path, ingest: Ingest, clock: ManualClock, config: Config) -> Iterator[SyncedSet]:
     with BagReader(bag) as reader:
-        topics: dict[str, Modality | None] = {
-            topic.name: modality
-            for modality, topic in select(reader.topics(), {}, config=config).topics.items()
-        }
+        chosen = select(reader.topics(), {}, config=config).topics
+        topics: dict[str, Modality | None] = {topic.name: modality for modality, topic in chosen.items()}
         for arrival in arrivals(reader, topics):
             if arrival.modality is None:
                 continue
@@ -81,31 +75,17 @@ def _sets(bag: Path, ingest: Ingest, clock: ManualClock, config: Config) -> Iter
             yield from ingest.take()
 
 
-def replay_speed(bag: Path, out: Path, *, settings: Sequence[str]) -> dict[str, Any]:
-    """Replay `bag` in a process of its own; how many times as fast as real time, with and without its start.
-
-    `settings` are NAME=VALUE for --set.
-    """
-    options = [word for setting in settings for word in ("--set", setting)]
-    began_s = time.perf_counter()
-    run_cli("replay", str(bag), "--out", str(out), "--quiet", *options)
-    process_s = time.perf_counter() - began_s
-    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    return {
-        "played_s": metrics["played_s"],
-        "run_s": metrics["wall_s"],
-        "process_s": round(process_s, 3),
-        "run_speed": metrics["real_time_factor"],
-        "process_speed": round(metrics["played_s"] / process_s, 3),
-        "sets": metrics["sets"],
-    }
+def run_cli(*words: str) -> None:
+    """Run a `sentryfuse` command in a process of its own; BenchError when it fails."""
+    try:
+        run_module("sentryfuse_core.cli", *words)
+    except BenchError as error:
+        raise BenchError(f"sentryfuse {' '.join(words[:2])} failed: {error}") from None
 
 
-def run_cli(*words: str) -> str:
-    """Run a `sentryfuse` command in a process of its own; its output; BenchError when it fails."""
-    command = [sys.executable, "-m", "sentryfuse_core.cli", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def run_module(module: str, *words: str) -> str:
+    """Run `python -m MODULE`; its output; BenchError with the last line of what it complains of."""
+    done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise BenchError(f"sentryfuse {' '.join(words[:2])} failed: {lines[-1] if lines else 'no message'}")
+        raise BenchError((done.stderr.strip().splitlines() or ["no message"])[-1])
     return done.stdout

@@ -4,58 +4,75 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sentryfuse_core.lab.bench.runtime.latency import stopwatch
+from sentryfuse_core.lab.bench.intervals import ratio_of_medians
+from sentryfuse_core.lab.bench.runtime.context import Context, interval_mapping, steps, undisturbed
+from sentryfuse_core.lab.bench.runtime.latency import ranks, stopwatch
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["Choice", "FirstRuns", "first_runs", "identical_outputs", "look_up_us", "random_switches"]
+__all__ = ["Choice", "first_runs", "identical_outputs", "look_up_us", "random_switches", "switch_part"]
 
 Choice = tuple[ModalitySet, int]
 _STEADY_RUNS = 3
 _SEED = 20_240
 
 
-@dataclass(frozen=True, eq=False)
-class FirstRuns:
-    """First inferences after a random switch, each against the steady median of its sub-network."""
+def switch_part(context: Context) -> dict[str, Any]:
+    """Look-ups, first inferences against steady ones, and outputs against a fresh build's."""
+    setting, bank, backend = context.setting, context.bank, context.backend
+    with undisturbed():
+        look_up = look_up_us(bank, setting.switches)
+        with steps(context, "first inference after a switch", setting.visits) as step:
+            first_ms, steady_ms = first_runs(
+                bank, backend, context.inputs, visits=setting.visits, device=setting.device, on_visit=step
+            )
+    context.report("outputs after a switch", 0, 1)
 
-    first_ms: NDArray[np.float64]  # [visits]
-    steady_ms: NDArray[np.float64]  # [visits] median of all later runs of that sub-network
+    def fresh() -> tuple[Bank, Backend]:
+        own = load_bank(setting.model())
+        return own, make_backend(own, setting.model())
 
-    @property
-    def ratios(self) -> NDArray[np.float64]:
-        """How many times as long the first one took: [visits]."""
-        ratios: NDArray[np.float64] = self.first_ms / self.steady_ms
-        return ratios
+    same, total = identical_outputs(bank, backend, fresh, context.inputs[0])
+    ratios = first_ms / steady_ms
+    median = ratio_of_medians(ratios, np.ones_like(ratios))
+    return {
+        "look_up_us": ranks(look_up),
+        "first": {**interval_mapping(median), **ranks(ratios)},
+        "identical": {"same": same, "of": total},
+    }
+
+
+def _choices(levels: int) -> list[Choice]:
+    return [(mask, level) for mask in ModalitySet.subsets() for level in range(levels)]
 
 
 def random_switches(levels: int, count: int) -> Iterator[Choice]:
     """`count` random sub-networks, no two the same in a row; the same ones every time."""
-    rng = np.random.default_rng(_SEED)
-    choices = [(mask, level) for mask in ModalitySet.subsets() for level in range(levels)]
+    rng, choices = np.random.default_rng(_SEED), _choices(levels)
     last = -1
     for _ in range(count):
         last = (last + 1 + int(rng.integers(len(choices) - 1))) % len(choices)
         yield choices[last]
 
 
-def look_up_us(bank: Bank, count: int) -> NDArray[np.float64]:
+def look_up_us(bank: Bank, count: int) -> list[float]:
     """Microseconds [count] that choosing another sub-network takes, one after another."""
     found = []
     for mask, level in random_switches(len(bank.levels), count):
         began_ns = time.perf_counter_ns()
         bank.plan(mask, level, "benchmark")
         found.append((time.perf_counter_ns() - began_ns) / 1e3)
-    return np.array(found)
+    return found
 
 
 def first_runs(
@@ -66,8 +83,11 @@ def first_runs(
     visits: int,
     device: str = "cpu",
     on_visit: Callable[[], None] = lambda: None,
-) -> FirstRuns:
-    """Switch to a random sub-network, run it once and then a few times more, over and over."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Switch to a random sub-network, run it once and then a few times more, over and over.
+
+    Milliseconds of the first inferences, and the median of all later ones of that sub-network: [visits] each.
+    """
     clock = stopwatch(device)
     firsts: list[tuple[Choice, float]] = []
     steady: dict[Choice, list[float]] = {}
@@ -81,9 +101,7 @@ def first_runs(
         steady.setdefault((mask, level), []).extend(clock(infer) for _ in range(_STEADY_RUNS))
         on_visit()
     medians = {choice: float(np.median(times)) for choice, times in steady.items()}
-    return FirstRuns(
-        np.array([took for _, took in firsts]), np.array([medians[choice] for choice, _ in firsts])
-    )
+    return np.array([took for _, took in firsts]), np.array([medians[choice] for choice, _ in firsts])
 
 
 def identical_outputs(
@@ -93,7 +111,7 @@ def identical_outputs(
 
     `fresh` loads the weights anew.
     """
-    choices = [(mask, level) for mask in ModalitySet.subsets() for level in range(len(bank.levels))]
+    choices = _choices(len(bank.levels))
     np.random.default_rng(_SEED).shuffle(choices)
     same = 0
     for mask, level in choices:

@@ -10,7 +10,7 @@ import pytest
 
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.bench import data
-from sentryfuse_core.lab.bench.data import Digits, Har, OwnData
+from sentryfuse_core.lab.bench.data import digits, har, own_data
 from sentryfuse_core.lab.datasets.arrays import Arrays
 
 
@@ -30,7 +30,7 @@ def test_har_scores_every_second_window_and_trains_on_all_when_windows_overlap(
 ) -> None:
     asked: list[Any] = []
 
-    def prepare(*where: Path, **options: float) -> str:
+    def load_windows(*where: Path, **options: float) -> str:
         asked.append((*where, options))
         return "windows"
 
@@ -38,24 +38,19 @@ def test_har_scores_every_second_window_and_trains_on_all_when_windows_overlap(
         asked.append((windows, fold, patch))
         return arrays_of()
 
-    monkeypatch.setattr(data, "prepare", prepare)
+    monkeypatch.setattr(data, "load_windows", load_windows)
     monkeypatch.setattr(data, "har_fold", har_fold)
-    source = Har(tmp_path / "a.zip", tmp_path / "cache", step_s=0.5, patch=10, thin=2)
-    whole, found = arrays_of(), source.arrays(7)
+    source = har(tmp_path / "a.zip")
+    whole, found = arrays_of(), source.load(7)
     assert asked == [
-        (tmp_path / "a.zip", tmp_path / "cache", {"window_s": 1.0, "step_s": 0.5, "pure": 0.5}),
-        ("windows", 2, 10),
+        (tmp_path / "a.zip", {"window_s": 1.0, "step_s": 0.25, "pure": 0.5}),
+        ("windows", 2, 20),  # the third of five folds of people
     ]
     assert found.rows("train").item.tolist() == whole.rows("train").item.tolist()
     for split in ("val", "test"):
         assert found.rows(split).item.tolist() == [row for row in whole.rows(split).item if row % 2 == 0]
-    assert source.config == {"har_step_s": 0.5, "har_pure": 0.5, "har_patch": 10, "har_thin": 2}
-
-
-def test_har_uses_each_of_five_folds_in_turn_when_seeds_rise(tmp_path: Path) -> None:
-    source = Har(tmp_path / "a.zip", tmp_path)
-    assert [source.fold(seed) for seed in range(7)] == [0, 1, 2, 3, 4, 0, 1]
-    assert not source.keeps_hits
+    assert source.config == {"har_step_s": 0.25, "har_pure": 0.5, "har_patch": 20, "har_thin": 2}
+    assert (source.name, source.folds, source.keeps_hits) == ("har", 5, False)
 
 
 def test_digits_draw_training_pairs_by_seed_when_loaded(
@@ -68,31 +63,10 @@ def test_digits_draw_training_pairs_by_seed_when_loaded(
         return arrays_of()
 
     monkeypatch.setattr(data, "load_digits", load)
-    source = Digits(tmp_path)
-    assert len(source.arrays(3)) == 30
+    source = digits(tmp_path)
+    assert len(source.load(3)) == 30
     assert asked == [(tmp_path, 3)]
-    assert (source.name, source.fold(3), source.keeps_hits, dict(source.config)) == ("digits", 0, True, {})
-
-
-def test_own_data_is_the_files_when_any_seed_is_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "gait study.npz"
-    rng = np.random.default_rng(0)
-    np.savez(
-        path,
-        foot=rng.normal(size=(9, 4)),
-        label=np.arange(9) % 3,
-        split=np.repeat(["train", "val", "test"], 3),
-    )
-    source = OwnData(path)
-    one, other = source.arrays(0), source.arrays(5)
-    assert np.array_equal(one.inputs["foot"], other.inputs["foot"])
-    assert (source.name, source.fold(4), source.keeps_hits, dict(source.config)) == (
-        "gait study",
-        0,
-        False,
-        {},
-    )
-    assert list(one.inputs) == ["foot"]
+    assert (source.name, source.folds, source.keeps_hits, source.config) == ("digits", 1, True, {})
 
 
 @pytest.mark.parametrize("content", [None, b"no npz"], ids=["missing", "broken"])
@@ -101,4 +75,4 @@ def test_own_data_names_the_file_when_it_cannot_be_read(content: bytes | None, t
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"mine\.npz"):
-        OwnData(path).arrays(0)
+        own_data(path).load(0)

@@ -7,7 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from sentryfuse_core.lab.bench.intervals import Part, item_interval, mean_interval, ratio_interval
+from sentryfuse_core.lab.bench.intervals import (
+    Part,
+    item_interval,
+    mean_interval,
+    ratio_interval,
+    ratio_of_medians,
+)
 from sentryfuse_core.lab.bench.records import Run
 
 RUNS = [Run(seed, 0) for seed in range(5)]
@@ -94,3 +100,12 @@ def test_item_interval_is_the_same_when_made_twice() -> None:
 def test_item_interval_has_no_ends_when_there_is_one_item() -> None:
     assert math.isnan(item_interval(np.ones(1), np.ones(1)).low)
     assert math.isnan(item_interval(np.ones(0), np.ones(0)).mean)
+
+
+def test_ratio_of_medians_has_an_interval_that_is_a_point_when_one_is_always_twice_the_other() -> None:
+    rng = np.random.default_rng(0)
+    below = rng.uniform(1, 2, 60)
+    found = ratio_of_medians(2 * below, below)
+    assert (found.mean, found.low, found.high, found.runs) == pytest.approx((2.0, 2.0, 2.0, 60))
+    noisy = ratio_of_medians(3 + rng.exponential(0.5, 200), 1 + rng.exponential(0.5, 200))
+    assert noisy.low < noisy.mean < noisy.high

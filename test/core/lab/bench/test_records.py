@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prune_records import LEVELS, content_of
 
 from sentryfuse_core.lab.bench.records import (
     RecordError,
@@ -31,21 +32,21 @@ def write(folder: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def test_records_are_read_in_order_when_all_are_sound(build: Any, tmp_path: Path) -> None:
+def test_records_are_read_in_order_when_all_are_sound(tmp_path: Path) -> None:
     for seed in (1, 0):
         for method in ("ours", "dense"):
-            write(tmp_path, build.content(method, seed=seed))
+            write(tmp_path, content_of(method, seed=seed))
     found = load_records(tmp_path)
     assert [record.name for record in found] == [
         "har/trunk/s0/dense", "har/trunk/s0/ours", "har/trunk/s1/dense", "har/trunk/s1/ours",
     ]  # fmt: skip
     assert found[1].run == Run(0, 0)
-    assert found[1].index[("accel", "gyro"), 0.5, "test"].accuracy == build.levels["ours"]
+    assert found[1].index[("accel", "gyro"), 0.5, "test"].accuracy == LEVELS["ours"]
     assert found[1].train_macs == 1e12
 
 
-def test_masks_are_put_in_the_records_order_when_a_row_names_them_in_another(build: Any) -> None:
-    content = build.content("ours")
+def test_masks_are_put_in_the_records_order_when_a_row_names_them_in_another() -> None:
+    content = content_of("ours")
     content["rows"] = [row for row in content["rows"] if len(row["present"]) == 2]
     for row in content["rows"]:
         row["present"].reverse()
@@ -57,8 +58,8 @@ def test_folder_without_records_is_refused_with_the_layout(tmp_path: Path) -> No
         load_records(tmp_path)
 
 
-def test_same_job_twice_is_refused_with_both_files(build: Any, tmp_path: Path) -> None:
-    path = write(tmp_path, build.content("ours"))
+def test_same_job_twice_is_refused_with_both_files(tmp_path: Path) -> None:
+    path = write(tmp_path, content_of("ours"))
     path.with_name("copy.json").write_text(path.read_text())
     with pytest.raises(RecordError, match=r"ours\.json holds the same job as .*copy\.json"):
         load_records(tmp_path)
@@ -75,8 +76,8 @@ def test_broken_file_is_refused_by_name(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "key", ["data", "backbone", "seed", "fold", "method", "kind", "modalities", "rows", "train", "commit"]
 )
-def test_missing_key_is_named_with_the_file(key: str, build: Any, tmp_path: Path) -> None:
-    path = write(tmp_path, build.content("ours"))
+def test_missing_key_is_named_with_the_file(key: str, tmp_path: Path) -> None:
+    path = write(tmp_path, content_of("ours"))
     content = json.loads(path.read_text())
     del content[key]
     path.write_text(json.dumps(content))
@@ -100,24 +101,24 @@ def test_missing_key_is_named_with_the_file(key: str, build: Any, tmp_path: Path
         ({"hits": "7:AA=="}, "7 hits for 0 items"),
     ],
 )
-def test_bad_row_is_named_with_its_value(changes: dict[str, Any], message: str, build: Any) -> None:
-    content = build.content("ours")
+def test_bad_row_is_named_with_its_value(changes: dict[str, Any], message: str) -> None:
+    content = content_of("ours")
     content["rows"][1].update(changes)  # a test row
     with pytest.raises(RecordError, match=message) as caught:
         parse_record(content)
     assert "row 1" in str(caught.value)
 
 
-def test_two_rows_of_one_place_are_refused(build: Any) -> None:
-    content = build.content("ours")
+def test_two_rows_of_one_place_are_refused() -> None:
+    content = content_of("ours")
     content["rows"].append(content["rows"][0])
     with pytest.raises(RecordError, match="same mask, ratio and split"):
         parse_record(content)
 
 
-def test_unknown_kind_is_refused_with_the_known_ones(build: Any) -> None:
+def test_unknown_kind_is_refused_with_the_known_ones() -> None:
     with pytest.raises(RecordError, match=r"'magic' is none of reference, zero_shot"):
-        parse_record({**build.content("ours"), "kind": "magic"})
+        parse_record({**content_of("ours"), "kind": "magic"})
 
 
 @given(st.lists(st.booleans(), max_size=40))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 from networks import model_input, network
 
@@ -48,10 +47,10 @@ def test_outputs_after_a_switch_equal_a_fresh_build_when_the_bank_is_shared(weig
 
 def test_first_inferences_are_set_against_their_own_sub_network_when_timed(weights: Path) -> None:
     bank = Bank(load_checkpoint(weights))
-    found = first_runs(bank, EagerBackend(bank), [model_input(batch=1)], visits=40)
-    assert found.ratios.shape == (40,)
+    first_ms, steady_ms = first_runs(bank, EagerBackend(bank), [model_input(batch=1)], visits=40)
+    assert first_ms.shape == (40,)
     steady = {}
-    for choice, took in zip(random_switches(2, 40), found.steady_ms, strict=True):
+    for choice, took in zip(random_switches(2, 40), steady_ms, strict=True):
         assert steady.setdefault(choice, took) == took
     assert len(look_up_us(bank, 10)) == 10
 
@@ -67,4 +66,4 @@ def test_first_inferences_are_set_against_their_own_sub_network_when_timed(weigh
     ],
 )
 def test_sets_are_late_when_done_after_the_next_one_came(took_ms: list[float], late: int) -> None:
-    assert late_sets(np.array(took_ms), period_ms=10.0) == late
+    assert late_sets(took_ms, period_ms=10.0) == late

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from torch import nn
 
-from sentryfuse_core.lab.bench.tuning import tune
-from sentryfuse_core.lab.rivals.flap import Flap
-from sentryfuse_core.lab.rivals.least_squares import LeastSquares
+from sentryfuse_core.lab.bench.measure import Entrant
+from sentryfuse_core.lab.bench.tuning import tuned
+from sentryfuse_core.lab.rivals.flap import compensate
+from sentryfuse_core.lab.rivals.least_squares import refit
+from sentryfuse_core.lab.rivals.rule import Rule
 from sentryfuse_core.pruning.gate import Present
 
 RATIOS = (0.5, 0.9)
@@ -42,42 +45,17 @@ class Answer:
         return Told(LEVELS[self.setting][ratio] + 10.0 * (len(present) - 1) + self.bonus)
 
 
-@dataclass(frozen=True)
-class Free:
-    """A rule with an allocation to choose."""
-
-    name: str = "free"
-    source: str = "arXiv 0"
-    allocation: str = "global"
-
-    def prepare(self, *_: Any) -> Answer:
-        return Answer(self.allocation)
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A rule with nothing to choose."""
-
-    name: str = "fixed"
-    source: str = "arXiv 0"
-
-    def prepare(self, *_: Any) -> Answer:
-        return Answer("")
-
-
-class QuickFlap(Flap):
-    """FLAP's settings without its work: the bias is worth 5 points where the allocation is global."""
+class Quick(Rule):
+    """A rule without its work: mending is worth 5 points where the allocation is global."""
 
     def prepare(self, *_: Any) -> Answer:  # type: ignore[override]
-        bonus = 5.0 if self.compensation and self.allocation == "global" else 0.0
-        return Answer(self.allocation, bonus)
+        own = "" if callable(self.allocation) else self.allocation
+        return Answer(own, 5.0 if self.mend and own == "global" else 0.0)
 
 
-class QuickLeastSquares(LeastSquares):
-    """The same for a refit."""
-
-    def prepare(self, *_: Any) -> Answer:  # type: ignore[override]
-        return Answer(self.base.allocation)  # type: ignore[attr-defined]
+def quick(**changes: Any) -> Quick:
+    made: dict[str, Any] = {"name": "quick", "source": "arXiv 0", "score": dict, "allocation": "global"}
+    return Quick(**{**made, **changes})
 
 
 def judge_of() -> Any:
@@ -97,57 +75,54 @@ def judge_of() -> Any:
     )
 
 
-def test_setting_is_chosen_ratio_by_ratio_when_it_is_best_on_validation() -> None:
-    tuned = tune(Free(), nn.Identity(), judge_of(), ratios=RATIOS)  # type: ignore[arg-type]
-    assert tuned.kept(frozenset("a"), 0.5) == {"global0": [1], "ratio": [50]}
-    assert tuned.kept(frozenset("ab"), 0.9) == {"share0": [2], "ratio": [90]}
-    network = tuned.at(frozenset("ab"), 0.9)
+def tried(rule: Any) -> Entrant:
+    return tuned(rule, nn.Identity(), 1.0, judge_of(), ratios=RATIOS)
+
+
+def score_at(entrant: Entrant, present: str, ratio: float) -> float:
+    network = entrant.at(frozenset(present), ratio)
     assert isinstance(network, Told)
-    assert network.score == 50.0
+    return network.score
 
 
-def test_trials_tell_every_setting_and_its_mean_over_masks_when_tuned() -> None:
-    trials = tune(Free(), nn.Identity(), judge_of(), ratios=RATIOS).trials  # type: ignore[arg-type]
-    assert list(trials) == [
-        {"settings": "global", "ratio": 0.5, "val": 75.0},
-        {"settings": "global", "ratio": 0.9, "val": 35.0},
-        {"settings": "share", "ratio": 0.5, "val": 65.0},
-        {"settings": "share", "ratio": 0.9, "val": 45.0},
-    ]
+def test_setting_is_chosen_ratio_by_ratio_when_it_is_best_on_validation() -> None:
+    found = tried(quick())
+    assert found.kept(frozenset("a"), 0.5) == {"global0": [1], "ratio": [50]}
+    assert found.kept(frozenset("ab"), 0.9) == {"share0": [2], "ratio": [90]}
+    for present in SETS:
+        for ratio in RATIOS:
+            best = max(LEVELS[name][ratio] for name in ("global", "share"))
+            assert score_at(found, "".join(present), ratio) == best + 10.0 * (len(present) - 1)
+            assert found.at(present, ratio) is found.at(present, ratio)  # kept from tuning
 
 
-def test_rule_without_settings_is_taken_as_published_and_not_scored_when_tuned() -> None:
-    tuned = tune(Fixed(), nn.Identity(), judge_of(), ratios=RATIOS)  # type: ignore[arg-type]
-    assert list(tuned.trials) == [
-        {"settings": "as published", "ratio": ratio, "val": None} for ratio in RATIOS
-    ]
-    assert tuned.kept(frozenset("a"), 0.5) == {"0": [1], "ratio": [50]}
+def test_notes_tell_source_and_every_setting_with_its_mean_over_masks_when_tuned() -> None:
+    assert tried(quick()).notes == {
+        "source": "arXiv 0",
+        "trials": [
+            {"settings": "global", "ratio": 0.5, "val": 75.0},
+            {"settings": "global", "ratio": 0.9, "val": 35.0},
+            {"settings": "share", "ratio": 0.5, "val": 65.0},
+            {"settings": "share", "ratio": 0.9, "val": 45.0},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "setting", "kept"),
+    [(quick(allocation=dict), "as published", "0"), (quick(mend=refit), "share", "share0")],
+)
+def test_rule_with_one_setting_is_not_scored_when_tuned(rule: Any, setting: str, kept: str) -> None:
+    found = tried(rule)
+    assert found.notes["trials"] == [{"settings": setting, "ratio": ratio, "val": None} for ratio in RATIOS]
+    assert found.kept(frozenset("a"), 0.5) == {kept: [1], "ratio": [50]}
+    assert score_at(found, "a", 0.5) == LEVELS[setting if setting == "share" else ""][0.5]
 
 
 def test_flap_may_choose_its_bias_too_when_tuned() -> None:
-    tuned = tune(QuickFlap(), nn.Identity(), judge_of(), ratios=RATIOS)
-    assert {trial["settings"] for trial in tuned.trials} == {
+    found = tried(quick(mend=compensate))
+    assert {trial["settings"] for trial in found.notes["trials"]} == {
         f"{allocation}, bias {bias}" for allocation in ("global", "share") for bias in (True, False)
     }
-    assert list(tuned.kept(frozenset("a"), 0.5)) == ["global5", "ratio"]
-    assert list(tuned.kept(frozenset("a"), 0.9)) == ["share0", "ratio"]
-
-
-def test_refit_takes_the_same_share_of_every_layer_without_scoring_it_when_tuned() -> None:
-    tuned = tune(QuickLeastSquares(base=QuickFlap()), nn.Identity(), judge_of(), ratios=RATIOS)
-    assert list(tuned.trials) == [{"settings": "share", "ratio": ratio, "val": None} for ratio in RATIOS]
-    assert tuned.kept(frozenset("a"), 0.5) == {"share0": [1], "ratio": [50]}
-    network = tuned.at(frozenset("a"), 0.5)
-    assert isinstance(network, Told)
-    assert network.score == LEVELS["share"][0.5]
-
-
-def test_networks_that_tuning_built_are_kept_only_of_the_best_setting_when_asked_for() -> None:
-    tuned = tune(Free(), nn.Identity(), judge_of(), ratios=RATIOS)  # type: ignore[arg-type]
-    for present in SETS:
-        for ratio in RATIOS:
-            network = tuned.at(present, ratio)
-            assert isinstance(network, Told)
-            assert network is tuned.at(present, ratio)
-            best = max(LEVELS[name][ratio] for name in ("global", "share"))
-            assert network.score == best + 10.0 * (len(present) - 1)
+    assert list(found.kept(frozenset("a"), 0.5)) == ["global5", "ratio"]
+    assert list(found.kept(frozenset("a"), 0.9)) == ["share0", "ratio"]

@@ -81,10 +81,9 @@ def test_encode_frames_fills_up_when_batches_have_unlike_numbers_of_boxes() -> N
 
 
 def test_contest_spends_the_budget_on_trunk_and_head_only_when_training(contest: WorldContest) -> None:
-    from sentryfuse_core.lab.bench.world_jobs import _Run
-
-    before, trained = contest.fresh(), _Run(contest).dense()
+    before, trained = contest.fresh(), contest.dense
     after = trained.network
+    assert isinstance(after, TrunkAndHead)
     assert contest.budget <= trained.macs < 2 * contest.budget
     assert torch.equal(after.canvas.learned, before.canvas.learned)
     assert not torch.equal(after.head.maps.weight, before.head.maps.weight)
@@ -121,11 +120,8 @@ def test_run_seed_writes_records_that_the_study_reads_when_all_methods_run(
     assert not list(run_seed(checkpoint, RECIPE, frames, seed=0, folder=tmp_path, methods=names))
 
 
-def test_recipe_names_the_value_when_there_are_fewer_frames_than_a_batch() -> None:
+def test_bad_sizes_and_methods_are_named_when_asked_for() -> None:
     with pytest.raises(ConfigError, match="frames 8 is below one batch of 16"):
         WorldRecipe(frames=8).check()
-
-
-def test_chosen_methods_name_what_there_is_when_one_is_unknown() -> None:
     with pytest.raises(ConfigError, match="unknown method 'best'; there are dense, ours"):
         chosen_methods(["best"])

@@ -13,7 +13,7 @@ import torch
 from networks import network
 
 from sentryfuse_core.cli import main
-from sentryfuse_core.lab.bench.runtime import measure, memory_part, process_part, setting
+from sentryfuse_core.lab.bench.runtime import context, measure, memory, processes
 from sentryfuse_core.lab.bench.runtime.plot import front
 from sentryfuse_core.model.checkpoint import save_checkpoint
 from sentryfuse_core.types import Modality, ModalitySet
@@ -62,7 +62,7 @@ def checked(out: Path, printed: str) -> dict[str, Any]:
 def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes processes of its own, and with them most of the time, is made up; and little is repeated."""
 
-    def recorded(folder: Path, *, seconds: float) -> Path:
+    def recorded(folder: Path, *, seconds: float, **_: object) -> Path:
         folder.mkdir()
         return bags.write(folder / "world.mcap", bags.drive(Modality, seconds=seconds))
 
@@ -75,10 +75,10 @@ def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
         "sets": 9,
     }
     monkeypatch.setattr(measure, "record", recorded)
-    monkeypatch.setattr(memory_part, "process_memory", lambda _request: {"libraries_mb": 1.0, "peak_mb": 2.0})
-    monkeypatch.setattr(process_part, "replay_speed", lambda *_args, **_options: speed)
+    monkeypatch.setattr(memory, "process_memory", lambda *_, **__: {"libraries_mb": 1.0, "peak_mb": 2.0})
+    monkeypatch.setattr(processes, "replay_speed", lambda *_args, **_options: speed)
     monkeypatch.setattr(
-        setting, "QUICK", {"rounds": 2, "visits": 5, "switches": 40, "seconds": 1.0, "starts": 0}
+        context, "QUICK", {"rounds": 2, "visits": 5, "switches": 40, "seconds": 1.0, "starts": 0}
     )
 
 

@@ -21,7 +21,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def batches(*_: Any, first: int, count: int, **__: Any) -> list[Any]:
         return [conditioned(first % 97 + index, batch=2) for index in range(count)]
 
-    monkeypatch.setattr("sentryfuse_core.lab.training.data.held_out", batches)
+    monkeypatch.setattr("sentryfuse_core.lab.commands.eval.held_out", batches)
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(path, network(), {"labels": list(LABELS)})
     return path

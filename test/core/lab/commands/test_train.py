@@ -48,42 +48,24 @@ def test_train_writes_weights_that_load_when_it_is_done(
     assert 0.0 <= recall <= 1.0
     assert 0.0 <= prior <= 1.0
     assert "camera+lidar+imu+audio" in capsys.readouterr().out
+    # With no time left it only evaluates.
+    assert main(["train", str(out), "--resume", "--minutes", "0", "--batch", "8", "--seed", "3"]) == 0
+    assert load_checkpoint(out).manifest["sha256"] == manifest["sha256"]
 
 
 @pytest.mark.usefixtures("small")
-def test_train_only_evaluates_when_it_resumes_with_no_time(tmp_path: Path) -> None:
-    out = tmp_path / "mine.safetensors"
-    assert main(["train", str(out), "--steps", "1", "--batch", "8"]) == 0
-    first = load_checkpoint(out).manifest["sha256"]
-    assert main(["train", str(out), "--resume", "--minutes", "0", "--batch", "8"]) == 0
-    assert load_checkpoint(out).manifest["sha256"] == first
-
-
-@pytest.mark.usefixtures("small")
-def test_train_refuses_to_resume_when_the_state_is_of_other_sensors(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "mine.safetensors"
-    assert main(["train", str(out), "--steps", "1", "--batch", "8", "--sensors", "lidar"]) == 0
-    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--resume"]) == 2
-    assert "of sensors lidar, this run of camera+lidar+imu+audio" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("small")
-def test_train_scores_only_the_sensors_when_some_are_given(
+def test_train_scores_only_the_sensors_and_resumes_with_no_others_when_some_are_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "mine.safetensors"
     assert main(["train", str(out), "--steps", "1", "--batch", "8", "--sensors", "camera+imu"]) == 0
     manifest = load_checkpoint(out).manifest
-    assert {row["sensors"] for row in manifest["evaluation"]["rows"]} == {
-        "none",
-        "camera",
-        "imu",
-        "camera+imu",
-    }
+    scored = {row["sensors"] for row in manifest["evaluation"]["rows"]}
+    assert scored == {"none", "camera", "imu", "camera+imu"}
     assert "--sensors camera+imu" in manifest["command"]
     assert "lidar" not in capsys.readouterr().out
+    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--resume"]) == 2
+    assert "of sensors camera+imu, this run of camera+lidar+imu+audio" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("small")
@@ -126,20 +108,13 @@ def test_train_saves_its_state_when_it_is_interrupted(
 
 
 @pytest.mark.usefixtures("small")
-def test_train_learns_slower_when_it_starts_from_trained_weights(tmp_path: Path) -> None:
-    start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
-    save_checkpoint(start, network(4), {"labels": LABELS})
-    assert main(["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]) == 0
-    assert "--learning-rate 0.0005" in load_checkpoint(out).manifest["command"]
-
-
-@pytest.mark.usefixtures("small")
-def test_train_refuses_to_resume_when_the_state_began_with_other_weights(
+def test_train_learns_slower_and_resumes_with_no_other_when_it_starts_from_trained_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start, out = tmp_path / "start.safetensors", tmp_path / "mine.safetensors"
     save_checkpoint(start, network(4), {"labels": LABELS})
     assert main(["train", str(out), "--init", str(start), "--steps", "1", "--batch", "8"]) == 0
+    assert "--learning-rate 0.0005" in load_checkpoint(out).manifest["command"]
     assert main(["train", str(out), "--steps", "2", "--batch", "8", "--resume"]) == 2
     assert "of init start" in capsys.readouterr().err
 
@@ -163,6 +138,8 @@ def test_train_refuses_weights_of_other_classes_when_it_starts_from_them(
         (["w.safetensors", "--minutes", "-1"], "--minutes -1"),
         (["w.safetensors", "--sensors", "camera+sonar"], "--sensors camera+sonar"),
         (["w.safetensors", "--resume", "--state", "nowhere"], "nowhere"),
+        (["w.safetensors", "--format", "bag"], "--format is of training on recordings; give --data FOLDER"),
+        (["w.safetensors", "--cache", "x"], "--cache is of training on recordings; give --data FOLDER"),
     ],
 )
 def test_train_exits_with_2_and_names_the_value_when_an_option_is_wrong(

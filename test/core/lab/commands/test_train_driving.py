@@ -78,7 +78,7 @@ def test_train_reads_nothing_again_when_it_resumes(
 ) -> None:
     out, tree = tmp_path / "mine.safetensors", trees.kitti_object(tmp_path / "tree")
     assert train(out, tree, start, "--steps", "2") == 0
-    monkeypatch.setattr("sentryfuse_core.lab.datasets.kitti_object.KittiObject.frame", None)
+    monkeypatch.setattr("sentryfuse_core.lab.datasets.kitti_object.MomentReader", None)
     assert train(out, tree, start, "--steps", "4", "--resume") == 0
     assert load_checkpoint(out).manifest["steps"] == 4
 
@@ -129,19 +129,3 @@ def test_train_exits_with_2_and_one_line_when_data_or_options_are_wrong(
     assert told in error
     assert error.strip().count("\n") == 0
     assert not out.exists()
-
-
-def test_train_refuses_weights_of_other_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "other.safetensors"
-    save_checkpoint(path, network(4), {"labels": ["tree", "rock", "gate"]})
-    tree = trees.kitti_object(tmp_path / "tree")
-    assert train(tmp_path / "mine.safetensors", tree, path) == 2
-    assert "knows tree, rock, gate" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("option", [["--format", "bag"], ["--cache", "x"]])
-def test_train_refuses_options_of_driving_sets_when_there_is_no_data(
-    option: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["train", "mine.safetensors", *option]) == 2
-    assert f"{option[0]} is of training on recordings; give --data FOLDER" in capsys.readouterr().err

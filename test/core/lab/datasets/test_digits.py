@@ -67,14 +67,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 out.writestr(f"recordings/{digit}_ann_{number}.wav", wav(pcm))
     with zipfile.ZipFile(folder / "airwriting.zip", "w") as out:
         for digit in range(10):
-            strokes = [
-                {
-                    "index": i,
-                    "label": str(digit),
-                    "strokePoints": [{"x": (20 * digit + i) / 400, "y": t / 50} for t in range(30)],
-                }
-                for i in range(20)
-            ]
+            points = [[{"x": (20 * digit + i) / 400, "y": t / 50} for t in range(30)] for i in range(20)]
+            strokes = [{"label": str(digit), "strokePoints": own} for own in points]
             out.writestr(f"{digit}.json", json.dumps({"strokes": strokes}))
     return folder
 
@@ -85,19 +79,12 @@ def folder(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "digits"))
 
 
-def test_load_digits_pairs_items_of_one_class_and_split_when_read_from_the_public_layout(made: Path) -> None:
+def test_load_digits_shares_no_item_between_splits_or_classes_when_pairing(made: Path) -> None:
     digits = load_digits(made)
     count = {split: len(digits.rows(split)) for split in ("train", "val", "test")}
     assert count == {"train": 10 * 2 * 2, "val": 10 * 5 * 4, "test": 10 * 5 * 4}
-    assert {key: value.shape[1:] for key, value in digits.inputs.items()} == {
-        "image": (16, 49),
-        "sound": (16, 32),
-        "strokes": (12, 16),
-    }
-
-
-def test_load_digits_shares_no_item_between_splits_or_classes_when_pairing(made: Path) -> None:
-    digits = load_digits(made)
+    shapes = {key: value.shape[1:] for key, value in digits.inputs.items()}
+    assert shapes == {"image": (16, 49), "sound": (16, 32), "strokes": (12, 16)}
     # A made image's corner pixel and a made stroke's x number it, also after standardisation.
     marks = {
         "image": digits.inputs["image"][:, 0, 0],
@@ -143,11 +130,8 @@ def test_read_images_and_strokes_deal_splits_by_class_when_none_are_published(ma
     for items in (read_images(made), read_strokes(made / "airwriting.zip")):
         for digit in range(10):
             names, counts = np.unique(items.split[items.label == digit], return_counts=True)
-            assert dict(zip(names.tolist(), counts.tolist(), strict=True)) == {
-                "train": 12,
-                "val": 3,
-                "test": 5,
-            }
+            found = dict(zip(names.tolist(), counts.tolist(), strict=True))
+            assert found == {"train": 12, "val": 3, "test": 5}
 
 
 def test_log_mel_puts_a_tone_in_its_band_and_third_when_it_sounds_for_a_part() -> None:

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 from sentryfuse_core.errors import BagError, DatasetError
+from sentryfuse_core.lab.datasets.har import runs
 from sentryfuse_core.lab.datasets.har_windows import (
     FOLDS,
-    STREAMS,
     HarWindows,
     har_fold,
     load_windows,
     people_of_fold,
-    prepare,
 )
 
 SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[5] / "shared"))
@@ -80,6 +79,21 @@ def test_load_windows_keeps_pure_windows_when_the_activity_changes(windows: HarW
     assert sorted(set(windows.person.tolist())) == list(range(1, 8))
 
 
+def test_runs_come_by_name_with_strictly_rising_stamps_when_rows_share_a_millisecond(tmp_path: Path) -> None:
+    text = _HEADER + "".join(
+        f"1,2,9.8,0.1,0.2,0.{row},{_START_MS + ms},SEATED\n" for row, ms in enumerate((0, 23, 23, 28))
+    )
+    with zipfile.ZipFile(tmp_path / "har.zip", "w") as out:
+        for name in ("s01/s01_01_sw.csv", "s01/s01_01_sp.csv", "executions_info.csv"):
+            out.writestr(f"DATA/{name}", text)
+    phone, watch = runs(tmp_path / "har.zip")
+    assert (phone.name, phone.device, watch.device) == ("s01_01_sp", "sp", "sw")
+    assert (phone.stamp_ns - phone.stamp_ns[0]).tolist() == [0, 23_000_000, 23_500_000, 28_000_000]
+    assert phone.accel.tolist() == [[1.0, 2.0, 9.8]] * 4
+    assert phone.gyro[3].tolist() == [0.1, 0.2, 0.3]
+    assert phone.activity == ("SEATED",) * 4
+
+
 def test_load_windows_takes_the_most_frequent_activity_when_purity_is_lower(tmp_path: Path) -> None:
     mixed = load_windows(archive(tmp_path / "har.zip", people=1), pure=0.5)
     assert mixed.label.tolist() == [1] * 5 + [0] * 5  # k = 4 is 703 ms walking, k = 5 706 ms turning
@@ -103,6 +117,9 @@ def test_load_windows_refuses_what_gives_none(tmp_path: Path) -> None:
         load_windows(path, step_s=0.0)
     with pytest.raises(BagError, match=r"none\.zip"):
         load_windows(tmp_path / "none.zip")
+    path.write_text("not a zip")
+    with pytest.raises(BagError, match=r"har\.zip"):
+        load_windows(path)
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))
@@ -125,51 +142,11 @@ def test_people_of_fold_tests_everyone_once_when_all_folds_are_taken() -> None:
         people_of_fold(np.arange(4), 0)
 
 
-def test_har_fold_standardises_with_training_people_when_others_move_differently(windows: HarWindows) -> None:
-    arrays = har_fold(windows, 1)
-    outside = arrays.split != "train"
-    streams = {name: values.copy() for name, values in windows.streams.items()}
-    for values in streams.values():
-        values[outside] += 50.0
-    moved = har_fold(HarWindows(streams, windows.label, windows.classes, windows.person), 1)
-    for name in STREAMS:
-        assert np.array_equal(arrays.rows("train").inputs[name], moved.rows("train").inputs[name])
-    x_accel = arrays.rows("train").inputs["phone_accel"].reshape(-1, 3)[:, 0]
-    assert abs(x_accel.mean()) < 1e-5
-    assert abs(x_accel.std() - 1) < 1e-5
-
-
 def test_har_fold_cuts_finer_tokens_when_the_patch_is_shorter(windows: HarWindows) -> None:
     arrays = har_fold(windows, 0, patch=2)
     assert arrays.inputs["phone_accel"].shape == (56, 50, 6)
     coarse = har_fold(windows, 0).inputs["phone_accel"]
     assert np.array_equal(arrays.inputs["phone_accel"].reshape(56, -1), coarse.reshape(56, -1))
-
-
-def test_prepare_reads_its_cache_when_zip_and_parameters_are_the_same(tmp_path: Path) -> None:
-    path, folder = archive(tmp_path / "har.zip", people=2), tmp_path / "cache"
-    first = prepare(path, folder)
-    (cache,) = folder.iterdir()
-    written_ns = cache.stat().st_mtime_ns
-    again = prepare(path, folder)
-    assert cache.stat().st_mtime_ns == written_ns
-    assert all(np.array_equal(first.streams[name], again.streams[name]) for name in STREAMS)
-    assert (again.classes, again.label.tolist()) == (first.classes, first.label.tolist())
-    assert again.person.tolist() == first.person.tolist()
-    prepare(path, folder, window_s=0.5)
-    prepare(archive(path, people=3), folder)
-    assert len(list(folder.iterdir())) == 3
-
-
-def test_prepare_names_the_cache_when_it_is_damaged(tmp_path: Path) -> None:
-    path, folder = archive(tmp_path / "har.zip", people=1), tmp_path / "cache"
-    prepare(path, folder)
-    (cache,) = folder.iterdir()
-    cache.write_bytes(b"half")
-    with pytest.raises(DatasetError, match=r"har_v.*damaged.*delete it"):
-        prepare(path, folder)
-    with pytest.raises(DatasetError, match=r"cannot read .*none\.zip"):
-        prepare(tmp_path / "none.zip", folder)
 
 
 @needs_recordings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import LABELS, Box
-from sentryfuse_core.lab.datasets.kitti_object import KittiObject, load_kitti_object
+from sentryfuse_core.lab.datasets.kitti_object import frame_boxes, load_kitti_object
 from sentryfuse_core.lab.world.config import CLASSES
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import Modality, ModalitySet
 
 SHARED = Path(os.environ.get("SENTRYFUSE_SHARED", Path(__file__).parents[5] / "shared"))
 KITTI = SHARED / "data" / "kitti_labelled"
+NAMES = ("000000", "000001", "000002")
 needs_recordings = pytest.mark.skipif(not KITTI.is_dir(), reason="needs the recordings in ../shared/data")
 SIGNS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2.0
 
@@ -44,12 +45,15 @@ def test_labels_are_those_of_the_detector() -> None:
     assert tuple(traits.label for traits in CLASSES) == LABELS
 
 
+def boxes_of(name: str) -> tuple[Box, ...]:
+    return frame_boxes(KITTI, name, Counter())
+
+
 @needs_recordings
 def test_kitti_classes_are_those_listed_by_hand() -> None:
-    reader = KittiObject(KITTI)
-    found = {name: [box.label for box in reader.boxes(name)] for name in reader.names}
+    found = {name: [box.label for box in boxes_of(name)] for name in NAMES}
     assert found == {"000000": ["pedestrian"], "000001": ["car", "cyclist"], "000002": ["car"]}
-    assert reader.ignored().endswith("4 DontCare, 1 Misc, 1 Truck")
+    assert load_kitti_object(KITTI).notes[0].endswith("4 DontCare, 1 Misc, 1 Truck")
 
 
 @needs_recordings
@@ -63,7 +67,7 @@ def test_kitti_classes_are_those_listed_by_hand() -> None:
     ],
 )
 def test_kitti_box_projects_onto_its_2d_label(name: str, index: int, rectangle: tuple[float, ...]) -> None:
-    box, found = KittiObject(KITTI).boxes(name)[index], matrices(name)
+    box, found = boxes_of(name)[index], matrices(name)
     velodyne = corners(box) - [0.0, 0.0, 1.73]
     moved = found["Tr_velo_to_cam"].reshape(3, 4) @ np.c_[velodyne, np.ones(8)].T
     u, v, w = found["P2"].reshape(3, 4) @ np.vstack([found["R0_rect"].reshape(3, 3) @ moved, np.ones(8)])
@@ -74,11 +78,10 @@ def test_kitti_box_projects_onto_its_2d_label(name: str, index: int, rectangle: 
 
 @needs_recordings
 def test_kitti_boxes_hold_lidar_points_and_stand_on_the_ground() -> None:
-    reader = KittiObject(KITTI)
-    for name in reader.names:
+    for name in NAMES:
         points = np.fromfile(KITTI / "velodyne" / f"{name}.bin", np.float32).reshape(-1, 4)[:, :3]
         points = points + np.array([0.0, 0.0, 1.73], np.float32)
-        for box in reader.boxes(name):
+        for box in boxes_of(name):
             offset = points - [box.x, box.y, box.z]
             along = offset[:, 0] * math.cos(box.yaw) + offset[:, 1] * math.sin(box.yaw)
             across = offset[:, 1] * math.cos(box.yaw) - offset[:, 0] * math.sin(box.yaw)
@@ -89,19 +92,10 @@ def test_kitti_boxes_hold_lidar_points_and_stand_on_the_ground() -> None:
 
 
 @needs_recordings
-def test_kitti_pedestrian_lies_where_a_hand_calculation_puts_it() -> None:
-    """Bottom centre 1.84 right, 1.47 down, 8.41 ahead of camera 0, which is 0.33 m before the Velodyne."""
-    box = KittiObject(KITTI).boxes("000000")[0]
-    assert (box.x, box.y) == pytest.approx((8.41 + 0.33, -1.84), abs=0.1)
-    assert box.z == pytest.approx(1.73 - 1.47 + 1.89 / 2, abs=0.2)  # the camera looks slightly down
-    assert box.yaw == pytest.approx(-math.pi / 2, abs=0.03)  # rotation_y 0.01: to the right
-
-
-@needs_recordings
 def test_kitti_frame_shows_the_pedestrian_at_the_virtual_camera() -> None:
     """A white shirt: brighter than the hedge around it."""
-    frame = KittiObject(KITTI).frame("000000")
-    box, inputs = KittiObject(KITTI).boxes("000000")[0], frame.inputs
+    frame = next(iter(load_kitti_object(KITTI).drives[0].frames()))
+    box, inputs = boxes_of("000000")[0], frame.inputs
     assert inputs.present == ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
     assert inputs.camera is not None
     assert inputs.camera_position is not None
@@ -140,57 +134,3 @@ def test_kitti_object_keeps_the_lists_of_frames_when_there_are_some(tmp_path: Pa
     found = load_kitti_object(tmp_path)
     assert [(drive.split, drive.length) for drive in found.drives] == [("train", 2), ("val", 1)]
     assert any("1 frames are in neither" in note for note in found.notes)
-
-
-def damage(root: Path, what: str) -> None:
-    folder = root / "training"
-    if what == "no labels":
-        (folder / "label_2" / "000000.txt").unlink()
-        for path in (folder / "label_2").iterdir():
-            path.unlink()
-    elif what == "no velodyne":
-        (folder / "velodyne").rename(root / "elsewhere")
-    elif what == "no cloud":
-        (folder / "velodyne" / "000001.bin").unlink()
-    elif what == "no matrix":
-        path = folder / "calib" / "000002.txt"
-        path.write_text("\n".join(line for line in path.read_text().split("\n") if "R0" not in line))
-    elif what == "short label":
-        (folder / "label_2" / "000001.txt").write_text(f"{trees.CAR}\nCar 0.00 0\n")
-    elif what == "unknown class":
-        (folder / "label_2" / "000001.txt").write_text(trees.CAR.replace("Car", "Horse"))
-
-
-@pytest.mark.parametrize(
-    ("what", "told"),
-    [
-        ("no labels", "label_2 holds no .txt"),
-        ("no velodyne", "no folder .*velodyne; download KITTI object's clouds"),
-        ("no cloud", r"no .*velodyne/000001\.bin for label_2/000001\.txt"),
-        ("no matrix", r"000002\.txt has no R0_rect of 9 numbers"),
-        ("short label", r"000001\.txt:2: 2 values"),
-        ("unknown class", r"000001\.txt:1: unknown class 'Horse'"),
-    ],
-)
-def test_kitti_object_names_the_damage_when_a_tree_is_damaged(tmp_path: Path, what: str, told: str) -> None:
-    damage(trees.kitti_object(tmp_path), what)
-    with pytest.raises(DatasetError, match=told) as raised:
-        load_kitti_object(tmp_path)
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("file", "told"),
-    [
-        ("image_2/000000.png", "000000.png is no readable image"),
-        ("velodyne/000000.bin", "it is truncated"),
-    ],
-)
-def test_kitti_object_names_the_file_when_its_data_are_truncated(
-    tmp_path: Path, file: str, told: str
-) -> None:
-    path = trees.kitti_object(tmp_path) / "training" / file
-    path.write_bytes(path.read_bytes()[:15])
-    (drive,) = load_kitti_object(tmp_path).drives
-    with pytest.raises(DatasetError, match=told):
-        list(drive.frames())

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from networks import Fed
+from torch import nn
 
-from sentryfuse_core.lab.rivals.calibration import Calibration
-from sentryfuse_core.lab.rivals.flap import Flap, standardised
-from sentryfuse_core.model.fusion import FeedForward
+from sentryfuse_core.lab.rivals import RULES
+from sentryfuse_core.lab.rivals.flap import fluctuation, standardised
+from sentryfuse_core.lab.rivals.rule import Calibration
 from sentryfuse_core.pruning.costs import measure_costs
 
 ALL = frozenset({"a"})
 
 
-class _Feed(nn.Module):
-    """A feed-forward layer of three units of two channels, the last two of which give constants."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.feed = FeedForward(3, channels=6, block=2)
-        with torch.no_grad():
-            self.feed.rise[2:] = 0.0
-            self.feed.rise_bias.copy_(torch.randn(6))
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        output: Tensor = self.feed(inputs["a"]).mean(dim=1)
-        return output
+def _feed() -> Fed:
+    """Three units of two channels, the last two of which give constants."""
+    made = Fed(3, channels=6, block=2)
+    with torch.no_grad():
+        made.feed.rise[2:] = 0.0
+        made.feed.rise_bias.copy_(torch.randn(6))
+    return made
 
 
 def _sample(seed: int) -> Calibration:
@@ -38,18 +32,18 @@ def _sample(seed: int) -> Calibration:
 
 
 def test_flap_is_exact_when_pruned_hidden_values_are_constant() -> None:
-    network = _Feed()
+    network = _feed()
     costs = {ALL: measure_costs(network, {"a": torch.zeros(1, 5, 3)})}
-    pruned = Flap().prepare(network, {ALL: _sample(1)}, costs)
+    pruned = RULES["flap"].prepare(network, {ALL: _sample(1)}, costs)
     unseen = _sample(2).inputs
     assert pruned.kept(ALL, 0.6) == {"feed": [0]}
     torch.testing.assert_close(pruned.at(ALL, 0.6)(unseen), network(unseen))
-    bare = Flap(compensation=False).prepare(network, {ALL: _sample(1)}, costs).at(ALL, 0.6)
+    bare = replace(RULES["flap"], mend=None).prepare(network, {ALL: _sample(1)}, costs).at(ALL, 0.6)
     assert (bare(unseen) - network(unseen)).abs().max() > 0.01
 
 
 def test_flap_scores_standardised_variance_times_power_when_computed_by_hand() -> None:
-    network, sample = _Feed(), _sample(1)
+    network, sample = _feed(), _sample(1)
     feed = network.feed
     hidden = nn.functional.gelu(sample.inputs["a"] @ feed.rise.T + feed.rise_bias).reshape(-1, 6)
     channels = []
@@ -62,7 +56,7 @@ def test_flap_scores_standardised_variance_times_power_when_computed_by_hand() -
     spread = (sum((channel - mean) ** 2 for channel in channels) / 5) ** 0.5
     level = [(channel - mean) / spread for channel in channels]
     expected = [(level[2 * unit] + level[2 * unit + 1]) / 2 for unit in range(3)]
-    assert Flap().score(network, sample)["feed"].tolist() == pytest.approx(expected, rel=1e-4)
+    assert fluctuation(network, sample)["feed"].tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_standardised_is_zero_when_all_channels_are_alike() -> None:

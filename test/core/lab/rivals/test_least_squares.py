@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from networks import Fed
+from torch import nn
 
-from sentryfuse_core.lab.rivals.calibration import Calibration
-from sentryfuse_core.lab.rivals.gates import Taylor
-from sentryfuse_core.lab.rivals.least_squares import LeastSquares, ridge_fit
-from sentryfuse_core.lab.rivals.selected import copied_bytes
-from sentryfuse_core.lab.rivals.weights import Magnitude, Random
+from sentryfuse_core.lab.rivals import RULES
+from sentryfuse_core.lab.rivals.least_squares import refit, refitted, ridge_fit
+from sentryfuse_core.lab.rivals.rule import Calibration, Rule, copied_bytes
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
-from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.pruning.costs import measure_costs
 
 ALL = frozenset({"a"})
 
 
-class _Twins(nn.Module):
+def _twins() -> Fed:
     """Three units, the last of which has the hidden values of the first and smaller outgoing weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.feed = FeedForward(4, channels=6, block=2)
-        with torch.no_grad():
-            self.feed.rise[4:] = self.feed.rise[:2]
-            self.feed.fall[4:] *= 0.1
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        output: Tensor = self.feed(inputs["a"]).mean(dim=1)
-        return output
+    made = Fed(4, channels=6, block=2)
+    with torch.no_grad():
+        made.feed.rise[4:] = made.feed.rise[:2]
+        made.feed.fall[4:] *= 0.1
+    return made
 
 
 def _trunk() -> tuple[nn.Module, Calibration]:
@@ -44,10 +35,10 @@ def _trunk() -> tuple[nn.Module, Calibration]:
 
 
 def test_refit_is_exact_when_a_pruned_unit_is_a_combination_of_kept_ones() -> None:
-    network = _Twins()
+    network = _twins()
     sample = Calibration({"a": torch.randn(40, 3, 4)}, torch.zeros(40, dtype=torch.long))
     costs = {ALL: measure_costs(network, {"a": torch.zeros(1, 3, 4)})}
-    rule = LeastSquares(base=Magnitude(), ridge=1e-9)
+    rule = replace(RULES["magnitude"], mend=partial(refit, ridge=1e-9))
     pruned = rule.prepare(network, {ALL: sample}, costs)
     unseen = {"a": torch.randn(9, 3, 4)}
     assert pruned.kept(ALL, 0.3) == {"feed": [0, 1]}
@@ -57,7 +48,7 @@ def test_refit_is_exact_when_a_pruned_unit_is_a_combination_of_kept_ones() -> No
 def test_refit_changes_nothing_when_nothing_is_pruned() -> None:
     network, sample = _trunk()
     costs = {ALL: measure_costs(network, {"a": torch.zeros(1, 6, 3)})}
-    small = LeastSquares(base=Taylor()).prepare(network, {ALL: sample}, costs).at(ALL, 0.0)
+    small = RULES["lsq_taylor_per_mask"].prepare(network, {ALL: sample}, costs).at(ALL, 0.0)
     torch.testing.assert_close(small(sample.inputs), network(sample.inputs), atol=1e-5, rtol=1e-5)
 
 
@@ -66,20 +57,17 @@ def test_refit_comes_closer_to_the_full_network_when_units_are_pruned() -> None:
     costs = {ALL: measure_costs(network, {"a": torch.zeros(1, 6, 3)})}
     goal = network(sample.inputs).detach()
 
-    def error(rule: Random | LeastSquares) -> float:
+    def error(rule: Rule) -> float:
         small = rule.prepare(network, {ALL: sample}, costs).at(ALL, 0.5)
         return (small(sample.inputs).detach() - goal).square().mean().item()
 
-    bare = error(Random())
-    own = error(LeastSquares(base=Random(), stream=False))
-    stream = error(LeastSquares(base=Random(), stream=True))
-    assert stream < own < bare
+    assert error(refitted(RULES["random"])) < error(RULES["random"])
 
 
 def test_refit_needs_its_own_outgoing_matrices_when_memory_is_counted() -> None:
     network, sample = _trunk()
     costs = {ALL: measure_costs(network, {"a": torch.zeros(1, 6, 3)})}
-    rule = LeastSquares(base=Random())
+    rule = refitted(RULES["random"])
     small = rule.prepare(network, {ALL: sample}, costs).at(ALL, 0.0)
     assert copied_bytes(network, small) == 2 * 4 * ((8 + 16) * 8 + 2 * 8)  # two layers, both outgoing maps
 
@@ -104,9 +92,3 @@ def test_ridge_fit_gives_the_mean_when_no_unit_is_left() -> None:
     target = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
     _, bias = ridge_fit(torch.zeros(2, 0), target, torch.zeros(0, 2), ridge=1e-2)
     assert bias.tolist() == [2.0, 4.0]
-
-
-def test_name_says_refit_and_base_when_a_rule_is_wrapped() -> None:
-    rule = LeastSquares(base=Random())
-    assert rule.name == "lsq_random"
-    assert replace(rule, ridge=1.0).name == "lsq_random"

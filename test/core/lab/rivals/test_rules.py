@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import sys
 from functools import cache
 from itertools import combinations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from networks import Fed
+from torch import nn
 
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.rivals import RULES
-from sentryfuse_core.lab.rivals.calibration import Calibration, Present
-from sentryfuse_core.lab.rivals.gates import Michel, Taylor
-from sentryfuse_core.lab.rivals.llm_pruner import LlmPruner, mixed_saliency
-from sentryfuse_core.lab.rivals.selected import copied_bytes
-from sentryfuse_core.lab.rivals.wanda import WandaSp
-from sentryfuse_core.lab.rivals.weights import Magnitude
+from sentryfuse_core.lab.rivals.llm_pruner import coupled_saliency
+from sentryfuse_core.lab.rivals.rule import Calibration, copied_bytes
+from sentryfuse_core.lab.rivals.scores import magnitude, michel, taylor, wanda_sp
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
-from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
+from sentryfuse_core.pruning.gate import Present
 from sentryfuse_core.pruning.units import find_units, prefix, sliced
 
 STREAMS = {"a": Stream(4, 3), "b": Stream(6, 2)}
@@ -89,19 +88,13 @@ def test_taylor_static_keeps_one_order_when_masks_differ() -> None:
             assert set(units) <= other or other <= set(units)
 
 
-class _Two(nn.Module):
+def _two() -> Fed:
     """One token through two units of one channel: logits = gelu(x R') F."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.feed = FeedForward(2, channels=2, block=1)
-        with torch.no_grad():
-            self.feed.rise.copy_(torch.tensor([[1.0, 0.5], [-0.5, 2.0]]))
-            self.feed.fall.copy_(torch.tensor([[1.0, -1.0], [0.25, 0.5]]))
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        output: Tensor = self.feed(inputs["a"])[:, 0]
-        return output
+    made = Fed(2, channels=2, block=1)
+    with torch.no_grad():
+        made.feed.rise.copy_(torch.tensor([[1.0, 0.5], [-0.5, 2.0]]))
+        made.feed.fall.copy_(torch.tensor([[1.0, -1.0], [0.25, 0.5]]))
+    return made
 
 
 POINTS = [[1.0, 2.0], [-1.0, 0.5]]
@@ -131,7 +124,7 @@ def _gates_by_hand() -> list[list[float]]:
 
 
 def test_magnitude_is_the_norm_of_all_rows_when_units_have_two_tensors() -> None:
-    scores = Magnitude().score(_Two(), SAMPLE)["feed"]
+    scores = magnitude(_two(), SAMPLE)["feed"]
     assert scores.tolist() == pytest.approx([math.sqrt(1.25 + 2.0), math.sqrt(4.25 + 0.3125)])
 
 
@@ -140,15 +133,15 @@ def test_taylor_and_michel_equal_the_hand_calculation_when_units_are_two() -> No
     squares = [(gates[0][unit] ** 2 + gates[1][unit] ** 2) / 2 for unit in (0, 1)]
     sizes = [(abs(gates[0][unit]) + abs(gates[1][unit])) / 2 for unit in (0, 1)]
     length = math.hypot(*sizes)
-    assert Taylor().score(_Two(), SAMPLE)["feed"].tolist() == pytest.approx(squares, rel=1e-5)
-    assert Michel().score(_Two(), SAMPLE)["feed"].tolist() == pytest.approx(
+    assert taylor(_two(), SAMPLE)["feed"].tolist() == pytest.approx(squares, rel=1e-5)
+    assert michel(_two(), SAMPLE)["feed"].tolist() == pytest.approx(
         [size / length for size in sizes], rel=1e-5
     )
 
 
 def test_wanda_equals_the_hand_calculation_when_units_are_two() -> None:
     norms = [math.hypot(*(hidden[unit] for _, hidden, _ in _by_hand())) for unit in (0, 1)]
-    scores = WandaSp().score(_Two(), SAMPLE)["feed"]
+    scores = wanda_sp(_two(), SAMPLE)["feed"]
     assert scores.tolist() == pytest.approx([2.0 * norms[0], 0.75 * norms[1]], rel=1e-5)
 
 
@@ -170,16 +163,23 @@ def test_llm_pruner_equals_the_hand_calculation_when_units_are_two() -> None:
             second = (gradients[0][index] ** 2 + gradients[1][index] ** 2) / 2
             total += abs(first * weight - 0.5 * second * weight**2)
         expected.append(total)
-    network = _Two().requires_grad_(False)
-    assert LlmPruner().score(network, SAMPLE)["feed"].tolist() == pytest.approx(expected, rel=1e-5)
+    network = _two().requires_grad_(False)
+    assert coupled_saliency(network, SAMPLE)["feed"].tolist() == pytest.approx(expected, rel=1e-5)
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_mixed_saliency_is_first_less_half_second_order_when_numbers_are_plain() -> None:
-    assert mixed_saliency(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(1.0)) == 4.0
-
-
 def test_copied_bytes_counts_only_own_memory_when_units_are_cut_out() -> None:
-    network = _Two()
+    network = _two()
     assert copied_bytes(network, sliced(network, prefix({"feed": 1}))) == 0
     assert copied_bytes(network, sliced(network, {"feed": [1]})) == 4 * (2 + 1 + 2)
+
+
+def test_torch_pruning_names_the_package_when_it_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    with pytest.raises(ConfigError, match="pip install torch-pruning"):
+        RULES["torch_pruning"].score(_two(), SAMPLE)
+
+
+def test_every_rule_names_its_paper_when_listed() -> None:
+    assert all(name == rule.name for name, rule in RULES.items())
+    assert all("arXiv" in rule.source for name, rule in RULES.items() if name != "random")

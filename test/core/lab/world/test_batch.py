@@ -19,6 +19,8 @@ from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 
 WORLD = WorldConfig()
+VIEW = View(width=96, height=64, focal=48.0, cx=48.0, cy=32.0)
+CAMERA_AT = torch.tensor([[0.3, 0.0, 1.5]])
 LIDAR_AT = Config().lidar.translation_m
 
 
@@ -90,6 +92,11 @@ def test_scene_draws_sizes_that_tell_classes_apart() -> None:
         assert size.mean(dim=0) == pytest.approx(torch.tensor(traits.size), rel=0.12)
 
 
+def seen(scene: Scene) -> Tensor:
+    """Radiance [B, 3, 64 * 96]."""
+    return render(scene, VIEW, position=CAMERA_AT.expand(len(scene), 3), haze_m=160.0)[0]
+
+
 def swept(scene: Scene, *, forward_only: bool, seed: int = 1) -> Tensor:
     points, _ = sweep(
         scene,
@@ -117,13 +124,8 @@ def test_lidar_sees_less_far_when_it_rains_or_is_foggy() -> None:
 
 def test_camera_loses_contrast_when_it_is_foggy() -> None:
     clear = replace(calm(scenes(4, seed=5)), light=torch.full((4,), 0.95))
-    view = View(width=96, height=64, focal=48.0, cx=48.0, cy=32.0)
-    position = torch.tensor([[0.3, 0.0, 1.5]]).expand(4, 3)
     sharp, dim = (
-        render(scene, view, position=position, haze_m=160.0)[0]
-        .view(4, 3, 64, 96)[:, :, 20:36]
-        .std(dim=(2, 3))
-        .mean()
+        seen(scene).view(4, 3, 64, 96)[:, :, 20:36].std(dim=(2, 3)).mean()
         for scene in (clear, replace(clear, fog=torch.full((4,), 0.06)))
     )
     assert float(dim) < 0.7 * float(sharp)
@@ -133,12 +135,10 @@ def test_camera_sees_the_ground_rise_when_the_nose_goes_down() -> None:
     scene = calm(scenes(1, seed=4))
     bumps = scene.bumps.clone()
     bumps[0, 1, 0] = torch.tensor((0.05, 0.0, math.pi / 2))  # a pitch of 0.05 rad, wherever it is
-    view = View(width=96, height=64, focal=48.0, cx=48.0, cy=32.0)
     down = replace(scene, bumps=bumps, light=torch.tensor([0.95]))
     assert down.tilt.tolist() == [[pytest.approx(0.0), pytest.approx(0.05, abs=1e-6)]]
-    position = torch.tensor([[0.3, 0.0, 1.5]])
     level, tilted = (
-        render(item, view, position=position, haze_m=160.0)[0].view(3, 64, 96).mean(dim=(0, 2))
+        seen(item).view(3, 64, 96).mean(dim=(0, 2))
         for item in (replace(down, bumps=torch.zeros_like(bumps)), down)
     )
     # The picture moves up by f tan(0.05) = 2.4 pixels.
@@ -182,9 +182,8 @@ def test_camera_shows_colour_only_where_the_projected_box_is() -> None:
     classes = classes.clone()
     classes[0, 0] = 0
     view = View(width=192, height=128, focal=96.0, cx=96.0, cy=64.0)
-    position = torch.tensor([[0.3, 0.0, 1.5]])
-    with_car, filled = render(replace(empty, classes=classes), view, position=position, haze_m=160.0)
-    without, _ = render(empty, view, position=position, haze_m=160.0)
+    with_car, filled = render(replace(empty, classes=classes), view, position=CAMERA_AT, haze_m=160.0)
+    without, _ = render(empty, view, position=CAMERA_AT, haze_m=160.0)
     changed = ((with_car - without).abs().sum(dim=1) > 0).reshape(128, 192)
     assert bool(changed[round(64 + 0.4 / 11.7 * 96), round(96 - 3.0 / 11.7 * 96)])  # the box's lower half
     assert float(filled[0, 0]) == float(filled.sum()) == pytest.approx(float(changed.sum()), rel=0.15)
@@ -196,11 +195,10 @@ def test_camera_shows_colour_only_where_the_projected_box_is() -> None:
 
 def test_camera_is_darker_and_noisier_when_night_falls() -> None:
     scene = calm(scenes(1, seed=4))
-    view = View(width=96, height=64, focal=48.0, cx=48.0, cy=32.0)
     mean, noise = [], []
     for light in (0.95, 0.5, 0.05):
         lit = replace(scene, light=torch.tensor([light]))
-        radiance, _ = render(lit, view, position=torch.tensor([[0.3, 0.0, 1.5]]), haze_m=160.0)
+        radiance = seen(lit)
         a, b = (
             expose(radiance, WORLD.camera, light=lit.light, averaged=1.0, generator=seeded(s)) for s in (1, 2)
         )

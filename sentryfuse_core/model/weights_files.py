@@ -1,0 +1,119 @@
+"""Weights on disk: safetensors and the JSON manifest beside them; nothing else is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from sentryfuse_core.errors import CheckpointError, OutputError
+from sentryfuse_core.safe_files import check_regular
+
+__all__ = ["FORMAT_VERSION", "check_digest", "manifest_path", "read_weights", "write_weights"]
+
+FORMAT_VERSION = 1
+MOST_WEIGHTS_BYTES = 4_000_000_000
+MOST_MANIFEST_BYTES = 100_000_000
+
+
+def manifest_path(weights: Path) -> Path:
+    """Where the manifest of a weights file lies: beside it, ending in .json."""
+    return weights.with_suffix(".json")
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write weights and manifest, each in one move; `facts` join what every manifest says.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    data = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    manifest = {"format_version": FORMAT_VERSION, "name": path.stem, "sha256": digest, **facts}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, data)
+        _replace(manifest_path(path), (json.dumps(manifest, indent=2) + "\n").encode())
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+
+
+def read_weights(
+    path: Path, *, required: Iterable[str], kind: str | None, remedy: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Manifest and tensors of a weights file, once they belong together.
+
+    Args:
+        path: the weights.
+        required: keys the manifest must have beside its version.
+        kind: what the manifest must say under `kind`; None: nothing.
+        remedy: how to get weights, told when there are none.
+
+    Raises:
+        CheckpointError: names the file, what is wrong with it and the remedy.
+    """
+    data = _read(path, MOST_WEIGHTS_BYTES, f"no weights at {path} ({{}}); {remedy}")
+    manifest = _read_manifest(manifest_path(path), required, kind)
+    check_digest(path, data, manifest)
+    try:
+        return manifest, load_tensors(data)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file ({error}); copy it again") from error
+
+
+def check_digest(path: Path, data: bytes, manifest: Mapping[str, Any]) -> None:
+    """Raises CheckpointError when the weights at `path` are not those that the manifest was written with."""
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != manifest["sha256"]:
+        raise CheckpointError(
+            f"{path} has sha256 {digest[:12]}..., its manifest says {str(manifest['sha256'])[:12]}...: "
+            f"the file is altered or truncated; copy it again"
+        )
+
+
+def _read(path: Path, most_bytes: int, told: str) -> bytes:
+    try:
+        check_regular(path, most_bytes=most_bytes)
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(told.format(error.strerror)) from error
+
+
+def _read_manifest(path: Path, required: Iterable[str], kind: str | None) -> dict[str, Any]:
+    data = _read(
+        path, MOST_MANIFEST_BYTES, f"no manifest at {path} ({{}}); weights need the .json written with them"
+    )
+    try:
+        manifest = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error}); copy it again") from error
+    if not isinstance(manifest, dict):
+        raise CheckpointError(f"{path} holds no JSON object; copy it again")
+    if manifest.get("kind") != kind:
+        raise CheckpointError(
+            f"{path} describes a {manifest.get('kind') or 'detector'}, not a {kind or 'detector'}; "
+            "give weights of the right kind"
+        )
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format version {version!r}, this release reads {FORMAT_VERSION}; "
+            f"use weights made for it or train anew"
+        )
+    missing = [key for key in ("name", "sha256", *required) if key not in manifest]
+    if missing:
+        raise CheckpointError(f"{path} lacks {', '.join(missing)}; copy it again")
+    return manifest
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)

@@ -1,0 +1,55 @@
+"""What the nodes that pass recorded topics on share: their names, their QoS and a status in /diagnostics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from diagnostic_msgs.msg import DiagnosticArray
+
+from sentryfuse_core.account.diagnostics import OK, diagnostic_array, status_name
+from sentryfuse_ros.messages import fill
+from sentryfuse_ros.qos import sensor_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rclpy.node import Node
+
+__all__ = ["DEPTH", "PASSED_ON", "Report", "in_namespace", "reporter"]
+
+DEPTH = 20
+PASSED_ON = sensor_profile(reliability="reliable", depth=DEPTH)
+_GLOBAL = frozenset({"/tf", "/tf_static", "/clock", "/diagnostics", "/rosout", "/parameter_events"})
+
+
+class Report(Protocol):
+    """Says how the node stands."""
+
+    def __call__(self, message: str, values: Mapping[str, Any], *, level: int = OK) -> None:
+        """Publish it in /diagnostics."""
+
+
+def reporter(node: Node, name: str, hardware_id: str) -> Report:
+    """What publishes the node's one status."""
+    publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    def report(message: str, values: Mapping[str, Any], *, level: int = OK) -> None:
+        status = {
+            "level": level,
+            "name": status_name(node.get_fully_qualified_name(), name),
+            "message": message,
+            "hardware_id": hardware_id,
+            "values": [{"key": key, "value": str(value)} for key, value in values.items()],
+        }
+        fields = diagnostic_array(node.get_clock().now().nanoseconds, [status])
+        publisher.publish(fill(DiagnosticArray(), fields))
+
+    return report
+
+
+def in_namespace(topic: str, namespace: str) -> str:
+    """A topic's name in a namespace: below it, unless it is there already or belongs to all robots."""
+    inside = f"{namespace.rstrip('/')}/"
+    if topic in _GLOBAL or topic.startswith(inside):
+        return topic
+    return f"{inside}{topic.removeprefix('/')}"

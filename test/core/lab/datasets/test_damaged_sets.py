@@ -1,0 +1,68 @@
+"""Driving sets with one file gone or spoilt: each layout names it in one line, with the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import driving_trees as trees
+import pytest
+
+from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.lab.datasets.layouts import open_driving
+
+DATE = "2011_09_26"
+DRIVE = f"{DATE}/{DATE}_drive_0001_sync"
+TRACKLETS = f"{DRIVE}/tracklet_labels.xml"
+MAKE = {"kitti-object": trees.kitti_object, "kitti-raw": trees.kitti_raw, "nuscenes": trees.nuscenes}
+
+
+DAMAGE = {  # layout -> file, what is in it (None: it is gone), what is said
+    "kitti-object": (
+        ("training/label_2/*", None, "label_2 holds no .txt"),
+        ("training/velodyne", None, "no folder .*velodyne; download KITTI object's clouds"),
+        ("training/velodyne/000001.bin", None, r"no .*velodyne/000001\.bin for label_2/000001\.txt"),
+        ("training/velodyne/000000.bin", "15 characters..", "it is truncated"),
+        ("training/calib/000002.txt", "P2: 1\n", r"000002\.txt has no .* of 12 numbers"),
+        ("training/label_2/000001.txt", "\nCar 0.00 0\n", r"000001\.txt:2: 2 values"),
+        ("training/label_2/000001.txt", "Horse 0\n", r"000001\.txt:1: unknown class 'Horse'"),
+        ("training/image_2/000000.png", "PNG", "000000.png is no readable image"),
+    ),
+    "kitti-raw": (
+        (f"{DRIVE}/velodyne_points", None, r"looked for \*/velodyne_points"),
+        (TRACKLETS, None, "download the tracklets"),
+        (TRACKLETS, "<boost", "is no tracklet file"),
+        (TRACKLETS, trees.tracklets(2, kind="Horse"), "unknown class 'Horse'"),
+        (TRACKLETS, '<!DOCTYPE a [<!ENTITY b "c">]><a/>', "declares entities"),
+        (f"{DRIVE}/velodyne_points/timestamps.txt", "2011-09-26 13:00:00\n", "ends before frame 3"),
+        (f"{DRIVE}/image_02/timestamps.txt", "noon\n", r"timestamps\.txt:1: 'noon' is no time"),
+        (f"{DRIVE}/oxts/data/0000000001.txt", "1 2 3\n", "has 3 values"),
+        (f"{DATE}/calib_velo_to_cam.txt", "R: 1 0 0\n", "calib_velo_to_cam.txt has no R of 9 numbers"),
+        (f"{DATE}/calib_imu_to_velo.txt", None, "cannot read .*calib_imu_to_velo.txt"),
+    ),
+    "nuscenes": (
+        ("v1.0-mini/sample_data.json", None, r"no v1\.0-\*/sample_data\.json"),
+        ("v1.0-mini/instance.json", None, "cannot read .*instance.json"),
+        ("v1.0-mini/scene.json", "[{", "scene.json is no JSON"),
+        ("v1.0-mini/scene.json", "[]", "has no scene"),
+        ("v1.0-mini/sample.json", "[]", "breaks off in scene-0001"),
+        ("v1.0-mini/category.json", "[]", "lacks 'k-vehicle.car'"),
+        ("samples/LIDAR_TOP/scene-0001-2.pcd.bin", None, "no .*scene-0001-2.pcd.bin of scene-0001"),
+        ("can_bus/*", '[{"utime": 1, "rotation_rate": [0, 0, 0]}]', r"imu\.json .* without 'linear_accel'"),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("layout", "file", "content", "told"), [(name, *row) for name, rows in DAMAGE.items() for row in rows]
+)
+def test_driving_set_names_the_file_when_it_is_damaged(
+    tmp_path: Path, layout: str, file: str, content: str | None, told: str
+) -> None:
+    for path in MAKE[layout](tmp_path / "tree").glob(file):
+        if content is None:
+            path.rename(tmp_path / f"{path.name}-gone")
+        else:
+            path.write_text(content)
+    with pytest.raises(DatasetError, match=told) as raised:
+        list(open_driving(tmp_path / "tree", layout=layout).drives[0].frames())
+    assert "\n" not in str(raised.value)
