@@ -15,6 +15,7 @@ from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.model.heads import HeadOutput, decode
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.pruning.plan import UNIFORM
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
@@ -24,6 +25,7 @@ from sentryfuse_core.types import (
     FusionResult,
     Modality,
     ModalitySet,
+    PartLevels,
     Plan,
     StageTimes,
     SyncedSet,
@@ -60,7 +62,7 @@ class Pipeline:
         self.budget = budget
         self.model_options: ModelConfig = config.model  # replaced at run time by the node's live parameters
         self._clock = clock
-        self._planned: tuple[ModalitySet, int] | None = None  # mask and level of the last set
+        self._planned: tuple[ModalitySet, PartLevels] | None = None  # what the last set ran
 
     @classmethod
     def build(cls, config: Config, *, clock: Clock, topics: Mapping[Modality, str] | None = None) -> Pipeline:
@@ -72,7 +74,7 @@ class Pipeline:
         return cls(
             config,
             ingest=Ingest(config, topics=topics or {}),
-            preprocessor=Preprocessor(config),
+            preprocessor=Preprocessor(config, measures=bank.network.trust is not None),
             bank=bank,
             backend=make_backend(bank, config.model),
             budget=BudgetController(config.budget, levels=bank.levels, maps=bank.maps()),
@@ -95,7 +97,7 @@ class Pipeline:
         prepared = prepare(self.ingest, self.preprocessor, synced, trusted)
         inputs = prepared.inputs
         pre_ms = watch.lap_ms()
-        plan, switch_us = self._plan(inputs.present)
+        plan, switch_us = self._plan(inputs)
         output, errors = self._infer(inputs, plan)
         infer_ms = watch.lap_ms()
         detections = self._decode(output, plan)
@@ -106,23 +108,24 @@ class Pipeline:
         result = self._account(synced, prepared, absent, detections, plan, times, errors)
         return replace(result, switch_us=switch_us, notes=(*result.notes, *_notes(result)))
 
-    def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
+    def _plan(self, inputs: ModelInput) -> tuple[Plan, float]:
         """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
+        present, poor = inputs.present, self.bank.gate.poor(self.bank.trust(inputs))
         level, reason = self.budget.choose(present, self._clock.now_ns())
         widest = self.bank.loaded.start
         if level < widest:
             level, reason = widest, f"{reason}; model.max_level = {widest}: no wider level is loaded"
         began_ns = time.perf_counter_ns()
-        plan = self.bank.plan(present, level, reason)
+        plan = self.bank.plan(present, level, reason, poor)
         switch_us = (time.perf_counter_ns() - began_ns) / 1e3
-        before, self._planned = self._planned, (plan.mask, plan.level)
+        before, self._planned = self._planned, (plan.mask, plan.parts)
         return plan, math.nan if before in (None, self._planned) else switch_us
 
     def _infer(self, inputs: ModelInput, plan: Plan) -> tuple[HeadOutput | None, tuple[str, ...]]:
         """Run the sub-network; None when no sensor that perceives anything is left."""
-        if not inputs.present & PERCEIVING:
+        if not plan.mask & PERCEIVING:
             return None, (NOTHING_USABLE,)
-        return self.backend.run(inputs, plan), self.backend.faults
+        return self.backend.run(inputs.only(plan.mask), plan), self.backend.faults
 
     def _decode(self, output: HeadOutput | None, plan: Plan) -> tuple[Detection, ...]:
         if output is None:
@@ -147,14 +150,18 @@ class Pipeline:
         times: StageTimes,
         errors: tuple[str, ...],
     ) -> FusionResult:
-        used = prepared.inputs.present
+        present, used = prepared.inputs.present, plan.mask
         if used & PERCEIVING:
-            self.budget.observe(used, plan.level, times.infer)
+            self.budget.observe(present, plan.level, times.infer)
         recall, prior = self.bank.recall(used, plan.level)
         return FusionResult(
             synced=synced,
             used=used,
-            absent={**absent, **{modality: _absence(error) for modality, error in prepared.invalid.items()}},
+            absent={
+                **absent,
+                **{modality: _absence(error) for modality, error in prepared.invalid.items()},
+                **dict.fromkeys(present - used, Absence.LEFT_OUT),
+            },
             detections=detections,
             plan=plan,
             times=times,
@@ -192,8 +199,10 @@ def _absence(error: InvalidMessageError) -> Absence:
 def _notes(result: FusionResult) -> tuple[str, ...]:
     """What a reader of the status must know to judge these detections."""
     notes = []
-    if result.plan.kind == "uniform":
+    if result.plan.kind == UNIFORM:
         notes.append("pruning: uniform widths, not chosen by SentryGate")
+    elif result.plan.words:
+        notes.append(f"pruning: {result.plan.words}")
     if result.used & PERCEIVING and not result.above_prior:
         what = f"{result.used} at level {result.plan.level}"
         found, prior = result.mask_recall_4m, result.prior_recall_4m

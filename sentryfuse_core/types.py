@@ -194,6 +194,7 @@ class Absence(str, Enum):
     LOST = "LOST"  # declared lost by the health monitor
     RECOVERING = "RECOVERING"  # arriving again, not yet trusted
     INVALID = "INVALID"  # its data, or its transform, cannot be used
+    LEFT_OUT = "LEFT_OUT"  # the gate left it out: its data is poor, or others see enough for the budget
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,7 +323,7 @@ class Plan:
 
     mask: ModalitySet
     level: int  # 0 = full width
-    kind: str  # how widths are chosen; 'uniform': the same share of every layer, whatever the sensors
+    kind: str  # how widths are chosen; 'uniform': the same share of every layer; 'gate': by worth
     ratio: float  # share of prunable-unit MACs removed
     heads_kept: int
     heads_total: int
@@ -330,6 +331,8 @@ class Plan:
     channels_total: int
     gmacs: float
     reason: str  # why this level
+    parts: PartLevels = PartLevels()  # how narrow each part runs
+    words: str = ""  # why these sensors and widths; empty: all of them, in full
 
     def because(self, reason: str) -> Plan:
         """The same plan for another reason; without dataclasses.replace, so that a switch stays a look-up."""

@@ -21,6 +21,7 @@ from sentryfuse_core.pruning.macs import count_macs
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
 __all__ = [
+    "NOBODY",
     "PLACED",
     "Cell",
     "Choice",
@@ -32,6 +33,7 @@ __all__ = [
     "part_sizes",
 ]
 
+NOBODY = ModalitySet()
 PLACED = (Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)  # sensors that a part of the network belongs to
 _IMU = ModalitySet.of(Modality.IMU)
 _PERCEIVING = ModalitySet.of(*PLACED)
@@ -136,10 +138,12 @@ class Gate(Protocol):
         """How many levels of the budget it knows."""
         ...
 
-    def choose(
-        self, present: ModalitySet, level: int, trust: Mapping[Modality, float] | None = None
-    ) -> Choice:
-        """What runs for the sensors in `present` at `level`."""
+    def choose(self, present: ModalitySet, level: int, poor: ModalitySet = NOBODY) -> Choice:
+        """What runs for the sensors in `present` at `level`, where those in `poor` are hardly trusted."""
+        ...
+
+    def poor(self, trust: Mapping[Modality, float]) -> ModalitySet:
+        """The sensors that are trusted so little that others are planned for."""
         ...
 
 
@@ -150,14 +154,17 @@ class UniformGate:
         self._shape, self._geometry = shape, geometry
         self.levels = shape.levels
 
-    def choose(
-        self, present: ModalitySet, level: int, trust: Mapping[Modality, float] | None = None
-    ) -> Choice:
-        """All sensors in `present`; `trust` leaves none out."""
-        del trust
+    def choose(self, present: ModalitySet, level: int, poor: ModalitySet = NOBODY) -> Choice:
+        """All sensors in `present`; being `poor` leaves none out."""
+        del poor
         parts = self._shape.uniform(level)
         gmacs = _counted(self._shape, self._geometry, present, parts) / 1e9
-        return Choice(present, parts, gmacs, math.nan, "uniform widths, not chosen by SentryGate")
+        return Choice(present, parts, gmacs, math.nan, "")
+
+    def poor(self, trust: Mapping[Modality, float]) -> ModalitySet:
+        """None: nobody measured what that would change."""
+        del trust
+        return ModalitySet()
 
 
 def make_gate(shape: ModelShape, manifest: Mapping[str, Any]) -> Gate:
@@ -182,15 +189,12 @@ class PartGate:
         self._shape, self._worths, self._geometry = shape, worths, geometry
         self.levels = len(worths.prices)
 
-    def choose(
-        self, present: ModalitySet, level: int, trust: Mapping[Modality, float] | None = None
-    ) -> Choice:
-        """What runs for the sensors in `present` at `level`; without `trust` all of them are good.
+    def choose(self, present: ModalitySet, level: int, poor: ModalitySet = NOBODY) -> Choice:
+        """What runs for the sensors in `present` at `level`, where those in `poor` are hardly trusted.
 
         An IMU that is poor is left out: it has no part to be narrowed.
         """
-        low = {name for name, value in (trust or {}).items() if value < self._worths.poor_trust}
-        poor = ModalitySet.of(*low) & present
+        poor = poor & present
         imu = present & _IMU - poor
         cell = Cell(present & _PERCEIVING, poor & _PERCEIVING)
         choice = self._table[cell, bool(imu.bits), level]
@@ -198,6 +202,10 @@ class PartGate:
         if not gone.bits:
             return choice
         return replace(choice, words=f"imu left out: its data is poor; {choice.words}")
+
+    def poor(self, trust: Mapping[Modality, float]) -> ModalitySet:
+        """The sensors that are trusted less than those that worths were measured of as good."""
+        return ModalitySet.of(*(name for name, value in trust.items() if value < self._worths.poor_trust))
 
     @cached_property
     def _table(self) -> dict[tuple[Cell, bool, int], Choice]:

@@ -106,6 +106,6 @@ def _bad(
         trust = [{name: item[row] for name, item in values.items()} for row in range(size)]
     if gate is None:
         return frames_of(runner(everything, FULL_WIDTH)), trust
-    chosen = [gate.choose(everything, 0, row) for row in trust]
+    chosen = [gate.choose(everything, 0, gate.poor(row)) for row in trust]
     answers = {plan: frames_of(runner(*plan)) for plan in {(choice.used, choice.parts) for choice in chosen}}
     return [answers[choice.used, choice.parts][row] for row, choice in enumerate(chosen)], trust

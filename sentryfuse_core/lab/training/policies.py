@@ -91,7 +91,7 @@ def _plans(net: SentryFuseNet, gate: PartGate, mask: ModalitySet) -> list[Plan]:
         for bits in range(1 << len(Modality)):
             poor = ModalitySet(bits)
             if poor & mask == poor:
-                choice = gate.choose(mask, level, dict.fromkeys(poor, 0.0))
+                choice = gate.choose(mask, level, poor)
                 plans.append((choice.used, choice.parts))
     return list(dict.fromkeys(plans))
 
@@ -109,7 +109,7 @@ def outcomes(
             choice = gate.choose(mask, level)
             plans = [(choice.used, choice.parts)] * len(run.truth)
             found.append(_outcome(net, run, PRESENCE, level, mask, plans, classes))
-            chosen = [gate.choose(mask, level, trust) for trust in run.trust[mask]]
+            chosen = [gate.choose(mask, level, gate.poor(trust)) for trust in run.trust[mask]]
             plans = [(choice.used, choice.parts) for choice in chosen]
             found.append(_outcome(net, run, QUALITY, level, mask, plans, classes))
         plans = _oracle(net, run, _plans(net, gate, mask)[:_MOST_PLANS], mask, classes)

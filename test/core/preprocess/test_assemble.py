@@ -14,6 +14,7 @@ from builders import MS, XYZI, S, sample
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.types import (
     AudioBlock,
     CompressedFrame,
@@ -67,7 +68,7 @@ def test_preprocessor_prepares_exactly_the_mask_when_all_sensors_are_there(mask:
 
 
 def test_preprocessor_gives_the_shapes_of_the_network() -> None:
-    preprocessor = Preprocessor(Config())
+    preprocessor = Preprocessor(Config(), measures=True)
     inputs, again = (preprocessor(synced(everything()), ModalitySet.all()).inputs for _ in range(2))
     shapes = {name: tuple(tensor.shape) for name, tensor in vars(inputs).items()}
     assert shapes == {
@@ -77,6 +78,7 @@ def test_preprocessor_gives_the_shapes_of_the_network() -> None:
         "imu": (1, 32, 6),
         "tilt": (1, 2),
         "audio": (1, 16, 16),
+        "quality": (1, len(MEASURES)),
     }
     for name, tensor in vars(inputs).items():
         assert tensor.dtype == torch.float32

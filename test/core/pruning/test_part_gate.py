@@ -65,11 +65,11 @@ def test_gate_runs_less_when_work_is_dearer() -> None:
 
 def test_gate_leaves_a_sensor_out_when_it_is_poor_and_costs_more_than_it_gives() -> None:
     gate = PartGate(SHAPE, worths())
-    poor = gate.choose(CAMERA | LIDAR | IMU, 0, {Modality.CAMERA: 1.0, Modality.LIDAR: 0.3})
+    poor = gate.choose(CAMERA | LIDAR | IMU, 0, gate.poor({Modality.CAMERA: 1.0, Modality.LIDAR: 0.3}))
     assert poor.used == CAMERA | IMU
     assert poor.words == "lidar off: its data is poor; gains 2.0 points"
     assert poor.points == pytest.approx(-2.0)
-    good = gate.choose(CAMERA | LIDAR | IMU, 0, {Modality.CAMERA: 1.0, Modality.LIDAR: 0.7})
+    good = gate.choose(CAMERA | LIDAR | IMU, 0, gate.poor({Modality.CAMERA: 1.0, Modality.LIDAR: 0.7}))
     assert good.used == CAMERA | LIDAR | IMU
 
 
@@ -83,10 +83,10 @@ def test_gate_leaves_out_a_good_sensor_only_when_its_work_is_dearer_than_its_wor
 
 def test_gate_leaves_out_an_imu_when_it_is_poor() -> None:
     gate = PartGate(SHAPE, worths())
-    choice = gate.choose(LIDAR | IMU, 0, {Modality.IMU: 0.1, Modality.LIDAR: 1.0})
+    choice = gate.choose(LIDAR | IMU, 0, IMU)
     assert choice.used == LIDAR
     assert choice.words.startswith("imu left out: its data is poor")
-    alone = gate.choose(IMU, 0, {Modality.IMU: 0.1})
+    alone = gate.choose(IMU, 0, IMU)
     assert alone.used == ModalitySet()
 
 
@@ -94,7 +94,7 @@ def test_gate_leaves_out_an_imu_when_it_is_poor() -> None:
 def test_gate_has_a_plan_for_every_set_of_sensors_though_few_were_measured(bits: int) -> None:
     gate, mask = PartGate(SHAPE, worths()), ModalitySet(bits)
     for level in range(gate.levels):
-        choice = gate.choose(mask, level, dict.fromkeys(mask, 0.0))
+        choice = gate.choose(mask, level, mask)
         assert choice.used & mask == choice.used
         assert (choice.used - IMU).bits or not (mask - IMU).bits
 
