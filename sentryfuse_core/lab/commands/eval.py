@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sentryfuse_core.commands.options import check_device
 from sentryfuse_core.errors import ConfigError, OutputError
+from sentryfuse_core.lab.commands.eval_policies import run_policies
 from sentryfuse_core.lab.commands.eval_report import print_report, write_report
 from sentryfuse_core.lab.commands.eval_study import OWN, Study, judge
 from sentryfuse_core.lab.training.data import held_out
@@ -74,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SENSOR=FILE",
         help="weights trained for one sensor, for late fusion of such; repeatable",
     )
+    parser.add_argument(
+        "--policies",
+        action="store_true",
+        help="instead: the gate against uniform widths and an oracle, and every fault against the sensor's "
+        "absence (weights with a gate; needs no --fit-frames)",
+    )
     parser.add_argument("--levels", metavar="0,1", help="only these pruning levels (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="which worlds (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
@@ -95,6 +102,17 @@ def run(args: argparse.Namespace) -> int:
             args.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make {args.out}: {error.strerror}; choose another folder") from error
+    if args.policies:
+        run_policies(
+            checkpoint,
+            frames=args.frames,
+            first=(args.seed + 1) * _WORLDS,
+            draws=args.draws,
+            seed=args.seed,
+            out=args.out,
+            command=_command(args),
+        )
+        return 0
     study = _study(args, {"": checkpoint, **_singles(args.single)}, masks, levels)
     print_report(study)
     if args.out is not None:
@@ -172,6 +190,7 @@ def _command(args: argparse.Namespace) -> str:
     singles = (text.partition("=") for text in args.single)
     words += [f"--single {sensor}={Path(path).name}" for sensor, _, path in singles]
     words += [] if args.references else ["--no-references"]
+    words += ["--policies"] if args.policies else []
     words += [f"--weights {args.weights.name}"] if args.weights else []
     return " ".join(["sentryfuse eval", *words, f"--out {args.out.name}"])
 
