@@ -96,14 +96,17 @@ def train(
     start: Checkpoint | None,
     identity: Mapping[str, Any],
     source: BatchSource | None = None,
+    keep_up: bool = False,
 ) -> Trainer:
     """Train to the end with a bar, from `start`, or from a state of the same `identity`.
 
+    `keep_up`: the weights of `start` are also the teacher at full width, so that nothing they know is lost.
     SIGINT or SIGTERM end it after the step, once the state is saved.
     """
     if args.resume:
         check_identity(options.folder, identity)
-    trainer = Trainer(shape, options, source=source, resume=args.resume)
+    teacher = start.network() if start is not None and keep_up else None
+    trainer = Trainer(shape, options, source=source, resume=args.resume, teacher=teacher)
     if not args.resume:
         start_anew(options.folder, identity, old=("state.safetensors", "curve.csv"))
         if start is not None:

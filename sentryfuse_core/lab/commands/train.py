@@ -214,7 +214,7 @@ def _run_detector(args: argparse.Namespace) -> int:
     options = replace(options_of(args), sensors=_sensors(args.sensors))
     start, facts = start_of(args.init, labels=[traits.label for traits in CLASSES])
     identity = {**facts, "seed": args.seed, "sensors": str(options.sensors)}
-    trainer = train(args, options, shape=TRAINED_SHAPE, start=start, identity=identity)
+    trainer = train(args, options, shape=TRAINED_SHAPE, start=start, identity=identity, keep_up=True)
     count = -(-args.evaluate // BATCH)
 
     def batches(first: int, ages_s: tuple[float, float] | None = None) -> Iterator[LabelledBatch]:

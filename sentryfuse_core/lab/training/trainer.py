@@ -87,7 +87,7 @@ class TrainOptions:
     curriculum: Curriculum = field(default_factory=Curriculum)
     spoilt: Curriculum = field(default_factory=lambda: Curriculum(chance=_KEPT, alone=0.0))
     faults: bool = True  # spoil a sensor of the last part, where frames have their raw data
-    teacher: float = 0.5  # weight of the answer without the spoilt sensor
+    teacher: float = 1.0  # weight of a teacher's answer, and of that without the spoilt sensor
     world: WorldConfig = field(default_factory=WorldConfig)
 
 
@@ -117,11 +117,14 @@ class Trainer:
         *,
         source: BatchSource | None = None,
         resume: bool = False,
+        teacher: SentryFuseNet | None = None,
     ) -> None:
+        """`teacher`: what this network is to keep up with at full width, for example the one it began as."""
         torch.manual_seed(options.seed)
         self.options = options
         self.net = SentryFuseNet(shape).to(options.device)
         self.average = copy.deepcopy(self.net).requires_grad_(requires_grad=False)
+        self._teacher = None if teacher is None else teacher.to(options.device)
         self._source = source or SamplePool(self._world_batch, reuse=options.reuse)
         self._optimizer = torch.optim.AdamW(
             self._parameter_groups(), lr=options.learning_rate, betas=(0.9, 0.98)
@@ -236,8 +239,8 @@ class Trainer:
     ) -> dict[str, tuple[torch.Tensor, float]]:
         """Loss and weight of each part: some of the batch with every sensor, the rest with `masks`.
 
-        In the last part the sensor `bad` is spoilt, and the network's own answer without it is a teacher. Two
-        parts in turn also run narrow, which learns the boxes and, a little, from full width.
+        In the last part the sensor `bad` is spoilt, and the answer without it is the teacher's. Two parts in
+        turn also run narrow, which learns the boxes and, a little, from the teacher or from full width.
         """
         net, size, options = self.net, len(batch.boxes), self.options
         losses: dict[str, tuple[torch.Tensor, float]] = {}
@@ -254,19 +257,28 @@ class Trainer:
             wide = self._run(self.net, inputs, parts=FULL_WIDTH, batch=stop - start)
             loss = self._own_loss(wide, rows, targets, blind=blind)
             losses[f"part{part}"] = (loss, (stop - start) / size)
-            if spoilt is not None:
-                with torch.no_grad():
-                    without = rows.inputs.only(mask - ModalitySet.of(spoilt))
-                    teacher = self._run(self.average, without, parts=FULL_WIDTH, batch=stop - start)
-                losses["without"] = (distillation_loss(wide, teacher, targets), options.teacher)
+            known = wide
+            if spoilt is not None or self._teacher is not None:
+                good = mask if spoilt is None else mask - ModalitySet.of(spoilt)
+                known = self._known(rows.inputs.only(good), batch=stop - start)
+                weight = options.teacher * (stop - start) / size
+                losses[f"known{part}"] = (distillation_loss(wide, known, targets), weight)
             for turn in range(_NARROW):
                 if part == (self.progress.step + turn) % len(kept):
                     parts = self._narrow_parts(generator)
                     narrow = self._run(self.net, inputs, parts=parts, batch=stop - start)
                     own = self._own_loss(narrow, rows, targets, blind=blind)
                     losses[f"narrow{turn}"] = (own, 0.5)
-                    losses[f"distil{turn}"] = (distillation_loss(narrow, wide, targets), options.distillation)
+                    losses[f"distil{turn}"] = (
+                        distillation_loss(narrow, known, targets),
+                        options.distillation,
+                    )
         return losses
+
+    def _known(self, inputs: ModelInput, *, batch: int) -> HeadOutput:
+        """What the teacher says, or without one the running average, which is this network at its best."""
+        with torch.no_grad():
+            return self._run(self._teacher or self.average, inputs, parts=FULL_WIDTH, batch=batch)
 
     def _own_loss(
         self, output: HeadOutput, rows: LabelledBatch, targets: Targets, *, blind: bool

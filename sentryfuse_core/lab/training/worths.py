@@ -40,6 +40,7 @@ SHARES = (1.0, 0.53, 0.4, 0.3, 0.2)  # of full width's MACs, by level of the bud
 _IMU = ModalitySet.of(Modality.IMU)
 _LEAST_FRAMES = 12  # fewer tell nothing of a cell
 _PERCEIVING = ModalitySet.of(*PLACED)
+_SMALL_RISE = 0.3  # of the loss: what the gate chooses among; beyond, mAP falls otherwise
 _LEAST_SLOPE = 1.0  # where too little was measured to tell
 _PRICES = (1e-3, 1e3)  # of a GMAC in loss, between which all are
 
@@ -154,8 +155,10 @@ def _slope(tallies: Iterable[_Tally], classes: int) -> float:
         (tally.rise(key), tally.points(key, classes))
         for tally in tallies
         for key in tally.losses
-        if key[0] != "full"
+        if key[0] != "full" and abs(tally.rise(key)) < _SMALL_RISE
     ]
+    if not pairs:
+        return _LEAST_SLOPE
     rises, points = np.array(pairs).T
     return max(float(rises @ points / max(float(rises @ rises), 1e-9)), _LEAST_SLOPE)
 
