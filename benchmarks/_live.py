@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -14,7 +15,17 @@ from typing import Any
 from sentryfuse_core.types import ModalitySet
 from sentryfuse_ros.middleware import apply_profile
 
-__all__ = ["ALL_SENSORS", "listener", "own_domain", "parameters", "process", "reap", "spinning", "until"]
+__all__ = [
+    "ALL_SENSORS",
+    "listener",
+    "own_domain",
+    "parameters",
+    "process",
+    "reap",
+    "spinning",
+    "until",
+    "until_ended",
+]
 
 ALL_SENSORS = ModalitySet.all().bits
 _END_WITHIN_S = 30.0
@@ -97,3 +108,12 @@ def until(
         turn()
         if any(child.poll() is not None for child in alive) or time.monotonic() > patience_s:
             raise SystemExit(f"error: {what} did not come: a process ended, or it took over {within_s:g} s")
+
+
+def until_ended(
+    child: subprocess.Popen[bytes], turn: Turn, what: str, *alive: subprocess.Popen[bytes]
+) -> None:
+    """Turn until a process has ended; an error where it did not end well, or one of `alive` ended before."""
+    until(lambda: child.poll() is not None, turn, f"the end of {what}", *alive, within_s=math.inf)
+    if child.returncode != 0:
+        raise SystemExit(f"error: {what} ended with status {child.returncode}; what it said stands above")

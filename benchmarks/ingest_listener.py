@@ -86,7 +86,7 @@ class Listener(Node):
     def on_other(self, message: Any) -> None:
         """Nobody sends any."""
 
-    on_camera_info = on_audio_info = on_battery = on_budget = on_other
+    on_camera_info = on_audio_info = on_battery = on_budget = on_odometry = on_other
 
     def destroy_node(self) -> None:
         """Write down everything and end."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._live import ALL_SENSORS, own_domain, process, until
+from benchmarks._live import ALL_SENSORS, own_domain, process, until_ended
 from benchmarks.ingest_robot import POINT_BYTES
 from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.config import Config, to_mapping
@@ -87,10 +86,7 @@ def run(reliability: str, *, seconds: float, image: Sequence[int]) -> Found:
             process("benchmarks.ingest_listener", str(heard), reliability) as listener,
             process("benchmarks.ingest_robot", *robot_arguments) as robot,
         ):
-            ended, doze = (lambda: robot.poll() is not None), (lambda: time.sleep(0.1))
-            until(ended, doze, "the robot's end", listener, within_s=math.inf)
-            if robot.returncode != 0:
-                raise SystemExit(f"error: the robot ended with status {robot.returncode}")
+            until_ended(robot, lambda: time.sleep(0.1), "the robot", listener)
         if not heard.exists():
             raise SystemExit("error: the listener wrote nothing")
         return judge(_load(sent), _load(heard))

@@ -19,7 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._live import ALL_SENSORS, listener, own_domain, parameters, process, spinning, until
+from benchmarks._live import (
+    ALL_SENSORS,
+    listener,
+    own_domain,
+    parameters,
+    process,
+    spinning,
+    until,
+    until_ended,
+)
 from benchmarks.ingest_robot import POINT_BYTES, RATES_HZ
 from sentryfuse_core.account.latency import STAGES, percentiles
 from sentryfuse_core.clock import NS_PER_S
@@ -112,9 +121,7 @@ def run(*, seconds: float, reliability: str) -> Found:
             *("--image", *map(str, IMAGE), "--imu-hz", str(IMU_HZ), "--first-sample"),
         )
         with process("benchmarks.ingest_robot", *robot_arguments) as robot:
-            until(lambda: robot.poll() is not None, turn, "the robot's end", fusion, within_s=math.inf)
-            if robot.returncode != 0:
-                raise SystemExit(f"error: the robot ended with status {robot.returncode}")
+            until_ended(robot, turn, "the robot", fusion)
         drained_s = time.monotonic() + DRAIN_S
         while time.monotonic() < drained_s:
             turn()

@@ -13,7 +13,8 @@ from typing import Any
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import informed, to_sample
+from sentryfuse_core.convert import informed, odometry_reading, to_sample
+from sentryfuse_core.ego import EgoMotion
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.health.heartbeat import BACKLOG_NS, Stall
@@ -57,6 +58,7 @@ class Ingest:
         self._max_future_ns = round(config.sync.max_future_s * NS_PER_S)
         self._apart_ns = round(config.health.clock_apart_s * NS_PER_S)
         self._on_ready = on_ready
+        self.ego = EgoMotion(config.odometry)  # looked at set by set, by whoever handles them
         self._lock = threading.Lock()
         self._sync: Synchronizer[Modality, Sample] = Synchronizer(config.sync, streams(config))
         self._paired = tuple(m for m in (Modality.CAMERA, Modality.LIDAR) if config.sensor(m).enabled)
@@ -103,6 +105,13 @@ class Ingest:
     def audio_info(self, message: Any) -> None:
         """Take over what an AudioInfo says of blocks that do not say it; raises InvalidMessageError."""
         self._audio = informed(self._config.audio, message)
+
+    def odometry(self, message: Any) -> None:
+        """Take in a nav_msgs/Odometry; one that cannot be read is told with the next set."""
+        try:
+            self.ego.take(odometry_reading(message, config=self._config.odometry))
+        except InvalidMessageError as error:
+            self.ego.refuse(error)
 
     def sample(self, sample: Sample) -> None:
         """Take in one message that is already converted."""

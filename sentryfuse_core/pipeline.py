@@ -1,4 +1,4 @@
-"""The main path: one synchronised set in, detections and an account of how they were made out."""
+"""The main path: one synchronised set in, detections, tracks and an account of how they were made out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.clock import NS_PER_MS, Clock
-from sentryfuse_core.config import Config, ModelConfig
+from sentryfuse_core.config import Config, ModelConfig, TrackingConfig
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.model.heads import HeadOutput, decode
@@ -19,6 +19,8 @@ from sentryfuse_core.pruning.plan import UNIFORM
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.track import Track
+from sentryfuse_core.tracking.follow import FAINT, Follower
 from sentryfuse_core.types import (
     Absence,
     Detection,
@@ -38,7 +40,7 @@ NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check t
 # Rotation and acceleration of the robot itself hold no information about what stands around it.
 PERCEIVING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
 
-_UNEVALUATED_THRESHOLD = 0.3  # of a checkpoint whose manifest has no scores
+_COMPARED_NS = 100 * NS_PER_MS  # odometry with the gyro, up to each set
 
 
 class Pipeline:
@@ -61,6 +63,8 @@ class Pipeline:
         self.backend = backend
         self.budget = budget
         self.model_options: ModelConfig = config.model  # replaced at run time by the node's live parameters
+        self.tracking_options: TrackingConfig = config.tracking  # the same
+        self._follower = Follower(bank.labels)
         self._clock = clock
         self._planned: tuple[ModalitySet, PartLevels] | None = None  # what the last set ran
 
@@ -90,7 +94,7 @@ class Pipeline:
         return latency_ms
 
     def step(self, synced: SyncedSet) -> FusionResult:
-        """Make detections of one set: trust, preprocess, plan, infer, decode."""
+        """Make detections and tracks of one set: trust, preprocess, plan, infer, decode, track."""
         queue_ms = (self._clock.now_ns() - synced.released_ns) / NS_PER_MS
         watch = _Stopwatch()
         trusted, absent = self.ingest.trust(synced)
@@ -100,13 +104,16 @@ class Pipeline:
         plan, switch_us = self._plan(inputs)
         output, errors = self._infer(inputs, plan)
         infer_ms = watch.lap_ms()
-        detections = self._decode(output, plan)
+        detections, faint = self._decode(output, plan)
         post_ms = watch.lap_ms()
-        times = StageTimes(
-            synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS, queue_ms, pre_ms, infer_ms, post_ms
-        )
+        tracks = self._track(synced, inputs.present, detections, faint, plan)
+        track_ms = math.nan if tracks is None else watch.lap_ms()
+        age_ms, wait_ms = synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS
+        times = StageTimes(age_ms, wait_ms, queue_ms, pre_ms, infer_ms, post_ms, track_ms)
         result = self._account(synced, prepared, absent, detections, plan, times, errors)
-        return replace(result, switch_us=switch_us, notes=(*result.notes, *_notes(result)))
+        notes = (*result.notes, *_notes(result))
+        over_ground = self._follower.over_ground and tracks is not None
+        return replace(result, tracks=tracks, over_ground=over_ground, switch_us=switch_us, notes=notes)
 
     def _plan(self, inputs: ModelInput) -> tuple[Plan, float]:
         """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
@@ -127,18 +134,55 @@ class Pipeline:
             return None, (NOTHING_USABLE,)
         return self.backend.run(inputs.only(plan.mask), plan), self.backend.faults
 
-    def _decode(self, output: HeadOutput | None, plan: Plan) -> tuple[Detection, ...]:
+    def _decode(
+        self, output: HeadOutput | None, plan: Plan
+    ) -> tuple[tuple[Detection, ...], tuple[Detection, ...]]:
+        """Detections, and fainter ones, which tell a tracker that what it follows is still there."""
         if output is None:
-            return ()
+            return (), ()
         options = self.model_options
-        threshold = options.score_threshold or self.bank.score_threshold(plan.mask, plan.level)
+        threshold = self.bank.threshold(plan.mask, plan.level, asked=options.score_threshold)
         slope, offset = self.bank.calibration(plan.mask, plan.level)
-        return decode(
+        found = decode(
             replace(output, heatmap=output.heatmap * slope + offset),
-            score_threshold=_UNEVALUATED_THRESHOLD if math.isnan(threshold) else threshold,
+            score_threshold=min(threshold, FAINT) if self.tracking_options.enabled else threshold,
             max_detections=options.max_detections,
             labels=self.bank.labels,
         )[0]
+        count = sum(item.score >= threshold for item in found)  # the best come first
+        return found[:count], found[count:]
+
+    def _track(
+        self,
+        synced: SyncedSet,
+        used: ModalitySet,
+        detections: tuple[Detection, ...],
+        faint: tuple[Detection, ...],
+        plan: Plan,
+    ) -> tuple[Track, ...] | None:
+        """Tracks as of the set, also where nothing is found in it; None: tracking is off."""
+        if not self.tracking_options.enabled:
+            self._follower.forget()
+            return None
+        return self._follower.step(
+            synced,
+            detections,
+            self.tracking_options,
+            faint=faint,
+            used=used,
+            recall=lambda sensors: self.bank.found(sensors, plan.level),
+            yaw_since=lambda stamp_ns: self.preprocessor.yaw_since(synced, used, stamp_ns),
+            ego=self.ingest.ego,
+        )
+
+    def _odometry_notes(self) -> tuple[str, ...]:
+        problem = self.ingest.ego.problem
+        of_tracks = "; until then velocities of tracks are relative to the robot"
+        return (
+            (f"odometry is not used: {problem}{of_tracks * self.tracking_options.enabled}",)
+            if problem
+            else ()
+        )
 
     def _account(
         self,
@@ -175,6 +219,7 @@ class Pipeline:
             notes=(
                 *(f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()),
                 *prepared.notes,
+                *self._odometry_notes(),
             ),
             switch_us=math.nan,
         )
@@ -182,8 +227,12 @@ class Pipeline:
 
 def prepare(ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
     """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
-    now_ns = synced.released_ns
-    prepared = preprocessor(synced, trusted)
+    now_ns, ego = synced.released_ns, ingest.ego
+    ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
+    prepared = preprocessor(synced, trusted, ego=ego)
+    if Modality.IMU in prepared.inputs.present:
+        since_ns = synced.stamp_ns - _COMPARED_NS
+        ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, trusted, since_ns))
     for modality in prepared.inputs.present:
         ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
     for modality, error in prepared.invalid.items():

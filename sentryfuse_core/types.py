@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -9,6 +10,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sentryfuse_core.track import Track
 
 __all__ = [
     "Absence",
@@ -145,6 +148,7 @@ class PointCloud:
     is_bigendian: bool
     fields: tuple[PointField, ...]
     data: UInt8Array
+    time: PointField | None = None  # of each point; None: they are of one moment, or nothing says
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,17 +173,12 @@ Payload: TypeAlias = ImageFrame | CompressedFrame | PointCloud | ImuReading | Au
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One message of one sensor, checked and stamped, its arrays still views of the message.
-
-    Three clocks: `stamp_ns` is the sensor's (per-stream offset already taken off), `received_ns` the
-    clock that stamps are compared with (ROS or bag time) and `arrival_ns` the steady clock that
-    deadlines and liveness run on (bag time in a replay).
-    """
+    """One message of one sensor, checked and stamped, its arrays still views of the message."""
 
     modality: Modality
-    stamp_ns: int
-    received_ns: int
-    arrival_ns: int
+    stamp_ns: int  # on the sensor's clock, the stream's offset already taken off
+    received_ns: int  # on the clock that stamps are compared with: ROS or bag time
+    arrival_ns: int  # on the steady clock that deadlines and liveness run on; bag time in a replay
     frame_id: str
     payload: Payload
     fingerprint: int  # hash of the content: two equal ones in a row mean a frozen sensor
@@ -368,6 +367,7 @@ class StageTimes:
     pre: float
     infer: float
     post: float
+    track: float = math.nan  # NaN: tracking is off
 
 
 @dataclass(frozen=True, eq=False)
@@ -389,6 +389,8 @@ class FusionResult:
     errors: tuple[str, ...]  # nothing usable, device lost: what a person must act on
     notes: tuple[str, ...]  # fallbacks and parts that are missing
     switch_us: float  # time to choose another sub-network; NaN: mask and level are those of the last set
+    tracks: tuple[Track, ...] | None = None  # None: tracking is off
+    over_ground: bool = False  # velocities of the tracks are; else relative to the robot
 
     @property
     def above_prior(self) -> bool:

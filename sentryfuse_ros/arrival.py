@@ -30,12 +30,19 @@ def waited_ns(received_ns: int, now_ns: int) -> int:
     return min(max(0, now_ns - received_ns), _LONGEST_WAIT_NS) if received_ns > 0 else 0
 
 
-def told_wait(take: Callable[[Any, int], None]) -> Callable[..., None]:
-    """A subscription callback that calls `take(message, waited_ns)`."""
+def told_wait(
+    take: Callable[[Any, int], None], *, sender: Callable[[bytes], None] = lambda _gid: None
+) -> Callable[..., None]:
+    """A subscription callback that calls `take(message, waited_ns)`.
+
+    Before it calls `sender(gid)` with the publisher's identity, where the middleware tells it.
+    """
 
     def callback(*given: Any) -> None:
         # Two arguments; the events executor of rclpy 9 puts both into one tuple.
         message, info = given if len(given) == 2 else given[0]
+        if gid := info.get("publisher_gid"):
+            sender(gid["data"])
         take(message, waited_ns(info["received_timestamp"], time.time_ns()))
 
     callback.__signature__ = _WITH_INFO  # type: ignore[attr-defined] # rclpy gives the info by this

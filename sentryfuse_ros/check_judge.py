@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from sentryfuse_core.clock import NS_PER_S
@@ -122,16 +122,19 @@ def judge(
     model: ModelSeen,
     memory_notes: tuple[str, ...],
     transforms: bool | None = None,
+    odometry: Stream | None = None,
 ) -> list[Line]:
     """Every line of the table, in order; at least one for each thing.
 
-    `transforms` says whether anybody publishes any; None where they are not used.
+    `transforms` says whether anybody publishes any; None where they are not used. So does `odometry`.
     """
     lines: list[Line] = []
     for modality, seen in streams.items():
         lines += _stream(modality, seen, config, clock)
         if modality is Modality.CAMERA:
             lines.append(_intrinsics(config, seen=intrinsics))
+    if odometry is not None:
+        lines += _odometry(odometry, config, clock)
     if transforms is False:
         found = "nobody publishes /tf_static or /tf: the sensors are placed by <sensor>.translation_m"
         remedy = "start robot_state_publisher, or set output.extrinsics to parameters if those are right"
@@ -256,6 +259,21 @@ def _frame(modality: Modality, seen: Stream, config: Config) -> Iterator[Line]:
         found = f"wrong frame:{slash} without it is {'found' if seen.placed else 'what tf2 will look for'}"
         remedy = f"let the driver write {right!r}, or set {name}.frame_id"
         yield Line(Verdict.WARN, name, "slash_frame", found, remedy)
+
+
+def _odometry(seen: Stream, config: Config, clock: ClockSeen) -> list[Line]:
+    """Nothing fails without odometry, and nobody is asked for it: its lines warn at most."""
+    name, base, frame_id = "odometry", config.output.base_frame, seen.frame_id
+    if not seen.messages:
+        return [replace(_silence(name, seen), verdict=Verdict.WARN)]
+    lines = [*_refused(name, seen), *_stamps(name, seen, config, clock)]
+    if frame_id is not None and frame_id != base and not seen.placed:
+        found = f"wrong frame: nothing says where child_frame_id {frame_id!r} is in {base!r}: it is not used"
+        remedy = "publish that transform, or set odometry.frame_id"
+        lines.append(Line(Verdict.WARN, name, "wrong_frame", found, remedy))
+    found = f"{seen.rate_hz:.1f} Hz, lag {1e3 * seen.lag_s:.0f} ms on {seen.topic}"
+    good = Line(Verdict.OK, name, "ok", found)
+    return [replace(line, verdict=Verdict.WARN) for line in lines] or [good]
 
 
 def _intrinsics(config: Config, *, seen: bool) -> Line:

@@ -11,15 +11,16 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import Config
-from sentryfuse_core.convert import camera_info, informed, is_rectified, to_sample
+from sentryfuse_core.config import Config, OdometryConfig
+from sentryfuse_core.convert import camera_info, informed, is_rectified, odometry_reading, to_sample
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.check_judge import ClockSeen, Stream
 from sentryfuse_ros.clocks import clocks_of
 from sentryfuse_ros.frames import TransformTree, tf2_available
 from sentryfuse_ros.params import given_config
-from sentryfuse_ros.subscribe import Inputs, sensor_topics
+from sentryfuse_ros.problems import Problem, no_publisher
+from sentryfuse_ros.subscribe import Inputs, odometry_topic, sensor_topics
 
 __all__ = ["CheckNode"]
 
@@ -43,6 +44,7 @@ class CheckNode(Node):
         topics = sensor_topics(self, config)
         self._rectified = is_rectified(config.camera, topics.get(Modality.CAMERA, ""))
         self._streams = {modality: Stream(topic=topic) for modality, topic in topics.items()}
+        self._odometry = Stream(topic=odometry_topic(self, config))
         self._tree = None
         if config.output.extrinsics == "auto" and tf2_available():
             self._tree = TransformTree(self, base_frame=config.output.base_frame)
@@ -69,6 +71,7 @@ class CheckNode(Node):
             "intrinsics": self._intrinsics,
             "clock": clock,
             "transforms": self._transformed(),
+            "odometry": self._odometry_seen(),
         }
 
     def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
@@ -96,6 +99,21 @@ class CheckNode(Node):
         if received_ns > 0 and len(stream.stamps) < _KEPT:
             stream.stamps.append((sample.stamp_ns, received_ns))
 
+    def on_odometry(self, message: Any) -> None:
+        """Read one message, as the fusion node would."""
+        stream = self._odometry
+        arrival_ns, received_ns = self._clocks.came(0)
+        stream.came(arrival_ns)
+        try:
+            reading = odometry_reading(message, config=self.config.odometry)
+        except InvalidMessageError as error:
+            stream.refused[error.reason] += 1
+            stream.details[error.reason] = error.detail
+            return
+        stream.frame_id = reading.child_frame_id
+        if received_ns > 0 and len(stream.stamps) < _KEPT:
+            stream.stamps.append((reading.stamp_ns, received_ns))
+
     def on_camera_info(self, message: Any) -> None:
         """Note whether the intrinsics can be used."""
         try:
@@ -115,6 +133,20 @@ class CheckNode(Node):
     def on_budget(self, message: Any) -> None:
         """Nothing: budgets come as they are needed."""
 
+    def _odometry_seen(self) -> Stream | None:
+        """Odometry where it is published, or was asked for by a parameter."""
+        stream, section = self._odometry, self.config.odometry
+        published = self.count_publishers(stream.topic) > 0
+        if not section.enabled or not (published or section != OdometryConfig()):
+            return None
+        if not published:
+            stream.problem = no_publisher(stream.topic)
+        elif self._inputs.unread:
+            remedy = "install nav_msgs (pip install ros-nav-msgs, or your distribution's package)"
+            stream.problem = Problem("unknown_type", "nav_msgs is not installed", remedy)
+        stream.placed = self._placed(stream)
+        return stream
+
     def _poll(self) -> None:
         self._inputs.poll()
         if self._answered() or time.monotonic_ns() >= self._end_ns:
@@ -122,8 +154,10 @@ class CheckNode(Node):
             self._on_end(self)
 
     def _answered(self) -> bool:
+        odometry = self._odometry_seen()
+        asked = [*self._streams.values(), *([odometry] if odometry and not odometry.problem else [])]
         return (self._intrinsics or Modality.CAMERA not in self._streams) and all(
-            stream.answered and self._placed(stream) is not False for stream in self._streams.values()
+            stream.answered and self._placed(stream) is not False for stream in asked
         )
 
     def _transformed(self) -> bool | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 
+from sentryfuse_core.config import in_words
 from sentryfuse_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,10 +44,12 @@ def declare(node: Node, table: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
         value = node.declare_parameter(name, default, described).value
         if isinstance(default, float) and type(value) is int:  # `rate:=2` means 2.0
             value = float(value)
-        values[name] = list(value) if isinstance(default, list) and not isinstance(value, str) else value
-        if type(values[name]) is not type(default):
-            kind = type(default).__name__
-            raise ConfigError(f"parameter {name} = {value!r} of {node.get_name()}: give a {kind}")
+        if isinstance(value, (array, Sequence)) and not isinstance(value, str):
+            value = list(value)
+        values[name] = value
+        if type(value) is not type(default) or (type(value) is list and {*map(type, value)} - {str}):
+            kind = in_words(type(default))
+            raise ConfigError(f"parameter {name} = {value!r} of {node.get_name()}: give {kind}")
     return values
 
 

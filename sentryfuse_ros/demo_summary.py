@@ -79,7 +79,7 @@ def judge_run(plan: DemoPlan, times: RunTimes, *, checkpoint: Path | None) -> Ou
 
 def print_summary(plan: DemoPlan, outcome: Outcome) -> None:
     """The table of stretches, what was missed, and where the results are."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # names of stretches are the scenario's
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="What the story showed", title_justify="left")

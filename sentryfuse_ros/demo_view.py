@@ -119,7 +119,7 @@ def _network(node: Snapshot) -> RenderableType:
     grid.add_row("pruning", level.append(f" {figure(status.gmacs, 3)} GMACs", "not bold white"))
     heads = f"{status.heads_kept}/{status.heads_total} heads"
     grid.add_row("", f"{heads}, {status.channels_kept}/{status.channels_total} channels")
-    grid.add_row("because", status.level_reason)
+    grid.add_row("because", Text(status.level_reason))  # has the name of who sent the budget
     grid.add_row("budget", f"{limit(status.power_w, 'W')}, {limit(status.deadline_ms, 'ms')}")
     grid.add_row("latency", _latency("end to end", node.latency_ms["e2e"]))
     grid.add_row("", _latency("network", node.latency_ms["infer"]))

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.config import Config, to_mapping
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab import world as world_source
 from sentryfuse_core.lab.world.config import WorldConfig, with_weather
+from sentryfuse_core.whole_files import make_folder
 
 __all__ = ["World", "cached_world"]
 
@@ -42,12 +42,7 @@ def cached_world(cache: Path, *, seed: int, seconds: float, light: float) -> Wor
         return world
     partial = cache / f".world_{key}.part"
     shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {partial}: {error.strerror}; choose another --cache"
-        ) from error
+    make_folder(partial, remedy="choose another --cache")
     _record(World(partial / _BAG, partial / _LABELS), seed=seed, seconds=seconds, light=light)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

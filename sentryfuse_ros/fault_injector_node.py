@@ -12,10 +12,11 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
 from sentryfuse_core.account.diagnostics import OK, WARN
+from sentryfuse_core.bags.offers import Offer, agreed
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.convert import type_modality
 from sentryfuse_core.errors import ConfigError
@@ -25,14 +26,15 @@ from sentryfuse_core.faults.scenario_files import find_scenario
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
-from sentryfuse_ros.qos import LATCHED, sensor_profile
-from sentryfuse_ros.relay import DEPTH, PASSED_ON, in_namespace, reporter
+from sentryfuse_ros.qos import latched, sensor_profile
+from sentryfuse_ros.relay import DEPTH, in_namespace, passed_on, reporter
 from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rclpy.publisher import Publisher
+    from rclpy.qos import QoSProfile
 
     from sentryfuse_core.types import Modality
 
@@ -110,24 +112,26 @@ class FaultInjectorNode(Node):
         recorded = topic.removeprefix(self._prefix)  # the name by which a scenario knows it
         out = in_namespace(recorded, self.get_namespace())
         modality = type_modality(type_name)
-        profile = self._profile(topic)
-        out_profile = LATCHED if profile is LATCHED else PASSED_ON
-        self._outputs[topic] = output = self.create_publisher(kind, out, out_profile)
+        offers = self._offered(topic)
+        self._outputs[topic] = output = self.create_publisher(kind, out, passed_on(agreed([offers])))
 
         def on_message(data: bytes, waited_ns: int) -> None:
             came_s = time.monotonic() - waited_ns / NS_PER_S
             self._pass(recorded, modality, kind, output, data, came_s=came_s)
 
-        self.create_subscription(kind, topic, told_wait(on_message), profile, raw=True)
+        self.create_subscription(kind, topic, told_wait(on_message), _asking(offers), raw=True)
         self.get_logger().info(f"{topic} goes to {out}")
 
-    def _profile(self, topic: str) -> QoSProfile:
-        """Latched or reliable where every publisher is: nothing is lost but what the scenario says."""
+    def _offered(self, topic: str) -> tuple[Offer, ...]:
+        """How each of a topic's publishers offers it."""
         offers = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
-        if {offer.durability for offer in offers} == {DurabilityPolicy.TRANSIENT_LOCAL}:
-            return LATCHED
-        reliable = {offer.reliability for offer in offers} == {ReliabilityPolicy.RELIABLE}
-        return sensor_profile(reliability="reliable" if reliable else "best_effort", depth=DEPTH)
+        return tuple(
+            Offer(
+                latched=offer.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+                reliable=offer.reliability == ReliabilityPolicy.RELIABLE,
+            )
+            for offer in offers
+        )
 
     def _at_s(self, modality: Modality | None, came_s: float) -> float:
         """Scenario time at which a message came; the first one of a sensor starts it."""
@@ -207,6 +211,15 @@ class FaultInjectorNode(Node):
         story = ", ".join(f"{event.stream}: {event.fault}" for event in self._shown)
         values = {"at_s": f"{at_s:.3f}", "start_ns": self._start_ns, "errors": self.errors}
         self._say(story or "no fault", values, level=WARN if story else OK)
+
+
+def _asking(offers: Iterable[Offer]) -> QoSProfile:
+    """Latched or reliable where every publisher is: nothing is lost but what the scenario says."""
+    is_reliable = all(offer.reliable for offer in offers)
+    reliability = "reliable" if is_reliable else "best_effort"
+    if all(offer.latched for offer in offers):
+        return latched(reliability=reliability)
+    return sensor_profile(reliability=reliability, depth=DEPTH)
 
 
 def main() -> NoReturn:

@@ -241,8 +241,7 @@ class FusionNode(LifecycleNode):
 
     def _publish_classes(self) -> None:
         if self._outputs is not None and self._engine is not None:
-            bank = self._engine.bank
-            self._outputs.publish_classes(bank.identity, labels=bank.labels, config=self.config)
+            self._outputs.publish_classes(self._engine.bank, self.config)
 
     def _reconfigure(self, config: Config) -> None:
         changed = config.model.score_threshold != self.config.model.score_threshold

@@ -22,7 +22,7 @@ from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, Topic
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.qos import LATCHED
-from sentryfuse_ros.relay import PASSED_ON, in_namespace, reporter
+from sentryfuse_ros.relay import in_namespace, passed_on, reporter
 from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
@@ -139,9 +139,9 @@ class PlayerNode(Node):
                 self.get_logger().warning(f"left out {topic}: {type_name} is not installed")
                 continue
             static = found[topic].is_static
-            self._outputs[topic] = self.create_publisher(
-                kind, self._published_as(remap.get(topic, topic)), LATCHED if static else PASSED_ON
-            )
+            profile = LATCHED if static else passed_on(found[topic].qos, count=found[topic].count)
+            name = self._published_as(remap.get(topic, topic))
+            self._outputs[topic] = self.create_publisher(kind, name, profile)
             if found[topic].is_transforms:
                 self._transforms[topic] = kind
             if static:

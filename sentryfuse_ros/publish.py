@@ -1,21 +1,25 @@
-"""Everything the fusion node says: detections, markers, status and diagnostics."""
+"""Everything the fusion node says: detections, tracks, markers, status and diagnostics."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_core.account.markers import marker_array
 from sentryfuse_core.config import Config
-from sentryfuse_core.types import FusionResult
+from sentryfuse_core.types import FusionResult, Modality, ModalitySet
 from sentryfuse_ros import qos
 from sentryfuse_ros.messages import fill, message_class
+
+if TYPE_CHECKING:
+    from sentryfuse_core.runtime.bank import Bank
 
 __all__ = ["Outputs", "vision_msgs_available"]
 
@@ -51,26 +55,34 @@ class Outputs:
         )
 
     def publish(self, result: FusionResult, context: messages.PublishContext, *, markers: bool) -> None:
-        """Publish detections, then markers, then the status, which tells what is out."""
+        """Publish detections, tracks and markers, then the status, which tells what is out."""
         self._send(messages.DETECTIONS_TYPE, messages.detection_array(result, context))
         if messages.DETECTIONS_3D_TYPE in self._publishers:
             self._send(messages.DETECTIONS_3D_TYPE, messages.detection_3d_array(result, context))
+        if result.tracks is not None:
+            self._send(messages.TRACKS_TYPE, messages.track_array(result, context))
         if markers:
-            self._send(messages.MARKERS_TYPE, messages.marker_array(result, context))
+            self._send(messages.MARKERS_TYPE, marker_array(result, context))
         self.publish_status(result, context)
 
     def publish_status(self, result: FusionResult, context: messages.PublishContext) -> None:
         """Publish the account alone, for a set whose detections are withheld."""
         self._send(messages.STATUS_TYPE, messages.fusion_status(result, context))
 
-    def publish_classes(self, checkpoint: str, *, labels: Sequence[str], config: Config) -> None:
-        """Publish, latched, what makes the detections and how its classes are called."""
+    def publish_classes(self, bank: Bank, config: Config) -> None:
+        """Publish, latched, what makes the detections and how its classes are called.
+
+        The threshold is that of a set of all enabled sensors at the widest level: fewer have others.
+        """
         top = messages.header(self._node.get_clock().now().nanoseconds, config.output.base_frame)
-        threshold = config.model.score_threshold
+        enabled = ModalitySet.of(*(modality for modality in Modality if config.sensor(modality).enabled))
+        threshold = bank.threshold(enabled, bank.loaded.start, asked=config.model.score_threshold)
         where = self._node.resolve_topic_name(_LABELS_TOPIC)
         fields = {
-            messages.VISION_INFO_TYPE: messages.vision_info(top, checkpoint=checkpoint, labels_topic=where),
-            messages.LABEL_INFO_TYPE: messages.label_info(top, labels=labels, threshold=threshold),
+            messages.VISION_INFO_TYPE: messages.vision_info(
+                top, checkpoint=bank.identity, labels_topic=where
+            ),
+            messages.LABEL_INFO_TYPE: messages.label_info(top, labels=bank.labels, threshold=threshold),
         }
         for type_name, publisher in self._latched.items():
             publisher.publish(fill(message_class(type_name)(), fields[type_name]))
@@ -107,6 +119,7 @@ def _topics() -> dict[str, str]:
     """Topic of each type of result."""
     topics = {
         messages.DETECTIONS_TYPE: "~/detections",
+        messages.TRACKS_TYPE: "~/tracks",
         messages.MARKERS_TYPE: "~/markers",
         messages.STATUS_TYPE: "~/status",
     }

@@ -18,22 +18,27 @@ __all__ = [
     "QUIET_PUBLISHER",
     "QUIET_SUBSCRIPTION",
     "RESULTS",
+    "latched",
     "mismatch",
     "sensor_profile",
 ]
 
-LATCHED = QoSProfile(  # of what holds until it is said anew: who comes late gets it too
-    history=HistoryPolicy.KEEP_LAST,
-    depth=100,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 # For what is destroyed while an executor spins: rclpy's events executor may call back into a destroyed event
 # (rclpy issue 1644), which ends the process, and rclpy makes two events for each entity unless told not to.
 QUIET_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)
 QUIET_PUBLISHER = PublisherEventCallbacks(use_default_callbacks=False)
 
 _RELIABILITY = {"best_effort": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
+
+
+def latched(*, reliability: str = "reliable", depth: int = 100) -> QoSProfile:
+    """Of what holds until it is said anew: who comes late gets it, too."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=_RELIABILITY[reliability],
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
 
 
 def sensor_profile(*, reliability: str, depth: int) -> QoSProfile:
@@ -46,6 +51,7 @@ def sensor_profile(*, reliability: str, depth: int) -> QoSProfile:
     )
 
 
+LATCHED = latched()
 RESULTS = COMMANDS = sensor_profile(reliability="reliable", depth=10)
 
 

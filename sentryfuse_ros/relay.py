@@ -8,17 +8,20 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from sentryfuse_core.account.diagnostics import OK, diagnostic_array, status_name
 from sentryfuse_ros.messages import fill
-from sentryfuse_ros.qos import sensor_profile
+from sentryfuse_ros.qos import latched, sensor_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rclpy.node import Node
+    from rclpy.qos import QoSProfile
 
-__all__ = ["DEPTH", "PASSED_ON", "Report", "in_namespace", "reporter"]
+    from sentryfuse_core.bags.offers import RecordedQos
+
+__all__ = ["DEPTH", "Report", "in_namespace", "passed_on", "reporter"]
 
 DEPTH = 20
-PASSED_ON = sensor_profile(reliability="reliable", depth=DEPTH)
+_MOST_HELD = 100  # messages for who comes late: a topic of more is no state that holds, whatever it says
 _GLOBAL = frozenset({"/tf", "/tf_static", "/clock", "/diagnostics", "/rosout", "/parameter_events"})
 
 
@@ -27,6 +30,14 @@ class Report(Protocol):
 
     def __call__(self, message: str, values: Mapping[str, Any], *, level: int = OK) -> None:
         """Publish it in /diagnostics."""
+
+
+def passed_on(recorded: RecordedQos, *, count: int = _MOST_HELD) -> QoSProfile:
+    """What a topic is published with that was published so before; `count` messages are all there will be."""
+    reliability = "reliable" if recorded.reliable else "best_effort"
+    if recorded.latched:
+        return latched(reliability=reliability, depth=max(1, min(count, _MOST_HELD)))
+    return sensor_profile(reliability=reliability, depth=DEPTH)
 
 
 def reporter(node: Node, name: str, hardware_id: str) -> Report:

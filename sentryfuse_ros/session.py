@@ -102,6 +102,7 @@ class Session:
         self._skipped = 0  # of the worker's and the ingest's, as of the last set
         self._said_ns = 0  # steady time of the last status
         self._causes = Causes(host.problems, host.logger)
+        self._odometry = ""  # code of what was wrong with it
         self._lock = threading.Lock()  # guards the next three
         self._diagnostics = Diagnostics(config, node=host.node)
         self._counters: Counter[str] = Counter()
@@ -123,6 +124,7 @@ class Session:
         """Take over options that may change at run time; the next set is handled with them."""
         self._config = config
         self.pipeline.model_options = config.model
+        self.pipeline.tracking_options = config.tracking
         with self._lock:
             self._diagnostics.reconfigure(config.budget)
 
@@ -183,6 +185,10 @@ class Session:
         """Take over rate, channels and encoding of audio that does not say them itself."""
         self.guarded("audio_info", lambda: self._ingest.audio_info(message))
 
+    def on_odometry(self, message: Any) -> None:
+        """Take in how the robot moves."""
+        self.guarded("odometry", lambda: self._ingest.odometry(message))
+
     def on_battery(self, message: Any) -> None:
         """Tell the budget how full the battery is."""
         self.guarded("battery", lambda: self._engine.take_battery(message))
@@ -224,6 +230,7 @@ class Session:
                 counters=counters,
                 budget=self._engine.budget.account(),
                 placements=self._engine.preprocessor.placer.placements,
+                ego=self._ingest.ego,
                 now_ns=now_ns,
                 busy_s=busy_s,
             )
@@ -241,6 +248,7 @@ class Session:
         result, failed = self._step(synced)
         self._last_set = synced
         self._assumed.log_poses()
+        self._log_odometry()
         try:
             self._assumed.look(synced)
         except Exception as error:  # noqa: BLE001 - a check must not cost a set
@@ -284,6 +292,15 @@ class Session:
                 published=not (stale or failed),
                 excused=waited,
             )
+
+    def _log_odometry(self) -> None:
+        """Say once that odometry is not used and why, and once that it is again."""
+        ego, before = self._ingest.ego, self._odometry
+        self._odometry = ego.code
+        if ego.code and ego.code != before:
+            self._count(f"odometry_{ego.code}", f"odometry is not used: {ego.problem}")
+        elif before and not ego.code:
+            self._host.logger.info("odometry is used again")
 
     def _context(self, result: FusionResult, *, e2e_ms: float) -> PublishContext:
         with self._lock:
@@ -353,7 +370,7 @@ class Session:
     def _failed(self, error: Exception) -> None:
         self._count(type(error).__name__, error)
 
-    def _count(self, key: str, error: Exception) -> None:
+    def _count(self, key: str, error: Exception | str) -> None:
         with self._lock:
             if key not in self._counters and len(self._counters) >= _KINDS:
                 key = "other_errors"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+import time
+from collections.abc import Callable, Sequence, Set
+from functools import partial
 from typing import Any, Protocol
 
 from rclpy.exceptions import NameValidationException
@@ -14,8 +16,9 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from sentryfuse_core.config import Config
-from sentryfuse_core.convert import AUDIO_INFO_TYPE, SUPPORTED_TYPES
+from sentryfuse_core.convert import AUDIO_INFO_TYPE, ODOMETRY_TYPE, SUPPORTED_TYPES
 from sentryfuse_core.errors import TopicError
+from sentryfuse_core.health.senders import Senders
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos
 from sentryfuse_ros.arrival import told_wait
@@ -29,8 +32,11 @@ from sentryfuse_ros.problems import (
     unknown_type,
 )
 
-__all__ = ["UNKNOWN_NODE", "Handler", "Inputs", "full_name", "sensor_topics"]
+__all__ = ["UNKNOWN_NODE", "Handler", "Inputs", "full_name", "odometry_topic", "sensor_topics"]
 
+_CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+_STATE = qos.sensor_profile(reliability="best_effort", depth=1)
+_ODOMETRY_DEPTH = 100
 UNKNOWN_NODE = "a node whose name is not known yet"
 
 
@@ -46,6 +52,9 @@ class Handler(Protocol):
     def on_audio_info(self, message: Any) -> None:
         """Take what an AudioInfo says of the audio."""
 
+    def on_odometry(self, message: Any) -> None:
+        """Take how the robot moves."""
+
     def on_battery(self, message: Any) -> None:
         """Take the battery's state."""
 
@@ -60,6 +69,11 @@ def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
     if Modality.CAMERA in names and config.camera.transport == "compressed":
         names[Modality.CAMERA] = names[Modality.CAMERA].removesuffix(COMPRESSED) + COMPRESSED
     return {modality: _resolve(node, f"{modality.value}.topic", name) for modality, name in names.items()}
+
+
+def odometry_topic(node: Node, config: Config) -> str:
+    """The resolved topic of odometry."""
+    return _resolve(node, "odometry.topic", config.odometry.topic)
 
 
 def _resolve(node: Node, parameter: str, name: str) -> str:
@@ -82,7 +96,7 @@ def full_name(info: TopicEndpointInfo) -> str:
 
 
 class Inputs:
-    """The node's subscriptions; audio's type is found in the graph, so `poll` it a few times a second."""
+    """The node's subscriptions; types are found in the graph, so `poll` it a few times a second."""
 
     def __init__(self, node: Node, config: Config, handler: Handler) -> None:
         self._node = node
@@ -91,25 +105,27 @@ class Inputs:
         self._topics = sensor_topics(node, config)
         self._sensors: dict[Modality, tuple[str, Subscription[Any]]] = {}
         self._others: list[Subscription[Any]] = []
-        self._audio_info: tuple[bool, Subscription[Any]] | None = None  # whether it is latched
+        self._infos: dict[str, Subscription[Any]] = {}  # what tells of a sensor, by type
+        self._senders = {modality: Senders() for modality in self._topics}
+        self._tells_senders = False  # whether the middleware does
         self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self.problems: dict[Modality, Problem] = {}  # why a sensor's topic brings nothing, where it is known
+        self.unread = ""  # topic of odometry, where nav_msgs is not installed
         self._told: set[str] = set()  # topics whose mismatch has been logged
         self._open()
 
     def close(self) -> None:
         """Drop every subscription."""
-        held = [*self._sensors.values(), *([self._audio_info] if self._audio_info else [])]
-        for subscription in [*self._others, *(subscription for _, subscription in held)]:
+        sensors = (subscription for _, subscription in self._sensors.values())
+        for subscription in [*self._others, *self._infos.values(), *sensors]:
             self._node.destroy_subscription(subscription)
-        self._audio_info = None
+        self._infos.clear()
         self._others.clear()
         self._sensors.clear()
 
     def poll(self) -> None:
         """Compare what publishers offer with what is subscribed; subscribe audio once its type is known."""
-        if Modality.AUDIO in self._topics:
-            self._find_audio_info()
+        self._find_infos()
         problems = {}
         for modality, topic in self._topics.items():
             publishers = self._node.get_publishers_info_by_topic(topic)
@@ -122,11 +138,31 @@ class Inputs:
             if problem is not None:
                 problems[modality] = problem
             wanted = self._sensors[modality][0] if modality in self._sensors else None
-            heard = (full_name(info) for info in publishers if info.topic_type == wanted)
-            self.publishers[modality] = tuple(sorted(heard))
+            heard = [info for info in publishers if info.topic_type == wanted]
+            self.publishers[modality] = self._names(modality, heard)
         self.problems = problems
-        for subscription in self._others:
+        for subscription in (*self._others, *self._infos.values()):
             self._compare(subscription)
+        if self.unread and self.unread not in self._told and self._node.count_publishers(self.unread):
+            self._told.add(self.unread)
+            text = f"odometry on {self.unread} is not read: the input needs nav_msgs, which is not installed"
+            self._node.get_logger().warning(text)
+
+    def _names(self, modality: Modality, listed: Sequence[TopicEndpointInfo]) -> tuple[str, ...]:
+        """Who sends to a sensor's subscription, or who is mixed there.
+
+        The graph goes on to list a publisher that died for up to 20 s, so what came counts where it is told
+        of whom it came.
+        """
+        names = {bytes(info.endpoint_gid): full_name(info) for info in listed}
+        if self._tells_senders and len(names) > 1:
+            mixed = self._senders[modality].mixed(time.monotonic_ns())
+            return tuple(sorted(names.get(gid, UNKNOWN_NODE) for gid in mixed))
+        return tuple(sorted(names.values()))
+
+    def _heard(self, modality: Modality, gid: bytes) -> None:
+        self._tells_senders = True
+        self._senders[modality].heard(gid, time.monotonic_ns())
 
     def _problem(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
         """What keeps a sensor's messages away, but for QoS."""
@@ -135,9 +171,7 @@ class Inputs:
             return None
         if not offered:
             return no_publisher(topic, sibling=self._sibling(topic) if modality is Modality.CAMERA else "")
-        if modality is Modality.AUDIO:
-            return self._find_audio(topic, offered)
-        return unknown_type(modality, topic, offered, wanted=wanted)
+        return self._find(modality, topic, offered)
 
     def _sibling(self, topic: str) -> str:
         """The name that a picture has by the other transport, where it is published; else nothing."""
@@ -165,34 +199,56 @@ class Inputs:
         for modality, type_name in types.items():
             if modality in self._topics:
                 self._subscribe(modality, type_name)
-        handler, state = self._handler, qos.sensor_profile(reliability="best_effort", depth=1)
+        handler = self._handler
         if Modality.CAMERA in self._topics:
             info_topic = _resolve(self._node, "camera.info_topic", config.camera.info_topic)
-            self._other("sensor_msgs/msg/CameraInfo", info_topic, handler.on_camera_info, state)
-        self._other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, state)
-        self._other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS)
+            told = self._subscribe_other(_CAMERA_INFO_TYPE, info_topic, handler.on_camera_info, _STATE)
+            self._infos[_CAMERA_INFO_TYPE] = told
+        if config.odometry.enabled:
+            self._open_odometry(odometry_topic(self._node, config))
+        self._others += (
+            self._subscribe_other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, _STATE),
+            self._subscribe_other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS),
+        )
         self.poll()
 
-    def _find_audio_info(self) -> None:
-        """Subscribe to AudioInfo as its publishers offer it: audio_capture latches it and says it once."""
-        topic = _resolve(self._node, "audio.info_topic", self._config.audio.info_topic)
+    def _open_odometry(self, topic: str) -> None:
+        profile = qos.sensor_profile(reliability="best_effort", depth=_ODOMETRY_DEPTH)
+        try:
+            heard = self._subscribe_other(ODOMETRY_TYPE, topic, self._handler.on_odometry, profile)
+        except ImportError:  # nobody misses it before somebody publishes it
+            self.unread = topic
+        else:
+            self._others.append(heard)
+
+    def _find_infos(self) -> None:
+        """Subscribe to CameraInfo and AudioInfo as they are offered: some latch them and say them once."""
+        camera, audio, handler = self._config.camera, self._config.audio, self._handler
+        if Modality.CAMERA in self._topics:
+            topic = _resolve(self._node, "camera.info_topic", camera.info_topic)
+            self._find_info(_CAMERA_INFO_TYPE, topic, handler.on_camera_info)
+        if Modality.AUDIO in self._topics:
+            topic = _resolve(self._node, "audio.info_topic", audio.info_topic)
+            self._find_info(AUDIO_INFO_TYPE, topic, handler.on_audio_info)
+
+    def _find_info(self, type_name: str, topic: str, callback: Callable[[Any], None]) -> None:
         publishers = self._node.get_publishers_info_by_topic(topic)
-        if not any(info.topic_type == AUDIO_INFO_TYPE for info in publishers):
+        if not any(info.topic_type == type_name for info in publishers):
             return
         latched = all(info.qos_profile.durability is qos.LATCHED.durability for info in publishers)
-        if self._audio_info is not None:
-            if self._audio_info[0] is latched:
+        profile = qos.LATCHED if latched else _STATE
+        before = self._infos.get(type_name)
+        if before is not None:
+            if before.qos_profile.durability is profile.durability:
                 return
-            self._node.destroy_subscription(self._audio_info[1])
+            self._node.destroy_subscription(before)
         try:
-            kind = message_class(AUDIO_INFO_TYPE)
+            kind = message_class(type_name)
         except ImportError:
-            return  # nor can the audio itself be read then, which is told
-        profile = qos.LATCHED if latched else qos.sensor_profile(reliability="best_effort", depth=1)
-        found = self._node.create_subscription(
-            kind, topic, self._handler.on_audio_info, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
+            return  # of AudioInfo alone; nor can the audio itself be read then, which is told
+        self._infos[type_name] = self._node.create_subscription(
+            kind, topic, callback, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
         )
-        self._audio_info = latched, found
 
     def _subscribe(self, modality: Modality, type_name: str) -> None:
         section, handler = self._config.sensor(modality), self._handler
@@ -203,32 +259,40 @@ class Inputs:
             self._node.create_subscription(
                 message_class(type_name),
                 self._topics[modality],
-                told_wait(lambda message, ns: handler.on_sensor(modality, message, type_name, ns)),
+                told_wait(
+                    lambda message, ns: handler.on_sensor(modality, message, type_name, ns),
+                    sender=partial(self._heard, modality),
+                ),
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),
                 event_callbacks=qos.QUIET_SUBSCRIPTION,
             ),
         )
 
-    def _other(
+    def _subscribe_other(
         self, type_name: str, topic: str, callback: Callable[[Any], None], profile: QoSProfile
-    ) -> None:
-        self._others.append(
-            self._node.create_subscription(
-                message_class(type_name),
-                topic,
-                callback,
-                profile,
-                event_callbacks=qos.QUIET_SUBSCRIPTION,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+    ) -> Subscription[Any]:
+        return self._node.create_subscription(
+            message_class(type_name),
+            topic,
+            callback,
+            profile,
+            event_callbacks=qos.QUIET_SUBSCRIPTION,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
-    def _find_audio(self, topic: str, offered: Set[str]) -> Problem | None:
-        """Subscribe the first offered type that is audio and installed; say why where there is none."""
-        problem = unknown_type(Modality.AUDIO, topic, offered, wanted=None)
-        for type_name in sorted(name for name in offered if SUPPORTED_TYPES.get(name) is Modality.AUDIO):
+    def _find(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
+        """Subscribe the first offered type that is the sensor's and installed; say why where there is none.
+
+        Which of the two image types is read is not found but told by camera.transport.
+        """
+        wanted = self._sensors[modality][0] if modality in self._sensors else None
+        problem = unknown_type(
+            modality, topic, offered, wanted=None if modality is Modality.AUDIO else wanted
+        )
+        understood = {name for name in offered if SUPPORTED_TYPES.get(name) is modality}
+        for type_name in sorted(understood - set(IMAGE_TYPES.values())):
             try:
-                self._subscribe(Modality.AUDIO, type_name)
+                self._subscribe(modality, type_name)
             except ImportError as error:  # noqa: PERF203 - at most a few types
                 reason, package = f"{type_name} on {topic}: {error}", type_name.split("/")[0]
                 problem = Problem("unknown_type", reason, f"install {package}")

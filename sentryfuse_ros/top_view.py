@@ -34,6 +34,7 @@ _PART_STYLES = {
     "pre": "yellow",
     "infer": "green",
     "post": "red",
+    "track": "bright_blue",
 }
 _MEANINGS = {
     "age": "stamp to arrival",
@@ -42,6 +43,7 @@ _MEANINGS = {
     "pre": "preprocessing",
     "infer": "network",
     "post": "boxes",
+    "track": "tracks",
     "e2e": "stamp to publication",
 }
 _SEVERITY_STYLES = {0: "dim", 1: "yellow", 2: "bold red"}

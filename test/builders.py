@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -214,3 +215,30 @@ def timeline(
                 arrival_ns = stamp_ns + LATENCY_NS[modality]
                 samples.append(sample(modality, stamp_ns, arrival_ns=arrival_ns, payload=payload))
     return sorted(samples, key=lambda item: item.arrival_ns)
+
+
+def odometry_message(
+    stamp_ns: int = S,
+    *,
+    place: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    yaw: float = 0.0,
+    speed: float = 0.0,
+    rate: float = 0.0,
+    child: str = "base_link",
+) -> SimpleNamespace:
+    """nav_msgs/Odometry of what turns about z alone and goes straight ahead."""
+
+    def vector(x: float, y: float, z: float, **more: float) -> SimpleNamespace:
+        return SimpleNamespace(x=x, y=y, z=z, **more)
+
+    pose = SimpleNamespace(
+        position=vector(*place), orientation=vector(0.0, 0.0, math.sin(yaw / 2), w=math.cos(yaw / 2))
+    )
+    twist = SimpleNamespace(linear=vector(speed, 0.0, 0.0), angular=vector(0.0, 0.0, rate))
+    return message(
+        stamp_ns,
+        frame_id="odom",
+        child_frame_id=child,
+        pose=SimpleNamespace(pose=pose),
+        twist=SimpleNamespace(twist=twist),
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import bags
@@ -46,21 +48,25 @@ def build(
     definitions: bool = True,
     claimed: int | None = None,  # of every chunk, in bytes
     loose: int = 0,  # the last messages lie outside of chunks
+    metadata: Mapping[str, str] = MappingProxyType({}),  # of every channel
+    channel_of: Callable[[bags.Message], str] = lambda item: item.topic,
 ) -> bytes:
     store = ros2_typestore()
+    told = text(b"".join(text(name) + text(value) for name, value in metadata.items()))
     channels: dict[str, int] = {}
     declarations: dict[str, bytes] = {}
     for item in messages:
-        if item.topic not in channels:
-            number = channels[item.topic] = len(channels) + 1
+        key = channel_of(item)
+        if key not in channels:
+            number = channels[key] = len(channels) + 1
             definition = store.generate_msgdef(item.type_name)[0] if definitions else ""
             schema = struct.pack("<H", number) + text(spelling(item.type_name)) + text(schema_encoding)
-            channel = struct.pack("<HH", number, number) + text(item.topic) + text(encoding) + text(b"")
-            declarations[item.topic] = record(SCHEMA, schema + text(definition)) + record(CHANNEL, channel)
+            channel = struct.pack("<HH", number, number) + text(item.topic) + text(encoding) + told
+            declarations[key] = record(SCHEMA, schema + text(definition)) + record(CHANNEL, channel)
 
     def data(item: bags.Message) -> bytes:
         message = build_message(store, item.type_name, item.fields)
-        head = struct.pack("<HIQQ", channels[item.topic], 0, item.log_time_ns, item.log_time_ns)
+        head = struct.pack("<HIQQ", channels[channel_of(item)], 0, item.log_time_ns, item.log_time_ns)
         return record(MESSAGE, head + bytes(store.serialize_cdr(message, item.type_name)))
 
     out = bytearray(MAGIC + record(0x01, text("ros2") + text("test")))
@@ -69,9 +75,9 @@ def build(
     def records(part: Sequence[bags.Message]) -> bytes:
         found = b""
         for item in part:
-            if item.topic not in declared:
-                declared.add(item.topic)
-                found += declarations[item.topic]
+            if channel_of(item) not in declared:
+                declared.add(channel_of(item))
+                found += declarations[channel_of(item)]
             found += data(item)
         return found
 
@@ -86,8 +92,8 @@ def build(
         chunk = record(CHUNK, head + struct.pack("<Q", len(plain)) + plain)
         offset, places, indexes = len(out), b"", b""
         out += chunk
-        for topic, channel in channels.items():
-            own = [item.log_time_ns for item in part if item.topic == topic]
+        for key, channel in channels.items():
+            own = [item.log_time_ns for item in part if channel_of(item) == key]
             if own and channel <= indexed_channels:
                 places += struct.pack("<HQ", channel, len(out) + len(indexes))
                 entries = b"".join(struct.pack("<QQ", at, 0) for at in own)
@@ -98,21 +104,19 @@ def build(
         index += record(CHUNK_INDEX, entry) if number < indexed_chunks else b""
     out += records(messages if not chunks else messages[len(packed_up) :])
     out += record(0x0C, text("a note") + text(b"")) + record(DATA_END, bytes(4))
+    sent_on = [channels[channel_of(item)] for item in messages]
     parts = [
         b"".join(declarations.values()) if repeated else b"",
         index,
-        _statistics(messages, channels, chunks) if statistics else b"",
+        _statistics(messages, sent_on, chunks) if statistics else b"",
     ]
     end = b"".join(parts) if summary else b""
     start = len(out) if end else 0
     return bytes(out + end + record(FOOTER, struct.pack("<QQI", start, 0, 0)) + MAGIC)
 
 
-def _statistics(messages: Sequence[bags.Message], channels: dict[str, int], chunks: int) -> bytes:
+def _statistics(messages: Sequence[bags.Message], channels: Sequence[int], chunks: int) -> bytes:
     times = [item.log_time_ns for item in messages]
-    counts = b"".join(
-        struct.pack("<HQ", key, sum(item.topic == topic for item in messages))
-        for topic, key in channels.items()
-    )
+    counts = b"".join(struct.pack("<HQ", *item) for item in Counter(channels).items())
     facts = struct.pack("<QHIIIIQQ", len(messages), 1, 1, 0, 1, chunks, min(times), max(times))
     return record(STATISTICS, facts + text(counts))

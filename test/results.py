@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from builders import MS, S, sample
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.messages import PublishContext
 from sentryfuse_core.replay.records import SetRecord, from_messages
+from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.types import (
     Absence,
     Detection,
@@ -28,6 +30,35 @@ from sentryfuse_core.types import (
 CAMERA, LIDAR, IMU, AUDIO = Modality
 CAMERA_AND_LIDAR = ModalitySet.of(CAMERA, LIDAR)
 CAR = Detection("car", 0, 0.9, 10.0, 2.0, 0.75, 4.5, 1.8, 1.5, 0.5)
+
+
+def track(identity: int = 1, **changes: Any) -> Track:
+    """The car, confirmed and driving ahead."""
+    made = Track(
+        identity=identity,
+        label="car",
+        class_id=0,
+        state=TrackState.CONFIRMED,
+        score=0.9,
+        existence=0.95,
+        x=10.0,
+        y=2.0,
+        z=0.75,
+        length=4.5,
+        width=1.8,
+        height=1.5,
+        yaw=0.5,
+        vx=8.0,
+        vy=-1.0,
+        turn_rate=0.25,
+        covariance=np.diag([0.04, 0.09, 0.25, 0.36, 0.01, 0.16]),
+        age_s=2.0,
+        unseen_s=0.0,
+        seen_by=CAMERA_AND_LIDAR,
+        detection=0,
+        trail=np.array([[9.0, 2.0], [9.5, 2.0]]),
+    )
+    return replace(made, **changes)
 
 
 def sensor_report(modality: Modality, state: SensorState = SensorState.OK, **changes: Any) -> SensorReport:
@@ -92,6 +123,7 @@ def result(
         errors=(),
         notes=("pruning: uniform widths",),
         switch_us=math.nan,
+        tracks=(track(),) if detections else (),
     )
     return replace(found, **changes)
 
@@ -106,7 +138,8 @@ def record_of(result: FusionResult, *, e2e_ms: float = 40.0) -> SetRecord:
     """The record of a result that is released as it was stamped."""
     about = context(result, e2e_ms=e2e_ms)
     status, boxes = messages.fusion_status(result, about), messages.detection_array(result, about)
-    return from_messages(status, boxes, released_ns=about.published_ns)
+    tracks = None if result.tracks is None else messages.track_array(result, about)
+    return from_messages(status, boxes, tracks, released_ns=about.published_ns)
 
 
 def set_record(stamp_ns: int, **changes: Any) -> SetRecord:

@@ -11,9 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROS = (
     "rclpy sensor_msgs std_msgs geometry_msgs builtin_interfaces sentryfuse cv_bridge launch tf2_ros "
-    "message_filters"
+    "message_filters nav_msgs"
 )
-TORCH_FREE = "types errors clock config sync health convert ingest"
+TORCH_FREE = "types errors clock config sync health convert ego ingest"
 
 BLOCK = """
 import importlib, pkgutil, sys

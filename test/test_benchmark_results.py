@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,23 @@ def test_result_file_has_the_agreed_fields_when_written(tmp_path: Path) -> None:
     assert content["versions"]["torch"]
     found = read(path)[1]
     assert (found[0], found[1].met) == (figures[0], False)
-    with pytest.raises(OutputError, match="cannot write to"):
+    with pytest.raises(OutputError, match=r"cannot write .*choose another folder"):
         write("robot_path", figures, folder=path)
+
+
+@pytest.mark.parametrize(
+    ("original", "argv", "told"),
+    [
+        (["/a/python", "-m", "benchmarks.sync"], ["/a/sync.py"], "python -m benchmarks.sync"),
+        (["/a/python", "/a/bin/sentryfuse", "bench"], ["/a/bin/sentryfuse", "bench"], "sentryfuse bench"),
+    ],
+)
+def test_command_is_written_without_the_machines_folders(
+    original: list[str], argv: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "orig_argv", original)
+    monkeypatch.setattr(sys, "argv", argv)
+    assert json.loads(write("sync", [], folder=tmp_path).read_text())["command"] == told
 
 
 def test_verdict_is_computed_anew_when_a_file_claims_another(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ ROSDEP = {  # rosdep's key, and what pip calls it
     "python3-rich": "rich",
     "python3-yaml": "pyyaml",
 }
-BY_PIP_ALONE = {"torch", "safetensors", "rosbags", "lz4", "backports.zstd"}  # package.xml says why
+BY_PIP_ALONE = {"torch", "safetensors", "rosbags", "lz4", "backports.zstd", "lap"}  # package.xml says why
 UNSEEN = {
     "rosidl_default_runtime",  # the messages in msg/
 }

@@ -102,6 +102,8 @@ def test_parameter_file_has_every_default_of_the_configuration() -> None:
     written = load("write_params")
     text = (ROOT / "config" / "sentryfuse.yaml").read_text(encoding="utf-8")
     assert text == written.parameter_file(), "run: .venv/bin/python tools/write_params.py"
+    table = (ROOT / "docs" / "ros_api.md").read_text(encoding="utf-8")
+    assert table == written.page(), "run: .venv/bin/python tools/write_params.py"
     assert load_yaml(ROOT / "config" / "sentryfuse.yaml") == Config()
 
 

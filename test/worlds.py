@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from networks import labelled
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.types import Modality

@@ -11,7 +11,8 @@ from sentryfuse_core.account.latency import STAGES, LatencyWindow, percentiles, 
 from sentryfuse_core.account.messages import Fields, header
 from sentryfuse_core.account.upkeep import Upkeep
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.config import BudgetConfig, Config
+from sentryfuse_core.config import BudgetConfig, Config, OdometryConfig
+from sentryfuse_core.ego import EgoMotion
 from sentryfuse_core.health.heartbeat import Stall
 from sentryfuse_core.preprocess.placing import Placement
 from sentryfuse_core.sync.buffer import NOTED
@@ -128,12 +129,13 @@ class Diagnostics:
         budget: Mapping[str, Any],
         now_ns: int,
         placements: Mapping[Modality, Placement] | None = None,
+        ego: EgoMotion | None = None,
         busy_s: float = 0.0,
     ) -> list[Fields]:
         """diagnostic_msgs/DiagnosticStatus of every sensor, of events since the last call, sync and so on.
 
         `budget` is the budget's account of power, heat and load; `placements` say what placed each sensor;
-        `busy_s`: how long the set in hand has been worked on.
+        `ego` is what odometry tells; `busy_s`: how long the set in hand has been worked on.
         """
         self._busy_s = busy_s
         self._window.expire(now_ns)
@@ -146,6 +148,7 @@ class Diagnostics:
             self._take_events(),
             self._sync(reports, counters, now_ns),
             *([] if placements is None else [self._poses(placements)]),
+            *([] if ego is None else self._odometry(ego)),
             self._upkeep_status(now_ns),
             self._inference(budget),
             self._latency(now_ns),
@@ -223,6 +226,26 @@ class Diagnostics:
         message = "; ".join(doubts) or ("OK" if used else "no set yet")
         sources = {name: placed.source for name, placed in used.items()}
         return self._status(WARN if doubts else OK, "poses", message, sources)
+
+    def _odometry(self, ego: EgoMotion) -> list[Fields]:
+        """Whether odometry is used, where some came or was asked for by a parameter."""
+        section, velocity = self._config.odometry, ego.now
+        if not ego.received and (section == OdometryConfig() or not section.enabled):
+            return []
+        level, message = (WARN, f"not used: {ego.problem}") if ego.problem else (OK, "OK")
+        if not ego.received:
+            level, message = (
+                STALE,
+                f"never received; publish {section.topic}, or set odometry.enabled to false",
+            )
+        values = {
+            "code": ego.code,
+            "received": ego.received,
+            "frame_id": ego.frame_id,
+            "speed_m_s": math.nan if velocity is None else math.hypot(velocity.x, velocity.y),
+            "yaw_rate_rad_s": math.nan if velocity is None else velocity.yaw_rate,
+        }
+        return [self._status(level, "odometry", message, values, section.topic)]
 
     def _upkeep_status(self, now_ns: int) -> Fields:
         """Whether the node kept up and ran at all: what it did is not laid to any sensor."""

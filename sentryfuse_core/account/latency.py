@@ -13,7 +13,7 @@ from sentryfuse_core.types import StageTimes
 
 __all__ = ["PERCENTILES", "STAGES", "LatencyWindow", "percentiles", "stage_values"]
 
-STAGES = ("age", "wait", "queue", "pre", "infer", "post", "e2e")  # the diagnostics' order
+STAGES = ("age", "wait", "queue", "pre", "infer", "post", "track", "e2e")  # the diagnostics' order
 PERCENTILES = ("p50", "p90", "p95", "p99", "max")
 _RANKS = (50.0, 90.0, 95.0, 99.0, 100.0)
 

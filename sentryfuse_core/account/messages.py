@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from sentryfuse_core.account.latency import stage_values
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.text import bounded
+from sentryfuse_core.track import Track
 from sentryfuse_core.types import Detection, FusionResult, Modality, SensorState
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LABEL_INFO_TYPE",
     "MARKERS_TYPE",
     "STATUS_TYPE",
+    "TRACKS_TYPE",
     "VISION_INFO_TYPE",
     "Fields",
     "PublishContext",
@@ -26,9 +28,10 @@ __all__ = [
     "fusion_status",
     "header",
     "label_info",
-    "marker_array",
+    "pose",
     "severity",
     "time_fields",
+    "track_array",
     "vision_info",
     "yaw_of",
 ]
@@ -37,6 +40,7 @@ Fields: TypeAlias = dict[str, Any]
 
 DETECTIONS_TYPE = "sentryfuse/msg/FusedDetectionArray"
 STATUS_TYPE = "sentryfuse/msg/FusionStatus"
+TRACKS_TYPE = "sentryfuse/msg/FusedTrackArray"
 MARKERS_TYPE = "visualization_msgs/msg/MarkerArray"
 DETECTIONS_3D_TYPE = "vision_msgs/msg/Detection3DArray"
 VISION_INFO_TYPE = "vision_msgs/msg/VisionInfo"
@@ -49,15 +53,10 @@ OK, WARN, ERROR = 0, 1, 2  # FusionStatus.msg
 _UNKNOWN = 1e6
 _COVARIANCE = tuple(_UNKNOWN if row == column else 0.0 for row in range(6) for column in range(6))
 
-_CUBE, _TEXT, _ADD, _DELETE_ALL = 1, 9, 0, 3  # visualization_msgs/Marker
-_MARKER_LIFETIME_NS = 500 * NS_PER_MS
+# Which of those 6 axes a track knows, and where they stand in its own covariance.
+ROS_AXES, PLACE_AXES, SPEED_AXES = (0, 1, 5), (0, 1, 4), (2, 3, 5)
+
 _NOTE_LENGTH = 1000  # characters
-_COLOURS = (
-    (0.10, 0.45, 0.85),
-    (0.90, 0.35, 0.15),
-    (0.20, 0.65, 0.30),
-    (0.60, 0.30, 0.75),
-)  # by class, RGB 0..1
 
 
 @dataclass(frozen=True)
@@ -153,46 +152,23 @@ def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
     }
 
 
-def marker_array(result: FusionResult, context: PublishContext) -> Fields:
-    """visualization_msgs/MarkerArray: the last boxes removed, then a box and a label for each detection."""
-    top = header(result.synced.stamp_ns, context.base_frame)
-    markers: list[Fields] = [{"header": top, "action": _DELETE_ALL, "pose": _pose(0.0, 0.0, 0.0, 0.0)}]
-    for index, item in enumerate(result.detections):
-        red, green, blue = _COLOURS[item.class_id % len(_COLOURS)]
-        common = {
-            "header": top,
-            "id": index,
-            "action": _ADD,
-            "lifetime": {"sec": 0, "nanosec": _MARKER_LIFETIME_NS},
-        }
-        markers.append(
-            common
-            | {
-                "ns": "box",
-                "type": _CUBE,
-                "pose": _pose(item.x, item.y, item.z, item.yaw),
-                "scale": {"x": item.length, "y": item.width, "z": item.height},
-                "color": {"r": red, "g": green, "b": blue, "a": 0.5},
-            }
-        )
-        markers.append(
-            common
-            | {
-                "ns": "label",
-                "type": _TEXT,
-                "pose": _pose(item.x, item.y, item.z + item.height / 2 + 0.4, 0.0),
-                "scale": {"x": 0.0, "y": 0.0, "z": 0.5},
-                "color": {"r": 1.0, "g": 1.0, "b": 1.0, "a": 1.0},
-                "text": f"{item.label} {item.score:.2f}",
-            }
-        )
-    return {"markers": markers}
+def track_array(result: FusionResult, context: PublishContext) -> Fields:
+    """sentryfuse/FusedTrackArray."""
+    return {
+        "header": header(result.synced.stamp_ns, context.base_frame),
+        "epoch": result.synced.epoch,
+        "mask": result.used.bits,
+        "over_ground": result.over_ground,
+        "tracks": [_fused_track(track) for track in result.tracks or ()],
+    }
 
 
 def detection_3d_array(result: FusionResult, context: PublishContext) -> Fields:
     """vision_msgs/Detection3DArray."""
     top = header(result.synced.stamp_ns, context.base_frame)
-    return {"header": top, "detections": [_detection_3d(item, top) for item in result.detections]}
+    ids = {track.detection: str(track.identity) for track in result.tracks or ()}
+    boxes = [_detection_3d(item, top, ids.get(index, "")) for index, item in enumerate(result.detections)]
+    return {"header": top, "detections": boxes}
 
 
 def vision_info(top: Mapping[str, Any], *, checkpoint: str, labels_topic: str) -> Fields:
@@ -207,7 +183,8 @@ def label_info(top: Mapping[str, Any], *, labels: Sequence[str], threshold: floa
     return {"header": dict(top), "class_map": classes, "threshold": threshold}
 
 
-def _pose(x: float, y: float, z: float, yaw: float) -> Fields:
+def pose(x: float, y: float, z: float, yaw: float) -> Fields:
+    """geometry_msgs/Pose that is turned about z alone."""
     return {
         "position": {"x": x, "y": y, "z": z},
         "orientation": {"x": 0.0, "y": 0.0, "z": math.sin(yaw / 2), "w": math.cos(yaw / 2)},
@@ -219,31 +196,64 @@ def yaw_of(z: float, w: float) -> float:
     return 2.0 * math.atan2(z, w)
 
 
-def _box(item: Detection) -> tuple[Fields, Fields]:
-    """Pose and size of a detection."""
-    return _pose(item.x, item.y, item.z, item.yaw), {"x": item.length, "y": item.width, "z": item.height}
+def _box(item: Detection | Track) -> tuple[Fields, Fields]:
+    """Pose and size."""
+    return pose(item.x, item.y, item.z, item.yaw), {"x": item.length, "y": item.width, "z": item.height}
 
 
 def _fused_detection(item: Detection) -> Fields:
-    pose, size = _box(item)
+    where, size = _box(item)
     return {
         "label": item.label,
         "class_id": item.class_id,
         "score": item.score,
         "support": item.support.bits,
-        "pose": pose,
+        "pose": where,
         "size": size,
     }
 
 
-def _detection_3d(item: Detection, top: Mapping[str, Any]) -> Fields:
-    pose, size = _box(item)
+def _fused_track(track: Track) -> Fields:
+    where, size = _box(track)
+    motion = {
+        "linear": {"x": track.vx, "y": track.vy, "z": 0.0},
+        "angular": {"x": 0.0, "y": 0.0, "z": track.turn_rate},
+    }
+    return {
+        "id": track.identity,
+        "label": track.label,
+        "class_id": track.class_id,
+        "state": int(track.state),
+        "score": track.score,
+        "existence": track.existence,
+        "pose": {"pose": where, "covariance": _spread(track, PLACE_AXES)},
+        "twist": {"twist": motion, "covariance": _spread(track, SPEED_AXES)},
+        "size": size,
+        "age_s": track.age_s,
+        "unseen_s": track.unseen_s,
+        "seen_by": track.seen_by.bits,
+        "detection": -1 if track.detection is None else track.detection,
+    }
+
+
+def _spread(track: Track, axes: tuple[int, ...]) -> list[float]:
+    """6 x 6 by rows, of which x, y and the turn about z are the given axes of the track's covariance."""
+    known = list(_COVARIANCE)
+    covariance = track.covariance.tolist()
+    for row, own_row in zip(ROS_AXES, axes, strict=True):
+        for column, own_column in zip(ROS_AXES, axes, strict=True):
+            known[6 * row + column] = covariance[own_row][own_column]
+    return known
+
+
+def _detection_3d(item: Detection, top: Mapping[str, Any], identity: str) -> Fields:
+    where, size = _box(item)
     hypothesis = {"class_id": item.label, "score": item.score}
     return {
         "header": dict(top),
-        "results": [{"hypothesis": hypothesis, "pose": {"pose": pose, "covariance": list(_COVARIANCE)}}],
-        "bbox": {"center": pose, "size": size},
-        "id": "",
+        "results": [{"hypothesis": hypothesis, "pose": {"pose": where, "covariance": list(_COVARIANCE)}}],
+        "bbox": {"center": where, "size": size},
+        "id": identity,
     }
 
 

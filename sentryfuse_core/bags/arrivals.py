@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sentryfuse_core.bags.readers import BagReader, Undecodable
+from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
+from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.types import Modality
 
 __all__ = ["Arrival", "arrivals"]
@@ -24,6 +25,18 @@ class Arrival(NamedTuple):
     topic: str
     type_name: str
     message: Any
+    publisher: int = 0  # by number, where the recording keeps those of one topic apart
+
+    def hand_to(self, ingest: Ingest) -> None:
+        """Give a sensor's message to the ingest; it is received at the time it arrives."""
+        if self.modality is not None:
+            ingest.message(
+                self.modality,
+                self.message,
+                type_name=self.type_name,
+                arrival_ns=self.at_ns,
+                received_ns=self.at_ns,
+            )
 
 
 def arrivals(
@@ -39,13 +52,16 @@ def arrivals(
     """
     start_ns = last_ns = reader.start_ns
     stop_ns = None if seconds is None else start_ns + round(seconds * NS_PER_S)
-    types: dict[str, str] = {}
+    last: dict[str, BagMessage] = {}  # by topic
     on_their_way: list[Arrival] = []
     order = itertools.count()
 
     def send(topic: str, delivery: Delivery) -> None:
         at_ns = last_ns + round(delivery.delay_s * NS_PER_S)
-        arrival = Arrival(at_ns, next(order), topics[topic], topic, types[topic], delivery.message)
+        _, type_name, _, _, publisher = last[topic]
+        arrival = Arrival(
+            at_ns, next(order), topics[topic], topic, type_name, delivery.message, publisher=publisher
+        )
         heapq.heappush(on_their_way, arrival)
 
     def due(now_ns: int | None) -> Iterator[Arrival]:
@@ -57,7 +73,7 @@ def arrivals(
             break
         last_ns = item.log_time_ns
         yield from due(last_ns)
-        types[item.topic] = item.type_name
+        last[item.topic] = item
         if injector is None or isinstance(item.message, Undecodable):
             send(item.topic, Delivery(item.message, 0.0))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +19,7 @@ from rosbags.typesys import (
 from rosbags.typesys.store import Typestore
 
 from sentryfuse_core.bags.definitions import ROS1_TRANSFORMS_TYPE, TRANSFORMS_TYPE
+from sentryfuse_core.bags.offers import UNTOLD, Offer, RecordedQos, agreed
 from sentryfuse_core.bags.storage.common import (
     CDR,
     ROS1,
@@ -34,6 +35,7 @@ from sentryfuse_core.bags.storage.opening import open_storage
 from sentryfuse_core.bags.storage.sqlite import beside
 from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC, unpack_message
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError, InvalidMessageError, SentryFuseError, TopicError
 from sentryfuse_core.text import reason_of
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files", "is_recording"]
 
+_LATEST_NS = 2**31 * NS_PER_S  # of a stamp's seconds
 _IDL_SEPARATOR = "=" * 80 + "\n"  # rosbag2 puts several IDL files into one text this way
 _MSG_FORMS, _IDL_FORMS = ("ros2msg", "ros1msg"), ("ros2idl", "omgidl")
 
@@ -54,6 +57,7 @@ class Topic:
     name: str
     type_name: str
     count: int
+    qos: RecordedQos = UNTOLD
 
     @property
     def is_transforms(self) -> bool:
@@ -87,6 +91,7 @@ class BagMessage(NamedTuple):
     type_name: str
     log_time_ns: int
     message: Any
+    publisher: int = 0  # by number, where a recording keeps those of one topic apart
 
 
 class BagReader:
@@ -100,6 +105,7 @@ class BagReader:
         self.path = Path(path)
         self.notes: tuple[str, ...] = ()  # on the choice of files, and on what was met in them
         self._files: tuple[Storage, ...] | None = None
+        self._offers: Mapping[str, tuple[Offer, ...]] = {}  # by topic, where the files do not tell
         self._open_files = ExitStack()
         self._decoders: dict[Stream, _Decoder] = {}
 
@@ -123,7 +129,7 @@ class BagReader:
                     self.path, reason_of(error), "check the path, its rights and free space"
                 ) from error
             self._check_content(files)
-            self._files, self.notes = tuple(files), found.notes
+            self._files, self._offers, self.notes = tuple(files), found.offers, found.notes
             self._open_files = stack.pop_all()
         return self
 
@@ -133,6 +139,10 @@ class BagReader:
         for file in files:
             if file.cut and not any(stream.count for stream in streams):
                 raise damaged(file.path, file.cut, file.remedy)
+            for time_ns in (file.start_ns, file.end_ns):
+                if not 0 <= time_ns < _LATEST_NS:
+                    reason = f"it has messages of log time {time_ns} ns, which no ROS time can hold"
+                    raise damaged(file.path, reason, "record it again with the computer's clock set")
         foreign = sorted({stream.encoding for stream in streams if stream.encoding not in (CDR, ROS1)})
         if foreign and len(foreign) == len({stream.encoding for stream in streams}):
             raise BagError(
@@ -184,11 +194,18 @@ class BagReader:
 
     def topics(self) -> tuple[Topic, ...]:
         """Every topic by name; one recorded under two types comes twice."""
-        counts: dict[tuple[str, str], int] = {}
+        streams: dict[tuple[str, str], list[Stream]] = {}
         for stream in self._streams:
-            key = (stream.topic, stream.type_name)
-            counts[key] = counts.get(key, 0) + stream.count
-        return tuple(Topic(name, type_name, count) for (name, type_name), count in sorted(counts.items()))
+            streams.setdefault((stream.topic, stream.type_name), []).append(stream)
+        return tuple(
+            Topic(
+                name,
+                type_name,
+                sum(stream.count for stream in found),
+                agreed([stream.offers or self._offers.get(name, ()) for stream in found]),
+            )
+            for (name, type_name), found in sorted(streams.items())
+        )
 
     def messages(self, topics: Collection[str] | None = None, *, raw: bool = False) -> Iterator[BagMessage]:
         """Yield the messages of `topics` (None: all) by log time; `raw`: CDR bytes instead of fields.
@@ -202,7 +219,8 @@ class BagReader:
         convert = self._raw if raw else self._decode
         sources = [guarded(source, file) for file in self._opened for source in file.sources(wanted)]
         for log_time_ns, stream, data in merged(sources):
-            yield BagMessage(stream.topic, stream.type_name, log_time_ns, convert(stream, data))
+            message = convert(stream, data)
+            yield BagMessage(stream.topic, stream.type_name, log_time_ns, message, stream.number)
         for file in self._opened:
             if file.cut:
                 raise damaged(file.path, file.cut, file.remedy)

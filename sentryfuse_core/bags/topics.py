@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from sentryfuse_core.bags.readers import BagReader, Topic
-from sentryfuse_core.config import AudioConfig, CameraConfig, Config
+from sentryfuse_core.config import AudioConfig, CameraConfig, Config, OdometryConfig, override
 from sentryfuse_core.convert import (
     AUDIO_INFO_TYPE,
     DEPTH_ENCODINGS,
+    ODOMETRY_TYPE,
     SUPPORTED_TYPES,
     foreign,
     is_rectified,
@@ -44,7 +45,11 @@ _LIKELY = {
 }
 _UNSPECIFIC = ("std_msgs/msg/Int16MultiArray",)  # audio only where the name says so
 _AUDIO_WORDS = ("audio", "mic", "sound")
+_ODOMETRY = "odometry"
 _RAW_IMAGE = "sensor_msgs/msg/Image"
+# Of poses that jump, since something corrects them, or of other things; odometry goes on smoothly.
+_OTHER_ODOMETRY = ["map", "global", "gps", "gnss", "truth", "gt", "slam", "target", "pose"]
+_LIKELY_ODOMETRY = ["odom", "odometry", "wheel"]
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,14 @@ class Selection:
     audio_info: str | None = None
     rectified: bool = False  # whether the camera's pictures are undistorted already
     missing: tuple[Modality, ...] = ()  # enabled sensors that the recording has no topic of
+    odometry: Topic | None = None
 
     @property
     def feeds(self) -> dict[str, Modality | None]:
-        """Every topic to read, with its sensor; None for CameraInfo and AudioInfo."""
+        """Every topic to read, with its sensor; None for CameraInfo, AudioInfo and odometry."""
         feeds: dict[str, Modality | None] = {topic.name: modality for modality, topic in self.topics.items()}
-        return feeds | dict.fromkeys(filter(None, (self.camera_info, self.audio_info)))
+        odometry = self.odometry.name if self.odometry else None
+        return feeds | dict.fromkeys(filter(None, (self.camera_info, self.audio_info, odometry)))
 
     @property
     def intrinsics(self) -> tuple[str, ...]:
@@ -78,16 +85,19 @@ class Selection:
         return (told,) if self.rectified else ()
 
 
-def parse_overrides(texts: Sequence[str]) -> dict[Modality, str]:
-    """`camera=/cam/front` as a mapping; raises TopicError for anything else."""
+def parse_overrides(texts: Sequence[str], config: Config) -> tuple[dict[Modality, str], Config]:
+    """`camera=/cam/front` as a mapping, odometry's into the configuration; TopicError for anything else."""
     found: dict[Modality, str] = {}
+    names = [*(modality.value for modality in Modality), _ODOMETRY]
     for text in texts:
         name, equals, topic = text.partition("=")
-        if not equals or not topic or name not in [modality.value for modality in Modality]:
-            sensors = ", ".join(modality.value for modality in Modality)
-            raise TopicError(f"--topic {text}: give SENSOR=TOPIC, where SENSOR is one of {sensors}")
-        found[Modality(name)] = topic
-    return found
+        if not equals or not topic or name not in names:
+            raise TopicError(f"--topic {text}: give SENSOR=TOPIC, where SENSOR is one of {', '.join(names)}")
+        if name == _ODOMETRY:
+            config = override(config, {"odometry.topic": topic})
+        else:
+            found[Modality(name)] = topic
+    return found, config
 
 
 def encodings(reader: BagReader) -> Callable[[Topic], str]:
@@ -120,7 +130,8 @@ def select(
     missing: list[Modality] = []
     for modality in Modality:
         if modality in overrides:
-            chosen[modality] = _override(available, modality, overrides[modality])
+            chosen[modality] = topic = _override(available, modality, overrides[modality])
+            notes += _shared(topic, modality)
             continue
         if not config.sensor(modality).enabled:
             continue
@@ -130,6 +141,7 @@ def select(
         if found:
             chosen[modality] = found[0]
             notes += _doubts(found[0], modality, config)
+            notes += _shared(found[0], modality)
         else:
             missing.append(modality)
             notes += _foreign(available, modality)
@@ -148,8 +160,9 @@ def select(
             f"camera: took none of the CameraInfo topics {', '.join(infos)}, as none lies beside "
             f"{chosen[Modality.CAMERA].name}; --set camera.info_topic=NAME chooses one"
         )
+    odometry = _odometry(available, config.odometry, notes)
     rectified = Modality.CAMERA in chosen and is_rectified(config.camera, chosen[Modality.CAMERA].name)
-    return Selection(chosen, camera_info, tuple(notes), audio_info, rectified, tuple(missing))
+    return Selection(chosen, camera_info, tuple(notes), audio_info, rectified, tuple(missing), odometry)
 
 
 def _depth(found: Sequence[Topic], encoding: Callable[[Topic], str]) -> dict[str, str]:
@@ -168,6 +181,14 @@ def _doubts(topic: Topic, modality: Modality, config: Config) -> list[str]:
     name = modality.value
     why = f"{name}: took {topic.name} for its type, though its name speaks of {word!r}"
     return [f"{why}; --topic {name}=NAME overrides, --set {name}.enabled=false leaves it out"]
+
+
+def _shared(topic: Topic, modality: Modality) -> list[str]:
+    """What to tell where several published on the topic, and nothing tells whose a message is."""
+    count = topic.qos.publishers
+    who = f"{modality.value}: {topic.name} was recorded of {count} publishers, and nothing tells whose"
+    why = f"{who} a message is; if several sent, they are mixed"
+    return [f"{why}: record each on a topic of its own"] if count > 1 else []
 
 
 def _foreign(available: Sequence[Topic], modality: Modality) -> list[str]:
@@ -223,13 +244,44 @@ def _has(name: str, words: Sequence[str]) -> bool:
     return any(word in name.lower() for word in words)
 
 
-def _override(available: Sequence[Topic], modality: Modality, name: str) -> Topic:
+def _odometry(available: Sequence[Topic], config: OdometryConfig, notes: list[str]) -> Topic | None:
+    """The topic of odometry: the one asked for, else the likeliest of its type; nobody misses it."""
+    if not config.enabled:
+        return None
+    if config.topic != OdometryConfig().topic:
+        named = _named(available, config.topic)
+        for topic in named:
+            if topic.type_name == ODOMETRY_TYPE:
+                return topic
+        raise TopicError(
+            f"{config.topic} has type {named[0].type_name}; odometry understands {ODOMETRY_TYPE}"
+        )
+
+    def rank(topic: Topic) -> tuple[bool, bool, bool, int, str]:
+        name, parts = topic.name.strip("/"), _parts(topic.name)
+        other, likely = not parts.isdisjoint(_OTHER_ODOMETRY), not parts.isdisjoint(_LIKELY_ODOMETRY)
+        return name != config.topic, other, not likely, -topic.count, name
+
+    found = sorted((t for t in available if t.type_name == ODOMETRY_TYPE and t.count > 0), key=rank)
+    if len(found) > 1:
+        others = ", ".join(topic.name for topic in found[1:])
+        notes.append(f"odometry: took {found[0].name}, not {others}; --topic odometry=NAME overrides")
+    return found[0] if found else None
+
+
+def _named(available: Sequence[Topic], name: str) -> list[Topic]:
+    """The topics of this name, of whatever type; TopicError where there is none."""
     matching = [topic for topic in available if topic.name.strip("/") == name.strip("/")]
     if not matching:
         names = [topic.name for topic in available]
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names) or 'no topics'}"
         raise TopicError(f"no topic {name!r} in the recording; {hint}")
+    return matching
+
+
+def _override(available: Sequence[Topic], modality: Modality, name: str) -> Topic:
+    matching = _named(available, name)
     for topic in matching:
         if type_modality(topic.type_name) is modality:
             return topic

@@ -16,6 +16,7 @@ Vector: TypeAlias = tuple[float, float, float]
 Quaternion: TypeAlias = tuple[float, float, float, float]
 _WINDOW_NS = 5 * NS_PER_S  # of moving transforms, behind the newest one
 _PRUNE = 256  # entries beyond the window before they are let go of
+_FURTHEST_M = 1e9  # coordinates of the whole earth are less
 _NORM = 1e-2  # what a squared norm of a quaternion may be off by, as in tf2
 _FAR_NS = NS_PER_S  # two entries further apart say little of the time between them
 _IDENTITY = Pose((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
@@ -134,6 +135,8 @@ def _refusal(child: str, parent: str, pose: Pose) -> str:
         return "a frame in itself"
     if not all(map(math.isfinite, (*pose.translation, *pose.quaternion))):
         return "its numbers are not finite"
+    if max(map(abs, pose.translation)) > _FURTHEST_M:
+        return f"it is more than {_FURTHEST_M:g} m away"
     if abs(sum(part * part for part in pose.quaternion) - 1.0) > _NORM:
         return f"quaternion ({', '.join(f'{part:g}' for part in pose.quaternion)}) is no rotation"
     return ""

@@ -13,6 +13,7 @@ from sentryfuse_core.shipped import or_shipped
 
 if TYPE_CHECKING:
     import argparse
+import sys
 
 __all__ = ["add_config_arguments", "check_device", "config_from"]
 
@@ -37,8 +38,12 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def config_from(args: argparse.Namespace) -> Config:
     """What --params and --set ask for; raises ConfigError for what is unknown or out of range."""
-    config = load_yaml(args.params) if args.params is not None else Config()
+    config = Config() if args.params is None else load_yaml(args.params, tell=_tell)
     return override(config, dict(_assignment(text) for text in args.set))
+
+
+def _tell(note: str) -> None:
+    print(f"sentryfuse: note: {note}", file=sys.stderr)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SENSOR=TOPIC",
-        help="use this topic for camera, lidar, imu or audio instead of the one found; repeatable",
+        help="use this topic for camera, lidar, imu, audio or odometry instead of the one found; repeatable",
     )
     parser.add_argument(
         "--scenario",
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     from sentryfuse_core.faults import scenario, scenario_files
     from sentryfuse_core.replay import criteria
 
-    overrides = topics.parse_overrides(args.topic)
+    overrides, config = topics.parse_overrides(args.topic, config)
     story = None if args.scenario is None else scenario_files.find_scenario(args.scenario)
     if story is not None:
         scenario.load_scenario(story)

@@ -13,10 +13,12 @@ from sentryfuse_core.config.health import HealthConfig
 from sentryfuse_core.config.imu import ImuConfig
 from sentryfuse_core.config.lidar import LidarConfig
 from sentryfuse_core.config.model import ModelConfig
-from sentryfuse_core.config.option import Option
+from sentryfuse_core.config.odometry import OdometryConfig
+from sentryfuse_core.config.option import Option, in_words
 from sentryfuse_core.config.output import OutputConfig
 from sentryfuse_core.config.sensor import SensorConfig
 from sentryfuse_core.config.sync import SyncConfig
+from sentryfuse_core.config.tracking import TrackingConfig
 from sentryfuse_core.config.whole import Config, options, override, to_mapping
 
 __all__ = [
@@ -28,11 +30,14 @@ __all__ = [
     "ImuConfig",
     "LidarConfig",
     "ModelConfig",
+    "OdometryConfig",
     "Option",
     "OutputConfig",
     "SensorConfig",
     "SyncConfig",
+    "TrackingConfig",
     "foreign",
+    "in_words",
     "load_yaml",
     "options",
     "override",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,16 @@ from sentryfuse_core.safe_files import read_yaml
 
 __all__ = ["foreign", "load_yaml"]
 
+_PARAMETERS = "ros__parameters"
+_NODE, _ALL = "sentryfuse", ("*", "**")  # names in a ROS file
 
-def load_yaml(path: Path) -> Config:
+
+def load_yaml(path: Path, *, tell: Callable[[str], None] = lambda _note: None) -> Config:
     """Read a configuration: plain sections, or a ROS parameter file (`node: ros__parameters: ...`).
 
-    Raises ConfigError for a file that is missing or not YAML, unknown keys and bad values.
+    Raises ConfigError for a file that is missing or not YAML, unknown keys and bad values. In a ROS file,
+    which other nodes may share, names in no section of `Config` are left alone, as the node does; `tell`
+    gets those that look misspelt.
     """
     import yaml
 
@@ -30,20 +35,41 @@ def load_yaml(path: Path) -> Config:
         return Config()
     if not isinstance(content, Mapping):
         raise ConfigError(f"the parameter file {path} holds no mapping of sections")
-    nodes = [
-        body["ros__parameters"]
-        for body in content.values()
-        if isinstance(body, Mapping) and "ros__parameters" in body
-    ]
+    nodes = list(_nodes(content))
+    for name, body in nodes:
+        if not isinstance(body, Mapping):
+            raise ConfigError(f"{path}: {_PARAMETERS} of {name} = {body!r:.40}: give a mapping of sections")
     values: dict[str, Any] = {}
-    for section in nodes or [content]:
-        values.update(_flatten(section))
-    if nodes:  # a file that other nodes may share
+    for body in _of_ours(nodes) if nodes else [content]:
+        values.update(_flatten(body))
+    if nodes:
         for name, likely in foreign(values).items():
-            if likely and "." in name:
-                raise ConfigError(f"unknown parameter {name!r} in {path}; did you mean {likely!r}?")
+            if likely:
+                tell(f"parameter {name} in {path} is not used; did you mean {likely}?")
             del values[name]
     return override(Config(), values)
+
+
+def _nodes(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Last part of the name, and parameters, of every node of a ROS file, whatever namespaces they lie in."""
+    for name, body in content.items():
+        if isinstance(body, Mapping):
+            if _PARAMETERS in body:
+                own = body[_PARAMETERS]
+                yield str(name).rpartition("/")[2], {} if own is None else own
+            yield from _nodes({key: value for key, value in body.items() if key != _PARAMETERS})
+
+
+def _of_ours(nodes: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """The parameters for all nodes and for the fusion node; if none is called so, for those that know any."""
+    known = {option.path for option in options()}
+    is_named = any(name == _NODE for name, _ in nodes)
+    found = [
+        body
+        for name, body in nodes
+        if name in _ALL or (name == _NODE if is_named else not known.isdisjoint(dict(_flatten(body))))
+    ]
+    return found or [body for _, body in nodes]
 
 
 def foreign(names: Iterable[str]) -> dict[str, str]:

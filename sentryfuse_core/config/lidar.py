@@ -22,4 +22,7 @@ class LidarConfig(SensorConfig):
         low=0.0,
         high=10.0,
     )
+    deskew: bool = opt(
+        default=True, doc="move points that carry their own time to the set's stamp, by IMU and odometry"
+    )
     intensity_full_scale: float = opt(255.0, "intensity that counts as 1.0", low=1e-6, high=1e9)

@@ -8,7 +8,9 @@ from typing import Any
 
 from sentryfuse_core.errors import ConfigError
 
-__all__ = ["Option", "opt"]
+__all__ = ["Option", "in_words", "opt"]
+
+_WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text", list: "a list of texts"}
 
 
 def opt(
@@ -24,6 +26,11 @@ def opt(
     return field(
         default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices, "live": live}
     )
+
+
+def in_words(kind: type) -> str:
+    """What to give for an option of that type."""
+    return _WORDS[kind]
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Option:
             return tuple(self._number(item, float) for item in value)
         if self.kind is bool or self.kind is str:
             if not isinstance(value, self.kind):
-                raise ConfigError(f"{self.path} = {value!r}: give a {self.kind.__name__}")
+                raise ConfigError(f"{self.path} = {value!r}: give {in_words(self.kind)}")
             if self.choices and value not in self.choices:
                 raise ConfigError(f"{self.path} = {value!r}: give one of {', '.join(self.choices)}")
             return value
@@ -57,7 +64,7 @@ class Option:
     def _number(self, value: Any, kind: type) -> Any:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or (kind is int and value != int(value)):
-            raise ConfigError(f"{self.path} = {value!r}: give {'an integer' if kind is int else 'a number'}")
+            raise ConfigError(f"{self.path} = {value!r}: give {in_words(kind)}")
         if not math.isfinite(value):
             raise ConfigError(f"{self.path} = {value!r}: give a finite number")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):

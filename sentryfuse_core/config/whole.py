@@ -17,10 +17,12 @@ from sentryfuse_core.config.health import HealthConfig
 from sentryfuse_core.config.imu import ImuConfig
 from sentryfuse_core.config.lidar import LidarConfig
 from sentryfuse_core.config.model import ModelConfig
+from sentryfuse_core.config.odometry import OdometryConfig
 from sentryfuse_core.config.option import Option
 from sentryfuse_core.config.output import OutputConfig
 from sentryfuse_core.config.sensor import SensorConfig
 from sentryfuse_core.config.sync import SyncConfig
+from sentryfuse_core.config.tracking import TrackingConfig
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.types import Modality
 
@@ -35,10 +37,12 @@ class Config:
     lidar: LidarConfig = field(default_factory=LidarConfig)
     imu: ImuConfig = field(default_factory=ImuConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
+    odometry: OdometryConfig = field(default_factory=OdometryConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self) -> None:
@@ -52,6 +56,11 @@ class Config:
                     f"sync.slop_s = {self.sync.slop_s} is more than half a period of {modality.value} "
                     f"({rate_hz} Hz): wrong pairs would be possible; use at most {0.5 / rate_hz:.4f}"
                 )
+        if self.tracking.drop_probability >= self.tracking.confirm_probability:
+            raise ConfigError(
+                f"tracking.drop_probability = {self.tracking.drop_probability} must be less than "
+                f"tracking.confirm_probability = {self.tracking.confirm_probability}"
+            )
         for modality in Modality:
             norm = sum(part * part for part in self.sensor(modality).quaternion_xyzw)
             if abs(norm - 1.0) > 1e-3:

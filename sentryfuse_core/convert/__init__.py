@@ -11,6 +11,7 @@ decoded in `preprocess`. Whatever is wrong raises InvalidMessageError with one o
 - IMU and audio: `non_finite`; IMU: `out_of_range`
 - audio: `unknown_audio_type`, `unknown_audio_encoding`, `bad_rate`, `no_clock` (no header, and the clock
   that would stamp it, /clock, has not begun)
+- odometry: `non_finite`, `out_of_range`
 - camera info: `not_calibrated`, `unknown_distortion`, `non_finite`, `bad_size`
 
 Decoding in `preprocess` adds `undecodable` (corrupt image file), `outside_view` (the camera looks
@@ -23,16 +24,19 @@ from __future__ import annotations
 from sentryfuse_core.convert.audio import AUDIO_INFO_TYPE, informed
 from sentryfuse_core.convert.camera_info import camera_info, is_rectified
 from sentryfuse_core.convert.foreign import DEPTH_ENCODINGS, foreign
+from sentryfuse_core.convert.odometry import ODOMETRY_TYPE, odometry_reading
 from sentryfuse_core.convert.sample import SUPPORTED_TYPES, to_sample, type_modality
 
 __all__ = [
     "AUDIO_INFO_TYPE",
     "DEPTH_ENCODINGS",
+    "ODOMETRY_TYPE",
     "SUPPORTED_TYPES",
     "camera_info",
     "foreign",
     "informed",
     "is_rectified",
+    "odometry_reading",
     "to_sample",
     "type_modality",
 ]

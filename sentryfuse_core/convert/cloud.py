@@ -11,11 +11,12 @@ from sentryfuse_core.convert.fields import array_view, flag, integer, read, row_
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import PointCloud, PointField
 
-__all__ = ["INTENSITY_NAMES", "point_cloud"]
+__all__ = ["INTENSITY_NAMES", "TIME_NAMES", "point_cloud"]
 
 _KINDS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}  # of sensor_msgs/PointField
 # In the order of preference.
 INTENSITY_NAMES = ("intensity", "i", "intensities", "reflectivity", "remission")
+TIME_NAMES = ("t", "time", "timestamp", "time_stamp", "offset_time")
 
 
 def point_cloud(message: Any) -> PointCloud:
@@ -25,7 +26,7 @@ def point_cloud(message: Any) -> PointCloud:
     )
     if height < 0 or width < 0 or point_step < 0:
         raise InvalidMessageError("bad_size", f"{height} x {width} points of {point_step} bytes")
-    fields = _fields(read(message, "fields"), point_step)
+    fields, time = _fields(read(message, "fields"), point_step)
     data = array_view(message, "data", np.uint8)
     if height * width == 0 or data.size == 0:
         raise InvalidMessageError("empty", f"height {height} x width {width} points, {data.size} bytes")
@@ -33,11 +34,11 @@ def point_cloud(message: Any) -> PointCloud:
     step = row_step(
         declared_step, name="row_step", rows=height, row_bytes=row_bytes, size=data.size, shape=shape
     )
-    return PointCloud(height, width, point_step, step, flag(message, "is_bigendian"), fields, data)
+    return PointCloud(height, width, point_step, step, flag(message, "is_bigendian"), fields, data, time)
 
 
-def _fields(declared: Any, point_step: int) -> tuple[PointField, ...]:
-    """The coordinates and, if there is one, an intensity: x, y, z first, checked against the record."""
+def _fields(declared: Any, point_step: int) -> tuple[tuple[PointField, ...], PointField | None]:
+    """The coordinates and, if there is one, an intensity: x, y, z first, checked; and the time."""
     if not isinstance(declared, Sequence):
         raise InvalidMessageError("wrong_type", f"fields is a {type(declared).__name__}, not a sequence")
     by_name: dict[str, Any] = {}
@@ -53,7 +54,17 @@ def _fields(declared: Any, point_step: int) -> tuple[PointField, ...]:
     used = ["x", "y", "z", *[name for name in INTENSITY_NAMES if name in by_name][:1]]
     fields = tuple(_field(by_name[name], name, point_step) for name in used)
     _check_overlap(fields)
-    return fields
+    return fields, next(
+        (_time(by_name[name], name, point_step) for name in TIME_NAMES if name in by_name), None
+    )
+
+
+def _time(item: Any, name: str, point_step: int) -> PointField | None:
+    """The points' time, where it can be read: a cloud is none the worse without."""
+    try:
+        return _field(item, name, point_step)
+    except InvalidMessageError:
+        return None
 
 
 def _field(item: Any, name: str, point_step: int) -> PointField:

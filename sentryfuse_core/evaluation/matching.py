@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sentryfuse_core.boxes import Floats, FrameBoxes, Ints
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes, Ints
 
 __all__ = ["DISTANCES_M", "TP_DISTANCE_M", "Matches", "match_frames"]
 

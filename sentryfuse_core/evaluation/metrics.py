@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes
+from sentryfuse_core.boxes import Floats, FrameBoxes
 from sentryfuse_core.evaluation.matching import DISTANCES_M, Matches, match_frames
 
 __all__ = ["DetectionMetrics", "average_precision", "evaluate_detections", "metrics_of"]

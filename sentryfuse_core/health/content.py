@@ -82,9 +82,9 @@ def dead_channel(stats: AudioStats, heard: Heard, _: HealthConfig) -> str | None
     return f"channel {dead.bit_length() - 1} is constant to the bit, others are not"
 
 
-def clipped(stats: AudioStats, _: Heard, config: HealthConfig) -> str | None:
-    """Too much at full scale."""
-    if stats.silent or stats.clipped_share <= config.clipped_share:
+def clipped(stats: AudioStats, heard: Heard, config: HealthConfig) -> str | None:
+    """Too much at full scale, once anything but one value was heard."""
+    if (stats.silent and not heard.sounded) or stats.clipped_share <= config.clipped_share:
         return None
     return f"{100 * stats.clipped_share:.0f} % of the samples are at full scale"
 

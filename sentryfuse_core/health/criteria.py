@@ -26,8 +26,7 @@ REMEDIES = {
     "slow": "check the driver's rate; if it is meant, set {name}.expected_rate_hz",
     "disorder": "check the driver and the link of {topic}",
     "invalid": "check the driver and the link of {topic}",
-    "several_publishers": "stop all but one, or remap each to a topic of its own; "
-    "one that died is forgotten within 20 s",
+    "several_publishers": "stop all but one, or remap each to a topic of its own",
     "mixed_frames": "two sensors on one topic? stop one of them or remap it to a topic of its own",
     "no_pose": "publish the transform, or set output.extrinsics: parameters",
     "no_data": "correct {name}.stamp_offset_s or {name}.latency_s, or raise {name}.window_s",

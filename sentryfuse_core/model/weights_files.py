@@ -13,8 +13,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from sentryfuse_core.errors import CheckpointError, OutputError
+from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.safe_files import check_regular
+from sentryfuse_core.whole_files import written_whole
 
 __all__ = ["FORMAT_VERSION", "check_digest", "manifest_path", "read_weights", "write_weights"]
 
@@ -37,12 +38,10 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     data = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
     manifest = {"format_version": FORMAT_VERSION, "name": path.stem, "sha256": digest, **facts}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, data)
-        _replace(manifest_path(path), (json.dumps(manifest, indent=2) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    text = json.dumps(manifest, indent=2) + "\n"
+    for place, content in ((path, data), (manifest_path(path), text.encode())):
+        with written_whole(place, remedy="choose another place") as partial:
+            partial.write_bytes(content)
 
 
 def read_weights(
@@ -59,7 +58,7 @@ def read_weights(
     Raises:
         CheckpointError: names the file, what is wrong with it and the remedy.
     """
-    data = _read(path, MOST_WEIGHTS_BYTES, f"no weights at {path} ({{}}); {remedy}")
+    data = _read(path, MOST_WEIGHTS_BYTES, "weights", remedy)
     manifest = _read_manifest(manifest_path(path), required, kind)
     check_digest(path, data, manifest)
     try:
@@ -78,18 +77,16 @@ def check_digest(path: Path, data: bytes, manifest: Mapping[str, Any]) -> None:
         )
 
 
-def _read(path: Path, most_bytes: int, told: str) -> bytes:
+def _read(path: Path, most_bytes: int, what: str, remedy: str) -> bytes:
     try:
         check_regular(path, most_bytes=most_bytes)
         return path.read_bytes()
     except OSError as error:
-        raise CheckpointError(told.format(error.strerror)) from error
+        raise CheckpointError(f"no {what} at {path} ({error.strerror}); {remedy}") from error
 
 
 def _read_manifest(path: Path, required: Iterable[str], kind: str | None) -> dict[str, Any]:
-    data = _read(
-        path, MOST_MANIFEST_BYTES, f"no manifest at {path} ({{}}); weights need the .json written with them"
-    )
+    data = _read(path, MOST_MANIFEST_BYTES, "manifest", "weights need the .json that was written with them")
     try:
         manifest = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -111,9 +108,3 @@ def _read_manifest(path: Path, required: Iterable[str], kind: str | None) -> dic
     if missing:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}; copy it again")
     return manifest
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import torch
 
+from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import audio, camera, imu, lidar, motion
 from sentryfuse_core.preprocess.attitude import AttitudeFilter
 from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_stats
+from sentryfuse_core.preprocess.deskew import deskewed, even_motion, point_times_s
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.preprocess.quality import quality
@@ -22,9 +24,11 @@ from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, Synce
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sentryfuse_core.config import Config
+    from sentryfuse_core.ego import EgoMotion
     from sentryfuse_core.health.stats import ContentStats
     from sentryfuse_core.types import CompressedFrame, ImageFrame, PointCloud
 
@@ -68,7 +72,9 @@ class Preprocessor:
         self.assumed_intrinsics = True  # nobody has set others than the parameters'
         self.felt_m_s2: tuple[float, ...] = ()  # mean acceleration of the last window in base axes
         self.placer = Placer(config)
-        self._poses: dict[Modality, Pose] = {}  # of the set in hand
+        self._poses: dict[Modality, Pose] = {}  # of the set in hand, as are the next two
+        self._ego: EgoMotion | None = None
+        self._skewed = ""  # why points with times of their own stay where they are
         self._builders: Mapping[Modality, Callable[[SyncedSet, ModalitySet], _Part]] = {
             Modality.CAMERA: self._camera,
             Modality.LIDAR: self._lidar,
@@ -81,13 +87,16 @@ class Preprocessor:
         self.intrinsics = intrinsics
         self.assumed_intrinsics = False
 
-    def __call__(self, synced: SyncedSet, mask: ModalitySet) -> Prepared:
-        """Tensors of the sensors in `mask`; one whose data cannot be used is left out and reported."""
+    def __call__(self, synced: SyncedSet, mask: ModalitySet, *, ego: EgoMotion | None = None) -> Prepared:
+        """Tensors of the sensors in `mask`; one whose data cannot be used is left out and reported.
+
+        `ego` is how the robot moves, where odometry tells it.
+        """
         tensors: dict[str, Tensor] = {}
         invalid: dict[Modality, InvalidMessageError] = {}
         content: dict[Modality, ContentStats] = {}
         sensors = mask & synced.present
-        self._poses, self._pcm = {}, None
+        self._poses, self._pcm, self._ego, self._skewed = {}, None, ego, ""
         for modality in sensors:  # all of them first: the others ask for the IMU's
             try:
                 self._poses[modality] = self.placer.pose(synced.samples[modality][-1])
@@ -105,7 +114,8 @@ class Preprocessor:
                     content[modality] = looks
             if self._measures and tensors:
                 tensors["quality"] = quality(ModelInput(**tensors), self._pcm, geometry=self._geometry)
-        return Prepared(ModelInput(**tensors), invalid, content, self.placer.notes(sensors))
+        skewed = (f"lidar is not deskewed: {self._skewed}",) if self._skewed else ()
+        return Prepared(ModelInput(**tensors), invalid, content, (*self.placer.notes(sensors), *skewed))
 
     def _camera(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
         sample = synced.samples[Modality.CAMERA][-1]
@@ -122,10 +132,36 @@ class Preprocessor:
         sample = synced.samples[Modality.LIDAR][-1]
         cloud = cast("PointCloud", sample.payload)
         pose = self._poses[Modality.LIDAR]
-        turned = self._turned(synced, mask, sample.stamp_ns)
-        points = lidar.decode(cloud, intensity_full_scale=self._config.lidar.intensity_full_scale)
-        moved = lidar.move(points, turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation))
+        full_scale = self._config.lidar.intensity_full_scale
+        points, times = lidar.decode_timed(cloud, intensity_full_scale=full_scale)
+        now = None if times is None else self._deskewed(points, times, synced, mask)
+        turned = self._turned(synced, mask, sample.stamp_ns) if now is None else motion.IDENTITY
+        rotation, translation = turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation)
+        moved = lidar.move(points if now is None else now, rotation, translation)
         return {"lidar": lidar.pillars(moved, geometry=self._geometry)}, cloud_stats(points)
+
+    def _deskewed(
+        self, points: NDArray[np.float32], times: NDArray[Any], synced: SyncedSet, mask: ModalitySet
+    ) -> NDArray[np.float32] | None:
+        """Points of the lidar as it would see them at the set's stamp; None where they stay as they are."""
+        section, stamp_ns = self._config.lidar, synced.samples[Modality.LIDAR][-1].stamp_ns
+        if not section.deskew:
+            return None
+        since_s = point_times_s(times, stamp_ns=stamp_ns + round(section.stamp_offset_s * NS_PER_S))
+        if isinstance(since_s, str):
+            self._skewed = f"the times of its points are not used, {since_s}"
+            return None
+        if not since_s.size:
+            return None
+        since_s += np.float32((stamp_ns - synced.stamp_ns) / NS_PER_S)
+        ends_ns = [synced.stamp_ns + round(float(end) * NS_PER_S) for end in (since_s.min(), since_s.max())]
+        imu_pose = self._poses.get(Modality.IMU) if Modality.IMU in mask else None
+        readings = () if imu_pose is None else synced.samples[Modality.IMU]
+        moves = even_motion(self._ego, readings, imu_pose, from_ns=ends_ns[0], to_ns=ends_ns[1])
+        if moves is None:
+            self._skewed = "neither IMU nor odometry tells how the robot moved meanwhile"
+            return None
+        return deskewed(points, since_s, moves, self._poses[Modality.LIDAR])
 
     def _imu(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
         stamps_ns, readings = imu.readings_of(synced.samples[Modality.IMU])
@@ -143,11 +179,20 @@ class Preprocessor:
         self._pcm = pcm
         return {"audio": features}, audio_stats([block for _, block in blocks])
 
+    def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:
+        """How far the base has turned left from `stamp_ns` to the set, in rad, by the gyro; 0 without one."""
+        rotation = self._by_gyro(synced, used, stamp_ns)
+        yaw = float(np.arctan2(rotation[0, 1], rotation[0, 0]))
+        return yaw if np.isfinite(yaw) else 0.0
+
     def _turned(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
-        """How base axes at the sample's stamp lie in those at the set's, by the gyro where it is trusted."""
+        """How base axes at the sample's stamp lie in those at the set's, where it is worth new maps."""
+        rotation = self._by_gyro(synced, mask, stamp_ns)
+        return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
+
+    def _by_gyro(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
+        """How base axes at `stamp_ns` lie in those at the set's stamp, by the gyro where it is trusted."""
         imu_pose = self._poses.get(Modality.IMU)
         if Modality.IMU not in mask or imu_pose is None:
             return motion.IDENTITY
-        samples = synced.samples[Modality.IMU]
-        rotation = motion.turned(samples, imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)
-        return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
+        return motion.turned(synced.samples[Modality.IMU], imu_pose, from_ns=stamp_ns, to_ns=synced.stamp_ns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -116,8 +116,12 @@ def reduction(width: int, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY)
     return min(intrinsics.fx * scale / geometry.image_fx, intrinsics.fy * scale / geometry.image_fy)
 
 
-# Where each virtual pixel lies in the source, x and y [128, 384] in pixels, and which ones lie nowhere.
-_Maps: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]"
+class _Maps(NamedTuple):
+    """Where each virtual pixel lies in the source, [128, 384] in pixels, and which ones lie nowhere."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    outside: NDArray[np.bool_]
 
 
 class VirtualCamera:
@@ -190,7 +194,7 @@ def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, ge
         raise InvalidMessageError(
             "outside_view", "the camera does not look along the base frame's x axis: check its transform"
         )
-    return np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), ~seen
+    return _Maps(np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), ~seen)
 
 
 def _matrix(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:

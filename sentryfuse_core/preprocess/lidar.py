@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sentryfuse_core.preprocess.motion import Rotation
     from sentryfuse_core.types import PointCloud
 
-__all__ = ["decode", "move", "pillars"]
+__all__ = ["decode", "decode_timed", "move", "pillars"]
 
 _NEAREST_M, _FURTHEST_M = 1e-4, 1000.0  # coordinates that a lidar gives; no half of a cloud lies beyond
 _SAMPLED = 512  # about this many points show which units and byte order they have
@@ -33,6 +33,13 @@ def decode(cloud: PointCloud, *, intensity_full_scale: float) -> NDArray[np.floa
     intensity is 0. Raises InvalidMessageError `no_finite_points`, or `out_of_range` for points further away
     than a lidar sees.
     """
+    return decode_timed(cloud, intensity_full_scale=intensity_full_scale)[0]
+
+
+def decode_timed(
+    cloud: PointCloud, *, intensity_full_scale: float
+) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+    """The same, and the time [N] of each return as the driver wrote it; None where it wrote none."""
     records = _records(cloud)
     points = np.zeros((4, records.size), np.float32)  # coordinates apart: everything below runs along them
     with np.errstate(over="ignore", invalid="ignore"):
@@ -45,7 +52,7 @@ def decode(cloud: PointCloud, *, intensity_full_scale: float) -> NDArray[np.floa
     if (few or cloud.is_bigendian) and _swapped(records):
         # The flag contradicts the data: in the other byte order it is a scene, in this one noise.
         swapped = replace(cloud, is_bigendian=not cloud.is_bigendian)
-        return decode(swapped, intensity_full_scale=intensity_full_scale)
+        return decode_timed(swapped, intensity_full_scale=intensity_full_scale)
     if few and not returned.any():
         empty = [name for name, row in zip("xyz", points, strict=False) if not np.isfinite(row).any()]
         why = f": {' and '.join(empty)} never finite" if empty else ""
@@ -55,22 +62,25 @@ def decode(cloud: PointCloud, *, intensity_full_scale: float) -> NDArray[np.floa
     if sampled_m2.size and float(np.median(sampled_m2)) > _FURTHEST_M**2:
         detail = f"half of the points lie beyond {_FURTHEST_M:g} m: millimetres? REP 103 wants metres"
         raise InvalidMessageError("out_of_range", detail)
+    times = None if cloud.time is None else records[cloud.time.name].reshape(-1)
     if not everything:
         points = points[:, returned]
+        times = None if times is None else times[returned]
     if len(cloud.fields) > 3:
         points[3] /= intensity_full_scale
         np.nan_to_num(points[3], copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return points
+    return points, times
 
 
 def _records(cloud: PointCloud) -> NDArray[Any]:
     """The points as structured values [height, width], a view."""
     order = ">" if cloud.is_bigendian else "<"
+    fields = cloud.fields if cloud.time is None else (*cloud.fields, cloud.time)
     record = np.dtype(
         {
-            "names": [field.name for field in cloud.fields],
-            "formats": [order + field.kind for field in cloud.fields],
-            "offsets": [field.offset for field in cloud.fields],
+            "names": [field.name for field in fields],
+            "formats": [order + field.kind for field in fields],
+            "offsets": [field.offset for field in fields],
             "itemsize": cloud.point_step,
         }
     )

@@ -9,27 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.rotation import IDENTITY, Rotation, pose_rotation
 from sentryfuse_core.types import ImuReading, Pose, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["IDENTITY", "Rotation", "angle_rad", "pose_rotation", "turned"]
-
-Rotation: TypeAlias = NDArray[np.floating[Any]]  # [3, 3]
-IDENTITY: Rotation = np.eye(3)
-
-
-def pose_rotation(pose: Pose) -> Rotation:
-    """The matrix that turns vectors of the sensor's frame into the base frame."""
-    x, y, z, w = np.asarray(pose.quaternion) / np.linalg.norm(pose.quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+__all__ = ["IDENTITY", "Rotation", "angle_rad", "mean_rate", "pose_rotation", "turned"]
+Vector: TypeAlias = NDArray[np.floating[Any]]  # [3]
 
 
 def angle_rad(rotation: Rotation) -> float:
@@ -43,11 +30,26 @@ def turned(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns: in
     Rates are interpolated linearly between readings and held beyond them: a set reaches past its IMU
     window by tens of milliseconds at most. Without a gyro the answer is no rotation.
     """
+    angle = _angle(samples, imu_pose, min(from_ns, to_ns), max(from_ns, to_ns))
+    if angle is None:
+        return IDENTITY
+    # The attitude at the end seen from the start.
+    forward: Rotation = np.asarray(cv2.Rodrigues(angle)[0], float)
+    return forward.T if to_ns > from_ns else forward
+
+
+def mean_rate(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns: int) -> Vector | None:
+    """Mean angular velocity [3] along base axes in rad/s, by the same readings; None without a gyro."""
+    angle = _angle(samples, imu_pose, from_ns, to_ns)
+    return None if angle is None else angle * (NS_PER_S / (to_ns - from_ns))
+
+
+def _angle(samples: Sequence[Sample], imu_pose: Pose, start_ns: int, end_ns: int) -> Vector | None:
+    """Angles [3] about base axes in rad from one moment to a later one."""
     read = [(sample.stamp_ns, cast("ImuReading", sample.payload).angular_velocity) for sample in samples]
     readings = [(stamp_ns, rate) for stamp_ns, rate in read if rate is not None]
-    if not readings or from_ns == to_ns:
-        return IDENTITY
-    start_ns, end_ns = min(from_ns, to_ns), max(from_ns, to_ns)
+    if not readings or start_ns == end_ns:
+        return None
     times_ns = np.array([stamp_ns - start_ns for stamp_ns, _ in readings], float)
     rates = np.stack([rate for _, rate in readings])  # [N, 3]
     span_ns = float(end_ns - start_ns)
@@ -55,6 +57,4 @@ def turned(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns: in
     at_knots = np.stack([np.interp(knots_ns, times_ns, rates[:, axis]) for axis in range(3)], axis=-1)
     steps_s = np.diff(knots_ns)[:, None] / NS_PER_S
     angle = (0.5 * (at_knots[1:] + at_knots[:-1]) * steps_s).sum(axis=0)  # small: axes may be summed
-    # The attitude at the end seen from the start.
-    forward: Rotation = cv2.Rodrigues(pose_rotation(imu_pose) @ angle)[0]
-    return forward.T if to_ns > from_ns else forward
+    return np.asarray(pose_rotation(imu_pose) @ angle)

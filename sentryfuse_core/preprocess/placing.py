@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 PARAMETERS = "parameters"
+_IDENTITY = Pose((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 _REMEDY = "publish the transform, or set output.extrinsics: parameters"
 _AGED_S = 1.0  # a transform is told to be old, however still the mount stands
 _OFF_RAD, _OFF_M = 0.01, 0.05  # what a moving mount may be off by unsaid: a tenth of a metre at 10 m
@@ -87,6 +88,13 @@ class Placer:
         if placed.pose is None:
             raise InvalidMessageError("no_pose", placed.problem)
         return placed.pose
+
+    def mount(self, frame_id: str, stamp_ns: int) -> Pose | None:
+        """Where a frame is in the base frame; None where nothing says."""
+        if frame_id == self._config.output.base_frame:
+            return _IDENTITY
+        found = self.transforms.find(frame_id, stamp_ns=stamp_ns) if self.transforms and frame_id else None
+        return None if found is None else found.pose
 
     def notes(self, sensors: ModalitySet) -> tuple[str, ...]:
         """What a reader of detections made from these sensors must know of their poses."""

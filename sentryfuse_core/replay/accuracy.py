@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.metrics import DetectionMetrics, evaluate_detections
 from sentryfuse_core.replay.records import SetRecord, rounded
 from sentryfuse_core.replay.truth import NEAR_NS, Truth

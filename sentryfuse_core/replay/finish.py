@@ -53,6 +53,9 @@ def report_data(
         f"topic of {modality.value}": f"{topic.name} ({topic.type_name}, {topic.count} messages)"
         for modality, topic in result.selection.topics.items()
     }
+    odometry = result.selection.odometry
+    if odometry is not None:
+        topics["topic of odometry"] = f"{odometry.name} ({odometry.count} messages)"
     facts = {
         "recording": str(options.bag),
         **topics,

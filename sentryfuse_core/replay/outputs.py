@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
+from sentryfuse_core.account.markers import marker_array
 from sentryfuse_core.account.messages import Fields, PublishContext
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.clock import NS_PER_MS
@@ -18,6 +19,7 @@ from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.records import SetRecord, from_messages, json_line
 from sentryfuse_core.text import printable
 from sentryfuse_core.types import FusionResult
+from sentryfuse_core.whole_files import written_whole
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["RunOutputs", "fresh_folder", "write_json", "write_text"]
 
 DETECTIONS, STATUS, MARKERS = "/sentryfuse/detections", "/sentryfuse/status", "/sentryfuse/markers"
+TRACKS = "/sentryfuse/tracks"
 DIAGNOSTICS = "/diagnostics"
 
 
@@ -86,12 +89,15 @@ class RunOutputs:
         at_ns = context.published_ns
         status = messages.fusion_status(result, context)
         detections = messages.detection_array(result, context)
+        tracks = None if result.tracks is None else messages.track_array(result, context)
         # The messages do not tell how far off a sample was that came and was not used.
         skew_ms = result.synced.skew_ns / NS_PER_MS
-        record = replace(from_messages(status, detections, released_ns=at_ns), skew_ms=skew_ms)
+        record = replace(from_messages(status, detections, tracks, released_ns=at_ns), skew_ms=skew_ms)
         self._bag.write(DETECTIONS, messages.DETECTIONS_TYPE, at_ns, detections)
+        if tracks is not None:
+            self._bag.write(TRACKS, messages.TRACKS_TYPE, at_ns, tracks)
         if markers:
-            self._bag.write(MARKERS, messages.MARKERS_TYPE, at_ns, messages.marker_array(result, context))
+            self._bag.write(MARKERS, messages.MARKERS_TYPE, at_ns, marker_array(result, context))
         self._bag.write(STATUS, messages.STATUS_TYPE, at_ns, status)
         self._lines.write(json_line(record) + "\n")
         return record
@@ -107,8 +113,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file; raises OutputError where it cannot be."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; free some space") from error
+    """Write a file whole or not at all; raises OutputError where it cannot be."""
+    with written_whole(path, remedy="free some space") as partial:
+        partial.write_text(text, encoding="utf-8")

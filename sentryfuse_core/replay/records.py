@@ -10,11 +10,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.latency import STAGES
 from sentryfuse_core.account.messages import Fields
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.types import Detection, Modality, ModalitySet, SensorState
 
 __all__ = [
@@ -57,6 +60,7 @@ class SetRecord:
     gmacs: float
     severity: int
     detections: tuple[Detection, ...]
+    tracks: tuple[Track, ...] | None  # None: tracking was off
     notes: tuple[str, ...]
     latency_ms: Mapping[str, float]  # by stage; pre, infer, post and e2e: wall-clock
 
@@ -88,6 +92,9 @@ def json_line(record: SetRecord) -> str:
             plain[name] = [
                 rounded(vars(item), 3) | {"support": item.support.bits} for item in record.detections
             ]
+        elif name == "tracks":
+            if record.tracks is not None:
+                plain[name] = [_plain_track(track) for track in record.tracks]
         elif name == "states":
             plain[name] = {modality: state.name for modality, state in record.states.items()}
         elif name != "latency_ms":
@@ -104,8 +111,18 @@ def rounded(value: Any, digits: int) -> Any:
     return None if math.isnan(value) else round(value, digits)
 
 
-def from_messages(status: Fields, detections: Fields | None, *, released_ns: int) -> SetRecord:
-    """The record of a FusionStatus and its FusedDetectionArray, as plain values by the fields' names."""
+def _plain_track(track: Track) -> dict[str, Any]:
+    """As a detection's box, and how sure its place is: the largest standard deviation there."""
+    unsure_m = math.sqrt(np.linalg.eigvalsh(track.covariance[:2, :2])[-1])
+    own = {name: value for name, value in vars(track).items() if name not in ("covariance", "trail")}
+    own |= {"state": track.state.name, "seen_by": track.seen_by.bits, "unsure_m": unsure_m}
+    return {name: rounded(value, 3) for name, value in own.items()}
+
+
+def from_messages(
+    status: Fields, detections: Fields | None, tracks: Fields | None = None, *, released_ns: int
+) -> SetRecord:
+    """The record of a FusionStatus and the arrays of its set, as plain values by the fields' names."""
     sensors = {Modality(sensor["name"]): sensor for sensor in status["sensors"]}
     offsets_ms = {name: sensor["offset_ms"] for name, sensor in sensors.items() if sensor["in_mask"]}
     told = {item.name: status[item.name] for item in fields(SetRecord) if item.name in status}
@@ -119,8 +136,10 @@ def from_messages(status: Fields, detections: Fields | None, *, released_ns: int
         "offsets_ms": offsets_ms,
         "skew_ms": max((abs(offsets_ms[name]) for name in _PAIRED if name in offsets_ms), default=0.0),
         "detections": () if detections is None else tuple(map(_detection, detections["detections"])),
+        "tracks": None if tracks is None else tuple(map(_track, tracks["tracks"])),
         "notes": tuple(status["notes"]),
-        "latency_ms": {stage: status[f"{stage}_ms"] for stage in STAGES},
+        # Older recordings do not have every stage.
+        "latency_ms": {stage: status.get(f"{stage}_ms", math.nan) for stage in STAGES},
     }
     return SetRecord(**(told | own))
 
@@ -131,39 +150,70 @@ def _stamp_ns(message: Fields) -> int:
 
 
 def _detection(box: Fields) -> Detection:
-    position, rotation, size = box["pose"]["position"], box["pose"]["orientation"], box["size"]
     return Detection(
         label=box["label"],
         class_id=box["class_id"],
         score=box["score"],
-        x=position["x"],
-        y=position["y"],
-        z=position["z"],
-        length=size["x"],
-        width=size["y"],
-        height=size["z"],
-        yaw=messages.yaw_of(rotation["z"], rotation["w"]),
         support=ModalitySet(box["support"]),
+        **_box(box["pose"], box["size"]),
     )
+
+
+def _track(told: Fields) -> Track:
+    """A track as far as its message tells it: without trail, and place and speed vary on their own."""
+    speed = told["twist"]["twist"]
+    covariance = np.zeros((6, 6))
+    for name, axes in (("pose", messages.PLACE_AXES), ("twist", messages.SPEED_AXES)):
+        known = np.reshape(told[name]["covariance"], (6, 6))
+        covariance[np.ix_(axes, axes)] = known[np.ix_(messages.ROS_AXES, messages.ROS_AXES)]
+    return Track(
+        identity=told["id"],
+        label=told["label"],
+        class_id=told["class_id"],
+        state=TrackState(told["state"]),
+        score=told["score"],
+        existence=told["existence"],
+        vx=speed["linear"]["x"],
+        vy=speed["linear"]["y"],
+        turn_rate=speed["angular"]["z"],
+        covariance=covariance,
+        age_s=told["age_s"],
+        unseen_s=told["unseen_s"],
+        seen_by=ModalitySet(told["seen_by"]),
+        detection=None if told["detection"] < 0 else told["detection"],
+        **_box(told["pose"]["pose"], told["size"]),
+    )
+
+
+def _box(pose: Fields, size: Fields) -> dict[str, Any]:
+    position, rotation = pose["position"], pose["orientation"]
+    return {
+        "x": position["x"],
+        "y": position["y"],
+        "z": position["z"],
+        "length": size["x"],
+        "width": size["y"],
+        "height": size["z"],
+        "yaw": messages.yaw_of(rotation["z"], rotation["w"]),
+    }
 
 
 def read_results(path: Path) -> Iterator[SetRecord]:
     """The records of a results.mcap in its order; a status whose detections are missing has no boxes."""
+    arrays: dict[str, dict[int, Fields]] = {messages.DETECTIONS_TYPE: {}, messages.TRACKS_TYPE: {}}
+    statuses: list[tuple[int, Fields]] = []
     with BagReader(path) as reader:
         names = {
-            topic.type_name: topic.name
-            for topic in reader.topics()
-            if topic.type_name in (messages.STATUS_TYPE, messages.DETECTIONS_TYPE)
+            topic.name for topic in reader.topics() if topic.type_name in (messages.STATUS_TYPE, *arrays)
         }
-        boxes: dict[int, Fields] = {}
-        statuses: list[tuple[int, Fields]] = []
-        for item in reader.messages(names.values()):
+        for item in reader.messages(names):
             message = asdict(item.message)
-            if item.type_name == messages.DETECTIONS_TYPE:
-                boxes[_stamp_ns(message)] = message
+            if item.type_name in arrays:
+                arrays[item.type_name][_stamp_ns(message)] = message
             else:
                 statuses.append((item.log_time_ns, message))
     for log_time_ns, status in statuses:
         # A status made without any sensor may carry the stamp of the last set, whose boxes are not its own.
-        found = boxes.get(_stamp_ns(status)) if status["mask"] else None
-        yield from_messages(status, found, released_ns=log_time_ns)
+        told = (found.get(_stamp_ns(status)) for found in arrays.values())
+        boxes, tracks = (item if item and item["mask"] == status["mask"] else None for item in told)
+        yield from_messages(status, boxes, tracks, released_ns=log_time_ns)

@@ -22,6 +22,7 @@ _STAGES = {
     "pre": "preprocessing",
     "infer": "network",
     "post": "decoding boxes",
+    "track": "tracking",
     "e2e": "from the sensor's stamp to the result",
 }
 

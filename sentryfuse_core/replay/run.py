@@ -27,6 +27,7 @@ from sentryfuse_core.errors import BagError, InvalidMessageError
 from sentryfuse_core.faults import stamps
 from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.scenario import Scenario
+from sentryfuse_core.health.senders import Senders
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.frames import FrameSampler
@@ -153,6 +154,8 @@ class _Run:
         self._steps_ms: list[float] = []
         self._fit = FitCheck(options.config, pipeline.preprocessor.intrinsics)
         self._over = False
+        self._senders = {modality: Senders() for modality in selection.topics}
+        self._mixed: dict[Modality, list[str]] = {modality: [] for modality in selection.topics}
         self.undecoded = Undecoded(options.bag, selection.topics)
         self._reports: dict[Modality, SensorReport] = {}  # at the end
         self._start_ns = clock.now_ns()
@@ -175,19 +178,22 @@ class _Run:
             self._info(arrival)
             return
         self.undecoded.note(arrival)
-        ingest, now_ns = self._pipeline.ingest, self._clock.now_ns()
-        ingest.message(
-            arrival.modality,
-            arrival.message,
-            type_name=arrival.type_name,
-            arrival_ns=now_ns,
-            received_ns=now_ns,
-        )
+        self._look_for_mixing(arrival.modality, arrival.publisher, self._clock.now_ns())
+        arrival.hand_to(self._pipeline.ingest)
         stamp_ns = stamps.stamp_ns(arrival.message)
         if stamp_ns is not None and arrival.modality in ANCHORS:
             offset_s = self._options.config.sensor(arrival.modality).stamp_offset_s
             self._stamps_ns[arrival.modality].add(stamp_ns - round(offset_s * NS_PER_S))
         self._step_all()
+
+    def _look_for_mixing(self, modality: Modality, publisher: int, now_ns: int) -> None:
+        """Tell of several publishers on a topic, where the recording keeps them apart."""
+        senders = self._senders[modality]
+        senders.heard(f"recorded as no. {publisher + 1}", now_ns)
+        mixed = sorted(map(str, senders.mixed(now_ns)))
+        if mixed != self._mixed[modality]:
+            self._mixed[modality] = mixed
+            self._pipeline.ingest.observe_publishers(modality, mixed, now_ns)
 
     def finish(self) -> None:
         """Let the last sets go: the recording is over, but their wait is not."""
@@ -268,6 +274,7 @@ class _Run:
             counters=ingest.sync_counters(),
             budget=self._pipeline.budget.account(),
             placements=self._pipeline.preprocessor.placer.placements,
+            ego=ingest.ego,
             now_ns=now_ns,
         )
         self._outputs.add_diagnostics(now_ns, diagnostic_array(now_ns, statuses))
@@ -283,6 +290,9 @@ class _Run:
     def _info(self, arrival: Arrival) -> None:
         """Take over what is told about a sensor; what cannot be used is noted once."""
         try:
+            if arrival.type_name == convert.ODOMETRY_TYPE:
+                self._pipeline.ingest.odometry(arrival.message)
+                return
             if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 self._pipeline.ingest.audio_info(arrival.message)
                 return

@@ -56,6 +56,8 @@ def load_labels(path: Path) -> Truth:
             if not line.strip():
                 continue
             entry = json.loads(line)
+            if not isinstance(entry, dict) or not isinstance(entry.get("boxes"), list):
+                raise ValueError("give an object with stamp_ns and a list of boxes")  # noqa: TRY004, TRY301
             stamps_ns.append(int(entry["stamp_ns"]))
             boxes.append(tuple(box for box in map(_box, entry["boxes"]) if _in_region(box)))
     except Exception as error:  # a line can hold anything

@@ -24,6 +24,8 @@ from sentryfuse_core.types import Modality, ModalitySet, Plan
 
 __all__ = ["Bank", "blank_input"]
 
+_UNEVALUATED_THRESHOLD = 0.3  # of a checkpoint whose manifest has no scores
+
 
 class Bank:
     """What a checkpoint offers from its level `max_level` on; all sub-networks are views of the same weights.
@@ -96,12 +98,25 @@ class Bank:
         """Recall at 4 m of `mask` at `level`, and of the canvas without tokens; NaN where not evaluated."""
         return self._number(mask.bits, level, "recall_4m"), self._number(0, level, "recall_4m")
 
+    def found(self, mask: ModalitySet, level: int) -> tuple[float, ...]:
+        """Share of the objects of each class that `mask` finds within 2 m; NaN where not evaluated."""
+        row = self._evaluated.get((mask.bits, level), {})
+        within_4m = row.get("recall_4m", math.nan)
+        closer = row.get("recall_2m", within_4m) / within_4m if within_4m else 0.0
+        by_class = row.get("recall_4m_by_class", [within_4m] * len(self.labels))
+        return tuple(share * closer for share in by_class)
+
     def score_threshold(self, mask: ModalitySet, level: int) -> float:
         """The score above which `mask` gave as many detections as there were boxes; NaN where not evaluated.
 
         A network that sees less is less sure: one threshold for all sensors would silence the weak ones.
         """
         return self._number(mask.bits, level, "score_threshold")
+
+    def threshold(self, mask: ModalitySet, level: int, *, asked: float) -> float:
+        """The score below which nothing is told: `asked`, or the checkpoint's own where that is 0."""
+        own = self.score_threshold(mask, level)
+        return asked or (_UNEVALUATED_THRESHOLD if math.isnan(own) else own)
 
     def calibration(self, mask: ModalitySet, level: int) -> tuple[float, float]:
         """Slope and offset for logits that make scores the chance of being right; 1 and 0 where unknown.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,9 +13,10 @@ from sentryfuse_core.clock import Clock, SteadyClock
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.choose import Choice, choose
+from sentryfuse_core.runtime.choose import choose
 from sentryfuse_core.runtime.compiled import CompiledBackend
 from sentryfuse_core.runtime.cuda_graph import CudaGraphBackend
 from sentryfuse_core.runtime.eager import EagerBackend
@@ -23,12 +26,46 @@ from sentryfuse_core.runtime.onnx import OnnxBackend, onnx_lack
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.tensorrt import NOT_RUN, TensorRtBackend
 
-__all__ = ["load_bank", "make_backend", "resolve_device", "resolve_precision", "shipped_weights"]
+__all__ = [
+    "BACKENDS",
+    "Parts",
+    "load_bank",
+    "make_backend",
+    "resolve_device",
+    "resolve_precision",
+    "shipped_weights",
+]
 
 
 def shipped_weights() -> Path:
     """The weights that come with the package."""
     return Path(sentryfuse_core.__file__).parent / "weights" / "world_v2.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a backend may be made of."""
+
+    bank: Bank
+    store: Store
+    network: SentryFuseNet  # on `device`
+    device: str
+    precision: str
+    threads: int
+    reason: str
+
+
+# How each choice of model.backend is made, but for auto and eager; what it raises is a BackendError.
+BACKENDS: Mapping[str, Callable[[Parts], Backend]] = {
+    "compiled": lambda of: CompiledBackend(of.bank, of.network, device=of.device, reason=of.reason),
+    "cuda_graph": lambda of: CudaGraphBackend(
+        of.bank, of.network, device=of.device, precision=PRECISIONS[of.precision], reason=of.reason
+    ),
+    "onnx": lambda of: OnnxBackend(of.bank, of.store, device=of.device, threads=of.threads, reason=of.reason),
+    "tensorrt": lambda of: TensorRtBackend(
+        of.bank, of.store, device=of.device, precision=of.precision, reason=f"{of.reason}; {NOT_RUN}"
+    ),
+}
 
 
 def load_bank(config: ModelConfig) -> Bank:
@@ -65,27 +102,20 @@ def make_backend(bank: Bank, config: ModelConfig, *, clock: Clock | None = None)
             behind = FallbackBackend(eager, cpu, clock=clock)
         if choice.backend == "eager":
             return behind
-        return FallbackBackend(_make(choice, bank, store, eager, config), behind, clock=clock)
+        parts = Parts(
+            bank=bank,
+            store=store,
+            network=eager.network,
+            device=device,
+            precision=resolve_precision(config.precision),
+            threads=config.threads,
+            reason=choice.reason,
+        )
+        return FallbackBackend(BACKENDS[choice.backend](parts), behind, clock=clock)
     except BackendError as error:
         eager.faults = (f"running eager on {eager.device}: {error}",)
         eager.reason = f"eager: {error}"
         return behind
-
-
-def _make(choice: Choice, bank: Bank, store: Store, eager: EagerBackend, config: ModelConfig) -> Backend:
-    """The chosen backend, where `eager` runs; raises BackendError."""
-    device, reason = resolve_device(config.device), choice.reason
-    precision = resolve_precision(config.precision)
-    if choice.backend == "onnx":
-        return OnnxBackend(bank, store, device=device, threads=config.threads, reason=reason)
-    if choice.backend == "compiled":
-        return CompiledBackend(bank, eager.network, device=device, reason=reason)
-    if choice.backend == "tensorrt":
-        reason = f"{reason}; {NOT_RUN}"
-        return TensorRtBackend(bank, store, device=device, precision=precision, reason=reason)
-    return CudaGraphBackend(
-        bank, eager.network, device=device, precision=PRECISIONS[precision], reason=reason
-    )
 
 
 def resolve_device(wanted: str) -> str:

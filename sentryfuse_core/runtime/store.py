@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -12,9 +11,9 @@ from pathlib import Path
 import torch
 
 import sentryfuse_core
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.whole_files import written_whole
 
 __all__ = ["Store", "sub_networks"]
 
@@ -62,17 +61,8 @@ class Store:
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file whole or not at all; raises OutputError."""
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(content)
-            part.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise OutputError(
-                f"cannot write {path}: {error.strerror}; give model.engine_dir another folder"
-            ) from error
+        with written_whole(path, remedy="give model.engine_dir another folder", shared=True) as partial:
+            partial.write_bytes(content)
 
 
 def sub_networks(bank: Bank) -> Iterator[tuple[ModalitySet, int]]:

@@ -51,6 +51,17 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_functions_on_the_way_of_an_image_are_in_the_files_beside_them() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d \| `([\w/.]+)` \| `([\w.]+)` \|", text, re.MULTILINE)
+    assert 5 <= len(rows) <= 9
+    for file, name in rows:
+        content = (ROOT / file).read_text(encoding="utf-8")
+        owner, _, function = name.rpartition(".")
+        assert f"def {function}(" in content, (file, name)
+        assert f"class {owner}" in content or not owner, (file, name)
+
+
 def anchors(page: Path) -> set[str]:
     """Of its headings, as GitHub and the site make them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)

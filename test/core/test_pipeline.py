@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import MS, S, imu_reading, sample
+from builders import MS, S, imu_reading, odometry_message, sample
 
 from sentryfuse_core.clock import ManualClock
 from sentryfuse_core.config import Config, override
@@ -243,3 +247,60 @@ def test_pipeline_accounts_for_a_set_of_all_sensors(built: Pipeline) -> None:
     threshold = built.bank.score_threshold(result.used, result.plan.level)
     assert not math.isnan(threshold)
     assert all(detection.score >= threshold for detection in result.detections)
+
+
+def test_speeds_of_tracks_are_over_ground_as_long_as_odometry_can_be_believed(built: Pipeline) -> None:
+    clock = ManualClock()
+    pipeline = fresh(built, clock)
+    told: list[tuple[bool, tuple[str, ...]]] = []
+    for at_ms in range(0, 3000, 20):
+        child = "base_link" if at_ms < 1500 else "left_wheel"
+        pipeline.ingest.odometry(odometry_message(S + at_ms * MS, child=child))
+        clock.set(S + at_ms * MS)
+        if at_ms % 100 == 0:
+            pipeline.ingest.sample(sample(Modality.LIDAR, S + at_ms * MS))
+            clock.advance(60 * MS)
+            pipeline.ingest.advance(clock.now_ns())
+            results = map(pipeline.step, pipeline.ingest.take())
+            told += [(item.over_ground, tuple(n for n in item.notes if "odometry" in n)) for item in results]
+            clock = pipeline._clock = ManualClock(S + at_ms * MS)
+    good, bad = told[5:14], told[16:]
+    assert {over for over, _ in good} == {True}
+    assert {notes for _, notes in good} == {()}
+    assert {over for over, _ in bad} == {False}
+    ((note,),) = {notes for _, notes in bad}
+    assert "no transform to its child_frame_id 'left_wheel'" in note
+    assert note.endswith("until then velocities of tracks are relative to the robot")
+
+
+def test_pipeline_follows_nothing_and_finds_the_same_when_tracking_is_off(built: Pipeline) -> None:
+    both = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
+    clock = ManualClock()
+    on = play(fresh(built, clock), clock, both, seconds=1.0)
+    clock = ManualClock()
+    off = play(fresh(built, clock, override(Config(), {"tracking.enabled": False})), clock, both, seconds=1.0)
+    assert [result.detections for result in on] == [result.detections for result in off]
+    assert all(result.tracks is None and math.isnan(result.times.track) for result in off)
+    assert all(result.tracks is not None and result.times.track > 0.0 for result in on)
+
+
+def test_lap_is_not_imported_when_tracking_is_off() -> None:
+    """The library of the assignment is loaded by the first set that is tracked."""
+    code = (
+        "import sys, test_pipeline as t\n"
+        "config = t.override(t.Config(), {'tracking.enabled': False})\n"
+        "clock = t.ManualClock()\n"
+        "pipeline = t.Pipeline.build(config, clock=clock)\n"
+        "assert t.play(pipeline, clock, t.ModalitySet.of(t.Modality.LIDAR), seconds=0.5)\n"
+        "assert 'lap' not in sys.modules\n"
+    )
+    here = Path(__file__).resolve()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (here.parent, here.parents[1])))},
+        cwd=here.parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

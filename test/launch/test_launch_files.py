@@ -135,7 +135,7 @@ def command_of(pid: int) -> list[str]:
 
 
 def test_launch_file_offers_every_topic_and_setting_and_by_itself_gives_the_node_nothing() -> None:
-    inputs = ("camera", "camera_info", "lidar", "imu", "audio", "battery", "budget")
+    inputs = ("camera", "camera_info", "lidar", "imu", "audio", "odometry", "battery", "budget")
     outputs = ("detections", "detections_3d", "markers", "status", "diagnostics")
     settings = {"checkpoint", "device", "params_file", "use_sim_time", "namespace", "log_level", "autostart"}
     kept = {"name": "sentryfuse", "respawn": "false", "respawn_delay": "2.0", "preflight": "false"}

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from programs import Program
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sentryfuse.msg import FusedDetectionArray, FusionStatus
+from sentryfuse.msg import FusedDetectionArray, FusedTrackArray, FusionStatus
 from visualization_msgs.msg import MarkerArray
 
 from sentryfuse_core.account.diagnostics import status_name
@@ -166,6 +167,24 @@ def patiently(expected: Callable[[float], bool], patience_s: Sequence[float]) ->
     assert any(expected(time_s) for time_s in patience_s), f"not as expected in {patience_s[-1]:g} s"
 
 
+def spinning_thread(executor: SingleThreadedExecutor) -> threading.Thread:
+    """A started thread that spins until the executor is shut down.
+
+    Tests make and destroy publishers and clients beside it. What is destroyed between two looks of rclpy's
+    executor at it raises InvalidHandle out of `spin`, which would end the thread without a word.
+    """
+
+    def spin() -> None:
+        while executor.context.ok():
+            with suppress(InvalidHandle):
+                executor.spin()
+                return
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    return thread
+
+
 class Listener:
     """Keeps what the node publishes, each with its monotonic time in s, and waits for what is expected."""
 
@@ -180,14 +199,14 @@ class Listener:
         for name, kind, topic in (
             ("status", FusionStatus, f"{namespace}/status"),
             ("detections", FusedDetectionArray, f"{namespace}/detections"),
+            ("tracks", FusedTrackArray, f"{namespace}/tracks"),
             ("markers", MarkerArray, f"{namespace}/markers"),
             ("diagnostics", DiagnosticArray, "/diagnostics"),
         ):
             self.node.create_subscription(
                 kind, topic, lambda message, name=name: self._note(name, message), 100
             )
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
+        self._thread = spinning_thread(self._executor)
 
     def __enter__(self) -> Listener:
         return self

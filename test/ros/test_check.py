@@ -58,6 +58,8 @@ def test_check_exits_0_before_its_timeout_when_the_robot_is_well(node: Any) -> N
     assert not [line for line in lines.values() if line["verdict"] == "FAIL"]
     assert "Hz" in lines["lidar"]["found"]
     assert lines["camera info"]["verdict"] == "OK"
+    assert lines["odometry"]["verdict"] == "OK"
+    assert "Hz" in lines["odometry"]["found"]
 
 
 CAUSES = {

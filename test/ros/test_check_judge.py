@@ -49,6 +49,7 @@ def judged(
     notes: tuple[str, ...] = (),
     intrinsics: bool = True,
     transforms: bool | None = None,
+    odometry: Stream | None = None,
     **values: Any,
 ) -> list[Line]:
     return judge(
@@ -59,6 +60,7 @@ def judged(
         model=model,
         memory_notes=notes,
         transforms=transforms,
+        odometry=odometry,
     )
 
 
@@ -150,6 +152,8 @@ def test_judge_points_at_use_sim_time_when_a_clock_is_published_and_not_followed
 
 
 def test_judge_repeats_the_subscription_s_remedy_when_nothing_comes() -> None:
+    raw = unknown_type(Modality.CAMERA, "/image/compressed", {"sensor_msgs/msg/Image"}, wanted="Compressed")
+    assert raw.remedy == "set camera.transport to raw"
     problem = unknown_type(Modality.CAMERA, "/image", {"sensor_msgs/msg/CompressedImage"}, wanted="Image")
     lines = judged(silent(problem), modality=Modality.CAMERA, intrinsics=False)
     assert bad(lines) == [("FAIL", "camera", "unknown_type"), ("WARN", "camera info", "no_camera_info")]
@@ -170,3 +174,23 @@ def test_model_is_judged_not_fatal_when_the_level_to_load_is_beyond_its_last() -
     seen = check._model(override(Config(), {"model.max_level": 9}))
     assert bad(judged(model=seen)) == [("FAIL", "checkpoint", "checkpoint")]
     assert "has the levels 0 to" in seen.checkpoint_error
+
+
+@pytest.mark.parametrize(
+    ("seen", "code"),
+    [
+        (stream(frame_id="base_link"), ""),
+        (stream(frame_id="base_footprint", placed=True), ""),
+        (stream(frame_id="left_wheel", placed=False), "wrong_frame"),
+        (stream(frame_id="left_wheel"), "wrong_frame"),
+        (stream(frame_id=""), "wrong_frame"),
+        (silent(NOBODY), "no_publisher"),
+        (silent(), "silent"),
+        (refused("non_finite", 11), "non_finite"),
+        (stream(frame_id="base_link", lag_ns=11 * S), "other_clock"),
+    ],
+)
+def test_judge_warns_of_odometry_and_fails_for_it_never(seen: Stream, code: str) -> None:
+    lines = judged(odometry=seen)
+    assert bad(lines) == ([("WARN", "odometry", code)] if code else [])
+    assert "odometry" not in {line.subject for line in judged()}

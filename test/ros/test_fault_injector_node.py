@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from ros.support import Rig, rig
 from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
@@ -216,3 +216,13 @@ def test_injector_keeps_static_transforms_for_those_who_come_late() -> None:
             found.spin()
         late = found.heard(String, "/tf_static", latched)
         found.until(lambda: {message.data for message in late} == {"base_link -> mast", "mast -> lidar"})
+
+
+@pytest.mark.parametrize("name", ["BEST_EFFORT", "RELIABLE"])
+def test_injector_offers_what_was_offered_to_it(name: str) -> None:
+    with injecting() as found:
+        profile = QoSProfile(depth=1, reliability=ReliabilityPolicy[name])
+        found.bench.create_publisher(String, "/raw/words", profile)
+        found.until(lambda: found.bench.count_publishers("/words") > 0)
+        (offer,) = found.bench.get_publishers_info_by_topic("/words")
+    assert offer.qos_profile.reliability.name == name

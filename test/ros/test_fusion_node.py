@@ -7,6 +7,7 @@ import itertools
 import math
 import threading
 import time
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -74,11 +75,18 @@ def test_sets_keep_coming_when_sensors_die_and_return(
         muted_s = robot.mute(*dead)
         listener.wait_for("status", lambda status, living=living: status.mask == living.bits)
         settled_s = time.monotonic()
+        listener.wait_for(  # at first late: how many sets come before its timeout is the machine's
+            "status",
+            lambda status, dead=dead: all(
+                health(status, modality).state == SensorHealth.LOST for modality in dead
+            ),
+        )
+        lost_s = time.monotonic()
         detections = listener.wait_for_run(
-            "detections", lambda array, living=living: array.mask == living.bits, count=8, since_s=settled_s
+            "detections", lambda array, living=living: array.mask == living.bits, count=8, since_s=lost_s
         )
         last = listener.wait_for(
-            "status", lambda status, last=detections[-1]: status.header == last.header, since_s=settled_s
+            "status", lambda status, last=detections[-1]: status.header == last.header, since_s=lost_s
         )
         for modality in dead:
             report = health(last, modality)
@@ -118,7 +126,8 @@ def test_detections_name_what_they_were_made_from(listener: Listener) -> None:
     assert status.e2e_ms >= status.wait_ms + status.pre_ms + status.infer_ms + status.post_ms
     markers = listener.wait_for("markers", lambda markers: bool(markers.markers))
     assert markers.markers[0].action == 3  # DELETEALL
-    assert len(markers.markers) % 2 == 1  # then a box and a label for each detection
+    drawn = Counter(marker.ns for marker in markers.markers)
+    assert drawn["box"] == drawn["label"]
     box = listener.wait_for("detections", lambda array: bool(array.detections)).detections[0]
     assert box.label in ("car", "pedestrian", "cyclist")
     assert box.score > 0.0
@@ -140,7 +149,7 @@ def test_diagnostics_have_the_frozen_names_and_keys(listener: Listener) -> None:
     inference += " switch_us_p99 power_measured_w power_source temperature_c temperature_limit_c throttling"
     inference += " slow_down"
     assert keys["sentryfuse: inference"] == inference.split()
-    stages = ("age", "wait", "queue", "pre", "infer", "post", "e2e")
+    stages = ("age", "wait", "queue", "pre", "infer", "post", "track", "e2e")
     latency = [f"{stage}_ms_{share}" for stage in stages for share in ("p50", "p90", "p95", "p99", "max")]
     assert keys["sentryfuse: latency"] == [*latency, "n", "window_s", "deadline_miss"]
     topics = {status.name: status.hardware_id for status in array.status}
@@ -153,7 +162,10 @@ def test_stages_add_up_to_the_latency_end_to_end_when_sets_come(listener: Listen
     seen = listener.wait_for_run("status", lambda _status: True, count=20)
     unnamed_ms = sorted(
         status.e2e_ms
-        - sum(getattr(status, f"{part}_ms") for part in ("age", "wait", "queue", "pre", "infer", "post"))
+        - sum(
+            getattr(status, f"{part}_ms")
+            for part in ("age", "wait", "queue", "pre", "infer", "post", "track")
+        )
         for status in seen
     )
     assert unnamed_ms[0] >= -0.1
@@ -164,7 +176,7 @@ def test_stages_add_up_to_the_latency_end_to_end_when_sets_come(listener: Listen
 @pytest.mark.usefixtures("robot")
 def test_latency_diagnostics_are_those_of_the_statuses_when_sets_come(listener: Listener) -> None:
     latency = listener.diagnostic("latency", lambda status: int(_value(status, "n")) > 10)
-    for stage in ("age", "wait", "queue", "pre", "infer", "post", "e2e"):
+    for stage in ("age", "wait", "queue", "pre", "infer", "post", "track", "e2e"):
         p50, p95, longest = (float(_value(latency, f"{stage}_ms_{rank}")) for rank in ("p50", "p95", "max"))
         assert p50 <= p95 <= longest
         as_told = pytest.approx(longest, abs=0.01)
@@ -222,23 +234,39 @@ def test_malformed_messages_are_counted_and_the_next_good_one_is_used(
     wrong = MALFORMED[modality]
     publisher = listener.node.create_publisher(type(wrong[0]), TOPICS[modality], 10)
     before = health(listener.wait_for("status", lambda _status: True), modality).invalid
-    count = 0
+    due, sent = before, 0
     until_subscribed(publisher)
     for message in wrong:
         for stamp in [None, *BAD_STAMPS] if message is wrong[0] else [None]:
-            message.header = Header(stamp=stamp or listener.node.get_clock().now().to_msg(), frame_id="bad")
-            publisher.publish(message)
-            count += 1
-            counted = listener.wait_for(  # before the next: a best-effort queue is short
-                "status", lambda status, due=before + count: health(status, modality).invalid >= due
-            )
+            message.header = Header(stamp=stamp or now(), frame_id="bad")
+            tries = 0
+            while not (counted := _invalid_above(due, modality, listener, publisher, message)):
+                tries += 1
+                assert tries < 20, f"not counted: {message}"
+            sent += tries + 1
+            due = health(counted, modality).invalid
     listener.node.destroy_publisher(publisher)
     good = listener.wait_for(
         "status",
         lambda status: health(status, modality).in_mask and health(status, modality).state == SensorHealth.OK,
     )
     assert good.sequence > counted.sequence
-    assert health(good, modality).invalid == before + count
+    assert health(good, modality).invalid <= before + sent
+
+
+def _invalid_above(
+    count: int, modality: Modality, listener: Listener, publisher: Any, message: Any
+) -> FusionStatus | None:
+    """The status that tells of more invalid messages, once this one is published.
+
+    None where the message is lost: one sent before the node knows of its publisher is, being best effort.
+    """
+    publisher.publish(message)
+    with contextlib.suppress(AssertionError):
+        return listener.wait_for(
+            "status", lambda status: health(status, modality).invalid > count, within_s=10.0
+        )
+    return None
 
 
 @pytest.mark.parametrize(
@@ -379,9 +407,8 @@ def test_level_follows_budget_messages_when_they_come(listener: Listener) -> Non
 @pytest.mark.usefixtures("robot")
 def test_level_falls_when_the_battery_is_low(listener: Listener) -> None:
     publisher = listener.node.create_publisher(BatteryState, "/battery", 10)
-    until_subscribed(publisher)
-    publisher.publish(BatteryState(percentage=0.1))
-    assert "battery" in listener.wait_for("status", lambda status: status.level == 2).level_reason
-    publisher.publish(BatteryState(percentage=math.nan))
-    assert listener.wait_for("status", lambda status: status.level == 0)
+    with _sending(publisher, lambda _index: BatteryState(percentage=0.1)):
+        assert "battery" in listener.wait_for("status", lambda status: status.level == 2).level_reason
+    with _sending(publisher, lambda _index: BatteryState(percentage=math.nan)):
+        assert listener.wait_for("status", lambda status: status.level == 0)
     listener.node.destroy_publisher(publisher)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros.support import Listener, NodeProcess, now, participant, running
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, PointCloud2
@@ -78,6 +79,31 @@ def test_wrong_clock_is_named_when_every_stamp_is_wrong(listener: Listener, stam
     with publishing(reading, "/imu/data", period_s=0.02):
         wrong = listener.diagnostic("sensor/imu", lambda status: told in status.message)
     assert "driver of /imu/data" in wrong.message
+
+
+def test_odometry_is_told_with_its_remedy_and_not_used_when_it_makes_no_sense(
+    listener: Listener, node: NodeProcess
+) -> None:
+    """The IMU sends meanwhile, so that there are sets."""
+
+    def reading(index: int) -> Imu:
+        message = Imu(header=Header(stamp=now(), frame_id="imu"))
+        message.linear_acceleration.z = 9.8 + 1e-3 * index
+        return message
+
+    def odometry(index: int) -> Odometry:
+        message = Odometry(header=Header(stamp=now(), frame_id="odom"), child_frame_id="base_link")
+        message.pose.pose.position.x = float("nan") if index % 2 else 0.0
+        message.pose.pose.orientation.w = 1.0
+        return message
+
+    assert not any("odometry" in status.name for status in listener.wait_for("diagnostics", bool).status)
+    with publishing(reading, "/imu/data", period_s=0.02), publishing(odometry, "/odometry", period_s=0.02):
+        status = listener.diagnostic("odometry", lambda status: "not used" in status.message)
+        assert status.level == b"\x01"
+        assert "non_finite: x = nan; correct what publishes it" in status.message
+        listener.wait_for("status", lambda told: "odometry is not used: non_finite" in str(told.notes))
+        node.wait_for_line("odometry is not used: non_finite")
 
 
 def test_diagnostics_name_the_remedy_when_qos_is_incompatible(listener: Listener) -> None:

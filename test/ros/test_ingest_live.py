@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
 
+from benchmarks._live import process, until_ended
 from benchmarks.ingest_live import Found, judge, run
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
@@ -28,6 +30,17 @@ def test_ingest_loses_nothing_when_four_sensors_send_at_their_rates() -> None:
     assert lost == dict.fromkeys(NAMES, 0)
     assert {name: stream.repeated for name, stream in found.streams.items()} == dict.fromkeys(NAMES, 0)
     assert found.notes["invalid"] == dict.fromkeys(NAMES, 0)
+
+
+def test_robot_that_refuses_its_options_is_told_with_its_status_and_the_listener_is_ended() -> None:
+    told = "the robot ended with status 2; what it said stands above"
+    with (
+        pytest.raises(SystemExit, match=told),
+        process("http.server", "0", "--bind", "127.0.0.1") as other,
+        process("benchmarks.ingest_robot", "--no-such-option") as robot,
+    ):
+        until_ended(robot, lambda: time.sleep(0.05), "the robot", other)
+    assert other.returncode is not None
 
 
 def judged(*, seen: slice) -> Found:

@@ -13,6 +13,7 @@ from ros.support import TOPICS, Listener, NodeProcess, Robot, participant, recor
 
 from sentryfuse_core.types import Modality, ModalitySet, SensorState
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.subscribe import UNKNOWN_NODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,8 +89,23 @@ def test_no_sensor_is_blamed_when_the_process_is_stopped_again_and_again(
 def test_second_publisher_is_named_when_two_are_mixed_on_one_topic(listener: Listener) -> None:
     other = next(item for item in recording(seconds=0.5) if item.topic == TOPICS[Modality.LIDAR])
     with participant("rear_lidar", namespace="/robot") as rear:
-        rear.create_publisher(message_class(other.type_name), other.topic, 10)
-        told = listener.diagnostic("sensor/lidar", lambda status: "publishers" in status.message)
+        publisher = rear.create_publisher(message_class(other.type_name), other.topic, 10)
+        over = threading.Event()
+
+        def send() -> None:
+            while not over.wait(0.1):
+                publisher.publish(other.stamped(time.time_ns()))
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        try:
+            told = listener.diagnostic(  # its name comes a moment after the publisher itself
+                "sensor/lidar",
+                lambda status: "publishers" in status.message and UNKNOWN_NODE not in status.message,
+            )
+        finally:
+            over.set()
+            sending.join()
         assert told.level == b"\x01"
         assert "2 publishers on /lidar/points are mixed: /listener, /robot/rear_lidar" in told.message
         assert "remap" in told.message

@@ -42,7 +42,7 @@ def status(sequence: int, **changed: Any) -> SimpleNamespace:
         "channels_kept": 256, "channels_total": 512, "above_prior": False, "mask_recall_4m": 0.3,
         "prior_recall_4m": 0.2,
         "notes": ["nothing usable; check the sensors"],
-        **{f"{part}_ms": float(index) for index, part in enumerate(PARTS, 1)}, "e2e_ms": 22.0,
+        **{f"{part}_ms": float(index) for index, part in enumerate(PARTS, 1)}, "e2e_ms": 29.0,
     }  # fmt: skip
     return SimpleNamespace(**fields | changed)
 
@@ -105,7 +105,7 @@ def test_snapshot_is_none_when_no_status_came() -> None:
 def test_percentiles_are_those_seen_here_when_the_node_told_none() -> None:
     found = shown(state(*range(11)))
     assert found.sets_per_s == pytest.approx(10.0)
-    assert [found.latency_ms[part].last for part in PARTS] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert [found.latency_ms[part].last for part in PARTS] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     assert found.latency_ms["infer"].p50 == 5.0
     assert (found.window_sets, found.switches, math.isnan(found.deadline_miss)) == (11, None, True)
     assert "seen here" in found.window
@@ -175,9 +175,9 @@ def test_view_says_what_the_messages_say_when_drawn() -> None:
 
 def test_bar_gives_each_stage_its_share_when_drawn() -> None:
     bar = next(row for row in text(shown(state(0))).splitlines() if "██" in row)
-    assert bar.count("█") == round(60 * 21 / 22)
+    assert bar.count("█") == round(60 * 28 / 29)
     assert bar.count("·") == 60 - bar.count("█")
-    assert bar.endswith("22.0 ms")
+    assert bar.endswith("29.0 ms")
 
 
 def test_view_says_for_how_long_nothing_came_when_the_node_is_gone() -> None:
@@ -190,7 +190,7 @@ def test_json_has_null_when_a_figure_is_not_known() -> None:
     told = json.loads(as_json(shown(state(0))))
     assert told["budget_latency_ms"] is None
     assert told["budget_power_w"] == 6.0
-    assert told["latency_ms"]["e2e"]["last"] == 22.0
+    assert told["latency_ms"]["e2e"]["last"] == 29.0
     assert told["sensors"][0]["reason"] == "no new message for 1.2 s"
     assert told["switches"] is None
 
@@ -239,6 +239,13 @@ def test_demo_says_what_the_status_says_when_drawn() -> None:
     assert not [word for word in said if word not in drawn], drawn
 
 
+def test_demo_shows_brackets_as_they_are_when_a_name_has_some() -> None:
+    found = scene()
+    assert found.node is not None
+    found.node.status.level_reason = "operator: level 1 by Budget message from [/bold]"
+    assert "from [/bold]" in demo_page(found)
+
+
 def test_demo_puts_boxes_where_they_are_when_drawn() -> None:
     drawn = demo_page(scene(("car", 31.9, 15.9), ("pedestrian", 0.1, -15.9), ("tree", 16.0, 0.0)))
     maps = [row.rsplit("│", 2)[1] for row in drawn.splitlines() if row.count("│") >= 2]
@@ -255,7 +262,7 @@ def test_demo_waits_when_nothing_came_yet() -> None:
 def test_demo_has_all_in_one_line_when_there_is_no_terminal() -> None:
     told = demo_view.line(scene())
     assert told.startswith("  7.0 s  camera dies        used lidar+imu")
-    assert "level 1 10.0 Hz  e2e p50 22 p95 22 ms  0 boxes" in told
+    assert "level 1 10.0 Hz  e2e p50 29 p95 29 ms  0 boxes" in told
 
 
 def test_svg_is_written_when_asked_and_its_place_named_when_impossible(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros.support import participant, rig
 
-from sentryfuse_core.config import Config, Option, load_yaml, options
+from sentryfuse_core.config import Config, Option, load_yaml, options, override
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.fusion_node import FusionNode
@@ -76,6 +76,9 @@ def test_configuration_takes_values_when_they_are_given() -> None:
         ("sync.max_wait_s:=7.0", "sync.max_wait_s = 7.0 is outside 0.0 .. 1.0"),
         ("camera.transport:=pigeon", "camera.transport = 'pigeon': give one of raw, compressed"),
         ("budget.level:=wide", "budget.level = 'wide': give an integer"),
+        ("budget.latency_ms:=soon", "budget.latency_ms = 'soon': give a number"),
+        ("output.base_frame:=5", "output.base_frame = 5: give a text"),
+        ("camera.enabled:=1", "camera.enabled = 1: give true or false"),
         ("lidar.translation_m:=[1.0]", "lidar.translation_m = [1.0]: give 3 numbers"),
         ("lidar.expected_rate_hz:=20.0", "sync.slop_s"),
     ],
@@ -122,11 +125,55 @@ def test_shared_file_is_read_by_the_commands_when_it_has_parameters_of_other_nod
     assert load_yaml(path).sync.max_wait_s == 0.02
     for wrong, likely in (
         ("sync: {max_weight_s: 1}", "sync.max_wait_s"),
-        ("lidr: {topic: x}", "lidar.topic"),
+        ("lidar: {topik: x}", "lidar.topic"),
     ):
         path.write_text(f"{shared}    {wrong}\n", encoding="utf-8")
         with pytest.raises(ConfigError, match=f"did you mean '{likely}'"):
             load_yaml(path)
+    told: list[str] = []  # the rest as the node does
+    path.write_text(f"{shared}    lidr: {{topic: x}}\n    max_wait: 1.0\n", encoding="utf-8")
+    assert load_yaml(path, tell=told.append) == Config()
+    assert [note.rpartition("; ")[2] for note in told] == [
+        "did you mean lidar.topic?",
+        "did you mean sync.max_wait_s?",
+    ]
+
+
+CAMERA_DRIVER = "usb_cam:\n  ros__parameters: {camera: {fps: 30}, topic: x}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CAMERA_DRIVER + "sentryfuse:\n  ros__parameters: {sync.max_wait_s: 0.02}\n",
+        CAMERA_DRIVER + "/**:\n  ros__parameters: {sync: {max_wait_s: 0.02}}\n",
+        CAMERA_DRIVER + "/robot/sentryfuse:\n  ros__parameters: {sync.max_wait_s: 0.02}\n",
+        CAMERA_DRIVER + "robot:\n  sentryfuse:\n    ros__parameters: {sync.max_wait_s: 0.02}\n",
+        CAMERA_DRIVER + "perception:\n  ros__parameters: {sync.max_wait_s: 0.02}\n",  # renamed
+        CAMERA_DRIVER.replace("fps", "topic") + "sentryfuse:\n  ros__parameters: {sync.max_wait_s: 0.02}\n",
+        "usb_cam:\n  ros__parameters:\n/**:\n  ros__parameters: {sync.max_wait_s: 0.02}\n",
+    ],
+)
+def test_sections_of_other_nodes_are_left_alone_when_a_file_holds_several(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert load_yaml(path) == override(Config(), {"sync.max_wait_s": 0.02})
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("perception:\n  ros__parameters: {camera.fps: 30}\n", "'camera.fps'"),
+        ("sentryfuse:\n  ros__parameters: 5\n", "ros__parameters of sentryfuse = 5"),
+    ],
+)
+def test_parameter_file_is_refused_when_nothing_of_it_can_be_used(
+    text: str, named: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=named):
+        load_yaml(path)
 
 
 @pytest.mark.parametrize("simulated", [False, True])
@@ -160,6 +207,13 @@ def test_small_nodes_refuse_misspelt_names_and_leave_those_of_other_nodes_alone(
         pytest.raises(ConfigError, match=r"'rat' of sentryfuse; did you mean 'rate'"),
     ):
         declare(node, table)
+    for wrong, remedy in (
+        ("rate:=fast", "give a number"),
+        ("topics:=5", "give a list of texts"),
+        ("topics:=[1]", "give a list of texts"),
+    ):
+        with given(wrong) as node, pytest.raises(ConfigError, match=remedy):
+            declare(node, table)
     with given("robot_radius:=0.4", "diagnostic_updater.period:=1.0", "camera.topic:=x", "rate:=2") as node:
         assert declare(node, table)["rate"] == 2.0
 

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import bags
+import mcaps
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from ros.support import WITHIN_S, Rig, node_command, rig
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
-from std_msgs.msg import Int16MultiArray
+from std_msgs.msg import Int16MultiArray, String
 
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.errors import ConfigError, TopicError
@@ -97,6 +99,19 @@ def test_player_publishes_every_message_in_order_with_stamps_of_now_when_playing
     assert stamps[0] > began_ns
     # Recorded 2 ms after it.
     assert all(arrival - stamp_ns(message) >= 1_900_000 for arrival, message in got["/imu/data"])
+
+
+def test_player_passes_odometry_on_with_its_stamps_moved(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "drive.mcap", bags.odometry(seconds=0.4))
+    began_ns = time.time_ns()
+    messages = [message for _, message in play({"/odom": Odometry}, bag=bag)["/odom"]]
+    assert [message.pose.pose.position.x for message in messages] == [0.04 * index for index in range(20)]
+    assert {(message.header.frame_id, message.child_frame_id) for message in messages} == {
+        ("odom", "base_link")
+    }
+    stamps = [stamp_ns(message) for message in messages]
+    assert [later - earlier for earlier, later in itertools.pairwise(stamps)] == [20_000_000] * 19
+    assert stamps[0] > began_ns
 
 
 def test_player_leaves_stamps_alone_and_ticks_when_clock_is_asked(bag: Path) -> None:
@@ -265,3 +280,37 @@ def test_player_moves_the_stamps_of_transforms_with_those_of_the_sensors(mounted
     between = stamp_ns(got["/tf"][4][1].transforms[0]) - stamp_ns(got["/tf"][0][1].transforms[0])
     assert between == 400_000_000
     assert stamp_ns(got["/imu/data"][0][1]) - stamp_ns(got["/tf"][0][1].transforms[0]) == 2_000_000
+
+
+OFFER = "- history: 1\n  depth: 1\n  reliability: {}\n  durability: {}"
+
+
+@pytest.mark.parametrize(
+    ("profiles", "durability", "reliability", "held"),
+    [
+        (OFFER.format("reliable", "transient_local"), "TRANSIENT_LOCAL", "RELIABLE", 3),
+        (OFFER.format(2, 2), "VOLATILE", "BEST_EFFORT", 0),
+        (OFFER.format(2, 2) + "\n" + OFFER.format(1, 1), "TRANSIENT_LOCAL", "RELIABLE", 3),
+        ("", "VOLATILE", "RELIABLE", 0),
+    ],
+)
+def test_player_offers_a_topic_as_it_was_recorded(
+    profiles: str, durability: str, reliability: str, held: int, tmp_path: Path
+) -> None:
+    words = [
+        bags.Message("/map", "std_msgs/msg/String", START_NS + index, {"data": str(index)})
+        for index in range(3)
+    ]
+    end = bags.drive([Modality.IMU], seconds=0.02, start_ns=START_NS + 3 * S)  # until when the player stays
+    metadata = {"offered_qos_profiles": profiles}
+    bag = mcaps.write(tmp_path / "a.mcap", [*words, *end], metadata=metadata, chunks=0)
+    with playing(Stop(), bag=bag) as found:
+        found.until(lambda: found.node.published >= len(words))
+        (offer,) = found.bench.get_publishers_info_by_topic("/map")
+        assert offer.qos_profile.durability.name == durability
+        assert offer.qos_profile.reliability.name == reliability
+        if held:
+            latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            late = found.heard(String, "/map", latched)
+            found.until(lambda: len(late) == held)
+            assert [message.data for message in late] == ["0", "1", "2"]

@@ -8,18 +8,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from ros.support import until
+from ros.support import participant, until
+from sensor_msgs.msg import CameraInfo, Imu
 from std_msgs.msg import String
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos, subscribe
+from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.problems import unknown_type
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
-UNHEARD = ("on_sensor", "on_camera_info", "on_battery", "on_budget")
+UNHEARD = ("on_sensor", "on_camera_info", "on_audio_info", "on_battery", "on_budget", "on_odometry")
 
 SUBSCRIPTIONS = 2_000
 # In a process of its own, which what goes wrong would end. Publishers come and go meanwhile, some with a QoS
@@ -85,6 +88,43 @@ def test_process_goes_on_when_it_subscribes_anew_again_and_again() -> None:
     assert done.stdout.startswith("subscribed 2")
 
 
+@pytest.mark.parametrize(
+    ("topic", "modality"), [("camera/image", Modality.CAMERA), ("imu/data", Modality.IMU)]
+)
+def test_type_that_the_table_of_readers_names_is_subscribed_when_it_is_offered(
+    node: Node, topic: str, modality: Modality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def on_sensor(*given: Any) -> None:
+        heard.append(given[2])
+
+    silent: dict[str, Any] = dict.fromkeys(UNHEARD, lambda *_: None)
+    handler: Any = SimpleNamespace(**{**silent, "on_sensor": on_sensor})
+    inputs = Inputs(node, Config(), handler)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+
+    def code() -> str:
+        inputs.poll()
+        return inputs.problems[modality].code if modality in inputs.problems else ""
+
+    with participant("driver") as driver:  # a participant has one type on a topic
+        publisher = driver.create_publisher(String, topic, 1)
+
+        def turn() -> None:
+            publisher.publish(String(data="pixels"))
+            executor.spin_once(timeout_sec=0.02)
+
+        until(lambda: code() == "unknown_type")
+        known = {**subscribe.SUPPORTED_TYPES, "std_msgs/msg/String": modality}
+        monkeypatch.setattr(subscribe, "SUPPORTED_TYPES", known)
+        assert code() == ""
+        until(lambda: bool(heard), turn=turn)
+    assert set(heard) == {"std_msgs/msg/String"}
+    executor.shutdown()
+
+
 @pytest.mark.parametrize("name", ["/front/cam", "/front/cam/compressed"])
 def test_camera_topic_ends_in_compressed_once_when_the_transport_is_compressed(name: str) -> None:
     node: Any = SimpleNamespace(resolve_topic_name=lambda topic: f"/{topic.lstrip('/')}")
@@ -107,17 +147,18 @@ def test_type_of_another_kind_is_told_with_its_remedy(topic: str, offered: str, 
 
 
 @pytest.mark.parametrize("latched", [True, False])
-def test_audio_info_is_heard_when_its_publisher_latches_it_or_not(
-    node: Node, latched: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("info", ["camera", "audio"])
+def test_info_is_heard_when_its_publisher_latches_it_or_not(
+    node: Node, info: str, latched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        subscribe, "AUDIO_INFO_TYPE", "std_msgs/msg/String"
-    )  # its own package is not installed
-    profile = qos.LATCHED if latched else qos.RESULTS
-    publisher = node.create_publisher(String, "/audio_info", profile)
-    publisher.publish(String(data="before anybody listened"))
-    heard: list[String] = []
-    handler: Any = SimpleNamespace(on_audio_info=heard.append, **dict.fromkeys(UNHEARD, print))
+    # AudioInfo's own package is not installed.
+    monkeypatch.setattr(subscribe, "AUDIO_INFO_TYPE", "std_msgs/msg/String")
+    kind, topic = {"camera": (CameraInfo, "/camera/camera_info"), "audio": (String, "/audio_info")}[info]
+    publisher = node.create_publisher(kind, topic, qos.LATCHED if latched else qos.RESULTS)
+    publisher.publish(kind())  # before anybody listened
+    heard: list[Any] = []
+    callbacks = dict.fromkeys(UNHEARD, print) | {f"on_{info}_info": heard.append}
+    handler: Any = SimpleNamespace(**callbacks)
     inputs = Inputs(node, Config(), handler)
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
@@ -125,8 +166,85 @@ def test_audio_info_is_heard_when_its_publisher_latches_it_or_not(
     def turn() -> None:
         inputs.poll()
         if not latched:
-            publisher.publish(String(data="again"))
+            publisher.publish(kind())
         executor.spin_once(timeout_sec=0.1)
 
     until(lambda: bool(heard), turn=turn)
     inputs.close()
+
+
+def test_publishers_are_named_when_both_send_and_not_when_one_took_the_others_place(node: Node) -> None:
+    handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, lambda *_: None))
+    inputs = Inputs(node, Config(), handler)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+
+    def spin() -> None:
+        executor.spin_once(timeout_sec=0.1)
+
+    before, after = (node.create_publisher(Imu, "/imu/data", qos.RESULTS) for _ in range(2))
+
+    def send(publisher: Any, count: int = 5) -> None:
+        until(lambda: publisher.get_subscription_count() > 0, turn=spin)
+        for _ in range(count):
+            publisher.publish(Imu())
+            spin()
+
+    until(lambda: node.count_publishers("/imu/data") == 2, turn=spin)
+    for publisher in (before, after):  # the first one is still listed, as after a crash
+        send(publisher)
+        inputs.poll()
+        assert inputs.publishers[Modality.IMU] == ()
+
+    def both() -> None:
+        send(before, 1)
+        send(after, 1)
+        inputs.poll()
+
+    until(lambda: len(inputs.publishers[Modality.IMU]) == 2, turn=both)
+    assert set(inputs.publishers[Modality.IMU]) == {node.get_fully_qualified_name()}
+    inputs.close()
+
+
+def test_odometry_is_heard_when_somebody_publishes_it(node: Node) -> None:
+    publisher = node.create_publisher(Odometry, "/odometry", qos.RESULTS)
+    heard: list[Odometry] = []
+    quiet = dict.fromkeys(UNHEARD, print)
+    handler: Any = SimpleNamespace(**{**quiet, "on_odometry": heard.append})
+    inputs = Inputs(node, Config(), handler)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+
+    def turn() -> None:
+        publisher.publish(Odometry(child_frame_id="base_link"))
+        executor.spin_once(timeout_sec=0.1)
+
+    until(lambda: bool(heard), turn=turn)
+    inputs.close()
+    assert heard[0].child_frame_id == "base_link"
+    off = Inputs(node, override(Config(), {"odometry.enabled": False}), handler)
+    assert "/odometry" not in [subscription.topic_name for subscription in node.subscriptions]
+    off.close()
+
+
+def test_one_line_says_what_is_missing_when_odometry_is_published_without_its_package(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(type_name: str) -> Any:
+        if type_name.startswith("nav_msgs"):
+            raise ImportError("No module named 'nav_msgs'")
+        return message_class(type_name)
+
+    lines: list[str] = []
+    monkeypatch.setattr(subscribe, "message_class", without)
+    monkeypatch.setattr(type(node.get_logger()), "warning", lambda _, text, **__: lines.append(text) or True)
+    handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, print))
+    inputs = Inputs(node, Config(), handler)
+    inputs.poll()
+    assert lines == [], "nobody misses what nobody publishes"
+    publisher = node.create_publisher(Odometry, "/odometry", qos.RESULTS)
+    until(lambda: bool(lines), turn=inputs.poll)
+    inputs.poll()
+    inputs.close()
+    node.destroy_publisher(publisher)
+    assert lines == ["odometry on /odometry is not read: the input needs nav_msgs, which is not installed"]

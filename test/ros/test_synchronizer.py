@@ -14,6 +14,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from rclpy.time import Time
+from ros.support import spinning_thread
 from sensor_msgs.msg import Imu, MagneticField
 from std_msgs.msg import String
 
@@ -39,16 +40,16 @@ class Bench:
         self.drops: list[tuple[str, Any, str]] = []
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        self._thread = spinning_thread(self._executor)
         for topic, publisher in self.publishers.items():
             until(lambda p=publisher: p.get_subscription_count() > 0, f"a subscriber of {topic}")
 
     def close(self) -> None:
         self._executor.shutdown()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)

@@ -64,7 +64,7 @@ class Speaker:
             sequence += 1
 
     def _statuses(self) -> Iterator[DiagnosticStatus]:
-        stages = ("age", "wait", "queue", "pre", "infer", "post", "e2e")
+        stages = ("age", "wait", "queue", "pre", "infer", "post", "track", "e2e")
         figures = {f"{stage}_ms_{rank}": "7.0" for stage in stages for rank in ("p50", "p95", "p99", "max")}
         figures |= {"n": "99", "window_s": "30.0", "deadline_miss": "0.0"}
         values = [KeyValue(key=key, value=value) for key, value in figures.items()]

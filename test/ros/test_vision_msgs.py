@@ -39,4 +39,5 @@ def test_classes_are_told_to_who_listens_late(listener: Listener) -> None:
     assert came["vision_info"].database_location == "/sentryfuse/label_info"
     names = {item.class_id: item.class_name for item in came["label_info"].class_map}
     assert names[0] == "car"
+    assert 0.0 < came["label_info"].threshold < 1.0  # the checkpoint's own, as the option is 0
     assert came["label_info"].header.frame_id == "base_link"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import operator
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from sentryfuse_core.bags.offers import Offer
 from sentryfuse_core.errors import BagError, SentryFuseError
 from sentryfuse_core.text import reason_of
 
@@ -24,6 +26,7 @@ __all__ = [
     "damaged",
     "guarded",
     "merged",
+    "numbered",
 ]
 
 CDR, ROS1 = "cdr", "ros1"  # the encodings of messages that can be decoded
@@ -38,13 +41,18 @@ class Definition(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """The messages of one topic and type in one file; `type_name` in full, `encoding` as recorded."""
+    """The messages of one topic and type in one file, of one publisher where those are kept apart.
+
+    `type_name` in full, `encoding` as recorded.
+    """
 
     topic: str
     type_name: str
     encoding: str
     definition: Definition
     count: int
+    offers: tuple[Offer, ...] = ()  # of its publishers, as far as they are recorded
+    number: int = 0  # among those of the same topic and type in the file, which are of different publishers
 
 
 class Item(NamedTuple):
@@ -93,6 +101,17 @@ class Storage:
     def close(self) -> None:
         """Close the file."""
         raise NotImplementedError
+
+
+def numbered(streams: Mapping[int, Stream]) -> dict[int, Stream]:
+    """The same, those that share topic and type told apart."""
+    seen = Counter[tuple[str, str]]()
+    found = {}
+    for key, stream in streams.items():
+        name = (stream.topic, stream.type_name)
+        found[key] = replace(stream, number=seen[name])
+        seen[name] += stream.count > 0
+    return found
 
 
 def merged(sources: Sequence[Source]) -> Iterator[Item]:

@@ -1,17 +1,20 @@
 """The files that a recording consists of: one file, or those of a folder with or without metadata.yaml.
 
-metadata.yaml is asked for the names of the files alone. What they hold, and by which storage, they say
-themselves: the other fields are absent, empty or newer in many recordings that are whole.
+metadata.yaml is asked for the names of the files, and for the QoS of topics of which they do not tell it.
+What they hold, and by which storage, they say themselves: the other fields are absent, empty or newer in many
+recordings that are whole.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
+from sentryfuse_core.bags.offers import Offer, read_offers
 from sentryfuse_core.bags.storage.sqlite import beside
 from sentryfuse_core.errors import BagError
 from sentryfuse_core.safe_files import read_yaml
@@ -30,6 +33,14 @@ class Found:
 
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    offers: Mapping[str, tuple[Offer, ...]] = field(default_factory=dict)  # by topic
+
+
+class _Metadata(NamedTuple):
+    """What metadata.yaml is asked for."""
+
+    names: tuple[str, ...] = ()
+    offers: Mapping[str, tuple[Offer, ...]] = {}
 
 
 def is_recording(path: Path) -> bool:
@@ -55,9 +66,9 @@ def find_files(path: Path) -> Found:
 
 def _in_folder(path: Path) -> Found:
     inside = _inside(path)
-    named, notes = _named(path)
-    if named:
-        return _by_metadata(path, named, inside)
+    told, notes = _told(path)
+    if told.names:
+        return replace(_by_metadata(path, told.names, inside), offers=told.offers)
     if not inside:
         raise BagError(f"{path} holds no .mcap, .db3 or .bag file; give a recording or its folder")
     if len(inside) > 1 and not _is_one_series(inside):
@@ -67,7 +78,7 @@ def _in_folder(path: Path) -> Found:
         )
     if len(inside) > 1:
         notes = (*notes, f"{path.name}: {len(inside)} files of one name, read as parts of one recording")
-    return Found(tuple(inside), notes)
+    return Found(tuple(inside), notes, told.offers)
 
 
 def _without_empty_end(found: Found) -> Found:
@@ -76,7 +87,9 @@ def _without_empty_end(found: Found) -> Found:
     if not parts or not last.is_file() or last.stat().st_size or beside(last):
         return found
     why = "a recorder that was killed leaves it so, and a copy that failed"
-    return Found(tuple(parts), (*found.notes, f"{last.name} is empty, and was left out: {why}"))
+    return replace(
+        found, files=tuple(parts), notes=(*found.notes, f"{last.name} is empty, and was left out: {why}")
+    )
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -112,34 +125,44 @@ def _is_one_series(files: list[Path]) -> bool:
     return len(names) == 1 and all(match and match["number"] for match in matches)
 
 
-def _named(folder: Path) -> tuple[list[str], tuple[str, ...]]:
-    """The files' names in metadata.yaml; none where it is not there or says nothing of them."""
+def _told(folder: Path) -> tuple[_Metadata, tuple[str, ...]]:
+    """What metadata.yaml says, which is nothing where it is not there."""
     path = folder / METADATA
     if not path.exists():
-        return [], ()
+        return _Metadata(), ()
     try:
         status = path.stat()
-        names = _names_in(path.resolve(), status.st_mtime_ns, status.st_size)
+        told = _read(path.resolve(), status.st_mtime_ns, status.st_size)
     except Exception as error:
         raise BagError(
             f"cannot read {path}: {reason_of(error)}; remove it, or write it anew with `ros2 bag reindex`"
         ) from error
-    notes = () if names else (f"{path} names no files: those in the folder are read",)
-    return list(names), notes
+    notes = () if told.names else (f"{path} names no files: those in the folder are read",)
+    return told, notes
 
 
 @lru_cache(maxsize=16)  # a run opens its recording several times, and thousands of topics take seconds
-def _names_in(path: Path, _mtime_ns: int, _size: int) -> tuple[str, ...]:
-    content: Any = read_yaml(path, most_bytes=_MOST_METADATA_BYTES, most_values=_MOST_METADATA_VALUES)
-    for key in ("rosbag2_bagfile_information", "relative_file_paths"):
-        content = content.get(key) if isinstance(content, dict) else None
-    names = [item for item in content or [] if isinstance(item, str)] if isinstance(content, list) else []
+def _read(path: Path, _mtime_ns: int, _size: int) -> _Metadata:
+    content = read_yaml(path, most_bytes=_MOST_METADATA_BYTES, most_values=_MOST_METADATA_VALUES)
+    content = _in(content, "rosbag2_bagfile_information")
+    names = [item for item in _list(_in(content, "relative_file_paths")) if isinstance(item, str)]
     # Older versions write the folder before the name; nothing outside of the folder is a part of it.
-    names = [PurePosixPath(item.replace("\\", "/")).name for item in names]
-    return tuple(dict.fromkeys(filter(None, names)))
+    plain = [PurePosixPath(item.replace("\\", "/")).name for item in names]
+    topics = [_in(item, "topic_metadata") for item in _list(_in(content, "topics_with_message_count"))]
+    offers = {str(_in(item, "name")): read_offers(_in(item, "offered_qos_profiles")) for item in topics}
+    return _Metadata(tuple(dict.fromkeys(filter(None, plain))), offers)
 
 
-def _by_metadata(folder: Path, named: list[str], inside: list[Path]) -> Found:
+def _in(content: Any, key: str) -> Any:
+    """What lies under a key; None where there is none."""
+    return content.get(key) if isinstance(content, dict) else None
+
+
+def _list(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else []
+
+
+def _by_metadata(folder: Path, named: tuple[str, ...], inside: list[Path]) -> Found:
     """The named files, and those of the same series that a recorder which was killed did not enter."""
     files, missing = [], []
     for name in named:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
+from sentryfuse_core.bags.offers import Offer, read_offers
 from sentryfuse_core.bags.storage.common import (
     CDR,
     ROS1,
@@ -26,6 +27,7 @@ from sentryfuse_core.bags.storage.common import (
     Source,
     Storage,
     Stream,
+    numbered,
 )
 from sentryfuse_core.bags.storage.unpack import MOST_CHUNK_BYTES, PACKINGS, unpack
 from sentryfuse_core.convert.type_names import full_type_name
@@ -42,6 +44,7 @@ _HEAD = struct.Struct("<BQ")  # of every record: its kind and length
 _MESSAGE_HEAD = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
 _CHUNK_HEAD = struct.Struct("<QQQI")  # first and last log time, unpacked size, checksum
 _FOOTER_BYTES = _HEAD.size + 20 + len(MAGIC)
+_PROFILES = "offered_qos_profiles"
 _SPAN_BYTES = 4 << 20  # messages outside of chunks are read this much at a time
 
 
@@ -54,6 +57,7 @@ class _Channel(NamedTuple):
     schema: int
     topic: str
     encoding: str
+    offers: tuple[Offer, ...]
 
 
 @dataclass
@@ -100,7 +104,9 @@ class McapFile(Storage):
         self.start_ns = min((span.start_ns for span in self._spans), default=0)
         self.end_ns = max((span.end_ns for span in self._spans), default=0)
         counts = self._counts()
-        self.streams = {key: self._stream(channel, counts[key]) for key, channel in self._channels.items()}
+        self.streams = numbered(
+            {key: self._stream(channel, counts[key]) for key, channel in self._channels.items()}
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -134,7 +140,8 @@ class McapFile(Storage):
             encoding = CDR
         if not encoding and schema.definition.form.startswith("ros1"):
             encoding = ROS1
-        return Stream(channel.topic, full_type_name(schema.name), encoding, schema.definition, count)
+        type_name, definition = full_type_name(schema.name), schema.definition
+        return Stream(channel.topic, type_name, encoding, definition, count, channel.offers)
 
     def _counts(self) -> Counter[int]:
         """Messages of each channel."""
@@ -216,8 +223,8 @@ class McapFile(Storage):
         elif kind == _CHANNEL:
             key, schema = struct.unpack_from("<HH", data)
             topic, at = _text(data, 4)
-            encoding, _ = _text(data, at)
-            self._channels[key] = _Channel(schema, topic, encoding)
+            encoding, at = _text(data, at)
+            self._channels[key] = _Channel(schema, topic, encoding, _offers(data, at))
 
     def _is_known(self, summary: _Summary) -> bool:
         """Whether all channels are known, and the index of chunks agrees with the statistics."""
@@ -298,6 +305,21 @@ def _indexed(data: bytes) -> _Span:
     for (place, channel), following in itertools.zip_longest(places, [at for at, _ in places[1:]]):
         counts[channel] += max((end if following is None else following) - place - 15, 0) // 16
     return _Span(offset, end, chunk=True, start_ns=start_ns, end_ns=end_ns, counts=+counts)
+
+
+def _offers(data: bytes, at: int) -> tuple[Offer, ...]:
+    """The profiles that rosbag2 keeps in the metadata of a channel; none where those are damaged."""
+    try:
+        (size,) = struct.unpack_from("<I", data, at)
+        at, end = at + 4, at + 4 + size
+        while at < end:
+            key, at = _text(data, at)
+            value, at = _text(data, at)
+            if key == _PROFILES:
+                return read_offers(value)
+    except (ValueError, struct.error):
+        pass
+    return ()
 
 
 def _records(data: bytes) -> Iterator[tuple[int, int, int]]:

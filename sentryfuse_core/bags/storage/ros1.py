@@ -11,7 +11,8 @@ from pathlib import Path
 from rosbags.rosbag1 import Reader
 from rosbags.rosbag1.reader import Header, decompressors
 
-from sentryfuse_core.bags.storage.common import ROS1, Definition, Item, Storage, Stream
+from sentryfuse_core.bags.offers import Offer
+from sentryfuse_core.bags.storage.common import ROS1, Definition, Item, Storage, Stream, numbered
 from sentryfuse_core.bags.storage.unpack import unpack
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError
@@ -39,7 +40,9 @@ class Ros1File(Storage):
         for item in self._reader.connections:
             definition = Definition("ros1msg", item.msgdef.data)
             type_name = full_type_name(item.msgtype)
-            self.streams[item.id] = Stream(item.topic, type_name, ROS1, definition, item.msgcount)
+            offers = (Offer(latched=bool(getattr(item.ext, "latching", None)), reliable=True),)
+            self.streams[item.id] = Stream(item.topic, type_name, ROS1, definition, item.msgcount, offers)
+        self.streams = numbered(self.streams)
         if self.count:
             self.start_ns, self.end_ns = int(self._reader.start_time), int(self._reader.end_time) - 1
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from sentryfuse_core.bags.offers import read_offers
 from sentryfuse_core.bags.storage.common import CDR, Definition, Item, Storage, Stream
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError
@@ -74,12 +75,15 @@ class SqliteFile(Storage):
     def _topics(self, definitions: dict[str, Definition]) -> dict[int, Stream]:
         count = "SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"
         counts = dict(self._database.execute(count).fetchall())
-        query = "SELECT id, name, type, serialization_format FROM topics ORDER BY id"
+        columns = {row[1] for row in self._database.execute("PRAGMA table_info(topics)")}
+        profiles = "offered_qos_profiles" if "offered_qos_profiles" in columns else "''"  # not in the oldest
+        query = f"SELECT id, name, type, serialization_format, {profiles} FROM topics ORDER BY id"  # noqa: S608 - one of two
         found = {}
-        for key, topic, type_name, encoding in self._database.execute(query):
+        for key, topic, type_name, encoding, offered in self._database.execute(query):
             name = full_type_name(str(type_name))
             known = definitions.get(name, Definition("", ""))
-            found[key] = Stream(str(topic), name, encoding or CDR, known, counts.get(key, 0))
+            count, offers = counts.get(key, 0), read_offers(offered)
+            found[key] = Stream(str(topic), name, encoding or CDR, known, count, offers)
         return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sentryfuse_core.errors import ConfigError
@@ -18,6 +18,7 @@ from sentryfuse_core.lab.datasets.arrays import Arrays
 from sentryfuse_core.lab.rivals.rule import Calibration
 from sentryfuse_core.lab.training.batches import Batch, Batches, tensors_of
 from sentryfuse_core.lab.training.fit import FitOptions, Stage, fit
+from sentryfuse_core.lab.training.tensor_files import write_tensors
 from sentryfuse_core.model.backbones import Stream, make_backbone
 from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
 from sentryfuse_core.pruning.gate import Present, subsets
@@ -147,9 +148,8 @@ class Contest:
                 ) from error
             return Trained(network.requires_grad_(requires_grad=False).eval(), macs)
         trained = self.fit(self.fresh(), train, share=share)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        state = {key: value.contiguous().cpu() for key, value in trained.network.state_dict().items()}
-        half = path.with_suffix(".part")
-        save_file({**state, "train_macs": torch.tensor(trained.macs, dtype=torch.float64)}, half)
-        half.replace(path)
+        cost = {"train_macs": torch.tensor(trained.macs, dtype=torch.float64)}
+        write_tensors(
+            path, {**trained.network.state_dict(), **cost}, remedy="make room, or give another --out"
+        )
         return trained

@@ -18,6 +18,7 @@ from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present
 from sentryfuse_core.pruning.units import prefix, sliced
 from sentryfuse_core.replay.manifest import source_commit, versions
+from sentryfuse_core.whole_files import written_whole
 
 if TYPE_CHECKING:
     from sentryfuse_core.lab.bench.contest import Contest
@@ -133,10 +134,8 @@ def run_pending(
             "commit": source_commit(),
         }
         path = place / f"{method.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(record) + "\n", encoding="utf-8")
-        part.replace(path)
+        with written_whole(path, remedy="make room, or give another --out") as partial:
+            partial.write_text(json.dumps(record) + "\n", encoding="utf-8")
         yield path
 
 

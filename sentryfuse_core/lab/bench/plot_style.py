@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sentryfuse_core.errors import OutputError
+from sentryfuse_core.whole_files import written_whole
 
 __all__ = ["INK", "STYLE", "svg", "write_png"]
 
@@ -35,11 +35,8 @@ STYLE: dict[Any, Any] = {
 
 def write_png(figure: Figure, path: Path, *, dpi: int = 160) -> None:
     """Raises OutputError where it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=dpi, facecolor="white", metadata={"Software": None})
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    with written_whole(path, remedy="choose another place") as partial:
+        figure.savefig(partial, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
 
 
 def svg(figure: Figure) -> str:

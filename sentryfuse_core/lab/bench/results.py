@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.manifest import machine, processor, source_commit, versions
+from sentryfuse_core.whole_files import written_whole
 
 __all__ = [
     "FOLDER",
@@ -95,7 +95,7 @@ def write(
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     content = {
         "name": name,
-        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "command": _command(),
         "machine": {
             "cpu": processor(),
             **machine(),
@@ -111,12 +111,15 @@ def write(
         "raw": raw,
     }
     path = folder / f"{name}.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another folder") from error
+    with written_whole(path, remedy="choose another folder") as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _command() -> str:
+    """What was typed, without where this machine keeps Python and its programs."""
+    given = sys.orig_argv[1:]
+    return " ".join(["python", *given] if given[:1] == ["-m"] else [Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _gpu() -> str | None:

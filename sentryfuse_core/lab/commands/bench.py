@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentryfuse_core.errors import ConfigError, DatasetError, OutputError
+from sentryfuse_core.errors import ConfigError, DatasetError
 from sentryfuse_core.lab.commands import bench_runtime, bench_world
 from sentryfuse_core.lab.commands.bench_world import names_of, seeds_of
 from sentryfuse_core.shipped import or_shipped
+from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -74,10 +75,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run what is pending, then judge and report."""
     if args.action == "runtime":
-        _check_place(args.out)
+        make_folder(args.out, remedy="choose another --out")
         return bench_runtime.run(args)
     if args.action == "world":
-        _check_place(args.out)
+        make_folder(args.out, remedy="choose another --out")
         bench_world.run_jobs(args)
     elif args.workers < 1:
         raise ConfigError(f"--workers {args.workers} is below 1")
@@ -99,7 +100,7 @@ def _run_jobs(args: argparse.Namespace) -> None:
 
     sources, recipe, methods = _sources(args), _recipe(args), names_of(args.methods)
     chosen_methods(recipe, ablations=args.ablations, only=methods)
-    _check_place(args.out)
+    make_folder(args.out, remedy="choose another --out")
     for source in sources:
         source.load(recipe.seeds[0])  # complain before an hour has passed
     for name, remedy in ({} if methods else absent_methods()).items():
@@ -163,13 +164,6 @@ def _sources(args: argparse.Namespace) -> list[Source]:
         if names.count(name) > 1:
             raise ConfigError(f"two data sets are called {name!r}; rename one, results lie under their names")
     return sources
-
-
-def _check_place(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:

@@ -70,14 +70,15 @@ def run(args: argparse.Namespace) -> int:
 
 def measure_and_write(args: argparse.Namespace, out: Path | None, pictures: Path) -> None:
     """Measure, print, and write if there is an `out`; results of a GPU lie beside those of the CPU."""
+    backends = _backends(args)
+    with _pinned(args.threads) as processors:  # before torch is there
+        raw, accuracy = _measured(args, backends)
+
     from sentryfuse_core.lab.bench.plot_style import write_png
     from sentryfuse_core.lab.bench.results import text_table, write
     from sentryfuse_core.lab.bench.runtime.figures import figures
     from sentryfuse_core.lab.bench.runtime.plot import front_figure
 
-    backends = _backends(args)
-    with _pinned(args.threads) as processors:  # before torch is there
-        raw, accuracy = _measured(args, backends)
     found = figures(raw)
     print(text_table(found))
     for name, reason in raw["latency"]["absent"].items():
@@ -152,7 +153,9 @@ def _measured(
 
 
 def _backends(args: argparse.Namespace) -> tuple[str, ...]:
-    known = ("eager", "compiled", "onnx", "cuda_graph", "tensorrt")
+    from sentryfuse_core.runtime.load import BACKENDS
+
+    known = ("eager", *BACKENDS)
     text = args.backends or ("eager" if args.device == "cpu" else "eager,cuda_graph")
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:

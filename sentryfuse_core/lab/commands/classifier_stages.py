@@ -22,9 +22,10 @@ from sentryfuse_core.lab.bench.contest import Contest, Trained
 from sentryfuse_core.lab.training.accelerate import Acceleration
 from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.fit import FitOptions, Step, fit
-from sentryfuse_core.lab.training.fit_state import Keeper, read_saved, write_tensors
+from sentryfuse_core.lab.training.fit_state import Keeper, read_saved
 from sentryfuse_core.lab.training.nest import Nested, NestOptions, nest
 from sentryfuse_core.lab.training.stages import DenseStage, Dropout
+from sentryfuse_core.lab.training.tensor_files import ROOM, write_tensors
 from sentryfuse_core.pruning.gate import Design
 
 __all__ = ["FILES", "Run", "train"]
@@ -133,7 +134,8 @@ def _dense(run: Run, watch: _Watch) -> tuple[Trained, float]:
     )
     seconds = keeper.seconds
     if run.speed.ranks.first:
-        write_tensors(run.dense, network.state_dict(), {"macs": macs, "seconds": seconds})
+        facts = {"facts": json.dumps({"macs": macs, "seconds": seconds})}
+        write_tensors(run.dense, network.state_dict(), facts, remedy=ROOM)
     return Trained(network, macs), seconds
 
 

@@ -1,4 +1,4 @@
-"""What training a detector has in common, in the synthetic world and on recordings: options, bar, table."""
+"""What training a detector has in common, in the synthetic world and on recordings: start, bar, table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sentryfuse_core.commands.options import check_device
 from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
 from sentryfuse_core.errors import CheckpointError, ConfigError
+from sentryfuse_core.lab.commands.detector_options import LENGTH
 from sentryfuse_core.lab.training.evaluate import evaluate
 from sentryfuse_core.lab.training.grade import grade
 from sentryfuse_core.lab.training.provenance import describe, evaluation_table
@@ -29,16 +30,9 @@ if TYPE_CHECKING:
     from sentryfuse_core.lab.training.trainer import BatchSource
     from sentryfuse_core.model.shape import ModelShape
 
-__all__ = ["BATCH", "LENGTH", "finish", "options_of", "start_of", "train"]
+__all__ = ["BATCH", "finish", "options_of", "start_of", "train"]
 
 BATCH = 16  # frames, to evaluate
-LENGTH = {
-    "minutes": 60.0,
-    "steps": 0,
-    "batch": 32,
-    "learning_rate": 3e-3,
-    "evaluate": 512,
-}
 _NO_WEIGHTS, _SHIPPED = "none", "shipped"  # of --init
 _FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
 

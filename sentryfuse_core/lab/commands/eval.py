@@ -11,23 +11,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sentryfuse_core.commands.options import check_device
 from sentryfuse_core.errors import ConfigError, OutputError
-from sentryfuse_core.lab.commands.eval_policies import run_policies
-from sentryfuse_core.lab.commands.eval_report import print_report, write_report
-from sentryfuse_core.lab.commands.eval_study import OWN, Study, judge
-from sentryfuse_core.lab.training.data import held_out
-from sentryfuse_core.lab.training.detections import Detector, Found, SubsetDetector, collect
-from sentryfuse_core.lab.training.references import ZeroFilled, clustered, oracle
-from sentryfuse_core.lab.training.support import SupportCounter
 from sentryfuse_core.lab.world.config import WorldConfig
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import Modality, ModalitySet
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong option are answered at once
     import argparse
+
+    from sentryfuse_core.lab.commands.eval_study import Study
+    from sentryfuse_core.lab.training.detections import Detector, Found
+    from sentryfuse_core.model.checkpoint import Checkpoint
 
 __all__ = ["add_arguments", "run"]
 
+_DRIVE_S = 30.0  # of --tracks: the lidar is gone from 10 to 20 s
 _BATCH = 16  # frames; another number would give other worlds
 _WORLDS = 2**20  # batches of one seed; the second half is for fitting, the first 2**20 are training's own
 _SAME = ("frames", "fit_frames", "seed", "device", "draws")  # options that the figures depend on
@@ -90,21 +86,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for eval.json and dropout.png (default: only print)"
     )
+    parser.add_argument(
+        "--tracks",
+        action="store_true",
+        help="score tracks on held-out drives instead: identities, velocities and phantoms, by set of "
+        "sensors and through blackouts; --out gets tracks.json",
+    )
+    parser.add_argument(
+        "--drives", type=int, default=4, metavar="N", help="with --tracks: drives (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=_DRIVE_S, metavar="S", help="of each (default %(default)g)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
+    from sentryfuse_core.lab.commands.eval_report import print_report, write_report
+    from sentryfuse_core.model.checkpoint import load_checkpoint
+    from sentryfuse_core.runtime.load import shipped_weights
+
     _check(args)
-    checkpoint = load_checkpoint(args.weights or shipped_weights())
-    masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
     if args.out is not None:
         try:
             args.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make {args.out}: {error.strerror}; choose another folder") from error
     if args.policies:
+        from sentryfuse_core.lab.commands.eval_policies import run_policies
+
         run_policies(
-            checkpoint,
+            load_checkpoint(args.weights or shipped_weights()),
             frames=args.frames,
             first=(args.seed + 1) * _WORLDS,
             draws=args.draws,
@@ -113,6 +125,13 @@ def run(args: argparse.Namespace) -> int:
             command=_command(args),
         )
         return 0
+    if args.tracks:
+        from sentryfuse_core.lab.commands.eval_tracks import run_tracks
+
+        names = ("weights", "drives", "seconds", "seed", "device", "out")
+        return run_tracks(**{name: getattr(args, name) for name in names})
+    checkpoint = load_checkpoint(args.weights or shipped_weights())
+    masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
     study = _study(args, {"": checkpoint, **_singles(args.single)}, masks, levels)
     print_report(study)
     if args.out is not None:
@@ -134,6 +153,12 @@ def _study(
     levels: list[int],
 ) -> Study:
     """Run the checkpoint named "" over `masks`, and those named as a sensor for that one alone."""
+    from sentryfuse_core.lab.commands.eval_study import OWN, judge
+    from sentryfuse_core.lab.training.data import held_out
+    from sentryfuse_core.lab.training.detections import SubsetDetector, collect
+    from sentryfuse_core.lab.training.references import ZeroFilled, clustered, oracle
+    from sentryfuse_core.lab.training.support import SupportCounter
+
     nets = {name: item.network().to(args.device) for name, item in checkpoints.items()}
     own: list[Detector] = [SubsetDetector(nets[""], masks, levels)]
     imu = ModalitySet.of(Modality.IMU)
@@ -174,6 +199,8 @@ def _study(
 
 def _singles(options: list[str]) -> dict[str, Checkpoint]:
     """Checkpoints by sensor."""
+    from sentryfuse_core.model.checkpoint import load_checkpoint
+
     found = {}
     for text in options:
         sensor, _, path = text.partition("=")

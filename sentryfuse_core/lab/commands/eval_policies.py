@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sentryfuse_core.boxes import Floats
 from sentryfuse_core.errors import ConfigError, OutputError
-from sentryfuse_core.evaluation.boxes import Floats
 from sentryfuse_core.lab.scoring.matrix import SEEING
 from sentryfuse_core.lab.scoring.resample import drawn_maps, map_of
 from sentryfuse_core.lab.training.data import LabelledBatch, held_out

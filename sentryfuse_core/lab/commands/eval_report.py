@@ -24,7 +24,7 @@ from sentryfuse_core.lab.training.support import LEAST_SCORE
 from sentryfuse_core.replay.manifest import machine, processor, source_commit, versions
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["print_report", "write_report"]
+__all__ = ["print_report", "table", "write_report", "write_result"]
 
 _WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 _DIGITS = 5  # after the point, in eval.json
@@ -45,7 +45,7 @@ def print_report(study: Study) -> None:
         console.print(_contrast_table(title, ("without", "with"), study.imu))
     if study.supporters:
         console.print(
-            _table(
+            table(
                 "support: the sensors that a detection names, all four present, level 0",
                 ("sensor", "had the object when named", "named when it had the object", "objects found"),
                 [
@@ -61,7 +61,7 @@ def print_report(study: Study) -> None:
             )
         )
         console.print(
-            _table(
+            table(
                 f"detections with a score of {LEAST_SCORE:g} or more, by supporters",
                 ("sensors", "detections", "within 2 m of a true box"),
                 [(str(one.sensors), str(one.detections), _percent(one.share)) for one in study.supporters],
@@ -70,7 +70,7 @@ def print_report(study: Study) -> None:
     print(text_table(_figures(study)))
 
 
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> Table:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> Table:
     """The first column to the left, the others to the right, none of them broken."""
     table = Table(title=title, caption=caption or None, box=SIMPLE)
     for index, name in enumerate(columns):
@@ -97,7 +97,7 @@ def _cells_table(study: Study, level: int) -> Table:
             )
         )
     distances = (f"{metres:g} m" for metres in DISTANCES_M)
-    return _table(
+    return table(
         f"level {level}",
         ("sensors", "mAP", *distances, "ATE m", "ASE", "AOE rad", "NDS*", "ECE raw", "ECE fit"),
         rows,
@@ -114,7 +114,7 @@ def _labels_table(study: Study, levels: Sequence[int]) -> Table:
 
     labels = next(iter(study.cells.values())).metrics.ap
     names = dict.fromkeys(name for name, _ in study.cells)
-    return _table(
+    return table(
         f"AP in per cent: {' / '.join(labels)}",
         ("sensors", *(f"level {level}" for level in levels)),
         [(name, *(texts(name, level) for level in levels)) for name in names],
@@ -129,7 +129,7 @@ def _contrast_table(title: str, names: tuple[str, str], contrasts: Sequence[Cont
         gain = f"{100 * (one.after - one.before):+.1f}"
         shares = _percent(one.before), _percent(one.after)
         rows.append((one.what, str(one.level), *shares, gain, interval, counts))
-    return _table(title, ("sensors", "level", *names, "gain", "95 %", "frames"), rows)
+    return table(title, ("sensors", "level", *names, "gain", "95 %", "frames"), rows)
 
 
 def _figures(study: Study) -> list[Figure]:
@@ -167,34 +167,55 @@ def _figures(study: Study) -> list[Figure]:
 
 
 def write_report(folder: Path, study: Study, *, command: str, config: Mapping[str, Any]) -> list[Path]:
-    """Write eval.json, in the form of every other result file, and dropout.png into `folder`.
-
-    Raises OutputError where that cannot be done.
-    """
-    content = {
-        "name": "eval",
-        "command": command,
-        "machine": {"cpu": processor(), **machine()},
-        "versions": versions(),
-        "commit": source_commit(),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "config": config,
-        "rows": [figure.to_mapping() for figure in _figures(study)],
-        "raw": {
+    """Write eval.json and dropout.png into `folder`; raises OutputError where that cannot be done."""
+    data = write_result(
+        folder / "eval.json",
+        command=command,
+        config=config,
+        figures=_figures(study),
+        raw={
             "cells": [cell.to_mapping() for cell in study.cells.values()],
             "day_night": [asdict(one) for one in study.light],
             "imu_on_rough_ground": [asdict(one) for one in study.imu],
             "support_named": [one.to_mapping() for one in study.named],
             "support_number": [one.to_mapping() for one in study.supporters],
         },
-    }
-    data, picture = folder / "eval.json", folder / "dropout.png"
+    )
+    picture = folder / "dropout.png"
     try:
-        data.write_text(json.dumps(_rounded(content), indent=1) + "\n", encoding="utf-8")
         dropout_figure(study.cells).savefig(picture, dpi=150)
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another folder") from error
     return [data, picture]
+
+
+def write_result(
+    path: Path,
+    *,
+    command: str,
+    config: Mapping[str, Any],
+    figures: Sequence[Figure],
+    raw: Mapping[str, Any],
+) -> Path:
+    """Write figures in the form of every other result file; raises OutputError where that cannot be done."""
+    content = {
+        "name": path.stem,
+        "command": command,
+        "machine": {"cpu": processor(), **machine()},
+        "versions": versions(),
+        "commit": source_commit(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "config": config,
+        "rows": [figure.to_mapping() for figure in figures],
+        "raw": raw,
+    }
+    try:
+        path.write_text(json.dumps(_rounded(content), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {path.parent}: {error.strerror}; choose another folder"
+        ) from error
+    return path
 
 
 def _rounded(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.lab.scoring.conditions import (
     DAY_ABOVE,
     NIGHT_BELOW,

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from sentryfuse_core.commands.options import add_config_arguments
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.commands import train_driving
-from sentryfuse_core.lab.commands.detector_run import BATCH, LENGTH, finish, options_of, start_of, train
-from sentryfuse_core.lab.training.data import LabelledBatch, held_out
-from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
-from sentryfuse_core.lab.training.spoiling import AGES_S
-from sentryfuse_core.lab.world.config import CLASSES
+from sentryfuse_core.lab.commands import detector_options
 from sentryfuse_core.shipped import or_shipped
-from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add_arguments", "run"]
-
-_CALIBRATION_FIRST = 2**19  # number of the first batch that calibrators are fitted on
-_WORTHS_FIRST = 2**18  # and that the gate's table is measured on
-
 
 _DESCRIPTION = """\
 Train a network that keeps working when sensors die and that shrinks to fit; write weights and a manifest.
@@ -64,7 +49,6 @@ the detector:
 """
 _CLASSIFIER = ("recipe", "backbone", "design", "compile")
 _WORLD = ("sensors",)
-_DRIVING = ("format", "labels", "topic", "cache", "params", "set")
 _RECORDINGS = (".mcap", ".db3", ".bag")
 
 
@@ -122,51 +106,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="torch.compile: slow to start, one graph for each set of modalities and ratio",
     )
-    train_driving.add_arguments(parser)
-    add_config_arguments(parser)
-    world = parser.add_argument_group("the detector, on --data or in the synthetic world")
-    world.add_argument(
-        "--minutes",
-        type=float,
-        help="how long to train (default 60); 0 with --resume: only evaluate and write",
-    )
-    world.add_argument(
-        "--init",
-        metavar="WEIGHTS",
-        help="weights to start from; shipped: those of this package; none: random ones (default: shipped "
-        "on --data, none in the synthetic world)",
-    )
-    world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
-    world.add_argument("--batch", type=int, help="frames a step (default 32)")
-    world.add_argument(
-        "--learning-rate",
-        type=float,
-        help="at its peak (default 0.003; from trained weights 0.0005)",
-    )
-    world.add_argument(
-        "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
-    )
-    world.add_argument(
-        "--sensors",
-        metavar="A+B",
-        help="in the synthetic world: train for these sensors alone, e.g. camera or camera+imu, to compare "
-        "with (default: one network for all 15 sets)",
-    )
+    detector_options.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, evaluate, write."""
     _check_options(args)
     if args.threads:
+        import torch  # like all that trains: --help and a wrong option are answered without
+
         torch.set_num_threads(args.threads)
     if _is_driving(args):
+        from sentryfuse_core.lab.commands import train_driving
+
         return train_driving.run(args)
     if args.data is not None:
         from sentryfuse_core.lab.commands import train_classifier
 
         args.design = args.design or "uniform"
         return train_classifier.run(args)
-    return _run_detector(args)
+    from sentryfuse_core.lab.commands import train_world
+
+    return train_world.run(args)
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -190,10 +151,12 @@ def _check_foreign(args: argparse.Namespace) -> None:
         foreign = dict.fromkeys(_CLASSIFIER, of_classifier)
     elif args.data is not None:
         remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
-        foreign = dict.fromkeys((*LENGTH, *_DRIVING), remedy)
+        foreign = dict.fromkeys((*detector_options.LENGTH, *detector_options.DRIVING), remedy)
         foreign["init"] = "is of the detector's training; a classifier starts anew, leave it out"
     else:
-        foreign = dict.fromkeys(_DRIVING, "is of training on recordings; give --data FOLDER with it")
+        foreign = dict.fromkeys(
+            detector_options.DRIVING, "is of training on recordings; give --data FOLDER with it"
+        )
         foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
     if args.data is not None:
         foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
@@ -208,40 +171,3 @@ def _is_driving(args: argparse.Namespace) -> bool:
         return False
     is_arrays = args.data.is_file() or args.data.suffix == ".npz"
     return args.format is not None or args.data.suffix in _RECORDINGS or not is_arrays
-
-
-def _run_detector(args: argparse.Namespace) -> int:
-    options = replace(options_of(args), sensors=_sensors(args.sensors))
-    start, facts = start_of(args.init, labels=[traits.label for traits in CLASSES])
-    identity = {**facts, "seed": args.seed, "sensors": str(options.sensors)}
-    trainer = train(args, options, shape=TRAINED_SHAPE, start=start, identity=identity, keep_up=True)
-    count = -(-args.evaluate // BATCH)
-
-    def batches(first: int, ages_s: tuple[float, float] | None = None) -> Iterator[LabelledBatch]:
-        device = options.device
-        return held_out(options.world, batch=BATCH, count=count, first=first, device=device, ages_s=ages_s)
-
-    words = [] if start is None else [f"--init {Path(args.init).name}"]
-    words += [f"--sensors {args.sensors}"] if args.sensors else []
-    print(f"evaluating {count * BATCH} frames, and calibrating on as many others")
-    finish(
-        args,
-        trainer,
-        words=words,
-        facts=facts,
-        sensors=options.sensors,
-        judged=lambda: batches(0),
-        fitted=batches(_CALIBRATION_FIRST),
-        weighed=batches(_WORTHS_FIRST, AGES_S) if options.sensors == ModalitySet.all() else None,
-    )
-    return 0
-
-
-def _sensors(text: str | None) -> ModalitySet:
-    if text is None:
-        return ModalitySet.all()
-    try:
-        return ModalitySet.of(*map(Modality, text.split("+")))
-    except ValueError as error:
-        known = ", ".join(modality.value for modality in Modality)
-        raise ConfigError(f"--sensors {text}: give one or more of {known}, joined by +") from error

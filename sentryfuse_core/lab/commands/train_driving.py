@@ -27,33 +27,9 @@ from sentryfuse_core.runtime.load import shipped_weights
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["run"]
 
 _OF_BAGS = ("labels", "params", "set", "topic")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what only driving sets need; --params and --set are added by the caller."""
-    from sentryfuse_core.lab.datasets.layouts import LAYOUTS
-
-    own = parser.add_argument_group("the detector on driving sets and recordings, --data FOLDER or BAG")
-    own.add_argument("--format", choices=LAYOUTS, help="layout of --data (default: told by what lies in it)")
-    own.add_argument(
-        "--labels", type=Path, metavar="FILE", help="of a recording (default: labels.jsonl beside it)"
-    )
-    own.add_argument(
-        "--topic",
-        action="append",
-        default=[],
-        metavar="SENSOR=TOPIC",
-        help="of recordings: use this topic for a sensor instead of the one found; repeatable",
-    )
-    own.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="where preprocessed frames are kept (default: frames/ in --state); may be shared by runs",
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,12 +78,13 @@ def _open(args: argparse.Namespace) -> DrivingSet:
         for name in _OF_BAGS:
             if getattr(args, name):
                 raise ConfigError(f"--{name} is of recordings, and {args.data} is {layout}; leave it out")
+    topics, config = parse_overrides(args.topic, config_from(args))
     return open_driving(
         args.data,
         layout=layout,
         labels=args.labels,
-        config=config_from(args),
-        topics=parse_overrides(args.topic),
+        config=config,
+        topics=topics,
     )
 
 

@@ -10,14 +10,13 @@ from rich.progress import Progress
 
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.commands.signals import interrupt, noted_signals
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.world.config import WEATHERS, WorldConfig, with_weather
-from sentryfuse_core.lab.world.labels import write_labels
-from sentryfuse_core.lab.world.picture import draw
-from sentryfuse_core.lab.world.record import Recorder
+from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:
     import argparse
+
+    from sentryfuse_core.lab.world.record import Recorder
 
 __all__ = ["add_arguments", "run"]
 
@@ -54,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record, or draw."""
+    from sentryfuse_core.lab.world.picture import draw
+    from sentryfuse_core.lab.world.record import Recorder
+
     recorder = Recorder(
         seed=args.seed,
         seconds=args.seconds if args.action == "record" else 1.0,
@@ -69,10 +71,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _record(recorder: Recorder, out: Path) -> int:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {out}: {error}; choose a folder you may write to") from error
+    from sentryfuse_core.lab.world.labels import write_labels
+
+    make_folder(out, remedy="choose a folder you may write to")
     scenes = recorder.drive()
     with (
         BagWriter(out / BAG_NAME) as bag,

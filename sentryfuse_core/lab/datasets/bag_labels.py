@@ -115,15 +115,11 @@ def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, *, recti
         try:
             if arrival.type_name == convert.AUDIO_INFO_TYPE:
                 ingest.audio_info(arrival.message)
+            elif arrival.type_name == convert.ODOMETRY_TYPE:
+                ingest.odometry(arrival.message)
             else:
                 preprocessor.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
         except InvalidMessageError:
             pass  # the robot goes on with the intrinsics it has
     else:
-        ingest.message(
-            arrival.modality,
-            arrival.message,
-            type_name=arrival.type_name,
-            arrival_ns=arrival.at_ns,
-            received_ns=arrival.at_ns,
-        )
+        arrival.hand_to(ingest)

@@ -34,7 +34,10 @@ def read_labels(path: Path) -> dict[int, tuple[Box, ...]]:
             moments[int(entry["stamp_ns"])] = tuple(map(_box, entry["boxes"]))
         except KeyError as error:
             raise DatasetError(f"{path}:{number}: {error} is missing; write the line anew") from error
-        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (TypeError, AttributeError) as error:
+            wanted = "an object with stamp_ns and a list of boxes, whose sizes are numbers"
+            raise DatasetError(f"{path}:{number}: give {wanted}; write the line anew") from error
+        except (ValueError, OverflowError, RecursionError) as error:
             raise DatasetError(f"{path}:{number}: {error}; write the line anew") from error
     if not moments:
         raise DatasetError(f"{path} labels no moment; record the labels again")

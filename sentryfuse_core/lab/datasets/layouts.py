@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import DatasetError
@@ -15,31 +16,37 @@ from sentryfuse_core.lab.datasets.nuscenes import load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import version_folder
 from sentryfuse_core.types import Modality
 
-__all__ = ["LAYOUTS", "detect_layout", "open_driving"]
+__all__ = ["detect_layout", "open_driving"]
 
-_FOLDERS: Mapping[str, tuple[Callable[[Path], object], Callable[[Path], DrivingSet]]] = {
-    "kitti-object": (is_kitti_object, load_kitti_object),
-    "kitti-raw": (drive_folders, load_kitti_raw),
-    "nuscenes": (version_folder, load_nuscenes),
+
+class _Layout(NamedTuple):
+    """What finds something in a folder of the layout, what that looks for, and what reads the folder."""
+
+    find: Callable[[Path], object]
+    looks_for: str
+    load: Callable[[Path], DrivingSet]
+
+
+_FOLDERS: Mapping[str, _Layout] = {
+    "kitti-object": _Layout(is_kitti_object, "training/label_2", load_kitti_object),
+    "kitti-raw": _Layout(drive_folders, "*_sync/velodyne_points", load_kitti_raw),
+    "nuscenes": _Layout(version_folder, "v1.0-*/sample_data.json", load_nuscenes),
 }
-"""What finds something in a folder of the layout, and what reads it."""
-LAYOUTS = (*_FOLDERS, "bag")
-_LOOKED_FOR = (
-    "training/label_2 (kitti-object), *_sync/velodyne_points (kitti-raw), "
-    "v1.0-*/sample_data.json (nuscenes), .mcap, .db3 or .bag (bag)"
-)
 
 
 def detect_layout(path: Path) -> str:
     """The layout of `path`; raises DatasetError that says what was looked for."""
     if not path.exists():
         raise DatasetError(f"no folder or recording at {path}; check the path")
-    for layout, (find, _) in _FOLDERS.items():
-        if path.is_dir() and find(path):
-            return layout
+    for name, layout in _FOLDERS.items():
+        if path.is_dir() and layout.find(path):
+            return name
     if find_bags(path):
         return "bag"
-    raise DatasetError(f"{path} has no known layout: looked for {_LOOKED_FOR}; --format overrides")
+    known = ", ".join(f"{layout.looks_for} ({name})" for name, layout in _FOLDERS.items())
+    raise DatasetError(
+        f"{path} has no known layout: looked for {known}, .mcap, .db3 or .bag (bag); --format overrides"
+    )
 
 
 def open_driving(
@@ -61,4 +68,4 @@ def open_driving(
         return load_bags(path, labels=labels, config=config, topics=topics or {})
     if labels is not None:
         raise DatasetError(f"--labels {labels}: {found} brings its own labels; leave it out")
-    return _FOLDERS[found][1](path)
+    return _FOLDERS[found].load(path)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sentryfuse_core.boxes import Floats
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import Floats
 
 __all__ = ["BINS", "LOW_SCORE", "Calibrator", "Reliability", "fit_calibrator", "reliability"]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentryfuse_core.evaluation.boxes import Floats, FrameBoxes
+from sentryfuse_core.boxes import Floats, FrameBoxes
 
 __all__ = ["cluster"]
 

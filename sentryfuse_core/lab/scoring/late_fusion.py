@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 
 __all__ = ["late_fusion"]
 

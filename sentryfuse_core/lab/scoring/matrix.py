@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import Matches, match_frames
 from sentryfuse_core.evaluation.metrics import DetectionMetrics, metrics_of
 from sentryfuse_core.lab.scoring.calibration import (

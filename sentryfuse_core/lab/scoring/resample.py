@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sentryfuse_core.evaluation.boxes import Floats
+from sentryfuse_core.boxes import Floats
 from sentryfuse_core.evaluation.matching import DISTANCES_M, Matches
 from sentryfuse_core.evaluation.metrics import average_precision
 

@@ -8,6 +8,8 @@ from types import TracebackType
 
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.training.fit import Step
+from sentryfuse_core.lab.training.tensor_files import ROOM
+from sentryfuse_core.whole_files import written_whole
 
 __all__ = ["COLUMNS", "Curve"]
 
@@ -24,11 +26,12 @@ class Curve:
         """
         self._path = path
         kept = _kept(path, finished, stage, step)
+        with (
+            written_whole(path, remedy=ROOM) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows([COLUMNS, *kept])
         try:
-            partial = path.with_suffix(".partial")
-            with partial.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([COLUMNS, *kept])
-            partial.replace(path)
             self._file = path.open("a", newline="", encoding="utf-8")
         except OSError as error:
             raise OutputError(self._reason(error)) from error
@@ -58,7 +61,7 @@ class Curve:
         self._file.close()
 
     def _reason(self, error: OSError) -> str:
-        return f"cannot write {self._path}: {error.strerror}; make room or the folder writable, then --resume"
+        return f"cannot write {self._path}: {error.strerror}; {ROOM}"
 
 
 def _kept(path: Path, finished: tuple[str, ...], stage: str, step: int) -> list[list[str]]:

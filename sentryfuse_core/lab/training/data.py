@@ -18,7 +18,7 @@ from sentryfuse_core.preprocess.quality import quality
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.types import Modality
 
-__all__ = ["LabelledBatch", "held_out", "make_batch"]
+__all__ = ["LabelledBatch", "as_inputs", "held_out", "make_batch"]
 
 _HELD_OUT_SEED = 2**40  # training seeds stay below: `seed * _STRIDE + step`
 _STRIDE = 2**20
@@ -88,6 +88,13 @@ def _from_world(
 ) -> LabelledBatch:
     with torch.no_grad():
         made = training_batch(world, batch=batch, seed=seed, device=device)
+        raw = None if ages_s is None else _raw(world, made, seed=seed, ages_s=ages_s)
+        return replace(as_inputs(made), raw=raw)
+
+
+def as_inputs(made: WorldBatch) -> LabelledBatch:
+    """What the network reads of rendered moments, with their truth."""
+    with torch.no_grad():
         inputs = ModelInput(
             camera=made.image,
             camera_position=made.camera_position,
@@ -97,14 +104,13 @@ def _from_world(
             audio=bearing_features(made.audio, GEOMETRY.audio_spacing_m),
         )
         inputs = replace(inputs, quality=quality(inputs, made.audio))
-        raw = None if ages_s is None else _raw(world, made, seed=seed, ages_s=ages_s)
         visible = {
             Modality.CAMERA: made.pixels >= _SEEN_PIXELS,
             Modality.LIDAR: made.returns >= _SEEN_RETURNS,
             Modality.AUDIO: made.classes >= 0,
         }
         return LabelledBatch(
-            inputs, made.boxes, made.classes, made.conditions, visible, made.points, made.attitude, raw
+            inputs, made.boxes, made.classes, made.conditions, visible, made.points, made.attitude
         )
 
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.part_runner import PartRunner
 from sentryfuse_core.lab.training.targets import in_region

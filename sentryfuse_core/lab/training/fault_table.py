@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import Matches, match_frames
 from sentryfuse_core.faults.severities import SEVERITIES
 from sentryfuse_core.lab.training.data import LabelledBatch

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sentryfuse_core.errors import CheckpointError, OutputError
+from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.accelerate import Ranks
+from sentryfuse_core.lab.training.tensor_files import ROOM, write_tensors
 
-__all__ = ["FitState", "Keeper", "Saved", "read_saved", "write_tensors"]
+__all__ = ["FitState", "Keeper", "Saved", "read_saved"]
 
 _FILE = "state.safetensors"
 
@@ -105,7 +105,8 @@ class Keeper:
         if self.ranks.first:
             self.before()
             saved = Saved(self.stage, state.step, state.macs, self.seconds, self.ranks.count)
-            write_tensors(self.folder / _FILE, _tensors(state, generators), vars(saved))
+            facts = {"facts": json.dumps(vars(saved))}
+            write_tensors(self.folder / _FILE, _tensors(state, generators), facts, remedy=ROOM)
         self._saved_s = time.monotonic()
         self.after()
 
@@ -120,27 +121,6 @@ def read_saved(folder: Path) -> Saved | None:
             return Saved(**json.loads(opened.metadata()["facts"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(_unusable(path, error)) from error
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and plain facts beside the file, then move them into its place.
-
-    Whoever is killed while writing leaves the old file whole. Raises OutputError, with the remedy.
-    """
-    partial = path.with_suffix(".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
-            partial,
-            metadata={"facts": json.dumps(dict(facts))},
-        )
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise OutputError(
-            f"cannot write {path}: {reason}; make room or the folder writable, then --resume"
-        ) from error
 
 
 def _tensors(state: FitState, generators: list[Tensor]) -> dict[str, Tensor]:

@@ -10,12 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from sentryfuse_core.errors import OutputError
 from sentryfuse_core.lab.datasets.driving import Drive, LabelledFrame
 from sentryfuse_core.lab.training.frame_table import FrameTable, tables_of
+from sentryfuse_core.lab.training.tensor_files import write_tensors
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import ModalitySet
 
@@ -66,19 +65,10 @@ class FrameCache:
 
 def _save(path: Path, tables: list[FrameTable]) -> None:
     tensors = {
-        f"{table.present.bits}.{name}": item.contiguous()
-        for table in tables
-        for name, item in table.columns.items()
+        f"{table.present.bits}.{name}": item for table in tables for name, item in table.columns.items()
     }
-    partial = path.with_suffix(".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"crc32": str(_checksum(tensors))})
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot keep frames in {path.parent} ({error}); give --cache another folder"
-        ) from error
+    checksum = {"crc32": str(_checksum(tensors))}
+    write_tensors(path, tensors, checksum, remedy="give --cache another folder", shared=True)
 
 
 def _load(path: Path) -> list[FrameTable] | None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import Matches, match_frames
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import frames_of, truth_of

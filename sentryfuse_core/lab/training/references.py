@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.lab.scoring.clustering import cluster
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import Key, frames_of, truth_of

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sentryfuse_core.errors import CheckpointError, OutputError
+from sentryfuse_core.whole_files import written_whole
 
 __all__ = ["check_identity", "start_anew"]
 
@@ -24,11 +25,10 @@ def start_anew(folder: Path, identity: Mapping[str, Any], *, old: tuple[str, ...
         folder.mkdir(parents=True, exist_ok=True)
         for name in (_NOTE, *old):
             (folder / name).unlink(missing_ok=True)
-        partial = folder / f"{_NOTE}.partial"
-        partial.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / _NOTE)
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another --state") from error
+    with written_whole(folder / _NOTE, remedy="choose another --state") as partial:
+        partial.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
 
 
 def check_identity(folder: Path, wanted: Mapping[str, Any]) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.lab.training.tensor_files import ROOM, write_tensors
 
 __all__ = ["Progress", "load_state", "save_state"]
 
@@ -29,15 +30,16 @@ class Progress:
 def save_state(
     folder: Path, *, net: nn.Module, average: nn.Module, optimizer: Optimizer, progress: Progress
 ) -> None:
-    """Write weights, their running average, the optimiser's moments and the progress in one move."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
-    tensors |= {f"average.{name}": value.contiguous() for name, value in average.state_dict().items()}
+    """Write weights, their running average, the optimiser's moments and the progress in one move.
+
+    Raises OutputError when that fails.
+    """
+    tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value.contiguous() for name, value in moments.items()}
-    partial = folder / "state.partial"
-    save_file(tensors, partial, metadata={"progress": json.dumps(asdict(progress))})
-    partial.replace(folder / "state.safetensors")
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    facts = {"progress": json.dumps(asdict(progress))}
+    write_tensors(folder / "state.safetensors", tensors, facts, remedy=ROOM)
 
 
 def load_state(folder: Path, *, net: nn.Module, average: nn.Module, optimizer: Optimizer) -> Progress:

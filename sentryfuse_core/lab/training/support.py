@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import TP_DISTANCE_M
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import CANDIDATES

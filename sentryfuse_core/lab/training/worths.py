@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import match_frames
 from sentryfuse_core.lab.scoring.resample import map_of
 from sentryfuse_core.lab.training.data import LabelledBatch

@@ -19,7 +19,7 @@ from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes, unifor
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.imu import resample
 
-__all__ = ["Conditions", "WorldBatch", "microphones", "training_batch"]
+__all__ = ["Conditions", "WorldBatch", "microphones", "render_batch", "training_batch"]
 
 _VIEW = View(
     width=GEOMETRY.image_width,
@@ -81,6 +81,14 @@ def training_batch(
     usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
     spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
     position = usual + spread * uniform(-1, 1, (batch, 3), generator)
+    return render_batch(scene, config, sensors, position=position, generator=generator)
+
+
+def render_batch(
+    scene: Scene, config: WorldConfig, sensors: Config, *, position: Tensor, generator: torch.Generator
+) -> WorldBatch:
+    """What the sensors have of the moments of `scene`, the camera at `position` [B, 3]."""
+    batch = len(scene)
     radiance, pixels = render(scene, _VIEW, position=position, haze_m=config.camera.haze_m)
     averaged = (config.camera.focal / _VIEW.focal) ** 2
     points, returns = sweep(

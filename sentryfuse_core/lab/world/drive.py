@@ -87,11 +87,15 @@ class _Traffic:
         slots = first.classes.shape[1]
         self.identity = np.arange(slots)  # [M] who is in the slot: the first scene's objects, then the pool's
         self.present = self._classes[:slots] != ABSENT
+        self.name = np.arange(
+            slots
+        )  # [M] of who is in the slot; unlike the pool's numbers it never comes again
         self._next = slots
         base = first.boxes[0].numpy().astype(np.float64)
         self.position = _to_world(base[:, :2], ego)
         self.yaw = base[:, 6] + ego.yaw
         self.speed = self.cruise.copy()
+        self.velocity = self.speed[:, None] * np.stack((np.cos(self.yaw), np.sin(self.yaw)), axis=-1)
         self._goal = np.zeros((slots, 2))
         self._goal_age = np.full(slots, np.inf)
 
@@ -155,6 +159,7 @@ class _Traffic:
         too_near = np.clip(self._config.keep_out + self.radius - to_ego, 0.0, 1.0)
         move += 4.0 * too_near[:, None] * (self.position - (ego.x, ego.y)) / (to_ego[:, None] + 1e-6)
         move += 3.0 * clutter.push(self.position, self.radius)
+        self.velocity = move
         self.position = self.position + move * _DT
 
     def _choose_goals(self, relative: Array, ego: _Ego) -> None:
@@ -173,6 +178,7 @@ class _Traffic:
     def _bring_back(self, slot: int, ego: _Ego) -> None:
         """Put the next object of the pool far ahead, or beside the vehicle outside the camera's view."""
         self.identity[slot] = self._next
+        self.name[slot] = self.name.max() + 1
         self._next += 1
         if self._next == len(self._classes):
             self._next = len(self.identity)
@@ -196,7 +202,12 @@ class _Traffic:
 
 def _to_base(points: Array, ego: _Ego) -> Array:
     """Points [N, 2] of the world frame in the base frame."""
-    x, y = points[:, 0] - ego.x, points[:, 1] - ego.y
+    return _turned(points - (ego.x, ego.y), ego)
+
+
+def _turned(vectors: Array, ego: _Ego) -> Array:
+    """Vectors [N, 2] along the axes of the world frame, along those of the base frame."""
+    x, y = vectors.T
     cos, sin = math.cos(ego.yaw), math.sin(ego.yaw)
     return np.stack((x * cos + y * sin, y * cos - x * sin), axis=-1)
 
@@ -257,6 +268,7 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
 
     steps = round(seconds * STEPS_HZ) + 1
     boxes, classes, speeds, identities, egos, motions, ways = [], [], [], [], [], [], []
+    names, velocities = [], []
     for index in range(steps):
         if index:
             _advance(ego, traffic, config, index * _DT, waves)
@@ -270,6 +282,8 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
         speeds.append(np.concatenate((traffic.speed, np.zeros(len(clutter.size)))))
         ways.append(ego.way)
         identities.append(traffic.identity.copy())
+        names.append(np.concatenate((traffic.name, np.full(len(clutter.size), ABSENT))))
+        velocities.append(np.concatenate((_turned(traffic.velocity, ego), np.zeros((len(clutter.size), 2)))))
         egos.append((ego.x, ego.y, ego.yaw))
         motions.append((ego.speed, ego.acceleration, ego.yaw_rate))
 
@@ -292,6 +306,8 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
         boxes=torch.from_numpy(np.stack(boxes)).float(),
         classes=torch.from_numpy(np.stack(classes)),
         speed=torch.from_numpy(np.stack(speeds)).float(),
+        velocity=torch.from_numpy(np.stack(velocities)).float(),
+        identity=torch.from_numpy(np.stack(names)),
         colours=of("colours"),
         reflectivity=of("reflectivity"),
         traits=of("traits"),

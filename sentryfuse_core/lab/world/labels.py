@@ -23,12 +23,14 @@ def write_labels(path: Path, scenes: Scene, config: WorldConfig, *, seconds: flo
     every = STEPS_HZ // config.lidar.rate_hz
     lines = []
     for index in range(math.ceil(seconds * config.lidar.rate_hz - 1e-9)):
-        boxes, classes = scenes.boxes[index * every], scenes.classes[index * every]
+        moment = index * every
+        boxes, classes = scenes.boxes[moment], scenes.classes[moment]
         near = (
             (boxes[:, :2].norm(dim=-1) <= config.label_range) & (classes != ABSENT) & (classes < len(CLASSES))
         )
         stamp_ns = START_NS + index * 1_000_000_000 // config.lidar.rate_hz
-        found = [_label(int(kind), box) for kind, box in zip(classes[near], boxes[near], strict=True)]
+        columns = (classes, boxes, scenes.identity[moment], scenes.velocity[moment])
+        found = [_label(*row) for row in zip(*(column[near] for column in columns), strict=True)]
         lines.append(json.dumps({"stamp_ns": stamp_ns, "boxes": found}))
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -37,7 +39,12 @@ def write_labels(path: Path, scenes: Scene, config: WorldConfig, *, seconds: flo
     return len(lines)
 
 
-def _label(kind: int, box: Tensor) -> dict[str, Any]:
+def _label(kind: Tensor, box: Tensor, identity: Tensor, velocity: Tensor) -> dict[str, Any]:
     names = ("x", "y", "z", "length", "width", "height", "yaw")
     values = (round(value, 4) for value in box.tolist())
-    return {"label": CLASSES[kind].label, **dict(zip(names, values, strict=True))}
+    return {
+        "label": CLASSES[int(kind)].label,
+        **dict(zip(names, values, strict=True)),
+        "id": int(identity),
+        "velocity": [round(value, 4) for value in velocity.tolist()],  # m/s over ground, along x and y
+    }

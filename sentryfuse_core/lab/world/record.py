@@ -1,4 +1,4 @@
-"""A recording of the synthetic world: one drive as the messages of four sensors, and where they are."""
+"""A recording of the synthetic world: one drive as the messages of its sensors and wheels."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from sentryfuse_core.lab.world.config import CLASSES, WorldConfig
 from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
 from sentryfuse_core.lab.world.imu import draw_bias, measure
 from sentryfuse_core.lab.world.lidar import sweep
+from sentryfuse_core.lab.world.odometry import ODOMETRY, wheels
 from sentryfuse_core.lab.world.scene import Scene, attitude
 from sentryfuse_core.preprocess.threads import one_thread
 
@@ -91,9 +92,9 @@ class Recorder:
         `poses` puts /tf_static before them, at the time of the first, so that the recording begins with that.
         """
         count = 0
-        streams = (self.camera(scenes), self.lidar(scenes), self.imu(scenes), self.audio(scenes))
+        make = (self.camera, self.lidar, self.imu, self.audio, self.odometry)
         with one_thread():  # the bytes are promised
-            merged = heapq.merge(*streams)
+            merged = heapq.merge(*(stream(scenes) for stream in make))
             first = next(merged)
             transforms = [self.transforms(first.log_time_ns)] if poses else []
             for message in itertools.chain(transforms, [first], merged):
@@ -241,6 +242,28 @@ class Recorder:
                 "linear_acceleration_covariance": accel,
             }
             yield Message(stamp_ns + model.latency_ns, "/imu/data", "sensor_msgs/msg/Imu", fields)
+
+    def odometry(self, scenes: Scene) -> Iterator[Message]:
+        """Where the wheels say that the vehicle is, from where it started, and how it moves."""
+        found = wheels(scenes, ODOMETRY, count=self._count(ODOMETRY.rate_hz), generator=self._generator(5))
+        spread = np.diag([1e-2] * 6).reshape(-1)  # of the pose: drift that no filter here estimates
+        noise = (ODOMETRY.speed_noise_m_s, 1e-3, 1e-3, 1e-3, 1e-3, ODOMETRY.yaw_rate_noise_rad_s)
+        moving = np.diag(np.square(noise)).reshape(-1)
+        readings = zip(found.pose.tolist(), found.twist.tolist(), strict=True)
+        for index, ((x, y, yaw), (speed, yaw_rate)) in enumerate(readings):
+            stamp_ns = START_NS + index * _S // ODOMETRY.rate_hz
+            orientation = {"z": math.sin(yaw / 2), "w": math.cos(yaw / 2)}
+            twist = {"linear": {"x": speed}, "angular": {"z": yaw_rate}}
+            fields = {
+                "header": _header(stamp_ns, "odom"),
+                "child_frame_id": _SENSORS.output.base_frame,
+                "pose": {
+                    "pose": {"position": {"x": x, "y": y}, "orientation": orientation},
+                    "covariance": spread,
+                },
+                "twist": {"twist": twist, "covariance": moving},
+            }
+            yield Message(stamp_ns + ODOMETRY.latency_ns, "/odometry", "nav_msgs/msg/Odometry", fields)
 
     def audio(self, scenes: Scene) -> Iterator[Message]:
         """Blocks of both microphones; each frame of two blocks is faded into the next."""

@@ -43,6 +43,8 @@ class Scene:
     boxes: Tensor  # [B, M, 7] centre x, y, z, length, width, height (m), yaw (rad)
     classes: Tensor  # [B, M] int64, ABSENT in empty slots
     speed: Tensor  # [B, M] m/s over ground
+    velocity: Tensor  # [B, M, 2] m/s over ground along x and y
+    identity: Tensor  # [B, M] int64, the same for one object throughout a drive; ABSENT for its clutter
     colours: Tensor  # [B, M, COLOURS, 3] linear albedo 0..1
     reflectivity: Tensor  # [B, M] 0..1
     traits: Tensor  # [B, M, TRAITS] 0..1
@@ -73,7 +75,7 @@ class Scene:
 
     def slots(self, stop: int) -> Scene:
         """The same with the first `stop` slots only."""
-        slotted = ("boxes", "classes", "speed", "colours", "reflectivity", "traits")
+        slotted = ("boxes", "classes", "speed", "velocity", "identity", "colours", "reflectivity", "traits")
         return replace(self, **{name: getattr(self, name)[:, :stop] for name in slotted})
 
     def at(self, index: slice | Tensor) -> Scene:
@@ -266,6 +268,8 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         boxes=boxes,
         classes=torch.where(present, objects.classes, torch.full_like(objects.classes, ABSENT)),
         speed=objects.speed,
+        velocity=objects.speed[..., None] * torch.stack((yaw.cos(), yaw.sin()), dim=-1),
+        identity=torch.arange(targets + things, device=generator.device).expand(shape),
         colours=objects.colours,
         reflectivity=objects.reflectivity,
         traits=objects.traits,

@@ -25,7 +25,9 @@ from sentryfuse_core.account.diagnostics import (
 )
 from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.budget import BudgetController
-from sentryfuse_core.config import BudgetConfig, Config, OutputConfig
+from sentryfuse_core.config import BudgetConfig, Config, OdometryConfig, OutputConfig, override
+from sentryfuse_core.ego import EgoMotion
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health.heartbeat import Stall
 from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState, Transition
 
@@ -371,3 +373,26 @@ def test_sensors_are_not_blamed_for_stale_output_when_one_set_takes_seconds() ->
     assert sync["level"] == ERROR
     assert "one has been worked on for 2.9 s" in sync["message"]
     assert "sensors" not in sync["message"]
+
+
+def test_odometry_has_a_status_where_it_came_or_was_asked_for() -> None:
+    name = "sentryfuse: odometry"
+    silent, heard = EgoMotion(OdometryConfig()), EgoMotion(OdometryConfig())
+    assert name not in told(Diagnostics(Config()), NOW_NS, ego=silent)
+    asked = told(Diagnostics(override(Config(), {"odometry.topic": "/odom"})), NOW_NS, ego=silent)[name]
+    assert (asked["level"], asked["hardware_id"]) == (STALE, "/odom")
+    off = {"odometry.topic": "/odom", "odometry.enabled": False}
+    assert name not in told(Diagnostics(override(Config(), off)), NOW_NS, ego=silent)
+    heard.refuse(InvalidMessageError("non_finite", "pose.pose.position.x = nan"))
+    heard.follow(NOW_NS, epoch=0, mount=lambda _frame, _stamp_ns: None)
+    bad = told(Diagnostics(Config()), NOW_NS, ego=heard)[name]
+    assert bad["level"] == WARN
+    assert "not used: non_finite: pose.pose.position.x = nan; correct what publishes it" in bad["message"]
+    values = {item["key"]: item["value"] for item in bad["values"]}
+    assert values == {
+        "code": "invalid",
+        "received": "1",
+        "frame_id": "",
+        "speed_m_s": "nan",
+        "yaw_rate_rad_s": "nan",
+    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from builders import MS, S
 from results import CAR
 
 from sentryfuse_core.account import messages
+from sentryfuse_core.account.markers import marker_array
 from sentryfuse_core.account.messages import PublishContext
 from sentryfuse_core.bags.writer import BagWriter, build_message, ros2_typestore
 from sentryfuse_core.replay import records
@@ -26,7 +29,8 @@ CONTEXT = PublishContext(
 MAKERS = {
     messages.DETECTIONS_TYPE: messages.detection_array,
     messages.STATUS_TYPE: messages.fusion_status,
-    messages.MARKERS_TYPE: messages.marker_array,
+    messages.TRACKS_TYPE: messages.track_array,
+    messages.MARKERS_TYPE: marker_array,
     messages.DETECTIONS_3D_TYPE: messages.detection_3d_array,
     messages.VISION_INFO_TYPE: lambda result, context: messages.vision_info(
         messages.header(result.synced.stamp_ns, context.base_frame),
@@ -48,7 +52,7 @@ def test_messages_serialise_when_any_sensors_are_used(type_name: str, used: Moda
     assert store.deserialize_cdr(data, type_name) is not None
 
 
-@pytest.mark.parametrize("type_name", [messages.DETECTIONS_TYPE, messages.STATUS_TYPE])
+@pytest.mark.parametrize("type_name", [messages.DETECTIONS_TYPE, messages.STATUS_TYPE, messages.TRACKS_TYPE])
 def test_messages_fill_every_field_when_type_is_our_own(type_name: str) -> None:
     store = ros2_typestore()
     fields = MAKERS[type_name](results.result(), CONTEXT)
@@ -80,13 +84,13 @@ def test_detection_array_gives_stamp_and_age_of_each_sensor_used() -> None:
 
 
 def test_detection_3d_says_that_its_errors_are_unknown_not_that_there_are_none() -> None:
-    (item,) = messages.detection_3d_array(results.result(), CONTEXT)["detections"]
+    (item,) = messages.detection_3d_array(results.result(tracks=None), CONTEXT)["detections"]
     pose = item["results"][0]["pose"]
     covariance = np.array(pose["covariance"]).reshape(6, 6)
     assert np.array_equal(covariance, covariance.T)
     assert np.linalg.eigvalsh(covariance).min() > 1e3
     assert pose["pose"] == item["bbox"]["center"]
-    assert item["id"] == ""  # nobody follows objects from one set to the next
+    assert item["id"] == ""  # nobody follows objects
 
 
 def test_label_info_names_each_class_by_its_number() -> None:
@@ -130,21 +134,38 @@ def test_severity_is_the_worst_of_what_happened(result: FusionResult, severity: 
     assert messages.fusion_status(result, CONTEXT)["severity"] == severity
 
 
-def test_markers_remove_the_last_boxes_before_adding_new_ones() -> None:
-    markers = messages.marker_array(results.result(detections=(CAR, CAR)), CONTEXT)["markers"]
-    assert markers[0]["action"] == 3
-    assert [marker["ns"] for marker in markers[1:]] == ["box", "label"] * 2
-    assert len({(marker["ns"], marker["id"]) for marker in markers[1:]}) == 4
+def test_track_array_tells_motion_with_its_covariance_and_what_is_not_known() -> None:
+    fields = messages.track_array(results.result(), CONTEXT)
+    (track,) = fields["tracks"]
+    assert fields["mask"] == CAMERA.bit | LIDAR.bit
+    assert not fields["over_ground"]
+    assert messages.track_array(replace(results.result(), over_ground=True), CONTEXT)["over_ground"]
+    assert track["twist"]["twist"]["linear"] == {"x": 8.0, "y": -1.0, "z": 0.0}
+    assert track["twist"]["twist"]["angular"]["z"] == 0.25
+    assert messages.yaw_of(*(track["pose"]["pose"]["orientation"][axis] for axis in "zw")) == pytest.approx(
+        0.5
+    )
+    place, speed = (np.reshape(track[name]["covariance"], (6, 6)) for name in ("pose", "twist"))
+    assert np.diag(place).tolist() == [0.04, 0.09, 1e6, 1e6, 1e6, 0.01]
+    assert np.diag(speed).tolist() == [0.25, 0.36, 1e6, 1e6, 1e6, 0.16]
+
+
+def test_detection_3d_has_the_identity_of_its_track() -> None:
+    tracks = (results.track(7, detection=1), results.track(9, detection=None))
+    fields = messages.detection_3d_array(results.result(detections=(CAR, CAR), tracks=tracks), CONTEXT)
+    assert [item["id"] for item in fields["detections"]] == ["", "7"]
 
 
 def test_records_are_equal_when_read_back_from_published_messages(tmp_path: Path) -> None:
     result = results.result(used=ModalitySet.all())
     context = results.context(result)
     with BagWriter(tmp_path / "results.mcap") as writer:
-        for topic, type_name in (("/s/status", messages.STATUS_TYPE), ("/s/boxes", messages.DETECTIONS_TYPE)):
+        for type_name in (messages.STATUS_TYPE, messages.DETECTIONS_TYPE, messages.TRACKS_TYPE):
+            topic = f"/s/{type_name.rpartition('/')[2]}"
             writer.write(topic, type_name, context.published_ns, MAKERS[type_name](result, context))
     (read,) = records.read_results(tmp_path / "results.mcap")
     assert records.json_line(read) == records.json_line(results.record_of(result))
+    assert json.loads(records.json_line(read))["tracks"][0]["unsure_m"] == 0.3
 
 
 def test_json_line_is_equal_when_only_wall_clock_differs() -> None:

@@ -445,3 +445,22 @@ def test_merged_keeps_the_recordings_own_bounds_when_only_some_topics_are_read(t
         assert chosen == [key for key in KEYS if key[1] == TOPICS[LIDAR]]
         assert chosen[-1][0] < reader.end_ns == KEYS[-1][0]
         assert reader.start_ns == KEYS[0][0] <= START_NS + 2 * MS
+
+
+@pytest.mark.parametrize("time_ns", [2**31 * S, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("every", [1, 20])
+def test_reader_refuses_log_times_when_no_ros_time_holds_them(
+    time_ns: int, every: int, tmp_path: Path
+) -> None:
+    odd = [
+        item._replace(log_time_ns=time_ns) if index % every == 0 else item
+        for index, item in enumerate(MESSAGES)
+    ]
+    assert f"messages of log time {time_ns} ns" in refusal(mcaps.write(tmp_path / "a.mcap", odd))
+
+
+def test_reader_refuses_log_times_when_they_are_negative(tmp_path: Path) -> None:
+    path = bags.write_as("db3", tmp_path, MESSAGES)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE messages SET timestamp = -timestamp WHERE id = 3")
+    assert "which no ROS time can hold" in refusal(path)

@@ -148,7 +148,7 @@ def test_select_raises_when_an_override_does_not_fit_or_nothing_is_left(
 @pytest.mark.parametrize("text", ["camera", "camera=", "sonar=/a", "=/a"])
 def test_parse_overrides_raises_when_text_is_no_assignment(text: str) -> None:
     with pytest.raises(TopicError, match="SENSOR=TOPIC"):
-        parse_overrides([text])
+        parse_overrides([text], Config())
 
 
 @pytest.mark.parametrize(
@@ -212,3 +212,43 @@ def test_select_tells_when_the_only_topic_of_a_type_is_named_after_other_data(
     assert [repr(word) in note and "overrides" in note for note in found.notes] == ([True] if word else [])
     asked = select((topic,), {sensor: topic.name}, config=Config())
     assert asked.notes == ()
+
+
+ODOMETRY = "nav_msgs/msg/Odometry"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("/wheel/odom",), "/wheel/odom"),
+        (("/odometry/global", "/odometry/filtered"), "/odometry/filtered"),
+        (("/gps/odom", "/x"), "/x"),
+        (("/ground_truth/odom", "/odometry"), "/odometry"),
+        (("/a", "/b/odom"), "/b/odom"),
+        ((), None),
+    ],
+)
+def test_select_takes_the_odometry_that_goes_on_smoothly(
+    names: tuple[str, ...], expected: str | None
+) -> None:
+    topics = (Topic("/points", CLOUD, 9), *(Topic(name, ODOMETRY, 50) for name in names))
+    found = select(topics, {}, config=Config())
+    assert (found.odometry.name if found.odometry else None) == expected
+    told = [note for note in found.notes if note.startswith("odometry: ")]
+    assert len(told) == (len(names) > 1)
+    assert (expected is None) == (found.feeds.keys() == {"/points"})
+    off = select(topics, {}, config=override(Config(), {"odometry.enabled": False}))
+    assert off.odometry is None
+    assert off.feeds == {"/points": LIDAR}
+
+
+def test_select_takes_the_odometry_that_is_asked_for() -> None:
+    topics = (Topic("/points", CLOUD, 9), Topic("/odometry", ODOMETRY, 50), Topic("/other", ODOMETRY, 50))
+    sensors, config = parse_overrides(["odometry=/other", "lidar=/points"], Config())
+    assert sensors == {LIDAR: "/points"}
+    found = select(topics, sensors, config=config)
+    assert found.odometry == topics[2]
+    assert found.feeds["/other"] is None
+    for name, words in (("/points", "understands nav_msgs/msg/Odometry"), ("/othr", "did you mean /other")):
+        with pytest.raises(TopicError, match=words):
+            select(topics, {}, config=parse_overrides([f"odometry={name}"], Config())[1])

@@ -83,6 +83,7 @@ def test_loop_is_told_and_ends_when_frames_are_their_own_ancestors() -> None:
         ("lidar", "base_link", Pose((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.1)), "is no rotation"),
         ("lidar", "base_link", Pose((math.nan, 0.0, 0.0), LEVEL), "not finite"),
         ("lidar", "base_link", Pose((0.0, 0.0, 0.0), (math.inf, 0.0, 0.0, 1.0)), "not finite"),
+        ("lidar", "base_link", Pose((0.0, -1e308, 0.0), LEVEL), "more than 1e+09 m away"),
         ("lidar", "lidar", at(), "in itself"),
         ("", "base_link", at(), "without a name"),
         ("lidar", "", at(), "without a name"),

@@ -102,6 +102,9 @@ def test_budget_forgets_a_message_when_its_time_is_over() -> None:
     budget.update_budget(NO_LIMIT, 5.0, -1, "pmu", 0)
     assert budget.choose(ALL, 2 * NS_PER_S)[0] == 1
     assert budget.choose(ALL, 2 * NS_PER_S + 1)[0] == 0
+    lasting = controller(HALVED)  # timeout_s 0: until the next
+    lasting.update_budget(NO_LIMIT, 5.0, -1, "pmu", 0)
+    assert lasting.choose(ALL, 86_400 * NS_PER_S)[0] == 1
 
 
 def test_budget_takes_the_smaller_limit_when_parameter_and_message_differ() -> None:

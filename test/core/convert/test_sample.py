@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,6 +131,32 @@ def test_to_sample_reads_lists_when_a_message_has_no_buffer() -> None:
     assert sample.payload.data.tolist() == list(range(36))
     item.data = [1, 2, 300]
     assert reason(lambda: convert(Modality.CAMERA, item, "sensor_msgs/msg/Image")) == "wrong_type"
+
+
+CONTENTS: list[tuple[Modality, str, Callable[[int], Any]]] = [
+    (Modality.CAMERA, "Image", lambda n: image_message("mono8", np.uint8([[n, 2]]), width=2)),
+    (Modality.LIDAR, "PointCloud2", lambda n: cloud_message({axis: np.float32([n, 2]) for axis in "xyz"})),
+    (Modality.IMU, "Imu", lambda n: imu_message(gyro=[float(n), 0.0, 0.0])),
+    (Modality.IMU, "Imu", lambda n: imu_message(accel=[0.0, 0.0, float(n)])),
+]
+
+
+@pytest.mark.parametrize(("modality", "name", "make"), CONTENTS)
+def test_sample_has_another_fingerprint_when_its_content_is_another_and_only_then(
+    modality: Modality, name: str, make: Callable[[int], Any]
+) -> None:
+    kind = f"sensor_msgs/msg/{name}"
+    one, same, other = (convert(modality, make(number), kind).fingerprint for number in (1, 1, 9))
+    assert one == same
+    assert one != other
+
+
+def test_audio_has_another_fingerprint_when_its_samples_are_others_and_only_then() -> None:
+    kind = "sentryfuse/msg/AudioChunk"
+    blocks = (chunk_message(np.int16([[number, 2]])) for number in (1, 1, 9))
+    one, same, other = (convert(Modality.AUDIO, block, kind).fingerprint for block in blocks)
+    assert one == same
+    assert one != other
 
 
 @pytest.mark.parametrize("shape", [(2160, 3840, 3), (1080, 1920, 3), (131_072, 16), (600_001,), (5000,)])

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import LABELS, random_frames
 
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.evaluation.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import DISTANCES_M, match_frames
 from sentryfuse_core.evaluation.metrics import DetectionMetrics, average_precision, evaluate_detections
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import LABELS, random_frames
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.metrics import evaluate_detections
 from sentryfuse_core.lab.scoring.clustering import cluster
 from sentryfuse_core.lab.scoring.late_fusion import late_fusion

@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+from builders import image_message
+
+from sentryfuse_core.faults import kinds
+from sentryfuse_core.faults.corruption import image
+from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.faults.scenario import load_scenario
 from sentryfuse_core.faults.scenario_files import shipped_scenarios
+from sentryfuse_core.types import Modality
 
+EXTENDING = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
 PAGE = (Path(__file__).parents[3] / "docs" / "faults.md").read_text(encoding="utf-8")
 
 
@@ -39,3 +48,22 @@ def test_example_loads_when_taken_from_the_page(tmp_path: Path) -> None:
     path = tmp_path / "example.yaml"
     path.write_text(found[1], encoding="utf-8")
     assert [event.fault for event in load_scenario(path).events] == ["drop", "jitter"]
+
+
+def test_example_of_a_new_fault_works_when_it_is_put_where_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function, entry = re.findall(r"```py\n(.*?)```", EXTENDING, re.DOTALL)
+    scenario = re.search(r"```yaml\n(.*?)```", EXTENDING, re.DOTALL)
+    assert scenario is not None
+    names = dict(vars(image))
+    exec(function, names)  # noqa: S102 - our own page
+    monkeypatch.setattr(image, "rain", names["rain"], raising=False)
+    rain = eval(f"{{{entry}}}", dict(vars(kinds)))["rain"]  # noqa: S307 - our own page
+    monkeypatch.setitem(FAULTS, "rain", rain)  # type: ignore[arg-type] # a dict, told as a Mapping
+    path = tmp_path / "rain.yaml"
+    path.write_text(scenario[1], encoding="utf-8")
+    dark = image_message("mono8", np.zeros((8, 500), np.uint8), width=500)
+    seen = FaultInjector(load_scenario(path)).apply("/camera", Modality.CAMERA, dark, at_s=3.0)[0].message
+    wet = (np.asarray(seen.data).reshape(8, 500) == 255).any(axis=0).mean()
+    assert wet == pytest.approx(0.9, abs=0.06)

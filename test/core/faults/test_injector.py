@@ -309,6 +309,20 @@ def test_clock_goes_wrong_when_told(fault: str, options: dict[str, float], expec
     assert stamp_ns(faults.apply("/tf", None, message(S), at_s=2.0)[0].message) == S
 
 
+def test_rate_takes_nothing_when_the_stream_has_just_that_rate() -> None:
+    faults = injector(Event(5.1, 50.0, "camera", "rate", {"rate_hz": 10.0}))
+    times_s = [5.1 + 0.1 * index for index in range(100)]  # some a rounding before the edge of their period
+    assert all(play(faults, Modality.CAMERA, b"", at_s=at_s) for at_s in times_s)
+
+
+def test_silence_is_the_middle_of_the_range_when_samples_have_no_sign() -> None:
+    pcm = np.array([0, 9, 255], np.uint8)
+    typed = SimpleNamespace(float32_data=[], int32_data=[], int16_data=[], int8_data=[], uint8_data=pcm)
+    item = SimpleNamespace(audio_data=typed, info=SimpleNamespace(format=2, channels=1, rate=16_000))
+    left = spoilt(item, Modality.AUDIO, event("silent", "audio"))
+    assert list(left.audio_data.uint8_data) == [128, 128, 128]
+
+
 def test_rate_is_cut_to_the_one_asked_for_when_faster() -> None:
     faults = injector(event("rate", "camera", rate_hz=5.0))
     times = np.arange(0, 600) / 30

@@ -88,6 +88,13 @@ def test_content_is_told_from_the_healthy_case_that_looks_most_like_it(
     assert next((name for name, reason in reasons.items() if reason), None) == code
 
 
+def test_dead_channel_is_told_by_its_number() -> None:
+    dead = AudioStats(0.0, silent=False, live_channels=0b01)
+    assert CONTENT[AUDIO]["dead_channel"](dead, HEARD, CONFIG) == (
+        "channel 1 is constant to the bit, others are not"
+    )
+
+
 @given(st.integers(0, SECTORS - 1), st.integers(0, SECTORS))
 def test_coverage_measures_the_gap_when_it_lies_anywhere_on_the_circle(first: int, width: int) -> None:
     gap = sum(1 << ((first + step) % SECTORS) for step in range(width))

@@ -338,6 +338,9 @@ def test_simulated_axis_or_microphone_is_not_at_fault_when_it_may_repeat() -> No
     bench.content([AudioStats(0.0, silent=False, live_channels=3)] * 5)
     bench.content([AudioStats(0.0, silent=True)] * 10)
     assert bench.history == [OK]
+    bench.content([AudioStats(1.0, silent=True)] * 5)  # at full scale it is at fault all the same
+    assert bench.history == [OK, DEGRADED]
+    assert "at full scale" in bench.report.reason
     histories = []
     for may_repeat in (False, True):
         bench = Bench(IMU, imu__may_repeat=may_repeat)

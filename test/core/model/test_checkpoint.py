@@ -40,6 +40,8 @@ def test_checkpoint_gives_the_same_network_when_read_back(weights: Path) -> None
 def test_checkpoint_raises_when_a_file_is_missing(weights: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no weights at .*nothing\.safetensors"):
         load_checkpoint(weights.with_name("nothing.safetensors"))
+    with pytest.raises(CheckpointError, match=r"no weights at .*run\{1\}\.safetensors"):
+        load_checkpoint(weights.with_name("run{1}.safetensors"))
     alone = weights.with_name("alone.safetensors")
     alone.write_bytes(weights.read_bytes())
     with pytest.raises(CheckpointError, match=r"no manifest at .*alone\.json"):

@@ -168,6 +168,25 @@ def test_lidar_is_moved_to_the_stamp_of_the_set_when_the_robot_turns() -> None:
     assert occupied(masked) == {(102, 2)}  # an IMU that is not trusted moves nothing
 
 
+@pytest.mark.parametrize(
+    ("rate_rad_s", "used", "yaw"),
+    [
+        (2.0, ModalitySet.all(), 0.2),
+        (-0.005, ModalitySet.all(), -0.0005),
+        (2.0, ModalitySet.of(Modality.LIDAR), 0.0),
+        (float("nan"), ModalitySet.all(), 0.0),
+    ],
+)
+def test_yaw_since_the_last_set_is_the_gyros_when_it_is_used_and_makes_sense(
+    rate_rad_s: float, used: ModalitySet, yaw: float
+) -> None:
+    """A positive turn is to the left."""
+    both = synced({Modality.LIDAR: (sample(Modality.LIDAR, S),), Modality.IMU: turning(rate_rad_s)})
+    preprocessor = Preprocessor(Config())
+    preprocessor(both, ModalitySet.of(Modality.LIDAR, Modality.IMU))
+    assert preprocessor.yaw_since(both, used, S - 100 * MS) == pytest.approx(yaw, abs=1e-6)
+
+
 def test_camera_is_moved_to_the_stamp_of_the_set_when_the_robot_turns() -> None:
     pixels = np.zeros((480, 640, 3), np.uint8)
     cv2.circle(pixels, (320, 240), 9, (255, 255, 255), -1)

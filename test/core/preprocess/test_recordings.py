@@ -26,14 +26,14 @@ def last_set(name: str, config: Config, *, seconds: float) -> tuple[Prepared, di
     samples: dict[Modality, list[Sample]] = defaultdict(list)
     with BagReader(SHARED / "data" / "bags" / name) as bag:
         end_ns = bag.start_ns + int(seconds * 1e9)
-        for _, type_name, log_time_ns, message in bag.messages():
-            modality = type_modality(type_name)
-            if log_time_ns > end_ns:
+        for item in bag.messages():
+            modality, at_ns = type_modality(item.type_name), item.log_time_ns
+            if at_ns > end_ns:
                 break
             assert modality is not None
-            options: dict[str, Any] = {"type_name": type_name, "config": config.sensor(modality)}
+            options: dict[str, Any] = {"type_name": item.type_name, "config": config.sensor(modality)}
             samples[modality].append(
-                to_sample(modality, message, received_ns=log_time_ns, arrival_ns=log_time_ns, **options)
+                to_sample(modality, item.message, received_ns=at_ns, arrival_ns=at_ns, **options)
             )
     stamp_ns = samples[Modality.CAMERA][-1].stamp_ns
     chosen = {

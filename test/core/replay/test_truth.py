@@ -93,6 +93,7 @@ def test_truth_says_nothing_of_a_moment_that_no_label_is_near(tmp_path: Path) ->
         '{"stamp_ns": Infinity, "boxes": []}',
         "[]",
         "[1]",
+        "null",
         '{"boxes": []}',
         '{"stamp_ns": 1}',
         '{"stamp_ns": 1, "boxes": [{"label": "car"}]}',
@@ -105,3 +106,4 @@ def test_labels_are_refused_in_one_line_when_a_line_is_odd(line: str, tmp_path: 
     with pytest.raises(BagError, match=r"bad\.jsonl: line 2") as error:
         load_labels(path)
     assert len(str(error.value)) < 400
+    assert not {"indices", "subscriptable"}.intersection(str(error.value).split())  # words of Python

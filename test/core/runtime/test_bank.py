@@ -95,6 +95,8 @@ def test_bank_knows_how_good_a_mask_is_when_the_manifest_says_so(checkpoint: Che
     bank = Bank(checkpoint)
     assert (bank.recall(CAMERA, 0), bank.score_threshold(CAMERA, 0)) == ((0.5, 0.1), 0.2)
     assert all(map(math.isnan, (*bank.recall(LIDAR, 1), bank.score_threshold(LIDAR, 0))))
+    assert [bank.threshold(CAMERA, 0, asked=asked) for asked in (0.0, 0.7)] == [0.2, 0.7]
+    assert bank.threshold(LIDAR, 0, asked=0.0) == 0.3
 
 
 def test_bank_is_not_made_when_the_checkpoint_has_no_such_level(checkpoint: Checkpoint) -> None:

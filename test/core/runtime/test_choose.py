@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
+from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.runtime.choose import choose
+from sentryfuse_core.runtime.load import BACKENDS
 
 LACK = "onnxruntime is not installed; pip install 'sentryfuse-python[onnx]'"
 
@@ -26,8 +30,13 @@ def test_auto_takes_what_is_there_and_says_why(device: str, lack: str, backend: 
     assert not choice.fault
 
 
-@pytest.mark.parametrize("wanted", ["eager", "compiled", "cuda_graph", "onnx", "tensorrt"])
+@pytest.mark.parametrize("wanted", ["eager", *BACKENDS])
 def test_a_named_backend_is_taken_when_the_device_suits_it(wanted: str) -> None:
     choice = choose(wanted, device="cuda", onnx_lack=LACK)
     assert (choice.backend, choice.fault) == (wanted, "")
     assert "asked for" in choice.reason
+
+
+def test_every_choice_of_the_parameter_can_be_made() -> None:
+    option = next(field for field in fields(ModelConfig) if field.name == "backend")
+    assert set(option.metadata["choices"]) == {"auto", "eager", *BACKENDS}

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from sentryfuse_core.config import Config, ModelConfig
+from sentryfuse_core.ego import EgoMotion
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.lab.bench.runtime.context import Context, steps, undisturbed
 from sentryfuse_core.lab.bench.runtime.latency import ranks
@@ -80,7 +81,7 @@ class _Made(Preprocessor):
         pairs = zip(heard.sets, heard.prepared, strict=True)
         self._prepared = {synced.sequence: prepared for synced, prepared in pairs}
 
-    def __call__(self, synced: SyncedSet, mask: ModalitySet) -> Prepared:
+    def __call__(self, synced: SyncedSet, mask: ModalitySet, *, ego: EgoMotion | None = None) -> Prepared:  # noqa: ARG002
         """Tensors of the sensors in `mask`."""
         return Prepared(self._prepared[synced.sequence].inputs.only(mask & synced.present), {}, {})
 

@@ -62,16 +62,8 @@ def _sets(bag: Path, ingest: Ingest, clock: ManualClock, config: Config) -> Iter
         chosen = select(reader.topics(), {}, config=config).topics
         topics: dict[str, Modality | None] = {topic.name: modality for modality, topic in chosen.items()}
         for arrival in arrivals(reader, topics):
-            if arrival.modality is None:
-                continue
             clock.set(arrival.at_ns)
-            ingest.message(
-                arrival.modality,
-                arrival.message,
-                type_name=arrival.type_name,
-                arrival_ns=arrival.at_ns,
-                received_ns=arrival.at_ns,
-            )
+            arrival.hand_to(ingest)
             yield from ingest.take()
 
 

@@ -87,7 +87,7 @@ def test_budget_is_that_of_the_asked_steps_when_every_mask_is_as_likely(tmp_path
 def test_network_is_trained_once_when_two_methods_start_from_it(tmp_path: Path) -> None:
     contest = contest_of(tmp_path)
     (tmp_path / "networks").mkdir()
-    (tmp_path / "networks" / "dense.part").write_bytes(b"half")  # of a training that was interrupted
+    (tmp_path / "networks" / "dense.safetensors.part").write_bytes(b"half")  # of a run that was killed
     first = contest.once("dense", STAGE, share=1.0)
     assert [path.name for path in (tmp_path / "networks").iterdir()] == ["dense.safetensors"]
     assert first.macs >= contest.budget

@@ -74,7 +74,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Task:
     list(itertools.islice(run_task(task, RECIPE, only=only), 2))
     first = {path.name: path.stat().st_mtime_ns for path in task.place.glob("*.json")}
     assert set(first) == {"dense.json", "ours.json"}
-    (task.place / "magnitude.part").write_text('{"data": "mi', encoding="utf-8")
+    (task.place / "magnitude.json.part").write_text('{"data": "mi', encoding="utf-8")
     told: list[str] = []
     paths = list(run_task(task, RECIPE, only=only, on_job=told.append))
     names = [method.name for method in chosen_methods(RECIPE, only=only)]

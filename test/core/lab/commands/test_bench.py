@@ -88,7 +88,10 @@ def bench(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         ("--out out --data mine.npz --recipe nowhere.yaml", "cannot read the recipe nowhere.yaml"),
         ("--out out --data mine.npz --recipe bad.yaml", "bad.yaml: steps 'many' is not a whole number"),
         ("--out out --data mine.npz --data other/mine.npz", "two data sets are called 'mine'"),
-        ("--out mine.npz --data mine.npz", "cannot write to mine.npz"),
+        (
+            "--out mine.npz --data mine.npz",
+            "cannot make the folder mine.npz: File exists; choose another --out",
+        ),
         ("--out empty --report-only", "empty holds no <data>/<backbone>/s<seed>/<method>.json"),
         ("--out nowhere --report-only", "nowhere holds no"),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,25 @@ def test_command_says_so_in_one_line_when_it_cannot_measure(
         errors = capsys.readouterr().err.strip().splitlines()
         assert len(errors) == 1
         assert told in errors[0]
+
+
+PINNED = """
+import argparse, os, sys
+from sentryfuse_core.lab.commands import bench_runtime
+bench_runtime._backends = lambda args: ()
+def measured(args, backends):
+    print(len(os.sched_getaffinity(0)), "torch" in sys.modules)
+    raise SystemExit
+bench_runtime._measured = measured
+parser = argparse.ArgumentParser()
+bench_runtime.add_arguments(parser)
+bench_runtime.measure_and_write(parser.parse_args(["--threads", "1"]), None, None)
+"""
+
+
+def test_processors_are_chosen_before_torch_makes_its_threads() -> None:
+    done = subprocess.run([sys.executable, "-c", PINNED], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["1", "False"], "")
 
 
 def test_front_keeps_what_no_other_beats_when_drawn() -> None:

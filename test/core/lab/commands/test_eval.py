@@ -21,7 +21,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def batches(*_: Any, first: int, count: int, **__: Any) -> list[Any]:
         return [conditioned(first % 97 + index, batch=2) for index in range(count)]
 
-    monkeypatch.setattr("sentryfuse_core.lab.commands.eval.held_out", batches)
+    monkeypatch.setattr("sentryfuse_core.lab.training.data.held_out", batches)
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(path, network(), {"labels": list(LABELS)})
     return path
@@ -78,9 +78,31 @@ def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: 
     )
 
 
+def test_eval_writes_runs_and_aims_when_tracks_are_scored(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--tracks", "--drives", "1", "--seconds", "12", "--weights", str(weights)]
+    assert main(["eval", *options, "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "tracks.json").read_text(encoding="utf-8")
+    content = json.loads(text)
+    assert {"name", "command", "machine", "versions", "commit", "date", "rows", "raw"} <= set(content)
+    assert [run["name"] for run in content["raw"]["runs"]][-2:] == ["all gone for 1 s", "lidar gone for 10 s"]
+    assert [row["target"] for row in content["rows"]][:6] == [95.0, 1.2, 0.4, 90.0, 5.0, None]
+    assert content["command"] == (
+        "sentryfuse eval --tracks --drives 1 --seconds 12 --seed 0 --device cpu --weights tiny.safetensors "
+        "--out out"
+    )
+    assert str(tmp_path) not in text
+    assert "tracks on held-out drives" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
+        (["--tracks", "--drives", "0"], "--drives 0"),
+        (["--tracks", "--seconds", "5"], "--seconds 5"),
+        (["--tracks", "--device", "abacus"], "--device abacus"),
+        (["--tracks", "--seed", "-1"], "--seed -1"),
         (["--frames", "0"], "--frames 0"),
         (["--fit-frames", "-1"], "--fit-frames -1"),
         (["--masks", "radar"], "'radar'"),

@@ -26,9 +26,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     def batch(*_: Any, step: int = 0, **__: Any) -> Any:
         return labelled(step % 5, batch=8)
 
-    monkeypatch.setattr("sentryfuse_core.lab.commands.train.TRAINED_SHAPE", TINY)
+    monkeypatch.setattr("sentryfuse_core.lab.commands.train_world.TRAINED_SHAPE", TINY)
     monkeypatch.setattr(
-        "sentryfuse_core.lab.commands.train.held_out", lambda *_, **__: [labelled(9, batch=2)]
+        "sentryfuse_core.lab.commands.train_world.held_out", lambda *_, **__: [labelled(9, batch=2)]
     )
     monkeypatch.setattr("sentryfuse_core.lab.training.trainer.make_batch", batch)
 

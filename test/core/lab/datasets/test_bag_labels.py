@@ -97,7 +97,7 @@ def test_every_folder_with_a_recording_is_a_drive(tmp_path: Path) -> None:
         (f"{line()}\n{line(label='tree')}\n", r"labels\.jsonl:2: unknown class 'tree'; use car, ped"),
         (f"{line()}\n\n" + '{"stamp_ns": 1}\n', r"labels\.jsonl:3: 'boxes' is missing"),
         ("{\n", r"labels\.jsonl:1: "),
-        ("[]\n", r"labels\.jsonl:1: "),
+        ("[]\n", r"labels\.jsonl:1: give an object with stamp_ns"),
         (f"{line(length=-1.0)}\n", r"labels\.jsonl:1: a box of .* is none"),
         (f"{line(x=float('nan'))}\n", r"labels\.jsonl:1: a box of .* is none"),
         ("\n", "labels no moment"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from worlds import LABELS, random_frames
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.lab.scoring.conditions import day_and_night, imu_gains
 from sentryfuse_core.lab.scoring.matrix import SEEING, Cell, judge_cell, summarise
 from sentryfuse_core.types import Modality, ModalitySet

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import LABELS, random_frames
 
-from sentryfuse_core.evaluation.boxes import FrameBoxes
+from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import Matches, match_frames
 from sentryfuse_core.evaluation.metrics import evaluate_detections
 from sentryfuse_core.lab.scoring.resample import drawn_maps, interval_of, map_of, only_frames

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from sentryfuse_core.errors import CheckpointError, OutputError
-from sentryfuse_core.lab.training import fit_state
+from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.accelerate import Ranks
 from sentryfuse_core.lab.training.batches import Batch
 from sentryfuse_core.lab.training.fit import FitOptions, Step, fit
-from sentryfuse_core.lab.training.fit_state import FitState, Keeper, read_saved, write_tensors
+from sentryfuse_core.lab.training.fit_state import FitState, Keeper, read_saved
 from sentryfuse_core.lab.training.stages import DenseStage, Dropout
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.pruning.costs import measure_costs
@@ -208,23 +209,6 @@ def test_keeper_names_the_file_when_the_state_is_damaged(damage: str, tmp_path: 
         path.write_text("not safetensors")
     else:
         facts = {"stage": "dense", "step": 1, "macs": 1.0, "seconds": 1.0, "processes": 1}
-        write_tensors(path, {"network.other": torch.zeros(1)}, facts)
+        save_file({"network.other": torch.zeros(1)}, path, metadata={"facts": json.dumps(facts)})
     with pytest.raises(CheckpointError, match=r"state\.safetensors.*train without --resume"):
         trained(Keeper(folder=tmp_path, stage="dense", resume=True))
-
-
-def test_old_state_stays_whole_when_writing_the_new_one_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "state.safetensors"
-    write_tensors(path, {"x": torch.ones(2)}, {"step": 1})
-    before = path.read_bytes()
-
-    def full(_tensors: object, partial: Path, **_: object) -> None:
-        partial.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(fit_state, "save_file", full)
-    with pytest.raises(OutputError, match="No space left on device; make room"):
-        write_tensors(path, {"x": torch.zeros(2)}, {"step": 2})
-    assert path.read_bytes() == before

@@ -1,4 +1,4 @@
-"""FrameBoxes: the boxes of one frame, found or true, as metrics read them."""
+"""FrameBoxes: the boxes of one frame, found or true, as tracker and metrics read them."""
 
 from __future__ import annotations
 

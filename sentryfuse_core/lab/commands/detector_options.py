@@ -1,0 +1,75 @@
+"""The options of training a detector, declared without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentryfuse_core.commands.options import add_config_arguments
+from sentryfuse_core.lab.datasets import LAYOUTS
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["DRIVING", "LENGTH", "add_arguments"]
+
+LENGTH = {
+    "minutes": 60.0,
+    "steps": 0,
+    "batch": 32,
+    "learning_rate": 3e-3,
+    "evaluate": 512,
+}
+"""Of both detectors, and what stands for an option that was not given."""
+DRIVING = ("format", "labels", "topic", "cache", "params", "set")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what a classifier's training has not."""
+    own = parser.add_argument_group("the detector on driving sets and recordings, --data FOLDER or BAG")
+    own.add_argument("--format", choices=LAYOUTS, help="layout of --data (default: told by what lies in it)")
+    own.add_argument(
+        "--labels", type=Path, metavar="FILE", help="of a recording (default: labels.jsonl beside it)"
+    )
+    own.add_argument(
+        "--topic",
+        action="append",
+        default=[],
+        metavar="SENSOR=TOPIC",
+        help="of recordings: use this topic for a sensor instead of the one found; repeatable",
+    )
+    own.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where preprocessed frames are kept (default: frames/ in --state); may be shared by runs",
+    )
+    add_config_arguments(parser)
+    world = parser.add_argument_group("the detector, on --data or in the synthetic world")
+    world.add_argument(
+        "--minutes",
+        type=float,
+        help="how long to train (default 60); 0 with --resume: only evaluate and write",
+    )
+    world.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="weights to start from; shipped: those of this package; none: random ones (default: shipped "
+        "on --data, none in the synthetic world)",
+    )
+    world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
+    world.add_argument("--batch", type=int, help="frames a step (default 32)")
+    world.add_argument(
+        "--learning-rate",
+        type=float,
+        help="at its peak (default 0.003; from trained weights 0.0005)",
+    )
+    world.add_argument(
+        "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
+    )
+    world.add_argument(
+        "--sensors",
+        metavar="A+B",
+        help="in the synthetic world: train for these sensors alone, e.g. camera or camera+imu, to compare "
+        "with (default: one network for all 15 sets)",
+    )
