@@ -12,7 +12,8 @@ import torch
 from builders import chunk_message, cloud_message, image_message
 from torch import Tensor
 
-from sentryfuse_core.faults.corruption import CORRUPTIONS
+from sentryfuse_core.faults.hit import Hit
+from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.faults.severities import SEVERITIES
 from sentryfuse_core.faults.tensors import TENSOR_FAULTS, RawSet, spoil
 from sentryfuse_core.types import Modality
@@ -70,7 +71,10 @@ def test_every_tensor_fault_has_severities_and_the_other_way_round() -> None:
 
 
 def spoilt_message(message: SimpleNamespace, fault: str, options: Mapping[str, float]) -> Any:
-    return CORRUPTIONS[fault](message, options, np.random.default_rng(0))
+    hit = Hit(options, np.random.default_rng(0))
+    for spoil in FAULTS[fault].spoils:
+        message = spoil(message, hit)
+    return message
 
 
 @pytest.mark.parametrize(
