@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 from sentryfuse_core.types import Modality
 
-__all__ = ["SEVERITIES", "Cases"]
+__all__ = ["SEVERITIES", "SEVERITY_NAMES", "Cases"]
 
 Cases = tuple[Mapping[str, float], Mapping[str, float], Mapping[str, float]]
 
 _SAME: Cases = ({}, {}, {})  # a fault that knows no degrees
 
-# Slight, clear, severe. What `freeze` repeats is `age_s` old; `turned` is a pose that is wrong by an angle.
+SEVERITY_NAMES = ("slight", "clear", "severe")
+
+# What `freeze` repeats is `age_s` old; `turned` is a pose that is wrong by an angle.
 SEVERITIES: Mapping[tuple[Modality, str], Cases] = {
     (Modality.CAMERA, "black"): _SAME,
     (Modality.CAMERA, "white"): _SAME,

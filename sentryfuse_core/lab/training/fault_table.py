@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import Matches, match_frames
-from sentryfuse_core.faults.severities import SEVERITIES
+from sentryfuse_core.faults.severities import SEVERITIES, SEVERITY_NAMES
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import frames_of, truth_of
 from sentryfuse_core.lab.training.part_runner import PartRunner
@@ -22,6 +23,7 @@ from sentryfuse_core.types import Modality, ModalitySet
 __all__ = ["SEVERITY_AGES_S", "FaultRow", "fault_table"]
 
 _SEED = 17  # of the faults' own chance
+_WORST = len(SEVERITY_NAMES)
 SEVERITY_AGES_S = (0.2, 0.5, 1.0)  # how old what a `freeze` repeats is, by severity
 
 
@@ -31,11 +33,11 @@ class FaultRow:
 
     sensor: Modality
     fault: str
-    severity: int  # 1 to 3
+    severity: int  # 1 to 3; 3 for a fault that knows no degrees
     bad: Matches  # with the bad sensor
     without: Matches  # without it
     clean: Matches  # with the sensor as it was
-    trust: float  # mean trust in the bad sensor
+    trust: float  # mean trust in the bad sensor; NaN where these weights tell none
 
 
 def fault_table(
@@ -51,55 +53,67 @@ def fault_table(
 
     With a `gate` its choice at full width runs, which leaves sensors out that are too poor; else all do.
     """
-    rows = []
-    for severity in severities:
-        truth: list[FrameBoxes] = []
-        found: dict[tuple[str, str, str], list[FrameBoxes]] = {}
-        trusts: dict[tuple[Modality, str], list[float]] = {}
-        with torch.inference_mode():
-            for batch in batches(SEVERITY_AGES_S[severity - 1]):
-                truth.extend(truth_of(batch.boxes, batch.classes))
-                for key, boxes in _good(net, batch).items():
-                    found.setdefault(key, []).extend(boxes)
-                for sensor, fault in SEVERITIES:
-                    generator = torch.Generator().manual_seed(_SEED)
-                    inputs = spoilt(batch, sensor, fault, severity, generator)
-                    boxes, trust = _bad(net, gate, inputs, len(batch.boxes))
-                    found.setdefault(("bad", sensor.value, fault), []).extend(boxes)
-                    trusts.setdefault((sensor, fault), []).extend(row[sensor] for row in trust if row)
-                on_frames(len(batch.boxes))
-        matches = {key: match_frames(truth, boxes, class_count=classes) for key, boxes in found.items()}
-        rows += [
-            FaultRow(
-                sensor,
-                fault,
-                severity,
-                bad=matches["bad", sensor.value, fault],
-                without=matches["without", sensor.value, ""],
-                clean=matches["clean", "", ""],
-                trust=sum(values) / len(values) if values else float("nan"),
-            )
-            for (sensor, fault), values in trusts.items()
-        ]
-    return rows
+    truth: list[FrameBoxes] = []
+    good: dict[Modality | None, list[FrameBoxes]] = defaultdict(list)
+    bad: dict[tuple[Modality, str, int], list[FrameBoxes]] = defaultdict(list)
+    trusts: dict[tuple[Modality, str, int], list[float]] = defaultdict(list)
+    with torch.inference_mode():
+        for aged in zip(*(batches(SEVERITY_AGES_S[one - 1]) for one in severities), strict=True):
+            batch = aged[0]  # but for what is late all are the same
+            size = len(batch.boxes)
+            truth.extend(truth_of(batch.boxes, batch.classes))
+            runner = PartRunner(net, batch.inputs, batch=size)
+            for sensor, boxes in _good(runner).items():
+                good[sensor].extend(boxes)
+            for key, which in _cases(severities):
+                generator = torch.Generator().manual_seed(_SEED)
+                inputs = spoilt(aged[which], *key, generator)
+                boxes, trust = _bad(net, gate, runner.spoilt(inputs, key[0]), inputs, size)
+                bad[key].extend(boxes)
+                trusts[key].extend(row[key[0]] for row in trust if row)
+            on_frames(size)
+
+    def matched(boxes: list[FrameBoxes]) -> Matches:
+        return match_frames(truth, boxes, class_count=classes)
+
+    known = {sensor: matched(boxes) for sensor, boxes in good.items()}
+    return [
+        FaultRow(
+            *key,
+            bad=matched(boxes),
+            without=known[key[0]],
+            clean=known[None],
+            trust=sum(trusts[key]) / len(trusts[key]) if trusts[key] else float("nan"),
+        )
+        for key, boxes in bad.items()
+    ]
 
 
-def _good(net: SentryFuseNet, batch: LabelledBatch) -> dict[tuple[str, str, str], list[FrameBoxes]]:
-    runner = PartRunner(net, batch.inputs, batch=len(batch.boxes))
+def _cases(severities: Sequence[int]) -> list[tuple[tuple[Modality, str, int], int]]:
+    """Sensor, fault and severity, and which of the batches by age it is made of."""
+    cases = []
+    for (sensor, fault), options in SEVERITIES.items():
+        if any(options):
+            cases += [((sensor, fault, severity), which) for which, severity in enumerate(severities)]
+        else:
+            cases.append(((sensor, fault, _WORST), 0))
+    return cases
+
+
+def _good(runner: PartRunner) -> dict[Modality | None, list[FrameBoxes]]:
+    """Boxes without each sensor; None: with all of them."""
     everything = ModalitySet.all()
-    found = {("clean", "", ""): frames_of(runner(everything, FULL_WIDTH))}
+    found: dict[Modality | None, list[FrameBoxes]] = {None: frames_of(runner(everything, FULL_WIDTH))}
     for sensor in Modality:
-        rest = everything - ModalitySet.of(sensor)
-        found["without", sensor.value, ""] = frames_of(runner(rest, FULL_WIDTH))
+        found[sensor] = frames_of(runner(everything - ModalitySet.of(sensor), FULL_WIDTH))
     return found
 
 
 def _bad(
-    net: SentryFuseNet, gate: Gate | None, inputs: ModelInput, size: int
+    net: SentryFuseNet, gate: Gate | None, runner: PartRunner, inputs: ModelInput, size: int
 ) -> tuple[list[FrameBoxes], list[dict[Modality, float]]]:
     """Boxes of every frame under the gate's choice for it, and the trust in each sensor."""
     everything = ModalitySet.all()
-    runner = PartRunner(net, inputs, batch=size)
     trust: list[dict[Modality, float]] = [{}] * size
     if net.trust is not None and inputs.quality is not None:
         values = {name: item.tolist() for name, item in net.trust(inputs.quality, everything).items()}

@@ -26,6 +26,13 @@ class PartRunner:
         chosen = {modality: self._encoded(modality, parts, imu=imu) for modality in mask}
         return self._net.fuse(chosen, parts=parts, batch=self._batch, quality=self._inputs.quality)
 
+    def spoilt(self, inputs: ModelInput, sensor: Modality) -> PartRunner:
+        """Answers for `inputs`, which differ by what `sensor` gives alone; what the others gave is kept."""
+        other = PartRunner(self._net, inputs, batch=self._batch)
+        if sensor is not Modality.IMU:  # whose tilt all encoders read
+            other._features = {key: item for key, item in self._features.items() if key[0] is not sensor}
+        return other
+
     def _encoded(self, modality: Modality, parts: PartLevels, *, imu: bool) -> SensorFeatures:
         key = (modality, getattr(parts, modality.value, 0), imu)
         if key not in self._features:

@@ -21,7 +21,7 @@ from sentryfuse_core.pruning.macs import count_macs
 from sentryfuse_core.pruning.part_gate import PartGate
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
-__all__ = ["ORACLE", "POLICIES", "Outcome", "Run", "outcomes", "run_plans"]
+__all__ = ["ORACLE", "POLICIES", "PRESENCE", "QUALITY", "UNIFORM", "Outcome", "Run", "outcomes", "run_plans"]
 
 UNIFORM, PRESENCE, QUALITY, ORACLE = POLICIES = ("uniform", "presence", "presence and quality", "oracle")
 _MOST_PLANS = 24  # that the oracle may choose among
@@ -85,50 +85,45 @@ def _trust(
 
 
 def _plans(net: SentryFuseNet, gate: PartGate, mask: ModalitySet) -> list[Plan]:
-    """Full width, the uniform levels and all that the gate may choose for `mask`, good or poor."""
+    """Full width, the uniform levels and all that the gate may choose for `mask`: good first, then poor."""
     plans = [(mask, net.shape.uniform(level)) for level in range(net.shape.levels)]
-    for level in range(gate.levels):
-        for bits in range(1 << len(Modality)):
-            poor = ModalitySet(bits)
-            if poor & mask == poor:
-                choice = gate.choose(mask, level, poor)
-                plans.append((choice.used, choice.parts))
+    for poor in (ModalitySet(), *ModalitySet.subsets()):
+        for level in range(gate.levels) if poor & mask == poor else ():
+            choice = gate.choose(mask, level, poor)
+            plans.append((choice.used, choice.parts))
     return list(dict.fromkeys(plans))
 
 
 def outcomes(
     net: SentryFuseNet, gate: PartGate, run: Run, *, masks: Sequence[ModalitySet], classes: int
 ) -> list[Outcome]:
-    """What every policy makes of the frames."""
+    """What every policy makes of the frames; those that choose the same plans share their matches."""
+    matched: dict[tuple[Plan, ...], Matches] = {}
+    gmacs = {plan: _gmacs(net, plan) for plan in run.boxes}
+
+    def outcome(policy: str, level: int, mask: ModalitySet, plans: Sequence[Plan]) -> Outcome:
+        key = tuple(plans)
+        if key not in matched:
+            boxes = [run.boxes[plan][row] for row, plan in enumerate(plans)]
+            matched[key] = match_frames(run.truth, boxes, class_count=classes)
+        mean = float(np.mean([gmacs[plan] for plan in plans]))
+        return Outcome(policy, level, mask, matched[key], mean)
+
     found = []
     for mask in masks:
         for level in range(net.shape.levels):
             plans = [(mask, net.shape.uniform(level))] * len(run.truth)
-            found.append(_outcome(net, run, UNIFORM, level, mask, plans, classes))
+            found.append(outcome(UNIFORM, level, mask, plans))
         for level in range(gate.levels):
             choice = gate.choose(mask, level)
             plans = [(choice.used, choice.parts)] * len(run.truth)
-            found.append(_outcome(net, run, PRESENCE, level, mask, plans, classes))
+            found.append(outcome(PRESENCE, level, mask, plans))
             chosen = [gate.choose(mask, level, gate.poor(trust)) for trust in run.trust[mask]]
             plans = [(choice.used, choice.parts) for choice in chosen]
-            found.append(_outcome(net, run, QUALITY, level, mask, plans, classes))
+            found.append(outcome(QUALITY, level, mask, plans))
         plans = _oracle(net, run, _plans(net, gate, mask)[:_MOST_PLANS], mask, classes)
-        found.append(_outcome(net, run, ORACLE, 0, mask, plans, classes))
+        found.append(outcome(ORACLE, 0, mask, plans))
     return found
-
-
-def _outcome(
-    net: SentryFuseNet,
-    run: Run,
-    policy: str,
-    level: int,
-    mask: ModalitySet,
-    plans: Sequence[Plan],
-    classes: int,
-) -> Outcome:
-    boxes = [run.boxes[plan][row] for row, plan in enumerate(plans)]
-    gmacs = float(np.mean([_gmacs(net, plan) for plan in plans]))
-    return Outcome(policy, level, mask, match_frames(run.truth, boxes, class_count=classes), gmacs)
 
 
 def _gmacs(net: SentryFuseNet, plan: Plan) -> float:
