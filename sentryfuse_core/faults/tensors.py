@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sentryfuse_core.faults.dirt import BLUR_PX, SPOTS, hidden, scale_of
 from sentryfuse_core.types import Modality
 
 __all__ = ["TENSOR_FAULTS", "RawSet", "spoil"]
@@ -22,7 +23,6 @@ Options = Mapping[str, float]
 _FORGET_S = 3.0  # of the attitude filter: so long a wrong rate of turn adds up
 _SAMPLE_S = 0.005  # between the IMU's readings
 _TILT_RAD = 0.6  # beyond, a tilt says nothing
-_SPOTS = 24  # drops or dirt on a lens, at most
 _GREY = 0.5  # what decoders leave where a file ends too early
 
 
@@ -132,18 +132,12 @@ def _dirty(raw: RawSet, options: Options, generator: torch.Generator) -> RawSet:
     """Blurred, brownish spots of random sizes that hide about `share` of the image together."""
     image = _image(raw)
     height, width = image.shape[2:]
-    x, y = torch.arange(width) + 0.5, (torch.arange(height) + 0.5)[:, None]
-    hidden = torch.zeros(height, width)
-    for _ in range(_SPOTS):
-        if float(hidden.mean()) >= options["share"]:
-            break
-        u, v, size, opaque = _uniform(generator, 4).tolist()
-        radius = 10.0 + 30.0 * size
-        apart = ((x - u * width).square() + (y - v * height).square()).sqrt()
-        hidden = torch.maximum(hidden, (0.6 + 0.4 * opaque) * ((radius - apart) / 4.0).clamp(0.0, 1.0))
+    draws = _uniform(generator, SPOTS, 4).numpy()
+    spots = torch.from_numpy(hidden(options["share"], draws, height=height, width=width))
     light = image.mean(dim=(1, 2, 3), keepdim=True)
     dirt = 0.6 * light * image.new_tensor([1.1, 1.0, 0.8])[:, None, None]
-    return replace(raw, image=image + hidden * (0.3 * _smooth(image, 6.0) + 0.7 * dirt - image))
+    through = 0.3 * _smooth(image, BLUR_PX * scale_of(width)) + 0.7 * dirt
+    return replace(raw, image=image + spots * (through - image))
 
 
 def _turned_camera(raw: RawSet, options: Options, _: torch.Generator) -> RawSet:

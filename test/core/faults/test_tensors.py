@@ -70,11 +70,33 @@ def test_every_tensor_fault_has_severities_and_the_other_way_round() -> None:
     assert TENSOR_FAULTS.keys() == SEVERITIES.keys()
 
 
-def spoilt_message(message: SimpleNamespace, fault: str, options: Mapping[str, float]) -> Any:
-    hit = Hit(options, np.random.default_rng(0))
-    for spoil in FAULTS[fault].spoils:
-        message = spoil(message, hit)
+class SameChance:
+    """Draws what a torch generator of seed 0 draws first."""
+
+    def random(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        return torch.rand(shape, generator=generator()).numpy()
+
+
+def spoilt_message(
+    message: SimpleNamespace, fault: str, options: Mapping[str, float], chance: Any = None
+) -> Any:
+    hit = Hit(options, chance or np.random.default_rng(0))
+    for change in FAULTS[fault].spoils:
+        message = change(message, hit)
     return message
+
+
+def both_images(
+    pixels: np.ndarray[Any, Any], fault: str, options: Mapping[str, float], chance: Any = None
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """What the fault makes of `pixels` [H, W, 3] as a tensor and as a message, 0..255."""
+    height, width = pixels.shape[:2]
+    message = image_message("rgb8", pixels.reshape(height, -1), width=width)
+    told = np.asarray(spoilt_message(message, fault, options, chance).data, np.uint8)
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255.0
+    bad = spoil(RawSet(image=image), Modality.CAMERA, fault, options, generator())
+    assert bad.image is not None
+    return bad.image[0].permute(1, 2, 0).numpy() * 255.0, told.reshape(pixels.shape)
 
 
 @pytest.mark.parametrize(
@@ -88,13 +110,38 @@ def spoilt_message(message: SimpleNamespace, fault: str, options: Mapping[str, f
 )
 def test_camera_fault_does_to_tensors_what_it_does_to_messages(fault: str, options: dict[str, float]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    told = spoilt_message(image_message("rgb8", pixels.reshape(HEIGHT, -1), width=WIDTH), fault, options)
-    wanted = np.asarray(told.data, np.uint8).reshape(pixels.shape)
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255.0
-    bad = spoil(RawSet(image=image), Modality.CAMERA, fault, options, generator())
-    assert bad.image is not None
-    found = (bad.image[0].permute(1, 2, 0) * 255.0).round().to(torch.uint8).numpy()
-    np.testing.assert_array_equal(found, wanted)
+    found, wanted = both_images(pixels, fault, options)
+    np.testing.assert_array_equal(found.round().astype(np.uint8), wanted)
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "most"),
+    [
+        ("dim", {"gain": 0.3}, 20.0),  # each adds noise of its own, 2.55
+        ("blurred", {"sigma_px": 2.5}, 0.6),
+        ("dirty", {"share": 0.3}, 0.6),
+        ("turned", {"yaw_deg": 5.0, "fov_deg": 90.0}, 0.6),
+        ("turned", {"yaw_deg": -10.0, "fov_deg": 90.0}, 0.6),
+    ],
+)
+def test_lens_fault_does_to_tensors_what_it_does_to_messages(
+    fault: str, options: dict[str, float], most: float
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 384, 3), dtype=np.uint8)
+    found, wanted = both_images(pixels, fault, options, SameChance() if fault == "dirty" else None)
+    assert abs(found - wanted).max() <= most
+    assert abs(found - pixels).mean() > 10.0
+
+
+def test_turned_does_to_points_what_it_does_to_clouds() -> None:
+    xyz = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32) * 5.0
+    told = spoilt_message(cloud_message(dict(zip("xyz", xyz.T, strict=True))), "turned", {"yaw_deg": 5.0})
+    rows = np.asarray(told.data, np.uint8).reshape(-1, told.point_step)
+    points = torch.from_numpy(np.concatenate((xyz, np.zeros((50, 1), np.float32)), axis=1))[None]
+    bad = spoil(RawSet(points=points), Modality.LIDAR, "turned", {"yaw_deg": 5.0}, generator())
+    assert bad.points is not None
+    found = rows[:, :12].copy().view("<f4")
+    np.testing.assert_allclose(bad.points[0, :, :3].numpy(), found, atol=1e-5)
 
 
 def test_blocked_does_to_points_what_it_does_to_clouds() -> None:
