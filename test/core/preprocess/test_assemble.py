@@ -31,7 +31,7 @@ from sentryfuse_core.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LEVEL = (0.0, 0.0, 0.0, 1.0)
 
@@ -86,6 +86,26 @@ def test_preprocessor_gives_the_shapes_of_the_network() -> None:
         torch.testing.assert_close(tensor, getattr(again, name), rtol=0.0, atol=0.0)  # to the bit
     assert inputs.camera_position is not None
     np.testing.assert_allclose(inputs.camera_position[0], Config().camera.translation_m)
+
+
+@pytest.mark.parametrize(
+    ("there", "silent"),
+    [
+        (range(10), 0.0),
+        (range(9), 0.0),  # the newest block has not come yet
+        ([0, 1, 2, 3, 4, 6, 7, 8], 1 / 9),  # and one was lost
+    ],
+)
+def test_sound_that_has_not_come_yet_is_not_taken_for_silence(there: Sequence[int], silent: float) -> None:
+    noise = np.random.default_rng(0).integers(100, 9000, (320, 2)).astype(np.int16)  # no zeros
+    block = AudioBlock(noise, 16_000, True)
+    blocks = tuple(sample(Modality.AUDIO, S - (200 - 20 * index) * MS, payload=block) for index in there)
+    prepared = Preprocessor(Config(), measures=True)(
+        synced({Modality.AUDIO: blocks}), ModalitySet.of(Modality.AUDIO)
+    )
+    assert prepared.inputs.quality is not None
+    column = [measure.key for measure in MEASURES].index("audio.silent")
+    assert float(prepared.inputs.quality[0, column]) == pytest.approx(silent, abs=1e-3)
 
 
 def test_preprocessor_ignores_what_is_absent_when_the_mask_names_it() -> None:
