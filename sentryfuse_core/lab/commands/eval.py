@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong o
 __all__ = ["add_arguments", "run"]
 
 _FRAMES, _POLICY_FRAMES = 1536, 192  # to score
+_DRAWS, _POLICY_DRAWS = 1000, 200
 _DRIVE_S = 30.0  # of --tracks: the lidar is gone from 10 to 20 s
 _BATCH = 16  # frames; another number would give other worlds
 _WORLDS = 2**20  # batches of one seed; the second half is for fitting, the first 2**20 are training's own
@@ -89,7 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which worlds (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
     parser.add_argument(
-        "--draws", type=int, default=1000, metavar="N", help="of frames anew, for intervals (default 1000)"
+        "--draws",
+        type=int,
+        metavar="N",
+        help=f"of frames anew, for intervals (default {_DRAWS}; with --policies {_POLICY_DRAWS})",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for eval.json and dropout.png (default: only print)"
@@ -116,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.frames is None:
         args.frames = _POLICY_FRAMES if args.policies else _FRAMES
+    if args.draws is None:
+        args.draws = _POLICY_DRAWS if args.policies else _DRAWS
     _check(args)
     if args.out is not None:
         try:
