@@ -101,7 +101,7 @@ class Pipeline:
         prepared = prepare(self.ingest, self.preprocessor, synced, trusted)
         inputs = prepared.inputs
         pre_ms = watch.lap_ms()
-        plan, switch_us = self._plan(inputs)
+        plan, trust, switch_us = self._plan(synced, inputs)
         output, errors = self._infer(inputs, plan)
         infer_ms = watch.lap_ms()
         detections, faint = self._decode(output, plan)
@@ -110,14 +110,17 @@ class Pipeline:
         track_ms = math.nan if tracks is None else watch.lap_ms()
         age_ms, wait_ms = synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS
         times = StageTimes(age_ms, wait_ms, queue_ms, pre_ms, infer_ms, post_ms, track_ms)
-        result = self._account(synced, prepared, absent, detections, plan, times, errors)
+        result = self._account(synced, prepared, absent, detections, plan, trust, times, errors)
         notes = (*result.notes, *_notes(result))
         over_ground = self._follower.over_ground and tracks is not None
         return replace(result, tracks=tracks, over_ground=over_ground, switch_us=switch_us, notes=notes)
 
-    def _plan(self, inputs: ModelInput) -> tuple[Plan, float]:
-        """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
-        present, poor = inputs.present, self.bank.gate.poor(self.bank.trust(inputs))
+    def _plan(self, synced: SyncedSet, inputs: ModelInput) -> tuple[Plan, Mapping[Modality, float], float]:
+        """The sub-network for these sensors, trust in them, and the us that a switch took; NaN: none."""
+        trust = self.bank.trust(inputs)
+        present, poor = inputs.present, self.bank.gate.poor(trust)
+        for modality, value in trust.items():
+            self.ingest.observe_trust(modality, value, poor=modality in poor, now_ns=synced.released_ns)
         level, reason = self.budget.choose(present, self._clock.now_ns())
         widest = self.bank.loaded.start
         if level < widest:
@@ -126,7 +129,7 @@ class Pipeline:
         plan = self.bank.plan(present, level, reason, poor)
         switch_us = (time.perf_counter_ns() - began_ns) / 1e3
         before, self._planned = self._planned, (plan.mask, plan.parts)
-        return plan, math.nan if before in (None, self._planned) else switch_us
+        return plan, trust, math.nan if before in (None, self._planned) else switch_us
 
     def _infer(self, inputs: ModelInput, plan: Plan) -> tuple[HeadOutput | None, tuple[str, ...]]:
         """Run the sub-network; None when no sensor that perceives anything is left."""
@@ -191,10 +194,12 @@ class Pipeline:
         absent: Mapping[Modality, Absence],
         detections: tuple[Detection, ...],
         plan: Plan,
+        trust: Mapping[Modality, float],
         times: StageTimes,
         errors: tuple[str, ...],
     ) -> FusionResult:
         present, used = prepared.inputs.present, plan.mask
+        poor, spared = self.bank.gate.poor(trust), present - used
         if used & PERCEIVING:
             self.budget.observe(present, plan.level, times.infer)
         recall, prior = self.bank.recall(used, plan.level)
@@ -204,7 +209,8 @@ class Pipeline:
             absent={
                 **absent,
                 **{modality: _absence(error) for modality, error in prepared.invalid.items()},
-                **dict.fromkeys(present - used, Absence.LEFT_OUT),
+                **dict.fromkeys(spared - poor, Absence.LEFT_OUT),
+                **dict.fromkeys(spared & poor, Absence.POOR),
             },
             detections=detections,
             plan=plan,
@@ -218,10 +224,12 @@ class Pipeline:
             errors=errors,
             notes=(
                 *(f"{modality.value} left out, {error}" for modality, error in prepared.invalid.items()),
+                *(f"{name.value} is trusted {trust[name]:.2f} of 1: its data looks poor" for name in poor),
                 *prepared.notes,
                 *self._odometry_notes(),
             ),
             switch_us=math.nan,
+            trust=trust,
         )
 
 

@@ -193,7 +193,8 @@ class Absence(str, Enum):
     LOST = "LOST"  # declared lost by the health monitor
     RECOVERING = "RECOVERING"  # arriving again, not yet trusted
     INVALID = "INVALID"  # its data, or its transform, cannot be used
-    LEFT_OUT = "LEFT_OUT"  # the gate left it out: its data is poor, or others see enough for the budget
+    POOR = "POOR"  # there, but its data is trusted so little that the gate goes on without it
+    LEFT_OUT = "LEFT_OUT"  # there and good, but the others see enough for the budget: the gate spares it
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,6 +333,7 @@ class Plan:
     reason: str  # why this level
     parts: PartLevels = PartLevels()  # how narrow each part runs
     words: str = ""  # why these sensors and widths; empty: all of them, in full
+    widths: str = ""  # how wide each part runs
 
     def because(self, reason: str) -> Plan:
         """The same plan for another reason; without dataclasses.replace, so that a switch stays a look-up."""
@@ -391,6 +393,7 @@ class FusionResult:
     switch_us: float  # time to choose another sub-network; NaN: mask and level are those of the last set
     tracks: tuple[Track, ...] | None = None  # None: tracking is off
     over_ground: bool = False  # velocities of the tracks are; else relative to the robot
+    trust: Mapping[Modality, float] = field(default_factory=dict)  # 0..1, where the weights tell it
 
     @property
     def above_prior(self) -> bool:

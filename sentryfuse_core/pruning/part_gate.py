@@ -31,6 +31,7 @@ __all__ = [
     "Worths",
     "make_gate",
     "part_sizes",
+    "widths_text",
 ]
 
 NOBODY = ModalitySet()
@@ -201,7 +202,8 @@ class PartGate:
         gone = present & _IMU & poor
         if not gone.bits:
             return choice
-        return replace(choice, words=f"imu left out: its data is poor; {choice.words}")
+        words = "; ".join(part for part in ("imu off: its data is poor", choice.words) if part)
+        return replace(choice, words=words)
 
     def poor(self, trust: Mapping[Modality, float]) -> ModalitySet:
         """The sensors that are trusted less than those that worths were measured of as good."""
@@ -281,16 +283,24 @@ class PartGate:
             why = f"the {seeing[-1]} sees" if seeing[-1:] == ["lidar"] else f"beside {' and '.join(seeing)}"
             why = why if seeing else "the budget asks for it"
             points = rows[modality.value][level] * self._worths.points_per_loss
-            said.append(f"{modality.value} at {self._width(modality, level)}: {why}; {_worth(points)}")
+            width = _width(self._shape, modality.value, level)
+            said.append(f"{modality.value} at {width}: {why}; {_worth(points)}")
         return "; ".join(said)
 
-    def _width(self, modality: Modality, level: int) -> str:
-        if modality is Modality.CAMERA:
-            share, shrink = self._shape.camera_level(level)
-            half = " of half an image" if shrink == 2 else ""
-            return f"{_share(share)}{half}"
-        shares = self._shape.audio_widths if modality is Modality.AUDIO else self._shape.widths
-        return _share(shares[level])
+
+def widths_text(shape: ModelShape, used: ModalitySet, parts: PartLevels) -> str:
+    """How wide each part runs that does: 'camera a quarter, lidar full width, trunk half width, ...'."""
+    levels = asdict(parts)
+    there = (name for name in levels if name in ("trunk", "head") or Modality(name) in used)
+    return ", ".join(f"{name} {_width(shape, name, levels[name])}" for name in there)
+
+
+def _width(shape: ModelShape, part: str, level: int) -> str:
+    if part == Modality.CAMERA.value:
+        share, shrink = shape.camera_level(level)
+        return f"{_share(share)}{' of half an image' if shrink == 2 else ''}"
+    shares = {"audio": shape.audio_widths, "trunk": shape.trunk_widths}.get(part, ()) or shape.widths
+    return _share(shares[level])
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.pruning.macs import count_macs
-from sentryfuse_core.pruning.part_gate import Choice, Gate, PartGate
+from sentryfuse_core.pruning.part_gate import Choice, Gate, PartGate, widths_text
 from sentryfuse_core.types import ModalitySet, PartLevels, Plan
 
 __all__ = ["GATED", "UNIFORM", "kind_of", "make_plan"]
@@ -45,4 +45,5 @@ def make_plan(
         reason="",
         parts=choice.parts,
         words=choice.words,
+        widths=widths_text(shape, choice.used, choice.parts),
     )

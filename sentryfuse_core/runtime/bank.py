@@ -34,6 +34,7 @@ class Bank:
         network: at every level from `max_level` on; at wider ones its answers are wrong.
         levels: share of units kept, by level, whether loaded or not.
         loaded: the levels that may run.
+        kind: how widths are chosen, `uniform` or `gate`.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, max_level: int = 0) -> None:
@@ -42,7 +43,7 @@ class Bank:
         self.digest: str = checkpoint.manifest["sha256"]
         self.labels: tuple[str, ...] = tuple(checkpoint.manifest["labels"])
         self.gate = make_gate(checkpoint.shape, checkpoint.manifest)
-        self._kind = kind_of(self.gate)
+        self.kind = kind_of(self.gate)
         self.levels: tuple[float, ...] = self._shares(checkpoint.shape)
         self.loaded = range(max_level, len(self.levels))
         if not self.loaded:
@@ -61,11 +62,11 @@ class Bank:
 
     def _make(self, mask: ModalitySet, poor: ModalitySet, level: int) -> Plan:
         choice = self.gate.choose(mask, level, poor)
-        return make_plan(self.network.shape, choice, present=mask, level=level, kind=self._kind)
+        return make_plan(self.network.shape, choice, present=mask, level=level, kind=self.kind)
 
     def _shares(self, shape: ModelShape) -> tuple[float, ...]:
         """Of the units, or of all sensors' work, that each level keeps."""
-        if self._kind == UNIFORM:
+        if self.kind == UNIFORM:
             return shape.widths
         everything = [self.gate.choose(ModalitySet.all(), level).gmacs for level in range(self.gate.levels)]
         return tuple(gmacs / everything[0] for gmacs in everything)

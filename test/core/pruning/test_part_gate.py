@@ -85,7 +85,7 @@ def test_gate_leaves_out_an_imu_when_it_is_poor() -> None:
     gate = PartGate(SHAPE, worths())
     choice = gate.choose(LIDAR | IMU, 0, IMU)
     assert choice.used == LIDAR
-    assert choice.words.startswith("imu left out: its data is poor")
+    assert choice.words.startswith("imu off: its data is poor")
     alone = gate.choose(IMU, 0, IMU)
     assert alone.used == ModalitySet()
 
