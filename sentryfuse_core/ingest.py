@@ -206,6 +206,13 @@ class Ingest:
             self._follow_health(now_ns)
         self._notify()
 
+    def observe_trust(self, modality: Modality, trust: float, *, poor: bool, now_ns: int) -> None:
+        """How far the network trusts what a set has of a sensor, 0..1, and whether it goes by it."""
+        with self._lock:
+            self._health.observe_trust(modality, trust, poor=poor, now_ns=now_ns)
+            self._follow_health(now_ns)
+        self._notify()
+
     def observe_publishers(self, modality: Modality, names: Sequence[str], now_ns: int) -> None:
         """Who publishes on a sensor's topic, by name: more than one are mixed."""
         with self._lock:

@@ -16,6 +16,8 @@ from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.model.heads import HeadOutput, decode
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.pruning.plan import UNIFORM
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
@@ -28,6 +30,7 @@ from sentryfuse_core.types import (
     FusionResult,
     Modality,
     ModalitySet,
+    PartLevels,
     Plan,
     SensorReport,
     StageTimes,
@@ -52,6 +55,7 @@ class Begun:
     prepared: Prepared
     absent: Mapping[Modality, Absence]
     plan: Plan
+    trust: Mapping[Modality, float]  # in each sensor, where the weights tell it
     switch_us: float
     queue_ms: float
     pre_ms: float  # trust and preprocessing
@@ -60,8 +64,13 @@ class Begun:
 
     @property
     def perceives(self) -> bool:
-        """Whether any of its sensors tells what stands around."""
-        return bool(self.prepared.inputs.present & PERCEIVING)
+        """Whether any of the sensors that run tells what stands around."""
+        return bool(self.plan.mask & PERCEIVING)
+
+    @property
+    def inputs(self) -> ModelInput:
+        """What the network reads: the sensors that the plan runs."""
+        return self.prepared.inputs.only(self.plan.mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +105,7 @@ class Pipeline:
         self.tracking_options: TrackingConfig = config.tracking  # the same
         self._follower = Follower(bank.labels)
         self._clock = clock
-        self._planned: tuple[ModalitySet, int] | None = None  # mask and level of the last set
+        self._planned: tuple[ModalitySet, PartLevels] | None = None  # what the last set ran
 
     @classmethod
     def build(cls, config: Config, *, clock: Clock, topics: Mapping[Modality, str] | None = None) -> Pipeline:
@@ -108,7 +117,7 @@ class Pipeline:
         return cls(
             config,
             ingest=Ingest(config, topics=topics or {}),
-            preprocessor=Preprocessor(config),
+            preprocessor=Preprocessor(config, measures=bank.network.trust is not None),
             bank=bank,
             backend=make_backend(bank, config.model),
             budget=BudgetController(config.budget, levels=bank.levels, maps=bank.maps()),
@@ -135,18 +144,17 @@ class Pipeline:
         watch = _Stopwatch()
         trusted, absent = self.ingest.trust(synced)
         prepared = prepare(self.ingest, self.preprocessor, synced, trusted)
-        used = prepared.inputs.present
         pre_ms = watch.lap_ms()
-        plan, switch_us = self._plan(used)
-        yaw_since, ego = self.preprocessor.turning(synced, used), self.ingest.ego.as_of_now()
-        return Begun(synced, prepared, absent, plan, switch_us, queue_ms, pre_ms, yaw_since, ego)
+        plan, trust, switch_us = self._plan(synced, prepared.inputs)
+        yaw_since, ego = self.preprocessor.turning(synced, plan.mask), self.ingest.ego.as_of_now()
+        return Begun(synced, prepared, absent, plan, trust, switch_us, queue_ms, pre_ms, yaw_since, ego)
 
     def infer(self, begun: Begun) -> Inferred:
         """Run the sub-network; without output when no sensor that perceives anything is left."""
         watch = _Stopwatch()
         if not begun.perceives:
             return Inferred(None, watch.lap_ms(), (NOTHING_USABLE,))
-        output = self.backend.run(begun.prepared.inputs, begun.plan)
+        output = self.backend.run(begun.inputs, begun.plan)
         return Inferred(output, watch.lap_ms(), self.backend.faults)
 
     def finish(
@@ -173,17 +181,21 @@ class Pipeline:
         """How the sensors stand now."""
         return self.ingest.reports(self._clock.now_ns())
 
-    def _plan(self, present: ModalitySet) -> tuple[Plan, float]:
-        """The sub-network for these sensors, and the microseconds a switch to it took; NaN: no switch."""
+    def _plan(self, synced: SyncedSet, inputs: ModelInput) -> tuple[Plan, Mapping[Modality, float], float]:
+        """The sub-network for these sensors, trust in them, and the us that a switch took; NaN: none."""
+        trust = self.bank.trust(inputs)
+        present, poor = inputs.present, self.bank.gate.poor(trust)
+        for modality, value in trust.items():
+            self.ingest.observe_trust(modality, value, poor=modality in poor, now_ns=synced.released_ns)
         level, reason = self.budget.choose(present, self._clock.now_ns())
         widest = self.bank.loaded.start
         if level < widest:
             level, reason = widest, f"{reason}; model.max_level = {widest}: no wider level is loaded"
         began_ns = time.perf_counter_ns()
-        plan = self.bank.plan(present, level, reason)
+        plan = self.bank.plan(present, level, reason, poor)
         switch_us = (time.perf_counter_ns() - began_ns) / 1e3
-        before, self._planned = self._planned, (plan.mask, plan.level)
-        return plan, math.nan if before in (None, self._planned) else switch_us
+        before, self._planned = self._planned, (plan.mask, plan.parts)
+        return plan, trust, math.nan if before in (None, self._planned) else switch_us
 
     def _decode(
         self, output: HeadOutput | None, plan: Plan
@@ -221,7 +233,7 @@ class Pipeline:
             detections,
             options,
             faint=faint,
-            used=begun.prepared.inputs.present,
+            used=begun.plan.mask,
             recall=lambda sensors: self.bank.found(sensors, begun.plan.level),
             yaw_since=begun.yaw_since,
             ego=begun.ego,
@@ -254,15 +266,21 @@ class Pipeline:
         track_ms: float,
     ) -> FusionResult:
         synced, invalid, plan = begun.synced, begun.prepared.invalid, begun.plan
-        used = begun.prepared.inputs.present
+        present, used = begun.prepared.inputs.present, plan.mask
+        poor, spared = self.bank.gate.poor(begun.trust), present - used
         if begun.perceives:
-            self.budget.observe(used, plan.level, inferred.infer_ms)
+            self.budget.observe(present, plan.level, inferred.infer_ms)
         recall, prior = self.bank.recall(used, plan.level)
         age_ms, wait_ms = synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS
         return FusionResult(
             synced=synced,
             used=used,
-            absent={**begun.absent, **{modality: _absence(error) for modality, error in invalid.items()}},
+            absent={
+                **begun.absent,
+                **{modality: _absence(error) for modality, error in invalid.items()},
+                **dict.fromkeys(spared - poor, Absence.LEFT_OUT),
+                **dict.fromkeys(spared & poor, Absence.POOR),
+            },
             detections=detections,
             plan=plan,
             times=StageTimes(
@@ -277,10 +295,15 @@ class Pipeline:
             errors=inferred.errors,
             notes=(
                 *(f"{modality.value} left out, {error}" for modality, error in invalid.items()),
+                *(
+                    f"{name.value} is trusted {begun.trust[name]:.2f} of 1: its data looks poor"
+                    for name in poor
+                ),
                 *begun.prepared.notes,
                 *self._odometry_notes(begun.ego.problem),
             ),
             switch_us=begun.switch_us,
+            trust=begun.trust,
         )
 
 
@@ -307,8 +330,10 @@ def _absence(error: InvalidMessageError) -> Absence:
 def _notes(result: FusionResult) -> tuple[str, ...]:
     """What a reader of the status must know to judge these detections."""
     notes = []
-    if result.plan.kind == "uniform":
+    if result.plan.kind == UNIFORM:
         notes.append("pruning: uniform widths, not chosen by SentryGate")
+    elif result.plan.words:
+        notes.append(f"pruning: {result.plan.words}")
     if result.used & PERCEIVING and not result.above_prior:
         what = f"{result.used} at level {result.plan.level}"
         found, prior = result.mask_recall_4m, result.prior_recall_4m

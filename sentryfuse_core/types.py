@@ -27,6 +27,7 @@ __all__ = [
     "Intrinsics",
     "Modality",
     "ModalitySet",
+    "PartLevels",
     "Payload",
     "Plan",
     "PointCloud",
@@ -195,6 +196,8 @@ class Absence(str, Enum):
     LOST = "LOST"  # declared lost by the health monitor
     RECOVERING = "RECOVERING"  # arriving again, not yet trusted
     INVALID = "INVALID"  # its data, or its transform, cannot be used
+    POOR = "POOR"  # there, but its data is trusted so little that the gate goes on without it
+    LEFT_OUT = "LEFT_OUT"  # there and good, but the others see enough for the budget: the gate spares it
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,12 +301,26 @@ class Transition:
 
 
 @dataclass(frozen=True)
+class PartLevels:
+    """How narrow each part of the network runs, 0 = full width; what a level is says its shape.
+
+    The motion encoder has one width: it costs less than a ten-thousandth of the network.
+    """
+
+    camera: int = 0
+    lidar: int = 0
+    audio: int = 0
+    trunk: int = 0
+    head: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """The sub-network chosen for one inference."""
 
     mask: ModalitySet
     level: int  # 0 = full width
-    kind: str  # how widths are chosen; 'uniform': the same share of every layer, whatever the sensors
+    kind: str  # how widths are chosen; 'uniform': the same share of every layer; 'gate': by worth
     ratio: float  # share of prunable-unit MACs removed
     heads_kept: int
     heads_total: int
@@ -311,6 +328,9 @@ class Plan:
     channels_total: int
     gmacs: float
     reason: str  # why this level
+    parts: PartLevels = PartLevels()  # how narrow each part runs
+    words: str = ""  # why these sensors and widths; empty: all of them, in full
+    widths: str = ""  # how wide each part runs
 
     def because(self, reason: str) -> Plan:
         """The same plan for another reason; without dataclasses.replace, so that a switch stays a look-up."""
@@ -370,9 +390,8 @@ class FusionResult:
     switch_us: float  # time to choose another sub-network; NaN: mask and level are those of the last set
     tracks: tuple[Track, ...] | None = None  # None: tracking is off
     over_ground: bool = False  # velocities of the tracks are; else relative to the robot
-    placed_in: tuple[str, EgoStep] | None = (
-        None  # the frame in which tracks are published, and the base in it
-    )
+    placed_in: tuple[str, EgoStep] | None = None  # frame in which tracks are published, and the base in it
+    trust: Mapping[Modality, float] = field(default_factory=dict)  # 0..1, where the weights tell it
 
     @property
     def above_prior(self) -> bool:

@@ -116,7 +116,7 @@ def _model(config: Config) -> ModelSeen:
         backend = make_backend(bank, config.model)
     except BackendError as error:
         return ModelSeen(identity=bank.identity, device_error=str(error))
-    return ModelSeen(identity=bank.identity, device=backend.device, faults=backend.faults)
+    return ModelSeen(identity=bank.identity, pruning=bank.kind, device=backend.device, faults=backend.faults)
 
 
 def _print(lines: list[Line]) -> None:

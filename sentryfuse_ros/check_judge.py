@@ -107,6 +107,7 @@ class ModelSeen:
     """The checkpoint's identity and the device, or why they cannot be had; `faults` are standing ones."""
 
     identity: str = ""
+    pruning: str = ""  # how widths are chosen
     device: str = ""
     checkpoint_error: str = ""
     device_error: str = ""
@@ -305,7 +306,8 @@ def _model(model: ModelSeen, config: Config) -> Iterator[Line]:
         )
         yield Line(Verdict.FAIL, "checkpoint", "checkpoint", model.checkpoint_error, remedy)
         return
-    yield Line(Verdict.OK, "checkpoint", "ok", model.identity)
+    found = f"{model.identity}, pruning: {model.pruning}" if model.pruning else model.identity
+    yield Line(Verdict.OK, "checkpoint", "ok", found)
     remedy = "set model.device and model.backend to what is there"
     if model.device_error:
         yield Line(Verdict.FAIL, "device", "device", model.device_error, remedy)

@@ -118,7 +118,10 @@ def _network(node: Snapshot) -> RenderableType:
     level = Text(f"level {status.level} ({status.pruning})", "bold yellow" if status.level else "bold")
     grid.add_row("pruning", level.append(f" {figure(status.gmacs, 3)} GMACs", "not bold white"))
     heads = f"{status.heads_kept}/{status.heads_total} heads"
-    grid.add_row("", f"{heads}, {status.channels_kept}/{status.channels_total} channels")
+    channels = f"{status.channels_kept}/{status.channels_total} channels"
+    grid.add_row("", Text(node.widths or f"{heads}, {channels}"))
+    if node.trust not in ("", "-"):
+        grid.add_row("trust", Text(node.trust))
     grid.add_row("because", Text(status.level_reason))  # has the name of who sent the budget
     grid.add_row("budget", f"{limit(status.power_w, 'W')}, {limit(status.deadline_ms, 'ms')}")
     grid.add_row("latency", _latency("end to end", node.latency_ms["e2e"]))

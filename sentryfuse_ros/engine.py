@@ -36,7 +36,7 @@ class Engine:
         return cls(
             bank=bank,
             backend=backend,
-            preprocessor=Preprocessor(config),
+            preprocessor=Preprocessor(config, measures=bank.network.trust is not None),
             budget=BudgetController(config.budget, levels=bank.levels, maps=bank.maps()),
             machine=MachineMonitor.of_device(backend.device),
         )

@@ -48,6 +48,8 @@ class Snapshot:
     deadline_miss: float  # share, 0..1
     switches: int | None
     switch_us_p99: float
+    widths: str  # of the parts that run; empty where the node does not tell
+    trust: str  # in each sensor; empty or '-' where it is not told
     events: tuple[str, ...]  # restarts and time jumps of late
 
 
@@ -138,6 +140,8 @@ class NodeState:
             deadline_miss=_number(self._diagnosed.get(_LATENCY, {}).get("deadline_miss")),
             switches=int(inference["switches"]) if "switches" in inference else None,
             switch_us_p99=_number(inference.get("switch_us_p99")),
+            widths=inference.get("widths", ""),
+            trust=inference.get("trust", ""),
             events=tuple(
                 f"{text}, {now_s - at_s:.0f} s ago" for at_s, text in self._events if now_s - at_s < _EVENT_S
             ),

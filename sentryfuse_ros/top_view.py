@@ -118,6 +118,8 @@ def _network(shown: Snapshot) -> RenderableType:
     grid.add_row("level", level)
     cut = f"{status.ratio:.0%} of the units' work removed, {figure(status.gmacs, 3)} GMACs"
     grid.add_row("network", f"{status.pruning}, {cut}")
+    grid.add_row("parts", Text(shown.widths or "-"))
+    grid.add_row("trust", Text(shown.trust or "-"))
     grid.add_row("runs on", Text(f"{status.backend} on {status.device}, {status.checkpoint}"))
     grid.add_row("", Text(status.backend_reason, "dim"))
     limits = f"{limit(status.deadline_ms, 'ms')}, {limit(status.power_w, 'W')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.pruning.part_gate import Cell, Worths
 from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.types import Modality, ModalitySet
 
 TINY = ModelShape(
     dim=16,
@@ -34,6 +38,23 @@ TINY = ModelShape(
     fine_channels=16,
     lidar_channels=(16, 16),
     widths=(1.0, 0.5),
+)
+
+GATED = replace(TINY, camera_halved=(0.5,), qualities=tuple(measure.key for measure in MEASURES))
+
+_CAMERA, _LIDAR = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
+_FREE = {"trunk": [0.0, 0.0], "head": [0.0, 0.0]}
+WORTHS = Worths(  # of a network of the shape GATED: the camera is worth little beside the lidar
+    cells={
+        Cell(_CAMERA | _LIDAR): {"camera": [0.0, 0.01, 0.02], "lidar": [0.0, 0.5], **_FREE},
+        Cell(_CAMERA): {"camera": [0.0, 3.0, 4.0], **_FREE},
+        Cell(_LIDAR): {"lidar": [0.0, 0.5], **_FREE},
+        Cell(_CAMERA | _LIDAR, _CAMERA): {"camera": [0.0, 0.0, 0.0], "lidar": [0.0, 0.5], **_FREE},
+    },
+    off={Cell(_CAMERA | _LIDAR, _CAMERA): {Modality.CAMERA: -0.1}},
+    prices=(0.0, 2.0),
+    poor_trust=0.6,
+    points_per_loss=10.0,
 )
 
 
@@ -61,6 +82,11 @@ def checkpoint(folder: Path, seed: int = 0, *, shape: ModelShape = TINY, **facts
     path = folder / "small.safetensors"
     save_checkpoint(path, network(seed, shape=shape), {"labels": ["car", "pedestrian", "cyclist"], **facts})
     return load_checkpoint(path)
+
+
+def gated_checkpoint(folder: Path) -> Checkpoint:
+    """A small network that knows trust and has a gate, as small.safetensors in `folder`."""
+    return checkpoint(folder, shape=GATED, gate=WORTHS.to_mapping())
 
 
 def make_bank(folder: Path, *, max_level: int = 0) -> Bank:

@@ -278,6 +278,9 @@ class Diagnostics:
             "heads_kept": f"{last.plan.heads_kept}/{last.plan.heads_total}",
             "channels_kept": f"{last.plan.channels_kept}/{last.plan.channels_total}",
             "gmacs": last.plan.gmacs,
+            "pruning": last.plan.kind,
+            "widths": last.plan.widths,
+            "trust": _trusts(last),
             "switches": self._switches,
             "switch_us_p99": percentiles(self._switch_us)["p99"],
             **{name: value for name, value in budget.items() if name not in _COUNTED},
@@ -337,9 +340,18 @@ def _told(what: str, report: SensorReport) -> str:
 
 
 def _missed(result: FusionResult) -> dict[Modality, Absence]:
-    """The sensors that a set went without, but for those that nobody wants."""
+    """The sensors that a set went without, but for those that nobody wants or that the gate spares."""
     reports = result.reports
-    return {m: why for m, why in result.absent.items() if m not in reports or not reports[m].disabled}
+    return {
+        m: why
+        for m, why in result.absent.items()
+        if why is not Absence.LEFT_OUT and (m not in reports or not reports[m].disabled)
+    }
+
+
+def _trusts(result: FusionResult) -> str:
+    """How far the network trusts each sensor; a dash where its weights do not tell."""
+    return ", ".join(f"{modality.value} {value:.2f}" for modality, value in result.trust.items()) or "-"
 
 
 def _most(counts: Counter[str]) -> list[tuple[str, int]]:

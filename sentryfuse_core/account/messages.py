@@ -12,7 +12,7 @@ from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.text import bounded
 from sentryfuse_core.track import Track
 from sentryfuse_core.tracking.placed import placed
-from sentryfuse_core.types import Detection, FusionResult, Modality, SensorReport, SensorState
+from sentryfuse_core.types import Absence, Detection, FusionResult, Modality, SensorReport, SensorState
 
 __all__ = [
     "DETECTIONS_3D_TYPE",
@@ -97,7 +97,8 @@ def severity(result: FusionResult, *, warned: bool = False) -> int:
         return ERROR
     wanted = {m: report for m, report in result.reports.items() if not report.disabled}
     degraded = any(report.state is not SensorState.OK for report in wanted.values())
-    missing = any(modality in wanted or modality not in result.reports for modality in result.absent)
+    absent = (m for m, why in result.absent.items() if why is not Absence.LEFT_OUT)  # spared, not missed
+    missing = any(modality in wanted or modality not in result.reports for modality in absent)
     return WARN if degraded or missing or warned or not result.above_prior else OK
 
 

@@ -25,7 +25,7 @@ class Hit:
     options: Mapping[str, float]
     random: np.random.Generator
     since_s: float = 0.0  # of the message at hand, since the event began
-    first: Any = None  # the event's first message there, where the fault keeps it
+    first: Any = None  # the event's first message there, or what else the fault keeps from then on
     slot: int | None = None  # the last period in which a message came
     held: list[tuple[Delivery, int]] = field(default_factory=list)  # and how many are still to overtake it
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from sentryfuse_core.faults import coming, stamps
-from sentryfuse_core.faults.corruption import audio, cloud, image, imu
+from sentryfuse_core.faults.corruption import audio, cloud, image, imu, lens
 from sentryfuse_core.faults.corruption.audio import on_samples
 from sentryfuse_core.faults.corruption.cloud import on_points
-from sentryfuse_core.faults.corruption.image import on_pixels
+from sentryfuse_core.faults.corruption.image import on_pixels, on_view
 from sentryfuse_core.faults.corruption.imu import on_readings
 from sentryfuse_core.faults.corruption.malformed import malformed
 from sentryfuse_core.faults.corruption.payload import truncate
@@ -56,6 +56,7 @@ _COVER = {
     "sigma": FaultOption(0.0, 1.0, 0.01),
 }
 _NOISE = (on_pixels(image.noise), on_points(cloud.noise), on_readings(imu.noise), on_samples(audio.noise))
+_TURNED = (on_view(lens.turned), on_points(cloud.turned))
 _NAN = (on_points(cloud.not_a_number), on_readings(imu.not_a_number))
 
 FAULTS: Mapping[str, FaultKind] = {
@@ -89,10 +90,22 @@ FAULTS: Mapping[str, FaultKind] = {
     "malformed": FaultKind(spoils=(malformed,), options=_SHARE),
     "noise": FaultKind(spoils=_NOISE, options={"sigma": FaultOption(0.0, 1000.0)}),
     "nan": FaultKind(spoils=_NAN, options=_SHARE, streams=_LIDAR | _IMU),
+    "turned": FaultKind(
+        spoils=_TURNED,
+        options={"yaw_deg": FaultOption(-180.0, 180.0), "fov_deg": FaultOption(1.0, 179.0, 90.0)},
+        streams=_CAMERA | _LIDAR,
+    ),
     # Content, of one.
     "black": FaultKind(spoils=(on_pixels(image.black),), streams=_CAMERA),
     "white": FaultKind(spoils=(on_pixels(image.white),), streams=_CAMERA),
     "covered": FaultKind(spoils=(on_pixels(image.covered),), options=_COVER, streams=_CAMERA),
+    "dim": FaultKind(spoils=(on_view(lens.dim),), options={"gain": FaultOption(0.0, 1.0)}, streams=_CAMERA),
+    "blurred": FaultKind(
+        spoils=(on_view(lens.blurred),), options={"sigma_px": FaultOption(0.01, 100.0)}, streams=_CAMERA
+    ),
+    "dirty": FaultKind(
+        spoils=(on_view(lens.dirty),), options={"share": FaultOption(0.0, 1.0)}, streams=_CAMERA
+    ),
     "blocked": FaultKind(
         spoils=(on_points(cloud.blocked),), options={"from_deg": _BEARING, "to_deg": _BEARING}, streams=_LIDAR
     ),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sentryfuse_core.errors import ScenarioError
-from sentryfuse_core.faults.kinds import FAULTS
+from sentryfuse_core.faults.kinds import FAULTS, FaultKind
+from sentryfuse_core.faults.severities import SEVERITIES, SEVERITY_NAMES
 from sentryfuse_core.safe_files import read_yaml
 from sentryfuse_core.types import Modality, ModalitySet
 
@@ -116,12 +117,41 @@ def _event(reader: _Reader, seconds: float) -> Event:
     hit = ModalitySet.of(*(item for item in Modality if stream in (item.value, EVERY_SENSOR)))
     if hit - kind.streams:
         raise ScenarioError(f"{reader.where}: fault {fault!r} is not for {stream}; it is for {kind.streams}")
+    given = _of_severity(reader, fault, kind, hit) if reader.has("severity") else {}
     options = {
-        name: reader.number(name, default=option.default, low=option.low, high=option.high)
+        name: given[name]
+        if name in given
+        else reader.number(name, default=option.default, low=option.low, high=option.high)
         for name, option in kind.options.items()
     }
     reader.finish()
     return Event(at_s, until_s, stream, fault, options)
+
+
+def _of_severity(reader: _Reader, fault: str, kind: FaultKind, hit: ModalitySet) -> Mapping[str, float]:
+    """All options, as the severity has them; `hit` are the sensors of the stream, none if unknown."""
+    severity = reader.text("severity")
+    if severity not in SEVERITY_NAMES:
+        valid = ", ".join(SEVERITY_NAMES)
+        raise ScenarioError(f"{reader.where}: severity = {severity!r}; give one of {valid}")
+    where = f"{reader.where}: severity of {fault!r}"
+    known = {
+        sensor: cases
+        for (sensor, name), cases in SEVERITIES.items()
+        if name == fault and any(cases) and all(case.keys() <= kind.options.keys() for case in cases)
+    }
+    if not known:
+        raise ScenarioError(f"{where}: it knows no degrees; leave severity out")
+    sensors = [sensor for sensor in known if sensor in (hit or known)]
+    if len(sensors) != 1:
+        names = ", ".join(sensor.value for sensor in known)
+        raise ScenarioError(f"{where}: it differs by sensor; give one of {names} as the stream")
+    others = [name for name in kind.options if reader.has(name)]
+    if others:
+        raise ScenarioError(f"{where}: it stands in place of {', '.join(others)}; give one or the other")
+    case = known[sensors[0]][SEVERITY_NAMES.index(severity)]
+    fixed = {name: option.default for name, option in kind.options.items() if option.default is not None}
+    return {**fixed, **case}
 
 
 def _action(reader: _Reader) -> Action:

@@ -42,6 +42,8 @@ REMEDIES = {
     "clipped": "lower the microphone's gain",
     "non_finite": "check the IMU's driver",
     "saturated": "check the mounting for shocks, set health.*_full_scale_* to the sensor's range",
+    # what the network makes of all that is measured
+    "low_trust": "clean the {device}, check its settings, its mounting and what surrounds it",
     # tracks.py: what is in several
     "stuck_axis": "restart the IMU or its driver, replace the IMU if it stays",
     "units": "let the driver give {wanted}",

@@ -77,6 +77,7 @@ class Evidence:
         self._disorder = Share(_SHARE_OF)
         self._invalid = Share(_SHARE_OF)
         self._content = Share(_CONTENT_OF)
+        self._trust = Share(_CONTENT_OF)
         self._axes = StuckAxis(config.health)
         self._units = ImuUnits()
         self._gaps = AudioGaps(config.health)
@@ -184,7 +185,7 @@ class Evidence:
         self._undecodable_in_row += 1
         found = self._find("malformed", f"content cannot be used, {reason}: {detail}")
         found = replace(found, code=reason)
-        self._check_content(found)
+        self._check_last("content", self._content, found)
         if self._undecodable_in_row < self._config.invalid_run:
             return None
         self._undecodable_in_row = 0
@@ -200,7 +201,12 @@ class Evidence:
         if stats is not None:
             found = self._look(stats)
             self._usual.learn(stats, self._config, fine=found is None)
-            self._check_content(found)
+            self._check_last("content", self._content, found)
+
+    def trusted(self, trust: float, *, poor: bool) -> None:
+        """Take in how far the network trusts what a set had of the sensor, 0..1; `poor`: too little."""
+        told = f"the network trusts it {trust:.2f} of 1: its data looks poor"
+        self._check_last("low_trust", self._trust, self._find("low_trust", told) if poor else None)
 
     def publishers_changed(self, names: Sequence[str]) -> bool:
         """Take in who publishes on the topic, one or nobody known if all is well; whether that is news."""
@@ -251,6 +257,7 @@ class Evidence:
     def forget_content(self) -> None:
         """The sensor is lost: what its content looked like and how fast it came says nothing any more."""
         self._content = Share(_CONTENT_OF)
+        self._trust = Share(_CONTENT_OF)
         self._apart = 0
         self._gaps.restart()
         self.degrading.clear()
@@ -374,7 +381,7 @@ class Evidence:
         values = ([] if gyro is None else gyro.tolist(), [] if accel is None else accel.tolist())
         found = self._look(values)
         stuck = None if self._may_repeat else self._axes.look(values, stamp_ns)
-        self._check_content(found or stuck)
+        self._check_last("content", self._content, found or stuck)
         self._tell("units", self._units.look(values, stamp_ns, sound=found is None))
 
     def _look(self, content: ContentStats | ImuValues) -> Finding | None:
@@ -385,10 +392,9 @@ class Evidence:
                 return self._find(code, reason)
         return None
 
-    def _check_content(self, found: Finding | None) -> None:
-        if not self._content.add(mark=found is not None):
-            return
-        if len(self._content.marks) < self._config.bad_of_five:
-            self.degrading.pop("content", None)
+    def _check_last(self, what: str, last: Share, found: Finding | None) -> None:
+        news = last.add(mark=found is not None)
+        if news and len(last.marks) < self._config.bad_of_five:
+            self.degrading.pop(what, None)
         elif found is not None:
-            self.degrading["content"] = found
+            self.degrading[what] = found

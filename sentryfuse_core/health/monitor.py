@@ -55,6 +55,12 @@ class HealthMonitor:
         sensor.evidence.decoded(stats)
         self._note(sensor.settle(now_ns))
 
+    def observe_trust(self, modality: Modality, trust: float, *, poor: bool, now_ns: int) -> None:
+        """How far the network trusts what a set has of a sensor, 0..1, and whether that is too little."""
+        sensor = self._sensors[modality]
+        sensor.evidence.trusted(trust, poor=poor)
+        self._note(sensor.settle(now_ns))
+
     def observe_offset(self, modality: Modality, excess_ns: int | None, now_ns: int) -> None:
         """How much more a sensor's stamps lag than the anchor's, where that is too much to pair it."""
         sensor = self._sensors[modality]

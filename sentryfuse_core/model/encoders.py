@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +30,17 @@ __all__ = [
 ]
 
 _GRAVITY_M_S2 = 9.81
+_LEAST_TRUST = 1e-6  # whose logarithm is taken
 _MAP_STRIDE = 4  # of the map that is lifted
 _FOOT_PIXELS = 16.0  # a step of what says how far below a pixel its object stands
 _SPREAD = (-1.5, 4.0)  # narrowest and widest, logarithms of bins, that a distance by the ground may be
 _AUDIBLE_M = 10.0  # in the middle of the distances that matter, as their logarithms go
 _DISTANCE_FREQUENCIES = 4
+_READERS = ("merge_fine", "merge_coarse", "merge_deep", "merge_ground", "look", "foot", "horizon_row")
 DISTANCE_FEATURES = 1 + 2 * _DISTANCE_FREQUENCIES  # log distance, and sines and cosines of it
+
+
+_Readers = Mapping[str, nn.Linear]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +63,16 @@ class SensorFeatures:
     fine: Tensor | None = None  # [B, fine_channels, 32, 32], added to the head's grid
     evidence: Tensor | None = None  # [B, 1, 32, 32] logits of a box centre by this sensor alone
     view: CameraView | None = None
+
+    def trusted(self, trust: Tensor) -> SensorFeatures:
+        """The same with `trust` [B], above 0: less is added to canvas and grid, and less is evident."""
+        factor, fade = trust[:, None, None], trust.clamp_min(_LEAST_TRUST).log()
+        return replace(
+            self,
+            canvas=None if self.canvas is None else self.canvas * factor,
+            fine=None if self.fine is None else self.fine * factor[..., None],
+            evidence=None if self.evidence is None else self.evidence + fade[:, None, None, None],
+        )
 
 
 class CameraEncoder(nn.Module):
@@ -98,6 +115,8 @@ class CameraEncoder(nn.Module):
         self.horizon_row = nn.Linear(shape.lift_channels, 1)
         size = (geometry.image_height // _MAP_STRIDE, geometry.image_width // _MAP_STRIDE)
         self.ground = Ground(geometry, size)
+        half = (size[0] // 2, size[1] // 2)
+        self.half_ground = Ground(geometry, half) if shape.camera_halved else None
         self.horizon = Horizon(geometry, size)
         self.lift = ViewLift(shape, geometry)
         heights = len(shape.lift_heights_m)
@@ -117,18 +136,28 @@ class CameraEncoder(nn.Module):
         with torch.no_grad():  # at first an object stands where it is seen, give or take a few bins
             self.foot.weight.zero_()
             self.foot.bias.copy_(torch.tensor([0.0, 1.5]))
+        # What is half as large in half an image is not twice as far away: its maps are read by others.
+        own = {name: copy.deepcopy(getattr(self, name)) for name in _READERS} if shape.camera_halved else {}
+        self.halved = nn.ModuleDict(own)
 
     def forward(
         self, image: Tensor, position: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int
     ) -> SensorFeatures:
-        """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in m, `tilt` [B, 2] in rad by the IMU."""
-        deep, merged = self._maps(image, level)
-        ends = _pointwise(self.horizon_row, functional.relu(merged), 1)[:, 0].float().log_softmax(dim=1)
+        """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in m, `tilt` [B, 2] in rad by the IMU.
+
+        At a level whose image is halved everything up to the canvas has half as many rows and columns.
+        """
+        share, shrink = self._shape.camera_level(level)
+        read = self._readers(halved=shrink > 1)
+        shown = image if shrink == 1 else functional.avg_pool2d(image, shrink)
+        deep, merged = self._maps(shown, share, read)
+        ground = self.ground_of(merged.shape[2])
+        ends = _pointwise(read["horizon_row"], functional.relu(merged), 1)[:, 0].float().log_softmax(dim=1)
         seen_tilt = self.horizon(ends, tilt)
-        ground = self.ground.encode(self.ground.ahead(position, seen_tilt))
-        features = functional.relu(merged + _pointwise(self.merge_ground, ground, merged.shape[1]))
+        away = ground.encode(ground.ahead(position, seen_tilt))
+        features = functional.relu(merged + _pointwise(read["merge_ground"], away, merged.shape[1]))
         features = features + self.refine(features, merged.shape[1])
-        look, foot = self._look(features, position, seen_tilt)
+        look, foot = self._look(features, position, seen_tilt, ground, read)
         cells, view = self._lifted(features, look, position, canvas, seen_tilt)
         grid = functional.adaptive_avg_pool2d(deep, self._grid).permute(0, 2, 3, 1)
         where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
@@ -143,10 +172,19 @@ class CameraEncoder(nn.Module):
             CameraView(look, foot, ends, seen_tilt),
         )
 
-    def _maps(self, image: Tensor, level: int) -> tuple[Tensor, Tensor]:
+    def _readers(self, *, halved: bool) -> _Readers:
+        """What reads the maps, by name."""
+        return {name: getattr(self.halved if halved else self, name) for name in _READERS}
+
+    def ground_of(self, rows: int) -> Ground:
+        """The ground under a map of `rows`, which depends on the level."""
+        coarse = rows < len(self.ground.rows)
+        return self.half_ground if coarse and self.half_ground is not None else self.ground
+
+    def _maps(self, image: Tensor, share: float, read: _Readers) -> tuple[Tensor, Tensor]:
         """The deepest map [B, C, H / 16, W / 16] and all scales added up [B, L, H / 4, W / 4]."""
         shape = self._shape
-        first, second, middle, low, last = (shape.channels(count, level) for count in shape.camera_channels)
+        first, second, middle, low, last = (shape.channels(count, share) for count in shape.camera_channels)
         fine = (image - 0.5) * 4.0
         for layer, channels in zip(self.fine, (first, second, middle), strict=True):
             fine = layer(fine, channels)
@@ -156,22 +194,24 @@ class CameraEncoder(nn.Module):
         deep = coarse
         for layer in self.deep:
             deep = layer(deep, last)
-        lifted = shape.channels(shape.lift_channels, level)
-        merged = _pointwise(self.merge_coarse, coarse, lifted) + _doubled(
-            _pointwise(self.merge_deep, deep, lifted)
+        lifted = shape.channels(shape.lift_channels, share)
+        merged = _pointwise(read["merge_coarse"], coarse, lifted) + _doubled(
+            _pointwise(read["merge_deep"], deep, lifted)
         )
-        return deep, _pointwise(self.merge_fine, fine, lifted) + _doubled(merged)
+        return deep, _pointwise(read["merge_fine"], fine, lifted) + _doubled(merged)
 
-    def _look(self, features: Tensor, position: Tensor, tilt: Tensor) -> tuple[Tensor, Tensor]:
+    def _look(
+        self, features: Tensor, position: Tensor, tilt: Tensor, ground: Ground, read: _Readers
+    ) -> tuple[Tensor, Tensor]:
         """The look and the feet of `CameraView`.
 
         Distances are the learned logits plus those of a Laplace distribution about the ground's at the foot.
         """
         bins = self._shape.depth_bins
-        look = _pointwise(self.look, features, bins + self._shape.classes).float()
-        below, spread = _pointwise(self.foot, features, 2).float().unbind(1)
-        foot = self.ground.rows + _FOOT_PIXELS * below
-        middle = depth_bins(self.ground.ahead(position, tilt, foot), bins)
+        look = _pointwise(read["look"], features, bins + self._shape.classes).float()
+        below, spread = _pointwise(read["foot"], features, 2).float().unbind(1)
+        foot = ground.rows + _FOOT_PIXELS * below
+        middle = depth_bins(ground.ahead(position, tilt, foot), bins)
         apart = (torch.arange(bins, device=look.device)[:, None, None] - middle[:, None]).abs()
         by_ground = -apart / spread.clamp(*_SPREAD).exp()[:, None]
         return torch.cat((look[:, :bins] + by_ground, look[:, bins:]), dim=1), foot
@@ -220,13 +260,14 @@ class LidarEncoder(nn.Module):
     def forward(self, pillars: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int) -> SensorFeatures:
         """`pillars` [B, 6, 64, 64]; `tilt` [B, 2] in rad or None."""
         shape = self._shape
-        first, second = (shape.channels(count, level) for count in shape.lidar_channels)
+        share = shape.widths[level]
+        first, second = (shape.channels(count, share) for count in shape.lidar_channels)
         grid = pillars if tilt is None else self._levelled(pillars, tilt)
         for layer, channels in zip(self.stem, (first, second, second), strict=True):
             grid = layer(grid, channels)
         deep = grid
         for layer in self.deep:
-            deep = layer(deep, shape.channels(shape.dim, level))
+            deep = layer(deep, shape.channels(shape.dim, share))
         cells = canvas.from_grid(deep)
         blocks = torch.unflatten(cells, 1, (-1, 4)).mean(dim=2)
         where = torch.unflatten(canvas(), 0, (-1, 4)).mean(dim=1)
@@ -283,15 +324,16 @@ class AudioEncoder(nn.Module):
 
     def __init__(self, shape: ModelShape, geometry: Geometry, canvas: Canvas) -> None:
         super().__init__()
+        self._shape = shape
         self._stride = shape.pool
         self._split = geometry.heatmap_cells // geometry.canvas_cells
         self.mix = nn.Conv1d(geometry.audio_features, shape.dim, 3, padding=1)
         self.evidence = nn.Linear(shape.dim, self._split**2)
-        self.token = nn.Linear(shape.dim, shape.dim)
-        self.place = nn.Linear(shape.dim, shape.dim)
-        self.hear = nn.Linear(shape.dim, shape.dim)
+        self.token = SlimLinear(shape.dim, shape.dim)
+        self.place = SlimLinear(shape.dim, shape.dim)
+        self.hear = SlimLinear(shape.dim, shape.dim)
         self.away = nn.Linear(DISTANCE_FEATURES, shape.dim, bias=False)
-        self.fine = nn.Linear(shape.dim, shape.fine_channels)
+        self.fine = SlimLinear(shape.dim, shape.fine_channels)
         self.kind = nn.Parameter(torch.randn(shape.dim) * 0.02)
         self._side = geometry.heatmap_cells
         bearings = torch.tensor(geometry.bearings_rad)
@@ -303,13 +345,18 @@ class AudioEncoder(nn.Module):
         distance = torch.cat((near, fourier(near / math.pi, _DISTANCE_FREQUENCIES)), dim=1)
         self.register_buffer("distance", distance, persistent=False)
 
-    def forward(self, bands: Tensor, canvas: Canvas) -> SensorFeatures:
+    def forward(self, bands: Tensor, canvas: Canvas, *, level: int) -> SensorFeatures:
         """`bands` [B, 16 bearings, 16 features]."""
-        mixed = functional.gelu(self.mix(bands.transpose(1, 2))).transpose(1, 2)
+        channels = self._shape.channels(self._shape.dim, self._shape.audio_widths[level])
+        weight, bias = self.mix.weight[:channels], self.mix.bias[:channels]  # type: ignore[index]
+        mixed = functional.gelu(functional.conv1d(bands.transpose(1, 2), weight, bias, padding=1)).transpose(
+            1, 2
+        )
         tokens = self.token(mixed) + canvas.at_bearing(self.bearings) + self.kind
         placed = self.spread @ self.place(mixed)
         evidence = canvas.to_fine_grid(self.evidence(functional.gelu(placed + canvas())), self._split)
-        heard = self.fine_spread @ self.hear(mixed) + self.away(self.distance)
+        heard = self.fine_spread @ self.hear(mixed, channels)
+        heard = heard + functional.linear(self.distance, self.away.weight[:channels])
         fine = torch.unflatten(self.fine(functional.gelu(heard)).transpose(1, 2), 2, (self._side, self._side))
         return SensorFeatures(tokens, placed, self._stride, fine, evidence)
 

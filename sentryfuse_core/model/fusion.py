@@ -91,10 +91,19 @@ class TrunkLayer(nn.Module):
         self.feed_norm = nn.LayerNorm(dim)
         self.feed = FeedForward(dim, channels=ffn, block=ffn_block)
 
-    def forward(self, tokens: Tensor, segments: Sequence[Segment], width: Width | None = None) -> Tensor:
-        """[B, N, D] -> [B, N, D]; `width` None: each part's own."""
+    def forward(
+        self,
+        tokens: Tensor,
+        segments: Sequence[Segment],
+        width: Width | None = None,
+        trust: Tensor | None = None,
+    ) -> Tensor:
+        """[B, N, D] -> [B, N, D]; `width` None: each part's own; `trust` as `Trunk.forward` takes it."""
         groups, blocks = (None, None) if width is None else (width.groups, width.blocks)
-        tokens = tokens + self.attend(self.attend_norm(tokens), segments, width=groups)
+        normal = self.attend_norm(tokens)
+        if trust is not None:  # after the norm, which would undo it
+            normal = normal * trust[..., None]
+        tokens = tokens + self.attend(normal, segments, width=groups)
         fed: Tensor = tokens + self.feed(self.feed_norm(tokens), width=blocks)
         return fed
 
@@ -107,9 +116,16 @@ class Trunk(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(
-        self, tokens: Tensor, segments: Sequence[Segment], widths: Sequence[Width] | None = None
+        self,
+        tokens: Tensor,
+        segments: Sequence[Segment],
+        widths: Sequence[Width] | None = None,
+        trust: Tensor | None = None,
     ) -> Tensor:
-        """[B, N, D] -> [B, N, D]; `widths`: one a layer, None for each layer's own."""
+        """[B, N, D] -> [B, N, D]; `widths`: one a layer, None for each layer's own.
+
+        `trust` [B, N] scales what attention reads of each token: keys and values; None: all count in full.
+        """
         for index, layer in enumerate(self.layers):
-            tokens = layer(tokens, segments, None if widths is None else widths[index])
+            tokens = layer(tokens, segments, None if widths is None else widths[index], trust)
         return tokens

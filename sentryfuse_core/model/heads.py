@@ -37,6 +37,7 @@ class HeadOutput:
         default_factory=dict
     )  # [B, 1, 32, 32] each sensor's own logits
     view: CameraView | None = None  # for training only
+    trust: Mapping[Modality, Tensor] = field(default_factory=dict)  # [B] each; empty: not asked
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,33 +36,43 @@ class Horizon(nn.Module):
         """Roll and pitch [B, 2] in rad, positive as those of the IMU.
 
         Args:
-            chances: [B, h, w] logarithms of the chance, over each column's rows, that the ground ends there.
+            chances: [B, h, w] logarithms of the chance, over each column's rows, that the ground ends there;
+                the map may be coarser than the one of the widest camera, by a whole number.
             tilt: [B, 2] by the IMU in rad, None without one.
         """
         chance = chances.exp()
-        seen = (chance * self.up).sum(dim=1)  # [B, w]
+        up, left = self._grid(chances.shape[1])
+        seen = (chance * up).sum(dim=1)  # [B, w]
         weight = self.column.exp() * chance.square().sum(dim=1).square()  # a column that is torn says little
         prior = chances.new_zeros(len(chances), 2) if tilt is None else tilt
         height, slope = _line(prior)
         of_height, of_slope = (self.level if tilt is None else self.imu).exp()
         ones = weight.sum(dim=1) + of_height
-        lefts = (weight * self.left).sum(dim=1)
-        squares = (weight * self.left.square()).sum(dim=1) + of_slope
+        lefts = (weight * left).sum(dim=1)
+        squares = (weight * left.square()).sum(dim=1) + of_slope
         ups = (weight * seen).sum(dim=1) + of_height * height
-        both = (weight * self.left * seen).sum(dim=1) + of_slope * slope
+        both = (weight * left * seen).sum(dim=1) + of_slope * slope
         determinant = ones * squares - lefts.square()
         height = (ups * squares - both * lefts) / determinant
         roll = ((ups * lefts - ones * both) / determinant).atan()
         return torch.stack((roll, (height * roll.cos()).atan()), dim=-1)
 
-    def target(self, tilt: Tensor) -> Tensor:
+    def target(self, tilt: Tensor, rows: int | None = None) -> Tensor:
         """Weights [B, h, w] of the two rows next to the line of `tilt` [B, 2] in rad; 1 for every column.
 
-        A line above or below the image is in its first or last row.
+        A line above or below the image is in its first or last row. `rows` are those of a coarser map.
         """
+        up, left = self._grid(rows or len(self.up))
         height, slope = _line(tilt)
-        line = (height[:, None, None] + slope[:, None, None] * self.left).clamp(self.up[-1], self.up[0])
-        return (1.0 - (self.up - line).abs() / self._step).clamp_min(0.0)
+        line = (height[:, None, None] + slope[:, None, None] * left).clamp(up[-1], up[0])
+        return (1.0 - (up - line).abs() / (self._step * (len(self.up) // len(up)))).clamp_min(0.0)
+
+    def _grid(self, rows: int) -> tuple[Tensor, Tensor]:
+        """`up` [h, 1] and `left` [w] of a map of `rows`: middles of the pixels that become one."""
+        merged = len(self.up) // rows
+        if merged == 1:
+            return self.up, self.left
+        return self.up.view(rows, merged).mean(dim=1, keepdim=True), self.left.view(-1, merged).mean(dim=1)
 
 
 def _line(tilt: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,15 +25,19 @@ from sentryfuse_core.model.encoders import (
 from sentryfuse_core.model.fusion import Trunk, TrunkLayer
 from sentryfuse_core.model.heads import DetectionHead, HeadOutput
 from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.model.trust import TrustHead
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.quality import measures_of
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.types import Modality
+from sentryfuse_core.types import Modality, PartLevels
 
-__all__ = ["SentryFuseNet"]
+__all__ = ["FULL_WIDTH", "SentryFuseNet"]
+
+FULL_WIDTH = PartLevels()
 
 
 class SentryFuseNet(nn.Module):
-    """The whole network; `level` of every call is an index into `shape.widths`."""
+    """The whole network; `parts` of every call says how narrow each part runs."""
 
     def __init__(self, shape: ModelShape, geometry: Geometry = GEOMETRY) -> None:
         super().__init__()
@@ -46,27 +50,46 @@ class SentryFuseNet(nn.Module):
         self.audio = AudioEncoder(shape, geometry, self.canvas)
         self.trunk = Trunk([_layer(shape) for _ in range(shape.layers)])
         self.head = DetectionHead(shape, geometry)
+        measures = measures_of(shape.qualities)
+        self.trust = TrustHead(measures) if measures else None
 
-    def encode(self, inputs: ModelInput, *, level: int = 0) -> dict[Modality, SensorFeatures]:
-        """The contribution of every sensor that is present, by encoders cut to `level`."""
+    def encode(self, inputs: ModelInput, *, parts: PartLevels = FULL_WIDTH) -> dict[Modality, SensorFeatures]:
+        """The contribution of every sensor that is present, by encoders cut to `parts`."""
         tilt = inputs.tilt
         if tilt is None and inputs.imu is not None:  # as sub-networks of fixed inputs have to take it
             tilt = inputs.imu.new_zeros(len(inputs.imu), 2)
+        if tilt is not None and self.trust is not None and inputs.quality is not None:
+            # The IMU's trust by itself: encoders do not know who else is there.
+            tilt = tilt * self.trust(inputs.quality, (Modality.IMU,))[Modality.IMU][:, None]
         features: dict[Modality, SensorFeatures] = {}
         if inputs.camera is not None and inputs.camera_position is not None:
             features[Modality.CAMERA] = self.camera(
-                inputs.camera, inputs.camera_position, self.canvas, tilt=tilt, level=level
+                inputs.camera, inputs.camera_position, self.canvas, tilt=tilt, level=parts.camera
             )
         if inputs.lidar is not None:
-            features[Modality.LIDAR] = self.lidar(inputs.lidar, self.canvas, tilt=tilt, level=level)
+            features[Modality.LIDAR] = self.lidar(inputs.lidar, self.canvas, tilt=tilt, level=parts.lidar)
         if inputs.imu is not None:
             features[Modality.IMU] = self.imu(inputs.imu)
         if inputs.audio is not None:
-            features[Modality.AUDIO] = self.audio(inputs.audio, self.canvas)
+            features[Modality.AUDIO] = self.audio(inputs.audio, self.canvas, level=parts.audio)
         return features
 
-    def fuse(self, features: Mapping[Modality, SensorFeatures], *, level: int, batch: int) -> HeadOutput:
-        """Trunk and head over the canvas and the given sensors; none at all gives the canvas's own answer."""
+    def fuse(
+        self,
+        features: Mapping[Modality, SensorFeatures],
+        *,
+        parts: PartLevels,
+        batch: int,
+        quality: Tensor | None = None,
+    ) -> HeadOutput:
+        """Trunk and head over the canvas and the given sensors; none at all gives the canvas's own answer.
+
+        With `quality` [B, measures], in a network that reads it, each sensor counts as it is trusted.
+        """
+        trust: dict[Modality, Tensor] = {}
+        if quality is not None and self.trust is not None and features:
+            trust = self.trust(quality, features)
+            features = {name: item.trusted(trust[name]) for name, item in features.items()}
         queries = self.canvas().expand(batch, -1, -1)
         for sensor in features.values():
             if sensor.canvas is not None:
@@ -77,22 +100,33 @@ class SentryFuseNet(nn.Module):
             Segment(cells, 1),
             *(Segment(item.tokens.shape[1], item.stride) for item in features.values()),
         ]
-        mixed = self.trunk(tokens, segments, [self.shape.width(level)] * self.shape.layers)
+        widths = [self.shape.width(parts.trunk)] * self.shape.layers
+        mixed = self.trunk(tokens, segments, widths, _by_token(trust, features, queries) if trust else None)
         fine = [item.fine for item in features.values() if item.fine is not None]
-        channels = self.shape.channels(self.shape.fine_channels, level)
+        channels = self.shape.channels(self.shape.fine_channels, self.shape.widths[parts.head])
         output: HeadOutput = self.head(mixed[:, :cells], fine, self.canvas, channels=channels)
         evidence = {name: item.evidence for name, item in features.items() if item.evidence is not None}
         view = next((item.view for item in features.values() if item.view is not None), None)
-        return replace(output, evidence=evidence, view=view)
+        return replace(output, evidence=evidence, view=view, trust=trust)
 
-    def forward(self, inputs: ModelInput, *, level: int = 0, batch: int | None = None) -> HeadOutput:
-        """Maps for `inputs` at pruning `level`; `batch` is only needed when no sensor is present.
+    def forward(
+        self, inputs: ModelInput, *, parts: PartLevels = FULL_WIDTH, batch: int | None = None
+    ) -> HeadOutput:
+        """Maps for `inputs` with `parts` as narrow as told; `batch` is only needed when no sensor is present.
 
         Shapes: see ModelInput and HeadOutput.
         """
-        features = self.encode(inputs, level=level)
+        features = self.encode(inputs, parts=parts)
         size = next((item.tokens.shape[0] for item in features.values()), 1 if batch is None else batch)
-        return self.fuse(features, level=level, batch=size)
+        return self.fuse(features, parts=parts, batch=size, quality=inputs.quality)
+
+
+def _by_token(
+    trust: Mapping[Modality, Tensor], features: Mapping[Modality, SensorFeatures], queries: Tensor
+) -> Tensor:
+    """Trust of every token [B, N]: 1 of the canvas, each sensor's own of its tokens."""
+    own = [trust[name][:, None].expand(-1, item.tokens.shape[1]) for name, item in features.items()]
+    return torch.cat((queries.new_ones(queries.shape[:2]), *own), dim=1)
 
 
 def _layer(shape: ModelShape) -> TrunkLayer:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.slim import CHANNEL_BLOCK
+from sentryfuse_core.preprocess.quality import measures_of
+from sentryfuse_core.types import PartLevels
 
 __all__ = ["BOX_CHANNELS", "ModelShape", "Width"]
 
@@ -59,9 +62,20 @@ class ModelShape:
     imu_tokens: int = 2
     classes: int = 3
     widths: tuple[float, ...] = (1.0, 0.5, 0.25)  # share of units kept at each pruning level, any number
+    camera_halved: tuple[float, ...] = ()  # the same at further levels of the camera, whose image is halved
+    audio_widths: tuple[float, ...] = (1.0,)  # the same of the audio encoder, which may have fewer levels
+    trunk_widths: tuple[float, ...] = ()  # the same of the trunk, which may have more levels; empty: `widths`
+    channel_step: int = CHANNEL_BLOCK  # of convolutions, at narrower levels: CPUs like multiples of 16
+    qualities: tuple[str, ...] = ()  # measures of the sensors that trust is made from, see preprocess.quality
 
     def __post_init__(self) -> None:
         self._check_sizes()
+        try:
+            measures_of(self.qualities)
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"impossible network shape: no measure {error} in this release; use weights made for it"
+            ) from error
         wrong = [
             text
             for text, bad in (
@@ -74,7 +88,26 @@ class ModelShape:
                     f"ffn {self.ffn} must be a multiple of ffn_block {self.ffn_block}",
                     self.ffn % self.ffn_block,
                 ),
-                (f"widths {self.widths} must start with 1.0 and fall", not self._widths_fall()),
+                (f"widths {self.widths} must start with 1.0 and fall", not _fall(self.widths)),
+                (
+                    f"audio_widths {self.audio_widths} must start with 1.0 and fall",
+                    not _fall(self.audio_widths),
+                ),
+                (
+                    f"trunk_widths {self.trunk_widths} must be none or begin with {self.widths} and fall",
+                    bool(self.trunk_widths)
+                    and (
+                        self.trunk_widths[: len(self.widths)] != self.widths or not _fall(self.trunk_widths)
+                    ),
+                ),
+                (
+                    f"camera_halved {self.camera_halved} must be above 0 and at most 1",
+                    not all(0.0 < share <= 1.0 for share in self.camera_halved),
+                ),
+                (
+                    f"channel_step {self.channel_step} must be a multiple of {CHANNEL_BLOCK}",
+                    self.channel_step % CHANNEL_BLOCK,
+                ),
             )
             if bad
         ]
@@ -84,21 +117,20 @@ class ModelShape:
     def _check_sizes(self) -> None:
         """A manifest is a stranger's file: nothing is built from sizes that would not fit any memory."""
         for item in fields(self):
+            if item.name == "qualities":
+                continue
             value: Any = getattr(self, item.name)
             sizes = value if isinstance(item.default, tuple) else (value,)
-            whole = not item.name.endswith(("widths", "_m"))
+            whole = not item.name.endswith(("widths", "halved", "_m"))
             largest = _MOST_LAYERS if item.name == "layers" else _LARGEST
-            fits = isinstance(sizes, tuple) and 1 <= len(sizes) <= _MOST_ITEMS
+            least = 0 if item.default == () else 1
+            fits = isinstance(sizes, tuple) and least <= len(sizes) <= _MOST_ITEMS
             if whole and isinstance(item.default, tuple):
                 fits = fits and len(sizes) == len(item.default)
             if not fits or not all(_is_size(size, whole=whole, largest=largest) for size in sizes):
                 raise CheckpointError(
                     f"impossible network shape: {item.name} = {str(value)[:100]}; use weights of this version"
                 )
-
-    def _widths_fall(self) -> bool:
-        pairs = zip(self.widths, self.widths[1:], strict=False)
-        return self.widths[:1] == (1.0,) and all(wide > narrow > 0.0 for wide, narrow in pairs)
 
     @property
     def head_dim(self) -> int:
@@ -115,17 +147,37 @@ class ModelShape:
         """Number of pruning levels; level 0 is full width."""
         return len(self.widths)
 
-    def channels(self, count: int, level: int) -> int:
-        """Of `count` channels of a convolution those that run at `level`, whole blocks and at least one.
+    @property
+    def narrowest(self) -> PartLevels:
+        """Every part as narrow as it goes."""
+        last = self.levels - 1
+        camera = last + len(self.camera_halved)
+        trunk = max(last, len(self.trunk_widths) - 1)
+        return PartLevels(camera=camera, lidar=last, audio=len(self.audio_widths) - 1, trunk=trunk, head=last)
 
-        The square root of the level's share: the multiply-accumulates between two such layers keep the share.
+    def uniform(self, level: int) -> PartLevels:
+        """Every part at `level`, or as narrow as it goes; raises CheckpointError for no such level."""
+        if not 0 <= level < self.levels:
+            raise CheckpointError(f"no level {level}: this network has the levels 0 to {self.levels - 1}")
+        return PartLevels(level, level, min(level, len(self.audio_widths) - 1), level, level)
+
+    def camera_level(self, level: int) -> tuple[float, int]:
+        """Share of the camera's units at its `level`, and how many times smaller its image is each way."""
+        beyond = level - self.levels
+        return (self.widths[level], 1) if beyond < 0 else (self.camera_halved[beyond], 2)
+
+    def channels(self, count: int, share: float) -> int:
+        """Of `count` channels of a convolution those that run where `share` of the units is kept.
+
+        The square root of the share, so that the multiply-accumulates between two such layers keep it; in
+        whole steps and at least one of them.
         """
-        blocks = math.sqrt(self.widths[level]) * count / CHANNEL_BLOCK
-        return max(1, round(blocks)) * CHANNEL_BLOCK
+        steps = math.sqrt(share) * count / self.channel_step
+        return min(count, max(1, round(steps)) * self.channel_step)
 
     def width(self, level: int) -> Width:
-        """Groups and channels that run at `level`, at least one unit of each."""
-        share = self.widths[level]
+        """Groups and channels of a trunk layer that run at its `level`, at least one unit of each."""
+        share = (self.trunk_widths or self.widths)[level]
         blocks = max(1, round(share * self.ffn / self.ffn_block))
         return Width(max(1, round(share * self.kv_heads)), blocks)
 
@@ -147,3 +199,7 @@ class ModelShape:
             raise CheckpointError(
                 f"unknown network shape {dict(values)}: {error}; use weights of this version"
             ) from error
+
+
+def _fall(shares: tuple[float, ...]) -> bool:
+    return shares[:1] == (1.0,) and all(wide > narrow > 0.0 for wide, narrow in pairwise(shares))

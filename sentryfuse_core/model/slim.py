@@ -39,8 +39,9 @@ class SlimConv(nn.Module):
 
 
 class SlimLinear(nn.Linear):
-    """A linear map of as many leading inputs as it is given."""
+    """A linear map of as many leading inputs as it is given, to as many leading outputs as are asked for."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., C] -> [..., outputs]; C may be fewer than all inputs."""
-        return functional.linear(x, self.weight[:, : x.shape[-1]], self.bias)
+    def forward(self, x: Tensor, outputs: int | None = None) -> Tensor:
+        """[..., C] -> [..., outputs]; C may be fewer than all inputs, `outputs` None: all of them."""
+        bias = self.bias if self.bias is None or outputs is None else self.bias[:outputs]
+        return functional.linear(x, self.weight[:outputs, : x.shape[-1]], bias)

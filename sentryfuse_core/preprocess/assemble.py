@@ -16,6 +16,7 @@ from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_s
 from sentryfuse_core.preprocess.deskew import deskewed, even_motion, point_times_s
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.placing import Placer
+from sentryfuse_core.preprocess.quality import quality
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, SyncedSet
@@ -56,8 +57,11 @@ class Preprocessor:
     set; they may be set from another thread than the one that calls.
     """
 
-    def __init__(self, config: Config, *, geometry: Geometry = GEOMETRY) -> None:
+    def __init__(self, config: Config, *, geometry: Geometry = GEOMETRY, measures: bool = False) -> None:
+        """`measures`: also tell how good each sensor's data is, for a network that reads it (half a ms)."""
         self._config = config
+        self._measures = measures
+        self._pcm: Tensor | None = None  # the window of sound of the set in hand
         self._geometry = geometry
         self._virtual_camera = camera.VirtualCamera(geometry)
         self._attitude = AttitudeFilter()
@@ -92,7 +96,7 @@ class Preprocessor:
         invalid: dict[Modality, InvalidMessageError] = {}
         content: dict[Modality, ContentStats] = {}
         sensors = mask & synced.present
-        self._poses, self._ego, self._skewed = {}, ego, ""
+        self._poses, self._pcm, self._ego, self._skewed = {}, None, ego, ""
         for modality in sensors:  # all of them first: the others ask for the IMU's
             try:
                 self._poses[modality] = self.placer.pose(synced.samples[modality][-1])
@@ -108,6 +112,8 @@ class Preprocessor:
                 tensors.update(part)
                 if looks is not None:
                     content[modality] = looks
+            if self._measures and tensors:
+                tensors["quality"] = quality(ModelInput(**tensors), self._pcm, geometry=self._geometry)
         skewed = (f"lidar is not deskewed: {self._skewed}",) if self._skewed else ()
         return Prepared(ModelInput(**tensors), invalid, content, (*self.placer.notes(sensors), *skewed))
 
@@ -170,6 +176,8 @@ class Preprocessor:
         blocks = audio.blocks_of(synced.samples[Modality.AUDIO])
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
         features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
+        late = audio.pending(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
+        self._pcm = pcm[..., : pcm.shape[-1] - late]  # what has not come yet is not silent
         return {"audio": features}, audio_stats([block for _, block in blocks])
 
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.types import AudioBlock, Sample
 
-__all__ = ["bearing_features", "blocks_of", "window"]
+__all__ = ["bearing_features", "blocks_of", "pending", "window"]
 
 SPEED_OF_SOUND_M_S = 343.0
 LOWEST_HZ = 100.0  # below lie wind and handling noise
@@ -71,6 +71,12 @@ def window(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: G
     kept = min(len(pcm), len(fitted))
     fitted[len(fitted) - kept :] = pcm[len(pcm) - kept :]
     return torch.from_numpy(np.ascontiguousarray(fitted.T))[None]
+
+
+def pending(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: Geometry = GEOMETRY) -> int:
+    """Samples at the end of that window that no block has brought yet: sound comes block by block."""
+    heard_ns = max(stamp_ns + len(one.pcm) * NS_PER_S // one.sample_rate_hz for stamp_ns, one in blocks)
+    return round(max(0, end_ns - heard_ns) * geometry.audio_rate_hz / NS_PER_S)
 
 
 def _unit(pcm: NDArray[Any]) -> NDArray[np.float32]:

@@ -26,6 +26,7 @@ class ModelInput:
     imu: Tensor | None = None  # [B, 32, 6] gyro rad/s and acceleration m/s^2, base axes
     tilt: Tensor | None = None  # [B, 2] roll and pitch (rad) by the IMU; only with `imu`
     audio: Tensor | None = None  # [B, 16, 16] bearings by features
+    quality: Tensor | None = None  # [B, measures] as preprocess.quality declares them; None: not measured
 
     def __post_init__(self) -> None:
         if (self.camera is None) != (self.camera_position is None):
@@ -48,7 +49,9 @@ class ModelInput:
     def only(self, mask: ModalitySet) -> ModelInput:
         """The same input without the sensors outside `mask`."""
         tensors = vars(self).items()
-        return ModelInput(**{name: tensor for name, tensor in tensors if _SENSORS[name] in mask})
+        return ModelInput(
+            **{name: tensor for name, tensor in tensors if name == "quality" or _SENSORS[name] in mask}
+        )
 
     def to(self, device: torch.device | str) -> ModelInput:
         """The same input on `device`."""

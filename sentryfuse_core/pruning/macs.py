@@ -13,7 +13,7 @@ from sentryfuse_core.model.ground import GROUND_FEATURES
 from sentryfuse_core.model.lift import VIEW_FEATURES
 from sentryfuse_core.model.shape import BOX_CHANNELS, ModelShape, Width
 from sentryfuse_core.preprocess.geometry import Geometry
-from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
 __all__ = ["Macs", "count_macs"]
 
@@ -37,17 +37,17 @@ class Macs:
         return Macs(self.prunable + other.prunable, self.fixed + other.fixed)
 
 
-def count_macs(shape: ModelShape, geometry: Geometry, mask: ModalitySet, level: int) -> Macs:
-    """MACs with the sensors of `mask` present at pruning `level`."""
+def count_macs(shape: ModelShape, geometry: Geometry, mask: ModalitySet, parts: PartLevels) -> Macs:
+    """MACs with the sensors of `mask` present and each part as narrow as `parts` says."""
     cells = geometry.canvas_cells**2
     tokens, keys = cells, cells
-    total = Macs(0, _canvas(shape, cells)) + _head(shape, geometry, cells, level)
+    total = Macs(0, _canvas(shape, cells)) + _head(shape, geometry, cells, parts.head)
     for modality in mask:
-        length, stride, encoder = _sensor(shape, geometry, modality, level)
+        length, stride, encoder = _sensor(shape, geometry, modality, parts)
         tokens += length
         keys += length // stride
         total += encoder
-    return total + Macs(shape.layers * _layer(shape, shape.width(level), tokens, keys), 0)
+    return total + Macs(shape.layers * _layer(shape, shape.width(parts.trunk), tokens, keys), 0)
 
 
 def _layer(shape: ModelShape, width: Width, tokens: int, keys: int) -> int:
@@ -69,7 +69,7 @@ def _evidence(shape: ModelShape, geometry: Geometry) -> int:
 
 
 def _head(shape: ModelShape, geometry: Geometry, cells: int, level: int) -> Macs:
-    fine, channels = shape.fine_channels, shape.channels(shape.fine_channels, level)
+    fine, channels = shape.fine_channels, shape.channels(shape.fine_channels, shape.widths[level])
     places = geometry.heatmap_cells**2
     outputs = shape.classes + BOX_CHANNELS
     spread = cells * shape.dim * places // cells * fine
@@ -77,14 +77,17 @@ def _head(shape: ModelShape, geometry: Geometry, cells: int, level: int) -> Macs
     return Macs(convolutions + places * channels * outputs, spread + places * fine * outputs)
 
 
-def _sensor(shape: ModelShape, geometry: Geometry, modality: Modality, level: int) -> tuple[int, int, Macs]:
+def _sensor(
+    shape: ModelShape, geometry: Geometry, modality: Modality, parts: PartLevels
+) -> tuple[int, int, Macs]:
     """Tokens, tokens to a key, and the encoder's MACs."""
     dim, cells = shape.dim, geometry.canvas_cells**2
     if modality is Modality.CAMERA:
-        return _camera(shape, geometry, level)
+        return _camera(shape, geometry, parts.camera)
     if modality is Modality.LIDAR:
-        first, second = (shape.channels(count, level) for count in shape.lidar_channels)
-        deep = shape.channels(dim, level)
+        share = shape.widths[parts.lidar]
+        first, second = (shape.channels(count, share) for count in shape.lidar_channels)
+        deep = shape.channels(dim, share)
         pillars = geometry.pillar_cells**2
         stem = _KERNEL * (
             pillars * geometry.pillar_channels * first
@@ -99,17 +102,18 @@ def _sensor(shape: ModelShape, geometry: Geometry, modality: Modality, level: in
         linear = geometry.imu_steps * 6 * dim + dim * dim * shape.imu_tokens
         return shape.imu_tokens, 1, Macs(0, linear)
     bearings = geometry.audio_bearings
-    mixing = 3 * bearings * geometry.audio_features * dim + 2 * bearings * dim * dim
-    places = geometry.heatmap_cells**2
+    inner = shape.channels(dim, shape.audio_widths[parts.audio])
+    mixing = bearings * inner * (3 * geometry.audio_features + 2 * dim + inner)
+    heard = geometry.heatmap_cells**2 * inner * (bearings + DISTANCE_FEATURES + shape.fine_channels)
     spread = cells * bearings * dim + _bearings(shape, bearings) + _canvas(shape, cells)
-    spread += bearings * dim * dim + places * dim * (bearings + DISTANCE_FEATURES + shape.fine_channels)
-    return bearings, shape.pool, Macs(0, mixing + spread + _evidence(shape, geometry))
+    return bearings, shape.pool, Macs(mixing + heard, spread + _evidence(shape, geometry))
 
 
 def _camera(shape: ModelShape, geometry: Geometry, level: int) -> tuple[int, int, Macs]:
-    first, second, fine, coarse, deep = (shape.channels(count, level) for count in shape.camera_channels)
-    lifted = shape.channels(shape.lift_channels, level)
-    pixels = geometry.image_width * geometry.image_height
+    share, shrink = shape.camera_level(level)
+    first, second, fine, coarse, deep = (shape.channels(count, share) for count in shape.camera_channels)
+    lifted = shape.channels(shape.lift_channels, share)
+    pixels = geometry.image_width * geometry.image_height // shrink**2
     stem = _KERNEL * (
         pixels // 4 * 3 * first
         + pixels // 16 * (first * second + second * fine)

@@ -1,43 +1,41 @@
-"""The table of plans: for every set of sensors and pruning level, which sub-network runs and what it costs.
-
-There are as many levels as the checkpoint's manifest has `widths`. They are uniform, as in the gate's design
-of that name: every layer keeps the same share of its units, and every convolution the square root of it in
-channels, whole units and at least one, whatever sensors are there. A level is a prefix of the same weights,
-so choosing one is a dictionary look-up.
-"""
+"""Plans: which sub-network runs for a choice of the gate, and what it costs."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.pruning.macs import count_macs
-from sentryfuse_core.types import ModalitySet, Plan
+from sentryfuse_core.pruning.part_gate import Choice, Gate, PartGate, widths_text
+from sentryfuse_core.types import ModalitySet, PartLevels, Plan
 
-__all__ = ["KIND", "plan_table"]
+__all__ = ["GATED", "UNIFORM", "kind_of", "make_plan"]
 
-KIND = "uniform"  # see `sentryfuse_core.pruning.gate.Design`
-
-
-def plan_table(shape: ModelShape, geometry: Geometry = GEOMETRY) -> Mapping[tuple[int, int], Plan]:
-    """Plans by (mask bits, level), reasons empty; mask 0 is the canvas alone."""
-    masks = (ModalitySet(), *ModalitySet.subsets())
-    return {
-        (mask.bits, level): _plan(shape, geometry, mask, level)
-        for mask in masks
-        for level in range(shape.levels)
-    }
+UNIFORM = "uniform"  # every part keeps the same share, whatever sensors are there
+GATED = "gate"  # parts and sensors by what they are worth
 
 
-def _plan(shape: ModelShape, geometry: Geometry, mask: ModalitySet, level: int) -> Plan:
-    width = shape.width(level)
-    macs = count_macs(shape, geometry, mask, level)
-    full = count_macs(shape, geometry, mask, 0)
+def kind_of(gate: Gate) -> str:
+    """How a gate chooses widths, as the status has it."""
+    return GATED if isinstance(gate, PartGate) else UNIFORM
+
+
+def make_plan(
+    shape: ModelShape,
+    choice: Choice,
+    *,
+    present: ModalitySet,
+    level: int,
+    kind: str,
+    geometry: Geometry = GEOMETRY,
+) -> Plan:
+    """The plan of `choice` for the sensors in `present`, its reason empty."""
+    width = shape.width(choice.parts.trunk)
+    macs = count_macs(shape, geometry, choice.used, choice.parts)
+    full = count_macs(shape, geometry, present, PartLevels())
     return Plan(
-        mask=mask,
+        mask=choice.used,
         level=level,
-        kind=KIND,
+        kind=kind,
         ratio=1.0 - macs.prunable / full.prunable,
         heads_kept=shape.layers * width.groups * shape.group,
         heads_total=shape.layers * shape.heads,
@@ -45,4 +43,7 @@ def _plan(shape: ModelShape, geometry: Geometry, mask: ModalitySet, level: int) 
         channels_total=shape.layers * shape.ffn,
         gmacs=macs.total / 1e9,
         reason="",
+        parts=choice.parts,
+        words=choice.words,
+        widths=widths_text(shape, choice.used, choice.parts),
     )

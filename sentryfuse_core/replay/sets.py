@@ -75,7 +75,7 @@ class Sets:
         if self.beside is not None and begun.perceives:
             while sum(item.begun.perceives for item in self._under_way) >= DEPTH:
                 self._finish_first()
-            self.beside.send(begun.prepared.inputs, begun.plan)
+            self.beside.send(begun.inputs, begun.plan)
         item = _UnderWay(
             begun=begun,
             begin_ms=begin_ms,

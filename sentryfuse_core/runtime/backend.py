@@ -54,7 +54,8 @@ def time_all(run: Callable[[ModelInput, Plan], HeadOutput], bank: Bank) -> Mappi
     blank, found = blank_input(), {}
     for mask in ModalitySet.subsets():
         for level in bank.loaded:
-            inputs, plan = blank.only(mask), bank.plan(mask, level, "warm-up")
+            plan = bank.plan(mask, level, "warm-up")
+            inputs = blank.only(plan.mask)
             run(inputs, plan)
             times_ms = []
             for _ in range(_RUNS):

@@ -14,11 +14,13 @@ import torch
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.checkpoint import Checkpoint
+from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.pruning.plan import plan_table
+from sentryfuse_core.pruning.part_gate import NOBODY, make_gate
+from sentryfuse_core.pruning.plan import UNIFORM, kind_of, make_plan
 from sentryfuse_core.runtime.cut import cut_to, weight_bytes
-from sentryfuse_core.types import ModalitySet, Plan
+from sentryfuse_core.types import Modality, ModalitySet, Plan
 
 __all__ = ["Bank", "blank_input"]
 
@@ -32,6 +34,7 @@ class Bank:
         network: at every level from `max_level` on; at wider ones its answers are wrong.
         levels: share of units kept, by level, whether loaded or not.
         loaded: the levels that may run.
+        kind: how widths are chosen, `uniform` or `gate`.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, max_level: int = 0) -> None:
@@ -39,26 +42,53 @@ class Bank:
         self.identity = checkpoint.identity
         self.digest: str = checkpoint.manifest["sha256"]
         self.labels: tuple[str, ...] = tuple(checkpoint.manifest["labels"])
-        self.levels: tuple[float, ...] = checkpoint.shape.widths
+        self.gate = make_gate(checkpoint.shape, checkpoint.manifest)
+        self.kind = kind_of(self.gate)
+        self.levels: tuple[float, ...] = self._shares(checkpoint.shape)
         self.loaded = range(max_level, len(self.levels))
         if not self.loaded:
             raise BackendError(
                 f"model.max_level = {max_level}: {self.identity} has the levels 0 to {len(self.levels) - 1}"
             )
         self.network = checkpoint.network()
+        self._plans: dict[tuple[int, int, int], Plan] = {}  # by bits of sensors, of poor ones, level
+        for mask in (ModalitySet(), *ModalitySet.subsets()):
+            for poor in (ModalitySet(), *ModalitySet.subsets()):
+                for level in self.loaded if poor & mask == poor else ():
+                    self._plans[mask.bits, poor.bits, level] = self._make(mask, poor, level)
         if max_level:
-            cut_to(self.network, self.loaded, blank_input())
-        self._plans = {
-            key: plan for key, plan in plan_table(checkpoint.shape).items() if key[1] in self.loaded
-        }
+            cut_to(self.network, {plan.parts for plan in self._plans.values()}, blank_input())
         self._evaluated = _evaluated(checkpoint.manifest)
 
-    def plan(self, mask: ModalitySet, level: int, reason: str) -> Plan:
-        """The sub-network for the sensors in `mask` at `level`; raises BackendError if there is none."""
-        found = self._plans.get((mask.bits, level))
+    def _make(self, mask: ModalitySet, poor: ModalitySet, level: int) -> Plan:
+        choice = self.gate.choose(mask, level, poor)
+        return make_plan(self.network.shape, choice, present=mask, level=level, kind=self.kind)
+
+    def _shares(self, shape: ModelShape) -> tuple[float, ...]:
+        """Of the units, or of all sensors' work, that each level keeps."""
+        if self.kind == UNIFORM:
+            return shape.widths
+        everything = [self.gate.choose(ModalitySet.all(), level).gmacs for level in range(self.gate.levels)]
+        return tuple(gmacs / everything[0] for gmacs in everything)
+
+    def plan(self, mask: ModalitySet, level: int, reason: str, poor: ModalitySet = NOBODY) -> Plan:
+        """What runs for the sensors in `mask` at `level`, those in `poor` being hardly trusted.
+
+        Its own `mask` are the sensors that run. Raises BackendError if there is no such level.
+        """
+        found = self._plans.get((mask.bits, poor.bits, level))
         if found is None:
             raise BackendError(self._no_level(level))
         return found.because(reason)
+
+    def trust(self, inputs: ModelInput) -> dict[Modality, float]:
+        """How far each sensor that is there is trusted, 0..1; empty where these weights do not tell."""
+        head = self.network.trust
+        if head is None or inputs.quality is None:
+            return {}
+        with torch.inference_mode():
+            found = head(inputs.quality, inputs.present)
+        return {modality: min(1.0, float(values[0])) for modality, values in found.items()}
 
     @property
     def weight_bytes(self) -> int:

@@ -20,7 +20,7 @@ from sentryfuse_core.runtime.eager import device_name
 from sentryfuse_core.runtime.store import sub_networks
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
 from sentryfuse_core.text import reason_of
-from sentryfuse_core.types import ModalitySet, Plan
+from sentryfuse_core.types import PartLevels, Plan
 
 __all__ = ["CompiledBackend"]
 
@@ -39,7 +39,7 @@ class CompiledBackend:
         self.device = device if device == "cpu" else device_name(self._device)
         self._bank = bank
         self._network = network
-        self._functions: dict[tuple[int, int], Callable[..., dict[str, Tensor]]] = {}
+        self._functions: dict[tuple[int, PartLevels], Callable[..., dict[str, Tensor]]] = {}
         self._broken = ""  # why compiling failed
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
@@ -50,9 +50,9 @@ class CompiledBackend:
         if self._broken:
             raise BackendError(self._broken)
         tensors = input_tensors(inputs.to(self._device))
-        function = self._functions.get((plan.mask.bits, plan.level))
+        function = self._functions.get((plan.mask.bits, plan.parts))
         if function is None:
-            function = SubNetwork(self._network, tuple(tensors), plan.level)
+            function = SubNetwork(self._network, tuple(tensors), plan.parts)
         try:
             with torch.inference_mode():
                 maps = function(*tensors.values())
@@ -69,19 +69,20 @@ class CompiledBackend:
         total = len(list(sub_networks(self._bank)))
         with torch._dynamo.config.patch(recompile_limit=total, accumulated_recompile_limit=total):  # noqa: SLF001
             for mask, level in sub_networks(self._bank):
-                self._functions[mask.bits, level] = self._compile(mask, level)
+                plan = self._bank.plan(mask, level, "")
+                self._functions[plan.mask.bits, plan.parts] = self._compile(plan)
             return time_all(self.run, self._bank)
 
-    def _compile(self, mask: ModalitySet, level: int) -> Callable[..., dict[str, Tensor]]:
-        tensors = input_tensors(blank_input().only(mask).to(self._device))
-        module = SubNetwork(self._network, tuple(tensors), level).eval()
+    def _compile(self, plan: Plan) -> Callable[..., dict[str, Tensor]]:
+        tensors = input_tensors(blank_input().only(plan.mask).to(self._device))
+        module = SubNetwork(self._network, tuple(tensors), plan.parts).eval()
         try:
             function: Callable[..., dict[str, Tensor]] = torch.compile(module, fullgraph=True, dynamic=False)
             with torch.inference_mode():
                 function(*tensors.values())
         except RuntimeError as error:  # the compilers' errors are RuntimeErrors too
             self._broken = (
-                f"cannot compile {mask} at level {level}: {reason_of(error)}; model.backend = eager"
+                f"cannot compile {plan.mask} at level {plan.level}: {reason_of(error)}; model.backend = eager"
             )
             raise BackendError(self._broken) from error
         return function

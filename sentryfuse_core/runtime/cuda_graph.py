@@ -18,7 +18,7 @@ from sentryfuse_core.runtime.eager import device_name
 from sentryfuse_core.runtime.staging import Staging
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
 from sentryfuse_core.text import reason_of
-from sentryfuse_core.types import Plan
+from sentryfuse_core.types import PartLevels, Plan
 
 __all__ = ["CudaGraphBackend"]
 
@@ -58,7 +58,7 @@ class CudaGraphBackend:
         self._network = network
         self._precision = precision
         self._device = torch.device(device)
-        self._graphs: dict[tuple[int, int], _Captured] = {}
+        self._graphs: dict[tuple[int, PartLevels], _Captured] = {}
         try:
             self.device = device_name(self._device)
             self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
@@ -90,14 +90,14 @@ class CudaGraphBackend:
         return time_all(self.run, self._bank)
 
     def _captured(self, plan: Plan, tensors: Mapping[str, Tensor]) -> _Captured:
-        key = (plan.mask.bits, plan.level)
+        key = (plan.mask.bits, plan.parts)
         found = self._graphs.get(key)
         if found is None:
-            found = self._graphs[key] = self._capture(plan.level, tensors)
+            found = self._graphs[key] = self._capture(plan.parts, tensors)
         return found
 
-    def _capture(self, level: int, tensors: Mapping[str, Tensor]) -> _Captured:
-        function = SubNetwork(self._network, tuple(tensors), level, precision=self._precision)
+    def _capture(self, parts: PartLevels, tensors: Mapping[str, Tensor]) -> _Captured:
+        function = SubNetwork(self._network, tuple(tensors), parts, precision=self._precision)
         buffers = tuple(self._staging.on_device(tensors).values())
         for _ in range(_RUNS_BEFORE_CAPTURE):
             function(*buffers)

@@ -11,20 +11,21 @@ from torch.overrides import TorchFunctionMode
 
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.types import PartLevels
 
 __all__ = ["cut_to", "weight_bytes"]
 
 
-def cut_to(network: SentryFuseNet, levels: Iterable[int], sample: ModelInput) -> None:
-    """Keep of every weight, in place, what `levels` read when all sensors of `sample` are there.
+def cut_to(network: SentryFuseNet, plans: Iterable[PartLevels], sample: ModelInput) -> None:
+    """Keep of every weight, in place, what `plans` read when all sensors of `sample` are there.
 
-    The levels are run, and the slices they take are watched: so this file knows nothing of the layers. A
-    weight that is used whole stays whole.
+    They are run, and the slices they take are watched: so this file knows nothing of the layers. A weight
+    that is used whole stays whole.
     """
     reads = _Reads(network)
     with torch.inference_mode(), reads:
-        for level in levels:
-            network(sample, level=level)
+        for parts in plans:
+            network(sample, parts=parts)
     for parameter in network.parameters():
         stops = reads.stops.get(id(parameter))
         if stops is not None and id(parameter) not in reads.whole:

@@ -42,7 +42,7 @@ class EagerBackend:
         """Maps on the CPU; raises BackendError when the device fails."""
         try:
             with torch.inference_mode():
-                output = self.network(inputs.to(self._device), level=plan.level)
+                output = self.network(inputs.to(self._device), parts=plan.parts)
                 evidence = {modality: logits.cpu() for modality, logits in output.evidence.items()}
                 return HeadOutput(output.heatmap.cpu(), output.boxes.cpu(), evidence)
         except RuntimeError as error:  # out of memory and device errors are RuntimeErrors

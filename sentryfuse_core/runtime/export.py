@@ -20,7 +20,7 @@ from sentryfuse_core.runtime.cut import cut_to
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors
 from sentryfuse_core.text import reason_of
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.types import ModalitySet, PartLevels, Plan
 
 __all__ = ["PRECISIONS", "build_onnx", "onnx_ending"]
 
@@ -48,21 +48,22 @@ def build_onnx(bank: Bank, store: Store, *, precision: str, anew: bool = False) 
         raise BackendError(f"exporting needs {' and '.join(absent)}; pip install 'sentryfuse-python[onnx]'")
 
     @cache
-    def cut(level: int) -> SentryFuseNet:
-        """A file holds no weight that its level does not read."""
+    def cut(parts: PartLevels) -> SentryFuseNet:
+        """A file holds no weight that its widths do not read."""
         network = copy.deepcopy(bank.network)
-        cut_to(network, [level], blank_input())
+        cut_to(network, [parts], blank_input())
         return network
 
     def export(mask: ModalitySet, level: int) -> bytes:
-        return _export(cut(level), mask, level, PRECISIONS[precision])
+        plan = bank.plan(mask, level, "")
+        return _export(cut(plan.parts), plan, PRECISIONS[precision])
 
     return store.build(bank, onnx_ending(precision), export, anew=anew)
 
 
-def _export(network: SentryFuseNet, mask: ModalitySet, level: int, precision: torch.dtype) -> bytes:
-    tensors = input_tensors(blank_input().only(mask))
-    module = SubNetwork(network, tuple(tensors), level, precision=precision).eval()
+def _export(network: SentryFuseNet, plan: Plan, precision: torch.dtype) -> bytes:
+    tensors = input_tensors(blank_input().only(plan.mask))
+    module = SubNetwork(network, tuple(tensors), plan.parts, precision=precision).eval()
     try:
         with torch.no_grad(), _quiet():
             names = list(module(*tensors.values()))
@@ -76,9 +77,11 @@ def _export(network: SentryFuseNet, mask: ModalitySet, level: int, precision: to
                 verbose=False,
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        raise BackendError(f"cannot export {mask} at level {level}: {reason_of(error)}") from error
+        raise BackendError(f"cannot export {plan.mask} at level {plan.level}: {reason_of(error)}") from error
     if program is None:
-        raise BackendError(f"torch exported nothing for {mask} at level {level}; use the pinned torch")
+        raise BackendError(
+            f"torch exported nothing for {plan.mask} at level {plan.level}; use the pinned torch"
+        )
     content: bytes = program.model_proto.SerializeToString()
     return content
 

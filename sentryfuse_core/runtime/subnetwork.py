@@ -12,7 +12,7 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.types import Modality
+from sentryfuse_core.types import Modality, PartLevels
 
 __all__ = ["SubNetwork", "input_tensors", "output_from"]
 
@@ -21,13 +21,13 @@ _EVIDENCE = "evidence_"
 
 
 class SubNetwork(nn.Module):
-    """The network at one level, for the sensors whose tensors are called `inputs`; shares all weights."""
+    """The network at some widths, for the sensors whose tensors are called `inputs`; shares all weights."""
 
     def __init__(
         self,
         network: SentryFuseNet,
         inputs: tuple[str, ...],
-        level: int,
+        parts: PartLevels,
         *,
         precision: torch.dtype = torch.float32,
     ) -> None:
@@ -35,7 +35,7 @@ class SubNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.inputs = inputs
-        self.level = level
+        self.parts = parts
         self.precision = precision
 
     def forward(self, *tensors: Tensor) -> dict[str, Tensor]:
@@ -44,7 +44,7 @@ class SubNetwork(nn.Module):
         reduced = self.precision is not torch.float32
         kind = tensors[0].device.type
         with torch.autocast(kind, self.precision, cache_enabled=False) if reduced else nullcontext():
-            output = self.network(given, level=self.level)
+            output = self.network(given, parts=self.parts)
         evidence = {f"{_EVIDENCE}{name.value}": logits for name, logits in output.evidence.items()}
         maps = {"heatmap": output.heatmap, "boxes": output.boxes, **evidence}
         return {name: values.float() for name, values in maps.items()} if reduced else maps

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import MS, S, imu_reading, odometry_message, sample
+from networks import gated_checkpoint
 
+from sentryfuse_core.account.messages import WARN, severity
 from sentryfuse_core.clock import ManualClock
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.ingest import Ingest
@@ -233,6 +235,33 @@ def test_pipeline_runs_the_widest_loaded_level_and_says_so_when_only_a_prefix_is
         -1
     ]
     assert timed.plan.level == 1  # the deadline is met by any level, and wider ones are not there
+
+
+def test_pipeline_says_what_the_gate_goes_without_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = gated_checkpoint(tmp_path).path
+    clock = ManualClock()
+    pipeline = Pipeline.build(override(Config(), {"model.checkpoint": str(path)}), clock=clock)
+    camera, lidar = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
+    monkeypatch.setattr(pipeline.bank, "trust", lambda _: {Modality.CAMERA: 0.25, Modality.LIDAR: 0.9})
+    results = play(pipeline, clock, camera | lidar, seconds=1.2)
+    poor = results[-1]
+    assert (poor.used, poor.absent[Modality.CAMERA], poor.plan.kind) == (lidar, Absence.POOR, "gate")
+    assert any("camera off: its data is poor" in note for note in poor.notes)
+    assert "camera is trusted 0.25 of 1: its data looks poor" in poor.notes
+    assert not any("uniform" in note for note in poor.notes)
+    report = poor.reports[Modality.CAMERA]
+    assert (report.state, report.code) == (SensorState.DEGRADED, "low_trust")
+    assert severity(poor) == WARN
+    assert poor.plan.widths == "lidar full width, trunk full width, head full width"
+    monkeypatch.setattr(pipeline.bank, "trust", lambda _: {Modality.CAMERA: 1.0, Modality.LIDAR: 1.0})
+    pipeline.budget.update_budget(math.nan, math.nan, 1, "test", clock.now_ns())
+    spared = play(pipeline, clock, camera | lidar, seconds=0.3, start_ns=clock.now_ns() + 100 * MS)[-1]
+    assert spared.used == camera | lidar
+    assert any("camera at half width of half an image: the lidar sees" in note for note in spared.notes)
+    assert spared.plan.widths.startswith("camera half width of half an image, lidar ")
+    assert spared.trust == {Modality.CAMERA: 1.0, Modality.LIDAR: 1.0}
 
 
 def test_pipeline_accounts_for_a_set_of_all_sensors(built: Pipeline) -> None:

@@ -145,7 +145,8 @@ def test_diagnostics_have_the_frozen_names_and_keys(listener: Listener) -> None:
     assert {"sets", "partial", "mask", "anchor", "wait_ms_p95", "skew_ms_max"} <= set(
         keys["sentryfuse: sync"]
     )
-    inference = "backend device backend_reason mask level ratio heads_kept channels_kept gmacs switches"
+    inference = "backend device backend_reason mask level ratio heads_kept channels_kept gmacs"
+    inference += " pruning widths trust switches"
     inference += " switch_us_p99 power_measured_w power_source temperature_c temperature_limit_c throttling"
     inference += " slow_down j_per_set cpu_s_per_set"
     assert keys["sentryfuse: inference"] == inference.split()

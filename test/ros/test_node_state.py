@@ -54,7 +54,10 @@ def diagnostics(*, topic: str = "/camera", **latency: str) -> SimpleNamespace:
     made = {
         "sensor/camera": (topic, {}),
         "sensor/lidar": ("/lidar", {}),
-        "inference": ("cpu", {"switches": "12", "switch_us_p99": "4.200"}),
+        "inference": (
+            "cpu",
+            {"switches": "12", "switch_us_p99": "4.200", "widths": "head full width", "trust": "imu 0.98"},
+        ),
         "latency": ("cpu", values),
     }
     return SimpleNamespace(
@@ -118,6 +121,7 @@ def test_percentiles_are_the_nodes_own_when_its_diagnostics_came() -> None:
     assert {value.p95 for value in found.latency_ms.values()} == {7.0}
     assert found.latency_ms["infer"].last == 5.0
     assert (found.window_sets, found.switches, found.switch_us_p99) == (300, 12, 4.2)
+    assert (found.widths, found.trust) == ("head full width", "imu 0.98")
     assert found.deadline_miss == 0.02
 
 

@@ -1,4 +1,4 @@
-"""Spoils point clouds of any layout: a blocked sector, missing points, noise, nothing at all."""
+"""Spoils point clouds of any layout: a blocked sector, missing points, noise, a turn, nothing at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sentryfuse_core.faults.corruption.payload import changed, emptied, is_cloud
 from sentryfuse_core.faults.hit import Hit
 
-__all__ = ["blocked", "empty", "noise", "not_a_number", "on_points"]
+__all__ = ["blocked", "empty", "noise", "not_a_number", "on_points", "turned"]
 
 _FLOATS = {7: "f4", 8: "f8"}  # sensor_msgs/PointField FLOAT32 and FLOAT64
 # Changes the writable coordinates x, y and z, each [height, width], in place.
@@ -74,6 +74,15 @@ def noise(axes: Sequence[NDArray[Any]], hit: Hit) -> None:
     """Add white noise of `sigma`, in m, to every coordinate."""
     for axis in axes:
         axis[...] = axis + hit.options["sigma"] * hit.random.standard_normal(axis.shape, np.float32)
+
+
+def turned(axes: Sequence[NDArray[Any]], hit: Hit) -> None:
+    """Turn all points to the right by `yaw_deg`: the sensor was turned to the left, its pose was not."""
+    x, y, _ = axes
+    angle_rad = -np.radians(hit.options["yaw_deg"])
+    before, cosine, sine = x.copy(), np.cos(angle_rad), np.sin(angle_rad)
+    x[...] = cosine * before - sine * y
+    y[...] = sine * before + cosine * y
 
 
 def empty(message: Any, _: Hit) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import cv2
@@ -13,7 +13,7 @@ from sentryfuse_core.convert.image import BYTES_PER_PIXEL, PACKED_422
 from sentryfuse_core.faults.corruption.payload import changed, noisy
 from sentryfuse_core.faults.hit import Hit
 
-__all__ = ["black", "covered", "noise", "on_pixels", "white"]
+__all__ = ["black", "covered", "full_scale", "noise", "on_pixels", "on_view", "white"]
 
 _JPEG_QUALITY = 90
 _LUMA_SECOND = ("yuv422", "uyvy")
@@ -30,7 +30,7 @@ def black(values: NDArray[Any], neutral: int | None, _: Hit) -> None:
 
 def white(values: NDArray[Any], neutral: int | None, _: Hit) -> None:
     """Make the image white."""
-    values.fill(neutral or _full(values))
+    values.fill(neutral or full_scale(values))
 
 
 def covered(values: NDArray[Any], neutral: int | None, hit: Hit) -> None:
@@ -43,11 +43,11 @@ def covered(values: NDArray[Any], neutral: int | None, hit: Hit) -> None:
     hidden[:, width - round(hit.options["right"] * width) :] = True
     if not any(hit.options[side] for side in ("top", "bottom", "left", "right")):
         hidden[:] = True
-    dark = np.full(values.shape, hit.options["level"] * _full(values), np.float32)
-    dark += hit.options["sigma"] * _full(values) * hit.random.standard_normal(values.shape, np.float32)
+    dark = np.full(values.shape, hit.options["level"] * full_scale(values), np.float32)
+    dark += hit.options["sigma"] * full_scale(values) * hit.random.standard_normal(values.shape, np.float32)
     if neutral is not None:
         dark.fill(neutral)
-    values[hidden] = np.clip(np.rint(dark[hidden]), 0, _full(values)).astype(values.dtype)
+    values[hidden] = np.clip(np.rint(dark[hidden]), 0, full_scale(values)).astype(values.dtype)
 
 
 def noise(values: NDArray[Any], neutral: int | None, hit: Hit) -> None:
@@ -56,16 +56,25 @@ def noise(values: NDArray[Any], neutral: int | None, hit: Hit) -> None:
         values[...] = noisy(values, hit.options["sigma"], hit.random)
 
 
-def _full(values: NDArray[Any]) -> int:
+def full_scale(values: NDArray[Any]) -> int:
+    """The largest value that the pixels can hold."""
     return int(np.iinfo(values.dtype).max)
 
 
-def on_pixels(change: Change) -> Callable[[Any, Hit], Any]:
+def on_view(change: Change) -> Callable[[Any, Hit], Any]:
+    """As `on_pixels`, for a `change` that looks at neighbours: of one colour, or blue, green and red."""
+    return on_pixels(change, by_colour=True)
+
+
+def on_pixels(change: Change, *, by_colour: bool = False) -> Callable[[Any, Hit], Any]:
     """The fault of a message that `change` makes of its pixels; a file is decoded and encoded again."""
 
     def spoil(message: Any, hit: Hit) -> Any:
         def bound(values: NDArray[Any], neutral: int | None) -> None:
-            change(values, neutral, hit)
+            parts = _by_colour(values, message, neutral) if by_colour else (values,)
+            for part in parts:
+                if part.size:
+                    change(part, neutral, hit)
 
         if hasattr(message, "step") and getattr(message, "encoding", None) in BYTES_PER_PIXEL:
             return changed(message, ("data",), lambda data: _raw(message, data, bound))
@@ -74,6 +83,16 @@ def on_pixels(change: Change) -> Callable[[Any, Hit], Any]:
         return message
 
     return spoil
+
+
+def _by_colour(values: NDArray[Any], message: Any, neutral: int | None) -> Sequence[NDArray[Any]]:
+    """Views whose neighbours are of one colour, or hold blue, green and red in this order."""
+    encoding = getattr(message, "encoding", "")
+    if neutral is not None:  # both kinds of chroma take turns
+        return values[:, ::2], values[:, 1::2]
+    if encoding.startswith("bayer"):
+        return values[::2, ::2], values[::2, 1::2], values[1::2, ::2], values[1::2, 1::2]
+    return (values[..., 2::-1] if encoding.startswith("rgb") else values[..., :3],)
 
 
 def _raw(message: Any, data: NDArray[Any], change: _Bound) -> NDArray[np.uint8]:

@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--init",
         metavar="WEIGHTS",
-        help="weights to start from; none: random ones (default: the shipped ones on --data, none in the "
-        "synthetic world)",
+        help="weights to start from; shipped: those of this package; none: random ones (default: shipped "
+        "on --data, none in the synthetic world)",
     )
     world.add_argument("--steps", type=int, help="how many steps to train instead of a time")
     world.add_argument("--batch", type=int, help="frames a step (default 32)")

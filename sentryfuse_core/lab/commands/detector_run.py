@@ -16,7 +16,10 @@ from sentryfuse_core.lab.training.grade import grade
 from sentryfuse_core.lab.training.provenance import describe, evaluation_table
 from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
+from sentryfuse_core.lab.training.worths import measure_worths, priced
 from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.pruning.part_gate import make_gate
+from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "finish", "options_of", "start_of", "train"]
 
 BATCH = 16  # frames, to evaluate
-_NO_WEIGHTS = "none"  # of --init
+_NO_WEIGHTS, _SHIPPED = "none", "shipped"  # of --init
 _FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
 
 
@@ -74,7 +77,7 @@ def start_of(init: str | None, *, labels: Sequence[str]) -> tuple[Checkpoint | N
     """
     if init is None or init == _NO_WEIGHTS:
         return None, {"init": _NO_WEIGHTS}
-    checkpoint = load_checkpoint(Path(init))
+    checkpoint = load_checkpoint(shipped_weights() if init == _SHIPPED else Path(init))
     known = checkpoint.manifest["labels"]
     if tuple(known) != tuple(labels):
         raise CheckpointError(
@@ -92,14 +95,17 @@ def train(
     start: Checkpoint | None,
     identity: Mapping[str, Any],
     source: BatchSource | None = None,
+    keep_up: bool = False,
 ) -> Trainer:
     """Train to the end with a bar, from `start`, or from a state of the same `identity`.
 
+    `keep_up`: the weights of `start` are also the teacher at full width, so that nothing they know is lost.
     SIGINT or SIGTERM end it after the step, once the state is saved.
     """
     if args.resume:
         check_identity(options.folder, identity)
-    trainer = Trainer(shape, options, source=source, resume=args.resume)
+    teacher = start.network() if start is not None and keep_up else None
+    trainer = Trainer(shape, options, source=source, resume=args.resume, teacher=teacher)
     if not args.resume:
         start_anew(options.folder, identity, old=("state.safetensors", "curve.csv"))
         if start is not None:
@@ -138,11 +144,13 @@ def finish(
     sensors: ModalitySet,
     judged: Callable[[], Iterable[LabelledBatch]],
     fitted: Iterable[LabelledBatch],
+    weighed: Iterable[LabelledBatch] | None = None,
 ) -> None:
     """Judge every set of the `sensors`, and the canvas alone, at every level; write weights and manifest.
 
     `words` are what was typed beside the options of every detector; scores are calibrated on the frames
-    `fitted`.
+    `fitted`. On those `weighed`, all sensors' raw data with them, the gate's table is measured; None: uniform
+    widths.
     """
     options, progress, net = trainer.options, trainer.progress, trainer.average.eval()
     masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & sensors == mask)]
@@ -161,8 +169,11 @@ def finish(
     )
     if args.data is not None:
         del made["world_sha256"]  # not of the synthetic world
-    grades = grade(net, judged=judged(), fitted=fitted, labels=made["labels"], masks=masks)
-    found = evaluate(net, judged(), masks=masks)
+    if weighed is not None and net.trust is not None:
+        made["gate"] = priced(measure_worths(net, weighed, seed=options.seed), net).to_mapping()
+    gate = make_gate(net.shape, made)
+    grades = grade(net, judged=judged(), fitted=fitted, labels=made["labels"], masks=masks, gate=gate)
+    found = evaluate(net, judged(), masks=masks, gate=gate)
     save_checkpoint(args.out, net, {**made, **facts, "evaluation": evaluation_table(found, grades)})
     print(f"{'sensors':<26} level  mAP    recall at 4 m    2 m    1 m  centre error")
     for (bits, level), score in found.scores.items():

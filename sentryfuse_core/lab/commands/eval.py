@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +25,13 @@ if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong o
 
 __all__ = ["add_arguments", "run"]
 
+_FRAMES, _POLICY_FRAMES = 1536, 192  # to score
+_DRAWS, _POLICY_DRAWS = 1000, 200
 _DRIVE_S, _LEAST_DRIVE_S = 30.0, 12  # of --tracks: the lidar is gone from 10 to 20 s
 _BATCH = 16  # frames; another number would give other worlds
 _WORLDS = 2**20  # batches of one seed; the second half is for fitting, the first 2**20 are training's own
 _SAME = ("frames", "fit_frames", "seed", "device", "draws")  # options that the figures depend on
+_POLICIES_SAME = ("frames", "seed", "draws")  # the same with --policies
 _DESCRIPTION = """\
 Score a detector on held-out synthetic worlds: mAP and AP by distance (the rules of nuScenes), errors of
 true positives, calibration of scores, day against night, and what an IMU is worth on rough ground, for all
@@ -45,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.formatter_class = _DESCRIPTION, argparse.RawDescriptionHelpFormatter
     parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint (default: the shipped one)")
     parser.add_argument(
-        "--frames", type=int, default=1536, metavar="N", help="frames to score (default %(default)s)"
+        "--frames",
+        type=int,
+        metavar="N",
+        help=f"frames to score (default {_FRAMES}; with --policies {_POLICY_FRAMES})",
     )
     parser.add_argument(
         "--fit-frames",
@@ -72,11 +79,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SENSOR=FILE",
         help="weights trained for one sensor, for late fusion of such; repeatable",
     )
+    parser.add_argument(
+        "--policies",
+        action="store_true",
+        help="compare instead, on the same frames and weights, uniform widths, the gate by presence, it "
+        "by presence and quality, and an oracle that tries up to 24 plans on each frame; then every fault at "
+        "every severity against the sensor's absence. For weights with a gate; on the CPU; --out gets "
+        "gate.json and policies.png",
+    )
     parser.add_argument("--levels", metavar="0,1", help="only these pruning levels (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="which worlds (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
     parser.add_argument(
-        "--draws", type=int, default=1000, metavar="N", help="of frames anew, for intervals (default 1000)"
+        "--draws",
+        type=int,
+        metavar="N",
+        help=f"of frames anew, for intervals (default {_DRAWS}; with --policies {_POLICY_DRAWS})",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for eval.json and dropout.png (default: only print)"
@@ -101,9 +119,27 @@ def run(args: argparse.Namespace) -> int:
     from sentryfuse_core.model.checkpoint import load_checkpoint
     from sentryfuse_core.runtime.load import shipped_weights
 
+    if args.frames is None:
+        args.frames = _POLICY_FRAMES if args.policies else _FRAMES
+    if args.draws is None:
+        args.draws = _POLICY_DRAWS if args.policies else _DRAWS
     _check(args)
     if args.out is not None:
         make_folder(args.out, remedy="choose another folder")
+    if args.policies:
+        from sentryfuse_core.lab.commands.eval_policies import run_policies
+
+        run_policies(
+            load_checkpoint(args.weights or shipped_weights()),
+            frames=args.frames,
+            batch=_BATCH,
+            first=(args.seed + 1) * _WORLDS,
+            draws=args.draws,
+            seed=args.seed,
+            out=args.out,
+            command=_command(args, _POLICIES_SAME),
+        )
+        return 0
     if args.tracks:
         from sentryfuse_core.lab.commands.eval_tracks import run_tracks
 
@@ -189,15 +225,17 @@ def _singles(options: list[str]) -> dict[str, Checkpoint]:
     return found
 
 
-def _command(args: argparse.Namespace) -> str:
+def _command(args: argparse.Namespace, same: Sequence[str] = _SAME) -> str:
     """The command that gives the same figures elsewhere, without this machine's folders."""
-    words = [f"--{name.replace('_', '-')} {getattr(args, name)}" for name in _SAME]
+    words = ["--policies"] if args.policies else []
+    words += [f"--{name.replace('_', '-')} {getattr(args, name)}" for name in same]
     words += [f"--{name} {getattr(args, name)}" for name in ("masks", "levels") if getattr(args, name)]
     singles = (text.partition("=") for text in args.single)
     words += [f"--single {sensor}={Path(path).name}" for sensor, _, path in singles]
     words += [] if args.references else ["--no-references"]
     words += [f"--weights {args.weights.name}"] if args.weights else []
-    return " ".join(["sentryfuse eval", *words, f"--out {args.out.name}"])
+    words += [f"--out {args.out.name}"] if args.out else []
+    return " ".join(["sentryfuse eval", *words])
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -212,6 +250,17 @@ def _check(args: argparse.Namespace) -> None:
         seconds=(_LEAST_DRIVE_S, 3600),
     )
     check_device(args.device)
+    if args.policies:
+        given = {
+            "--masks": args.masks,
+            "--levels": args.levels,
+            "--single": args.single,
+            "--tracks": args.tracks,
+        }
+        others = [name for name, value in given.items() if value]
+        others += [f"--device {args.device}"] if args.device != "cpu" else []
+        if others:
+            raise ConfigError(f"{others[0]} is not for --policies, which runs all sets and levels on the CPU")
 
 
 def _masks(text: str | None) -> list[ModalitySet]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.detector_run import BATCH, finish, options_of, start_of, train
 from sentryfuse_core.lab.training.data import LabelledBatch, held_out
+from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
+from sentryfuse_core.lab.training.spoiling import AGES_S
 from sentryfuse_core.lab.world.config import CLASSES
-from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _CALIBRATION_FIRST = 2**19  # number of the first batch that calibrators are fitted on
+_WORTHS_FIRST = 2**18  # and that the gate's table is measured on
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,11 +29,12 @@ def run(args: argparse.Namespace) -> int:
     options = replace(options_of(args), sensors=_sensors(args.sensors))
     start, facts = start_of(args.init, labels=[traits.label for traits in CLASSES])
     identity = {**facts, "seed": args.seed, "sensors": str(options.sensors)}
-    trainer = train(args, options, shape=ModelShape(), start=start, identity=identity)
+    trainer = train(args, options, shape=TRAINED_SHAPE, start=start, identity=identity, keep_up=True)
     count = -(-args.evaluate // BATCH)
 
-    def batches(first: int) -> Iterator[LabelledBatch]:
-        return held_out(options.world, batch=BATCH, count=count, first=first, device=options.device)
+    def batches(first: int, ages_s: tuple[float, float] | None = None) -> Iterator[LabelledBatch]:
+        device = options.device
+        return held_out(options.world, batch=BATCH, count=count, first=first, device=device, ages_s=ages_s)
 
     words = [] if start is None else [f"--init {Path(args.init).name}"]
     words += [f"--sensors {args.sensors}"] if args.sensors else []
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         sensors=options.sensors,
         judged=lambda: batches(0),
         fitted=batches(_CALIBRATION_FIRST),
+        weighed=batches(_WORTHS_FIRST, AGES_S) if options.sensors == ModalitySet.all() else None,
     )
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,12 +51,22 @@ def only_frames(matches: Matches, keep: NDArray[np.bool_]) -> Matches:
     )
 
 
-def drawn_maps(parts: Sequence[Matches], *, draws: int, seed: int) -> Floats:
-    """The mAP of every part under the same draws of frames, [draws, parts]: differences are paired."""
+def drawn_maps(
+    parts: Sequence[Matches], *, draws: int, seed: int, on_draws: Callable[[int], None] = lambda _: None
+) -> Floats:
+    """The mAP of every part under the same draws of frames, [draws, parts]: differences are paired.
+
+    A part that is there twice is counted once; `on_draws` hears of every draw that is done.
+    """
     rng = np.random.default_rng(seed)
     frames = parts[0].frames
     even = np.full(frames, 1.0 / frames)
-    maps = [[map_of(part, weights) for part in parts] for weights in rng.multinomial(frames, even, draws)]
+    distinct = {id(part): part for part in parts}
+    maps = []
+    for weights in rng.multinomial(frames, even, draws):
+        found = {key: map_of(part, weights) for key, part in distinct.items()}
+        maps.append([found[id(part)] for part in parts])
+        on_draws(1)
     return np.array(maps)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
+from sentryfuse_core.faults.tensors import RawSet
 from sentryfuse_core.lab.world.batch import Conditions, WorldBatch, training_batch
 from sentryfuse_core.lab.world.config import WorldConfig, held_out_world
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.lidar import pillars
+from sentryfuse_core.preprocess.quality import quality
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.types import Modality
 
@@ -35,34 +37,59 @@ class LabelledBatch:
     visible: Mapping[Modality, Tensor] | None = None  # [B, M] bool, what each sensor has of every box
     points: Tensor | None = None  # [B, R, 4] of the lidar, NaN: no return
     attitude: Tensor | None = None  # [B, 2] true roll and pitch (rad) of the vehicle; None: not known
+    raw: RawSet | None = None  # what `inputs` were made from, to be spoilt; None: not kept
 
     def rows(self, start: int, stop: int) -> LabelledBatch:
         """The frames `start` to `stop`."""
         given = ((field.name, getattr(self.inputs, field.name)) for field in fields(self.inputs))
         inputs = ModelInput(**{name: None if item is None else item[start:stop] for name, item in given})
         attitude = None if self.attitude is None else self.attitude[start:stop]
-        return LabelledBatch(inputs, self.boxes[start:stop], self.classes[start:stop], attitude=attitude)
+        raw = None if self.raw is None else self.raw.rows(slice(start, stop))
+        return LabelledBatch(
+            inputs, self.boxes[start:stop], self.classes[start:stop], attitude=attitude, raw=raw
+        )
 
 
-def make_batch(world: WorldConfig, *, batch: int, seed: int, step: int, device: str = "cpu") -> LabelledBatch:
-    """Frames that depend on `seed` and `step` alone."""
-    return _from_world(world, batch=batch, seed=seed * _STRIDE + step, device=device)
+def make_batch(
+    world: WorldConfig,
+    *,
+    batch: int,
+    seed: int,
+    step: int,
+    device: str = "cpu",
+    ages_s: tuple[float, float] | None = None,
+) -> LabelledBatch:
+    """Frames that depend on `seed` and `step` alone; with `ages_s` their raw data is kept, see `held_out`."""
+    return _from_world(world, batch=batch, seed=seed * _STRIDE + step, device=device, ages_s=ages_s)
 
 
 def held_out(
-    world: WorldConfig, *, batch: int, count: int, first: int = 0, device: str = "cpu"
+    world: WorldConfig,
+    *,
+    batch: int,
+    count: int,
+    first: int = 0,
+    device: str = "cpu",
+    ages_s: tuple[float, float] | None = None,
 ) -> Iterator[LabelledBatch]:
     """`count` batches, from number `first` on, that no training seed below 2**20 can produce.
 
-    Ground patterns and speeds are others than in training too, see `held_out_world`.
+    Ground patterns and speeds are others than in training too, see `held_out_world`. With `ages_s` the raw
+    data is kept, and beside it what camera and lidar saw so long before, at random between the two.
     """
     for index in range(first, first + count):
-        yield _from_world(held_out_world(world), batch=batch, seed=_HELD_OUT_SEED + index, device=device)
+        yield _from_world(
+            held_out_world(world), batch=batch, seed=_HELD_OUT_SEED + index, device=device, ages_s=ages_s
+        )
 
 
-def _from_world(world: WorldConfig, *, batch: int, seed: int, device: str) -> LabelledBatch:
+def _from_world(
+    world: WorldConfig, *, batch: int, seed: int, device: str, ages_s: tuple[float, float] | None
+) -> LabelledBatch:
     with torch.no_grad():
-        return as_inputs(training_batch(world, batch=batch, seed=seed, device=device))
+        made = training_batch(world, batch=batch, seed=seed, device=device)
+        raw = None if ages_s is None else _raw(world, made, seed=seed, ages_s=ages_s)
+        return replace(as_inputs(made), raw=raw)
 
 
 def as_inputs(made: WorldBatch) -> LabelledBatch:
@@ -76,6 +103,7 @@ def as_inputs(made: WorldBatch) -> LabelledBatch:
             tilt=made.tilt,
             audio=bearing_features(made.audio, GEOMETRY.audio_spacing_m),
         )
+        inputs = replace(inputs, quality=quality(inputs, made.audio))
         visible = {
             Modality.CAMERA: made.pixels >= _SEEN_PIXELS,
             Modality.LIDAR: made.returns >= _SEEN_RETURNS,
@@ -84,3 +112,19 @@ def as_inputs(made: WorldBatch) -> LabelledBatch:
         return LabelledBatch(
             inputs, made.boxes, made.classes, made.conditions, visible, made.points, made.attitude
         )
+
+
+def _raw(world: WorldConfig, made: WorldBatch, *, seed: int, ages_s: tuple[float, float]) -> RawSet:
+    device, (least, most) = made.image.device, ages_s
+    generator = torch.Generator(device).manual_seed(seed)
+    age_s = least + (most - least) * torch.rand(len(made.image), generator=generator, device=device)
+    before = training_batch(world, batch=len(made.image), seed=seed, device=device, age_s=age_s)
+    return RawSet(
+        image=made.image,
+        points=made.points,
+        motion=made.imu,
+        tilt=made.tilt,
+        pcm=made.audio,
+        late_image=before.image,
+        late_points=before.points,
+    )

@@ -13,10 +13,12 @@ from torch import Tensor
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.errors import EvaluationError
 from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.part_runner import PartRunner
 from sentryfuse_core.lab.training.targets import in_region
 from sentryfuse_core.model.heads import HeadOutput, find_peaks
 from sentryfuse_core.model.network import SentryFuseNet
-from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.pruning.part_gate import Gate, UniformGate
+from sentryfuse_core.types import ModalitySet
 
 __all__ = ["CANDIDATES", "Detector", "Found", "Key", "SubsetDetector", "collect", "frames_of", "truth_of"]
 
@@ -43,32 +45,24 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class SubsetDetector:
-    """One network under several sets of sensors and levels; encoders run once for all sets of a level.
-
-    Only with and without the IMU their work differs: its tilt turns what camera and lidar see.
-    """
+    """One network under several sets of sensors and levels; nothing is encoded twice."""
 
     net: SentryFuseNet
     masks: Sequence[ModalitySet]
     levels: Sequence[int]
     prefix: str = ""  # of the names, where several networks run
+    gate: Gate | None = None  # None: uniform widths
 
     def __call__(self, batch: LabelledBatch) -> dict[Key, list[FrameBoxes]]:
         """Boxes under (prefix and name of the set, level)."""
-        found: dict[Key, list[FrameBoxes]] = {}
-        imu = ModalitySet.of(Modality.IMU)
+        gate = self.gate or UniformGate(self.net.shape)
+        runner = PartRunner(self.net, batch.inputs, batch=len(batch.boxes))
+        found = {}
         for level in self.levels:
-            for present in (ModalitySet.all(), ModalitySet.all() - imu):
-                masks = [mask for mask in self.masks if mask & imu == present & imu]
-                if not masks:
-                    continue
-                features = self.net.encode(batch.inputs.only(present), level=level)
-                for mask in masks:
-                    chosen = {modality: features[modality] for modality in mask}
-                    output = self.net.fuse(chosen, level=level, batch=len(batch.boxes))
-                    found[self.prefix + str(mask), level] = frames_of(output)
-        names = [(self.prefix + str(mask), level) for level in self.levels for mask in self.masks]
-        return {name: found[name] for name in names}  # in the order asked for
+            for mask in self.masks:
+                choice = gate.choose(mask, level)
+                found[self.prefix + str(mask), level] = frames_of(runner(choice.used, choice.parts))
+        return found
 
 
 def collect(

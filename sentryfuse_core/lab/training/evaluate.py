@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.part_runner import PartRunner
 from sentryfuse_core.lab.training.targets import in_region
 from sentryfuse_core.model.heads import HeadOutput, find_peaks
 from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.pruning.part_gate import Gate, UniformGate
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["Evaluation", "Score", "evaluate", "match", "matched"]
@@ -143,20 +145,27 @@ def matched(output: HeadOutput, boxes: Tensor, classes: Tensor, *, distance_m: f
 
 
 def evaluate(
-    net: SentryFuseNet, batches: Iterable[LabelledBatch], *, masks: Iterable[ModalitySet] | None = None
+    net: SentryFuseNet,
+    batches: Iterable[LabelledBatch],
+    *,
+    masks: Iterable[ModalitySet] | None = None,
+    gate: Gate | None = None,
 ) -> Evaluation:
-    """Score `net` on `batches` for every mask (all 15 and the canvas alone unless given) at every level."""
+    """Score `net` on `batches` for every mask (all 15 and the canvas alone unless given) at every level.
+
+    What a level runs is the choice of `gate`, uniform widths without one.
+    """
     subsets = [ModalitySet(), *ModalitySet.subsets()] if masks is None else list(masks)
-    classes = net.shape.classes
-    tallies = {(mask.bits, level): _Tally(classes) for mask in subsets for level in range(net.shape.levels)}
+    chosen = gate or UniformGate(net.shape)
+    keys = [(mask, level) for mask in subsets for level in range(chosen.levels)]
+    tallies = {(mask.bits, level): _Tally(net.shape.classes) for mask, level in keys}
     frames = boxes = 0
     with torch.inference_mode():
         for batch in batches:
             frames += len(batch.boxes)
             boxes += int(in_region(batch.boxes, batch.classes).sum())
-            for mask in subsets:
-                inputs = batch.inputs.only(mask)
-                for level in range(net.shape.levels):
-                    output = net(inputs, level=level, batch=len(batch.boxes))
-                    tallies[mask.bits, level].add(output, batch)
+            runner = PartRunner(net, batch.inputs, batch=len(batch.boxes))
+            for mask, level in keys:
+                choice = chosen.choose(mask, level)
+                tallies[mask.bits, level].add(runner(choice.used, choice.parts), batch)
     return Evaluation(frames, boxes, {key: tally.score() for key, tally in tallies.items()})

@@ -9,6 +9,7 @@ from sentryfuse_core.lab.scoring.matrix import judge_cell
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import SubsetDetector, collect
 from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.pruning.part_gate import Gate
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["Grade", "grade"]
@@ -32,14 +33,17 @@ def grade(
     fitted: Iterable[LabelledBatch],
     labels: Sequence[str],
     masks: Iterable[ModalitySet] | None = None,
+    gate: Gate | None = None,
 ) -> dict[tuple[int, int], Grade]:
     """Grades by (mask bits, level), mask 0 the canvas alone: calibrated on `fitted`, judged on `judged`.
 
-    All 15 sets of sensors and the canvas unless `masks` says otherwise; the frames need their sensors.
+    All 15 sets of sensors and the canvas unless `masks` says otherwise; the frames need their sensors. What a
+    level runs is the choice of `gate`, uniform widths without one.
     """
     chosen = [ModalitySet(), *ModalitySet.subsets()] if masks is None else list(masks)
     bits = {str(mask): mask.bits for mask in chosen}
-    detector = SubsetDetector(net, chosen, range(net.shape.levels))
+    levels = range(net.shape.levels if gate is None else gate.levels)
+    detector = SubsetDetector(net, chosen, levels, gate=gate)
     scored, other = (collect(batches, [detector]) for batches in (judged, fitted))
     grades = {}
     for (name, level), found in scored.boxes.items():

@@ -11,7 +11,14 @@ from sentryfuse_core.lab.training.view_targets import ViewTargets
 from sentryfuse_core.model.encoders import CameraView
 from sentryfuse_core.model.heads import HeadOutput
 
-__all__ = ["detection_loss", "distillation_loss", "evidence_loss", "horizon_loss", "view_loss"]
+__all__ = [
+    "detection_loss",
+    "distillation_loss",
+    "evidence_loss",
+    "frame_losses",
+    "horizon_loss",
+    "view_loss",
+]
 
 _BOX_WEIGHT = 0.5
 _FOOT_WEIGHT = 0.04  # of a row
@@ -25,6 +32,18 @@ def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
     error = (output.boxes - targets.boxes).abs().sum(dim=1)
     boxes = (error * targets.weight).sum() / targets.weight.sum().clamp_min(1.0)
     return focal / targets.count + _BOX_WEIGHT * boxes
+
+
+def frame_losses(output: HeadOutput, targets: Targets) -> Tensor:
+    """What each frame adds to `detection_loss`, so that their mean is it: [B]."""
+    chance = _focal_terms(output.heatmap, targets.heatmap).flatten(1).sum(dim=1)
+    error = (output.boxes - targets.boxes).abs().sum(dim=1)
+    boxes = (error * targets.weight).flatten(1).sum(dim=1)
+    size = len(chance)
+    total: Tensor = size * (
+        chance / targets.count + _BOX_WEIGHT * boxes / targets.weight.sum().clamp_min(1.0)
+    )
+    return total
 
 
 def evidence_loss(output: HeadOutput, targets: Targets) -> Tensor:
@@ -55,10 +74,14 @@ def horizon_loss(view: CameraView, rows: Tensor, attitude: Tensor) -> Tensor:
 
 
 def _focal(logits: Tensor, aim: Tensor) -> Tensor:
+    return _focal_terms(logits, aim).sum()
+
+
+def _focal_terms(logits: Tensor, aim: Tensor) -> Tensor:
     chance = logits.sigmoid()
     positive = functional.logsigmoid(logits) * (1 - chance) ** 2
     negative = functional.logsigmoid(-logits) * chance**2 * (1 - aim) ** 4
-    return -torch.where(aim >= 1.0, positive, negative).sum()
+    return -torch.where(aim >= 1.0, positive, negative)
 
 
 def distillation_loss(student: HeadOutput, teacher: HeadOutput, targets: Targets) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from sentryfuse_core.faults.tensors import RawSet
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.mirror import mirror
 from sentryfuse_core.preprocess.tensors import ModelInput
@@ -14,6 +15,8 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 __all__ = ["SamplePool"]
 
 _FIRST_BATCHES = 12  # made before the first step, so that it is not always the same few samples
+_POINT_M = 0.002  # steps of a point's coordinates
+_NO_RETURN = -32768
 _FIRST_NUMBER = 2**19  # their numbers, counted on from the step: beyond those of any step
 
 
@@ -21,7 +24,7 @@ class SamplePool:
     """Batches drawn from those made last, `kept` of them; a new batch is made every `reuse` steps.
 
     All batches must be of one size. The samples stay where they were made, on the CPU or a GPU, and their
-    memory is taken at once: 200 kB each.
+    memory is taken at once: 200 kB each, 500 kB with their raw data.
     """
 
     def __init__(self, make: Callable[[int], LabelledBatch], *, reuse: int, kept: int = 128) -> None:
@@ -76,7 +79,41 @@ def _packed(batch: LabelledBatch) -> dict[str, Tensor]:
     truth = {"boxes": batch.boxes, "classes": batch.classes}
     if batch.attitude is not None:
         truth["attitude"] = batch.attitude
-    return {**there, **compact, **truth}
+    if inputs.quality is not None:
+        truth["quality"] = inputs.quality
+    return {**there, **compact, **truth, **_packed_raw(batch.raw)}
+
+
+def _packed_raw(raw: RawSet | None) -> dict[str, Tensor]:
+    """What `inputs` do not hold: points in steps of 2 mm, sound in 16 bits, images in bytes."""
+    if raw is None:
+        return {}
+    given = {name: item for name, item in vars(raw).items() if item is not None}
+    packed = {}
+    for name in ("points", "late_points"):
+        points = torch.cat((given[name][..., :3] / _POINT_M, given[name][..., 3:] * 255.0), dim=-1)
+        packed[name] = torch.nan_to_num(points, nan=_NO_RETURN).round().clamp(_NO_RETURN, 32767).short()
+    packed["late_image"] = given["late_image"].mul(255.0).round().clamp(0, 255).to(torch.uint8)
+    packed["pcm"] = (given["pcm"] * 32767.0).round().clamp(-32767, 32767).short()
+    return packed
+
+
+def _unpacked_raw(rows: Mapping[str, Tensor], inputs: ModelInput) -> RawSet | None:
+    if "points" not in rows:
+        return None
+    clouds = {}
+    for name in ("points", "late_points"):
+        points = rows[name].float()
+        points = points * points.new_tensor([_POINT_M, _POINT_M, _POINT_M, 1.0 / 255.0])
+        clouds[name] = points.masked_fill(rows[name][..., :1] == _NO_RETURN, torch.nan)
+    return RawSet(
+        image=inputs.camera,
+        motion=inputs.imu,
+        tilt=inputs.tilt,
+        pcm=rows["pcm"].float() / 32767.0,
+        late_image=rows["late_image"].float() / 255.0,
+        **clouds,
+    )
 
 
 def _unpacked(rows: Mapping[str, Tensor]) -> LabelledBatch:
@@ -87,5 +124,7 @@ def _unpacked(rows: Mapping[str, Tensor]) -> LabelledBatch:
         imu=rows["imu"],
         tilt=rows["tilt"],
         audio=rows["audio"].float(),
+        quality=rows.get("quality"),
     )
-    return LabelledBatch(inputs, rows["boxes"], rows["classes"], attitude=rows.get("attitude"))
+    raw = _unpacked_raw(rows, inputs)
+    return LabelledBatch(inputs, rows["boxes"], rows["classes"], attitude=rows.get("attitude"), raw=raw)

@@ -25,7 +25,7 @@ from sentryfuse_core.types import Modality, ModalitySet
 __all__ = ["ZeroFilled", "clustered", "oracle", "zero_filled"]
 
 _SIZES = np.array([traits.size for traits in CLASSES])
-_OWNERS = {"camera_position": None, "tilt": Modality.IMU}  # fields of ModelInput not called as their sensor
+_OWNERS = {"camera_position": None, "quality": None, "tilt": Modality.IMU}  # fields not called as a sensor
 
 
 def clustered(batch: LabelledBatch) -> dict[Key, list[FrameBoxes]]:

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -24,25 +24,44 @@ from sentryfuse_core.lab.training.losses import (
     view_loss,
 )
 from sentryfuse_core.lab.training.pool import SamplePool
+from sentryfuse_core.lab.training.spoiling import AGES_S, spoilt_at_random
 from sentryfuse_core.lab.training.state import Progress, load_state, save_state
-from sentryfuse_core.lab.training.targets import make_targets
+from sentryfuse_core.lab.training.targets import Targets, make_targets
 from sentryfuse_core.lab.training.tensor_files import ROOM
 from sentryfuse_core.lab.training.view_targets import make_view_targets
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.model.encoders import CameraView
 from sentryfuse_core.model.heads import HeadOutput
-from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
+from sentryfuse_core.preprocess.quality import measures_of
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 from sentryfuse_core.whole_files import make_folder
 
 __all__ = ["BatchSource", "StepLog", "TrainOptions", "Trainer"]
 
 BatchSource = Callable[[int], LabelledBatch]  # step -> batch
 
-_MASKS = 2  # subsets of sensors a step, beside all of them
-_CURVE = ("step", "elapsed_s", "lr", "loss_full", "loss_narrow", "loss_masked", "mask")
+_MASKS = 2  # subsets of sensors a step, beside all of them; a sensor of the last one is spoilt
+_ALL_SHARE = 4  # one frame in so many has every sensor
+_NARROW = 2  # passes at narrow widths a step
+_UNIFORM, _NARROWEST = 0.2, 0.35  # of narrow passes: all parts at one level; up to here, the narrowest
+_TRUST_RATE = 3.0  # trust has the way from 1 to nothing before it, and little time
+_KEPT = dict.fromkeys(Modality, 0.3)  # chance of each sensor to be absent beside a spoilt one
+_LEAST_SPREAD = 0.005  # share of a measure's range that good data differs by at least
+_SETTLING = 4  # batches that tell what good data measures
+_CURVE = (
+    "step",
+    "elapsed_s",
+    "lr",
+    "loss_full",
+    "loss_narrow",
+    "loss_masked",
+    "loss_spoilt",
+    "mask",
+    "spoilt",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +87,9 @@ class TrainOptions:
     sensors: ModalitySet = field(default_factory=ModalitySet.all)  # fewer: no other is ever shown
     save_every_s: float = 120.0
     curriculum: Curriculum = field(default_factory=Curriculum)
+    spoilt: Curriculum = field(default_factory=lambda: Curriculum(chance=_KEPT, alone=0.0))
+    faults: bool = True  # spoil a sensor of the last part, where frames have their raw data
+    teacher: float = 1.0  # weight of a teacher's answer, and of that without the spoilt sensor
     world: WorldConfig = field(default_factory=WorldConfig)
 
 
@@ -80,9 +102,11 @@ class StepLog:
     progress: float  # 0..1 of the run
     learning_rate: float
     loss_full: float  # all sensors, full width
-    loss_narrow: float  # one part in turn, a narrower level in turn
+    loss_narrow: float  # one part in turn at random narrow widths
     loss_masked: float  # the part with the sensors of `mask`, full width
     mask: ModalitySet
+    loss_spoilt: float = math.nan  # the part whose sensor `spoilt` is at fault, full width
+    spoilt: Modality | None = None
 
 
 class Trainer:
@@ -95,11 +119,14 @@ class Trainer:
         *,
         source: BatchSource | None = None,
         resume: bool = False,
+        teacher: SentryFuseNet | None = None,
     ) -> None:
+        """`teacher`: what this network is to keep up with at full width, for example the one it began as."""
         torch.manual_seed(options.seed)
         self.options = options
         self.net = SentryFuseNet(shape).to(options.device)
         self.average = copy.deepcopy(self.net).requires_grad_(requires_grad=False)
+        self._teacher = None if teacher is None else teacher.to(options.device)
         self._source = source or SamplePool(self._world_batch, reuse=options.reuse)
         self._optimizer = torch.optim.AdamW(
             self._parameter_groups(), lr=options.learning_rate, betas=(0.9, 0.98)
@@ -116,8 +143,11 @@ class Trainer:
         Raises CheckpointError when nothing fits.
         """
         own = self.net.state_dict()
+        # Half an image is read at first as the whole one is.
+        halves = {name.replace("camera.", "camera.halved.", 1): item for name, item in tensors.items()}
+        given = {**halves, **tensors}
         fitting = {
-            name: item for name, item in tensors.items() if name in own and own[name].shape == item.shape
+            name: given[name] for name in own if name in given and own[name].shape == given[name].shape
         }
         if not fitting:
             raise CheckpointError("none of these weights fit the network; start from random ones")
@@ -132,6 +162,8 @@ class Trainer:
         """
         step, saved_s = self.progress.step, self.progress.elapsed_s
         make_folder(self.options.folder, remedy=ROOM)
+        if not self.progress.step:
+            self._settle_trust()
         with Curve(self.options.folder / "curve.csv", _CURVE, keep=lambda row: int(row[0]) <= step) as curve:
             while self._share() < 1.0:
                 log = self._step()
@@ -163,10 +195,13 @@ class Trainer:
         options, share = self.options, self._share()
         rate = options.learning_rate * _schedule(share, options.warmup)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         generator = torch.Generator().manual_seed(options.seed * 2**20 + self.progress.step)
-        masks = [self._mask(share, generator) for _ in range(_MASKS)]
-        losses = self._losses(self._source(self.progress.step), masks)
+        options_of = [options.curriculum] * (_MASKS - 1) + [options.spoilt]
+        masks = [self._mask(curriculum, share, generator) for curriculum in options_of]
+        batch = self._source(self.progress.step)
+        bad = self._bad(masks[-1], generator) if options.faults and batch.raw is not None else None
+        losses = self._losses(batch, masks, bad, generator)
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([weight * loss for loss, weight in losses.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
@@ -175,75 +210,137 @@ class Trainer:
         self._average()
         self.progress.step += 1
         self.progress.elapsed_s += time.monotonic() - started_s
-        full, narrow, masked = (losses[name][0].item() for name in ("part0", "narrow", "part1"))
-        return StepLog(
+        full, narrow, masked, spoilt = (
+            losses[name][0].item() for name in ("part0", "narrow0", "part1", f"part{_MASKS}")
+        )
+        log = StepLog(
             self.progress.step, self.progress.elapsed_s, share, rate, full, narrow, masked, masks[0]
         )
+        return log if bad is None else replace(log, loss_spoilt=spoilt, spoilt=bad)
 
-    def _mask(self, share: float, generator: torch.Generator) -> ModalitySet:
+    def _mask(self, curriculum: Curriculum, share: float, generator: torch.Generator) -> ModalitySet:
         """What the curriculum draws; with fewer sensors what is left of it, if that can see or hear."""
-        drawn, sensors = self.options.curriculum.mask(share, generator), self.options.sensors
+        drawn, sensors = curriculum.mask(share, generator), self.options.sensors
         if sensors == ModalitySet.all():
             return drawn
         left = drawn & sensors
         return left if left - ModalitySet.of(Modality.IMU) else sensors
 
-    def _losses(
-        self, batch: LabelledBatch, masks: Sequence[ModalitySet]
-    ) -> dict[str, tuple[torch.Tensor, float]]:
-        """Loss and weight of each part: an eighth of the batch with every sensor, the rest with `masks`.
+    def _bad(self, mask: ModalitySet, generator: torch.Generator) -> Modality:
+        """The sensor of `mask` that is spoilt this time."""
+        there = list(mask)
+        return there[int(torch.randint(len(there), (), generator=generator))]
 
-        One part in turn also runs narrow, which learns the boxes and, a little, from it; level after level.
+    def _losses(
+        self,
+        batch: LabelledBatch,
+        masks: Sequence[ModalitySet],
+        bad: Modality | None,
+        generator: torch.Generator,
+    ) -> dict[str, tuple[torch.Tensor, float]]:
+        """Loss and weight of each part: some of the batch with every sensor, the rest with `masks`.
+
+        In the last part the sensor `bad` is spoilt, and the answer without it is the teacher's. Two parts in
+        turn also run narrow, which learns the boxes and, a little, from the teacher or from full width.
         """
-        net, size = self.net, len(batch.boxes)
+        net, size, options = self.net, len(batch.boxes), self.options
         losses: dict[str, tuple[torch.Tensor, float]] = {}
-        kept = [self.options.sensors, *masks]
-        ends = [0, *(size // 8 + index * (size - size // 8) // len(masks) for index in range(len(masks) + 1))]
+        kept = [options.sensors, *masks]
+        first = size // _ALL_SHARE
+        ends = [0, *(first + index * (size - first) // len(masks) for index in range(len(masks) + 1))]
         for part, (mask, start, stop) in enumerate(zip(kept, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
             targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes)
-            inputs = rows.inputs.only(mask)
-            wide = self._run(inputs, level=0, batch=stop - start)
-            loss = detection_loss(wide, targets) + self.options.evidence * evidence_loss(wide, targets)
-            if wide.view is not None and rows.inputs.camera_position is not None:
-                position = rows.inputs.camera_position
-                loss = loss + self.options.view * self._view_loss(wide.view, rows, position)
+            spoilt = bad if part == len(masks) else None
+            given = rows.inputs if spoilt is None else spoilt_at_random(rows, spoilt, generator)
+            inputs = given.only(mask)
+            blind = spoilt is Modality.CAMERA  # its pixels cannot say what they do not show
+            wide = self._run(self.net, inputs, parts=FULL_WIDTH, batch=stop - start)
+            loss = self._own_loss(wide, rows, targets, blind=blind)
             losses[f"part{part}"] = (loss, (stop - start) / size)
-            if part == self.progress.step % len(kept):
-                narrow = self._run(inputs, level=self._narrow_level(len(kept)), batch=stop - start)
-                losses["narrow"] = (detection_loss(narrow, targets), 0.5)
-                losses["distil"] = (distillation_loss(narrow, wide, targets), self.options.distillation)
+            known = wide
+            if spoilt is not None or self._teacher is not None:
+                good = mask if spoilt is None else mask - ModalitySet.of(spoilt)
+                known = self._known(rows.inputs.only(good), batch=stop - start)
+                weight = options.teacher * (stop - start) / size
+                losses[f"known{part}"] = (distillation_loss(wide, known, targets), weight)
+            for turn in range(_NARROW):
+                if part == (self.progress.step + turn) % len(kept):
+                    parts = self._narrow_parts(generator)
+                    narrow = self._run(self.net, inputs, parts=parts, batch=stop - start)
+                    own = self._own_loss(narrow, rows, targets, blind=blind)
+                    losses[f"narrow{turn}"] = (own, 0.5)
+                    losses[f"distil{turn}"] = (
+                        distillation_loss(narrow, known, targets),
+                        options.distillation,
+                    )
         return losses
+
+    def _known(self, inputs: ModelInput, *, batch: int) -> HeadOutput:
+        """What the teacher says, or without one the running average, which is this network at its best."""
+        with torch.no_grad():
+            return self._run(self._teacher or self.average, inputs, parts=FULL_WIDTH, batch=batch)
+
+    def _own_loss(
+        self, output: HeadOutput, rows: LabelledBatch, targets: Targets, *, blind: bool
+    ) -> torch.Tensor:
+        """Boxes, each sensor's own map of centres and, unless it is `blind`, what the camera's pixels say."""
+        loss = detection_loss(output, targets) + self.options.evidence * evidence_loss(output, targets)
+        position = rows.inputs.camera_position
+        if output.view is None or position is None or blind:
+            return loss
+        return loss + self.options.view * self._view_loss(output.view, rows, position)
 
     def _view_loss(self, view: CameraView, rows: LabelledBatch, position: torch.Tensor) -> torch.Tensor:
         """What the pixels should say; the vehicle's tilt counts, where it is known, whatever the mask."""
-        camera, shape = self.net.camera, self.net.shape
+        camera, shape, rows_of_map = self.net.camera, self.net.shape, view.foot.shape[1]
         targets = make_view_targets(
             rows.boxes,
             rows.classes,
             position=position,
             tilt=rows.inputs.tilt if rows.attitude is None else rows.attitude,
-            ground=camera.ground,
+            ground=camera.ground_of(rows_of_map),
             class_count=shape.classes,
             bins=shape.depth_bins,
         )
         loss = view_loss(view, targets)
         if rows.attitude is None:
             return loss
-        return loss + horizon_loss(view, camera.horizon.target(rows.attitude), rows.attitude)
+        horizon = camera.horizon.target(rows.attitude, rows_of_map)
+        return loss + horizon_loss(view, horizon, rows.attitude)
 
-    def _run(self, inputs: ModelInput, *, level: int, batch: int) -> HeadOutput:
+    def _run(self, net: SentryFuseNet, inputs: ModelInput, *, parts: PartLevels, batch: int) -> HeadOutput:
         """Maps in float32, whatever they were computed in."""
         kind = torch.device(self.options.device).type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.options.bf16):
-            output = self.net(inputs, level=level, batch=batch)
+            output = net(inputs, parts=parts, batch=batch)
         evidence = {modality: logits.float() for modality, logits in output.evidence.items()}
-        return HeadOutput(output.heatmap.float(), output.boxes.float(), evidence, output.view)
+        return HeadOutput(output.heatmap.float(), output.boxes.float(), evidence, output.view, output.trust)
 
-    def _narrow_level(self, parts: int) -> int:
-        """Each level below full width in turn, for every part of the batch; 0 where there is no other."""
-        others = self.net.shape.levels - 1
-        return 1 + self.progress.step // parts % others if others else 0
+    def _narrow_parts(self, generator: torch.Generator) -> PartLevels:
+        """All parts at one level, all as narrow as they go, or each at a level of its own."""
+        narrowest = self.net.shape.narrowest
+        kind = float(torch.rand((), generator=generator))
+        drawn = {
+            name: int(torch.randint(last + 1, (), generator=generator))
+            for name, last in asdict(narrowest).items()
+        }
+        if kind < _UNIFORM:
+            return self.net.shape.uniform(max(1, drawn["lidar"]) if self.net.shape.levels > 1 else 0)
+        return narrowest if kind < _NARROWEST else PartLevels(**drawn)
+
+    def _settle_trust(self) -> None:
+        """Tell the trust head what good data measures, before it learns what bad data means."""
+        if self.net.trust is None:
+            return
+        found = [self._source(step).inputs.quality for step in range(_SETTLING)]
+        values = torch.cat([item for item in found if item is not None])
+        measures = measures_of(self.net.shape.qualities)
+        least = values.new_tensor([_LEAST_SPREAD * (item.high - item.low) for item in measures])
+        for net in (self.net, self.average):
+            if net.trust is not None:
+                net.trust.centre.copy_(values.mean(dim=0))
+                net.trust.scale.copy_(torch.maximum(values.std(dim=0), least))
 
     def _average(self) -> None:
         """Move the running average; early on it follows closely, so that a short run is not all start."""
@@ -254,17 +351,27 @@ class Trainer:
     def _world_batch(self, step: int) -> LabelledBatch:
         options = self.options
         return make_batch(
-            options.world, batch=options.batch, seed=options.seed, step=step, device=options.device
+            options.world,
+            batch=options.batch,
+            seed=options.seed,
+            step=step,
+            device=options.device,
+            ages_s=AGES_S if options.faults else None,
         )
 
     def _parameter_groups(self) -> list[dict[str, object]]:
-        """Matrices decay, vectors (norms, biases) do not."""
-        matrices = [item for item in self.net.parameters() if item.ndim > 1]
-        vectors = [item for item in self.net.parameters() if item.ndim <= 1]
-        return [
-            {"params": matrices, "weight_decay": self.options.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+        """Matrices decay, vectors (norms, biases) do not, and trust neither."""
+        trust = [] if self.net.trust is None else list(self.net.trust.parameters())
+        others = [item for item in self.net.parameters() if all(item is not one for one in trust)]
+        groups: list[dict[str, object]] = [
+            {
+                "params": [item for item in others if item.ndim > 1],
+                "weight_decay": self.options.weight_decay,
+                "scale": 1.0,
+            },
+            {"params": [item for item in others if item.ndim <= 1], "weight_decay": 0.0, "scale": 1.0},
         ]
+        return [*groups, {"params": trust, "weight_decay": 0.0, "scale": _TRUST_RATE}] if trust else groups
 
 
 def _schedule(share: float, warmup: float) -> float:
@@ -275,5 +382,6 @@ def _schedule(share: float, warmup: float) -> float:
 
 
 def _row(log: StepLog) -> list[object]:
-    numbers = (log.learning_rate, log.loss_full, log.loss_narrow, log.loss_masked)
-    return [log.step, f"{log.elapsed_s:.1f}", *(f"{number:.5g}" for number in numbers), str(log.mask)]
+    numbers = (log.learning_rate, log.loss_full, log.loss_narrow, log.loss_masked, log.loss_spoilt)
+    spoilt = "" if log.spoilt is None else log.spoilt.value
+    return [log.step, f"{log.elapsed_s:.1f}", *(f"{number:.5g}" for number in numbers), str(log.mask), spoilt]

@@ -13,6 +13,7 @@ from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
 from sentryfuse_core.lab.world.camera import View, expose, render
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.lab.world.imu import draw_bias, measure
+from sentryfuse_core.lab.world.late import earlier
 from sentryfuse_core.lab.world.lidar import sweep
 from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes, uniform
 from sentryfuse_core.preprocess.geometry import GEOMETRY
@@ -66,11 +67,17 @@ def training_batch(
     seed: int,
     device: torch.device | str = "cpu",
     sensors: Config | None = None,
+    age_s: Tensor | None = None,
 ) -> WorldBatch:
-    """Draw and render `batch` moments that depend on `seed` alone; `sensors` says where the sensors sit."""
+    """Draw and render `batch` moments that depend on `seed` alone; `sensors` says where the sensors sit.
+
+    `age_s` [B]: the same moments so long before.
+    """
     sensors = sensors or Config()
     generator = torch.Generator(device).manual_seed(seed)
     scene = draw_scenes(config, batch=batch, generator=generator)
+    if age_s is not None:
+        scene = earlier(scene, age_s)
     usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
     spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
     position = usual + spread * uniform(-1, 1, (batch, 3), generator)

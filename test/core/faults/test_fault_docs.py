@@ -15,6 +15,7 @@ from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.faults.scenario import load_scenario
 from sentryfuse_core.faults.scenario_files import shipped_scenarios
+from sentryfuse_core.faults.severities import SEVERITIES
 from sentryfuse_core.types import Modality
 
 EXTENDING = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -42,12 +43,22 @@ def test_page_lists_every_shipped_scenario_when_compared_with_the_folder() -> No
     assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(shipped_scenarios())
 
 
-def test_example_loads_when_taken_from_the_page(tmp_path: Path) -> None:
-    found = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    path = tmp_path / "example.yaml"
-    path.write_text(found[1], encoding="utf-8")
-    assert [event.fault for event in load_scenario(path).events] == ["drop", "jitter"]
+def test_examples_load_when_taken_from_the_page(tmp_path: Path) -> None:
+    faults = []
+    for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL):
+        path = tmp_path / "example.yaml"
+        path.write_text(text, encoding="utf-8")
+        faults.append([event.fault for event in load_scenario(path).events])
+    assert faults == [["drop", "jitter"], ["dirty", "turned"]]
+
+
+def test_page_tells_the_severities_of_every_fault_that_has_some() -> None:
+    section = PAGE.split("## Severities")[1].split("## Shipped scenarios")[0]
+    sensor, told = "", set()
+    for first, faults in re.findall(r"^\| ([^|]*) ?\| (`[^|]*) \|", section, re.MULTILINE):
+        sensor = first.strip().lower() or sensor
+        told |= {(sensor, fault) for fault in re.findall(r"`(\w+)`", faults)}
+    assert told == {(owner.value, fault) for owner, fault in SEVERITIES}
 
 
 def test_example_of_a_new_fault_works_when_it_is_put_where_the_page_says(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.convert import to_sample
-from sentryfuse_core.convert.image import BYTES_PER_PIXEL
+from sentryfuse_core.convert.image import BYTES_PER_PIXEL, PACKED_422
 from sentryfuse_core.faults.injector import FaultInjector
 from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.faults.scenario import Event, Scenario
@@ -29,7 +29,8 @@ RNG = np.random.default_rng(0)
 IMAGE = image_message("rgb8", RNG.integers(0, 256, (8, 36), dtype=np.uint8), width=12)
 CHUNK = SOUND["sentryfuse/msg/AudioChunk"]
 OPTIONS = {"period_s": 1.0, "delay_s": 0.2, "max_s": 0.3, "offset_s": 1.5, "length_s": 2.0, "from_deg": -10.0,
-           "to_deg": 100.0, "sigma": 0.1, "rate_hz": 5.0, "ppm": 1000.0, "jump_s": -3.0}  # fmt: skip
+           "to_deg": 100.0, "sigma": 0.1, "rate_hz": 5.0, "ppm": 1000.0, "jump_s": -3.0,
+           "gain": 0.2, "sigma_px": 12.0, "share": 0.4, "yaw_deg": 10.0}  # fmt: skip
 
 
 def cloud(points: np.ndarray[Any, Any], *, order: str = "<") -> SimpleNamespace:
@@ -247,6 +248,51 @@ def test_covered_part_is_dark_with_noise_when_the_rest_is_seen() -> None:
     assert np.array_equal(pixels[:, 6:], before[:, 6:])
     assert pixels[:, :6].mean() == pytest.approx(13, abs=2)
     assert 2 < pixels[:, :6].std() < 8
+
+
+@pytest.mark.parametrize("fault", ["blurred", "dirty", "turned"])
+@pytest.mark.parametrize("encoding", [*RAW, ".png"])
+def test_view_is_spoilt_alike_when_of_any_encoding(encoding: str, fault: str) -> None:
+    """Grey waves are seen through the lens: encodings differ by rounding, mosaics by their size, too."""
+    waves = 120 + 60 * np.sin(np.arange(64) * 2 * np.pi / 16)
+    grey = np.repeat(waves.round().astype(np.uint8)[None], 32, axis=0)
+    wanted = spoilt(image_message("mono8", grey, width=64), Modality.CAMERA, event(fault, "camera"))
+    colours = np.repeat(grey[..., None], 3, axis=2)
+    if encoding == ".png":
+        data = cv2.imencode(encoding, colours)[1].reshape(-1)
+        original, kind = message(format="png", data=data), "sensor_msgs/msg/CompressedImage"
+    else:
+        original, kind = encoded(encoding, grey), "sensor_msgs/msg/Image"
+    seen = camera.decode(
+        payload(spoilt(original, Modality.CAMERA, event(fault, "camera")), Modality.CAMERA, kind)
+    )
+    apart = abs(seen.astype(float) - wanted.data.reshape(32, 64, 1))[4:-4, 4:-4]
+    assert np.median(apart) <= (6.0 if encoding.startswith("bayer") else 2.0)
+    assert abs(seen.astype(float) - colours).mean() > 1.0
+
+
+def encoded(encoding: str, grey: np.ndarray[Any, Any]) -> SimpleNamespace:
+    """A grey image [H, W] as a message of any raw encoding."""
+    if encoding in PACKED_422:
+        luma = np.rint(grey.astype(float) * 219 / 255 + 16).astype(np.uint8)
+        pair = (luma, np.full_like(luma, 128))
+        pixels = np.stack(pair if encoding.startswith("yuy") else pair[::-1], axis=2)
+    elif encoding.endswith("16"):
+        pixels = (grey.astype("<u2") * 257)[..., None].view(np.uint8)
+    else:
+        pixels = np.repeat(grey[..., None], BYTES_PER_PIXEL[encoding], axis=2)
+    return image_message(encoding, pixels.reshape(len(grey), -1), width=grey.shape[1])
+
+
+def test_dirt_stays_where_it_is_when_images_follow_each_other() -> None:
+    faults = injector(event("dirty", "camera"))
+    pixels = np.full((32, 192), 200, np.uint8)
+    one, other = (
+        play(faults, Modality.CAMERA, image_message("rgb8", pixels, width=64))[0].message.data
+        for _ in range(2)
+    )
+    assert np.array_equal(one, other)
+    assert 0.2 < np.mean(one != 200) < 0.8
 
 
 def test_empty_cloud_is_well_formed_when_read() -> None:

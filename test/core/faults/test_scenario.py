@@ -66,6 +66,15 @@ def test_scenario_hits_only_its_stream_when_in_its_time(tmp_path: Path) -> None:
         ("[lidar, imu, audio]", "[lidar, sonar]", ("sonar", "imu")),
         ("power_w: 6", "watts: 6", ("power_w", "latency_ms")),
         ("{at_s: 8, power_w: 6}", "later", ("actions[0]", "later")),
+        ("fault: drop", "fault: dim, severity: awful", ("'awful'", "slight, clear, severe")),
+        ("fault: drop", "fault: dim, severity: clear, gain: 0.5", ("'dim'", "in place of gain")),
+        ("fault: drop", "fault: black, severity: severe", ("'black'", "knows no degrees")),
+        ("fault: drop", "fault: freeze, severity: severe", ("'freeze'", "knows no degrees")),
+        (
+            "camera, fault: drop",
+            "all, fault: noise, severity: clear",
+            ("'noise'", "camera, lidar, imu, audio"),
+        ),
     ],
 )
 def test_scenario_names_the_fault_and_the_remedy_when_wrong(
@@ -98,3 +107,19 @@ def test_scenario_demo_tells_the_whole_story_when_shipped() -> None:
     ends = [stretch.until_s for stretch in scenario.stretches]
     assert [stretch.at_s for stretch in scenario.stretches] == [0.0, *ends[:-1]]
     assert ends[-1] == scenario.seconds
+
+
+@pytest.mark.parametrize(
+    ("stream", "fault", "severity", "options"),
+    [
+        ("camera", "noise", "slight", {"sigma": 0.05}),
+        ("lidar", "noise", "slight", {"sigma": 0.1}),
+        ("lidar", "turned", "severe", {"yaw_deg": 10.0, "fov_deg": 90.0}),
+        ("/any/topic", "dirty", "clear", {"share": 0.35}),
+    ],
+)
+def test_scenario_takes_options_from_the_severity_when_it_is_given(
+    tmp_path: Path, stream: str, fault: str, severity: str, options: dict[str, float]
+) -> None:
+    text = f"seconds: 9\nevents: [{{at_s: 1, stream: {stream}, fault: {fault}, severity: {severity}}}]"
+    assert load_scenario(write(tmp_path, text)).events == (Event(1.0, 9.0, stream, fault, options),)

@@ -293,6 +293,22 @@ def test_sensor_is_degraded_by_three_bad_of_five_and_restored_by_good_content(
     assert bench.history == [OK, DEGRADED, OK]
 
 
+def test_sensor_is_degraded_and_used_on_when_the_network_hardly_trusts_it(bench: Bench) -> None:
+    def judged(trust: float) -> SensorState:
+        bench.monitor.observe_trust(bench.modality, trust, poor=trust < 0.6, now_ns=bench.now_ns)
+        return bench.report.state
+
+    assert [judged(trust) for trust in (0.5, 0.9, 0.31)] == [OK, OK, OK]  # two of five may be poor
+    assert judged(0.2) is DEGRADED
+    assert (bench.report.code, bench.modality in bench.monitor.trusted()) == ("low_trust", True)
+    assert "0.20 of 1" in bench.report.reason
+    assert bench.report.remedy
+    for _ in range(5):
+        judged(1.0)
+    bench.good(3.0)
+    assert bench.history[-1] is OK
+
+
 def test_imu_is_degraded_when_it_saturates() -> None:
     bench = Bench(IMU)
     bench.good(2.0)

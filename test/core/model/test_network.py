@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 import torch
 from networks import TINY, model_input, network
+from torch import Tensor
 
 from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.model.checkpoint import load_checkpoint
 from sentryfuse_core.model.lift import depth_bins
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
-from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.preprocess.quality import MEASURES
+from sentryfuse_core.runtime.load import shipped_weights
+from sentryfuse_core.types import Modality, ModalitySet, PartLevels
+
+GOLDEN = Path(__file__).parent / "golden" / "levels.json"
+APART = dataclasses.replace(
+    TINY,
+    camera_halved=(1.0, 0.5),
+    audio_widths=(1.0, 0.5),
+    qualities=tuple(measure.key for measure in MEASURES),
+)
+
+
+def good_quality(net: SentryFuseNet, batch: int = 2) -> Tensor:
+    assert net.trust is not None
+    return net.trust.centre.expand(batch, -1)
 
 
 @pytest.mark.parametrize("bits", range(1, 16))
@@ -73,8 +92,9 @@ def test_network_equals_a_copied_narrow_network_to_the_bit_when_the_level_is_nar
         ):
             setattr(owner, name, torch.nn.Parameter(getattr(owner, name)[:count].detach().clone()))
     with torch.inference_mode():
-        assert torch.equal(net(model_input(), level=1).heatmap, narrow(model_input(), level=1).heatmap)
-        assert not torch.equal(net(model_input(), level=1).heatmap, net(model_input(), level=0).heatmap)
+        level, inputs = TINY.uniform(1), model_input()
+        assert torch.equal(net(inputs, parts=level).heatmap, narrow(inputs, parts=level).heatmap)
+        assert not torch.equal(net(inputs, parts=level).heatmap, net(inputs).heatmap)
 
 
 def test_network_reads_sub_cells_in_place_when_one_canvas_token_changes() -> None:
@@ -108,7 +128,109 @@ def test_network_differs_by_the_tilt_only_when_the_imu_is_there() -> None:
     assert torch.equal(*blind)
 
 
-@pytest.mark.parametrize("wrong", [{"heads": 5}, {"dim": 18}, {"ffn": 70}, {"widths": (0.5, 1.0)}])
+def test_network_answers_as_before_parts_had_levels_when_all_are_at_one() -> None:
+    # Written by commit 7088d50, where one level stood for all parts.
+    net = load_checkpoint(shipped_weights()).network()
+    inputs = model_input(3, batch=1)
+    with torch.inference_mode():
+        for key, wanted in json.loads(GOLDEN.read_text(encoding="utf-8")).items():
+            names, level = key.split("/")
+            mask = next(mask for mask in (ModalitySet(), *ModalitySet.subsets()) if str(mask) == names)
+            output = net(inputs.only(mask), parts=net.shape.uniform(int(level)))
+            picked = (output.heatmap[0, :, 7, 19], output.boxes[0, :3, 20, 5])
+            found = torch.stack((*torch.cat(picked), output.heatmap.mean(), output.boxes.std()))
+            torch.testing.assert_close(found, torch.tensor(wanted), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        PartLevels(camera=3),
+        PartLevels(camera=2, lidar=1),
+        PartLevels(audio=1, head=1),
+        PartLevels(trunk=1),
+        APART.narrowest,
+    ],
+)
+def test_network_narrows_the_parts_that_it_is_told_to_when_each_has_a_level(parts: PartLevels) -> None:
+    net, inputs = network(shape=APART), model_input()
+    with torch.inference_mode():
+        output, full = net(inputs, parts=parts), net(inputs)
+        features, whole = net.encode(inputs, parts=parts), net.encode(inputs)
+    assert output.heatmap.shape == full.heatmap.shape
+    assert bool(output.heatmap.isfinite().all())
+    assert not torch.equal(output.heatmap, full.heatmap)
+    for modality in Modality:
+        same = torch.equal(features[modality].tokens, whole[modality].tokens)
+        assert same == (not getattr(parts, modality.value, 0))
+
+
+def test_network_sees_the_same_horizon_in_half_an_image_when_its_pixels_are_pairs() -> None:
+    camera = network(shape=APART).camera
+    tilt = torch.tensor([[0.02, -0.03]])
+    rows = len(camera.horizon.up)
+    fine, coarse = (camera.horizon.target(tilt, count).clamp_min(1e-9).log() for count in (rows, rows // 2))
+    torch.testing.assert_close(camera.horizon(coarse, None), camera.horizon(fine, None), atol=2e-3, rtol=0.1)
+    assert camera.ground_of(rows // 2).rows.shape == (rows // 2, 1)
+
+
+def test_network_answers_as_without_quality_when_trust_is_untrained() -> None:
+    net, inputs = network(shape=APART), model_input()
+    bad = dataclasses.replace(inputs, quality=good_quality(net) + 3.0)
+    with torch.inference_mode():
+        whole, judged = net(inputs), net(bad)
+    assert set(judged.trust) == set(Modality)
+    assert not whole.trust
+    torch.testing.assert_close(whole.heatmap, judged.heatmap)
+
+
+def distrust(net: SentryFuseNet, modality: Modality, *, logit: float) -> None:
+    """Make a measure of 1 above what is good take so much from the logit of the sensor's trust."""
+    assert net.trust is not None
+    row = list(Modality).index(modality)
+    measure = next(index for index, item in enumerate(MEASURES) if item.modality is modality)
+    with torch.no_grad():
+        net.trust.hidden.weight.zero_()
+        net.trust.hidden.weight[0, measure] = 1.0
+        net.trust.trust.weight[row, 0] = logit
+
+
+@pytest.mark.parametrize("modality", [Modality.CAMERA, Modality.LIDAR, Modality.AUDIO])
+def test_network_answers_nearly_as_without_a_sensor_when_it_is_not_trusted(modality: Modality) -> None:
+    net, inputs = network(shape=APART), model_input()
+    distrust(net, modality, logit=-60.0)
+    bad = dataclasses.replace(inputs, quality=good_quality(net) + 1.0)
+    rest = ModalitySet.all() - ModalitySet.of(modality)
+    with torch.inference_mode():
+        judged, full, without = net(bad), net(inputs), net(inputs.only(rest))
+    assert float(judged.trust[modality].max()) < 1e-6
+    assert float(judged.evidence[modality].max()) < -10.0
+    left = (judged.heatmap - without.heatmap).abs().mean()
+    assert left < 0.2 * (full.heatmap - without.heatmap).abs().mean()
+
+
+def test_network_takes_no_tilt_from_an_imu_that_is_not_trusted() -> None:
+    net, inputs = network(shape=APART), model_input()
+    distrust(net, Modality.IMU, logit=-60.0)
+    quality = good_quality(net) + 1.0
+    bad = dataclasses.replace(inputs, quality=quality)
+    level = dataclasses.replace(inputs, quality=quality, tilt=torch.zeros(2, 2))
+    with torch.inference_mode():
+        torch.testing.assert_close(net(bad).heatmap, net(level).heatmap)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"heads": 5},
+        {"dim": 18},
+        {"ffn": 70},
+        {"widths": (0.5, 1.0)},
+        {"audio_widths": (0.5,)},
+        {"camera_halved": (2.0,)},
+        {"channel_step": 12},
+    ],
+)
 def test_shape_raises_when_sizes_do_not_divide(wrong: dict[str, object]) -> None:
     with pytest.raises(CheckpointError, match="impossible network shape"):
         dataclasses.replace(TINY, **wrong)

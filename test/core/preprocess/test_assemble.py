@@ -14,6 +14,7 @@ from builders import MS, XYZI, S, sample
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.types import (
     AudioBlock,
     CompressedFrame,
@@ -30,7 +31,7 @@ from sentryfuse_core.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LEVEL = (0.0, 0.0, 0.0, 1.0)
 
@@ -67,7 +68,7 @@ def test_preprocessor_prepares_exactly_the_mask_when_all_sensors_are_there(mask:
 
 
 def test_preprocessor_gives_the_shapes_of_the_network() -> None:
-    preprocessor = Preprocessor(Config())
+    preprocessor = Preprocessor(Config(), measures=True)
     inputs, again = (preprocessor(synced(everything()), ModalitySet.all()).inputs for _ in range(2))
     shapes = {name: tuple(tensor.shape) for name, tensor in vars(inputs).items()}
     assert shapes == {
@@ -77,6 +78,7 @@ def test_preprocessor_gives_the_shapes_of_the_network() -> None:
         "imu": (1, 32, 6),
         "tilt": (1, 2),
         "audio": (1, 16, 16),
+        "quality": (1, len(MEASURES)),
     }
     for name, tensor in vars(inputs).items():
         assert tensor.dtype == torch.float32
@@ -84,6 +86,26 @@ def test_preprocessor_gives_the_shapes_of_the_network() -> None:
         torch.testing.assert_close(tensor, getattr(again, name), rtol=0.0, atol=0.0)  # to the bit
     assert inputs.camera_position is not None
     np.testing.assert_allclose(inputs.camera_position[0], Config().camera.translation_m)
+
+
+@pytest.mark.parametrize(
+    ("there", "silent"),
+    [
+        (range(10), 0.0),
+        (range(9), 0.0),  # the newest block has not come yet
+        ([0, 1, 2, 3, 4, 6, 7, 8], 1 / 9),  # and one was lost
+    ],
+)
+def test_sound_that_has_not_come_yet_is_not_taken_for_silence(there: Sequence[int], silent: float) -> None:
+    noise = np.random.default_rng(0).integers(100, 9000, (320, 2)).astype(np.int16)  # no zeros
+    block = AudioBlock(noise, 16_000, True)
+    blocks = tuple(sample(Modality.AUDIO, S - (200 - 20 * index) * MS, payload=block) for index in there)
+    prepared = Preprocessor(Config(), measures=True)(
+        synced({Modality.AUDIO: blocks}), ModalitySet.of(Modality.AUDIO)
+    )
+    assert prepared.inputs.quality is not None
+    column = [measure.key for measure in MEASURES].index("audio.silent")
+    assert float(prepared.inputs.quality[0, column]) == pytest.approx(silent, abs=1e-3)
 
 
 def test_preprocessor_ignores_what_is_absent_when_the_mask_names_it() -> None:

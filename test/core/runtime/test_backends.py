@@ -60,7 +60,9 @@ def test_every_level_of_the_manifest_runs_when_there_are_more_than_two(tmp_path:
     with torch.inference_mode():
         for level in range(4):
             found = EagerBackend(bank).run(inputs, bank.plan(CAMERA, level, ""))
-            assert torch.equal(found.heatmap, network(shape=shape)(inputs, level=level).heatmap)
+            assert torch.equal(
+                found.heatmap, network(shape=shape)(inputs, parts=shape.uniform(level)).heatmap
+            )
 
 
 def test_eager_raises_when_the_input_does_not_fit(bank: Bank) -> None:

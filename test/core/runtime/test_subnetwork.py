@@ -19,8 +19,8 @@ def test_sub_network_equals_the_network_when_given_its_tensors(mask: ModalitySet
     net, inputs = network(), model_input(batch=1).only(mask)
     tensors = input_tensors(inputs)
     with torch.inference_mode():
-        found = output_from(SubNetwork(net, tuple(tensors), 1)(*tensors.values()))
-        expected = net(inputs, level=1)
+        found = output_from(SubNetwork(net, tuple(tensors), net.shape.uniform(1))(*tensors.values()))
+        expected = net(inputs, parts=net.shape.uniform(1))
     assert_close(found, expected)
 
 
@@ -30,8 +30,8 @@ def test_sub_network_stays_close_and_gives_float32_when_its_precision_is_lower(
 ) -> None:
     net, tensors = network(), input_tensors(model_input(batch=1))
     with torch.inference_mode():
-        expected = SubNetwork(net, tuple(tensors), 0)(*tensors.values())
-        found = SubNetwork(net, tuple(tensors), 0, precision=precision)(*tensors.values())
+        expected = SubNetwork(net, tuple(tensors), net.shape.uniform(0))(*tensors.values())
+        found = SubNetwork(net, tuple(tensors), net.shape.uniform(0), precision=precision)(*tensors.values())
     for name, values in expected.items():
         assert found[name].dtype == torch.float32
         torch.testing.assert_close(found[name], values, atol=most, rtol=0.0)
@@ -44,7 +44,7 @@ def test_input_is_level_when_the_imu_gives_no_tilt() -> None:
     tensors = input_tensors(inputs)
     assert torch.equal(tensors["tilt"], torch.zeros(1, 2))
     with torch.inference_mode():
-        found = SubNetwork(net, tuple(tensors), 0)(*tensors.values())["heatmap"]
+        found = SubNetwork(net, tuple(tensors), net.shape.uniform(0))(*tensors.values())["heatmap"]
         torch.testing.assert_close(found, net(inputs).heatmap, atol=1e-4, rtol=1e-4)
 
 

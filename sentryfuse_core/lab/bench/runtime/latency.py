@@ -15,6 +15,7 @@ from sentryfuse_core.lab.bench.intervals import ratio_of_medians
 from sentryfuse_core.lab.bench.runtime.arms import ALL, BLIND, Arm, dense_arms, planned_arms
 from sentryfuse_core.lab.bench.runtime.context import Context, interval_mapping, steps, undisturbed
 from sentryfuse_core.lab.bench.runtime.dense import KINDS
+from sentryfuse_core.model.network import FULL_WIDTH
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.pruning.macs import count_macs
@@ -78,7 +79,7 @@ def _cost(context: Context, arm: Arm) -> dict[str, float]:
     if arm.name in context.setting.backends:
         plan = context.bank.plan(arm.mask, arm.level, "benchmark")
         return {"ratio": round(plan.ratio, 4), "gmacs": round(plan.gmacs, 5)}
-    macs = count_macs(context.dense[KINDS[0]].shape, GEOMETRY, arm.mask, 0)
+    macs = count_macs(context.dense[KINDS[0]].shape, GEOMETRY, arm.mask, FULL_WIDTH)
     return {"ratio": 0.0, "gmacs": round(macs.total / 1e9, 5)}
 
 

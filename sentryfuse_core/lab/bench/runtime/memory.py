@@ -71,7 +71,7 @@ def memory_part(context: Context, backends: Iterable[str]) -> dict[str, Any]:
 def _activations(network: SentryFuseNet, inputs: ModelInput, level: int) -> int:
     given = (getattr(inputs, name) for name in ("camera", "camera_position", "lidar", "imu", "tilt", "audio"))
     known = [*network.parameters(), *network.buffers(), *(item for item in given if item is not None)]
-    return peak_activation_bytes(lambda: network(inputs, level=level), known)
+    return peak_activation_bytes(lambda: network(inputs, parts=network.shape.uniform(level)), known)
 
 
 def stored_bytes(tensors: Iterable[Tensor]) -> int:

@@ -16,6 +16,7 @@ from sentryfuse_core.lab.bench.world_frames import Frames, encode_frames, pack, 
 from sentryfuse_core.lab.bench.world_jobs import chosen_methods, run_seed
 from sentryfuse_core.lab.bench.world_net import TrunkAndHead, maps_of
 from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.model.network import FULL_WIDTH
 from sentryfuse_core.pruning.units import find_units
 from sentryfuse_core.types import Modality
 
@@ -62,7 +63,7 @@ def test_trunk_and_head_equal_the_whole_network_when_units_are_finer(names: froz
     net = network()
     with torch.no_grad():
         features = {m: one for m, one in net.encode(labelled(batch=2).inputs).items() if m.value in names}
-        whole = net.fuse(features, level=0, batch=2)
+        whole = net.fuse(features, parts=FULL_WIDTH, batch=2)
         small = TrunkAndHead(net, ffn_block=8)
         maps = maps_of(small({m.value: pack(one) for m, one in features.items()}), TINY.classes)
     assert torch.allclose(maps.heatmap, whole.heatmap, atol=1e-5)

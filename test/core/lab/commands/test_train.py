@@ -26,7 +26,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     def batch(*_: Any, step: int = 0, **__: Any) -> Any:
         return labelled(step % 5, batch=8)
 
-    monkeypatch.setattr("sentryfuse_core.lab.commands.train_world.ModelShape", lambda: TINY)
+    monkeypatch.setattr("sentryfuse_core.lab.commands.train_world.TRAINED_SHAPE", TINY)
     monkeypatch.setattr(
         "sentryfuse_core.lab.commands.train_world.held_out", lambda *_, **__: [labelled(9, batch=2)]
     )

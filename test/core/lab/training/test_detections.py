@@ -23,7 +23,8 @@ def test_subsets_give_what_one_pass_gives_when_encoders_are_shared() -> None:
         found = SubsetDetector(net, masks, range(net.shape.levels))(batch)
         for mask in masks:
             for level in range(net.shape.levels):
-                alone = frames_of(net(batch.inputs.only(mask), level=level, batch=4))
+                parts = net.shape.uniform(level)
+                alone = frames_of(net(batch.inputs.only(mask), parts=parts, batch=4))
                 for one, other in zip(found[str(mask), level], alone, strict=True):
                     np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-5)
                     np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)

@@ -56,7 +56,7 @@ def test_evaluate_gives_full_recall_when_the_network_knows_the_truth(monkeypatch
     targets = make_targets(batch.boxes, batch.classes, class_count=3)
     known = HeadOutput(torch.logit(targets.heatmap.clamp(1e-4, 1 - 1e-4)), targets.boxes)
     net = network()
-    monkeypatch.setattr(net, "forward", lambda *_, **__: known)
+    monkeypatch.setattr(net, "fuse", lambda *_, **__: known)
     lidar = ModalitySet.of(Modality.LIDAR)
     found = evaluate(net, [LabelledBatch(batch.inputs, batch.boxes, batch.classes)], masks=[lidar])
     score = found.scores[lidar.bits, 0]

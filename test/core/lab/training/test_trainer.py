@@ -14,10 +14,12 @@ from networks import TINY, labelled
 
 from sentryfuse_core.errors import CheckpointError, OutputError
 from sentryfuse_core.lab.training.curve import Curve
-from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
+from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
 
 def same(_: int) -> LabelledBatch:
@@ -71,20 +73,46 @@ def test_curve_says_what_to_do_when_the_disk_is_full(tmp_path: Path) -> None:
     assert (tmp_path / "curve.csv").read_text(encoding="utf-8").split() == ["step,loss"]
 
 
-def test_trainer_takes_every_narrower_level_in_turn_when_there_are_more_than_two(
+def test_trainer_runs_parts_at_levels_of_their_own_when_it_draws_narrow_widths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shape = replace(TINY, widths=(1.0, 0.5, 0.25))
-    made = Trainer(shape, TrainOptions(folder=tmp_path, steps=6, batch=8), source=same)
-    fuse, levels = made.net.fuse, []
+    shape = replace(TINY, widths=(1.0, 0.5, 0.25), camera_halved=(0.5,))
+    made = Trainer(shape, TrainOptions(folder=tmp_path, steps=12, batch=8), source=same)
+    fuse, seen = made.net.fuse, set()
 
-    def noted(*args: Any, level: int, **named: Any) -> Any:
-        levels.append(level)
-        return fuse(*args, level=level, **named)
+    def noted(*args: Any, parts: PartLevels, **named: Any) -> Any:
+        seen.add(parts)
+        return fuse(*args, parts=parts, **named)
 
     monkeypatch.setattr(made.net, "fuse", noted)
     made.run()
-    assert [level for level in levels if level] == [1, 1, 1, 2, 2, 2]
+    assert shape.narrowest in seen
+    assert {PartLevels(), *(shape.uniform(level) for level in (1, 2))} & seen
+    assert len({parts.camera for parts in seen}) == 4
+    assert any(parts.camera != parts.trunk for parts in seen)
+
+
+def with_raw(step: int) -> LabelledBatch:
+    return make_batch(WorldConfig(), batch=8, seed=1, step=step % 2, ages_s=(0.3, 0.3))
+
+
+def test_trainer_is_taught_by_the_answer_without_the_sensor_that_it_spoils(tmp_path: Path) -> None:
+    shape = replace(TINY, qualities=tuple(measure.key for measure in MEASURES))
+    options = TrainOptions(folder=tmp_path, steps=6, batch=8)
+    made, logs = Trainer(shape, options, source=with_raw), []
+    made.run(logs.append)
+    assert all(log.spoilt is not None and log.loss_spoilt > 0.0 for log in logs)
+    assert made.net.trust is not None
+    assert float(made.net.trust.trust.weight.detach().abs().max()) > 0.0  # it has begun to learn
+    assert float(made.net.trust.centre.abs().max()) > 0.0  # and knows what good data measures
+    assert torch.equal(made.net.trust.centre, made.average.trust.centre)
+
+
+def test_trainer_spoils_nothing_when_it_is_told_so(tmp_path: Path) -> None:
+    options = TrainOptions(folder=tmp_path, steps=1, batch=8, faults=False)
+    logs: list[StepLog] = []
+    Trainer(TINY, options, source=with_raw).run(logs.append)
+    assert logs[0].spoilt is None
 
 
 def test_trainer_counts_the_horizon_when_the_true_tilt_is_known(tmp_path: Path) -> None:

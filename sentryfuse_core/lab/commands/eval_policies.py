@@ -1,0 +1,137 @@
+"""`sentryfuse eval --policies`: the gate against uniform widths and an oracle, and what bad sensors cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from sentryfuse_core.boxes import Floats
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.evaluation.matching import Matches
+from sentryfuse_core.lab.commands.eval_policy_figures import FaultStudy, PolicyStudy
+from sentryfuse_core.lab.commands.eval_policy_report import print_policies, write_policies
+from sentryfuse_core.lab.scoring.matrix import SEEING
+from sentryfuse_core.lab.scoring.resample import drawn_maps, map_of
+from sentryfuse_core.lab.training.data import LabelledBatch, held_out
+from sentryfuse_core.lab.training.fault_table import fault_table
+from sentryfuse_core.lab.training.policies import outcomes, run_plans
+from sentryfuse_core.lab.training.spoiling import AGES_S, spoilt_at_random
+from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.model.checkpoint import Checkpoint
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.pruning.part_gate import PLACED, PartGate, make_gate
+
+__all__ = ["run_policies"]
+
+_SPOILT = "one sensor spoilt"
+_KINDS = ("as they are", _SPOILT)  # of frames
+
+Step = Callable[[int], None]
+
+
+def run_policies(
+    checkpoint: Checkpoint,
+    *,
+    frames: int,
+    batch: int,
+    first: int,
+    draws: int,
+    seed: int,
+    out: Path | None,
+    command: str,
+) -> None:
+    """Score all policies on frames as they are and with sensors spoilt, then every fault; print and write.
+
+    `frames` are rounded up to whole batches of `batch`. Raises ConfigError where the weights have no gate.
+    """
+    gate = make_gate(checkpoint.shape, checkpoint.manifest)
+    if not isinstance(gate, PartGate):
+        raise ConfigError(
+            f"--policies: {checkpoint.identity} has no gate in its manifest; "
+            "give weights that have one, as `sentryfuse train` writes them"
+        )
+    net, classes = checkpoint.network(), len(checkpoint.manifest["labels"])
+    count = -(-frames // batch)
+
+    def batches(ages_s: tuple[float, float]) -> Iterator[LabelledBatch]:
+        return held_out(WorldConfig(), batch=batch, count=count, first=first, ages_s=ages_s)
+
+    studies = []
+    tasks = [*(f"frames {kind}" for kind in _KINDS), "faults", "intervals"]
+    with _progress(tasks, [*[count * batch] * 3, 3 * draws]) as steps:
+
+        def points(parts: Sequence[Matches]) -> tuple[Floats, Floats]:
+            drawn = drawn_maps(parts, draws=draws, seed=seed, on_draws=steps["intervals"])
+            return 100.0 * np.array([map_of(part) for part in parts]), 100.0 * drawn
+
+        for kind in _KINDS:
+            run = run_plans(
+                net,
+                gate,
+                batches(AGES_S),
+                masks=SEEING,
+                spoil=_spoiler(seed) if kind == _SPOILT else None,
+                on_frames=steps[f"frames {kind}"],
+            )
+            chosen = outcomes(net, gate, run, masks=SEEING, classes=classes)
+            studies.append(PolicyStudy(kind, chosen, *points([one.matches for one in chosen])))
+        rows = fault_table(
+            net, lambda age_s: batches((age_s, age_s)), classes=classes, gate=gate, on_frames=steps["faults"]
+        )
+        found, drawn = points([part for row in rows for part in (row.bad, row.without, row.clean)])
+        faults = FaultStudy(rows, found.reshape(-1, 3), drawn.reshape(draws, -1, 3))
+    print_policies(studies, faults)
+    if out is not None:
+        config = {
+            "weights": checkpoint.identity,
+            "sha256": checkpoint.manifest["sha256"],
+            "frames": count * batch,
+            "seed": seed,
+            "draws": draws,
+        }
+        for path in write_policies(out, studies, faults, command=command, config=config):
+            print(f"wrote {path}")
+
+
+def _spoiler(seed: int) -> Callable[[LabelledBatch], ModelInput]:
+    """Camera, lidar or audio spoilt, batch after batch."""
+    generator, turns = torch.Generator().manual_seed(seed), iter(range(1 << 30))
+    return lambda batch: spoilt_at_random(batch, PLACED[next(turns) % len(PLACED)], generator)
+
+
+@contextmanager
+def _progress(tasks: Sequence[str], totals: Sequence[int]) -> Iterator[Mapping[str, Step]]:
+    """A bar for each task, on standard error."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        numbers = {
+            what: bar.add_task(what, total=total, start=False)
+            for what, total in zip(tasks, totals, strict=True)
+        }
+
+        def advance(what: str, done: int) -> None:
+            bar.start_task(numbers[what])
+            bar.advance(numbers[what], done)
+
+        yield {what: partial(advance, what) for what in tasks}

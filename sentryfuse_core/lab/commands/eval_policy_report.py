@@ -1,0 +1,127 @@
+"""What `sentryfuse eval --policies` says: tables on the terminal, gate.json and the policies as a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sentryfuse_core.faults.severities import SEVERITY_NAMES
+from sentryfuse_core.lab.bench.plot_style import write_png
+from sentryfuse_core.lab.bench.results import Figure, text_table, write
+from sentryfuse_core.lab.commands.eval_policy_figures import (
+    FaultStudy,
+    PolicyStudy,
+    fault_figures,
+    policy_figures,
+)
+from sentryfuse_core.lab.commands.eval_policy_plot import policies_figure
+from sentryfuse_core.lab.commands.eval_report import rounded, table
+from sentryfuse_core.lab.scoring.resample import Interval
+from sentryfuse_core.lab.training.policies import ORACLE
+from sentryfuse_core.types import ModalitySet
+
+__all__ = ["print_policies", "write_policies"]
+
+_WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
+
+
+def print_policies(studies: Sequence[PolicyStudy], faults: FaultStudy) -> None:
+    """A table of policies for each kind of frames, one of faults, and what was aimed at."""
+    console = Console(width=max(Console().width, _WIDTH))
+    for study in studies:
+        console.print(_policies(study))
+    console.print(_faults(faults))
+    print(text_table(_figures(studies, faults)))
+
+
+def _figures(studies: Sequence[PolicyStudy], faults: FaultStudy) -> list[Figure]:
+    return [*(figure for study in studies for figure in policy_figures(study)), *fault_figures(faults)]
+
+
+def _policies(study: PolicyStudy) -> Table:
+    everything = ModalitySet.all()
+    sets = len(study.rows(study.keys[0]))
+    return table(
+        f"policies, frames {study.kind}",
+        ("policy", "level", "GMACs, all sensors", "mAP", "95 %", f"GMACs, {sets} sets", "mAP ", "95 % "),
+        [
+            (
+                key[0],
+                "-" if key[0] == ORACLE else str(key[1]),
+                f"{study.gmacs(key, everything):.3f}",
+                *_cells(study.map(key, everything)),
+                f"{study.gmacs(key):.3f}",
+                *_cells(study.map(key)),
+            )
+            for key in study.keys
+        ],
+        caption="mAP in per cent; on the right the mean over the sets with camera or lidar",
+    )
+
+
+def _cells(found: Interval) -> tuple[str, str]:
+    return f"{found.value:.1f}", f"{found.low:.1f} to {found.high:.1f}"
+
+
+def _faults(study: FaultStudy) -> Table:
+    cells: dict[tuple[str, str], list[str]] = {}
+    for row, (bad, without, _) in zip(study.rows, study.points, strict=True):
+        name = f"{row.sensor.value} {row.fault}"
+        own = cells.setdefault((name, f"{without:.1f}"), [""] * 3 * len(SEVERITY_NAMES))
+        trust = "-" if math.isnan(row.trust) else f"{row.trust:.2f}"
+        own[3 * row.severity - 3 : 3 * row.severity] = [f"{bad:.1f}", f"{bad - without:+.1f}", trust]
+    severities = (name for severity in SEVERITY_NAMES for name in (severity, "gain", "trust"))
+    return table(
+        "one sensor bad, all others good, full width",
+        ("fault", "without it", *severities),
+        [(name, without, *own) for (name, without), own in cells.items()],
+        caption="mAP in per cent with the bad sensor, gain over the same frames without it, trust in it; "
+        f"all sensors good: {study.points[0, 2]:.1f}. What knows no degrees stands under severe.",
+    )
+
+
+def write_policies(
+    folder: Path,
+    studies: Sequence[PolicyStudy],
+    faults: FaultStudy,
+    *,
+    command: str,
+    config: Mapping[str, Any],
+) -> list[Path]:
+    """Write gate.json and policies.png into `folder`; raises OutputError where that cannot be done."""
+    raw = {
+        "policies": {study.kind: _plain(study) for study in studies},
+        "faults": [
+            {
+                "sensor": row.sensor.value,
+                "fault": row.fault,
+                "severity": SEVERITY_NAMES[row.severity - 1],
+                **dict(zip(("map", "without", "clean"), (points / 100.0).tolist(), strict=True)),
+                "trust": row.trust,
+            }
+            for row, points in zip(faults.rows, faults.points, strict=True)
+        ],
+    }
+    figures = _figures(studies, faults)
+    data = write("gate", figures, raw=rounded(raw), config=config, folder=folder, command=command)
+    picture = folder / "policies.png"
+    write_png(policies_figure(studies), picture)
+    return [data, picture]
+
+
+def _plain(study: PolicyStudy) -> list[dict[str, Any]]:
+    return [
+        {
+            "policy": one.policy,
+            "level": None if one.policy == ORACLE else one.level,
+            "sensors": str(one.present),
+            "gmacs": one.gmacs,
+            "map": float(points) / 100.0,
+        }
+        for one, points in zip(study.outcomes, study.points, strict=True)
+    ]

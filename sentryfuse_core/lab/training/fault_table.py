@@ -1,0 +1,125 @@
+"""Every fault that changes content, at every severity: boxes with the bad sensor against those without it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from sentryfuse_core.boxes import FrameBoxes
+from sentryfuse_core.evaluation.matching import Matches, match_frames
+from sentryfuse_core.faults.severities import SEVERITIES, SEVERITY_NAMES
+from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.detections import frames_of, truth_of
+from sentryfuse_core.lab.training.part_runner import PartRunner
+from sentryfuse_core.lab.training.spoiling import spoilt
+from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
+from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.pruning.part_gate import Gate
+from sentryfuse_core.types import Modality, ModalitySet
+
+__all__ = ["SEVERITY_AGES_S", "FaultRow", "fault_table"]
+
+_SEED = 17  # of the faults' own chance
+_WORST = len(SEVERITY_NAMES)
+SEVERITY_AGES_S = (0.2, 0.5, 1.0)  # how old what a `freeze` repeats is, by severity
+
+
+@dataclass(frozen=True, eq=False)
+class FaultRow:
+    """One fault at one severity, all sensors there, on the same frames."""
+
+    sensor: Modality
+    fault: str
+    severity: int  # 1 to 3; 3 for a fault that knows no degrees
+    bad: Matches  # with the bad sensor
+    without: Matches  # without it
+    clean: Matches  # with the sensor as it was
+    trust: float  # mean trust in the bad sensor; NaN where these weights tell none
+
+
+def fault_table(
+    net: SentryFuseNet,
+    batches: Callable[[float], Iterable[LabelledBatch]],
+    *,
+    classes: int,
+    gate: Gate | None = None,
+    severities: Sequence[int] = (1, 2, 3),
+    on_frames: Callable[[int], None] = lambda _: None,
+) -> list[FaultRow]:
+    """All rows; `batches` gives the same frames for any age of what late sensors show, in s.
+
+    With a `gate` its choice at full width runs, which leaves sensors out that are too poor; else all do.
+    """
+    truth: list[FrameBoxes] = []
+    good: dict[Modality | None, list[FrameBoxes]] = defaultdict(list)
+    bad: dict[tuple[Modality, str, int], list[FrameBoxes]] = defaultdict(list)
+    trusts: dict[tuple[Modality, str, int], list[float]] = defaultdict(list)
+    with torch.inference_mode():
+        for aged in zip(*(batches(SEVERITY_AGES_S[one - 1]) for one in severities), strict=True):
+            batch = aged[0]  # but for what is late all are the same
+            size = len(batch.boxes)
+            truth.extend(truth_of(batch.boxes, batch.classes))
+            runner = PartRunner(net, batch.inputs, batch=size)
+            for sensor, boxes in _good(runner).items():
+                good[sensor].extend(boxes)
+            for key, which in _cases(severities):
+                generator = torch.Generator().manual_seed(_SEED)
+                inputs = spoilt(aged[which], *key, generator)
+                boxes, trust = _bad(net, gate, runner.spoilt(inputs, key[0]), inputs, size)
+                bad[key].extend(boxes)
+                trusts[key].extend(row[key[0]] for row in trust if row)
+            on_frames(size)
+
+    def matched(boxes: list[FrameBoxes]) -> Matches:
+        return match_frames(truth, boxes, class_count=classes)
+
+    known = {sensor: matched(boxes) for sensor, boxes in good.items()}
+    return [
+        FaultRow(
+            *key,
+            bad=matched(boxes),
+            without=known[key[0]],
+            clean=known[None],
+            trust=sum(trusts[key]) / len(trusts[key]) if trusts[key] else float("nan"),
+        )
+        for key, boxes in bad.items()
+    ]
+
+
+def _cases(severities: Sequence[int]) -> list[tuple[tuple[Modality, str, int], int]]:
+    """Sensor, fault and severity, and which of the batches by age it is made of."""
+    cases = []
+    for (sensor, fault), options in SEVERITIES.items():
+        if any(options):
+            cases += [((sensor, fault, severity), which) for which, severity in enumerate(severities)]
+        else:
+            cases.append(((sensor, fault, _WORST), 0))
+    return cases
+
+
+def _good(runner: PartRunner) -> dict[Modality | None, list[FrameBoxes]]:
+    """Boxes without each sensor; None: with all of them."""
+    everything = ModalitySet.all()
+    found: dict[Modality | None, list[FrameBoxes]] = {None: frames_of(runner(everything, FULL_WIDTH))}
+    for sensor in Modality:
+        found[sensor] = frames_of(runner(everything - ModalitySet.of(sensor), FULL_WIDTH))
+    return found
+
+
+def _bad(
+    net: SentryFuseNet, gate: Gate | None, runner: PartRunner, inputs: ModelInput, size: int
+) -> tuple[list[FrameBoxes], list[dict[Modality, float]]]:
+    """Boxes of every frame under the gate's choice for it, and the trust in each sensor."""
+    everything = ModalitySet.all()
+    trust: list[dict[Modality, float]] = [{}] * size
+    if net.trust is not None and inputs.quality is not None:
+        values = {name: item.tolist() for name, item in net.trust(inputs.quality, everything).items()}
+        trust = [{name: item[row] for name, item in values.items()} for row in range(size)]
+    if gate is None:
+        return frames_of(runner(everything, FULL_WIDTH)), trust
+    chosen = [gate.choose(everything, 0, gate.poor(row)) for row in trust]
+    answers = {plan: frames_of(runner(*plan)) for plan in {(choice.used, choice.parts) for choice in chosen}}
+    return [answers[choice.used, choice.parts][row] for row, choice in enumerate(chosen)], trust

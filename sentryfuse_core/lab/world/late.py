@@ -1,0 +1,39 @@
+"""The same moments a while ago: what a camera or lidar that is late, or repeats itself, still shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sentryfuse_core.lab.world.scene import Scene
+
+__all__ = ["earlier"]
+
+
+def earlier(scene: Scene, age_s: Tensor) -> Scene:
+    """The scenes `age_s` [B] before, in the vehicle's frame of then; everybody keeps speed and heading."""
+    speed, _, turning = scene.ego_motion.unbind(-1)
+    age = age_s[:, None]
+    yaw = scene.boxes[..., 6]
+    x = scene.boxes[..., 0] - age * scene.speed * torch.cos(yaw)
+    y = scene.boxes[..., 1] - age * scene.speed * torch.sin(yaw)
+    # The vehicle of then stands `way` behind, turned back by `turned`.
+    turned = (turning * age_s)[:, None]
+    way = (speed * age_s)[:, None]
+    x, y = x + way * torch.cos(turned / 2), y - way * torch.sin(turned / 2)
+    cos, sin = torch.cos(turned), torch.sin(turned)
+    boxes = scene.boxes.clone()
+    boxes[..., 0], boxes[..., 1] = cos * x - sin * y, sin * x + cos * y
+    boxes[..., 6] = yaw + turned
+    heading = scene.ego[:, 2] - turned[:, 0] / 2
+    ego = torch.stack(
+        (
+            scene.ego[:, 0] - way[:, 0] * torch.cos(heading),
+            scene.ego[:, 1] - way[:, 0] * torch.sin(heading),
+            scene.ego[:, 2] - turned[:, 0],
+        ),
+        dim=-1,
+    )
+    return replace(scene, boxes=boxes, ego=ego, way=scene.way - way[:, 0])

@@ -1,0 +1,56 @@
+"""A bank of weights with a gate: plans by presence and quality, told in words, run as they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from networks import gated_checkpoint, model_input
+
+from sentryfuse_core.preprocess.quality import MEASURES
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.types import Modality, ModalitySet, PartLevels
+
+CAMERA, LIDAR = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    return Bank(gated_checkpoint(tmp_path_factory.mktemp("gated")))
+
+
+def test_gated_bank_plans_by_worth_and_says_so(bank: Bank) -> None:
+    plan = bank.plan(CAMERA | LIDAR, 1, "a deadline")
+    assert plan.kind == "gate"
+    assert plan.parts == PartLevels(camera=2, trunk=1, head=1)
+    assert plan.words == "camera at half width of half an image: the lidar sees; worth 0.2 points"
+    assert plan.reason == "a deadline"
+    assert bank.plan(CAMERA, 1, "").parts.camera == 0
+    assert list(bank.levels) == sorted(bank.levels, reverse=True)
+    assert bank.levels[0] == 1.0
+
+
+def test_gated_bank_leaves_a_poor_sensor_out(bank: Bank) -> None:
+    plan = bank.plan(CAMERA | LIDAR, 0, "", CAMERA)
+    assert plan.mask == LIDAR
+    assert plan.words == "camera off: its data is poor; gains 1.0 points"
+    assert 0.0 < plan.ratio < 1.0
+
+
+def test_gated_bank_runs_the_parts_of_the_plan(bank: Bank) -> None:
+    inputs = model_input(batch=1).only(CAMERA | LIDAR)
+    plan = bank.plan(CAMERA | LIDAR, 1, "")
+    with torch.inference_mode():
+        expected = bank.network(inputs, parts=plan.parts).heatmap
+    assert torch.equal(EagerBackend(bank).run(inputs, plan).heatmap, expected)
+
+
+def test_bank_tells_no_trust_when_nothing_was_measured(bank: Bank) -> None:
+    inputs = model_input(batch=1)
+    assert bank.trust(inputs) == {}
+    trust = bank.trust(replace(inputs, quality=torch.zeros(1, len(MEASURES))))
+    assert set(trust) == set(Modality)
+    assert all(value == pytest.approx(1.0) for value in trust.values())
+    assert bank.gate.poor({Modality.CAMERA: 0.2, Modality.LIDAR: 0.9}) == CAMERA
