@@ -20,7 +20,9 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.pruning.plan import UNIFORM
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.runtime.warm_up import WarmUp
 from sentryfuse_core.track import Track
 from sentryfuse_core.tracking.follow import FAINT, Follower
 from sentryfuse_core.tracking.smooth import smoothed
@@ -105,6 +107,7 @@ class Pipeline:
         self.tracking_options: TrackingConfig = config.tracking  # the same
         self._follower = Follower(bank.labels)
         self._clock = clock
+        self._warming: WarmUp | None = None  # what is left of the warm-up
         self._planned: tuple[ModalitySet, PartLevels] | None = None  # what the last set ran
 
     @classmethod
@@ -124,13 +127,29 @@ class Pipeline:
             clock=clock,
         )
 
-    def warm_up(self) -> Mapping[tuple[int, int], float]:
-        """Run every sub-network once and teach the budget their latency; ms by (mask bits, level)."""
-        latency_ms = self.backend.warm_up()
+    def warm_up(self) -> None:
+        """Run every sub-network and teach the budget their latency."""
+        self._learn(self.backend.warm_up())
+
+    def warm_up_first(self) -> None:
+        """As `warm_up`, but what is not needed to begin is left to `warm_up_more`."""
+        if not isinstance(self.backend, EagerBackend):
+            self.warm_up()  # others compile or record: a set would have to wait for that
+            return
+        self._warming = WarmUp(self.backend, self.bank)
+        self._learn(self._warming.guesses())
+
+    def warm_up_more(self) -> None:
+        """Go on with the warm-up a bit; to be called when nothing else is to be done."""
+        found = None if self._warming is None else self._warming.go_on()
+        if found is not None:
+            self._warming = None
+            self._learn(found)
+
+    def _learn(self, latency_ms: Mapping[tuple[int, int], float]) -> None:
         unloaded = range(self.bank.loaded.start)  # meets no deadline: the budget is not to hope for it
         never = {(mask.bits, level): math.inf for mask in ModalitySet.subsets() for level in unloaded}
         self.budget.set_latency_table({**never, **latency_ms})
-        return latency_ms
 
     def step(self, synced: SyncedSet) -> FusionResult:
         """Make detections and tracks of one set: trust, preprocess, plan, infer, decode, track."""

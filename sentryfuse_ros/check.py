@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sentryfuse_core.commands.options import add_config_arguments, config_from
+from sentryfuse_core.commands.signals import interrupt
 from sentryfuse_core.errors import BackendError, CheckpointError, ConfigError
 from sentryfuse_ros.check_judge import Line, ModelSeen, Verdict, exit_status, judge
 from sentryfuse_ros.middleware import shared_memory_notes
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_INTERRUPTED = 128 + signal.SIGINT
 _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 _DESCRIPTION = """\
 Look at a running robot as the fusion node would, and say what is wrong before anything depends on it.
@@ -47,7 +47,7 @@ in CI, with a warning as bad as a failure and the findings kept:
   sentryfuse check --params robot.yaml --strict --json > preflight.json
 
 exit status: 0 nothing fails, 1 something fails (or warns, with --strict), 2 error (one line says which),
-130 interrupted
+130 or 143 ended by SIGINT or SIGTERM
 """
 
 
@@ -90,11 +90,12 @@ def run(args: argparse.Namespace) -> int:
 
         return CheckNode(config, timeout_s=args.timeout, on_end=end)
 
-    status = run_node(make, args=["--ros-args", *args.ros_args])
+    asked = Stop()
+    status = run_node(make, args=["--ros-args", *args.ros_args], stop=asked)
     if status:
         return status
     if not seen:  # a signal came first
-        return _INTERRUPTED
+        interrupt(asked.signalled or signal.SIGINT)
     lines = judge(model=_model(seen["config"]), memory_notes=shared_memory_notes(), **seen)
     status = exit_status(lines, strict=args.strict)
     if args.json:

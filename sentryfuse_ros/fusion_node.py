@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -84,7 +85,7 @@ class FusionNode(LifecycleNode):
         return self._transition(state, super().on_configure, slow=self._load, work=self._advertise)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run every sub-network once, then subscribe."""
+        """Run the sub-networks that are needed first, then subscribe."""
         return self._transition(
             state, super().on_activate, slow=self._warm_up, then=self._listen, undo=self._deactivate
         )
@@ -173,7 +174,10 @@ class FusionNode(LifecycleNode):
             notes=self._notes(),
         )
         started_s = time.perf_counter()
-        session.pipeline.warm_up()
+        if math.isnan(engine.budget.latency_ms):
+            session.pipeline.warm_up_first()
+        else:  # the first set's level goes by what every sub-network takes
+            session.pipeline.warm_up()
         self.get_logger().info(
             f"{engine.bank.identity} on {engine.backend.device}, "
             f"warmed up in {time.perf_counter() - started_s:.1f} s"

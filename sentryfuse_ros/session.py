@@ -359,6 +359,7 @@ class Session:
             due = self._diagnostics.untold and since_ns >= _DIAGNOSTICS_GAP_NS
         if due:
             self.publish_diagnostics()
+        self.pipeline.warm_up_more()
 
     def guarded(self, what: str, action: Callable[[], None]) -> None:
         """Run a callback's work; what it raises is counted and logged, since it would end the node."""

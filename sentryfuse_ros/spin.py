@@ -36,16 +36,16 @@ class Stop:
         self._event = threading.Event()
         self._interruptible = False
         self.error: SentryFuseError | None = None
-        self.signalled = False
+        self.signalled = 0  # the number of the first signal
 
     def request(self, error: SentryFuseError | None = None) -> None:
         """Ask for the end; the first error given decides the exit status."""
         self.error = self.error or error
         self._event.set()
 
-    def signal(self, _number: int, _frame: Any) -> None:
+    def signal(self, number: int, _frame: Any) -> None:
         """Handle a signal: ask for the end, at once where nobody looks whether it is requested."""
-        self.signalled = True
+        self.signalled = self.signalled or number
         self.request()
         if self._interruptible:
             self._interruptible = False
@@ -103,13 +103,16 @@ def run_process(make: Callable[[Stop], Node], *, args: Sequence[str] | None = No
     os._exit(status)
 
 
-def run_node(make: Callable[[Stop], Node], *, args: Sequence[str] | None = None) -> int:
+def run_node(
+    make: Callable[[Stop], Node], *, args: Sequence[str] | None = None, stop: Stop | None = None
+) -> int:
     """Run the node that `make` returns until it or a signal asks for the end; return the exit status.
 
     0 after SIGINT, SIGTERM or the node's own end; 2 after a SentryFuseError, told in one line on
     stderr. The node is destroyed in every case; `destroy_node` is where it closes what it opened.
+    `stop` is for callers that ask what ended it.
     """
-    stop = Stop()
+    stop = stop or Stop()
     if threading.current_thread() is not threading.main_thread():  # Python takes handlers from there only
         return _status(make, stop, args)
     before = _take_signals(stop)

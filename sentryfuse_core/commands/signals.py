@@ -7,17 +7,26 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 __all__ = ["INTERRUPTED", "end_at_once", "interrupt", "noted_signals", "say_saved"]
 
 INTERRUPTED = 128  # exit status, as shells have it: plus the signal's number
 
 
-def interrupt(number: int) -> None:
-    """Raise KeyboardInterrupt with the signal's number."""
+def interrupt(number: int, frame: FrameType | None = None) -> None:
+    """Raise KeyboardInterrupt with the signal's number.
+
+    Where the `frame` that it found is within an import, end the process: an exception there can abort it in
+    a library's own code, or change its status. Whoever writes something for long does not ask for this.
+    """
+    if _importing(frame):
+        with suppress(Exception):  # it may be in the middle of that, too
+            sys.stdout.flush()
+        os.write(2, b"sentryfuse: interrupted\n")
+        os._exit(INTERRUPTED + number)
     raise KeyboardInterrupt(number)
 
 
@@ -33,17 +42,22 @@ def say_saved(folder: Path) -> None:
 
 
 @contextmanager
-def noted_signals(then: Callable[[int], None] = lambda _: None) -> Iterator[list[int]]:
-    """Collect the number of SIGINT or SIGTERM and call `then` with it; a second one does end the process."""
+def noted_signals(
+    then: Callable[[int, FrameType | None], None] = lambda _number, _frame: None,
+) -> Iterator[list[int]]:
+    """Collect the number of SIGINT or SIGTERM; a second one does end the process.
+
+    `then` is called with the number and the frame that the signal found.
+    """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # Python takes handlers from there only
         yield caught
         return
 
-    def note(number: int, _frame: Any) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         caught.append(number)
         end_at_once()
-        then(number)
+        then(number, frame)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
@@ -53,3 +67,12 @@ def noted_signals(then: Callable[[int], None] = lambda _: None) -> Iterator[list
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether what a signal interrupted is the import of a module."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

@@ -30,7 +30,9 @@ def load_yaml(path: Path, *, tell: Callable[[str], None] = lambda _note: None) -
         content = read_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"cannot read the parameter file {path}: {reason}") from error
+        raise ConfigError(
+            f"cannot read the parameter file {path}: {reason}; mend it, or give another"
+        ) from error
     if content is None:
         return Config()
     if not isinstance(content, Mapping):

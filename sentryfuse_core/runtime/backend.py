@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from sentryfuse_core.model.heads import HeadOutput
@@ -12,7 +12,7 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.types import ModalitySet, Plan
 
-__all__ = ["Backend", "time_all"]
+__all__ = ["Backend", "time_all", "times_of"]
 
 _RUNS = 2  # that are timed, after one that is not
 
@@ -51,16 +51,21 @@ class Backend(Protocol):
 
 def time_all(run: Callable[[ModelInput, Plan], HeadOutput], bank: Bank) -> Mapping[tuple[int, int], float]:
     """Run each of the 15 sets of sensors at each loaded level; median milliseconds by (mask bits, level)."""
-    blank, found = blank_input(), {}
-    for mask in ModalitySet.subsets():
-        for level in bank.loaded:
-            plan = bank.plan(mask, level, "warm-up")
-            inputs = blank.only(plan.mask)
-            run(inputs, plan)
-            times_ms = []
-            for _ in range(_RUNS):
-                started_s = time.perf_counter()
-                run(inputs, plan)
-                times_ms.append((time.perf_counter() - started_s) * 1e3)
-            found[mask.bits, level] = statistics.median(times_ms)
-    return found
+    return {
+        (mask.bits, level): statistics.median(times_of(run, bank, mask, level))
+        for mask in ModalitySet.subsets()
+        for level in bank.loaded
+    }
+
+
+def times_of(
+    run: Callable[[ModelInput, Plan], HeadOutput], bank: Bank, mask: ModalitySet, level: int
+) -> Iterator[float]:
+    """Milliseconds of a few runs of one sub-network on blank inputs, after one that is not timed."""
+    plan = bank.plan(mask, level, "warm-up")
+    inputs = blank_input().only(plan.mask)
+    run(inputs, plan)
+    for _ in range(_RUNS):
+        started_s = time.perf_counter()
+        run(inputs, plan)
+        yield (time.perf_counter() - started_s) * 1e3

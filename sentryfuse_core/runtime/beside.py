@@ -6,6 +6,7 @@ import mmap
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -118,9 +119,12 @@ class Beside:
 
 
 def can_run_beside(backend: Backend, *, threads: int) -> bool:
-    """Whether a fork of this process can run it: eager on one thread of the CPU."""
+    """Whether a fork of this process can run it: eager on one thread of the CPU, on Linux.
+
+    Other threads do not survive a fork, and other systems' libraries do not take it well.
+    """
     own = isinstance(backend, EagerBackend) and backend.device == "cpu"
-    return own and threads == 1 and hasattr(os, "fork")
+    return own and threads == 1 and sys.platform == "linux"
 
 
 def spare_cores(processes: int) -> bool:

@@ -25,10 +25,10 @@ class Profile:
 
 _KNOWN = {
     "car": Profile(
-        speed_m_s=10.0, acceleration_m_s2=4.0, turn_acceleration_rad_s2=2.0, place_m=0.4, yaw_rad=0.2
+        speed_m_s=10.0, acceleration_m_s2=4.0, turn_acceleration_rad_s2=1.5, place_m=0.4, yaw_rad=0.2
     ),
     "cyclist": Profile(
-        speed_m_s=5.0, acceleration_m_s2=3.0, turn_acceleration_rad_s2=2.0, place_m=0.3, yaw_rad=0.3
+        speed_m_s=5.0, acceleration_m_s2=3.0, turn_acceleration_rad_s2=1.5, place_m=0.3, yaw_rad=0.3
     ),
     "pedestrian": Profile(
         speed_m_s=2.0, acceleration_m_s2=2.0, turn_acceleration_rad_s2=0.0, place_m=0.25, yaw_rad=0.6

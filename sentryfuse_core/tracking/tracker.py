@@ -177,13 +177,16 @@ class Tracker:
             objects.exists[rows] = existence.unseen(objects.exists[rows], chance)
 
     def _doubles(self) -> NDArray[np.bool_]:
-        """Which objects were found where a surer one was: it, a second time or as another class."""
+        """Which objects were found, or begin, where a surer one was: it again, or as another class."""
         objects = self.objects
         places, spreads = objects.states[:, :2], objects.covariances[:, :2, :2]
         distance, _ = offsets(places, spreads, places, spreads)
         found = objects.unseen_s == 0.0
         surer = objects.exists[:, None] > objects.exists
-        close = (distance < _ONE_PLACE) & surer & found[:, None] & found
+        # A vehicle that begins may be one more box of it; people go side by side.
+        begins = (objects.hits == 1) & (self._profiles[objects.classes, 2] > 0.0)
+        nearest = np.where(begins, self.config.gate, _ONE_PLACE)
+        close = (distance < nearest) & surer & found[:, None] & found
         return np.asarray(close.any(axis=0))
 
     def _sure(self) -> NDArray[np.bool_]:

@@ -264,6 +264,29 @@ def test_pipeline_says_what_the_gate_goes_without_and_why(
     assert spared.trust == {Modality.CAMERA: 1.0, Modality.LIDAR: 1.0}
 
 
+def test_budget_learns_guesses_first_and_then_what_was_measured_when_the_warm_up_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = Pipeline.build(override(Config(), {"model.max_level": 2}), clock=ManualClock())
+    tables: list[dict[tuple[int, int], float]] = []
+    monkeypatch.setattr(pipeline.budget, "set_latency_table", tables.append)
+    monkeypatch.setattr("sentryfuse_core.runtime.warm_up._SHARE", 1.0)
+    pipeline.warm_up_first()
+    for _ in range(100):  # more than there are runs left
+        pipeline.warm_up_more()
+    guessed, measured = tables
+    assert (
+        guessed.keys()
+        == measured.keys()
+        == {(mask.bits, level) for mask in ModalitySet.subsets() for level in range(3)}
+    )
+    assert {key for key, time_ms in measured.items() if math.isinf(time_ms)} == {
+        key for key in measured if key[1] < 2
+    }
+    everything = (ModalitySet.all().bits, 2)
+    assert {key for key in measured if key[1] == 2 and measured[key] == guessed[key]} == {everything}
+
+
 def test_pipeline_accounts_for_a_set_of_all_sensors(built: Pipeline) -> None:
     """Times of every stage, the backend with its reason, and only what the checkpoint is sure of."""
     clock = ManualClock()

@@ -14,6 +14,8 @@ from sentryfuse_core.config import load_yaml
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.faults.scenario import load_scenario
 from sentryfuse_core.lab.bench.recipe import read_recipe
+from sentryfuse_core.lab.datasets.digits import load_digits
+from sentryfuse_core.lab.datasets.har import runs
 from sentryfuse_core.replay.criteria import load_criteria
 from sentryfuse_core.replay.truth import load_labels
 from sentryfuse_core.safe_files import parse_yaml, text_lines
@@ -58,7 +60,16 @@ def test_settings_are_refused_in_one_line_when_the_file_is_a_weapon(
     assert len(str(error.value)) < 600
 
 
-@pytest.mark.parametrize("read", [*READERS, load_labels])
+def load_har(path: Path) -> Any:
+    return next(runs(path))
+
+
+def load_scans(path: Path) -> Any:
+    path.rename(path.with_name("t10k-images-idx3-ubyte.gz"))
+    return load_digits(path.parent)
+
+
+@pytest.mark.parametrize("read", [*READERS, load_labels, load_har, load_scans])
 def test_files_are_refused_when_reading_them_would_wait_for_ever(
     read: Callable[[Path], Any], tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def furthest_apart_s(statuses: list[FusionStatus]) -> float:
     return max(
         (stamp_s(later) - stamp_s(earlier)) / (later.sequence - earlier.sequence)
         for earlier, later in pairwise(statuses)
+        if later.sequence != earlier.sequence  # a set that is told again while no sensor sends
     )
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.arrays import SPLITS, Arrays, tokenised
+from sentryfuse_core.safe_files import check_regular
 
 __all__ = ["Items", "load_digits", "read_images", "read_spoken", "read_strokes"]
 
@@ -241,6 +242,7 @@ def _idx(path: Path, magic: int) -> NDArray[np.uint8]:
 def _reading(path: Path) -> Iterator[None]:
     """What goes wrong within is a DatasetError that names the file."""
     try:
+        check_regular(path)
         yield
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing; put the public file there") from None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.errors import BagError
+from sentryfuse_core.safe_files import check_regular
 
 __all__ = ["HarRun", "runs"]
 
@@ -40,6 +41,7 @@ class HarRun:
 def runs(path: Path, *, every: int = 1) -> Iterator[HarRun]:
     """Every `every`-th run by name; BagError when it is no such zip."""
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith(("_sp.csv", "_sw.csv")))
             for name in names[::every]:
@@ -47,7 +49,9 @@ def runs(path: Path, *, every: int = 1) -> Iterator[HarRun]:
     except OSError as error:
         raise BagError(f"cannot read {path}: {error.strerror}; give the path of sp-sw-har.zip") from error
     except (zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
-        raise BagError(f"cannot read the HAR recordings in {path}: {error}") from error
+        raise BagError(
+            f"cannot read the HAR recordings in {path}: {error}; give the path of sp-sw-har.zip"
+        ) from error
 
 
 def _run(name: str, text: str) -> HarRun:

@@ -200,3 +200,17 @@ def test_vehicle_goes_where_it_heads_when_speeds_are_over_ground() -> None:
     sideways = [abs(made.objects.states[0, 3]) for made in (free, straight)]
     assert sideways[1] < 0.8 * sideways[0]
     assert straight.objects.states[0, 2] == pytest.approx(8.0, abs=0.5)
+
+
+@pytest.mark.parametrize(("kind", "aside_m", "count"), [(0, 1.2, 1), (0, 1.6, 2), (1, 0.3, 1), (1, 0.6, 2)])
+def test_object_begins_beside_one_that_was_found_when_it_is_far_enough_for_its_class(
+    kind: int, aside_m: float, count: int
+) -> None:
+    def at(*rows: float) -> FrameBoxes:
+        size = (CAR, (0.6, 0.6, 1.8))[kind]
+        boxes = np.array([(9.0, y, 0.8, *size, 0.0) for y in rows])
+        return FrameBoxes(boxes, np.full(len(rows), kind), np.full(len(rows), 0.9))
+
+    made = tracker()
+    drive(made, [*[at(0.0)] * 20, at(0.0, aside_m)])
+    assert len(made.objects) == count
