@@ -176,8 +176,8 @@ class Preprocessor:
         blocks = audio.blocks_of(synced.samples[Modality.AUDIO])
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
         features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
-        late = audio.pending(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
-        self._pcm = pcm[..., : pcm.shape[-1] - late]  # what has not come yet is not silent
+        # What no block of the set brought is not silent.
+        self._pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
         return {"audio": features}, audio_stats([block for _, block in blocks])
 
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:

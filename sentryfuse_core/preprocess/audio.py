@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.types import AudioBlock, Sample
 
-__all__ = ["bearing_features", "blocks_of", "pending", "window"]
+__all__ = ["bearing_features", "blocks_of", "heard", "window"]
 
 SPEED_OF_SOUND_M_S = 343.0
 LOWEST_HZ = 100.0  # below lie wind and handling noise
@@ -73,10 +73,21 @@ def window(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: G
     return torch.from_numpy(np.ascontiguousarray(fitted.T))[None]
 
 
-def pending(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: Geometry = GEOMETRY) -> int:
-    """Samples at the end of that window that no block has brought yet: sound comes block by block."""
-    heard_ns = max(stamp_ns + len(one.pcm) * NS_PER_S // one.sample_rate_hz for stamp_ns, one in blocks)
-    return round(max(0, end_ns - heard_ns) * geometry.audio_rate_hz / NS_PER_S)
+def heard(blocks: Sequence[tuple[int, AudioBlock]], *, end_ns: int, geometry: Geometry = GEOMETRY) -> slice:
+    """The samples of that window from the first that a block of the set brought to the last.
+
+    Sound comes block by block: what is before and after is in blocks that the set does not have.
+    """
+    first_ns = min(stamp_ns for stamp_ns, _ in blocks) - end_ns
+    last_ns = (
+        max(stamp_ns + len(one.pcm) * NS_PER_S // one.sample_rate_hz for stamp_ns, one in blocks) - end_ns
+    )
+    ends = (
+        geometry.audio_samples + round(at_ns * geometry.audio_rate_hz / NS_PER_S)
+        for at_ns in (first_ns, last_ns)
+    )
+    first, last = (min(max(at, 0), geometry.audio_samples) for at in ends)
+    return slice(first, last)
 
 
 def _unit(pcm: NDArray[Any]) -> NDArray[np.float32]:

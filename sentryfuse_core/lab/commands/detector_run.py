@@ -184,4 +184,6 @@ def finish(
         )
     if not found.boxes:
         print("note: the judged frames have no box in the detector's region, so that the scores say nothing")
+    if "gate" not in made:
+        print("note: widths are uniform: a gate is measured in the synthetic world alone, with all sensors")
     print(f"wrote {args.out} and its manifest")

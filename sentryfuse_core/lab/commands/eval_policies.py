@@ -14,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -70,14 +71,9 @@ def run_policies(
     def batches(ages_s: tuple[float, float]) -> Iterator[LabelledBatch]:
         return held_out(WorldConfig(), batch=batch, count=count, first=first, ages_s=ages_s)
 
-    studies = []
-    tasks = [*(f"frames {kind}" for kind in _KINDS), "faults", "intervals"]
-    with _progress(tasks, [*[count * batch] * 3, 3 * draws]) as steps:
-
-        def points(parts: Sequence[Matches]) -> tuple[Floats, Floats]:
-            drawn = drawn_maps(parts, draws=draws, seed=seed, on_draws=steps["intervals"])
-            return 100.0 * np.array([map_of(part) for part in parts]), 100.0 * drawn
-
+    found = {}
+    tasks = {**{f"frames {kind}": count * batch for kind in _KINDS}, "faults": count * batch}
+    with _progress({**tasks, "intervals": 3 * draws}) as steps:
         for kind in _KINDS:
             run = run_plans(
                 net,
@@ -87,13 +83,21 @@ def run_policies(
                 spoil=_spoiler(seed) if kind == _SPOILT else None,
                 on_frames=steps[f"frames {kind}"],
             )
-            chosen = outcomes(net, gate, run, masks=SEEING, classes=classes)
-            studies.append(PolicyStudy(kind, chosen, *points([one.matches for one in chosen])))
+            found[kind] = outcomes(net, gate, run, masks=SEEING, classes=classes)
         rows = fault_table(
             net, lambda age_s: batches((age_s, age_s)), classes=classes, gate=gate, on_frames=steps["faults"]
         )
-        found, drawn = points([part for row in rows for part in (row.bad, row.without, row.clean)])
-        faults = FaultStudy(rows, found.reshape(-1, 3), drawn.reshape(draws, -1, 3))
+
+        def points(parts: Sequence[Matches]) -> tuple[Floats, Floats]:
+            drawn = drawn_maps(parts, draws=draws, seed=seed, on_draws=steps["intervals"])
+            return 100.0 * np.array([map_of(part) for part in parts]), 100.0 * drawn
+
+        studies = [
+            PolicyStudy(kind, chosen, *points([one.matches for one in chosen]))
+            for kind, chosen in found.items()
+        ]
+        maps, drawn = points([part for row in rows for part in (row.bad, row.without, row.clean)])
+        faults = FaultStudy(rows, maps.reshape(-1, 3), drawn.reshape(draws, -1, 3))
     print_policies(studies, faults)
     if out is not None:
         config = {
@@ -114,8 +118,8 @@ def _spoiler(seed: int) -> Callable[[LabelledBatch], ModelInput]:
 
 
 @contextmanager
-def _progress(tasks: Sequence[str], totals: Sequence[int]) -> Iterator[Mapping[str, Step]]:
-    """A bar for each task, on standard error."""
+def _progress(tasks: Mapping[str, int]) -> Iterator[Mapping[str, Step]]:
+    """A bar for each task, by its total, on standard error; one begins where the one before it ends."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -125,13 +129,14 @@ def _progress(tasks: Sequence[str], totals: Sequence[int]) -> Iterator[Mapping[s
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        numbers = {
-            what: bar.add_task(what, total=total, start=False)
-            for what, total in zip(tasks, totals, strict=True)
-        }
+        numbers = {what: bar.add_task(what, total=total, start=False) for what, total in tasks.items()}
+        order = list(numbers.values())
+        bar.start_task(order[0])
 
-        def advance(what: str, done: int) -> None:
-            bar.start_task(numbers[what])
-            bar.advance(numbers[what], done)
+        def advance(number: TaskID, done: int) -> None:
+            bar.advance(number, done)
+            following = order.index(number) + 1
+            if bar.tasks[following - 1].finished and following < len(order):
+                bar.start_task(order[following])
 
-        yield {what: partial(advance, what) for what in tasks}
+        yield {what: partial(advance, number) for what, number in numbers.items()}

@@ -21,6 +21,7 @@ _LOOKS = {
     QUALITY: ("#d1495b", "D"),
     ORACLE: ("#2b3440", "*"),
 }
+_SIZES = {PRESENCE: 9, ORACLE: 9}  # presence is seen around what lies on it
 
 
 def policies_figure(studies: Sequence[PolicyStudy]) -> Figure:
@@ -30,7 +31,7 @@ def policies_figure(studies: Sequence[PolicyStudy]) -> Figure:
         grid = figure.subplots(len(studies), 2, squeeze=False)
         for row, study in zip(grid, studies, strict=True):
             sets = len(study.rows(study.keys[0]))
-            titles = {ModalitySet.all(): "all sensors", None: f"mean of {sets} sets with camera or lidar"}
+            titles = {ModalitySet.all(): "all sensors", None: f"mean of {sets} sets"}
             for axis, (present, title) in zip(row, titles.items(), strict=True):
                 _draw(axis, study, present)
                 axis.set_title(f"{title}, frames {study.kind}")
@@ -51,7 +52,8 @@ def _draw(axis: Axes, study: PolicyStudy, present: ModalitySet | None) -> None:
             yerr=[[max(0.0, end) for end in side] for side in ends],
             color=colour,
             marker=marker,
-            markersize=9 if policy == ORACLE else 5,
+            markersize=_SIZES.get(policy, 5),
+            markerfacecolor="white" if policy == PRESENCE else colour,
             linewidth=1.2,
             elinewidth=0.6,
             label=policy,

@@ -83,7 +83,7 @@ def fault_table(
             bad=matched(boxes),
             without=known[key[0]],
             clean=known[None],
-            trust=sum(trusts[key]) / len(trusts[key]) if trusts[key] else float("nan"),
+            trust=min(1.0, sum(trusts[key]) / len(trusts[key])) if trusts[key] else float("nan"),
         )
         for key, boxes in bad.items()
     ]

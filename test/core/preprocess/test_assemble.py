@@ -93,10 +93,13 @@ def test_preprocessor_gives_the_shapes_of_the_network() -> None:
     [
         (range(10), 0.0),
         (range(9), 0.0),  # the newest block has not come yet
+        (range(1, 11), 0.0),  # the oldest one began before the window
         ([0, 1, 2, 3, 4, 6, 7, 8], 1 / 9),  # and one was lost
     ],
 )
-def test_sound_that_has_not_come_yet_is_not_taken_for_silence(there: Sequence[int], silent: float) -> None:
+def test_sound_that_no_block_of_the_set_has_is_not_taken_for_silence(
+    there: Sequence[int], silent: float
+) -> None:
     noise = np.random.default_rng(0).integers(100, 9000, (320, 2)).astype(np.int16)  # no zeros
     block = AudioBlock(noise, 16_000, True)
     blocks = tuple(sample(Modality.AUDIO, S - (200 - 20 * index) * MS, payload=block) for index in there)

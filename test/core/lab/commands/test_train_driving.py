@@ -69,6 +69,8 @@ def test_train_writes_weights_of_the_layout_it_found(
     assert 0.0 <= recall <= 1.0
     assert 0.0 <= prior <= 1.0
     told = capsys.readouterr().out
+    assert "gate" not in manifest
+    assert "note: widths are uniform" in told
     assert f"{layout}: 1 drives" in told
     assert "camera+lidar" in told
 
