@@ -72,8 +72,8 @@ def test_every_tensor_fault_has_severities_and_the_other_way_round() -> None:
 
 def spoilt_message(message: SimpleNamespace, fault: str, options: Mapping[str, float]) -> Any:
     hit = Hit(options, np.random.default_rng(0))
-    for spoil in FAULTS[fault].spoils:
-        message = spoil(message, hit)
+    for damage in FAULTS[fault].spoils:
+        message = damage(message, hit)
     return message
 
 

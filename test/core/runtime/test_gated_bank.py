@@ -6,38 +6,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from networks import TINY, model_input, network
+from gated import CAMERA, LIDAR, gated_bank
+from networks import model_input
 
-from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.preprocess.quality import MEASURES
-from sentryfuse_core.pruning.part_gate import Cell, Worths
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
-from sentryfuse_core.types import Modality, ModalitySet, PartLevels
-
-SHAPE = replace(TINY, camera_halved=(0.5,), qualities=tuple(measure.key for measure in MEASURES))
-CAMERA, LIDAR = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
-FREE = {"trunk": [0.0, 0.0], "head": [0.0, 0.0]}
-WORTHS = Worths(
-    cells={
-        Cell(CAMERA | LIDAR): {"camera": [0.0, 0.01, 0.02], "lidar": [0.0, 0.5], **FREE},
-        Cell(CAMERA): {"camera": [0.0, 3.0, 4.0], **FREE},
-        Cell(LIDAR): {"lidar": [0.0, 0.5], **FREE},
-        Cell(CAMERA | LIDAR, CAMERA): {"camera": [0.0, 0.0, 0.0], "lidar": [0.0, 0.5], **FREE},
-    },
-    off={Cell(CAMERA | LIDAR, CAMERA): {Modality.CAMERA: -0.1}},
-    prices=(0.0, 2.0),
-    poor_trust=0.6,
-    points_per_loss=10.0,
-)
+from sentryfuse_core.types import Modality, PartLevels
 
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
-    path = tmp_path_factory.mktemp("gated") / "gated.safetensors"
-    facts = {"labels": ["car", "pedestrian", "cyclist"], "gate": WORTHS.to_mapping()}
-    save_checkpoint(path, network(shape=SHAPE), facts)
-    return Bank(load_checkpoint(path))
+    return gated_bank(tmp_path_factory.mktemp("gated"))
 
 
 def test_gated_bank_plans_by_worth_and_says_so(bank: Bank) -> None:

@@ -69,7 +69,7 @@ def memory_part(context: Context, backends: Iterable[str]) -> dict[str, Any]:
 
 
 def _activations(network: SentryFuseNet, inputs: ModelInput, level: int) -> int:
-    given = (getattr(inputs, name) for name in ("camera", "camera_position", "lidar", "imu", "tilt", "audio"))
+    given = vars(inputs).values()
     known = [*network.parameters(), *network.buffers(), *(item for item in given if item is not None)]
     return peak_activation_bytes(lambda: network(inputs, parts=network.shape.uniform(level)), known)
 
