@@ -50,6 +50,7 @@ WORTHS = Worths(  # of a network of the shape GATED: the camera is worth little 
         Cell(_CAMERA): {"camera": [0.0, 3.0, 4.0], **_FREE},
         Cell(_LIDAR): {"lidar": [0.0, 0.5], **_FREE},
         Cell(_CAMERA | _LIDAR, _CAMERA): {"camera": [0.0, 0.0, 0.0], "lidar": [0.0, 0.5], **_FREE},
+        Cell(_CAMERA | _LIDAR, _LIDAR): {"camera": [0.0, 3.0, 4.0], "lidar": [0.0, 0.0], **_FREE},
     },
     off={Cell(_CAMERA | _LIDAR, _CAMERA): {Modality.CAMERA: -0.1}},
     prices=(0.0, 2.0),

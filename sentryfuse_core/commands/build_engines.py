@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
         "Build what the backends onnx and tensorrt run: an ONNX file of each sub-network (15 sets of sensors "
-        "at every level), and of each a TensorRT engine for this machine's GPU where TensorRT is installed. "
+        "at every level, and what the gate runs beside poor sensors), and of each a TensorRT engine for this "
+        "machine's GPU where TensorRT is installed. "
         "Takes minutes, once: what is there already is kept. Weights, torch, the network's code, and for "
         "engines also GPU, TensorRT and precision are part of the files' names: no node runs a stale one. "
         "With the ONNX files built, model.backend = auto runs them on a CPU. "
@@ -97,10 +98,8 @@ def _build(what: str, steps: Iterable[bool], bank: Bank, store: Store) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from sentryfuse_core.runtime.store import sub_networks
-
     began_s = time.perf_counter()
-    total = len(list(sub_networks(bank)))
+    total = len(bank.sub_networks)
     new = 0
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)

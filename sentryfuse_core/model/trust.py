@@ -49,9 +49,10 @@ class TrustHead(nn.Module):
         `quality` [B, measures] is in the units of its declaration; measures of absent sensors do not count.
         """
         names = ModalitySet.of(*present)
-        there = quality.new_tensor([float(modality in names) for modality in Modality])
+        # Filled on the device: a graph that is captured there can take nothing from the host.
+        there = torch.cat([quality.new_full((1,), float(modality in names)) for modality in Modality])
         deviation = ((quality - self.centre) / self.scale).clamp(-8.0, 8.0) * there[self.owners]
         hidden = functional.leaky_relu(self.hidden(deviation), 0.1)
         logits = _FULL + self.trust(hidden) + self.presence(there)
-        factors = logits.sigmoid() / torch.sigmoid(logits.new_tensor(_FULL))
+        factors = logits.sigmoid() / logits.new_full((), _FULL).sigmoid()
         return {modality: factors[:, index] for index, modality in enumerate(Modality) if modality in names}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.pruning.part_gate import NOBODY, make_gate
 from sentryfuse_core.pruning.plan import UNIFORM, kind_of, make_plan
@@ -80,6 +82,17 @@ class Bank:
         if found is None:
             raise BackendError(self._no_level(level))
         return found.because(reason)
+
+    @cached_property
+    def sub_networks(self) -> tuple[Plan, ...]:
+        """One plan for each set of sensors and widths that may run, whatever they are chosen for."""
+        plans = (plan for plan in self._plans.values() if plan.mask)
+        return tuple({(plan.mask.bits, plan.parts): plan for plan in plans}.values())
+
+    @property
+    def trusting(self) -> bool:
+        """Whether these weights trust sensors by the quality of their data."""
+        return self.network.trust is not None
 
     def trust(self, inputs: ModelInput) -> dict[Modality, float]:
         """How far each sensor that is there is trusted, 0..1; empty where these weights do not tell."""
@@ -156,6 +169,7 @@ def blank_input() -> ModelInput:
         imu=torch.zeros(1, geometry.imu_steps, 6),
         tilt=torch.zeros(1, 2),
         audio=torch.zeros(1, geometry.audio_bearings, geometry.audio_features),
+        quality=torch.zeros(1, len(MEASURES)),
     )
 
 

@@ -17,7 +17,6 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.runtime.eager import device_name
-from sentryfuse_core.runtime.store import sub_networks
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import PartLevels, Plan
@@ -49,7 +48,7 @@ class CompiledBackend:
         """
         if self._broken:
             raise BackendError(self._broken)
-        tensors = input_tensors(inputs.to(self._device))
+        tensors = input_tensors(inputs.to(self._device), trusting=self._bank.trusting)
         function = self._functions.get((plan.mask.bits, plan.parts))
         if function is None:
             function = SubNetwork(self._network, tuple(tensors), plan.parts)
@@ -66,15 +65,14 @@ class CompiledBackend:
         The first time on a machine it takes minutes; torch keeps what it made in its own cache.
         """
         # All sub-networks come from one piece of source, and torch gives up on source compiled too often.
-        total = len(list(sub_networks(self._bank)))
+        total = len(self._bank.sub_networks)
         with torch._dynamo.config.patch(recompile_limit=total, accumulated_recompile_limit=total):  # noqa: SLF001
-            for mask, level in sub_networks(self._bank):
-                plan = self._bank.plan(mask, level, "")
+            for plan in self._bank.sub_networks:
                 self._functions[plan.mask.bits, plan.parts] = self._compile(plan)
             return time_all(self.run, self._bank)
 
     def _compile(self, plan: Plan) -> Callable[..., dict[str, Tensor]]:
-        tensors = input_tensors(blank_input().only(plan.mask).to(self._device))
+        tensors = input_tensors(blank_input().only(plan.mask).to(self._device), trusting=self._bank.trusting)
         module = SubNetwork(self._network, tuple(tensors), plan.parts).eval()
         try:
             function: Callable[..., dict[str, Tensor]] = torch.compile(module, fullgraph=True, dynamic=False)

@@ -69,7 +69,7 @@ class CudaGraphBackend:
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when the device fails."""
-        tensors = input_tensors(inputs)
+        tensors = input_tensors(inputs, trusting=self._bank.trusting)
         try:
             with torch.inference_mode(), torch.cuda.device(self._device), torch.cuda.stream(self._stream):
                 captured = self._captured(plan, tensors)

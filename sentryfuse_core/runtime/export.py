@@ -20,7 +20,7 @@ from sentryfuse_core.runtime.cut import cut_to
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors
 from sentryfuse_core.text import reason_of
-from sentryfuse_core.types import ModalitySet, PartLevels, Plan
+from sentryfuse_core.types import PartLevels, Plan
 
 __all__ = ["PRECISIONS", "build_onnx", "onnx_ending"]
 
@@ -54,15 +54,14 @@ def build_onnx(bank: Bank, store: Store, *, precision: str, anew: bool = False) 
         cut_to(network, [parts], blank_input())
         return network
 
-    def export(mask: ModalitySet, level: int) -> bytes:
-        plan = bank.plan(mask, level, "")
+    def export(plan: Plan) -> bytes:
         return _export(cut(plan.parts), plan, PRECISIONS[precision])
 
     return store.build(bank, onnx_ending(precision), export, anew=anew)
 
 
 def _export(network: SentryFuseNet, plan: Plan, precision: torch.dtype) -> bytes:
-    tensors = input_tensors(blank_input().only(plan.mask))
+    tensors = input_tensors(blank_input().only(plan.mask), trusting=network.trust is not None)
     module = SubNetwork(network, tuple(tensors), plan.parts, precision=precision).eval()
     try:
         with torch.no_grad(), _quiet():

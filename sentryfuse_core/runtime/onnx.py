@@ -18,7 +18,7 @@ from sentryfuse_core.runtime.export import onnx_ending
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.subnetwork import input_tensors, output_from
 from sentryfuse_core.text import reason_of
-from sentryfuse_core.types import Plan
+from sentryfuse_core.types import PartLevels, Plan
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -80,11 +80,12 @@ class OnnxBackend:
         # Threads that spin after each run take the cores from everything else on the robot.
         self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._options.log_severity_level = _ERRORS_ONLY
-        self._sessions: dict[tuple[int, int], onnxruntime.InferenceSession] = {}
+        self._sessions: dict[tuple[int, PartLevels], onnxruntime.InferenceSession] = {}
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when the session cannot be opened or fails."""
-        feed = {name: tensor.numpy() for name, tensor in input_tensors(inputs).items()}
+        given = input_tensors(inputs, trusting=self._bank.trusting)
+        feed = {name: tensor.numpy() for name, tensor in given.items()}
         try:
             session = self._session(plan)
             names = [item.name for item in session.get_outputs()]
@@ -98,10 +99,10 @@ class OnnxBackend:
         return time_all(self.run, self._bank)
 
     def _session(self, plan: Plan) -> onnxruntime.InferenceSession:
-        key = (plan.mask.bits, plan.level)
+        key = (plan.mask.bits, plan.parts)
         found = self._sessions.get(key)
         if found is None:
-            path = self._store.path(plan.mask, plan.level, _ENDING)
+            path = self._store.path(plan, _ENDING)
             provider = (self._provider, self._provider_options)
             found = self._runtime.InferenceSession(str(path), self._options, providers=[provider])
             if self._provider not in found.get_providers():  # it falls back to the CPU without an error

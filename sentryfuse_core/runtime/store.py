@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 import sentryfuse_core
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.types import Plan
 from sentryfuse_core.whole_files import written_whole
 
-__all__ = ["Store", "sub_networks"]
+__all__ = ["Store"]
 
 _CODE = ("model/*.py", "preprocess/geometry.py", "preprocess/tilt.py", "runtime/subnetwork.py")
 
@@ -24,7 +24,7 @@ _CODE = ("model/*.py", "preprocess/geometry.py", "preprocess/tilt.py", "runtime/
 class Store:
     """Files of one bank in `folder`.
 
-    Its name is a hash of weights, shape (what a level's number means), torch's version and the code of the
+    Its name is a hash of weights, shape (what a part's level means), torch's version and the code of the
     network: whoever changes one of them finds an empty folder, never an old file.
     """
 
@@ -39,35 +39,32 @@ class Store:
         key = hashlib.sha256(" ".join(map(str, parts)).encode())
         return cls(base / key.hexdigest()[:16])
 
-    def path(self, mask: ModalitySet, level: int, ending: str) -> Path:
-        """The file of one sub-network, e.g. mask15_level0.float32.onnx."""
-        return self.folder / f"mask{mask.bits:02d}_level{level}.{ending}"
+    def path(self, plan: Plan, ending: str) -> Path:
+        """The file of the sub-network that `plan` runs, e.g. mask15_c0l0a0t0h0.float32.onnx.
+
+        By sensors and the level of each part: a level of the budget means another one beside a poor sensor.
+        """
+        parts = "".join(f"{name[0]}{level}" for name, level in asdict(plan.parts).items())
+        return self.folder / f"mask{plan.mask.bits:02d}_{parts}.{ending}"
 
     def missing(self, bank: Bank, ending: str) -> list[Path]:
         """Files of loaded sub-networks that have not been built."""
-        wanted = (self.path(mask, level, ending) for mask, level in sub_networks(bank))
+        wanted = (self.path(plan, ending) for plan in bank.sub_networks)
         return [path for path in wanted if not path.exists()]
 
-    def build(
-        self, bank: Bank, ending: str, make: Callable[[ModalitySet, int], bytes], *, anew: bool
-    ) -> Iterator[bool]:
+    def build(self, bank: Bank, ending: str, make: Callable[[Plan], bytes], *, anew: bool) -> Iterator[bool]:
         """Write what `make` gives for each loaded sub-network without a file, or all `anew`; yields built."""
-        for mask, level in sub_networks(bank):
-            path = self.path(mask, level, ending)
+        for plan in bank.sub_networks:
+            path = self.path(plan, ending)
             build = anew or not path.exists()
             if build:
-                self.write(path, make(mask, level))
+                self.write(path, make(plan))
             yield build
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file whole or not at all; raises OutputError."""
         with written_whole(path, remedy="give model.engine_dir another folder", shared=True) as partial:
             partial.write_bytes(content)
-
-
-def sub_networks(bank: Bank) -> Iterator[tuple[ModalitySet, int]]:
-    """Every set of sensors at every loaded level."""
-    return ((mask, level) for mask in ModalitySet.subsets() for level in bank.loaded)
 
 
 def _code_digest() -> str:

@@ -16,7 +16,7 @@ from sentryfuse_core.types import Modality, PartLevels
 
 __all__ = ["SubNetwork", "input_tensors", "output_from"]
 
-_INPUTS = ("camera", "camera_position", "lidar", "imu", "tilt", "audio")
+_INPUTS = ("camera", "camera_position", "lidar", "imu", "tilt", "audio", "quality")
 _EVIDENCE = "evidence_"
 
 
@@ -50,18 +50,27 @@ class SubNetwork(nn.Module):
         return {name: values.float() for name, values in maps.items()} if reduced else maps
 
 
-def input_tensors(inputs: ModelInput) -> dict[str, Tensor]:
-    """The tensors that are present, by name, in a fixed order.
+def input_tensors(inputs: ModelInput, *, trusting: bool) -> dict[str, Tensor]:
+    """The tensors that are present, by name, in a fixed order; of quality where the network is `trusting`.
 
     An IMU without a tilt is given a level one: a sub-network of fixed inputs has no other way to say so.
 
     Raises:
-        BackendError: more than one sample, or none: fixed sub-networks are made for one set at a time.
+        BackendError: more than one sample, or none: fixed sub-networks are made for one set at a time;
+            or quality was not measured, which they have no way to say.
     """
     found = {name: getattr(inputs, name) for name in _INPUTS}
     if found["imu"] is not None and found["tilt"] is None:
         found["tilt"] = found["imu"].new_zeros(len(found["imu"]), 2)
+    quality = found.pop("quality")
     present = {name: tensor for name, tensor in found.items() if tensor is not None}
+    if trusting and present:
+        if quality is None:
+            raise BackendError(
+                "quality is None: these weights trust sensors by it; give what preprocess.quality measures, "
+                "or use eager"
+            )
+        present["quality"] = quality
     sizes = {len(tensor) for tensor in present.values()}
     if sizes != {1}:
         raise BackendError(f"batch sizes {sorted(sizes)}: this backend runs one set at a time; use eager")

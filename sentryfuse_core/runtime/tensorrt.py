@@ -26,7 +26,7 @@ from sentryfuse_core.runtime.staging import Staging
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.subnetwork import input_tensors, output_from
 from sentryfuse_core.text import reason_of
-from sentryfuse_core.types import ModalitySet, Plan
+from sentryfuse_core.types import PartLevels, Plan
 
 __all__ = ["NOT_RUN", "TensorRtBackend", "build_engines", "engine_ending", "load_tensorrt"]
 
@@ -71,11 +71,11 @@ class TensorRtBackend:
         self._logger = self._library.Logger(self._library.Logger.WARNING)
         self._runtime = self._library.Runtime(self._logger)
         self._scratch = torch.empty(0, dtype=torch.uint8, device=self._device)
-        self._engines: dict[tuple[int, int], _Engine] = {}
+        self._engines: dict[tuple[int, PartLevels], _Engine] = {}
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when the engine cannot be read or fails."""
-        tensors = input_tensors(inputs)
+        tensors = input_tensors(inputs, trusting=self._bank.trusting)
         try:
             with torch.inference_mode(), torch.cuda.device(self._device), torch.cuda.stream(self._stream):
                 engine = self._engine(plan, tensors)
@@ -95,10 +95,10 @@ class TensorRtBackend:
         return time_all(self.run, self._bank)
 
     def _engine(self, plan: Plan, tensors: Mapping[str, Tensor]) -> _Engine:
-        key = (plan.mask.bits, plan.level)
+        key = (plan.mask.bits, plan.parts)
         found = self._engines.get(key)
         if found is None:
-            path = self._store.path(plan.mask, plan.level, self._ending)
+            path = self._store.path(plan, self._ending)
             found = self._engines[key] = self._open(path, tensors)
         return found
 
@@ -137,8 +137,8 @@ def build_engines(
     ending = engine_ending(library.__version__, torch.device(device), precision)
     logger = library.Logger(library.Logger.ERROR)
 
-    def build(mask: ModalitySet, level: int) -> bytes:
-        return _build(library, logger, store.path(mask, level, onnx_ending(precision)))
+    def build(plan: Plan) -> bytes:
+        return _build(library, logger, store.path(plan, onnx_ending(precision)))
 
     return store.build(bank, ending, build, anew=anew)
 

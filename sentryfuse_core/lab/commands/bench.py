@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.commands.options import check_numbers
 from sentryfuse_core.errors import ConfigError, DatasetError
-from sentryfuse_core.lab.commands import bench_runtime, bench_world
+from sentryfuse_core.lab.commands import bench_detector, bench_runtime, bench_world
 from sentryfuse_core.lab.commands.bench_world import names_of, seeds_of
 from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.whole_files import make_folder
@@ -25,8 +25,8 @@ __all__ = ["add_arguments", "run"]
 
 _DESCRIPTION = """\
 Compare SentryFuse's pruning with its rivals: dense network, nested training, faithful gate, published
-pruning rules, least-squares refits, DynaBERT, MatFormer, LayerDrop and small networks, on the backbones
-trunk, branches and bottleneck, for every set of present modalities and several pruning ratios.
+pruning rules (SynFlow among them), least-squares refits, DynaBERT, MatFormer, LayerDrop and small networks,
+on the backbones trunk, branches and bottleneck, for every set of present modalities and several ratios.
 
 Every job (one method on one data set, backbone and seed) writes one JSON record into
 OUT/<data>/<backbone>/s<seed>/; an interrupted benchmark goes on where it was. At the end it writes
@@ -41,6 +41,11 @@ val and test; nothing is tuned by hand for it:
   sentryfuse bench prune --data mine.npz --out runs/mine
   sentryfuse bench prune --har sp-sw-har.zip --digits digits/ --out runs/prune --workers 2
   sentryfuse bench prune --out runs/prune --report-only
+
+the encoders, trunk and head of the robot's own detector, where SentryGate plans against Taylor, magnitude,
+FLAP and SynFlow at the same MACs, nothing fine-tuned; writes OUT/prune_detector.json:
+
+  sentryfuse bench prune --detector --weights mine.safetensors --frames 192 --out runs/detector
 """
 
 
@@ -69,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--ablations", action="store_true", help="also what ours is without each of its parts")
     option("--workers", type=int, default=1, metavar="N", help="runs at once (default 1)")
     option("--report-only", action="store_true", help="only judge the records that are there")
+    option("--detector", action="store_true", help="instead the gate against rules on the whole detector")
+    option("--weights", type=Path, metavar="FILE", help="of --detector; with a gate (default: the shipped)")
+    option("--frames", type=int, default=96, metavar="N", help="of --detector, held out (default 96)")
     bench_world.add_parser(actions)
     bench_runtime.add_parser(actions)
 
@@ -81,6 +89,10 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "world":
         make_folder(args.out, remedy="choose another --out")
         bench_world.run_jobs(args)
+    elif args.detector:
+        make_folder(args.out, remedy="choose another --out")
+        bench_detector.run_detector(args)
+        return 0
     else:
         check_numbers(args, workers=(1, 1024))
         if not args.report_only:

@@ -9,6 +9,7 @@ from sentryfuse_core.lab.rivals import flap, kwon, scores
 from sentryfuse_core.lab.rivals.least_squares import refitted
 from sentryfuse_core.lab.rivals.llm_pruner import coupled_saliency
 from sentryfuse_core.lab.rivals.rule import Rule
+from sentryfuse_core.lab.rivals.synflow import synflow
 from sentryfuse_core.lab.rivals.torch_pruning import group_taylor
 
 __all__ = ["RULES"]
@@ -64,6 +65,12 @@ _ALL = (
     _FLAP,
     _LLM_PRUNER,
     _KWON,
+    Rule(
+        name="synflow",
+        source="Tanaka et al., arXiv 2006.05467, Algorithm 1",
+        score=synflow,
+        allocation="global",
+    ),
     Rule(
         name="torch_pruning",
         source="Fang et al., arXiv 2301.12900; torch_pruning.importance.GroupTaylorImportance",

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from networks import TINY, make_bank, model_input, network
+from gated import SHAPE, measured_input
+from networks import make_bank, model_input, network
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sentryfuse_core.config import ModelConfig
@@ -48,8 +49,8 @@ class Operations(TorchDispatchMode):
 
 @pytest.mark.parametrize("mask", ModalitySet.subsets(), ids=str)
 def test_a_capture_computes_nothing_that_cuda_forbids_when_any_sensors_are_there(mask: ModalitySet) -> None:
-    tensors = input_tensors(model_input(batch=1).only(mask))
-    function = SubNetwork(network(), tuple(tensors), TINY.uniform(1))
+    tensors = input_tensors(measured_input().only(mask), trusting=True)
+    function = SubNetwork(network(shape=SHAPE), tuple(tensors), SHAPE.uniform(1))
     with torch.no_grad():
         expected = function(*tensors.values())
         with Operations() as operations:

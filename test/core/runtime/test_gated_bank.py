@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from networks import gated_checkpoint, model_input
+from gated import CAMERA, LIDAR, SHAPE, gated_bank, measured_input
+from networks import model_input, network
 
+from sentryfuse_core.lab.bench.runtime.memory import live_bytes
 from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
-CAMERA, LIDAR = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
-
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
-    return Bank(gated_checkpoint(tmp_path_factory.mktemp("gated")))
+    return gated_bank(tmp_path_factory.mktemp("gated"))
 
 
 def test_gated_bank_plans_by_worth_and_says_so(bank: Bank) -> None:
@@ -54,3 +55,18 @@ def test_bank_tells_no_trust_when_nothing_was_measured(bank: Bank) -> None:
     assert set(trust) == set(Modality)
     assert all(value == pytest.approx(1.0) for value in trust.values())
     assert bank.gate.poor({Modality.CAMERA: 0.2, Modality.LIDAR: 0.9}) == CAMERA
+
+
+def test_gated_bank_holds_no_more_tensors_than_one_network_when_all_sub_networks_ran(tmp_path: Path) -> None:
+    before = live_bytes("cpu")
+    net = network(shape=SHAPE)
+    one_model = live_bytes("cpu") - before
+    del net
+    inputs = measured_input()
+    before = live_bytes("cpu")
+    bank = gated_bank(tmp_path)
+    backend = EagerBackend(bank)
+    for plan in bank.sub_networks:
+        backend.run(inputs.only(plan.mask), plan)
+    assert len(bank.sub_networks) > len(ModalitySet.subsets())
+    assert live_bytes("cpu") - before <= 1.01 * one_model

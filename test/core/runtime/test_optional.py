@@ -86,7 +86,7 @@ def test_auto_takes_onnx_and_eager_takes_over_when_a_file_is_damaged(built: tupl
     )
     assert (backend.name, backend.faults) == ("onnx", ())
     assert backend.reason.startswith("onnx: ")
-    path = store.path(ModalitySet.all(), 1, "float32.onnx")
+    path = store.path(bank.plan(ModalitySet.all(), 1, ""), "float32.onnx")
     content = path.read_bytes()
     path.write_bytes(b"no model")
     try:
@@ -253,7 +253,7 @@ def test_compiled_does_not_pass_for_compiled_when_compiling_failed(
 def compile_two(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both levels of the smallest sub-network compiled, and compared."""
     chosen = [(ModalitySet.of(Modality.IMU), level) for level in bank.loaded]
-    monkeypatch.setattr(compiled, "sub_networks", lambda _bank: iter(chosen))
+    monkeypatch.setattr(Bank, "sub_networks", tuple(bank.plan(mask, level, "") for mask, level in chosen))
     monkeypatch.setattr(compiled, "time_all", lambda _run, _bank: {})
     backend = CompiledBackend(bank, bank.network)
     backend.warm_up()

@@ -17,7 +17,7 @@ from sentryfuse_core.types import ModalitySet
 @pytest.mark.parametrize("mask", ModalitySet.subsets(), ids=str)
 def test_sub_network_equals_the_network_when_given_its_tensors(mask: ModalitySet) -> None:
     net, inputs = network(), model_input(batch=1).only(mask)
-    tensors = input_tensors(inputs)
+    tensors = input_tensors(inputs, trusting=False)
     with torch.inference_mode():
         found = output_from(SubNetwork(net, tuple(tensors), net.shape.uniform(1))(*tensors.values()))
         expected = net(inputs, parts=net.shape.uniform(1))
@@ -28,7 +28,7 @@ def test_sub_network_equals_the_network_when_given_its_tensors(mask: ModalitySet
 def test_sub_network_stays_close_and_gives_float32_when_its_precision_is_lower(
     precision: torch.dtype, most: float
 ) -> None:
-    net, tensors = network(), input_tensors(model_input(batch=1))
+    net, tensors = network(), input_tensors(model_input(batch=1), trusting=False)
     with torch.inference_mode():
         expected = SubNetwork(net, tuple(tensors), net.shape.uniform(0))(*tensors.values())
         found = SubNetwork(net, tuple(tensors), net.shape.uniform(0), precision=precision)(*tensors.values())
@@ -41,7 +41,7 @@ def test_input_is_level_when_the_imu_gives_no_tilt() -> None:
     net, inputs = network(), replace(model_input(batch=1), tilt=None)
     with torch.no_grad():  # an IMU that says level counts for more than none
         net.camera.horizon.imu.fill_(5.0)
-    tensors = input_tensors(inputs)
+    tensors = input_tensors(inputs, trusting=False)
     assert torch.equal(tensors["tilt"], torch.zeros(1, 2))
     with torch.inference_mode():
         found = SubNetwork(net, tuple(tensors), net.shape.uniform(0))(*tensors.values())["heatmap"]
@@ -51,4 +51,4 @@ def test_input_is_level_when_the_imu_gives_no_tilt() -> None:
 @pytest.mark.parametrize("inputs", [model_input(batch=2), ModelInput()], ids=["two", "none"])
 def test_input_is_refused_when_it_is_not_one_set(inputs: ModelInput) -> None:
     with pytest.raises(BackendError, match="one set at a time; use eager"):
-        input_tensors(inputs)
+        input_tensors(inputs, trusting=False)

@@ -17,7 +17,7 @@ from networks import make_bank
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.export import onnx_ending
-from sentryfuse_core.runtime.store import Store, sub_networks
+from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.tensorrt import TensorRtBackend, build_engines, engine_ending, load_tensorrt
 
 CUDA = torch.device("cuda:0")
@@ -116,8 +116,8 @@ def test_engines_are_built_once_and_again_when_tensorrt_changed(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store.of(bank, str(tmp_path))
-    for mask, level in sub_networks(bank):
-        store.write(store.path(mask, level, onnx_ending("float16")), b"model")
+    for plan in bank.sub_networks:
+        store.write(store.path(plan, onnx_ending("float16")), b"model")
     monkeypatch.setitem(sys.modules, "tensorrt", library())
     assert list(build_engines(bank, store, device="cuda", precision="float16")) == [True] * 15
     assert list(build_engines(bank, store, device="cuda", precision="float16")) == [False] * 15
@@ -136,9 +136,8 @@ def test_one_line_tells_why_when_an_onnx_file_is_missing_or_not_understood(
     store = Store.of(bank, str(tmp_path))
     with pytest.raises(BackendError, match=r"no ONNX file .*run `sentryfuse build-engines`"):
         next(build_engines(bank, store, device="cuda", precision="float16"))
-    mask, level = next(iter(sub_networks(bank)))
-    store.write(store.path(mask, level, onnx_ending("float16")), b"bad")
-    with pytest.raises(BackendError, match=r"mask01_level1\.float16\.onnx: unsupported operator 0"):
+    store.write(store.path(bank.sub_networks[0], onnx_ending("float16")), b"bad")
+    with pytest.raises(BackendError, match=r"mask01_c1l1a0t1h1\.float16\.onnx: unsupported operator 0"):
         next(build_engines(bank, store, device="cuda", precision="float16"))
 
 

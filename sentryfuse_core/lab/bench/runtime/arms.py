@@ -40,7 +40,7 @@ def planned_arms(name: str, bank: Bank, backend: Backend) -> list[Arm]:
         return lambda inputs: backend.run(inputs, bank.plan(mask, level, "benchmark"))
 
     return [
-        Arm(name, mask, level, planned(mask, level), _only(mask))
+        Arm(name, mask, level, planned(mask, level), _only(bank.plan(mask, level, "").mask))
         for mask in ModalitySet.subsets()
         for level in range(len(bank.levels))
     ]

@@ -109,7 +109,11 @@ def _memory(raw: Mapping[str, Any]) -> Iterator[Figure]:
 
 def _bank(raw: Mapping[str, Any]) -> Iterator[Figure]:
     share = round(raw["bank"]["held_bytes"] / raw["bank"]["one_model_bytes"], 4)
-    note = "all tensors that are alive after every sub-network has run, against those of one network"
+    bank = raw["bank"]
+    note = (
+        f"all tensors that are alive after all {bank['sub_networks']} sub-networks have run, against those "
+        f"of one network; their {raw['switch']['plans']} plans are not tensors"
+    )
     yield at_most(
         "weights of all sub-networks in the bank, against one model", share, "x", 1.01, notes=[note]
     )

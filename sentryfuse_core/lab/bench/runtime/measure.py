@@ -52,7 +52,11 @@ def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: N
             "threads": setting.threads,
             "widths": list(bank.levels),
             "rounds": setting.rounds,
-            "bank": {"one_model_bytes": one_model, "held_bytes": held},
+            "bank": {
+                "one_model_bytes": one_model,
+                "held_bytes": held,
+                "sub_networks": len(bank.sub_networks),
+            },
             "latency": latency,
             "memory": memory_part(context, ran),
             "switch": switch_part(context),
@@ -77,6 +81,6 @@ def _loaded(setting: Setting, inputs: ModelInput) -> tuple[int, Bank, Backend, i
     bank = load_bank(setting.model())
     backend = make_backend(bank, setting.model())
     backend.warm_up()
-    for level in range(len(bank.levels)):
-        backend.run(inputs, bank.plan(inputs.present, level, "benchmark"))
+    for plan in bank.sub_networks:
+        backend.run(inputs.only(plan.mask), plan)
     return one_model, bank, backend, live_bytes(setting.device) - before

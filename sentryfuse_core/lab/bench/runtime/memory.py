@@ -18,10 +18,11 @@ from torch.utils._pytree import tree_leaves
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.lab.bench.runtime.context import Context, steps
 from sentryfuse_core.lab.bench.runtime.dense import KINDS, dense_network
-from sentryfuse_core.model.network import SentryFuseNet
+from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.types import ModalitySet, PartLevels
 
 __all__ = [
     "live_bytes",
@@ -40,23 +41,30 @@ def memory_part(context: Context, backends: Iterable[str]) -> dict[str, Any]:
     setting, dense = context.setting, context.dense[KINDS[0]]
     whole = context.inputs[0].to(setting.device)
 
-    def rows_of(name: str, level: int, network: SentryFuseNet, weights: int) -> list[dict[str, Any]]:
+    def rows_of(
+        name: str, level: int, network: SentryFuseNet, weights: int, bank: Bank | None = None
+    ) -> list[dict[str, Any]]:
+        """As the plans of `bank` run; without one in full."""
+        runs = {
+            mask: (mask, FULL_WIDTH) if bank is None else _run(bank, mask, level)
+            for mask in ModalitySet.subsets()
+        }
         return [
             {
                 "name": name,
                 "mask": mask.bits,
                 "level": level,
                 "weights": weights,
-                "activations": _activations(network, whole.only(mask), level),
+                "activations": _activations(network, whole.only(used), parts),
             }
-            for mask in ModalitySet.subsets()
+            for mask, (used, parts) in runs.items()
         ]
 
     rows = rows_of(KINDS[0], 0, dense, stored_bytes((*dense.parameters(), *dense.buffers())))
     with steps(context, "memory", 2 * len(context.levels) + 1) as step:
         for level in context.levels:
             bank = load_bank(setting.model(max_level=level))
-            rows += rows_of("eager", level, bank.network.to(setting.device), bank.weight_bytes)
+            rows += rows_of("eager", level, bank.network.to(setting.device), bank.weight_bytes, bank)
             step()
         processes = []
         asked = [("dense", 0), *((name, level) for name in backends for level in context.levels)]
@@ -68,10 +76,15 @@ def memory_part(context: Context, backends: Iterable[str]) -> dict[str, Any]:
     return {"tensors": rows, "processes": processes}
 
 
-def _activations(network: SentryFuseNet, inputs: ModelInput, level: int) -> int:
-    given = (getattr(inputs, name) for name in ("camera", "camera_position", "lidar", "imu", "tilt", "audio"))
+def _run(bank: Bank, mask: ModalitySet, level: int) -> tuple[ModalitySet, PartLevels]:
+    plan = bank.plan(mask, level, "benchmark")
+    return plan.mask, plan.parts
+
+
+def _activations(network: SentryFuseNet, inputs: ModelInput, parts: PartLevels) -> int:
+    given = vars(inputs).values()
     known = [*network.parameters(), *network.buffers(), *(item for item in given if item is not None)]
-    return peak_activation_bytes(lambda: network(inputs, parts=network.shape.uniform(level)), known)
+    return peak_activation_bytes(lambda: network(inputs, parts=parts), known)
 
 
 def stored_bytes(tensors: Iterable[Tensor]) -> int:
@@ -162,7 +175,7 @@ def _measure(config: ModelConfig, level: int, inputs: ModelInput, *, dense: bool
         backend = make_backend(bank, config)
         plan = bank.plan(inputs.present, level, "benchmark")
         for _ in range(_RUNS):
-            backend.run(inputs, plan)
+            backend.run(inputs.only(plan.mask), plan)
     return {"libraries_mb": before_mb, "peak_mb": status_mb("VmHWM")}
 
 

@@ -17,7 +17,7 @@ from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.lab.bench.runtime.context import Context, steps, undisturbed
 from sentryfuse_core.lab.bench.runtime.latency import ranks
 from sentryfuse_core.lab.bench.runtime.recording import Heard
-from sentryfuse_core.lab.bench.runtime.switch import Choice, random_switches
+from sentryfuse_core.lab.bench.runtime.switch import Choice, choices_of, random_switches
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.types import Absence, ModalitySet, SyncedSet
@@ -35,7 +35,7 @@ def pace_part(context: Context) -> dict[str, Any]:
     grouped: list[tuple[float, float] | None] = []
     with steps(context, "sets with a switch before each", 2 * switches) as step, undisturbed():
         runner = _Runner(context.heard, context.setting.model(), step)
-        choices = list(enumerate(random_switches(runner.levels, switches)))
+        choices = list(enumerate(random_switches(runner.choices, switches)))
         for start in range(0, switches, _CHUNK):
             chunk = choices[start : start + _CHUNK]
             switched += [runner.run(*item) for item in chunk]
@@ -97,11 +97,11 @@ class _Runner:
         self._pipeline.ingest = heard.ingest
         self._pipeline.preprocessor = _Made(config, heard)
         self._pipeline.warm_up()
-        self.levels = len(self._pipeline.bank.levels)
+        self.choices = choices_of(self._pipeline.bank, poor=False)  # the data says which are
 
     def run(self, index: int, choice: Choice) -> tuple[float, float] | None:
         """Milliseconds of one set and microseconds of its switch; None: no result, or not that one."""
-        mask, level = choice
+        mask, level, _ = choice
         synced = self._sets[index % len(self._sets)]
         samples = {modality: synced.samples[modality] for modality in mask}
         absent = dict.fromkeys(ModalitySet.all() - mask, Absence.NEVER)
@@ -111,7 +111,8 @@ class _Runner:
             result = self._pipeline.step(replace(synced, samples=samples, absent=absent))
         except SentryFuseError:
             return None
-        if (result.used, result.plan.level) != choice:
+        left_out = (modality for modality, why in result.absent.items() if why is Absence.LEFT_OUT)
+        if (result.used | ModalitySet.of(*left_out), result.plan.level) != (mask, level):
             return None
         times = result.times
         return times.pre + times.infer + times.post, result.switch_us

@@ -43,7 +43,7 @@ def record(folder: Path, *, seconds: float, seed: int | None = None, options: Se
 def hear(bag: Path) -> Heard:
     """Take in a whole recording as a replay does; its first sets that have all sensors are kept."""
     config, clock = Config(), ManualClock()
-    ingest, preprocessor = Ingest(config), Preprocessor(config)
+    ingest, preprocessor = Ingest(config), Preprocessor(config, measures=True)
     sets: list[SyncedSet] = []
     prepared: list[Prepared] = []
     for synced in _sets(bag, ingest, clock, config):

@@ -18,11 +18,19 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["Choice", "first_runs", "identical_outputs", "look_up_us", "random_switches", "switch_part"]
+__all__ = [
+    "Choice",
+    "choices_of",
+    "first_runs",
+    "identical_outputs",
+    "look_up_us",
+    "random_switches",
+    "switch_part",
+]
 
-Choice = tuple[ModalitySet, int]
+Choice = tuple[ModalitySet, int, ModalitySet]  # the sensors that are there, the level, those that are poor
 _STEADY_RUNS = 3
 _SEED = 20_240
 
@@ -48,17 +56,29 @@ def switch_part(context: Context) -> dict[str, Any]:
     return {
         "look_up_us": ranks(look_up),
         "first": {**interval_mapping(median), **ranks(ratios)},
+        "plans": len(choices_of(bank)),
         "identical": {"same": same, "of": total},
     }
 
 
-def _choices(levels: int) -> list[Choice]:
-    return [(mask, level) for mask in ModalitySet.subsets() for level in range(levels)]
+def choices_of(bank: Bank, *, poor: bool = True) -> list[Choice]:
+    """All that `bank` has a plan for, each set of sensors at each level; with any of them poor, if asked."""
+    found = []
+    for mask in ModalitySet.subsets():
+        subsets = [ModalitySet(bits) for bits in range(1 << len(Modality)) if bits & mask.bits == bits]
+        for level in range(len(bank.levels)):
+            plain = bank.plan(mask, level, "")
+            for bad in subsets if poor else subsets[:1]:
+                plan = bank.plan(mask, level, "", bad)
+                # Where being poor changes nothing, and where nothing is left, there is nothing to switch to.
+                if plan.mask and (not bad or (plan.mask, plan.parts) != (plain.mask, plain.parts)):
+                    found.append((mask, level, bad))
+    return found
 
 
-def random_switches(levels: int, count: int) -> Iterator[Choice]:
-    """`count` random sub-networks, no two the same in a row; the same ones every time."""
-    rng, choices = np.random.default_rng(_SEED), _choices(levels)
+def random_switches(choices: Sequence[Choice], count: int) -> Iterator[Choice]:
+    """`count` random ones, no two the same in a row; the same ones every time."""
+    rng = np.random.default_rng(_SEED)
     last = -1
     for _ in range(count):
         last = (last + 1 + int(rng.integers(len(choices) - 1))) % len(choices)
@@ -68,9 +88,9 @@ def random_switches(levels: int, count: int) -> Iterator[Choice]:
 def look_up_us(bank: Bank, count: int) -> list[float]:
     """Microseconds [count] that choosing another sub-network takes, one after another."""
     found = []
-    for mask, level in random_switches(len(bank.levels), count):
+    for mask, level, poor in random_switches(choices_of(bank), count):
         began_ns = time.perf_counter_ns()
-        bank.plan(mask, level, "benchmark")
+        bank.plan(mask, level, "benchmark", poor)
         found.append((time.perf_counter_ns() - began_ns) / 1e3)
     return found
 
@@ -91,14 +111,16 @@ def first_runs(
     clock = stopwatch(device)
     firsts: list[tuple[Choice, float]] = []
     steady: dict[Choice, list[float]] = {}
-    for index, (mask, level) in enumerate(random_switches(len(bank.levels), visits)):
-        fed = inputs[index % len(inputs)].only(mask)
+    for index, choice in enumerate(random_switches(choices_of(bank), visits)):
+        mask, level, poor = choice
+        fed = inputs[index % len(inputs)].only(bank.plan(mask, level, "", poor).mask)
 
-        def infer(mask: ModalitySet = mask, level: int = level, fed: ModelInput = fed) -> None:
-            backend.run(fed, bank.plan(mask, level, "benchmark"))
+        def infer(choice: Choice = choice, fed: ModelInput = fed) -> None:
+            mask, level, poor = choice
+            backend.run(fed, bank.plan(mask, level, "benchmark", poor))
 
-        firsts.append(((mask, level), clock(infer)))
-        steady.setdefault((mask, level), []).extend(clock(infer) for _ in range(_STEADY_RUNS))
+        firsts.append((choice, clock(infer)))
+        steady.setdefault(choice, []).extend(clock(infer) for _ in range(_STEADY_RUNS))
         on_visit()
     medians = {choice: float(np.median(times)) for choice, times in steady.items()}
     return np.array([took for _, took in firsts]), np.array([medians[choice] for choice, _ in firsts])
@@ -111,12 +133,13 @@ def identical_outputs(
 
     `fresh` loads the weights anew.
     """
-    choices = _choices(len(bank.levels))
+    choices = choices_of(bank, poor=False)
     np.random.default_rng(_SEED).shuffle(choices)
     same = 0
-    for mask, level in choices:
-        fed = inputs.only(mask)
-        switched = backend.run(fed, bank.plan(mask, level, "benchmark"))
+    for mask, level, _ in choices:
+        plan = bank.plan(mask, level, "benchmark")
+        fed = inputs.only(plan.mask)
+        switched = backend.run(fed, plan)
         own_bank, own_backend = fresh()
         same += _equal(switched, own_backend.run(fed, own_bank.plan(mask, level, "benchmark")))
     return same, len(choices)

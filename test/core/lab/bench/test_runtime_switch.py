@@ -6,10 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from gated import CAMERA, LIDAR, gated_bank, measured_input
 from networks import model_input, network
 
 from sentryfuse_core.lab.bench.runtime.pace import late_sets
 from sentryfuse_core.lab.bench.runtime.switch import (
+    choices_of,
     first_runs,
     identical_outputs,
     look_up_us,
@@ -26,11 +28,27 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "small.safetensors"
 
 
-def test_every_step_is_a_switch_when_sub_networks_are_drawn() -> None:
-    drawn = list(random_switches(3, 2000))
+def test_every_step_is_a_switch_when_sub_networks_are_drawn(weights: Path) -> None:
+    choices = choices_of(Bank(load_checkpoint(weights)))
+    drawn = list(random_switches(choices, 2000))
     assert all(before != after for before, after in pairwise(drawn))
-    assert len(set(drawn)) == 45
-    assert drawn == list(random_switches(3, 2000))
+    assert set(drawn) == set(choices)
+    assert len(choices) == 30
+    assert drawn == list(random_switches(choices, 2000))
+
+
+def test_switches_are_also_to_what_runs_beside_poor_sensors_when_there_is_a_gate(tmp_path: Path) -> None:
+    bank = gated_bank(tmp_path)
+    choices = choices_of(bank)
+    assert (CAMERA | LIDAR, 0, CAMERA) in choices
+    assert (LIDAR, 0, LIDAR) not in choices  # it runs as it would if it were good
+    assert {
+        (plan.mask.bits, plan.parts) for plan in (bank.plan(*one[:2], "", one[2]) for one in choices)
+    } == {(plan.mask.bits, plan.parts) for plan in bank.sub_networks}
+    inputs = measured_input()
+    backend = EagerBackend(bank)
+    assert first_runs(bank, backend, [inputs], visits=30)[0].shape == (30,)
+    assert identical_outputs(bank, backend, lambda: (bank, backend), inputs) == (30, 30)
 
 
 def test_outputs_after_a_switch_equal_a_fresh_build_when_the_bank_is_shared(weights: Path) -> None:
@@ -50,7 +68,7 @@ def test_first_inferences_are_set_against_their_own_sub_network_when_timed(weigh
     first_ms, steady_ms = first_runs(bank, EagerBackend(bank), [model_input(batch=1)], visits=40)
     assert first_ms.shape == (40,)
     steady = {}
-    for choice, took in zip(random_switches(2, 40), steady_ms, strict=True):
+    for choice, took in zip(random_switches(choices_of(bank), 40), steady_ms, strict=True):
         assert steady.setdefault(choice, took) == took
     assert len(look_up_us(bank, 10)) == 10
 

@@ -17,6 +17,7 @@ from sentryfuse_core.lab.rivals import RULES
 from sentryfuse_core.lab.rivals.llm_pruner import coupled_saliency
 from sentryfuse_core.lab.rivals.rule import Calibration, copied_bytes
 from sentryfuse_core.lab.rivals.scores import magnitude, michel, taylor, wanda_sp
+from sentryfuse_core.lab.rivals.synflow import synflow
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
 from sentryfuse_core.pruning.gate import Present
@@ -183,3 +184,12 @@ def test_torch_pruning_names_the_package_when_it_is_absent(monkeypatch: pytest.M
 def test_every_rule_names_its_paper_when_listed() -> None:
     assert all(name == rule.name for name, rule in RULES.items())
     assert all("arXiv" in rule.source for name, rule in RULES.items() if name != "random")
+
+
+def test_synflow_ranks_by_the_flow_through_absolute_weights_when_there_is_one_layer() -> None:
+    network = Fed(4, channels=24, block=4)
+    sample = Calibration({"a": torch.randn(3, 5, 4)}, torch.zeros(3, dtype=torch.long))
+    feed = network.feed
+    hidden = feed.rise.abs().sum(dim=1) + feed.rise_bias.abs()
+    flow = (hidden * feed.fall.abs().sum(dim=1)).reshape(6, 4).sum(dim=1)
+    assert synflow(network, sample)["feed"].argsort().tolist() == flow.argsort().tolist()
