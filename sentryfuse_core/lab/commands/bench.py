@@ -89,12 +89,12 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "world":
         make_folder(args.out, remedy="choose another --out")
         bench_world.run_jobs(args)
-    elif args.detector:
-        make_folder(args.out, remedy="choose another --out")
-        bench_detector.run_detector(args)
-        return 0
     else:
-        check_numbers(args, workers=(1, 1024))
+        check_numbers(args, workers=(1, 1024), frames=(1, 2**20))
+        if args.detector:
+            make_folder(args.out, remedy="choose another --out")
+            bench_detector.run_detector(args)
+            return 0
         if not args.report_only:
             _run_jobs(args)
     _report(args.out)

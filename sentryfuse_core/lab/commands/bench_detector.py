@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sentryfuse_core.errors import CheckpointError, ConfigError
+from sentryfuse_core.errors import CheckpointError
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +21,7 @@ _SEED = 0
 def run_detector(args: argparse.Namespace) -> None:
     """Prune, score on held-out frames, print and write prune_detector.json.
 
-    Raises ConfigError for no frames, and CheckpointError for weights without a gate.
+    Raises CheckpointError for weights without a gate.
     """
     import torch
     from rich.console import Console
@@ -34,8 +34,6 @@ def run_detector(args: argparse.Namespace) -> None:
     from sentryfuse_core.pruning.part_gate import Worths
     from sentryfuse_core.runtime.load import shipped_weights
 
-    if args.frames < 1:
-        raise ConfigError(f"--frames {args.frames} is below 1")
     checkpoint = load_checkpoint(args.weights or shipped_weights())
     if "gate" not in checkpoint.manifest:
         raise CheckpointError(

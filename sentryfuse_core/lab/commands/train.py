@@ -139,7 +139,7 @@ def _check_options(args: argparse.Namespace) -> None:
     """The options of both tasks, and that none is of the other one."""
     if args.out.suffix != ".safetensors":
         raise ConfigError(
-            f"{args.out} does not end in .safetensors; call it {args.out.name or 'mine'}.safetensors"
+            f"{args.out} does not end in .safetensors; call it {args.out.stem or 'mine'}.safetensors"
         )
     if args.out.is_dir():
         raise ConfigError(f"{args.out} is a folder; give the file to write")

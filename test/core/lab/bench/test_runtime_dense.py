@@ -8,6 +8,7 @@ import torch
 from networks import TINY, model_input, network
 
 from sentryfuse_core.lab.bench.runtime.dense import KINDS, blind, dense_network, dense_shape
+from sentryfuse_core.model.network import FULL_WIDTH
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.pruning.costs import measure_macs
 from sentryfuse_core.pruning.macs import count_macs
@@ -36,9 +37,9 @@ def test_dense_network_keeps_what_both_have_when_made() -> None:
 def test_dense_network_costs_what_the_formula_says_when_counted() -> None:
     for kind in KINDS:
         counted = measure_macs(dense_network(network(), kind), model_input(batch=1))
-        formula = count_macs(dense_shape(TINY), GEOMETRY, ModalitySet.all(), 0).total
+        formula = count_macs(dense_shape(TINY), GEOMETRY, ModalitySet.all(), FULL_WIDTH).total
         assert abs(counted / formula - 1) < 0.02
-    assert formula > count_macs(TINY, GEOMETRY, ModalitySet.all(), 0).total
+    assert formula > count_macs(TINY, GEOMETRY, ModalitySet.all(), FULL_WIDTH).total
 
 
 def test_blind_sees_nothing_and_hears_everything_when_applied() -> None:

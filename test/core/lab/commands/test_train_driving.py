@@ -111,7 +111,7 @@ def test_train_refuses_to_go_on_with_other_frames_and_keeps_the_state(
         (trees.kitti_object, ["--init", "nowhere.safetensors"], "no weights at nowhere.safetensors"),
         (object_with_far_boxes, [], "no frame of train"),
         (world, ["--topic", "lidar=/nothing"], "no topic '/nothing'"),
-        (world, ["--labels", "nowhere.jsonl"], "no labels at nowhere.jsonl"),
+        (world, ["--labels", "nowhere.jsonl"], "cannot read the labels nowhere.jsonl"),
     ],
 )
 def test_train_exits_with_2_and_one_line_when_data_or_options_are_wrong(
