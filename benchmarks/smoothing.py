@@ -19,7 +19,6 @@ from sentryfuse_core.model.checkpoint import load_checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.tracking.findable import Recall, findable
-from sentryfuse_core.tracking.follow import apart
 from sentryfuse_core.tracking.noise import place_noise
 from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.smooth import blended
@@ -75,19 +74,18 @@ def smoothed(
     """The detections of every moment of a drive with the scores and sizes that their tracks give them."""
     tracker, known, made = Tracker(TrackingConfig(), labels), profiles(labels), []
     for found, step in zip(drive.found[mask], drive.steps, strict=True):
-        rows = apart(found)
-        taken = found.take(rows)
         objects = tracker.step(
-            taken,
+            found,
             1.0 / RATE_HZ,
             findable=findable(mask, recall),
-            noise=place_noise(taken.boxes[:, :2], known[taken.classes, 3], mask),
+            noise=place_noise(found.boxes[:, :2], known[found.classes, 3], mask),
             seen_by=mask.bits,
             ego=step,
+            over_ground=True,
         )
         boxes, scores = found.boxes.copy(), found.scores.copy()
         who = {identity: row for row, identity in enumerate(objects.identities.tolist())}
-        for row, identity in zip(rows.tolist(), tracker.found_as.tolist(), strict=True):
+        for row, identity in enumerate(tracker.found_as.tolist()):
             if identity in who:
                 boxes[row, 3:6] = objects.sizes[who[identity]]
                 mean = 1.0 / (1.0 + np.exp(-objects.scores[who[identity]]))

@@ -39,7 +39,10 @@ def _narrowest(entry: detector.Entry) -> bool:
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["--frames", "0"], "--frames 0: give a number from 1"), ([], "has no gate in its manifest; give others with")],
+    [
+        (["--frames", "0"], "--frames 0: give a number from 1"),
+        ([], "has no gate in its manifest; give others with"),
+    ],
 )
 def test_command_says_in_one_line_what_is_missing(
     words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
