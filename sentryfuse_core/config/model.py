@@ -13,7 +13,9 @@ __all__ = ["ModelConfig"]
 class ModelConfig:
     """Which network, on what."""
 
-    checkpoint: str = opt("", "safetensors file with its manifest beside it; empty: the shipped one")
+    checkpoint: str = opt(
+        "", "safetensors file with its manifest beside it, or world_v2_gated; empty: world_v2, both shipped"
+    )
     device: str = opt("auto", "auto, cpu, cuda or cuda:N")
     backend: str = opt(
         "auto",

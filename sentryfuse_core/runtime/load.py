@@ -8,11 +8,10 @@ from pathlib import Path
 
 import torch
 
-import sentryfuse_core
 from sentryfuse_core.clock import Clock, SteadyClock
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.errors import BackendError
-from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.model.checkpoint import WEIGHTS, load_checkpoint
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
@@ -39,7 +38,7 @@ __all__ = [
 
 def shipped_weights() -> Path:
     """The weights that come with the package."""
-    return Path(sentryfuse_core.__file__).parent / "weights" / "world_v2.safetensors"
+    return WEIGHTS / "world_v2.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)

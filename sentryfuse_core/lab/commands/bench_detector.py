@@ -30,11 +30,10 @@ def run_detector(args: argparse.Namespace) -> None:
     from sentryfuse_core.lab.bench import detector, results
     from sentryfuse_core.lab.training.data import held_out, make_batch
     from sentryfuse_core.lab.world.config import WorldConfig
-    from sentryfuse_core.model.checkpoint import load_checkpoint
+    from sentryfuse_core.model.checkpoint import GATED, load_checkpoint
     from sentryfuse_core.pruning.part_gate import Worths
-    from sentryfuse_core.runtime.load import shipped_weights
 
-    checkpoint = load_checkpoint(args.weights or shipped_weights())
+    checkpoint = load_checkpoint(args.weights or GATED)
     if "gate" not in checkpoint.manifest:
         raise CheckpointError(
             f"{checkpoint.identity} has no gate in its manifest; give others with --weights"

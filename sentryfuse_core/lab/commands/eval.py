@@ -84,7 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compare instead, on the same frames and weights, uniform widths, the gate by presence, it "
         "by presence and quality, and an oracle that tries up to 24 plans on each frame; then every fault at "
-        "every severity against the sensor's absence. For weights with a gate; on the CPU; --out gets "
+        "every severity against the sensor's absence. For weights with a gate (default: world_v2_gated); "
+        "on the CPU; --out gets "
         "gate.json and policies.png",
     )
     parser.add_argument("--levels", metavar="0,1", help="only these pruning levels (default: all)")
@@ -116,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
     from sentryfuse_core.lab.commands.eval_report import print_report, write_report
-    from sentryfuse_core.model.checkpoint import load_checkpoint
+    from sentryfuse_core.model.checkpoint import GATED, load_checkpoint
     from sentryfuse_core.runtime.load import shipped_weights
 
     if args.frames is None:
@@ -130,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
         from sentryfuse_core.lab.commands.eval_policies import run_policies
 
         run_policies(
-            load_checkpoint(args.weights or shipped_weights()),
+            load_checkpoint(args.weights or GATED),
             frames=args.frames,
             batch=_BATCH,
             first=(args.seed + 1) * _WORLDS,

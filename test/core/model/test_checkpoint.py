@@ -13,7 +13,7 @@ from networks import model_input, network
 from safetensors.torch import save_file
 
 from sentryfuse_core.errors import CheckpointError
-from sentryfuse_core.model.checkpoint import load_checkpoint, manifest_path, save_checkpoint
+from sentryfuse_core.model.checkpoint import GATED, load_checkpoint, manifest_path, save_checkpoint
 
 
 @pytest.fixture
@@ -132,3 +132,16 @@ def test_checkpoint_is_not_read_when_the_file_is_larger_than_any_weights(weights
     os.truncate(weights, 50_000_000_000)  # sparse: takes no room
     with pytest.raises(CheckpointError, match="50,000,000,000 bytes"):
         load_checkpoint(weights)
+
+
+def test_weights_of_the_package_are_found_when_their_bare_name_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated = load_checkpoint(GATED)
+    assert gated.identity.startswith("world_v2_gated ")
+    assert {"cells", "prices"} <= gated.manifest["gate"].keys()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="no_such"):
+        load_checkpoint(Path("no_such"))
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path / GATED)
