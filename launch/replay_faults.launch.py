@@ -19,8 +19,8 @@ from launch.actions import (
     RegisterEventHandler,
     Shutdown,
 )
-from launch.event_handlers import OnProcessExit
-from launch.events.process import ProcessExited
+from launch.event_handlers import OnProcessExit, OnProcessIO
+from launch.events.process import ProcessExited, ProcessIO
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
@@ -111,10 +111,22 @@ def _player_and_injector(context: LaunchContext, settings: dict[str, Any]) -> li
     def is_active(event: Event) -> bool:
         return isinstance(event, StateTransition) and event.goal_state == "active" and is_fusion(event.action)
 
+    waiting = [later(context, [player])]
+
+    def begin() -> list[Action]:
+        return waiting.pop() if waiting else []
+
+    def read(event: ProcessIO) -> list[Action]:
+        """Read the log, too: a transition is told once, and lost where launch is not discovered yet."""
+        return begin() if b"warmed up in" in event.text else []
+
     handlers = [
         OnProcessExit(target_action=injector, on_exit=_too_early),
         OnProcessExit(target_action=player, on_exit=_over),
-        OnStateTransition(matcher=is_active, entities=later(context, [player]), handle_once=True),
+        OnProcessIO(target_action=is_fusion, on_stdout=read, on_stderr=read),
+        OnStateTransition(
+            matcher=is_active, entities=[OpaqueFunction(function=lambda _context: begin())], handle_once=True
+        ),
     ]
     if not flag(context, "respawn"):
         handlers.append(OnProcessExit(target_action=is_fusion, on_exit=_too_early))

@@ -64,7 +64,9 @@ class CompiledBackend:
 
         The first time on a machine it takes minutes; torch keeps what it made in its own cache.
         """
-        # All sub-networks come from one piece of source, and torch gives up on source compiled too often.
+        # All sub-networks come from one piece of source, and torch gives up on source compiled too often: by
+        # this backend or, where the node is configured again, by the one before.
+        torch.compiler.reset()
         total = len(self._bank.sub_networks)
         with torch._dynamo.config.patch(recompile_limit=total, accumulated_recompile_limit=total):  # noqa: SLF001
             for plan in self._bank.sub_networks:
