@@ -13,13 +13,12 @@ from sentryfuse_core.evaluation.matching import match_frames
 from sentryfuse_core.evaluation.metrics import evaluate_detections
 from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table, write
 from sentryfuse_core.lab.commands.eval_tracks import SECONDS
-from sentryfuse_core.lab.scoring.track_drives import FIRST_SCORED, RATE_HZ, TrackDrive, make_drive
-from sentryfuse_core.lab.scoring.track_runs import ALL, NO_LIDAR
+from sentryfuse_core.lab.scoring.track_drives import FIRST_SCORED, TrackDrive, make_drive
+from sentryfuse_core.lab.scoring.track_runs import ALL, NO_LIDAR, move_on
 from sentryfuse_core.model.checkpoint import load_checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import shipped_weights
-from sentryfuse_core.tracking.findable import Recall, findable
-from sentryfuse_core.tracking.noise import place_noise
+from sentryfuse_core.tracking.findable import Recall
 from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.smooth import blended
 from sentryfuse_core.tracking.tracker import Tracker
@@ -74,15 +73,7 @@ def smoothed(
     """The detections of every moment of a drive with the scores and sizes that their tracks give them."""
     tracker, known, made = Tracker(TrackingConfig(), labels), profiles(labels), []
     for found, step in zip(drive.found[mask], drive.steps, strict=True):
-        objects = tracker.step(
-            found,
-            1.0 / RATE_HZ,
-            findable=findable(mask, recall),
-            noise=place_noise(found.boxes[:, :2], known[found.classes, 3], mask),
-            seen_by=mask.bits,
-            ego=step,
-            over_ground=True,
-        )
+        objects = move_on(tracker, found, mask, step, known=known, recall=recall)
         boxes, scores = found.boxes.copy(), found.scores.copy()
         who = {identity: row for row, identity in enumerate(objects.identities.tolist())}
         for row, identity in enumerate(tracker.found_as.tolist()):

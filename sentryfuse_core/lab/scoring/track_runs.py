@@ -24,10 +24,12 @@ from sentryfuse_core.evaluation.motion import (
 )
 from sentryfuse_core.evaluation.tracks import TrackScores, score_tracks
 from sentryfuse_core.lab.scoring.track_drives import RATE_HZ, TrackDrive
+from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.tracking.findable import Recall, findable
 from sentryfuse_core.tracking.follow import headings
 from sentryfuse_core.tracking.noise import place_noise
+from sentryfuse_core.tracking.objects import Objects
 from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.tracker import Tracker
 from sentryfuse_core.types import Modality, ModalitySet
@@ -43,6 +45,7 @@ __all__ = [
     "follow",
     "judge_runs",
     "masks_of",
+    "move_on",
     "scripts",
 ]
 
@@ -130,6 +133,21 @@ def judge_runs(
     return [_scores(name, drives, runs[name], moments, len(labels)) for name in runs]
 
 
+def move_on(
+    tracker: Tracker, found: FrameBoxes, mask: ModalitySet, step: EgoStep, *, known: Floats, recall: Recall
+) -> Objects:
+    """The objects of a tracker after one more moment of a drive; `known` are the profiles of its classes."""
+    return tracker.step(
+        found,
+        1.0 / RATE_HZ,
+        findable=findable(mask, recall),
+        noise=place_noise(found.boxes[:, :2], known[found.classes, 3], mask),
+        seen_by=mask.bits,
+        ego=step,
+        over_ground=True,
+    )
+
+
 def follow(
     drive: TrackDrive,
     script: Sequence[ModalitySet],
@@ -143,15 +161,7 @@ def follow(
     moments = []
     for index, mask in enumerate(script):
         found = FrameBoxes.none() if mask == BLIND else drive.found[mask][index]
-        objects = tracker.step(
-            found,
-            1.0 / RATE_HZ,
-            findable=findable(mask, recall),
-            noise=place_noise(found.boxes[:, :2], known[found.classes, 3], mask),
-            seen_by=mask.bits,
-            ego=drive.steps[index],
-            over_ground=True,
-        )
+        objects = move_on(tracker, found, mask, drive.steps[index], known=known, recall=recall)
         shown = objects.take((objects.exists >= config.confirm_probability) & _inside(objects.states))
         crowd = Crowd(
             identities=shown.identities,
