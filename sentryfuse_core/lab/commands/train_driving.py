@@ -21,8 +21,8 @@ from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.targets import in_region
+from sentryfuse_core.model.checkpoint import SHIPPED
 from sentryfuse_core.model.shape import ModelShape
-from sentryfuse_core.runtime.load import shipped_weights
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,7 @@ _OF_BAGS = ("labels", "params", "set", "topic")
 
 def run(args: argparse.Namespace) -> int:
     """Read, train, judge, write."""
-    args.init = args.init or str(shipped_weights())
+    args.init = args.init or str(SHIPPED)
     options = options_of(args)
     start, facts = start_of(args.init, labels=LABELS)
     if start is not None:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
     words = [f"--data {args.data.name}"]
     words += [f"--format {args.format}"] if args.format else []
-    words += [] if args.init == str(shipped_weights()) else [f"--init {Path(args.init).name}"]
+    words += [] if args.init == str(SHIPPED) else [f"--init {Path(args.init).name}"]
     finish(
         args,
         trainer,
