@@ -93,14 +93,15 @@ def checkpoint(folder: Path, seed: int = 0, *, shape: ModelShape = TINY, **facts
 
 
 def gated_checkpoint(folder: Path) -> Checkpoint:
-    """A small network that knows trust and has a gate and scores, as small.safetensors in `folder`."""
+    """A small network that trusts whatever it gets, with a gate of three levels, and scores."""
+    worths = replace(WORTHS, prices=(*WORTHS.prices, 1e4))
     scores = {"recall_4m": 0.8, "recall_2m": 0.7, "map": 0.6, "score_threshold": 0.05}
     rows = [
         {"mask": bits, "level": level, **scores, "recall_4m": 0.8 if bits else 0.1}
         for bits in range(1 << len(Modality))
-        for level in range(len(WORTHS.prices))
+        for level in range(len(worths.prices))
     ]
-    return checkpoint(folder, shape=GATED, gate=WORTHS.to_mapping(), evaluation={"rows": rows})
+    return checkpoint(folder, shape=GATED, gate=worths.to_mapping(), evaluation={"rows": rows})
 
 
 def shipped_levels() -> int:

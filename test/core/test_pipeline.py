@@ -281,7 +281,7 @@ def test_pipeline_says_what_the_gate_goes_without_and_why(
 def test_budget_learns_guesses_first_and_then_what_was_measured_when_the_warm_up_goes_on(
     weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = override(Config(), {"model.checkpoint": weights, "model.max_level": 1})
+    config = override(Config(), {"model.checkpoint": weights, "model.max_level": 2})
     pipeline = Pipeline.build(config, clock=ManualClock())
     tables: list[dict[tuple[int, int], float]] = []
     monkeypatch.setattr(pipeline.budget, "set_latency_table", tables.append)
@@ -293,13 +293,13 @@ def test_budget_learns_guesses_first_and_then_what_was_measured_when_the_warm_up
     assert (
         guessed.keys()
         == measured.keys()
-        == {(mask.bits, level) for mask in ModalitySet.subsets() for level in range(2)}
+        == {(mask.bits, level) for mask in ModalitySet.subsets() for level in range(3)}
     )
     assert {key for key, time_ms in measured.items() if math.isinf(time_ms)} == {
-        key for key in measured if key[1] < 1
+        key for key in measured if key[1] < 2
     }
-    everything = (ModalitySet.all().bits, 1)
-    assert {key for key in measured if key[1] == 1 and measured[key] == guessed[key]} == {everything}
+    everything = (ModalitySet.all().bits, 2)
+    assert {key for key in measured if key[1] == 2 and measured[key] == guessed[key]} == {everything}
 
 
 def test_pipeline_accounts_for_a_set_of_all_sensors(built: Pipeline) -> None:
