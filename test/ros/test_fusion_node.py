@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
+from networks import shipped_levels
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
-from networks import shipped_levels
 from ros.support import TOPICS, Listener, Robot, now, recording, running, until_subscribed
 from sensor_msgs.msg import BatteryState, CompressedImage, Imu, PointCloud2, PointField
 from sentryfuse.msg import AudioChunk, Budget, FusionStatus, SensorHealth
