@@ -97,7 +97,7 @@ class SentryFuseNet(nn.Module):
         cells = queries.shape[1]
         tokens: Tensor = torch.cat((queries, *(sensor.tokens for sensor in features.values())), dim=1)
         segments = [
-            Segment(cells, 1),
+            Segment(cells, self.shape.canvas_pool),
             *(Segment(item.tokens.shape[1], item.stride) for item in features.values()),
         ]
         widths = [self.shape.width(parts.trunk)] * self.shape.layers

@@ -68,6 +68,26 @@ def test_network_has_shorter_sequences_when_sensors_are_absent() -> None:
     assert lengths == [256, 258, 256 + 48 + 64 + 2 + 16]
 
 
+def test_network_has_a_key_for_each_block_of_cells_when_the_canvas_is_pooled() -> None:
+    keys = {}
+    for pool in (1, 4):
+        net = network(shape=dataclasses.replace(TINY, canvas_pool=pool))
+        seen: list[int] = []
+        net.trunk.register_forward_pre_hook(
+            lambda _, args, seen=seen: seen.append(sum(segment.keys for segment in args[1]))
+        )
+        with torch.inference_mode():
+            net(model_input().only(ModalitySet()))
+        keys[pool] = seen
+    assert keys == {1: [256], 4: [64]}
+
+
+def test_shape_pools_no_canvas_when_its_manifest_is_older() -> None:
+    older = TINY.to_mapping()
+    del older["canvas_pool"]
+    assert ModelShape.from_mapping(older).canvas_pool == 1
+
+
 def test_network_gives_one_answer_for_the_whole_batch_when_no_sensor_is_there() -> None:
     with torch.inference_mode():
         output = network()(model_input().only(ModalitySet()), batch=3)
