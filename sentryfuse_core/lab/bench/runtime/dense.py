@@ -73,4 +73,5 @@ def blind(inputs: ModelInput) -> ModelInput:
         inputs,
         camera=torch.zeros_like(inputs.camera),
         camera_position=torch.zeros_like(inputs.camera_position),
+        camera_seen=None,
     )
