@@ -16,7 +16,7 @@ from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_s
 from sentryfuse_core.preprocess.deskew import deskewed, even_motion, point_times_s
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.placing import Placer
-from sentryfuse_core.preprocess.quality import quality
+from sentryfuse_core.preprocess.quality import MEASURES, REPEATING, quality
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, SyncedSet
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "Preprocessor"]
 
+_LEAST_TOLD = 0.5  # of a window that readings or sound reach over: with less nothing is measured of it
 STILL_RAD = 1e-3  # less is a tenth of a virtual pixel: not worth new camera maps
 
 
@@ -62,6 +63,10 @@ class Preprocessor:
         self._config = config
         self._measures = measures
         self._pcm: Tensor | None = None  # the window of sound of the set in hand
+        self._short: set[Modality] = set()  # sensors whose window it fills too little to be measured
+        self._repeating = {
+            one.key for one in MEASURES if one.key in REPEATING and config.sensor(one.modality).may_repeat
+        }
         self._geometry = geometry
         self._virtual_camera = camera.VirtualCamera(geometry)
         self._attitude = AttitudeFilter()
@@ -96,7 +101,7 @@ class Preprocessor:
         invalid: dict[Modality, InvalidMessageError] = {}
         content: dict[Modality, ContentStats] = {}
         sensors = mask & synced.present
-        self._poses, self._pcm, self._ego, self._skewed = {}, None, ego, ""
+        self._poses, self._pcm, self._ego, self._skewed, self._short = {}, None, ego, "", set()
         for modality in sensors:  # all of them first: the others ask for the IMU's
             try:
                 self._poses[modality] = self.placer.pose(synced.samples[modality][-1])
@@ -113,7 +118,10 @@ class Preprocessor:
                 if looks is not None:
                     content[modality] = looks
             if self._measures and tensors:
-                tensors["quality"] = quality(ModelInput(**tensors), self._pcm, geometry=self._geometry)
+                untaken = {one.key for one in MEASURES if one.modality in self._short} | self._repeating
+                tensors["quality"] = quality(
+                    ModelInput(**tensors), self._pcm, untaken=untaken, geometry=self._geometry
+                )
         skewed = (f"lidar is not deskewed: {self._skewed}",) if self._skewed else ()
         return Prepared(ModelInput(**tensors), invalid, content, (*self.placer.notes(sensors), *skewed))
 
@@ -173,6 +181,9 @@ class Preprocessor:
         self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
         tilt = self._attitude.update(stamps_ns, readings @ to_base.T, epoch=synced.epoch)
         window = imu.resample(times_s, values, geometry=self._geometry)
+        # Held readings fill the rest of a window: an IMU that has just begun would look stuck.
+        if float(times_s[0, -1] - times_s[0, 0]) < _LEAST_TOLD * self._geometry.imu_window_s:
+            self._short.add(Modality.IMU)
         return {"imu": window, "tilt": torch.tensor([tilt])}, None
 
     def _audio(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
@@ -181,6 +192,8 @@ class Preprocessor:
         features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
         # What no block of the set brought is not silent.
         self._pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
+        if self._pcm.shape[-1] < _LEAST_TOLD * pcm.shape[-1]:
+            self._short.add(Modality.AUDIO)
         return {"audio": features}, audio_stats([block for _, block in blocks])
 
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:

@@ -265,6 +265,24 @@ def test_network_answers_nearly_as_without_a_sensor_when_it_is_not_trusted(modal
     assert left < 0.2 * (full.heatmap - without.heatmap).abs().mean()
 
 
+@pytest.mark.parametrize("modality", list(Modality))
+def test_network_trusts_a_sensor_as_on_a_good_day_when_its_measures_were_not_taken(
+    modality: Modality,
+) -> None:
+    net = network(shape=APART)
+    distrust(net, modality, logit=-60.0)
+    assert net.trust is not None
+    net.trust.centre.fill_(0.3)
+    untaken = good_quality(net).clone()
+    untaken[:, [measure.modality is modality for measure in MEASURES]] = torch.nan
+    everything = ModalitySet.all()
+    with torch.inference_mode():
+        trust, good = net.trust(untaken, everything), net.trust(good_quality(net), everything)
+        bad = net.trust(good_quality(net) + 1.0, everything)
+    torch.testing.assert_close(trust, good)
+    assert float(bad[modality].max()) < 1e-6
+
+
 def test_network_takes_no_tilt_from_an_imu_that_is_not_trusted() -> None:
     net, inputs = network(shape=APART), model_input()
     distrust(net, Modality.IMU, logit=-60.0)
