@@ -104,7 +104,7 @@ def _frames(
     bag: Path, moments: Mapping[int, tuple[Box, ...]], selection: Selection, config: Config
 ) -> Iterator[LabelledFrame]:
     """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
-    ingest, preprocessor = Ingest(config), Preprocessor(config)
+    ingest, preprocessor = Ingest(config), Preprocessor(config, measures=True)
     stamps_ns = sorted(moments)
 
     def labelled_sets() -> Iterator[LabelledFrame]:
@@ -114,7 +114,13 @@ def _frames(
             inputs = prepare(ingest, preprocessor, synced, trusted).inputs
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
             if inputs.present and index is not None:
-                yield labelled(inputs, moments[stamps_ns[index]])
+                yield labelled(
+                    inputs,
+                    moments[stamps_ns[index]],
+                    stamp_ns=synced.stamp_ns,
+                    points=preprocessor.points,
+                    pcm=preprocessor.pcm,
+                )
 
     with BagReader(bag) as reader:
         undecoded = Undecoded(bag, selection.topics)
