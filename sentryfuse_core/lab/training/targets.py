@@ -24,6 +24,7 @@ class Targets:
     boxes: Tensor  # [B, 10, 32, 32] as HeadOutput.boxes
     weight: Tensor  # [B, 32, 32] how much each cell's box counts
     count: Tensor  # [] number of boxes, at least 1
+    known: Tensor | None = None  # [B, 1, 32, 32] 1 where the truth is told, 0 where nothing is learned
 
 
 def in_region(boxes: Tensor, classes: Tensor, geometry: Geometry = GEOMETRY) -> Tensor:
@@ -36,9 +37,17 @@ def in_region(boxes: Tensor, classes: Tensor, geometry: Geometry = GEOMETRY) -> 
 
 
 def make_targets(
-    boxes: Tensor, classes: Tensor, *, class_count: int, geometry: Geometry = GEOMETRY
+    boxes: Tensor,
+    classes: Tensor,
+    *,
+    class_count: int,
+    geometry: Geometry = GEOMETRY,
+    known: Tensor | None = None,
 ) -> Targets:
-    """Maps for boxes [B, M, 7] (x, y, z, l, w, h, yaw) with classes [B, M], -1 for no box."""
+    """Maps for boxes [B, M, 7] (x, y, z, l, w, h, yaw) with classes [B, M], -1 for no box.
+
+    Where `known` [B, 32, 32] is false nobody told what is there: nothing is learned, neither boxes nor none.
+    """
     side = geometry.heatmap_cells
     cell_m = (geometry.x_max_m - geometry.x_min_m) / side
     origin = boxes.new_tensor([geometry.x_min_m, geometry.y_min_m])
@@ -67,4 +76,10 @@ def make_targets(
         dim=-1,
     )
     weight = torch.where(height > _SHOULDER, height, torch.zeros_like(height))
-    return Targets(heat, maps.permute(0, 3, 1, 2), weight, valid.sum().clamp_min(1))
+    if known is None:
+        return Targets(heat, maps.permute(0, 3, 1, 2), weight, valid.sum().clamp_min(1))
+    rows = torch.arange(len(boxes), device=boxes.device)[:, None]
+    told = known[rows, cell[..., 0].long(), cell[..., 1].long()] & valid
+    return Targets(
+        heat, maps.permute(0, 3, 1, 2), weight * known, told.sum().clamp_min(1), known[:, None].to(heat)
+    )

@@ -250,7 +250,7 @@ class Trainer:
         ends = [0, *(first + index * (size - first) // len(masks) for index in range(len(masks) + 1))]
         for part, (mask, start, stop) in enumerate(zip(kept, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
-            targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes)
+            targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes, known=rows.known)
             spoilt = bad if part == len(masks) else None
             given = rows.inputs if spoilt is None else spoilt_at_random(rows, spoilt, generator)
             inputs = given.only(mask)
