@@ -87,9 +87,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16; weights stay float32")
     parser.add_argument(
         "--data",
+        action="append",
         type=Path,
         metavar="PATH",
-        help="an .npz file of your own arrays, a driving set's folder, or a recording with labels",
+        help="an .npz file of your own arrays, a driving set's folder, or a recording with labels; of the "
+        "latter two repeatable, for several at once",
     )
     own = parser.add_argument_group("a classifier on your own arrays, --data FILE.npz")
     own.add_argument("--recipe", type=or_shipped, metavar="FILE", help="sizes and budget (default: built in)")
@@ -128,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     if args.data is not None:
         from sentryfuse_core.lab.commands import train_classifier
 
-        args.design = args.design or "uniform"
+        (args.data,), args.design = args.data, args.design or "uniform"
         return train_classifier.run(args)
     from sentryfuse_core.lab.commands import train_world
 
@@ -174,5 +176,6 @@ def _is_driving(args: argparse.Namespace) -> bool:
     """Whether --data is a folder or recording for the detector; an .npz file is a classifier's."""
     if args.data is None:
         return False
-    is_arrays = args.data.is_file() or args.data.suffix == ".npz"
-    return args.format is not None or args.data.suffix in _RECORDINGS or not is_arrays
+    first = args.data[0]
+    is_arrays = first.is_file() or first.suffix == ".npz"
+    return args.format is not None or len(args.data) > 1 or first.suffix in _RECORDINGS or not is_arrays

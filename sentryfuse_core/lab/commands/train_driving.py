@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sentryfuse_core.bags.topics import parse_overrides
 from sentryfuse_core.commands.options import config_from
-from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.commands.data_sets import open_data
 from sentryfuse_core.lab.commands.detector_run import BATCH, finish, options_of, start_of, train
 from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
-from sentryfuse_core.lab.datasets.layouts import detect_layout, open_driving
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_OF_BAGS = ("labels", "params", "set", "topic")
-
 
 def run(args: argparse.Namespace) -> int:
     """Read, train, judge, write."""
@@ -39,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     start, facts = start_of(args.init, labels=LABELS)
     if start is not None:
         start.network()  # raises for tensors that do not fit
-    found = _open(args)
+    found = open_data(args)
     for note in found.notes:
         print(f"note: {note}")
     data = _load(found, FrameCache(args.cache or options.folder / "frames", options=_made_with(args)))
@@ -57,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     def batches(part: int) -> Iterator[LabelledBatch]:
         return data.batches(part, most=args.evaluate, batch=BATCH, device=args.device)
 
-    words = [f"--data {args.data.name}"]
+    words = [f"--data {path.name}" for path in args.data]
     words += [f"--format {args.format}"] if args.format else []
     words += [] if args.init == str(shipped_weights()) else [f"--init {Path(args.init).name}"]
     finish(
@@ -70,22 +66,6 @@ def run(args: argparse.Namespace) -> int:
         fitted=batches(0),
     )
     return 0
-
-
-def _open(args: argparse.Namespace) -> DrivingSet:
-    layout = args.format or detect_layout(args.data)
-    if layout != "bag":
-        for name in _OF_BAGS:
-            if getattr(args, name):
-                raise ConfigError(f"--{name} is of recordings, and {args.data} is {layout}; leave it out")
-    topics, config = parse_overrides(args.topic, config_from(args))
-    return open_driving(
-        args.data,
-        layout=layout,
-        labels=args.labels,
-        config=config,
-        topics=topics,
-    )
 
 
 def _made_with(args: argparse.Namespace) -> str:

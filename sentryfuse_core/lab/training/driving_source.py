@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet
+from sentryfuse_core.lab.datasets.driving import CUT, VAL_SHARE, DrivingSet, split_drives
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.frame_table import FrameTable, joined
@@ -21,7 +20,6 @@ from sentryfuse_core.types import ModalitySet
 
 __all__ = ["DrivingData", "DrivingSource", "load_data"]
 
-_VAL_SHARE = 0.2
 _FEWEST_VAL = 2  # one frame to calibrate on and one to judge
 
 
@@ -86,12 +84,12 @@ def load_data(
     A set's own split is kept. Otherwise whole drives validate, a fifth of them, chosen by the hash of
     their names; of a single drive, its last fifth.
     """
-    splits = _splits(found.drives)
+    splits = split_drives(found.drives)
     train: list[FrameTable] = []
     val: list[FrameTable] = []
     for drive, split in zip(found.drives, splits, strict=True):
         tables = cache.get(drive, on_frame=on_frame)
-        if split == "cut":
+        if split == CUT:
             parts = _cut(tables)
             train, val = train + parts[0], val + parts[1]
         else:
@@ -106,21 +104,10 @@ def load_data(
     return data
 
 
-def _splits(drives: tuple[Drive, ...]) -> list[str]:
-    """train, val or cut for every drive."""
-    if any(drive.split for drive in drives):
-        return [drive.split or "train" for drive in drives]
-    if len(drives) == 1:
-        return ["cut"]
-    order = sorted(drives, key=lambda drive: hashlib.sha256(drive.name.encode()).hexdigest())
-    chosen = {drive.name for drive in order[: max(1, round(_VAL_SHARE * len(drives)))]}
-    return ["val" if drive.name in chosen else "train" for drive in drives]
-
-
 def _cut(tables: list[FrameTable]) -> tuple[list[FrameTable], list[FrameTable]]:
     """The beginning of a drive and its end."""
     count = sum(map(len, tables))
-    first = count - max(_FEWEST_VAL, round(_VAL_SHARE * count))
+    first = count - max(_FEWEST_VAL, round(VAL_SHARE * count))
     early = [table.take(table.columns["number"] < first) for table in tables]
     late = [table.take(table.columns["number"] >= first) for table in tables]
     return [table for table in early if len(table)], [table for table in late if len(table)]
