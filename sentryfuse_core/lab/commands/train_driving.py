@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +15,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sentryfuse_core.commands.options import config_from
 from sentryfuse_core.lab.commands.data_sets import open_data
-from sentryfuse_core.lab.commands.detector_run import BATCH, finish, options_of, start_of, train
-from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
+from sentryfuse_core.lab.commands.detector_run import BATCH, FEWEST, finish, options_of, start_of, train
+from sentryfuse_core.lab.datasets.driving import LABELS, VAL_SHARE, Drive, DrivingSet
 from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.data_frames import Span, batches_of
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.targets import in_region
+from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.runtime.load import shipped_weights
+from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["run"]
+
+_AGE_S = 0.5  # of what a late sensor shows
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,12 +67,40 @@ def run(args: argparse.Namespace) -> int:
         args,
         trainer,
         words=words,
-        facts=facts,
+        facts={**facts, **_kept_gate(start)},
         sensors=data.judged_sensors,
         judged=lambda: batches(1),
         fitted=batches(0),
+        weighed=_weighed(found, data),
     )
     return 0
+
+
+def _kept_gate(start: Checkpoint | None) -> dict[str, Any]:
+    """The gate of the weights it began as, which holds where these frames cannot tell."""
+    if start is None or "gate" not in start.manifest:
+        return {}
+    return {"gate": {**start.manifest["gate"], "measured_on": start.identity}}
+
+
+def _weighed(found: DrivingSet, data: DrivingData) -> Iterator[LabelledBatch] | None:
+    """Frames of val to measure a gate on; None where too few have all four sensors."""
+    whole = [table for table in data.val if table.present == ModalitySet.all()]
+    if sum(map(len, whole)) < FEWEST:
+        return None
+    drives = [drive for drive in found.drives if drive.name in data.val_drives]
+    frames = (
+        batch
+        for drive in drives
+        for batch in batches_of(replace(found, drives=(drive,)), span=_validating(drive, data), age_s=_AGE_S)
+    )
+    return islice((batch for batch in frames if batch.inputs.present == ModalitySet.all()), FEWEST)
+
+
+def _validating(drive: Drive, data: DrivingData) -> Span:
+    """The frames of a drive of val that were not learned from."""
+    first = drive.length - round(VAL_SHARE * drive.length) if drive.name in data.train_drives else 0
+    return first, drive.length
 
 
 def _made_with(args: argparse.Namespace) -> str:

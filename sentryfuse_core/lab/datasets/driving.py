@@ -69,6 +69,7 @@ class Drive:
     length: int  # frames, at most
     frames: Callable[[], Iterator[LabelledFrame]]
     view: View = EVERYWHERE  # where everything is labelled
+    labelled: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,8 +57,9 @@ def open_driving(
     labels: Path | None = None,
     config: Config | None = None,
     topics: Mapping[Modality, str] | None = None,
+    need_labels: bool = True,
 ) -> DrivingSet:
-    """The drives of a folder; `labels`, `config` and `topics` are of recordings.
+    """The drives of a folder; `labels`, `config`, `topics` and `need_labels` are of recordings.
 
     Raises DatasetError, or what its layout's loader raises.
     """
@@ -66,7 +67,7 @@ def open_driving(
     if not path.exists():
         raise DatasetError(f"no folder or recording at {path}; check the path")
     if found == "bag":
-        return load_bags(path, labels=labels, config=config, topics=topics or {})
+        return load_bags(path, labels=labels, config=config, topics=topics or {}, need_labels=need_labels)
     if labels is not None:
         raise DatasetError(f"--labels {labels}: {found} brings its own labels; leave it out")
     return _FOLDERS[found].load(path)
