@@ -62,7 +62,8 @@ class Preprocessor:
         """`measures`: also tell how good each sensor's data is, for a network that reads it (half a ms)."""
         self._config = config
         self._measures = measures
-        self._pcm: Tensor | None = None  # the window of sound of the set in hand
+        self.points: Tensor | None = None  # [1, N, 4] of the set in hand, as `pillars` got them
+        self.pcm: Tensor | None = None  # [1, C, S] what was heard of its window of sound
         self._short: set[Modality] = set()  # sensors whose window it fills too little to be measured
         self._repeating = {
             one.key for one in MEASURES if one.key in REPEATING and config.sensor(one.modality).may_repeat
@@ -101,7 +102,8 @@ class Preprocessor:
         invalid: dict[Modality, InvalidMessageError] = {}
         content: dict[Modality, ContentStats] = {}
         sensors = mask & synced.present
-        self._poses, self._pcm, self._ego, self._skewed, self._short = {}, None, ego, "", set()
+        self._poses, self._ego, self._skewed, self._short = {}, ego, "", set()
+        self.points = self.pcm = None
         for modality in sensors:  # all of them first: the others ask for the IMU's
             try:
                 self._poses[modality] = self.placer.pose(synced.samples[modality][-1])
@@ -120,7 +122,7 @@ class Preprocessor:
             if self._measures and tensors:
                 untaken = {one.key for one in MEASURES if one.modality in self._short} | self._repeating
                 tensors["quality"] = quality(
-                    ModelInput(**tensors), self._pcm, untaken=untaken, geometry=self._geometry
+                    ModelInput(**tensors), self.pcm, untaken=untaken, geometry=self._geometry
                 )
         skewed = (f"lidar is not deskewed: {self._skewed}",) if self._skewed else ()
         return Prepared(ModelInput(**tensors), invalid, content, (*self.placer.notes(sensors), *skewed))
@@ -148,8 +150,8 @@ class Preprocessor:
         now = None if times is None else self._deskewed(points, times, synced, mask)
         turned = self._turned(synced, mask, sample.stamp_ns) if now is None else motion.IDENTITY
         rotation, translation = turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation)
-        moved = lidar.move(points if now is None else now, rotation, translation)
-        return {"lidar": lidar.pillars(moved, geometry=self._geometry)}, cloud_stats(points)
+        self.points = lidar.move(points if now is None else now, rotation, translation)
+        return {"lidar": lidar.pillars(self.points, geometry=self._geometry)}, cloud_stats(points)
 
     def _deskewed(
         self, points: NDArray[np.float32], times: NDArray[Any], synced: SyncedSet, mask: ModalitySet
@@ -191,8 +193,8 @@ class Preprocessor:
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
         features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
         # What no block of the set brought is not silent.
-        self._pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
-        if self._pcm.shape[-1] < _LEAST_TOLD * pcm.shape[-1]:
+        self.pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
+        if self.pcm.shape[-1] < _LEAST_TOLD * pcm.shape[-1]:
             self._short.add(Modality.AUDIO)
         return {"audio": features}, audio_stats([block for _, block in blocks])
 

@@ -5,31 +5,34 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sentryfuse_core.bags.topics import parse_overrides
 from sentryfuse_core.commands.options import config_from
-from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.commands.detector_run import BATCH, finish, options_of, start_of, train
-from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
-from sentryfuse_core.lab.datasets.layouts import detect_layout, open_driving
+from sentryfuse_core.lab.commands.data_sets import open_data
+from sentryfuse_core.lab.commands.detector_run import BATCH, FEWEST, finish, options_of, start_of, train
+from sentryfuse_core.lab.datasets.driving import LABELS, VAL_SHARE, Drive, DrivingSet
 from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.data_frames import Span, batches_of
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.targets import in_region
+from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.runtime.load import shipped_weights
+from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["run"]
 
-_OF_BAGS = ("labels", "params", "set", "topic")
+_AGE_S = 0.5  # of what a late sensor shows
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     start, facts = start_of(args.init, labels=LABELS)
     if start is not None:
         start.network()  # raises for tensors that do not fit
-    found = _open(args)
+    found = open_data(args)
     for note in found.notes:
         print(f"note: {note}")
     data = _load(found, FrameCache(args.cache or options.folder / "frames", options=_made_with(args)))
@@ -57,35 +60,47 @@ def run(args: argparse.Namespace) -> int:
     def batches(part: int) -> Iterator[LabelledBatch]:
         return data.batches(part, most=args.evaluate, batch=BATCH, device=args.device)
 
-    words = [f"--data {args.data.name}"]
+    words = [f"--data {path.name}" for path in args.data]
     words += [f"--format {args.format}"] if args.format else []
     words += [] if args.init == str(shipped_weights()) else [f"--init {Path(args.init).name}"]
     finish(
         args,
         trainer,
         words=words,
-        facts=facts,
+        facts={**facts, **_kept_gate(start)},
         sensors=data.judged_sensors,
         judged=lambda: batches(1),
         fitted=batches(0),
+        weighed=_weighed(found, data),
     )
     return 0
 
 
-def _open(args: argparse.Namespace) -> DrivingSet:
-    layout = args.format or detect_layout(args.data)
-    if layout != "bag":
-        for name in _OF_BAGS:
-            if getattr(args, name):
-                raise ConfigError(f"--{name} is of recordings, and {args.data} is {layout}; leave it out")
-    topics, config = parse_overrides(args.topic, config_from(args))
-    return open_driving(
-        args.data,
-        layout=layout,
-        labels=args.labels,
-        config=config,
-        topics=topics,
+def _kept_gate(start: Checkpoint | None) -> dict[str, Any]:
+    """The gate of the weights it began as, which holds where these frames cannot tell."""
+    if start is None or "gate" not in start.manifest:
+        return {}
+    return {"gate": {**start.manifest["gate"], "measured_on": start.identity}}
+
+
+def _weighed(found: DrivingSet, data: DrivingData) -> Iterator[LabelledBatch] | None:
+    """Frames of val to measure a gate on; None where too few have all four sensors."""
+    whole = [table for table in data.val if table.present == ModalitySet.all()]
+    if sum(map(len, whole)) < FEWEST:
+        return None
+    drives = [drive for drive in found.drives if drive.name in data.val_drives]
+    frames = (
+        batch
+        for drive in drives
+        for batch in batches_of(replace(found, drives=(drive,)), span=_validating(drive, data), age_s=_AGE_S)
     )
+    return islice((batch for batch in frames if batch.inputs.present == ModalitySet.all()), FEWEST)
+
+
+def _validating(drive: Drive, data: DrivingData) -> Span:
+    """The frames of a drive of val that were not learned from."""
+    first = drive.length - round(VAL_SHARE * drive.length) if drive.name in data.train_drives else 0
+    return first, drive.length
 
 
 def _made_with(args: argparse.Namespace) -> str:

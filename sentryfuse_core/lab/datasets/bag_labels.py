@@ -39,9 +39,16 @@ def find_bags(root: Path) -> list[Path]:
 
 
 def load_bags(
-    root: Path, *, labels: Path | None = None, config: Config | None = None, topics: Mapping[Modality, str]
+    root: Path,
+    *,
+    labels: Path | None = None,
+    config: Config | None = None,
+    topics: Mapping[Modality, str],
+    need_labels: bool = True,
 ) -> DrivingSet:
     """Every recording in `root` is a drive; its labels are `labels`, or labels.jsonl beside it.
+
+    Without `need_labels` all sets of a recording without labels are frames, which have no boxes.
 
     Raises DatasetError, BagError or TopicError for what cannot be read.
     """
@@ -59,11 +66,14 @@ def load_bags(
     drives, notes = [], []
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
-        moments = _moments(beside)
-        selection, told = _selected(bag, config or Config(), topics)
-        notes += [f"{bag.name}: {note}" for note in told]
+        told = need_labels or labels is not None or beside.is_file()
+        moments = _moments(beside) if told else None
+        selection, chosen = _selected(bag, config or Config(), topics)
+        notes += [f"{bag.name}: {note}" for note in chosen]
         frames = partial(_frames, bag, moments, selection, config or Config())
-        drives.append(Drive(bag.name, "", [*bag_files(bag), beside], len(moments), frames))
+        files = [*bag_files(bag), *([beside] if told else [])]
+        count = _anchors(selection) if moments is None else len(moments)
+        drives.append(Drive(bag.name, "", files, count, frames, labelled=told))
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
 
 
@@ -96,16 +106,25 @@ def _selected(bag: Path, config: Config, topics: Mapping[Modality, str]) -> tupl
         return selection, [*reader.notes, *selection.notes, *selection.intrinsics, *poses.notes]
 
 
+def _anchors(selection: Selection) -> int:
+    """Messages of the sensor that sets are formed about."""
+    order = (Modality.LIDAR, Modality.CAMERA, Modality.AUDIO, Modality.IMU)
+    return next((selection.topics[one].count for one in order if one in selection.topics), 0)
+
+
 def _names(selection: Selection) -> tuple[str, ...]:
     return tuple(topic.name for topic in selection.topics.values())
 
 
 def _frames(
-    bag: Path, moments: Mapping[int, tuple[Box, ...]], selection: Selection, config: Config
+    bag: Path, moments: Mapping[int, tuple[Box, ...]] | None, selection: Selection, config: Config
 ) -> Iterator[LabelledFrame]:
-    """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
-    ingest, preprocessor = Ingest(config), Preprocessor(config)
-    stamps_ns = sorted(moments)
+    """Every set near a label that has a trusted sensor; what the robot would leave out is left out.
+
+    With `moments` None every such set.
+    """
+    ingest, preprocessor = Ingest(config), Preprocessor(config, measures=True)
+    stamps_ns = sorted(moments or ())
 
     def labelled_sets() -> Iterator[LabelledFrame]:
         for synced in ingest.take():
@@ -113,8 +132,14 @@ def _frames(
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = prepare(ingest, preprocessor, synced, trusted).inputs
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
-            if inputs.present and index is not None:
-                yield labelled(inputs, moments[stamps_ns[index]])
+            if inputs.present and (moments is None or index is not None):
+                yield labelled(
+                    inputs,
+                    () if moments is None or index is None else moments[stamps_ns[index]],
+                    stamp_ns=synced.stamp_ns,
+                    points=preprocessor.points,
+                    pcm=preprocessor.pcm,
+                )
 
     with BagReader(bag) as reader:
         undecoded = Undecoded(bag, selection.topics)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.files import need_folder, read_lines
 from sentryfuse_core.lab.datasets.kitti_calibration import (
     LIDAR_POSE,
@@ -22,6 +22,7 @@ from sentryfuse_core.lab.datasets.kitti_calibration import (
     object_calibration,
 )
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader
+from sentryfuse_core.lab.datasets.view import KITTI_VIEW
 
 __all__ = ["frame_boxes", "is_kitti_object", "load_kitti_object"]
 
@@ -74,7 +75,7 @@ def load_kitti_object(root: Path) -> DrivingSet:
             part = {name: boxes[name] for name in known[first : first + _AT_ONCE]}
             files = [path for name in part for path in _files(folder, name)]
             name = f"{known[first]}-{[*part][-1]}"
-            drives.append(Drive(name, split, files, len(part), partial(_frames, folder, part)))
+            drives.append(Drive(name, split, files, len(part), partial(_frames, folder, part), KITTI_VIEW))
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
 
 
@@ -101,7 +102,7 @@ def _frames(folder: Path, boxes: Mapping[str, tuple[Box, ...]]) -> Iterator[Labe
         image, cloud, calib, _ = _files(folder, name)
         calibration = object_calibration(calib)
         moment = Moment(0, image, 0, calibration.intrinsics, calibration.camera_pose, cloud, LIDAR_POSE)
-        yield labelled(read(moment), boxes[name])
+        yield read(moment, boxes[name])
 
 
 def _files(folder: Path, name: str) -> list[Path]:

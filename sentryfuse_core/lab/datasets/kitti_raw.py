@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.files import NO_STAMP, need_folder, read_lines, stamps_ns
 from sentryfuse_core.lab.datasets.kitti_calibration import LIDAR_POSE, KittiCalibration, numbers, rigid
 from sentryfuse_core.lab.datasets.kitti_tracklets import read_tracklets
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings, pose_of
+from sentryfuse_core.lab.datasets.view import KITTI_VIEW
 
 __all__ = ["drive_folders", "load_kitti_raw"]
 
@@ -92,7 +93,7 @@ def _drive(folder: Path) -> tuple[Drive, list[str]]:
                 LIDAR_POSE,
                 imu,
             )
-            yield labelled(read(moment), boxes.get(index, ()))
+            yield read(moment, boxes.get(index, ()))
 
     lost = len(images.keys() | clouds.keys()) - len(names)
     notes = [f"{lost} frames lack image, cloud or stamp: left out"] if lost else []
@@ -100,7 +101,7 @@ def _drive(folder: Path) -> tuple[Drive, list[str]]:
     texts = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
     files = [folder / _TRACKLETS, *(place / name for name in texts)]
     files += [path[name] for name in names for path in (images, clouds)]
-    return Drive(folder.name, "", files, len(names), frames), [*notes, f"IMU at {at_hz:.0f} Hz"]
+    return Drive(folder.name, "", files, len(names), frames, KITTI_VIEW), [*notes, f"IMU at {at_hz:.0f} Hz"]
 
 
 def _calibration(place: Path) -> KittiCalibration:

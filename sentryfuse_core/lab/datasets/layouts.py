@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.bag_labels import find_bags, load_bags
-from sentryfuse_core.lab.datasets.driving import DrivingSet
+from sentryfuse_core.lab.datasets.driving import DrivingSet, split_drives
 from sentryfuse_core.lab.datasets.kitti_object import is_kitti_object, load_kitti_object
 from sentryfuse_core.lab.datasets.kitti_raw import drive_folders, load_kitti_raw
 from sentryfuse_core.lab.datasets.nuscenes import load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import version_folder
 from sentryfuse_core.types import Modality
 
-__all__ = ["detect_layout", "open_driving"]
+__all__ = ["detect_layout", "merged", "open_driving"]
 
 
 class _Layout(NamedTuple):
@@ -56,8 +57,9 @@ def open_driving(
     labels: Path | None = None,
     config: Config | None = None,
     topics: Mapping[Modality, str] | None = None,
+    need_labels: bool = True,
 ) -> DrivingSet:
-    """The drives of a folder; `labels`, `config` and `topics` are of recordings.
+    """The drives of a folder; `labels`, `config`, `topics` and `need_labels` are of recordings.
 
     Raises DatasetError, or what its layout's loader raises.
     """
@@ -65,7 +67,21 @@ def open_driving(
     if not path.exists():
         raise DatasetError(f"no folder or recording at {path}; check the path")
     if found == "bag":
-        return load_bags(path, labels=labels, config=config, topics=topics or {})
+        return load_bags(path, labels=labels, config=config, topics=topics or {}, need_labels=need_labels)
     if labels is not None:
         raise DatasetError(f"--labels {labels}: {found} brings its own labels; leave it out")
     return _FOLDERS[found].load(path)
+
+
+def merged(sets: Sequence[DrivingSet]) -> DrivingSet:
+    """Several sets as one; each is split into train and val by itself, so that all are in both."""
+    if len(sets) == 1:
+        return sets[0]
+    drives = (
+        replace(drive, split=split)
+        for one in sets
+        for drive, split in zip(one.drives, split_drives(one.drives), strict=True)
+    )
+    layouts = "+".join(dict.fromkeys(one.layout for one in sets))
+    notes = tuple(f"{one.root}: {note}" for one in sets for note in one.notes)
+    return DrivingSet(layouts, sets[0].root, tuple(drives), notes)

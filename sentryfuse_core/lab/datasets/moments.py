@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
+from sentryfuse_core.lab.datasets.driving import Box, LabelledFrame, labelled
 from sentryfuse_core.lab.datasets.files import read_bytes
 from sentryfuse_core.preprocess import camera
 from sentryfuse_core.preprocess.assemble import Preprocessor
-from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.types import (
     CompressedFrame,
     ImageFrame,
@@ -60,7 +60,7 @@ class Moment:
 
 
 class MomentReader:
-    """Makes inputs of the moments of one drive, in the order of time.
+    """Makes labelled frames of the moments of one drive, in the order of time.
 
     `columns` are the numbers in a record of a cloud, `full_scale` the intensity that counts as 1.
     """
@@ -68,10 +68,10 @@ class MomentReader:
     def __init__(self, *, columns: int, full_scale: float) -> None:
         self._columns = columns
         self._config = override(Config(), {"lidar.intensity_full_scale": full_scale})
-        self._preprocess = Preprocessor(self._config)
+        self._preprocess = Preprocessor(self._config, measures=True)
 
-    def __call__(self, moment: Moment) -> ModelInput:
-        """Inputs of camera, lidar and, where readings are near, IMU; raises DatasetError naming the file."""
+    def __call__(self, moment: Moment, boxes: Sequence[Box]) -> LabelledFrame:
+        """Camera, lidar and, where readings are near, IMU; raises DatasetError naming the file."""
         image = self._image(moment.image)
         intrinsics = moment.intrinsics
         if not intrinsics.width:
@@ -94,7 +94,7 @@ class MomentReader:
         for modality, error in prepared.invalid.items():
             path = moment.image if modality is Modality.CAMERA else moment.cloud
             raise DatasetError(f"{path} cannot be used ({error}); copy it again") from error
-        return prepared.inputs
+        return labelled(prepared.inputs, boxes, stamp_ns=moment.stamp_ns, points=self._preprocess.points)
 
     def _image(self, path: Path) -> ImageFrame:
         data = np.frombuffer(read_bytes(path), np.uint8)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.files import read_json
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings, pose_of
 from sentryfuse_core.lab.datasets.nuscenes_tables import CAMERA, LIDAR, Record, Tables, load_tables
@@ -83,7 +83,7 @@ class Scene:
         if self.imu_path is not None:
             imu = _readings(self.imu_path, self._below_lidar(self.samples[0]))
         for sample in self.samples:
-            yield labelled(read(self._moment(sample, imu)), self.boxes(sample))
+            yield read(self._moment(sample, imu), self.boxes(sample))
 
     def boxes(self, sample: Record) -> tuple[Box, ...]:
         """The boxes of a key frame in the base frame at the lidar's moment."""

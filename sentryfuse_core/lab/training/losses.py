@@ -28,7 +28,7 @@ _TILT_WEIGHT = 20.0  # of a rad
 
 def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
     """Penalty-reduced focal loss (CenterNet, arXiv 1904.07850) plus L1 of the boxes, for each box: []."""
-    focal = _focal(output.heatmap, targets.heatmap)
+    focal = (_focal_terms(output.heatmap, targets.heatmap) * _told(targets)).sum()
     error = (output.boxes - targets.boxes).abs().sum(dim=1)
     boxes = (error * targets.weight).sum() / targets.weight.sum().clamp_min(1.0)
     return focal / targets.count + _BOX_WEIGHT * boxes
@@ -36,7 +36,7 @@ def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
 
 def frame_losses(output: HeadOutput, targets: Targets) -> Tensor:
     """What each frame adds to `detection_loss`, so that their mean is it: [B]."""
-    chance = _focal_terms(output.heatmap, targets.heatmap).flatten(1).sum(dim=1)
+    chance = (_focal_terms(output.heatmap, targets.heatmap) * _told(targets)).flatten(1).sum(dim=1)
     error = (output.boxes - targets.boxes).abs().sum(dim=1)
     boxes = (error * targets.weight).flatten(1).sum(dim=1)
     size = len(chance)
@@ -49,7 +49,8 @@ def frame_losses(output: HeadOutput, targets: Targets) -> Tensor:
 def evidence_loss(output: HeadOutput, targets: Targets) -> Tensor:
     """The focal loss of each sensor's own map of centres of any class, for each box: []."""
     aim = targets.heatmap.amax(dim=1, keepdim=True)
-    losses = [_focal(logits, aim) for logits in output.evidence.values()]
+    told = _told(targets)
+    losses = [(_focal_terms(logits, aim) * told).sum() for logits in output.evidence.values()]
     return torch.stack(losses).sum() / targets.count if losses else output.heatmap.new_zeros(())
 
 
@@ -75,6 +76,11 @@ def horizon_loss(view: CameraView, rows: Tensor, attitude: Tensor) -> Tensor:
     aim = rows if view.shown is None else rows * view.shown
     cross = -(aim * view.horizon).sum(dim=1).mean()
     return _COLUMN_WEIGHT * cross + _TILT_WEIGHT * (view.tilt - attitude).abs().sum(dim=1).mean()
+
+
+def _told(targets: Targets) -> Tensor | float:
+    """The weight of every cell: 0 where nobody told what is there."""
+    return 1.0 if targets.known is None else targets.known
 
 
 def _focal(logits: Tensor, aim: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from sentryfuse_core.lab.datasets.driving import Box
 from sentryfuse_core.lab.datasets.kitti_raw import load_kitti_raw
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader
 from sentryfuse_core.types import Modality, ModalitySet
@@ -73,9 +75,9 @@ def test_kitti_raw_keeps_frame_numbers_when_scans_are_missing(
     read: list[tuple[str, int]] = []
     call = MomentReader.__call__
 
-    def note(self: MomentReader, moment: Moment) -> Any:
+    def note(self: MomentReader, moment: Moment, boxes: Sequence[Box]) -> Any:
         read.append((moment.cloud.stem, moment.stamp_ns))
-        return call(self, moment)
+        return call(self, moment, boxes)
 
     monkeypatch.setattr(MomentReader, "__call__", note)
     found = load_kitti_raw(without_scans(tmp_path, *missing))
