@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-__all__ = ["ModelInput"]
+__all__ = ["ModelInput", "stacked"]
 
 _SENSORS = {"camera_position": Modality.CAMERA, "tilt": Modality.IMU} | {m.value: m for m in Modality}
 
@@ -57,3 +60,13 @@ class ModelInput:
         """The same input on `device`."""
         tensors = ((name, tensor) for name, tensor in vars(self).items() if tensor is not None)
         return ModelInput(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors})
+
+
+def stacked(inputs: Sequence[ModelInput]) -> ModelInput:
+    """One batch of several inputs with the same sensors, in their order; one alone as it is."""
+    if len(inputs) == 1:
+        return inputs[0]
+    columns = {name: [getattr(item, name) for item in inputs] for name in vars(inputs[0])}
+    return ModelInput(
+        **{name: torch.cat(column) for name, column in columns.items() if column[0] is not None}
+    )
