@@ -20,6 +20,7 @@ from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.preprocess.quality import quality
 from sentryfuse_core.preprocess.sectors import sector_axes
+from sentryfuse_core.preprocess.sides import Shot, Side
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, SyncedSet
@@ -79,7 +80,8 @@ class Preprocessor:
         self._geometry = geometry
         self.yaws_rad = tuple(math.radians(yaw) for yaw in sector_yaws_deg(config.output.sectors))
         self._axes = tuple(sector_axes(yaw) for yaw in self.yaws_rad)
-        self._virtual_cameras = tuple(camera.VirtualCamera(geometry) for _ in self.yaws_rad)
+        alone = len(self._axes) == 1
+        self._sides = tuple(Side(axes, alone=alone, geometry=geometry) for axes in self._axes)
         self._attitude = AttitudeFilter()
         section = config.camera
         self.intrinsics = Intrinsics(  # those in use
@@ -147,19 +149,13 @@ class Preprocessor:
         pose = self._poses[Modality.CAMERA]
         intrinsics = camera.fitting(self.intrinsics, frame.width, frame.height)
         turned = self._turned(synced, mask, sample.stamp_ns)
-        image = self._virtual_cameras[0].decode(frame, intrinsics)
-        to_base, place = turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation)
-        parts: list[Mapping[str, Tensor]] = []
-        for virtual, axes in zip(self._virtual_cameras, self._axes, strict=True):
-            try:
-                warped = virtual.warp(image, intrinsics, axes @ to_base)
-            except InvalidMessageError:
-                if len(self._axes) == 1:
-                    raise
-                parts.append({})
-                continue
-            position = torch.from_numpy((axes @ place).astype(np.float32))[None]
-            parts.append({"camera": warped, "camera_position": position})
+        image = camera.decode_for(frame, intrinsics, self._geometry)
+        mount, place = motion.pose_rotation(pose), turned @ np.asarray(pose.translation)
+        small = camera.shrunk(image, intrinsics, self._geometry)
+        shots = {"camera": Shot(small, intrinsics, mount, turned, place)}
+        parts = [side.show(shots)[0] for side in self._sides]
+        if not any(parts):
+            raise InvalidMessageError("outside_view", "the camera looks at none of output.sectors")
         return parts, image_stats(image)
 
     def _lidar(self, synced: SyncedSet, mask: ModalitySet) -> _Part:

@@ -18,6 +18,7 @@ from sentryfuse_core.types import Modality
 __all__ = ["covered"]
 
 _AROUND_DEG = 3  # a return tells of the directions this near to its own
+_SEEN = 0.5  # of a column of the picture, from which on the camera watches that direction
 _HALF = BEARINGS // 4  # degrees to each side of a sector's axis in which its region lies
 
 
@@ -90,7 +91,11 @@ def _watched(inputs: ModelInput) -> NDArray[np.uint8]:
     """Bits of the sensors that watch each of the region's degrees: [180]."""
     bits = np.zeros(2 * _HALF, np.uint8)
     if inputs.camera is not None:
-        bits[_image_columns()[0]] |= np.uint8(Modality.CAMERA.bit)
+        shown, share = _image_columns()
+        if inputs.camera_seen is not None:
+            seen = inputs.camera_seen[0, 0].mean(dim=0).numpy() >= _SEEN
+            shown = shown & seen[(share * len(seen)).astype(np.intp)]
+        bits[shown] |= np.uint8(Modality.CAMERA.bit)
     if inputs.lidar is not None:
         there = inputs.lidar[0, -1].flatten() > 0.0
         count = torch.bincount(_cell_degrees()[there], minlength=2 * _HALF).numpy()

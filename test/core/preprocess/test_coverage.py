@@ -57,6 +57,14 @@ def test_every_direction_is_its_nearest_sectors_when_four_look() -> None:
     assert stretches(coverage.sensors)[0] == (0, 45, CAMERA | LIDAR)
 
 
+def test_camera_watches_only_what_its_picture_shows() -> None:
+    seen = torch.ones(1, 1, 32, 96)
+    seen[..., :48] = 0.0  # the left half
+    coverage = covered([(0.0, ModelInput(**camera(), camera_seen=seen))])
+    assert coverage.sensors[[2, 20, 44]].tolist() == [0, 0, 0]
+    assert coverage.sensors[[358, 340, 316]].tolist() == [CAMERA] * 3
+
+
 def test_microphones_hear_half_the_surroundings_and_nobody_nothing() -> None:
     heard = covered([(0.0, ModelInput(audio=torch.zeros(1, 16, 16)))])
     assert (heard.sensors == AUDIO).sum() == 180
