@@ -22,9 +22,8 @@ from sentryfuse_core.lab.training.data_frames import Span, batches_of
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.targets import in_region
-from sentryfuse_core.model.checkpoint import Checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint
 from sentryfuse_core.model.shape import ModelShape
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ _AGE_S = 0.5  # of what a late sensor shows
 
 def run(args: argparse.Namespace) -> int:
     """Read, train, judge, write."""
-    args.init = args.init or str(shipped_weights())
+    args.init = args.init or str(SHIPPED)
     options = options_of(args)
     start, facts = start_of(args.init, labels=LABELS)
     if start is not None:
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
     words = [f"--data {path.name}" for path in args.data]
     words += [f"--format {args.format}"] if args.format else []
-    words += [] if args.init == str(shipped_weights()) else [f"--init {Path(args.init).name}"]
+    words += [] if args.init == str(SHIPPED) else [f"--init {Path(args.init).name}"]
     finish(
         args,
         trainer,
