@@ -83,7 +83,7 @@ def load_bags(
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
-def _moments(path: Path, vocabulary: Vocabulary) -> dict[int, tuple[Box, ...]]:
+def _moments(path: Path, vocabulary: Vocabulary = USUAL) -> dict[int, tuple[Box, ...]]:
     """Boxes by stamp in ns; raises BagError for one that cannot be trained on, DatasetError for no line."""
 
     def check(box: Detection) -> None:
