@@ -70,16 +70,16 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
     )
 
 
-def start_of(init: str | None, *, labels: Sequence[str]) -> tuple[Checkpoint | None, dict[str, Any]]:
+def start_of(init: str | None, *, labels: Sequence[str] | None) -> tuple[Checkpoint | None, dict[str, Any]]:
     """The weights that --init names, None for none, and what the manifest says of them.
 
-    Raises CheckpointError when they know other classes.
+    Raises CheckpointError when they know as many classes as `labels`, but others: they would be mistaken.
     """
     if init is None or init == _NO_WEIGHTS:
         return None, {"init": _NO_WEIGHTS}
     checkpoint = load_checkpoint(SHIPPED if init == _SHIPPED else Path(init))
     known = checkpoint.manifest["labels"]
-    if tuple(known) != tuple(labels):
+    if labels is not None and tuple(known) != tuple(labels) and len(known) == len(labels):
         raise CheckpointError(
             f"{init} knows {', '.join(known)}, this training {', '.join(labels)}; "
             f"start from --init {_NO_WEIGHTS}"

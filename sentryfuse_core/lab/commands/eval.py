@@ -52,7 +52,18 @@ sensors at level 0 (--levels gives others), beside clustering and the oracle; --
 content at three severities against the sensor's absence, --policies the gate against uniform widths.
 Of recordings without labels it counts the boxes that a robot would publish, and --draw shows them.
 """
-_OF_DATA = ("format", "labels", "topic", "params", "set", "only_frames", "corrupt", "draw")
+_OF_DATA = (
+    "format",
+    "labels",
+    "topic",
+    "params",
+    "set",
+    "map",
+    "lidar_height",
+    "only_frames",
+    "corrupt",
+    "draw",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

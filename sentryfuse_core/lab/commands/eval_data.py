@@ -24,6 +24,7 @@ from sentryfuse_core.lab.commands.eval_data_draw import Drawings
 from sentryfuse_core.lab.commands.eval_data_report import DataStudy, print_data, write_data
 from sentryfuse_core.lab.commands.eval_policy_figures import FaultStudy, PolicyStudy
 from sentryfuse_core.lab.datasets.driving import DrivingSet
+from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.lab.scoring.resample import drawn_maps, map_of
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.data_frames import Span, batches_of
@@ -90,7 +91,7 @@ def run_data(args: argparse.Namespace) -> int:
         draw=args.draw,
         drawings=args.drawings,
     )
-    found = open_data(args, need_labels=False)
+    found = open_data(args, need_labels=False, labels=tuple(checkpoint.manifest["labels"]))
     for note in found.notes:
         print(f"note: {note}")
     study = study_data(found, checkpoint, task)
@@ -134,7 +135,8 @@ def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> Dat
     detectors: list[Detector] = [RobotDetector(bank, masks, task.levels)]
     labelled = all(drive.labelled for drive in found.drives)
     if task.references and labelled:
-        detectors += [partial(clustered, voxel_m=VOXEL_M)] if Modality.LIDAR in there else []
+        usual = labels == LABELS  # whose usual sizes clustering knows
+        detectors += [partial(clustered, voxel_m=VOXEL_M)] if Modality.LIDAR in there and usual else []
         detectors.append(oracle)
     total = _length(found, task.span)
     with _bar(total) as step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.lab.datasets.driving import LABELS, Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.told import check_told
+from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.pipeline import prepare
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
@@ -45,10 +47,12 @@ def load_bags(
     config: Config | None = None,
     topics: Mapping[Modality, str],
     need_labels: bool = True,
+    vocabulary: Vocabulary = USUAL,
 ) -> DrivingSet:
     """Every recording in `root` is a drive; its labels are `labels`, or labels.jsonl beside it.
 
-    Without `need_labels` all sets of a recording without labels are frames, which have no boxes.
+    Without `need_labels` all sets of a recording without labels are frames, which have no boxes. Where
+    `config` is None nobody told what the recording does not say; of a labelled one it is then asked for.
 
     Raises DatasetError, BagError or TopicError for what cannot be read.
     """
@@ -67,29 +71,33 @@ def load_bags(
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
         told = need_labels or labels is not None or beside.is_file()
-        moments = _moments(beside) if told else None
+        moments = _moments(beside, vocabulary) if told else None
         selection, chosen = _selected(bag, config or Config(), topics)
         notes += [f"{bag.name}: {note}" for note in chosen]
-        frames = partial(_frames, bag, moments, selection, config or Config())
+        if config is None and told:
+            check_told(bag, selection)
+        frames = partial(_frames, bag, moments, selection, config or Config(), vocabulary.labels)
         files = [*bag_files(bag), *([beside] if told else [])]
         count = _anchors(selection) if moments is None else len(moments)
         drives.append(Drive(bag.name, "", files, count, frames, labelled=told))
-    return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
+    return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
-def _moments(path: Path) -> dict[int, tuple[Box, ...]]:
+def _moments(path: Path, vocabulary: Vocabulary = USUAL) -> dict[int, tuple[Box, ...]]:
     """Boxes by stamp in ns; raises BagError for one that cannot be trained on, DatasetError for no line."""
 
     def check(box: Detection) -> None:
-        if box.label not in LABELS:
-            raise ValueError(f"unknown class {box.label!r:.40}; use {', '.join(LABELS)}")
+        if not vocabulary.knows(box.label):
+            known = ", ".join(vocabulary.labels)
+            raise ValueError(f"unknown class {box.label!r:.40}; use {known}, or --map {box.label:.40}=CLASS")
         if min(box.length, box.width, box.height) <= 0.0:
             raise ValueError(f"a box of {box.length} m by {box.width} m by {box.height} m is none")
 
     found = {
         moment.stamp_ns: tuple(
-            Box(box.label, box.x, box.y, box.z, box.length, box.width, box.height, box.yaw)
+            Box(label, box.x, box.y, box.z, box.length, box.width, box.height, box.yaw)
             for box in moment.boxes
+            if (label := vocabulary.of(box.label, box.label)) is not None
         )
         for moment in read_labels(path, check=check)
     }
@@ -117,7 +125,11 @@ def _names(selection: Selection) -> tuple[str, ...]:
 
 
 def _frames(
-    bag: Path, moments: Mapping[int, tuple[Box, ...]] | None, selection: Selection, config: Config
+    bag: Path,
+    moments: Mapping[int, tuple[Box, ...]] | None,
+    selection: Selection,
+    config: Config,
+    labels: Sequence[str],
 ) -> Iterator[LabelledFrame]:
     """Every set near a label that has a trusted sensor; what the robot would leave out is left out.
 
@@ -136,6 +148,7 @@ def _frames(
                 yield labelled(
                     inputs,
                     () if moments is None or index is None else moments[stamps_ns[index]],
+                    labels=labels,
                     stamp_ns=synced.stamp_ns,
                     points=preprocessor.points,
                     pcm=preprocessor.pcm,

@@ -15,6 +15,7 @@ from sentryfuse_core.lab.datasets.kitti_object import is_kitti_object, load_kitt
 from sentryfuse_core.lab.datasets.kitti_raw import drive_folders, load_kitti_raw
 from sentryfuse_core.lab.datasets.nuscenes import load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import version_folder
+from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.types import Modality
 
 __all__ = ["detect_layout", "merged", "open_driving"]
@@ -25,9 +26,10 @@ class _Layout(NamedTuple):
 
     find: Callable[[Path], object]
     looks_for: str
-    load: Callable[[Path], DrivingSet]
+    load: Callable[..., DrivingSet]
 
 
+_KITTI = ("kitti-object", "kitti-raw")
 _FOLDERS: Mapping[str, _Layout] = {
     "kitti-object": _Layout(is_kitti_object, "training/label_2", load_kitti_object),
     "kitti-raw": _Layout(drive_folders, "*_sync/velodyne_points", load_kitti_raw),
@@ -58,19 +60,35 @@ def open_driving(
     config: Config | None = None,
     topics: Mapping[Modality, str] | None = None,
     need_labels: bool = True,
+    vocabulary: Vocabulary = USUAL,
+    lidar_height_m: float | None = None,
 ) -> DrivingSet:
-    """The drives of a folder; `labels`, `config`, `topics` and `need_labels` are of recordings.
+    """The drives of a folder, its classes named by `vocabulary`.
 
+    `labels`, `config`, `topics` and `need_labels` are of recordings, `lidar_height_m` of KITTI's layouts.
     Raises DatasetError, or what its layout's loader raises.
     """
     found = layout or detect_layout(path)
     if not path.exists():
         raise DatasetError(f"no folder or recording at {path}; check the path")
     if found == "bag":
-        return load_bags(path, labels=labels, config=config, topics=topics or {}, need_labels=need_labels)
+        return load_bags(
+            path,
+            labels=labels,
+            config=config,
+            topics=topics or {},
+            need_labels=need_labels,
+            vocabulary=vocabulary,
+        )
     if labels is not None:
         raise DatasetError(f"--labels {labels}: {found} brings its own labels; leave it out")
-    return _FOLDERS[found].load(path)
+    if lidar_height_m is None:
+        return _FOLDERS[found].load(path, vocabulary=vocabulary)
+    if found not in _KITTI:
+        raise DatasetError(
+            f"--lidar-height {lidar_height_m:g}: {found} tells where its lidar is; leave it out"
+        )
+    return _FOLDERS[found].load(path, vocabulary=vocabulary, lidar_height_m=lidar_height_m)
 
 
 def merged(sets: Sequence[DrivingSet]) -> DrivingSet:
@@ -84,4 +102,4 @@ def merged(sets: Sequence[DrivingSet]) -> DrivingSet:
     )
     layouts = "+".join(dict.fromkeys(one.layout for one in sets))
     notes = tuple(f"{one.root}: {note}" for one in sets for note in one.notes)
-    return DrivingSet(layouts, sets[0].root, tuple(drives), notes)
+    return DrivingSet(layouts, sets[0].root, tuple(drives), notes, sets[0].labels)
