@@ -28,7 +28,7 @@ _TILT_WEIGHT = 20.0  # of a rad
 
 def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
     """Penalty-reduced focal loss (CenterNet, arXiv 1904.07850) plus L1 of the boxes, for each box: []."""
-    focal = (_focal_terms(output.heatmap, targets.heatmap) * _told(targets)).sum()
+    focal = (_focal_terms(output.heatmap, targets.heatmap) * targets.known).sum()
     error = (output.boxes - targets.boxes).abs().sum(dim=1)
     boxes = (error * targets.weight).sum() / targets.weight.sum().clamp_min(1.0)
     return focal / targets.count + _BOX_WEIGHT * boxes
@@ -36,7 +36,7 @@ def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
 
 def frame_losses(output: HeadOutput, targets: Targets) -> Tensor:
     """What each frame adds to `detection_loss`, so that their mean is it: [B]."""
-    chance = (_focal_terms(output.heatmap, targets.heatmap) * _told(targets)).flatten(1).sum(dim=1)
+    chance = (_focal_terms(output.heatmap, targets.heatmap) * targets.known).flatten(1).sum(dim=1)
     error = (output.boxes - targets.boxes).abs().sum(dim=1)
     boxes = (error * targets.weight).flatten(1).sum(dim=1)
     size = len(chance)
@@ -62,7 +62,8 @@ def view_loss(view: CameraView, targets: ViewTargets) -> Tensor:
     bins = targets.distance.shape[1]
     cross = -(functional.log_softmax(view.look[:, :bins], dim=1) * targets.distance).sum(dim=1)
     placed = cross + _FOOT_WEIGHT * (view.foot - targets.foot).abs()
-    return (_focal(view.look[:, bins:], targets.heatmap) + (placed * targets.weight).sum()) / targets.count
+    middles = (_focal_terms(view.look[:, bins:], targets.heatmap) * targets.known).sum()
+    return (middles + (placed * targets.weight).sum()) / targets.count
 
 
 def horizon_loss(view: CameraView, rows: Tensor, attitude: Tensor) -> Tensor:
