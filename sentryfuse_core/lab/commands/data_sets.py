@@ -19,19 +19,19 @@ __all__ = ["open_data"]
 _OF_BAGS = ("labels", "params", "set", "topic")
 
 
-def open_data(args: argparse.Namespace) -> DrivingSet:
-    """All that --data names as one set.
+def open_data(args: argparse.Namespace, *, plain: bool = False) -> DrivingSet:
+    """All that --data names as one set; `plain`: without its labels.
 
     Raises ConfigError for an option that is not of a path's layout, or what `open_driving` does.
     """
-    return merged([_open(args, path) for path in args.data])
+    return merged([_open(args, path, plain=plain) for path in args.data])
 
 
-def _open(args: argparse.Namespace, path: Path) -> DrivingSet:
+def _open(args: argparse.Namespace, path: Path, *, plain: bool) -> DrivingSet:
     layout = args.format or detect_layout(path)
     if layout != "bag":
         for name in _OF_BAGS:
             if getattr(args, name):
                 raise ConfigError(f"--{name} is of recordings, and {path} is {layout}; leave it out")
     topics, config = parse_overrides(args.topic, config_from(args))
-    return open_driving(path, layout=layout, labels=args.labels, config=config, topics=topics)
+    return open_driving(path, layout=layout, labels=args.labels, config=config, topics=topics, plain=plain)

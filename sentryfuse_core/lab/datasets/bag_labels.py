@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.lab.datasets.driving import LABELS, Box, Drive, DrivingSet, LabelledFrame, labelled
 from sentryfuse_core.pipeline import prepare
+from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.labels import read_labels
@@ -39,10 +41,16 @@ def find_bags(root: Path) -> list[Path]:
 
 
 def load_bags(
-    root: Path, *, labels: Path | None = None, config: Config | None = None, topics: Mapping[Modality, str]
+    root: Path,
+    *,
+    labels: Path | None = None,
+    config: Config | None = None,
+    topics: Mapping[Modality, str],
+    plain: bool = False,
 ) -> DrivingSet:
     """Every recording in `root` is a drive; its labels are `labels`, or labels.jsonl beside it.
 
+    `plain`: without labels, and every set is a frame.
     Raises DatasetError, BagError or TopicError for what cannot be read.
     """
     bags = find_bags(root)
@@ -52,19 +60,28 @@ def load_bags(
         )
     if labels is not None and len(bags) > 1:
         raise DatasetError(f"--labels {labels} beside {len(bags)} recordings; put labels.jsonl beside each")
-    if labels is None and len(bags) > 1 and all(bag.is_file() for bag in bags):
+    if labels is None and not plain and len(bags) > 1 and all(bag.is_file() for bag in bags):
         raise DatasetError(
             f"{len(bags)} recordings in {root} itself; give each a folder with its labels.jsonl"
         )
     drives, notes = [], []
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
-        moments = _moments(beside)
+        moments = None if plain else _moments(beside)
         selection, told = _selected(bag, config or Config(), topics)
         notes += [f"{bag.name}: {note}" for note in told]
         frames = partial(_frames, bag, moments, selection, config or Config())
-        drives.append(Drive(bag.name, "", [*bag_files(bag), beside], len(moments), frames))
+        files = [*bag_files(bag), *(() if plain else (beside,))]
+        drives.append(
+            Drive(bag.name, "", files, _length(selection) if moments is None else len(moments), frames)
+        )
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
+
+
+def _length(selection: Selection) -> int:
+    """How many sets there may be: as many as the lidar has clouds, or else any sensor messages."""
+    counts = {modality: topic.count for modality, topic in selection.topics.items()}
+    return counts.get(Modality.LIDAR) or max(counts.values(), default=0)
 
 
 def _moments(path: Path) -> dict[int, tuple[Box, ...]]:
@@ -101,26 +118,34 @@ def _names(selection: Selection) -> tuple[str, ...]:
 
 
 def _frames(
-    bag: Path, moments: Mapping[int, tuple[Box, ...]], selection: Selection, config: Config
+    bag: Path, moments: Mapping[int, tuple[Box, ...]] | None, selection: Selection, config: Config
 ) -> Iterator[LabelledFrame]:
-    """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
+    """Every set near a label that has a trusted sensor; what the robot would leave out is left out.
+
+    Without `moments` every set is near one that labels nothing.
+    """
     ingest, preprocessor = Ingest(config), Preprocessor(config, measures=True)
-    stamps_ns = sorted(moments)
+    stamps_ns, last_ns = sorted(moments or ()), 0
 
     def labelled_sets() -> Iterator[LabelledFrame]:
+        nonlocal last_ns
         for synced in ingest.take():
             trusted, _ = ingest.trust(synced)
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = prepare(ingest, preprocessor, synced, trusted).inputs
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
-            if inputs.present and index is not None:
-                yield labelled(
+            if inputs.present and (moments is None or index is not None):
+                from_ns, last_ns = last_ns or synced.stamp_ns, synced.stamp_ns
+                way = ingest.ego.motion(from_ns, last_ns)
+                frame = labelled(
                     inputs,
-                    moments[stamps_ns[index]],
+                    () if moments is None or index is None else moments[stamps_ns[index]],
                     stamp_ns=synced.stamp_ns,
                     points=preprocessor.points,
                     pcm=preprocessor.pcm,
                 )
+                turn = EgoStep(yaw=preprocessor.yaw_since(synced, trusted, from_ns))
+                yield replace(frame, way=way or turn, over_ground=way is not None)
 
     with BagReader(bag) as reader:
         undecoded = Undecoded(bag, selection.topics)

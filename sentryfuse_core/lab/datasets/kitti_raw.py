@@ -25,6 +25,7 @@ __all__ = ["drive_folders", "load_kitti_raw"]
 LAYOUT = "kitti-raw"
 _TRACKLETS = "tracklet_labels.xml"
 _ACCEL, _GYRO = slice(11, 14), slice(17, 20)  # ax ay az and wx wy wz of an OXTS line: x front, y left, z up
+_SPEED = slice(8, 10)  # vf and vl: forwards and to the left
 
 
 def drive_folders(root: Path) -> list[Path]:
@@ -35,18 +36,21 @@ def drive_folders(root: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.endswith("_extract"))
 
 
-def load_kitti_raw(root: Path) -> DrivingSet:
-    """All drives with tracklets; raises DatasetError where there is none, or one lacks something else."""
+def load_kitti_raw(root: Path, *, plain: bool = False) -> DrivingSet:
+    """All drives with tracklets; raises DatasetError where there is none, or one lacks something else.
+
+    `plain`: all drives, and nothing is labelled.
+    """
     folders = drive_folders(root)
     if not folders:
         raise DatasetError(f"no drive in {root}: looked for */velodyne_points; give KITTI raw's folder")
-    known = [folder for folder in folders if (folder / _TRACKLETS).is_file()]
+    known = [folder for folder in folders if plain or (folder / _TRACKLETS).is_file()]
     if not known:
         raise DatasetError(f"no {folders[0] / _TRACKLETS}; download the tracklets of the drives")
     notes = [f"{folder.name} has no {_TRACKLETS}: left out" for folder in folders if folder not in known]
     drives = []
     for folder in known:
-        drive, told = _drive(folder)
+        drive, told = _drive(folder, plain=plain)
         drives.append(drive)
         notes += [f"{folder.name}: {note}" for note in told]
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
@@ -57,7 +61,7 @@ def _numbered(folder: Path, pattern: str) -> dict[str, Path]:
     return {path.stem: path for path in folder.glob(pattern) if path.stem.isascii() and path.stem.isdigit()}
 
 
-def _drive(folder: Path) -> tuple[Drive, list[str]]:
+def _drive(folder: Path, *, plain: bool) -> tuple[Drive, list[str]]:
     """One drive, checked, and what is to be said of it."""
     for name in ("image_02/data", "velodyne_points/data", "oxts/data"):
         need_folder(folder / name, "unpack the whole synchronised drive")
@@ -77,7 +81,7 @@ def _drive(folder: Path) -> tuple[Drive, list[str]]:
         raise DatasetError(f"{folder}: no frame has both stamps in timestamps.txt; download the drive again")
     place = folder if (folder / "calib_velo_to_cam.txt").is_file() else folder.parent
     calibration, (imu, at_hz) = _calibration(place), _oxts(folder, place)
-    boxes, left = read_tracklets(folder / _TRACKLETS)
+    boxes, left = ({}, 0) if plain else read_tracklets(folder / _TRACKLETS)
 
     def frames() -> Iterator[LabelledFrame]:
         read, pose = MomentReader(columns=4, full_scale=1.0), calibration.camera_pose
@@ -99,7 +103,7 @@ def _drive(folder: Path) -> tuple[Drive, list[str]]:
     notes = [f"{lost} frames lack image, cloud or stamp: left out"] if lost else []
     notes += [f"tracklets that are no class of the detector: {left}"] if left else []
     texts = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
-    files = [folder / _TRACKLETS, *(place / name for name in texts)]
+    files = [*(() if plain else (folder / _TRACKLETS,)), *(place / name for name in texts)]
     files += [path[name] for name in names for path in (images, clouds)]
     return Drive(folder.name, "", files, len(names), frames, KITTI_VIEW), [*notes, f"IMU at {at_hz:.0f} Hz"]
 
@@ -133,7 +137,7 @@ def _oxts(folder: Path, place: Path) -> tuple[Readings, float]:
     order = np.unique(taken, return_index=True)[1]  # some unsynchronised stamps repeat or go back
     taken, rows = taken[order], rows[order]
     period_ns = float(np.median(np.diff(taken))) if len(taken) > 1 else 1e8
-    return Readings(taken, rows[:, _GYRO], rows[:, _ACCEL], pose), 1e9 / period_ns
+    return Readings(taken, rows[:, _GYRO], rows[:, _ACCEL], pose, rows[:, _SPEED]), 1e9 / period_ns
 
 
 def _reading(path: Path) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,11 +27,14 @@ class _Layout(NamedTuple):
     find: Callable[[Path], object]
     looks_for: str
     load: Callable[[Path], DrivingSet]
+    load_plain: Callable[[Path], DrivingSet] | None = None  # without labels; None: as with them
 
 
 _FOLDERS: Mapping[str, _Layout] = {
     "kitti-object": _Layout(is_kitti_object, "training/label_2", load_kitti_object),
-    "kitti-raw": _Layout(drive_folders, "*_sync/velodyne_points", load_kitti_raw),
+    "kitti-raw": _Layout(
+        drive_folders, "*_sync/velodyne_points", load_kitti_raw, partial(load_kitti_raw, plain=True)
+    ),
     "nuscenes": _Layout(version_folder, "v1.0-*/sample_data.json", load_nuscenes),
 }
 
@@ -57,19 +61,22 @@ def open_driving(
     labels: Path | None = None,
     config: Config | None = None,
     topics: Mapping[Modality, str] | None = None,
+    plain: bool = False,
 ) -> DrivingSet:
     """The drives of a folder; `labels`, `config` and `topics` are of recordings.
 
+    `plain`: all frames, whether labelled or not, and recordings without their labels.
     Raises DatasetError, or what its layout's loader raises.
     """
     found = layout or detect_layout(path)
     if not path.exists():
         raise DatasetError(f"no folder or recording at {path}; check the path")
     if found == "bag":
-        return load_bags(path, labels=labels, config=config, topics=topics or {})
+        return load_bags(path, labels=labels, config=config, topics=topics or {}, plain=plain)
     if labels is not None:
         raise DatasetError(f"--labels {labels}: {found} brings its own labels; leave it out")
-    return _FOLDERS[found].load(path)
+    layout_of = _FOLDERS[found]
+    return (layout_of.load_plain if plain and layout_of.load_plain else layout_of.load)(path)
 
 
 def merged(sets: Sequence[DrivingSet]) -> DrivingSet:

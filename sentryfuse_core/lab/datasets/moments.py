@@ -14,6 +14,7 @@ from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.lab.datasets.driving import Box, LabelledFrame, labelled
 from sentryfuse_core.lab.datasets.files import read_bytes
+from sentryfuse_core.planar import EgoState, EgoStep, Velocity, ahead
 from sentryfuse_core.preprocess import camera
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.types import (
@@ -43,6 +44,7 @@ class Readings:
     gyro: NDArray[np.float64]  # [N, 3] rad/s
     accel: NDArray[np.float64]  # [N, 3] m/s^2, gravity included
     pose: Pose  # to the base frame
+    speed: NDArray[np.float64] | None = None  # [N, 2] m/s along x and y; None: not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,7 @@ class MomentReader:
         self._columns = columns
         self._config = override(Config(), {"lidar.intensity_full_scale": full_scale})
         self._preprocess = Preprocessor(self._config, measures=True)
+        self._last_ns = 0  # stamp of the moment before
 
     def __call__(self, moment: Moment, boxes: Sequence[Box]) -> LabelledFrame:
         """Camera, lidar and, where readings are near, IMU; raises DatasetError naming the file."""
@@ -94,7 +97,9 @@ class MomentReader:
         for modality, error in prepared.invalid.items():
             path = moment.image if modality is Modality.CAMERA else moment.cloud
             raise DatasetError(f"{path} cannot be used ({error}); copy it again") from error
-        return labelled(prepared.inputs, boxes, stamp_ns=moment.stamp_ns, points=self._preprocess.points)
+        frame = labelled(prepared.inputs, boxes, stamp_ns=moment.stamp_ns, points=self._preprocess.points)
+        last_ns, self._last_ns = self._last_ns or stamp, stamp
+        return replace(frame, **_moved(moment.imu, last_ns, stamp))
 
     def _image(self, path: Path) -> ImageFrame:
         data = np.frombuffer(read_bytes(path), np.uint8)
@@ -130,6 +135,22 @@ def _readings(imu: Readings, stamp_ns: int, window_ns: int) -> tuple[Sample, ...
         _sample(Modality.IMU, int(imu.stamps_ns[index]), ImuReading(imu.gyro[index], imu.accel[index]))
         for index in chosen
     )
+
+
+def _moved(imu: Readings | None, from_ns: int, to_ns: int) -> dict[str, Any]:
+    """Fields of a frame: how the base moved, the speed of the IMU being taken for its own.
+
+    The axes of an IMU that tells speeds are those of the base but for a small turn.
+    """
+    if imu is None:
+        return {}
+    middle_ns = (from_ns + to_ns) / 2
+    columns = [imu.gyro[:, 2]] if imu.speed is None else [*imu.speed.T, imu.gyro[:, 2]]
+    *along, rate = (float(np.interp(middle_ns, imu.stamps_ns, column)) for column in columns)
+    x, y = along or (0.0, 0.0)
+    speed = Velocity(x, y, rate)
+    way = ahead(EgoState(from_ns, EgoStep(), speed), to_ns).pose
+    return {"way": way, "over_ground": bool(along)}
 
 
 def pose_of(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> Pose:
