@@ -198,8 +198,9 @@ class Trainer:
             group["lr"] = rate * group["scale"]
         generator = torch.Generator().manual_seed(options.seed * 2**20 + self.progress.step)
         options_of = [options.curriculum] * (_MASKS - 1) + [options.spoilt]
-        masks = [self._mask(curriculum, share, generator) for curriculum in options_of]
         batch = self._source(self.progress.step)
+        there = options.sensors & batch.inputs.present
+        masks = [self._mask(curriculum, share, generator, there) for curriculum in options_of]
         bad = self._bad(masks[-1], generator) if options.faults and batch.raw is not None else None
         losses = self._losses(batch, masks, bad, generator)
         self._optimizer.zero_grad(set_to_none=True)
@@ -218,9 +219,11 @@ class Trainer:
         )
         return log if bad is None else replace(log, loss_spoilt=spoilt, spoilt=bad)
 
-    def _mask(self, curriculum: Curriculum, share: float, generator: torch.Generator) -> ModalitySet:
-        """What the curriculum draws; with fewer sensors what is left of it, if that can see or hear."""
-        drawn, sensors = curriculum.mask(share, generator), self.options.sensors
+    def _mask(
+        self, curriculum: Curriculum, share: float, generator: torch.Generator, sensors: ModalitySet
+    ) -> ModalitySet:
+        """What the curriculum draws; with fewer `sensors` what is left of it, if that can see or hear."""
+        drawn = curriculum.mask(share, generator)
         if sensors == ModalitySet.all():
             return drawn
         left = drawn & sensors
