@@ -128,7 +128,10 @@ class Preprocessor:
         image = self._virtual_camera.decode(frame, intrinsics)
         warped = self._virtual_camera.warp(image, intrinsics, turned @ motion.pose_rotation(pose))
         position = torch.from_numpy((turned @ np.asarray(pose.translation)).astype(np.float32))[None]
-        return {"camera": warped, "camera_position": position}, image_stats(image)
+        part = {"camera": warped.image, "camera_position": position}
+        if warped.seen is not None:
+            part["camera_seen"] = warped.seen
+        return part, image_stats(image)
 
     def _lidar(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
         sample = synced.samples[Modality.LIDAR][-1]

@@ -11,6 +11,7 @@ import torch
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, UNSEEN
 from sentryfuse_core.types import CompressedFrame, ImageFrame, Intrinsics, UInt8Array
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.preprocess.motion import Rotation
 
-__all__ = ["CONVERSIONS", "VirtualCamera", "decode", "fitting", "reduction", "same_shape"]
+__all__ = ["CONVERSIONS", "VirtualCamera", "Warped", "decode", "fitting", "reduction", "same_shape"]
 
 # Columns: base axes of the virtual camera's right, down and forward.
 _OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -117,12 +118,20 @@ def reduction(width: int, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY)
     return min(intrinsics.fx * scale / geometry.image_fx, intrinsics.fy * scale / geometry.image_fy)
 
 
+class Warped(NamedTuple):
+    """An image of the virtual camera."""
+
+    image: Tensor  # [1, 3, 128, 384] RGB 0..1, mid grey where nothing is seen
+    seen: Tensor | None  # [1, 1, 32, 96] share of each block of 4 x 4 pixels that is seen; None: all of it
+
+
 class _Maps(NamedTuple):
     """Where each virtual pixel lies in the source, [128, 384] in pixels, and which ones lie nowhere."""
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     outside: NDArray[np.bool_]
+    seen: Tensor | None  # of `Warped`
 
 
 class VirtualCamera:
@@ -144,8 +153,8 @@ class VirtualCamera:
         ratio = reduction(frame.width or intrinsics.width, intrinsics, self._geometry)
         return decode(frame, reduce=max(step for step in _REDUCED if step <= max(ratio, 1.0)))
 
-    def warp(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Tensor:
-        """RGB uint8 [H, W, 3] as float [1, 3, 128, 384] in 0..1, black outside the source's field of view.
+    def warp(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Warped:
+        """RGB uint8 [H, W, 3] as the virtual camera sees it.
 
         `to_base` turns the camera's optical axes (z forward) into the base frame. Raises
         InvalidMessageError `outside_view` if the camera does not look where the virtual one does.
@@ -160,10 +169,12 @@ class VirtualCamera:
         key = (image.shape, intrinsics, to_base.tobytes())
         if self._maps is None or key != self._key:
             self._maps, self._key = _build_maps(image, intrinsics, to_base, self._geometry), key
-        x, y, outside = self._maps
+        x, y, outside, seen = self._maps
         warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        warped[outside] = 0
-        return torch.from_numpy(warped).permute(2, 0, 1)[None].float() / 255.0
+        pixels = torch.from_numpy(warped).permute(2, 0, 1)[None].float() / 255.0
+        if seen is not None:
+            pixels.masked_fill_(torch.from_numpy(outside), UNSEEN)
+        return Warped(pixels, seen)
 
 
 def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, geometry: Geometry) -> _Maps:
@@ -196,7 +207,15 @@ def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, ge
         raise InvalidMessageError(
             "outside_view", "the camera does not look along the base frame's x axis: check its transform"
         )
-    return _Maps(np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), ~seen)
+    return _Maps(np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), ~seen, _share(seen))
+
+
+def _share(seen: NDArray[np.bool_]) -> Tensor | None:
+    """`Warped.seen` of pixels [H, W]."""
+    if seen.all():
+        return None
+    blocks = seen.reshape(seen.shape[0] // SEEN_STRIDE, SEEN_STRIDE, -1, SEEN_STRIDE)
+    return torch.from_numpy(blocks.mean(axis=(1, 3), dtype=np.float32))[None, None]
 
 
 def _along(axis: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sentryfuse_core.commands.options import config_from
-from sentryfuse_core.errors import BagError, CheckpointError, DatasetError
+from sentryfuse_core.errors import BagError, CheckpointError, ConfigError, DatasetError
 from sentryfuse_core.lab.adapting.course import Course, make_course
 from sentryfuse_core.lab.adapting.judge import Change, agreement, judged_sets
 from sentryfuse_core.lab.adapting.labels import labelled_scores
@@ -192,7 +192,8 @@ def _by_labels(
     """Scores of both networks on the kept-back frames that have labels; None where none has."""
     try:
         found = open_data(args)
-    except (BagError, DatasetError):
+    except (BagError, ConfigError, DatasetError) as error:
+        print(f"note: not judged by labels: {error}")
         return None
     kept = {
         stamp_ns

@@ -28,3 +28,16 @@ def add_data_arguments(group: _ActionsContainer) -> None:
         metavar="SENSOR=TOPIC",
         help="of recordings: use this topic for a sensor instead of the one found; repeatable",
     )
+    group.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=CLASS",
+        help="what a class of the data is to the detector, e.g. bicycle=cyclist, or none; repeatable",
+    )
+    group.add_argument(
+        "--lidar-height",
+        type=float,
+        metavar="M",
+        help="of KITTI's layouts: how high the lidar is above the ground, in m (default: KITTI's 1.73)",
+    )

@@ -50,8 +50,20 @@ With --data it scores on driving sets (KITTI, nuScenes) and labelled recordings 
 distance over the classes that are there, within the view that the set labels, for every set of the data's
 sensors at level 0 (--levels gives others), beside clustering and the oracle; --corrupt adds every fault of
 content at three severities against the sensor's absence, --policies the gate against uniform widths.
+Of recordings without labels it counts the boxes that a robot would publish, and --draw shows them.
 """
-_OF_DATA = ("format", "labels", "topic", "params", "set", "only_frames", "corrupt")
+_OF_DATA = (
+    "format",
+    "labels",
+    "topic",
+    "params",
+    "set",
+    "map",
+    "lidar_height",
+    "only_frames",
+    "corrupt",
+    "draw",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +147,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also spoil one sensor at a time by every fault of content, slightly, clearly and severely (as "
         "MultiCorrupt and KITTI-C do), and compare with the sensor's absence",
+    )
+    data.add_argument(
+        "--draw",
+        type=Path,
+        metavar="DIR",
+        help="folder for pictures: camera and lidar from above with the boxes a robot would publish, the "
+        "sets of --masks side by side (default: each sensor and all); recordings need no labels for it",
+    )
+    data.add_argument(
+        "--drawings", type=int, default=12, metavar="N", help="with --draw: how many (default %(default)s)"
     )
     add_data_arguments(data)
     add_config_arguments(parser)

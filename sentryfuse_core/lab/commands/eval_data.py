@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sentryfuse_core.boxes import Floats
+from sentryfuse_core.boxes import Floats, FrameBoxes
 from sentryfuse_core.commands.options import MOST_SEED, check_numbers
-from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.errors import ConfigError, EvaluationError
 from sentryfuse_core.evaluation.matching import Matches
 from sentryfuse_core.lab.commands.data_sets import open_data
 from sentryfuse_core.lab.commands.eval_asked import command_of, levels_of, masks_of
+from sentryfuse_core.lab.commands.eval_data_draw import Drawings
 from sentryfuse_core.lab.commands.eval_data_report import DataStudy, print_data, write_data
 from sentryfuse_core.lab.commands.eval_policy_figures import FaultStudy, PolicyStudy
 from sentryfuse_core.lab.datasets.driving import DrivingSet
+from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.lab.scoring.resample import drawn_maps, map_of
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.data_frames import Span, batches_of
-from sentryfuse_core.lab.training.data_scores import DataScores, Frames, score
-from sentryfuse_core.lab.training.detections import Detector, SubsetDetector
+from sentryfuse_core.lab.training.data_scores import Frames, judge, run_detectors
+from sentryfuse_core.lab.training.detections import Detector, Key
 from sentryfuse_core.lab.training.fault_table import fault_table
 from sentryfuse_core.lab.training.policies import Run, outcomes, run_plans
 from sentryfuse_core.lab.training.references import clustered, oracle
+from sentryfuse_core.lab.training.told import RobotDetector
 from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
-from sentryfuse_core.pruning.part_gate import Gate, PartGate, make_gate
+from sentryfuse_core.pruning.part_gate import PartGate
+from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.whole_files import make_folder
@@ -66,6 +71,8 @@ class DataTask:
     policies: bool = False
     draws: int = 200
     seed: int = 0
+    draw: Path | None = None  # folder for pictures
+    drawings: int = 12
 
 
 def run_data(args: argparse.Namespace) -> int:
@@ -81,12 +88,16 @@ def run_data(args: argparse.Namespace) -> int:
         policies=args.policies,
         draws=args.draws,
         seed=args.seed,
+        draw=args.draw,
+        drawings=args.drawings,
     )
-    found = open_data(args)
+    found = open_data(args, need_labels=False, labels=tuple(checkpoint.manifest["labels"]))
     for note in found.notes:
         print(f"note: {note}")
     study = study_data(found, checkpoint, task)
     print_data(study)
+    if args.draw is not None:
+        print(f"drew frames into {args.draw}")
     if args.out is not None:
         config = {
             "weights": checkpoint.identity,
@@ -110,44 +121,68 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} is of the synthetic world; leave out --data")
     if args.draws is None:
         args.draws = _DRAWS
-    check_numbers(args, seed=(0, MOST_SEED), draws=(1, 100_000))
-    if args.out is not None:
-        make_folder(args.out, remedy="choose another folder")
+    check_numbers(args, seed=(0, MOST_SEED), draws=(1, 100_000), drawings=(1, 100_000))
+    for folder in (args.out, args.draw):
+        if folder is not None:
+            make_folder(folder, remedy="choose another folder")
 
 
 def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> DataStudy:
     """Run all that is asked over the frames of `found`, with a bar on standard error."""
-    net, labels = checkpoint.network(), tuple(checkpoint.manifest["labels"])
-    gate = make_gate(checkpoint.shape, checkpoint.manifest)
+    bank, labels = Bank(checkpoint), tuple(checkpoint.manifest["labels"])
     there = sensors_of(found)
     masks = _masks(there, task.masks)
-    detectors: list[Detector] = [SubsetDetector(net, masks, task.levels, gate=gate)]
-    if task.references:
-        detectors = [*detectors, *([partial(clustered, voxel_m=VOXEL_M)] if Modality.LIDAR in there else [])]
+    detectors: list[Detector] = [RobotDetector(bank, masks, task.levels)]
+    labelled = all(drive.labelled for drive in found.drives)
+    if task.references and labelled:
+        usual = labels == LABELS  # whose usual sizes clustering knows
+        detectors += [partial(clustered, voxel_m=VOXEL_M)] if Modality.LIDAR in there and usual else []
         detectors.append(oracle)
-    with _bar(_length(found, task.span)) as step:
-        scores = score(
-            batches_of(found, span=task.span), detectors, labels=labels, on_frames=step("frames to score")
+    total = _length(found, task.span)
+    with _bar(total) as step:
+        watch = _drawings(task, masks, there, labels, total)
+        frames = run_detectors(
+            batches_of(found, span=task.span), detectors, on_frames=step("frames"), watch=watch
         )
-        everything = _common(scores.frames)
-        policies = None
+        if not frames.truth:
+            raise EvaluationError(f"no frame of {found.root} is among those asked for; give others")
+        everything = _common(frames)
+        study = DataStudy(frames, labels, everything)
+        if not labelled:
+            return study
+        study = replace(study, scores=judge(frames, labels=labels))
+        kinds = len(frames.kinds)
         if task.policies:
-            policies = _policies(found, checkpoint, gate, scores, everything, task, step("policies"))
-        faults = None
+            study = replace(
+                study, policies=_policies(found, bank, frames, everything, task, step("policies"))
+            )
         if task.corrupt:
             rows = fault_table(
-                net,
+                bank.network,
                 lambda age_s: _with(batches_of(found, span=task.span, age_s=age_s), everything),
-                classes=len(scores.labels),
-                gate=gate,
+                classes=kinds,
+                gate=bank.gate,
                 sensors=everything,
-                cut=_having(scores.frames, everything).cut,
+                cut=_having(frames, everything).cut,
                 on_frames=step("faults"),
             )
             parts = [part for row in rows for part in (row.bad, row.without, row.clean)]
             maps, drawn = _points(parts, task)
             faults = FaultStudy(rows, maps.reshape(-1, 3), drawn.reshape(len(drawn), -1, 3))
-    return DataStudy(scores, everything, policies, faults)
+            study = replace(study, faults=faults)
+    return study
+
+
+def _drawings(
+    task: DataTask, masks: Sequence[ModalitySet], there: ModalitySet, labels: Sequence[str], total: int
+) -> Callable[[LabelledBatch, Mapping[Key, list[FrameBoxes]]], None]:
+    """What draws some of the frames; without --draw, what does nothing."""
+    if task.draw is None:
+        return lambda _, __: None
+    singles = [mask for mask in masks if mask == there or len(mask) == 1]
+    chosen = masks if task.masks is not None else singles
+    every = max(1, -(-total // task.drawings))
+    return Drawings(task.draw, every=every, masks=chosen, labels=labels, level=task.levels[0])
 
 
 def sensors_of(found: DrivingSet) -> ModalitySet:
@@ -204,23 +239,20 @@ def _with(batches: Iterator[LabelledBatch], sensors: ModalitySet) -> Iterator[La
 
 def _policies(
     found: DrivingSet,
-    checkpoint: Checkpoint,
-    gate: Gate,
-    scores: DataScores,
+    bank: Bank,
+    frames: Frames,
     sensors: ModalitySet,
     task: DataTask,
     step: Callable[[int], None],
 ) -> PolicyStudy:
-    if not isinstance(gate, PartGate):
-        raise ConfigError(
-            f"--policies: {checkpoint.identity} has no gate in its manifest; give weights with one"
-        )
-    net, judged = checkpoint.network(), _having(scores.frames, sensors)
+    if not isinstance(bank.gate, PartGate):
+        raise ConfigError(f"--policies: {bank.identity} has no gate in its manifest; give weights with one")
+    net, judged = bank.network, _having(frames, sensors)
     masks = [mask for mask in ModalitySet.subsets() if mask & sensors == mask and (mask - _IMU).bits]
     batches = _with(batches_of(found, span=task.span), sensors)
-    run = run_plans(net, gate, batches, masks=masks, on_frames=step)
+    run = run_plans(net, bank.gate, batches, masks=masks, on_frames=step)
     cut = Run(judged.cut(run.truth), {plan: judged.cut(own) for plan, own in run.boxes.items()}, run.trust)
-    chosen = outcomes(net, gate, cut, masks=masks, classes=len(scores.labels))
+    chosen = outcomes(net, bank.gate, cut, masks=masks, classes=len(frames.kinds))
     return PolicyStudy("as they are", chosen, *_points([one.matches for one in chosen], task), sensors)
 
 
@@ -230,6 +262,7 @@ def _points(parts: Sequence[Matches], task: DataTask) -> tuple[Floats, Floats]:
 
 
 def _length(found: DrivingSet, span: Span | None) -> int:
+    """How many frames there are at most."""
     first, last = span or (0, 10**9)
     return sum(max(0, min(drive.length, last + 1) - first) for drive in found.drives)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sentryfuse_core.commands.options import MOST_SEED, check_numbers
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands import detector_options
+from sentryfuse_core.openmp import idle_cores
 from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.whole_files import make_folder
 
@@ -69,7 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of weights and data (default %(default)s)")
     parser.add_argument("--device", help="cpu or cuda (default: the recipe's, cpu)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: leave it to torch")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="CPU threads; 0 (default): as many as cores are idle; for a classifier what torch takes",
+    )
     parser.add_argument(
         "--state",
         type=Path,
@@ -119,15 +125,16 @@ def run(args: argparse.Namespace) -> int:
     _check_options(args)
     for place in (args.out.parent, args.state or args.out.with_suffix("")):
         make_folder(place, remedy="choose another OUT or --state")
-    if args.threads:
+    classifier = args.data is not None and not _is_driving(args)
+    if args.threads or not classifier:  # other threads, other roundings: a classifier resumes to the bit
         import torch  # like all that trains: --help and a wrong option are answered without
 
-        torch.set_num_threads(args.threads)
+        torch.set_num_threads(args.threads or idle_cores())
     if _is_driving(args):
         from sentryfuse_core.lab.commands import train_driving
 
         return train_driving.run(args)
-    if args.data is not None:
+    if classifier:
         from sentryfuse_core.lab.commands import train_classifier
 
         (args.data,), args.design = args.data, args.design or "uniform"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.lab.datasets.driving import LABELS, Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.told import check_told
+from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.pipeline import prepare
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Preprocessor
@@ -46,11 +48,16 @@ def load_bags(
     labels: Path | None = None,
     config: Config | None = None,
     topics: Mapping[Modality, str],
+    need_labels: bool = True,
     plain: bool = False,
+    vocabulary: Vocabulary = USUAL,
 ) -> DrivingSet:
     """Every recording in `root` is a drive; its labels are `labels`, or labels.jsonl beside it.
 
-    `plain`: without labels, and every set is a frame.
+    `plain`: every set is a frame, and none is labelled. Without `need_labels` all sets of a recording without
+    labels are frames, which have no boxes. Where `config` is None nobody told what the recording does not
+    say; of a labelled one it is then asked for.
+
     Raises DatasetError, BagError or TopicError for what cannot be read.
     """
     bags = find_bags(root)
@@ -67,36 +74,34 @@ def load_bags(
     drives, notes = [], []
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
-        moments = None if plain else _moments(beside)
-        selection, told = _selected(bag, config or Config(), topics)
-        notes += [f"{bag.name}: {note}" for note in told]
-        frames = partial(_frames, bag, moments, selection, config or Config())
-        files = [*bag_files(bag), *(() if plain else (beside,))]
-        drives.append(
-            Drive(bag.name, "", files, _length(selection) if moments is None else len(moments), frames)
-        )
-    return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
+        told = not plain and (need_labels or labels is not None or beside.is_file())
+        moments = _moments(beside, vocabulary) if told else None
+        selection, chosen = _selected(bag, config or Config(), topics)
+        notes += [f"{bag.name}: {note}" for note in chosen]
+        if config is None and told:
+            check_told(bag, selection)
+        frames = partial(_frames, bag, moments, selection, config or Config(), vocabulary.labels)
+        files = [*bag_files(bag), *([beside] if told else [])]
+        count = _anchors(selection) if moments is None else len(moments)
+        drives.append(Drive(bag.name, "", files, count, frames, labelled=told))
+    return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
-def _length(selection: Selection) -> int:
-    """How many sets there may be: as many as the lidar has clouds, or else any sensor messages."""
-    counts = {modality: topic.count for modality, topic in selection.topics.items()}
-    return counts.get(Modality.LIDAR) or max(counts.values(), default=0)
-
-
-def _moments(path: Path) -> dict[int, tuple[Box, ...]]:
+def _moments(path: Path, vocabulary: Vocabulary = USUAL) -> dict[int, tuple[Box, ...]]:
     """Boxes by stamp in ns; raises BagError for one that cannot be trained on, DatasetError for no line."""
 
     def check(box: Detection) -> None:
-        if box.label not in LABELS:
-            raise ValueError(f"unknown class {box.label!r:.40}; use {', '.join(LABELS)}")
+        if not vocabulary.knows(box.label):
+            known = ", ".join(vocabulary.labels)
+            raise ValueError(f"unknown class {box.label!r:.40}; use {known}, or --map {box.label:.40}=CLASS")
         if min(box.length, box.width, box.height) <= 0.0:
             raise ValueError(f"a box of {box.length} m by {box.width} m by {box.height} m is none")
 
     found = {
         moment.stamp_ns: tuple(
-            Box(box.label, box.x, box.y, box.z, box.length, box.width, box.height, box.yaw)
+            Box(label, box.x, box.y, box.z, box.length, box.width, box.height, box.yaw)
             for box in moment.boxes
+            if (label := vocabulary.of(box.label, box.label)) is not None
         )
         for moment in read_labels(path, check=check)
     }
@@ -113,16 +118,26 @@ def _selected(bag: Path, config: Config, topics: Mapping[Modality, str]) -> tupl
         return selection, [*reader.notes, *selection.notes, *selection.intrinsics, *poses.notes]
 
 
+def _anchors(selection: Selection) -> int:
+    """Messages of the sensor that sets are formed about."""
+    order = (Modality.LIDAR, Modality.CAMERA, Modality.AUDIO, Modality.IMU)
+    return next((selection.topics[one].count for one in order if one in selection.topics), 0)
+
+
 def _names(selection: Selection) -> tuple[str, ...]:
     return tuple(topic.name for topic in selection.topics.values())
 
 
 def _frames(
-    bag: Path, moments: Mapping[int, tuple[Box, ...]] | None, selection: Selection, config: Config
+    bag: Path,
+    moments: Mapping[int, tuple[Box, ...]] | None,
+    selection: Selection,
+    config: Config,
+    labels: Sequence[str],
 ) -> Iterator[LabelledFrame]:
     """Every set near a label that has a trusted sensor; what the robot would leave out is left out.
 
-    Without `moments` every set is near one that labels nothing.
+    With `moments` None every such set.
     """
     ingest, preprocessor = Ingest(config), Preprocessor(config, measures=True)
     stamps_ns, last_ns = sorted(moments or ()), 0
@@ -140,6 +155,7 @@ def _frames(
                 frame = labelled(
                     inputs,
                     () if moments is None or index is None else moments[stamps_ns[index]],
+                    labels=labels,
                     stamp_ns=synced.stamp_ns,
                     points=preprocessor.points,
                     pcm=preprocessor.pcm,

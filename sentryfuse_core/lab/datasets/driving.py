@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.datasets.view import EVERYWHERE, View
+from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.tracking.tracker import STANDING
@@ -29,7 +30,6 @@ __all__ = [
 
 CUT = "cut"  # a split: of a single drive, the end validates
 VAL_SHARE = 0.2
-LABELS = ("car", "pedestrian", "cyclist")  # the detector's classes, in the order of their numbers
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LabelledFrame:
 
     inputs: ModelInput
     boxes: Tensor  # [1, M, 7] x, y, z, l, w, h in m, yaw in rad; base frame
-    classes: Tensor  # [1, M] int64, index into LABELS
+    classes: Tensor  # [1, M] int64, index into the set's labels
     stamp_ns: int = 0
     points: Tensor | None = None  # [1, N, 4] of the lidar in the base frame at the stamp, intensity 0..1
     pcm: Tensor | None = None  # [1, C, S] what was heard
@@ -73,6 +73,7 @@ class Drive:
     length: int  # frames, at most
     frames: Callable[[], Iterator[LabelledFrame]]
     view: View = EVERYWHERE  # where everything is labelled
+    labelled: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +84,14 @@ class DrivingSet:
     root: Path
     drives: tuple[Drive, ...]
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = LABELS  # of the classes, by number
 
 
 def labelled(
     inputs: ModelInput,
     boxes: Sequence[Box],
     *,
+    labels: Sequence[str] = LABELS,
     stamp_ns: int = 0,
     points: Tensor | None = None,
     pcm: Tensor | None = None,
@@ -98,7 +101,7 @@ def labelled(
     return LabelledFrame(
         inputs,
         torch.tensor(rows, dtype=torch.float32).view(1, -1, 7),
-        torch.tensor([[LABELS.index(box.label) for box in boxes]], dtype=torch.int64),
+        torch.tensor([[labels.index(box.label) for box in boxes]], dtype=torch.int64),
         stamp_ns,
         points,
         pcm,

@@ -14,6 +14,7 @@ from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.lab.datasets.driving import Box, LabelledFrame, labelled
 from sentryfuse_core.lab.datasets.files import read_bytes
+from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.planar import EgoState, EgoStep, Velocity, ahead
 from sentryfuse_core.preprocess import camera
 from sentryfuse_core.preprocess.assemble import Preprocessor
@@ -52,11 +53,11 @@ class Moment:
     """Where the data of one moment lie, and how the sensors sit in the base frame."""
 
     stamp_ns: int
-    image: Path
+    image: Path | None  # None: the set has no camera
     image_stamp_ns: int
     intrinsics: Intrinsics  # width and height 0: those of the image
     camera_pose: Pose
-    cloud: Path  # float32 records, x, y, z and intensity first
+    cloud: Path | None  # float32 records, x, y, z and intensity first; None: the set has no lidar
     lidar_pose: Pose
     imu: Readings | None = None
 
@@ -67,39 +68,48 @@ class MomentReader:
     `columns` are the numbers in a record of a cloud, `full_scale` the intensity that counts as 1.
     """
 
-    def __init__(self, *, columns: int, full_scale: float) -> None:
-        self._columns = columns
+    def __init__(self, *, columns: int, full_scale: float, labels: Sequence[str] = LABELS) -> None:
+        self._columns, self._labels = columns, labels
         self._config = override(Config(), {"lidar.intensity_full_scale": full_scale})
         self._preprocess = Preprocessor(self._config, measures=True)
         self._last_ns = 0  # stamp of the moment before
 
     def __call__(self, moment: Moment, boxes: Sequence[Box]) -> LabelledFrame:
         """Camera, lidar and, where readings are near, IMU; raises DatasetError naming the file."""
-        image = self._image(moment.image)
-        intrinsics = moment.intrinsics
-        if not intrinsics.width:
-            intrinsics = replace(intrinsics, width=image.width, height=image.height)
-        self._preprocess.set_intrinsics(intrinsics)
-        self._preprocess.placer.give(Modality.CAMERA, moment.camera_pose)
-        self._preprocess.placer.give(Modality.LIDAR, moment.lidar_pose)
-        samples: dict[Modality, tuple[Sample, ...]] = {
-            Modality.CAMERA: (_sample(Modality.CAMERA, moment.image_stamp_ns, image),),
-            Modality.LIDAR: (_sample(Modality.LIDAR, moment.stamp_ns, self._cloud(moment.cloud)),),
-        }
+        samples: dict[Modality, tuple[Sample, ...]] = {}
+        if moment.image is not None:
+            image = self._image(moment.image)
+            intrinsics = moment.intrinsics
+            if not intrinsics.width:
+                intrinsics = replace(intrinsics, width=image.width, height=image.height)
+            self._preprocess.set_intrinsics(intrinsics)
+            self._preprocess.placer.give(Modality.CAMERA, moment.camera_pose)
+            samples[Modality.CAMERA] = (_sample(Modality.CAMERA, moment.image_stamp_ns, image),)
+        if moment.cloud is not None:
+            self._preprocess.placer.give(Modality.LIDAR, moment.lidar_pose)
+            cloud = self._cloud(moment.cloud)
+            samples[Modality.LIDAR] = (_sample(Modality.LIDAR, moment.stamp_ns, cloud),)
         if moment.imu is not None:
             self._preprocess.placer.give(Modality.IMU, moment.imu.pose)
             window = round(self._config.imu.window_s * 1e9)
             readings = _readings(moment.imu, moment.stamp_ns, window)
             samples |= {Modality.IMU: readings} if readings else {}
         stamp = moment.stamp_ns
-        synced = SyncedSet(0, 0, stamp, Modality.LIDAR, samples, {}, stamp, stamp, stamp)
+        anchor = Modality.CAMERA if moment.cloud is None else Modality.LIDAR
+        synced = SyncedSet(0, 0, stamp, anchor, samples, {}, stamp, stamp, stamp)
         prepared = self._preprocess(synced, synced.present)
         for modality, error in prepared.invalid.items():
             path = moment.image if modality is Modality.CAMERA else moment.cloud
             raise DatasetError(f"{path} cannot be used ({error}); copy it again") from error
-        frame = labelled(prepared.inputs, boxes, stamp_ns=moment.stamp_ns, points=self._preprocess.points)
+        frame = labelled(
+            prepared.inputs,
+            boxes,
+            labels=self._labels,
+            stamp_ns=moment.stamp_ns,
+            points=self._preprocess.points,
+        )
         last_ns, self._last_ns = self._last_ns or stamp, stamp
-        return replace(frame, **_moved(moment.imu, last_ns, stamp))
+        return frame if moment.imu is None else _moved(frame, moment.imu, last_ns, stamp)
 
     def _image(self, path: Path) -> ImageFrame:
         data = np.frombuffer(read_bytes(path), np.uint8)
@@ -137,20 +147,17 @@ def _readings(imu: Readings, stamp_ns: int, window_ns: int) -> tuple[Sample, ...
     )
 
 
-def _moved(imu: Readings | None, from_ns: int, to_ns: int) -> dict[str, Any]:
-    """Fields of a frame: how the base moved, the speed of the IMU being taken for its own.
+def _moved(frame: LabelledFrame, imu: Readings, from_ns: int, to_ns: int) -> LabelledFrame:
+    """The frame with the way of the base, the speed of the IMU being taken for its own.
 
     The axes of an IMU that tells speeds are those of the base but for a small turn.
     """
-    if imu is None:
-        return {}
     middle_ns = (from_ns + to_ns) / 2
-    columns = [imu.gyro[:, 2]] if imu.speed is None else [*imu.speed.T, imu.gyro[:, 2]]
-    *along, rate = (float(np.interp(middle_ns, imu.stamps_ns, column)) for column in columns)
+    columns = (imu.gyro[:, 2], *([] if imu.speed is None else imu.speed.T))
+    rate, *along = (float(np.interp(middle_ns, imu.stamps_ns, column)) for column in columns)
     x, y = along or (0.0, 0.0)
-    speed = Velocity(x, y, rate)
-    way = ahead(EgoState(from_ns, EgoStep(), speed), to_ns).pose
-    return {"way": way, "over_ground": bool(along)}
+    way = ahead(EgoState(from_ns, EgoStep(), Velocity(x, y, rate)), to_ns).pose
+    return replace(frame, way=way, over_ground=bool(along))
 
 
 def pose_of(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> Pose:

@@ -63,7 +63,6 @@ def _of_drive(drive: Drive, span: Span | None, age_s: float | None) -> Iterator[
                 visible=_visible(frame),
                 points=frame.points,
                 raw=raw,
-                known=drive.view.cells()[None],
                 view=drive.view,
             )
 

@@ -20,7 +20,9 @@ from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import Detector, Key, truth_of
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["DataScores", "Frames", "run_detectors", "score"]
+__all__ = ["DataScores", "Frames", "judge", "run_detectors", "score"]
+
+Watch = Callable[[LabelledBatch, Mapping[Key, list[FrameBoxes]]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +70,16 @@ def score(
     labels: Sequence[str],
     on_frames: Callable[[int], None] = lambda _: None,
 ) -> DataScores:
-    """Run the detectors on every batch and judge them; raises EvaluationError where no box is labelled.
+    """Run the detectors on every batch and judge them; see `judge`."""
+    return judge(run_detectors(batches, detectors, on_frames=on_frames), labels=labels)
 
-    `labels` name the classes by their number. Boxes and detections outside the batch's view, or of a class
-    that no frame has, do not count.
+
+def judge(frames: Frames, *, labels: Sequence[str]) -> DataScores:
+    """Metrics of what was found; raises EvaluationError where no box is labelled.
+
+    `labels` name the classes by their number. Boxes and detections outside a frame's view, or of a class that
+    no frame has, do not count.
     """
-    frames = run_detectors(batches, detectors, on_frames=on_frames)
     if not frames.truth or not frames.kinds:
         raise EvaluationError(
             f"{len(frames.truth)} frames without a labelled box in the detector's region; give others"
@@ -95,8 +101,9 @@ def run_detectors(
     detectors: Sequence[Detector],
     *,
     on_frames: Callable[[int], None] = lambda _: None,
+    watch: Watch = lambda _, __: None,
 ) -> Frames:
-    """What the detectors find in every batch."""
+    """What the detectors find in every batch; `watch` sees each batch with its boxes."""
     frames = Frames()
     with torch.inference_mode():
         for batch in batches:
@@ -104,9 +111,10 @@ def run_detectors(
             frames.truth.extend(truth_of(batch.boxes, batch.classes))
             frames.views.extend([batch.view] * size)
             frames.sensors.extend([batch.inputs.present] * size)
-            for detector in detectors:
-                for key, found in detector(batch).items():
-                    frames.boxes.setdefault(key, []).extend(found)
+            everything = {key: own for detector in detectors for key, own in detector(batch).items()}
+            for key, own in everything.items():
+                frames.boxes.setdefault(key, []).extend(own)
+            watch(batch, everything)
             on_frames(size)
     return frames
 

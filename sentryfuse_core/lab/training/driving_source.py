@@ -14,7 +14,7 @@ from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.frame_table import FrameTable, joined
 from sentryfuse_core.lab.training.mirror import mirror
-from sentryfuse_core.lab.training.targets import in_region
+from sentryfuse_core.lab.training.targets import cells_of, in_region
 from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.types import ModalitySet
 
@@ -50,7 +50,9 @@ class DrivingData:
             rows = index[start : start + batch]
             unknown = torch.full((len(rows),), torch.nan)
             conditions = Conditions(light=unknown, rain_mm_h=unknown, fog=unknown, rough=unknown)
-            yield replace(_on(table.rows(rows), device), conditions=conditions)
+            found = table.rows(rows)
+            told = found.classes.where(_told(found), torch.full_like(found.classes, -1))
+            yield replace(_on(replace(found, classes=told), device), conditions=conditions)
 
 
 class DrivingSource:
@@ -92,7 +94,7 @@ def load_data(
     train: list[FrameTable] = []
     val: list[FrameTable] = []
     for drive, split in zip(found.drives, splits, strict=True):
-        tables = cache.get(drive, on_frame=on_frame)
+        tables = [table.seen_in(drive.view) for table in cache.get(drive, on_frame=on_frame)]
         if split == CUT:
             parts = _cut(tables, share)
             train, val = train + parts[0], val + parts[1]
@@ -136,10 +138,22 @@ def _check(data: DrivingData, found: DrivingSet) -> None:
         )
 
 
+def _told(batch: LabelledBatch) -> Tensor:
+    """Which boxes [B, M] lie where everything is labelled: others cannot be judged."""
+    if batch.known is None:
+        return torch.ones_like(batch.classes, dtype=torch.bool)
+    rows = torch.arange(len(batch.boxes))[:, None]
+    cells = cells_of(batch.boxes)
+    return batch.known[rows, cells[..., 0], cells[..., 1]]
+
+
 def _boxes(table: FrameTable) -> int:
     inside: Tensor = in_region(table.columns["boxes"], table.columns["classes"])
     return int(inside.sum())
 
 
 def _on(batch: LabelledBatch, device: str) -> LabelledBatch:
-    return LabelledBatch(batch.inputs.to(device), batch.boxes.to(device), batch.classes.to(device))
+    known = None if batch.known is None else batch.known.to(device)
+    return LabelledBatch(
+        batch.inputs.to(device), batch.boxes.to(device), batch.classes.to(device), known=known
+    )

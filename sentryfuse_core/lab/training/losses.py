@@ -49,8 +49,7 @@ def frame_losses(output: HeadOutput, targets: Targets) -> Tensor:
 def evidence_loss(output: HeadOutput, targets: Targets) -> Tensor:
     """The focal loss of each sensor's own map of centres of any class, for each box: []."""
     aim = targets.heatmap.amax(dim=1, keepdim=True)
-    told = _told(targets)
-    losses = [(_focal_terms(logits, aim) * told).sum() for logits in output.evidence.values()]
+    losses = [(_focal_terms(logits, aim) * targets.known).sum() for logits in output.evidence.values()]
     return torch.stack(losses).sum() / targets.count if losses else output.heatmap.new_zeros(())
 
 
@@ -61,9 +60,11 @@ def view_loss(view: CameraView, targets: ViewTargets) -> Tensor:
     """
     bins = targets.distance.shape[1]
     cross = -(functional.log_softmax(view.look[:, :bins], dim=1) * targets.distance).sum(dim=1)
-    placed = cross + _FOOT_WEIGHT * (view.foot - targets.foot).abs()
-    middles = (_focal_terms(view.look[:, bins:], targets.heatmap) * targets.known).sum()
-    return (middles + (placed * targets.weight).sum()) / targets.count
+    placed = (cross + _FOOT_WEIGHT * (view.foot - targets.foot).abs()) * targets.weight
+    middles = _focal_terms(view.look[:, bins:], targets.heatmap) * targets.known
+    if view.shown is not None:  # nobody can tell what stands where nothing is seen
+        placed, middles = placed * view.shown, middles * view.shown[:, None]
+    return (middles.sum() + placed.sum()) / targets.count
 
 
 def horizon_loss(view: CameraView, rows: Tensor, attitude: Tensor) -> Tensor:
@@ -71,17 +72,9 @@ def horizon_loss(view: CameraView, rows: Tensor, attitude: Tensor) -> Tensor:
 
     `attitude` [B, 2] is the true roll and pitch in rad.
     """
-    cross = -(rows * view.horizon).sum(dim=1).mean()
+    aim = rows if view.shown is None else rows * view.shown
+    cross = -(aim * view.horizon).sum(dim=1).mean()
     return _COLUMN_WEIGHT * cross + _TILT_WEIGHT * (view.tilt - attitude).abs().sum(dim=1).mean()
-
-
-def _told(targets: Targets) -> Tensor | float:
-    """The weight of every cell: 0 where nobody told what is there."""
-    return 1.0 if targets.known is None else targets.known
-
-
-def _focal(logits: Tensor, aim: Tensor) -> Tensor:
-    return _focal_terms(logits, aim).sum()
 
 
 def _focal_terms(logits: Tensor, aim: Tensor) -> Tensor:

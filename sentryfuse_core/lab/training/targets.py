@@ -10,7 +10,7 @@ from torch import Tensor
 from sentryfuse_core.model.canvas import cell_centres
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 
-__all__ = ["UNSURE", "Targets", "in_region", "make_targets"]
+__all__ = ["UNSURE", "Targets", "cells_of", "in_region", "make_targets"]
 
 UNSURE = -2  # class of a box that may or may not be there: around it nothing is learned
 
@@ -39,6 +39,16 @@ def in_region(boxes: Tensor, classes: Tensor, geometry: Geometry = GEOMETRY) -> 
     return inside & (classes >= 0)
 
 
+def cells_of(boxes: Tensor, geometry: Geometry = GEOMETRY) -> Tensor:
+    """Row and column of the head's maps that the centres of boxes [B, M, 7] lie in, [B, M, 2] int64.
+
+    Of those outside the region the nearest.
+    """
+    cell_m = (geometry.x_max_m - geometry.x_min_m) / geometry.heatmap_cells
+    origin = boxes.new_tensor([geometry.x_min_m, geometry.y_min_m])
+    return ((boxes[..., :2] - origin) / cell_m).floor().clamp(0, geometry.heatmap_cells - 1).long()
+
+
 def make_targets(
     boxes: Tensor,
     classes: Tensor,
@@ -53,10 +63,9 @@ def make_targets(
     so about boxes that are UNSURE, but for the cells of others.
     """
     side = geometry.heatmap_cells
-    cell_m = (geometry.x_max_m - geometry.x_min_m) / side
-    origin = boxes.new_tensor([geometry.x_min_m, geometry.y_min_m])
     valid = in_region(boxes, classes, geometry)
-    cell = ((boxes[..., :2] - origin) / cell_m).floor().clamp(0, side - 1)  # [B, M, 2]
+    cells = cells_of(boxes, geometry)
+    cell = cells.to(boxes)
     axis = torch.arange(side, dtype=boxes.dtype, device=boxes.device)
     squared = (cell[..., :1] - axis)[..., :, None] ** 2 + (cell[..., 1:] - axis)[..., None, :] ** 2
     bumps = torch.exp(squared / (-2.0 * _SIGMA_CELLS**2))  # [B, M, X, Y]
@@ -86,7 +95,7 @@ def make_targets(
     clear = ~vague | (weight > 0.0)
     known = clear if known is None else known & clear
     rows = torch.arange(len(boxes), device=boxes.device)[:, None]
-    told = known[rows, cell[..., 0].long(), cell[..., 1].long()] & valid
+    told = known[rows, cells[..., 0], cells[..., 1]] & valid
     return Targets(
         heat, maps.permute(0, 3, 1, 2), weight * known, told.sum().clamp_min(1), known[:, None].to(heat)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -101,3 +102,13 @@ def test_kitti_raw_leaves_a_frame_out_when_it_has_data_and_no_stamp(tmp_path: Pa
     frames = list(found.drives[0].frames())
     assert len(frames) == 3
     assert all(frame.inputs.imu is not None for frame in frames)
+
+
+def test_kitti_raw_goes_without_a_lidar_when_the_drive_has_none(tmp_path: Path) -> None:
+    root = trees.kitti_raw(tmp_path, frames=2)
+    shutil.rmtree(root / DRIVE / "velodyne_points")
+    found = load_kitti_raw(root)
+    frames = list(found.drives[0].frames())
+    assert [frame.inputs.present for frame in frames] == [ModalitySet.of(Modality.CAMERA, Modality.IMU)] * 2
+    assert frames[0].points is None
+    assert any("no lidar in it" in note for note in found.notes)
