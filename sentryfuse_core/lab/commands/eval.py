@@ -290,6 +290,7 @@ def _check(args: argparse.Namespace) -> None:
         fit_frames=(0, most),
         seed=(0, MOST_SEED),
         draws=(1, 100_000),
+        drawings=(1, 100_000),
         drives=(1, 10_000),
         seconds=(_LEAST_DRIVE_S, 3600),
     )

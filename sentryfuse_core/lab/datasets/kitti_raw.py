@@ -90,11 +90,11 @@ def _drive(
     place = folder if (folder / "calib_velo_to_cam.txt").is_file() else folder.parent
     calibration = _calibration(place, lidar_height_m)
     imu, at_hz = _oxts(folder, place, lidar_height_m)
-    boxes, left = {}, 0
-    if not plain:
-        boxes, left = read_tracklets(
-            folder / _TRACKLETS, vocabulary=vocabulary, lidar_height_m=lidar_height_m
-        )
+    boxes, left = (
+        ({}, "")
+        if plain
+        else read_tracklets(folder / _TRACKLETS, vocabulary=vocabulary, lidar_height_m=lidar_height_m)
+    )
 
     def frames() -> Iterator[LabelledFrame]:
         read = MomentReader(columns=4, full_scale=1.0, labels=vocabulary.labels)
