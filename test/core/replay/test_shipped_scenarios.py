@@ -6,6 +6,7 @@ import functools
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from networks import gated_checkpoint
 from sentryfuse_core.errors import ScenarioError
 from sentryfuse_core.faults.scenario import Scenario, load_scenario
 from sentryfuse_core.faults.scenario_files import find_scenario, shipped_scenarios
-from sentryfuse_core.pipeline import Begun, Inferred, Pipeline
+from sentryfuse_core.pipeline import Begun, Pipeline
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult, replay
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.types import Modality, SensorState
+from sentryfuse_core.types import Modality, SensorState, SyncedSet
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 FOLDER = Path(__file__).parents[3] / "config" / "scenarios"
@@ -42,9 +43,8 @@ STEP_S = 0.01
 class Blind(Pipeline):
     """The pipeline without its network: what is judged here comes before it."""
 
-    def infer(self, begun: Begun) -> Inferred:
-        del begun
-        return Inferred(None, 0.0, ())
+    def begin(self, synced: SyncedSet) -> Begun:
+        return replace(super().begin(synced), runs=())
 
 
 def street(seconds: float) -> Iterator[bags.Message]:

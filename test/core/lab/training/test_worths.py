@@ -12,6 +12,7 @@ from networks import TINY, network
 from sentryfuse_core.errors import EvaluationError
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
 from sentryfuse_core.lab.training.fault_table import fault_table
+from sentryfuse_core.lab.training.foretold import Narrowing, rank_agreement
 from sentryfuse_core.lab.training.losses import detection_loss, frame_losses
 from sentryfuse_core.lab.training.part_runner import PartRunner
 from sentryfuse_core.lab.training.part_saliency import part_saliency
@@ -127,6 +128,14 @@ def test_saliency_foretells_nothing_of_half_an_image_and_more_of_more_channels(b
     assert found["trunk"][1] > 0.0
     half = replace(SHAPE, camera_halved=(1.0,))
     assert math.isnan(part_saliency(network(shape=half), batch.inputs, targets)["camera"][2])
+
+
+def test_ranks_agree_when_saliency_orders_parts_as_what_was_measured() -> None:
+    rows = [Narrowing("a", 1, 0.1, 3.0), Narrowing("b", 1, 0.2, 5.0), Narrowing("c", 1, 0.3, 700.0)]
+    untold = Narrowing("camera", 2, 9.0, math.nan)
+    assert rank_agreement([*rows, untold]) == pytest.approx(1.0)
+    assert rank_agreement([replace(one, saliency=-one.saliency) for one in rows]) == pytest.approx(-1.0)
+    assert math.isnan(rank_agreement([*rows[:2], untold]))
 
 
 def test_fault_table_sets_a_bad_sensor_against_its_absence(net: SentryFuseNet, batch: LabelledBatch) -> None:
