@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from networks import TINY, network
@@ -146,3 +147,16 @@ def test_fault_table_sets_a_bad_sensor_against_its_absence(net: SentryFuseNet, b
     assert dark.trust < 0.01
     assert clean.trust > 0.99
     assert dark.bad.frames == dark.without.frames == dark.clean.frames == 12
+
+
+def test_fault_table_leaves_out_what_health_finds_frozen_when_a_gate_decides_as_on_the_robot(
+    net: SentryFuseNet, batch: LabelledBatch
+) -> None:
+    gate = PartGate(SHAPE, priced(measure_worths(net, [batch], spoil=False), net, shares=(1.0,)))
+    rows = fault_table(net, lambda _: [batch], classes=3, severities=(3,), gate=gate)
+    frozen = [row for row in rows if row.fault == "freeze"]
+    assert {row.sensor for row in frozen} == {Modality.CAMERA, Modality.LIDAR}
+    for row in frozen:
+        np.testing.assert_array_equal(row.bad.scores, row.without.scores)
+        assert not np.array_equal(row.bad.scores, row.clean.scores)
+        assert math.isnan(row.trust)
