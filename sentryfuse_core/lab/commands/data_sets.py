@@ -21,18 +21,26 @@ _OF_BAGS = ("labels", "params", "set", "topic")
 
 
 def open_data(
-    args: argparse.Namespace, *, need_labels: bool = True, labels: tuple[str, ...] = LABELS
+    args: argparse.Namespace,
+    *,
+    need_labels: bool = True,
+    plain: bool = False,
+    labels: tuple[str, ...] = LABELS,
 ) -> DrivingSet:
     """All that --data names as one set of these classes; without `need_labels` recordings need none.
+
+    `plain`: every frame and no labels, as far as the layouts do without.
 
     Raises ConfigError for an option that is not of a path's layout, or what `open_driving` does.
     """
     check_numbers(args, lidar_height=(-10.0, 100.0))
     vocabulary = Vocabulary(labels, parse_map(args.map, labels))
-    return merged([_open(args, path, vocabulary, need_labels=need_labels) for path in args.data])
+    return merged([_open(args, path, vocabulary, need_labels=need_labels, plain=plain) for path in args.data])
 
 
-def _open(args: argparse.Namespace, path: Path, vocabulary: Vocabulary, *, need_labels: bool) -> DrivingSet:
+def _open(
+    args: argparse.Namespace, path: Path, vocabulary: Vocabulary, *, need_labels: bool, plain: bool
+) -> DrivingSet:
     layout = args.format or detect_layout(path)
     if layout != "bag":
         for name in _OF_BAGS:
@@ -46,6 +54,7 @@ def _open(args: argparse.Namespace, path: Path, vocabulary: Vocabulary, *, need_
         config=config if args.params or args.set else None,  # else: nobody told
         topics=topics,
         need_labels=need_labels,
+        plain=plain,
         vocabulary=vocabulary,
         lidar_height_m=args.lidar_height,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, Labelle
 from sentryfuse_core.lab.datasets.told import check_told
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.pipeline import prepare
+from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.labels import read_labels
@@ -47,12 +49,14 @@ def load_bags(
     config: Config | None = None,
     topics: Mapping[Modality, str],
     need_labels: bool = True,
+    plain: bool = False,
     vocabulary: Vocabulary = USUAL,
 ) -> DrivingSet:
     """Every recording in `root` is a drive; its labels are `labels`, or labels.jsonl beside it.
 
-    Without `need_labels` all sets of a recording without labels are frames, which have no boxes. Where
-    `config` is None nobody told what the recording does not say; of a labelled one it is then asked for.
+    `plain`: every set is a frame, and none is labelled. Without `need_labels` all sets of a recording without
+    labels are frames, which have no boxes. Where `config` is None nobody told what the recording does not
+    say; of a labelled one it is then asked for.
 
     Raises DatasetError, BagError or TopicError for what cannot be read.
     """
@@ -63,14 +67,14 @@ def load_bags(
         )
     if labels is not None and len(bags) > 1:
         raise DatasetError(f"--labels {labels} beside {len(bags)} recordings; put labels.jsonl beside each")
-    if labels is None and len(bags) > 1 and all(bag.is_file() for bag in bags):
+    if labels is None and not plain and len(bags) > 1 and all(bag.is_file() for bag in bags):
         raise DatasetError(
             f"{len(bags)} recordings in {root} itself; give each a folder with its labels.jsonl"
         )
     drives, notes = [], []
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
-        told = need_labels or labels is not None or beside.is_file()
+        told = not plain and (need_labels or labels is not None or beside.is_file())
         moments = _moments(beside, vocabulary) if told else None
         selection, chosen = _selected(bag, config or Config(), topics)
         notes += [f"{bag.name}: {note}" for note in chosen]
@@ -136,16 +140,19 @@ def _frames(
     With `moments` None every such set.
     """
     ingest, preprocessor = Ingest(config), Preprocessor(config, measures=True)
-    stamps_ns = sorted(moments or ())
+    stamps_ns, last_ns = sorted(moments or ()), 0
 
     def labelled_sets() -> Iterator[LabelledFrame]:
+        nonlocal last_ns
         for synced in ingest.take():
             trusted, _ = ingest.trust(synced)
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = prepare(ingest, preprocessor, synced, trusted).inputs
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
             if inputs.present and (moments is None or index is not None):
-                yield labelled(
+                from_ns, last_ns = last_ns or synced.stamp_ns, synced.stamp_ns
+                way = ingest.ego.motion(from_ns, last_ns)
+                frame = labelled(
                     inputs,
                     () if moments is None or index is None else moments[stamps_ns[index]],
                     labels=labels,
@@ -153,6 +160,8 @@ def _frames(
                     points=preprocessor.points,
                     pcm=preprocessor.pcm,
                 )
+                turn = EgoStep(yaw=preprocessor.yaw_since(synced, trusted, from_ns))
+                yield replace(frame, way=way or turn, over_ground=way is not None)
 
     with BagReader(bag) as reader:
         undecoded = Undecoded(bag, selection.topics)

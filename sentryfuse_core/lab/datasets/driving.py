@@ -12,7 +12,9 @@ from torch import Tensor
 
 from sentryfuse_core.lab.datasets.view import EVERYWHERE, View
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
+from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.tracking.tracker import STANDING
 
 __all__ = [
     "CUT",
@@ -54,6 +56,8 @@ class LabelledFrame:
     stamp_ns: int = 0
     points: Tensor | None = None  # [1, N, 4] of the lidar in the base frame at the stamp, intensity 0..1
     pcm: Tensor | None = None  # [1, C, S] what was heard
+    way: EgoStep = STANDING  # of the base since the frame before
+    over_ground: bool = False  # whether `way` tells more than the turn
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,7 @@ LAYOUT = "kitti-raw"
 _TRACKLETS = "tracklet_labels.xml"
 _SENSORS = ("velodyne_points", "image_02")  # a drive has one of them at least
 _ACCEL, _GYRO = slice(11, 14), slice(17, 20)  # ax ay az and wx wy wz of an OXTS line: x front, y left, z up
+_SPEED = slice(8, 10)  # vf and vl: forwards and to the left
 
 
 def drive_folders(root: Path) -> list[Path]:
@@ -45,22 +46,27 @@ def drive_folders(root: Path) -> list[Path]:
 
 
 def load_kitti_raw(
-    root: Path, *, vocabulary: Vocabulary = USUAL, lidar_height_m: float = VELODYNE_HEIGHT_M
+    root: Path,
+    *,
+    vocabulary: Vocabulary = USUAL,
+    lidar_height_m: float = VELODYNE_HEIGHT_M,
+    plain: bool = False,
 ) -> DrivingSet:
     """All drives with tracklets; raises DatasetError where there is none, or one lacks something else.
 
+    `plain`: all drives, and none is labelled.
     Without image_02 frames have no camera, and without velodyne_points no lidar.
     """
     folders = drive_folders(root)
     if not folders:
         raise DatasetError(f"no drive in {root}: looked for */velodyne_points; give KITTI raw's folder")
-    known = [folder for folder in folders if (folder / _TRACKLETS).is_file()]
+    known = [folder for folder in folders if plain or (folder / _TRACKLETS).is_file()]
     if not known:
         raise DatasetError(f"no {folders[0] / _TRACKLETS}; download the tracklets of the drives")
     notes = [f"{folder.name} has no {_TRACKLETS}: left out" for folder in folders if folder not in known]
     drives = []
     for folder in known:
-        drive, told = _drive(folder, vocabulary, lidar_height_m)
+        drive, told = _drive(folder, vocabulary, lidar_height_m, plain=plain)
         drives.append(drive)
         notes += [f"{folder.name}: {note}" for note in told]
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
@@ -71,7 +77,9 @@ def _numbered(folder: Path, pattern: str) -> dict[str, Path]:
     return {path.stem: path for path in folder.glob(pattern) if path.stem.isascii() and path.stem.isdigit()}
 
 
-def _drive(folder: Path, vocabulary: Vocabulary, lidar_height_m: float) -> tuple[Drive, list[str]]:
+def _drive(
+    folder: Path, vocabulary: Vocabulary, lidar_height_m: float, *, plain: bool
+) -> tuple[Drive, list[str]]:
     """One drive, checked, and what is to be said of it."""
     need_folder(folder / "oxts" / "data", "unpack the whole synchronised drive")
     images, image_stamps = _stream(folder / "image_02", "*.[pj][np]g")
@@ -82,7 +90,11 @@ def _drive(folder: Path, vocabulary: Vocabulary, lidar_height_m: float) -> tuple
     place = folder if (folder / "calib_velo_to_cam.txt").is_file() else folder.parent
     calibration = _calibration(place, lidar_height_m)
     imu, at_hz = _oxts(folder, place, lidar_height_m)
-    boxes, left = read_tracklets(folder / _TRACKLETS, vocabulary=vocabulary, lidar_height_m=lidar_height_m)
+    boxes, left = (
+        ({}, "")
+        if plain
+        else read_tracklets(folder / _TRACKLETS, vocabulary=vocabulary, lidar_height_m=lidar_height_m)
+    )
 
     def frames() -> Iterator[LabelledFrame]:
         read = MomentReader(columns=4, full_scale=1.0, labels=vocabulary.labels)
@@ -107,9 +119,9 @@ def _drive(folder: Path, vocabulary: Vocabulary, lidar_height_m: float) -> tuple
     notes += [f"{lost} frames lack image, cloud or stamp: left out"] if lost else []
     notes += [f"tracklets that are no class of the detector: {left}"] if left else []
     texts = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
-    files = [folder / _TRACKLETS, *(place / name for name in texts)]
+    files = [*([] if plain else [folder / _TRACKLETS]), *(place / name for name in texts)]
     files += [paths[name] for name in names for paths in there]
-    drive = Drive(folder.name, "", files, len(names), frames, KITTI_VIEW)
+    drive = Drive(folder.name, "", files, len(names), frames, KITTI_VIEW, labelled=not plain)
     return drive, [*notes, f"IMU at {at_hz:.0f} Hz"]
 
 
@@ -167,7 +179,7 @@ def _oxts(folder: Path, place: Path, lidar_height_m: float) -> tuple[Readings, f
     order = np.unique(taken, return_index=True)[1]  # some unsynchronised stamps repeat or go back
     taken, rows = taken[order], rows[order]
     period_ns = float(np.median(np.diff(taken))) if len(taken) > 1 else 1e8
-    return Readings(taken, rows[:, _GYRO], rows[:, _ACCEL], pose), 1e9 / period_ns
+    return Readings(taken, rows[:, _GYRO], rows[:, _ACCEL], pose, rows[:, _SPEED]), 1e9 / period_ns
 
 
 def _reading(path: Path) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import DatasetError
@@ -29,10 +29,10 @@ class _Layout(NamedTuple):
     load: Callable[..., DrivingSet]
 
 
-_KITTI = ("kitti-object", "kitti-raw")
+_KITTI = (_OBJECT, _RAW) = ("kitti-object", "kitti-raw")
 _FOLDERS: Mapping[str, _Layout] = {
-    "kitti-object": _Layout(is_kitti_object, "training/label_2", load_kitti_object),
-    "kitti-raw": _Layout(drive_folders, "*_sync/velodyne_points", load_kitti_raw),
+    _OBJECT: _Layout(is_kitti_object, "training/label_2", load_kitti_object),
+    _RAW: _Layout(drive_folders, "*_sync/velodyne_points", load_kitti_raw),
     "nuscenes": _Layout(version_folder, "v1.0-*/sample_data.json", load_nuscenes),
 }
 
@@ -52,7 +52,7 @@ def detect_layout(path: Path) -> str:
     )
 
 
-def open_driving(
+def open_driving(  # noqa: PLR0913 - options of several layouts
     path: Path,
     *,
     layout: str | None = None,
@@ -60,11 +60,13 @@ def open_driving(
     config: Config | None = None,
     topics: Mapping[Modality, str] | None = None,
     need_labels: bool = True,
+    plain: bool = False,
     vocabulary: Vocabulary = USUAL,
     lidar_height_m: float | None = None,
 ) -> DrivingSet:
     """The drives of a folder, its classes named by `vocabulary`.
 
+    `plain`: every frame, whether labelled or not; those of recordings and KITTI raw then have no labels.
     `labels`, `config`, `topics` and `need_labels` are of recordings, `lidar_height_m` of KITTI's layouts.
     Raises DatasetError, or what its layout's loader raises.
     """
@@ -78,17 +80,19 @@ def open_driving(
             config=config,
             topics=topics or {},
             need_labels=need_labels,
+            plain=plain,
             vocabulary=vocabulary,
         )
     if labels is not None:
         raise DatasetError(f"--labels {labels}: {found} brings its own labels; leave it out")
+    options: dict[str, Any] = {"plain": True} if plain and found == _RAW else {}
     if lidar_height_m is None:
-        return _FOLDERS[found].load(path, vocabulary=vocabulary)
+        return _FOLDERS[found].load(path, vocabulary=vocabulary, **options)
     if found not in _KITTI:
         raise DatasetError(
             f"--lidar-height {lidar_height_m:g}: {found} tells where its lidar is; leave it out"
         )
-    return _FOLDERS[found].load(path, vocabulary=vocabulary, lidar_height_m=lidar_height_m)
+    return _FOLDERS[found].load(path, vocabulary=vocabulary, lidar_height_m=lidar_height_m, **options)
 
 
 def merged(sets: Sequence[DrivingSet]) -> DrivingSet:

@@ -15,6 +15,7 @@ from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.lab.datasets.driving import Box, LabelledFrame, labelled
 from sentryfuse_core.lab.datasets.files import read_bytes
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
+from sentryfuse_core.planar import EgoState, EgoStep, Velocity, ahead
 from sentryfuse_core.preprocess import camera
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.types import (
@@ -44,6 +45,7 @@ class Readings:
     gyro: NDArray[np.float64]  # [N, 3] rad/s
     accel: NDArray[np.float64]  # [N, 3] m/s^2, gravity included
     pose: Pose  # to the base frame
+    speed: NDArray[np.float64] | None = None  # [N, 2] m/s along x and y; None: not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,7 @@ class MomentReader:
         self._columns, self._labels = columns, labels
         self._config = override(Config(), {"lidar.intensity_full_scale": full_scale})
         self._preprocess = Preprocessor(self._config, measures=True)
+        self._last_ns = 0  # stamp of the moment before
 
     def __call__(self, moment: Moment, boxes: Sequence[Box]) -> LabelledFrame:
         """Camera, lidar and, where readings are near, IMU; raises DatasetError naming the file."""
@@ -98,13 +101,15 @@ class MomentReader:
         for modality, error in prepared.invalid.items():
             path = moment.image if modality is Modality.CAMERA else moment.cloud
             raise DatasetError(f"{path} cannot be used ({error}); copy it again") from error
-        return labelled(
+        frame = labelled(
             prepared.inputs,
             boxes,
             labels=self._labels,
             stamp_ns=moment.stamp_ns,
             points=self._preprocess.points,
         )
+        last_ns, self._last_ns = self._last_ns or stamp, stamp
+        return frame if moment.imu is None else _moved(frame, moment.imu, last_ns, stamp)
 
     def _image(self, path: Path) -> ImageFrame:
         data = np.frombuffer(read_bytes(path), np.uint8)
@@ -140,6 +145,19 @@ def _readings(imu: Readings, stamp_ns: int, window_ns: int) -> tuple[Sample, ...
         _sample(Modality.IMU, int(imu.stamps_ns[index]), ImuReading(imu.gyro[index], imu.accel[index]))
         for index in chosen
     )
+
+
+def _moved(frame: LabelledFrame, imu: Readings, from_ns: int, to_ns: int) -> LabelledFrame:
+    """The frame with the way of the base, the speed of the IMU being taken for its own.
+
+    The axes of an IMU that tells speeds are those of the base but for a small turn.
+    """
+    middle_ns = (from_ns + to_ns) / 2
+    columns = (imu.gyro[:, 2], *([] if imu.speed is None else imu.speed.T))
+    rate, *along = (float(np.interp(middle_ns, imu.stamps_ns, column)) for column in columns)
+    x, y = along or (0.0, 0.0)
+    way = ahead(EgoState(from_ns, EgoStep(), Velocity(x, y, rate)), to_ns).pose
+    return replace(frame, way=way, over_ground=bool(along))
 
 
 def pose_of(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> Pose:

@@ -18,7 +18,7 @@ from sentryfuse_core.lab.training.targets import cells_of, in_region
 from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["DrivingData", "DrivingSource", "load_data"]
+__all__ = ["DrivingData", "DrivingSource", "kept_from", "load_data"]
 
 _FEWEST_VAL = 2  # one frame to calibrate on and one to judge
 
@@ -79,12 +79,16 @@ class DrivingSource:
 
 
 def load_data(
-    found: DrivingSet, cache: FrameCache, *, on_frame: Callable[[], None] = lambda: None
+    found: DrivingSet,
+    cache: FrameCache,
+    *,
+    share: float = VAL_SHARE,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> DrivingData:
     """Read or make all frames and split them; raises DatasetError where a split is empty.
 
     A set's own split is kept. Otherwise whole drives validate, a fifth of them, chosen by the hash of
-    their names; of a single drive, its last fifth.
+    their names; of a single drive, or of each whose split is CUT, its last `share`.
     """
     splits = split_drives(found.drives)
     train: list[FrameTable] = []
@@ -92,7 +96,7 @@ def load_data(
     for drive, split in zip(found.drives, splits, strict=True):
         tables = [table.seen_in(drive.view) for table in cache.get(drive, on_frame=on_frame)]
         if split == CUT:
-            parts = _cut(tables)
+            parts = _cut(tables, share)
             train, val = train + parts[0], val + parts[1]
         else:
             (val if split == "val" else train).extend(tables)
@@ -106,10 +110,14 @@ def load_data(
     return data
 
 
-def _cut(tables: list[FrameTable]) -> tuple[list[FrameTable], list[FrameTable]]:
+def kept_from(count: int, share: float) -> int:
+    """The number of the first of `count` frames that validates, where the last `share` of them do."""
+    return count - max(_FEWEST_VAL, round(share * count))
+
+
+def _cut(tables: list[FrameTable], share: float) -> tuple[list[FrameTable], list[FrameTable]]:
     """The beginning of a drive and its end."""
-    count = sum(map(len, tables))
-    first = count - max(_FEWEST_VAL, round(VAL_SHARE * count))
+    first = kept_from(sum(map(len, tables)), share)
     early = [table.take(table.columns["number"] < first) for table in tables]
     late = [table.take(table.columns["number"] >= first) for table in tables]
     return [table for table in early if len(table)], [table for table in late if len(table)]

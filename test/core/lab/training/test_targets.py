@@ -7,7 +7,7 @@ import torch
 from networks import boxes
 
 from sentryfuse_core.lab.training.losses import detection_loss, distillation_loss
-from sentryfuse_core.lab.training.targets import in_region, make_targets
+from sentryfuse_core.lab.training.targets import UNSURE, in_region, make_targets
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.shape import BOX_CHANNELS
 
@@ -85,3 +85,23 @@ def test_box_is_not_learned_when_it_lies_where_nothing_is_told() -> None:
     targets = make_targets(boxes(CAR), torch.tensor([[1]]), class_count=3, known=known)
     assert targets.weight.max() == 0.0
     assert targets.count == 1
+
+
+def test_nothing_is_learned_of_a_centre_when_its_box_is_unsure() -> None:
+    truth = boxes(CAR, (20.5, -3.5, *CAR[2:]))
+    told = make_targets(truth, torch.tensor([[0, UNSURE]]), class_count=3)
+    logits = torch.full((1, 3, 32, 32), -2.0, requires_grad=True)
+    detection_loss(HeadOutput(logits, told.boxes), told).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, :, 19:22, 11:14].abs().max() == 0.0
+    assert logits.grad[0, :, 23, 12].abs().min() > 0.0
+    assert logits.grad[0, 0, 10, 18] < 0.0
+    assert told.count == 1
+
+
+def test_a_sure_box_is_learned_when_an_unsure_one_overlaps_it() -> None:
+    told = make_targets(boxes(CAR, CAR), torch.tensor([[0, UNSURE]]), class_count=3)
+    logits = torch.full((1, 3, 32, 32), -2.0, requires_grad=True)
+    detection_loss(HeadOutput(logits, told.boxes), told).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0, 10, 18] < 0.0
