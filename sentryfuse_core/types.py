@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sentryfuse_core.surroundings import BLIND, Coverage, SectorUse
 from sentryfuse_core.track import Track
 
 if TYPE_CHECKING:
@@ -392,6 +393,8 @@ class FusionResult:
     over_ground: bool = False  # velocities of the tracks are; else relative to the robot
     placed_in: tuple[str, EgoStep] | None = None  # frame in which tracks are published, and the base in it
     trust: Mapping[Modality, float] = field(default_factory=dict)  # 0..1, where the weights tell it
+    sectors: tuple[SectorUse, ...] = ()  # what looked where
+    coverage: Coverage = BLIND  # what watches each direction
 
     @property
     def above_prior(self) -> bool:
@@ -409,7 +412,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """Pinhole camera: image size and focal lengths and principal point in pixels, plumb_bob distortion."""
+    """Camera: image size, focal lengths and principal point in pixels, and the distortion of its lens."""
 
     width: int
     height: int
@@ -419,3 +422,4 @@ class Intrinsics:
     cy: float
     distortion: tuple[float, ...] = ()
     whole: Intrinsics | None = None  # of the whole sensor, where the others are of a region of it
+    fisheye: bool = False  # equidistant, and the distortion is that model's

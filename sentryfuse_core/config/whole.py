@@ -20,6 +20,7 @@ from sentryfuse_core.config.model import ModelConfig
 from sentryfuse_core.config.odometry import OdometryConfig
 from sentryfuse_core.config.option import Option
 from sentryfuse_core.config.output import OutputConfig
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.config.sensor import SensorConfig
 from sentryfuse_core.config.sync import SyncConfig
 from sentryfuse_core.config.tracking import TrackingConfig
@@ -49,6 +50,7 @@ class Config:
         for option in options():
             section, name = option.path.split(".")
             option.check(getattr(getattr(self, section), name))
+        sector_yaws_deg(self.output.sectors)
         for modality in (Modality.CAMERA, Modality.LIDAR):
             rate_hz = self.sensor(modality).expected_rate_hz
             if rate_hz > 0 and self.sync.slop_s > 0.5 / rate_hz:

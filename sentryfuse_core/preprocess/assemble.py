@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import audio, camera, imu, lidar, motion
 from sentryfuse_core.preprocess.attitude import AttitudeFilter
@@ -16,13 +18,15 @@ from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_s
 from sentryfuse_core.preprocess.deskew import deskewed, even_motion, point_times_s
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.placing import Placer
-from sentryfuse_core.preprocess.quality import quality
+from sentryfuse_core.preprocess.quality import MEASURES, REPEATING, quality
+from sentryfuse_core.preprocess.sectors import sector_axes
+from sentryfuse_core.preprocess.sides import Shot, Side
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, SyncedSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -32,22 +36,34 @@ if TYPE_CHECKING:
     from sentryfuse_core.health.stats import ContentStats
     from sentryfuse_core.types import CompressedFrame, ImageFrame, PointCloud
 
-    # What one sensor contributes: tensors by their name in ModelInput, and what its content looks like.
-    _Part: TypeAlias = tuple[Mapping[str, Tensor], ContentStats | None]
+    # What one sensor contributes: to each sector tensors by their name in ModelInput, none where it does not
+    # look; and what its content looks like.
+    _Part: TypeAlias = tuple[Sequence[Mapping[str, Tensor]], ContentStats | None]
 
 __all__ = ["Prepared", "Preprocessor"]
 
+_LEAST_TOLD = 0.5  # of a window that readings or sound reach over: with less nothing is measured of it
 STILL_RAD = 1e-3  # less is a tenth of a virtual pixel: not worth new camera maps
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What became of one set: a sensor of the mask is in `inputs`, or its error in `invalid`."""
+    """What became of one set: a sensor of the mask is in one of the `views`, or its error in `invalid`."""
 
-    inputs: ModelInput
+    views: tuple[ModelInput, ...]  # of each sector
     invalid: Mapping[Modality, InvalidMessageError]
     content: Mapping[Modality, ContentStats]
     notes: tuple[str, ...] = ()  # what to know of the poses
+
+    @property
+    def inputs(self) -> ModelInput:
+        """Of the first sector, which is the only one unless others are asked for."""
+        return self.views[0]
+
+    @property
+    def present(self) -> ModalitySet:
+        """The sensors that some sector has."""
+        return ModalitySet.of(*(modality for view in self.views for modality in view.present))
 
 
 class Preprocessor:
@@ -63,8 +79,15 @@ class Preprocessor:
         self._measures = measures
         self.points: Tensor | None = None  # [1, N, 4] of the set in hand, as `pillars` got them
         self.pcm: Tensor | None = None  # [1, C, S] what was heard of its window of sound
+        self._short: set[Modality] = set()  # sensors whose window it fills too little to be measured
+        self._repeating = {
+            one.key for one in MEASURES if one.key in REPEATING and config.sensor(one.modality).may_repeat
+        }
         self._geometry = geometry
-        self._virtual_camera = camera.VirtualCamera(geometry)
+        self.yaws_rad = tuple(math.radians(yaw) for yaw in sector_yaws_deg(config.output.sectors))
+        self._axes = tuple(sector_axes(yaw) for yaw in self.yaws_rad)
+        alone = len(self._axes) == 1
+        self._sides = tuple(Side(axes, alone=alone, geometry=geometry) for axes in self._axes)
         self._attitude = AttitudeFilter()
         section = config.camera
         self.intrinsics = Intrinsics(  # those in use
@@ -93,11 +116,11 @@ class Preprocessor:
 
         `ego` is how the robot moves, where odometry tells it.
         """
-        tensors: dict[str, Tensor] = {}
+        views: tuple[dict[str, Tensor], ...] = tuple({} for _ in self.yaws_rad)
         invalid: dict[Modality, InvalidMessageError] = {}
         content: dict[Modality, ContentStats] = {}
         sensors = mask & synced.present
-        self._poses, self._ego, self._skewed = {}, ego, ""
+        self._poses, self._ego, self._skewed, self._short = {}, ego, "", set()
         self.points = self.pcm = None
         for modality in sensors:  # all of them first: the others ask for the IMU's
             try:
@@ -107,17 +130,27 @@ class Preprocessor:
         with one_thread():
             for modality in self._poses:
                 try:
-                    part, looks = self._builders[modality](synced, mask)
+                    parts, looks = self._builders[modality](synced, mask)
                 except InvalidMessageError as error:
                     invalid[modality] = error
                     continue
-                tensors.update(part)
+                for tensors, part in zip(views, parts, strict=True):
+                    tensors.update(part)
                 if looks is not None:
                     content[modality] = looks
-            if self._measures and tensors:
-                tensors["quality"] = quality(ModelInput(**tensors), self.pcm, geometry=self._geometry)
+            inputs = tuple(self._view(tensors, axes) for tensors, axes in zip(views, self._axes, strict=True))
         skewed = (f"lidar is not deskewed: {self._skewed}",) if self._skewed else ()
-        return Prepared(ModelInput(**tensors), invalid, content, (*self.placer.notes(sensors), *skewed))
+        return Prepared(inputs, invalid, content, (*self.placer.notes(sensors), *skewed))
+
+    def _view(self, tensors: dict[str, Tensor], axes: motion.Rotation) -> ModelInput:
+        """The input of one sector, and how good its data is."""
+        if axes[0, 0] < 0.0 and not tensors.keys() & {"camera", "lidar"}:
+            tensors.pop("audio", None)  # two microphones do not know front from back
+        if self._measures and tensors:
+            untaken = {one.key for one in MEASURES if one.modality in self._short} | self._repeating
+            inputs, pcm = ModelInput(**tensors), self.pcm
+            tensors["quality"] = quality(inputs, pcm, untaken=untaken, geometry=self._geometry)
+        return ModelInput(**tensors)
 
     def _camera(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
         sample = synced.samples[Modality.CAMERA][-1]
@@ -125,13 +158,14 @@ class Preprocessor:
         pose = self._poses[Modality.CAMERA]
         intrinsics = camera.fitting(self.intrinsics, frame.width, frame.height)
         turned = self._turned(synced, mask, sample.stamp_ns)
-        image = self._virtual_camera.decode(frame, intrinsics)
-        warped = self._virtual_camera.warp(image, intrinsics, turned @ motion.pose_rotation(pose))
-        position = torch.from_numpy((turned @ np.asarray(pose.translation)).astype(np.float32))[None]
-        part = {"camera": warped.image, "camera_position": position}
-        if warped.seen is not None:
-            part["camera_seen"] = warped.seen
-        return part, image_stats(image)
+        image = camera.decode_for(frame, intrinsics, self._geometry)
+        mount, place = motion.pose_rotation(pose), turned @ np.asarray(pose.translation)
+        small = camera.shrunk(image, intrinsics, self._geometry)
+        shots = {"camera": Shot(small, intrinsics, mount, turned, place)}
+        parts = [side.show(shots)[0] for side in self._sides]
+        if not any(parts):
+            raise InvalidMessageError("outside_view", "the camera looks at none of output.sectors")
+        return parts, image_stats(image)
 
     def _lidar(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
         sample = synced.samples[Modality.LIDAR][-1]
@@ -142,8 +176,11 @@ class Preprocessor:
         now = None if times is None else self._deskewed(points, times, synced, mask)
         turned = self._turned(synced, mask, sample.stamp_ns) if now is None else motion.IDENTITY
         rotation, translation = turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation)
-        self.points = lidar.move(points if now is None else now, rotation, translation)
-        return {"lidar": lidar.pillars(self.points, geometry=self._geometry)}, cloud_stats(points)
+        seen = points if now is None else now
+        moved = [lidar.move(seen, axes @ rotation, axes @ translation) for axes in self._axes]
+        self.points = moved[0]
+        grids = [{"lidar": lidar.pillars(cloud, geometry=self._geometry)} for cloud in moved]
+        return grids, cloud_stats(points)
 
     def _deskewed(
         self, points: NDArray[np.float32], times: NDArray[Any], synced: SyncedSet, mask: ModalitySet
@@ -175,15 +212,32 @@ class Preprocessor:
         self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
         tilt = self._attitude.update(stamps_ns, readings @ to_base.T, epoch=synced.epoch)
         window = imu.resample(times_s, values, geometry=self._geometry)
-        return {"imu": window, "tilt": torch.tensor([tilt])}, None
+        # Held readings fill the rest of a window: an IMU that has just begun would look stuck.
+        if float(times_s[0, -1] - times_s[0, 0]) < _LEAST_TOLD * self._geometry.imu_window_s:
+            self._short.add(Modality.IMU)
+        parts = [
+            {"imu": imu.turned(window, axes), "tilt": torch.tensor([imu.turned_tilt(tilt, axes)])}
+            for axes in self._axes
+        ]
+        return parts, None
 
     def _audio(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
         blocks = audio.blocks_of(synced.samples[Modality.AUDIO])
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
-        features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
+        features = [
+            self._heard(pcm if sign > 0.0 else pcm.flip(1)) if abs(sign) == 1.0 else {}
+            for sign in (float(axes[0, 0]) for axes in self._axes)
+        ]
         # What no block of the set brought is not silent.
         self.pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
-        return {"audio": features}, audio_stats([block for _, block in blocks])
+        if self.pcm.shape[-1] < _LEAST_TOLD * pcm.shape[-1]:
+            self._short.add(Modality.AUDIO)
+        return features, audio_stats([block for _, block in blocks])
+
+    def _heard(self, pcm: Tensor) -> Mapping[str, Tensor]:
+        """What microphones hear, left one first."""
+        spacing_m = self._config.audio.spacing_m
+        return {"audio": audio.bearing_features(pcm, spacing_m, geometry=self._geometry)}
 
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:
         """How far the base has turned left from `stamp_ns` to the set, in rad, by the gyro; 0 without one."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import CameraConfig, Config, LidarConfig
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.faults.scenario import Event
 from sentryfuse_core.preprocess import camera, lidar
@@ -131,6 +132,7 @@ def make_frame(
     A sensor without one of the `poses` is where the parameters say.
     """
     picture = points = None
+    around = sector_yaws_deg(config.output.sectors) != (0.0,)
     if Modality.CAMERA in samples:
         picture = camera_picture(samples[Modality.CAMERA])
     if picture is not None:
@@ -141,8 +143,8 @@ def make_frame(
             _draw(picture, detection, intrinsics, pose)
     if Modality.LIDAR in samples:
         pose = poses.get(Modality.LIDAR, parameter_pose(config.lidar))
-        points = lidar_points(samples[Modality.LIDAR], config.lidar, pose)
-    return ReportFrame(record, tuple(truth), picture, points, why)
+        points = lidar_points(samples[Modality.LIDAR], config.lidar, pose, around=around)
+    return ReportFrame(record, tuple(truth), picture, points, why, around)
 
 
 def camera_picture(sample: Sample) -> NDArray[np.uint8] | None:
@@ -158,8 +160,10 @@ def camera_picture(sample: Sample) -> NDArray[np.uint8] | None:
     return np.ascontiguousarray(scaled, dtype=np.uint8)
 
 
-def lidar_points(sample: Sample, config: LidarConfig, pose: Pose) -> NDArray[np.float32] | None:
-    """A few thousand of the points in the region that the network sees, [N, 3], in the base frame."""
+def lidar_points(
+    sample: Sample, config: LidarConfig, pose: Pose, *, around: bool = False
+) -> NDArray[np.float32] | None:
+    """A few thousand of the points that the network sees ahead, or `around`, [N, 3], in the base frame."""
     if not isinstance(sample.payload, PointCloud):
         return None
     try:
@@ -168,7 +172,9 @@ def lidar_points(sample: Sample, config: LidarConfig, pose: Pose) -> NDArray[np.
         return None
     points = points @ pose_rotation(pose).T + np.asarray(pose.translation)
     x, y, _ = points.T
-    seen = points[(x > GEOMETRY.x_min_m) & (x < GEOMETRY.x_max_m) & (np.abs(y) < GEOMETRY.y_max_m)]
+    reach_m = GEOMETRY.x_max_m
+    ahead = (x > GEOMETRY.x_min_m) & (x < reach_m) & (np.abs(y) < GEOMETRY.y_max_m)
+    seen = points[(np.abs(x) < reach_m) & (np.abs(y) < reach_m) if around else ahead]
     return np.asarray(seen[:: max(len(seen) // _MAX_POINTS, 1)], dtype=np.float32)
 
 

@@ -23,6 +23,7 @@ def streams(config: Config) -> dict[Modality, StreamSpec]:
             specs[modality] = StreamSpec(
                 anchor_rank=_RANKS.get(modality),
                 window_ns=nanoseconds(getattr(sensor, "window_s", 0.0)),
+                lasting=modality is Modality.AUDIO,
                 period_ns=round(NS_PER_S / rate_hz) if rate_hz > 0 else 0,
                 anchor_period_ns=nanoseconds(anchor_period_s),
                 expected_lag_ns=nanoseconds(getattr(sensor, "expected_lag_s", 0.0)),

@@ -36,11 +36,10 @@ from sentryfuse_core.lab.training.frame_table import FrameTable
 from sentryfuse_core.lab.training.provenance import describe
 from sentryfuse_core.lab.training.targets import UNSURE, in_region
 from sentryfuse_core.lab.training.trainer import Trainer, TrainOptions
-from sentryfuse_core.model.checkpoint import Checkpoint, save_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, save_checkpoint
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.replay.manifest import file_sha256
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.whole_files import written_whole
 
@@ -60,7 +59,7 @@ _MOST = 512  # kept-back frames to judge on
 
 def adapt(args: argparse.Namespace) -> bool:
     """Adapt, and say whether weights were written."""
-    args.init = args.init or str(shipped_weights())
+    args.init = args.init or str(SHIPPED)
     start, facts = start_of(args.init, labels=LABELS)
     if start is None:
         raise CheckpointError("--init none: weights that know nothing cannot be adapted; give others")

@@ -17,9 +17,8 @@ from sentryfuse_core.lab.training.provenance import describe, evaluation_table
 from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
 from sentryfuse_core.lab.training.worths import measure_worths, priced
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint, save_checkpoint
 from sentryfuse_core.pruning.part_gate import make_gate
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def start_of(init: str | None, *, labels: Sequence[str] | None) -> tuple[Checkpo
     """
     if init is None or init == _NO_WEIGHTS:
         return None, {"init": _NO_WEIGHTS}
-    checkpoint = load_checkpoint(shipped_weights() if init == _SHIPPED else Path(init))
+    checkpoint = load_checkpoint(SHIPPED if init == _SHIPPED else Path(init))
     known = checkpoint.manifest["labels"]
     if labels is not None and tuple(known) != tuple(labels) and len(known) == len(labels):
         raise CheckpointError(

@@ -107,9 +107,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compare instead, on the same frames and weights, uniform widths, the gate by presence, it "
         "by presence and quality, and an oracle that tries up to 24 plans on each frame; then every fault at "
-        "every severity against the sensor's absence. For weights with a gate (default: world_v2_gated); "
-        "on the CPU; --out gets "
-        "gate.json and policies.png",
+        "every severity against the sensor's absence. For weights with a gate; on the CPU; --out "
+        "gets gate.json and policies.png",
     )
     parser.add_argument("--levels", metavar="0,1", help="only these pruning levels (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="which worlds (default %(default)s)")
@@ -165,8 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
     from sentryfuse_core.lab.commands.eval_report import print_report, write_report
-    from sentryfuse_core.model.checkpoint import GATED, load_checkpoint
-    from sentryfuse_core.runtime.load import shipped_weights
+    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 
     if args.data is not None:
         from sentryfuse_core.lab.commands.eval_data import run_data
@@ -179,7 +177,7 @@ def run(args: argparse.Namespace) -> int:
         from sentryfuse_core.lab.commands.eval_policies import run_policies
 
         run_policies(
-            load_checkpoint(args.weights or GATED),
+            load_checkpoint(args.weights or SHIPPED),
             frames=args.frames,
             batch=_BATCH,
             first=(args.seed + 1) * _WORLDS,
@@ -194,7 +192,7 @@ def run(args: argparse.Namespace) -> int:
 
         names = ("weights", "drives", "seconds", "seed", "device", "out")
         return run_tracks(**{name: getattr(args, name) for name in names})
-    checkpoint = load_checkpoint(args.weights or shipped_weights())
+    checkpoint = load_checkpoint(args.weights or SHIPPED)
     masks, levels = masks_of(args.masks), levels_of(args.levels, checkpoint.shape.levels)
     study = _study(args, {"": checkpoint, **_singles(args.single)}, masks, levels)
     print_report(study)
@@ -292,6 +290,7 @@ def _check(args: argparse.Namespace) -> None:
         fit_frames=(0, most),
         seed=(0, MOST_SEED),
         draws=(1, 100_000),
+        drawings=(1, 100_000),
         drives=(1, 10_000),
         seconds=(_LEAST_DRIVE_S, 3600),
     )

@@ -34,10 +34,9 @@ from sentryfuse_core.lab.training.fault_table import fault_table
 from sentryfuse_core.lab.training.policies import Run, outcomes, run_plans
 from sentryfuse_core.lab.training.references import clustered, oracle
 from sentryfuse_core.lab.training.told import RobotDetector
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from sentryfuse_core.pruning.part_gate import PartGate
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.whole_files import make_folder
 
@@ -78,7 +77,7 @@ class DataTask:
 def run_data(args: argparse.Namespace) -> int:
     """Score the weights on what --data names; print, and write where --out says."""
     _check(args)
-    checkpoint = load_checkpoint(args.weights or shipped_weights())
+    checkpoint = load_checkpoint(args.weights or SHIPPED)
     task = DataTask(
         span=_span(args.only_frames),
         masks=None if args.masks is None else masks_of(args.masks),

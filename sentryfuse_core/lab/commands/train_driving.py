@@ -24,8 +24,7 @@ from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSour
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
 from sentryfuse_core.lab.training.targets import in_region
-from sentryfuse_core.model.checkpoint import Checkpoint
-from sentryfuse_core.runtime.load import shipped_weights
+from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint
 from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ _AGE_S = 0.5  # of what a late sensor shows
 
 def run(args: argparse.Namespace) -> int:
     """Read, train, judge, write."""
-    args.init = args.init or str(shipped_weights())
+    args.init = args.init or str(SHIPPED)
     options = options_of(args)
     classes = None if args.classes is None else classes_of(args.classes)
     start, facts = start_of(args.init, labels=classes)
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     words += [f"--classes {args.classes}"] if args.classes else []
     words += [f"--map {text}" for text in args.map]
     words += [] if args.lidar_height is None else [f"--lidar-height {args.lidar_height:g}"]
-    words += [] if args.init == str(shipped_weights()) else [f"--init {Path(args.init).name}"]
+    words += [] if args.init == str(SHIPPED) else [f"--init {Path(args.init).name}"]
     finish(
         args,
         trainer,

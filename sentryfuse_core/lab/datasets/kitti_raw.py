@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame
+from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.files import NO_STAMP, need_folder, read_lines, stamps_ns
 from sentryfuse_core.lab.datasets.kitti_calibration import (
     VELODYNE_HEIGHT_M,
@@ -90,12 +90,11 @@ def _drive(
     place = folder if (folder / "calib_velo_to_cam.txt").is_file() else folder.parent
     calibration = _calibration(place, lidar_height_m)
     imu, at_hz = _oxts(folder, place, lidar_height_m)
-    boxes: dict[int, list[Box]] = {}
-    left = ""
-    if not plain:
-        boxes, left = read_tracklets(
-            folder / _TRACKLETS, vocabulary=vocabulary, lidar_height_m=lidar_height_m
-        )
+    boxes, left = (
+        ({}, "")
+        if plain
+        else read_tracklets(folder / _TRACKLETS, vocabulary=vocabulary, lidar_height_m=lidar_height_m)
+    )
 
     def frames() -> Iterator[LabelledFrame]:
         read = MomentReader(columns=4, full_scale=1.0, labels=vocabulary.labels)

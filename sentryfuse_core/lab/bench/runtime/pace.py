@@ -83,7 +83,7 @@ class _Made(Preprocessor):
 
     def __call__(self, synced: SyncedSet, mask: ModalitySet, *, ego: EgoMotion | None = None) -> Prepared:  # noqa: ARG002
         """Tensors of the sensors in `mask`."""
-        return Prepared(self._prepared[synced.sequence].inputs.only(mask & synced.present), {}, {})
+        return Prepared((self._prepared[synced.sequence].inputs.only(mask & synced.present),), {}, {})
 
 
 class _Runner:
