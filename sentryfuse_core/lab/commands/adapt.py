@@ -88,7 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16; weights stay float32")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, to train on (default %(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 (default): as many as cores are idle")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="CPU threads; 0 (default): as many as cores are idle"
+    )
     parser.add_argument(
         "--state",
         type=Path,
