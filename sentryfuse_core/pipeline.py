@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 
 from sentryfuse_core.budget import BudgetController
@@ -55,7 +55,7 @@ class Begun:
 
     synced: SyncedSet
     prepared: Prepared
-    absent: Mapping[Modality, Absence]
+    absent: Mapping[str, Absence]  # by name
     plan: Plan
     trust: Mapping[Modality, float]  # in each sensor, where the weights tell it
     switch_us: float
@@ -111,7 +111,7 @@ class Pipeline:
         self._planned: tuple[ModalitySet, PartLevels] | None = None  # what the last set ran
 
     @classmethod
-    def build(cls, config: Config, *, clock: Clock, topics: Mapping[Modality, str] | None = None) -> Pipeline:
+    def build(cls, config: Config, *, clock: Clock, topics: Mapping[str, str] | None = None) -> Pipeline:
         """Load the weights and put the parts together.
 
         Raises CheckpointError or BackendError with the remedy in their text.
@@ -164,7 +164,7 @@ class Pipeline:
         trusted, absent = self.ingest.trust(synced)
         prepared = prepare(self.ingest, self.preprocessor, synced, trusted)
         pre_ms = watch.lap_ms()
-        plan, trust, switch_us = self._plan(synced, prepared.inputs)
+        plan, trust, switch_us = self._plan(synced, prepared)
         yaw_since, ego = self.preprocessor.turning(synced, plan.mask), self.ingest.ego.as_of_now()
         return Begun(synced, prepared, absent, plan, trust, switch_us, queue_ms, pre_ms, yaw_since, ego)
 
@@ -177,7 +177,7 @@ class Pipeline:
         return Inferred(output, watch.lap_ms(), self.backend.faults)
 
     def finish(
-        self, begun: Begun, inferred: Inferred, *, reports: Mapping[Modality, SensorReport]
+        self, begun: Begun, inferred: Inferred, *, reports: Mapping[str, SensorReport]
     ) -> FusionResult:
         """All that comes after the network; `reports` say how the sensors stand."""
         watch = _Stopwatch()
@@ -196,16 +196,18 @@ class Pipeline:
             notes=(*result.notes, *_notes(result)),
         )
 
-    def reports(self) -> Mapping[Modality, SensorReport]:
+    def reports(self) -> Mapping[str, SensorReport]:
         """How the sensors stand now."""
         return self.ingest.reports(self._clock.now_ns())
 
-    def _plan(self, synced: SyncedSet, inputs: ModelInput) -> tuple[Plan, Mapping[Modality, float], float]:
+    def _plan(self, synced: SyncedSet, prepared: Prepared) -> tuple[Plan, Mapping[Modality, float], float]:
         """The sub-network for these sensors, trust in them, and the us that a switch took; NaN: none."""
-        trust = self.bank.trust(inputs)
-        present, poor = inputs.present, self.bank.gate.poor(trust)
-        for modality, value in trust.items():
-            self.ingest.observe_trust(modality, value, poor=modality in poor, now_ns=synced.released_ns)
+        trust = self.bank.trust(prepared.inputs)
+        present, poor = prepared.inputs.present, self.bank.gate.poor(trust)
+        for name in prepared.sensors:
+            kind = synced.samples[name][-1].modality
+            if kind in trust:
+                self.ingest.observe_trust(name, trust[kind], poor=kind in poor, now_ns=synced.released_ns)
         level, reason = self.budget.choose(present, self._clock.now_ns())
         widest = self.bank.loaded.start
         if level < widest:
@@ -279,12 +281,12 @@ class Pipeline:
         begun: Begun,
         inferred: Inferred,
         detections: tuple[Detection, ...],
-        reports: Mapping[Modality, SensorReport],
+        reports: Mapping[str, SensorReport],
         *,
         post_ms: float,
         track_ms: float,
     ) -> FusionResult:
-        synced, invalid, plan = begun.synced, begun.prepared.invalid, begun.plan
+        synced, plan = begun.synced, begun.plan
         present, used = begun.prepared.inputs.present, plan.mask
         poor, spared = self.bank.gate.poor(begun.trust), present - used
         if begun.perceives:
@@ -294,12 +296,7 @@ class Pipeline:
         return FusionResult(
             synced=synced,
             used=used,
-            absent={
-                **begun.absent,
-                **{modality: _absence(error) for modality, error in invalid.items()},
-                **dict.fromkeys(spared - poor, Absence.LEFT_OUT),
-                **dict.fromkeys(spared & poor, Absence.POOR),
-            },
+            absent={**begun.absent, **_left_out(begun, spared=spared, poor=poor)},
             detections=detections,
             plan=plan,
             times=StageTimes(
@@ -313,7 +310,7 @@ class Pipeline:
             reports=reports,
             errors=inferred.errors,
             notes=(
-                *(f"{modality.value} left out, {error}" for modality, error in invalid.items()),
+                *(f"{name} left out, {error}" for name, error in begun.prepared.invalid.items()),
                 *(
                     f"{name.value} is trusted {begun.trust[name]:.2f} of 1: its data looks poor"
                     for name in poor
@@ -326,19 +323,43 @@ class Pipeline:
         )
 
 
-def prepare(ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
-    """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
+def prepare(
+    ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: Container[str]
+) -> Prepared:
+    """Tensors of the trusted sensors, by name; what turns out unusable only now is reported and left out."""
     now_ns, ego = synced.released_ns, ingest.ego
     ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
     prepared = preprocessor(synced, trusted, ego=ego)
     if ego.received and Modality.IMU in prepared.inputs.present:
         since_ns = synced.stamp_ns - _COMPARED_NS
-        ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, trusted, since_ns))
-    for modality in prepared.inputs.present:
-        ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
-    for modality, error in prepared.invalid.items():
-        ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
+        ego.compare(
+            since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, prepared.inputs.present, since_ns)
+        )
+    for name in prepared.sensors:
+        ingest.observe_decoded(name, prepared.content.get(name), now_ns)
+    for name, error in prepared.invalid.items():
+        ingest.observe_invalid(name, error.reason, error.detail, now_ns)
     return prepared
+
+
+def _left_out(begun: Begun, *, spared: ModalitySet, poor: ModalitySet) -> dict[str, Absence]:
+    """Why each trusted sensor that the network did not read was not read.
+
+    Its data could not be used; its kind is not trusted or not needed; or another of its kind is read, or no
+    sector looks its way.
+    """
+    found: dict[str, Absence] = {}
+    for name, samples in begun.synced.samples.items():
+        kind = samples[-1].modality
+        if name in begun.absent:
+            continue
+        if name in begun.prepared.invalid:
+            found[name] = _absence(begun.prepared.invalid[name])
+        elif name not in begun.prepared.sensors:
+            found[name] = Absence.LEFT_OUT
+        elif kind in spared:
+            found[name] = Absence.POOR if kind in poor else Absence.LEFT_OUT
+    return found
 
 
 def _absence(error: InvalidMessageError) -> Absence:

@@ -17,9 +17,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from sentryfuse_core.config import CameraConfig
     from sentryfuse_core.preprocess.motion import Rotation
 
-__all__ = ["CONVERSIONS", "VirtualCamera", "decode", "fitting", "reduction", "same_shape"]
+__all__ = [
+    "CONVERSIONS",
+    "VirtualCamera",
+    "decode",
+    "fitting",
+    "parameter_intrinsics",
+    "reduction",
+    "same_shape",
+]
 
 # Columns: base axes of the virtual camera's right, down and forward.
 _OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -51,6 +60,11 @@ LARGEST_SIDE = 32_766  # of OpenCV's remap
 _IN_FRONT = 1e-3  # of a ray's forward part: less lies beside the camera or behind it
 _SAME_SHAPE = 0.03  # by how much the sides' ratio may differ: encoders pad to blocks of pixels
 _DEPTH_16 = ("mono16", "16UC1")
+
+
+def parameter_intrinsics(config: CameraConfig) -> Intrinsics:
+    """The intrinsics that the parameters of a camera give."""
+    return Intrinsics(config.image_width, config.image_height, config.fx, config.fy, config.cx, config.cy)
 
 
 def decode(frame: ImageFrame | CompressedFrame, *, reduce: int = 1) -> UInt8Array:

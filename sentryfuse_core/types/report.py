@@ -25,7 +25,7 @@ class SensorState(IntEnum):
 class SensorReport:
     """What the health monitor knows of one sensor at one moment."""
 
-    modality: Modality
+    modality: Modality  # its kind
     topic: str
     state: SensorState
     reason: str
@@ -43,6 +43,12 @@ class SensorReport:
     epoch: int
     invalid_reasons: Mapping[str, int] = field(default_factory=dict)
     code: str = ""  # stable name of the finding behind `reason`; empty: it is well
+    name: str = ""  # the sensor's; empty: it is called like its kind
+
+    @property
+    def sensor(self) -> str:
+        """Name of the sensor."""
+        return self.name or self.modality.value
 
     @property
     def disabled(self) -> bool:
@@ -54,10 +60,16 @@ class SensorReport:
 class Transition:
     """A sensor went from one state to another."""
 
-    modality: Modality
+    modality: Modality  # its kind
     at_ns: int  # steady clock
     before: SensorState
     after: SensorState
     reason: str
     remedy: str
     code: str = ""  # stable name of the finding behind it, such as "timeout" or "frozen"; empty: it is well
+    name: str = ""  # the sensor's; empty: it is called like its kind
+
+    @property
+    def sensor(self) -> str:
+        """Name of the sensor."""
+        return self.name or self.modality.value

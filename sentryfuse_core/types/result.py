@@ -92,8 +92,8 @@ class FusionResult:
     """What the pipeline made of one set."""
 
     synced: SyncedSet
-    used: ModalitySet
-    absent: Mapping[Modality, Absence]  # every sensor that is not in `used`
+    used: ModalitySet  # kinds
+    absent: Mapping[str, Absence]  # every sensor that is not used, by name
     detections: tuple[Detection, ...]
     plan: Plan
     times: StageTimes
@@ -102,14 +102,19 @@ class FusionResult:
     backend_reason: str  # why this backend runs
     mask_recall_4m: float  # NaN: not evaluated
     prior_recall_4m: float  # NaN: not evaluated
-    reports: Mapping[Modality, SensorReport]
+    reports: Mapping[str, SensorReport]  # by name
     errors: tuple[str, ...]  # nothing usable, device lost: what a person must act on
     notes: tuple[str, ...]  # fallbacks and parts that are missing
     switch_us: float  # time to choose another sub-network; NaN: mask and level are those of the last set
     tracks: tuple[Track, ...] | None = None  # None: tracking is off
     over_ground: bool = False  # velocities of the tracks are; else relative to the robot
     placed_in: tuple[str, EgoStep] | None = None  # frame in which tracks are published, and the base in it
-    trust: Mapping[Modality, float] = field(default_factory=dict)  # 0..1, where the weights tell it
+    trust: Mapping[Modality, float] = field(default_factory=dict)  # by kind, 0..1, where the weights tell it
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """Names of the sensors that were used."""
+        return tuple(name for name in self.synced.samples if name not in self.absent)
 
     @property
     def above_prior(self) -> bool:

@@ -16,13 +16,19 @@ __all__ = ["Absence", "Sample", "SyncedSet"]
 class Sample:
     """One message of one sensor, checked and stamped, its arrays still views of the message."""
 
-    modality: Modality
+    modality: Modality  # the sensor's kind
     stamp_ns: int  # on the sensor's clock, the stream's offset already taken off
     received_ns: int  # on the clock that stamps are compared with: ROS or bag time
     arrival_ns: int  # on the steady clock that deadlines and liveness run on; bag time in a replay
     frame_id: str
     payload: Payload
     fingerprint: int  # hash of the content: two equal ones in a row mean a frozen sensor
+    name: str = ""  # the sensor's; empty: it is called like its kind
+
+    @property
+    def sensor(self) -> str:
+        """Name of the sensor."""
+        return self.name or self.modality.value
 
 
 class Absence(str, Enum):
@@ -40,17 +46,17 @@ class Absence(str, Enum):
 
 @dataclass(frozen=True, eq=False)
 class SyncedSet:
-    """Samples that belong to one moment; `samples` and `absent` together have every sensor as a key.
+    """Samples that belong to one moment; `samples` and `absent` together have every sensor's name as a key.
 
-    Camera and lidar have one sample, IMU and audio every sample of the window that ends at `stamp_ns`.
+    Cameras and lidars have one sample, IMU and audio every sample of the window that ends at `stamp_ns`.
     """
 
     sequence: int
     epoch: int
     stamp_ns: int
-    anchor: Modality | None  # None: a tick, no anchoring sensor lives
-    samples: Mapping[Modality, tuple[Sample, ...]]
-    absent: Mapping[Modality, Absence]
+    anchor: str | None  # None: a tick, no anchoring sensor lives
+    samples: Mapping[str, tuple[Sample, ...]]
+    absent: Mapping[str, Absence]
     anchor_arrival_ns: int  # steady clock
     anchor_received_ns: int  # ROS or bag time
     released_ns: int  # steady clock
@@ -58,12 +64,16 @@ class SyncedSet:
     @property
     def anchor_name(self) -> str:
         """Name of the anchoring sensor, or 'tick'."""
-        return "tick" if self.anchor is None else self.anchor.value
+        return "tick" if self.anchor is None else str(self.anchor)
 
     @property
     def present(self) -> ModalitySet:
-        """The sensors with at least one sample."""
-        return ModalitySet.of(*self.samples)
+        """The kinds of the sensors with at least one sample."""
+        return ModalitySet.of(*(samples[-1].modality for samples in self.samples.values()))
+
+    def of_kind(self, kind: Modality) -> tuple[str, ...]:
+        """Names of the sensors of that kind with at least one sample."""
+        return tuple(name for name, samples in self.samples.items() if samples[-1].modality is kind)
 
     @property
     def wait_ns(self) -> int:
@@ -75,12 +85,12 @@ class SyncedSet:
         """Age of the anchor's sample when it arrived."""
         return self.anchor_received_ns - self.stamp_ns
 
-    def offset_ns(self, modality: Modality) -> int:
+    def offset_ns(self, name: str) -> int:
         """Stamp of the sensor's newest sample minus stamp of the set."""
-        return self.samples[modality][-1].stamp_ns - self.stamp_ns
+        return self.samples[name][-1].stamp_ns - self.stamp_ns
 
     @property
     def skew_ns(self) -> int:
         """Largest distance of a camera or lidar sample from the set's stamp."""
-        paired = (m for m in (Modality.CAMERA, Modality.LIDAR) if m in self.samples)
-        return max((abs(self.offset_ns(m)) for m in paired), default=0)
+        paired = (*self.of_kind(Modality.CAMERA), *self.of_kind(Modality.LIDAR))
+        return max((abs(self.offset_ns(name)) for name in paired), default=0)
