@@ -22,7 +22,7 @@ from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.labels import read_labels
 from sentryfuse_core.sync.match import nearest
-from sentryfuse_core.types import Detection, Modality
+from sentryfuse_core.types import Detection
 
 __all__ = ["find_bags", "load_bags"]
 
@@ -39,7 +39,7 @@ def find_bags(root: Path) -> list[Path]:
 
 
 def load_bags(
-    root: Path, *, labels: Path | None = None, config: Config | None = None, topics: Mapping[Modality, str]
+    root: Path, *, labels: Path | None = None, config: Config | None = None, topics: Mapping[str, str]
 ) -> DrivingSet:
     """Every recording in `root` is a drive; its labels are `labels`, or labels.jsonl beside it.
 
@@ -88,7 +88,7 @@ def _moments(path: Path) -> dict[int, tuple[Box, ...]]:
     return found
 
 
-def _selected(bag: Path, config: Config, topics: Mapping[Modality, str]) -> tuple[Selection, list[str]]:
+def _selected(bag: Path, config: Config, topics: Mapping[str, str]) -> tuple[Selection, list[str]]:
     """The topics, what was chosen among several, and what is assumed."""
     with BagReader(bag) as reader:
         selection = select(reader.topics(), topics, config=config, encoding=encodings(reader))
@@ -122,7 +122,7 @@ def _frames(
         for arrival in arrivals(reader, selection.feeds):
             poses.now_ns = arrival.at_ns
             undecoded.note(arrival)
-            _take(arrival, ingest, preprocessor, rectified=selection.rectified)
+            _take(arrival, ingest, preprocessor, selection)
             yield from labelled_sets()
         ingest.advance(reader.end_ns + round(config.sync.max_wait_s * NS_PER_S))
         yield from labelled_sets()
@@ -130,16 +130,18 @@ def _frames(
             raise error
 
 
-def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, *, rectified: bool) -> None:
+def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, selection: Selection) -> None:
     """Hand over a message: CameraInfo to the preprocessing, all others to the ingest."""
-    if arrival.modality is None:
+    if arrival.sensor is None:
         try:
-            if arrival.type_name == convert.AUDIO_INFO_TYPE:
-                ingest.audio_info(arrival.message)
-            elif arrival.type_name == convert.ODOMETRY_TYPE:
+            if arrival.type_name == convert.ODOMETRY_TYPE:
                 ingest.odometry(arrival.message)
-            else:
-                preprocessor.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
+            for name in selection.told_by(arrival.topic):
+                if arrival.type_name == convert.AUDIO_INFO_TYPE:
+                    ingest.audio_info(arrival.message, name)
+                    continue
+                intrinsics = convert.camera_info(arrival.message, rectified=name in selection.rectified)
+                preprocessor.set_intrinsics(intrinsics, name)
         except InvalidMessageError:
             pass  # the robot goes on with the intrinsics it has
     else:

@@ -14,7 +14,6 @@ from sentryfuse_core.lab.datasets.kitti_object import is_kitti_object, load_kitt
 from sentryfuse_core.lab.datasets.kitti_raw import drive_folders, load_kitti_raw
 from sentryfuse_core.lab.datasets.nuscenes import load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import version_folder
-from sentryfuse_core.types import Modality
 
 __all__ = ["detect_layout", "open_driving"]
 
@@ -55,7 +54,7 @@ def open_driving(
     layout: str | None = None,
     labels: Path | None = None,
     config: Config | None = None,
-    topics: Mapping[Modality, str] | None = None,
+    topics: Mapping[str, str] | None = None,
 ) -> DrivingSet:
     """The drives of a folder; `labels`, `config` and `topics` are of recordings.
 

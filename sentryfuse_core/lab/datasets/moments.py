@@ -79,7 +79,7 @@ class MomentReader:
         self._preprocess.set_intrinsics(intrinsics)
         self._preprocess.placer.give(Modality.CAMERA, moment.camera_pose)
         self._preprocess.placer.give(Modality.LIDAR, moment.lidar_pose)
-        samples: dict[Modality, tuple[Sample, ...]] = {
+        samples: dict[str, tuple[Sample, ...]] = {
             Modality.CAMERA: (_sample(Modality.CAMERA, moment.image_stamp_ns, image),),
             Modality.LIDAR: (_sample(Modality.LIDAR, moment.stamp_ns, self._cloud(moment.cloud)),),
         }
@@ -91,8 +91,8 @@ class MomentReader:
         stamp = moment.stamp_ns
         synced = SyncedSet(0, 0, stamp, Modality.LIDAR, samples, {}, stamp, stamp, stamp)
         prepared = self._preprocess(synced, synced.present)
-        for modality, error in prepared.invalid.items():
-            path = moment.image if modality is Modality.CAMERA else moment.cloud
+        for name, error in prepared.invalid.items():
+            path = moment.image if name == Modality.CAMERA else moment.cloud
             raise DatasetError(f"{path} cannot be used ({error}); copy it again") from error
         return prepared.inputs
 
