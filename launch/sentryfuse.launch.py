@@ -59,6 +59,7 @@ TOPICS = {
     "detections_topic": ("~/detections", "published FusedDetectionArray"),
     "detections_3d_topic": ("~/detections_3d", "published vision_msgs/Detection3DArray"),
     "tracks_topic": ("~/tracks", "published FusedTrackArray"),
+    "coverage_topic": ("~/coverage", "published Coverage"),
     "markers_topic": ("~/markers", "published MarkerArray"),
     "status_topic": ("~/status", "published FusionStatus"),
     "diagnostics_topic": ("/diagnostics", "published DiagnosticArray"),

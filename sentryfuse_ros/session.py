@@ -266,7 +266,7 @@ class Session:
         if stale or failed:
             self._outputs.publish_status(result, context)
         else:
-            self._outputs.publish(result, context, markers=self._config.output.markers)
+            self._outputs.publish(result, context, config=self._config.output)
         self._said_ns = now_ns
         skipped = self._worker.skipped + self._ingest.overflowed - self._skipped
         self._skipped += skipped

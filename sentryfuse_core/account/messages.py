@@ -15,6 +15,7 @@ from sentryfuse_core.tracking.placed import placed
 from sentryfuse_core.types import Absence, Detection, FusionResult, SensorReport, SensorState
 
 __all__ = [
+    "COVERAGE_TYPE",
     "DETECTIONS_3D_TYPE",
     "DETECTIONS_TYPE",
     "LABEL_INFO_TYPE",
@@ -24,6 +25,7 @@ __all__ = [
     "VISION_INFO_TYPE",
     "Fields",
     "PublishContext",
+    "coverage",
     "detection_3d_array",
     "detection_array",
     "figures",
@@ -43,6 +45,7 @@ Fields: TypeAlias = dict[str, Any]
 DETECTIONS_TYPE = "sentryfuse/msg/FusedDetectionArray"
 STATUS_TYPE = "sentryfuse/msg/FusionStatus"
 TRACKS_TYPE = "sentryfuse/msg/FusedTrackArray"
+COVERAGE_TYPE = "sentryfuse/msg/Coverage"
 MARKERS_TYPE = "visualization_msgs/msg/MarkerArray"
 DETECTIONS_3D_TYPE = "vision_msgs/msg/Detection3DArray"
 VISION_INFO_TYPE = "vision_msgs/msg/VisionInfo"
@@ -173,6 +176,17 @@ def track_array(result: FusionResult, context: PublishContext) -> Fields:
         "mask": result.used.bits,
         "over_ground": result.over_ground,
         "tracks": [_fused_track(track) for track in tracks],
+    }
+
+
+def coverage(result: FusionResult, context: PublishContext) -> Fields:
+    """sentryfuse/Coverage."""
+    watched = result.coverage
+    return {
+        "header": header(result.synced.stamp_ns, context.base_frame),
+        "step_deg": 360.0 / len(watched.sensors),
+        "sensors": watched.sensors.tolist(),
+        "range_m": watched.range_m.tolist(),
     }
 
 

@@ -20,6 +20,7 @@ from sentryfuse_core.config.model import ModelConfig
 from sentryfuse_core.config.odometry import OdometryConfig
 from sentryfuse_core.config.option import Option
 from sentryfuse_core.config.output import OutputConfig
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.config.sensor import SensorConfig
 from sentryfuse_core.config.sensors import (
     KINDS,
@@ -58,6 +59,7 @@ class Config:
     def __post_init__(self) -> None:
         for option in options(self.kinds):
             option.check(value_of(self, option.path))
+        sector_yaws_deg(self.output.sectors)
         check_sensors(self.sensors, from_tf=self.output.extrinsics == "auto")
         for name in (*self.of_kind(Modality.CAMERA), *self.of_kind(Modality.LIDAR)):
             rate_hz = self.sensor(name).expected_rate_hz

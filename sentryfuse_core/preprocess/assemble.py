@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import audio, camera, imu, lidar, motion
 from sentryfuse_core.preprocess.attitude import AttitudeFilter
@@ -17,6 +19,8 @@ from sentryfuse_core.preprocess.deskew import deskewed, even_motion, point_times
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.preprocess.quality import quality
+from sentryfuse_core.preprocess.sectors import sector_axes
+from sentryfuse_core.preprocess.sides import Shot, Side
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, SyncedSet
@@ -32,33 +36,43 @@ if TYPE_CHECKING:
     from sentryfuse_core.health.stats import ContentStats
     from sentryfuse_core.types import CompressedFrame, ImageFrame, PointCloud
 
-    # What one sensor contributes: tensors by their name in ModelInput, and what its content looks like.
-    _Part: TypeAlias = tuple[Mapping[str, Tensor], ContentStats | None]
+    # What one sensor contributes: to each sector tensors by their name in ModelInput, none where it does not
+    # look; and what its content looks like.
+    _Part: TypeAlias = tuple[Sequence[Mapping[str, Tensor]], ContentStats | None]
 
 __all__ = ["Prepared", "Preprocessor"]
 
-_AHEAD = 0.5  # cosine of the angle between a camera's axis and the base's x axis
 STILL_RAD = 1e-3  # less is a tenth of a virtual pixel: not worth new camera maps
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What became of one set: a sensor of the mask is in `inputs`, spare, or its error in `invalid`."""
+    """What became of one set: a sensor of the mask is in some `views`, spare, or its error in `invalid`."""
 
-    inputs: ModelInput
+    views: tuple[ModelInput, ...]  # of each sector
     invalid: Mapping[str, InvalidMessageError]  # by name
     content: Mapping[str, ContentStats]  # by name
     notes: tuple[str, ...] = ()  # what to know of the poses
-    sensors: tuple[str, ...] = ()  # names of those whose data is in `inputs`
+    sensors: tuple[str, ...] = ()  # names of those whose data is in the views
+
+    @property
+    def inputs(self) -> ModelInput:
+        """Of the first sector, which is the only one unless others are asked for."""
+        return self.views[0]
+
+    @property
+    def present(self) -> ModalitySet:
+        """The kinds that some sector has."""
+        return ModalitySet.of(*(kind for view in self.views for kind in view.present))
 
 
 class Preprocessor:
     """Decodes, moves to the base frame at the set's stamp, and makes tensors.
 
-    Clouds of several lidars become one; of several sensors of another kind the first that can be used is,
-    and of cameras the first that looks ahead. Poses come from the placer, at each sample's stamp. Intrinsics
-    come from the configuration until they are set; they may be set from another thread than the one that
-    calls.
+    Each sector of `output.sectors` has an input of its own. Clouds of several lidars become one, pictures of
+    several cameras each sector's; of several IMUs or microphones the first that can be used is. Poses come
+    from the placer, at each sample's stamp. Intrinsics come from the configuration until they are set; they
+    may be set from another thread than the one that calls.
     """
 
     def __init__(self, config: Config, *, geometry: Geometry = GEOMETRY, measures: bool = False) -> None:
@@ -68,7 +82,10 @@ class Preprocessor:
         self._pcm: Tensor | None = None  # the window of sound of the set in hand
         self._geometry = geometry
         cameras = config.of_kind(Modality.CAMERA)
-        self._virtual_cameras = {name: camera.VirtualCamera(geometry) for name in cameras}
+        self.yaws_rad = tuple(math.radians(yaw) for yaw in sector_yaws_deg(config.output.sectors))
+        self._axes = tuple(sector_axes(yaw) for yaw in self.yaws_rad)
+        alone = len(self._axes) == 1 and len(cameras) == 1
+        self._sides = tuple(Side(axes, alone=alone, geometry=geometry) for axes in self._axes)
         self._attitude = AttitudeFilter()
         self.intrinsics = {  # those in use, by camera
             name: camera.parameter_intrinsics(cast("CameraConfig", config.sensor(name))) for name in cameras
@@ -84,7 +101,6 @@ class Preprocessor:
         self._content: dict[str, ContentStats] = {}
         self._used: list[str] = []
         self._builders: Mapping[Modality, Callable[[SyncedSet, str], _Part]] = {
-            Modality.CAMERA: self._camera,
             Modality.IMU: self._imu,
             Modality.AUDIO: self._audio,
         }
@@ -109,21 +125,30 @@ class Preprocessor:
                 self._invalid[name] = error
         posed = {kind: [name for name in synced.of_kind(kind) if name in self._poses] for kind in Modality}
         self._imu_name = next(iter(posed[Modality.IMU]), "")
-        posed[Modality.CAMERA] = _looking_ahead(posed[Modality.CAMERA], self._poses)
         with one_thread():
-            tensors: dict[str, Tensor] = {}
-            for kind, names in posed.items():
-                if kind is Modality.LIDAR:
-                    tensors.update(self._merged(synced, names))
-                else:
-                    tensors.update(self._first(synced, names, kind))
-            if self._measures and tensors:
-                tensors["quality"] = quality(ModelInput(**tensors), self._pcm, geometry=self._geometry)
+            parts = (
+                self._pictures(synced, posed[Modality.CAMERA]),
+                self._merged(synced, posed[Modality.LIDAR]),
+                self._first(synced, posed[Modality.IMU], Modality.IMU),
+                self._first(synced, posed[Modality.AUDIO], Modality.AUDIO),
+            )
+            views = tuple(map(self._view, self._axes, *parts))
         skewed = (f"{name} is not deskewed: {why}" for name, why in self._skewed.items())
         notes = (*self.placer.notes(sensors), *skewed)
-        return Prepared(ModelInput(**tensors), self._invalid, self._content, notes, tuple(self._used))
+        return Prepared(views, self._invalid, self._content, notes, tuple(self._used))
 
-    def _first(self, synced: SyncedSet, names: Sequence[str], kind: Modality) -> Mapping[str, Tensor]:
+    def _view(self, axes: motion.Rotation, *parts: Mapping[str, Tensor]) -> ModelInput:
+        """The input of one sector, and how good its data is."""
+        tensors = {name: tensor for part in parts for name, tensor in part.items()}
+        if axes[0, 0] < 0.0 and not tensors.keys() & {"camera", "lidar"}:
+            tensors.pop("audio", None)  # two microphones do not know front from back
+        if self._measures and tensors:
+            tensors["quality"] = quality(ModelInput(**tensors), self._pcm, geometry=self._geometry)
+        return ModelInput(**tensors)
+
+    def _first(
+        self, synced: SyncedSet, names: Sequence[str], kind: Modality
+    ) -> Sequence[Mapping[str, Tensor]]:
         """Tensors of the first of the sensors whose data can be used."""
         for name in names:
             try:
@@ -133,9 +158,9 @@ class Preprocessor:
                 continue
             self._note(name, looks)
             return part
-        return {}
+        return [{} for _ in self._axes]
 
-    def _merged(self, synced: SyncedSet, names: Sequence[str]) -> Mapping[str, Tensor]:
+    def _merged(self, synced: SyncedSet, names: Sequence[str]) -> Sequence[Mapping[str, Tensor]]:
         """Pillars of the points of all lidars whose data can be used."""
         clouds = []
         for name in names:
@@ -147,26 +172,52 @@ class Preprocessor:
             self._note(name, looks)
             clouds.append(points)
         if not clouds:
-            return {}
+            return [{} for _ in self._axes]
         points = clouds[0] if len(clouds) == 1 else torch.cat(clouds, dim=1)
-        return {"lidar": lidar.pillars(points, geometry=self._geometry)}
+        turned = (lidar.turned(points, axes) for axes in self._axes)
+        return [{"lidar": lidar.pillars(cloud, geometry=self._geometry)} for cloud in turned]
 
     def _note(self, name: str, looks: ContentStats | None) -> None:
         self._used.append(name)
         if looks is not None:
             self._content[name] = looks
 
-    def _camera(self, synced: SyncedSet, name: str) -> _Part:
+    def _pictures(self, synced: SyncedSet, names: Sequence[str]) -> Sequence[Mapping[str, Tensor]]:
+        """Each sector's picture, from the cameras that see it and whose data can be used."""
+        shots: dict[str, Shot] = {}
+        looks: dict[str, ContentStats] = {}
+        for name in names:
+            try:
+                found = self._shot(synced, name)
+            except InvalidMessageError as error:
+                self._invalid[name] = error
+                continue
+            if found is not None:
+                shots[name], looks[name] = found
+        try:
+            shown = [side.show(shots) for side in self._sides]
+        except InvalidMessageError as error:  # of a camera alone
+            self._invalid.update(dict.fromkeys(shots, error))
+            return [{} for _ in self._axes]
+        for name in shots:
+            if any(name in used for _, used in shown):
+                self._note(name, looks[name])
+        return [part for part, _ in shown]
+
+    def _shot(self, synced: SyncedSet, name: str) -> tuple[Shot, ContentStats] | None:
+        """The picture of one camera, and how it looks; None where it looks at no sector."""
         sample = synced.samples[name][-1]
-        frame = cast("ImageFrame | CompressedFrame", sample.payload)
-        pose = self._poses[name]
+        frame, pose = cast("ImageFrame | CompressedFrame", sample.payload), self._poses[name]
         intrinsics = camera.fitting(self.intrinsics[name], frame.width, frame.height)
+        mount = motion.pose_rotation(pose)
+        if not any(side.wants(name, intrinsics, mount) for side in self._sides):
+            return None
         turned = self._turned(synced, sample.stamp_ns)
-        virtual = self._virtual_cameras[name]
-        image = virtual.decode(frame, intrinsics)
-        warped = virtual.warp(image, intrinsics, turned @ motion.pose_rotation(pose))
-        position = torch.from_numpy((turned @ np.asarray(pose.translation)).astype(np.float32))[None]
-        return {"camera": warped, "camera_position": position}, image_stats(image)
+        image = camera.decode_for(frame, intrinsics, self._geometry)
+        small = camera.shrunk(image, intrinsics, self._geometry)
+        return Shot(small, intrinsics, mount, turned, turned @ np.asarray(pose.translation)), image_stats(
+            image
+        )
 
     def _cloud(self, synced: SyncedSet, name: str) -> tuple[Tensor, ContentStats]:
         """The points of one lidar [1, N, 4] in the base frame at the set's stamp, and how they look."""
@@ -227,16 +278,28 @@ class Preprocessor:
         self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
         tilt = self._attitude.update(stamps_ns, readings @ to_base.T, epoch=synced.epoch)
         window = imu.resample(times_s, values, geometry=self._geometry)
-        return {"imu": window, "tilt": torch.tensor([tilt])}, None
+        parts = [
+            {"imu": imu.turned(window, axes), "tilt": torch.tensor([imu.turned_tilt(tilt, axes)])}
+            for axes in self._axes
+        ]
+        return parts, None
 
     def _audio(self, synced: SyncedSet, name: str) -> _Part:
         blocks = audio.blocks_of(synced.samples[name])
         spacing_m = cast("AudioConfig", self._config.sensor(name)).spacing_m
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
-        features = audio.bearing_features(pcm, spacing_m, geometry=self._geometry)
+        ways = [float(axes[0, 0]) for axes in self._axes]
+        if not {1.0, -1.0} & set(ways):
+            raise InvalidMessageError("outside_view", "no sector looks ahead or back, where a pair hears")
+        features = [
+            {"audio": audio.bearing_features(heard, spacing_m, geometry=self._geometry)}
+            if heard is not None
+            else {}
+            for heard in ({1.0: pcm, -1.0: pcm.flip(1)}.get(way) for way in ways)
+        ]
         # What no block of the set brought is not silent.
         self._pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
-        return {"audio": features}, audio_stats([block for _, block in blocks])
+        return features, audio_stats([block for _, block in blocks])
 
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:
         """How far the base has turned left from `stamp_ns` to the set, in rad, by the gyro; 0 without one."""
@@ -269,10 +332,3 @@ class Preprocessor:
 
 def _still(_stamp_ns: int) -> motion.Rotation:
     return motion.IDENTITY
-
-
-def _looking_ahead(names: list[str], poses: Mapping[str, Pose]) -> list[str]:
-    """The cameras of several that look ahead, within 60 degrees; a camera alone is taken as it is."""
-    if len(names) < 2:
-        return names
-    return [name for name in names if motion.pose_rotation(poses[name])[0, 2] >= _AHEAD]

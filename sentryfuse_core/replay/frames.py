@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config, LidarConfig
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.faults.scenario import Event
 from sentryfuse_core.preprocess import camera, lidar
@@ -141,7 +142,8 @@ def make_frame(
         for name in config.of_kind(Modality.LIDAR)
         if name in samples and (points := lidar_points(samples[name], config, poses.get(name))) is not None
     ]
-    return ReportFrame(record, tuple(truth), picture, np.concatenate(clouds) if clouds else None, why)
+    cloud = np.concatenate(clouds) if clouds else None
+    return ReportFrame(record, tuple(truth), picture, cloud, why, _looks_around(config))
 
 
 def camera_picture(sample: Sample) -> NDArray[np.uint8] | None:
@@ -172,8 +174,16 @@ def lidar_points(sample: Sample, config: Config, pose: Pose | None) -> NDArray[n
         return None
     points = points @ pose_rotation(pose).T + np.asarray(pose.translation)
     x, y, _ = points.T
-    seen = points[(x > GEOMETRY.x_min_m) & (x < GEOMETRY.x_max_m) & (np.abs(y) < GEOMETRY.y_max_m)]
+    reach_m = GEOMETRY.x_max_m
+    ahead = (x > GEOMETRY.x_min_m) & (x < reach_m) & (np.abs(y) < GEOMETRY.y_max_m)
+    around = (np.abs(x) < reach_m) & (np.abs(y) < reach_m)
+    seen = points[around if _looks_around(config) else ahead]
     return np.asarray(seen[:: max(len(seen) // _MAX_POINTS, 1)], dtype=np.float32)
+
+
+def _looks_around(config: Config) -> bool:
+    """Whether the network looks elsewhere than ahead."""
+    return sector_yaws_deg(config.output.sectors) != (0.0,)
 
 
 def _draw(

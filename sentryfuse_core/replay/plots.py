@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
+from matplotlib.patches import Polygon, Wedge
 from matplotlib.ticker import MaxNLocator
 
 from sentryfuse_core.clock import NS_PER_S
@@ -44,7 +44,9 @@ _ARROW_S = 1.0  # an arrow ends where a track will be then
 _SLOW_M_S = 0.5  # arrows of what hardly moves point anywhere
 # The page's style sheet knows the reader's light or dark screen, the figure does not.
 _THEMED = {_INK: "--ink", _FAINT: "--line", _BAND: "--band", _EDGE: "--faint", _DIM: "--faint"}
-_REGION_M = (0.0, 32.0, -16.0, 16.0)  # what the network sees: x, then y
+_AHEAD_M, _AROUND_M = (0.0, 32.0, -16.0, 16.0), (-32.0, 32.0, -32.0, 32.0)  # what is shown: x, then y
+_RING_M = 1.6  # width of the ring that tells what watches each direction
+_BLIND, _WATCHED = "#d1495b", {1: "#e9b44c", 2: "#5b8fd9", 3: "#3aa76d"}  # by bits of camera and lidar
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "sentryfuse",  # element ids must not differ from run to run
@@ -205,10 +207,14 @@ def _latency(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float])
 
 
 def surroundings_svg(frame: ReportFrame) -> str:
-    """Points and boxes from above; the robot is at the bottom, looking up."""
-    x_min, x_max, y_min, y_max = _REGION_M
+    """Points and boxes from above; the robot looks up, from the bottom or, all around, from the middle.
+
+    All around, a ring tells what watches each direction.
+    """
+    x_min, x_max, y_min, y_max = _AROUND_M if frame.around else _AHEAD_M
+    side = 5.0 if frame.around else 3.5
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(3.5, 3.5), layout="constrained")
+        figure = Figure(figsize=(side, side), layout="constrained")
         axis = figure.subplots()
         if frame.points is not None and len(frame.points):
             axis.scatter(
@@ -226,15 +232,28 @@ def surroundings_svg(frame: ReportFrame) -> str:
         for track in frame.record.tracks or ():
             if track.state is not TrackState.TENTATIVE:
                 _way(axis, track)
-        axis.plot([0.0], [x_min], marker="^", markersize=9, color=_INK, clip_on=False)
+        if frame.around:
+            _ring(axis, frame.record.watched, x_max)
+        axis.plot([0.0], [0.0], marker="^", markersize=9, color=_INK, clip_on=False)
         axis.set_xlim(-y_max, -y_min)
         axis.set_ylim(x_min, x_max)
         axis.set_aspect("equal")
-        axis.set_xticks((-16, -8, 0, 8, 16), ("16", "8", "0", "8", "16"))
-        axis.set_yticks((0, 8, 16, 24, 32))
+        ticks = range(int(y_min), int(y_max) + 1, 16 if frame.around else 8)
+        axis.set_xticks(list(ticks), [str(abs(tick)) for tick in ticks])
+        axis.set_yticks(list(range(int(x_min), int(x_max) + 1, 16 if frame.around else 8)))
         axis.set_xlabel("left (m) right")
         axis.set_ylabel("ahead (m)")
         return _svg(figure, dpi=150)
+
+
+def _ring(axis: Axes, watched: Sequence[tuple[int, int, int]], radius_m: float) -> None:
+    """Green where camera and lidar watch, amber or blue where one of them does, red where neither."""
+    for first, last, bits in watched:
+        colour = _WATCHED.get(bits & 3, _BLIND)
+        # From ahead to the left is counter-clockwise from the top.
+        axis.add_patch(
+            Wedge((0.0, 0.0), radius_m, 90 + first, 90 + last, width=_RING_M, color=colour, linewidth=0)
+        )
 
 
 def _way(axis: Axes, track: Track) -> None:

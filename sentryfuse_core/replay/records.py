@@ -17,6 +17,7 @@ from sentryfuse_core.account.latency import STAGES
 from sentryfuse_core.account.messages import Fields
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.surroundings import stretches
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.types import Detection, ModalitySet, SensorState
 
@@ -62,6 +63,7 @@ class SetRecord:
     severity: int
     detections: tuple[Detection, ...]
     tracks: tuple[Track, ...] | None  # None: tracking was off
+    watched: tuple[tuple[int, int, int], ...]  # from and to degrees left of ahead, bits of what looks there
     over_ground: bool  # velocities of the tracks are; else relative to the robot
     notes: tuple[str, ...]
     latency_ms: Mapping[str, float]  # by stage; pre, infer, post and e2e: wall-clock
@@ -123,7 +125,12 @@ def _plain_track(track: Track) -> dict[str, Any]:
 
 
 def from_messages(
-    status: Fields, detections: Fields | None, tracks: Fields | None = None, *, released_ns: int
+    status: Fields,
+    detections: Fields | None,
+    tracks: Fields | None = None,
+    coverage: Fields | None = None,
+    *,
+    released_ns: int,
 ) -> SetRecord:
     """The record of a FusionStatus and the arrays of its set, as plain values by the fields' names."""
     sensors = {sensor["name"]: sensor for sensor in status["sensors"]}
@@ -143,6 +150,7 @@ def from_messages(
         "skew_ms": max((abs(offsets_ms[name]) for name in paired if name in offsets_ms), default=0.0),
         "detections": () if detections is None else tuple(map(_detection, detections["detections"])),
         "tracks": None if tracks is None else tuple(map(_track, tracks["tracks"])),
+        "watched": () if coverage is None else stretches(np.asarray(coverage["sensors"], np.uint8)),
         "over_ground": tracks is not None and tracks["over_ground"],
         "notes": tuple(status["notes"]),
         # Older recordings do not have every stage.
@@ -153,7 +161,7 @@ def from_messages(
 
 def _of_one_set(array: Fields, status: Fields) -> bool:
     same_frame = array["header"]["frame_id"] == status["header"]["frame_id"]
-    return bool(array["mask"] == status["mask"] and same_frame)
+    return bool(array.get("mask", status["mask"]) == status["mask"] and same_frame)
 
 
 def _stamp_ns(message: Fields) -> int:
@@ -212,7 +220,11 @@ def _box(pose: Fields, size: Fields) -> dict[str, Any]:
 
 def read_results(path: Path) -> Iterator[SetRecord]:
     """The records of a results.mcap in its order; a status whose detections are missing has no boxes."""
-    arrays: dict[str, dict[int, Fields]] = {messages.DETECTIONS_TYPE: {}, messages.TRACKS_TYPE: {}}
+    arrays: dict[str, dict[int, Fields]] = {
+        messages.DETECTIONS_TYPE: {},
+        messages.TRACKS_TYPE: {},
+        messages.COVERAGE_TYPE: {},
+    }
     statuses: list[tuple[int, Fields]] = []
     with BagReader(path) as reader:
         names = {
@@ -228,5 +240,5 @@ def read_results(path: Path) -> Iterator[SetRecord]:
         # A status made without any sensor may carry the stamp of the last set, whose boxes are not its own.
         # Tracks in odometry's frame are left out: nothing here says where the base was in it.
         told = (found.get(_stamp_ns(status)) for found in arrays.values())
-        boxes, tracks = (item if item and _of_one_set(item, status) else None for item in told)
-        yield from_messages(status, boxes, tracks, released_ns=log_time_ns)
+        boxes, tracks, coverage = (item if item and _of_one_set(item, status) else None for item in told)
+        yield from_messages(status, boxes, tracks, coverage, released_ns=log_time_ns)

@@ -73,10 +73,10 @@ class Sets:
         begin_ms = (time.perf_counter() - began_s) * 1e3
         preprocessor = self._pipeline.preprocessor
         placements = preprocessor.placer.placements.items()
-        if self.beside is not None and begun.perceives:
-            while sum(item.begun.perceives for item in self._under_way) >= DEPTH:
+        if self.beside is not None and begun.runs:
+            while sum(bool(item.begun.runs) for item in self._under_way) >= DEPTH:
                 self._finish_first()
-            self.beside.send(begun.inputs, begun.plan)
+            self.beside.send([(run.inputs, run.plan) for run in begun.runs])
         item = _UnderWay(
             begun=begun,
             begin_ms=begin_ms,
@@ -103,7 +103,7 @@ class Sets:
         result = self._pipeline.finish(item.begun, inferred, reports=item.reports)
         step_ms = item.begin_ms + inferred.infer_ms + (time.perf_counter() - began_s) * 1e3
         context = replace(item.context, e2e_ms=result.times.age + result.times.wait + step_ms)
-        record = self._outputs.add(result, context, markers=self._config.output.markers)
+        record = self._outputs.add(result, context, config=self._config.output)
         self.records.append(record)
         self.steps_ms.append(step_ms)
         self._diagnostics.add(
@@ -113,7 +113,7 @@ class Sets:
         self._sampler.offer(shown, item.begun.synced, intrinsics=item.intrinsics, poses=item.poses)
 
     def _inferred(self, begun: Begun) -> Inferred:
-        if self.beside is None or not begun.perceives:
+        if self.beside is None or not begun.runs:
             return self._pipeline.infer(begun)
         return Inferred(*self.beside.receive(), self._pipeline.backend.faults)
 

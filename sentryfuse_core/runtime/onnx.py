@@ -44,6 +44,7 @@ class OnnxBackend:
     """One session a sub-network, opened by the warm-up or on first use."""
 
     name = "onnx"
+    batches = False
 
     def __init__(
         self, bank: Bank, store: Store, *, device: str = "cpu", threads: int = 0, reason: str = ""

@@ -17,7 +17,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """Pinhole camera: image size and focal lengths and principal point in pixels, plumb_bob distortion."""
+    """Camera: image size, focal lengths and principal point in pixels, and the distortion of its lens."""
 
     width: int
     height: int
@@ -27,3 +27,4 @@ class Intrinsics:
     cy: float
     distortion: tuple[float, ...] = ()
     whole: Intrinsics | None = None  # of the whole sensor, where the others are of a region of it
+    fisheye: bool = False  # equidistant, and the distortion is that model's

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sentryfuse_core.surroundings import BLIND, Coverage, SectorUse
 from sentryfuse_core.track import Track
 from sentryfuse_core.types.modality import NO_SENSORS, Modality, ModalitySet
 from sentryfuse_core.types.report import SensorReport
@@ -110,6 +111,8 @@ class FusionResult:
     over_ground: bool = False  # velocities of the tracks are; else relative to the robot
     placed_in: tuple[str, EgoStep] | None = None  # frame in which tracks are published, and the base in it
     trust: Mapping[Modality, float] = field(default_factory=dict)  # by kind, 0..1, where the weights tell it
+    sectors: tuple[SectorUse, ...] = ()  # what looked where
+    coverage: Coverage = BLIND  # what watches each direction
 
     @property
     def sensors(self) -> tuple[str, ...]:

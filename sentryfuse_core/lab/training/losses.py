@@ -60,8 +60,11 @@ def view_loss(view: CameraView, targets: ViewTargets) -> Tensor:
     """
     bins = targets.distance.shape[1]
     cross = -(functional.log_softmax(view.look[:, :bins], dim=1) * targets.distance).sum(dim=1)
-    placed = cross + _FOOT_WEIGHT * (view.foot - targets.foot).abs()
-    return (_focal(view.look[:, bins:], targets.heatmap) + (placed * targets.weight).sum()) / targets.count
+    placed = (cross + _FOOT_WEIGHT * (view.foot - targets.foot).abs()) * targets.weight
+    middles = _focal_terms(view.look[:, bins:], targets.heatmap)
+    if view.shown is not None:  # nobody can tell what stands where nothing is seen
+        placed, middles = placed * view.shown, middles * view.shown[:, None]
+    return (middles.sum() + placed.sum()) / targets.count
 
 
 def horizon_loss(view: CameraView, rows: Tensor, attitude: Tensor) -> Tensor:
@@ -69,7 +72,8 @@ def horizon_loss(view: CameraView, rows: Tensor, attitude: Tensor) -> Tensor:
 
     `attitude` [B, 2] is the true roll and pitch in rad.
     """
-    cross = -(rows * view.horizon).sum(dim=1).mean()
+    aim = rows if view.shown is None else rows * view.shown
+    cross = -(aim * view.horizon).sum(dim=1).mean()
     return _COLUMN_WEIGHT * cross + _TILT_WEIGHT * (view.tilt - attitude).abs().sum(dim=1).mean()
 
 

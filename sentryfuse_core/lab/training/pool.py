@@ -10,7 +10,7 @@ from torch import Tensor
 from sentryfuse_core.faults.tensors import RawSet
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.mirror import mirror
-from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.tensors import ModelInput, all_seen
 
 __all__ = ["SamplePool"]
 
@@ -76,6 +76,8 @@ def _packed(batch: LabelledBatch) -> dict[str, Tensor]:
         raise ValueError(f"training needs all four sensors, not {inputs.present}")
     image = there["camera"].mul(255.0).round().clamp(0, 255).to(torch.uint8)
     compact = {"camera": image, "lidar": there["lidar"].half(), "audio": there["audio"].half()}
+    seen = all_seen(there["camera"]) if inputs.camera_seen is None else inputs.camera_seen
+    compact["camera_seen"] = seen.half()  # of all batches, whichever come first
     truth = {"boxes": batch.boxes, "classes": batch.classes}
     if batch.attitude is not None:
         truth["attitude"] = batch.attitude
@@ -117,9 +119,11 @@ def _unpacked_raw(rows: Mapping[str, Tensor], inputs: ModelInput) -> RawSet | No
 
 
 def _unpacked(rows: Mapping[str, Tensor]) -> LabelledBatch:
+    seen = rows["camera_seen"].float()
     inputs = ModelInput(
         camera=rows["camera"].float() / 255.0,
         camera_position=rows["camera_position"],
+        camera_seen=seen if bool((seen < 1.0).any()) else None,
         lidar=rows["lidar"].float(),
         imu=rows["imu"],
         tilt=rows["tilt"],

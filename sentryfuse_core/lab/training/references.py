@@ -25,7 +25,12 @@ from sentryfuse_core.types import Modality, ModalitySet
 __all__ = ["ZeroFilled", "clustered", "oracle", "zero_filled"]
 
 _SIZES = np.array([traits.size for traits in CLASSES])
-_OWNERS = {"camera_position": None, "quality": None, "tilt": Modality.IMU}  # fields not called as a sensor
+_OWNERS = {  # of fields not called as a sensor
+    "camera_position": None,
+    "camera_seen": None,
+    "quality": None,
+    "tilt": Modality.IMU,
+}
 
 
 def clustered(batch: LabelledBatch) -> dict[Key, list[FrameBoxes]]:

@@ -19,7 +19,7 @@ from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes, unifor
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.imu import resample
 
-__all__ = ["Conditions", "WorldBatch", "microphones", "render_batch", "training_batch"]
+__all__ = ["CAMERA_SPREAD_M", "Conditions", "WorldBatch", "microphones", "render_batch", "training_batch"]
 
 _VIEW = View(
     width=GEOMETRY.image_width,
@@ -29,7 +29,7 @@ _VIEW = View(
     cy=GEOMETRY.image_cy,
     fine=2,
 )
-_CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
+CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ def training_batch(
     if age_s is not None:
         scene = earlier(scene, age_s)
     usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
-    spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
+    spread = torch.tensor(CAMERA_SPREAD_M, device=generator.device)
     position = usual + spread * uniform(-1, 1, (batch, 3), generator)
     return render_batch(scene, config, sensors, position=position, generator=generator)
 

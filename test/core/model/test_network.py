@@ -68,6 +68,62 @@ def test_network_has_shorter_sequences_when_sensors_are_absent() -> None:
     assert lengths == [256, 258, 256 + 48 + 64 + 2 + 16]
 
 
+@pytest.mark.parametrize("parts", [PartLevels(), PartLevels(camera=2)], ids=["whole image", "half image"])
+def test_network_gives_the_same_when_it_is_told_that_everything_is_seen(parts: PartLevels) -> None:
+    net, inputs = network(shape=APART), model_input()
+    seen = dataclasses.replace(inputs, camera_seen=torch.ones(2, 1, 32, 96))
+    with torch.inference_mode():
+        torch.testing.assert_close(net(seen, parts=parts).heatmap, net(inputs, parts=parts).heatmap)
+
+
+@pytest.mark.parametrize("parts", [PartLevels(), PartLevels(camera=2)], ids=["whole image", "half image"])
+def test_camera_speaks_of_what_it_sees_alone_when_half_of_its_view_is_hidden(parts: PartLevels) -> None:
+    net, inputs = network(shape=APART), model_input().only(ModalitySet.of(Modality.CAMERA))
+    seen = torch.ones(2, 1, 32, 96)
+    seen[..., 48:] = 0.0
+    with torch.inference_mode():
+        half = net.encode(dataclasses.replace(inputs, camera_seen=seen), parts=parts)[Modality.CAMERA]
+    assert half.canvas is not None
+    left, right = net.canvas.centres[:, 1] > 0.0, net.canvas.centres[:, 1] < -2.0  # between them both show
+    assert half.canvas[:, right].abs().sum() == 0.0
+    assert half.canvas[:, left].abs().sum() > 0.0
+    assert half.shown is not None
+    assert sorted(set(half.shown.flatten().tolist())) == [0.0, 1.0]
+    assert float(half.shown.mean()) == 0.5
+
+
+def test_trunk_hears_no_token_of_what_the_camera_does_not_see() -> None:
+    net, inputs = network(), model_input().only(ModalitySet.of(Modality.CAMERA))
+    with torch.inference_mode():
+        features = net.encode(dataclasses.replace(inputs, camera_seen=torch.zeros(2, 1, 32, 96)))
+        blind = features[Modality.CAMERA]
+        loud = dataclasses.replace(blind, tokens=100.0 * blind.tokens)
+        answers = [
+            net.fuse({Modality.CAMERA: item}, parts=PartLevels(), batch=2).heatmap for item in (blind, loud)
+        ]
+    assert torch.equal(*answers)
+
+
+def test_network_has_a_key_for_each_block_of_cells_when_the_canvas_is_pooled() -> None:
+    keys = {}
+    for pool in (1, 4):
+        net = network(shape=dataclasses.replace(TINY, canvas_pool=pool))
+        seen: list[int] = []
+        net.trunk.register_forward_pre_hook(
+            lambda _, args, seen=seen: seen.append(sum(segment.keys for segment in args[1]))
+        )
+        with torch.inference_mode():
+            net(model_input().only(ModalitySet()))
+        keys[pool] = seen
+    assert keys == {1: [256], 4: [64]}
+
+
+def test_shape_pools_no_canvas_when_its_manifest_is_older() -> None:
+    older = TINY.to_mapping()
+    del older["canvas_pool"]
+    assert ModelShape.from_mapping(older).canvas_pool == 1
+
+
 def test_network_gives_one_answer_for_the_whole_batch_when_no_sensor_is_there() -> None:
     with torch.inference_mode():
         output = network()(model_input().only(ModalitySet()), batch=3)

@@ -285,7 +285,7 @@ def test_replay_takes_p_and_says_so_when_the_topic_is_rectified(tmp_path: Path) 
     info = camera_info(
         "/cam/camera_info",
         header=bags.header(START_NS, "another_camera"),
-        distortion_model="equidistant",
+        distortion_model="omnidirectional",
         d=[0.3] * 4,
         p=[30.0, 0.0, 32.0, 0.0, 0.0, 30.0, 24.0, 0.0, 0.0, 0.0, 1.0, 0.0],
     )
@@ -294,7 +294,7 @@ def test_replay_takes_p_and_says_so_when_the_topic_is_rectified(tmp_path: Path) 
     assert any("'another_camera'" in note and "'camera'" in note for note in result.notes)
     assert result.metrics["sensors"]["camera"]["state"] == "OK"
     raw = run(tmp_path, [], name="raw", config=override(Config(), {"camera.rectified": "never"}))
-    assert any("CameraInfo not used" in note and "fisheye" in note for note in raw.notes)
+    assert any("CameraInfo not used" in note and "omnidirectional" in note for note in raw.notes)
 
 
 def test_replay_leaves_readable_results_when_interrupted_by_an_exception(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class _Made(Preprocessor):
         """Tensors of the sensors in `mask`."""
         names = tuple(name for name in synced.samples if name in mask)
         made = self._prepared[synced.sequence].inputs.only(ModalitySet.of(*map(Modality, names)))
-        return Prepared(made, {}, {}, sensors=names)
+        return Prepared((made,), {}, {}, sensors=names)
 
 
 class _Runner:
