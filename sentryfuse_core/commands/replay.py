@@ -77,8 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SENSOR=TOPIC",
-        help="use this topic for a sensor (camera, lidar, imu, audio, or as the parameter `sensors` names it) or "
-        "for odometry instead of the one found; repeatable",
+        help="use this topic for a sensor (camera, lidar, imu, audio, or as the parameter `sensors` "
+        "names it) or for odometry instead of the one found; repeatable",
     )
     parser.add_argument(
         "--scenario",
