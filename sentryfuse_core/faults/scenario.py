@@ -34,7 +34,7 @@ class Event:
     fault: str
     options: Mapping[str, float] = field(default_factory=dict, hash=False)
 
-    def hits(self, topic: str, sensor: str | None, at_s: float, *, kind: Modality | None) -> bool:
+    def hits(self, topic: str, sensor: str | None, at_s: float, *, kind: Modality | None = None) -> bool:
         """Whether a message of this topic and sensor, by name and kind, is affected at `at_s`."""
         if not self.at_s <= at_s < self.until_s:
             return False
@@ -77,7 +77,7 @@ class Scenario:
     stretches: tuple[Stretch, ...] = ()
 
     def active(
-        self, topic: str, sensor: str | None, at_s: float, *, kind: Modality | None
+        self, topic: str, sensor: str | None, at_s: float, *, kind: Modality | None = None
     ) -> tuple[Event, ...]:
         """The events that affect a message of this topic and sensor at `at_s`, in the order of the file."""
         return tuple(event for event in self.events if event.hits(topic, sensor, at_s, kind=kind))

@@ -18,7 +18,7 @@ from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_s
 from sentryfuse_core.preprocess.deskew import deskewed, even_motion, point_times_s
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.placing import Placer
-from sentryfuse_core.preprocess.quality import quality
+from sentryfuse_core.preprocess.quality import MEASURES, REPEATING, quality
 from sentryfuse_core.preprocess.sectors import sector_axes
 from sentryfuse_core.preprocess.sides import Shot, Side
 from sentryfuse_core.preprocess.tensors import ModelInput
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "Preprocessor"]
 
+_LEAST_TOLD = 0.5  # of a window that readings or sound reach over: with less nothing is measured of it
 STILL_RAD = 1e-3  # less is a tenth of a virtual pixel: not worth new camera maps
 
 
@@ -79,7 +80,15 @@ class Preprocessor:
         """`measures`: also tell how good each sensor's data is, for a network that reads it (half a ms)."""
         self._config = config
         self._measures = measures
-        self._pcm: Tensor | None = None  # the window of sound of the set in hand
+        self.points: Tensor | None = None  # [1, N, 4] of the set in hand, as `pillars` got them
+        self.pcm: Tensor | None = None  # [1, C, S] what was heard of its window of sound
+        self._short: set[Modality] = set()  # sensors whose window it fills too little to be measured
+        self._repeating = {
+            one.key
+            for one in MEASURES
+            if one.key in REPEATING
+            and any(config.sensor(name).may_repeat for name in config.of_kind(one.modality))
+        }
         self._geometry = geometry
         cameras = config.of_kind(Modality.CAMERA)
         self.yaws_rad = tuple(math.radians(yaw) for yaw in sector_yaws_deg(config.output.sectors))
@@ -115,7 +124,8 @@ class Preprocessor:
 
         `ego` is how the robot moves, where odometry tells it.
         """
-        self._poses, self._pcm, self._ego, self._skewed = {}, None, ego, {}
+        self._poses, self._ego, self._skewed, self._short = {}, ego, {}, set()
+        self.points = self.pcm = None
         self._invalid, self._content, self._used = {}, {}, []
         sensors = [name for name in synced.samples if name in mask]
         for name in sensors:  # all of them first: the others ask for the IMU's
@@ -143,7 +153,9 @@ class Preprocessor:
         if axes[0, 0] < 0.0 and not tensors.keys() & {"camera", "lidar"}:
             tensors.pop("audio", None)  # two microphones do not know front from back
         if self._measures and tensors:
-            tensors["quality"] = quality(ModelInput(**tensors), self._pcm, geometry=self._geometry)
+            untaken = {one.key for one in MEASURES if one.modality in self._short} | self._repeating
+            inputs, pcm = ModelInput(**tensors), self.pcm
+            tensors["quality"] = quality(inputs, pcm, untaken=untaken, geometry=self._geometry)
         return ModelInput(**tensors)
 
     def _first(
@@ -174,7 +186,8 @@ class Preprocessor:
         if not clouds:
             return [{} for _ in self._axes]
         points = clouds[0] if len(clouds) == 1 else torch.cat(clouds, dim=1)
-        turned = (lidar.turned(points, axes) for axes in self._axes)
+        turned = [lidar.turned(points, axes) for axes in self._axes]
+        self.points = turned[0]
         return [{"lidar": lidar.pillars(cloud, geometry=self._geometry)} for cloud in turned]
 
     def _note(self, name: str, looks: ContentStats | None) -> None:
@@ -278,6 +291,9 @@ class Preprocessor:
         self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
         tilt = self._attitude.update(stamps_ns, readings @ to_base.T, epoch=synced.epoch)
         window = imu.resample(times_s, values, geometry=self._geometry)
+        # Held readings fill the rest of a window: an IMU that has just begun would look stuck.
+        if float(times_s[0, -1] - times_s[0, 0]) < _LEAST_TOLD * self._geometry.imu_window_s:
+            self._short.add(Modality.IMU)
         parts = [
             {"imu": imu.turned(window, axes), "tilt": torch.tensor([imu.turned_tilt(tilt, axes)])}
             for axes in self._axes
@@ -298,7 +314,9 @@ class Preprocessor:
             for heard in ({1.0: pcm, -1.0: pcm.flip(1)}.get(way) for way in ways)
         ]
         # What no block of the set brought is not silent.
-        self._pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
+        self.pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
+        if self.pcm.shape[-1] < _LEAST_TOLD * pcm.shape[-1]:
+            self._short.add(Modality.AUDIO)
         return features, audio_stats([block for _, block in blocks])
 
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:

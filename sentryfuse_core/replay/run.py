@@ -106,7 +106,7 @@ def replay(
         limits_ms = (options.config.budget.latency_ms, *(action.latency_ms for action in actions))
         if any(limit_ms > 0 for limit_ms in limits_ms):
             built.warm_up()  # inferences whose time is limited at any moment are measured beforehand
-        injector = None if story is None else FaultInjector(story)
+        injector = None if story is None else FaultInjector(story, options.config.kinds)
         interrupted, damage = False, None
         began_s = time.perf_counter()
         with outputs, ExitStack() as stack:

@@ -28,6 +28,7 @@ def streams(config: Config) -> dict[str, StreamSpec]:
             specs[name] = StreamSpec(
                 anchor_rank=_RANKS.get(kind),
                 window_ns=nanoseconds(getattr(sensor, "window_s", 0.0)),
+                lasting=kind is Modality.AUDIO,
                 period_ns=round(NS_PER_S / rate_hz) if rate_hz > 0 else 0,
                 anchor_period_ns=nanoseconds(anchor_period_s),
                 expected_lag_ns=nanoseconds(getattr(sensor, "expected_lag_s", 0.0)),

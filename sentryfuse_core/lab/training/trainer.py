@@ -45,6 +45,7 @@ BatchSource = Callable[[int], LabelledBatch]  # step -> batch
 
 _MASKS = 2  # subsets of sensors a step, beside all of them; a sensor of the last one is spoilt
 _ALL_SHARE = 4  # one frame in so many has every sensor
+_DRAWS = 8  # of a set of sensors that the frames have; then all of theirs
 _NARROW = 2  # passes at narrow widths a step
 _UNIFORM, _NARROWEST = 0.2, 0.35  # of narrow passes: all parts at one level; up to here, the narrowest
 _TRUST_RATE = 3.0  # trust has the way from 1 to nothing before it, and little time
@@ -198,8 +199,9 @@ class Trainer:
             group["lr"] = rate * group["scale"]
         generator = torch.Generator().manual_seed(options.seed * 2**20 + self.progress.step)
         options_of = [options.curriculum] * (_MASKS - 1) + [options.spoilt]
-        masks = [self._mask(curriculum, share, generator) for curriculum in options_of]
         batch = self._source(self.progress.step)
+        sensors = options.sensors & batch.inputs.present
+        masks = [self._mask(curriculum, share, sensors, generator) for curriculum in options_of]
         bad = self._bad(masks[-1], generator) if options.faults and batch.raw is not None else None
         losses = self._losses(batch, masks, bad, generator)
         self._optimizer.zero_grad(set_to_none=True)
@@ -218,13 +220,17 @@ class Trainer:
         )
         return log if bad is None else replace(log, loss_spoilt=spoilt, spoilt=bad)
 
-    def _mask(self, curriculum: Curriculum, share: float, generator: torch.Generator) -> ModalitySet:
-        """What the curriculum draws; with fewer sensors what is left of it, if that can see or hear."""
-        drawn, sensors = curriculum.mask(share, generator), self.options.sensors
+    def _mask(
+        self, curriculum: Curriculum, share: float, sensors: ModalitySet, generator: torch.Generator
+    ) -> ModalitySet:
+        """What the curriculum draws; with fewer sensors what is left of it, once that can see or hear."""
         if sensors == ModalitySet.all():
-            return drawn
-        left = drawn & sensors
-        return left if left - ModalitySet.of(Modality.IMU) else sensors
+            return curriculum.mask(share, generator)
+        for _ in range(_DRAWS):
+            left = curriculum.mask(share, generator) & sensors
+            if left - ModalitySet.of(Modality.IMU):
+                return left
+        return sensors
 
     def _bad(self, mask: ModalitySet, generator: torch.Generator) -> Modality:
         """The sensor of `mask` that is spoilt this time."""
@@ -245,12 +251,12 @@ class Trainer:
         """
         net, size, options = self.net, len(batch.boxes), self.options
         losses: dict[str, tuple[torch.Tensor, float]] = {}
-        kept = [options.sensors, *masks]
+        kept = [options.sensors & batch.inputs.present, *masks]
         first = size // _ALL_SHARE
         ends = [0, *(first + index * (size - first) // len(masks) for index in range(len(masks) + 1))]
         for part, (mask, start, stop) in enumerate(zip(kept, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
-            targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes)
+            targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes, known=rows.known)
             spoilt = bad if part == len(masks) else None
             given = rows.inputs if spoilt is None else spoilt_at_random(rows, spoilt, generator)
             inputs = given.only(mask)

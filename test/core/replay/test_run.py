@@ -178,7 +178,7 @@ def test_results_hold_every_set_when_read_back(tmp_path: Path) -> None:
     with BagReader(tmp_path / "out" / "results.mcap") as reader:
         counts = {topic.name: topic.count for topic in reader.topics()}
     assert counts.pop("/diagnostics") >= 2
-    names = ("detections", "tracks", "markers", "status")
+    names = ("detections", "tracks", "coverage", "markers", "status")
     assert counts == {f"/sentryfuse/{name}": len(stamps) for name in names}
 
 
