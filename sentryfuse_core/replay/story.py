@@ -15,7 +15,7 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.scenario import Scenario, Stretch
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import Truth, matched
-from sentryfuse_core.types import Absence, Detection, ModalitySet
+from sentryfuse_core.types import Absence, Detection, Modality, ModalitySet
 
 __all__ = ["StretchResult", "judge"]
 
@@ -128,7 +128,8 @@ def judge(
 
 def _at_hand(record: SetRecord) -> ModalitySet:
     """The sensors in use, and those that the gate spares since the others see enough for the budget."""
-    spared = (modality for modality, why in record.absent.items() if why == Absence.LEFT_OUT.value)
+    # The demo's sensors are called like their kinds.
+    spared = (kind for kind in Modality if record.absent.get(kind) == Absence.LEFT_OUT.value)
     return record.used | ModalitySet.of(*spared)
 
 

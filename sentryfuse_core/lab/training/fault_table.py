@@ -60,7 +60,7 @@ def fault_table(
     too poor, and a sensor that repeats itself is out, since health finds it `frozen` before any of the ages
     here (with the third message, at 10 Hz after 0.2 s). Without one the network gets all of them.
     `sensors` are those that all frames have (None: all four); `cut` leaves of one box list a frame what is
-    judged. Where frames have no past, what repeats it is left out.
+    judged. Where some frames have no past, what repeats it is left out.
     """
     everything = ModalitySet.all() if sensors is None else sensors
     truth: list[FrameBoxes] = []
@@ -104,6 +104,7 @@ def fault_table(
             trust=min(1.0, sum(trusts[key]) / len(trusts[key])) if trusts[key] else float("nan"),
         )
         for key, boxes in bad.items()
+        if len(boxes) == len(truth)
     ]
 
 

@@ -268,14 +268,14 @@ def test_replay_says_what_to_set_when_data_does_not_fit_the_parameters(
 
 def test_replay_takes_the_camera_info_of_the_recording(tmp_path: Path) -> None:
     result = run(tmp_path, [camera_info(), *bags.drive([CAMERA], seconds=0.3)])
-    assert result.selection.camera_info == "/camera/camera_info"
+    assert result.selection.camera_infos == {CAMERA: "/camera/camera_info"}
     assert not any("CameraInfo" in note for note in result.notes)
     assert result.metrics["sensors"]["camera"]["topic"] == TOPICS[CAMERA]
 
 
 def test_replay_takes_the_audio_info_of_the_recording(tmp_path: Path) -> None:
     result = run(tmp_path, headerless(60, QUIET, channels=1))
-    assert result.selection.audio_info == "/mic_info"
+    assert result.selection.audio_infos == {AUDIO: "/mic_info"}
     assert not any("audio" in note for note in result.notes)
     assert result.metrics["sensors"]["audio"]["state"] == "OK"
 
