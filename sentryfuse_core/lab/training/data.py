@@ -89,7 +89,16 @@ def _from_world(
     with torch.no_grad():
         made = training_batch(world, batch=batch, seed=seed, device=device)
         raw = None if ages_s is None else _raw(world, made, seed=seed, ages_s=ages_s)
-        return replace(as_inputs(made), raw=raw)
+        labelled = replace(as_inputs(made), raw=raw)
+        return labelled if world.variety is None else _seen(labelled)
+
+
+def _seen(batch: LabelledBatch) -> LabelledBatch:
+    """Without the boxes that neither camera nor lidar has anything of: of whole rows nothing is to be learned."""
+    if batch.visible is None:
+        return batch
+    seen = batch.visible[Modality.CAMERA] | batch.visible[Modality.LIDAR]
+    return replace(batch, classes=torch.where(seen, batch.classes, -1))
 
 
 def as_inputs(made: WorldBatch) -> LabelledBatch:

@@ -85,6 +85,7 @@ class TrainOptions:
     bf16: bool = False  # compute in bfloat16; weights stay float32
     reuse: int = 4  # steps that one batch of the world pays for
     sensors: ModalitySet = field(default_factory=ModalitySet.all)  # fewer: no other is ever shown
+    lidar_first: float = 0.0  # share of the run in which the lidar is shown alone
     save_every_s: float = 120.0
     curriculum: Curriculum = field(default_factory=Curriculum)
     spoilt: Curriculum = field(default_factory=lambda: Curriculum(chance=_KEPT, alone=0.0))
@@ -201,7 +202,7 @@ class Trainer:
         masks = [self._mask(curriculum, share, generator) for curriculum in options_of]
         batch = self._source(self.progress.step)
         bad = self._bad(masks[-1], generator) if options.faults and batch.raw is not None else None
-        losses = self._losses(batch, masks, bad, generator)
+        losses = self._losses(batch, [self._shown(share), *masks], bad, generator)
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([weight * loss for loss, weight in losses.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
@@ -220,11 +221,16 @@ class Trainer:
 
     def _mask(self, curriculum: Curriculum, share: float, generator: torch.Generator) -> ModalitySet:
         """What the curriculum draws; with fewer sensors what is left of it, if that can see or hear."""
-        drawn, sensors = curriculum.mask(share, generator), self.options.sensors
+        drawn, sensors = curriculum.mask(share, generator), self._shown(share)
         if sensors == ModalitySet.all():
             return drawn
         left = drawn & sensors
         return left if left - ModalitySet.of(Modality.IMU) else sensors
+
+    def _shown(self, share: float) -> ModalitySet:
+        """The sensors there are at this share of the run: at first the lidar alone, where that is asked for."""
+        first = share < self.options.lidar_first
+        return self.options.sensors & ModalitySet.of(Modality.LIDAR) if first else self.options.sensors
 
     def _bad(self, mask: ModalitySet, generator: torch.Generator) -> Modality:
         """The sensor of `mask` that is spoilt this time."""
@@ -238,20 +244,19 @@ class Trainer:
         bad: Modality | None,
         generator: torch.Generator,
     ) -> dict[str, tuple[torch.Tensor, float]]:
-        """Loss and weight of each part: some of the batch with every sensor, the rest with `masks`.
+        """Loss and weight of each part: some of the batch with the first of `masks`, the rest with the others.
 
         In the last part the sensor `bad` is spoilt, and the answer without it is the teacher's. Two parts in
         turn also run narrow, which learns the boxes and, a little, from the teacher or from full width.
         """
         net, size, options = self.net, len(batch.boxes), self.options
         losses: dict[str, tuple[torch.Tensor, float]] = {}
-        kept = [options.sensors, *masks]
-        first = size // _ALL_SHARE
-        ends = [0, *(first + index * (size - first) // len(masks) for index in range(len(masks) + 1))]
-        for part, (mask, start, stop) in enumerate(zip(kept, ends[:-1], ends[1:], strict=True)):
+        first, others = size // _ALL_SHARE, len(masks) - 1
+        ends = [0, *(first + index * (size - first) // others for index in range(others + 1))]
+        for part, (mask, start, stop) in enumerate(zip(masks, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
             targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes)
-            spoilt = bad if part == len(masks) else None
+            spoilt = bad if part == others else None
             given = rows.inputs if spoilt is None else spoilt_at_random(rows, spoilt, generator)
             inputs = given.only(mask)
             blind = spoilt is Modality.CAMERA  # its pixels cannot say what they do not show
@@ -265,7 +270,7 @@ class Trainer:
                 weight = options.teacher * (stop - start) / size
                 losses[f"known{part}"] = (distillation_loss(wide, known, targets), weight)
             for turn in range(_NARROW):
-                if part == (self.progress.step + turn) % len(kept):
+                if part == (self.progress.step + turn) % len(masks):
                     parts = self._narrow_parts(generator)
                     narrow = self._run(self.net, inputs, parts=parts, batch=stop - start)
                     own = self._own_loss(narrow, rows, targets, blind=blind)

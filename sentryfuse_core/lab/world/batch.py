@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.lab.world.imu import draw_bias, measure
 from sentryfuse_core.lab.world.late import earlier
 from sentryfuse_core.lab.world.lidar import sweep
+from sentryfuse_core.lab.world.scan import Scan, draw_scan, plain_scan
 from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes, uniform
+from sentryfuse_core.lab.world.variety import Variety
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.imu import resample
 
@@ -78,29 +80,42 @@ def training_batch(
     scene = draw_scenes(config, batch=batch, generator=generator)
     if age_s is not None:
         scene = earlier(scene, age_s)
+    if config.variety is None:
+        scan = plain_scan(config.lidar, config.weather, sensors.lidar.translation_m, batch=batch)
+    else:
+        scan = draw_scan(config, config.variety, batch=batch, generator=generator)
     usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
     spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
     position = usual + spread * uniform(-1, 1, (batch, 3), generator)
-    return render_batch(scene, config, sensors, position=position, generator=generator)
+    return render_batch(scene, config, sensors, scan=scan, position=position, generator=generator)
 
 
 def render_batch(
-    scene: Scene, config: WorldConfig, sensors: Config, *, position: Tensor, generator: torch.Generator
+    scene: Scene,
+    config: WorldConfig,
+    sensors: Config,
+    *,
+    scan: Scan,
+    position: Tensor,
+    generator: torch.Generator,
 ) -> WorldBatch:
     """What the sensors have of the moments of `scene`, the camera at `position` [B, 3]."""
     batch = len(scene)
-    radiance, pixels = render(scene, _VIEW, position=position, haze_m=config.camera.haze_m)
+    # Many solids are dear to draw; a view without subpixels makes up for it.
+    view = _VIEW if config.variety is None else replace(_VIEW, fine=1)
+    radiance, pixels = render(scene, view, position=position, haze_m=config.camera.haze_m)
     averaged = (config.camera.focal / _VIEW.focal) ** 2
     points, returns = sweep(
         scene,
-        config.lidar,
+        scan,
         config.weather,
-        position=sensors.lidar.translation_m,
         forward_only=True,
         generator=generator,
     )
-    targets = config.objects[1]
+    targets = config.targets
     image = expose(radiance, config.camera, light=scene.light, averaged=averaged, generator=generator)
+    if config.variety is not None:
+        image = image * _in_view(config.variety, batch, generator)
     return WorldBatch(
         image=image.view(batch, 3, _VIEW.height, _VIEW.width),
         camera_position=position,
@@ -108,13 +123,29 @@ def render_batch(
         imu=_imu(scene, config, generator),
         tilt=_measured_tilt(scene, config, generator),
         attitude=scene.tilt,
-        audio=microphones(scene.slots(targets), config, sensors, generator),
+        audio=microphones(scene.slots(config.objects[1]), config, sensors, generator),
         boxes=scene.boxes[:, :targets],
         classes=scene.classes[:, :targets],
         conditions=Conditions(scene.light, scene.rain_mm_h, scene.fog, scene.rough),
         pixels=pixels[:, :targets],
         returns=returns[:, :targets],
     )
+
+
+def _in_view(variety: Variety, batch: int, generator: torch.Generator) -> Tensor:
+    """1 where a real camera sees, 0 around: the virtual one is wider and lower than many, [B, 1, H * W]."""
+    u = uniform(0, 1, (4, batch, 1, 1), generator)
+    right, down = _VIEW.slopes(generator.device)
+    (left, side), up, low = (
+        [span[0] + (span[1] - span[0]) * draw for draw in draws]
+        for span, draws in (
+            (variety.camera_side, u[:2]),
+            (variety.camera_up, u[2:3]),
+            (variety.camera_down, u[3:]),
+        )
+    )
+    seen = (right < side) & (right > -left) & (down[:, None] > -up[0]) & (down[:, None] < low[0])
+    return seen.flatten(1)[:, None].float()
 
 
 def _measured_tilt(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tensor:

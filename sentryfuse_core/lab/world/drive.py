@@ -258,7 +258,7 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
     rng = np.random.default_rng(seed)
     everything = draw_scenes(config, batch=1, generator=generator)
     first = everything.slots(config.objects[1])
-    pool = draw_objects((_POOL,), generator)
+    pool = draw_objects(config, (_POOL,), generator)
     ego = _Ego(x=0.0, y=0.0, yaw=float(first.ego[0, 2]), speed=float(first.ego_motion[0, 0]))
     ego.way = float(first.way[0])
     # Angular frequencies (rad/s) and phases of the two waves that speed (first row) and yaw rate follow.
@@ -311,6 +311,8 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
         colours=of("colours"),
         reflectivity=of("reflectivity"),
         traits=of("traits"),
+        solids=of("solids"),
+        ground=first.ground.expand(steps),
         way=torch.tensor(ways),
         ego=torch.tensor(egos),
         ego_motion=torch.tensor(motions),

@@ -8,7 +8,10 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from sentryfuse_core.lab.world.config import CLASSES, CLUTTER, WorldConfig
+from sentryfuse_core.lab.world.config import CLASSES, LidarModel, WorldConfig
+from sentryfuse_core.lab.world.shapes import plain_solids, varied_solids
+from sentryfuse_core.lab.world.street import Ground, draw_ground, flat_ground, place
+from sentryfuse_core.lab.world.variety import Variety
 
 __all__ = [
     "ABSENT",
@@ -30,7 +33,7 @@ __all__ = [
 ]
 
 ABSENT = -1  # class of an empty slot
-CAR, PEDESTRIAN, CYCLIST = range(3)  # the numbers from 3 on are CLUTTER's things
+CAR, PEDESTRIAN, CYCLIST = range(3)  # the numbers from 3 on are WorldConfig.things
 COLOURS = 4  # colours an object has: lowest part, middle part, glass or head, trim
 WAVES = 3  # numbers of a wave of the ground: amplitude (rad), wave number (rad/m), phase (rad)
 TRAITS = 8  # numbers in 0..1 that make a member of a class sound like itself
@@ -48,6 +51,7 @@ class Scene:
     colours: Tensor  # [B, M, COLOURS, 3] linear albedo 0..1
     reflectivity: Tensor  # [B, M] 0..1
     traits: Tensor  # [B, M, TRAITS] 0..1
+    solids: Tensor  # [B, M, L, SOLID] the boxes each is made of
     light: Tensor  # [B] 0 = night, 1 = noon
     sun_azimuth: Tensor  # [B] rad in the world frame
     look: Tensor  # [B, 4] 0..1: ground brightness, ground tint, skyline, roughness
@@ -59,6 +63,7 @@ class Scene:
     bumps: Tensor  # [B, 2, waves, WAVES] of roll and pitch
     way: Tensor  # [B] metres driven, where on the bumps the vehicle is
     texture: Tensor  # [B] int64, seed of the ground's pattern
+    ground: Ground  # its shape and how it reflects
 
     def __len__(self) -> int:
         return int(self.boxes.shape[0])
@@ -75,12 +80,21 @@ class Scene:
 
     def slots(self, stop: int) -> Scene:
         """The same with the first `stop` slots only."""
-        slotted = ("boxes", "classes", "speed", "velocity", "identity", "colours", "reflectivity", "traits")
+        slotted = (
+            *("boxes", "classes", "speed", "velocity", "identity"),
+            *("colours", "reflectivity", "traits", "solids"),
+        )
         return replace(self, **{name: getattr(self, name)[:, :stop] for name in slotted})
 
     def at(self, index: slice | Tensor) -> Scene:
         """The scenes of the batch that `index` selects."""
-        return Scene(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
+        own = {item.name: getattr(self, item.name) for item in fields(self)}
+        return Scene(
+            **{
+                name: item.at(index) if isinstance(item, Ground) else item[index]
+                for name, item in own.items()
+            }
+        )
 
 
 def attitude(bumps: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,49 +110,43 @@ def attitude(bumps: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """K solid boxes in a flat list, two or three for each object."""
+    """K solid boxes in a flat list, some for each object."""
 
     scene: Tensor  # [K] index into the batch
     slot: Tensor  # [K] index of the object
-    level: Tensor  # [K] 0 body, legs or bicycle; 1 cabin or torso; 2 head
+    level: Tensor  # [K] 0 body, legs or bicycle; 1 cabin or torso; 2 glass or head; 3 trim
     centre: Tensor  # [K, 3]
     half: Tensor  # [K, 3] half length, width, height
     cos: Tensor  # [K] of the yaw
     sin: Tensor  # [K]
+    clear: Tensor  # [K] share of the lidar's rays that pass
+    shine: Tensor  # [K] factor on the object's reflectivity
 
 
-# Of each class, from below, as shares of the whole: forward shift, length, width, bottom, top.
-_SHAPE = (
-    ((0.0, 1.0, 1.0, 0.1, 0.6), (-0.06, 0.56, 0.88, 0.55, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0)),
-    ((0.0, 0.6, 0.66, 0.0, 0.5), (0.0, 0.75, 1.0, 0.47, 0.86), (0.0, 0.42, 0.34, 0.84, 1.0)),
-    ((0.0, 1.0, 0.25, 0.0, 0.55), (-0.06, 0.26, 0.85, 0.42, 0.85), (-0.02, 0.14, 0.34, 0.83, 1.0)),
-    *(((0.0, 1.0, 1.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0, 0.0)) for _ in CLUTTER),
-)
-_LEVELS = len(_SHAPE[0])
 _TRIES = 12  # places that an object is tried at
 
 
 def parts_of(scene: Scene) -> Parts:
     """The solids of all objects; empty slots give none."""
     index, slot = torch.nonzero(scene.classes != ABSENT, as_tuple=True)
-    index, slot = index.repeat_interleave(_LEVELS), slot.repeat_interleave(_LEVELS)
-    level = torch.arange(len(index), device=index.device) % _LEVELS
-    shape = torch.tensor(_SHAPE, device=index.device)[scene.classes[index, slot], level]  # [K, 5]
-    real = torch.nonzero(shape[:, 4] > shape[:, 3]).squeeze(1)
-    index, slot, level = index[real], slot[real], level[real]
-    shift, length, width, bottom, top = shape[real].unbind(-1)
+    solids = scene.solids[index, slot]  # [O, L, SOLID]
+    owner, number = torch.nonzero(solids[..., 5] > solids[..., 4], as_tuple=True)
+    index, slot = index[owner], slot[owner]
+    forward, left, length, width, bottom, top, clear, level, shine = solids[owner, number].unbind(-1)
     x, y, z, whole_length, whole_width, height, yaw = scene.boxes[index, slot].unbind(-1)
     cos, sin = torch.cos(yaw), torch.sin(yaw)
-    shift = shift * whole_length
+    forward, left = forward * whole_length, left * whole_width
     middle = z + ((bottom + top) / 2 - 0.5) * height
     return Parts(
         scene=index,
         slot=slot,
-        level=level,
-        centre=torch.stack((x + shift * cos, y + shift * sin, middle), dim=-1),
+        level=level.long(),
+        centre=torch.stack((x + forward * cos - left * sin, y + forward * sin + left * cos, middle), dim=-1),
         half=torch.stack((length * whole_length, width * whole_width, (top - bottom) * height), dim=-1) / 2,
         cos=cos,
         sin=sin,
+        clear=clear,
+        shine=shine,
     )
 
 
@@ -157,10 +165,13 @@ class Objects:
     colours: Tensor
     reflectivity: Tensor
     traits: Tensor
+    solids: Tensor
 
 
-def draw_objects(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
-    """Objects of random class, size, colours, speed and voice."""
+def draw_objects(
+    config: WorldConfig, shape: tuple[int, ...], generator: torch.Generator, *, only: int | None = None
+) -> Objects:
+    """Objects of random class (or of class `only`), size, colours, speed and voice."""
     device = generator.device
     share = torch.tensor([c.share for c in CLASSES], device=device)
     count = math.prod(shape)
@@ -169,6 +180,10 @@ def draw_objects(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
     spread = torch.tensor([c.size_spread for c in CLASSES], device=device)[classes]
     normal = torch.randn((*shape, 3), generator=generator, device=device).clamp(-2.0, 2.0)
     size = mean + spread * normal
+    if only is not None:
+        classes = torch.full_like(classes, only)
+    if config.variety is not None:
+        size = _varied_size(config.variety, classes, normal)
     van = (classes == CAR) & (uniform(0, 1, shape, generator) < 0.2)
     size = torch.where(van[..., None], size * torch.tensor((1.2, 1.08, 1.35), device=device), size)
     speeds = torch.tensor([(*c.speed, c.standing) for c in CLASSES], device=device)[classes]
@@ -176,40 +191,57 @@ def draw_objects(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
     speed = torch.where(uniform(0, 1, shape, generator) < speeds[..., 2], torch.zeros_like(speed), speed)
     shine = torch.tensor([c.reflectivity for c in CLASSES], device=device)[classes]
     reflectivity = shine[..., 0] + (shine[..., 1] - shine[..., 0]) * uniform(0, 1, shape, generator)
-    return Objects(
-        classes=classes,
-        size=size,
-        speed=speed,
-        colours=_draw_colours(classes, generator),
-        reflectivity=reflectivity,
-        traits=uniform(0, 1, (*shape, TRAITS), generator),
-    )
+    colours = _draw_colours(classes, generator)
+    traits = uniform(0, 1, (*shape, TRAITS), generator)
+    if config.variety is not None:
+        low, high = config.variety.reflectivity
+        reflectivity = uniform(low, high, shape, generator)
+    solids = _draw_solids(config, classes, size, generator)
+    return Objects(classes, size, speed, colours, reflectivity, traits, solids)
 
 
-def draw_clutter(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
-    """Poles, walls, bushes and bins: they stand still and are silent."""
+def _varied_size(variety: Variety, classes: Tensor, normal: Tensor) -> Tensor:
+    """Sizes [*S, 3] in m of `classes` [*S], by normal numbers [*S, 3]."""
+    mean = torch.tensor([size for size, _ in variety.sizes], device=classes.device)[classes]
+    spread = torch.tensor([spread for _, spread in variety.sizes], device=classes.device)[classes]
+    return mean + spread * normal
+
+
+def _draw_solids(config: WorldConfig, classes: Tensor, size: Tensor, generator: torch.Generator) -> Tensor:
+    """What they are made of, [*S, L, SOLID]; the plain world draws nothing."""
+    if config.variety is None:
+        return plain_solids(classes)
+    return varied_solids(classes, size, config.things, uniform(0, 1, (*classes.shape, 12), generator))
+
+
+def draw_clutter(config: WorldConfig, shape: tuple[int, ...], generator: torch.Generator) -> Objects:
+    """Poles, walls, bushes, bins and more: they stand still and are silent."""
     device = generator.device
-    share = torch.tensor([thing.share for thing in CLUTTER], device=device)
+    things = config.things
+    share = torch.tensor([thing.share for thing in things], device=device)
     count = math.prod(shape)
     kind = (
         torch.multinomial(share, count, replacement=True, generator=generator)
         if count
         else torch.zeros(0, dtype=torch.long, device=device)
     ).reshape(shape)
-    low = torch.tensor([thing.smallest for thing in CLUTTER], device=device)[kind]
-    high = torch.tensor([thing.largest for thing in CLUTTER], device=device)[kind]
-    shine = torch.tensor([thing.reflectivity for thing in CLUTTER], device=device)[kind]
-    green = torch.tensor([thing.green for thing in CLUTTER], device=device)[kind][..., None, None]
+    low = torch.tensor([thing.smallest for thing in things], device=device)[kind]
+    high = torch.tensor([thing.largest for thing in things], device=device)[kind]
+    shine = torch.tensor([thing.reflectivity for thing in things], device=device)[kind]
+    green = torch.tensor([thing.green for thing in things], device=device)[kind][..., None, None]
     foliage = torch.tensor((0.5, 1.0, 0.35), device=device)
     bright = uniform(0.05, 0.6, (*shape, COLOURS, 1), generator)
     tint = 1 + 0.2 * (uniform(0, 1, (*shape, COLOURS, 3), generator) - 0.5)
+    classes = kind + len(CLASSES)
+    size = low + (high - low) * uniform(0, 1, (*shape, 3), generator)
     return Objects(
-        classes=kind + len(CLASSES),
-        size=low + (high - low) * uniform(0, 1, (*shape, 3), generator),
+        classes=classes,
+        size=size,
         speed=torch.zeros(shape, device=device),
         colours=bright * tint * (1 - green + green * 0.6 * foliage),
         reflectivity=shine[..., 0] + (shine[..., 1] - shine[..., 0]) * uniform(0, 1, shape, generator),
         traits=uniform(0, 1, (*shape, TRAITS), generator),
+        solids=_draw_solids(config, classes, size, generator),
     )
 
 
@@ -241,11 +273,13 @@ def _draw_colours(classes: Tensor, generator: torch.Generator) -> Tensor:
 
 def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) -> Scene:
     """`batch` independent moments; objects do not overlap each other or the vehicle."""
-    targets, things = config.objects[1], config.clutter[1]
-    shape = (batch, targets + things)
-    objects = _joined(draw_objects((batch, targets), generator), draw_clutter((batch, things), generator))
-    xy, placed = _place(config, objects.size, generator)
-    present = placed & torch.cat(
+    movers, things = config.objects[1], config.clutter[1]
+    objects = _joined(
+        draw_objects(config, (batch, movers), generator), draw_clutter(config, (batch, things), generator)
+    )
+    if config.variety is None:
+        xy, placed = _place(config, objects.size, generator)
+    present = torch.cat(
         [
             torch.arange(most, device=generator.device)
             < torch.randint(least, most + 1, (batch, 1), generator=generator, device=generator.device)
@@ -253,8 +287,19 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         ],
         dim=1,
     )
-    yaw = uniform(-math.pi, math.pi, shape, generator)
+    yaw = uniform(-math.pi, math.pi, (batch, movers + things), generator)
+    if config.variety is None:
+        shine = LidarModel().ground_reflectivity
+        ground = flat_ground(torch.full((batch,), shine, device=generator.device))
+    else:
+        objects, present = _with_parked(config, config.variety, objects, present, generator)
+        ground = draw_ground(config.variety, batch=batch, generator=generator)
+        draw = uniform(0, 1, (*present.shape, 10), generator)
+        xy, yaw, placed = place(config, objects.classes, objects.size, present, ground, draw)
+    shape = tuple(present.shape)
+    present &= placed
     boxes = torch.cat((xy, objects.size[..., 2:] / 2, objects.size, yaw[..., None]), dim=-1)
+    boxes[..., 2] += ground.lift(xy[..., 0], xy[..., 1])
     pose = uniform(-1, 1, (batch, 3), generator) * torch.tensor(
         (500.0, 500.0, math.pi), device=generator.device
     )
@@ -269,10 +314,12 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         classes=torch.where(present, objects.classes, torch.full_like(objects.classes, ABSENT)),
         speed=objects.speed,
         velocity=objects.speed[..., None] * torch.stack((yaw.cos(), yaw.sin()), dim=-1),
-        identity=torch.arange(targets + things, device=generator.device).expand(shape),
+        identity=torch.arange(shape[1], device=generator.device).expand(shape),
         colours=objects.colours,
         reflectivity=objects.reflectivity,
         traits=objects.traits,
+        solids=objects.solids,
+        ground=ground,
         light=uniform(0, 1, (batch,), generator),
         sun_azimuth=uniform(-math.pi, math.pi, (batch,), generator),
         look=uniform(0, 1, (batch, 4), generator),
@@ -285,6 +332,26 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         **_draw_weather(config, batch, generator),
         **_draw_ground(config, batch, generator),
     )
+
+
+def _with_parked(
+    config: WorldConfig, variety: Variety, objects: Objects, present: Tensor, generator: torch.Generator
+) -> tuple[Objects, Tensor]:
+    """The same with slots of parked cars between those of who moves and of clutter, and who is there."""
+    batch, movers = len(present), config.objects[1]
+    cars = draw_objects(config, (batch, variety.parked), generator, only=CAR)
+    cars = replace(cars, speed=torch.zeros_like(cars.speed))
+    u = uniform(0, 1, (batch, 3), generator)
+    half = (torch.arange(variety.parked, device=present.device) < (variety.parked + 1) // 2)[None]
+    # Rows on both sides, on one, or none, with more or fewer holes.
+    row = torch.where(half, u[:, :1], u[:, 1:2]) < variety.row
+    full = uniform(0, 1, (batch, variety.parked), generator) < 0.4 + 0.6 * u[:, 2:]
+    parts = [
+        Objects(**{item.name: getattr(objects, item.name)[:, own] for item in fields(Objects)})
+        for own in (slice(movers), slice(movers, None))
+    ]
+    there = torch.cat((present[:, :movers], row & full, present[:, movers:]), dim=1)
+    return _joined(_joined(parts[0], cars), parts[1]), there
 
 
 def _draw_weather(config: WorldConfig, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
