@@ -13,7 +13,8 @@ from torch.nn import functional
 from sentryfuse_core.lab.world.cast import cast, nearest, pair_up, turn
 from sentryfuse_core.lab.world.config import CameraModel
 from sentryfuse_core.lab.world.lighting import Lighting, light_of
-from sentryfuse_core.lab.world.scene import Parts, Scene, parts_of
+from sentryfuse_core.lab.world.scene import Parts, Scene, outlines_of, parts_of
+from sentryfuse_core.lab.world.shapes import VARIED
 from sentryfuse_core.lab.world.surface import paint
 from sentryfuse_core.preprocess.tilt import to_level, upright
 
@@ -90,7 +91,8 @@ def _render_level(scene: Scene, view: View, position: Tensor, haze_m: Tensor) ->
     parts = parts_of(scene)
     image = _background(scene, lighting, view, position, haze_m)
     batch, _, pixels = image.shape
-    _cast_shadows(image, scene, parts, lighting, view, position, haze_m)
+    casting = outlines_of(scene) if scene.solids.shape[2] == VARIED else parts
+    _cast_shadows(image, scene, casting, lighting, view, position, haze_m)
     fine = view.fine
     wide, high, focal = view.width * fine, view.height * fine, view.focal * fine
     cx, cy = view.cx * fine, view.cy * fine

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.world.config import CLASSES, LidarModel, WorldConfig
-from sentryfuse_core.lab.world.shapes import plain_solids, varied_solids
+from sentryfuse_core.lab.world.shapes import SOLID, plain_solids, varied_solids
 from sentryfuse_core.lab.world.street import Ground, draw_ground, flat_ground, place
 from sentryfuse_core.lab.world.variety import Variety
 
@@ -28,6 +28,7 @@ __all__ = [
     "draw_clutter",
     "draw_objects",
     "draw_scenes",
+    "outlines_of",
     "parts_of",
     "uniform",
 ]
@@ -148,6 +149,12 @@ def parts_of(scene: Scene) -> Parts:
         clear=clear,
         shine=shine,
     )
+
+
+def outlines_of(scene: Scene) -> Parts:
+    """One box around each object: what its shadow is drawn from where it has many solids."""
+    whole = torch.tensor((0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0), device=scene.boxes.device)
+    return parts_of(replace(scene, solids=whole.expand(*scene.classes.shape, 1, SOLID)))
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
