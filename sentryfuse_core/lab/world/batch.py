@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
-from sentryfuse_core.lab.world.camera import View, expose, render
+from sentryfuse_core.lab.world.camera import View, developed, expose, render
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.lab.world.imu import draw_bias, measure
 from sentryfuse_core.lab.world.late import earlier
@@ -113,8 +113,12 @@ def render_batch(
         generator=generator,
     )
     targets = config.targets
+    if config.variety is not None:
+        low, high = config.variety.exposure
+        radiance = radiance * low * (high / low) ** uniform(0, 1, (batch, 1, 1), generator)
     image = expose(radiance, config.camera, light=scene.light, averaged=averaged, generator=generator)
     if config.variety is not None:
+        image = developed(image.view(batch, 3, _VIEW.height, _VIEW.width), config.variety, generator)
         image = image * _in_view(config.variety, batch, generator)
     return WorldBatch(
         image=image.view(batch, 3, _VIEW.height, _VIEW.width),
@@ -133,8 +137,11 @@ def render_batch(
 
 
 def _in_view(variety: Variety, batch: int, generator: torch.Generator) -> Tensor:
-    """1 where a real camera sees, 0 around: the virtual one is wider and lower than many, [B, 1, H * W]."""
-    u = uniform(0, 1, (4, batch, 1, 1), generator)
+    """1 where a real camera sees, 0 around: the virtual one is wider and lower than many, [B, 1, H, W].
+
+    Some cameras look aside of the region's axis, so that it sees the region in part.
+    """
+    u = uniform(0, 1, (6, batch, 1, 1), generator)
     right, down = _VIEW.slopes(generator.device)
     (left, side), up, low = (
         [span[0] + (span[1] - span[0]) * draw for draw in draws]
@@ -144,8 +151,12 @@ def _in_view(variety: Variety, batch: int, generator: torch.Generator) -> Tensor
             (variety.camera_down, u[3:]),
         )
     )
+    aside = math.radians(variety.camera_aside_deg) * (2 * u[4] - 1) * (u[5] < variety.aside)
+    most = torch.full_like(aside, 1.45)
+    left = torch.minimum(left.atan() + aside, most).tan()
+    side = torch.minimum(side.atan() - aside, most).tan()
     seen = (right < side) & (right > -left) & (down[:, None] > -up[0]) & (down[:, None] < low[0])
-    return seen.flatten(1)[:, None].float()
+    return seen[:, None].float()
 
 
 def _measured_tilt(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tensor:
@@ -173,6 +184,7 @@ def _imu(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tenso
         config.imu,
         tilt=tilt.view(-1, samples, 2),
         tilt_rate=slope.view(-1, samples, 2) * speed[..., None],
+        course=scene.course[:, None],
         generator=generator,
     )
     return resample(steps / config.imu.rate_hz, readings)

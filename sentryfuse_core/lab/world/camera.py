@@ -13,12 +13,14 @@ from torch.nn import functional
 from sentryfuse_core.lab.world.cast import cast, nearest, pair_up, turn
 from sentryfuse_core.lab.world.config import CameraModel
 from sentryfuse_core.lab.world.lighting import Lighting, light_of
+from sentryfuse_core.lab.world.patterns import on_ground
 from sentryfuse_core.lab.world.scene import Parts, Scene, outlines_of, parts_of
 from sentryfuse_core.lab.world.shapes import VARIED
 from sentryfuse_core.lab.world.surface import paint
+from sentryfuse_core.lab.world.variety import Variety
 from sentryfuse_core.preprocess.tilt import to_level, upright
 
-__all__ = ["View", "expose", "render"]
+__all__ = ["View", "developed", "expose", "render"]
 
 _NEAR_M = 0.2
 _BESIDE_M = 1.5  # further to the side than this, what is beside the camera is out of its view
@@ -225,7 +227,7 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     ridge = ridge + 0.025 * (torch.floor(bearing * 14) * 12.9898).sin()
     murk = torch.exp(-150 * scene.extinction)[:, None, None, None]  # what fog leaves of skyline and blue
     sky = torch.where((rise < ridge[:, None])[:, None], far * -0.25, (up - far) * height)
-    image[:, :, :horizon] = far + sky * murk
+    image[:, :, :horizon] = (far + sky * murk) * scene.sky[:, None, None, None]
 
     depth = position[:, 2, None] / down[horizon:]  # [B, G]
     x = (depth + position[:, 0, None])[..., None]
@@ -250,6 +252,8 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     beam = lighting.headlight[:, None, None] * _headlight(depth[..., None], right)
     clear = torch.exp(-depth / haze_m[:, None])[..., None]
     lit = (albedo * clear)[:, None]
+    if bool((scene.ground.paved > 0).any()):
+        lit = lit * on_ground(scene.ground, scene.look, x.expand_as(y), y)
     light = (lighting.ground * tint)[..., None, None]
     ground = image[:, :, horizon:]
     torch.addcmul(lit * beam[:, None], lit, light, out=ground)
@@ -288,3 +292,19 @@ def expose(
     noise = torch.randn(radiance.shape, generator=generator, device=radiance.device)
     noise.mul_(electrons.add(model.read_noise**2).div_(averaged).sqrt_())
     return electrons.add_(noise).mul_(gain / model.full_well).clamp_(0.0, 1.0).sqrt_()
+
+
+def developed(image: Tensor, variety: Variety, generator: torch.Generator) -> Tensor:
+    """Images [B, 3, H, W] 0..1 as other cameras and drivers give them: curve, white balance, colour, blur."""
+    batch, device = len(image), image.device
+    u = torch.rand((4, batch, 1, 1, 1), generator=generator, device=device)
+    v = torch.rand(batch, generator=generator, device=device)
+    balance = torch.rand((batch, 3, 1, 1), generator=generator, device=device) * 2 - 1
+    low, high = variety.gamma
+    image = image ** (low + (high - low) * u[0]) * (1 + variety.cast * balance)
+    middle = image.mean(dim=(1, 2, 3), keepdim=True)
+    low, high = variety.contrast
+    image = middle + (image - middle) * (low + (high - low) * v[:, None, None, None])
+    image = torch.lerp(image, image.mean(dim=1, keepdim=True), variety.grey * u[1])
+    soft = functional.avg_pool2d(image, 3, stride=1, padding=1, count_include_pad=False)
+    return torch.lerp(image, soft, u[3] * (u[2] < variety.blurred)).clamp(0.0, 1.0)

@@ -297,7 +297,18 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
 
     always = {
         name: getattr(first, name).expand(steps, *getattr(first, name).shape[1:])
-        for name in ("light", "sun_azimuth", "look", "rain_mm_h", "fog", "rough", "bumps", "texture")
+        for name in (
+            "light",
+            "sun_azimuth",
+            "look",
+            "rain_mm_h",
+            "fog",
+            "rough",
+            "bumps",
+            "texture",
+            "sky",
+            "course",
+        )
     }
     if light is not None:
         always["light"] = torch.full((steps,), light)

@@ -64,6 +64,8 @@ class Scene:
     bumps: Tensor  # [B, 2, waves, WAVES] of roll and pitch
     way: Tensor  # [B] metres driven, where on the bumps the vehicle is
     texture: Tensor  # [B] int64, seed of the ground's pattern
+    sky: Tensor  # [B] how bright the sky is, of that of its light
+    course: Tensor  # [B] rad, which way the vehicle moves, in its base frame
     ground: Ground  # its shape and how it reflects
 
     def __len__(self) -> int:
@@ -298,11 +300,15 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
     if config.variety is None:
         shine = LidarModel().ground_reflectivity
         ground = flat_ground(torch.full((batch,), shine, device=generator.device))
+        course = torch.zeros(batch, device=generator.device)
     else:
         objects, present = _with_parked(config, config.variety, objects, present, generator)
-        ground = draw_ground(config.variety, batch=batch, generator=generator)
+        course = _draw_course(config.variety, batch, generator)
+        ground = draw_ground(config.variety, course=course, generator=generator)
         draw = uniform(0, 1, (*present.shape, 10), generator)
-        xy, yaw, placed = place(config, objects.classes, objects.size, present, ground, draw)
+        xy, yaw, placed = place(
+            config, objects.classes, objects.size, present, ground, course=course, draw=draw
+        )
     shape = tuple(present.shape)
     present &= placed
     boxes = torch.cat((xy, objects.size[..., 2:] / 2, objects.size, yaw[..., None]), dim=-1)
@@ -316,7 +322,7 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
     moves = (speed > 0).float()
     acceleration = moves * (motion[:, 1] * 2 - 1)
     yaw_rate = moves * config.ego_yaw_rate * (motion[:, 2] * 2 - 1)
-    return Scene(
+    scene = Scene(
         boxes=boxes,
         classes=torch.where(present, objects.classes, torch.full_like(objects.classes, ABSENT)),
         speed=objects.speed,
@@ -327,6 +333,8 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         traits=objects.traits,
         solids=objects.solids,
         ground=ground,
+        course=course,
+        sky=torch.ones(batch, device=generator.device),
         light=uniform(0, 1, (batch,), generator),
         sun_azimuth=uniform(-math.pi, math.pi, (batch,), generator),
         look=uniform(0, 1, (batch, 4), generator),
@@ -339,6 +347,21 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         **_draw_weather(config, batch, generator),
         **_draw_ground(config, batch, generator),
     )
+    return scene if config.variety is None else _with_varied_light(config.variety, scene, generator)
+
+
+def _draw_course(variety: Variety, batch: int, generator: torch.Generator) -> Tensor:
+    """Which way the vehicle moves [B]: ahead, or any way where the region is that of its side or rear."""
+    kind, turn = uniform(0, 1, (2, batch), generator)
+    return torch.where(kind < variety.turned, (2 * turn - 1) * math.pi, torch.zeros_like(turn))
+
+
+def _with_varied_light(variety: Variety, scene: Scene, generator: torch.Generator) -> Scene:
+    """More days than nights, and skies from dull to blinding."""
+    day, light, sky = uniform(0, 1, (3, len(scene)), generator)
+    low, high = variety.sky
+    light = torch.where(day < variety.days, 0.6 + 0.4 * light, scene.light)
+    return replace(scene, light=light, sky=low * (high / low) ** sky)
 
 
 def _with_parked(

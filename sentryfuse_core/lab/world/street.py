@@ -80,21 +80,22 @@ def flat_ground(reflectivity: Tensor) -> Ground:
     return Ground(**{**given, "road": reflectivity, "beside": reflectivity})
 
 
-def draw_ground(model: Variety, *, batch: int, generator: torch.Generator) -> Ground:
-    """Streets and open places; the vehicle is on the road, at any place across it."""
+def draw_ground(model: Variety, *, course: Tensor, generator: torch.Generator) -> Ground:
+    """Streets and open places; the vehicle, which moves along `course` [B] rad, is anywhere across the road."""
+    batch = len(course)
     u = torch.rand((16, batch), generator=generator, device=generator.device)
     normal = torch.randn((2, batch), generator=generator, device=generator.device)
 
     def between(span: tuple[float, float], draw: Tensor) -> Tensor:
         return span[0] + (span[1] - span[0]) * draw
 
-    yaw = torch.deg2rad(model.along_deg * normal[0])
-    yaw = torch.where(u[0] < model.across, (u[1] - 0.5) * 2 * math.pi, yaw)
-    crossing = (u[0] < model.across) & (yaw.sin().abs() > 0.5)
+    other = torch.where(u[0] < model.across, (u[1] - 0.5) * 2 * math.pi, 0.0)
+    yaw = course + torch.deg2rad(model.along_deg * normal[0]) + other
+    crossing = (other.sin().abs() > 0.5) & (yaw.sin().abs() > 0.5)
     half = between(model.half_width, u[2])
     middle = (2 * u[3] - 1) * (half - 1.2)
     # A road across the way lies ahead.
-    middle = torch.where(crossing, -yaw.sin().sign() * (6 + 24 * u[3]) * -1, middle)
+    middle = torch.where(crossing, yaw.sin().sign() * (6 + 24 * u[3]), middle)
     paved = (u[4] < model.streets).float()
     far = torch.full_like(half, _FAR)
     street = paved > 0
@@ -122,6 +123,8 @@ def place(
     size: Tensor,
     present: Tensor,
     ground: Ground,
+    *,
+    course: Tensor,
     draw: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Where the objects of M slots are: x and y [B, M, 2], yaw [B, M], and which have room [B, M].
@@ -156,7 +159,7 @@ def place(
     )
     road_yaw = torch.atan2(sin, cos)
     yaw = torch.where(street, road_yaw + turned, (2 * u[5] - 1) * math.pi)
-    free = present & _free_of_vehicle(xy, yaw, size)
+    free = present & _free_of_vehicle(*_turned(xy, yaw, course), size)
     return xy, yaw, _apart(config, xy, yaw, size, free)
 
 
@@ -235,6 +238,13 @@ def _rows(config: WorldConfig, size: Tensor, draw: Tensor) -> tuple[Tensor, Tens
     off = torch.where(u[..., 9] < 0.15, off - 1.2, off)  # half on the pavement
     turned = torch.where(abreast, angle, 0.04 * (2 * u[..., 5] - 1))
     return torch.stack((along, off, turned), dim=-1), side
+
+
+def _turned(xy: Tensor, yaw: Tensor, course: Tensor) -> tuple[Tensor, Tensor]:
+    """Places and headings as seen along the vehicle's `course` [B]."""
+    cos, sin = course.cos()[:, None], course.sin()[:, None]
+    x, y = xy.unbind(-1)
+    return torch.stack((x * cos + y * sin, y * cos - x * sin), dim=-1), yaw - course[:, None]
 
 
 def _free_of_vehicle(xy: Tensor, yaw: Tensor, size: Tensor) -> Tensor:

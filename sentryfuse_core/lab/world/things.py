@@ -120,6 +120,21 @@ THINGS: tuple[Thing, ...] = (
             _box(0.0, 0.0, 0.9, 1.02, 0.35, 0.5, colour=2),
         ),
     ),
+    # Closed fronts of a town's blocks, with doors set back and bays that stand out.
+    _thing(
+        "facade",
+        0.2,
+        (15.0, 6.0, 6.0),
+        (45.0, 12.0, 16.0),
+        place="line",
+        solids=(
+            _box(0, 0, 1, 0.94, 0, 1),
+            _box(0.1, 0, 0.3, 1, 0, 1),
+            _box(-0.3, 0, 0.24, 0.98, 0, 0.3, colour=1),
+            _box(0.4, 0, 0.16, 1.04, 0.25, 0.9, colour=1),
+            _box(0, 0, 0.9, 1.03, 0, 0.06, colour=3),
+        ),
+    ),
     _thing(
         "hedge",
         0.1,

@@ -75,6 +75,20 @@ class Variety:
     power: Span = (0.4, 2.0)  # and so is the curve
     falloff: Span = (0.0, 1.2)  # power of the range, where a lidar does not make up for it
     ego: float = 0.2  # share of worlds where the lidar sees its own vehicle
+    turned: float = (
+        0.4  # share of moments whose region does not look where the vehicle goes: sides, rear, reverse
+    )
+    days: float = 0.6  # share in full daylight for sure; robots work by day more than by night
+    sky: Span = (
+        0.6,
+        3.0,
+    )  # against the model of a clear one: overcast skies are far brighter than the ground
+    exposure: Span = (0.4, 3.0)  # automatic exposure by sky, by ground, or by what moves
+    gamma: Span = (0.75, 1.4)  # of drivers and cameras, on top of the usual one
+    contrast: Span = (0.8, 1.8)  # from haze on the lens to the curves that drivers show off with
+    cast: float = 0.12  # white balance: largest error of a channel
+    grey: float = 0.6  # how much of the colour is lost at most: monochrome and dull cameras
+    blurred: float = 0.25  # share of images that are not quite sharp
     streets: float = 0.75  # share of moments in a street; the others are yards, squares and fields
     parked: int = 14  # cars in two rows
     row: float = 0.55  # share of streets with cars parked on a side
@@ -87,3 +101,7 @@ class Variety:
     camera_side: Span = (0.75, 1.05)  # tangent of half the view across: 74 to 90 degrees and more
     camera_up: Span = (0.18, 0.5)  # tangents above and below: wide images to square ones
     camera_down: Span = (0.22, 0.7)
+    aside: float = 0.25  # share of cameras that look aside of the region
+    camera_aside_deg: float = (
+        60.0  # by up to: of six cameras around, one looks 30 degrees past a region's axis
+    )
