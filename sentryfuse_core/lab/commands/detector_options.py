@@ -72,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="in the synthetic world: share of the training, 0 to 0.9, in which the lidar is shown alone (default 0)",
+        help="in the synthetic world: share of the training, 0 to 0.9, in which the lidar is shown alone "
+        "(default 0)",
     )
     world.add_argument(
         "--sensors",

@@ -94,7 +94,7 @@ def _from_world(
 
 
 def _seen(batch: LabelledBatch) -> LabelledBatch:
-    """Without the boxes that neither camera nor lidar has anything of: of whole rows nothing is to be learned."""
+    """Without the boxes that neither camera nor lidar has anything of: they would teach to guess."""
     if batch.visible is None:
         return batch
     seen = batch.visible[Modality.CAMERA] | batch.visible[Modality.LIDAR]

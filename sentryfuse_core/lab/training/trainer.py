@@ -228,7 +228,7 @@ class Trainer:
         return left if left - ModalitySet.of(Modality.IMU) else sensors
 
     def _shown(self, share: float) -> ModalitySet:
-        """The sensors there are at this share of the run: at first the lidar alone, where that is asked for."""
+        """The sensors there are at this share of the run: at first the lidar alone, if that is asked for."""
         first = share < self.options.lidar_first
         return self.options.sensors & ModalitySet.of(Modality.LIDAR) if first else self.options.sensors
 
@@ -244,7 +244,7 @@ class Trainer:
         bad: Modality | None,
         generator: torch.Generator,
     ) -> dict[str, tuple[torch.Tensor, float]]:
-        """Loss and weight of each part: some of the batch with the first of `masks`, the rest with the others.
+        """Loss and weight of each part: a share of the batch with the first of `masks`, the rest with others.
 
         In the last part the sensor `bad` is spoilt, and the answer without it is the teacher's. Two parts in
         turn also run narrow, which learns the boxes and, a little, from the teacher or from full width.

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
-from sentryfuse_core.lab.world.camera import View, developed, expose, render
+from sentryfuse_core.lab.world.camera import View, render
 from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.exposure import developed, expose
 from sentryfuse_core.lab.world.imu import draw_bias, measure
 from sentryfuse_core.lab.world.late import earlier
 from sentryfuse_core.lab.world.lidar import sweep
+from sentryfuse_core.lab.world.objects import uniform
 from sentryfuse_core.lab.world.scan import Scan, draw_scan, plain_scan
-from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes, uniform
+from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes
 from sentryfuse_core.lab.world.variety import Variety
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.imu import resample

@@ -10,12 +10,12 @@ from sentryfuse_core.lab.world.variety import Variety
 __all__ = [
     "CLASSES",
     "CLUTTER",
+    "THINGS",
     "WEATHERS",
     "CameraModel",
     "ImuModel",
     "LidarModel",
     "SoundModel",
-    "THINGS",
     "TerrainModel",
     "Thing",
     "Traits",

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.config import WorldConfig
-from sentryfuse_core.lab.world.scene import ABSENT, PEDESTRIAN, Objects, Scene, draw_objects, draw_scenes
+from sentryfuse_core.lab.world.objects import PEDESTRIAN, Objects, draw_objects
+from sentryfuse_core.lab.world.scene import ABSENT, Scene, draw_scenes
 
 __all__ = ["STEPS_HZ", "drive"]
 
@@ -253,7 +255,12 @@ def _advance(ego: _Ego, traffic: _Traffic, config: WorldConfig, time_s: float, w
 
 
 def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None = None) -> Scene:
-    """Scenes at STEPS_HZ from 0 s to `seconds` inclusive; `light` 0 = night, 1 = noon, None: by seed."""
+    """Scenes at STEPS_HZ from 0 s to `seconds` inclusive; `light` 0 = night, 1 = noon, None: by seed.
+
+    Raises ConfigError for a world of streets: its moments stand alone.
+    """
+    if config.variety is not None:
+        raise ConfigError(f"world version {config.version} has no drives, only moments; drive in world_v2()")
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng(seed)
     everything = draw_scenes(config, batch=1, generator=generator)

@@ -135,7 +135,7 @@ def _look(scene: Scene, scan: Scan, grid: _Grid, generator: torch.Generator) -> 
 
 
 def _to_bonnet(bonnet: Tensor, middle: Tensor, rays: Tensor) -> Tensor:
-    """How far along `rays` [B, 3, R] from `middle` [B, 3] the vehicle's own bonnet is, inf: not met, [B, R]."""
+    """How far along `rays` [B, 3, R] from `middle` [B, 3] the own bonnet is, inf: not met, [B, R]."""
     height, long, wide = bonnet[:, None].unbind(-1)
     reach = (middle[:, 2:] - height) / (-rays[:, 2]).clamp_min(1e-4)
     x, y = middle[:, :1] + reach * rays[:, 0], middle[:, 1:2] + reach * rays[:, 1]
@@ -144,7 +144,7 @@ def _to_bonnet(bonnet: Tensor, middle: Tensor, rays: Tensor) -> Tensor:
 
 
 def _stopped(hits: Hits, clear: Tensor, generator: torch.Generator) -> Hits:
-    """Without the rays that glass, leaves and fences let pass, by the share `clear` [N] of each hit's solid."""
+    """Without the rays that glass, leaves and fences let pass: the share `clear` [N] of each hit."""
     stopped = torch.rand(clear.shape, generator=generator, device=clear.device) >= clear
     return Hits(**{item.name: getattr(hits, item.name)[stopped] for item in fields(Hits)})
 

@@ -20,9 +20,10 @@ from torch import Tensor
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
-from sentryfuse_core.lab.world.camera import View, expose, render
+from sentryfuse_core.lab.world.camera import View, render
 from sentryfuse_core.lab.world.config import CLASSES, WorldConfig, world_v2
 from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
+from sentryfuse_core.lab.world.exposure import expose
 from sentryfuse_core.lab.world.imu import draw_bias, measure
 from sentryfuse_core.lab.world.lidar import sweep
 from sentryfuse_core.lab.world.odometry import ODOMETRY, wheels

@@ -100,7 +100,7 @@ def _car(u: tuple[Tensor, ...], size: Tensor) -> Rows:
 
 
 def _pedestrian(u: tuple[Tensor, ...], size: Tensor) -> Rows:
-    """Legs and arms in stride, or standing, some with a bag; a few sit, which makes them low and long."""
+    """Legs and arms in stride, or standing, some with a bag."""
     length = 1 / size[..., 0]
     stride = (u[0] - 0.25).clamp_min(0.0) * 0.55 * length  # m of each foot from the middle
     stride = stride.clamp(max=0.38)
@@ -119,7 +119,7 @@ def _pedestrian(u: tuple[Tensor, ...], size: Tensor) -> Rows:
     )
 
 
-def _cyclist(u: tuple[Tensor, ...], size: Tensor) -> Rows:
+def _cyclist(u: tuple[Tensor, ...], _: Tensor) -> Rows:
     """Two thin wheels, frame, bar, legs on pedals, a rider who leans; some with panniers."""
     lean = 0.12 * u[0]
     bag = torch.where(u[1] < 0.3, 0.42, 0.0)

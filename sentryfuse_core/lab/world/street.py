@@ -81,7 +81,7 @@ def flat_ground(reflectivity: Tensor) -> Ground:
 
 
 def draw_ground(model: Variety, *, course: Tensor, generator: torch.Generator) -> Ground:
-    """Streets and open places; the vehicle, which moves along `course` [B] rad, is anywhere across the road."""
+    """Streets and open places; the vehicle moves along `course` [B] rad and is anywhere across the road."""
     batch = len(course)
     u = torch.rand((16, batch), generator=generator, device=generator.device)
     normal = torch.randn((2, batch), generator=generator, device=generator.device)
@@ -129,8 +129,9 @@ def place(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Where the objects of M slots are: x and y [B, M, 2], yaw [B, M], and which have room [B, M].
 
-    Slots are those of WorldConfig: who moves, parked cars, clutter; `present` [B, M] are taken. `draw` [B, M, 10] is uniform in 0..1. Each
-    object has one place; of two that overlap the later slot gives way, clutter on the road before parked cars.
+    Slots are those of WorldConfig: who moves, parked cars, clutter; `present` [B, M] are taken. The vehicle
+    moves along `course` [B] rad. `draw` [B, M, 10] is uniform in 0..1. Each object has one place; of two that
+    overlap the one that comes later in `_apart` is left out.
     """
     u = draw.unbind(-1)
     x = _SEEN_X[0] + (_SEEN_X[1] - _SEEN_X[0]) * u[0]

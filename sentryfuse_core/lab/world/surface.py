@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.world.lighting import Lighting
+from sentryfuse_core.lab.world.objects import CAR, CYCLIST
 from sentryfuse_core.lab.world.patterns import on_objects
-from sentryfuse_core.lab.world.scene import CAR, CYCLIST, Parts, Scene
+from sentryfuse_core.lab.world.scene import Parts, Scene
 from sentryfuse_core.lab.world.shapes import VARIED
 
 __all__ = ["paint"]

@@ -1,4 +1,4 @@
-"""What differs from one world to the next: lidars, poses, streets, views. Every range has its source or reason."""
+"""What differs from one world to the next, with the source or reason of every range."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Scanner:
-    """One kind of lidar: where its beams look, as its data sheet says; rays ahead are at most Variety.rays."""
+    """One kind of lidar: where its beams look, as its data sheet says; at most Variety.rays are ahead."""
 
     name: str
     share: float  # of batches
@@ -50,8 +50,9 @@ SCANNERS: tuple[Scanner, ...] = (
 class Variety:
     """Ranges that every moment draws from; lengths in m."""
 
-    # Length, width, height of car, pedestrian, cyclist and their standard deviations: between the means of KITTI
-    # (3.9 x 1.6 x 1.56, .8 x .6 x 1.73, 1.76 x .6 x 1.73) and nuScenes (4.6 x 2 x 1.7), from PointPillars' anchors.
+    # Length, width, height of car, pedestrian, cyclist and their standard deviations: between the anchors
+    # that PointPillars has for KITTI (3.9 x 1.6 x 1.56, .8 x .6 x 1.73, 1.76 x .6 x 1.73) and for nuScenes
+    # (cars 4.6 x 2 x 1.7).
     sizes: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
         ((4.25, 1.75, 1.53), (0.42, 0.11, 0.1)),
         ((0.72, 0.65, 1.7), (0.14, 0.08, 0.13)),
