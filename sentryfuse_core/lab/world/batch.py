@@ -34,6 +34,7 @@ _VIEW = View(
     fine=2,
 )
 _CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
+_BESIDE_RAD = 1.45  # an edge of a view further aside than this is out of the virtual camera's anyway
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,23 +142,21 @@ def render_batch(
 def _in_view(variety: Variety, batch: int, generator: torch.Generator) -> Tensor:
     """1 where a real camera sees, 0 around: the virtual one is wider and lower than many, [B, 1, H, W].
 
-    Some cameras look aside of the region's axis, so that it sees the region in part.
+    Some cameras look aside of the region's axis, so that they see the region in part.
     """
-    u = uniform(0, 1, (6, batch, 1, 1), generator)
+
+    def between(span: tuple[float, float]) -> Tensor:
+        return span[0] + (span[1] - span[0]) * uniform(0, 1, (batch, 1, 1), generator)
+
     right, down = _VIEW.slopes(generator.device)
-    (left, side), up, low = (
-        [span[0] + (span[1] - span[0]) * draw for draw in draws]
-        for span, draws in (
-            (variety.camera_side, u[:2]),
-            (variety.camera_up, u[2:3]),
-            (variety.camera_down, u[3:]),
-        )
+    reach = math.radians(variety.camera_aside_deg)
+    aside = between((-reach, reach)) * (between((0, 1)) < variety.aside)
+    left_edge = (between(variety.camera_side).atan() + aside).clamp(max=_BESIDE_RAD).tan()
+    right_edge = (between(variety.camera_side).atan() - aside).clamp(max=_BESIDE_RAD).tan()
+    seen = (right < right_edge) & (right > -left_edge)
+    seen = (
+        seen & (down[:, None] > -between(variety.camera_up)) & (down[:, None] < between(variety.camera_down))
     )
-    aside = math.radians(variety.camera_aside_deg) * (2 * u[4] - 1) * (u[5] < variety.aside)
-    most = torch.full_like(aside, 1.45)
-    left = torch.minimum(left.atan() + aside, most).tan()
-    side = torch.minimum(side.atan() - aside, most).tan()
-    seen = (right < side) & (right > -left) & (down[:, None] > -up[0]) & (down[:, None] < low[0])
     return seen[:, None].float()
 
 

@@ -15,6 +15,7 @@ from sentryfuse_core.lab.world.camera import View, render
 from sentryfuse_core.lab.world.config import CLASSES, WorldConfig, world_v2
 from sentryfuse_core.lab.world.exposure import expose
 from sentryfuse_core.lab.world.lidar import sweep
+from sentryfuse_core.lab.world.scan import plain_scan
 from sentryfuse_core.lab.world.scene import ABSENT, Parts, Scene, draw_scenes, parts_of
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
@@ -99,14 +100,8 @@ def seen(scene: Scene) -> Tensor:
 
 
 def swept(scene: Scene, *, forward_only: bool, seed: int = 1) -> Tensor:
-    points, _ = sweep(
-        scene,
-        WORLD.lidar,
-        WORLD.weather,
-        position=LIDAR_AT,
-        forward_only=forward_only,
-        generator=seeded(seed),
-    )
+    scan = plain_scan(WORLD.lidar, WORLD.weather, LIDAR_AT, batch=len(scene))
+    points, _ = sweep(scene, scan, WORLD.weather, forward_only=forward_only, generator=seeded(seed))
     return points
 
 
