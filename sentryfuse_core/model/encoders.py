@@ -31,6 +31,7 @@ __all__ = [
 
 _GRAVITY_M_S2 = 9.81
 _LEAST_TRUST = 1e-6  # whose logarithm is taken
+_LEAST_SHARE = 1e-3  # of a token that anything is seen of
 _MAP_STRIDE = 4  # of the map that is lifted
 _FOOT_PIXELS = 16.0  # a step of what says how far below a pixel its object stands
 _SPREAD = (-1.5, 4.0)  # narrowest and widest, logarithms of bins, that a distance by the ground may be
@@ -51,6 +52,7 @@ class CameraView:
     foot: Tensor  # [B, h, w] row, in pixels of the image, where the ground is as far away as their object
     horizon: Tensor  # [B, h, w] logarithms of the chance, over a column's rows, that the ground ends there
     tilt: Tensor  # [B, 2] roll and pitch in rad by the horizon and the IMU
+    shown: Tensor | None = None  # [B, h, w] share 0..1 of each pixel that the camera sees; None: all of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,7 @@ class SensorFeatures:
     fine: Tensor | None = None  # [B, fine_channels, 32, 32], added to the head's grid
     evidence: Tensor | None = None  # [B, 1, 32, 32] logits of a box centre by this sensor alone
     view: CameraView | None = None
+    shown: Tensor | None = None  # [B, T] share 0..1 of what each token is of that was seen; None: all of it
 
     def trusted(self, trust: Tensor) -> SensorFeatures:
         """The same with `trust` [B], above 0: less is added to canvas and grid, and less is evident."""
@@ -141,25 +144,37 @@ class CameraEncoder(nn.Module):
         self.halved = nn.ModuleDict(own)
 
     def forward(
-        self, image: Tensor, position: Tensor, canvas: Canvas, *, tilt: Tensor | None, level: int
+        self,
+        image: Tensor,
+        position: Tensor,
+        canvas: Canvas,
+        *,
+        tilt: Tensor | None,
+        level: int,
+        seen: Tensor | None = None,
     ) -> SensorFeatures:
         """`image` [B, 3, H, W] in 0..1, camera `position` [B, 3] in m, `tilt` [B, 2] in rad by the IMU.
 
-        At a level whose image is halved everything up to the canvas has half as many rows and columns.
+        `seen` [B, 1, H / 4, W / 4] is the share of the pixels that the camera sees, None: all of them. Of
+        what it does not see nothing is lifted and no row is taken for the horizon; a token holds what is
+        seen and counts as much as that is. At a level whose image is halved everything up to the canvas has
+        half as many rows and columns.
         """
         share, shrink = self._shape.camera_level(level)
         read = self._readers(halved=shrink > 1)
-        shown = image if shrink == 1 else functional.avg_pool2d(image, shrink)
-        deep, merged = self._maps(shown, share, read)
+        pixels = image if shrink == 1 else functional.avg_pool2d(image, shrink)
+        deep, merged = self._maps(pixels, share, read)
         ground = self.ground_of(merged.shape[2])
         ends = _pointwise(read["horizon_row"], functional.relu(merged), 1)[:, 0].float().log_softmax(dim=1)
-        seen_tilt = self.horizon(ends, tilt)
+        shown = None if seen is None else _shrunk(seen, ends)
+        seen_tilt = self.horizon(ends, tilt, None if shown is None else shown[:, 0])
         away = ground.encode(ground.ahead(position, seen_tilt))
         features = functional.relu(merged + _pointwise(read["merge_ground"], away, merged.shape[1]))
         features = features + self.refine(features, merged.shape[1])
         look, foot = self._look(features, position, seen_tilt, ground, read)
-        cells, view = self._lifted(features, look, position, canvas, seen_tilt)
-        grid = functional.adaptive_avg_pool2d(deep, self._grid).permute(0, 2, 3, 1)
+        cells, view = self._lifted(features, look, position, canvas, seen_tilt, shown)
+        grid, weights = self._coarse(deep, seen)
+        grid = grid.permute(0, 2, 3, 1)
         where = self.row[:, None] + canvas.at_bearing(self.column_bearings) + self.kind
         tokens = self.token(grid) + where + self.mount(position)[:, None, None]
         placed = self.place(cells) + self.view(view)
@@ -169,8 +184,18 @@ class CameraEncoder(nn.Module):
             self._stride,
             canvas.to_fine_grid(cells, self._split),
             canvas.to_fine_grid(self.evidence(placed), self._split),
-            CameraView(look, foot, ends, seen_tilt),
+            CameraView(look, foot, ends, seen_tilt, None if shown is None else shown[:, 0]),
+            None if weights is None else weights.flatten(1)[:, self.token_order],
         )
+
+    def _coarse(self, deep: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The deepest map over the tokens' grid, means of what is seen, and how much that is [B, 1, ...]."""
+        if seen is None:
+            return functional.adaptive_avg_pool2d(deep, self._grid), None
+        shown = _shrunk(seen, deep)
+        weights = functional.adaptive_avg_pool2d(shown, self._grid)
+        grid = functional.adaptive_avg_pool2d(deep * shown, self._grid) / weights.clamp_min(_LEAST_SHARE)
+        return grid, weights
 
     def _readers(self, *, halved: bool) -> _Readers:
         """What reads the maps, by name."""
@@ -217,11 +242,17 @@ class CameraEncoder(nn.Module):
         return torch.cat((look[:, :bins] + by_ground, look[:, bins:]), dim=1), foot
 
     def _lifted(
-        self, features: Tensor, look: Tensor, position: Tensor, canvas: Canvas, tilt: Tensor
+        self,
+        features: Tensor,
+        look: Tensor,
+        position: Tensor,
+        canvas: Canvas,
+        tilt: Tensor,
+        shown: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Features of the cells [B, cells, 4 * fine_channels] and where they are seen [B, cells, V]."""
         distance = look[:, : self._shape.depth_bins].softmax(dim=1)
-        seen, there, view = self.lift(features, distance, position, canvas.centres, tilt)
+        seen, there, view = self.lift(features, distance, position, canvas.centres, tilt, shown)
         by_height = self._split**2, len(self.sample)
         spoken = [
             layer(item)
@@ -367,6 +398,12 @@ def _by_bearing(centres: Tensor, bearings: Tensor) -> Tensor:
     cell = torch.atan2(centres[:, 1], centres[:, 0])
     shares = (1.0 - (cell[:, None] - bearings).abs() / step).clamp_min(0.0)
     return shares / shares.sum(dim=1, keepdim=True)
+
+
+def _shrunk(shares: Tensor, maps: Tensor) -> Tensor:
+    """`shares` [B, 1, H, W] over the pixels of coarser `maps` [..., h, w]."""
+    rows, columns = maps.shape[-2:]
+    return functional.adaptive_avg_pool2d(shares, (rows, columns))
 
 
 def _doubled(maps: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from sentryfuse_core.preprocess.geometry import Geometry
 
 __all__ = ["Horizon"]
 
+_LEAST_CHANCE = 1e-6  # of a column whose ground may end in it
+
 
 class Horizon(nn.Module):
     """Roll and pitch by the horizon, weighed against what an IMU says.
@@ -32,17 +34,21 @@ class Horizon(nn.Module):
         self.level = nn.Parameter(torch.zeros(2))  # and of what a level vehicle counts: height and slope
         self.imu = nn.Parameter(torch.zeros(2))  # and of what the IMU does
 
-    def forward(self, chances: Tensor, tilt: Tensor | None) -> Tensor:
+    def forward(self, chances: Tensor, tilt: Tensor | None, shown: Tensor | None = None) -> Tensor:
         """Roll and pitch [B, 2] in rad, positive as those of the IMU.
 
         Args:
             chances: [B, h, w] logarithms of the chance, over each column's rows, that the ground ends there;
                 the map may be coarser than the one of the widest camera, by a whole number.
             tilt: [B, 2] by the IMU in rad, None without one.
+            shown: [B, h, w] share 0..1 of each pixel that the camera sees; None: all of it. An end of the
+                ground that it does not see counts for nothing.
         """
-        chance = chances.exp()
+        chance = chances.exp() if shown is None else chances.exp() * shown
         up, left = self._grid(chances.shape[1])
         seen = (chance * up).sum(dim=1)  # [B, w]
+        if shown is not None:
+            seen = seen / chance.sum(dim=1).clamp_min(_LEAST_CHANCE)
         weight = self.column.exp() * chance.square().sum(dim=1).square()  # a column that is torn says little
         prior = chances.new_zeros(len(chances), 2) if tilt is None else tilt
         height, slope = _line(prior)

@@ -78,6 +78,7 @@ class ViewLift(nn.Module):
         position: Tensor,
         centres: Tensor,
         tilt: Tensor,
+        shown: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What the cells at `centres` [cells, 2] look like and where the image shows them.
 
@@ -86,6 +87,7 @@ class ViewLift(nn.Module):
             distance: [B, bins, h, w] chances of how far away each pixel's object is, as `depth_weights`.
             position: [B, 3] of the camera, metres.
             tilt: [B, 2] roll and pitch of the vehicle in rad.
+            shown: [B, 1, h, w] share 0..1 of each pixel that the camera sees; None: all of it.
 
         Returns:
             Sampled features [B, cells, S, C]; how much each pixel's object is as far away as the point it
@@ -94,8 +96,9 @@ class ViewLift(nn.Module):
         """
         pixels, ahead, seen = self.project(position, centres, tilt)
         where = pixels / self.image_size * 2.0 - 1.0
+        maps = torch.cat((features, distance), dim=1)
         both = functional.grid_sample(
-            torch.cat((features, distance), dim=1),
+            maps if shown is None else torch.cat((maps * shown, shown), dim=1),
             where,
             mode="bilinear",
             padding_mode="border",
@@ -103,7 +106,8 @@ class ViewLift(nn.Module):
         )
         visible = (both * seen[:, None]).permute(0, 2, 3, 1)
         channels, bins = features.shape[1], distance.shape[1]
-        sampled, chance = visible[..., :channels], visible[..., channels:]
+        sampled, chance = visible[..., :channels], visible[..., channels : channels + bins]
         there = _SURE * (chance * depth_weights(ahead, bins)).sum(dim=-1, keepdim=True)
         view = fourier(where.mean(dim=2).clamp(-1.0, 1.0), IMAGE_FREQUENCIES)
-        return sampled, there, view * seen.any(dim=2, keepdim=True)
+        part = seen.any(dim=2, keepdim=True) if shown is None else visible[..., -1].amax(dim=2, keepdim=True)
+        return sampled, there, view * part

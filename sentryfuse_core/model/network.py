@@ -64,7 +64,12 @@ class SentryFuseNet(nn.Module):
         features: dict[Modality, SensorFeatures] = {}
         if inputs.camera is not None and inputs.camera_position is not None:
             features[Modality.CAMERA] = self.camera(
-                inputs.camera, inputs.camera_position, self.canvas, tilt=tilt, level=parts.camera
+                inputs.camera,
+                inputs.camera_position,
+                self.canvas,
+                tilt=tilt,
+                level=parts.camera,
+                seen=inputs.camera_seen,
             )
         if inputs.lidar is not None:
             features[Modality.LIDAR] = self.lidar(inputs.lidar, self.canvas, tilt=tilt, level=parts.lidar)
@@ -97,11 +102,11 @@ class SentryFuseNet(nn.Module):
         cells = queries.shape[1]
         tokens: Tensor = torch.cat((queries, *(sensor.tokens for sensor in features.values())), dim=1)
         segments = [
-            Segment(cells, 1),
+            Segment(cells, self.shape.canvas_pool),
             *(Segment(item.tokens.shape[1], item.stride) for item in features.values()),
         ]
         widths = [self.shape.width(parts.trunk)] * self.shape.layers
-        mixed = self.trunk(tokens, segments, widths, _by_token(trust, features, queries) if trust else None)
+        mixed = self.trunk(tokens, segments, widths, _by_token(trust, features, queries))
         fine = [item.fine for item in features.values() if item.fine is not None]
         channels = self.shape.channels(self.shape.fine_channels, self.shape.widths[parts.head])
         output: HeadOutput = self.head(mixed[:, :cells], fine, self.canvas, channels=channels)
@@ -123,9 +128,17 @@ class SentryFuseNet(nn.Module):
 
 def _by_token(
     trust: Mapping[Modality, Tensor], features: Mapping[Modality, SensorFeatures], queries: Tensor
-) -> Tensor:
-    """Trust of every token [B, N]: 1 of the canvas, each sensor's own of its tokens."""
-    own = [trust[name][:, None].expand(-1, item.tokens.shape[1]) for name, item in features.items()]
+) -> Tensor | None:
+    """How much every token counts [B, N]: by trust in its sensor, and by how much of it was seen.
+
+    The canvas counts in full; None: so does everything.
+    """
+    if not trust and all(item.shown is None for item in features.values()):
+        return None
+    own = []
+    for name, item in features.items():
+        counts = item.tokens.new_ones(item.tokens.shape[:2]) if item.shown is None else item.shown
+        own.append(counts * trust[name][:, None] if name in trust else counts)
     return torch.cat((queries.new_ones(queries.shape[:2]), *own), dim=1)
 
 

@@ -51,6 +51,7 @@ class ModelShape:
     ffn: int = 384
     ffn_block: int = 32  # the prunable unit of the feed-forward part, channels
     pool: int = 4  # neighbouring tokens of one sensor that share a key and a value
+    canvas_pool: int = 1  # the same of the canvas's cells, in Z-order: 4 is a block of 2 x 2
     frequencies: int = 4  # octaves of every Fourier position encoding
     camera_channels: tuple[int, int, int, int, int] = (16, 32, 48, 96, 96)  # at strides 2, 4, 4, 8 and 16
     lift_channels: int = 64  # of the map at stride 4 that is lifted into the canvas

@@ -1,12 +1,14 @@
 """How good each sensor's data is, measured on what the network reads: the same on the robot and in training.
 
 Every measure is declared here, once, with its unit and range; `quality` computes all of them. A measure of an
-absent sensor is 0 and means nothing.
+absent sensor is 0 and means nothing; one that could not be taken is NaN, and says nothing for or against the
+sensor.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
-from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, ModelInput
 from sentryfuse_core.types import Modality
 
-__all__ = ["MEASURES", "Measure", "measures_of", "quality"]
+__all__ = ["MEASURES", "REPEATING", "Measure", "measures_of", "quality"]
 
 _BLOCK = 8  # pixels along the side of an image's block
 _DARK, _BRIGHT = 0.06, 0.94  # mean of a block that shows nothing for want or excess of light
@@ -81,21 +83,30 @@ MEASURES: tuple[Measure, ...] = (
 )
 
 
+REPEATING = ("imu.still", "audio.silent")  # what a simulator without noise does, see `<sensor>.may_repeat`
+
+
 def measures_of(keys: tuple[str, ...]) -> tuple[Measure, ...]:
     """The declared measures that `keys` name, in that order; raises KeyError for one that is not declared."""
     known = {measure.key: measure for measure in MEASURES}
     return tuple(known[key] for key in keys)
 
 
-def quality(inputs: ModelInput, pcm: Tensor | None = None, *, geometry: Geometry = GEOMETRY) -> Tensor:
+def quality(
+    inputs: ModelInput,
+    pcm: Tensor | None = None,
+    *,
+    untaken: Collection[str] = (),
+    geometry: Geometry = GEOMETRY,
+) -> Tensor:
     """All measures of the sensors that are there, in the order of MEASURES: [B, measures].
 
     `pcm` [B, C, S] is the window that `inputs.audio` was made from, full scale 1.0; without it a window
-    counts as neither clipped nor silent, and as loud as its bands.
+    counts as neither clipped nor silent, and as loud as its bands. Measures with a key in `untaken` are NaN.
     """
     size, device = next((len(item), item.device) for item in _given(inputs) if item is not None)
     parts = {
-        _CAMERA: None if inputs.camera is None else _camera(inputs.camera),
+        _CAMERA: None if inputs.camera is None else _camera(inputs.camera, inputs.camera_seen),
         _LIDAR: None if inputs.lidar is None else _lidar(inputs.lidar, geometry),
         _IMU: None if inputs.imu is None else _imu(inputs.imu),
         _AUDIO: None if inputs.audio is None else _audio(inputs.audio, pcm, geometry),
@@ -109,19 +120,23 @@ def quality(inputs: ModelInput, pcm: Tensor | None = None, *, geometry: Geometry
         low = torch.tensor([measure.low for measure in own], device=device)
         high = torch.tensor([measure.high for measure in own], device=device)
         columns.append(torch.nan_to_num(torch.stack(part, dim=1)).clamp(low, high))
-    return torch.cat(columns, dim=1)
+    found = torch.cat(columns, dim=1)
+    found[:, [index for index, measure in enumerate(MEASURES) if measure.key in untaken]] = torch.nan
+    return found
 
 
 def _given(inputs: ModelInput) -> tuple[Tensor | None, ...]:
     return inputs.camera, inputs.lidar, inputs.imu, inputs.audio
 
 
-def _camera(image: Tensor) -> tuple[Tensor, ...]:
-    """`image` [B, 3, H, W] in 0..1."""
+def _camera(image: Tensor, seen: Tensor | None) -> tuple[Tensor, ...]:
+    """`image` [B, 3, H, W] in 0..1; only blocks that are `seen` [B, 1, H / 4, W / 4] as a whole count."""
     grey = image.mean(dim=1, keepdim=True)
     means = functional.avg_pool2d(grey, _BLOCK).flatten(1)
     squares = functional.avg_pool2d(grey.square(), _BLOCK).flatten(1)
     deviation = (squares - means.square()).clamp_min(0.0).sqrt()
+    if seen is not None:
+        return _partly(grey, means, deviation, seen)
     return (
         means.mean(dim=1),
         means.std(dim=1),
@@ -130,6 +145,31 @@ def _camera(image: Tensor) -> tuple[Tensor, ...]:
         (deviation < _FLAT).float().mean(dim=1),
         grey.diff(dim=3).abs().flatten(1).mean(dim=1),
         deviation.kthvalue(max(1, deviation.shape[1] // 10), dim=1).values,
+    )
+
+
+def _partly(grey: Tensor, means: Tensor, deviation: Tensor, seen: Tensor) -> tuple[Tensor, ...]:
+    """The camera's measures over the blocks [B, blocks] that are seen as a whole."""
+    along = torch.unflatten(grey, 3, (-1, _BLOCK)).diff(dim=4).abs().mean(dim=4)  # within a block alone
+    steps = functional.avg_pool2d(along, (_BLOCK, 1)).flatten(1)
+    whole = functional.avg_pool2d(seen, _BLOCK // SEEN_STRIDE).flatten(1) >= 1.0
+    count = whole.sum(dim=1).clamp_min(1)
+
+    def over_blocks(values: Tensor) -> Tensor:
+        return (values * whole).sum(dim=1) / count
+
+    light = over_blocks(means)
+    spread = over_blocks((means - light[:, None]).square()) * count / (count - 1).clamp_min(1)
+    evenest = deviation.masked_fill(~whole, math.inf).sort(dim=1).values
+    tenth = (count // 10).clamp_min(1) - 1
+    return (
+        light,
+        spread.sqrt(),
+        over_blocks((means < _DARK).float()),
+        over_blocks((means > _BRIGHT).float()),
+        over_blocks((deviation < _FLAT).float()),
+        over_blocks(steps),
+        evenest.gather(1, tenth[:, None])[:, 0],
     )
 
 

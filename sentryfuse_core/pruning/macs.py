@@ -40,7 +40,7 @@ class Macs:
 def count_macs(shape: ModelShape, geometry: Geometry, mask: ModalitySet, parts: PartLevels) -> Macs:
     """MACs with the sensors of `mask` present and each part as narrow as `parts` says."""
     cells = geometry.canvas_cells**2
-    tokens, keys = cells, cells
+    tokens, keys = cells, cells // shape.canvas_pool
     total = Macs(0, _canvas(shape, cells)) + _head(shape, geometry, cells, parts.head)
     for modality in mask:
         length, stride, encoder = _sensor(shape, geometry, modality, parts)

@@ -22,6 +22,7 @@ class EagerBackend:
     """Runs the bank's network in inference mode; every level is a view of the same weights."""
 
     name = "eager"
+    batches = True
 
     def __init__(self, bank: Bank, *, device: str = "cpu", threads: int = 0, reason: str = "") -> None:
         self.faults: tuple[str, ...] = ()

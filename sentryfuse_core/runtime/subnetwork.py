@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
-from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.tensors import ModelInput, all_seen
 from sentryfuse_core.types import Modality, PartLevels
 
 __all__ = ["SubNetwork", "input_tensors", "output_from"]
 
-_INPUTS = ("camera", "camera_position", "lidar", "imu", "tilt", "audio", "quality")
+_INPUTS = ("camera", "camera_position", "camera_seen", "lidar", "imu", "tilt", "audio", "quality")
 _EVIDENCE = "evidence_"
 
 
@@ -53,13 +53,16 @@ class SubNetwork(nn.Module):
 def input_tensors(inputs: ModelInput, *, trusting: bool) -> dict[str, Tensor]:
     """The tensors that are present, by name, in a fixed order; of quality where the network is `trusting`.
 
-    An IMU without a tilt is given a level one: a sub-network of fixed inputs has no other way to say so.
+    An IMU without a tilt is given a level one, and a camera without `camera_seen` one that sees everything:
+    a sub-network of fixed inputs has no other way to say so.
 
     Raises:
         BackendError: more than one sample, or none: fixed sub-networks are made for one set at a time;
             or quality was not measured, which they have no way to say.
     """
     found = {name: getattr(inputs, name) for name in _INPUTS}
+    if found["camera"] is not None and found["camera_seen"] is None:
+        found["camera_seen"] = all_seen(found["camera"])
     if found["imu"] is not None and found["tilt"] is None:
         found["tilt"] = found["imu"].new_zeros(len(found["imu"]), 2)
     quality = found.pop("quality")

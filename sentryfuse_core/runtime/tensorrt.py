@@ -47,6 +47,7 @@ class TensorRtBackend:
     """One engine a sub-network; their contexts share one block of memory for activations."""
 
     name = "tensorrt"
+    batches = False
 
     def __init__(
         self, bank: Bank, store: Store, *, device: str = "cuda", precision: str = "float16", reason: str = ""

@@ -34,6 +34,7 @@ class TrunkAndHead(nn.Module):
         self.trunk = own.trunk
         self.head = own.head
         pool = net.shape.pool
+        self._canvas_pool = net.shape.canvas_pool
         self._strides = {item.value: 1 if item is Modality.IMU else pool for item in Modality}
         side = net.geometry.heatmap_cells
         shape = (net.shape.fine_channels, side, side)
@@ -52,7 +53,10 @@ class TrunkAndHead(nn.Module):
             if sensor.canvas is not None:
                 queries = queries + sensor.canvas
         tokens = torch.cat((queries, *(sensor.tokens for sensor in sensors)), dim=1)
-        segments = [Segment(cells, 1), *(Segment(item.tokens.shape[1], item.stride) for item in sensors)]
+        segments = [
+            Segment(cells, self._canvas_pool),
+            *(Segment(item.tokens.shape[1], item.stride) for item in sensors),
+        ]
         fine = [sensor.fine for sensor in sensors if sensor.fine is not None]
         mixed = self.trunk(tokens, segments)[:, :cells]
         output = self.head(mixed, fine, self.canvas, channels=self._channels)

@@ -23,9 +23,15 @@ from sentryfuse_core.lab.commands.eval_policy_plot import policies_figure
 from sentryfuse_core.lab.commands.eval_report import rounded, table
 from sentryfuse_core.lab.scoring.resample import Interval
 from sentryfuse_core.lab.training.policies import ORACLE
-from sentryfuse_core.types import ModalitySet
 
-__all__ = ["print_policies", "write_policies"]
+__all__ = [
+    "faults_table",
+    "plain_faults",
+    "plain_policies",
+    "policies_table",
+    "print_policies",
+    "write_policies",
+]
 
 _WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 
@@ -34,8 +40,8 @@ def print_policies(studies: Sequence[PolicyStudy], faults: FaultStudy) -> None:
     """A table of policies for each kind of frames, one of faults, and what was aimed at."""
     console = Console(width=max(Console().width, _WIDTH))
     for study in studies:
-        console.print(_policies(study))
-    console.print(_faults(faults))
+        console.print(policies_table(study))
+    console.print(faults_table(faults))
     print(text_table(_figures(studies, faults)))
 
 
@@ -43,8 +49,9 @@ def _figures(studies: Sequence[PolicyStudy], faults: FaultStudy) -> list[Figure]
     return [*(figure for study in studies for figure in policy_figures(study)), *fault_figures(faults)]
 
 
-def _policies(study: PolicyStudy) -> Table:
-    everything = ModalitySet.all()
+def policies_table(study: PolicyStudy) -> Table:
+    """Every policy at every level: work and mAP, with all sensors and over the sets of sensors."""
+    everything = study.sensors
     sets = len(study.rows(study.keys[0]))
     return table(
         f"policies, frames {study.kind}",
@@ -68,7 +75,8 @@ def _cells(found: Interval) -> tuple[str, str]:
     return f"{found.value:.1f}", f"{found.low:.1f} to {found.high:.1f}"
 
 
-def _faults(study: FaultStudy) -> Table:
+def faults_table(study: FaultStudy) -> Table:
+    """Every fault at every severity: mAP, what it gains over the sensor's absence, and the trust."""
     cells: dict[tuple[str, str], list[str]] = {}
     for row, (bad, without, _) in zip(study.rows, study.points, strict=True):
         name = f"{row.sensor.value} {row.fault}"
@@ -95,17 +103,8 @@ def write_policies(
 ) -> list[Path]:
     """Write gate.json and policies.png into `folder`; raises OutputError where that cannot be done."""
     raw = {
-        "policies": {study.kind: _plain(study) for study in studies},
-        "faults": [
-            {
-                "sensor": row.sensor.value,
-                "fault": row.fault,
-                "severity": SEVERITY_NAMES[row.severity - 1],
-                **dict(zip(("map", "without", "clean"), (points / 100.0).tolist(), strict=True)),
-                "trust": row.trust,
-            }
-            for row, points in zip(faults.rows, faults.points, strict=True)
-        ],
+        "policies": {study.kind: plain_policies(study) for study in studies},
+        "faults": plain_faults(faults),
     }
     figures = _figures(studies, faults)
     data = write("gate", figures, raw=rounded(raw), config=config, folder=folder, command=command)
@@ -114,7 +113,8 @@ def write_policies(
     return [data, picture]
 
 
-def _plain(study: PolicyStudy) -> list[dict[str, Any]]:
+def plain_policies(study: PolicyStudy) -> list[dict[str, Any]]:
+    """Plain values for JSON."""
     return [
         {
             "policy": one.policy,
@@ -124,4 +124,18 @@ def _plain(study: PolicyStudy) -> list[dict[str, Any]]:
             "map": float(points) / 100.0,
         }
         for one, points in zip(study.outcomes, study.points, strict=True)
+    ]
+
+
+def plain_faults(faults: FaultStudy) -> list[dict[str, Any]]:
+    """Plain values for JSON."""
+    return [
+        {
+            "sensor": row.sensor.value,
+            "fault": row.fault,
+            "severity": SEVERITY_NAMES[row.severity - 1],
+            **dict(zip(("map", "without", "clean"), (points / 100.0).tolist(), strict=True)),
+            "trust": row.trust,
+        }
+        for row, points in zip(faults.rows, faults.points, strict=True)
     ]

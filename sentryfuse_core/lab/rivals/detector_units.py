@@ -239,7 +239,8 @@ def _trunk_maps(net: SentryFuseNet, mask: ModalitySet) -> Iterator[tuple[str, st
         Modality.AUDIO: (net.geometry.audio_bearings, shape.pool),
     }
     tokens = cells + sum(runs[modality][0] for modality in mask)
-    keys = cells + sum(runs[modality][0] // runs[modality][1] for modality in mask)
+    keys = cells // shape.canvas_pool
+    keys += sum(runs[modality][0] // runs[modality][1] for modality in mask)
     width = shape.heads * shape.head_dim
     attend = 2 * tokens * shape.dim * width + keys * shape.dim * 2 * shape.kv_heads * shape.head_dim
     attend += 2 * tokens * keys * width

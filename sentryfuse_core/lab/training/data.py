@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.faults.tensors import RawSet
+from sentryfuse_core.lab.datasets.view import EVERYWHERE, View
 from sentryfuse_core.lab.world.batch import Conditions, WorldBatch, training_batch
 from sentryfuse_core.lab.world.config import WorldConfig, held_out_world
 from sentryfuse_core.preprocess.audio import bearing_features
@@ -38,6 +39,10 @@ class LabelledBatch:
     points: Tensor | None = None  # [B, R, 4] of the lidar, NaN: no return
     attitude: Tensor | None = None  # [B, 2] true roll and pitch (rad) of the vehicle; None: not known
     raw: RawSet | None = None  # what `inputs` were made from, to be spoilt; None: not kept
+    known: Tensor | None = (
+        None  # [B, 32, 32] bool, cells of the head's maps that the truth is told of; None: all
+    )
+    view: View = EVERYWHERE  # where the truth is told, exactly
 
     def rows(self, start: int, stop: int) -> LabelledBatch:
         """The frames `start` to `stop`."""
@@ -45,8 +50,9 @@ class LabelledBatch:
         inputs = ModelInput(**{name: None if item is None else item[start:stop] for name, item in given})
         attitude = None if self.attitude is None else self.attitude[start:stop]
         raw = None if self.raw is None else self.raw.rows(slice(start, stop))
+        known = None if self.known is None else self.known[start:stop]
         return LabelledBatch(
-            inputs, self.boxes[start:stop], self.classes[start:stop], attitude=attitude, raw=raw
+            inputs, self.boxes[start:stop], self.classes[start:stop], attitude=attitude, raw=raw, known=known
         )
 
 
@@ -107,6 +113,7 @@ def as_inputs(made: WorldBatch) -> LabelledBatch:
         inputs = ModelInput(
             camera=made.image,
             camera_position=made.camera_position,
+            camera_seen=made.seen,
             lidar=pillars(made.points),
             imu=made.imu,
             tilt=made.tilt,

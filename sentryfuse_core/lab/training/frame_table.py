@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.datasets.driving import LabelledFrame
+from sentryfuse_core.lab.datasets.view import View
 from sentryfuse_core.lab.training.data import LabelledBatch
-from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.tensors import ModelInput, all_seen
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["FrameTable", "joined", "tables_of"]
 
-_HALF = ("lidar", "audio")  # half precision is finer than what was measured
+_HALF = ("camera_seen", "lidar", "audio")  # half precision is finer than what was measured
 _NO_CLASS = -1
 
 
@@ -36,9 +37,18 @@ class FrameTable:
             for field in fields(ModelInput)
             if field.name in self.columns
         }
+        known = self.columns.get("known")
         return LabelledBatch(
-            ModelInput(**inputs), self.columns["boxes"][index], self.columns["classes"][index]
+            ModelInput(**inputs),
+            self.columns["boxes"][index],
+            self.columns["classes"][index],
+            known=None if known is None else known[index],
         )
+
+    def seen_in(self, view: View) -> FrameTable:
+        """The same frames, labelled within `view` alone."""
+        known = view.cells().expand(len(self), -1, -1)
+        return FrameTable(self.present, {**self.columns, "known": known})
 
     def take(self, index: Tensor) -> FrameTable:
         """Some of the frames."""
@@ -49,7 +59,7 @@ def tables_of(frames: Iterable[LabelledFrame]) -> list[FrameTable]:
     """Frames by the sensors they have, each kind in the order it came; `number` is its place among all."""
     kinds: dict[int, list[dict[str, Tensor]]] = {}
     for number, frame in enumerate(frames):
-        given = ((field.name, getattr(frame.inputs, field.name)) for field in fields(ModelInput))
+        given = ((field.name, getattr(_told_seen(frame.inputs), field.name)) for field in fields(ModelInput))
         row = {name: _narrow(name, item[0]) for name, item in given if item is not None}
         row |= {"boxes": frame.boxes[0], "classes": frame.classes[0], "number": torch.tensor(number)}
         kinds.setdefault(frame.inputs.present.bits, []).append(row)
@@ -78,6 +88,13 @@ def _table(present: ModalitySet, rows: list[dict[str, Tensor]]) -> FrameTable:
         name: torch.stack([_padded(name, row[name][None], most)[0] for row in rows]) for name in rows[0]
     }
     return FrameTable(present, columns)
+
+
+def _told_seen(inputs: ModelInput) -> ModelInput:
+    """The same with `camera_seen` wherever there is a camera: frames of one table have the same columns."""
+    if inputs.camera is None or inputs.camera_seen is not None:
+        return inputs
+    return replace(inputs, camera_seen=all_seen(inputs.camera))
 
 
 def _padded(name: str, item: Tensor, most: int) -> Tensor:

@@ -19,7 +19,7 @@ _SIGNS = {
     "imu": (-1.0, 1.0, -1.0, 1.0, -1.0, 1.0),  # rotation about x and z and acceleration along y change sign
     "tilt": (-1.0, 1.0),  # roll does
 }
-_ACROSS = {"camera": 3, "lidar": 3, "audio": 1}  # the axis that runs from left to right
+_ACROSS = {"camera": 3, "camera_seen": 3, "lidar": 3, "audio": 1}  # the axis that runs from left to right
 _RAW_ACROSS = {"image": 3, "late_image": 3, "pcm": 1}
 _POINT = (1.0, -1.0, 1.0, 1.0)
 _RAW_SIGNS = {"points": _POINT, "late_points": _POINT, "motion": _SIGNS["imu"], "tilt": _SIGNS["tilt"]}
@@ -42,7 +42,8 @@ def mirror(batch: LabelledBatch, chosen: Tensor) -> LabelledBatch:
     boxes = pick(batch.boxes * batch.boxes.new_tensor(_BOX), batch.boxes)
     attitude = None if batch.attitude is None else pick(turn("tilt", batch.attitude), batch.attitude)
     raw = None if batch.raw is None else _mirrored(batch.raw, pick)
-    return LabelledBatch(ModelInput(**inputs), boxes, batch.classes, attitude=attitude, raw=raw)
+    known = None if batch.known is None else pick(batch.known.flip(2), batch.known)
+    return LabelledBatch(ModelInput(**inputs), boxes, batch.classes, attitude=attitude, raw=raw, known=known)
 
 
 def _mirrored(raw: RawSet, pick: Callable[[Tensor, Tensor], Tensor]) -> RawSet:

@@ -10,7 +10,7 @@ from torch import Tensor
 from sentryfuse_core.faults.tensors import RawSet
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.mirror import mirror
-from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.tensors import ModelInput, all_seen
 
 __all__ = ["SamplePool"]
 
@@ -27,17 +27,25 @@ class SamplePool:
     memory is taken at once: 200 kB each, 500 kB with their raw data.
     """
 
-    def __init__(self, make: Callable[[int], LabelledBatch], *, reuse: int, kept: int = 128) -> None:
+    def __init__(
+        self,
+        make: Callable[[int], LabelledBatch],
+        *,
+        reuse: int,
+        kept: int = 128,
+        first: int = _FIRST_BATCHES,
+    ) -> None:
         self._make = make
         self._reuse = reuse
         self._kept = kept
+        self._first = first
         self._ring: dict[str, Tensor] = {}  # [kept, B, ...] each
         self._made = 0
 
     def __call__(self, step: int) -> LabelledBatch:
         """The batch of `step`; an interrupted run starts with a fresh pool."""
         if not self._made:
-            for index in range(_FIRST_BATCHES):
+            for index in range(self._first):
                 self._add(_FIRST_NUMBER + step + index)
         if step % self._reuse == 0:
             self._add(step)
@@ -76,6 +84,8 @@ def _packed(batch: LabelledBatch) -> dict[str, Tensor]:
         raise ValueError(f"training needs all four sensors, not {inputs.present}")
     image = there["camera"].mul(255.0).round().clamp(0, 255).to(torch.uint8)
     compact = {"camera": image, "lidar": there["lidar"].half(), "audio": there["audio"].half()}
+    seen = all_seen(there["camera"]) if inputs.camera_seen is None else inputs.camera_seen
+    compact["camera_seen"] = seen.half()  # of all batches, whichever come first
     truth = {"boxes": batch.boxes, "classes": batch.classes}
     if batch.attitude is not None:
         truth["attitude"] = batch.attitude
@@ -117,9 +127,11 @@ def _unpacked_raw(rows: Mapping[str, Tensor], inputs: ModelInput) -> RawSet | No
 
 
 def _unpacked(rows: Mapping[str, Tensor]) -> LabelledBatch:
+    seen = rows["camera_seen"].float()
     inputs = ModelInput(
         camera=rows["camera"].float() / 255.0,
         camera_position=rows["camera_position"],
+        camera_seen=seen if bool((seen < 1.0).any()) else None,
         lidar=rows["lidar"].float(),
         imu=rows["imu"],
         tilt=rows["tilt"],

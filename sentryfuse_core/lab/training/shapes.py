@@ -10,6 +10,7 @@ __all__ = ["TRAINED_SHAPE"]
 _WIDTHS = (1.0, 0.5, 0.24)  # a little below a quarter: 48 channels become 16, which is faster, and not 32
 
 TRAINED_SHAPE = ModelShape(
+    canvas_pool=4,
     widths=_WIDTHS,
     camera_halved=_WIDTHS,
     audio_widths=_WIDTHS,

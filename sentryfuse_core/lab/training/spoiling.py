@@ -16,7 +16,7 @@ from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.lidar import pillars
 from sentryfuse_core.preprocess.quality import quality
-from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, UNSEEN, ModelInput
 from sentryfuse_core.types import Modality
 
 __all__ = ["AGES_S", "spoilt", "spoilt_at_random"]
@@ -57,16 +57,24 @@ def _rebuilt(inputs: ModelInput, sensor: Modality, rows: list[RawSet]) -> ModelI
     def joined(name: str) -> Tensor:
         return torch.cat([getattr(row, name) for row in rows])
 
-    pcm = joined("pcm")
+    pcm = None if rows[0].pcm is None else joined("pcm")
     if sensor is Modality.CAMERA:
-        inputs = replace(inputs, camera=joined("image"))
+        inputs = replace(inputs, camera=_shown(joined("image"), inputs.camera_seen))
     elif sensor is Modality.LIDAR:
         inputs = replace(inputs, lidar=pillars(joined("points")))
     elif sensor is Modality.IMU:
         inputs = replace(inputs, imu=joined("motion"), tilt=joined("tilt"))
-    else:
+    elif pcm is not None:
         inputs = replace(inputs, audio=bearing_features(pcm, GEOMETRY.audio_spacing_m))
     return replace(inputs, quality=quality(inputs, pcm))
+
+
+def _shown(image: Tensor, seen: Tensor | None) -> Tensor:
+    """`image` [B, 3, H, W] as preprocessing leaves it where nothing is `seen` [B, 1, H / 4, W / 4]."""
+    if seen is None:
+        return image
+    blocks = seen.repeat_interleave(SEEN_STRIDE, dim=2).repeat_interleave(SEEN_STRIDE, dim=3)
+    return image.masked_fill(blocks == 0.0, UNSEEN)
 
 
 def _drawn(sensor: Modality, generator: torch.Generator) -> tuple[str, Mapping[str, float]]:

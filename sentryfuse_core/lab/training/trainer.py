@@ -16,6 +16,7 @@ from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.curriculum import Curriculum
 from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
+from sentryfuse_core.lab.training.in_view import classes_for
 from sentryfuse_core.lab.training.losses import (
     detection_loss,
     distillation_loss,
@@ -45,6 +46,7 @@ BatchSource = Callable[[int], LabelledBatch]  # step -> batch
 
 _MASKS = 2  # subsets of sensors a step, beside all of them; a sensor of the last one is spoilt
 _ALL_SHARE = 4  # one frame in so many has every sensor
+_DRAWS = 8  # of a set of sensors that the frames have; then all of theirs
 _NARROW = 2  # passes at narrow widths a step
 _UNIFORM, _NARROWEST = 0.2, 0.35  # of narrow passes: all parts at one level; up to here, the narrowest
 _TRUST_RATE = 3.0  # trust has the way from 1 to nothing before it, and little time
@@ -199,10 +201,11 @@ class Trainer:
             group["lr"] = rate * group["scale"]
         generator = torch.Generator().manual_seed(options.seed * 2**20 + self.progress.step)
         options_of = [options.curriculum] * (_MASKS - 1) + [options.spoilt]
-        masks = [self._mask(curriculum, share, generator) for curriculum in options_of]
         batch = self._source(self.progress.step)
+        sensors = self._shown(share) & batch.inputs.present
+        masks = [self._mask(curriculum, share, sensors, generator) for curriculum in options_of]
         bad = self._bad(masks[-1], generator) if options.faults and batch.raw is not None else None
-        losses = self._losses(batch, [self._shown(share), *masks], bad, generator)
+        losses = self._losses(batch, [sensors, *masks], bad, generator)
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([weight * loss for loss, weight in losses.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
@@ -219,13 +222,17 @@ class Trainer:
         )
         return log if bad is None else replace(log, loss_spoilt=spoilt, spoilt=bad)
 
-    def _mask(self, curriculum: Curriculum, share: float, generator: torch.Generator) -> ModalitySet:
-        """What the curriculum draws; with fewer sensors what is left of it, if that can see or hear."""
-        drawn, sensors = curriculum.mask(share, generator), self._shown(share)
+    def _mask(
+        self, curriculum: Curriculum, share: float, sensors: ModalitySet, generator: torch.Generator
+    ) -> ModalitySet:
+        """What the curriculum draws; with fewer sensors what is left of it, once that can see or hear."""
         if sensors == ModalitySet.all():
-            return drawn
-        left = drawn & sensors
-        return left if left - ModalitySet.of(Modality.IMU) else sensors
+            return curriculum.mask(share, generator)
+        for _ in range(_DRAWS):
+            left = curriculum.mask(share, generator) & sensors
+            if left - ModalitySet.of(Modality.IMU):
+                return left
+        return sensors
 
     def _shown(self, share: float) -> ModalitySet:
         """The sensors there are at this share of the run: at first the lidar alone, if that is asked for."""
@@ -255,7 +262,8 @@ class Trainer:
         ends = [0, *(first + index * (size - first) // others for index in range(others + 1))]
         for part, (mask, start, stop) in enumerate(zip(masks, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
-            targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes)
+            classes = classes_for(rows, mask)
+            targets = make_targets(rows.boxes, classes, class_count=net.shape.classes, known=rows.known)
             spoilt = bad if part == others else None
             given = rows.inputs if spoilt is None else spoilt_at_random(rows, spoilt, generator)
             inputs = given.only(mask)

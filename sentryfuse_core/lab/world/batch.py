@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
@@ -22,8 +23,9 @@ from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes
 from sentryfuse_core.lab.world.variety import Variety
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.imu import resample
+from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, UNSEEN
 
-__all__ = ["Conditions", "WorldBatch", "microphones", "render_batch", "training_batch"]
+__all__ = ["CAMERA_SPREAD_M", "Conditions", "WorldBatch", "microphones", "render_batch", "training_batch"]
 
 _VIEW = View(
     width=GEOMETRY.image_width,
@@ -33,7 +35,7 @@ _VIEW = View(
     cy=GEOMETRY.image_cy,
     fine=2,
 )
-_CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
+CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
 _BESIDE_RAD = 1.45  # an edge of a view further aside than this is out of the virtual camera's anyway
 
 
@@ -61,6 +63,7 @@ class WorldBatch:
     boxes: Tensor  # [B, M, 7] centre x, y, z, length, width, height (m), yaw (rad)
     classes: Tensor  # [B, M] int64, -1 = none
     conditions: Conditions
+    seen: Tensor | None  # [B, 1, 32, 96] share of the image that the camera sees; None: all of it
     pixels: Tensor  # [B, M] that each box's object fills in the image
     returns: Tensor  # [B, M] points of the lidar on it
 
@@ -88,7 +91,7 @@ def training_batch(
     else:
         scan = draw_scan(config, config.variety, batch=batch, generator=generator)
     usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
-    spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
+    spread = torch.tensor(CAMERA_SPREAD_M, device=generator.device)
     position = usual + spread * uniform(-1, 1, (batch, 3), generator)
     return render_batch(scene, config, sensors, scan=scan, position=position, generator=generator)
 
@@ -103,26 +106,21 @@ def render_batch(
     generator: torch.Generator,
 ) -> WorldBatch:
     """What the sensors have of the moments of `scene`, the camera at `position` [B, 3]."""
-    batch = len(scene)
+    batch, variety = len(scene), config.variety
     # Many solids are dear to draw; a view without subpixels makes up for it.
-    view = _VIEW if config.variety is None else replace(_VIEW, fine=1)
+    view = _VIEW if variety is None else replace(_VIEW, fine=1)
+    # Drawn before what depends on the scene: a while ago the camera was the same.
+    taken = None if variety is None else _draw_taking(variety, batch, generator)
     radiance, pixels = render(scene, view, position=position, haze_m=config.camera.haze_m)
     averaged = (config.camera.focal / _VIEW.focal) ** 2
-    points, returns = sweep(
-        scene,
-        scan,
-        config.weather,
-        forward_only=True,
-        generator=generator,
-    )
+    points, returns = sweep(scene, scan, config.weather, forward_only=True, generator=generator)
     targets = config.targets
-    if config.variety is not None:
-        low, high = config.variety.exposure
-        radiance = radiance * low * (high / low) ** uniform(0, 1, (batch, 1, 1), generator)
+    if taken is not None:
+        radiance = radiance * taken.exposure[:, None, None]
     image = expose(radiance, config.camera, light=scene.light, averaged=averaged, generator=generator)
-    if config.variety is not None:
-        image = developed(image.view(batch, 3, _VIEW.height, _VIEW.width), config.variety, generator)
-        image = image * _in_view(config.variety, batch, generator)
+    if variety is not None and taken is not None:
+        image = developed(image.view(batch, 3, _VIEW.height, _VIEW.width), variety, taken.developing)
+        image = torch.where(taken.seen > 0.0, image, UNSEEN)
     return WorldBatch(
         image=image.view(batch, 3, _VIEW.height, _VIEW.width),
         camera_position=position,
@@ -134,9 +132,27 @@ def render_batch(
         boxes=scene.boxes[:, :targets],
         classes=scene.classes[:, :targets],
         conditions=Conditions(scene.light, scene.rain_mm_h, scene.fog, scene.rough),
+        seen=None if taken is None else functional.avg_pool2d(taken.seen, SEEN_STRIDE),
         pixels=pixels[:, :targets],
         returns=returns[:, :targets],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Taking:
+    """How B images are taken."""
+
+    seen: Tensor  # [B, 1, H, W] 1 where the camera sees
+    exposure: Tensor  # [B] factor on the light
+    developing: torch.Generator
+
+
+def _draw_taking(variety: Variety, batch: int, generator: torch.Generator) -> _Taking:
+    low, high = variety.exposure
+    exposure = low * (high / low) ** uniform(0, 1, (batch,), generator)
+    seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+    developing = torch.Generator(generator.device).manual_seed(seed)
+    return _Taking(_in_view(variety, batch, generator), exposure, developing)
 
 
 def _in_view(variety: Variety, batch: int, generator: torch.Generator) -> Tensor:

@@ -36,6 +36,19 @@ def test_horizon_gives_the_tilt_when_things_hide_half_of_it() -> None:
     torch.testing.assert_close(found, tilt, atol=math.radians(0.3), rtol=0.0)
 
 
+def test_horizon_takes_no_row_of_columns_that_the_camera_does_not_see() -> None:
+    horizon, tilt = Horizon(GEOMETRY, SIZE), torch.tensor([[0.04, -0.02]])
+    shown = torch.ones(1, *SIZE)
+    shown[..., SIZE[1] // 2 :] = 0.0
+    chances = horizon.target(tilt).clamp_min(1e-9)
+    other = torch.where(shown > 0.0, chances, chances.roll(7, dims=1))
+    seen = [horizon(item.log(), None, shown) for item in (chances, other)]
+    assert torch.equal(*seen)
+    torch.testing.assert_close(
+        horizon(chances.log(), None, torch.ones(1, *SIZE)), horizon(chances.log(), None)
+    )
+
+
 def test_horizon_follows_the_imu_when_the_imu_counts_for_more() -> None:
     horizon, imu = Horizon(GEOMETRY, SIZE), torch.tensor([[0.02, -0.03]])
     with torch.no_grad():

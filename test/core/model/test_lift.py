@@ -56,6 +56,23 @@ def test_lift_reads_the_column_the_cell_projects_to_when_features_differ() -> No
     assert abs(right - ((GEOMETRY.image_cx + shift) / 4 - 0.5)) < 0.5
 
 
+def test_lift_takes_nothing_of_pixels_that_the_camera_does_not_see() -> None:
+    lift, halves = ViewLift(TINY, GEOMETRY), torch.zeros(1, 1, *SIZE)
+    halves[..., : SIZE[1] // 2] = 1.0  # only what is to the left
+    cells = torch.tensor([[12.0, 6.0], [12.0, -6.0], [-5.0, 0.0]])
+    features, other = torch.rand(1, 8, *SIZE), torch.rand(1, 8, *SIZE)
+    whole = lift(features, anywhere(), POSITION, cells, LEVEL)
+    part = lift(features, anywhere(), POSITION, cells, LEVEL, halves)
+    hidden = torch.where(halves > 0.0, features, other)
+    for alone, all_of_it, spoilt in zip(
+        part, whole, lift(hidden, anywhere(), POSITION, cells, LEVEL, halves), strict=True
+    ):
+        torch.testing.assert_close(alone[0, 0], all_of_it[0, 0])
+        assert alone[0, 0].abs().sum() > 0.0
+        assert alone[0, 1:].abs().sum() == 0.0
+        assert torch.equal(alone, spoilt)
+
+
 def test_lift_counts_a_pixel_only_in_the_cells_at_its_distance_when_it_is_sure() -> None:
     lift = ViewLift(TINY, GEOMETRY)
     sure = depth_weights(torch.tensor(14.0), BINS)[None, :, None, None].expand(1, BINS, *SIZE)

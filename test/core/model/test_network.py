@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,15 +10,12 @@ from networks import TINY, model_input, network
 from torch import Tensor
 
 from sentryfuse_core.errors import CheckpointError
-from sentryfuse_core.model.checkpoint import load_checkpoint
 from sentryfuse_core.model.lift import depth_bins
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.quality import MEASURES
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
-GOLDEN = Path(__file__).parent / "golden" / "levels.json"
 APART = dataclasses.replace(
     TINY,
     camera_halved=(1.0, 0.5),
@@ -66,6 +61,62 @@ def test_network_has_shorter_sequences_when_sensors_are_absent() -> None:
             net(model_input().only(mask), batch=2)
     hook.remove()
     assert lengths == [256, 258, 256 + 48 + 64 + 2 + 16]
+
+
+@pytest.mark.parametrize("parts", [PartLevels(), PartLevels(camera=2)], ids=["whole image", "half image"])
+def test_network_gives_the_same_when_it_is_told_that_everything_is_seen(parts: PartLevels) -> None:
+    net, inputs = network(shape=APART), model_input()
+    seen = dataclasses.replace(inputs, camera_seen=torch.ones(2, 1, 32, 96))
+    with torch.inference_mode():
+        torch.testing.assert_close(net(seen, parts=parts).heatmap, net(inputs, parts=parts).heatmap)
+
+
+@pytest.mark.parametrize("parts", [PartLevels(), PartLevels(camera=2)], ids=["whole image", "half image"])
+def test_camera_speaks_of_what_it_sees_alone_when_half_of_its_view_is_hidden(parts: PartLevels) -> None:
+    net, inputs = network(shape=APART), model_input().only(ModalitySet.of(Modality.CAMERA))
+    seen = torch.ones(2, 1, 32, 96)
+    seen[..., 48:] = 0.0
+    with torch.inference_mode():
+        half = net.encode(dataclasses.replace(inputs, camera_seen=seen), parts=parts)[Modality.CAMERA]
+    assert half.canvas is not None
+    left, right = net.canvas.centres[:, 1] > 0.0, net.canvas.centres[:, 1] < -2.0  # between them both show
+    assert half.canvas[:, right].abs().sum() == 0.0
+    assert half.canvas[:, left].abs().sum() > 0.0
+    assert half.shown is not None
+    assert sorted(set(half.shown.flatten().tolist())) == [0.0, 1.0]
+    assert float(half.shown.mean()) == 0.5
+
+
+def test_trunk_hears_no_token_of_what_the_camera_does_not_see() -> None:
+    net, inputs = network(), model_input().only(ModalitySet.of(Modality.CAMERA))
+    with torch.inference_mode():
+        features = net.encode(dataclasses.replace(inputs, camera_seen=torch.zeros(2, 1, 32, 96)))
+        blind = features[Modality.CAMERA]
+        loud = dataclasses.replace(blind, tokens=100.0 * blind.tokens)
+        answers = [
+            net.fuse({Modality.CAMERA: item}, parts=PartLevels(), batch=2).heatmap for item in (blind, loud)
+        ]
+    assert torch.equal(*answers)
+
+
+def test_network_has_a_key_for_each_block_of_cells_when_the_canvas_is_pooled() -> None:
+    keys = {}
+    for pool in (1, 4):
+        net = network(shape=dataclasses.replace(TINY, canvas_pool=pool))
+        seen: list[int] = []
+        net.trunk.register_forward_pre_hook(
+            lambda _, args, seen=seen: seen.append(sum(segment.keys for segment in args[1]))
+        )
+        with torch.inference_mode():
+            net(model_input().only(ModalitySet()))
+        keys[pool] = seen
+    assert keys == {1: [256], 4: [64]}
+
+
+def test_shape_pools_no_canvas_when_its_manifest_is_older() -> None:
+    older = TINY.to_mapping()
+    del older["canvas_pool"]
+    assert ModelShape.from_mapping(older).canvas_pool == 1
 
 
 def test_network_gives_one_answer_for_the_whole_batch_when_no_sensor_is_there() -> None:
@@ -126,20 +177,6 @@ def test_network_differs_by_the_tilt_only_when_the_imu_is_there() -> None:
         assert not torch.equal(net(inputs).heatmap, net(level).heatmap)
         blind = [net(item.only(without_imu)).heatmap for item in (inputs, level)]
     assert torch.equal(*blind)
-
-
-def test_network_answers_as_before_parts_had_levels_when_all_are_at_one() -> None:
-    # Written by commit 7088d50, where one level stood for all parts.
-    net = load_checkpoint(shipped_weights()).network()
-    inputs = model_input(3, batch=1)
-    with torch.inference_mode():
-        for key, wanted in json.loads(GOLDEN.read_text(encoding="utf-8")).items():
-            names, level = key.split("/")
-            mask = next(mask for mask in (ModalitySet(), *ModalitySet.subsets()) if str(mask) == names)
-            output = net(inputs.only(mask), parts=net.shape.uniform(int(level)))
-            picked = (output.heatmap[0, :, 7, 19], output.boxes[0, :3, 20, 5])
-            found = torch.stack((*torch.cat(picked), output.heatmap.mean(), output.boxes.std()))
-            torch.testing.assert_close(found, torch.tensor(wanted), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +244,24 @@ def test_network_answers_nearly_as_without_a_sensor_when_it_is_not_trusted(modal
     assert float(judged.evidence[modality].max()) < -10.0
     left = (judged.heatmap - without.heatmap).abs().mean()
     assert left < 0.2 * (full.heatmap - without.heatmap).abs().mean()
+
+
+@pytest.mark.parametrize("modality", list(Modality))
+def test_network_trusts_a_sensor_as_on_a_good_day_when_its_measures_were_not_taken(
+    modality: Modality,
+) -> None:
+    net = network(shape=APART)
+    distrust(net, modality, logit=-60.0)
+    assert net.trust is not None
+    net.trust.centre.fill_(0.3)
+    untaken = good_quality(net).clone()
+    untaken[:, [measure.modality is modality for measure in MEASURES]] = torch.nan
+    everything = ModalitySet.all()
+    with torch.inference_mode():
+        trust, good = net.trust(untaken, everything), net.trust(good_quality(net), everything)
+        bad = net.trust(good_quality(net) + 1.0, everything)
+    torch.testing.assert_close(trust, good)
+    assert float(bad[modality].max()) < 1e-6
 
 
 def test_network_takes_no_tilt_from_an_imu_that_is_not_trusted() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.lidar import pillars
 from sentryfuse_core.preprocess.quality import MEASURES, measures_of, quality
-from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.tensors import UNSEEN, ModelInput
 from sentryfuse_core.types import Modality, ModalitySet
 
 KEYS = [measure.key for measure in MEASURES]
@@ -70,6 +70,22 @@ def test_camera_quality_says_what_is_wrong_with_the_image() -> None:
     smooth = torch.nn.functional.avg_pool2d(good[None], 5, stride=1, padding=2)[0]
     assert value(image(smooth), "camera.sharp") < 0.5 * value(image(good), "camera.sharp")
     assert value(image(smooth), "camera.grain") < value(image(good), "camera.grain")
+
+
+def test_camera_quality_is_of_what_is_seen_when_the_view_is_partial() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(1, 3, 128, 384, generator=generator) * 0.3
+    seen = torch.ones(1, 1, 32, 96)
+    seen[..., 60:] = 0.0
+    inputs = ModelInput(camera=pixels, camera_position=torch.zeros(1, 3), camera_seen=seen)
+    hidden = pixels.clone()
+    hidden[..., 240:] = UNSEEN
+    same = quality(replace(inputs, camera=hidden))
+    torch.testing.assert_close(quality(inputs), same)
+    whole = quality(replace(inputs, camera_seen=None))
+    torch.testing.assert_close(same, whole, atol=0.003, rtol=0.0)
+    all_of_it = quality(replace(inputs, camera_seen=torch.ones_like(seen)))
+    torch.testing.assert_close(all_of_it, whole, atol=0.001, rtol=0.0)
 
 
 def test_lidar_quality_says_what_is_wrong_with_the_cloud() -> None:

@@ -18,7 +18,7 @@ from sentryfuse_core.pruning.part_gate import Choice, UniformGate
 from sentryfuse_core.pruning.plan import kind_of, make_plan
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels, Plan
 
-APART = replace(TINY, camera_halved=(1.0, 0.5), audio_widths=(1.0, 0.5))
+APART = replace(TINY, canvas_pool=4, camera_halved=(1.0, 0.5), audio_widths=(1.0, 0.5))
 
 
 @pytest.mark.parametrize(

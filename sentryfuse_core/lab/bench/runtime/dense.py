@@ -35,7 +35,7 @@ class TorchAttention(nn.Module):
 
 def dense_shape(shape: ModelShape) -> ModelShape:
     """Sizes of the reference: a key and a value of its own for every head and every token."""
-    return replace(shape, kv_heads=shape.heads, pool=1)
+    return replace(shape, kv_heads=shape.heads, pool=1, canvas_pool=1)
 
 
 def dense_network(network: SentryFuseNet, kind: str = KINDS[0]) -> SentryFuseNet:
@@ -73,4 +73,5 @@ def blind(inputs: ModelInput) -> ModelInput:
         inputs,
         camera=torch.zeros_like(inputs.camera),
         camera_position=torch.zeros_like(inputs.camera_position),
+        camera_seen=None,
     )

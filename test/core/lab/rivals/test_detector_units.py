@@ -21,6 +21,7 @@ from sentryfuse_core.types import ModalitySet
 SHAPE = replace(
     TINY,
     dim=32,
+    canvas_pool=4,
     camera_channels=(32,) * 5,
     lift_channels=32,
     fine_channels=32,

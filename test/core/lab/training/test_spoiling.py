@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from networks import labelled
 
 from sentryfuse_core.errors import EvaluationError
+from sentryfuse_core.lab.datasets.driving import LabelledFrame
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
+from sentryfuse_core.lab.training.frame_table import tables_of
 from sentryfuse_core.lab.training.mirror import mirror
 from sentryfuse_core.lab.training.pool import SamplePool
 from sentryfuse_core.lab.training.spoiling import spoilt, spoilt_at_random
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.lidar import pillars
+from sentryfuse_core.preprocess.tensors import UNSEEN
 from sentryfuse_core.types import Modality
 
 TENSORS = {
@@ -76,3 +81,24 @@ def test_mirror_turns_raw_data_with_the_tensors_made_from_it(batch: LabelledBatc
     torch.testing.assert_close(bearing_features(turned.raw.pcm, 0.4), turned.inputs.audio, atol=1e-3, rtol=0)
     assert torch.equal(turned.raw.image, turned.inputs.camera)
     assert torch.equal(turned.raw.tilt, turned.inputs.tilt)
+
+
+def test_partial_view_goes_with_the_image_through_pool_mirror_table_and_faults(batch: LabelledBatch) -> None:
+    seen = torch.ones(3, 1, 32, 96)
+    seen[..., :20] = 0.0
+    partly = replace(batch, inputs=replace(batch.inputs, camera_seen=seen))
+    pooled = SamplePool(lambda step: partly if step % 2 else batch, reuse=100, kept=14)(0).inputs.camera_seen
+    assert pooled is not None
+    assert {float(row.mean()) for row in pooled} <= {1.0, float(seen[0].mean())}
+    turned = mirror(partly, torch.ones(3, dtype=torch.bool)).inputs.camera_seen
+    assert torch.equal(turned, seen.flip(3))
+    dark = spoilt(partly, Modality.CAMERA, "black", 1, generator())
+    assert torch.equal(dark.camera_seen, seen)
+    assert dark.camera is not None
+    assert (dark.camera[..., :80] == UNSEEN).all()
+    assert not dark.camera[..., 80:].any()
+    frames = [
+        LabelledFrame(item.rows(0, 1).inputs, item.boxes[:1], item.classes[:1]) for item in (batch, partly)
+    ]
+    rows = tables_of(frames)[0].rows(torch.tensor([0, 1])).inputs.camera_seen
+    assert torch.equal(rows, torch.cat((torch.ones_like(seen[:1]), seen[:1])))

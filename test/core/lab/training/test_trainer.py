@@ -188,3 +188,17 @@ def test_trainer_learns_in_the_world_when_the_world_is_made_on_a_gpu(tmp_path: P
     options = TrainOptions(folder=tmp_path, steps=5, batch=8, device="cuda", reuse=2)
     Trainer(TINY, options).run(logs.append)
     assert all(log.loss_full > 0.0 for log in logs)
+
+
+def test_trainer_draws_sensors_that_the_frames_have(tmp_path: Path) -> None:
+    seen = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
+
+    def without(step: int) -> LabelledBatch:
+        batch = varied(step)
+        return replace(batch, inputs=batch.inputs.only(seen))
+
+    logs: list[StepLog] = []
+    trainer(tmp_path, steps=12, source=without).run(logs.append)
+    masks = {log.mask for log in logs}
+    assert all(mask and mask & seen == mask for mask in masks)
+    assert len(masks) > 1
