@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.commands.signals import interrupt, noted_signals
-from sentryfuse_core.lab.world.config import WEATHERS, WorldConfig, with_weather
+from sentryfuse_core.lab.world.config import WEATHERS, with_weather, world_v2
 from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         seconds=args.seconds if args.action == "record" else 1.0,
         light=_LIGHT[args.light],
         raw_images=args.action == "record" and args.image == "raw",
-        world=with_weather(WorldConfig(), args.weather),
+        world=with_weather(world_v2(), args.weather),
     )
     if args.action == "record":
         return _record(recorder, args.out)

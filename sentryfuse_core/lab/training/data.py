@@ -95,7 +95,16 @@ def _from_world(
     with torch.no_grad():
         made = training_batch(world, batch=batch, seed=seed, device=device)
         raw = None if ages_s is None else _raw(world, made, seed=seed, ages_s=ages_s)
-        return replace(as_inputs(made), raw=raw)
+        labelled = replace(as_inputs(made), raw=raw)
+        return labelled if world.variety is None else _seen(labelled)
+
+
+def _seen(batch: LabelledBatch) -> LabelledBatch:
+    """Without the boxes that neither camera nor lidar has anything of: they would teach to guess."""
+    if batch.visible is None:
+        return batch
+    seen = batch.visible[Modality.CAMERA] | batch.visible[Modality.LIDAR]
+    return replace(batch, classes=torch.where(seen, batch.classes, -1))
 
 
 def as_inputs(made: WorldBatch) -> LabelledBatch:
@@ -104,6 +113,7 @@ def as_inputs(made: WorldBatch) -> LabelledBatch:
         inputs = ModelInput(
             camera=made.image,
             camera_position=made.camera_position,
+            camera_seen=made.seen,
             lidar=pillars(made.points),
             imu=made.imu,
             tilt=made.tilt,

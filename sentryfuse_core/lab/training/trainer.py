@@ -16,6 +16,7 @@ from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.curriculum import Curriculum
 from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
+from sentryfuse_core.lab.training.in_view import classes_for
 from sentryfuse_core.lab.training.losses import (
     detection_loss,
     distillation_loss,
@@ -86,6 +87,7 @@ class TrainOptions:
     bf16: bool = False  # compute in bfloat16; weights stay float32
     reuse: int = 4  # steps that one batch of the world pays for
     sensors: ModalitySet = field(default_factory=ModalitySet.all)  # fewer: no other is ever shown
+    lidar_first: float = 0.0  # share of the run in which the lidar is shown alone
     save_every_s: float = 120.0
     curriculum: Curriculum = field(default_factory=Curriculum)
     spoilt: Curriculum = field(default_factory=lambda: Curriculum(chance=_KEPT, alone=0.0))
@@ -200,10 +202,10 @@ class Trainer:
         generator = torch.Generator().manual_seed(options.seed * 2**20 + self.progress.step)
         options_of = [options.curriculum] * (_MASKS - 1) + [options.spoilt]
         batch = self._source(self.progress.step)
-        sensors = options.sensors & batch.inputs.present
+        sensors = self._shown(share) & batch.inputs.present
         masks = [self._mask(curriculum, share, sensors, generator) for curriculum in options_of]
         bad = self._bad(masks[-1], generator) if options.faults and batch.raw is not None else None
-        losses = self._losses(batch, masks, bad, generator)
+        losses = self._losses(batch, [sensors, *masks], bad, generator)
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([weight * loss for loss, weight in losses.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
@@ -232,6 +234,11 @@ class Trainer:
                 return left
         return sensors
 
+    def _shown(self, share: float) -> ModalitySet:
+        """The sensors there are at this share of the run: at first the lidar alone, if that is asked for."""
+        first = share < self.options.lidar_first
+        return self.options.sensors & ModalitySet.of(Modality.LIDAR) if first else self.options.sensors
+
     def _bad(self, mask: ModalitySet, generator: torch.Generator) -> Modality:
         """The sensor of `mask` that is spoilt this time."""
         there = list(mask)
@@ -244,20 +251,20 @@ class Trainer:
         bad: Modality | None,
         generator: torch.Generator,
     ) -> dict[str, tuple[torch.Tensor, float]]:
-        """Loss and weight of each part: some of the batch with every sensor, the rest with `masks`.
+        """Loss and weight of each part: a share of the batch with the first of `masks`, the rest with others.
 
         In the last part the sensor `bad` is spoilt, and the answer without it is the teacher's. Two parts in
         turn also run narrow, which learns the boxes and, a little, from the teacher or from full width.
         """
         net, size, options = self.net, len(batch.boxes), self.options
         losses: dict[str, tuple[torch.Tensor, float]] = {}
-        kept = [options.sensors & batch.inputs.present, *masks]
-        first = size // _ALL_SHARE
-        ends = [0, *(first + index * (size - first) // len(masks) for index in range(len(masks) + 1))]
-        for part, (mask, start, stop) in enumerate(zip(kept, ends[:-1], ends[1:], strict=True)):
+        first, others = size // _ALL_SHARE, len(masks) - 1
+        ends = [0, *(first + index * (size - first) // others for index in range(others + 1))]
+        for part, (mask, start, stop) in enumerate(zip(masks, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
-            targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes, known=rows.known)
-            spoilt = bad if part == len(masks) else None
+            classes = classes_for(rows, mask)
+            targets = make_targets(rows.boxes, classes, class_count=net.shape.classes, known=rows.known)
+            spoilt = bad if part == others else None
             given = rows.inputs if spoilt is None else spoilt_at_random(rows, spoilt, generator)
             inputs = given.only(mask)
             blind = spoilt is Modality.CAMERA  # its pixels cannot say what they do not show
@@ -271,7 +278,7 @@ class Trainer:
                 weight = options.teacher * (stop - start) / size
                 losses[f"known{part}"] = (distillation_loss(wide, known, targets), weight)
             for turn in range(_NARROW):
-                if part == (self.progress.step + turn) % len(kept):
+                if part == (self.progress.step + turn) % len(masks):
                     parts = self._narrow_parts(generator)
                     narrow = self._run(self.net, inputs, parts=parts, batch=stop - start)
                     own = self._own_loss(narrow, rows, targets, blind=blind)

@@ -11,7 +11,9 @@ from torch import Tensor
 from sentryfuse_core.config import Config
 from sentryfuse_core.lab.world.batch import CAMERA_SPREAD_M, WorldBatch, render_batch
 from sentryfuse_core.lab.world.config import WorldConfig
-from sentryfuse_core.lab.world.scene import ABSENT, Scene, draw_scenes, uniform
+from sentryfuse_core.lab.world.objects import uniform
+from sentryfuse_core.lab.world.scan import plain_scan
+from sentryfuse_core.lab.world.scene import ABSENT, Scene, draw_scenes
 
 __all__ = ["QUARTERS_RAD", "around_batch", "draw_around", "turned"]
 
@@ -23,7 +25,7 @@ _APART_M = 0.3  # between the circles around two footprints
 def around_batch(
     config: WorldConfig, *, batch: int, seed: int, sensors: Config | None = None
 ) -> tuple[WorldBatch, ...]:
-    """`batch` moments that depend on `seed` alone, as each of four sides has them, in axes of that side.
+    """`batch` moments of a plain world by `seed` alone, as each of four sides has them, in axes of that side.
 
     Each side has a camera like the one in front. The lidar in the middle is seen anew by each side: where
     regions overlap its noise is another. IMU and microphones are those of the front in all of them.
@@ -38,7 +40,9 @@ def around_batch(
         usual, spread = torch.tensor(sensors.camera.translation_m), torch.tensor(CAMERA_SPREAD_M)
         position = usual + spread * uniform(-1, 1, (batch, 3), generator)
         seen = turned(scene, quarters)
-        sides.append(render_batch(seen, crowded, sensors, position=position, generator=generator))
+        scan = plain_scan(config.lidar, config.weather, sensors.lidar.translation_m, batch=batch)
+        made = render_batch(seen, crowded, sensors, scan=scan, position=position, generator=generator)
+        sides.append(made)
     front = sides[0]
     return tuple(replace(side, imu=front.imu, tilt=front.tilt, audio=front.audio) for side in sides)
 
@@ -50,7 +54,9 @@ def draw_around(config: WorldConfig, *, batch: int, generator: torch.Generator) 
     whole = [turned(scene, -quarters) for quarters, scene in zip(_QUARTERS, drawn, strict=True)]
     targets = config.objects[1]
     slotted = [
-        item.name for item in fields(Scene) if getattr(first, item.name).shape[:2] == first.classes.shape
+        item.name
+        for item in fields(Scene)
+        if item.name != "ground" and getattr(first, item.name).shape[:2] == first.classes.shape
     ]
     parts = {  # objects of all sides before the clutter of all sides
         name: torch.cat(

@@ -20,12 +20,14 @@ from torch import Tensor
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
-from sentryfuse_core.lab.world.camera import View, expose, render
-from sentryfuse_core.lab.world.config import CLASSES, WorldConfig
+from sentryfuse_core.lab.world.camera import View, render
+from sentryfuse_core.lab.world.config import CLASSES, WorldConfig, world_v2
 from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
+from sentryfuse_core.lab.world.exposure import expose
 from sentryfuse_core.lab.world.imu import draw_bias, measure
 from sentryfuse_core.lab.world.lidar import sweep
 from sentryfuse_core.lab.world.odometry import ODOMETRY, wheels
+from sentryfuse_core.lab.world.scan import plain_scan
 from sentryfuse_core.lab.world.scene import Scene, attitude
 from sentryfuse_core.preprocess.threads import one_thread
 
@@ -67,7 +69,7 @@ class Recorder:
     seconds: float
     light: float | None = None  # 0 = night, 1 = noon, None: by seed
     raw_images: bool = False  # sensor_msgs/Image instead of JPEG
-    world: WorldConfig = field(default_factory=WorldConfig)
+    world: WorldConfig = field(default_factory=world_v2)
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.seconds <= 3600:
@@ -181,13 +183,13 @@ class Recorder:
         ]
         scale = torch.tensor((1.0, 1.0, 1.0, sensor.intensity_full_scale))
         origin = torch.tensor((*sensor.translation_m, 0.0))
+        scan = plain_scan(model, self.world.weather, sensor.translation_m, batch=1)
         for index in range(self._count(model.rate_hz)):
             scene = scenes.at(slice(index * STEPS_HZ // model.rate_hz, index * STEPS_HZ // model.rate_hz + 1))
             points_of_all, _ = sweep(
                 scene,
-                model,
+                scan,
                 self.world.weather,
-                position=sensor.translation_m,
                 forward_only=False,
                 generator=generator,
             )
