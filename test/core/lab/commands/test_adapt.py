@@ -61,7 +61,7 @@ def test_adapt_writes_weights_and_where_from_when_they_gained(
     manifest = load_checkpoint(out).manifest
     adapted = manifest["adapted"]
     assert adapted["teacher"] == "clustering"
-    assert [one["name"] for one in adapted["recordings"]] == ["world.mcap"]
+    assert [one["name"] for one in adapted["recordings"]] == [drive.name]
     assert adapted["recordings"][0]["frames"] >= 8
     assert adapted["recordings"][0]["frames"] <= 13
     assert {row["sensors"] for row in adapted["labels"]} == {"camera", "lidar", str(ModalitySet.all())}
@@ -71,15 +71,6 @@ def test_adapt_writes_weights_and_where_from_when_they_gained(
     told = capsys.readouterr().out
     assert "agreement with the teacher" in told
     assert "mAP by labels" in told
-
-
-def test_adapt_writes_nothing_and_says_so_when_nothing_is_gained(
-    tmp_path: Path, drive: Path, start: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "mine.safetensors"
-    assert adapt(out, drive, start, "--minutes", "0") == NOT_GAINED
-    assert not out.exists()
-    assert "is not written" in capsys.readouterr().out
 
 
 def test_adapt_goes_on_when_it_is_resumed_and_refuses_another_course(
@@ -94,14 +85,16 @@ def test_adapt_goes_on_when_it_is_resumed_and_refuses_another_course(
     assert "keep_back" in capsys.readouterr().err
 
 
-def test_adapt_judges_by_the_teacher_alone_when_a_recording_has_no_labels(
+def test_adapt_judges_by_the_teacher_and_writes_nothing_when_a_recording_without_labels_gains_nothing(
     tmp_path: Path, drive: Path, start: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bare = tmp_path / "bare.mcap"
+    out, bare = tmp_path / "mine.safetensors", tmp_path / "bare.mcap"
     bare.symlink_to(drive / "world.mcap")
-    adapt(tmp_path / "mine.safetensors", bare, start, "--steps", "1")
+    assert adapt(out, bare, start, "--minutes", "0") == NOT_GAINED
+    assert not out.exists()
     told = capsys.readouterr().out
     assert "note: not judged by labels" in told
+    assert "is not written" in told
     assert "labels" not in json.loads((tmp_path / "mine" / "report.json").read_text())
 
 
