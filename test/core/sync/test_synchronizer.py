@@ -25,7 +25,7 @@ def _synchronizer(**sync: float) -> Synchronizer:
 
 
 def _add(synchronizer: Synchronizer, item: Sample) -> list[SyncedSet]:
-    return [synced_set(found) for found in synchronizer.add(item.modality, item)]
+    return [synced_set(found, Modality) for found in synchronizer.add(item.modality, item)]
 
 
 def _run(samples: Iterable[Sample], synchronizer: Synchronizer | None = None) -> list[SyncedSet]:

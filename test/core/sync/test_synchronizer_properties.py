@@ -55,7 +55,7 @@ def _run(samples: list[Sample], **sync: float) -> tuple[Synchronizer, list[Synce
     config = override(Config(), {f"sync.{name}": value for name, value in sync.items()})
     synchronizer = Synchronizer(config.sync, streams(config))
     return synchronizer, [
-        synced_set(found) for item in samples for found in synchronizer.add(item.modality, item)
+        synced_set(found, Modality) for item in samples for found in synchronizer.add(item.modality, item)
     ]
 
 
