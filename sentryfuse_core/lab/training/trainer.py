@@ -350,10 +350,13 @@ class Trainer:
         values = torch.cat([item for item in found if item is not None])
         measures = measures_of(self.net.shape.qualities)
         least = values.new_tensor([_LEAST_SPREAD * (item.high - item.low) for item in measures])
+        mean = values.nanmean(dim=0)
+        spread = torch.maximum((values - mean).square().nanmean(dim=0).sqrt(), least)
+        taken = mean.isfinite()  # the others are of sensors that the data lacks: what is known of them stays
         for net in (self.net, self.average):
             if net.trust is not None:
-                net.trust.centre.copy_(values.mean(dim=0))
-                net.trust.scale.copy_(torch.maximum(values.std(dim=0), least))
+                net.trust.centre.copy_(torch.where(taken, mean, net.trust.centre))
+                net.trust.scale.copy_(torch.where(taken, spread, net.trust.scale))
 
     def _average(self) -> None:
         """Move the running average; early on it follows closely, so that a short run is not all start."""
