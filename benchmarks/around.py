@@ -21,7 +21,7 @@ from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_ta
 from sentryfuse_core.lab.world.around import QUARTERS_RAD, around_batch
 from sentryfuse_core.lab.world.batch import WorldBatch
 from sentryfuse_core.lab.world.config import WorldConfig, held_out_world
-from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 from sentryfuse_core.model.heads import decode
 from sentryfuse_core.pipeline import PERCEIVING
 from sentryfuse_core.preprocess import imu
@@ -33,7 +33,6 @@ from sentryfuse_core.preprocess.sectors import beyond_m, owners, sector_axes
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import Detection, Modality, ModalitySet
 
 NAMES = tuple(sector_name(round(float(np.degrees(yaw)))) for yaw in QUARTERS_RAD)
@@ -58,7 +57,7 @@ def main() -> int:
     """Measure, print, write benchmarks/results/around.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=384, help="held-out moments (default %(default)s)")
-    parser.add_argument("--weights", type=Path, default=shipped_weights(), help="default: the shipped ones")
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="default: the shipped ones")
     parser.add_argument("--runs", type=int, default=60, help="timed runs of each kind (default %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -21,9 +21,8 @@ from sentryfuse_core.lab.commands.eval_data import DataTask, study_data
 from sentryfuse_core.lab.commands.eval_data_report import DataStudy
 from sentryfuse_core.lab.commands.eval_policy_figures import fault_figures
 from sentryfuse_core.lab.datasets.layouts import open_driving
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from sentryfuse_core.openmp import idle_cores
-from sentryfuse_core.runtime.load import shipped_weights
 
 _TUNED = "fine-tuned on frames 0 to 27, on 28 to 39"
 LEAST = 0.1  # AP in per cent that is not zero
@@ -58,7 +57,7 @@ def main() -> int:
     parser.add_argument("--no-faults", action="store_true", help="leave out the faults, which take longest")
     args = parser.parse_args()
     torch.set_num_threads(idle_cores())
-    checkpoint = load_checkpoint(args.weights or shipped_weights())
+    checkpoint = load_checkpoint(args.weights or SHIPPED)
     drive = open_driving(args.folder / DRIVE)
     study = study_data(drive, checkpoint, DataTask(corrupt=not args.no_faults))
     figures = never_seen(study)

@@ -11,13 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sentryfuse_core.commands.options import (
     MOST_SEED,
-    add_config_arguments,
     check_device,
     check_numbers,
 )
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.commands.data_options import add_data_arguments
-from sentryfuse_core.lab.commands.eval_asked import command_of, levels_of, masks_of
+from sentryfuse_core.lab.commands.eval_asked import add_real_arguments, command_of, levels_of, masks_of
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.whole_files import make_folder
@@ -134,31 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=_DRIVE_S, metavar="S", help="of each (default %(default)g)"
     )
-    data = parser.add_argument_group("on real data, --data")
-    data.add_argument(
-        "--data", type=Path, nargs="+", metavar="PATH", help="driving sets' folders or labelled recordings"
-    )
-    data.add_argument(
-        "--only-frames", metavar="A-B", help="frames A to B of every drive, counted from 0 (default: all)"
-    )
-    data.add_argument(
-        "--corrupt",
-        action="store_true",
-        help="also spoil one sensor at a time by every fault of content, slightly, clearly and severely (as "
-        "MultiCorrupt and KITTI-C do), and compare with the sensor's absence",
-    )
-    data.add_argument(
-        "--draw",
-        type=Path,
-        metavar="DIR",
-        help="folder for pictures: camera and lidar from above with the boxes a robot would publish, the "
-        "sets of --masks side by side (default: each sensor and all); recordings need no labels for it",
-    )
-    data.add_argument(
-        "--drawings", type=int, default=12, metavar="N", help="with --draw: how many (default %(default)s)"
-    )
-    add_data_arguments(data)
-    add_config_arguments(parser)
+    add_real_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What is asked of `sentryfuse eval`, in words: sets of sensors, levels, and the command that asks it."""
+"""What is asked of `sentryfuse eval`: the options of --data, sets of sensors, levels, and the command."""
 
 from __future__ import annotations
 
@@ -6,13 +6,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentryfuse_core.commands.options import add_config_arguments
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.commands.data_options import add_data_arguments
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["command_of", "levels_of", "masks_of"]
+__all__ = ["add_real_arguments", "command_of", "levels_of", "masks_of"]
+
+
+def add_real_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of --data."""
+    data = parser.add_argument_group("on real data, --data")
+    data.add_argument(
+        "--data", type=Path, nargs="+", metavar="PATH", help="driving sets' folders or labelled recordings"
+    )
+    data.add_argument(
+        "--only-frames", metavar="A-B", help="frames A to B of every drive, counted from 0 (default: all)"
+    )
+    data.add_argument(
+        "--corrupt",
+        action="store_true",
+        help="also spoil one sensor at a time by every fault of content, slightly, clearly and severely (as "
+        "MultiCorrupt and KITTI-C do), and compare with the sensor's absence",
+    )
+    data.add_argument(
+        "--draw",
+        type=Path,
+        metavar="DIR",
+        help="folder for pictures: camera and lidar from above with the boxes a robot would publish, the "
+        "sets of --masks side by side (default: each sensor and all); recordings need no labels for it",
+    )
+    data.add_argument(
+        "--drawings", type=int, default=12, metavar="N", help="with --draw: how many (default %(default)s)"
+    )
+    add_data_arguments(data)
+    add_config_arguments(parser)
 
 
 def command_of(args: argparse.Namespace, same: Sequence[str], first: Sequence[str] = ()) -> str:

@@ -35,7 +35,7 @@ from sentryfuse_core.lab.training.policies import Run, outcomes, run_plans
 from sentryfuse_core.lab.training.references import clustered, oracle
 from sentryfuse_core.lab.training.told import RobotDetector
 from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
-from sentryfuse_core.pruning.part_gate import PartGate
+from sentryfuse_core.pruning.part_gate import PartGate, make_gate
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.whole_files import make_folder
@@ -78,10 +78,11 @@ def run_data(args: argparse.Namespace) -> int:
     """Score the weights on what --data names; print, and write where --out says."""
     _check(args)
     checkpoint = load_checkpoint(args.weights or SHIPPED)
+    levels = make_gate(checkpoint.shape, checkpoint.manifest).levels
     task = DataTask(
         span=_span(args.only_frames),
         masks=None if args.masks is None else masks_of(args.masks),
-        levels=(0,) if args.levels is None else levels_of(args.levels, checkpoint.shape.levels),
+        levels=(0,) if args.levels is None else levels_of(args.levels, levels),
         references=args.references,
         corrupt=args.corrupt,
         policies=args.policies,

@@ -68,8 +68,8 @@ def _of_drive(drive: Drive, span: Span | None, age_s: float | None) -> Iterator[
 
 
 def _late(past: deque[LabelledFrame], stamp_ns: int) -> LabelledFrame | None:
-    """The frame nearest to a moment; None where all have one stamp, so that none is known to be older."""
-    if len({frame.stamp_ns for frame in past}) == 1 and len(past) > 1:
+    """The frame nearest to a moment; None where frames have no times, so that none is known to be older."""
+    if not past[-1].stamp_ns:
         return None
     return min(past, key=lambda frame: abs(frame.stamp_ns - stamp_ns))
 

@@ -58,7 +58,7 @@ def fault_table(
 
     With a `gate` its choice at full width runs, which leaves sensors out that are too poor; else all do.
     `sensors` are those that all frames have (None: all four); `cut` leaves of one box list a frame what is
-    judged. Where frames have no past, what repeats it is left out.
+    judged. Where some frames have no past, what repeats it is left out.
     """
     everything = ModalitySet.all() if sensors is None else sensors
     truth: list[FrameBoxes] = []
@@ -98,6 +98,7 @@ def fault_table(
             trust=min(1.0, sum(trusts[key]) / len(trusts[key])) if trusts[key] else float("nan"),
         )
         for key, boxes in bad.items()
+        if len(boxes) == len(truth)
     ]
 
 

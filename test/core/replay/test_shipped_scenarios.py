@@ -13,16 +13,15 @@ import bags
 import numpy as np
 import pytest
 from builders import MS, PERIOD_NS, S, chunk_message, cloud_message, image_message, imu_message
+from networks import gated_checkpoint
 
-from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.errors import ScenarioError
 from sentryfuse_core.faults.scenario import Scenario, load_scenario
 from sentryfuse_core.faults.scenario_files import find_scenario, shipped_scenarios
-from sentryfuse_core.pipeline import Pipeline
+from sentryfuse_core.pipeline import Begun, Inferred, Pipeline
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult, replay
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.load import load_bank
 from sentryfuse_core.types import Modality, SensorState
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -43,13 +42,9 @@ STEP_S = 0.01
 class Blind(Pipeline):
     """The pipeline without its network: what is judged here comes before it."""
 
-    def _infer(self, *_: Any) -> tuple[None, tuple[str, ...]]:
-        return None, ()
-
-
-@functools.cache
-def load_once(config: ModelConfig) -> Bank:
-    return load_bank(config)
+    def infer(self, begun: Begun) -> Inferred:
+        del begun
+        return Inferred(None, 0.0, ())
 
 
 def street(seconds: float) -> Iterator[bags.Message]:
@@ -83,6 +78,7 @@ def street(seconds: float) -> Iterator[bags.Message]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ReplayResult]]:
     """Replays one recording through a scenario, without the network."""
     folder = tmp_path_factory.mktemp("scenarios")
+    bank = Bank(gated_checkpoint(folder))  # trusts whatever it gets: what is left out, health left out
     bag = bags.write(folder / "street.mcap", street(max(load(name).seconds for name in JUDGED)))
 
     @functools.cache
@@ -91,7 +87,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Re
         return replay(options, RunOutputs(folder / name, bag=bag), pipeline=Blind.build)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sentryfuse_core.pipeline.load_bank", load_once)
+        patch.setattr("sentryfuse_core.pipeline.load_bank", lambda _config: bank)
         yield play
 
 
