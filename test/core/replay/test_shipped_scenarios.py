@@ -54,14 +54,14 @@ def street(seconds: float) -> Iterator[bags.Message]:
     bearing = np.linspace(-np.pi, np.pi, 720, endpoint=False)
 
     def make(modality: Modality) -> Any:
-        if modality is CAMERA:
+        if modality == CAMERA:
             pixels = np.clip(scene + random.normal(0, 3, scene.shape), 0, 255).astype(np.uint8)
             return image_message("rgb8", pixels.reshape(48, 180), width=60)
-        if modality is LIDAR:
+        if modality == LIDAR:
             distance = 8 + random.normal(0, 0.02, 720)
             columns = {"x": distance * np.cos(bearing), "y": distance * np.sin(bearing), "z": distance * 0.0}
             return cloud_message({name: values.astype(np.float32) for name, values in columns.items()})
-        if modality is IMU:
+        if modality == IMU:
             noise = random.normal(0, 0.01, (2, 3))
             return imu_message(gyro=noise[0].tolist(), accel=(noise[1] + (0, 0, 9.81)).tolist())
         return chunk_message(random.integers(-800, 800, (320, 2), dtype=np.int16))
