@@ -64,8 +64,9 @@ class FakeOutputs:
 def imu(index: int) -> Imu:
     """A robot at rest, with noise on every axis."""
     message = Imu(header=Header(stamp=now(), frame_id="imu_link"))
-    noise = np.random.default_rng(index).normal(0.0, 0.01, (2, 3)) + ((0.0, 0.0, 0.0), (0.0, 0.0, 9.8))
-    for vector, row in zip((message.angular_velocity, message.linear_acceleration), noise, strict=True):
+    values = np.random.default_rng(index).normal(0.0, 0.01, (2, 3))
+    values[1, 2] += 9.8
+    for vector, row in zip((message.angular_velocity, message.linear_acceleration), values, strict=True):
         vector.x, vector.y, vector.z = row.tolist()
     return message
 
