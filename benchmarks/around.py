@@ -20,7 +20,7 @@ from sentryfuse_core.evaluation.metrics import evaluate_detections
 from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table, write
 from sentryfuse_core.lab.world.around import QUARTERS_RAD, around_batch
 from sentryfuse_core.lab.world.batch import WorldBatch
-from sentryfuse_core.lab.world.config import WorldConfig, held_out_world
+from sentryfuse_core.lab.world.config import held_out_world, world_v2
 from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 from sentryfuse_core.model.heads import decode
 from sentryfuse_core.pipeline import PERCEIVING
@@ -73,7 +73,7 @@ def main() -> int:
 def made(index: int) -> list[Moment]:
     """A batch of held-out moments."""
     with torch.inference_mode():
-        sides = around_batch(held_out_world(WorldConfig()), batch=BATCH, seed=SEED + index)
+        sides = around_batch(held_out_world(world_v2()), batch=BATCH, seed=SEED + index)
         read = [seen(side, yaw) for side, yaw in zip(sides, QUARTERS_RAD, strict=True)]
     front = sides[0]
     moments = []

@@ -27,6 +27,7 @@ __all__ = [
     "sector_uses",
 ]
 
+_BEYOND_M = 3.0  # its border a sector's boxes stay where the owner of the place has none
 _NEAR_M = 0.5  # apart, beside a quarter of its length and width: boxes of one object from two sectors
 _NEAR_SHARE = 0.03  # of its distance: what is far away is placed less exactly
 
@@ -136,7 +137,7 @@ def merged(claims: Sequence[Claim], yaws_rad: Mapping[int, float]) -> list[Claim
     owner = np.where(found < 0, sector, found)
     yaws, of_owner = (np.array([yaws_rad[int(index)] for index in which]) for which in (sector, owner))
     near_m = np.array([_near_m(claim.detection) for claim in claims])
-    kept = (owner == sector) | (beyond_m(places, yaws, of_owner) <= near_m)
+    kept = (owner == sector) | (beyond_m(places, yaws, of_owner) <= _BEYOND_M)
     for first, second in _pairs(claims, places, near_m):
         if kept[first] and kept[second]:
             kept[_worse(claims, owner, first, second)] = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 
 from sentryfuse_core.around import (
@@ -67,7 +67,7 @@ class Begun:
 
     synced: SyncedSet
     prepared: Prepared
-    absent: Mapping[Modality, Absence]
+    absent: Mapping[str, Absence]  # by name
     views: tuple[View, ...]  # of each sector
     runs: tuple[Run, ...]  # of the network; empty: nothing that perceives is left
     plan: Plan  # of all sectors together
@@ -125,7 +125,7 @@ class Pipeline:
         self._planned: tuple[tuple[ModalitySet, PartLevels], ...] | None = None  # what the last set ran
 
     @classmethod
-    def build(cls, config: Config, *, clock: Clock, topics: Mapping[Modality, str] | None = None) -> Pipeline:
+    def build(cls, config: Config, *, clock: Clock, topics: Mapping[str, str] | None = None) -> Pipeline:
         """Load the weights and put the parts together.
 
         Raises CheckpointError or BackendError with the remedy in their text.
@@ -192,7 +192,7 @@ class Pipeline:
         return Inferred(outputs, watch.lap_ms(), self.backend.faults)
 
     def finish(
-        self, begun: Begun, inferred: Inferred, *, reports: Mapping[Modality, SensorReport]
+        self, begun: Begun, inferred: Inferred, *, reports: Mapping[str, SensorReport]
     ) -> FusionResult:
         """All that comes after the network; `reports` say how the sensors stand."""
         watch = _Stopwatch()
@@ -211,7 +211,7 @@ class Pipeline:
             notes=(*result.notes, *_notes(result)),
         )
 
-    def reports(self) -> Mapping[Modality, SensorReport]:
+    def reports(self) -> Mapping[str, SensorReport]:
         """How the sensors stand now."""
         return self.ingest.reports(self._clock.now_ns())
 
@@ -220,9 +220,13 @@ class Pipeline:
         trusts = [self.bank.trust(inputs) for inputs in prepared.views]
         poor = [self.bank.gate.poor(trust) for trust in trusts]
         trusted = most_trusted(trusts)
-        for modality, value in trusted.items():
-            everywhere = modality in self.bank.gate.poor(trusted)
-            self.ingest.observe_trust(modality, value, poor=everywhere, now_ns=synced.released_ns)
+        everywhere = self.bank.gate.poor(trusted)
+        for name in prepared.sensors:
+            kind = synced.samples[name][-1].modality
+            if kind in trusted:
+                self.ingest.observe_trust(
+                    name, trusted[kind], poor=kind in everywhere, now_ns=synced.released_ns
+                )
         present = tuple(inputs.present for inputs in prepared.views)
         level, reason = self.budget.choose(prepared.present, self._clock.now_ns(), sectors=present)
         widest = self.bank.loaded.start
@@ -310,12 +314,12 @@ class Pipeline:
         begun: Begun,
         inferred: Inferred,
         detections: tuple[Detection, ...],
-        reports: Mapping[Modality, SensorReport],
+        reports: Mapping[str, SensorReport],
         *,
         post_ms: float,
         track_ms: float,
     ) -> FusionResult:
-        synced, invalid, plan = begun.synced, begun.prepared.invalid, begun.plan
+        synced, plan = begun.synced, begun.plan
         present, used = begun.prepared.present, plan.mask
         poor, spared = self.bank.gate.poor(begun.trust), present - used
         if begun.runs:
@@ -326,12 +330,7 @@ class Pipeline:
         return FusionResult(
             synced=synced,
             used=used,
-            absent={
-                **begun.absent,
-                **{modality: _absence(error) for modality, error in invalid.items()},
-                **dict.fromkeys(spared - poor, Absence.LEFT_OUT),
-                **dict.fromkeys(spared & poor, Absence.POOR),
-            },
+            absent={**begun.absent, **_left_out(begun, spared=spared, poor=poor)},
             detections=detections,
             plan=plan,
             times=StageTimes(
@@ -345,7 +344,7 @@ class Pipeline:
             reports=reports,
             errors=inferred.errors,
             notes=(
-                *(f"{modality.value} left out, {error}" for modality, error in invalid.items()),
+                *(f"{name} left out, {error}" for name, error in begun.prepared.invalid.items()),
                 *(
                     f"{name.value} is trusted {begun.trust[name]:.2f} of 1: its data looks poor"
                     for name in poor
@@ -360,19 +359,41 @@ class Pipeline:
         )
 
 
-def prepare(ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
-    """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
+def prepare(
+    ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: Container[str]
+) -> Prepared:
+    """Tensors of the trusted sensors, by name; what turns out unusable only now is reported and left out."""
     now_ns, ego = synced.released_ns, ingest.ego
     ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
     prepared = preprocessor(synced, trusted, ego=ego)
     if ego.received and Modality.IMU in prepared.present:
         since_ns = synced.stamp_ns - _COMPARED_NS
-        ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, trusted, since_ns))
-    for modality in prepared.present:
-        ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
-    for modality, error in prepared.invalid.items():
-        ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
+        ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, prepared.present, since_ns))
+    for name in prepared.sensors:
+        ingest.observe_decoded(name, prepared.content.get(name), now_ns)
+    for name, error in prepared.invalid.items():
+        ingest.observe_invalid(name, error.reason, error.detail, now_ns)
     return prepared
+
+
+def _left_out(begun: Begun, *, spared: ModalitySet, poor: ModalitySet) -> dict[str, Absence]:
+    """Why each trusted sensor that the network did not read was not read.
+
+    Its data could not be used; its kind is not trusted or not needed; or another of its kind is read, or no
+    sector looks its way.
+    """
+    found: dict[str, Absence] = {}
+    for name, samples in begun.synced.samples.items():
+        kind = samples[-1].modality
+        if name in begun.absent:
+            continue
+        if name in begun.prepared.invalid:
+            found[name] = _absence(begun.prepared.invalid[name])
+        elif name not in begun.prepared.sensors:
+            found[name] = Absence.LEFT_OUT
+        elif kind in spared:
+            found[name] = Absence.POOR if kind in poor else Absence.LEFT_OUT
+    return found
 
 
 def _absence(error: InvalidMessageError) -> Absence:

@@ -14,7 +14,7 @@ from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.account.markers import marker_array
 from sentryfuse_core.config import Config, OutputConfig
-from sentryfuse_core.types import FusionResult, Modality, ModalitySet
+from sentryfuse_core.types import FusionResult, ModalitySet
 from sentryfuse_ros import qos
 from sentryfuse_ros.messages import fill, message_class
 
@@ -79,7 +79,7 @@ class Outputs:
         The threshold is that of a set of all enabled sensors at the widest level: fewer have others.
         """
         top = messages.header(self._node.get_clock().now().nanoseconds, config.output.base_frame)
-        enabled = ModalitySet.of(*(modality for modality in Modality if config.sensor(modality).enabled))
+        enabled = ModalitySet.of(*(kind for name, kind in config.kinds if config.sensor(name).enabled))
         threshold = bank.threshold(enabled, bank.loaded.start, asked=config.model.score_threshold)
         where = self._node.resolve_topic_name(_LABELS_TOPIC)
         fields = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from sentryfuse_core.config import CameraConfig
     from sentryfuse_core.preprocess.motion import Rotation
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "decode_for",
     "fitting",
     "joined",
+    "parameter_intrinsics",
     "reduction",
     "same_shape",
     "seen_share",
@@ -66,8 +68,14 @@ _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_RE
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 LARGEST_SIDE = 32_766  # of OpenCV's remap
 _IN_FRONT = 1e-3  # of a ray's forward part: less lies beside the camera or behind it
+_CLEARLY = 1.05  # straighter: of cameras that look nearly the same way one should show it all
 _SAME_SHAPE = 0.03  # by how much the sides' ratio may differ: encoders pad to blocks of pixels
 _DEPTH_16 = ("mono16", "16UC1")
+
+
+def parameter_intrinsics(config: CameraConfig) -> Intrinsics:
+    """The intrinsics that the parameters of a camera give."""
+    return Intrinsics(config.image_width, config.image_height, config.fx, config.fy, config.cx, config.cy)
 
 
 def decode(frame: ImageFrame | CompressedFrame, *, reduce: int = 1) -> UInt8Array:
@@ -217,7 +225,7 @@ def joined(looks: Sequence[Look]) -> Warped:
     """One picture of what several cameras show: each pixel by the one that looks straightest at it."""
     pixels, straight = looks[0]
     for other in looks[1:]:
-        better = other.straight > straight
+        better = other.straight > _CLEARLY * straight
         pixels = np.where(better[..., None], other.pixels, pixels)
         straight = np.maximum(straight, other.straight)
     seen = straight > -np.inf

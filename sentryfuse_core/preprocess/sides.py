@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Shot", "Side"]
 
+_LEAST_OF_ONE = 0.02  # of a sector's picture that a camera has to see to add to it
 _LEAST_SHARE = 0.2  # of a sector's picture: less is not worth the camera's part of the network
 
 
@@ -39,27 +40,27 @@ class Side:
     """The virtual camera that looks along one sector; it keeps its maps while cameras stay in place."""
 
     def __init__(self, axes: Rotation, *, alone: bool, geometry: Geometry = GEOMETRY) -> None:
-        """`axes` turn base axes into the sector's; `alone`: it is the only one, and any view will do."""
+        """`axes` turn base axes into the sector's; `alone`: one sector, one camera, and any view will do."""
         self._axes = axes
         self._alone = alone
         self._geometry = geometry
         self._cameras: dict[str, VirtualCamera] = {}
         self._shares: dict[str, tuple[tuple[Intrinsics, bytes], float]] = {}
 
+    def wants(self, name: str, intrinsics: Intrinsics, mount: Rotation) -> bool:
+        """Whether a camera with this `mount` sees any of the sector, or is the only one there is."""
+        return self._alone or self._share(name, intrinsics, mount) >= _LEAST_OF_ONE
+
     def show(self, shots: Mapping[str, Shot]) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
         """Tensors by their name in ModelInput and the cameras they are of; nothing where too little is seen.
 
         Where several see the same, the one that looks straighter is taken. The camera's position is that of
-        the one that sees most of the sector. Raises InvalidMessageError `outside_view` where this is the only
-        sector and its only camera looks elsewhere.
+        the one that sees most of the sector. Raises InvalidMessageError `outside_view` where the only camera
+        of the only sector looks elsewhere.
         """
-        if self._alone and len(shots) == 1:
-            names = tuple(shots)
-        else:
-            shares = {name: self._share(name, shot) for name, shot in shots.items()}
-            if sum(shares.values()) < _LEAST_SHARE:
-                return {}, ()
-            names = tuple(sorted((name for name in shares if shares[name]), key=lambda name: -shares[name]))
+        names = tuple(shots) if self._alone else self._seeing(shots)
+        if not names:
+            return {}, ()
         looks = []
         for name in names:
             shot = shots[name]
@@ -72,9 +73,17 @@ class Side:
             part["camera_seen"] = warped.seen
         return part, names
 
-    def _share(self, name: str, shot: Shot) -> float:
-        """How much of this sector the camera sees where the robot does not turn meanwhile."""
-        key = (shot.intrinsics, shot.mount.tobytes())
+    def _seeing(self, shots: Mapping[str, Shot]) -> tuple[str, ...]:
+        """The cameras that see enough of the sector, most first; none where all together do not."""
+        every = {name: self._share(name, shot.intrinsics, shot.mount) for name, shot in shots.items()}
+        shares = {name: share for name, share in every.items() if share >= _LEAST_OF_ONE}
+        if sum(shares.values()) < _LEAST_SHARE:
+            return ()
+        return tuple(sorted(shares, key=lambda name: -shares[name]))
+
+    def _share(self, name: str, intrinsics: Intrinsics, mount: Rotation) -> float:
+        """How much of this sector a camera sees where the robot does not turn meanwhile."""
+        key = (intrinsics, mount.tobytes())
         if name not in self._shares or self._shares[name][0] != key:
-            self._shares[name] = (key, seen_share(shot.intrinsics, self._axes @ shot.mount, self._geometry))
+            self._shares[name] = (key, seen_share(intrinsics, self._axes @ mount, self._geometry))
         return self._shares[name][1]

@@ -86,7 +86,7 @@ def timeline_svg(data: ReportData) -> str:
             middle_s = (stretch.at_s + stretch.until_s) / 2
             axes[0].text(middle_s, -0.72, stretch.name, ha="center", va="bottom", fontsize=8, color=_DIM)
         for fault in data.faults:
-            _fault(axes[0], fault, data.seconds)
+            _fault(axes[0], fault, data.seconds, _sensors(data))
             for axis in axes[1:]:
                 axis.axvline(fault.at_s, color=_FAULT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
         axes[-1].set_xlabel("time since the start (s)")
@@ -97,25 +97,31 @@ def timeline_svg(data: ReportData) -> str:
 def _states(axis: Axes, data: ReportData, times_s: Sequence[float]) -> None:
     """One band a sensor: colour is its state, the dark line below means its data was used."""
     end_s = max(data.seconds, times_s[-1] if times_s else 0.0)
-    for row, modality in enumerate(Modality):
-        states = [record.states.get(modality, SensorState.INIT) for record in data.records]
+    names = _sensors(data)
+    for row, name in enumerate(names):
+        states = [record.states.get(name, SensorState.INIT) for record in data.records]
         for state, from_s, to_s in _runs(states, times_s, end_s):
             axis.broken_barh(
                 [(from_s, to_s - from_s)], (row - 0.34, 0.56), color=STATE_COLOURS[state], linewidth=0
             )
-        for used, from_s, to_s in _runs([modality in record.used for record in data.records], times_s, end_s):
+        for used, from_s, to_s in _runs([name in record.sensors for record in data.records], times_s, end_s):
             if used:
                 axis.broken_barh([(from_s, to_s - from_s)], (row + 0.27, 0.09), color=_INK, linewidth=0)
-    axis.set_yticks(range(len(Modality)), [modality.value for modality in Modality])
-    axis.set_ylim(len(Modality) - 0.45, -0.8 if data.stretches else -0.5)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.45, -0.8 if data.stretches else -0.5)
     axis.grid(visible=False)
     axis.tick_params(left=False)
 
 
-def _fault(axis: Axes, fault: Event, end_s: float) -> None:
+def _sensors(data: ReportData) -> Sequence[str]:
+    """Names of the sensors."""
+    return list(data.records[0].states) if data.records else [kind.value for kind in Modality]
+
+
+def _fault(axis: Axes, fault: Event, end_s: float, names: Sequence[str]) -> None:
     """Mark what a fault covers: its sensor's band, or all of them where the stream is none of the sensors."""
-    rows = [row for row, modality in enumerate(Modality) if fault.stream == modality.value]
-    rows = rows or list(range(len(Modality)))
+    rows = [row for row, name in enumerate(names) if fault.stream == name]
+    rows = rows or list(range(len(names)))
     seconds = max(min(fault.until_s, end_s) - fault.at_s, 0.0)
     for row in rows:
         axis.broken_barh([(fault.at_s, seconds)], (row - 0.42, 0.08), facecolor=_FAULT, linewidth=0)

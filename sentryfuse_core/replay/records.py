@@ -19,7 +19,7 @@ from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.surroundings import stretches
 from sentryfuse_core.track import Track, TrackState
-from sentryfuse_core.types import Detection, Modality, ModalitySet, SensorState
+from sentryfuse_core.types import Detection, ModalitySet, SensorState
 
 __all__ = [
     "SetRecord",
@@ -33,7 +33,7 @@ __all__ = [
 # A measured value: a number that stands by itself, and not one in the name of a frame, topic or file.
 _VALUE = re.compile(r"(?<![\w./-])\d+(?:\.\d+)?")
 
-_PAIRED = (Modality.CAMERA, Modality.LIDAR)  # the others come as windows that end at the stamp
+_PAIRED = ("camera", "lidar")  # kinds; the others come as windows that end at the stamp
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,12 @@ class SetRecord:
     stamp_ns: int
     released_ns: int  # on the clock of the recording
     anchor: str
-    used: ModalitySet
-    states: Mapping[Modality, SensorState]
-    reasons: Mapping[Modality, str]  # of states that are not OK
-    absent: Mapping[Modality, str]
-    offsets_ms: Mapping[Modality, float]  # of the samples used
+    used: ModalitySet  # kinds
+    sensors: tuple[str, ...]  # names of those used
+    states: Mapping[str, SensorState]  # by name, as are the next three
+    reasons: Mapping[str, str]  # of states that are not OK
+    absent: Mapping[str, str]
+    offsets_ms: Mapping[str, float]  # of the samples used
     wait_ms: float
     skew_ms: float
     level: int
@@ -90,7 +91,7 @@ def json_line(record: SetRecord) -> str:
     plain: dict[str, Any] = {}
     for name, value in vars(record).items():
         if name == "used":
-            plain |= {"mask": record.used.bits, "used": list(record.used)}
+            plain |= {"mask": record.used.bits, "used": list(record.sensors)}
         elif name == "detections":  # mm and a thousandth of a score are more than a detection is good for
             plain[name] = [
                 rounded(vars(item), 3) | {"support": item.support.bits} for item in record.detections
@@ -100,8 +101,8 @@ def json_line(record: SetRecord) -> str:
                 over = {"over_ground": record.over_ground}
                 plain[name] = [_plain_track(track) | over for track in record.tracks]
         elif name == "states":
-            plain[name] = {modality: state.name for modality, state in record.states.items()}
-        elif name not in ("over_ground", "latency_ms"):
+            plain[name] = {sensor: state.name for sensor, state in record.states.items()}
+        elif name not in ("sensors", "over_ground", "latency_ms"):
             plain[name] = rounded(value, 6)
     return json.dumps(plain, allow_nan=False)
 
@@ -132,18 +133,21 @@ def from_messages(
     released_ns: int,
 ) -> SetRecord:
     """The record of a FusionStatus and the arrays of its set, as plain values by the fields' names."""
-    sensors = {Modality(sensor["name"]): sensor for sensor in status["sensors"]}
+    sensors = {sensor["name"]: sensor for sensor in status["sensors"]}
+    # Older recordings have no kinds: there each sensor is called like its own.
+    paired = [name for name, sensor in sensors.items() if sensor.get("kind", name) in _PAIRED]
     offsets_ms = {name: sensor["offset_ms"] for name, sensor in sensors.items() if sensor["in_mask"]}
     told = {item.name: status[item.name] for item in fields(SetRecord) if item.name in status}
     own = {
         "stamp_ns": _stamp_ns(status),
         "released_ns": released_ns,
         "used": ModalitySet(status["mask"]),
+        "sensors": tuple(offsets_ms),
         "states": {name: SensorState(sensor["state"]) for name, sensor in sensors.items()},
         "reasons": {name: sensor["reason"] for name, sensor in sensors.items() if sensor["reason"]},
         "absent": {name: sensor["absence"] for name, sensor in sensors.items() if sensor["absence"]},
         "offsets_ms": offsets_ms,
-        "skew_ms": max((abs(offsets_ms[name]) for name in _PAIRED if name in offsets_ms), default=0.0),
+        "skew_ms": max((abs(offsets_ms[name]) for name in paired if name in offsets_ms), default=0.0),
         "detections": () if detections is None else tuple(map(_detection, detections["detections"])),
         "tracks": None if tracks is None else tuple(map(_track, tracks["tracks"])),
         "watched": () if coverage is None else stretches(np.asarray(coverage["sensors"], np.uint8)),

@@ -18,7 +18,7 @@ from sentryfuse_core.replay.frames import FrameSampler
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.runtime.beside import DEPTH, Beside
-from sentryfuse_core.types import Intrinsics, Modality, Pose, SensorReport, SyncedSet
+from sentryfuse_core.types import Intrinsics, Pose, SensorReport, SyncedSet
 
 __all__ = ["Sets"]
 
@@ -30,10 +30,10 @@ class _UnderWay:
     begun: Begun
     begin_ms: float
     now_ns: int
-    reports: Mapping[Modality, SensorReport]
+    reports: Mapping[str, SensorReport]
     context: PublishContext
-    intrinsics: Intrinsics
-    poses: Mapping[Modality, Pose]
+    intrinsics: Mapping[str, Intrinsics]
+    poses: Mapping[str, Pose]
 
 
 class Sets:
@@ -72,6 +72,7 @@ class Sets:
         begun = self._pipeline.begin(synced)
         begin_ms = (time.perf_counter() - began_s) * 1e3
         preprocessor = self._pipeline.preprocessor
+        placements = preprocessor.placer.placements.items()
         if self.beside is not None and begun.runs:
             while sum(bool(item.begun.runs) for item in self._under_way) >= DEPTH:
                 self._finish_first()
@@ -82,8 +83,8 @@ class Sets:
             now_ns=self._clock.now_ns(),
             reports=self._pipeline.reports(),
             context=self._context(synced),
-            intrinsics=preprocessor.intrinsics,
-            poses={m: placed.pose for m, placed in preprocessor.placer.placements.items() if placed.pose},
+            intrinsics=dict(preprocessor.intrinsics),
+            poses={name: placed.pose for name, placed in placements if placed.pose},
         )
         self._under_way.append(item)
         if self.beside is None:

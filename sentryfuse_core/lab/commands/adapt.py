@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sentryfuse_core.commands.options import MOST_SEED, add_config_arguments, check_device, check_numbers
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.data_options import add_data_arguments
+from sentryfuse_core.openmp import idle_cores
 from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:
@@ -26,9 +27,8 @@ teacher's boxes are tracked forwards and backwards through each recording; what 
 confirm is taught, what they leave in doubt is neither taught nor unlearned. Batches of the synthetic world
 are rehearsed in between, so that nothing is forgotten.
 
-The end of each recording (of several, a share of them) is kept back. Agreement with the teacher on it and,
-where a recording has labels, mAP are printed before and after. Weights that do not gain there are not
-written, and the exit status is 1.
+The end of each recording is kept back. Agreement with the teacher on it and, where a recording has labels,
+mAP are printed before and after. Weights that do not gain there are not written, and the exit status is 1.
 """
 _EXAMPLES = """\
   sentryfuse adapt drive.mcap --out robot7.safetensors
@@ -87,7 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16; weights stay float32")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, to train on (default %(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: leave it to torch")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="CPU threads; 0 (default): as many as cores are idle"
+    )
     parser.add_argument(
         "--state",
         type=Path,
@@ -122,8 +124,7 @@ def run(args: argparse.Namespace) -> int:
         make_folder(place, remedy="choose another --out or --state")
     import torch
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads or idle_cores())
     check_device(args.device)
     args.data = args.recordings
     from sentryfuse_core.lab.commands.adapt_run import adapt

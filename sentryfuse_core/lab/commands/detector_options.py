@@ -64,6 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
     )
     world.add_argument(
+        "--lidar-first",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="in the synthetic world: share of the training, 0 to 0.9, in which the lidar is shown alone "
+        "(default 0)",
+    )
+    world.add_argument(
         "--sensors",
         metavar="A+B",
         help="in the synthetic world: train for these sensors alone, e.g. camera or camera+imu, to compare "

@@ -52,7 +52,7 @@ the detector:
 """
 _LONGEST_S = 1e9  # 30 years
 _CLASSIFIER = ("recipe", "backbone", "design", "compile")
-_WORLD = ("sensors",)
+_WORLD = ("sensors", "lidar_first")
 _RECORDINGS = (".mcap", ".db3", ".bag")
 
 
@@ -175,7 +175,7 @@ def _check_foreign(args: argparse.Namespace) -> None:
     if args.data is not None:
         foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
     for name, remedy in foreign.items():
-        if getattr(args, name) not in (None, False, []):
+        if getattr(args, name) not in (None, False, [], 0.0):
             raise ConfigError(f"--{name.replace('_', '-')} {remedy}")
 
 

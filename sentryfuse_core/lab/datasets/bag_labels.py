@@ -47,7 +47,7 @@ def load_bags(
     *,
     labels: Path | None = None,
     config: Config | None = None,
-    topics: Mapping[Modality, str],
+    topics: Mapping[str, str],
     need_labels: bool = True,
     plain: bool = False,
     vocabulary: Vocabulary = USUAL,
@@ -82,7 +82,7 @@ def load_bags(
             check_told(bag, selection)
         frames = partial(_frames, bag, moments, selection, config or Config(), vocabulary.labels)
         files = [*bag_files(bag), *([beside] if told else [])]
-        count = _anchors(selection) if moments is None else len(moments)
+        count = _anchors(selection, config or Config()) if moments is None else len(moments)
         drives.append(Drive(bag.name, "", files, count, frames, labelled=told))
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
@@ -110,7 +110,7 @@ def _moments(path: Path, vocabulary: Vocabulary = USUAL) -> dict[int, tuple[Box,
     return found
 
 
-def _selected(bag: Path, config: Config, topics: Mapping[Modality, str]) -> tuple[Selection, list[str]]:
+def _selected(bag: Path, config: Config, topics: Mapping[str, str]) -> tuple[Selection, list[str]]:
     """The topics, what was chosen among several, and what is assumed."""
     with BagReader(bag) as reader:
         selection = select(reader.topics(), topics, config=config, encoding=encodings(reader))
@@ -118,10 +118,11 @@ def _selected(bag: Path, config: Config, topics: Mapping[Modality, str]) -> tupl
         return selection, [*reader.notes, *selection.notes, *selection.intrinsics, *poses.notes]
 
 
-def _anchors(selection: Selection) -> int:
+def _anchors(selection: Selection, config: Config) -> int:
     """Messages of the sensor that sets are formed about."""
     order = (Modality.LIDAR, Modality.CAMERA, Modality.AUDIO, Modality.IMU)
-    return next((selection.topics[one].count for one in order if one in selection.topics), 0)
+    names = (name for kind in order for name in config.of_kind(kind) if name in selection.topics)
+    return next((selection.topics[name].count for name in names), 0)
 
 
 def _names(selection: Selection) -> tuple[str, ...]:
@@ -160,7 +161,7 @@ def _frames(
                     points=preprocessor.points,
                     pcm=preprocessor.pcm,
                 )
-                turn = EgoStep(yaw=preprocessor.yaw_since(synced, trusted, from_ns))
+                turn = EgoStep(yaw=preprocessor.yaw_since(synced, inputs.present, from_ns))
                 yield replace(frame, way=way or turn, over_ground=way is not None)
 
     with BagReader(bag) as reader:
@@ -169,7 +170,7 @@ def _frames(
         for arrival in arrivals(reader, selection.feeds):
             poses.now_ns = arrival.at_ns
             undecoded.note(arrival)
-            _take(arrival, ingest, preprocessor, rectified=selection.rectified)
+            _take(arrival, ingest, preprocessor, selection)
             yield from labelled_sets()
         ingest.advance(reader.end_ns + round(config.sync.max_wait_s * NS_PER_S))
         yield from labelled_sets()
@@ -177,16 +178,18 @@ def _frames(
             raise error
 
 
-def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, *, rectified: bool) -> None:
+def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, selection: Selection) -> None:
     """Hand over a message: CameraInfo to the preprocessing, all others to the ingest."""
-    if arrival.modality is None:
+    if arrival.sensor is None:
         try:
-            if arrival.type_name == convert.AUDIO_INFO_TYPE:
-                ingest.audio_info(arrival.message)
-            elif arrival.type_name == convert.ODOMETRY_TYPE:
+            if arrival.type_name == convert.ODOMETRY_TYPE:
                 ingest.odometry(arrival.message)
-            else:
-                preprocessor.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
+            for name in selection.told_by(arrival.topic):
+                if arrival.type_name == convert.AUDIO_INFO_TYPE:
+                    ingest.audio_info(arrival.message, name)
+                    continue
+                intrinsics = convert.camera_info(arrival.message, rectified=name in selection.rectified)
+                preprocessor.set_intrinsics(intrinsics, name)
         except InvalidMessageError:
             pass  # the robot goes on with the intrinsics it has
     else:

@@ -16,7 +16,6 @@ from sentryfuse_core.lab.datasets.kitti_raw import drive_folders, load_kitti_raw
 from sentryfuse_core.lab.datasets.nuscenes import load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import version_folder
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
-from sentryfuse_core.types import Modality
 
 __all__ = ["detect_layout", "merged", "open_driving"]
 
@@ -58,7 +57,7 @@ def open_driving(  # noqa: PLR0913 - options of several layouts
     layout: str | None = None,
     labels: Path | None = None,
     config: Config | None = None,
-    topics: Mapping[Modality, str] | None = None,
+    topics: Mapping[str, str] | None = None,
     need_labels: bool = True,
     plain: bool = False,
     vocabulary: Vocabulary = USUAL,

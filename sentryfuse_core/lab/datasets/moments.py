@@ -76,7 +76,7 @@ class MomentReader:
 
     def __call__(self, moment: Moment, boxes: Sequence[Box]) -> LabelledFrame:
         """Camera, lidar and, where readings are near, IMU; raises DatasetError naming the file."""
-        samples: dict[Modality, tuple[Sample, ...]] = {}
+        samples: dict[str, tuple[Sample, ...]] = {}
         if moment.image is not None:
             image = self._image(moment.image)
             intrinsics = moment.intrinsics
@@ -98,8 +98,8 @@ class MomentReader:
         anchor = Modality.CAMERA if moment.cloud is None else Modality.LIDAR
         synced = SyncedSet(0, 0, stamp, anchor, samples, {}, stamp, stamp, stamp)
         prepared = self._preprocess(synced, synced.present)
-        for modality, error in prepared.invalid.items():
-            path = moment.image if modality is Modality.CAMERA else moment.cloud
+        for name, error in prepared.invalid.items():
+            path = moment.image if name == Modality.CAMERA else moment.cloud
             raise DatasetError(f"{path} cannot be used ({error}); copy it again") from error
         frame = labelled(
             prepared.inputs,

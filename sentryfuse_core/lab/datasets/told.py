@@ -33,7 +33,7 @@ def check_told(bag: Path, selection: Selection) -> None:
                 f"{bag} has no /tf_static that says where its lidar is; "
                 "give --set lidar.translation_m=[x,y,z], in m above the ground"
             )
-        clouds = (one.message for one in arrivals(reader, selection.feeds) if one.modality is Modality.LIDAR)
+        clouds = (one.message for one in arrivals(reader, selection.feeds) if one.sensor == Modality.LIDAR)
         for message in clouds:
             _check_intensity(bag, message)
             return

@@ -214,7 +214,8 @@ def test_preprocessor_reports_a_sensor_when_its_pose_is_unknown(lost: Modality) 
     prepared = preprocessor(synced(everything()), ModalitySet.all())
     assert prepared.inputs.present == ModalitySet.all() - ModalitySet.of(lost)
     assert prepared.invalid[lost].reason == "no_pose"
-    assert prepared.invalid[lost].detail == f"no transform from frame '{lost.value}' to 'base_link'"
+    told = f"no transform from frame '{lost.value}' to 'base_link': set {lost.value}.translation_m"
+    assert prepared.invalid[lost].detail.startswith(told)
     preprocessor.placer.give(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
     assert preprocessor(synced(everything()), ModalitySet.all()).inputs.present == ModalitySet.all()
 

@@ -62,7 +62,7 @@ def test_each_pixel_is_of_the_camera_that_looks_straighter_when_several_see_it()
     assert set(names) == {"left", "right"}
     row = part["camera"][0, 0, 50]
     assert row[:190].tolist() == pytest.approx([50 / 255] * 190)
-    assert row[195:].tolist() == pytest.approx([150 / 255] * 189)
+    assert row[205:].tolist() == pytest.approx([150 / 255] * 179)
     assert "camera_seen" not in part  # together they see all of it
 
 
