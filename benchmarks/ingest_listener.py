@@ -17,7 +17,7 @@ from rclpy.node import Node
 from sentryfuse_core.clock import NS_PER_S, SteadyClock
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.types import Modality, SyncedSet
+from sentryfuse_core.types import Modality, ModalitySet, SyncedSet
 from sentryfuse_ros.arrival import catch_up
 from sentryfuse_ros.spin import run_node
 from sentryfuse_ros.subscribe import Inputs, sensor_topics
@@ -61,12 +61,12 @@ class Listener(Node):
         self._inputs = Inputs(self, config, self)
         self.create_timer(_POLL_S, self._poll)
 
-    def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
+    def on_sensor(self, name: str, message: Any, type_name: str, waited_ns: int) -> None:
         """Stamp, check and enqueue, as a session does; note what it took."""
         now_ns, began_ns = time.time_ns(), time.thread_time_ns()
         self._arrival_ns = max(self._arrival_ns, self._steady.now_ns() - waited_ns)
         self._ingest.message(
-            modality,
+            name,
             message,
             type_name=type_name,
             arrival_ns=self._arrival_ns,
@@ -80,10 +80,10 @@ class Listener(Node):
             waited_ns,
             time.thread_time_ns() - began_ns,
         )
-        for name, value in zip(_NOTED, noted, strict=True):
-            self._seen[modality, name].append(value)
+        for what, value in zip(_NOTED, noted, strict=True):
+            self._seen[name, what].append(value)
 
-    def on_other(self, message: Any) -> None:
+    def on_other(self, *_: Any) -> None:
         """Nobody sends any."""
 
     on_camera_info = on_audio_info = on_battery = on_budget = on_odometry = on_other
@@ -103,14 +103,10 @@ class Listener(Node):
             "skipped_sets": self._worker.skipped,
             "errors": self._errors,
             "invalid": {
-                modality.value: report.invalid
-                for modality, report in self._ingest.reports(self._steady.now_ns()).items()
+                name: report.invalid for name, report in self._ingest.reports(self._steady.now_ns()).items()
             },
         }
-        arrays = {
-            f"{modality.value}_{name}": np.array(seen, np.int64)
-            for (modality, name), seen in self._seen.items()
-        }
+        arrays = {f"{sensor}_{what}": np.array(seen, np.int64) for (sensor, what), seen in self._seen.items()}
         np.savez(self._out, notes=json.dumps(notes), **arrays)
         super().destroy_node()
 
@@ -118,13 +114,13 @@ class Listener(Node):
         self._worker.wake()
 
     def _take(self, synced: SyncedSet) -> None:
-        self._sets.append((time.time_ns(), self._ingest.trust(synced)[0].bits))
+        self._sets.append(
+            (time.time_ns(), ModalitySet.of(*map(Modality, self._ingest.trust(synced)[0])).bits)
+        )
 
     def _follow(self, _now_ns: int) -> None:
         for item in self._ingest.take_transitions():
-            self._transitions.append(
-                f"{item.modality.value}: {item.before.name} -> {item.after.name} {item.reason}"
-            )
+            self._transitions.append(f"{item.sensor}: {item.before.name} -> {item.after.name} {item.reason}")
 
     def _failed(self, error: Exception) -> None:
         self._errors += 1

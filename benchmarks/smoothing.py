@@ -15,9 +15,8 @@ from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_ta
 from sentryfuse_core.lab.commands.eval_tracks import SECONDS
 from sentryfuse_core.lab.scoring.track_drives import FIRST_SCORED, TrackDrive, make_drive
 from sentryfuse_core.lab.scoring.track_runs import ALL, NO_LIDAR, move_on
-from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.tracking.findable import Recall
 from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.smooth import blended
@@ -33,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--drives", type=int, default=6, help="held-out drives of the synthetic world")
     args = parser.parse_args()
-    bank = Bank(load_checkpoint(shipped_weights()))
+    bank = Bank(load_checkpoint(SHIPPED))
     masks = (ALL, LIDAR, NO_LIDAR)
     seeds = range(FIRST_SCORED, FIRST_SCORED + args.drives)
     drives = [make_drive(bank, masks, seed=seed, seconds=SECONDS) for seed in seeds]

@@ -16,9 +16,8 @@ from sentryfuse_core.lab.bench.results import ROOT, Figure, at_least, at_most, t
 from sentryfuse_core.lab.commands.eval_tracks import SECONDS, figures, judge_tracks
 from sentryfuse_core.lab.datasets.kitti_tracking import KINDS, sequences
 from sentryfuse_core.lab.scoring.kitti_runs import KittiResult, run_kitti
-from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.tracking.findable import findable
 from sentryfuse_core.tracking.noise import place_noise
 from sentryfuse_core.tracking.profiles import profiles
@@ -40,7 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--drives", type=int, default=6, help="held-out drives of the synthetic world")
     args = parser.parse_args()
-    bank = Bank(load_checkpoint(shipped_weights()))
+    bank = Bank(load_checkpoint(SHIPPED))
     step_ms = cost_ms(bank)
     rows, raw = kitti()
     runs = judge_tracks(bank, drives=args.drives, seconds=SECONDS, seed=0)

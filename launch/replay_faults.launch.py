@@ -86,6 +86,7 @@ def _player_and_injector(context: LaunchContext, settings: dict[str, Any]) -> li
         parameters=[
             {
                 "scenario": _text("scenario"),
+                "sensors_from": _text("params_file"),
                 "prefix": RAW,
                 "budget_topic": _typed(text(context, "budget_topic") or f"{name}/budget"),
             }

@@ -1,12 +1,15 @@
 """Starts fusion_node: every topic, the checkpoint, the device and the parameter file are launch arguments.
 
 ros2 launch sentryfuse sentryfuse.launch.py camera_topic:=/front/image_raw lidar_topic:=/velodyne_points
+ros2 launch sentryfuse sentryfuse.launch.py sensors:="['front', 'top']" front_kind:=camera top_kind:=lidar
 
 An argument that is not given changes nothing: what a bringup sets around the include with SetParameter,
 SetRemap, PushRosNamespace or SetEnvironmentVariable holds. One that is given goes before it.
 """
 
 from __future__ import annotations
+
+from itertools import product
 
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
@@ -16,7 +19,7 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from sentryfuse_ros.launching import flag, later, number, path, text
+from sentryfuse_ros.launching import flag, later, number, path, text, words
 from sentryfuse_ros.middleware import PROFILE_VARIABLE, apply_profile
 
 GENERAL = {
@@ -24,6 +27,10 @@ GENERAL = {
     "namespace": ("", "namespace of the node, below the one it is included in"),
     "params_file": ("", "parameter file; empty: none, so that defaults and what is set around hold"),
     "use_sim_time": ("", "true: follow /clock; empty: as set around or in the parameter file"),
+    "sensors": (
+        "",
+        "names of the sensors, as ['front', 'top']; with each: <name>_kind, _topic, _info_topic, _transport",
+    ),
     "autostart": ("", "false: wait for a lifecycle manager; empty: as set around or in the parameter file"),
     "respawn": ("false", "true: start the node again whenever it ends by itself"),
     "respawn_delay": ("2.0", "s between its end and its new start"),
@@ -43,6 +50,8 @@ PARAMETERS = {
     "checkpoint": ("model.checkpoint", "safetensors file with its manifest beside it"),
     "device": ("model.device", "auto, cpu, cuda or cuda:N"),
 }
+# Of each sensor that the argument `sensors` names: <name>_<option> -> parameter <name>.<option>.
+OF_A_SENSOR = ("kind", "topic", "info_topic", "transport")
 # Launch argument -> name in the node. Empty, the default: not remapped.
 TOPICS = {
     "battery_topic": ("battery", "BatteryState topic"),
@@ -50,6 +59,7 @@ TOPICS = {
     "detections_topic": ("~/detections", "published FusedDetectionArray"),
     "detections_3d_topic": ("~/detections_3d", "published vision_msgs/Detection3DArray"),
     "tracks_topic": ("~/tracks", "published FusedTrackArray"),
+    "coverage_topic": ("~/coverage", "published Coverage"),
     "markers_topic": ("~/markers", "published MarkerArray"),
     "status_topic": ("~/status", "published FusionStatus"),
     "diagnostics_topic": ("/diagnostics", "published DiagnosticArray"),
@@ -78,6 +88,12 @@ def _fusion_node(context: LaunchContext) -> list[Action]:
         for argument, (path, _) in PARAMETERS.items()
         if text(context, argument)
     }
+    if names := words(context, "sensors"):
+        given["sensors"] = ParameterValue(names, value_type=list[str])
+    for sensor, option in product(names, OF_A_SENSOR):
+        # No argument that could be declared: the names are not known before.
+        if value := context.launch_configurations.get(f"{sensor}_{option}", "").strip():
+            given[f"{sensor}.{option}"] = ParameterValue(value, value_type=str)
     given |= {
         argument: value
         for argument in ("use_sim_time", "autostart")

@@ -21,7 +21,7 @@ from sentryfuse_core.text import one_line
 __all__ = ["CORE_COMMANDS", "Command", "main"]
 
 USAGE_ERROR = 2
-_WANT_LAB = ("train", "eval", "bench")  # the extra `lab`, with scipy; `world` does without
+_WANT_LAB = ("train", "adapt", "eval", "bench")  # the extra `lab`, with scipy; `world` does without
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ CORE_COMMANDS = (
     Command("view", "open a replay's results in rerun"),
     Command("world", "record the synthetic world as a bag with ground truth", _LAB),
     Command("train", "train the detector in the synthetic world, or a classifier on your data", _LAB),
+    Command("adapt", "let a robot's own recordings teach its detector, without labels", _LAB),
     Command("bench", "compare pruning methods on recordings or your own data, or measure the runtime", _LAB),
     Command("eval", "score a detector on worlds it has not seen, sensors missing", _LAB),
     Command("build-engines", "build the files that ONNX Runtime and TensorRT run"),

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import AudioConfig, Config
 from sentryfuse_core.convert import informed, odometry_reading, to_sample
 from sentryfuse_core.ego import EgoMotion
-from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.errors import ConfigError, InvalidMessageError
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.health.heartbeat import BACKLOG_NS, Stall
 from sentryfuse_core.health.monitor import HealthMonitor
@@ -25,7 +25,6 @@ from sentryfuse_core.sync.buffer import stamp_fault
 from sentryfuse_core.types import (
     Absence,
     Modality,
-    ModalitySet,
     Sample,
     SensorReport,
     SensorState,
@@ -50,23 +49,25 @@ class Ingest:
         self,
         config: Config,
         *,
-        topics: Mapping[Modality, str] | None = None,
+        topics: Mapping[str, str] | None = None,
         on_ready: Callable[[], None] | None = None,
     ) -> None:
         self._config = config
-        self._audio = config.audio  # with what an AudioInfo says
+        self._kinds = dict(config.kinds)
+        self._sections = dict(config.sensors)  # with what an AudioInfo says
         self._max_future_ns = round(config.sync.max_future_s * NS_PER_S)
         self._apart_ns = round(config.health.clock_apart_s * NS_PER_S)
         self._on_ready = on_ready
         self.ego = EgoMotion(config.odometry)  # looked at set by set, by whoever handles them
         self._lock = threading.Lock()
-        self._sync: Synchronizer[Modality, Sample] = Synchronizer(config.sync, streams(config))
-        self._paired = tuple(m for m in (Modality.CAMERA, Modality.LIDAR) if config.sensor(m).enabled)
+        self._sync: Synchronizer[str, Sample] = Synchronizer(config.sync, streams(config))
+        paired = (*config.of_kind(Modality.CAMERA), *config.of_kind(Modality.LIDAR))
+        self._paired = tuple(name for name in paired if config.sensor(name).enabled)
         self._health = HealthMonitor(config, topics=topics)
         self._ready: deque[SyncedSet] = deque()
         self._transitions: deque[Transition] = deque(maxlen=_MAX_TRANSITIONS)
         self._backlog_until_ns = -1  # what comes until then may have waited for this node
-        self._excused_late = Counter[Modality]()
+        self._excused_late = Counter[str]()
         self._news = False  # something was put in one of the queues and nobody told
         self.overflowed = 0  # sets that were dropped because nobody took them
         self.callback_errors = 0  # how often `on_ready` raised
@@ -77,34 +78,39 @@ class Ingest:
         return self._sync.epoch
 
     @property
-    def anchor(self) -> Modality | None:
-        """The sensor whose stamps the sets carry now; None: a tick, or nothing yet."""
+    def anchor(self) -> str | None:
+        """Name of the sensor whose stamps the sets carry now; None: a tick, or nothing yet."""
         return self._sync.anchor
 
-    def message(
-        self, modality: Modality, message: Any, *, type_name: str, arrival_ns: int, received_ns: int
-    ) -> None:
-        """Take in one message, rclpy's or rosbags'."""
+    def message(self, name: str, message: Any, *, type_name: str, arrival_ns: int, received_ns: int) -> None:
+        """Take in one message of a sensor, rclpy's or rosbags'."""
         try:
             sample = to_sample(
-                modality,
+                self._kinds[name],
                 message,
+                sensor=name,
                 type_name=type_name,
-                config=self._audio if modality is Modality.AUDIO else self._config.sensor(modality),
+                config=self._sections[name],
                 received_ns=received_ns,
                 arrival_ns=arrival_ns,
             )
         except InvalidMessageError as error:
-            self.reject(modality, error, arrival_ns)
+            self.reject(name, error, arrival_ns)
         except Exception as error:  # noqa: BLE001 - what no check foresaw is counted and ends nothing
             detail = f"{type(error).__name__}: {error}"
-            self.reject(modality, InvalidMessageError("unreadable", detail), arrival_ns)
+            self.reject(name, InvalidMessageError("unreadable", detail), arrival_ns)
         else:
             self.sample(sample)
 
-    def audio_info(self, message: Any) -> None:
-        """Take over what an AudioInfo says of blocks that do not say it; raises InvalidMessageError."""
-        self._audio = informed(self._config.audio, message)
+    def audio_info(self, message: Any, name: str = Modality.AUDIO) -> None:
+        """Take over what an AudioInfo says of a sensor's blocks that do not say it.
+
+        Raises InvalidMessageError, and ConfigError where the sensor is no pair of microphones.
+        """
+        section = self._config.sensor(name)
+        if not isinstance(section, AudioConfig):
+            raise ConfigError(f"{name} is of kind {self._kinds[name]}; AudioInfo is for audio")
+        self._sections[name] = informed(section, message)
 
     def odometry(self, message: Any) -> None:
         """Take in a nav_msgs/Odometry; one that cannot be read is told with the next set."""
@@ -128,24 +134,24 @@ class Ingest:
                 offset_ns, at_ns = sample.received_ns - sample.stamp_ns, sample.arrival_ns
                 detail = f"stamp {sample.stamp_ns} ns, {-offset_ns / 1e6:.0f} ms ahead of the clock"
                 reason = f"{fault}_stamp"
-                self._health.observe_invalid(sample.modality, reason, detail, at_ns, offset_ns=offset_ns)
+                self._health.observe_invalid(sample.sensor, reason, detail, at_ns, offset_ns=offset_ns)
                 self._follow_health(at_ns)
         self._notify()
 
     def _add(self, sample: Sample) -> None:
         """Hand the sample to the synchroniser; being late is not held against one that had to wait for us."""
-        modality, excused = sample.modality, sample.arrival_ns <= self._backlog_until_ns
+        name, excused = sample.sensor, sample.arrival_ns <= self._backlog_until_ns
         before = self._sync.counters if excused else {}
-        self._collect(self._sync.add(modality, sample))
-        if modality in before:
-            late = self._sync.counters[modality].get("late", 0)
-            self._excused_late[modality] += late - before[modality].get("late", 0)
+        self._collect(self._sync.add(name, sample))
+        if name in before:
+            late = self._sync.counters[name].get("late", 0)
+            self._excused_late[name] += late - before[name].get("late", 0)
 
-    def reject(self, modality: Modality, error: InvalidMessageError, now_ns: int) -> None:
+    def reject(self, name: str, error: InvalidMessageError, now_ns: int) -> None:
         """Count a message that came and could not be read."""
         with self._lock:
             self._run_until(now_ns)
-            self._health.observe_invalid(modality, error.reason, error.detail, now_ns)
+            self._health.observe_invalid(name, error.reason, error.detail, now_ns)
             self._follow_health(now_ns)
         self._notify()
 
@@ -186,37 +192,38 @@ class Ingest:
             self._transitions.clear()
             return transitions
 
-    def trust(self, synced: SyncedSet) -> tuple[ModalitySet, dict[Modality, Absence]]:
-        """Which sensors of the set may be used, and for every other one why not."""
+    def trust(self, synced: SyncedSet) -> tuple[tuple[str, ...], dict[str, Absence]]:
+        """Names of the sensors of the set that may be used, and for every other one why not."""
         with self._lock:
-            mask = synced.present & self._health.trusted()
-            return mask, {m: self._absence(m, synced) for m in Modality if m not in mask}
+            trusted = self._health.trusted()
+            used = tuple(name for name in self._kinds if name in synced.samples and name in trusted)
+            return used, {name: self._absence(name, synced) for name in self._kinds if name not in used}
 
-    def observe_invalid(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:
+    def observe_invalid(self, name: str, reason: str, detail: str, now_ns: int) -> None:
         """A message already taken in turned out bad when it was decoded."""
         with self._lock:
-            self._health.observe_undecodable(modality, reason, detail, now_ns)
+            self._health.observe_undecodable(name, reason, detail, now_ns)
             self._follow_health(now_ns)
         self._notify()
 
-    def observe_decoded(self, modality: Modality, stats: ContentStats | None, now_ns: int) -> None:
+    def observe_decoded(self, name: str, stats: ContentStats | None, now_ns: int) -> None:
         """A message was decoded, and what its content looks like, where that can be judged."""
         with self._lock:
-            self._health.observe_decoded(modality, stats, now_ns)
+            self._health.observe_decoded(name, stats, now_ns)
             self._follow_health(now_ns)
         self._notify()
 
-    def observe_trust(self, modality: Modality, trust: float, *, poor: bool, now_ns: int) -> None:
+    def observe_trust(self, name: str, trust: float, *, poor: bool, now_ns: int) -> None:
         """How far the network trusts what a set has of a sensor, 0..1, and whether it goes by it."""
         with self._lock:
-            self._health.observe_trust(modality, trust, poor=poor, now_ns=now_ns)
+            self._health.observe_trust(name, trust, poor=poor, now_ns=now_ns)
             self._follow_health(now_ns)
         self._notify()
 
-    def observe_publishers(self, modality: Modality, names: Sequence[str], now_ns: int) -> None:
+    def observe_publishers(self, name: str, names: Sequence[str], now_ns: int) -> None:
         """Who publishes on a sensor's topic, by name: more than one are mixed."""
         with self._lock:
-            self._health.observe_publishers(modality, names, now_ns)
+            self._health.observe_publishers(name, names, now_ns)
             self._follow_health(now_ns)
         self._notify()
 
@@ -230,17 +237,17 @@ class Ingest:
             self._collect(self._sync.advance(now_ns))
         self._notify()
 
-    def reports(self, now_ns: int) -> Mapping[Modality, SensorReport]:
+    def reports(self, now_ns: int) -> Mapping[str, SensorReport]:
         """What is known of every sensor at steady time `now_ns`."""
         with self._lock:
             reports, counters = self._health.reports(now_ns), self._sync.counters
-            for modality, by_reason in counters.items():
-                late = by_reason.get("late", 0) - self._excused_late[modality]
+            for name, by_reason in counters.items():
+                late = by_reason.get("late", 0) - self._excused_late[name]
                 epoch = by_reason.get("rebased", 0)
-                reports[modality] = dataclasses.replace(reports[modality], late=late, epoch=epoch)
+                reports[name] = dataclasses.replace(reports[name], late=late, epoch=epoch)
             return reports
 
-    def sync_counters(self) -> Mapping[Modality, Mapping[str, int]]:
+    def sync_counters(self) -> Mapping[str, Mapping[str, int]]:
         """Per sensor: messages dropped or noted by the synchroniser, by reason."""
         with self._lock:
             return self._sync.counters
@@ -265,30 +272,30 @@ class Ingest:
         self._sync.set_lost(self._health.lost())
         self._collect(self._sync.advance(now_ns))
 
-    def _collect(self, released: list[MatchedSet[Modality, Sample]]) -> None:
+    def _collect(self, released: list[MatchedSet[str, Sample]]) -> None:
         """Queue new sets and transitions."""
         if released:
-            for modality in self._paired:
-                excess_ns = self._sync.clock_offset_ns(modality)
-                self._health.observe_offset(modality, excess_ns, released[-1].released_ns)
+            for name in self._paired:
+                excess_ns = self._sync.clock_offset_ns(name)
+                self._health.observe_offset(name, excess_ns, released[-1].released_ns)
         transitions = self._health.take_transitions()
         if not (released or transitions):
             return
         self._news = True
         self._transitions.extend(transitions)
-        self._ready.extend(map(synced_set, released))
+        self._ready.extend(synced_set(matched, self._kinds) for matched in released)
         while len(self._ready) > _MAX_READY:
             self._ready.popleft()
             self.overflowed += 1
 
-    def _absence(self, modality: Modality, synced: SyncedSet) -> Absence:
-        state = self._health.state(modality)
+    def _absence(self, name: str, synced: SyncedSet) -> Absence:
+        state = self._health.state(name)
         if state is SensorState.LOST:
             return Absence.LOST
-        if state is SensorState.RECOVERING or modality in synced.samples:
+        if state is SensorState.RECOVERING or name in synced.samples:
             return Absence.RECOVERING
-        absence = synced.absent[modality]
-        if absence in (Absence.NEVER, Absence.LATE) and self._health.last_invalid(modality):
+        absence = synced.absent[name]
+        if absence in (Absence.NEVER, Absence.LATE) and self._health.last_invalid(name):
             return Absence.INVALID
         return absence
 

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 
+from sentryfuse_core.around import (
+    Claim,
+    Run,
+    View,
+    in_base,
+    joint_plan,
+    merged,
+    most_trusted,
+    runs_of,
+    sector_uses,
+)
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.clock import NS_PER_MS, Clock
 from sentryfuse_core.config import Config, ModelConfig, TrackingConfig
@@ -16,7 +27,7 @@ from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.model.heads import HeadOutput, decode
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
-from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.coverage import covered
 from sentryfuse_core.pruning.plan import UNIFORM
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
@@ -26,6 +37,7 @@ from sentryfuse_core.runtime.warm_up import WarmUp
 from sentryfuse_core.track import Track
 from sentryfuse_core.tracking.follow import FAINT, Follower
 from sentryfuse_core.tracking.smooth import smoothed
+from sentryfuse_core.tracking.watch import Watch
 from sentryfuse_core.types import (
     Absence,
     Detection,
@@ -55,9 +67,10 @@ class Begun:
 
     synced: SyncedSet
     prepared: Prepared
-    absent: Mapping[Modality, Absence]
-    plan: Plan
-    trust: Mapping[Modality, float]  # in each sensor, where the weights tell it
+    absent: Mapping[str, Absence]  # by name
+    views: tuple[View, ...]  # of each sector
+    runs: tuple[Run, ...]  # of the network; empty: nothing that perceives is left
+    plan: Plan  # of all sectors together
     switch_us: float
     queue_ms: float
     pre_ms: float  # trust and preprocessing
@@ -65,21 +78,22 @@ class Begun:
     ego: EgoMotion  # as of this set
 
     @property
-    def perceives(self) -> bool:
-        """Whether any of the sensors that run tells what stands around."""
-        return bool(self.plan.mask & PERCEIVING)
+    def ran(self) -> tuple[tuple[int, View], ...]:
+        """The views that the network ran for, and their numbers."""
+        indices = sorted(index for run in self.runs for index in run.sectors)
+        return tuple((index, self.views[index]) for index in indices)
 
     @property
-    def inputs(self) -> ModelInput:
-        """What the network reads: the sensors that the plan runs."""
-        return self.prepared.inputs.only(self.plan.mask)
+    def trust(self) -> Mapping[Modality, float]:
+        """In each sensor, where the weights tell it: that of the sector where it is trusted most."""
+        return most_trusted([view.trust for view in self.views])
 
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """What the network made of a set; without output where it did not run."""
+    """What the network made of a set: one output for each run."""
 
-    output: HeadOutput | None
+    outputs: tuple[HeadOutput, ...]
     infer_ms: float
     errors: tuple[str, ...]
 
@@ -108,10 +122,10 @@ class Pipeline:
         self._follower = Follower(bank.labels)
         self._clock = clock
         self._warming: WarmUp | None = None  # what is left of the warm-up
-        self._planned: tuple[ModalitySet, PartLevels] | None = None  # what the last set ran
+        self._planned: tuple[tuple[ModalitySet, PartLevels], ...] | None = None  # what the last set ran
 
     @classmethod
-    def build(cls, config: Config, *, clock: Clock, topics: Mapping[Modality, str] | None = None) -> Pipeline:
+    def build(cls, config: Config, *, clock: Clock, topics: Mapping[str, str] | None = None) -> Pipeline:
         """Load the weights and put the parts together.
 
         Raises CheckpointError or BackendError with the remedy in their text.
@@ -164,24 +178,25 @@ class Pipeline:
         trusted, absent = self.ingest.trust(synced)
         prepared = prepare(self.ingest, self.preprocessor, synced, trusted)
         pre_ms = watch.lap_ms()
-        plan, trust, switch_us = self._plan(synced, prepared.inputs)
+        views, switch_us = self._plan(synced, prepared)
+        runs, plan = runs_of(views, perceiving=PERCEIVING, batches=self.backend.batches), joint_plan(views)
         yaw_since, ego = self.preprocessor.turning(synced, plan.mask), self.ingest.ego.as_of_now()
-        return Begun(synced, prepared, absent, plan, trust, switch_us, queue_ms, pre_ms, yaw_since, ego)
+        return Begun(synced, prepared, absent, views, runs, plan, switch_us, queue_ms, pre_ms, yaw_since, ego)
 
     def infer(self, begun: Begun) -> Inferred:
-        """Run the sub-network; without output when no sensor that perceives anything is left."""
+        """Run the sub-networks; none when no sensor that perceives anything is left."""
         watch = _Stopwatch()
-        if not begun.perceives:
-            return Inferred(None, watch.lap_ms(), (NOTHING_USABLE,))
-        output = self.backend.run(begun.inputs, begun.plan)
-        return Inferred(output, watch.lap_ms(), self.backend.faults)
+        if not begun.runs:
+            return Inferred((), watch.lap_ms(), (NOTHING_USABLE,))
+        outputs = tuple(self.backend.run(run.inputs, run.plan) for run in begun.runs)
+        return Inferred(outputs, watch.lap_ms(), self.backend.faults)
 
     def finish(
-        self, begun: Begun, inferred: Inferred, *, reports: Mapping[Modality, SensorReport]
+        self, begun: Begun, inferred: Inferred, *, reports: Mapping[str, SensorReport]
     ) -> FusionResult:
         """All that comes after the network; `reports` say how the sensors stand."""
         watch = _Stopwatch()
-        detections, faint = self._decode(inferred.output, begun.plan)
+        detections, faint = self._decode(begun, inferred)
         post_ms = watch.lap_ms()
         detections, tracks = self._track(begun, detections, faint)
         track_ms = math.nan if tracks is None else watch.lap_ms()
@@ -196,42 +211,58 @@ class Pipeline:
             notes=(*result.notes, *_notes(result)),
         )
 
-    def reports(self) -> Mapping[Modality, SensorReport]:
+    def reports(self) -> Mapping[str, SensorReport]:
         """How the sensors stand now."""
         return self.ingest.reports(self._clock.now_ns())
 
-    def _plan(self, synced: SyncedSet, inputs: ModelInput) -> tuple[Plan, Mapping[Modality, float], float]:
-        """The sub-network for these sensors, trust in them, and the us that a switch took; NaN: none."""
-        trust = self.bank.trust(inputs)
-        present, poor = inputs.present, self.bank.gate.poor(trust)
-        for modality, value in trust.items():
-            self.ingest.observe_trust(modality, value, poor=modality in poor, now_ns=synced.released_ns)
-        level, reason = self.budget.choose(present, self._clock.now_ns())
+    def _plan(self, synced: SyncedSet, prepared: Prepared) -> tuple[tuple[View, ...], float]:
+        """The sub-network of each sector, and the us that a switch took; NaN: none."""
+        trusts = [self.bank.trust(inputs) for inputs in prepared.views]
+        poor = [self.bank.gate.poor(trust) for trust in trusts]
+        trusted = most_trusted(trusts)
+        everywhere = self.bank.gate.poor(trusted)
+        for name in prepared.sensors:
+            kind = synced.samples[name][-1].modality
+            if kind in trusted:
+                self.ingest.observe_trust(
+                    name, trusted[kind], poor=kind in everywhere, now_ns=synced.released_ns
+                )
+        present = tuple(inputs.present for inputs in prepared.views)
+        level, reason = self.budget.choose(prepared.present, self._clock.now_ns(), sectors=present)
         widest = self.bank.loaded.start
         if level < widest:
             level, reason = widest, f"{reason}; model.max_level = {widest}: no wider level is loaded"
         began_ns = time.perf_counter_ns()
-        plan = self.bank.plan(present, level, reason, poor)
+        plans = [
+            self.bank.plan(there, level, reason, hardly) for there, hardly in zip(present, poor, strict=True)
+        ]
         switch_us = (time.perf_counter_ns() - began_ns) / 1e3
-        before, self._planned = self._planned, (plan.mask, plan.parts)
-        return plan, trust, math.nan if before in (None, self._planned) else switch_us
+        before, self._planned = self._planned, tuple((plan.mask, plan.parts) for plan in plans)
+        yaws = self.preprocessor.yaws_rad
+        views = tuple(map(View, yaws, prepared.views, plans, trusts))
+        return views, math.nan if before in (None, self._planned) else switch_us
 
     def _decode(
-        self, output: HeadOutput | None, plan: Plan
+        self, begun: Begun, inferred: Inferred
     ) -> tuple[tuple[Detection, ...], tuple[Detection, ...]]:
         """Detections, and fainter ones, which tell a tracker that what it follows is still there."""
-        if output is None:
-            return (), ()
-        options, threshold = self.model_options, self._threshold(plan)
-        slope, offset = self.bank.calibration(plan.mask, plan.level)
-        found = decode(
-            replace(output, heatmap=output.heatmap * slope + offset),
-            score_threshold=min(threshold, FAINT) if self.tracking_options.enabled else threshold,
-            max_detections=options.max_detections,
-            labels=self.bank.labels,
-        )[0]
-        count = sum(item.score >= threshold for item in found)  # the best come first
-        return found[:count], found[count:]
+        most = self.model_options.max_detections
+        claims: list[Claim] = []
+        for run, output in zip(begun.runs, inferred.outputs, strict=True):
+            threshold = self._threshold(run.plan)
+            slope, offset = self.bank.calibration(run.plan.mask, run.plan.level)
+            found = decode(
+                replace(output, heatmap=output.heatmap * slope + offset),
+                score_threshold=min(threshold, FAINT) if self.tracking_options.enabled else threshold,
+                max_detections=most,
+                labels=self.bank.labels,
+            )
+            for sector, items in zip(run.sectors, found, strict=True):
+                yaw = begun.views[sector].yaw_rad
+                claims += [Claim(in_base(item, yaw), sector, item.score >= threshold) for item in items]
+        kept = merged(claims, {index: view.yaw_rad for index, view in begun.ran})[:most]
+        told = tuple(claim.detection for claim in kept if claim.told)
+        return told, tuple(claim.detection for claim in kept if not claim.told)
 
     def _threshold(self, plan: Plan) -> float:
         """What detections score at least."""
@@ -252,14 +283,18 @@ class Pipeline:
             detections,
             options,
             faint=faint,
-            used=begun.plan.mask,
-            recall=lambda sensors: self.bank.found(sensors, begun.plan.level),
+            watches=[self._watch(view) for _, view in begun.ran or enumerate(begun.views)],
             yaw_since=begun.yaw_since,
             ego=begun.ego,
         )
         if options.smooth_detections:
             return smoothed(detections, tracks, least=self._threshold(begun.plan))
         return detections, tracks
+
+    def _watch(self, view: View) -> Watch:
+        """What looks at a sector, and what it finds."""
+        level = view.plan.level
+        return Watch(view.yaw_rad, view.plan.mask, lambda sensors: self.bank.found(sensors, level))
 
     def _placed_in(self, begun: Begun) -> tuple[str, EgoStep] | None:
         """Odometry's frame and the base in it, where tracks are asked for in it."""
@@ -279,27 +314,23 @@ class Pipeline:
         begun: Begun,
         inferred: Inferred,
         detections: tuple[Detection, ...],
-        reports: Mapping[Modality, SensorReport],
+        reports: Mapping[str, SensorReport],
         *,
         post_ms: float,
         track_ms: float,
     ) -> FusionResult:
-        synced, invalid, plan = begun.synced, begun.prepared.invalid, begun.plan
-        present, used = begun.prepared.inputs.present, plan.mask
+        synced, plan = begun.synced, begun.plan
+        present, used = begun.prepared.present, plan.mask
         poor, spared = self.bank.gate.poor(begun.trust), present - used
-        if begun.perceives:
-            self.budget.observe(present, plan.level, inferred.infer_ms)
+        if begun.runs:
+            sectors = tuple(view.inputs.present for view in begun.views)
+            self.budget.observe(present, plan.level, inferred.infer_ms, sectors=sectors)
         recall, prior = self.bank.recall(used, plan.level)
         age_ms, wait_ms = synced.age_ns / NS_PER_MS, synced.wait_ns / NS_PER_MS
         return FusionResult(
             synced=synced,
             used=used,
-            absent={
-                **begun.absent,
-                **{modality: _absence(error) for modality, error in invalid.items()},
-                **dict.fromkeys(spared - poor, Absence.LEFT_OUT),
-                **dict.fromkeys(spared & poor, Absence.POOR),
-            },
+            absent={**begun.absent, **_left_out(begun, spared=spared, poor=poor)},
             detections=detections,
             plan=plan,
             times=StageTimes(
@@ -313,7 +344,7 @@ class Pipeline:
             reports=reports,
             errors=inferred.errors,
             notes=(
-                *(f"{modality.value} left out, {error}" for modality, error in invalid.items()),
+                *(f"{name} left out, {error}" for name, error in begun.prepared.invalid.items()),
                 *(
                     f"{name.value} is trusted {begun.trust[name]:.2f} of 1: its data looks poor"
                     for name in poor
@@ -323,22 +354,46 @@ class Pipeline:
             ),
             switch_us=begun.switch_us,
             trust=begun.trust,
+            sectors=sector_uses(begun.views),
+            coverage=covered([(view.yaw_rad, view.inputs.only(view.plan.mask)) for _, view in begun.ran]),
         )
 
 
-def prepare(ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: ModalitySet) -> Prepared:
-    """Tensors of the trusted sensors; what turns out unusable only now is reported and left out."""
+def prepare(
+    ingest: Ingest, preprocessor: Preprocessor, synced: SyncedSet, trusted: Container[str]
+) -> Prepared:
+    """Tensors of the trusted sensors, by name; what turns out unusable only now is reported and left out."""
     now_ns, ego = synced.released_ns, ingest.ego
     ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
     prepared = preprocessor(synced, trusted, ego=ego)
-    if ego.received and Modality.IMU in prepared.inputs.present:
+    if ego.received and Modality.IMU in prepared.present:
         since_ns = synced.stamp_ns - _COMPARED_NS
-        ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, trusted, since_ns))
-    for modality in prepared.inputs.present:
-        ingest.observe_decoded(modality, prepared.content.get(modality), now_ns)
-    for modality, error in prepared.invalid.items():
-        ingest.observe_invalid(modality, error.reason, error.detail, now_ns)
+        ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, prepared.present, since_ns))
+    for name in prepared.sensors:
+        ingest.observe_decoded(name, prepared.content.get(name), now_ns)
+    for name, error in prepared.invalid.items():
+        ingest.observe_invalid(name, error.reason, error.detail, now_ns)
     return prepared
+
+
+def _left_out(begun: Begun, *, spared: ModalitySet, poor: ModalitySet) -> dict[str, Absence]:
+    """Why each trusted sensor that the network did not read was not read.
+
+    Its data could not be used; its kind is not trusted or not needed; or another of its kind is read, or no
+    sector looks its way.
+    """
+    found: dict[str, Absence] = {}
+    for name, samples in begun.synced.samples.items():
+        kind = samples[-1].modality
+        if name in begun.absent:
+            continue
+        if name in begun.prepared.invalid:
+            found[name] = _absence(begun.prepared.invalid[name])
+        elif name not in begun.prepared.sensors:
+            found[name] = Absence.LEFT_OUT
+        elif kind in spared:
+            found[name] = Absence.POOR if kind in poor else Absence.LEFT_OUT
+    return found
 
 
 def _absence(error: InvalidMessageError) -> Absence:

@@ -9,7 +9,7 @@ from threading import Lock
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from sentryfuse_core.text import bounded
-from sentryfuse_core.types import Modality, SensorReport, SensorState
+from sentryfuse_core.types import SensorReport, SensorState
 from sentryfuse_ros.problems import Problem
 
 __all__ = ["Causes"]
@@ -20,41 +20,41 @@ _SILENT = ("never", "timeout")  # codes of reports that know no more than that n
 class Causes:
     """Explains silence by the problems of the topics; any thread may call."""
 
-    def __init__(self, problems: Callable[[], Mapping[Modality, Problem]], logger: RcutilsLogger) -> None:
+    def __init__(self, problems: Callable[[], Mapping[str, Problem]], logger: RcutilsLogger) -> None:
         self._problems = problems
         self._logger = logger
         self._lock = Lock()
-        self._logged: set[tuple[Modality, str]] = set()  # sensor and code
+        self._logged: set[tuple[str, str]] = set()  # name and code
 
-    def explained(self, reports: Mapping[Modality, SensorReport]) -> dict[Modality, SensorReport]:
+    def explained(self, reports: Mapping[str, SensorReport]) -> dict[str, SensorReport]:
         """The reports, with the reason why nothing comes where the graph knows it.
 
         A report that knows more itself, such as a wrong clock or a frame that tf2 has not, keeps its own.
         """
         found = dict(reports)
-        for modality, problem in self._problems().items():
-            if found[modality].code in _SILENT:
-                found[modality] = replace(
-                    found[modality], code=problem.code, reason=problem.reason, remedy=problem.remedy
+        for name, problem in self._problems().items():
+            if found[name].code in _SILENT:
+                found[name] = replace(
+                    found[name], code=problem.code, reason=problem.reason, remedy=problem.remedy
                 )
         return found
 
-    def log(self, reports: Mapping[Modality, SensorReport]) -> None:
+    def log(self, reports: Mapping[str, SensorReport]) -> None:
         """Log, once, why a sensor brings nothing; again when that happens after it has been well.
 
         The reports are explained ones. A sensor that fell silent and whose topic is in order is left to
         the log of its transitions.
         """
         problems = self._problems()
-        for modality, report in reports.items():
-            codes = {"never", problems[modality].code} if modality in problems else {"never"}
+        for name, report in reports.items():
+            codes = {"never", problems[name].code} if name in problems else {"never"}
             with self._lock:
                 if report.state is SensorState.OK:
-                    self._logged = {item for item in self._logged if item[0] is not modality}
+                    self._logged = {item for item in self._logged if item[0] != name}
                 refused = report.state is SensorState.INIT and report.invalid > 0
-                if not (refused or report.code in codes) or (modality, report.code) in self._logged:
+                if not (refused or report.code in codes) or (name, report.code) in self._logged:
                     continue
-                self._logged.add((modality, report.code))
+                self._logged.add((name, report.code))
             what = "nothing received" if report.state is SensorState.INIT else "nothing received any more"
             what = "nothing usable received" if refused else what
-            self._logger.warning(bounded(f"{modality.value}: {what}: {report.reason}; {report.remedy}"))
+            self._logger.warning(bounded(f"{name}: {what}: {report.reason}; {report.remedy}"))

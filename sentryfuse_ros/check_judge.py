@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import CameraConfig, Config
+from sentryfuse_core.config.sensors import default_section
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.preprocess.placing import parameter_pose
-from sentryfuse_core.types import Modality
 from sentryfuse_ros.problems import Problem
 
 __all__ = ["ClockSeen", "Line", "ModelSeen", "Stream", "Verdict", "exit_status", "judge"]
@@ -115,25 +115,27 @@ class ModelSeen:
 
 
 def judge(
-    streams: Mapping[Modality, Stream],
+    streams: Mapping[str, Stream],
     config: Config,
     *,
-    intrinsics: bool,
+    intrinsics: Container[str],
     clock: ClockSeen,
     model: ModelSeen,
     memory_notes: tuple[str, ...],
     transforms: bool | None = None,
     odometry: Stream | None = None,
 ) -> list[Line]:
-    """Every line of the table, in order; at least one for each thing.
+    """Every line of the table, in order; at least one for each thing. Sensors are by name.
 
+    `intrinsics` are the cameras that usable ones came of.
     `transforms` says whether anybody publishes any; None where they are not used. So does `odometry`.
     """
     lines: list[Line] = []
-    for modality, seen in streams.items():
-        lines += _stream(modality, seen, config, clock)
-        if modality is Modality.CAMERA:
-            lines.append(_intrinsics(config, seen=intrinsics))
+    for name, seen in streams.items():
+        lines += _stream(name, seen, config, clock)
+        section = config.sensor(name)
+        if isinstance(section, CameraConfig):
+            lines.append(_intrinsics(name, section, seen=name in intrinsics))
     if odometry is not None:
         lines += _odometry(odometry, config, clock)
     if transforms is False:
@@ -149,18 +151,17 @@ def exit_status(lines: Iterable[Line], *, strict: bool) -> int:
     return int(any(line.verdict in bad for line in lines))
 
 
-def _stream(modality: Modality, seen: Stream, config: Config, clock: ClockSeen) -> list[Line]:
+def _stream(name: str, seen: Stream, config: Config, clock: ClockSeen) -> list[Line]:
     """The connection if it is broken, else everything that its messages tell."""
-    name = modality.value
     if not seen.messages:
         return [_silence(name, seen)]
-    lines = [*_refused(name, seen), *_rate(modality, seen, config)]
+    lines = [*_refused(name, seen), *_rate(name, seen, config)]
     if len(seen.publishers) > 1:
         found = f"{len(seen.publishers)} publishers on {seen.topic} are mixed: {', '.join(seen.publishers)}"
         remedy = "stop all but one, or remap each to a topic of its own"
         lines.append(Line(Verdict.WARN, name, "several_publishers", found, remedy))
     if seen.frame_id is not None:  # at least one message could be read
-        lines += [*_stamps(name, seen, config, clock), *_frame(modality, seen, config)]
+        lines += [*_stamps(name, seen, config, clock), *_frame(name, seen, config)]
     if not lines:
         found = f"{seen.rate_hz:.1f} Hz, lag {1e3 * seen.lag_s:.0f} ms on {seen.topic}"
         lines.append(Line(Verdict.OK, name, "ok", found))
@@ -195,10 +196,9 @@ def _refused(name: str, seen: Stream) -> Iterator[Line]:
         yield Line(verdict, name, reason, found, remedy)
 
 
-def _rate(modality: Modality, seen: Stream, config: Config) -> Iterator[Line]:
-    name, health = modality.value, config.health
-    expected_hz = config.sensor(modality).expected_rate_hz
-    slowest_hz: float = getattr(health, f"slowest_{name}_hz")
+def _rate(name: str, seen: Stream, config: Config) -> Iterator[Line]:
+    health, expected_hz = config.health, config.sensor(name).expected_rate_hz
+    slowest_hz: float = getattr(health, f"slowest_{config.kind_of(name)}_hz")
     remedy = f"check the driver's rate and the network's load, or set {name}.expected_rate_hz"
     if expected_hz > 0 and seen.rate_hz < health.rate_warn * expected_hz:
         lost = seen.rate_hz < health.rate_error * expected_hz
@@ -240,18 +240,18 @@ def _unfollowed(clock: ClockSeen) -> bool:
     return clock.published and not clock.use_sim_time
 
 
-def _frame(modality: Modality, seen: Stream, config: Config) -> Iterator[Line]:
-    name, base, frame_id = modality.value, config.output.base_frame, seen.frame_id or ""
+def _frame(name: str, seen: Stream, config: Config) -> Iterator[Line]:
+    base, frame_id = config.output.base_frame, seen.frame_id or ""
     if config.output.extrinsics != "auto":
         return
-    section, right = config.sensor(modality), frame_id.lstrip("/")
+    section, right = config.sensor(name), frame_id.lstrip("/")
     slash = "" if right == frame_id else f" {frame_id!r} begins with a slash, which tf2 refuses, and"
     remedy = f"publish it (robot_state_publisher), or set {name}.frame_id or output.base_frame"
     if not frame_id:
         found = f"no frame_id on {seen.topic}; it is placed by {name}.translation_m"
         yield Line(Verdict.WARN, name, "no_frame", found, f"set {name}.frame_id: where tf2 is it is needed")
     elif seen.placed is False:
-        given = parameter_pose(section) != parameter_pose(type(section)())
+        given = parameter_pose(section) != parameter_pose(default_section(name, config.kind_of(name)))
         found = f"wrong frame:{slash} tf2 knows no transform from {right!r} to {base!r}; "
         found += f"{name}.translation_m holds" if given else f"{name}.translation_m is not set, either"
         # A pose that somebody gave is one to go on with; the defaults are those of another robot.
@@ -277,14 +277,13 @@ def _odometry(seen: Stream, config: Config, clock: ClockSeen) -> list[Line]:
     return [replace(line, verdict=Verdict.WARN) for line in lines] or [good]
 
 
-def _intrinsics(config: Config, *, seen: bool) -> Line:
+def _intrinsics(name: str, section: CameraConfig, *, seen: bool) -> Line:
+    subject = f"{name} info"
     if seen:
-        return Line(Verdict.OK, "camera info", "ok", f"came on {config.camera.info_topic}")
-    found = (
-        f"no usable CameraInfo on {config.camera.info_topic}; camera.fx, fy, cx, cy of the parameters hold"
-    )
-    remedy = "set camera.info_topic, or make sure that the parameters are this camera's"
-    return Line(Verdict.WARN, "camera info", "no_camera_info", found, remedy)
+        return Line(Verdict.OK, subject, "ok", f"came on {section.info_topic}")
+    found = f"no usable CameraInfo on {section.info_topic}; {name}.fx, fy, cx, cy of the parameters hold"
+    remedy = f"set {name}.info_topic, or make sure that the parameters are this camera's"
+    return Line(Verdict.WARN, subject, "no_camera_info", found, remedy)
 
 
 def _clock(clock: ClockSeen) -> Line:

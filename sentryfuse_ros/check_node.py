@@ -11,7 +11,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import Config, OdometryConfig
+from sentryfuse_core.config import AudioConfig, CameraConfig, Config, OdometryConfig
 from sentryfuse_core.convert import camera_info, informed, is_rectified, odometry_reading, to_sample
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.types import Modality
@@ -38,17 +38,21 @@ class CheckNode(Node):
         super().__init__("sentryfuse_check")
         self.declare_parameter("autostart", value=True)  # may stand in the fusion node's parameter file
         self.config = config = given_config(self, config)
-        self._audio = config.audio  # with what an AudioInfo says
+        self._sections = dict(config.sensors)  # with what an AudioInfo says
         self._on_end = on_end
         self._end_ns = time.monotonic_ns() + round(timeout_s * NS_PER_S)
         topics = sensor_topics(self, config)
-        self._rectified = is_rectified(config.camera, topics.get(Modality.CAMERA, ""))
-        self._streams = {modality: Stream(topic=topic) for modality, topic in topics.items()}
+        self._rectified = {
+            name
+            for name, section in config.sensors.items()
+            if isinstance(section, CameraConfig) and is_rectified(section, topics.get(name, ""))
+        }
+        self._streams = {name: Stream(topic=topic) for name, topic in topics.items()}
         self._odometry = Stream(topic=odometry_topic(self, config))
         self._tree = None
         if config.output.extrinsics == "auto" and tf2_available():
             self._tree = TransformTree(self, base_frame=config.output.base_frame)
-        self._intrinsics = False  # whether usable ones came
+        self._intrinsics: set[str] = set()  # cameras of which usable ones came
         self._clocks = clocks_of(self)
         self._inputs = Inputs(self, config, self)
         # Not a ROS timer: under use_sim_time that one would wait for /clock.
@@ -61,9 +65,9 @@ class CheckNode(Node):
             published=self.count_publishers("/clock") > 0,
             running=self.get_clock().now().nanoseconds > 0,
         )
-        for modality, stream in self._streams.items():
-            stream.problem = self._inputs.problems.get(modality)
-            stream.publishers = self._inputs.publishers.get(modality, ())
+        for name, stream in self._streams.items():
+            stream.problem = self._inputs.problems.get(name)
+            stream.publishers = self._inputs.publishers.get(name, ())
             stream.placed = self._placed(stream)
         return {
             "streams": self._streams,
@@ -74,17 +78,18 @@ class CheckNode(Node):
             "odometry": self._odometry_seen(),
         }
 
-    def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
+    def on_sensor(self, name: str, message: Any, type_name: str, waited_ns: int) -> None:
         """Read one message, as the fusion node would."""
-        stream = self._streams[modality]
+        stream = self._streams[name]
         arrival_ns, received_ns = self._clocks.came(waited_ns)
         stream.came(arrival_ns)
         try:
             sample = to_sample(
-                modality,
+                self.config.kind_of(name),
                 message,
+                sensor=name,
                 type_name=type_name,
-                config=self._audio if modality is Modality.AUDIO else self.config.sensor(modality),
+                config=self._sections[name],
                 received_ns=received_ns,
                 arrival_ns=arrival_ns,
             )
@@ -114,18 +119,20 @@ class CheckNode(Node):
         if received_ns > 0 and len(stream.stamps) < _KEPT:
             stream.stamps.append((reading.stamp_ns, received_ns))
 
-    def on_camera_info(self, message: Any) -> None:
-        """Note whether the intrinsics can be used."""
+    def on_camera_info(self, message: Any, name: str) -> None:
+        """Note whether a camera's intrinsics can be used."""
         try:
-            camera_info(message, rectified=self._rectified)
+            camera_info(message, rectified=name in self._rectified)
         except InvalidMessageError:
             return
-        self._intrinsics = True
+        self._intrinsics.add(name)
 
-    def on_audio_info(self, message: Any) -> None:
+    def on_audio_info(self, message: Any, name: str) -> None:
         """Judge the blocks that follow by it; one that cannot be used leaves the parameters in force."""
+        section = self.config.sensor(name)
         with suppress(InvalidMessageError):
-            self._audio = informed(self.config.audio, message)
+            if isinstance(section, AudioConfig):
+                self._sections[name] = informed(section, message)
 
     def on_battery(self, message: Any) -> None:
         """Nothing: a robot without one is fine."""
@@ -156,7 +163,8 @@ class CheckNode(Node):
     def _answered(self) -> bool:
         odometry = self._odometry_seen()
         asked = [*self._streams.values(), *([odometry] if odometry and not odometry.problem else [])]
-        return (self._intrinsics or Modality.CAMERA not in self._streams) and all(
+        cameras = [name for name in self.config.of_kind(Modality.CAMERA) if name in self._streams]
+        return self._intrinsics.issuperset(cameras) and all(
             stream.answered and self._placed(stream) is not False for stream in asked
         )
 

@@ -9,7 +9,8 @@ from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.faults.stamps import stamp_ns
-from sentryfuse_core.replay.frames import camera_intrinsics, make_frame
+from sentryfuse_core.preprocess.camera import parameter_intrinsics
+from sentryfuse_core.replay.frames import make_frame
 from sentryfuse_core.types import Modality, Sample
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def moments(
                 record,
                 found,
                 config=config,
-                intrinsics=camera_intrinsics(config.camera),
+                intrinsics={Modality.CAMERA: parameter_intrinsics(config.camera)},
                 truth=truth.at(record.stamp_ns - stamp_shift_ns),
             )
         )

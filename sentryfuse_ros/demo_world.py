@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_core.lab import world as world_source
-from sentryfuse_core.lab.world.config import WorldConfig, with_weather
+from sentryfuse_core.lab.world.config import with_weather, world_v2
 from sentryfuse_core.whole_files import make_folder
 
 __all__ = ["World", "cached_world"]
@@ -33,7 +33,7 @@ def cached_world(cache: Path, *, seed: int, seconds: float, light: float) -> Wor
     """The recording for these arguments, made with a progress bar unless `cache` holds it already."""
     key = _key(
         {"seed": seed, "seconds": seconds, "light": light}
-        | dataclasses.asdict(WorldConfig())
+        | dataclasses.asdict(world_v2())
         | to_mapping(Config())
     )
     folder = cache / f"world_{key}"
@@ -53,7 +53,7 @@ def _record(world: World, *, seed: int, seconds: float, light: float) -> None:
     from sentryfuse_core.lab.world.labels import write_labels
     from sentryfuse_core.lab.world.record import Recorder
 
-    clear = with_weather(WorldConfig(), "clear")  # the story is about sensors, not weather
+    clear = with_weather(world_v2(), "clear")  # the story is about sensors, not weather
     recorder = Recorder(seed=seed, seconds=seconds, light=light, world=clear)
     scenes = recorder.drive()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sentryfuse_core.clock import NS_PER_MS
 from sentryfuse_core.pipeline import Pipeline
-from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, StageTimes, SyncedSet
+from sentryfuse_core.types import Absence, FusionResult, ModalitySet, StageTimes, SyncedSet
 
 __all__ = ["failed_result", "idle_result"]
 
@@ -16,7 +16,8 @@ _NOTHING = "nothing usable: no sensor sends; check the sensors' states"
 def failed_result(pipeline: Pipeline, synced: SyncedSet, error: Exception, *, now_ns: int) -> FusionResult:
     """What is published in place of the result that `error` kept from being made; `now_ns` is steady time."""
     nobody = ModalitySet()
-    absent = dict.fromkeys(Modality, Absence.INVALID) | pipeline.ingest.trust(synced)[1]
+    reports = pipeline.ingest.reports(now_ns)
+    absent = dict.fromkeys(reports, Absence.INVALID) | pipeline.ingest.trust(synced)[1]
     nan = float("nan")
     return FusionResult(
         synced=synced,
@@ -38,7 +39,7 @@ def failed_result(pipeline: Pipeline, synced: SyncedSet, error: Exception, *, no
         mask_recall_4m=nan,
         prior_recall_4m=nan,
         switch_us=nan,
-        reports=pipeline.ingest.reports(now_ns),
+        reports=reports,
         errors=(f"no detections: {_one_line(error)}; restart the node if that goes on",),
         notes=(),
     )
@@ -46,7 +47,7 @@ def failed_result(pipeline: Pipeline, synced: SyncedSet, error: Exception, *, no
 
 def idle_result(pipeline: Pipeline, last: SyncedSet, *, now_ns: int, ros_now_ns: int) -> FusionResult:
     """What is said while no sensor can be used and none sends: the `last` set again, empty, and its age."""
-    absent = {modality: last.absent.get(modality, Absence.LATE) for modality in Modality}
+    absent = {name: last.absent.get(name, Absence.LATE) for name in (*last.samples, *last.absent)}
     empty = replace(
         last,
         anchor=None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rclpy.node import Node
@@ -18,6 +19,7 @@ from rclpy.serialization import deserialize_message
 from sentryfuse_core.account.diagnostics import OK, WARN
 from sentryfuse_core.bags.offers import Offer, agreed
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import Config, load_yaml
 from sentryfuse_core.convert import type_modality
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
@@ -26,6 +28,7 @@ from sentryfuse_core.faults.scenario_files import find_scenario
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
+from sentryfuse_ros.problems import COMPRESSED
 from sentryfuse_ros.qos import latched, sensor_profile
 from sentryfuse_ros.relay import DEPTH, in_namespace, passed_on, reporter
 from sentryfuse_ros.spin import Stop, run_process
@@ -36,8 +39,6 @@ if TYPE_CHECKING:
     from rclpy.publisher import Publisher
     from rclpy.qos import QoSProfile
 
-    from sentryfuse_core.types import Modality
-
 __all__ = ["SCENARIO_STATUS", "FaultInjectorNode", "main"]
 
 SCENARIO_STATUS = "fault_injector: scenario"  # without a namespace
@@ -46,6 +47,10 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "prefix": (
         "/raw",
         "topics under this are taken, and republished without it; without a slash: in the node's namespace",
+    ),
+    "sensors_from": (
+        "",
+        "the fusion node's parameter file: a scenario then knows the sensors by the names and topics in it",
     ),
     "budget_topic": ("sentryfuse/budget", "where the scenario's budgets go"),
 }
@@ -67,8 +72,12 @@ class FaultInjectorNode(Node):
             )
         self._prefix = self.resolve_topic_name(values["prefix"].rstrip("/"), only_expand=True)
         path = values["scenario"]
-        self._scenario = load_scenario(find_scenario(path)) if path else Scenario("none", 0, float("inf"))
-        self._injector = FaultInjector(self._scenario)
+        named = values["sensors_from"]
+        self._config = load_yaml(Path(named), tell=self.get_logger().warning) if named else Config()
+        kinds = self._config.kinds
+        none = Scenario("none", 0, float("inf"))
+        self._scenario = load_scenario(find_scenario(path), kinds=kinds) if path else none
+        self._injector = FaultInjector(self._scenario, kinds)
         self._outputs: dict[str, Publisher[Any]] = {}
         self._unknown: set[str] = set()
         self._delayed: list[tuple[float, int, Publisher[Any], Any]] = []
@@ -111,16 +120,28 @@ class FaultInjectorNode(Node):
             return
         recorded = topic.removeprefix(self._prefix)  # the name by which a scenario knows it
         out = in_namespace(recorded, self.get_namespace())
-        modality = type_modality(type_name)
+        sensor = self._sensor(recorded, type_name)
         offers = self._offered(topic)
         self._outputs[topic] = output = self.create_publisher(kind, out, passed_on(agreed([offers])))
 
         def on_message(data: bytes, waited_ns: int) -> None:
             came_s = time.monotonic() - waited_ns / NS_PER_S
-            self._pass(recorded, modality, kind, output, data, came_s=came_s)
+            self._pass(recorded, sensor, kind, output, data, came_s=came_s)
 
         self.create_subscription(kind, topic, told_wait(on_message), _asking(offers), raw=True)
         self.get_logger().info(f"{topic} goes to {out}")
+
+    def _sensor(self, topic: str, type_name: str) -> str | None:
+        """Name of the sensor whose topic this is; of one that is the only one of its kind, by the type."""
+        kind = type_modality(type_name)
+        names = () if kind is None else self._config.of_kind(kind)
+        bare = topic.strip("/").removesuffix(COMPRESSED)
+        called = (
+            name
+            for name in names
+            if self._config.sensor(name).topic.strip("/").removesuffix(COMPRESSED) == bare
+        )
+        return next(called, names[0] if len(names) == 1 else None)
 
     def _offered(self, topic: str) -> tuple[Offer, ...]:
         """How each of a topic's publishers offers it."""
@@ -133,10 +154,10 @@ class FaultInjectorNode(Node):
             for offer in offers
         )
 
-    def _at_s(self, modality: Modality | None, came_s: float) -> float:
+    def _at_s(self, sensor: str | None, came_s: float) -> float:
         """Scenario time at which a message came; the first one of a sensor starts it."""
         if self._started is None:
-            if modality is None:
+            if sensor is None:
                 return 0.0
             ago_ns = round((time.monotonic() - came_s) * NS_PER_S)
             self._started, self._start_ns = came_s, self.get_clock().now().nanoseconds - ago_ns
@@ -146,7 +167,7 @@ class FaultInjectorNode(Node):
     def _pass(
         self,
         topic: str,
-        modality: Modality | None,
+        sensor: str | None,
         kind: Any,
         output: Publisher[Any],
         data: bytes,
@@ -154,11 +175,11 @@ class FaultInjectorNode(Node):
         came_s: float,
     ) -> None:
         """Apply the faults to a message that came at the monotonic time `came_s`, and send it on."""
-        at_s = self._at_s(modality, came_s)
+        at_s = self._at_s(sensor, came_s)
         try:
-            whole = self._injector.needs_content(topic, modality, at_s)
+            whole = self._injector.needs_content(topic, sensor, at_s)
             message = deserialize_message(data, kind) if whole else data
-            deliveries = self._injector.apply(topic, modality, message, at_s=at_s)
+            deliveries = self._injector.apply(topic, sensor, message, at_s=at_s)
         except Exception as error:  # noqa: BLE001 - callback boundary: an odd message must not end the stream
             self.errors += 1
             self.get_logger().error(f"{topic}: fault not applied: {error}", throttle_duration_sec=1.0)

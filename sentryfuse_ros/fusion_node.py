@@ -215,8 +215,8 @@ class FusionNode(LifecycleNode):
         inputs, session = self._inputs, self._session
         if inputs is not None and session is not None:
             inputs.poll()
-            for modality, names in inputs.publishers.items():
-                session.on_publishers(modality, names)
+            for name, publishers in inputs.publishers.items():
+                session.on_publishers(name, publishers)
 
     def _deactivate(self) -> None:
         if self._jumps is not None:

@@ -10,7 +10,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sentryfuse_core.config import Config, Option, foreign, options, override
+from sentryfuse_core.config import Config, Option, foreign, kinds_of, options, override, value_of
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_ros.declare import refuse_clock_changes
 
@@ -29,12 +29,11 @@ def declare_config(node: Node) -> Config:
     """
     config = given_config(node, Config())
     refuse_clock_changes(node)
-    for option in options():
-        section, name = option.path.split(".")
-        value = getattr(getattr(config, section), name)
+    for option in options(config.kinds):
+        value = value_of(config, option.path)
         node.declare_parameter(
             option.path,
-            list(value) if option.kind is tuple else value,
+            list(value) if isinstance(value, tuple) else value,
             descriptor(option),
             ignore_override=True,
         )
@@ -44,7 +43,7 @@ def declare_config(node: Node) -> Config:
 def given_config(node: Node, base: Config) -> Config:
     """`base` with what parameter files and the command line give for the options; other names are told."""
     given = _given(node)
-    strangers = foreign(given)
+    strangers = foreign(given, kinds_of(given, base.kinds))
     for name, likely in strangers.items():
         if likely:
             node.get_logger().warning(f"parameter {name} is not used; did you mean {likely}?")
@@ -74,13 +73,13 @@ def follow_changes(node: Node, current: Callable[[], Config], apply: Callable[[C
 
     def check(parameters: list[Parameter[Any]]) -> SetParametersResult:
         try:
-            override(current(), _options_of(parameters))
+            override(current(), _options_of(parameters, current()))
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     def changed(parameters: list[Parameter[Any]]) -> None:
-        values = _options_of(parameters)
+        values = _options_of(parameters, current())
         if values:
             apply(override(current(), values))
 
@@ -101,8 +100,8 @@ def _given(node: Node) -> dict[str, Any]:
     }
 
 
-def _options_of(parameters: list[Parameter[Any]]) -> dict[str, Any]:
-    known = {option.path for option in options()}
+def _options_of(parameters: list[Parameter[Any]], config: Config) -> dict[str, Any]:
+    known = {option.path for option in options(config.kinds)}
     return {parameter.name: _plain(parameter.value) for parameter in parameters if parameter.name in known}
 
 

@@ -23,30 +23,30 @@ class Problem:
     remedy: str
 
 
-def no_publisher(topic: str, *, sibling: str = "") -> Problem:
+def no_publisher(topic: str, *, name: str = "camera", sibling: str = "") -> Problem:
     """Nobody publishes; but where it is a picture's topic, on the `sibling` that the other transport has."""
     remedy = "start its driver, compare ROS_DOMAIN_ID, or remap the topic to the driver's"
     if sibling:
         transport = "compressed" if sibling.endswith(COMPRESSED) else "raw"
-        remedy = f"{sibling} is published: set camera.transport to {transport}"
+        remedy = f"{sibling} is published: set {name}.transport to {transport}"
     return Problem("no_publisher", f"no publisher on {topic}", remedy)
 
 
-def best_effort_only(modality: Modality) -> Problem:
+def best_effort_only(name: str) -> Problem:
     """A reliable subscription hears nothing of a best-effort publisher; nothing else can mismatch here."""
     reason = "incompatible QoS: a publisher offers another RELIABILITY"
-    return Problem("incompatible_qos", reason, f"set {modality.value}.reliability to best_effort")
+    return Problem("incompatible_qos", reason, f"set {name}.reliability to best_effort")
 
 
-def unknown_type(modality: Modality, topic: str, offered: Set[str], *, wanted: str | None) -> Problem:
-    """Nothing `offered` is of the type `wanted`; None where any type of audio would do."""
+def unknown_type(name: str, kind: Modality, topic: str, offered: Set[str], *, wanted: str | None) -> Problem:
+    """Nothing `offered` to this sensor is of the type `wanted`; None where any type of audio would do."""
     reason = f"unknown type {', '.join(sorted(offered))}" + (f", not {wanted}" if wanted else "")
     known = next(filter(None, map(foreign, sorted(offered))), None)
     remedy = known.remedy if known else "remap the topic or convert the messages"
-    if modality is Modality.CAMERA and IMAGE_TYPES["compressed"] in offered:
-        remedy = "set camera.transport to compressed"
+    if kind is Modality.CAMERA and IMAGE_TYPES["compressed"] in offered:
+        remedy = f"set {name}.transport to compressed"
         if not topic.endswith(COMPRESSED):
             remedy = f"{remedy} and remap {topic}{COMPRESSED} to {topic}"
-    elif modality is Modality.CAMERA and IMAGE_TYPES["raw"] in offered:
-        remedy = "set camera.transport to raw"
+    elif kind is Modality.CAMERA and IMAGE_TYPES["raw"] in offered:
+        remedy = f"set {name}.transport to raw"
     return Problem("unknown_type", reason, remedy)

@@ -13,8 +13,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.account.markers import marker_array
-from sentryfuse_core.config import Config
-from sentryfuse_core.types import FusionResult, Modality, ModalitySet
+from sentryfuse_core.config import Config, OutputConfig
+from sentryfuse_core.types import FusionResult, ModalitySet
 from sentryfuse_ros import qos
 from sentryfuse_ros.messages import fill, message_class
 
@@ -54,14 +54,18 @@ class Outputs:
             message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS, event_callbacks=qos.QUIET_PUBLISHER
         )
 
-    def publish(self, result: FusionResult, context: messages.PublishContext, *, markers: bool) -> None:
-        """Publish detections, tracks and markers, then the status, which tells what is out."""
+    def publish(
+        self, result: FusionResult, context: messages.PublishContext, *, config: OutputConfig
+    ) -> None:
+        """Publish detections, tracks, coverage and markers, then the status, which tells what is out."""
         self._send(messages.DETECTIONS_TYPE, messages.detection_array(result, context))
         if messages.DETECTIONS_3D_TYPE in self._publishers:
             self._send(messages.DETECTIONS_3D_TYPE, messages.detection_3d_array(result, context))
         if result.tracks is not None:
             self._send(messages.TRACKS_TYPE, messages.track_array(result, context))
-        if markers:
+        if config.coverage:
+            self._send(messages.COVERAGE_TYPE, messages.coverage(result, context))
+        if config.markers:
             self._send(messages.MARKERS_TYPE, marker_array(result, context))
         self.publish_status(result, context)
 
@@ -75,7 +79,7 @@ class Outputs:
         The threshold is that of a set of all enabled sensors at the widest level: fewer have others.
         """
         top = messages.header(self._node.get_clock().now().nanoseconds, config.output.base_frame)
-        enabled = ModalitySet.of(*(modality for modality in Modality if config.sensor(modality).enabled))
+        enabled = ModalitySet.of(*(kind for name, kind in config.kinds if config.sensor(name).enabled))
         threshold = bank.threshold(enabled, bank.loaded.start, asked=config.model.score_threshold)
         where = self._node.resolve_topic_name(_LABELS_TOPIC)
         fields = {
@@ -120,6 +124,7 @@ def _topics() -> dict[str, str]:
     topics = {
         messages.DETECTIONS_TYPE: "~/detections",
         messages.TRACKS_TYPE: "~/tracks",
+        messages.COVERAGE_TYPE: "~/coverage",
         messages.MARKERS_TYPE: "~/markers",
         messages.STATUS_TYPE: "~/status",
     }

@@ -20,7 +20,7 @@ from sentryfuse_core.health.heartbeat import Heartbeat
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.text import bounded
-from sentryfuse_core.types import FusionResult, Modality, SensorState, SyncedSet
+from sentryfuse_core.types import FusionResult, SensorState, SyncedSet
 from sentryfuse_ros.assumed import Assumptions
 from sentryfuse_ros.causes import Causes
 from sentryfuse_ros.clocks import Clocks
@@ -44,7 +44,7 @@ class Host:
     """What the node lends to a session."""
 
     clocks: Clocks
-    problems: Callable[[], dict[Modality, Problem]]
+    problems: Callable[[], dict[str, Problem]]
     catch_up: Callable[[], None]
     logger: RcutilsLogger
     node: str = NODE_NAME  # full name
@@ -60,7 +60,7 @@ class Session:
         engine: Engine,
         outputs: Outputs,
         host: Host,
-        topics: dict[Modality, str],
+        topics: dict[str, str],
         frames: TransformTree | None,
         notes: tuple[str, ...],
     ) -> None:
@@ -71,9 +71,7 @@ class Session:
         self._clock = host.clocks.steady
         engine.preprocessor.placer.transforms = self._frames = frames
         self._notes = notes
-        self._assumed = Assumptions(
-            config, engine.preprocessor, host.logger, camera_topic=topics.get(Modality.CAMERA, "")
-        )
+        self._assumed = Assumptions(config, engine.preprocessor, host.logger, topics=topics)
         self._ingest = Ingest(config, topics=topics, on_ready=self._wake)
         self.pipeline = Pipeline(
             config,
@@ -128,7 +126,7 @@ class Session:
         with self._lock:
             self._diagnostics.reconfigure(config.budget)
 
-    def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
+    def on_sensor(self, name: str, message: Any, type_name: str, waited_ns: int) -> None:
         """Stamp, check and enqueue one message of a sensor that came `waited_ns` ago."""
         arrival_ns, received_ns = self._host.clocks.came(waited_ns)
         # Never before the one handled last, however the two clocks behind `waited_ns` are set.
@@ -137,7 +135,7 @@ class Session:
             if self._beating:  # before the message: a time without listening must not look like its silence
                 self.listen()
             self._ingest.message(
-                modality,
+                name,
                 message,
                 type_name=type_name,
                 arrival_ns=self._arrival_ns,
@@ -173,17 +171,17 @@ class Session:
         self._heart.work(now_ns)
         return self._heart.heard_ns(now_ns, clock_ns)
 
-    def on_publishers(self, modality: Modality, names: Sequence[str]) -> None:
+    def on_publishers(self, name: str, names: Sequence[str]) -> None:
         """Take over who publishes on a sensor's topic."""
-        self._ingest.observe_publishers(modality, names, self._clock.now_ns())
+        self._ingest.observe_publishers(name, names, self._clock.now_ns())
 
-    def on_camera_info(self, message: Any) -> None:
-        """Take over the camera's intrinsics."""
-        self.guarded("camera_info", lambda: self._assumed.take_camera_info(message))
+    def on_camera_info(self, message: Any, name: str) -> None:
+        """Take over a camera's intrinsics."""
+        self.guarded("camera_info", lambda: self._assumed.take_camera_info(message, name))
 
-    def on_audio_info(self, message: Any) -> None:
-        """Take over rate, channels and encoding of audio that does not say them itself."""
-        self.guarded("audio_info", lambda: self._ingest.audio_info(message))
+    def on_audio_info(self, message: Any, name: str) -> None:
+        """Take over rate, channels and encoding of a sensor's audio that does not say them itself."""
+        self.guarded("audio_info", lambda: self._ingest.audio_info(message, name))
 
     def on_odometry(self, message: Any) -> None:
         """Take in how the robot moves."""
@@ -268,7 +266,7 @@ class Session:
         if stale or failed:
             self._outputs.publish_status(result, context)
         else:
-            self._outputs.publish(result, context, markers=self._config.output.markers)
+            self._outputs.publish(result, context, config=self._config.output)
         self._said_ns = now_ns
         skipped = self._worker.skipped + self._ingest.overflowed - self._skipped
         self._skipped += skipped
@@ -346,7 +344,7 @@ class Session:
         # From the steady clock to the one of the stamps.
         ahead_ns = self._host.clocks.ros_now_ns() - self._clock.now_ns() if transitions else 0
         for item in transitions:
-            change = f"{item.modality.value}: {item.before.name} -> {item.after.name}"
+            change = f"{item.sensor}: {item.before.name} -> {item.after.name}"
             text = bounded(": ".join(part for part in (change, item.reason, item.remedy) if part))
             if item.after is SensorState.OK:
                 self._host.logger.info(text)

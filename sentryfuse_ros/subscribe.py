@@ -15,7 +15,7 @@ from rclpy.subscription import RCLError, Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import AudioConfig, CameraConfig, Config
 from sentryfuse_core.convert import AUDIO_INFO_TYPE, ODOMETRY_TYPE, SUPPORTED_TYPES
 from sentryfuse_core.errors import TopicError
 from sentryfuse_core.health.senders import Senders
@@ -35,6 +35,7 @@ from sentryfuse_ros.problems import (
 __all__ = ["UNKNOWN_NODE", "Handler", "Inputs", "full_name", "odometry_topic", "sensor_topics"]
 
 _CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+_TYPES = {Modality.LIDAR: "sensor_msgs/msg/PointCloud2", Modality.IMU: "sensor_msgs/msg/Imu"}
 _STATE = qos.sensor_profile(reliability="best_effort", depth=1)
 _ODOMETRY_DEPTH = 100
 UNKNOWN_NODE = "a node whose name is not known yet"
@@ -43,14 +44,14 @@ UNKNOWN_NODE = "a node whose name is not known yet"
 class Handler(Protocol):
     """What is done with what arrives; called by the executor, must return quickly and never raise."""
 
-    def on_sensor(self, modality: Modality, message: Any, type_name: str, waited_ns: int) -> None:
-        """Take one message of a sensor that came `waited_ns` ago."""
+    def on_sensor(self, name: str, message: Any, type_name: str, waited_ns: int) -> None:
+        """Take one message of the sensor of this name that came `waited_ns` ago."""
 
-    def on_camera_info(self, message: Any) -> None:
-        """Take the camera's intrinsics."""
+    def on_camera_info(self, message: Any, name: str) -> None:
+        """Take a camera's intrinsics."""
 
-    def on_audio_info(self, message: Any) -> None:
-        """Take what an AudioInfo says of the audio."""
+    def on_audio_info(self, message: Any, name: str) -> None:
+        """Take what an AudioInfo says of a sensor's audio."""
 
     def on_odometry(self, message: Any) -> None:
         """Take how the robot moves."""
@@ -62,13 +63,21 @@ class Handler(Protocol):
         """Take a budget."""
 
 
-def sensor_topics(node: Node, config: Config) -> dict[Modality, str]:
-    """The resolved topic of every enabled sensor."""
-    sections = {modality: config.sensor(modality) for modality in Modality}
-    names = {modality: section.topic for modality, section in sections.items() if section.enabled}
-    if Modality.CAMERA in names and config.camera.transport == "compressed":
-        names[Modality.CAMERA] = names[Modality.CAMERA].removesuffix(COMPRESSED) + COMPRESSED
-    return {modality: _resolve(node, f"{modality.value}.topic", name) for modality, name in names.items()}
+def sensor_topics(node: Node, config: Config) -> dict[str, str]:
+    """The resolved topic of every enabled sensor, by its name; TopicError where two have the same."""
+    found: dict[str, str] = {}
+    for name, section in config.sensors.items():
+        if not section.enabled:
+            continue
+        topic = section.topic
+        if isinstance(section, CameraConfig) and section.transport == "compressed":
+            topic = topic.removesuffix(COMPRESSED) + COMPRESSED
+        resolved = _resolve(node, f"{name}.topic", topic)
+        other = next((known for known, taken in found.items() if taken == resolved), None)
+        if other is not None:
+            raise TopicError(f"{other} and {name} both listen to {resolved}; give each a topic of its own")
+        found[name] = resolved
+    return found
 
 
 def odometry_topic(node: Node, config: Config) -> str:
@@ -95,6 +104,11 @@ def full_name(info: TopicEndpointInfo) -> str:
     return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 
+def _about(take: Callable[[Any, str], None], name: str, message: Any) -> None:
+    """Hand over what a message tells of the sensor of this name."""
+    take(message, name)
+
+
 class Inputs:
     """The node's subscriptions; types are found in the graph, so `poll` it a few times a second."""
 
@@ -103,13 +117,13 @@ class Inputs:
         self._config = config
         self._handler = handler
         self._topics = sensor_topics(node, config)
-        self._sensors: dict[Modality, tuple[str, Subscription[Any]]] = {}
+        self._sensors: dict[str, tuple[str, Subscription[Any]]] = {}
         self._others: list[Subscription[Any]] = []
-        self._infos: dict[str, Subscription[Any]] = {}  # what tells of a sensor, by type
-        self._senders = {modality: Senders() for modality in self._topics}
+        self._infos: dict[str, Subscription[Any]] = {}  # what tells of a sensor, by its name
+        self._senders = {name: Senders() for name in self._topics}
         self._tells_senders = False  # whether the middleware does
-        self.publishers: dict[Modality, tuple[str, ...]] = {}  # whom each subscription hears, by full name
-        self.problems: dict[Modality, Problem] = {}  # why a sensor's topic brings nothing, where it is known
+        self.publishers: dict[str, tuple[str, ...]] = {}  # whom each subscription hears, by full name
+        self.problems: dict[str, Problem] = {}  # why a sensor's topic brings nothing, where it is known
         self.unread = ""  # topic of odometry, where nav_msgs is not installed
         self._told: set[str] = set()  # topics whose mismatch has been logged
         self._open()
@@ -127,19 +141,19 @@ class Inputs:
         """Compare what publishers offer with what is subscribed; subscribe audio once its type is known."""
         self._find_infos()
         problems = {}
-        for modality, topic in self._topics.items():
+        for name, topic in self._topics.items():
             publishers = self._node.get_publishers_info_by_topic(topic)
             offered = {info.topic_type for info in publishers}
-            problem = self._problem(modality, topic, offered)
-            if problem is None and self._config.sensor(modality).reliability == "reliable":
+            problem = self._problem(name, topic, offered)
+            if problem is None and self._config.sensor(name).reliability == "reliable":
                 reliabilities = {info.qos_profile.reliability for info in publishers}
                 if ReliabilityPolicy.BEST_EFFORT in reliabilities:
-                    problem = best_effort_only(modality)
+                    problem = best_effort_only(name)
             if problem is not None:
-                problems[modality] = problem
-            wanted = self._sensors[modality][0] if modality in self._sensors else None
+                problems[name] = problem
+            wanted = self._sensors[name][0] if name in self._sensors else None
             heard = [info for info in publishers if info.topic_type == wanted]
-            self.publishers[modality] = self._names(modality, heard)
+            self.publishers[name] = self._names(name, heard)
         self.problems = problems
         for subscription in (*self._others, *self._infos.values()):
             self._compare(subscription)
@@ -148,7 +162,7 @@ class Inputs:
             text = f"odometry on {self.unread} is not read: the input needs nav_msgs, which is not installed"
             self._node.get_logger().warning(text)
 
-    def _names(self, modality: Modality, listed: Sequence[TopicEndpointInfo]) -> tuple[str, ...]:
+    def _names(self, name: str, listed: Sequence[TopicEndpointInfo]) -> tuple[str, ...]:
         """Who sends to a sensor's subscription, or who is mixed there.
 
         The graph goes on to list a publisher that died for up to 20 s, so what came counts where it is told
@@ -156,22 +170,23 @@ class Inputs:
         """
         names = {bytes(info.endpoint_gid): full_name(info) for info in listed}
         if self._tells_senders and len(names) > 1:
-            mixed = self._senders[modality].mixed(time.monotonic_ns())
+            mixed = self._senders[name].mixed(time.monotonic_ns())
             return tuple(sorted(names.get(gid, UNKNOWN_NODE) for gid in mixed))
         return tuple(sorted(names.values()))
 
-    def _heard(self, modality: Modality, gid: bytes) -> None:
+    def _heard(self, name: str, gid: bytes) -> None:
         self._tells_senders = True
-        self._senders[modality].heard(gid, time.monotonic_ns())
+        self._senders[name].heard(gid, time.monotonic_ns())
 
-    def _problem(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
+    def _problem(self, name: str, topic: str, offered: Set[str]) -> Problem | None:
         """What keeps a sensor's messages away, but for QoS."""
-        wanted = self._sensors[modality][0] if modality in self._sensors else None
+        wanted = self._sensors[name][0] if name in self._sensors else None
         if wanted in offered:
             return None
         if not offered:
-            return no_publisher(topic, sibling=self._sibling(topic) if modality is Modality.CAMERA else "")
-        return self._find(modality, topic, offered)
+            is_camera = self._config.kind_of(name) is Modality.CAMERA
+            return no_publisher(topic, name=name, sibling=self._sibling(topic) if is_camera else "")
+        return self._find(name, topic, offered)
 
     def _sibling(self, topic: str) -> str:
         """The name that a picture has by the other transport, where it is published; else nothing."""
@@ -191,19 +206,16 @@ class Inputs:
 
     def _open(self) -> None:
         config = self._config
-        types = {
-            Modality.CAMERA: IMAGE_TYPES[config.camera.transport],
-            Modality.LIDAR: "sensor_msgs/msg/PointCloud2",
-            Modality.IMU: "sensor_msgs/msg/Imu",
-        }
-        for modality, type_name in types.items():
-            if modality in self._topics:
-                self._subscribe(modality, type_name)
         handler = self._handler
-        if Modality.CAMERA in self._topics:
-            info_topic = _resolve(self._node, "camera.info_topic", config.camera.info_topic)
-            told = self._subscribe_other(_CAMERA_INFO_TYPE, info_topic, handler.on_camera_info, _STATE)
-            self._infos[_CAMERA_INFO_TYPE] = told
+        for name in self._topics:
+            section, kind = config.sensor(name), config.kind_of(name)
+            if isinstance(section, CameraConfig):
+                self._subscribe(name, IMAGE_TYPES[section.transport])
+                info_topic = _resolve(self._node, f"{name}.info_topic", section.info_topic)
+                callback = partial(_about, handler.on_camera_info, name)
+                self._infos[name] = self._subscribe_other(_CAMERA_INFO_TYPE, info_topic, callback, _STATE)
+            elif kind in _TYPES:
+                self._subscribe(name, _TYPES[kind])
         if config.odometry.enabled:
             self._open_odometry(odometry_topic(self._node, config))
         self._others += (
@@ -223,21 +235,24 @@ class Inputs:
 
     def _find_infos(self) -> None:
         """Subscribe to CameraInfo and AudioInfo as they are offered: some latch them and say them once."""
-        camera, audio, handler = self._config.camera, self._config.audio, self._handler
-        if Modality.CAMERA in self._topics:
-            topic = _resolve(self._node, "camera.info_topic", camera.info_topic)
-            self._find_info(_CAMERA_INFO_TYPE, topic, handler.on_camera_info)
-        if Modality.AUDIO in self._topics:
-            topic = _resolve(self._node, "audio.info_topic", audio.info_topic)
-            self._find_info(AUDIO_INFO_TYPE, topic, handler.on_audio_info)
+        handler = self._handler
+        for name in self._topics:
+            section = self._config.sensor(name)
+            if not isinstance(section, (CameraConfig, AudioConfig)):
+                continue
+            topic = _resolve(self._node, f"{name}.info_topic", section.info_topic)
+            if isinstance(section, CameraConfig):
+                self._find_info(name, _CAMERA_INFO_TYPE, topic, partial(_about, handler.on_camera_info, name))
+            else:
+                self._find_info(name, AUDIO_INFO_TYPE, topic, partial(_about, handler.on_audio_info, name))
 
-    def _find_info(self, type_name: str, topic: str, callback: Callable[[Any], None]) -> None:
+    def _find_info(self, name: str, type_name: str, topic: str, callback: Callable[[Any], None]) -> None:
         publishers = self._node.get_publishers_info_by_topic(topic)
         if not any(info.topic_type == type_name for info in publishers):
             return
         latched = all(info.qos_profile.durability is qos.LATCHED.durability for info in publishers)
         profile = qos.LATCHED if latched else _STATE
-        before = self._infos.get(type_name)
+        before = self._infos.get(name)
         if before is not None:
             if before.qos_profile.durability is profile.durability:
                 return
@@ -246,22 +261,22 @@ class Inputs:
             kind = message_class(type_name)
         except ImportError:
             return  # of AudioInfo alone; nor can the audio itself be read then, which is told
-        self._infos[type_name] = self._node.create_subscription(
+        self._infos[name] = self._node.create_subscription(
             kind, topic, callback, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
         )
 
-    def _subscribe(self, modality: Modality, type_name: str) -> None:
-        section, handler = self._config.sensor(modality), self._handler
-        if modality in self._sensors:
-            self._node.destroy_subscription(self._sensors.pop(modality)[1])
-        self._sensors[modality] = (
+    def _subscribe(self, name: str, type_name: str) -> None:
+        section, handler = self._config.sensor(name), self._handler
+        if name in self._sensors:
+            self._node.destroy_subscription(self._sensors.pop(name)[1])
+        self._sensors[name] = (
             type_name,
             self._node.create_subscription(
                 message_class(type_name),
-                self._topics[modality],
+                self._topics[name],
                 told_wait(
-                    lambda message, ns: handler.on_sensor(modality, message, type_name, ns),
-                    sender=partial(self._heard, modality),
+                    lambda message, ns: handler.on_sensor(name, message, type_name, ns),
+                    sender=partial(self._heard, name),
                 ),
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),
                 event_callbacks=qos.QUIET_SUBSCRIPTION,
@@ -280,19 +295,18 @@ class Inputs:
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
-    def _find(self, modality: Modality, topic: str, offered: Set[str]) -> Problem | None:
+    def _find(self, name: str, topic: str, offered: Set[str]) -> Problem | None:
         """Subscribe the first offered type that is the sensor's and installed; say why where there is none.
 
-        Which of the two image types is read is not found but told by camera.transport.
+        Which of the two image types is read is not found but told by the camera's transport.
         """
-        wanted = self._sensors[modality][0] if modality in self._sensors else None
-        problem = unknown_type(
-            modality, topic, offered, wanted=None if modality is Modality.AUDIO else wanted
-        )
-        understood = {name for name in offered if SUPPORTED_TYPES.get(name) is modality}
+        wanted = self._sensors[name][0] if name in self._sensors else None
+        kind = self._config.kind_of(name)
+        problem = unknown_type(name, kind, topic, offered, wanted=None if kind is Modality.AUDIO else wanted)
+        understood = {item for item in offered if SUPPORTED_TYPES.get(item) is kind}
         for type_name in sorted(understood - set(IMAGE_TYPES.values())):
             try:
-                self._subscribe(modality, type_name)
+                self._subscribe(name, type_name)
             except ImportError as error:  # noqa: PERF203 - at most a few types
                 reason, package = f"{type_name} on {topic}: {error}", type_name.split("/")[0]
                 problem = Problem("unknown_type", reason, f"install {package}")

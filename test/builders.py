@@ -66,6 +66,7 @@ def sample(
     arrival_ns: int | None = None,
     payload: Payload | None = None,
     frozen: bool = False,
+    name: str = "",
 ) -> Sample:
     """A sample that arrived at once, or at `arrival_ns`; content differs with the stamp unless `frozen`."""
     arrival = stamp_ns if arrival_ns is None else arrival_ns
@@ -78,6 +79,7 @@ def sample(
         frame_id=modality.value,
         payload=payload if payload is not None else _PAYLOADS[modality](seed),
         fingerprint=zlib.crc32(str(seed).encode()),
+        name=name,
     )
 
 

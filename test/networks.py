@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,13 @@ from torch import nn
 
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.world.batch import Conditions
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.model.checkpoint import (
+    SHIPPED,
+    Checkpoint,
+    load_checkpoint,
+    manifest_path,
+    save_checkpoint,
+)
 from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
@@ -88,8 +95,20 @@ def checkpoint(folder: Path, seed: int = 0, *, shape: ModelShape = TINY, **facts
 
 
 def gated_checkpoint(folder: Path) -> Checkpoint:
-    """A small network that knows trust and has a gate, as small.safetensors in `folder`."""
-    return checkpoint(folder, shape=GATED, gate=WORTHS.to_mapping())
+    """A small network that trusts whatever it gets, with a gate of three levels, and scores."""
+    worths = replace(WORTHS, prices=(*WORTHS.prices, 1e4))
+    scores = {"recall_4m": 0.8, "recall_2m": 0.7, "map": 0.6, "score_threshold": 0.05}
+    rows = [
+        {"mask": bits, "level": level, **scores, "recall_4m": 0.8 if bits else 0.1}
+        for bits in range(1 << len(Modality))
+        for level in range(len(worths.prices))
+    ]
+    return checkpoint(folder, shape=GATED, gate=worths.to_mapping(), evaluation={"rows": rows})
+
+
+def shipped_levels() -> int:
+    """How many levels of the budget the shipped weights have."""
+    return len(json.loads(manifest_path(SHIPPED).read_text(encoding="utf-8"))["gate"]["prices"])
 
 
 def make_bank(folder: Path, *, max_level: int = 0) -> Bank:

@@ -35,7 +35,7 @@ def page() -> str:
 
     rows = []
     for option in options():
-        default = list(option.default) if option.kind is tuple else option.default
+        default = list(option.default) if isinstance(option.default, tuple) else option.default
         limits = ", ".join(option.choices)
         if not limits and option.low is not None:
             limits = f"{option.low:g} .. {option.high:g}"

@@ -18,7 +18,7 @@ from sentryfuse_core.health.heartbeat import Stall
 from sentryfuse_core.preprocess.placing import Placement
 from sentryfuse_core.sync.buffer import NOTED
 from sentryfuse_core.text import bounded
-from sentryfuse_core.types import Absence, FusionResult, Modality, SensorReport, SensorState, Transition
+from sentryfuse_core.types import Absence, FusionResult, SensorReport, SensorState, Transition
 
 __all__ = [
     "DIAGNOSTICS_TYPE",
@@ -34,7 +34,7 @@ __all__ = [
 
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
 OK, WARN, ERROR, STALE = 0, 1, 2, 3  # diagnostic_msgs/DiagnosticStatus
-SyncCounters: TypeAlias = Mapping[Modality, Mapping[str, int]]  # per sensor, by reason
+SyncCounters: TypeAlias = Mapping[str, Mapping[str, int]]  # per sensor, by reason
 _TRUSTED = (SensorState.OK, SensorState.DEGRADED)
 _MISS_LIMIT = 0.01  # larger share of deadline misses is an error
 _BUDGET_REMEDY = "raise budget.latency_ms, or leave budget.level at -1 so that a narrower level may run"
@@ -127,11 +127,11 @@ class Diagnostics:
     def statuses(
         self,
         *,
-        reports: Mapping[Modality, SensorReport],
+        reports: Mapping[str, SensorReport],
         counters: SyncCounters,
         budget: Mapping[str, Any],
         now_ns: int,
-        placements: Mapping[Modality, Placement] | None = None,
+        placements: Mapping[str, Placement] | None = None,
         ego: EgoMotion | None = None,
         busy_s: float = 0.0,
     ) -> list[Fields]:
@@ -163,13 +163,13 @@ class Diagnostics:
         values: dict[str, str] = {}
         times = Counter[str]()
         for item, stamp_ns in events:
-            change = f"{item.modality.value} {item.before.name} -> {item.after.name}"
+            change = f"{item.sensor} {item.before.name} -> {item.after.name}"
             times[change] += 1
             key = change if times[change] == 1 else f"{change} #{times[change]}"
             code = f"code {item.code}" if item.code else ""
             stamp = f"at {stamp_ns // NS_PER_S}.{stamp_ns % NS_PER_S // NS_PER_MS:03d}"
             values[key] = "; ".join(part for part in (item.reason, item.remedy, code, stamp) if part)
-        ended = {item.modality: item.after for item, _ in events}
+        ended = {item.sensor: item.after for item, _ in events}
         level = OK if all(state is SensorState.OK for state in ended.values()) else WARN
         return self._status(level, "events", ", ".join(values) or "no change", values)
 
@@ -183,9 +183,9 @@ class Diagnostics:
         else:
             level, message = WARN if covered else ERROR, _told(report.state.name, report)
         values = {"state": report.state.name, "reason": report.reason, **figures(report)}
-        return self._status(level, f"sensor/{report.modality.value}", message, values, report.topic)
+        return self._status(level, f"sensor/{report.sensor}", message, values, report.topic)
 
-    def _sync(self, reports: Mapping[Modality, SensorReport], counters: SyncCounters, now_ns: int) -> Fields:
+    def _sync(self, reports: Mapping[str, SensorReport], counters: SyncCounters, now_ns: int) -> Fields:
         last = self._last
         dropped = Counter[str]()
         for by_reason in (*counters.values(), *(report.invalid_reasons for report in reports.values())):
@@ -202,9 +202,7 @@ class Diagnostics:
         level, message = self._freshness(now_ns)
         if level == OK and last is not None and _missed(last):
             level = WARN
-            missing = ", ".join(
-                f"{modality.value} {absence.value}" for modality, absence in _missed(last).items()
-            )
+            missing = ", ".join(f"{name} {absence.value}" for name, absence in _missed(last).items())
             message = f"going on without {missing}"
         anchor = None if last is None else last.synced.anchor
         topic = reports[anchor].topic if anchor is not None and anchor in reports else ""
@@ -222,9 +220,9 @@ class Diagnostics:
             return ERROR, f"stale output: no set for {age_s:.1f} s; {why}"
         return OK, "OK"
 
-    def _poses(self, placements: Mapping[Modality, Placement]) -> Fields:
+    def _poses(self, placements: Mapping[str, Placement]) -> Fields:
         """What placed every sensor that was used until now; WARN where that is doubtful."""
-        used = {modality.value: placed for modality, placed in placements.items() if placed.source}
+        used = {str(name): placed for name, placed in placements.items() if placed.source}
         doubts = [f"{name} {placed.problem}" for name, placed in used.items() if placed.told]
         message = "; ".join(doubts) or ("OK" if used else "no set yet")
         sources = {name: placed.source for name, placed in used.items()}
@@ -339,19 +337,19 @@ def _told(what: str, report: SensorReport) -> str:
     return "; ".join(part for part in (text, report.remedy) if part)
 
 
-def _missed(result: FusionResult) -> dict[Modality, Absence]:
+def _missed(result: FusionResult) -> dict[str, Absence]:
     """The sensors that a set went without, but for those that nobody wants or that the gate spares."""
     reports = result.reports
     return {
-        m: why
-        for m, why in result.absent.items()
-        if why is not Absence.LEFT_OUT and (m not in reports or not reports[m].disabled)
+        name: why
+        for name, why in result.absent.items()
+        if why is not Absence.LEFT_OUT and (name not in reports or not reports[name].disabled)
     }
 
 
 def _trusts(result: FusionResult) -> str:
-    """How far the network trusts each sensor; a dash where its weights do not tell."""
-    return ", ".join(f"{modality.value} {value:.2f}" for modality, value in result.trust.items()) or "-"
+    """How far the network trusts each kind of sensor; a dash where its weights do not tell."""
+    return ", ".join(f"{kind.value} {value:.2f}" for kind, value in result.trust.items()) or "-"
 
 
 def _most(counts: Counter[str]) -> list[tuple[str, int]]:

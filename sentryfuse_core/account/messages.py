@@ -12,9 +12,10 @@ from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.text import bounded
 from sentryfuse_core.track import Track
 from sentryfuse_core.tracking.placed import placed
-from sentryfuse_core.types import Absence, Detection, FusionResult, Modality, SensorReport, SensorState
+from sentryfuse_core.types import Absence, Detection, FusionResult, SensorReport, SensorState
 
 __all__ = [
+    "COVERAGE_TYPE",
     "DETECTIONS_3D_TYPE",
     "DETECTIONS_TYPE",
     "LABEL_INFO_TYPE",
@@ -24,6 +25,7 @@ __all__ = [
     "VISION_INFO_TYPE",
     "Fields",
     "PublishContext",
+    "coverage",
     "detection_3d_array",
     "detection_array",
     "figures",
@@ -43,6 +45,7 @@ Fields: TypeAlias = dict[str, Any]
 DETECTIONS_TYPE = "sentryfuse/msg/FusedDetectionArray"
 STATUS_TYPE = "sentryfuse/msg/FusionStatus"
 TRACKS_TYPE = "sentryfuse/msg/FusedTrackArray"
+COVERAGE_TYPE = "sentryfuse/msg/Coverage"
 MARKERS_TYPE = "visualization_msgs/msg/MarkerArray"
 DETECTIONS_3D_TYPE = "vision_msgs/msg/Detection3DArray"
 VISION_INFO_TYPE = "vision_msgs/msg/VisionInfo"
@@ -50,7 +53,7 @@ LABEL_INFO_TYPE = "vision_msgs/msg/LabelInfo"
 
 OK, WARN, ERROR = 0, 1, 2  # FusionStatus.msg
 
-_WORDS = ("modality", "topic", "state", "reason", "remedy", "invalid_reasons", "code")  # of a report
+_WORDS = ("modality", "topic", "state", "reason", "remedy", "invalid_reasons", "code", "name")  # of a report
 
 # 6 x 6 by rows (x, y, z in m, turns about them in rad). The network tells no errors of its boxes. Zeros would
 # say that there are none; by a variance as large as this a filter is told that nothing is known.
@@ -95,19 +98,23 @@ def severity(result: FusionResult, *, warned: bool = False) -> int:
     """
     if result.errors:
         return ERROR
-    wanted = {m: report for m, report in result.reports.items() if not report.disabled}
+    wanted = {name: report for name, report in result.reports.items() if not report.disabled}
     degraded = any(report.state is not SensorState.OK for report in wanted.values())
-    absent = (m for m, why in result.absent.items() if why is not Absence.LEFT_OUT)  # spared, not missed
-    missing = any(modality in wanted or modality not in result.reports for modality in absent)
+    absent = (
+        name for name, why in result.absent.items() if why is not Absence.LEFT_OUT
+    )  # spared, not missed
+    missing = any(name in wanted or name not in result.reports for name in absent)
     return WARN if degraded or missing or warned or not result.above_prior else OK
 
 
 def detection_array(result: FusionResult, context: PublishContext) -> Fields:
     """sentryfuse/FusedDetectionArray."""
-    stamps = {modality: result.synced.samples[modality][-1].stamp_ns for modality in result.used}
+    used = {name: result.synced.samples[name][-1] for name in result.sensors}
+    stamps = {name: sample.stamp_ns for name, sample in used.items()}
     return {
         "header": header(result.synced.stamp_ns, context.base_frame),
-        "modalities": [modality.value for modality in stamps],
+        "modalities": [sample.modality.value for sample in used.values()],
+        "sensors": list(map(str, used)),
         "modality_stamps": [time_fields(stamp_ns) for stamp_ns in stamps.values()],
         "modality_ages_ms": [(context.published_ns - stamp_ns) / NS_PER_MS for stamp_ns in stamps.values()],
         "mask": result.used.bits,
@@ -126,8 +133,8 @@ def fusion_status(result: FusionResult, context: PublishContext) -> Fields:
         "sequence": synced.sequence,
         "epoch": synced.epoch,
         "anchor": synced.anchor_name,
-        "sensors": [_sensor_health(result, modality) for modality in Modality if modality in result.reports],
-        "used": [modality.value for modality in result.used],
+        "sensors": [_sensor_health(result, name) for name in result.reports],
+        "used": list(map(str, result.sensors)),
         "mask": result.used.bits,
         "level": plan.level,
         "pruning": plan.kind,
@@ -169,6 +176,17 @@ def track_array(result: FusionResult, context: PublishContext) -> Fields:
         "mask": result.used.bits,
         "over_ground": result.over_ground,
         "tracks": [_fused_track(track) for track in tracks],
+    }
+
+
+def coverage(result: FusionResult, context: PublishContext) -> Fields:
+    """sentryfuse/Coverage."""
+    watched = result.coverage
+    return {
+        "header": header(result.synced.stamp_ns, context.base_frame),
+        "step_deg": 360.0 / len(watched.sensors),
+        "sensors": watched.sensors.tolist(),
+        "range_m": watched.range_m.tolist(),
     }
 
 
@@ -271,18 +289,19 @@ def figures(report: SensorReport) -> dict[str, float]:
     return {name: value for name, value in vars(report).items() if name not in _WORDS}
 
 
-def _sensor_health(result: FusionResult, modality: Modality) -> Fields:
+def _sensor_health(result: FusionResult, name: str) -> Fields:
     """sentryfuse/SensorHealth of one sensor in this set."""
-    report = result.reports[modality]
-    used = modality in result.used
+    report = result.reports[name]
+    used = name in result.sensors
     return {
         **figures(report),
-        "name": modality.value,
+        "name": report.sensor,
+        "kind": report.modality.value,
         "topic": bounded(report.topic),
         "state": int(report.state),
         "reason": bounded(report.reason),
         "remedy": bounded(report.remedy),
         "in_mask": used,
-        "absence": "" if used else result.absent[modality].value,
-        "offset_ms": result.synced.offset_ns(modality) / NS_PER_MS if used else math.nan,
+        "absence": "" if used else result.absent[name].value,
+        "offset_ms": result.synced.offset_ns(name) / NS_PER_MS if used else math.nan,
     }

@@ -11,17 +11,16 @@ from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.types import Modality
 
 __all__ = ["Arrival", "arrivals"]
 
 
 class Arrival(NamedTuple):
-    """A message as it reaches the pipeline, `at_ns` in bag time; modality None: not a sensor's."""
+    """A message as it reaches the pipeline, `at_ns` in bag time; sensor None: not a sensor's."""
 
     at_ns: int
     order: int  # tells messages apart that arrive at the same time
-    modality: Modality | None
+    sensor: str | None  # its name
     topic: str
     type_name: str
     message: Any
@@ -29,9 +28,9 @@ class Arrival(NamedTuple):
 
     def hand_to(self, ingest: Ingest) -> None:
         """Give a sensor's message to the ingest; it is received at the time it arrives."""
-        if self.modality is not None:
+        if self.sensor is not None:
             ingest.message(
-                self.modality,
+                self.sensor,
                 self.message,
                 type_name=self.type_name,
                 arrival_ns=self.at_ns,
@@ -41,7 +40,7 @@ class Arrival(NamedTuple):
 
 def arrivals(
     reader: BagReader,
-    topics: Mapping[str, Modality | None],
+    topics: Mapping[str, str | None],
     *,
     injector: FaultInjector | None = None,
     seconds: float | None = None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sentryfuse_core.bags.readers import BagMessage, BagReader, Topic, Undecodable
 from sentryfuse_core.bags.transforms import Chain, TransformTree
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config.sensors import default_section
 from sentryfuse_core.errors import BagError
 from sentryfuse_core.preprocess.placing import (
     PARAMETERS,
@@ -21,7 +22,7 @@ from sentryfuse_core.preprocess.placing import (
     parameter_pose,
     stand_in,
 )
-from sentryfuse_core.types import Modality, Pose
+from sentryfuse_core.types import Pose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,25 +172,24 @@ def _transforms(item: BagMessage) -> Iterator[tuple[str, str, Pose, int]]:
         yield transform.child_frame_id, transform.header.frame_id, pose, stamp_ns
 
 
-def pose_facts(placements: Mapping[Modality, Placement]) -> dict[str, str]:
+def pose_facts(placements: Mapping[str, Placement]) -> dict[str, str]:
     """By sensor, what placed it last: the chain of frames, or the parameters."""
-    return {modality.value: placed.source for modality, placed in placements.items() if placed.source}
+    return {str(name): placed.source for name, placed in placements.items() if placed.source}
 
 
-def pose_notes(placements: Mapping[Modality, Placement], config: Config) -> Iterator[str]:
+def pose_notes(placements: Mapping[str, Placement], config: Config) -> Iterator[str]:
     """Poses that somebody set in the parameters and that another one from the recording overrules."""
-    for modality, placed in placements.items():
-        section = config.sensor(modality)
+    for name, placed in placements.items():
+        section = config.sensor(name)
         given = parameter_pose(section)
         if (
             placed.source in ("", PARAMETERS)
             or placed.pose is None
-            or given == parameter_pose(type(section)())
+            or given == parameter_pose(default_section(name, config.kind_of(name)))
         ):
             continue
         turned_rad, moved_m = difference(placed.pose, given)
         if turned_rad > _SAME_RAD or moved_m > _SAME_M:
-            name = modality.value
             yield (
                 f"{name} is placed by the recording ({placed.source}), not by {name}.translation_m and "
                 f"{name}.quaternion_xyzw, which are {moved_m:.2f} m and {math.degrees(turned_rad):.1f} "

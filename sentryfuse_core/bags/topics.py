@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
+from sentryfuse_core.bags.likely import (
+    candidates,
+    depth_topics,
+    distinguishing,
+    is_configured,
+    name_parts,
+    other_kind,
+    rank,
+)
 from sentryfuse_core.bags.readers import BagReader, Topic
 from sentryfuse_core.config import AudioConfig, CameraConfig, Config, OdometryConfig, override
+from sentryfuse_core.config.sensors import default_section
 from sentryfuse_core.convert import (
     AUDIO_INFO_TYPE,
-    DEPTH_ENCODINGS,
     ODOMETRY_TYPE,
     SUPPORTED_TYPES,
     foreign,
@@ -25,28 +34,7 @@ from sentryfuse_core.types import Modality
 __all__ = ["CAMERA_INFO_TYPE", "Selection", "encodings", "parse_overrides", "select"]
 
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
-_ELSEWHERE = ("rear", "back", "side", "right")
-_OTHER = ("depth", "disparity", "mask", "infra", "thermal", "debug")
-# Parts of a name between slashes and underscores: what is made of a sensor's data, or another kind of sensor.
-_DERIVED = {
-    Modality.CAMERA: "confidence conf label labels segmentation semantic instance annotated overlay result "
-    "results detections heatmap costmap map ir lidar radar range reflec nearir signal event events flow",
-    Modality.LIDAR: "radar depth ground nonground obstacle obstacles map maps mapping costmap accumulated "
-    "aggregated segmentation segmented cluster clusters clustered objects detections plane planes voxel "
-    "voxels filtered stereo camera rgbd sonar marking features edge surf trajectory registered",
-    Modality.IMU: "gimbal camera mag bias filtered",
-    Modality.AUDIO: "tts speaker playback vad doa",
-}
-_LIKELY = {
-    Modality.CAMERA: "image image_raw image_color front rgb color",
-    Modality.LIDAR: "points velodyne ouster hesai pandar rslidar livox lidar os1 os0 top",
-    Modality.IMU: "imu data",
-    Modality.AUDIO: "audio",
-}
-_UNSPECIFIC = ("std_msgs/msg/Int16MultiArray",)  # audio only where the name says so
-_AUDIO_WORDS = ("audio", "mic", "sound")
 _ODOMETRY = "odometry"
-_RAW_IMAGE = "sensor_msgs/msg/Image"
 # Of poses that jump, since something corrects them, or of other things; odometry goes on smoothly.
 _OTHER_ODOMETRY = ["map", "global", "gps", "gnss", "truth", "gt", "slam", "target", "pose"]
 _LIKELY_ODOMETRY = ["odom", "odometry", "wheel"]
@@ -56,39 +44,47 @@ _LIKELY_ODOMETRY = ["odom", "odometry", "wheel"]
 class Selection:
     """The chosen topic of each sensor found, its CameraInfo and AudioInfo topics, and what was ambiguous."""
 
-    topics: Mapping[Modality, Topic]
-    camera_info: str | None
+    topics: Mapping[str, Topic]  # by name of the sensor
+    cameras: tuple[str, ...]  # names of those among them
+    camera_infos: Mapping[str, str]  # topics by camera
     notes: tuple[str, ...]
-    audio_info: str | None = None
-    rectified: bool = False  # whether the camera's pictures are undistorted already
-    missing: tuple[Modality, ...] = ()  # enabled sensors that the recording has no topic of
+    audio_infos: Mapping[str, str]  # topics by pair of microphones
+    rectified: frozenset[str] = frozenset()  # cameras whose pictures are undistorted already
+    missing: tuple[str, ...] = ()  # enabled sensors that the recording has no topic of
     odometry: Topic | None = None
 
     @property
-    def feeds(self) -> dict[str, Modality | None]:
+    def feeds(self) -> dict[str, str | None]:
         """Every topic to read, with its sensor; None for CameraInfo, AudioInfo and odometry."""
-        feeds: dict[str, Modality | None] = {topic.name: modality for modality, topic in self.topics.items()}
-        odometry = self.odometry.name if self.odometry else None
-        return feeds | dict.fromkeys(filter(None, (self.camera_info, self.audio_info, odometry)))
+        feeds: dict[str, str | None] = {topic.name: name for name, topic in self.topics.items()}
+        odometry = [self.odometry.name] if self.odometry else []
+        return feeds | dict.fromkeys((*self.camera_infos.values(), *self.audio_infos.values(), *odometry))
+
+    def told_by(self, topic: str) -> tuple[str, ...]:
+        """Names of the sensors that a CameraInfo or AudioInfo on this topic is of."""
+        infos = (*self.camera_infos.items(), *self.audio_infos.items())
+        return tuple(name for name, info in infos if info == topic)
 
     @property
     def intrinsics(self) -> tuple[str, ...]:
-        """What the camera's intrinsics are taken from, where that is not plain."""
-        if Modality.CAMERA not in self.topics:
-            return ()
-        if self.camera_info is None:
-            return ("no CameraInfo: the intrinsics are the parameters camera.fx and so on",)
-        told = (
-            f"camera: {self.topics[Modality.CAMERA].name} is taken for rectified: its intrinsics are P of "
-            f"{self.camera_info}, without distortion; camera.rectified overrides"
-        )
-        return (told,) if self.rectified else ()
+        """What the cameras' intrinsics are taken from, where that is not plain."""
+        found = []
+        for name in self.cameras:
+            if name not in self.camera_infos:
+                whose = "" if len(self.cameras) == 1 else f" of {name}"
+                found.append(f"no CameraInfo{whose}: the intrinsics are the parameters {name}.fx and so on")
+            elif name in self.rectified:
+                found.append(
+                    f"{name}: {self.topics[name].name} is taken for rectified: its intrinsics are P of "
+                    f"{self.camera_infos[name]}, without distortion; {name}.rectified overrides"
+                )
+        return tuple(found)
 
 
-def parse_overrides(texts: Sequence[str], config: Config) -> tuple[dict[Modality, str], Config]:
+def parse_overrides(texts: Sequence[str], config: Config) -> tuple[dict[str, str], Config]:
     """`camera=/cam/front` as a mapping, odometry's into the configuration; TopicError for anything else."""
-    found: dict[Modality, str] = {}
-    names = [*(modality.value for modality in Modality), _ODOMETRY]
+    found: dict[str, str] = {}
+    names = [*config.sensors, _ODOMETRY]
     for text in texts:
         name, equals, topic = text.partition("=")
         if not equals or not topic or name not in names:
@@ -96,7 +92,7 @@ def parse_overrides(texts: Sequence[str], config: Config) -> tuple[dict[Modality
         if name == _ODOMETRY:
             config = override(config, {"odometry.topic": topic})
         else:
-            found[Modality(name)] = topic
+            found[name] = topic
     return found, config
 
 
@@ -116,7 +112,7 @@ def encodings(reader: BagReader) -> Callable[[Topic], str]:
 
 def select(
     available: Sequence[Topic],
-    overrides: Mapping[Modality, str],
+    overrides: Mapping[str, str],
     *,
     config: Config,
     encoding: Callable[[Topic], str] = lambda _topic: "",
@@ -125,123 +121,96 @@ def select(
 
     `encoding` is asked only where several topics have raw pictures: a depth image is a camera's by type.
     """
-    chosen: dict[Modality, Topic] = {}
+    chosen = {name: _override(available, name, topic, config) for name, topic in overrides.items()}
     notes: list[str] = []
-    missing: list[Modality] = []
-    for modality in Modality:
-        if modality in overrides:
-            chosen[modality] = topic = _override(available, modality, overrides[modality])
-            notes += _shared(topic, modality)
+    missing: list[str] = []
+    for name, kind in config.kinds:
+        if name in overrides:
+            notes += _shared(chosen[name], name)
             continue
-        if not config.sensor(modality).enabled:
+        if not config.sensor(name).enabled:
             continue
-        found = _candidates(available, modality)
-        depth = _depth(found, encoding) if modality is Modality.CAMERA else {}
-        found.sort(key=partial(_rank, modality=modality, config=config, depth=depth))
+        taken = {topic.name for other, topic in chosen.items() if config.kind_of(other) is kind}
+        found = [topic for topic in candidates(available, kind) if topic.name not in taken]
+        if len(config.of_kind(kind)) > 1:  # which is whose cannot be told by the type alone
+            found = [topic for topic in found if _is_called(topic, name, config)]
+        depth = depth_topics(found, encoding) if kind is Modality.CAMERA else {}
+        found.sort(key=partial(rank, sensor=name, config=config, depth=depth))
         if found:
-            chosen[modality] = found[0]
-            notes += _doubts(found[0], modality, config)
-            notes += _shared(found[0], modality)
+            chosen[name] = found[0]
+            notes += _doubts(found[0], name, config)
+            notes += _shared(found[0], name)
         else:
-            missing.append(modality)
-            notes += _foreign(available, modality)
+            missing.append(name)
+            notes += _foreign(available, name, kind)
         if len(found) > 1:
             others = ", ".join(topic.name + depth.get(topic.name, "") for topic in found[1:])
-            name = modality.value
             notes.append(f"{name}: took {found[0].name}, not {others}; --topic {name}=NAME overrides")
     if not chosen:
         listing = ", ".join(f"{topic.name} ({topic.type_name})" for topic in available) or "no topics at all"
         why = "".join(f"; {note}" for note in notes)
         raise TopicError(f"no topic of a supported type with messages: the recording has {listing}{why}")
-    camera_info, audio_info = _camera_info(available, chosen, config), _audio_info(available, chosen, config)
-    infos = _of_type(available, CAMERA_INFO_TYPE)
-    if Modality.CAMERA in chosen and infos and camera_info is None:
-        notes.append(
-            f"camera: took none of the CameraInfo topics {', '.join(infos)}, as none lies beside "
-            f"{chosen[Modality.CAMERA].name}; --set camera.info_topic=NAME chooses one"
+    chosen = {name: chosen[name] for name in config.sensors if name in chosen}
+    cameras = {name: section for name in chosen if isinstance(section := config.sensor(name), CameraConfig)}
+    mics = {name: section for name in chosen if isinstance(section := config.sensor(name), AudioConfig)}
+    camera_infos = {
+        name: _camera_info(
+            available, chosen[name], name, section, alone=len(config.of_kind(Modality.CAMERA)) == 1
         )
-    odometry = _odometry(available, config.odometry, notes)
-    rectified = Modality.CAMERA in chosen and is_rectified(config.camera, chosen[Modality.CAMERA].name)
-    return Selection(chosen, camera_info, tuple(notes), audio_info, rectified, tuple(missing), odometry)
+        for name, section in cameras.items()
+    }
+    audio_infos = {
+        name: _audio_info(available, chosen[name], name, section) for name, section in mics.items()
+    }
+    infos = _of_type(available, CAMERA_INFO_TYPE)
+    for name in cameras if infos else ():
+        if camera_infos[name] is None:
+            notes.append(
+                f"{name}: took none of the CameraInfo topics {', '.join(infos)}, as none lies beside "
+                f"{chosen[name].name}; --set {name}.info_topic=NAME chooses one"
+            )
+    return Selection(
+        topics=chosen,
+        cameras=tuple(cameras),
+        camera_infos={name: topic for name, topic in camera_infos.items() if topic is not None},
+        audio_infos={name: topic for name, topic in audio_infos.items() if topic is not None},
+        rectified=frozenset(name for name in cameras if is_rectified(cameras[name], chosen[name].name)),
+        missing=tuple(missing),
+        odometry=_odometry(available, config.odometry, notes),
+        notes=tuple(notes),
+    )
 
 
-def _depth(found: Sequence[Topic], encoding: Callable[[Topic], str]) -> dict[str, str]:
-    """The topics whose pictures are depth, and how to say so; asked only where there is a choice."""
-    if len(found) < 2:
-        return {}
-    raw = {topic.name: encoding(topic) for topic in found if topic.type_name == _RAW_IMAGE}
-    return {name: f" ({kind}: depth)" for name, kind in raw.items() if kind in DEPTH_ENCODINGS}
+def _is_called(topic: Topic, name: str, config: Config) -> bool:
+    """Whether a topic is that of one of several sensors of a kind, by the parameters or by its name."""
+    own = distinguishing(name, config)
+    return is_configured(topic, name, config) or not own.isdisjoint(name_parts(topic.name))
 
 
-def _doubts(topic: Topic, modality: Modality, config: Config) -> list[str]:
+def _doubts(topic: Topic, name: str, config: Config) -> list[str]:
     """What to tell where the likeliest topic has the sensor's type, but not its name."""
-    word = "" if _is_configured(topic, modality, config) else _other_kind(topic.name, modality)
+    word = "" if is_configured(topic, name, config) else other_kind(topic.name, config.kind_of(name))
     if not word:
         return []
-    name = modality.value
     why = f"{name}: took {topic.name} for its type, though its name speaks of {word!r}"
     return [f"{why}; --topic {name}=NAME overrides, --set {name}.enabled=false leaves it out"]
 
 
-def _shared(topic: Topic, modality: Modality) -> list[str]:
+def _shared(topic: Topic, name: str) -> list[str]:
     """What to tell where several published on the topic, and nothing tells whose a message is."""
     count = topic.qos.publishers
-    who = f"{modality.value}: {topic.name} was recorded of {count} publishers, and nothing tells whose"
+    who = f"{name}: {topic.name} was recorded of {count} publishers, and nothing tells whose"
     why = f"{who} a message is; if several sent, they are mixed"
     return [f"{why}: record each on a topic of its own"] if count > 1 else []
 
 
-def _foreign(available: Sequence[Topic], modality: Modality) -> list[str]:
+def _foreign(available: Sequence[Topic], name: str, kind: Modality) -> list[str]:
     """Why there is no such sensor, where a topic has its data in a type that is not understood."""
     for topic in available:
         known = foreign(topic.type_name)
-        if known is not None and known.modality is modality and topic.count > 0:
-            return [f"no {modality.value}: {topic.name} is {topic.type_name}; {known.remedy}"]
+        if known is not None and known.modality is kind and topic.count > 0:
+            return [f"no {name}: {topic.name} is {topic.type_name}; {known.remedy}"]
     return []
-
-
-def _candidates(available: Sequence[Topic], modality: Modality) -> list[Topic]:
-    found = [topic for topic in available if topic.count > 0 and type_modality(topic.type_name) is modality]
-    if modality is Modality.AUDIO:
-        return [
-            topic for topic in found if topic.type_name not in _UNSPECIFIC or _has(topic.name, _AUDIO_WORDS)
-        ]
-    return found
-
-
-def _rank(
-    topic: Topic, *, modality: Modality, config: Config, depth: Collection[str]
-) -> tuple[bool, bool, bool, bool, bool, int, str]:
-    """Smaller is better: configured, of the sensor itself, likely, not to be decoded, more messages."""
-    name = topic.name.strip("/")
-    return (
-        topic.name in depth,
-        not _is_configured(topic, modality, config),
-        _has(name, _ELSEWHERE) or bool(_other_kind(name, modality)),
-        _parts(name).isdisjoint(_LIKELY[modality].split()),
-        topic.type_name.endswith("CompressedImage"),
-        -topic.count,
-        name,
-    )
-
-
-def _is_configured(topic: Topic, modality: Modality, config: Config) -> bool:
-    configured = config.sensor(modality).topic.strip("/")
-    return topic.name.strip("/") in (configured, f"{configured}/compressed")
-
-
-def _other_kind(name: str, modality: Modality) -> str:
-    """The part of a name that speaks of another kind of data; empty: none does."""
-    derived = sorted(_parts(name).intersection(_DERIVED[modality].split()))
-    return next((word for word in (*derived, *_OTHER) if word in name.lower()), "")
-
-
-def _parts(name: str) -> set[str]:
-    return set(re.split(r"[/_.-]", name.lower()))
-
-
-def _has(name: str, words: Sequence[str]) -> bool:
-    return any(word in name.lower() for word in words)
 
 
 def _odometry(available: Sequence[Topic], config: OdometryConfig, notes: list[str]) -> Topic | None:
@@ -257,12 +226,12 @@ def _odometry(available: Sequence[Topic], config: OdometryConfig, notes: list[st
             f"{config.topic} has type {named[0].type_name}; odometry understands {ODOMETRY_TYPE}"
         )
 
-    def rank(topic: Topic) -> tuple[bool, bool, bool, int, str]:
-        name, parts = topic.name.strip("/"), _parts(topic.name)
+    def best(topic: Topic) -> tuple[bool, bool, bool, int, str]:
+        name, parts = topic.name.strip("/"), name_parts(topic.name)
         other, likely = not parts.isdisjoint(_OTHER_ODOMETRY), not parts.isdisjoint(_LIKELY_ODOMETRY)
         return name != config.topic, other, not likely, -topic.count, name
 
-    found = sorted((t for t in available if t.type_name == ODOMETRY_TYPE and t.count > 0), key=rank)
+    found = sorted((t for t in available if t.type_name == ODOMETRY_TYPE and t.count > 0), key=best)
     if len(found) > 1:
         others = ", ".join(topic.name for topic in found[1:])
         notes.append(f"odometry: took {found[0].name}, not {others}; --topic odometry=NAME overrides")
@@ -280,49 +249,52 @@ def _named(available: Sequence[Topic], name: str) -> list[Topic]:
     return matching
 
 
-def _override(available: Sequence[Topic], modality: Modality, name: str) -> Topic:
-    matching = _named(available, name)
+def _override(available: Sequence[Topic], sensor: str, name: str, config: Config) -> Topic:
+    matching, kind = _named(available, name), config.kind_of(sensor)
     for topic in matching:
-        if type_modality(topic.type_name) is modality:
+        if type_modality(topic.type_name) is kind:
             return topic
-    understood = ", ".join(name for name, sensor in SUPPORTED_TYPES.items() if sensor is modality)
-    raise TopicError(f"{name} has type {matching[0].type_name}; {modality.value} understands {understood}")
+    understood = ", ".join(name for name, own in SUPPORTED_TYPES.items() if own is kind)
+    raise TopicError(f"{name} has type {matching[0].type_name}; {sensor} understands {understood}")
 
 
-def _camera_info(available: Sequence[Topic], chosen: Mapping[Modality, Topic], config: Config) -> str | None:
-    """The CameraInfo topic that was asked for, else that beside the camera's, else the only one."""
-    camera = chosen.get(Modality.CAMERA)
+def _camera_info(
+    available: Sequence[Topic], camera: Topic, name: str, section: CameraConfig, *, alone: bool
+) -> str | None:
+    """The CameraInfo topic that was asked for, else that beside the camera's, else the only one.
+
+    `alone`: there is no other camera that the only one could be of.
+    """
     infos = _of_type(available, CAMERA_INFO_TYPE)
-    if camera is None:
-        return None
-    rectified = is_rectified(config.camera, camera.name)
+    rectified = is_rectified(section, camera.name)
     parts = camera.name.split("/")
     beside = []
     for depth in range(len(parts), 0, -1):
         folder = "/".join(parts[:depth])
         beside.append(f"{folder}/camera_info")
         # Some drivers have one for each picture: camera_info_rect, camera_info_raw.
-        same = [name for name in infos if is_rectified(config.camera, name) is rectified]
-        beside += [name for name in same if name.startswith(f"{folder}/camera_info_")]
-    return _info(infos, beside, config.camera.info_topic, CameraConfig().info_topic)
+        same = [info for info in infos if is_rectified(section, info) is rectified]
+        beside += [info for info in same if info.startswith(f"{folder}/camera_info_")]
+    default = cast("CameraConfig", default_section(name, Modality.CAMERA)).info_topic
+    return _info(infos, beside, section.info_topic, default, alone=alone)
 
 
-def _audio_info(available: Sequence[Topic], chosen: Mapping[Modality, Topic], config: Config) -> str | None:
+def _audio_info(available: Sequence[Topic], audio: Topic, name: str, section: AudioConfig) -> str | None:
     """The AudioInfo topic that was asked for, else that beside the audio's, else the only one."""
-    audio = chosen.get(Modality.AUDIO)
-    if audio is None:
-        return None
     beside = [f"{audio.name}_info", f"{audio.name.rpartition('/')[0]}/audio_info"]
     infos = _of_type(available, AUDIO_INFO_TYPE)
-    return _info(infos, beside, config.audio.info_topic, AudioConfig().info_topic)
+    default = cast("AudioConfig", default_section(name, Modality.AUDIO)).info_topic
+    return _info(infos, beside, section.info_topic, default)
 
 
 def _of_type(available: Sequence[Topic], type_name: str) -> list[str]:
     return [topic.name for topic in available if topic.type_name == type_name and topic.count > 0]
 
 
-def _info(infos: Sequence[str], beside: Sequence[str], asked: str, default: str) -> str | None:
+def _info(
+    infos: Sequence[str], beside: Sequence[str], asked: str, default: str, *, alone: bool = True
+) -> str | None:
     """The first of `infos` that fits; the default of the parameter was asked for by nobody."""
     named = "/" + asked.strip("/")
     wanted = [*beside, named] if asked == default else [named, *beside]
-    return next((name for name in wanted if name in infos), infos[0] if len(infos) == 1 else None)
+    return next((name for name in wanted if name in infos), infos[0] if len(infos) == 1 and alone else None)

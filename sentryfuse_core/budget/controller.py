@@ -11,6 +11,7 @@ from sentryfuse_core.budget.battery import BatteryLimit
 from sentryfuse_core.budget.floor import AccuracyFloor
 from sentryfuse_core.budget.heat import HeatLimit, hottest
 from sentryfuse_core.budget.latency import LatencyLimit
+from sentryfuse_core.budget.load import work_key
 from sentryfuse_core.budget.pace import PaceLimit
 from sentryfuse_core.budget.power import PowerLimit
 from sentryfuse_core.budget.readings import NO_READING, MachineReading
@@ -82,9 +83,11 @@ class BudgetController:
         """Take a reading of power and heat; it counts for 5 s."""
         self._machine = reading
 
-    def observe(self, mask: ModalitySet, level: int, infer_ms: float) -> None:
-        """Correct what is known of latency with one measured inference."""
-        self._latency.observe(mask, level, infer_ms)
+    def observe(
+        self, mask: ModalitySet, level: int, infer_ms: float, *, sectors: Sequence[ModalitySet] = ()
+    ) -> None:
+        """Correct what is known of latency with one measured set; `sectors` as in `choose`."""
+        self._latency.observe(work_key(sectors or (mask,)), level, infer_ms)
 
     def observe_pace(
         self, now_ns: int, *, skipped: int, busy_ms: float, mask: ModalitySet, level: int
@@ -121,25 +124,29 @@ class BudgetController:
             "slow_down": self._latency.model.now,
         }
 
-    def choose(self, mask: ModalitySet, now_ns: int) -> Wish:
-        """The level to run for the sensors in `mask`, and why in one phrase."""
+    def choose(self, mask: ModalitySet, now_ns: int, *, sectors: Sequence[ModalitySet] = ()) -> Wish:
+        """The level to run for the sensors in `mask`, and why in one phrase.
+
+        `sectors` are those of each sector, where the network runs for several.
+        """
         timeout_s = self.config.timeout_s
         if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
             self._request = _Request()
-        wish = max(self._wishes(mask, now_ns), key=lambda wish: wish.level)
+        work = work_key(sectors or (mask,))
+        wish = max(self._wishes(work, now_ns), key=lambda wish: wish.level)
         insisted = self._insisted(mask)
         if insisted:
             return insisted
         return self._above_floor(mask, wish) if wish.level else Wish(0, "no limit asks for less")
 
-    def _wishes(self, mask: ModalitySet, now_ns: int) -> tuple[Wish, ...]:
+    def _wishes(self, work: int, now_ns: int) -> tuple[Wish, ...]:
         """All of them, also while an operator insists: their memories of what was go on."""
         config, machine = self.config, self._measured(now_ns)
         return (
             self._power.wish(self.power_w, config.full_power_w, machine, now_ns),
             self._battery.wish(self._charge, config.min_battery),
             self._heat_wish(machine, now_ns),
-            self._latency.wish(mask, self.latency_ms),
+            self._latency.wish(work, self.latency_ms),
             self._pace_wish(),
         )
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from sentryfuse_core.budget.load import WINDOW, LoadModel
 from sentryfuse_core.budget.wish import NO_WISH, Wish
-from sentryfuse_core.types import ModalitySet
 
 __all__ = ["LatencyLimit"]
 
@@ -51,10 +50,10 @@ class LatencyLimit:
         self.model = LoadModel()
         self._levels = range(levels)
         self._limit_ms = math.nan
-        self._held: dict[int, _Held] = {}  # by mask bits
+        self._held: dict[int, _Held] = {}  # by `work_key`
 
-    def wish(self, mask: ModalitySet, limit_ms: float) -> Wish:
-        """The level for the sensors in `mask`; `limit_ms` is for one inference, NaN: none."""
+    def wish(self, bits: int, limit_ms: float) -> Wish:
+        """The level for the work `bits` (`work_key`); `limit_ms` is for one set, NaN: none."""
         if limit_ms != self._limit_ms:
             self._limit_ms = limit_ms
             for known in self._held.values():
@@ -63,7 +62,6 @@ class LatencyLimit:
         if math.isnan(limit_ms):
             self._held.clear()
             return NO_WISH
-        bits = mask.bits
         held = self._held.setdefault(bits, _Held(self._levels[-1]))
         self._narrow(bits, held)
         pending = self._widen(bits, held)
@@ -72,14 +70,14 @@ class LatencyLimit:
             NO_WISH if held.level <= widest else Wish(held.level, self._reason(bits, held, widest, pending))
         )
 
-    def observe(self, mask: ModalitySet, level: int, infer_ms: float) -> None:
-        """Take one measured inference; a miss that another level would have made is remembered."""
-        self.model.observe((mask.bits, level), infer_ms)
-        held = self._held.get(mask.bits)
+    def observe(self, bits: int, level: int, infer_ms: float) -> None:
+        """Take one measured set; a miss that another level would have made is remembered."""
+        self.model.observe((bits, level), infer_ms)
+        held = self._held.get(bits)
         if held is None or level != held.level or not infer_ms > self._limit_ms:
             return
-        slow_down = infer_ms / self.model.time_ms((mask.bits, level), 1.0)
-        if slow_down <= self._hopeless(mask.bits):
+        slow_down = infer_ms / self.model.time_ms((bits, level), 1.0)
+        if slow_down <= self._hopeless(bits):
             held.missed.append((self.model.count, slow_down))
 
     def _narrow(self, bits: int, held: _Held) -> None:

@@ -5,18 +5,36 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["WINDOW", "Key", "LoadModel"]
+from sentryfuse_core.types import Modality, ModalitySet
 
-Key = tuple[int, int]  # mask bits, level
+__all__ = ["WINDOW", "Key", "LoadModel", "work_key"]
+
+Key = tuple[int, int]  # `work_key`, level
 
 WINDOW = 50  # inferences that are looked back on
 _ALIKE = (
     1.35  # a change at a switch up to this factor is laid to the sub-network, a larger one to the machine
 )
+_BITS = len(Modality)  # of a mask
 _STEP = 1.1  # by at most this factor each time
 _FURTHEST = 1.5  # and a sub-network is taken to differ from its warm-up by at most this
+
+
+def work_key(sectors: Iterable[ModalitySet]) -> int:
+    """One number for the sensors of each sector that the network runs for: of one alone, its mask's bits."""
+    key = 0
+    for bits in sorted(mask.bits for mask in sectors):
+        key = key << _BITS | bits
+    return key
+
+
+def _parts(key: int) -> Iterator[int]:
+    """The bits of each mask in it."""
+    while key:
+        yield key & ((1 << _BITS) - 1)
+        key >>= _BITS
 
 
 class LoadModel:
@@ -91,7 +109,13 @@ class LoadModel:
         return self._ranked[counted - place] if counted >= place else self.now
 
     def time_ms(self, key: Key, slow_down: float) -> float:
-        """What a sub-network would take at this slow-down; 0 when nothing is known of it."""
+        """What a set would take at this slow-down; 0 when nothing is known of it.
+
+        Before the first one was measured, several sectors take what each of them takes.
+        """
+        if key not in self._table and key[0] >> _BITS:
+            work, level = key
+            return sum(self._table.get((bits, level), 0.0) for bits in _parts(work)) * slow_down
         return self._table.get(key, 0.0) * slow_down
 
 

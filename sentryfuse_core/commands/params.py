@@ -50,12 +50,13 @@ def _table(shown: list[Option]) -> list[str]:
 def yaml_lines(shown: Sequence[Option], *, limits: bool = False) -> list[str]:
     """A parameter file's lines; with `limits` each also says its range and whether it may change."""
     lines: list[str] = []
-    for section, own in groupby(shown, key=lambda option: option.path.split(".")[0]):
-        lines.append(f"{section}:")
+    for section, own in groupby(shown, key=lambda option: option.path.rpartition(".")[0]):
+        lines += [f"{section}:"] if section else []
         for item in own:
             notes = (_range(item).replace(" | ", ", "), "may change at run time" if item.live else "")
             tail = f" ({'; '.join(filter(None, notes))})" if limits and any(notes) else ""
-            lines.append(f"  {item.path.split('.')[1]}: {_value(item.default)}  # {item.doc}{tail}")
+            indent, name = "  " * bool(section), item.path.rpartition(".")[2]
+            lines.append(f"{indent}{name}: {_value(item.default)}  # {item.doc}{tail}")
     return lines
 
 

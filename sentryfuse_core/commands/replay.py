@@ -77,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SENSOR=TOPIC",
-        help="use this topic for camera, lidar, imu, audio or odometry instead of the one found; repeatable",
+        help="use this topic for a sensor (camera, lidar, imu, audio, or as the parameter `sensors` "
+        "names it) or for odometry instead of the one found; repeatable",
     )
     parser.add_argument(
         "--scenario",
@@ -126,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     overrides, config = topics.parse_overrides(args.topic, config)
     story = None if args.scenario is None else scenario_files.find_scenario(args.scenario)
     if story is not None:
-        scenario.load_scenario(story)
+        scenario.load_scenario(story, kinds=config.kinds)
     limits = () if args.criteria is None else criteria.load_criteria(args.criteria)
     several = len(args.bags) > 1 or args.cluster is not None
     if several and args.labels is not None:

@@ -8,7 +8,7 @@ silence.
 from sentryfuse_core.config.audio import AudioConfig
 from sentryfuse_core.config.budget import BudgetConfig
 from sentryfuse_core.config.camera import CameraConfig
-from sentryfuse_core.config.files import foreign, load_yaml
+from sentryfuse_core.config.files import foreign, from_mapping, load_yaml
 from sentryfuse_core.config.health import HealthConfig
 from sentryfuse_core.config.imu import ImuConfig
 from sentryfuse_core.config.lidar import LidarConfig
@@ -17,17 +17,20 @@ from sentryfuse_core.config.odometry import OdometryConfig
 from sentryfuse_core.config.option import Option, in_words
 from sentryfuse_core.config.output import OutputConfig
 from sentryfuse_core.config.sensor import SensorConfig
+from sentryfuse_core.config.sensors import KINDS, Kinds
 from sentryfuse_core.config.sync import SyncConfig
 from sentryfuse_core.config.tracking import TrackingConfig
-from sentryfuse_core.config.whole import Config, options, override, to_mapping
+from sentryfuse_core.config.whole import Config, kinds_of, options, override, to_mapping, value_of
 
 __all__ = [
+    "KINDS",
     "AudioConfig",
     "BudgetConfig",
     "CameraConfig",
     "Config",
     "HealthConfig",
     "ImuConfig",
+    "Kinds",
     "LidarConfig",
     "ModelConfig",
     "OdometryConfig",
@@ -37,9 +40,12 @@ __all__ = [
     "SyncConfig",
     "TrackingConfig",
     "foreign",
+    "from_mapping",
     "in_words",
+    "kinds_of",
     "load_yaml",
     "options",
     "override",
     "to_mapping",
+    "value_of",
 ]

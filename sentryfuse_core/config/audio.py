@@ -20,7 +20,7 @@ class AudioConfig(SensorConfig):
         "audio_info", "audio_common_msgs/AudioInfo; replaces sample_rate_hz, channels and encoding below"
     )
     window_s: float = opt(
-        0.2, "blocks that start in (stamp - window, stamp] go into a set, in s", low=0.01, high=5.0
+        0.2, "blocks that reach into (stamp - window, stamp] go into a set, in s", low=0.01, high=5.0
     )
     translation_m: tuple[float, float, float] = opt(
         (0.2, 0.0, 1.2), "middle of the pair in the base frame, in m"

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sentryfuse_core.config.whole import Config, options, override
+from sentryfuse_core.config.sensors import KINDS, Kinds
+from sentryfuse_core.config.whole import Config, kinds_of, options, override, section_names
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.safe_files import read_yaml
 
-__all__ = ["foreign", "load_yaml"]
+__all__ = ["foreign", "from_mapping", "load_yaml"]
 
 _PARAMETERS = "ros__parameters"
 _NODE, _ALL = "sentryfuse", ("*", "**")  # names in a ROS file
@@ -45,11 +46,16 @@ def load_yaml(path: Path, *, tell: Callable[[str], None] = lambda _note: None) -
     for body in _of_ours(nodes) if nodes else [content]:
         values.update(_flatten(body))
     if nodes:
-        for name, likely in foreign(values).items():
+        for name, likely in foreign(values, kinds_of(values)).items():
             if likely:
                 tell(f"parameter {name} in {path} is not used; did you mean {likely}?")
             del values[name]
     return override(Config(), values)
+
+
+def from_mapping(values: Mapping[str, Any]) -> Config:
+    """The configuration of nested plain values, as `to_mapping` makes them; ConfigError as `override`."""
+    return override(Config(), dict(_flatten(values)))
 
 
 def _nodes(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -74,18 +80,20 @@ def _of_ours(nodes: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Mapping[str
     return found or [body for _, body in nodes]
 
 
-def foreign(names: Iterable[str]) -> dict[str, str]:
+def foreign(names: Iterable[str], kinds: Kinds = KINDS) -> dict[str, str]:
     """The names that lie in no section of `Config`, each with the parameter it may be meant for, or "".
+
+    `kinds` are the sensors by name.
 
     A parameter file that many nodes share gives each of them the others' parameters, too.
     """
-    paths = [option.path for option in options()]
-    sections = list(dict.fromkeys(path.split(".")[0] for path in paths))
-    by_name = {path.split(".")[1]: path for path in reversed(paths)}
+    paths = [option.path for option in options(kinds)]
+    sections = section_names(kinds)
+    by_name = {path.rpartition(".")[2]: path for path in reversed(paths)}
     found: dict[str, str] = {}
     for name in names:
         section, dot, rest = name.partition(".")
-        if section in sections:
+        if section in sections or name == "sensors":
             continue
         if dot:
             close = difflib.get_close_matches(section.lower(), sections, n=1, cutoff=0.75)

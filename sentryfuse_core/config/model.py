@@ -13,9 +13,7 @@ __all__ = ["ModelConfig"]
 class ModelConfig:
     """Which network, on what."""
 
-    checkpoint: str = opt(
-        "", "safetensors file with its manifest beside it, or world_v2_gated; empty: world_v2, both shipped"
-    )
+    checkpoint: str = opt("", "safetensors file with its manifest beside it; empty: the shipped weights")
     device: str = opt("auto", "auto, cpu, cuda or cuda:N")
     backend: str = opt(
         "auto",

@@ -39,7 +39,7 @@ class Option:
 
     path: str
     default: Any
-    kind: type  # bool, int, float, str or tuple (of floats)
+    kind: type  # bool, int, float, str, tuple (of floats) or list (of texts)
     length: int  # elements of a tuple, else 0
     doc: str
     low: float | None
@@ -53,6 +53,10 @@ class Option:
             if not isinstance(value, (list, tuple)) or len(value) != self.length:
                 raise ConfigError(f"{self.path} = {value!r}: give {self.length} numbers")
             return tuple(self._number(item, float) for item in value)
+        if self.kind is list:
+            if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+                raise ConfigError(f"{self.path} = {value!r}: give {in_words(self.kind)}")
+            return tuple(value)
         if self.kind is bool or self.kind is str:
             if not isinstance(value, self.kind):
                 raise ConfigError(f"{self.path} = {value!r}: give {in_words(self.kind)}")

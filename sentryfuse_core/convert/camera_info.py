@@ -33,6 +33,7 @@ _PINHOLE = (
     "thin_prism",
 )
 _FISHEYE = ("equidistant", "fisheye", "kannala_brandt", "kannala_brandt4")
+_FISHEYE_COEFFICIENTS = 4
 _COEFFICIENTS = (0, 4, 5, 8, 12, 14)
 _RECTIFIED = re.compile(r"(?:^|[/_.-])(?:rect|rectif(?:y|ied)|undist(?:ort(?:ed)?)?)(?:[/_.-]|$)")
 
@@ -60,11 +61,11 @@ def camera_info(message: Any, *, rectified: bool = False) -> Intrinsics:
     fx, fy, cx, cy = (float(matrix[index]) for index in (0, 4, 2, 5))
     if fx <= 0.0 or fy <= 0.0:
         raise InvalidMessageError("not_calibrated", f"focal lengths are {fx} and {fy}: calibrate the camera")
-    coefficients = _distortion(message, distortion)
+    coefficients, fisheye = _distortion(message, distortion)
     width, height = integer(message, "width"), integer(message, "height")
     if width <= 0 or height <= 0:
         raise InvalidMessageError("bad_size", f"images of {width} x {height} pixels")
-    found = Intrinsics(width, height, fx, fy, cx, cy, coefficients)
+    found = Intrinsics(width, height, fx, fy, cx, cy, coefficients, fisheye=fisheye)
     if hasattr(message, "roi") and integer(message, "roi.width") > 0 and integer(message, "roi.height") > 0:
         left, top = integer(message, "roi.x_offset"), integer(message, "roi.y_offset")
         width, height = integer(message, "roi.width"), integer(message, "roi.height")
@@ -82,22 +83,19 @@ def _array(message: Any, name: str, size: int | None) -> NDArray[Any]:
     return values
 
 
-def _distortion(message: Any, values: NDArray[Any]) -> tuple[float, ...]:
-    """The coefficients, none where all are 0, whatever the model is called then."""
+def _distortion(message: Any, values: NDArray[Any]) -> tuple[tuple[float, ...], bool]:
+    """The coefficients, none where all are 0, and whether they are a fisheye lens's."""
     if not values.any():
-        return ()
+        return (), False
     model = text(message, "distortion_model")
     name = re.sub(r"[^a-z0-9]+", "_", model.strip().lower())
-    if name in _FISHEYE:
-        detail = (
-            f"{model!r:.40} is a fisheye lens; subscribe to its rectified image (image_proc), "
-            "which obeys p alone, and set camera.rectified to always if its topic is not called so"
-        )
-        raise InvalidMessageError("unknown_distortion", detail)
+    coefficients = tuple(float(value) for value in values)
+    if name in _FISHEYE and values.size == _FISHEYE_COEFFICIENTS:
+        return coefficients, True
     if name not in _PINHOLE or values.size not in _COEFFICIENTS:
         detail = (
-            f"{model!r:.40} with {values.size} coefficients; use plumb_bob or rational_polynomial, or the "
-            "rectified image with camera.rectified"
+            f"{model!r:.40} with {values.size} coefficients; use plumb_bob, rational_polynomial, equidistant "
+            "with 4, or the rectified image with camera.rectified"
         )
         raise InvalidMessageError("unknown_distortion", detail)
-    return tuple(float(value) for value in values)
+    return coefficients, False

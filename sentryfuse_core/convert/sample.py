@@ -49,8 +49,12 @@ def to_sample(
     config: SensorConfig,
     received_ns: int,
     arrival_ns: int,
+    sensor: str = "",
 ) -> Sample:
-    """Check and stamp `message`; its arrays stay views of it. Raises InvalidMessageError, nothing else."""
+    """Check and stamp `message` of a sensor, by default one that is called like its kind.
+
+    Its arrays stay views of the message. Raises InvalidMessageError, nothing else.
+    """
     if isinstance(message, InvalidMessageError):  # whoever read it knows why it has no fields
         raise message
     name = full_type_name(type_name)
@@ -72,6 +76,7 @@ def to_sample(
         frame_id=config.frame_id or (text(message, "header.frame_id") if stamped else ""),
         payload=payload,
         fingerprint=fingerprint(_content(payload)),
+        name=sensor,
     )
 
 

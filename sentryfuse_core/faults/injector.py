@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from sentryfuse_core.config import KINDS, Kinds
 from sentryfuse_core.faults.hit import Delivery, Hit
 from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.faults.scenario import Event, Scenario
-
-if TYPE_CHECKING:
-    from sentryfuse_core.types import Modality
 
 __all__ = ["Delivery", "FaultInjector"]
 
@@ -30,22 +28,28 @@ class FaultInjector:
     those whose event is over.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, kinds: Kinds = KINDS) -> None:
+        """`kinds`: names and kinds of the sensors."""
         self.scenario = scenario
+        self._kinds = dict(kinds)
         self._hits: dict[tuple[Event, str], Hit] = {}
 
-    def needs_content(self, topic: str, modality: Modality | None, at_s: float) -> bool:
+    def needs_content(self, topic: str, sensor: str | None, at_s: float) -> bool:
         """Whether `apply` would look into the message now; if not, it may be given as bytes."""
-        return any(FAULTS[event.fault].spoils for event in self.scenario.active(topic, modality, at_s))
+        return any(FAULTS[event.fault].spoils for event in self._active(topic, sensor, at_s))
 
-    def apply(self, topic: str, modality: Modality | None, message: Any, *, at_s: float) -> list[Delivery]:
+    def apply(self, topic: str, sensor: str | None, message: Any, *, at_s: float) -> list[Delivery]:
         """What goes on because `message` came at `at_s`: nothing, it, copies, or ones held before."""
         deliveries = [Delivery(message, 0.0)]
-        for event in self.scenario.active(topic, modality, at_s):
+        for event in self._active(topic, sensor, at_s):
             hit = self._hit(event, topic)
             hit.since_s = at_s - event.at_s
             deliveries = [result for delivery in deliveries for result in _one(event, hit, delivery)]
         return deliveries
+
+    def _active(self, topic: str, sensor: str | None, at_s: float) -> tuple[Event, ...]:
+        kind = None if sensor is None else self._kinds[sensor]
+        return self.scenario.active(topic, sensor, at_s, kind=kind)
 
     def flush(self, at_s: float = math.inf) -> list[tuple[str, Delivery]]:
         """Messages still held by events that are over at `at_s`, with their topics; without a time, all."""

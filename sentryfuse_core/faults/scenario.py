@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from sentryfuse_core.config import KINDS, Kinds
 from sentryfuse_core.errors import ScenarioError
 from sentryfuse_core.faults.kinds import FAULTS, FaultKind
 from sentryfuse_core.faults.severities import SEVERITIES, SEVERITY_NAMES
@@ -33,13 +34,13 @@ class Event:
     fault: str
     options: Mapping[str, float] = field(default_factory=dict, hash=False)
 
-    def hits(self, topic: str, modality: Modality | None, at_s: float) -> bool:
-        """Whether a message of this topic and sensor is affected at `at_s`."""
+    def hits(self, topic: str, sensor: str | None, at_s: float, *, kind: Modality | None = None) -> bool:
+        """Whether a message of this topic and sensor, by name and kind, is affected at `at_s`."""
         if not self.at_s <= at_s < self.until_s:
             return False
         if self.stream == topic:
             return True
-        return modality is not None and self.stream in (modality.value, EVERY_SENSOR)
+        return sensor is not None and self.stream in (sensor, kind, EVERY_SENSOR)
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,22 @@ class Scenario:
     actions: tuple[Action, ...] = ()
     stretches: tuple[Stretch, ...] = ()
 
-    def active(self, topic: str, modality: Modality | None, at_s: float) -> tuple[Event, ...]:
+    def active(
+        self, topic: str, sensor: str | None, at_s: float, *, kind: Modality | None = None
+    ) -> tuple[Event, ...]:
         """The events that affect a message of this topic and sensor at `at_s`, in the order of the file."""
-        return tuple(event for event in self.events if event.hits(topic, modality, at_s))
+        return tuple(event for event in self.events if event.hits(topic, sensor, at_s, kind=kind))
 
     def running(self, at_s: float) -> tuple[Event, ...]:
         """Every event in force at `at_s`."""
         return tuple(event for event in self.events if event.at_s <= at_s < event.until_s)
 
 
-def load_scenario(path: Path) -> Scenario:
-    """Read a scenario; ScenarioError names what is wrong and what would be right."""
+def load_scenario(path: Path, *, kinds: Kinds = KINDS) -> Scenario:
+    """Read a scenario for sensors of these names and kinds; a kind as stream is every sensor of it.
+
+    ScenarioError names what is wrong and what would be right.
+    """
     try:
         content = read_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -96,7 +102,7 @@ def load_scenario(path: Path) -> Scenario:
         name=top.text("name", default=path.stem),
         seed=int(top.number("seed", default=0.0)),
         seconds=seconds,
-        events=tuple(_event(reader, seconds) for reader in top.items("events")),
+        events=tuple(_event(reader, seconds, dict(kinds)) for reader in top.items("events")),
         actions=tuple(_action(reader) for reader in top.items("actions")),
         stretches=tuple(_stretch(reader, seconds) for reader in top.items("stretches")),
     )
@@ -104,17 +110,18 @@ def load_scenario(path: Path) -> Scenario:
     return scenario
 
 
-def _event(reader: _Reader, seconds: float) -> Event:
+def _event(reader: _Reader, seconds: float, kinds: Mapping[str, Modality]) -> Event:
     at_s, until_s = reader.interval(seconds)
     stream = reader.text("stream")
-    names = [*(modality.value for modality in Modality), EVERY_SENSOR]
+    names = list(dict.fromkeys((*kinds, *(kind.value for kind in Modality), EVERY_SENSOR)))
     if stream not in names and not stream.startswith("/"):
         raise ScenarioError(f"{reader.where}: unknown stream {stream!r}; give {', '.join(names)} or a /topic")
     fault = reader.text("fault")
     if fault not in FAULTS:
         raise ScenarioError(f"{reader.where}: unknown fault {fault!r}; give one of {', '.join(FAULTS)}")
     kind = FAULTS[fault]
-    hit = ModalitySet.of(*(item for item in Modality if stream in (item.value, EVERY_SENSOR)))
+    hit = ModalitySet.of(*(kind for kind in Modality if stream in (kind, EVERY_SENSOR)))
+    hit |= ModalitySet.of(*(kind for name, kind in kinds.items() if name == stream))
     if hit - kind.streams:
         raise ScenarioError(f"{reader.where}: fault {fault!r} is not for {stream}; it is for {kind.streams}")
     given = _of_severity(reader, fault, kind, hit) if reader.has("severity") else {}

@@ -17,12 +17,13 @@ def detection_time_s(
     """Longest time in s from a fault's begin until the sensor is LOST or DEGRADED for it.
 
     Content is looked at once a set, so it takes `bad_of_five` sets, one more until the first bad one and
-    the wait for a set; audio first has to fill the set's window. KeyError for no criterion of the sensor.
+    the wait for a set; audio first has to fill the set's window and the block that reaches into it. KeyError
+    for no criterion of the sensor.
     """
     health = config.health
     if criterion in CONTENT[modality] and modality is not Modality.IMU:
         found_s = (health.bad_of_five + 1) / set_rate_hz + config.sync.max_wait_s
-        return found_s + (config.audio.window_s if modality is Modality.AUDIO else 0.0)
+        return found_s + (config.audio.window_s + 1.0 / rate_hz if modality is Modality.AUDIO else 0.0)
     floor_s = of_sensor(health, "timeout_floor_{sensor}_s", modality)
     checks_s = (health.bad_of_five + 1) / rate_hz
     return {

@@ -45,8 +45,8 @@ class Evidence:
     that could not be used.
     """
 
-    def __init__(self, config: Config, modality: Modality, topic: str) -> None:
-        sensor = config.sensor(modality)
+    def __init__(self, config: Config, name: str, topic: str) -> None:
+        sensor, modality = config.sensor(name), config.kind_of(name)
         self.losing: dict[str, Finding] = {}
         self.degrading: dict[str, Finding] = {}
         self.counts: Counter[str] = Counter()
@@ -59,7 +59,7 @@ class Evidence:
         self.last_invalid = False
         self._config = config.health
         self._topic = topic
-        self._told = {"topic": topic, "name": modality.value, "device": _DEVICES[modality]}  # in remedies
+        self._told = {"topic": topic, "name": name, "device": _DEVICES[modality]}  # in remedies
         self._floor_ns = round(of_sensor(config.health, "timeout_floor_{sensor}_s", modality) * NS_PER_S)
         self._slowest_hz = of_sensor(config.health, "slowest_{sensor}_hz", modality)
         self._frozen_run = of_sensor(config.health, "frozen_{content}", modality)

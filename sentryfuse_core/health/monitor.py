@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.sensor import USED, SensorHealth
 from sentryfuse_core.health.stats import ContentStats
-from sentryfuse_core.types import Modality, ModalitySet, Sample, SensorReport, SensorState, Transition
+from sentryfuse_core.types import Sample, SensorReport, SensorState, Transition
 
 __all__ = ["HealthMonitor"]
 
@@ -19,57 +19,57 @@ _GONE = (SensorState.LOST, SensorState.RECOVERING)
 
 
 class HealthMonitor:
-    """State of every sensor, and why."""
+    """State of every sensor, by name, and why."""
 
-    def __init__(self, config: Config, *, topics: Mapping[Modality, str] | None = None) -> None:
+    def __init__(self, config: Config, *, topics: Mapping[str, str] | None = None) -> None:
         topics = topics or {}
         self._sensors = {
-            modality: SensorHealth(config, modality, topics.get(modality, config.sensor(modality).topic))
-            for modality in Modality
+            name: SensorHealth(config, name, topics.get(name, section.topic))
+            for name, section in config.sensors.items()
         }
         self._transitions: list[Transition] = []
-        self._lost = ModalitySet()
+        self._lost: frozenset[str] = frozenset()
         self._deadline_ns: int | None = None  # never later than the first timeout
 
     def observe(self, sample: Sample) -> None:
         """A message that could be read."""
-        sensor = self._sensors[sample.modality]
+        sensor = self._sensors[sample.sensor]
         self._note(sensor.observe(sample))
         self._watch(sensor)
 
     def observe_invalid(
-        self, modality: Modality, reason: str, detail: str, now_ns: int, *, offset_ns: int | None = None
+        self, name: str, reason: str, detail: str, now_ns: int, *, offset_ns: int | None = None
     ) -> None:
         """A message that could not be read, or whose stamp, `offset_ns` behind the clock, cannot be right."""
-        sensor = self._sensors[modality]
+        sensor = self._sensors[name]
         self._note(sensor.observe_invalid(reason, detail, now_ns, offset_ns=offset_ns))
         self._watch(sensor)
 
-    def observe_undecodable(self, modality: Modality, reason: str, detail: str, now_ns: int) -> None:
+    def observe_undecodable(self, name: str, reason: str, detail: str, now_ns: int) -> None:
         """A message that was observed as good and turned out bad when it was decoded."""
-        self._note(self._sensors[modality].observe_undecodable(reason, detail, now_ns))
+        self._note(self._sensors[name].observe_undecodable(reason, detail, now_ns))
 
-    def observe_decoded(self, modality: Modality, stats: ContentStats | None, now_ns: int) -> None:
+    def observe_decoded(self, name: str, stats: ContentStats | None, now_ns: int) -> None:
         """A message was decoded, and what its content looks like, where that can be judged."""
-        sensor = self._sensors[modality]
+        sensor = self._sensors[name]
         sensor.evidence.decoded(stats)
         self._note(sensor.settle(now_ns))
 
-    def observe_trust(self, modality: Modality, trust: float, *, poor: bool, now_ns: int) -> None:
+    def observe_trust(self, name: str, trust: float, *, poor: bool, now_ns: int) -> None:
         """How far the network trusts what a set has of a sensor, 0..1, and whether that is too little."""
-        sensor = self._sensors[modality]
+        sensor = self._sensors[name]
         sensor.evidence.trusted(trust, poor=poor)
         self._note(sensor.settle(now_ns))
 
-    def observe_offset(self, modality: Modality, excess_ns: int | None, now_ns: int) -> None:
+    def observe_offset(self, name: str, excess_ns: int | None, now_ns: int) -> None:
         """How much more a sensor's stamps lag than the anchor's, where that is too much to pair it."""
-        sensor = self._sensors[modality]
+        sensor = self._sensors[name]
         if sensor.evidence.offset_changed(excess_ns):
             self._note(sensor.settle(now_ns))
 
-    def observe_publishers(self, modality: Modality, names: Sequence[str], now_ns: int) -> None:
+    def observe_publishers(self, name: str, names: Sequence[str], now_ns: int) -> None:
         """Who publishes on a sensor's topic, by name: more than one are mixed."""
-        sensor = self._sensors[modality]
+        sensor = self._sensors[name]
         if sensor.evidence.publishers_changed(names) and sensor.state is not SensorState.INIT:
             self._note(sensor.settle(now_ns))
 
@@ -100,25 +100,25 @@ class HealthMonitor:
         for sensor in self._sensors.values():
             sensor.evidence.forget_stamps()
 
-    def state(self, modality: Modality) -> SensorState:
+    def state(self, name: str) -> SensorState:
         """State of one sensor."""
-        return self._sensors[modality].state
+        return self._sensors[name].state
 
-    def last_invalid(self, modality: Modality) -> bool:
+    def last_invalid(self, name: str) -> bool:
         """Whether the sensor's latest message could not be used."""
-        return self._sensors[modality].evidence.last_invalid
+        return self._sensors[name].evidence.last_invalid
 
-    def lost(self) -> ModalitySet:
-        """Sensors not to be waited for: LOST, or RECOVERING and not yet believed."""
+    def lost(self) -> frozenset[str]:
+        """Names of the sensors not to be waited for: LOST, or RECOVERING and not yet believed."""
         return self._lost
 
-    def trusted(self) -> ModalitySet:
-        """Sensors whose data may be used: OK or DEGRADED."""
-        return ModalitySet.of(*(m for m, sensor in self._sensors.items() if sensor.state in USED))
+    def trusted(self) -> frozenset[str]:
+        """Names of the sensors whose data may be used: OK or DEGRADED."""
+        return frozenset(name for name, sensor in self._sensors.items() if sensor.state in USED)
 
-    def reports(self, now_ns: int) -> dict[Modality, SensorReport]:
+    def reports(self, now_ns: int) -> dict[str, SensorReport]:
         """What is known of every sensor at steady time `now_ns`."""
-        return {modality: sensor.report(now_ns) for modality, sensor in self._sensors.items()}
+        return {name: sensor.report(now_ns) for name, sensor in self._sensors.items()}
 
     def _watch(self, sensor: SensorHealth) -> None:
         at_ns = sensor.timeout_at_ns
@@ -128,5 +128,5 @@ class HealthMonitor:
     def _note(self, transition: Transition | None) -> None:
         if transition is not None:
             self._transitions.append(transition)
-            gone = (m for m, sensor in self._sensors.items() if sensor.state in _GONE)
-            self._lost = ModalitySet.of(*gone)
+            gone = (name for name, sensor in self._sensors.items() if sensor.state in _GONE)
+            self._lost = frozenset(gone)

@@ -6,7 +6,7 @@ from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.criteria import Finding
 from sentryfuse_core.health.evidence import Evidence
-from sentryfuse_core.types import Modality, Sample, SensorReport, SensorState, Transition
+from sentryfuse_core.types import Sample, SensorReport, SensorState, Transition
 
 __all__ = ["USED", "SensorHealth"]
 
@@ -17,12 +17,12 @@ _NOTHING = Finding("", "", "")
 class SensorHealth:
     """Drops trust in a sensor as soon as the evidence says so, restores it slowly."""
 
-    def __init__(self, config: Config, modality: Modality, topic: str) -> None:
+    def __init__(self, config: Config, name: str, topic: str) -> None:
         self.state = SensorState.INIT
-        self.evidence = Evidence(config, modality, topic)
-        self._modality = modality
+        self.evidence = Evidence(config, name, topic)
+        self._name, self._kind = name, config.kind_of(name)
         self._topic = topic
-        self._enabled = config.sensor(modality).enabled
+        self._enabled = config.sensor(name).enabled
         self._told = Finding(
             "never", "nothing received yet", f"check who publishes {topic}, its type and its QoS"
         )
@@ -88,7 +88,7 @@ class SensorHealth:
         evidence, told = self.evidence, self._explanation()
         nan = float("nan")
         return SensorReport(
-            modality=self._modality,
+            modality=self._kind,
             topic=self._topic,
             state=self.state,
             reason=told.reason,
@@ -106,13 +106,13 @@ class SensorHealth:
             epoch=0,
             invalid_reasons=dict(evidence.invalid_reasons),
             code=told.code,
+            name=self._name,
         )
 
     def _explanation(self) -> Finding:
         """Why the sensor is in its state, as of now; empty when OK."""
         if not self._enabled:
-            name = self._modality.value
-            return Finding("disabled", "disabled by parameter", f"set {name}.enabled to use it")
+            return Finding("disabled", "disabled by parameter", f"set {self._name}.enabled to use it")
         if self.state is SensorState.OK:
             return _NOTHING
         fault = self.evidence.fault
@@ -203,7 +203,9 @@ class SensorHealth:
         self._since_ns = now_ns
         self._good, self._clean_ns = 0, now_ns
         told = _NOTHING if after is SensorState.OK else self._told
-        return Transition(self._modality, now_ns, before, after, told.reason, told.remedy, code=told.code)
+        return Transition(
+            self._kind, now_ns, before, after, told.reason, told.remedy, code=told.code, name=self._name
+        )
 
     def _choose_hold(self) -> None:
         """How long the next recovery takes: at first `recover_s`, after a relapse longer.

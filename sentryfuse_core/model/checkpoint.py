@@ -15,10 +15,10 @@ from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.model.weights_files import manifest_path, read_weights, write_weights
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 
-__all__ = ["GATED", "WEIGHTS", "Checkpoint", "load_checkpoint", "manifest_path", "save_checkpoint"]
+__all__ = ["SHIPPED", "Checkpoint", "load_checkpoint", "manifest_path", "save_checkpoint"]
 
-WEIGHTS = Path(__file__).parents[1] / "weights"  # that come with the package
-GATED = Path("world_v2_gated")  # those of them that have a gate and trust sensors by quality
+# The weights that come with the package, their manifest beside them.
+SHIPPED = Path(__file__).parents[1] / "weights" / "world_v2_gated.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +65,7 @@ def save_checkpoint(path: Path, net: SentryFuseNet, facts: Mapping[str, Any]) ->
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read and check weights and manifest; raises CheckpointError that names the file and the remedy.
-
-    `path` may also be the bare name of weights that come with the package, such as world_v2_gated.
-    """
-    path = _own(path)
+    """Read and check weights and manifest; raises CheckpointError that names the file and the remedy."""
     manifest, tensors = read_weights(
         path,
         required=("shape", "geometry", "labels"),
@@ -82,9 +78,3 @@ def load_checkpoint(path: Path) -> Checkpoint:
             "use its own weights or train anew"
         )
     return Checkpoint(path, manifest, ModelShape.from_mapping(manifest["shape"]), tensors)
-
-
-def _own(path: Path) -> Path:
-    """The package's weights of that name, where it is the name of such."""
-    own = WEIGHTS / f"{path}.safetensors"
-    return own if path.name == str(path) and own.is_file() else path

@@ -46,12 +46,14 @@ class TrustHead(nn.Module):
     def forward(self, quality: Tensor, present: Iterable[Modality]) -> dict[Modality, Tensor]:
         """Trust [B] of each sensor in `present`, above 0 and at most 1 (give or take a hundredth).
 
-        `quality` [B, measures] is in the units of its declaration; measures of absent sensors do not count.
+        `quality` [B, measures] is in the units of its declaration. Measures of absent sensors do not count;
+        one that is NaN was not taken, and counts as it is on a good day.
         """
         names = ModalitySet.of(*present)
         # Filled on the device: a graph that is captured there can take nothing from the host.
         there = torch.cat([quality.new_full((1,), float(modality in names)) for modality in Modality])
-        deviation = ((quality - self.centre) / self.scale).clamp(-8.0, 8.0) * there[self.owners]
+        told = torch.where(quality.isnan(), self.centre, quality)
+        deviation = ((told - self.centre) / self.scale).clamp(-8.0, 8.0) * there[self.owners]
         hidden = functional.leaky_relu(self.hidden(deviation), 0.1)
         logits = _FULL + self.trust(hidden) + self.presence(there)
         factors = logits.sigmoid() / logits.new_full((), _FULL).sigmoid()

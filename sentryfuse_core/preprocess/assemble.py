@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import audio, camera, imu, lidar, motion
 from sentryfuse_core.preprocess.attitude import AttitudeFilter
@@ -16,172 +18,306 @@ from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_s
 from sentryfuse_core.preprocess.deskew import deskewed, even_motion, point_times_s
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.placing import Placer
-from sentryfuse_core.preprocess.quality import quality
+from sentryfuse_core.preprocess.quality import MEASURES, REPEATING, quality
+from sentryfuse_core.preprocess.sectors import sector_axes
+from sentryfuse_core.preprocess.sides import Shot, Side
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.preprocess.threads import one_thread
 from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, SyncedSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from sentryfuse_core.config import Config
+    from sentryfuse_core.config import AudioConfig, CameraConfig, Config, LidarConfig
     from sentryfuse_core.ego import EgoMotion
     from sentryfuse_core.health.stats import ContentStats
     from sentryfuse_core.types import CompressedFrame, ImageFrame, PointCloud
 
-    # What one sensor contributes: tensors by their name in ModelInput, and what its content looks like.
-    _Part: TypeAlias = tuple[Mapping[str, Tensor], ContentStats | None]
+    # What one sensor contributes: to each sector tensors by their name in ModelInput, none where it does not
+    # look; and what its content looks like.
+    _Part: TypeAlias = tuple[Sequence[Mapping[str, Tensor]], ContentStats | None]
 
 __all__ = ["Prepared", "Preprocessor"]
 
+_LEAST_TOLD = 0.5  # of a window that readings or sound reach over: with less nothing is measured of it
 STILL_RAD = 1e-3  # less is a tenth of a virtual pixel: not worth new camera maps
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What became of one set: a sensor of the mask is in `inputs`, or its error in `invalid`."""
+    """What became of one set: a sensor of the mask is in some `views`, spare, or its error in `invalid`."""
 
-    inputs: ModelInput
-    invalid: Mapping[Modality, InvalidMessageError]
-    content: Mapping[Modality, ContentStats]
+    views: tuple[ModelInput, ...]  # of each sector
+    invalid: Mapping[str, InvalidMessageError]  # by name
+    content: Mapping[str, ContentStats]  # by name
     notes: tuple[str, ...] = ()  # what to know of the poses
+    sensors: tuple[str, ...] = ()  # names of those whose data is in the views
+
+    @property
+    def inputs(self) -> ModelInput:
+        """Of the first sector, which is the only one unless others are asked for."""
+        return self.views[0]
+
+    @property
+    def present(self) -> ModalitySet:
+        """The kinds that some sector has."""
+        return ModalitySet.of(*(kind for view in self.views for kind in view.present))
 
 
 class Preprocessor:
     """Decodes, moves to the base frame at the set's stamp, and makes tensors.
 
-    Poses come from the placer, at each sample's stamp. Intrinsics come from the configuration until they are
-    set; they may be set from another thread than the one that calls.
+    Each sector of `output.sectors` has an input of its own. Clouds of several lidars become one, pictures of
+    several cameras each sector's; of several IMUs or microphones the first that can be used is. Poses come
+    from the placer, at each sample's stamp. Intrinsics come from the configuration until they are set; they
+    may be set from another thread than the one that calls.
     """
 
     def __init__(self, config: Config, *, geometry: Geometry = GEOMETRY, measures: bool = False) -> None:
         """`measures`: also tell how good each sensor's data is, for a network that reads it (half a ms)."""
         self._config = config
         self._measures = measures
-        self._pcm: Tensor | None = None  # the window of sound of the set in hand
+        self.points: Tensor | None = None  # [1, N, 4] of the set in hand, as `pillars` got them
+        self.pcm: Tensor | None = None  # [1, C, S] what was heard of its window of sound
+        self._short: set[Modality] = set()  # sensors whose window it fills too little to be measured
+        self._repeating = {
+            one.key
+            for one in MEASURES
+            if one.key in REPEATING
+            and any(config.sensor(name).may_repeat for name in config.of_kind(one.modality))
+        }
         self._geometry = geometry
-        self._virtual_camera = camera.VirtualCamera(geometry)
+        cameras = config.of_kind(Modality.CAMERA)
+        self.yaws_rad = tuple(math.radians(yaw) for yaw in sector_yaws_deg(config.output.sectors))
+        self._axes = tuple(sector_axes(yaw) for yaw in self.yaws_rad)
+        alone = len(self._axes) == 1 and len(cameras) == 1
+        self._sides = tuple(Side(axes, alone=alone, geometry=geometry) for axes in self._axes)
         self._attitude = AttitudeFilter()
-        section = config.camera
-        self.intrinsics = Intrinsics(  # those in use
-            section.image_width, section.image_height, section.fx, section.fy, section.cx, section.cy
-        )
-        self.assumed_intrinsics = True  # nobody has set others than the parameters'
+        self.intrinsics = {  # those in use, by camera
+            name: camera.parameter_intrinsics(cast("CameraConfig", config.sensor(name))) for name in cameras
+        }
+        self.assumed_intrinsics = set(cameras)  # nobody has set others than the parameters' of these
         self.felt_m_s2: tuple[float, ...] = ()  # mean acceleration of the last window in base axes
         self.placer = Placer(config)
-        self._poses: dict[Modality, Pose] = {}  # of the set in hand, as are the next two
+        self._poses: dict[str, Pose] = {}  # of the set in hand, as is all that follows
+        self._imu_name = ""  # of the IMU that tells turns; empty: none does
         self._ego: EgoMotion | None = None
-        self._skewed = ""  # why points with times of their own stay where they are
-        self._builders: Mapping[Modality, Callable[[SyncedSet, ModalitySet], _Part]] = {
-            Modality.CAMERA: self._camera,
-            Modality.LIDAR: self._lidar,
+        self._skewed: dict[str, str] = {}  # why points with times of their own stay where they are
+        self._invalid: dict[str, InvalidMessageError] = {}
+        self._content: dict[str, ContentStats] = {}
+        self._used: list[str] = []
+        self._builders: Mapping[Modality, Callable[[SyncedSet, str], _Part]] = {
             Modality.IMU: self._imu,
             Modality.AUDIO: self._audio,
         }
 
-    def set_intrinsics(self, intrinsics: Intrinsics) -> None:
-        """Use these from the next set on."""
-        self.intrinsics = intrinsics
-        self.assumed_intrinsics = False
+    def set_intrinsics(self, intrinsics: Intrinsics, name: str = Modality.CAMERA) -> None:
+        """Use these of a camera from the next set on."""
+        self.intrinsics[name] = intrinsics
+        self.assumed_intrinsics.discard(name)
 
-    def __call__(self, synced: SyncedSet, mask: ModalitySet, *, ego: EgoMotion | None = None) -> Prepared:
-        """Tensors of the sensors in `mask`; one whose data cannot be used is left out and reported.
+    def __call__(self, synced: SyncedSet, mask: Container[str], *, ego: EgoMotion | None = None) -> Prepared:
+        """Tensors of the sensors named in `mask`; one whose data cannot be used is left out and reported.
 
         `ego` is how the robot moves, where odometry tells it.
         """
-        tensors: dict[str, Tensor] = {}
-        invalid: dict[Modality, InvalidMessageError] = {}
-        content: dict[Modality, ContentStats] = {}
-        sensors = mask & synced.present
-        self._poses, self._pcm, self._ego, self._skewed = {}, None, ego, ""
-        for modality in sensors:  # all of them first: the others ask for the IMU's
+        self._poses, self._ego, self._skewed, self._short = {}, ego, {}, set()
+        self.points = self.pcm = None
+        self._invalid, self._content, self._used = {}, {}, []
+        sensors = [name for name in synced.samples if name in mask]
+        for name in sensors:  # all of them first: the others ask for the IMU's
             try:
-                self._poses[modality] = self.placer.pose(synced.samples[modality][-1])
-            except InvalidMessageError as error:  # noqa: PERF203 - four of them at most
-                invalid[modality] = error
+                self._poses[name] = self.placer.pose(synced.samples[name][-1])
+            except InvalidMessageError as error:  # noqa: PERF203 - a few of them at most
+                self._invalid[name] = error
+        posed = {kind: [name for name in synced.of_kind(kind) if name in self._poses] for kind in Modality}
+        self._imu_name = next(iter(posed[Modality.IMU]), "")
         with one_thread():
-            for modality in self._poses:
-                try:
-                    part, looks = self._builders[modality](synced, mask)
-                except InvalidMessageError as error:
-                    invalid[modality] = error
-                    continue
-                tensors.update(part)
-                if looks is not None:
-                    content[modality] = looks
-            if self._measures and tensors:
-                tensors["quality"] = quality(ModelInput(**tensors), self._pcm, geometry=self._geometry)
-        skewed = (f"lidar is not deskewed: {self._skewed}",) if self._skewed else ()
-        return Prepared(ModelInput(**tensors), invalid, content, (*self.placer.notes(sensors), *skewed))
+            parts = (
+                self._pictures(synced, posed[Modality.CAMERA]),
+                self._merged(synced, posed[Modality.LIDAR]),
+                self._first(synced, posed[Modality.IMU], Modality.IMU),
+                self._first(synced, posed[Modality.AUDIO], Modality.AUDIO),
+            )
+            views = tuple(map(self._view, self._axes, *parts))
+        skewed = (f"{name} is not deskewed: {why}" for name, why in self._skewed.items())
+        notes = (*self.placer.notes(sensors), *skewed)
+        return Prepared(views, self._invalid, self._content, notes, tuple(self._used))
 
-    def _camera(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
-        sample = synced.samples[Modality.CAMERA][-1]
-        frame = cast("ImageFrame | CompressedFrame", sample.payload)
-        pose = self._poses[Modality.CAMERA]
-        intrinsics = camera.fitting(self.intrinsics, frame.width, frame.height)
-        turned = self._turned(synced, mask, sample.stamp_ns)
-        image = self._virtual_camera.decode(frame, intrinsics)
-        warped = self._virtual_camera.warp(image, intrinsics, turned @ motion.pose_rotation(pose))
-        position = torch.from_numpy((turned @ np.asarray(pose.translation)).astype(np.float32))[None]
-        part = {"camera": warped.image, "camera_position": position}
-        if warped.seen is not None:
-            part["camera_seen"] = warped.seen
-        return part, image_stats(image)
+    def _view(self, axes: motion.Rotation, *parts: Mapping[str, Tensor]) -> ModelInput:
+        """The input of one sector, and how good its data is."""
+        tensors = {name: tensor for part in parts for name, tensor in part.items()}
+        if axes[0, 0] < 0.0 and not tensors.keys() & {"camera", "lidar"}:
+            tensors.pop("audio", None)  # two microphones do not know front from back
+        if self._measures and tensors:
+            untaken = {one.key for one in MEASURES if one.modality in self._short} | self._repeating
+            inputs, pcm = ModelInput(**tensors), self.pcm
+            tensors["quality"] = quality(inputs, pcm, untaken=untaken, geometry=self._geometry)
+        return ModelInput(**tensors)
 
-    def _lidar(self, synced: SyncedSet, mask: ModalitySet) -> _Part:
-        sample = synced.samples[Modality.LIDAR][-1]
+    def _first(
+        self, synced: SyncedSet, names: Sequence[str], kind: Modality
+    ) -> Sequence[Mapping[str, Tensor]]:
+        """Tensors of the first of the sensors whose data can be used."""
+        for name in names:
+            try:
+                part, looks = self._builders[kind](synced, name)
+            except InvalidMessageError as error:
+                self._invalid[name] = error
+                continue
+            self._note(name, looks)
+            return part
+        return [{} for _ in self._axes]
+
+    def _merged(self, synced: SyncedSet, names: Sequence[str]) -> Sequence[Mapping[str, Tensor]]:
+        """Pillars of the points of all lidars whose data can be used."""
+        clouds = []
+        for name in names:
+            try:
+                points, looks = self._cloud(synced, name)
+            except InvalidMessageError as error:
+                self._invalid[name] = error
+                continue
+            self._note(name, looks)
+            clouds.append(points)
+        if not clouds:
+            return [{} for _ in self._axes]
+        points = clouds[0] if len(clouds) == 1 else torch.cat(clouds, dim=1)
+        turned = [lidar.turned(points, axes) for axes in self._axes]
+        self.points = turned[0]
+        return [{"lidar": lidar.pillars(cloud, geometry=self._geometry)} for cloud in turned]
+
+    def _note(self, name: str, looks: ContentStats | None) -> None:
+        self._used.append(name)
+        if looks is not None:
+            self._content[name] = looks
+
+    def _pictures(self, synced: SyncedSet, names: Sequence[str]) -> Sequence[Mapping[str, Tensor]]:
+        """Each sector's picture, from the cameras that see it and whose data can be used."""
+        shots: dict[str, Shot] = {}
+        looks: dict[str, ContentStats] = {}
+        for name in names:
+            try:
+                found = self._shot(synced, name)
+            except InvalidMessageError as error:
+                self._invalid[name] = error
+                continue
+            if found is not None:
+                shots[name], looks[name] = found
+        try:
+            shown = [side.show(shots) for side in self._sides]
+        except InvalidMessageError as error:  # of a camera alone
+            self._invalid.update(dict.fromkeys(shots, error))
+            return [{} for _ in self._axes]
+        for name in shots:
+            if any(name in used for _, used in shown):
+                self._note(name, looks[name])
+        return [part for part, _ in shown]
+
+    def _shot(self, synced: SyncedSet, name: str) -> tuple[Shot, ContentStats] | None:
+        """The picture of one camera, and how it looks; None where it looks at no sector."""
+        sample = synced.samples[name][-1]
+        frame, pose = cast("ImageFrame | CompressedFrame", sample.payload), self._poses[name]
+        intrinsics = camera.fitting(self.intrinsics[name], frame.width, frame.height)
+        mount = motion.pose_rotation(pose)
+        if not any(side.wants(name, intrinsics, mount) for side in self._sides):
+            return None
+        turned = self._turned(synced, sample.stamp_ns)
+        image = camera.decode_for(frame, intrinsics, self._geometry)
+        small = camera.shrunk(image, intrinsics, self._geometry)
+        return Shot(small, intrinsics, mount, turned, turned @ np.asarray(pose.translation)), image_stats(
+            image
+        )
+
+    def _cloud(self, synced: SyncedSet, name: str) -> tuple[Tensor, ContentStats]:
+        """The points of one lidar [1, N, 4] in the base frame at the set's stamp, and how they look."""
+        sample, section = synced.samples[name][-1], cast("LidarConfig", self._config.sensor(name))
         cloud = cast("PointCloud", sample.payload)
-        pose = self._poses[Modality.LIDAR]
-        full_scale = self._config.lidar.intensity_full_scale
-        points, times = lidar.decode_timed(cloud, intensity_full_scale=full_scale)
-        now = None if times is None else self._deskewed(points, times, synced, mask)
-        turned = self._turned(synced, mask, sample.stamp_ns) if now is None else motion.IDENTITY
+        pose = self._poses[name]
+        points, times = lidar.decode_timed(cloud, intensity_full_scale=section.intensity_full_scale)
+        now = self._deskewed(points, times, synced, name, section)
+        turned = self._turned(synced, sample.stamp_ns) if now is None else motion.IDENTITY
         rotation, translation = turned @ motion.pose_rotation(pose), turned @ np.asarray(pose.translation)
         moved = lidar.move(points if now is None else now, rotation, translation)
-        return {"lidar": lidar.pillars(moved, geometry=self._geometry)}, cloud_stats(points)
+        return moved, cloud_stats(points)
 
     def _deskewed(
-        self, points: NDArray[np.float32], times: NDArray[Any], synced: SyncedSet, mask: ModalitySet
+        self,
+        points: NDArray[np.float32],
+        times: NDArray[Any] | None,
+        synced: SyncedSet,
+        name: str,
+        section: LidarConfig,
     ) -> NDArray[np.float32] | None:
-        """Points of the lidar as it would see them at the set's stamp; None where they stay as they are."""
-        section, stamp_ns = self._config.lidar, synced.samples[Modality.LIDAR][-1].stamp_ns
-        if not section.deskew:
+        """Points of a lidar as it would see them at the set's stamp; None where they stay as they are."""
+        stamp_ns = synced.samples[name][-1].stamp_ns
+        since_s = self._since_s(times, name, section, stamp_ns)
+        if since_s is None:
+            if stamp_ns == synced.stamp_ns or self._ego is None or not points.size:
+                return None
+            # A cloud of one moment that is not the set's: another lidar's, beside the one that anchors.
+            if self._ego.velocity(stamp_ns) is None:
+                return None
+            since_s = np.zeros(points.shape[1], np.float32)
+        since_s += np.float32((stamp_ns - synced.stamp_ns) / NS_PER_S)
+        ends_ns = [synced.stamp_ns + round(float(end) * NS_PER_S) for end in (since_s.min(), since_s.max())]
+        imu_pose = self._poses.get(self._imu_name)
+        readings = () if imu_pose is None else synced.samples[self._imu_name]
+        moves = even_motion(self._ego, readings, imu_pose, from_ns=ends_ns[0], to_ns=ends_ns[1])
+        if moves is None:
+            self._skewed[name] = "neither IMU nor odometry tells how the robot moved meanwhile"
+            return None
+        return deskewed(points, since_s, moves, self._poses[name])
+
+    def _since_s(
+        self, times: NDArray[Any] | None, name: str, section: LidarConfig, stamp_ns: int
+    ) -> NDArray[np.float32] | None:
+        """Seconds from the cloud's stamp to each point [N]; None: of one moment, or not known."""
+        if times is None or not section.deskew:
             return None
         since_s = point_times_s(times, stamp_ns=stamp_ns + round(section.stamp_offset_s * NS_PER_S))
         if isinstance(since_s, str):
-            self._skewed = f"the times of its points are not used, {since_s}"
+            self._skewed[name] = f"the times of its points are not used, {since_s}"
             return None
-        if not since_s.size:
-            return None
-        since_s += np.float32((stamp_ns - synced.stamp_ns) / NS_PER_S)
-        ends_ns = [synced.stamp_ns + round(float(end) * NS_PER_S) for end in (since_s.min(), since_s.max())]
-        imu_pose = self._poses.get(Modality.IMU) if Modality.IMU in mask else None
-        readings = () if imu_pose is None else synced.samples[Modality.IMU]
-        moves = even_motion(self._ego, readings, imu_pose, from_ns=ends_ns[0], to_ns=ends_ns[1])
-        if moves is None:
-            self._skewed = "neither IMU nor odometry tells how the robot moved meanwhile"
-            return None
-        return deskewed(points, since_s, moves, self._poses[Modality.LIDAR])
+        return since_s if since_s.size else None
 
-    def _imu(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
-        stamps_ns, readings = imu.readings_of(synced.samples[Modality.IMU])
-        to_base = motion.pose_rotation(self._poses[Modality.IMU])
+    def _imu(self, synced: SyncedSet, name: str) -> _Part:
+        stamps_ns, readings = imu.readings_of(synced.samples[name])
+        to_base = motion.pose_rotation(self._poses[name])
         times_s, values = imu.in_base_axes(stamps_ns, readings, to_base=to_base, end_ns=synced.stamp_ns)
         self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
         tilt = self._attitude.update(stamps_ns, readings @ to_base.T, epoch=synced.epoch)
         window = imu.resample(times_s, values, geometry=self._geometry)
-        return {"imu": window, "tilt": torch.tensor([tilt])}, None
+        # Held readings fill the rest of a window: an IMU that has just begun would look stuck.
+        if float(times_s[0, -1] - times_s[0, 0]) < _LEAST_TOLD * self._geometry.imu_window_s:
+            self._short.add(Modality.IMU)
+        parts = [
+            {"imu": imu.turned(window, axes), "tilt": torch.tensor([imu.turned_tilt(tilt, axes)])}
+            for axes in self._axes
+        ]
+        return parts, None
 
-    def _audio(self, synced: SyncedSet, _mask: ModalitySet) -> _Part:
-        blocks = audio.blocks_of(synced.samples[Modality.AUDIO])
+    def _audio(self, synced: SyncedSet, name: str) -> _Part:
+        blocks = audio.blocks_of(synced.samples[name])
+        spacing_m = cast("AudioConfig", self._config.sensor(name)).spacing_m
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
-        features = audio.bearing_features(pcm, self._config.audio.spacing_m, geometry=self._geometry)
+        ways = [float(axes[0, 0]) for axes in self._axes]
+        if not {1.0, -1.0} & set(ways):
+            raise InvalidMessageError("outside_view", "no sector looks ahead or back, where a pair hears")
+        features = [
+            {"audio": audio.bearing_features(heard, spacing_m, geometry=self._geometry)}
+            if heard is not None
+            else {}
+            for heard in ({1.0: pcm, -1.0: pcm.flip(1)}.get(way) for way in ways)
+        ]
         # What no block of the set brought is not silent.
-        self._pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
-        return {"audio": features}, audio_stats([block for _, block in blocks])
+        self.pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
+        if self.pcm.shape[-1] < _LEAST_TOLD * pcm.shape[-1]:
+            self._short.add(Modality.AUDIO)
+        return features, audio_stats([block for _, block in blocks])
 
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:
         """How far the base has turned left from `stamp_ns` to the set, in rad, by the gyro; 0 without one."""
@@ -189,7 +325,7 @@ class Preprocessor:
 
     def turning(self, synced: SyncedSet, used: ModalitySet) -> Callable[[int], float]:
         """`yaw_since` by the stamp alone, of the set in hand, also once another one is."""
-        turned = self._gyro(synced, used)
+        turned = self._gyro(synced) if Modality.IMU in used else _still
 
         def yaw_since(stamp_ns: int) -> float:
             rotation = turned(stamp_ns)
@@ -198,15 +334,19 @@ class Preprocessor:
 
         return yaw_since
 
-    def _turned(self, synced: SyncedSet, mask: ModalitySet, stamp_ns: int) -> motion.Rotation:
+    def _turned(self, synced: SyncedSet, stamp_ns: int) -> motion.Rotation:
         """How base axes at the sample's stamp lie in those at the set's, where it is worth new maps."""
-        rotation = self._gyro(synced, mask)(stamp_ns)
+        rotation = self._gyro(synced)(stamp_ns)
         return rotation if motion.angle_rad(rotation) > STILL_RAD else motion.IDENTITY
 
-    def _gyro(self, synced: SyncedSet, mask: ModalitySet) -> Callable[[int], motion.Rotation]:
-        """How base axes at a stamp lie in those at the set's stamp, by the gyro where it is trusted."""
-        imu_pose = self._poses.get(Modality.IMU)
-        if Modality.IMU not in mask or imu_pose is None:
-            return lambda _stamp_ns: motion.IDENTITY
-        readings, to_ns = synced.samples[Modality.IMU], synced.stamp_ns
+    def _gyro(self, synced: SyncedSet) -> Callable[[int], motion.Rotation]:
+        """How base axes at a stamp lie in those at the set's stamp, by the gyro where one is trusted."""
+        imu_pose = self._poses.get(self._imu_name)
+        if imu_pose is None:
+            return _still
+        readings, to_ns = synced.samples[self._imu_name], synced.stamp_ns
         return lambda stamp_ns: motion.turned(readings, imu_pose, from_ns=stamp_ns, to_ns=to_ns)
+
+
+def _still(_stamp_ns: int) -> motion.Rotation:
+    return motion.IDENTITY

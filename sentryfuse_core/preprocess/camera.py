@@ -10,17 +10,35 @@ import torch
 
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL
 from sentryfuse_core.errors import InvalidMessageError
+from sentryfuse_core.preprocess.fisheye import along, fisheye_maps
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, UNSEEN
 from sentryfuse_core.types import CompressedFrame, ImageFrame, Intrinsics, UInt8Array
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from sentryfuse_core.config import CameraConfig
     from sentryfuse_core.preprocess.motion import Rotation
 
-__all__ = ["CONVERSIONS", "VirtualCamera", "Warped", "decode", "fitting", "reduction", "same_shape"]
+__all__ = [
+    "CONVERSIONS",
+    "Look",
+    "VirtualCamera",
+    "Warped",
+    "decode",
+    "decode_for",
+    "fitting",
+    "joined",
+    "parameter_intrinsics",
+    "reduction",
+    "same_shape",
+    "seen_share",
+    "shrunk",
+]
 
 # Columns: base axes of the virtual camera's right, down and forward.
 _OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -50,8 +68,14 @@ _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_RE
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 LARGEST_SIDE = 32_766  # of OpenCV's remap
 _IN_FRONT = 1e-3  # of a ray's forward part: less lies beside the camera or behind it
+_CLEARLY = 1.05  # straighter: of cameras that look nearly the same way one should show it all
 _SAME_SHAPE = 0.03  # by how much the sides' ratio may differ: encoders pad to blocks of pixels
 _DEPTH_16 = ("mono16", "16UC1")
+
+
+def parameter_intrinsics(config: CameraConfig) -> Intrinsics:
+    """The intrinsics that the parameters of a camera give."""
+    return Intrinsics(config.image_width, config.image_height, config.fx, config.fy, config.cx, config.cy)
 
 
 def decode(frame: ImageFrame | CompressedFrame, *, reduce: int = 1) -> UInt8Array:
@@ -125,13 +149,19 @@ class Warped(NamedTuple):
     seen: Tensor | None  # [1, 1, 32, 96] share of each block of 4 x 4 pixels that is seen; None: all of it
 
 
+class Look(NamedTuple):
+    """What one camera shows of the virtual one's view, [128, 384] pixels."""
+
+    pixels: UInt8Array  # [128, 384, 3] RGB
+    straight: NDArray[np.float32]  # how straight it looks there: larger is straighter; -inf: not seen
+
+
 class _Maps(NamedTuple):
-    """Where each virtual pixel lies in the source, [128, 384] in pixels, and which ones lie nowhere."""
+    """Where each virtual pixel lies in the source, [128, 384] in pixels; `straight` as `Look` has it."""
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
-    outside: NDArray[np.bool_]
-    seen: Tensor | None  # of `Warped`
+    straight: NDArray[np.float32]
 
 
 class VirtualCamera:
@@ -142,43 +172,84 @@ class VirtualCamera:
         self._key: tuple[Any, ...] | None = None
         self._maps: _Maps | None = None
 
-    def decode(self, frame: ImageFrame | CompressedFrame, intrinsics: Intrinsics) -> UInt8Array:
-        """RGB uint8 [H, W, 3], smaller than the file where that is cheaper and still fine enough.
-
-        Where the file's header does not tell the size, the intrinsics' is taken; where they differ, this
-        costs sharpness or time, nothing else.
-        """
-        if isinstance(frame, ImageFrame) or frame.format != "jpeg":
-            return decode(frame)
-        ratio = reduction(frame.width or intrinsics.width, intrinsics, self._geometry)
-        return decode(frame, reduce=max(step for step in _REDUCED if step <= max(ratio, 1.0)))
-
     def warp(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Warped:
-        """RGB uint8 [H, W, 3] as the virtual camera sees it.
+        """RGB uint8 [H, W, 3] as the virtual camera sees it; see `look`."""
+        return joined([self.look(image, intrinsics, to_base)])
+
+    def look(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Look:
+        """What RGB uint8 [H, W, 3] shows of the virtual camera's view.
 
         `to_base` turns the camera's optical axes (z forward) into the base frame. Raises
         InvalidMessageError `outside_view` if the camera does not look where the virtual one does.
         """
         height, width, _ = image.shape
-        shrink = int(reduction(width, intrinsics, self._geometry))
-        if shrink > 1:  # averaging whole blocks first: bilinear sampling alone would alias
-            size = (max(width // shrink, 1), max(height // shrink, 1))
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        image = shrunk(image, intrinsics, self._geometry)
         if max(image.shape) > LARGEST_SIDE:
             raise InvalidMessageError("bad_size", f"{width} x {height} pixels at this focal length")
         key = (image.shape, intrinsics, to_base.tobytes())
         if self._maps is None or key != self._key:
-            self._maps, self._key = _build_maps(image, intrinsics, to_base, self._geometry), key
-        x, y, outside, seen = self._maps
-        warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        pixels = torch.from_numpy(warped).permute(2, 0, 1)[None].float() / 255.0
-        if seen is not None:
-            pixels.masked_fill_(torch.from_numpy(outside), UNSEEN)
-        return Warped(pixels, seen)
+            self._maps, self._key = _build_maps(image.shape[:2], intrinsics, to_base, self._geometry), key
+        x, y, straight = self._maps
+        pixels = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return Look(np.asarray(pixels, np.uint8), straight)
 
 
-def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, geometry: Geometry) -> _Maps:
+def decode_for(
+    frame: ImageFrame | CompressedFrame, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY
+) -> UInt8Array:
+    """RGB uint8 [H, W, 3], smaller than the file where that is cheaper and still fine enough.
+
+    Where the file's header does not tell the size, the intrinsics' is taken; where they differ, this
+    costs sharpness or time, nothing else.
+    """
+    if isinstance(frame, ImageFrame) or frame.format != "jpeg":
+        return decode(frame)
+    ratio = reduction(frame.width or intrinsics.width, intrinsics, geometry)
+    return decode(frame, reduce=max(step for step in _REDUCED if step <= max(ratio, 1.0)))
+
+
+def shrunk(image: UInt8Array, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY) -> UInt8Array:
+    """The picture with whole blocks of pixels averaged where it is much finer than the virtual camera's.
+
+    Bilinear sampling alone would alias.
+    """
     height, width, _ = image.shape
+    shrink = int(reduction(width, intrinsics, geometry))
+    if shrink <= 1:
+        return image
+    size = (max(width // shrink, 1), max(height // shrink, 1))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def joined(looks: Sequence[Look]) -> Warped:
+    """One picture of what several cameras show: each pixel by the one that looks straightest at it."""
+    pixels, straight = looks[0]
+    for other in looks[1:]:
+        better = other.straight > _CLEARLY * straight
+        pixels = np.where(better[..., None], other.pixels, pixels)
+        straight = np.maximum(straight, other.straight)
+    seen = straight > -np.inf
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255.0
+    share = _share(seen)
+    if share is not None:
+        image.masked_fill_(torch.from_numpy(~seen), UNSEEN)
+    return Warped(image, share)
+
+
+def seen_share(intrinsics: Intrinsics, to_base: Rotation, geometry: Geometry = GEOMETRY) -> float:
+    """How much of the virtual camera's view a camera with these axes shows, 0..1."""
+    try:
+        maps = _build_maps((intrinsics.height, intrinsics.width), intrinsics, to_base, geometry)
+    except InvalidMessageError:
+        return 0.0
+    return float(np.mean(maps.straight > -np.inf))
+
+
+def _build_maps(
+    size: tuple[int, ...], intrinsics: Intrinsics, to_base: Rotation, geometry: Geometry
+) -> _Maps:
+    """The maps for a picture of `size` (rows, columns)."""
+    height, width = size
     turn = to_base.T @ _OPTICAL_TO_BASE  # virtual optical axes to the camera's
     # World and network put pixel centres at + 0.5, OpenCV at integers.
     g = geometry
@@ -190,24 +261,28 @@ def _build_maps(image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation, ge
         (intrinsics.cx + 0.5) * scale_x - 0.5,
         (intrinsics.cy + 0.5) * scale_y - 0.5,
     )
-    distortion = np.array(intrinsics.distortion) if intrinsics.distortion else None
-    size = (geometry.image_width, geometry.image_height)
-    map_x, map_y = cv2.initUndistortRectifyMap(source, distortion, turn.T, virtual, size, cv2.CV_32FC1)
-
-    # OpenCV does not ask whether a ray lies in front of the camera, or so far out that distortion folds back.
-    right, down, forward = (turn @ np.linalg.inv(virtual)).astype(np.float32)
-    depth = _along(forward, size)
-    seen = depth > _IN_FRONT
-    largest = np.float32(_largest_radius(intrinsics.distortion))
-    if largest < np.inf:
-        x, y = _along(right, size), _along(down, size)
-        seen &= x * x + y * y < (largest * depth) ** 2  # of rays behind the camera none is left
+    shape = (geometry.image_width, geometry.image_height)
+    axes = (turn @ np.linalg.inv(virtual)).astype(np.float32)
+    if intrinsics.fisheye:
+        map_x, map_y, depth, seen = fisheye_maps(axes, shape, source, intrinsics.distortion)
+    else:
+        distortion = np.array(intrinsics.distortion) if intrinsics.distortion else None
+        maps = cv2.initUndistortRectifyMap(source, distortion, turn.T, virtual, shape, cv2.CV_32FC1)
+        map_x, map_y = (np.asarray(values, np.float32) for values in maps)
+        # OpenCV does not ask whether a ray lies in front of the camera, or where distortion folds back.
+        depth = along(axes[2], shape)
+        seen = depth > _IN_FRONT
+        largest = np.float32(_largest_radius(intrinsics.distortion))
+        if largest < np.inf:
+            x, y = along(axes[0], shape), along(axes[1], shape)
+            seen &= x * x + y * y < (largest * depth) ** 2  # of rays behind the camera none is left
     seen &= (map_x >= -0.5) & (map_x <= width - 0.5) & (map_y >= -0.5) & (map_y <= height - 0.5)
     if not seen.any():
         raise InvalidMessageError(
             "outside_view", "the camera does not look along the base frame's x axis: check its transform"
         )
-    return _Maps(np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), ~seen, _share(seen))
+    straight = np.where(seen, depth, np.float32(-np.inf))
+    return _Maps(map_x, map_y, straight)
 
 
 def _share(seen: NDArray[np.bool_]) -> Tensor | None:
@@ -216,16 +291,6 @@ def _share(seen: NDArray[np.bool_]) -> Tensor | None:
         return None
     blocks = seen.reshape(seen.shape[0] // SEEN_STRIDE, SEEN_STRIDE, -1, SEEN_STRIDE)
     return torch.from_numpy(blocks.mean(axis=(1, 3), dtype=np.float32))[None, None]
-
-
-def _along(axis: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """How far each pixel's ray (column, row, 1) reaches along `axis` [3]: [H, W].
-
-    A row added to a column, in float32: a matrix product over a list of all pixels takes ten times as long.
-    """
-    columns, rows = np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32)
-    reach: NDArray[np.float32] = axis[0] * columns + (axis[1] * rows + axis[2])[:, None]
-    return reach
 
 
 def _matrix(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, LidarConfig
 from sentryfuse_core.convert import DEPTH_ENCODINGS
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import camera, lidar
@@ -19,7 +19,6 @@ from sentryfuse_core.types import (
     ImageFrame,
     Intrinsics,
     Modality,
-    ModalitySet,
     PointCloud,
     Sample,
     SyncedSet,
@@ -36,65 +35,69 @@ _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
 class FitCheck:
-    """Looks once at the first data of each kind; `intrinsics` are the parameters', until `set_intrinsics`."""
+    """Looks once at the first data of each sensor; `intrinsics` hold until `set_intrinsics` gives others."""
 
-    def __init__(self, config: Config, intrinsics: Intrinsics) -> None:
+    def __init__(self, config: Config, intrinsics: Mapping[str, Intrinsics]) -> None:
+        """`intrinsics`: by camera."""
         self._config = config
-        self._intrinsics = intrinsics
-        self._info_frame: str | None = None  # None: no CameraInfo came
-        self._blocks: list[Sample] = []
+        self._intrinsics = dict(intrinsics)
+        self._info_frames: dict[str, str] = {}  # by camera; missing: no CameraInfo came
+        self._blocks: dict[str, list[Sample]] = {}
         self._felt: list[tuple[float, ...]] = []
-        self._unchecked = ModalitySet.all()
+        self._unchecked = set(config.sensors)
 
-    def set_intrinsics(self, intrinsics: Intrinsics, *, frame_id: str) -> None:
-        """Intrinsics of a CameraInfo that names this frame hold from now on."""
-        if self._info_frame != frame_id or intrinsics != self._intrinsics:
-            self._intrinsics, self._info_frame = intrinsics, frame_id
-            self._unchecked |= ModalitySet.of(Modality.CAMERA)
+    def set_intrinsics(self, intrinsics: Intrinsics, *, frame_id: str, name: str = Modality.CAMERA) -> None:
+        """Intrinsics of a camera's CameraInfo that names this frame hold from now on."""
+        if self._info_frames.get(name) != frame_id or intrinsics != self._intrinsics[name]:
+            self._intrinsics[name], self._info_frames[name] = intrinsics, frame_id
+            self._unchecked.add(name)
 
     def look(self, synced: SyncedSet, *, felt_m_s2: tuple[float, ...]) -> list[str]:
         """What to set where this set shows that its data does not fit the parameters.
 
-        `felt_m_s2` is the acceleration in it, in base axes; empty where it is not known.
+        `felt_m_s2` is the acceleration that the IMU in use felt, in base axes; empty where it is not known.
         """
         notes: list[str | None] = []
-        for modality in self._unchecked & synced.present:
-            samples = synced.samples[modality]
-            if modality is Modality.AUDIO:
-                blocks = self._collected(samples)
+        for name in [name for name in synced.samples if name in self._unchecked]:
+            samples, kind = synced.samples[name], synced.samples[name][-1].modality
+            if kind is Modality.AUDIO:
+                blocks = self._collected(name, samples)
                 if not _enough(blocks):
                     continue
                 notes.append(audio_misfit(blocks))
-            elif modality is Modality.IMU:
+            elif kind is Modality.IMU:
                 self._felt += [felt_m_s2] if felt_m_s2 else []
                 if len(self._felt) < _MIN_WINDOWS:
                     continue
-                notes.append(imu_misfit(self._felt))
-            elif modality is Modality.LIDAR:
-                notes.append(lidar_misfit(samples[-1], self._config.lidar.intensity_full_scale))
+                notes.append(imu_misfit(self._felt, name))
+            elif kind is Modality.LIDAR:
+                section = cast("LidarConfig", self._config.sensor(name))
+                notes.append(lidar_misfit(samples[-1], section.intensity_full_scale))
             else:
-                informed = self._info_frame is not None
-                notes.append(camera_misfit(samples[-1], self._intrinsics, informed=informed))
+                informed = name in self._info_frames
+                notes.append(camera_misfit(samples[-1], self._intrinsics[name], informed=informed))
                 notes += [_depth(samples[-1]), self._other_frame(samples[-1])]
-            self._unchecked -= ModalitySet.of(modality)
+            self._unchecked.discard(name)
         return [note for note in notes if note is not None]
 
     def _other_frame(self, sample: Sample) -> str | None:
         """CameraInfo of a frame that is not the pictures' may be that of another camera."""
-        told, override = self._info_frame, self._config.camera.frame_id
+        name = sample.sensor
+        told, override = self._info_frames.get(name), self._config.sensor(name).frame_id
         if not told or override or told == sample.frame_id:
             return None
         return (
-            f"camera: CameraInfo is of frame {told!r}, the pictures of {sample.frame_id!r}: "
-            "if that is another camera, set camera.info_topic"
+            f"{name}: CameraInfo is of frame {told!r}, the pictures of {sample.frame_id!r}: "
+            f"if that is another camera, set {name}.info_topic"
         )
 
-    def _collected(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+    def _collected(self, name: str, samples: Sequence[Sample]) -> Sequence[Sample]:
         """The blocks of this set and of those before: a window may hold too few to judge by."""
-        last_ns = self._blocks[-1].stamp_ns if self._blocks else -1
-        self._blocks += [sample for sample in samples if sample.stamp_ns > last_ns]
-        del self._blocks[: -2 * _MIN_ARRIVALS]
-        return self._blocks
+        blocks = self._blocks.setdefault(name, [])
+        last_ns = blocks[-1].stamp_ns if blocks else -1
+        blocks += [sample for sample in samples if sample.stamp_ns > last_ns]
+        del blocks[: -2 * _MIN_ARRIVALS]
+        return blocks
 
 
 def camera_misfit(sample: Sample, intrinsics: Intrinsics, *, informed: bool = False) -> str | None:
@@ -102,7 +105,7 @@ def camera_misfit(sample: Sample, intrinsics: Intrinsics, *, informed: bool = Fa
 
     `informed`: they are those of a CameraInfo, not of the parameters.
     """
-    frame = cast("ImageFrame | CompressedFrame", sample.payload)
+    name, frame = sample.sensor, cast("ImageFrame | CompressedFrame", sample.payload)
     width, height = frame.width, frame.height
     held = camera.fitting(intrinsics, width, height)
     if not (width and height) or camera.same_shape(held, width, height, tolerance=_TOLERANCE):
@@ -110,12 +113,12 @@ def camera_misfit(sample: Sample, intrinsics: Intrinsics, *, informed: bool = Fa
     size, held_size = f"the pictures are {width} x {height} pixels", f"{held.width} x {held.height}"
     if informed:
         return (
-            f"camera: {size}, CameraInfo holds for {held_size}, so bearings are wrong: "
-            "take the CameraInfo of this picture (camera.info_topic)"
+            f"{name}: {size}, CameraInfo holds for {held_size}, so bearings are wrong: "
+            f"take the CameraInfo of this picture ({name}.info_topic)"
         )
     return (
-        f"camera: {size}, the intrinsics hold for {held_size}: "
-        "set camera.image_width, image_height, fx, fy, cx and cy"
+        f"{name}: {size}, the intrinsics hold for {held_size}: "
+        f"set {name}.image_width, image_height, fx, fy, cx and cy"
     )
 
 
@@ -132,21 +135,22 @@ def lidar_misfit(sample: Sample, full_scale: float) -> str | None:
     if not (low or largest > 4.0 * full_scale):
         return None
     scale = next((scale for scale in _INTENSITY_SCALES if largest <= scale), largest)
+    name = sample.sensor
     return (
-        f"lidar: intensities go up to {largest:.4g}, lidar.intensity_full_scale is {full_scale:g}: "
+        f"{name}: intensities go up to {largest:.4g}, {name}.intensity_full_scale is {full_scale:g}: "
         f"set it to {scale:g} if that is the lidar's range"
     )
 
 
-def imu_misfit(felt_m_s2: Sequence[tuple[float, ...]]) -> str | None:
+def imu_misfit(felt_m_s2: Sequence[tuple[float, ...]], name: str = Modality.IMU) -> str | None:
     """What to set where accelerations in base axes do not average gravity upwards; None: they do."""
     x, y, z = np.mean(felt_m_s2, axis=0).tolist()
     if math.hypot(x, y, z) < _LEAST_M_S2 or z > _LEAST_M_S2:
         return None
-    felt = f"imu: acceleration averages {x:.1f}, {y:.1f}, {z:.1f} m/s^2 in the base frame, not 0, 0, +9.8"
+    felt = f"{name}: acceleration averages {x:.1f}, {y:.1f}, {z:.1f} m/s^2 in the base frame, not 0, 0, +9.8"
     if z < -_LEAST_M_S2:
         return f"{felt} (REP 145): let the driver change its sign, or correct the IMU's pose"
-    return f"{felt}: correct the IMU's pose (tf2, or imu.quaternion_xyzw)"
+    return f"{felt}: correct the IMU's pose (tf2, or {name}.quaternion_xyzw)"
 
 
 def audio_misfit(samples: Sequence[Sample]) -> str | None:
@@ -165,10 +169,11 @@ def audio_misfit(samples: Sequence[Sample]) -> str | None:
     ]
     if not all(wrong):
         return None
+    name = samples[-1].sensor
     values_hz = block.pcm.size / apart_s
     return (
-        f"audio: blocks of {length_s * 1e3:.1f} ms every {apart_s * 1e3:.1f} ms: set audio.sample_rate_hz "
-        f"and audio.channels, whose product looks like {round(values_hz, -2):.0f} Hz"
+        f"{name}: blocks of {length_s * 1e3:.1f} ms every {apart_s * 1e3:.1f} ms: set {name}.sample_rate_hz "
+        f"and {name}.channels, whose product looks like {round(values_hz, -2):.0f} Hz"
     )
 
 
@@ -182,6 +187,6 @@ def _depth(sample: Sample) -> str | None:
     if not isinstance(frame, ImageFrame) or frame.encoding not in DEPTH_ENCODINGS:
         return None
     return (
-        f"camera: its encoding {frame.encoding} is that of depth images: choose the camera's picture, "
-        "unless this is one (a thermal camera)"
+        f"{sample.sensor}: its encoding {frame.encoding} is that of depth images: "
+        "choose the camera's picture, unless this is one (a thermal camera)"
     )

@@ -10,6 +10,7 @@ import torch
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.rotation import IDENTITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sentryfuse_core.preprocess.motion import Rotation
     from sentryfuse_core.types import ImuReading, Sample
 
-__all__ = ["in_base_axes", "readings_of", "resample"]
+__all__ = ["in_base_axes", "readings_of", "resample", "turned", "turned_tilt"]
 
 
 def readings_of(samples: Sequence[Sample]) -> tuple[list[int], NDArray[np.float64]]:
@@ -70,3 +71,17 @@ def resample(times_s: Tensor, values: Tensor, *, geometry: Geometry = GEOMETRY) 
         return values.gather(1, index[..., None].expand(batch, geometry.imu_steps, channels))
 
     return torch.lerp(pick(before), pick(after), share).float()
+
+
+def turned(window: Tensor, rotation: Rotation) -> Tensor:
+    """Gyro and acceleration [B, N, 6] in axes that `rotation` turns base axes into."""
+    if np.array_equal(rotation, IDENTITY):
+        return window
+    vectors = torch.unflatten(window, -1, (2, 3)) @ torch.from_numpy(rotation.T.astype(np.float32))
+    return vectors.flatten(-2)
+
+
+def turned_tilt(tilt: tuple[float, float], rotation: Rotation) -> tuple[float, float]:
+    """Roll and pitch in rad, small angles about x and y, in axes that `rotation` turns base axes into."""
+    roll, pitch = (rotation[:2, :2] @ tilt).tolist()
+    return roll, pitch

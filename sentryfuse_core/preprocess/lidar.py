@@ -10,6 +10,7 @@ import torch
 
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.rotation import IDENTITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sentryfuse_core.preprocess.motion import Rotation
     from sentryfuse_core.types import PointCloud
 
-__all__ = ["decode", "decode_timed", "move", "pillars"]
+__all__ = ["decode", "decode_timed", "move", "pillars", "turned"]
 
 _NEAREST_M, _FURTHEST_M = 1e-4, 1000.0  # coordinates that a lidar gives; no half of a cloud lies beyond
 _SAMPLED = 512  # about this many points show which units and byte order they have
@@ -117,6 +118,15 @@ def move(points: NDArray[np.float32], rotation: Rotation, translation_m: NDArray
         moved[row] += np.float32(translation_m[row])
     moved[3] = points[3]
     return torch.from_numpy(moved).T[None]
+
+
+def turned(points: Tensor, rotation: Rotation) -> Tensor:
+    """Points [1, N, 4] of the base frame in axes that `rotation`, about z, turns base axes into."""
+    if np.array_equal(rotation, IDENTITY):
+        return points
+    x, y, z, intensity = points.unbind(-1)
+    cos, sin = float(rotation[0, 0]), float(rotation[0, 1])
+    return torch.stack((cos * x + sin * y, cos * y - sin * x, z, intensity), dim=-1)
 
 
 def pillars(points: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:

@@ -6,10 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sentryfuse_core.config.sensors import is_unplaced
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.types import Modality, ModalitySet, Pose
+from sentryfuse_core.types import Modality, Pose
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sentryfuse_core.config import Config, SensorConfig
     from sentryfuse_core.types import Sample
 
@@ -20,6 +23,7 @@ __all__ = [
     "Placer",
     "Transforms",
     "difference",
+    "given_pose",
     "parameter_pose",
     "slash_mistake",
     "stand_in",
@@ -71,20 +75,18 @@ class Placer:
 
     def __init__(self, config: Config) -> None:
         self.transforms: Transforms | None = None  # None: the parameters alone
-        self.placements: dict[Modality, Placement] = {modality: Placement() for modality in Modality}
+        self.placements: dict[str, Placement] = {name: Placement() for name in config.sensors}
         self._config = config
-        self._given: dict[Modality, Pose | None] = {
-            modality: parameter_pose(config.sensor(modality)) for modality in Modality
-        }
-        self._frames: dict[Modality, str] = {}
+        self._given: dict[str, Pose | None] = {name: given_pose(config, name) for name in config.sensors}
+        self._frames: dict[str, str] = {}
 
-    def give(self, modality: Modality, pose: Pose | None) -> None:
-        """Use this pose instead of the parameters' where no transform is known; None: there is none."""
-        self._given[modality] = pose
+    def give(self, name: str, pose: Pose | None) -> None:
+        """Use this pose of a sensor instead of the parameters' where no transform is known; None: none is."""
+        self._given[name] = pose
 
     def pose(self, sample: Sample) -> Pose:
         """Where the sensor was at the sample's stamp; InvalidMessageError `no_pose` where nothing says."""
-        placed = self.placements[sample.modality] = self._place(sample)
+        placed = self.placements[sample.sensor] = self._place(sample)
         if placed.pose is None:
             raise InvalidMessageError("no_pose", placed.problem)
         return placed.pose
@@ -96,40 +98,39 @@ class Placer:
         found = self.transforms.find(frame_id, stamp_ns=stamp_ns) if self.transforms and frame_id else None
         return None if found is None else found.pose
 
-    def notes(self, sensors: ModalitySet) -> tuple[str, ...]:
+    def notes(self, sensors: Iterable[str]) -> tuple[str, ...]:
         """What a reader of detections made from these sensors must know of their poses."""
-        placed = ((modality, self.placements[modality]) for modality in sensors)
-        return tuple(f"{modality.value} {item.problem}" for modality, item in placed if item.told)
+        placed = ((name, self.placements[name]) for name in sensors)
+        return tuple(f"{name} {item.problem}" for name, item in placed if item.told)
 
     def _place(self, sample: Sample) -> Placement:
-        modality, base = sample.modality, self._config.output.base_frame
-        name, frame_id, given = modality.value, sample.frame_id, self._given[sample.modality]
+        name, base = sample.sensor, self._config.output.base_frame
+        frame_id, given = sample.frame_id, self._given[name]
         unnamed = f"its messages name no frame, set {name}.frame_id"
         if self.transforms is None:
             where = "" if given is not None else f"no transform from frame {frame_id!r} to {base!r}"
+            where += "" if given is not None else f": set {name}.translation_m and {name}.quaternion_xyzw"
             return Placement(given, PARAMETERS, where if frame_id or given else f"{where}: {unnamed}")
-        before, self._frames[modality] = self._frames.get(modality, frame_id), frame_id
+        before, self._frames[name] = self._frames.get(name, frame_id), frame_id
         told = [] if before == frame_id else [f"changed its frame from {before!r} to {frame_id!r}"]
         told += [] if not frame_id.startswith("/") else [slash_mistake(frame_id, name)]
         found = self.transforms.find(frame_id.lstrip("/"), stamp_ns=sample.stamp_ns) if frame_id else None
         if found is not None and found.pose is not None:
             told += [found.problem] if found.problem else []
-            if modality is Modality.CAMERA and _looks_up(found.pose):
+            if sample.modality is Modality.CAMERA and _looks_up(found.pose):
                 told.append(
                     f"looks straight up: {frame_id!r} may be the frame of its body, not the optical one "
-                    "(z forward); name that in camera.frame_id"
+                    f"(z forward); name that in {name}.frame_id"
                 )
             return Placement(found.pose, found.chain, _joined(told))
         why = unnamed if found is None else f"{found.problem}; {_REMEDY}"
         if given is None:
             return Placement(None, "", f"no transform from frame {frame_id!r} to {base!r}: {why}")
-        return Placement(
-            given, PARAMETERS, _joined([f"is placed by {self._parameters(modality)}: {why}", *told])
-        )
+        return Placement(given, PARAMETERS, _joined([f"is placed by {self._parameters(name)}: {why}", *told]))
 
-    def _parameters(self, modality: Modality) -> str:
+    def _parameters(self, name: str) -> str:
         """The parameters that place a sensor, and whether anybody set them."""
-        name, section = modality.value, self._config.sensor(modality)
+        section = self._config.sensor(name)
         default = parameter_pose(type(section)())
         unset = "" if parameter_pose(section) != default else ", which are at their defaults"
         return f"the parameters {name}.translation_m and {name}.quaternion_xyzw{unset}"
@@ -143,6 +144,18 @@ def _looks_up(pose: Pose) -> bool:
     """Whether the z axis, which is where an optical frame looks, points to the sky."""
     x, y, _, _ = pose.quaternion
     return 1.0 - 2.0 * (x * x + y * y) > _UP
+
+
+def given_pose(config: Config, name: str) -> Pose | None:
+    """The pose that the parameters give a sensor; None where they leave a named one without."""
+    section = config.sensor(name)
+    kind = config.kind_of(name)
+    needs = kind in (Modality.CAMERA, Modality.LIDAR) and name != kind.value
+    return (
+        None
+        if needs and is_unplaced(section) and config.output.extrinsics == "auto"
+        else parameter_pose(section)
+    )
 
 
 def parameter_pose(section: SensorConfig) -> Pose:

@@ -1,12 +1,14 @@
 """How good each sensor's data is, measured on what the network reads: the same on the robot and in training.
 
 Every measure is declared here, once, with its unit and range; `quality` computes all of them. A measure of an
-absent sensor is 0 and means nothing.
+absent sensor is 0 and means nothing; one that could not be taken is NaN, and says nothing for or against the
+sensor.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +20,7 @@ from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, ModelInput
 from sentryfuse_core.types import Modality
 
-__all__ = ["MEASURES", "Measure", "measures_of", "quality"]
+__all__ = ["MEASURES", "REPEATING", "Measure", "measures_of", "quality"]
 
 _BLOCK = 8  # pixels along the side of an image's block
 _DARK, _BRIGHT = 0.06, 0.94  # mean of a block that shows nothing for want or excess of light
@@ -81,17 +83,26 @@ MEASURES: tuple[Measure, ...] = (
 )
 
 
+REPEATING = ("imu.still", "audio.silent")  # what a simulator without noise does, see `<sensor>.may_repeat`
+
+
 def measures_of(keys: tuple[str, ...]) -> tuple[Measure, ...]:
     """The declared measures that `keys` name, in that order; raises KeyError for one that is not declared."""
     known = {measure.key: measure for measure in MEASURES}
     return tuple(known[key] for key in keys)
 
 
-def quality(inputs: ModelInput, pcm: Tensor | None = None, *, geometry: Geometry = GEOMETRY) -> Tensor:
+def quality(
+    inputs: ModelInput,
+    pcm: Tensor | None = None,
+    *,
+    untaken: Collection[str] = (),
+    geometry: Geometry = GEOMETRY,
+) -> Tensor:
     """All measures of the sensors that are there, in the order of MEASURES: [B, measures].
 
     `pcm` [B, C, S] is the window that `inputs.audio` was made from, full scale 1.0; without it a window
-    counts as neither clipped nor silent, and as loud as its bands.
+    counts as neither clipped nor silent, and as loud as its bands. Measures with a key in `untaken` are NaN.
     """
     size, device = next((len(item), item.device) for item in _given(inputs) if item is not None)
     parts = {
@@ -109,7 +120,9 @@ def quality(inputs: ModelInput, pcm: Tensor | None = None, *, geometry: Geometry
         low = torch.tensor([measure.low for measure in own], device=device)
         high = torch.tensor([measure.high for measure in own], device=device)
         columns.append(torch.nan_to_num(torch.stack(part, dim=1)).clamp(low, high))
-    return torch.cat(columns, dim=1)
+    found = torch.cat(columns, dim=1)
+    found[:, [index for index, measure in enumerate(MEASURES) if measure.key in untaken]] = torch.nan
+    return found
 
 
 def _given(inputs: ModelInput) -> tuple[Tensor | None, ...]:

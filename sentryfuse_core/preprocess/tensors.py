@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-__all__ = ["SEEN_STRIDE", "UNSEEN", "ModelInput", "all_seen"]
+__all__ = ["SEEN_STRIDE", "UNSEEN", "ModelInput", "all_seen", "stacked"]
 
 SEEN_STRIDE = 4  # pixels of the image, each way, to one value of `camera_seen`
 UNSEEN = 0.5  # of pixels that the camera does not see: the mid grey that the network takes for nothing
@@ -73,3 +76,20 @@ def all_seen(camera: Tensor) -> Tensor:
     """`camera_seen` [B, 1, H / 4, W / 4] of images [B, 3, H, W] that show something everywhere."""
     batch, _, height, width = camera.shape
     return camera.new_ones(batch, 1, height // SEEN_STRIDE, width // SEEN_STRIDE)
+
+
+def stacked(inputs: Sequence[ModelInput]) -> ModelInput:
+    """One batch of several inputs with the same sensors, in their order; one alone as it is."""
+    if len(inputs) == 1:
+        return inputs[0]
+    columns = {name: [getattr(item, name) for item in inputs] for name in vars(inputs[0])}
+    if any(seen is not None for seen in columns["camera_seen"]):
+        columns["camera_seen"] = [
+            all_seen(item.camera)
+            if item.camera_seen is None and item.camera is not None
+            else item.camera_seen
+            for item in inputs
+        ]
+    return ModelInput(
+        **{name: torch.cat(column) for name, column in columns.items() if column[0] is not None}
+    )

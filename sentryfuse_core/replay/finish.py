@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, value_of
 from sentryfuse_core.config import options as all_options
 from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Verdict
@@ -17,7 +16,6 @@ from sentryfuse_core.replay.records import counted_notes
 from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
 from sentryfuse_core.text import printable
-from sentryfuse_core.types import Modality
 
 __all__ = ["report_data", "summary_rows", "write_all"]
 
@@ -50,8 +48,8 @@ def report_data(
 ) -> ReportData:
     """What the report shows of a replay."""
     topics = {
-        f"topic of {modality.value}": f"{topic.name} ({topic.type_name}, {topic.count} messages)"
-        for modality, topic in result.selection.topics.items()
+        f"topic of {name}": f"{topic.name} ({topic.type_name}, {topic.count} messages)"
+        for name, topic in result.selection.topics.items()
     }
     odometry = result.selection.odometry
     if odometry is not None:
@@ -60,7 +58,7 @@ def report_data(
         "recording": str(options.bag),
         **topics,
         **{f"pose of {name}": source for name, source in result.poses.items()},
-        "camera info": result.selection.camera_info or "none",
+        "camera info": ", ".join(dict.fromkeys(result.selection.camera_infos.values())) or "none",
         "checkpoint": result.checkpoint,
         "device": result.device,
         "scenario": "none" if options.scenario is None else options.scenario.name,
@@ -101,7 +99,7 @@ def _notes(result: ReplayResult) -> tuple[str, ...]:
 
 def _changed(config: Config) -> str:
     """The parameters that are not at their defaults."""
-    values = ((option, attrgetter(option.path)(config)) for option in all_options())
+    values = ((option, value_of(config, option.path)) for option in all_options(config.kinds))
     changed = [f"{option.path}={value}" for option, value in values if value != option.default]
     return ", ".join(changed) or "all at their defaults"
 
@@ -119,11 +117,9 @@ def summary_rows(folder: Path, result: ReplayResult) -> Iterator[tuple[str, str]
     yield from _track_rows(metrics)
     yield from _fault_rows(metrics)
     yield "sensors used", ", ".join(f"{mask} x {count}" for mask, count in metrics["masks"].items()) or "none"
-    for modality in Modality:
-        sensor = metrics["sensors"].get(modality.value)
-        if sensor is not None:
-            missing = modality in result.selection.missing
-            yield modality.value, "not in the recording" if missing else _sensor_text(sensor)
+    for name, sensor in metrics["sensors"].items():
+        missing = name in result.selection.missing
+        yield name, "not in the recording" if missing else _sensor_text(sensor)
     wall_s, factor = metrics["wall_s"], metrics["real_time_factor"]
     yield "speed", f"{metrics['played_s']:.1f} s in {wall_s:.1f} s, {factor} times real time"
     for stage in ("pre", "infer", "post", "step"):

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import CameraConfig, Config, LidarConfig
+from sentryfuse_core.config import Config, LidarConfig
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.faults.scenario import Event
 from sentryfuse_core.preprocess import camera, lidar
@@ -35,7 +36,7 @@ from sentryfuse_core.types import (
     SyncedSet,
 )
 
-__all__ = ["COLOURS", "FrameSampler", "camera_intrinsics", "camera_picture", "lidar_points", "make_frame"]
+__all__ = ["COLOURS", "FrameSampler", "camera_picture", "lidar_points", "make_frame"]
 
 _PICTURE_WIDTH = 560  # pixels: what a report shows side by side
 _MAX_POINTS = 5000
@@ -85,8 +86,8 @@ class FrameSampler:
         record: SetRecord,
         synced: SyncedSet,
         *,
-        intrinsics: Intrinsics,
-        poses: Mapping[Modality, Pose] = MappingProxyType({}),
+        intrinsics: Mapping[str, Intrinsics],
+        poses: Mapping[str, Pose] = MappingProxyType({}),
     ) -> None:
         """Keep this set if a moment is due or its sensors are new; shown is what came, used or not."""
         due = [why for due_ns, why in self._due if due_ns <= record.released_ns]
@@ -101,7 +102,7 @@ class FrameSampler:
         self.frames.append(
             make_frame(
                 record,
-                {modality: samples[-1] for modality, samples in synced.samples.items()},
+                {name: samples[-1] for name, samples in synced.samples.items()},
                 config=self._config,
                 intrinsics=intrinsics,
                 truth=() if self._truth is None else self._truth.near(record.stamp_ns) or (),
@@ -111,38 +112,38 @@ class FrameSampler:
         )
 
 
-def camera_intrinsics(config: CameraConfig) -> Intrinsics:
-    """The intrinsics that the parameters give."""
-    return Intrinsics(config.image_width, config.image_height, config.fx, config.fy, config.cx, config.cy)
-
-
 def make_frame(
     record: SetRecord,
-    samples: Mapping[Modality, Sample],
+    samples: Mapping[str, Sample],
     *,
     config: Config,
-    intrinsics: Intrinsics,
+    intrinsics: Mapping[str, Intrinsics],
     truth: Sequence[Detection] = (),
-    poses: Mapping[Modality, Pose] = MappingProxyType({}),
+    poses: Mapping[str, Pose] = MappingProxyType({}),
     why: str = "",
 ) -> ReportFrame:
     """Decode the set's samples and draw; one that cannot be decoded is left out.
 
-    A sensor without one of the `poses` is where the parameters say.
+    A sensor without one of the `poses` is where the parameters say. The picture is that of the camera that
+    was used, else of the first.
     """
-    picture = points = None
-    if Modality.CAMERA in samples:
-        picture = camera_picture(samples[Modality.CAMERA])
+    cameras = [name for name in config.of_kind(Modality.CAMERA) if name in samples]
+    cameras.sort(key=lambda name: name not in record.sensors)
+    picture = camera_picture(samples[cameras[0]]) if cameras else None
     if picture is not None:
-        pose = poses.get(Modality.CAMERA, parameter_pose(config.camera))
+        name = cameras[0]
+        pose = poses.get(name, parameter_pose(config.sensor(name)))
         for box in truth:
-            _draw(picture, box, intrinsics, pose, dashed=True)
+            _draw(picture, box, intrinsics[name], pose, dashed=True)
         for detection in record.detections:
-            _draw(picture, detection, intrinsics, pose)
-    if Modality.LIDAR in samples:
-        pose = poses.get(Modality.LIDAR, parameter_pose(config.lidar))
-        points = lidar_points(samples[Modality.LIDAR], config.lidar, pose)
-    return ReportFrame(record, tuple(truth), picture, points, why)
+            _draw(picture, detection, intrinsics[name], pose)
+    clouds = [
+        points
+        for name in config.of_kind(Modality.LIDAR)
+        if name in samples and (points := lidar_points(samples[name], config, poses.get(name))) is not None
+    ]
+    cloud = np.concatenate(clouds) if clouds else None
+    return ReportFrame(record, tuple(truth), picture, cloud, why, _looks_around(config))
 
 
 def camera_picture(sample: Sample) -> NDArray[np.uint8] | None:
@@ -158,18 +159,31 @@ def camera_picture(sample: Sample) -> NDArray[np.uint8] | None:
     return np.ascontiguousarray(scaled, dtype=np.uint8)
 
 
-def lidar_points(sample: Sample, config: LidarConfig, pose: Pose) -> NDArray[np.float32] | None:
-    """A few thousand of the points in the region that the network sees, [N, 3], in the base frame."""
-    if not isinstance(sample.payload, PointCloud):
+def lidar_points(sample: Sample, config: Config, pose: Pose | None) -> NDArray[np.float32] | None:
+    """A few thousand of the points in the region that the network sees, [N, 3], in the base frame.
+
+    Without a `pose` the lidar is where the parameters say.
+    """
+    section = config.sensor(sample.sensor)
+    if not isinstance(sample.payload, PointCloud) or not isinstance(section, LidarConfig):
         return None
+    pose = parameter_pose(section) if pose is None else pose
     try:
-        points = lidar.decode(sample.payload, intensity_full_scale=config.intensity_full_scale)[:3].T
+        points = lidar.decode(sample.payload, intensity_full_scale=section.intensity_full_scale)[:3].T
     except InvalidMessageError:
         return None
     points = points @ pose_rotation(pose).T + np.asarray(pose.translation)
     x, y, _ = points.T
-    seen = points[(x > GEOMETRY.x_min_m) & (x < GEOMETRY.x_max_m) & (np.abs(y) < GEOMETRY.y_max_m)]
+    reach_m = GEOMETRY.x_max_m
+    ahead = (x > GEOMETRY.x_min_m) & (x < reach_m) & (np.abs(y) < GEOMETRY.y_max_m)
+    around = (np.abs(x) < reach_m) & (np.abs(y) < reach_m)
+    seen = points[around if _looks_around(config) else ahead]
     return np.asarray(seen[:: max(len(seen) // _MAX_POINTS, 1)], dtype=np.float32)
+
+
+def _looks_around(config: Config) -> bool:
+    """Whether the network looks elsewhere than ahead."""
+    return sector_yaws_deg(config.output.sectors) != (0.0,)
 
 
 def _draw(

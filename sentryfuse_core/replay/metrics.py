@@ -16,13 +16,13 @@ from sentryfuse_core.types import Modality, ModalitySet, SensorReport, Transitio
 
 __all__ = ["ANCHORS", "event_mapping", "output_mapping", "sensor_mapping", "totals"]
 
-ANCHORS = (Modality.LIDAR, Modality.CAMERA)  # by priority
+ANCHORS = (Modality.LIDAR, Modality.CAMERA)  # kinds, by priority
 
 
 def totals(
     records: Sequence[SetRecord],
     *,
-    stamps: Mapping[Modality, Collection[int]],
+    stamps: Mapping[str, Collection[int]],
     steps_ms: Sequence[float],
     truth: Truth | None,
 ) -> dict[str, Any]:
@@ -30,14 +30,14 @@ def totals(
 
     Args:
         records: of the sets, in their order.
-        stamps: of the recorded messages, in ns; of camera and lidar alone each should give a set.
+        stamps: of the messages of each lidar and camera, in ns; each of the first of them should give a set.
         steps_ms: wall time that the whole step of each set took.
         truth: the true boxes, where they are known.
     """
     absences: dict[str, Counter[str]] = {}
     for record in records:
-        for modality, absence in record.absent.items():
-            absences.setdefault(modality.value, Counter())[absence] += 1
+        for name, absence in record.absent.items():
+            absences.setdefault(name, Counter())[absence] += 1
     masks = Counter(record.used for record in records)
     levels = Counter(record.level for record in records)
     gaps_ns = (after.stamp_ns - before.stamp_ns for before, after in pairwise(records))
@@ -60,15 +60,13 @@ def totals(
     }
 
 
-def _coverage(
-    records: Sequence[SetRecord], stamps: Mapping[Modality, Collection[int]]
-) -> dict[str, Any] | None:
+def _coverage(records: Sequence[SetRecord], stamps: Mapping[str, Collection[int]]) -> dict[str, Any] | None:
     """Share of the best anchor's stamps that a set carries; None without camera and lidar."""
-    for modality in ANCHORS:
-        if recorded := set(stamps.get(modality, ())):
+    for name, own in stamps.items():
+        if recorded := set(own):
             covered = len(recorded & {record.stamp_ns for record in records})
             share = round(covered / len(recorded), 6)
-            return {"anchor": modality.value, "stamps": len(recorded), "sets": covered, "share": share}
+            return {"anchor": name, "stamps": len(recorded), "sets": covered, "share": share}
     return None
 
 
@@ -108,7 +106,7 @@ def event_mapping(transition: Transition, *, start_ns: int) -> dict[str, Any]:
     """A change of state in metrics.json; `t` in s from the start of the recording."""
     return {
         "t": round((transition.at_ns - start_ns) / NS_PER_S, 6),
-        "sensor": transition.modality.value,
+        "sensor": transition.sensor,
         "before": transition.before.name,
         "after": transition.after.name,
         "code": transition.code,

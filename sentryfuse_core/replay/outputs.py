@@ -15,6 +15,7 @@ from sentryfuse_core.account.markers import marker_array
 from sentryfuse_core.account.messages import Fields, PublishContext
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.clock import NS_PER_MS
+from sentryfuse_core.config import OutputConfig
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.replay.records import SetRecord, from_messages, json_line
 from sentryfuse_core.text import printable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["RunOutputs", "fresh_folder", "write_json", "write_text"]
 
 DETECTIONS, STATUS, MARKERS = "/sentryfuse/detections", "/sentryfuse/status", "/sentryfuse/markers"
-TRACKS = "/sentryfuse/tracks"
+TRACKS, COVERAGE = "/sentryfuse/tracks", "/sentryfuse/coverage"
 DIAGNOSTICS = "/diagnostics"
 
 
@@ -84,20 +85,24 @@ class RunOutputs:
     def __exit__(self, *_error: object) -> None:
         self._files.close()
 
-    def add(self, result: FusionResult, context: PublishContext, *, markers: bool) -> SetRecord:
+    def add(self, result: FusionResult, context: PublishContext, *, config: OutputConfig) -> SetRecord:
         """Write one set's messages and its line; returns its record."""
         at_ns = context.published_ns
         status = messages.fusion_status(result, context)
         detections = messages.detection_array(result, context)
         tracks = None if result.tracks is None else messages.track_array(result, context)
         at_base = tracks and messages.track_array(replace(result, placed_in=None), context)
+        coverage = messages.coverage(result, context)
         # The messages do not tell how far off a sample was that came and was not used.
         skew_ms = result.synced.skew_ns / NS_PER_MS
-        record = replace(from_messages(status, detections, at_base, released_ns=at_ns), skew_ms=skew_ms)
+        record = from_messages(status, detections, at_base, coverage, released_ns=at_ns)
+        record = replace(record, skew_ms=skew_ms)
         self._bag.write(DETECTIONS, messages.DETECTIONS_TYPE, at_ns, detections)
         if tracks is not None:
             self._bag.write(TRACKS, messages.TRACKS_TYPE, at_ns, tracks)
-        if markers:
+        if config.coverage:
+            self._bag.write(COVERAGE, messages.COVERAGE_TYPE, at_ns, coverage)
+        if config.markers:
             self._bag.write(MARKERS, messages.MARKERS_TYPE, at_ns, marker_array(result, context))
         self._bag.write(STATUS, messages.STATUS_TYPE, at_ns, status)
         self._lines.write(json_line(record) + "\n")

@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
+from matplotlib.patches import Polygon, Wedge
 from matplotlib.ticker import MaxNLocator
 
 from sentryfuse_core.clock import NS_PER_S
@@ -44,7 +44,9 @@ _ARROW_S = 1.0  # an arrow ends where a track will be then
 _SLOW_M_S = 0.5  # arrows of what hardly moves point anywhere
 # The page's style sheet knows the reader's light or dark screen, the figure does not.
 _THEMED = {_INK: "--ink", _FAINT: "--line", _BAND: "--band", _EDGE: "--faint", _DIM: "--faint"}
-_REGION_M = (0.0, 32.0, -16.0, 16.0)  # what the network sees: x, then y
+_AHEAD_M, _AROUND_M = (0.0, 32.0, -16.0, 16.0), (-32.0, 32.0, -32.0, 32.0)  # what is shown: x, then y
+_RING_M = 1.6  # width of the ring that tells what watches each direction
+_BLIND, _WATCHED = "#d1495b", {1: "#e9b44c", 2: "#5b8fd9", 3: "#3aa76d"}  # by bits of camera and lidar
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "sentryfuse",  # element ids must not differ from run to run
@@ -84,7 +86,7 @@ def timeline_svg(data: ReportData) -> str:
             middle_s = (stretch.at_s + stretch.until_s) / 2
             axes[0].text(middle_s, -0.72, stretch.name, ha="center", va="bottom", fontsize=8, color=_DIM)
         for fault in data.faults:
-            _fault(axes[0], fault, data.seconds)
+            _fault(axes[0], fault, data.seconds, _sensors(data))
             for axis in axes[1:]:
                 axis.axvline(fault.at_s, color=_FAULT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
         axes[-1].set_xlabel("time since the start (s)")
@@ -95,25 +97,31 @@ def timeline_svg(data: ReportData) -> str:
 def _states(axis: Axes, data: ReportData, times_s: Sequence[float]) -> None:
     """One band a sensor: colour is its state, the dark line below means its data was used."""
     end_s = max(data.seconds, times_s[-1] if times_s else 0.0)
-    for row, modality in enumerate(Modality):
-        states = [record.states.get(modality, SensorState.INIT) for record in data.records]
+    names = _sensors(data)
+    for row, name in enumerate(names):
+        states = [record.states.get(name, SensorState.INIT) for record in data.records]
         for state, from_s, to_s in _runs(states, times_s, end_s):
             axis.broken_barh(
                 [(from_s, to_s - from_s)], (row - 0.34, 0.56), color=STATE_COLOURS[state], linewidth=0
             )
-        for used, from_s, to_s in _runs([modality in record.used for record in data.records], times_s, end_s):
+        for used, from_s, to_s in _runs([name in record.sensors for record in data.records], times_s, end_s):
             if used:
                 axis.broken_barh([(from_s, to_s - from_s)], (row + 0.27, 0.09), color=_INK, linewidth=0)
-    axis.set_yticks(range(len(Modality)), [modality.value for modality in Modality])
-    axis.set_ylim(len(Modality) - 0.45, -0.8 if data.stretches else -0.5)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.45, -0.8 if data.stretches else -0.5)
     axis.grid(visible=False)
     axis.tick_params(left=False)
 
 
-def _fault(axis: Axes, fault: Event, end_s: float) -> None:
+def _sensors(data: ReportData) -> Sequence[str]:
+    """Names of the sensors."""
+    return list(data.records[0].states) if data.records else [kind.value for kind in Modality]
+
+
+def _fault(axis: Axes, fault: Event, end_s: float, names: Sequence[str]) -> None:
     """Mark what a fault covers: its sensor's band, or all of them where the stream is none of the sensors."""
-    rows = [row for row, modality in enumerate(Modality) if fault.stream == modality.value]
-    rows = rows or list(range(len(Modality)))
+    rows = [row for row, name in enumerate(names) if fault.stream == name]
+    rows = rows or list(range(len(names)))
     seconds = max(min(fault.until_s, end_s) - fault.at_s, 0.0)
     for row in rows:
         axis.broken_barh([(fault.at_s, seconds)], (row - 0.42, 0.08), facecolor=_FAULT, linewidth=0)
@@ -199,10 +207,14 @@ def _latency(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float])
 
 
 def surroundings_svg(frame: ReportFrame) -> str:
-    """Points and boxes from above; the robot is at the bottom, looking up."""
-    x_min, x_max, y_min, y_max = _REGION_M
+    """Points and boxes from above; the robot looks up, from the bottom or, all around, from the middle.
+
+    All around, a ring tells what watches each direction.
+    """
+    x_min, x_max, y_min, y_max = _AROUND_M if frame.around else _AHEAD_M
+    side = 5.0 if frame.around else 3.5
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(3.5, 3.5), layout="constrained")
+        figure = Figure(figsize=(side, side), layout="constrained")
         axis = figure.subplots()
         if frame.points is not None and len(frame.points):
             axis.scatter(
@@ -220,15 +232,28 @@ def surroundings_svg(frame: ReportFrame) -> str:
         for track in frame.record.tracks or ():
             if track.state is not TrackState.TENTATIVE:
                 _way(axis, track)
-        axis.plot([0.0], [x_min], marker="^", markersize=9, color=_INK, clip_on=False)
+        if frame.around:
+            _ring(axis, frame.record.watched, x_max)
+        axis.plot([0.0], [0.0], marker="^", markersize=9, color=_INK, clip_on=False)
         axis.set_xlim(-y_max, -y_min)
         axis.set_ylim(x_min, x_max)
         axis.set_aspect("equal")
-        axis.set_xticks((-16, -8, 0, 8, 16), ("16", "8", "0", "8", "16"))
-        axis.set_yticks((0, 8, 16, 24, 32))
+        ticks = range(int(y_min), int(y_max) + 1, 16 if frame.around else 8)
+        axis.set_xticks(list(ticks), [str(abs(tick)) for tick in ticks])
+        axis.set_yticks(list(range(int(x_min), int(x_max) + 1, 16 if frame.around else 8)))
         axis.set_xlabel("left (m) right")
         axis.set_ylabel("ahead (m)")
         return _svg(figure, dpi=150)
+
+
+def _ring(axis: Axes, watched: Sequence[tuple[int, int, int]], radius_m: float) -> None:
+    """Green where camera and lidar watch, amber or blue where one of them does, red where neither."""
+    for first, last, bits in watched:
+        colour = _WATCHED.get(bits & 3, _BLIND)
+        # From ahead to the left is counter-clockwise from the top.
+        axis.add_patch(
+            Wedge((0.0, 0.0), radius_m, 90 + first, 90 + last, width=_RING_M, color=colour, linewidth=0)
+        )
 
 
 def _way(axis: Axes, track: Track) -> None:

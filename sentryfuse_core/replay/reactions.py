@@ -20,7 +20,8 @@ def reactions(
     scenario: Scenario | None,
     events: Sequence[Mapping[str, Any]],
     *,
-    topics: Mapping[Modality, str],
+    topics: Mapping[str, str],
+    kinds: Mapping[str, Modality],
     played_s: float,
 ) -> list[dict[str, Any]]:
     """One entry for each fault that reached a recorded sensor; delays in s, null: it did not happen.
@@ -28,22 +29,23 @@ def reactions(
     Args:
         scenario: whose events are looked for.
         events: changes of state as in metrics.json, by rising time.
-        topics: of the recorded sensors.
+        topics: of the recorded sensors, by name.
+        kinds: of the sensors, by name.
         played_s: how much was played.
     """
     found = []
     for event in () if scenario is None else scenario.events:
         if event.at_s >= played_s:
             continue
-        for modality, topic in topics.items():
-            if event.stream in (modality.value, EVERY_SENSOR, topic):
-                own = [item for item in events if item["sensor"] == modality.value]
-                found.append(_reaction(event, modality, own, played_s))
+        for name, topic in topics.items():
+            if event.stream in (name, kinds[name], EVERY_SENSOR, topic):
+                own = [item for item in events if item["sensor"] == name]
+                found.append(_reaction(event, name, own, played_s))
     return found
 
 
 def _reaction(
-    event: Event, modality: Modality, events: Sequence[Mapping[str, Any]], played_s: float
+    event: Event, name: str, events: Sequence[Mapping[str, Any]], played_s: float
 ) -> dict[str, Any]:
     before = [item["after"] for item in events if item["t"] < event.at_s]
     state_before = before[-1] if before else SensorState.INIT.name
@@ -56,7 +58,7 @@ def _reaction(
     was_out = bool(at_end) and at_end[-1] not in (SensorState.OK.name, SensorState.INIT.name)
     well = next((item["t"] for item in after if item["after"] == SensorState.OK.name), None)
     return {
-        "sensor": modality.value,
+        "sensor": name,
         "fault": event.fault,
         "at_s": event.at_s,
         "until_s": min(event.until_s, played_s),
@@ -78,15 +80,16 @@ def false_alarms(
     events: Sequence[Mapping[str, Any]],
     *,
     scenario: Scenario | None,
-    topics: Mapping[Modality, str],
+    topics: Mapping[str, str],
+    kinds: Mapping[str, Modality],
     played_s: float,
 ) -> dict[str, Any]:
     """Changes to DEGRADED or LOST of a sensor that no fault was hitting, nor had within `AFTERMATH_S`."""
     injected = () if scenario is None else scenario.events
     found = []
     for item in events:
-        modality = Modality(item["sensor"])
-        streams = (modality.value, EVERY_SENSOR, topics.get(modality, ""))
+        name = item["sensor"]
+        streams = (name, kinds[name], EVERY_SENSOR, topics.get(name, ""))
         caused = any(
             event.stream in streams and event.at_s <= item["t"] < event.until_s + AFTERMATH_S
             for event in injected

@@ -17,8 +17,9 @@ from sentryfuse_core.account.latency import STAGES
 from sentryfuse_core.account.messages import Fields
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.surroundings import stretches
 from sentryfuse_core.track import Track, TrackState
-from sentryfuse_core.types import Detection, Modality, ModalitySet, SensorState
+from sentryfuse_core.types import Detection, ModalitySet, SensorState
 
 __all__ = [
     "SetRecord",
@@ -32,7 +33,7 @@ __all__ = [
 # A measured value: a number that stands by itself, and not one in the name of a frame, topic or file.
 _VALUE = re.compile(r"(?<![\w./-])\d+(?:\.\d+)?")
 
-_PAIRED = (Modality.CAMERA, Modality.LIDAR)  # the others come as windows that end at the stamp
+_PAIRED = ("camera", "lidar")  # kinds; the others come as windows that end at the stamp
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ class SetRecord:
     stamp_ns: int
     released_ns: int  # on the clock of the recording
     anchor: str
-    used: ModalitySet
-    states: Mapping[Modality, SensorState]
-    reasons: Mapping[Modality, str]  # of states that are not OK
-    absent: Mapping[Modality, str]
-    offsets_ms: Mapping[Modality, float]  # of the samples used
+    used: ModalitySet  # kinds
+    sensors: tuple[str, ...]  # names of those used
+    states: Mapping[str, SensorState]  # by name, as are the next three
+    reasons: Mapping[str, str]  # of states that are not OK
+    absent: Mapping[str, str]
+    offsets_ms: Mapping[str, float]  # of the samples used
     wait_ms: float
     skew_ms: float
     level: int
@@ -61,6 +63,7 @@ class SetRecord:
     severity: int
     detections: tuple[Detection, ...]
     tracks: tuple[Track, ...] | None  # None: tracking was off
+    watched: tuple[tuple[int, int, int], ...]  # from and to degrees left of ahead, bits of what looks there
     over_ground: bool  # velocities of the tracks are; else relative to the robot
     notes: tuple[str, ...]
     latency_ms: Mapping[str, float]  # by stage; pre, infer, post and e2e: wall-clock
@@ -88,7 +91,7 @@ def json_line(record: SetRecord) -> str:
     plain: dict[str, Any] = {}
     for name, value in vars(record).items():
         if name == "used":
-            plain |= {"mask": record.used.bits, "used": list(record.used)}
+            plain |= {"mask": record.used.bits, "used": list(record.sensors)}
         elif name == "detections":  # mm and a thousandth of a score are more than a detection is good for
             plain[name] = [
                 rounded(vars(item), 3) | {"support": item.support.bits} for item in record.detections
@@ -98,8 +101,8 @@ def json_line(record: SetRecord) -> str:
                 over = {"over_ground": record.over_ground}
                 plain[name] = [_plain_track(track) | over for track in record.tracks]
         elif name == "states":
-            plain[name] = {modality: state.name for modality, state in record.states.items()}
-        elif name not in ("over_ground", "latency_ms"):
+            plain[name] = {sensor: state.name for sensor, state in record.states.items()}
+        elif name not in ("sensors", "over_ground", "latency_ms"):
             plain[name] = rounded(value, 6)
     return json.dumps(plain, allow_nan=False)
 
@@ -122,23 +125,32 @@ def _plain_track(track: Track) -> dict[str, Any]:
 
 
 def from_messages(
-    status: Fields, detections: Fields | None, tracks: Fields | None = None, *, released_ns: int
+    status: Fields,
+    detections: Fields | None,
+    tracks: Fields | None = None,
+    coverage: Fields | None = None,
+    *,
+    released_ns: int,
 ) -> SetRecord:
     """The record of a FusionStatus and the arrays of its set, as plain values by the fields' names."""
-    sensors = {Modality(sensor["name"]): sensor for sensor in status["sensors"]}
+    sensors = {sensor["name"]: sensor for sensor in status["sensors"]}
+    # Older recordings have no kinds: there each sensor is called like its own.
+    paired = [name for name, sensor in sensors.items() if sensor.get("kind", name) in _PAIRED]
     offsets_ms = {name: sensor["offset_ms"] for name, sensor in sensors.items() if sensor["in_mask"]}
     told = {item.name: status[item.name] for item in fields(SetRecord) if item.name in status}
     own = {
         "stamp_ns": _stamp_ns(status),
         "released_ns": released_ns,
         "used": ModalitySet(status["mask"]),
+        "sensors": tuple(offsets_ms),
         "states": {name: SensorState(sensor["state"]) for name, sensor in sensors.items()},
         "reasons": {name: sensor["reason"] for name, sensor in sensors.items() if sensor["reason"]},
         "absent": {name: sensor["absence"] for name, sensor in sensors.items() if sensor["absence"]},
         "offsets_ms": offsets_ms,
-        "skew_ms": max((abs(offsets_ms[name]) for name in _PAIRED if name in offsets_ms), default=0.0),
+        "skew_ms": max((abs(offsets_ms[name]) for name in paired if name in offsets_ms), default=0.0),
         "detections": () if detections is None else tuple(map(_detection, detections["detections"])),
         "tracks": None if tracks is None else tuple(map(_track, tracks["tracks"])),
+        "watched": () if coverage is None else stretches(np.asarray(coverage["sensors"], np.uint8)),
         "over_ground": tracks is not None and tracks["over_ground"],
         "notes": tuple(status["notes"]),
         # Older recordings do not have every stage.
@@ -149,7 +161,7 @@ def from_messages(
 
 def _of_one_set(array: Fields, status: Fields) -> bool:
     same_frame = array["header"]["frame_id"] == status["header"]["frame_id"]
-    return bool(array["mask"] == status["mask"] and same_frame)
+    return bool(array.get("mask", status["mask"]) == status["mask"] and same_frame)
 
 
 def _stamp_ns(message: Fields) -> int:
@@ -208,7 +220,11 @@ def _box(pose: Fields, size: Fields) -> dict[str, Any]:
 
 def read_results(path: Path) -> Iterator[SetRecord]:
     """The records of a results.mcap in its order; a status whose detections are missing has no boxes."""
-    arrays: dict[str, dict[int, Fields]] = {messages.DETECTIONS_TYPE: {}, messages.TRACKS_TYPE: {}}
+    arrays: dict[str, dict[int, Fields]] = {
+        messages.DETECTIONS_TYPE: {},
+        messages.TRACKS_TYPE: {},
+        messages.COVERAGE_TYPE: {},
+    }
     statuses: list[tuple[int, Fields]] = []
     with BagReader(path) as reader:
         names = {
@@ -224,5 +240,5 @@ def read_results(path: Path) -> Iterator[SetRecord]:
         # A status made without any sensor may carry the stamp of the last set, whose boxes are not its own.
         # Tracks in odometry's frame are left out: nothing here says where the base was in it.
         told = (found.get(_stamp_ns(status)) for found in arrays.values())
-        boxes, tracks = (item if item and _of_one_set(item, status) else None for item in told)
-        yield from_messages(status, boxes, tracks, released_ns=log_time_ns)
+        boxes, tracks, coverage = (item if item and _of_one_set(item, status) else None for item in told)
+        yield from_messages(status, boxes, tracks, coverage, released_ns=log_time_ns)

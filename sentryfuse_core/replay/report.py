@@ -44,7 +44,7 @@ def summary(data: ReportData) -> list[str]:
     share = data.metrics.get("output", {}).get("share")
     if share is not None:
         lines.append(f"A fresh output was there for {share:.1%} of the time.")
-    lines += [_sensor_sentence(modality, data) for modality in Modality]
+    lines += [_sensor_sentence(name, data) for name in records[0].states]
     lines += [*_accuracy_sentences(data), *_track_sentences(data)]
     levels = Counter(record.level for record in records)
     if len(levels) > 1:
@@ -95,12 +95,12 @@ def _track_sentences(data: ReportData) -> list[str]:
     return lines
 
 
-def _sensor_sentence(modality: Modality, data: ReportData) -> str:
-    states = [record.states.get(modality, SensorState.INIT) for record in data.records]
-    name = modality.value.capitalize() if modality is not Modality.IMU else "IMU"
+def _sensor_sentence(sensor: str, data: ReportData) -> str:
+    states = [record.states.get(sensor, SensorState.INIT) for record in data.records]
+    name = sensor.capitalize() if sensor != Modality.IMU else "IMU"
     if all(state is SensorState.INIT for state in states):
         return f"{name}: never received; its tokens were left out and cost nothing."
-    used = sum(modality in record.used for record in data.records) / len(states)
+    used = sum(sensor in record.sensors for record in data.records) / len(states)
     losses = sum(
         after is SensorState.LOST and before is not SensorState.LOST for before, after in pairwise(states)
     )
@@ -108,9 +108,9 @@ def _sensor_sentence(modality: Modality, data: ReportData) -> str:
     if losses:
         text += f", lost {losses} time{'s' if losses > 1 else ''}"
     reasons = Counter(
-        record.reasons[modality]
+        record.reasons[sensor]
         for record, state in zip(data.records, states, strict=True)
-        if modality in record.reasons and state is not SensorState.INIT
+        if sensor in record.reasons and state is not SensorState.INIT
     )
     if reasons:
         text += f"; mostly: {reasons.most_common(1)[0][0]}"

@@ -29,6 +29,7 @@ class ReportFrame:
     picture: NDArray[np.uint8] | None
     points: NDArray[np.float32] | None
     why: str = ""  # what the moment is shown for
+    around: bool = False  # whether the network looks elsewhere than ahead
 
 
 @dataclass(frozen=True, kw_only=True)

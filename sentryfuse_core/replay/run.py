@@ -39,7 +39,7 @@ from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.sets import Sets
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.runtime.beside import beside, can_run_beside
-from sentryfuse_core.types import Modality, SensorReport, SensorState, Transition
+from sentryfuse_core.types import SensorReport, SensorState, Transition
 
 __all__ = ["Progress", "ReplayOptions", "ReplayResult", "replay"]
 
@@ -53,7 +53,7 @@ class ReplayOptions:
 
     bag: Path
     config: Config = field(default_factory=Config)
-    topics: dict[Modality, str] = field(default_factory=dict)
+    topics: dict[str, str] = field(default_factory=dict)
     scenario: Scenario | None = None
     seconds: float | None = None
     truth: Truth | None = None  # boxes to score against, where they are known
@@ -95,7 +95,7 @@ def replay(
     with BagReader(options.bag) as reader:
         selection = select(reader.topics(), options.topics, config=options.config, encoding=encodings(reader))
         clock = ManualClock(reader.start_ns)
-        names = {modality: topic.name for modality, topic in selection.topics.items()}
+        names = {name: topic.name for name, topic in selection.topics.items()}
         built = pipeline(options.config, clock=clock, topics=names)
         placer = built.preprocessor.placer
         poses = BagTransforms(reader, options.config, tuple(names.values()), placer)
@@ -106,7 +106,7 @@ def replay(
         limits_ms = (options.config.budget.latency_ms, *(action.latency_ms for action in actions))
         if any(limit_ms > 0 for limit_ms in limits_ms):
             built.warm_up()  # inferences whose time is limited at any moment are measured beforehand
-        injector = None if story is None else FaultInjector(story)
+        injector = None if story is None else FaultInjector(story, options.config.kinds)
         interrupted, damage = False, None
         began_s = time.perf_counter()
         with outputs, ExitStack() as stack:
@@ -156,12 +156,13 @@ class _Run:
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
-        self._stamps_ns: dict[Modality, set[int]] = {modality: set() for modality in ANCHORS}
+        anchors = (name for kind in ANCHORS for name in options.config.of_kind(kind))
+        self._stamps_ns: dict[str, set[int]] = {name: set() for name in anchors}
         self._over = False
-        self._senders = {modality: Senders() for modality in selection.topics}
-        self._mixed: dict[Modality, list[str]] = {modality: [] for modality in selection.topics}
+        self._senders = {name: Senders() for name in selection.topics}
+        self._mixed: dict[str, list[str]] = {name: [] for name in selection.topics}
         self.undecoded = Undecoded(options.bag, selection.topics)
-        self._reports: dict[Modality, SensorReport] = {}  # at the end
+        self._reports: dict[str, SensorReport] = {}  # at the end
         self._start_ns = clock.now_ns()
         self._notes: list[str] = [*selection.notes, *selection.intrinsics]
         story = options.scenario
@@ -188,26 +189,26 @@ class _Run:
         """Let time pass to the arrival, then hand the message over."""
         self._poses.now_ns = arrival.at_ns
         self.pass_time(arrival.at_ns)
-        if arrival.modality is None:
+        if arrival.sensor is None:
             self._info(arrival)
             return
         self.undecoded.note(arrival)
-        self._look_for_mixing(arrival.modality, arrival.publisher, self._clock.now_ns())
+        self._look_for_mixing(arrival.sensor, arrival.publisher, self._clock.now_ns())
         arrival.hand_to(self._pipeline.ingest)
         stamp_ns = stamps.stamp_ns(arrival.message)
-        if stamp_ns is not None and arrival.modality in ANCHORS:
-            offset_s = self._options.config.sensor(arrival.modality).stamp_offset_s
-            self._stamps_ns[arrival.modality].add(stamp_ns - round(offset_s * NS_PER_S))
+        if stamp_ns is not None and arrival.sensor in self._stamps_ns:
+            offset_s = self._options.config.sensor(arrival.sensor).stamp_offset_s
+            self._stamps_ns[arrival.sensor].add(stamp_ns - round(offset_s * NS_PER_S))
         self._step_all()
 
-    def _look_for_mixing(self, modality: Modality, publisher: int, now_ns: int) -> None:
+    def _look_for_mixing(self, name: str, publisher: int, now_ns: int) -> None:
         """Tell of several publishers on a topic, where the recording keeps them apart."""
-        senders = self._senders[modality]
+        senders = self._senders[name]
         senders.heard(f"recorded as no. {publisher + 1}", now_ns)
         mixed = sorted(map(str, senders.mixed(now_ns)))
-        if mixed != self._mixed[modality]:
-            self._mixed[modality] = mixed
-            self._pipeline.ingest.observe_publishers(modality, mixed, now_ns)
+        if mixed != self._mixed[name]:
+            self._mixed[name] = mixed
+            self._pipeline.ingest.observe_publishers(name, mixed, now_ns)
 
     def finish(self) -> None:
         """Let the last sets go: the recording is over, but their wait is not."""
@@ -281,12 +282,13 @@ class _Run:
             if arrival.type_name == convert.ODOMETRY_TYPE:
                 self._pipeline.ingest.odometry(arrival.message)
                 return
-            if arrival.type_name == convert.AUDIO_INFO_TYPE:
-                self._pipeline.ingest.audio_info(arrival.message)
-                return
-            intrinsics = convert.camera_info(arrival.message, rectified=self._selection.rectified)
-            self._fit.set_intrinsics(intrinsics, frame_id=arrival.message.header.frame_id)
-            self._pipeline.preprocessor.set_intrinsics(intrinsics)
+            for name in self._selection.told_by(arrival.topic):
+                if arrival.type_name == convert.AUDIO_INFO_TYPE:
+                    self._pipeline.ingest.audio_info(arrival.message, name)
+                    continue
+                intrinsics = convert.camera_info(arrival.message, rectified=name in self._selection.rectified)
+                self._fit.set_intrinsics(intrinsics, frame_id=arrival.message.header.frame_id, name=name)
+                self._pipeline.preprocessor.set_intrinsics(intrinsics, name)
         except InvalidMessageError as error:
             note = f"{arrival.type_name.rpartition('/')[2]} not used: {error}"
             if note not in self._notes:
@@ -304,8 +306,8 @@ class _Run:
     def _unused(self) -> list[str]:
         """Why sensors that sent something are not believed at the end: without a set nothing else says it."""
         return [
-            f"{modality.value}: {report.state.name}, {report.reason}"
-            for modality, report in self._reports.items()
+            f"{name}: {report.state.name}, {report.reason}"
+            for name, report in self._reports.items()
             if report.invalid and report.state is not SensorState.OK
         ]
 
@@ -318,7 +320,8 @@ class _Run:
         played_s = (now_ns - self._start_ns) / NS_PER_S
         placements = self._pipeline.preprocessor.placer.placements
         events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
-        topics = {modality: topic.name for modality, topic in self._selection.topics.items()}
+        topics = {name: topic.name for name, topic in self._selection.topics.items()}
+        kinds = dict(self._options.config.kinds)
         metrics = {
             "recording": {"seconds": reader.duration_s, "messages": reader.message_count},
             "played_s": round(played_s, 6),
@@ -339,12 +342,14 @@ class _Run:
                 holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
             ),
             "events": events,
-            "faults": reactions(self._options.scenario, events, topics=topics, played_s=played_s),
-            "false_alarms": false_alarms(
-                events, scenario=self._options.scenario, topics=topics, played_s=played_s
+            "faults": reactions(
+                self._options.scenario, events, topics=topics, kinds=kinds, played_s=played_s
             ),
-            "sensors": {modality.value: sensor_mapping(report) for modality, report in self._reports.items()},
-            "sync": {m.value: dict(counts) for m, counts in self._pipeline.ingest.sync_counters().items()},
+            "false_alarms": false_alarms(
+                events, scenario=self._options.scenario, topics=topics, kinds=kinds, played_s=played_s
+            ),
+            "sensors": {name: sensor_mapping(report) for name, report in self._reports.items()},
+            "sync": {name: dict(counts) for name, counts in self._pipeline.ingest.sync_counters().items()},
         }
         return ReplayResult(
             selection=self._selection,

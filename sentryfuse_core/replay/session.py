@@ -17,7 +17,6 @@ from sentryfuse_core.replay.run import Progress, ReplayOptions, ReplayResult, re
 from sentryfuse_core.replay.track_scores import track_metrics
 from sentryfuse_core.replay.truth import NEAR_NS, load_labels
 from sentryfuse_core.text import printable
-from sentryfuse_core.types import Modality
 
 __all__ = ["Job", "JobResult", "run_job"]
 
@@ -30,7 +29,7 @@ class Job:
     out: Path | None = None  # None: the first free replay_BAG_NNN
     name: str = ""  # in junit.xml; empty: the recording's
     config: Config = field(default_factory=Config)
-    topics: dict[Modality, str] = field(default_factory=dict)
+    topics: dict[str, str] = field(default_factory=dict)
     scenario: Path | None = None
     seconds: float | None = None
     labels: Path | None = None  # None: labels.jsonl beside the recording, if there is one
@@ -61,7 +60,7 @@ def run_job(
         bag=job.bag,
         config=job.config,
         topics=job.topics,
-        scenario=None if job.scenario is None else load_scenario(job.scenario),
+        scenario=None if job.scenario is None else load_scenario(job.scenario, kinds=job.config.kinds),
         seconds=job.seconds,
         truth=None if labels is None else load_labels(labels),
         beside=job.beside,

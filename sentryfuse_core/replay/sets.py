@@ -18,7 +18,7 @@ from sentryfuse_core.replay.frames import FrameSampler
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.runtime.beside import DEPTH, Beside
-from sentryfuse_core.types import Intrinsics, Modality, Pose, SensorReport, SyncedSet
+from sentryfuse_core.types import Intrinsics, Pose, SensorReport, SyncedSet
 
 __all__ = ["Sets"]
 
@@ -30,10 +30,10 @@ class _UnderWay:
     begun: Begun
     begin_ms: float
     now_ns: int
-    reports: Mapping[Modality, SensorReport]
+    reports: Mapping[str, SensorReport]
     context: PublishContext
-    intrinsics: Intrinsics
-    poses: Mapping[Modality, Pose]
+    intrinsics: Mapping[str, Intrinsics]
+    poses: Mapping[str, Pose]
 
 
 class Sets:
@@ -72,18 +72,19 @@ class Sets:
         begun = self._pipeline.begin(synced)
         begin_ms = (time.perf_counter() - began_s) * 1e3
         preprocessor = self._pipeline.preprocessor
-        if self.beside is not None and begun.perceives:
-            while sum(item.begun.perceives for item in self._under_way) >= DEPTH:
+        placements = preprocessor.placer.placements.items()
+        if self.beside is not None and begun.runs:
+            while sum(bool(item.begun.runs) for item in self._under_way) >= DEPTH:
                 self._finish_first()
-            self.beside.send(begun.inputs, begun.plan)
+            self.beside.send([(run.inputs, run.plan) for run in begun.runs])
         item = _UnderWay(
             begun=begun,
             begin_ms=begin_ms,
             now_ns=self._clock.now_ns(),
             reports=self._pipeline.reports(),
             context=self._context(synced),
-            intrinsics=preprocessor.intrinsics,
-            poses={m: placed.pose for m, placed in preprocessor.placer.placements.items() if placed.pose},
+            intrinsics=dict(preprocessor.intrinsics),
+            poses={name: placed.pose for name, placed in placements if placed.pose},
         )
         self._under_way.append(item)
         if self.beside is None:
@@ -102,7 +103,7 @@ class Sets:
         result = self._pipeline.finish(item.begun, inferred, reports=item.reports)
         step_ms = item.begin_ms + inferred.infer_ms + (time.perf_counter() - began_s) * 1e3
         context = replace(item.context, e2e_ms=result.times.age + result.times.wait + step_ms)
-        record = self._outputs.add(result, context, markers=self._config.output.markers)
+        record = self._outputs.add(result, context, config=self._config.output)
         self.records.append(record)
         self.steps_ms.append(step_ms)
         self._diagnostics.add(
@@ -112,7 +113,7 @@ class Sets:
         self._sampler.offer(shown, item.begun.synced, intrinsics=item.intrinsics, poses=item.poses)
 
     def _inferred(self, begun: Begun) -> Inferred:
-        if self.beside is None or not begun.perceives:
+        if self.beside is None or not begun.runs:
             return self._pipeline.infer(begun)
         return Inferred(*self.beside.receive(), self._pipeline.backend.faults)
 

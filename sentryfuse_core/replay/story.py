@@ -15,7 +15,7 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.scenario import Scenario, Stretch
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import Truth, matched
-from sentryfuse_core.types import Detection, ModalitySet
+from sentryfuse_core.types import Absence, Detection, Modality, ModalitySet
 
 __all__ = ["StretchResult", "judge"]
 
@@ -25,7 +25,10 @@ _ABOVE_PRIOR = 2.0
 
 @dataclass(frozen=True)
 class StretchResult:
-    """One stretch: counts over all of it; masks, levels, detections and recall once it has settled."""
+    """One stretch: counts over all of it; masks, levels, detections and recall once it has settled.
+
+    A sensor that the gate spares counts in `masks` as one in use.
+    """
 
     stretch: Stretch
     sets: int
@@ -103,7 +106,7 @@ def judge(
             StretchResult(
                 stretch=stretch,
                 sets=len(inside),
-                masks=Counter(record.used for record in settled),
+                masks=Counter(_at_hand(record) for record in settled),
                 levels=Counter(record.level for record in settled),
                 level_reasons={record.level: record.level_reason for record in settled},
                 paced=sum(
@@ -121,6 +124,13 @@ def judge(
             )
         )
     return tuple(results)
+
+
+def _at_hand(record: SetRecord) -> ModalitySet:
+    """The sensors in use, and those that the gate spares since the others see enough for the budget."""
+    # The demo's sensors are called like their kinds.
+    spared = (kind for kind in Modality if record.absent.get(kind) == Absence.LEFT_OUT.value)
+    return record.used | ModalitySet.of(*spared)
 
 
 def _recalls(

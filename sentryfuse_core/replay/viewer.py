@@ -9,7 +9,7 @@ from typing import Any
 
 from sentryfuse_core.bags.poses import BagTransforms
 from sentryfuse_core.bags.readers import BagMessage, BagReader
-from sentryfuse_core.config import Config, override
+from sentryfuse_core.config import Config, from_mapping
 from sentryfuse_core.convert import to_sample
 from sentryfuse_core.errors import (
     BackendError,
@@ -110,8 +110,8 @@ def _log_set(rerun: Any, stream: Any, record: SetRecord) -> None:
             labels=[f"{item.label} {item.score:.2f}" for item in found],
         ),
     )
-    for modality, state in record.states.items():
-        stream.log(f"states/{modality.value}", rerun.StateChange(state=state.name))
+    for name, state in record.states.items():
+        stream.log(f"states/{name}", rerun.StateChange(state=state.name))
     stream.log("run/level", rerun.Scalars(record.level))
     stream.log("run/detections", rerun.Scalars(len(found)))
     for stage in ("pre", "infer", "post", "e2e"):
@@ -122,10 +122,10 @@ def _log_sensors(rerun: Any, stream: Any, folder: Path, *, end_ns: int) -> str:
     """Pictures and points of the recording; says so where it is not at hand."""
     try:
         manifest, metrics = (_json(folder / name) for name in ("manifest.json", "metrics.json"))
-        values = manifest["config"]["values"].items()
-        config = override(Config(), {f"{part}.{name}": own[name] for part, own in values for name in own})
+        config = from_mapping(manifest["config"]["values"])
         bag, sensors = Path(manifest["bag"]["path"]), metrics["sensors"]
-        topics = {sensors[m.value]["topic"]: m for m in _PICTURES if sensors.get(m.value, {}).get("topic")}
+        shown = (name for kind in _PICTURES for name in config.of_kind(kind))
+        topics = {sensors[name]["topic"]: name for name in shown if sensors.get(name, {}).get("topic")}
     except Exception as error:  # noqa: BLE001 - files of another version, or of somebody else, hold anything
         why = f"no manifest.json and metrics.json of this run beside the results ({reason_of(error)})"
         return f"{why}: no pictures, no points"
@@ -148,27 +148,33 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def _entity(place: str, name: str) -> str:
+    """Where a sensor's data is shown: a sensor that is called like its kind has the place for itself."""
+    return place if name in tuple(Modality) else f"{place}/{name}"
+
+
 def _log_message(
-    rerun: Any, stream: Any, item: BagMessage, modality: Modality, config: Config, placer: Placer
+    rerun: Any, stream: Any, item: BagMessage, name: str, config: Config, placer: Placer
 ) -> None:
     """A picture or a cloud; one that cannot be read is left out, as the states tell."""
     try:
         sample = to_sample(
-            modality,
+            config.kind_of(name),
             item.message,
+            sensor=name,
             type_name=item.type_name,
-            config=config.sensor(modality),
+            config=config.sensor(name),
             received_ns=item.log_time_ns,
             arrival_ns=item.log_time_ns,
         )
     except InvalidMessageError:
         return
     stream.set_time(_TIMELINE, timestamp=item.log_time_ns * 1e-9)
-    if modality is Modality.CAMERA:
+    if sample.modality is Modality.CAMERA:
         picture = camera_picture(sample)
         if picture is not None:
-            stream.log("camera", rerun.Image(picture).compress(jpeg_quality=80))
+            stream.log(_entity("camera", name), rerun.Image(picture).compress(jpeg_quality=80))
         return
-    points = lidar_points(sample, config.lidar, placer.pose(sample))
+    points = lidar_points(sample, config, placer.pose(sample))
     if points is not None:
-        stream.log("base/points", rerun.Points3D(points, radii=0.03))
+        stream.log(_entity("base/points", name), rerun.Points3D(points, radii=0.03))

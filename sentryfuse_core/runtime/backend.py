@@ -36,6 +36,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def batches(self) -> bool:
+        """Whether `run` takes several sets, or sectors of one, at once."""
+        ...
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """What is wrong at the moment and a person should know; empty when all is well."""
         ...

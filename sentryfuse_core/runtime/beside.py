@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from sentryfuse_core.types import Modality, Plan
 __all__ = ["DEPTH", "Beside", "beside", "can_run_beside", "spare_cores"]
 
 DEPTH = 2  # sets that may be on their way at once: one that runs and one that waits for it
-_SLOT_BYTES = 4 << 20  # inputs take 0.7 MB of one set, outputs 0.1
+_SLOT_BYTES = 8 << 20  # inputs take 0.7 MB of one sector, of which there are 8 at most; outputs 0.1
 _ALIGN = 64  # as torch aligns its own tensors: kernels may depend on it
 _EVIDENCE = "evidence."
 
@@ -47,25 +47,30 @@ class _Slot:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _SLOT_BYTES)
 
-    def put(self, tensors: Mapping[str, Tensor]) -> dict[str, _Placed]:
+    def put(self, groups: Sequence[Mapping[str, Tensor]]) -> list[dict[str, _Placed]]:
         """Copy tensors in, from the slot's begin."""
-        placed, offset = {}, 0
-        for name, tensor in tensors.items():
-            span = 1 + sum(
-                (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
-            )
-            where = _Placed(tensor.dtype, offset, span, tuple(tensor.shape), tensor.stride())
-            self._view(where).copy_(tensor)
-            offset += -(-span * tensor.element_size() // _ALIGN) * _ALIGN
-            placed[name] = where
+        placed: list[dict[str, _Placed]] = []
+        offset = 0
+        for tensors in groups:
+            placed.append({})
+            for name, tensor in tensors.items():
+                span = 1 + sum(
+                    (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+                )
+                where = _Placed(tensor.dtype, offset, span, tuple(tensor.shape), tensor.stride())
+                self._view(where).copy_(tensor)
+                offset += -(-span * tensor.element_size() // _ALIGN) * _ALIGN
+                placed[-1][name] = where
         return placed
 
-    def get(self, placed: Mapping[str, _Placed]) -> dict[str, Tensor]:
+    def get(self, groups: Sequence[Mapping[str, _Placed]]) -> list[dict[str, Tensor]]:
         """Copies of what was put in."""
-        found = {}
-        for name, where in placed.items():
-            found[name] = torch.empty_strided(where.size, where.stride, dtype=where.dtype)
-            found[name].copy_(self._view(where))
+        found: list[dict[str, Tensor]] = []
+        for placed in groups:
+            found.append({})
+            for name, where in placed.items():
+                found[-1][name] = torch.empty_strided(where.size, where.stride, dtype=where.dtype)
+                found[-1][name].copy_(self._view(where))
         return found
 
     def _view(self, where: _Placed) -> Tensor:
@@ -81,17 +86,20 @@ class Beside:
         self._slots = slots
         self._sent = self._received = 0
 
-    def send(self, inputs: ModelInput, plan: Plan) -> None:
-        """Let the network run on this as soon as it has done with what went before."""
+    def send(self, runs: Sequence[tuple[ModelInput, Plan]]) -> None:
+        """Let the network run on these, of one set, as soon as it has done with what went before."""
         if self._sent - self._received >= DEPTH:
             raise ValueError(f"{DEPTH} sets are on their way already")
-        tensors = {name: tensor for name, tensor in vars(inputs).items() if tensor is not None}
+        given = [
+            {name: tensor for name, tensor in vars(inputs).items() if tensor is not None}
+            for inputs, _ in runs
+        ]
         slot = self._sent % DEPTH
-        self._tell((slot, self._slots[slot].put(tensors), plan))
+        self._tell((slot, self._slots[slot].put(given), [plan for _, plan in runs]))
         self._sent += 1
 
-    def receive(self) -> tuple[HeadOutput, float]:
-        """The output of the first that was sent and is not back, and the milliseconds it took.
+    def receive(self) -> tuple[tuple[HeadOutput, ...], float]:
+        """The outputs of the first set that was sent and is not back, and the milliseconds they took.
 
         Raises BackendError as the backend does, and where the other process died.
         """
@@ -103,13 +111,7 @@ class Beside:
             raise _died() from error
         if isinstance(answer, str):
             raise BackendError(answer)
-        tensors = self._slots[slot].get(answer)
-        evidence = {
-            Modality(name.removeprefix(_EVIDENCE)): logits
-            for name, logits in tensors.items()
-            if name.startswith(_EVIDENCE)
-        }
-        return HeadOutput(tensors["heatmap"], tensors["boxes"], evidence), infer_ms
+        return tuple(map(_output, self._slots[slot].get(answer))), infer_ms
 
     def _tell(self, words: object) -> None:
         try:
@@ -161,19 +163,34 @@ def _run(backend: Backend, near: Connection, far: Connection, slots: tuple[_Slot
     near.close()
     while True:
         try:
-            slot, placed, plan = far.recv()
+            slot, placed, plans = far.recv()
         except (EOFError, OSError):
             return
         began_s = time.perf_counter()
         try:
-            output = backend.run(ModelInput(**slots[slot].get(placed)), plan)
+            inputs = [ModelInput(**tensors) for tensors in slots[slot].get(placed)]
+            outputs = [backend.run(one, plan) for one, plan in zip(inputs, plans, strict=True)]
         except BackendError as error:
             far.send((str(error), 0.0))
             continue
         infer_ms = (time.perf_counter() - began_s) * 1e3
-        tensors = {"heatmap": output.heatmap, "boxes": output.boxes}
-        tensors |= {f"{_EVIDENCE}{modality.value}": logits for modality, logits in output.evidence.items()}
-        far.send((slots[slot].put(tensors), infer_ms))
+        far.send((slots[slot].put([_tensors(output) for output in outputs]), infer_ms))
+
+
+def _tensors(output: HeadOutput) -> dict[str, Tensor]:
+    """An output's maps by name."""
+    evidence = {f"{_EVIDENCE}{modality.value}": logits for modality, logits in output.evidence.items()}
+    return {"heatmap": output.heatmap, "boxes": output.boxes, **evidence}
+
+
+def _output(tensors: Mapping[str, Tensor]) -> HeadOutput:
+    """The output of such maps."""
+    evidence = {
+        Modality(name.removeprefix(_EVIDENCE)): logits
+        for name, logits in tensors.items()
+        if name.startswith(_EVIDENCE)
+    }
+    return HeadOutput(tensors["heatmap"], tensors["boxes"], evidence)
 
 
 def _died() -> BackendError:

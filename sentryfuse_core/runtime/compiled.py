@@ -28,6 +28,7 @@ class CompiledBackend:
     """One compiled function a sub-network, made by the warm-up; before it, the network runs as it is."""
 
     name = "compiled"
+    batches = False
 
     def __init__(self, bank: Bank, network: SentryFuseNet, *, device: str = "cpu", reason: str = "") -> None:
         """`network`: the bank's, on `device`; raises BackendError when nothing can be compiled there."""

@@ -41,6 +41,7 @@ class CudaGraphBackend:
     """
 
     name = "cuda_graph"
+    batches = False
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ class EagerBackend:
     """Runs the bank's network part by part; every level is a view of the same weights."""
 
     name = "eager"
+    batches = True
 
     def __init__(self, bank: Bank, *, device: str = "cpu", threads: int = 0, reason: str = "") -> None:
         self.faults: tuple[str, ...] = ()

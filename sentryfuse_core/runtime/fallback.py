@@ -39,6 +39,11 @@ class FallbackBackend:
         return self._active.device
 
     @property
+    def batches(self) -> bool:
+        """Whether both take several sets at once: either may have to."""
+        return self._first.batches and self._second.batches
+
+    @property
     def reason(self) -> str:
         """Why the backend in use runs."""
         if self._retry_at_ns is None:

@@ -11,7 +11,7 @@ import torch
 from sentryfuse_core.clock import Clock, SteadyClock
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.errors import BackendError
-from sentryfuse_core.model.checkpoint import WEIGHTS, load_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
@@ -34,13 +34,7 @@ __all__ = [
     "make_backend",
     "resolve_device",
     "resolve_precision",
-    "shipped_weights",
 ]
-
-
-def shipped_weights() -> Path:
-    """The weights that come with the package."""
-    return WEIGHTS / "world_v2.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +74,7 @@ def load_bank(config: ModelConfig) -> Bank:
 
     Raises CheckpointError or BackendError with the remedy.
     """
-    path = Path(config.checkpoint).expanduser() if config.checkpoint else shipped_weights()
+    path = Path(config.checkpoint).expanduser() if config.checkpoint else SHIPPED
     return Bank(load_checkpoint(path), max_level=config.max_level)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sentryfuse_core.errors import BackendError
@@ -25,7 +27,7 @@ from sentryfuse_core.types import Plan
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["OnnxBackend", "onnx_lack"]
+__all__ = ["OnnxBackend", "OnnxModel", "onnx_lack"]
 
 _ENDING = onnx_ending("float32")
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -46,6 +48,7 @@ class OnnxBackend:
     """One session a part, opened by the warm-up or on first use."""
 
     name = "onnx"
+    batches = False
 
     def __init__(
         self, bank: Bank, store: Store, *, device: str = "cpu", threads: int = 0, reason: str = ""
@@ -111,3 +114,40 @@ class OnnxBackend:
                 raise BackendError(f"{self._provider} does not start; see ONNX Runtime's log")
             self._sessions[key] = found
         return found
+
+
+class OnnxModel:
+    """A file of anybody's with one input, on the CPU: an array in, outputs by their names."""
+
+    def __init__(self, path: Path, *, outputs: Sequence[str]) -> None:
+        """Raises BackendError when the package is missing or the file is not of this form."""
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise BackendError(
+                f"{path} needs onnxruntime ({reason_of(error)}); pip install 'sentryfuse-python[onnx]'"
+            ) from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS["cpu"]])
+        except Exception as error:
+            raise BackendError(f"{path} is no ONNX file that runs: {reason_of(error)}") from error
+        self._path, self._outputs = path, tuple(outputs)
+        given, names = self._session.get_inputs(), [item.name for item in self._session.get_outputs()]
+        if len(given) != 1 or not set(outputs) <= set(names):
+            raise BackendError(
+                f"{path} has {len(given)} inputs and the outputs {', '.join(names)}; it should have one "
+                f"input and {', '.join(outputs)}"
+            )
+        self._input = given[0].name
+        # Sides of the input; 0: any.
+        self.input_shape = tuple(side if isinstance(side, int) else 0 for side in given[0].shape)
+
+    def __call__(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Raises BackendError when the file cannot take them."""
+        try:
+            found = self._session.run(list(self._outputs), {self._input: values})
+        except Exception as error:
+            raise BackendError(f"{self._path} failed: {reason_of(error)}") from error
+        return dict(zip(self._outputs, found, strict=True))

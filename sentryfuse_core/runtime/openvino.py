@@ -43,6 +43,7 @@ class OpenVinoBackend:
 
     name = "openvino"
     device = "cpu"
+    batches = False
 
     def __init__(self, bank: Bank, store: Store, *, threads: int = 0, reason: str = "") -> None:
         """Raises BackendError when the package or a file is missing."""

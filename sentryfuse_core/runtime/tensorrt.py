@@ -52,6 +52,7 @@ class TensorRtBackend:
     """One engine a part; their contexts share one block of memory for activations."""
 
     name = "tensorrt"
+    batches = False
 
     def __init__(
         self,

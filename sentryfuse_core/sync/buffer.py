@@ -139,7 +139,10 @@ class Stream(Generic[S]):
     def select(self, moment_ns: int, slop_ns: int) -> tuple[S, ...]:
         """The samples that belong to the moment: the nearest one, or all of the window. May be empty."""
         if self.spec.window_ns:
-            return tuple(self.samples[match.window(self.stamps_ns, moment_ns, self.spec.window_ns)])
+            spec = self.spec
+            return tuple(
+                self.samples[match.window(self.stamps_ns, moment_ns, spec.window_ns, lasting=spec.lasting)]
+            )
         index = match.nearest(self.stamps_ns, moment_ns, slop_ns)
         return () if index is None else (self.samples[index],)
 

@@ -21,9 +21,17 @@ def nearest(stamps_ns: Sequence[int], moment_ns: int, slop_ns: int) -> int | Non
     return best
 
 
-def window(stamps_ns: Sequence[int], moment_ns: int, window_ns: int) -> slice:
-    """Slice of the stamps in (moment - window, moment]."""
-    return slice(bisect_right(stamps_ns, moment_ns - window_ns), bisect_right(stamps_ns, moment_ns))
+def window(stamps_ns: Sequence[int], moment_ns: int, window_ns: int, *, lasting: bool = False) -> slice:
+    """Slice of the stamps in (moment - window, moment]; empty where there is none.
+
+    What is `lasting` goes on until the next stamp: the one before the first in the window belongs to it, too,
+    unless it lies more than a window before the window.
+    """
+    begin_ns = moment_ns - window_ns
+    first, end = bisect_right(stamps_ns, begin_ns), bisect_right(stamps_ns, moment_ns)
+    if lasting and 0 < first < end and stamps_ns[first - 1] > begin_ns - window_ns:
+        first -= 1
+    return slice(first, end)
 
 
 def settled(

@@ -35,7 +35,8 @@ class Timed(Protocol):
 class MatchedSet(Generic[K, S]):
     """Samples that belong to one moment; `samples` and `absent` together have every stream as a key.
 
-    A stream without a window has one sample, one with a window every sample of (stamp - window, stamp].
+    A stream without a window has one sample, one with a window every sample of (stamp - window, stamp]; one
+    whose samples last also the one before, which reaches into the window.
     """
 
     sequence: int
@@ -55,6 +56,7 @@ class StreamSpec:
 
     anchor_rank: int | None  # 0 anchors first; None: its samples only fill windows, its stamps carry ticks
     window_ns: int = 0  # samples in (moment - window, moment] belong to a set; 0: the nearest one does
+    lasting: bool = False  # a sample goes on until the next: the one before a window reaches into it
     period_ns: int = 0  # expected; 0: learned from the stamps
     anchor_period_ns: int = 0  # shortest distance of two sets that it anchors
     expected_lag_ns: int = 0  # known delay from stamp to arrival; much more than that is a wrong clock

@@ -318,7 +318,8 @@ class Synchronizer(Generic[K, S]):
             else:
                 absent[key] = self._absence(key, stream, moment_ns, deadline_ns)
             if stream.spec.window_ns:
-                stream.forget_before(moment_ns - stream.spec.window_ns + 1)
+                kept_ns = stream.spec.window_ns * (2 if stream.spec.lasting else 1)
+                stream.forget_before(moment_ns - kept_ns + 1)
             else:
                 stream.forget_before(chosen[0].stamp_ns + 1 if chosen else moment_ns - self._slop_ns)
         self._released.append(

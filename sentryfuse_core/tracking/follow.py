@@ -12,11 +12,10 @@ from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.ego import EgoMotion
 from sentryfuse_core.planar import EgoStep, Velocity
 from sentryfuse_core.track import Track, TrackState
-from sentryfuse_core.tracking.findable import Recall, findable
-from sentryfuse_core.tracking.noise import place_noise
 from sentryfuse_core.tracking.objects import Objects
 from sentryfuse_core.tracking.profiles import profiles
 from sentryfuse_core.tracking.tracker import STANDING, Tracker
+from sentryfuse_core.tracking.watch import Watch, found_by, noise_around, watched
 from sentryfuse_core.types import Detection, ModalitySet, SyncedSet
 
 __all__ = ["FAINT", "Follower", "headings"]
@@ -58,8 +57,7 @@ class Follower:
         config: TrackingConfig,
         *,
         faint: Sequence[Detection] = (),
-        used: ModalitySet,
-        recall: Recall,
+        watches: Sequence[Watch],
         yaw_since: Callable[[int], float],
         ego: EgoMotion | None = None,
     ) -> tuple[Track, ...]:
@@ -70,8 +68,7 @@ class Follower:
             detections: what is found in it.
             config: the options in force.
             faint: what else may be there; it is not told, but keeps tracks alive.
-            used: the sensors that the network used.
-            recall: what any of its sensors find.
+            watches: the sensors that the network used in each sector, and what they find.
             yaw_since: how far the robot has turned left since a stamp, in rad.
             ego: how the robot moves; speeds are over ground where it is known, else relative to the robot.
         """
@@ -81,12 +78,13 @@ class Follower:
         way = self._way(ego, last_ns, synced.stamp_ns)
         if way is None:
             way = EgoStep(yaw=yaw_since(last_ns)) if len(self._tracker.objects) else STANDING
+        places = found.boxes[:, :2]
         objects = self._tracker.step(
             found,
             (synced.stamp_ns - last_ns) / NS_PER_S,
-            findable=findable(used, recall),
-            noise=place_noise(found.boxes[:, :2], self._profiles[found.classes, 3], used),
-            seen_by=used.bits,
+            findable=watched(watches),
+            noise=noise_around(places, self._profiles[found.classes, 3], watches),
+            seen_by=found_by(places, watches),
             ego=way,
             over_ground=self.over_ground,
         )

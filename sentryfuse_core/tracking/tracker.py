@@ -68,7 +68,7 @@ class Tracker:
         *,
         findable: Findable,
         noise: Floats | None = None,
-        seen_by: int = 0,
+        seen_by: Ints | int = 0,
         ego: EgoStep = STANDING,
         over_ground: bool = False,
     ) -> Objects:
@@ -79,18 +79,19 @@ class Tracker:
             dt_s: time since the last set.
             findable: what the sensors of the set find.
             noise: `[K, 2, 2]` variances of the detections' places in m^2; None: those of their classes.
-            seen_by: bits of the sensors of the set.
+            seen_by: bits of the sensors of the set, or `[K]` of those that found each detection.
             ego: motion of the base frame since the last set; without it speeds are relative to the robot.
             over_ground: whether speeds are; vehicles then go where they head.
         """
         if noise is None:
             noise = self._profiles[found.classes, 3][:, None, None] ** 2 * np.eye(2)
+        by = np.broadcast_to(seen_by, len(found))
         self._move(dt_s, ego)
         self.objects = self.objects.take(self._sure())  # after a long gap an object may be anywhere
         known, rows = self._pair(found, noise)
         self.found_as = np.zeros(len(found), np.int64)
         self.found_as[rows] = self.objects.identities[known]
-        self._see(known, found.take(rows), noise[rows], seen_by)
+        self._see(known, found.take(rows), noise[rows], by[rows])
         if over_ground:
             self._straighten(known)
         missed = np.ones(len(self.objects), bool)
@@ -98,7 +99,7 @@ class Tracker:
         self._miss(missed, dt_s, findable)
         fresh = found.scores >= self.config.birth_score
         fresh[rows] = False
-        born = self._born(found.take(fresh), noise[fresh], seen_by)
+        born = self._born(found.take(fresh), noise[fresh], by[fresh])
         self.found_as[fresh] = born.identities
         kept = self.objects.exists >= self.config.drop_probability
         self.objects = self.objects.take(kept).plus(born)
@@ -136,7 +137,7 @@ class Tracker:
             gate=self.config.gate,
         )
 
-    def _see(self, rows: Ints, found: FrameBoxes, noise: Floats, seen_by: int) -> None:
+    def _see(self, rows: Ints, found: FrameBoxes, noise: Floats, seen_by: Ints) -> None:
         if not len(rows):
             return
         objects = self.objects
@@ -196,7 +197,7 @@ class Tracker:
         sure: NDArray[np.bool_] = largest <= self.config.most_unsure_m**2
         return sure
 
-    def _born(self, found: FrameBoxes, noise: Floats, seen_by: int) -> Objects:
+    def _born(self, found: FrameBoxes, noise: Floats, seen_by: Ints) -> Objects:
         count = len(found)
         own = self._profiles[found.classes]
         states = np.zeros((count, motion.SIZE))
@@ -221,6 +222,6 @@ class Tracker:
             hits=np.ones(count, np.int64),
             age_s=np.zeros(count),
             unseen_s=np.zeros(count),
-            seen_by=np.full(count, seen_by),
+            seen_by=seen_by.astype(np.int64),
             trails=np.full((count, TRAIL, 2), np.nan),
         )

@@ -24,7 +24,7 @@ CAMERA, LIDAR, IMU, AUDIO = Modality
 
 def _trusted(
     ingest: Ingest, samples: Iterable[Sample]
-) -> list[tuple[SyncedSet, ModalitySet, dict[Modality, Absence]]]:
+) -> list[tuple[SyncedSet, tuple[str, ...], dict[str, Absence]]]:
     found = []
     for item in samples:
         ingest.sample(item)
@@ -58,7 +58,7 @@ def test_ingest_gives_sets_when_messages_come() -> None:
         _send(ingest, _imu_message(S + step * 5 * MS), S + step * 5 * MS)
     sets = ingest.take()
     assert len(sets) == 5
-    assert ingest.trust(sets[-1])[0] == ModalitySet.of(IMU)
+    assert ingest.trust(sets[-1])[0] == (IMU,)
     assert ingest.take() == []
 
 
@@ -179,7 +179,7 @@ def test_jump_begins_an_epoch_and_loses_no_sensor() -> None:
     sets = _run(ingest, again)
     assert ingest.epoch == 1
     assert len(sets) >= 19
-    assert ingest.trust(sets[-1])[0] == ModalitySet.all()
+    assert ingest.trust(sets[-1])[0] == tuple(Modality)
     assert all(report.out_of_order == 0 for report in ingest.reports(55 * S).values())
 
 
@@ -216,7 +216,7 @@ def test_frozen_camera_is_left_out_at_once_and_named_lost(mask: ModalitySet) -> 
         if synced.stamp_ns > 2.5 * S
     ]
     assert len(found) >= 20 or mask == ModalitySet.all()
-    assert {used for used, _ in found} == {mask - ModalitySet.of(CAMERA)}
+    assert {used for used, _ in found} == {tuple(mask - ModalitySet.of(CAMERA))}
     assert {absent[CAMERA] for _, absent in found} == {Absence.LOST}
 
 
@@ -356,8 +356,8 @@ def test_no_sensor_is_blamed_when_the_node_did_not_run(kept: int | None) -> None
     undisturbed = Ingest(Config())
     _run(undisturbed, timeline(Modality, 14.0))
     assert [r.late for r in reports.values()] == [r.late for r in undisturbed.reports(15 * S).values()]
-    assert sets[-1][1] == ModalitySet.all()
-    assert all(synced.anchor is LIDAR for synced, _ in sets[5:])  # no set without eyes is made of the stop
+    assert sets[-1][1] == tuple(Modality)
+    assert all(synced.anchor == LIDAR for synced, _ in sets[5:])  # no set without eyes is made of the stop
     for modality, report in reports.items():
         assert report.expected_hz == pytest.approx(S / PERIOD_NS[modality], rel=0.05)
 

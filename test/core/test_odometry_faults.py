@@ -18,6 +18,7 @@ from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.tracking.follow import Follower
+from sentryfuse_core.tracking.watch import Watch
 from sentryfuse_core.types import Detection, Modality, ModalitySet, Pose, SyncedSet
 
 TOPIC = "/odom"
@@ -98,8 +99,7 @@ def driven(events: tuple[Event, ...], spoil: Callable[[Any, float], Any] = unspo
             SyncedSet(index, 0, stamp_ns, Modality.LIDAR, {}, {}, 0, 0, 0),
             (Detection("car", 0, 0.9, 12.0, 2.0, 0.75, 4.5, 1.8, 1.5, 0.0),),
             TrackingConfig(),
-            used=ModalitySet.all(),
-            recall=lambda _: (0.9,),
+            watches=[Watch(0.0, ModalitySet.all(), lambda _: (0.9,))],
             yaw_since=lambda _: 0.0,
             ego=ingest.ego,
         )

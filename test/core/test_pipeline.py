@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import MS, S, imu_reading, odometry_message, sample
-from networks import gated_checkpoint
+from networks import checkpoint, gated_checkpoint
 
 from sentryfuse_core.account.messages import WARN, severity
 from sentryfuse_core.clock import ManualClock
@@ -34,9 +34,15 @@ PERIOD_MS = {Modality.CAMERA: 100, Modality.LIDAR: 100, Modality.IMU: 10, Modali
 
 
 @pytest.fixture(scope="module")
-def built() -> Pipeline:
-    """The shipped weights, loaded once."""
-    return Pipeline.build(Config(), clock=ManualClock())
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a small network with a gate, which trusts whatever it gets."""
+    return str(gated_checkpoint(tmp_path_factory.mktemp("small")).path)
+
+
+@pytest.fixture(scope="module")
+def built(weights: str) -> Pipeline:
+    """That network, loaded once."""
+    return Pipeline.build(override(Config(), {"model.checkpoint": weights}), clock=ManualClock())
 
 
 def fresh(
@@ -88,8 +94,7 @@ def test_pipeline_uses_exactly_the_sensors_that_send_when_any_subset_lives(
     assert set(last.absent) == set(ModalitySet.all() - mask)
     assert set(last.absent.values()) <= {Absence.NEVER}
     assert last.plan.mask == mask
-    assert last.plan.kind == "uniform"
-    assert any("uniform" in note for note in last.notes)
+    assert last.plan.kind == "gate"
 
 
 def test_pipeline_gives_no_boxes_and_an_error_when_only_the_imu_lives(built: Pipeline) -> None:
@@ -223,9 +228,10 @@ def test_pipeline_says_not_evaluated_when_the_checkpoint_has_no_scores(
     assert "nan" not in notes
 
 
-def test_pipeline_runs_the_widest_loaded_level_and_says_so_when_only_a_prefix_is_loaded() -> None:
+def test_pipeline_runs_the_widest_loaded_level_and_says_so_when_only_a_prefix_is_loaded(weights: str) -> None:
     clock = ManualClock()
-    pipeline = Pipeline.build(override(Config(), {"model.max_level": 1}), clock=clock)
+    config = override(Config(), {"model.checkpoint": weights, "model.max_level": 1})
+    pipeline = Pipeline.build(config, clock=clock)
     free = play(pipeline, clock, ModalitySet.of(Modality.LIDAR), seconds=0.4)[-1]
     assert free.plan.level == 1
     assert "model.max_level = 1" in free.plan.reason
@@ -237,12 +243,20 @@ def test_pipeline_runs_the_widest_loaded_level_and_says_so_when_only_a_prefix_is
     assert timed.plan.level == 1  # the deadline is met by any level, and wider ones are not there
 
 
-def test_pipeline_says_what_the_gate_goes_without_and_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = gated_checkpoint(tmp_path).path
+def test_pipeline_says_that_widths_are_uniform_when_the_weights_have_no_gate(tmp_path: Path) -> None:
     clock = ManualClock()
-    pipeline = Pipeline.build(override(Config(), {"model.checkpoint": str(path)}), clock=clock)
+    config = override(Config(), {"model.checkpoint": str(checkpoint(tmp_path).path)})
+    pipeline = Pipeline.build(config, clock=clock)
+    last = play(pipeline, clock, ModalitySet.all(), seconds=0.3)[-1]
+    assert (last.used, last.plan.kind) == (ModalitySet.all(), "uniform")
+    assert "pruning: uniform widths, not chosen by SentryGate" in last.notes
+
+
+def test_pipeline_says_what_the_gate_goes_without_and_why(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    pipeline = Pipeline.build(override(Config(), {"model.checkpoint": weights}), clock=clock)
     camera, lidar = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
     monkeypatch.setattr(pipeline.bank, "trust", lambda _: {Modality.CAMERA: 0.25, Modality.LIDAR: 0.9})
     results = play(pipeline, clock, camera | lidar, seconds=1.2)
@@ -265,9 +279,10 @@ def test_pipeline_says_what_the_gate_goes_without_and_why(
 
 
 def test_budget_learns_guesses_first_and_then_what_was_measured_when_the_warm_up_goes_on(
-    monkeypatch: pytest.MonkeyPatch,
+    weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline = Pipeline.build(override(Config(), {"model.max_level": 2}), clock=ManualClock())
+    config = override(Config(), {"model.checkpoint": weights, "model.max_level": 2})
+    pipeline = Pipeline.build(config, clock=ManualClock())
     tables: list[dict[tuple[int, int], float]] = []
     monkeypatch.setattr(pipeline.budget, "set_latency_table", tables.append)
     monkeypatch.setattr("sentryfuse_core.runtime.warm_up._SHARE", 1.0)

@@ -141,7 +141,7 @@ def test_check_takes_parameters_and_remappings_as_the_fusion_node_when_they_are_
 def test_check_judges_audio_by_its_audio_info_when_one_came() -> None:
     with rig(lambda: CheckNode(Config(), timeout_s=WITHIN_S, on_end=lambda _: None)) as found:
         told = {"sample_rate": 48_000, "channels": 2, "coding_format": "mp3", "sample_format": ""}
-        found.node.on_audio_info(message(**told))
+        found.node.on_audio_info(message(**told), "audio")
         block = message(data=bytes(64))  # nothing in it speaks against PCM
         found.node.on_sensor(Modality.AUDIO, block, "audio_common_msgs/msg/AudioData", 0)
         seen = found.node.seen()["streams"][Modality.AUDIO]

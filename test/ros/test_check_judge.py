@@ -19,7 +19,7 @@ CLOUD = "sensor_msgs/msg/PointCloud2"
 NOW_NS = 1_700_000_000 * S
 TOPIC = "/lidar/points"
 NOBODY = no_publisher(TOPIC)
-STRANGE = unknown_type(Modality.LIDAR, TOPIC, {"a/msg/B"}, wanted=CLOUD)
+STRANGE = unknown_type("lidar", Modality.LIDAR, TOPIC, {"a/msg/B"}, wanted=CLOUD)
 SYSTEM_CLOCK = ClockSeen()
 MODEL = ModelSeen(identity="world_v1 abc", device="cpu")
 
@@ -55,7 +55,7 @@ def judged(
     return judge(
         {modality: seen or stream()},
         override(Config(), {name.replace("__", "."): value for name, value in values.items()}),
-        intrinsics=intrinsics,
+        intrinsics={modality} if intrinsics else set(),
         clock=clock,
         model=model,
         memory_notes=notes,
@@ -82,7 +82,7 @@ def test_judge_finds_nothing_when_all_is_well() -> None:
     [
         (silent(NOBODY), {}, "FAIL", "no_publisher"),
         (silent(STRANGE), {}, "FAIL", "unknown_type"),
-        (silent(best_effort_only(Modality.LIDAR)), {}, "FAIL", "qos_incompatible"),
+        (silent(best_effort_only("lidar")), {}, "FAIL", "qos_incompatible"),
         (silent(), {}, "FAIL", "silent"),
         (refused("truncated", 11), {}, "FAIL", "truncated"),
         (refused("truncated", 1), {}, "WARN", "truncated"),
@@ -152,9 +152,13 @@ def test_judge_points_at_use_sim_time_when_a_clock_is_published_and_not_followed
 
 
 def test_judge_repeats_the_subscription_s_remedy_when_nothing_comes() -> None:
-    raw = unknown_type(Modality.CAMERA, "/image/compressed", {"sensor_msgs/msg/Image"}, wanted="Compressed")
+    raw = unknown_type(
+        "camera", Modality.CAMERA, "/image/compressed", {"sensor_msgs/msg/Image"}, wanted="Compressed"
+    )
     assert raw.remedy == "set camera.transport to raw"
-    problem = unknown_type(Modality.CAMERA, "/image", {"sensor_msgs/msg/CompressedImage"}, wanted="Image")
+    problem = unknown_type(
+        "camera", Modality.CAMERA, "/image", {"sensor_msgs/msg/CompressedImage"}, wanted="Image"
+    )
     lines = judged(silent(problem), modality=Modality.CAMERA, intrinsics=False)
     assert bad(lines) == [("FAIL", "camera", "unknown_type"), ("WARN", "camera info", "no_camera_info")]
     assert lines[0].remedy == "set camera.transport to compressed and remap /image/compressed to /image"

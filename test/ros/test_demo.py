@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from networks import shipped_levels
 from programs import Program
 
 from sentryfuse_core.bags.readers import BagReader
@@ -21,6 +22,7 @@ from sentryfuse_ros import cli
 pytestmark = [pytest.mark.ros, pytest.mark.capability("demo over real DDS")]
 
 ALL = ModalitySet.all()
+NARROWEST = shipped_levels() - 1
 BLIND = ALL - ModalitySet.of(Modality.CAMERA)
 DROP_S, LOW_S, END_S = 2.0, 4.5, 6.0
 INCOMPLETE = 1  # exit status
@@ -43,7 +45,7 @@ def story(pace: float) -> dict[str, Any]:
         "stretches": [
             stretch("all sensors", 0.0, drop_s, ["camera", *lidar_imu_audio], settle_s=pace),
             stretch("camera dies", drop_s, low_s, lidar_imu_audio, settle_s=1.5 * pace),
-            stretch("power runs short", low_s, end_s, lidar_imu_audio, settle_s=0.5 * pace, level=2),
+            stretch("power runs short", low_s, end_s, lidar_imu_audio, settle_s=0.5 * pace, level=NARROWEST),
         ],
     }
 

@@ -143,7 +143,7 @@ def test_camera_topic_ends_in_compressed_once_when_the_transport_is_compressed(n
     ],
 )
 def test_type_of_another_kind_is_told_with_its_remedy(topic: str, offered: str, told: str) -> None:
-    assert told in unknown_type(Modality.LIDAR, topic, {offered}, wanted="PointCloud2").remedy
+    assert told in unknown_type("lidar", Modality.LIDAR, topic, {offered}, wanted="PointCloud2").remedy
 
 
 @pytest.mark.parametrize("latched", [True, False])

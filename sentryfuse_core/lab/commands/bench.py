@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--workers", type=int, default=1, metavar="N", help="runs at once (default 1)")
     option("--report-only", action="store_true", help="only judge the records that are there")
     option("--detector", action="store_true", help="instead the gate against rules on the whole detector")
-    option("--weights", type=Path, metavar="FILE", help="of --detector (default: world_v2_gated)")
+    option("--weights", type=Path, metavar="FILE", help="of --detector (default: those that ship)")
     option("--frames", type=int, default=96, metavar="N", help="of --detector, held out (default 96)")
     bench_world.add_parser(actions)
     bench_runtime.add_parser(actions)

@@ -30,10 +30,10 @@ def run_detector(args: argparse.Namespace) -> None:
     from sentryfuse_core.lab.bench import detector, results
     from sentryfuse_core.lab.training.data import held_out, make_batch
     from sentryfuse_core.lab.world.config import WorldConfig
-    from sentryfuse_core.model.checkpoint import GATED, load_checkpoint
+    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
     from sentryfuse_core.pruning.part_gate import Worths
 
-    checkpoint = load_checkpoint(args.weights or GATED)
+    checkpoint = load_checkpoint(args.weights or SHIPPED)
     if "gate" not in checkpoint.manifest:
         raise CheckpointError(
             f"{checkpoint.identity} has no gate in its manifest; give others with --weights"

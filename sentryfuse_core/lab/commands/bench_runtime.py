@@ -121,11 +121,10 @@ def _measured(
     from sentryfuse_core.commands.options import check_device
     from sentryfuse_core.lab.bench.runtime.context import QUICK, Setting
     from sentryfuse_core.lab.bench.runtime.measure import measure
-    from sentryfuse_core.model.checkpoint import load_checkpoint
-    from sentryfuse_core.runtime.load import shipped_weights
+    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 
     check_device(args.device)
-    checkpoint = args.checkpoint or shipped_weights()
+    checkpoint = args.checkpoint or SHIPPED
     rows = load_checkpoint(checkpoint).manifest.get("evaluation", {}).get("rows", [])
     accuracy = {(row["mask"], row["level"]): row["map"] for row in rows if "map" in row}
     setting = Setting(

@@ -49,11 +49,10 @@ def run_jobs(args: argparse.Namespace) -> None:
 
     from sentryfuse_core.lab.bench.world import render_splits
     from sentryfuse_core.lab.bench.world_jobs import chosen_methods, run_seed
-    from sentryfuse_core.model.checkpoint import load_checkpoint
-    from sentryfuse_core.runtime.load import shipped_weights
+    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 
     recipe, methods = _recipe(args), [one.name for one in chosen_methods(names_of(args.methods))]
-    checkpoint = load_checkpoint(args.checkpoint or shipped_weights())
+    checkpoint = load_checkpoint(args.checkpoint or SHIPPED)
     torch.set_num_threads(1)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns) as bar:

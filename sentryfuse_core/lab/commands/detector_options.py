@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentryfuse_core.commands.options import add_config_arguments
-from sentryfuse_core.lab.datasets import LAYOUTS
+from sentryfuse_core.lab.commands.data_options import add_data_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -21,22 +21,18 @@ LENGTH = {
     "evaluate": 512,
 }
 """Of both detectors, and what stands for an option that was not given."""
-DRIVING = ("format", "labels", "topic", "cache", "params", "set")
+DRIVING = ("format", "labels", "topic", "map", "lidar_height", "classes", "cache", "params", "set")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what a classifier's training has not."""
     own = parser.add_argument_group("the detector on driving sets and recordings, --data FOLDER or BAG")
-    own.add_argument("--format", choices=LAYOUTS, help="layout of --data (default: told by what lies in it)")
+    add_data_arguments(own)
     own.add_argument(
-        "--labels", type=Path, metavar="FILE", help="of a recording (default: labels.jsonl beside it)"
-    )
-    own.add_argument(
-        "--topic",
-        action="append",
-        default=[],
-        metavar="SENSOR=TOPIC",
-        help="of recordings: use this topic for a sensor instead of the one found; repeatable",
+        "--classes",
+        metavar="A,B",
+        help="the classes to learn (default: those of the weights it starts from); layers of weights that "
+        "know another number of classes start anew",
     )
     own.add_argument(
         "--cache",
@@ -66,6 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     world.add_argument(
         "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
+    )
+    world.add_argument(
+        "--lidar-first",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="in the synthetic world: share of the training, 0 to 0.9, in which the lidar is shown alone "
+        "(default 0)",
     )
     world.add_argument(
         "--sensors",

@@ -17,9 +17,8 @@ from sentryfuse_core.lab.training.provenance import describe, evaluation_table
 from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
 from sentryfuse_core.lab.training.worths import measure_worths, priced
-from sentryfuse_core.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint, save_checkpoint
 from sentryfuse_core.pruning.part_gate import make_gate
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
@@ -30,9 +29,10 @@ if TYPE_CHECKING:
     from sentryfuse_core.lab.training.trainer import BatchSource
     from sentryfuse_core.model.shape import ModelShape
 
-__all__ = ["BATCH", "finish", "options_of", "start_of", "train"]
+__all__ = ["BATCH", "FEWEST", "finish", "options_of", "start_of", "train"]
 
 BATCH = 16  # frames, to evaluate
+FEWEST = 48  # frames to measure a gate on
 _NO_WEIGHTS, _SHIPPED = "none", "shipped"  # of --init
 _FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
 
@@ -70,16 +70,16 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
     )
 
 
-def start_of(init: str | None, *, labels: Sequence[str]) -> tuple[Checkpoint | None, dict[str, Any]]:
+def start_of(init: str | None, *, labels: Sequence[str] | None) -> tuple[Checkpoint | None, dict[str, Any]]:
     """The weights that --init names, None for none, and what the manifest says of them.
 
-    Raises CheckpointError when they know other classes.
+    Raises CheckpointError when they know as many classes as `labels`, but others: they would be mistaken.
     """
     if init is None or init == _NO_WEIGHTS:
         return None, {"init": _NO_WEIGHTS}
-    checkpoint = load_checkpoint(shipped_weights() if init == _SHIPPED else Path(init))
+    checkpoint = load_checkpoint(SHIPPED if init == _SHIPPED else Path(init))
     known = checkpoint.manifest["labels"]
-    if tuple(known) != tuple(labels):
+    if labels is not None and tuple(known) != tuple(labels) and len(known) == len(labels):
         raise CheckpointError(
             f"{init} knows {', '.join(known)}, this training {', '.join(labels)}; "
             f"start from --init {_NO_WEIGHTS}"
@@ -149,8 +149,8 @@ def finish(
     """Judge every set of the `sensors`, and the canvas alone, at every level; write weights and manifest.
 
     `words` are what was typed beside the options of every detector; scores are calibrated on the frames
-    `fitted`. On those `weighed`, all sensors' raw data with them, the gate's table is measured; None: uniform
-    widths.
+    `fitted`. On those `weighed`, all sensors' raw data with them, the gate's table is measured; None: it is
+    the one among the `facts`, and without that widths are uniform.
     """
     options, progress, net = trainer.options, trainer.progress, trainer.average.eval()
     masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & sensors == mask)]
@@ -169,12 +169,13 @@ def finish(
     )
     if args.data is not None:
         del made["world_sha256"]  # not of the synthetic world
+    made |= facts
     if weighed is not None and net.trust is not None:
         made["gate"] = priced(measure_worths(net, weighed, seed=options.seed), net).to_mapping()
     gate = make_gate(net.shape, made)
     grades = grade(net, judged=judged(), fitted=fitted, labels=made["labels"], masks=masks, gate=gate)
     found = evaluate(net, judged(), masks=masks, gate=gate)
-    save_checkpoint(args.out, net, {**made, **facts, "evaluation": evaluation_table(found, grades)})
+    save_checkpoint(args.out, net, {**made, "evaluation": evaluation_table(found, grades)})
     print(f"{'sensors':<26} level  mAP    recall at 4 m    2 m    1 m  centre error")
     for (bits, level), score in found.scores.items():
         print(
@@ -185,5 +186,11 @@ def finish(
     if not found.boxes:
         print("note: the judged frames have no box in the detector's region, so that the scores say nothing")
     if "gate" not in made:
-        print("note: widths are uniform: a gate is measured in the synthetic world alone, with all sensors")
+        print(
+            f"note: widths are uniform: a gate is measured on frames with all four sensors, {FEWEST} at least"
+        )
+    elif "measured_on" in made["gate"]:
+        print(
+            f"note: the gate is that of {made['gate']['measured_on']}: these frames lack what measuring needs"
+        )
     print(f"wrote {args.out} and its manifest")

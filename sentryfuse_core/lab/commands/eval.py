@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +9,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sentryfuse_core.commands.options import MOST_SEED, check_device, check_numbers
+from sentryfuse_core.commands.options import (
+    MOST_SEED,
+    check_device,
+    check_numbers,
+)
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.commands.eval_asked import add_real_arguments, command_of, levels_of, masks_of
 from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.whole_files import make_folder
@@ -25,7 +29,7 @@ if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong o
 
 __all__ = ["add_arguments", "run"]
 
-_FRAMES, _POLICY_FRAMES = 1536, 192  # to score
+_FRAMES, _FIT_FRAMES, _POLICY_FRAMES = 1536, 512, 192  # to score, to fit on, to score with --policies
 _DRAWS, _POLICY_DRAWS = 1000, 200
 _DRIVE_S, _LEAST_DRIVE_S = 30.0, 12  # of --tracks: the lidar is gone from 10 to 20 s
 _BATCH = 16  # frames; another number would give other worlds
@@ -39,7 +43,25 @@ true positives, calibration of scores, day against night, and what an IMU is wor
 they are judged on. Beside the network stand references: clustering of the lidar's points, an oracle that
 boxes all that a sensor can see, the same network fed zeros in place of absent sensors, and late fusion of
 single-sensor detections.
+
+With --data it scores on driving sets (KITTI, nuScenes) and labelled recordings instead: AP by class and
+distance over the classes that are there, within the view that the set labels, for every set of the data's
+sensors at level 0 (--levels gives others), beside clustering and the oracle; --corrupt adds every fault of
+content at three severities against the sensor's absence, --policies the gate against uniform widths.
+Of recordings without labels it counts the boxes that a robot would publish, and --draw shows them.
 """
+_OF_DATA = (
+    "format",
+    "labels",
+    "topic",
+    "params",
+    "set",
+    "map",
+    "lidar_height",
+    "only_frames",
+    "corrupt",
+    "draw",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fit-frames",
         type=int,
-        default=512,
         metavar="N",
-        help="other frames, to fit the calibrators on (default %(default)s); 0: none",
+        help=f"other frames, to fit the calibrators on (default {_FIT_FRAMES}); 0: none",
     )
     parser.add_argument(
         "--masks",
@@ -84,9 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compare instead, on the same frames and weights, uniform widths, the gate by presence, it "
         "by presence and quality, and an oracle that tries up to 24 plans on each frame; then every fault at "
-        "every severity against the sensor's absence. For weights with a gate (default: world_v2_gated); "
-        "on the CPU; --out gets "
-        "gate.json and policies.png",
+        "every severity against the sensor's absence. For weights with a gate; on the CPU; --out "
+        "gets gate.json and policies.png",
     )
     parser.add_argument("--levels", metavar="0,1", help="only these pruning levels (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="which worlds (default %(default)s)")
@@ -112,18 +132,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=_DRIVE_S, metavar="S", help="of each (default %(default)g)"
     )
+    add_real_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
     from sentryfuse_core.lab.commands.eval_report import print_report, write_report
-    from sentryfuse_core.model.checkpoint import GATED, load_checkpoint
-    from sentryfuse_core.runtime.load import shipped_weights
+    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 
-    if args.frames is None:
-        args.frames = _POLICY_FRAMES if args.policies else _FRAMES
-    if args.draws is None:
-        args.draws = _POLICY_DRAWS if args.policies else _DRAWS
+    if args.data is not None:
+        from sentryfuse_core.lab.commands.eval_data import run_data
+
+        return run_data(args)
     _check(args)
     if args.out is not None:
         make_folder(args.out, remedy="choose another folder")
@@ -131,14 +151,14 @@ def run(args: argparse.Namespace) -> int:
         from sentryfuse_core.lab.commands.eval_policies import run_policies
 
         run_policies(
-            load_checkpoint(args.weights or GATED),
+            load_checkpoint(args.weights or SHIPPED),
             frames=args.frames,
             batch=_BATCH,
             first=(args.seed + 1) * _WORLDS,
             draws=args.draws,
             seed=args.seed,
             out=args.out,
-            command=_command(args, _POLICIES_SAME),
+            command=command_of(args, _POLICIES_SAME),
         )
         return 0
     if args.tracks:
@@ -146,8 +166,8 @@ def run(args: argparse.Namespace) -> int:
 
         names = ("weights", "drives", "seconds", "seed", "device", "out")
         return run_tracks(**{name: getattr(args, name) for name in names})
-    checkpoint = load_checkpoint(args.weights or shipped_weights())
-    masks, levels = _masks(args.masks), _levels(args.levels, checkpoint.shape.levels)
+    checkpoint = load_checkpoint(args.weights or SHIPPED)
+    masks, levels = masks_of(args.masks), levels_of(args.levels, checkpoint.shape.levels)
     study = _study(args, {"": checkpoint, **_singles(args.single)}, masks, levels)
     print_report(study)
     if args.out is not None:
@@ -157,7 +177,7 @@ def run(args: argparse.Namespace) -> int:
             "labels": list(checkpoint.manifest["labels"]),
             **{name: getattr(args, name) for name in _SAME},
         }
-        for path in write_report(args.out, study, command=_command(args), config=config):
+        for path in write_report(args.out, study, command=command_of(args, _SAME), config=config):
             print(f"wrote {path}")
     return 0
 
@@ -226,20 +246,17 @@ def _singles(options: list[str]) -> dict[str, Checkpoint]:
     return found
 
 
-def _command(args: argparse.Namespace, same: Sequence[str] = _SAME) -> str:
-    """The command that gives the same figures elsewhere, without this machine's folders."""
-    words = ["--policies"] if args.policies else []
-    words += [f"--{name.replace('_', '-')} {getattr(args, name)}" for name in same]
-    words += [f"--{name} {getattr(args, name)}" for name in ("masks", "levels") if getattr(args, name)]
-    singles = (text.partition("=") for text in args.single)
-    words += [f"--single {sensor}={Path(path).name}" for sensor, _, path in singles]
-    words += [] if args.references else ["--no-references"]
-    words += [f"--weights {args.weights.name}"] if args.weights else []
-    words += [f"--out {args.out.name}"] if args.out else []
-    return " ".join(["sentryfuse eval", *words])
-
-
 def _check(args: argparse.Namespace) -> None:
+    """Raises ConfigError for what is wrong; fills in what was not given."""
+    for name in _OF_DATA:
+        if getattr(args, name):
+            raise ConfigError(f"--{name.replace('_', '-')} is of real data; give --data PATH with it")
+    if args.fit_frames is None:
+        args.fit_frames = _FIT_FRAMES
+    if args.frames is None:
+        args.frames = _POLICY_FRAMES if args.policies else _FRAMES
+    if args.draws is None:
+        args.draws = _POLICY_DRAWS if args.policies else _DRAWS
     most = _BATCH * _WORLDS // 2
     check_numbers(
         args,
@@ -247,6 +264,7 @@ def _check(args: argparse.Namespace) -> None:
         fit_frames=(0, most),
         seed=(0, MOST_SEED),
         draws=(1, 100_000),
+        drawings=(1, 100_000),
         drives=(1, 10_000),
         seconds=(_LEAST_DRIVE_S, 3600),
     )
@@ -262,30 +280,3 @@ def _check(args: argparse.Namespace) -> None:
         others += [f"--device {args.device}"] if args.device != "cpu" else []
         if others:
             raise ConfigError(f"{others[0]} is not for --policies, which runs all sets and levels on the CPU")
-
-
-def _masks(text: str | None) -> list[ModalitySet]:
-    if text is None:
-        return [ModalitySet(), *ModalitySet.subsets()]
-    masks = []
-    for name in text.split(","):
-        sensors = [] if name.strip() == "none" else name.split("+")
-        try:
-            masks.append(ModalitySet.of(*(Modality(sensor.strip()) for sensor in sensors)))
-        except ValueError as error:
-            raise ConfigError(
-                f"--masks {name!r:.60} is no set of sensors; give e.g. camera+lidar,lidar,none"
-            ) from error
-    return masks
-
-
-def _levels(text: str | None, known: int) -> list[int]:
-    if text is None:
-        return list(range(known))
-    try:
-        levels = [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"--levels {text!r:.60}: give whole numbers separated by commas") from error
-    if any(not 0 <= level < known for level in levels):
-        raise ConfigError(f"--levels {text:.60}: these weights have the levels 0 to {known - 1}; give those")
-    return levels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +15,7 @@ from sentryfuse_core.lab.bench.plot_style import INK, STYLE
 from sentryfuse_core.lab.scoring.matrix import Cell
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["dropout_figure"]
+__all__ = ["dropout_figure", "heat"]
 
 _ROW_INCHES, _COLUMN_INCHES = 0.3, 0.62
 
@@ -41,23 +41,33 @@ def dropout_figure(cells: Mapping[tuple[str, int], Cell]) -> Figure:
         size = (3.4 + 2 * _COLUMN_INCHES * len(levels), 1.2 + _ROW_INCHES * len(names))
         figure = Figure(figsize=size, layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        _heat(left, maps, levels, "viridis", largest=100.0)
-        _heat(right, errors, levels, "magma_r", largest=max(10.0, float(np.nanmax([0.0, *errors.flat]))))
+        heat(left, maps, levels, "viridis", largest=100.0)
+        heat(right, errors, levels, "magma_r", largest=max(10.0, float(np.nanmax([0.0, *errors.flat]))))
         left.set_yticks(range(len(names)), names)
+        for axis in (left, right):
+            axis.set_xlabel("pruning level")
         left.set_title("mAP, %")
         right.set_title("calibration error, %")
         return figure
 
 
-def _heat(axis: Axes, table: NDArray[np.float64], levels: list[int], colours: str, *, largest: float) -> None:
-    shown = axis.imshow(table, cmap=colours, vmin=0.0, vmax=largest, aspect="auto")
+def heat(
+    axis: Axes,
+    table: NDArray[np.float64],
+    columns: Sequence[object],
+    colours: str,
+    *,
+    largest: float,
+    least: float = 0.0,
+) -> None:
+    """A table [rows, columns] as a picture with its numbers; NaN is a dash. Rows are named by the caller."""
+    shown = axis.imshow(table, cmap=colours, vmin=least, vmax=largest, aspect="auto")
     for (row, column), value in np.ndenumerate(table):
         text = "-" if np.isnan(value) else f"{value:.1f}"
         red, green, blue, _ = shown.cmap(shown.norm(value)) if not np.isnan(value) else (1.0, 1.0, 1.0, 1.0)
         dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
         axis.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
-    axis.set_xticks(range(len(levels)), [str(level) for level in levels])
-    axis.set_xlabel("pruning level")
+    axis.set_xticks(range(len(columns)), [str(column) for column in columns])
     axis.tick_params(length=0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -37,6 +37,7 @@ class PolicyStudy:
     outcomes: Sequence[Outcome]
     points: Floats  # [outcomes]
     drawn: Floats  # [draws, outcomes]
+    sensors: ModalitySet = field(default_factory=ModalitySet.all)  # that the frames have
 
     @property
     def keys(self) -> list[Key]:
@@ -82,7 +83,7 @@ class FaultStudy:
 
 def policy_figures(study: PolicyStudy) -> list[Figure]:
     """MACs saved at few points lost, points gained at equal MACs, and the share of the oracle's savings."""
-    everything, where = ModalitySet.all(), f"frames {study.kind}"
+    everything, where = study.sensors, f"frames {study.kind}"
     ladder = [key for key in study.keys if key[0] == QUALITY]
     full = study.rows((UNIFORM, 0), everything)[0]
     whole = study.outcomes[full].gmacs

@@ -31,7 +31,7 @@ def policies_figure(studies: Sequence[PolicyStudy]) -> Figure:
         grid = figure.subplots(len(studies), 2, squeeze=False)
         for row, study in zip(grid, studies, strict=True):
             sets = len(study.rows(study.keys[0]))
-            titles = {ModalitySet.all(): "all sensors", None: f"mean of {sets} sets"}
+            titles = {study.sensors: "all sensors", None: f"mean of {sets} sets"}
             for axis, (present, title) in zip(row, titles.items(), strict=True):
                 _draw(axis, study, present)
                 axis.set_title(f"{title}, frames {study.kind}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +23,46 @@ from sentryfuse_core.lab.commands.eval_policy_figures import (
 from sentryfuse_core.lab.commands.eval_policy_plot import policies_figure
 from sentryfuse_core.lab.commands.eval_report import rounded, table
 from sentryfuse_core.lab.scoring.resample import Interval
+from sentryfuse_core.lab.training.foretold import Narrowing, rank_agreement
 from sentryfuse_core.lab.training.policies import ORACLE
-from sentryfuse_core.types import ModalitySet
 
-__all__ = ["print_policies", "write_policies"]
+__all__ = [
+    "faults_table",
+    "plain_faults",
+    "plain_policies",
+    "policies_table",
+    "print_policies",
+    "write_policies",
+]
 
 _WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 
 
-def print_policies(studies: Sequence[PolicyStudy], faults: FaultStudy) -> None:
-    """A table of policies for each kind of frames, one of faults, and what was aimed at."""
+def print_policies(studies: Sequence[PolicyStudy], faults: FaultStudy, parts: Sequence[Narrowing]) -> None:
+    """A table of policies for each kind of frames, one of faults, one of parts, and what was aimed at."""
     console = Console(width=max(Console().width, _WIDTH))
     for study in studies:
-        console.print(_policies(study))
-    console.print(_faults(faults))
-    print(text_table(_figures(studies, faults)))
+        console.print(policies_table(study))
+    console.print(faults_table(faults))
+    console.print(_parts_table(parts))
+    print(text_table(_figures(studies, faults, parts)))
 
 
-def _figures(studies: Sequence[PolicyStudy], faults: FaultStudy) -> list[Figure]:
-    return [*(figure for study in studies for figure in policy_figures(study)), *fault_figures(faults)]
+def _figures(studies: Sequence[PolicyStudy], faults: FaultStudy, parts: Sequence[Narrowing]) -> list[Figure]:
+    return [
+        *(figure for study in studies for figure in policy_figures(study)),
+        *fault_figures(faults),
+        Figure(
+            what="rank correlation of first-order saliency with the measured rises of the loss",
+            measured=rank_agreement(parts),
+            unit="",
+        ),
+    ]
 
 
-def _policies(study: PolicyStudy) -> Table:
-    everything = ModalitySet.all()
+def policies_table(study: PolicyStudy) -> Table:
+    """Every policy at every level: work and mAP, with all sensors and over the sets of sensors."""
+    everything = study.sensors
     sets = len(study.rows(study.keys[0]))
     return table(
         f"policies, frames {study.kind}",
@@ -68,7 +86,8 @@ def _cells(found: Interval) -> tuple[str, str]:
     return f"{found.value:.1f}", f"{found.low:.1f} to {found.high:.1f}"
 
 
-def _faults(study: FaultStudy) -> Table:
+def faults_table(study: FaultStudy) -> Table:
+    """Every fault at every severity: mAP, what it gains over the sensor's absence, and the trust."""
     cells: dict[tuple[str, str], list[str]] = {}
     for row, (bad, without, _) in zip(study.rows, study.points, strict=True):
         name = f"{row.sensor.value} {row.fault}"
@@ -85,36 +104,47 @@ def _faults(study: FaultStudy) -> Table:
     )
 
 
+def _parts_table(parts: Sequence[Narrowing]) -> Table:
+    return table(
+        "one part narrowed, all sensors good",
+        ("part", "level", "measured rise of the loss", "first-order saliency"),
+        [
+            (
+                one.part,
+                str(one.level),
+                f"{one.rise:+.4f}",
+                "-" if math.isnan(one.saliency) else f"{one.saliency:.2e}",
+            )
+            for one in parts
+        ],
+        caption="the gate plans with what was measured; saliency knows nothing of half an image (-)",
+    )
+
+
 def write_policies(
     folder: Path,
     studies: Sequence[PolicyStudy],
     faults: FaultStudy,
+    parts: Sequence[Narrowing],
     *,
     command: str,
     config: Mapping[str, Any],
 ) -> list[Path]:
     """Write gate.json and policies.png into `folder`; raises OutputError where that cannot be done."""
     raw = {
-        "policies": {study.kind: _plain(study) for study in studies},
-        "faults": [
-            {
-                "sensor": row.sensor.value,
-                "fault": row.fault,
-                "severity": SEVERITY_NAMES[row.severity - 1],
-                **dict(zip(("map", "without", "clean"), (points / 100.0).tolist(), strict=True)),
-                "trust": row.trust,
-            }
-            for row, points in zip(faults.rows, faults.points, strict=True)
-        ],
+        "policies": {study.kind: plain_policies(study) for study in studies},
+        "faults": plain_faults(faults),
+        "parts": [asdict(one) for one in parts],
     }
-    figures = _figures(studies, faults)
+    figures = _figures(studies, faults, parts)
     data = write("gate", figures, raw=rounded(raw), config=config, folder=folder, command=command)
     picture = folder / "policies.png"
     write_png(policies_figure(studies), picture)
     return [data, picture]
 
 
-def _plain(study: PolicyStudy) -> list[dict[str, Any]]:
+def plain_policies(study: PolicyStudy) -> list[dict[str, Any]]:
+    """Plain values for JSON."""
     return [
         {
             "policy": one.policy,
@@ -124,4 +154,18 @@ def _plain(study: PolicyStudy) -> list[dict[str, Any]]:
             "map": float(points) / 100.0,
         }
         for one, points in zip(study.outcomes, study.points, strict=True)
+    ]
+
+
+def plain_faults(faults: FaultStudy) -> list[dict[str, Any]]:
+    """Plain values for JSON."""
+    return [
+        {
+            "sensor": row.sensor.value,
+            "fault": row.fault,
+            "severity": SEVERITY_NAMES[row.severity - 1],
+            **dict(zip(("map", "without", "clean"), (points / 100.0).tolist(), strict=True)),
+            "trust": row.trust,
+        }
+        for row, points in zip(faults.rows, faults.points, strict=True)
     ]

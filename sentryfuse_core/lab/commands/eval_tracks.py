@@ -20,9 +20,8 @@ from sentryfuse_core.lab.scoring.track_runs import (
     masks_of,
     scripts,
 )
-from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.load import shipped_weights
 
 __all__ = ["SECONDS", "figures", "judge_tracks", "run_tracks"]
 
@@ -35,7 +34,7 @@ def run_tracks(
     *, weights: Path | None, drives: int, seconds: float, seed: int, device: str, out: Path | None
 ) -> int:
     """Drive, follow, print, write."""
-    checkpoint = load_checkpoint(weights or shipped_weights())
+    checkpoint = load_checkpoint(weights or SHIPPED)
     runs = judge_tracks(Bank(checkpoint), drives=drives, seconds=seconds, seed=seed, device=device)
     print_runs(runs, checkpoint.manifest["labels"])
     if out is not None:

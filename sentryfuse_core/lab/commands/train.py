@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sentryfuse_core.commands.options import MOST_SEED, check_numbers
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands import detector_options
+from sentryfuse_core.openmp import idle_cores
 from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.whole_files import make_folder
 
@@ -51,7 +52,7 @@ the detector:
 """
 _LONGEST_S = 1e9  # 30 years
 _CLASSIFIER = ("recipe", "backbone", "design", "compile")
-_WORLD = ("sensors",)
+_WORLD = ("sensors", "lidar_first")
 _RECORDINGS = (".mcap", ".db3", ".bag")
 
 
@@ -69,7 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of weights and data (default %(default)s)")
     parser.add_argument("--device", help="cpu or cuda (default: the recipe's, cpu)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: leave it to torch")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="CPU threads; 0 (default): as many as cores are idle; for a classifier what torch takes",
+    )
     parser.add_argument(
         "--state",
         type=Path,
@@ -87,9 +93,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16; weights stay float32")
     parser.add_argument(
         "--data",
+        action="append",
         type=Path,
         metavar="PATH",
-        help="an .npz file of your own arrays, a driving set's folder, or a recording with labels",
+        help="an .npz file of your own arrays, a driving set's folder, or a recording with labels; of the "
+        "latter two repeatable, for several at once",
     )
     own = parser.add_argument_group("a classifier on your own arrays, --data FILE.npz")
     own.add_argument("--recipe", type=or_shipped, metavar="FILE", help="sizes and budget (default: built in)")
@@ -117,18 +125,19 @@ def run(args: argparse.Namespace) -> int:
     _check_options(args)
     for place in (args.out.parent, args.state or args.out.with_suffix("")):
         make_folder(place, remedy="choose another OUT or --state")
-    if args.threads:
+    classifier = args.data is not None and not _is_driving(args)
+    if args.threads or not classifier:  # other threads, other roundings: a classifier resumes to the bit
         import torch  # like all that trains: --help and a wrong option are answered without
 
-        torch.set_num_threads(args.threads)
+        torch.set_num_threads(args.threads or idle_cores())
     if _is_driving(args):
         from sentryfuse_core.lab.commands import train_driving
 
         return train_driving.run(args)
-    if args.data is not None:
+    if classifier:
         from sentryfuse_core.lab.commands import train_classifier
 
-        args.design = args.design or "uniform"
+        (args.data,), args.design = args.data, args.design or "uniform"
         return train_classifier.run(args)
     from sentryfuse_core.lab.commands import train_world
 
@@ -166,7 +175,7 @@ def _check_foreign(args: argparse.Namespace) -> None:
     if args.data is not None:
         foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
     for name, remedy in foreign.items():
-        if getattr(args, name) not in (None, False, []):
+        if getattr(args, name) not in (None, False, [], 0.0):
             raise ConfigError(f"--{name.replace('_', '-')} {remedy}")
 
 
@@ -174,5 +183,6 @@ def _is_driving(args: argparse.Namespace) -> bool:
     """Whether --data is a folder or recording for the detector; an .npz file is a classifier's."""
     if args.data is None:
         return False
-    is_arrays = args.data.is_file() or args.data.suffix == ".npz"
-    return args.format is not None or args.data.suffix in _RECORDINGS or not is_arrays
+    first = args.data[0]
+    is_arrays = first.is_file() or first.suffix == ".npz"
+    return args.format is not None or len(args.data) > 1 or first.suffix in _RECORDINGS or not is_arrays

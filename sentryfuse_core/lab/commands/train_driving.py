@@ -5,41 +5,47 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sentryfuse_core.bags.topics import parse_overrides
 from sentryfuse_core.commands.options import config_from
-from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.commands.detector_run import BATCH, finish, options_of, start_of, train
-from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
-from sentryfuse_core.lab.datasets.layouts import detect_layout, open_driving
+from sentryfuse_core.lab.commands.data_sets import classes_of, open_data
+from sentryfuse_core.lab.commands.detector_run import BATCH, FEWEST, finish, options_of, start_of, train
+from sentryfuse_core.lab.datasets.driving import VAL_SHARE, Drive, DrivingSet
+from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.data_frames import Span, batches_of
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
+from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
 from sentryfuse_core.lab.training.targets import in_region
-from sentryfuse_core.model.shape import ModelShape
-from sentryfuse_core.runtime.load import shipped_weights
+from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint
+from sentryfuse_core.types import ModalitySet
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["run"]
 
-_OF_BAGS = ("labels", "params", "set", "topic")
+_AGE_S = 0.5  # of what a late sensor shows
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, train, judge, write."""
-    args.init = args.init or str(shipped_weights())
+    args.init = args.init or str(SHIPPED)
     options = options_of(args)
-    start, facts = start_of(args.init, labels=LABELS)
+    classes = None if args.classes is None else classes_of(args.classes)
+    start, facts = start_of(args.init, labels=classes)
     if start is not None:
         start.network()  # raises for tensors that do not fit
-    found = _open(args)
+    labels = classes or (LABELS if start is None else tuple(start.manifest["labels"]))
+    facts["labels"] = list(labels)
+    found = open_data(args, labels=labels)
     for note in found.notes:
         print(f"note: {note}")
     data = _load(found, FrameCache(args.cache or options.folder / "frames", options=_made_with(args)))
@@ -48,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     trainer = train(
         args,
         options,
-        shape=ModelShape() if start is None else start.shape,
+        shape=replace(TRAINED_SHAPE if start is None else start.shape, classes=len(labels)),
         start=start,
         identity={**facts, "seed": args.seed, "batch": args.batch, "learning_rate": args.learning_rate},
         source=DrivingSource(data.train, batch=options.batch, seed=options.seed, device=options.device),
@@ -57,40 +63,56 @@ def run(args: argparse.Namespace) -> int:
     def batches(part: int) -> Iterator[LabelledBatch]:
         return data.batches(part, most=args.evaluate, batch=BATCH, device=args.device)
 
-    words = [f"--data {args.data.name}"]
+    words = [f"--data {path.name}" for path in args.data]
     words += [f"--format {args.format}"] if args.format else []
-    words += [] if args.init == str(shipped_weights()) else [f"--init {Path(args.init).name}"]
+    words += [f"--classes {args.classes}"] if args.classes else []
+    words += [f"--map {text}" for text in args.map]
+    words += [] if args.lidar_height is None else [f"--lidar-height {args.lidar_height:g}"]
+    words += [] if args.init == str(SHIPPED) else [f"--init {Path(args.init).name}"]
     finish(
         args,
         trainer,
         words=words,
-        facts=facts,
+        facts={**facts, **_kept_gate(start)},
         sensors=data.judged_sensors,
         judged=lambda: batches(1),
         fitted=batches(0),
+        weighed=_weighed(found, data),
     )
     return 0
 
 
-def _open(args: argparse.Namespace) -> DrivingSet:
-    layout = args.format or detect_layout(args.data)
-    if layout != "bag":
-        for name in _OF_BAGS:
-            if getattr(args, name):
-                raise ConfigError(f"--{name} is of recordings, and {args.data} is {layout}; leave it out")
-    topics, config = parse_overrides(args.topic, config_from(args))
-    return open_driving(
-        args.data,
-        layout=layout,
-        labels=args.labels,
-        config=config,
-        topics=topics,
+def _kept_gate(start: Checkpoint | None) -> dict[str, Any]:
+    """The gate of the weights it began as, which holds where these frames cannot tell."""
+    if start is None or "gate" not in start.manifest:
+        return {}
+    return {"gate": {**start.manifest["gate"], "measured_on": start.identity}}
+
+
+def _weighed(found: DrivingSet, data: DrivingData) -> Iterator[LabelledBatch] | None:
+    """Frames of val to measure a gate on; None where too few have all four sensors."""
+    whole = [table for table in data.val if table.present == ModalitySet.all()]
+    if sum(map(len, whole)) < FEWEST:
+        return None
+    drives = [drive for drive in found.drives if drive.name in data.val_drives]
+    frames = (
+        batch
+        for drive in drives
+        for batch in batches_of(replace(found, drives=(drive,)), span=_validating(drive, data), age_s=_AGE_S)
     )
+    return islice((batch for batch in frames if batch.inputs.present == ModalitySet.all()), FEWEST)
+
+
+def _validating(drive: Drive, data: DrivingData) -> Span:
+    """The frames of a drive of val that were not learned from."""
+    first = drive.length - round(VAL_SHARE * drive.length) if drive.name in data.train_drives else 0
+    return first, drive.length
 
 
 def _made_with(args: argparse.Namespace) -> str:
     """The options that change what frames hold."""
-    return f"{config_from(args)} {sorted(args.topic)}"
+    asked = sorted(args.topic), sorted(args.map), args.classes, args.lidar_height
+    return f"{config_from(args)} {asked}"
 
 
 def _load(found: DrivingSet, cache: FrameCache) -> DrivingData:
@@ -106,7 +128,7 @@ def _print_data(found: DrivingSet, data: DrivingData) -> None:
         for table in tables:
             inside = in_region(table.columns["boxes"], table.columns["classes"])
             counts = Counter(table.columns["classes"][inside].tolist())
-            boxes = ", ".join(f"{counts[index]} {label}" for index, label in enumerate(LABELS))
+            boxes = ", ".join(f"{counts[index]} {label}" for index, label in enumerate(found.labels))
             print(f"  {name:<5} {len(table):6d} frames with {table.present}; boxes in the region: {boxes}")
 
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentryfuse_core.commands.options import check_numbers
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.detector_run import BATCH, finish, options_of, start_of, train
 from sentryfuse_core.lab.training.data import LabelledBatch, held_out
+from sentryfuse_core.lab.training.provenance import world_sha256
 from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
 from sentryfuse_core.lab.training.spoiling import AGES_S
 from sentryfuse_core.lab.world.config import CLASSES
@@ -26,10 +28,16 @@ _WORTHS_FIRST = 2**18  # and that the gate's table is measured on
 
 def run(args: argparse.Namespace) -> int:
     """Train, judge, write."""
-    options = replace(options_of(args), sensors=_sensors(args.sensors))
+    check_numbers(args, lidar_first=(0, 0.9))
+    sensors = _sensors(args.sensors)
+    if args.lidar_first and Modality.LIDAR not in sensors:
+        raise ConfigError(f"--lidar-first {args.lidar_first:g} with --sensors {sensors}: there is no lidar")
+    options = replace(options_of(args), sensors=sensors, lidar_first=args.lidar_first)
     start, facts = start_of(args.init, labels=[traits.label for traits in CLASSES])
-    identity = {**facts, "seed": args.seed, "sensors": str(options.sensors)}
-    trainer = train(args, options, shape=TRAINED_SHAPE, start=start, identity=identity, keep_up=True)
+    identity = {**facts, "seed": args.seed, "sensors": str(options.sensors), "lidar_first": args.lidar_first}
+    # What another world taught is where to start from, and not what to keep up with in this one.
+    same = start is not None and start.manifest.get("world_sha256") == world_sha256(options.world)
+    trainer = train(args, options, shape=TRAINED_SHAPE, start=start, identity=identity, keep_up=same)
     count = -(-args.evaluate // BATCH)
 
     def batches(first: int, ages_s: tuple[float, float] | None = None) -> Iterator[LabelledBatch]:
@@ -38,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     words = [] if start is None else [f"--init {Path(args.init).name}"]
     words += [f"--sensors {args.sensors}"] if args.sensors else []
+    words += [f"--lidar-first {args.lidar_first:g}"] if args.lidar_first else []
     print(f"evaluating {count * BATCH} frames, and calibrating on as many others")
     finish(
         args,

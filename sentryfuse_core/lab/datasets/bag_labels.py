@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.lab.datasets.driving import LABELS, Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.told import check_told
+from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.pipeline import prepare
+from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.replay.labels import read_labels
@@ -39,9 +43,20 @@ def find_bags(root: Path) -> list[Path]:
 
 
 def load_bags(
-    root: Path, *, labels: Path | None = None, config: Config | None = None, topics: Mapping[Modality, str]
+    root: Path,
+    *,
+    labels: Path | None = None,
+    config: Config | None = None,
+    topics: Mapping[str, str],
+    need_labels: bool = True,
+    plain: bool = False,
+    vocabulary: Vocabulary = USUAL,
 ) -> DrivingSet:
     """Every recording in `root` is a drive; its labels are `labels`, or labels.jsonl beside it.
+
+    `plain`: every set is a frame, and none is labelled. Without `need_labels` all sets of a recording without
+    labels are frames, which have no boxes. Where `config` is None nobody told what the recording does not
+    say; of a labelled one it is then asked for.
 
     Raises DatasetError, BagError or TopicError for what cannot be read.
     """
@@ -52,34 +67,41 @@ def load_bags(
         )
     if labels is not None and len(bags) > 1:
         raise DatasetError(f"--labels {labels} beside {len(bags)} recordings; put labels.jsonl beside each")
-    if labels is None and len(bags) > 1 and all(bag.is_file() for bag in bags):
+    if labels is None and not plain and len(bags) > 1 and all(bag.is_file() for bag in bags):
         raise DatasetError(
             f"{len(bags)} recordings in {root} itself; give each a folder with its labels.jsonl"
         )
     drives, notes = [], []
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
-        moments = _moments(beside)
-        selection, told = _selected(bag, config or Config(), topics)
-        notes += [f"{bag.name}: {note}" for note in told]
-        frames = partial(_frames, bag, moments, selection, config or Config())
-        drives.append(Drive(bag.name, "", [*bag_files(bag), beside], len(moments), frames))
-    return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
+        told = not plain and (need_labels or labels is not None or beside.is_file())
+        moments = _moments(beside, vocabulary) if told else None
+        selection, chosen = _selected(bag, config or Config(), topics)
+        notes += [f"{bag.name}: {note}" for note in chosen]
+        if config is None and told:
+            check_told(bag, selection)
+        frames = partial(_frames, bag, moments, selection, config or Config(), vocabulary.labels)
+        files = [*bag_files(bag), *([beside] if told else [])]
+        count = _anchors(selection, config or Config()) if moments is None else len(moments)
+        drives.append(Drive(bag.name, "", files, count, frames, labelled=told))
+    return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
-def _moments(path: Path) -> dict[int, tuple[Box, ...]]:
+def _moments(path: Path, vocabulary: Vocabulary = USUAL) -> dict[int, tuple[Box, ...]]:
     """Boxes by stamp in ns; raises BagError for one that cannot be trained on, DatasetError for no line."""
 
     def check(box: Detection) -> None:
-        if box.label not in LABELS:
-            raise ValueError(f"unknown class {box.label!r:.40}; use {', '.join(LABELS)}")
+        if not vocabulary.knows(box.label):
+            known = ", ".join(vocabulary.labels)
+            raise ValueError(f"unknown class {box.label!r:.40}; use {known}, or --map {box.label:.40}=CLASS")
         if min(box.length, box.width, box.height) <= 0.0:
             raise ValueError(f"a box of {box.length} m by {box.width} m by {box.height} m is none")
 
     found = {
         moment.stamp_ns: tuple(
-            Box(box.label, box.x, box.y, box.z, box.length, box.width, box.height, box.yaw)
+            Box(label, box.x, box.y, box.z, box.length, box.width, box.height, box.yaw)
             for box in moment.boxes
+            if (label := vocabulary.of(box.label, box.label)) is not None
         )
         for moment in read_labels(path, check=check)
     }
@@ -88,7 +110,7 @@ def _moments(path: Path) -> dict[int, tuple[Box, ...]]:
     return found
 
 
-def _selected(bag: Path, config: Config, topics: Mapping[Modality, str]) -> tuple[Selection, list[str]]:
+def _selected(bag: Path, config: Config, topics: Mapping[str, str]) -> tuple[Selection, list[str]]:
     """The topics, what was chosen among several, and what is assumed."""
     with BagReader(bag) as reader:
         selection = select(reader.topics(), topics, config=config, encoding=encodings(reader))
@@ -96,25 +118,51 @@ def _selected(bag: Path, config: Config, topics: Mapping[Modality, str]) -> tupl
         return selection, [*reader.notes, *selection.notes, *selection.intrinsics, *poses.notes]
 
 
+def _anchors(selection: Selection, config: Config) -> int:
+    """Messages of the sensor that sets are formed about."""
+    order = (Modality.LIDAR, Modality.CAMERA, Modality.AUDIO, Modality.IMU)
+    names = (name for kind in order for name in config.of_kind(kind) if name in selection.topics)
+    return next((selection.topics[name].count for name in names), 0)
+
+
 def _names(selection: Selection) -> tuple[str, ...]:
     return tuple(topic.name for topic in selection.topics.values())
 
 
 def _frames(
-    bag: Path, moments: Mapping[int, tuple[Box, ...]], selection: Selection, config: Config
+    bag: Path,
+    moments: Mapping[int, tuple[Box, ...]] | None,
+    selection: Selection,
+    config: Config,
+    labels: Sequence[str],
 ) -> Iterator[LabelledFrame]:
-    """Every set near a label that has a trusted sensor; what the robot would leave out is left out."""
-    ingest, preprocessor = Ingest(config), Preprocessor(config)
-    stamps_ns = sorted(moments)
+    """Every set near a label that has a trusted sensor; what the robot would leave out is left out.
+
+    With `moments` None every such set.
+    """
+    ingest, preprocessor = Ingest(config), Preprocessor(config, measures=True)
+    stamps_ns, last_ns = sorted(moments or ()), 0
 
     def labelled_sets() -> Iterator[LabelledFrame]:
+        nonlocal last_ns
         for synced in ingest.take():
             trusted, _ = ingest.trust(synced)
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = prepare(ingest, preprocessor, synced, trusted).inputs
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
-            if inputs.present and index is not None:
-                yield labelled(inputs, moments[stamps_ns[index]])
+            if inputs.present and (moments is None or index is not None):
+                from_ns, last_ns = last_ns or synced.stamp_ns, synced.stamp_ns
+                way = ingest.ego.motion(from_ns, last_ns)
+                frame = labelled(
+                    inputs,
+                    () if moments is None or index is None else moments[stamps_ns[index]],
+                    labels=labels,
+                    stamp_ns=synced.stamp_ns,
+                    points=preprocessor.points,
+                    pcm=preprocessor.pcm,
+                )
+                turn = EgoStep(yaw=preprocessor.yaw_since(synced, inputs.present, from_ns))
+                yield replace(frame, way=way or turn, over_ground=way is not None)
 
     with BagReader(bag) as reader:
         undecoded = Undecoded(bag, selection.topics)
@@ -122,7 +170,7 @@ def _frames(
         for arrival in arrivals(reader, selection.feeds):
             poses.now_ns = arrival.at_ns
             undecoded.note(arrival)
-            _take(arrival, ingest, preprocessor, rectified=selection.rectified)
+            _take(arrival, ingest, preprocessor, selection)
             yield from labelled_sets()
         ingest.advance(reader.end_ns + round(config.sync.max_wait_s * NS_PER_S))
         yield from labelled_sets()
@@ -130,16 +178,18 @@ def _frames(
             raise error
 
 
-def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, *, rectified: bool) -> None:
+def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, selection: Selection) -> None:
     """Hand over a message: CameraInfo to the preprocessing, all others to the ingest."""
-    if arrival.modality is None:
+    if arrival.sensor is None:
         try:
-            if arrival.type_name == convert.AUDIO_INFO_TYPE:
-                ingest.audio_info(arrival.message)
-            elif arrival.type_name == convert.ODOMETRY_TYPE:
+            if arrival.type_name == convert.ODOMETRY_TYPE:
                 ingest.odometry(arrival.message)
-            else:
-                preprocessor.set_intrinsics(convert.camera_info(arrival.message, rectified=rectified))
+            for name in selection.told_by(arrival.topic):
+                if arrival.type_name == convert.AUDIO_INFO_TYPE:
+                    ingest.audio_info(arrival.message, name)
+                    continue
+                intrinsics = convert.camera_info(arrival.message, rectified=name in selection.rectified)
+                preprocessor.set_intrinsics(intrinsics, name)
         except InvalidMessageError:
             pass  # the robot goes on with the intrinsics it has
     else:

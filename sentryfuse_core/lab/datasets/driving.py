@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -9,11 +10,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sentryfuse_core.lab.datasets.view import EVERYWHERE, View
+from sentryfuse_core.lab.datasets.vocabulary import LABELS
+from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.tracking.tracker import STANDING
 
-__all__ = ["LABELS", "Box", "Drive", "DrivingSet", "LabelledFrame", "labelled"]
+__all__ = [
+    "CUT",
+    "LABELS",
+    "VAL_SHARE",
+    "Box",
+    "Drive",
+    "DrivingSet",
+    "LabelledFrame",
+    "labelled",
+    "split_drives",
+]
 
-LABELS = ("car", "pedestrian", "cyclist")  # the detector's classes, in the order of their numbers
+CUT = "cut"  # a split: of a single drive, the end validates
+VAL_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,12 @@ class LabelledFrame:
 
     inputs: ModelInput
     boxes: Tensor  # [1, M, 7] x, y, z, l, w, h in m, yaw in rad; base frame
-    classes: Tensor  # [1, M] int64, index into LABELS
+    classes: Tensor  # [1, M] int64, index into the set's labels
+    stamp_ns: int = 0
+    points: Tensor | None = None  # [1, N, 4] of the lidar in the base frame at the stamp, intensity 0..1
+    pcm: Tensor | None = None  # [1, C, S] what was heard
+    way: EgoStep = STANDING  # of the base since the frame before
+    over_ground: bool = False  # whether `way` tells more than the turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +68,12 @@ class Drive:
     """
 
     name: str
-    split: str  # train or val where the set says so, else empty
+    split: str  # train, val or CUT where it is known, else empty
     files: Sequence[Path]  # what the frames are made of
     length: int  # frames, at most
     frames: Callable[[], Iterator[LabelledFrame]]
+    view: View = EVERYWHERE  # where everything is labelled
+    labelled: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +84,39 @@ class DrivingSet:
     root: Path
     drives: tuple[Drive, ...]
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = LABELS  # of the classes, by number
 
 
-def labelled(inputs: ModelInput, boxes: Sequence[Box]) -> LabelledFrame:
-    """A frame with these boxes."""
+def labelled(
+    inputs: ModelInput,
+    boxes: Sequence[Box],
+    *,
+    labels: Sequence[str] = LABELS,
+    stamp_ns: int = 0,
+    points: Tensor | None = None,
+    pcm: Tensor | None = None,
+) -> LabelledFrame:
+    """A frame with these boxes, and what its inputs were made of."""
     rows = [astuple(box)[1:] for box in boxes]
     return LabelledFrame(
         inputs,
         torch.tensor(rows, dtype=torch.float32).view(1, -1, 7),
-        torch.tensor([[LABELS.index(box.label) for box in boxes]], dtype=torch.int64),
+        torch.tensor([[labels.index(box.label) for box in boxes]], dtype=torch.int64),
+        stamp_ns,
+        points,
+        pcm,
     )
+
+
+def split_drives(drives: tuple[Drive, ...]) -> list[str]:
+    """train, val or CUT (its last fifth validates) for every drive.
+
+    What the set says is kept. Else whole drives validate, a fifth of them by the hash of their names.
+    """
+    if any(drive.split for drive in drives):
+        return [drive.split or "train" for drive in drives]
+    if len(drives) == 1:
+        return [CUT]
+    order = sorted(drives, key=lambda drive: hashlib.sha256(drive.name.encode()).hexdigest())
+    chosen = {drive.name for drive in order[: max(1, round(VAL_SHARE * len(drives)))]}
+    return ["val" if drive.name in chosen else "train" for drive in drives]

@@ -20,18 +20,16 @@ from sentryfuse_core.lab.datasets.moments import pose_of
 from sentryfuse_core.types import Intrinsics, Pose
 
 __all__ = [
-    "LIDAR_POSE",
     "NAMES",
     "VELODYNE_HEIGHT_M",
     "KittiCalibration",
+    "lidar_pose",
     "numbers",
     "object_calibration",
     "rigid",
 ]
 
 VELODYNE_HEIGHT_M = 1.73
-LIDAR_POSE = Pose((0.0, 0.0, VELODYNE_HEIGHT_M), (0.0, 0.0, 0.0, 1.0))
-_UP = np.array([0.0, 0.0, VELODYNE_HEIGHT_M])
 # Class of the detector by KITTI's name; None: not one of its classes, left out.
 NAMES: dict[str, str | None] = {
     "Car": "car",
@@ -55,6 +53,7 @@ class KittiCalibration:
     to_camera: NDArray[np.float64]  # [4, 4] Velodyne to rectified camera coordinates
     width: int = 0  # of the images, in pixels; 0: not told
     height: int = 0
+    lidar_height_m: float = VELODYNE_HEIGHT_M  # above the ground
 
     @property
     def intrinsics(self) -> Intrinsics:
@@ -67,15 +66,20 @@ class KittiCalibration:
         """Camera 2 in the base frame: P2 also says how far it is from camera 0."""
         centre = -np.linalg.solve(self.projection[:, :3], self.projection[:, 3])
         rotation, translation = self._from_camera()
-        return pose_of(rotation, rotation @ centre + translation + _UP)
+        return pose_of(rotation, rotation @ centre + translation + self._up())
 
     def box(self, label: str, size: tuple[float, float, float], bottom: list[float], turn: float) -> Box:
         """A label: length, width, height; bottom centre in rectified camera axes; rotation_y in rad."""
         length, width, height = size
         rotation, translation = self._from_camera()
-        x, y, z = (rotation @ (np.array(bottom) - [0.0, height / 2.0, 0.0]) + translation + _UP).tolist()
+        x, y, z = (
+            rotation @ (np.array(bottom) - [0.0, height / 2.0, 0.0]) + translation + self._up()
+        ).tolist()
         ahead = rotation @ [math.cos(turn), 0.0, -math.sin(turn)]
         return Box(label, x, y, z, length, width, height, math.atan2(ahead[1], ahead[0]))
+
+    def _up(self) -> NDArray[np.float64]:
+        return np.array([0.0, 0.0, self.lidar_height_m])
 
     def _from_camera(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         rotation = self.to_camera[:3, :3].T
@@ -99,8 +103,17 @@ def numbers(path: Path, key: str, *shape: int) -> NDArray[np.float64]:
     return found.reshape(shape)
 
 
-def object_calibration(path: Path) -> KittiCalibration:
+def lidar_pose(height_m: float) -> Pose:
+    """The Velodyne in the base frame."""
+    return Pose((0.0, 0.0, height_m), (0.0, 0.0, 0.0, 1.0))
+
+
+def object_calibration(path: Path, *, lidar_height_m: float = VELODYNE_HEIGHT_M) -> KittiCalibration:
     """A file of the object layout; raises DatasetError for one that lacks P2, R0_rect or Tr_velo_to_cam."""
     moved = numbers(path, "Tr_velo_to_cam", 3, 4)
     rectified = rigid(numbers(path, "R0_rect", 3, 3), np.zeros(3))
-    return KittiCalibration(numbers(path, "P2", 3, 4), rectified @ rigid(moved[:, :3], moved[:, 3]))
+    return KittiCalibration(
+        numbers(path, "P2", 3, 4),
+        rectified @ rigid(moved[:, :3], moved[:, 3]),
+        lidar_height_m=lidar_height_m,
+    )

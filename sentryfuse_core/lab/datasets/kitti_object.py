@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.files import need_folder, read_lines
 from sentryfuse_core.lab.datasets.kitti_calibration import (
-    LIDAR_POSE,
     NAMES,
+    VELODYNE_HEIGHT_M,
     KittiCalibration,
+    lidar_pose,
     object_calibration,
 )
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader
+from sentryfuse_core.lab.datasets.view import KITTI_VIEW
+from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 
 __all__ = ["frame_boxes", "is_kitti_object", "load_kitti_object"]
 
 LAYOUT = "kitti-object"
 _FOLDERS = {"image_2": "images", "velodyne": "clouds", "calib": "calibration", "label_2": "labels"}
+_SENSORS = {"image_2": "camera", "velodyne": "lidar"}  # a set has one of them at least
 _AT_ONCE = 256  # frames that are decoded and kept together
 
 
@@ -35,14 +39,19 @@ def is_kitti_object(root: Path) -> bool:
     return (_frames_folder(root) / "label_2").is_dir()
 
 
-def load_kitti_object(root: Path) -> DrivingSet:
+def load_kitti_object(
+    root: Path, *, vocabulary: Vocabulary = USUAL, lidar_height_m: float = VELODYNE_HEIGHT_M
+) -> DrivingSet:
     """All labelled frames; raises DatasetError for folders or files that are missing.
 
-    Which frames validate is taken from ImageSets/train.txt and val.txt where they are.
+    Without image_2 frames have no camera, and without velodyne no lidar. Which frames validate is taken from
+    ImageSets/train.txt and val.txt where they are.
     """
     folder, boxes, left = _frames_folder(root), {}, Counter[str]()
+    lacking = [name for name in _SENSORS if not (folder / name).is_dir()]
     for name, what in _FOLDERS.items():
-        need_folder(folder / name, f"download KITTI object's {what} and unpack them into {root}")
+        if name not in lacking or len(lacking) == len(_SENSORS):
+            need_folder(folder / name, f"download KITTI object's {what} and unpack them into {root}")
     for label in sorted((folder / "label_2").glob("*.txt")):
         for path in _files(folder, label.stem):
             if not path.is_file():
@@ -50,10 +59,12 @@ def load_kitti_object(root: Path) -> DrivingSet:
                     f"no {path} for label_2/{label.name}; unpack KITTI object's "
                     f"{_FOLDERS[path.parent.name]} into {root}"
                 )
-        boxes[label.stem] = frame_boxes(folder, label.stem, left)
+        boxes[label.stem] = frame_boxes(
+            folder, label.stem, left, vocabulary=vocabulary, lidar_height_m=lidar_height_m
+        )
     if not boxes:
         raise DatasetError(f"{folder / 'label_2'} holds no .txt; download KITTI object's labels")
-    notes = []
+    notes = [f"no {name} in it: its frames have no {_SENSORS[name]}" for name in lacking]
     if left:
         listing = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
         notes.append(f"labels that are no class of the detector are background: {listing}")
@@ -67,27 +78,46 @@ def load_kitti_object(root: Path) -> DrivingSet:
             "no ImageSets/train.txt and val.txt: frames of one recording can be in train and in val, "
             "so that scores are too good"
         )
-    drives = []
-    for split, names in splits.items():
-        known = sorted(boxes.keys() & set(names))
-        for first in range(0, len(known), _AT_ONCE):
-            part = {name: boxes[name] for name in known[first : first + _AT_ONCE]}
-            files = [path for name in part for path in _files(folder, name)]
-            name = f"{known[first]}-{[*part][-1]}"
-            drives.append(Drive(name, split, files, len(part), partial(_frames, folder, part)))
-    return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes))
+    make = partial(_frames, folder, vocabulary, lidar_height_m)
+    drives = [
+        drive for split, names in splits.items() for drive in _drives(folder, split, boxes, names, make)
+    ]
+    return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
-def frame_boxes(folder: Path, name: str, left: Counter[str]) -> tuple[Box, ...]:
+def _drives(
+    folder: Path,
+    split: str,
+    boxes: Mapping[str, tuple[Box, ...]],
+    names: Collection[str],
+    make: Callable[[Mapping[str, tuple[Box, ...]]], Iterator[LabelledFrame]],
+) -> Iterator[Drive]:
+    """The frames `names` in parts that are decoded and kept together."""
+    known = sorted(boxes.keys() & set(names))
+    for first in range(0, len(known), _AT_ONCE):
+        part = {name: boxes[name] for name in known[first : first + _AT_ONCE]}
+        files = [path for name in part for path in _files(folder, name)]
+        name = f"{known[first]}-{[*part][-1]}"
+        yield Drive(name, split, files, len(part), partial(make, part), KITTI_VIEW)
+
+
+def frame_boxes(
+    folder: Path,
+    name: str,
+    left: Counter[str],
+    *,
+    vocabulary: Vocabulary = USUAL,
+    lidar_height_m: float = VELODYNE_HEIGHT_M,
+) -> tuple[Box, ...]:
     """Labels of the detector's classes in frame `name`; those of other kinds are counted in `left`.
 
     Raises DatasetError with file and line for a damaged one.
     """
     *_, calib, path = _files(folder, name)
-    calibration, found = object_calibration(calib), []
+    calibration, found = object_calibration(calib, lidar_height_m=lidar_height_m), []
     for number, line in enumerate(read_lines(path, empty=True), 1):
         if line.strip():
-            kind, box = _label(path, number, line, calibration)
+            kind, box = _label(path, number, line, calibration, vocabulary)
             if box is None:
                 left[kind] += 1
             else:
@@ -95,24 +125,35 @@ def frame_boxes(folder: Path, name: str, left: Counter[str]) -> tuple[Box, ...]:
     return tuple(found)
 
 
-def _frames(folder: Path, boxes: Mapping[str, tuple[Box, ...]]) -> Iterator[LabelledFrame]:
-    read = MomentReader(columns=4, full_scale=1.0)
+def _frames(
+    folder: Path, vocabulary: Vocabulary, lidar_height_m: float, boxes: Mapping[str, tuple[Box, ...]]
+) -> Iterator[LabelledFrame]:
+    read = MomentReader(columns=4, full_scale=1.0, labels=vocabulary.labels)
     for name in boxes:
-        image, cloud, calib, _ = _files(folder, name)
-        calibration = object_calibration(calib)
-        moment = Moment(0, image, 0, calibration.intrinsics, calibration.camera_pose, cloud, LIDAR_POSE)
-        yield labelled(read(moment), boxes[name])
+        files = {path.parent.name: path for path in _files(folder, name)}
+        calibration = object_calibration(files["calib"], lidar_height_m=lidar_height_m)
+        moment = Moment(
+            0,
+            files.get("image_2"),
+            0,
+            calibration.intrinsics,
+            calibration.camera_pose,
+            files.get("velodyne"),
+            lidar_pose(lidar_height_m),
+        )
+        yield read(moment, boxes[name])
 
 
 def _files(folder: Path, name: str) -> list[Path]:
-    """What a frame is made of: image, cloud, calibration, labels."""
+    """What a frame is made of: image, cloud, calibration, labels; none of a sensor that has no folder."""
     image = folder / "image_2" / f"{name}.jpg"
-    return [
+    files = [
         image if image.is_file() else image.with_suffix(".png"),
         folder / "velodyne" / f"{name}.bin",
         folder / "calib" / f"{name}.txt",
         folder / "label_2" / f"{name}.txt",
     ]
+    return [path for path in files if path.parent.name not in _SENSORS or path.parent.is_dir()]
 
 
 def _frames_folder(root: Path) -> Path:
@@ -130,13 +171,15 @@ def _splits(root: Path) -> dict[str, list[str]]:
     return {}
 
 
-def _label(path: Path, number: int, line: str, calibration: KittiCalibration) -> tuple[str, Box | None]:
+def _label(
+    path: Path, number: int, line: str, calibration: KittiCalibration, vocabulary: Vocabulary
+) -> tuple[str, Box | None]:
     """Type and box of a line; the box is None where the type is no class of the detector.
 
     A line: type, truncated, occluded, alpha, 2-D box (4), height, width, length, x, y, z, rotation_y.
     """
     kind, *texts = line.split()
-    if kind not in NAMES:
+    if kind not in NAMES and not vocabulary.knows(kind):
         known = ", ".join(NAMES)
         raise DatasetError(f"{path}:{number}: unknown class {kind!r:.40}; KITTI has {known}")
     try:
@@ -145,6 +188,6 @@ def _label(path: Path, number: int, line: str, calibration: KittiCalibration) ->
         raise DatasetError(f"{path}:{number}: {len(texts)} values, {error}; copy the labels again") from error
     if not all(map(math.isfinite, (height, width, length, x, y, z, turn))):
         raise DatasetError(f"{path}:{number}: a value is not finite; copy the labels again")
-    label = NAMES[kind]
+    label = vocabulary.of(kind, NAMES.get(kind))
     size = (length, width, height)
     return kind, None if label is None else calibration.box(label, size, [x, y, z], turn)

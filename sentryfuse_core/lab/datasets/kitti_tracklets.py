@@ -10,11 +10,14 @@ from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import Box
 from sentryfuse_core.lab.datasets.files import read_bytes
 from sentryfuse_core.lab.datasets.kitti_calibration import NAMES, VELODYNE_HEIGHT_M
+from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 
 __all__ = ["read_tracklets"]
 
 
-def read_tracklets(path: Path) -> tuple[dict[int, list[Box]], str]:
+def read_tracklets(
+    path: Path, *, vocabulary: Vocabulary = USUAL, lidar_height_m: float = VELODYNE_HEIGHT_M
+) -> tuple[dict[int, list[Box]], str]:
     """Boxes by frame, and what was left out; raises DatasetError for a file that is damaged.
 
     Tracklets are in Velodyne axes, with the origin in the middle of the bottom and rz about z.
@@ -27,16 +30,16 @@ def read_tracklets(path: Path) -> tuple[dict[int, list[Box]], str]:
     try:
         for item in ET.fromstring(data).iterfind("tracklets/item"):  # noqa: S314 - entities are refused above
             kind = _text(item, "objectType")
-            if kind not in NAMES:
+            if kind not in NAMES and not vocabulary.knows(kind):
                 raise DatasetError(f"{path}: unknown class {kind!r:.40}; KITTI has {', '.join(NAMES)}")
-            label = NAMES[kind]
+            label = vocabulary.of(kind, NAMES.get(kind))
             if label is None:
                 left[kind] += 1
                 continue
             height, width, length = (float(_text(item, name)) for name in ("h", "w", "l"))
             for index, pose in enumerate(item.iterfind("poses/item"), int(_text(item, "first_frame"))):
                 x, y, z, yaw = (float(_text(pose, name)) for name in ("tx", "ty", "tz", "rz"))
-                box = Box(label, x, y, z + height / 2.0 + VELODYNE_HEIGHT_M, length, width, height, yaw)
+                box = Box(label, x, y, z + height / 2.0 + lidar_height_m, length, width, height, yaw)
                 boxes.setdefault(index, []).append(box)
     except (ET.ParseError, ValueError) as error:
         raise DatasetError(f"{path} is no tracklet file ({error}); download it again") from error

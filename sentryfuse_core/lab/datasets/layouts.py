@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.bag_labels import find_bags, load_bags
-from sentryfuse_core.lab.datasets.driving import DrivingSet
+from sentryfuse_core.lab.datasets.driving import DrivingSet, split_drives
 from sentryfuse_core.lab.datasets.kitti_object import is_kitti_object, load_kitti_object
 from sentryfuse_core.lab.datasets.kitti_raw import drive_folders, load_kitti_raw
 from sentryfuse_core.lab.datasets.nuscenes import load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import version_folder
-from sentryfuse_core.types import Modality
+from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 
-__all__ = ["detect_layout", "open_driving"]
+__all__ = ["detect_layout", "merged", "open_driving"]
 
 
 class _Layout(NamedTuple):
@@ -24,12 +25,13 @@ class _Layout(NamedTuple):
 
     find: Callable[[Path], object]
     looks_for: str
-    load: Callable[[Path], DrivingSet]
+    load: Callable[..., DrivingSet]
 
 
+_KITTI = (_OBJECT, _RAW) = ("kitti-object", "kitti-raw")
 _FOLDERS: Mapping[str, _Layout] = {
-    "kitti-object": _Layout(is_kitti_object, "training/label_2", load_kitti_object),
-    "kitti-raw": _Layout(drive_folders, "*_sync/velodyne_points", load_kitti_raw),
+    _OBJECT: _Layout(is_kitti_object, "training/label_2", load_kitti_object),
+    _RAW: _Layout(drive_folders, "*_sync/velodyne_points", load_kitti_raw),
     "nuscenes": _Layout(version_folder, "v1.0-*/sample_data.json", load_nuscenes),
 }
 
@@ -49,23 +51,58 @@ def detect_layout(path: Path) -> str:
     )
 
 
-def open_driving(
+def open_driving(  # noqa: PLR0913 - options of several layouts
     path: Path,
     *,
     layout: str | None = None,
     labels: Path | None = None,
     config: Config | None = None,
-    topics: Mapping[Modality, str] | None = None,
+    topics: Mapping[str, str] | None = None,
+    need_labels: bool = True,
+    plain: bool = False,
+    vocabulary: Vocabulary = USUAL,
+    lidar_height_m: float | None = None,
 ) -> DrivingSet:
-    """The drives of a folder; `labels`, `config` and `topics` are of recordings.
+    """The drives of a folder, its classes named by `vocabulary`.
 
+    `plain`: every frame, whether labelled or not; those of recordings and KITTI raw then have no labels.
+    `labels`, `config`, `topics` and `need_labels` are of recordings, `lidar_height_m` of KITTI's layouts.
     Raises DatasetError, or what its layout's loader raises.
     """
     found = layout or detect_layout(path)
     if not path.exists():
         raise DatasetError(f"no folder or recording at {path}; check the path")
     if found == "bag":
-        return load_bags(path, labels=labels, config=config, topics=topics or {})
+        return load_bags(
+            path,
+            labels=labels,
+            config=config,
+            topics=topics or {},
+            need_labels=need_labels,
+            plain=plain,
+            vocabulary=vocabulary,
+        )
     if labels is not None:
         raise DatasetError(f"--labels {labels}: {found} brings its own labels; leave it out")
-    return _FOLDERS[found].load(path)
+    options: dict[str, Any] = {"plain": True} if plain and found == _RAW else {}
+    if lidar_height_m is None:
+        return _FOLDERS[found].load(path, vocabulary=vocabulary, **options)
+    if found not in _KITTI:
+        raise DatasetError(
+            f"--lidar-height {lidar_height_m:g}: {found} tells where its lidar is; leave it out"
+        )
+    return _FOLDERS[found].load(path, vocabulary=vocabulary, lidar_height_m=lidar_height_m, **options)
+
+
+def merged(sets: Sequence[DrivingSet]) -> DrivingSet:
+    """Several sets as one; each is split into train and val by itself, so that all are in both."""
+    if len(sets) == 1:
+        return sets[0]
+    drives = (
+        replace(drive, split=split)
+        for one in sets
+        for drive, split in zip(one.drives, split_drives(one.drives), strict=True)
+    )
+    layouts = "+".join(dict.fromkeys(one.layout for one in sets))
+    notes = tuple(f"{one.root}: {note}" for one in sets for note in one.notes)
+    return DrivingSet(layouts, sets[0].root, tuple(drives), notes, sets[0].labels)

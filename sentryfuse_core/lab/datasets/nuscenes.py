@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame, labelled
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.files import read_json
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings, pose_of
 from sentryfuse_core.lab.datasets.nuscenes_tables import CAMERA, LIDAR, Record, Tables, load_tables
+from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.types import Intrinsics, Pose
 
@@ -26,19 +27,20 @@ __all__ = ["Scene", "load_nuscenes"]
 
 LAYOUT = "nuscenes"
 _PEDESTRIANS = ("adult", "child", "construction_worker", "police_officer")
+_RIDEABLE = "vehicle.bicycle"
 _CLASSES = {
     "vehicle.car": "car",
-    "vehicle.bicycle": "cyclist",  # with a rider
+    _RIDEABLE: "cyclist",  # with a rider
     **{f"human.pedestrian.{kind}": "pedestrian" for kind in _PEDESTRIANS},
 }
 _RIDDEN = "cycle.with_rider"
 Matrix = NDArray[np.float64]
 
 
-def load_nuscenes(root: Path) -> DrivingSet:
+def load_nuscenes(root: Path, *, vocabulary: Vocabulary = USUAL) -> DrivingSet:
     """Every scene that has both sensors; raises DatasetError for tables or files that are missing."""
     tables = load_tables(root)
-    scenes = [Scene(tables, record) for record in tables.scenes]
+    scenes = [Scene(tables, record, vocabulary) for record in tables.scenes]
     drives = [Drive(one.name, "", one.files, len(one.samples), one.frames) for one in scenes]
     if not drives:
         raise DatasetError(f"{tables.folder / 'scene.json'} has no scene; download the metadata again")
@@ -48,14 +50,14 @@ def load_nuscenes(root: Path) -> DrivingSet:
             f"{without_imu} of {len(drives)} scenes have no can_bus/NAME_ms_imu.json: they train without IMU"
         )
     notes.append("scenes are split by their names' hash, which is not nuScenes' official split")
-    return DrivingSet(LAYOUT, tables.root, tuple(drives), tuple(notes))
+    return DrivingSet(LAYOUT, tables.root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
 class Scene:
     """The key frames of one scene."""
 
-    def __init__(self, tables: Tables, record: Record) -> None:
-        self._tables = tables
+    def __init__(self, tables: Tables, record: Record, vocabulary: Vocabulary = USUAL) -> None:
+        self._tables, self._vocabulary = tables, vocabulary
         self.name = str(record["name"])
         self.samples = tables.samples_of(record)
         for sample in self.samples:
@@ -78,12 +80,12 @@ class Scene:
 
     def frames(self) -> Iterator[LabelledFrame]:
         """Every key frame, in order."""
-        read = MomentReader(columns=5, full_scale=255.0)
+        read = MomentReader(columns=5, full_scale=255.0, labels=self._vocabulary.labels)
         imu = None
         if self.imu_path is not None:
             imu = _readings(self.imu_path, self._below_lidar(self.samples[0]))
         for sample in self.samples:
-            yield labelled(read(self._moment(sample, imu)), self.boxes(sample))
+            yield read(self._moment(sample, imu), self.boxes(sample))
 
     def boxes(self, sample: Record) -> tuple[Box, ...]:
         """The boxes of a key frame in the base frame at the lidar's moment."""
@@ -92,9 +94,10 @@ class Scene:
         to_ego, position = _rotation(ego).T, np.array(ego["translation"])
         found = []
         for item in tables.annotations[sample["token"]]:
-            label = _CLASSES.get(tables.category[item["instance_token"]])
+            category = tables.category[item["instance_token"]]
+            label = self._vocabulary.of(category, _CLASSES.get(category))
             names = [tables.attribute[token] for token in item["attribute_tokens"]]
-            if label is None or (label == "cyclist" and _RIDDEN not in names):
+            if label is None or (category == _RIDEABLE and label == "cyclist" and _RIDDEN not in names):
                 continue
             if item["num_lidar_pts"] + item["num_radar_pts"] == 0:
                 continue

@@ -17,9 +17,10 @@ from sentryfuse_core.lab.training.data import as_inputs
 from sentryfuse_core.lab.training.detections import SubsetDetector, truth_of
 from sentryfuse_core.lab.training.targets import in_region
 from sentryfuse_core.lab.world.batch import render_batch
-from sentryfuse_core.lab.world.config import WorldConfig, held_out_world
+from sentryfuse_core.lab.world.config import held_out_world, world_v2
 from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
 from sentryfuse_core.lab.world.odometry import ODOMETRY, wheels
+from sentryfuse_core.lab.world.scan import plain_scan
 from sentryfuse_core.lab.world.scene import Scene
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.tracking.tracker import EgoStep
@@ -61,7 +62,7 @@ def make_drive(
     The inputs are made as those of training frames are, moment by moment: the error of the tilt and the
     noise of the sound are drawn anew for each.
     """
-    world, sensors = held_out_world(WorldConfig()), Config()
+    world, sensors = held_out_world(world_v2()), Config()
     generator = torch.Generator().manual_seed(seed)
     scenes = drive(world, seed=seed, seconds=seconds)
     count = math.ceil(seconds * RATE_HZ - 1e-9)
@@ -74,8 +75,9 @@ def make_drive(
         with torch.inference_mode():
             scene = moments.at(part)
             at = position.expand(len(part), -1)
-            made = as_inputs(render_batch(scene, world, sensors, position=at, generator=generator))
-            seen = detect(made)
+            scan = plain_scan(world.lidar, world.weather, sensors.lidar.translation_m, batch=len(part))
+            made = render_batch(scene, world, sensors, scan=scan, position=at, generator=generator)
+            seen = detect(as_inputs(made))
         for mask in masks:
             found[mask] += [_claims(frame, calibrators[mask]) for frame in seen[str(mask), 0]]
         on_moments(len(part))

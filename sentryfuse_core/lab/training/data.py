@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sentryfuse_core.faults.tensors import RawSet
+from sentryfuse_core.lab.datasets.view import EVERYWHERE, View
 from sentryfuse_core.lab.world.batch import Conditions, WorldBatch, training_batch
 from sentryfuse_core.lab.world.config import WorldConfig, held_out_world
 from sentryfuse_core.preprocess.audio import bearing_features
@@ -18,7 +20,7 @@ from sentryfuse_core.preprocess.quality import quality
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.types import Modality
 
-__all__ = ["LabelledBatch", "as_inputs", "held_out", "make_batch"]
+__all__ = ["LabelledBatch", "as_inputs", "held_out", "make_batch", "with_room"]
 
 _HELD_OUT_SEED = 2**40  # training seeds stay below: `seed * _STRIDE + step`
 _STRIDE = 2**20
@@ -38,6 +40,10 @@ class LabelledBatch:
     points: Tensor | None = None  # [B, R, 4] of the lidar, NaN: no return
     attitude: Tensor | None = None  # [B, 2] true roll and pitch (rad) of the vehicle; None: not known
     raw: RawSet | None = None  # what `inputs` were made from, to be spoilt; None: not kept
+    known: Tensor | None = (
+        None  # [B, 32, 32] bool, cells of the head's maps that the truth is told of; None: all
+    )
+    view: View = EVERYWHERE  # where the truth is told, exactly
 
     def rows(self, start: int, stop: int) -> LabelledBatch:
         """The frames `start` to `stop`."""
@@ -45,8 +51,9 @@ class LabelledBatch:
         inputs = ModelInput(**{name: None if item is None else item[start:stop] for name, item in given})
         attitude = None if self.attitude is None else self.attitude[start:stop]
         raw = None if self.raw is None else self.raw.rows(slice(start, stop))
+        known = None if self.known is None else self.known[start:stop]
         return LabelledBatch(
-            inputs, self.boxes[start:stop], self.classes[start:stop], attitude=attitude, raw=raw
+            inputs, self.boxes[start:stop], self.classes[start:stop], attitude=attitude, raw=raw, known=known
         )
 
 
@@ -89,7 +96,41 @@ def _from_world(
     with torch.no_grad():
         made = training_batch(world, batch=batch, seed=seed, device=device)
         raw = None if ages_s is None else _raw(world, made, seed=seed, ages_s=ages_s)
-        return replace(as_inputs(made), raw=raw)
+        labelled = replace(as_inputs(made), raw=raw)
+        return labelled if world.variety is None else _seen(labelled)
+
+
+def with_room(batch: LabelledBatch, world: WorldConfig) -> LabelledBatch:
+    """The same with room for as many boxes and points as batches of `world`, a varied one, have."""
+    variety = world.variety
+    if variety is None:
+        return batch
+    rays, more = variety.rays, world.targets - batch.boxes.shape[1]
+
+    def filled(points: Tensor | None) -> Tensor | None:
+        if points is None:
+            return None
+        return functional.pad(points, (0, 0, 0, rays - points.shape[1]), value=torch.nan)
+
+    raw = batch.raw
+    if raw is not None:
+        raw = replace(raw, points=filled(raw.points), late_points=filled(raw.late_points))
+    return replace(
+        batch,
+        boxes=functional.pad(batch.boxes, (0, 0, 0, more), value=1.0),
+        classes=functional.pad(batch.classes, (0, more), value=-1),
+        visible=None,
+        points=filled(batch.points),
+        raw=raw,
+    )
+
+
+def _seen(batch: LabelledBatch) -> LabelledBatch:
+    """Without the boxes that neither camera nor lidar has anything of: they would teach to guess."""
+    if batch.visible is None:
+        return batch
+    seen = batch.visible[Modality.CAMERA] | batch.visible[Modality.LIDAR]
+    return replace(batch, classes=torch.where(seen, batch.classes, -1))
 
 
 def as_inputs(made: WorldBatch) -> LabelledBatch:
@@ -98,6 +139,7 @@ def as_inputs(made: WorldBatch) -> LabelledBatch:
         inputs = ModelInput(
             camera=made.image,
             camera_position=made.camera_position,
+            camera_seen=made.seen,
             lidar=pillars(made.points),
             imu=made.imu,
             tilt=made.tilt,

@@ -54,13 +54,13 @@ class SubsetDetector:
     gate: Gate | None = None  # None: uniform widths
 
     def __call__(self, batch: LabelledBatch) -> dict[Key, list[FrameBoxes]]:
-        """Boxes under (prefix and name of the set, level)."""
+        """Boxes under (prefix and name of the set, level); frames that lack a sensor go on without it."""
         gate = self.gate or UniformGate(self.net.shape)
-        runner = PartRunner(self.net, batch.inputs, batch=len(batch.boxes))
+        runner = PartRunner(self.net, batch.inputs, batch=len(batch.boxes), known=batch.known)
         found = {}
         for level in self.levels:
             for mask in self.masks:
-                choice = gate.choose(mask, level)
+                choice = gate.choose(mask & batch.inputs.present, level)
                 found[self.prefix + str(mask), level] = frames_of(runner(choice.used, choice.parts))
         return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -10,18 +9,17 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.errors import DatasetError
-from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet
+from sentryfuse_core.lab.datasets.driving import CUT, VAL_SHARE, DrivingSet, split_drives
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.frame_table import FrameTable, joined
 from sentryfuse_core.lab.training.mirror import mirror
-from sentryfuse_core.lab.training.targets import in_region
+from sentryfuse_core.lab.training.targets import cells_of, in_region
 from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["DrivingData", "DrivingSource", "load_data"]
+__all__ = ["DrivingData", "DrivingSource", "kept_from", "load_data"]
 
-_VAL_SHARE = 0.2
 _FEWEST_VAL = 2  # one frame to calibrate on and one to judge
 
 
@@ -52,7 +50,9 @@ class DrivingData:
             rows = index[start : start + batch]
             unknown = torch.full((len(rows),), torch.nan)
             conditions = Conditions(light=unknown, rain_mm_h=unknown, fog=unknown, rough=unknown)
-            yield replace(_on(table.rows(rows), device), conditions=conditions)
+            found = table.rows(rows)
+            told = found.classes.where(_told(found), torch.full_like(found.classes, -1))
+            yield replace(_on(replace(found, classes=told), device), conditions=conditions)
 
 
 class DrivingSource:
@@ -79,20 +79,24 @@ class DrivingSource:
 
 
 def load_data(
-    found: DrivingSet, cache: FrameCache, *, on_frame: Callable[[], None] = lambda: None
+    found: DrivingSet,
+    cache: FrameCache,
+    *,
+    share: float = VAL_SHARE,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> DrivingData:
     """Read or make all frames and split them; raises DatasetError where a split is empty.
 
     A set's own split is kept. Otherwise whole drives validate, a fifth of them, chosen by the hash of
-    their names; of a single drive, its last fifth.
+    their names; of a single drive, or of each whose split is CUT, its last `share`.
     """
-    splits = _splits(found.drives)
+    splits = split_drives(found.drives)
     train: list[FrameTable] = []
     val: list[FrameTable] = []
     for drive, split in zip(found.drives, splits, strict=True):
-        tables = cache.get(drive, on_frame=on_frame)
-        if split == "cut":
-            parts = _cut(tables)
+        tables = [table.seen_in(drive.view) for table in cache.get(drive, on_frame=on_frame)]
+        if split == CUT:
+            parts = _cut(tables, share)
             train, val = train + parts[0], val + parts[1]
         else:
             (val if split == "val" else train).extend(tables)
@@ -106,21 +110,14 @@ def load_data(
     return data
 
 
-def _splits(drives: tuple[Drive, ...]) -> list[str]:
-    """train, val or cut for every drive."""
-    if any(drive.split for drive in drives):
-        return [drive.split or "train" for drive in drives]
-    if len(drives) == 1:
-        return ["cut"]
-    order = sorted(drives, key=lambda drive: hashlib.sha256(drive.name.encode()).hexdigest())
-    chosen = {drive.name for drive in order[: max(1, round(_VAL_SHARE * len(drives)))]}
-    return ["val" if drive.name in chosen else "train" for drive in drives]
+def kept_from(count: int, share: float) -> int:
+    """The number of the first of `count` frames that validates, where the last `share` of them do."""
+    return count - max(_FEWEST_VAL, round(share * count))
 
 
-def _cut(tables: list[FrameTable]) -> tuple[list[FrameTable], list[FrameTable]]:
+def _cut(tables: list[FrameTable], share: float) -> tuple[list[FrameTable], list[FrameTable]]:
     """The beginning of a drive and its end."""
-    count = sum(map(len, tables))
-    first = count - max(_FEWEST_VAL, round(_VAL_SHARE * count))
+    first = kept_from(sum(map(len, tables)), share)
     early = [table.take(table.columns["number"] < first) for table in tables]
     late = [table.take(table.columns["number"] >= first) for table in tables]
     return [table for table in early if len(table)], [table for table in late if len(table)]
@@ -141,10 +138,22 @@ def _check(data: DrivingData, found: DrivingSet) -> None:
         )
 
 
+def _told(batch: LabelledBatch) -> Tensor:
+    """Which boxes [B, M] lie where everything is labelled: others cannot be judged."""
+    if batch.known is None:
+        return torch.ones_like(batch.classes, dtype=torch.bool)
+    rows = torch.arange(len(batch.boxes))[:, None]
+    cells = cells_of(batch.boxes)
+    return batch.known[rows, cells[..., 0], cells[..., 1]]
+
+
 def _boxes(table: FrameTable) -> int:
     inside: Tensor = in_region(table.columns["boxes"], table.columns["classes"])
     return int(inside.sum())
 
 
 def _on(batch: LabelledBatch, device: str) -> LabelledBatch:
-    return LabelledBatch(batch.inputs.to(device), batch.boxes.to(device), batch.classes.to(device))
+    known = None if batch.known is None else batch.known.to(device)
+    return LabelledBatch(
+        batch.inputs.to(device), batch.boxes.to(device), batch.classes.to(device), known=known
+    )

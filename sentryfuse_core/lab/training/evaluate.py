@@ -164,7 +164,7 @@ def evaluate(
         for batch in batches:
             frames += len(batch.boxes)
             boxes += int(in_region(batch.boxes, batch.classes).sum())
-            runner = PartRunner(net, batch.inputs, batch=len(batch.boxes))
+            runner = PartRunner(net, batch.inputs, batch=len(batch.boxes), known=batch.known)
             for mask, level in keys:
                 choice = chosen.choose(mask, level)
                 tallies[mask.bits, level].add(runner(choice.used, choice.parts), batch)

@@ -24,7 +24,10 @@ __all__ = ["SEVERITY_AGES_S", "FaultRow", "fault_table"]
 
 _SEED = 17  # of the faults' own chance
 _WORST = len(SEVERITY_NAMES)
+_LATE = "freeze"  # the fault that repeats what was before
 SEVERITY_AGES_S = (0.2, 0.5, 1.0)  # how old what a `freeze` repeats is, by severity
+
+Cut = Callable[[Sequence[FrameBoxes]], Sequence[FrameBoxes]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class FaultRow:
     bad: Matches  # with the bad sensor
     without: Matches  # without it
     clean: Matches  # with the sensor as it was
-    trust: float  # mean trust in the bad sensor; NaN where these weights tell none
+    trust: float  # mean trust in the bad sensor; NaN: these weights tell none, or were not asked
 
 
 def fault_table(
@@ -47,12 +50,19 @@ def fault_table(
     classes: int,
     gate: Gate | None = None,
     severities: Sequence[int] = (1, 2, 3),
+    sensors: ModalitySet | None = None,
+    cut: Cut = list,
     on_frames: Callable[[int], None] = lambda _: None,
 ) -> list[FaultRow]:
     """All rows; `batches` gives the same frames for any age of what late sensors show, in s.
 
-    With a `gate` its choice at full width runs, which leaves sensors out that are too poor; else all do.
+    With a `gate` the table is the robot's: its choice at full width runs, which leaves sensors out that are
+    too poor, and a sensor that repeats itself is out, since health finds it `frozen` before any of the ages
+    here (with the third message, at 10 Hz after 0.2 s). Without one the network gets all of them.
+    `sensors` are those that all frames have (None: all four); `cut` leaves of one box list a frame what is
+    judged. Where some frames have no past, what repeats it is left out.
     """
+    everything = ModalitySet.all() if sensors is None else sensors
     truth: list[FrameBoxes] = []
     good: dict[Modality | None, list[FrameBoxes]] = defaultdict(list)
     bad: dict[tuple[Modality, str, int], list[FrameBoxes]] = defaultdict(list)
@@ -63,18 +73,26 @@ def fault_table(
             size = len(batch.boxes)
             truth.extend(truth_of(batch.boxes, batch.classes))
             runner = PartRunner(net, batch.inputs, batch=size)
-            for sensor, boxes in _good(runner).items():
+            here = _good(runner, everything)
+            for sensor, boxes in here.items():
                 good[sensor].extend(boxes)
             for key, which in _cases(severities):
-                generator = torch.Generator().manual_seed(_SEED)
+                if key[0] not in everything or (key[1] == _LATE and not _has_past(batch)):
+                    continue
+                if gate is not None and key[1] == _LATE:
+                    bad[key].extend(here[key[0]])
+                    continue
+                generator = torch.Generator().manual_seed(_SEED + len(truth) - size)
                 inputs = spoilt(aged[which], *key, generator)
-                boxes, trust = _bad(net, gate, runner.spoilt(inputs, key[0]), inputs, size)
+                boxes, trust = _bad(net, gate, runner.spoilt(inputs, key[0]), inputs, everything)
                 bad[key].extend(boxes)
                 trusts[key].extend(row[key[0]] for row in trust if row)
             on_frames(size)
 
+    judged = cut(truth)
+
     def matched(boxes: list[FrameBoxes]) -> Matches:
-        return match_frames(truth, boxes, class_count=classes)
+        return match_frames(judged, cut(boxes), class_count=classes)
 
     known = {sensor: matched(boxes) for sensor, boxes in good.items()}
     return [
@@ -86,6 +104,7 @@ def fault_table(
             trust=min(1.0, sum(trusts[key]) / len(trusts[key])) if trusts[key] else float("nan"),
         )
         for key, boxes in bad.items()
+        if len(boxes) == len(truth)
     ]
 
 
@@ -100,20 +119,26 @@ def _cases(severities: Sequence[int]) -> list[tuple[tuple[Modality, str, int], i
     return cases
 
 
-def _good(runner: PartRunner) -> dict[Modality | None, list[FrameBoxes]]:
+def _has_past(batch: LabelledBatch) -> bool:
+    """Whether it is known what sensors saw before."""
+    return batch.raw is not None and not (batch.raw.late_image is None and batch.raw.late_points is None)
+
+
+def _good(runner: PartRunner, everything: ModalitySet) -> dict[Modality | None, list[FrameBoxes]]:
     """Boxes without each sensor; None: with all of them."""
-    everything = ModalitySet.all()
     found: dict[Modality | None, list[FrameBoxes]] = {None: frames_of(runner(everything, FULL_WIDTH))}
-    for sensor in Modality:
+    for sensor in everything:
         found[sensor] = frames_of(runner(everything - ModalitySet.of(sensor), FULL_WIDTH))
     return found
 
 
 def _bad(
-    net: SentryFuseNet, gate: Gate | None, runner: PartRunner, inputs: ModelInput, size: int
+    net: SentryFuseNet, gate: Gate | None, runner: PartRunner, inputs: ModelInput, everything: ModalitySet
 ) -> tuple[list[FrameBoxes], list[dict[Modality, float]]]:
     """Boxes of every frame under the gate's choice for it, and the trust in each sensor."""
-    everything = ModalitySet.all()
+    size = len(
+        next(item for item in (inputs.camera, inputs.lidar, inputs.imu, inputs.audio) if item is not None)
+    )
     trust: list[dict[Modality, float]] = [{}] * size
     if net.trust is not None and inputs.quality is not None:
         values = {name: item.tolist() for name, item in net.trust(inputs.quality, everything).items()}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.datasets.driving import LabelledFrame
+from sentryfuse_core.lab.datasets.view import View
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.preprocess.tensors import ModelInput, all_seen
 from sentryfuse_core.types import ModalitySet
@@ -36,9 +37,18 @@ class FrameTable:
             for field in fields(ModelInput)
             if field.name in self.columns
         }
+        known = self.columns.get("known")
         return LabelledBatch(
-            ModelInput(**inputs), self.columns["boxes"][index], self.columns["classes"][index]
+            ModelInput(**inputs),
+            self.columns["boxes"][index],
+            self.columns["classes"][index],
+            known=None if known is None else known[index],
         )
+
+    def seen_in(self, view: View) -> FrameTable:
+        """The same frames, labelled within `view` alone."""
+        known = view.cells().expand(len(self), -1, -1)
+        return FrameTable(self.present, {**self.columns, "known": known})
 
     def take(self, index: Tensor) -> FrameTable:
         """Some of the frames."""

@@ -28,7 +28,7 @@ _TILT_WEIGHT = 20.0  # of a rad
 
 def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
     """Penalty-reduced focal loss (CenterNet, arXiv 1904.07850) plus L1 of the boxes, for each box: []."""
-    focal = _focal(output.heatmap, targets.heatmap)
+    focal = (_focal_terms(output.heatmap, targets.heatmap) * targets.known).sum()
     error = (output.boxes - targets.boxes).abs().sum(dim=1)
     boxes = (error * targets.weight).sum() / targets.weight.sum().clamp_min(1.0)
     return focal / targets.count + _BOX_WEIGHT * boxes
@@ -36,7 +36,7 @@ def detection_loss(output: HeadOutput, targets: Targets) -> Tensor:
 
 def frame_losses(output: HeadOutput, targets: Targets) -> Tensor:
     """What each frame adds to `detection_loss`, so that their mean is it: [B]."""
-    chance = _focal_terms(output.heatmap, targets.heatmap).flatten(1).sum(dim=1)
+    chance = (_focal_terms(output.heatmap, targets.heatmap) * targets.known).flatten(1).sum(dim=1)
     error = (output.boxes - targets.boxes).abs().sum(dim=1)
     boxes = (error * targets.weight).flatten(1).sum(dim=1)
     size = len(chance)
@@ -49,7 +49,7 @@ def frame_losses(output: HeadOutput, targets: Targets) -> Tensor:
 def evidence_loss(output: HeadOutput, targets: Targets) -> Tensor:
     """The focal loss of each sensor's own map of centres of any class, for each box: []."""
     aim = targets.heatmap.amax(dim=1, keepdim=True)
-    losses = [_focal(logits, aim) for logits in output.evidence.values()]
+    losses = [(_focal_terms(logits, aim) * targets.known).sum() for logits in output.evidence.values()]
     return torch.stack(losses).sum() / targets.count if losses else output.heatmap.new_zeros(())
 
 
@@ -61,7 +61,7 @@ def view_loss(view: CameraView, targets: ViewTargets) -> Tensor:
     bins = targets.distance.shape[1]
     cross = -(functional.log_softmax(view.look[:, :bins], dim=1) * targets.distance).sum(dim=1)
     placed = (cross + _FOOT_WEIGHT * (view.foot - targets.foot).abs()) * targets.weight
-    middles = _focal_terms(view.look[:, bins:], targets.heatmap)
+    middles = _focal_terms(view.look[:, bins:], targets.heatmap) * targets.known
     if view.shown is not None:  # nobody can tell what stands where nothing is seen
         placed, middles = placed * view.shown, middles * view.shown[:, None]
     return (middles.sum() + placed.sum()) / targets.count
@@ -75,10 +75,6 @@ def horizon_loss(view: CameraView, rows: Tensor, attitude: Tensor) -> Tensor:
     aim = rows if view.shown is None else rows * view.shown
     cross = -(aim * view.horizon).sum(dim=1).mean()
     return _COLUMN_WEIGHT * cross + _TILT_WEIGHT * (view.tilt - attitude).abs().sum(dim=1).mean()
-
-
-def _focal(logits: Tensor, aim: Tensor) -> Tensor:
-    return _focal_terms(logits, aim).sum()
 
 
 def _focal_terms(logits: Tensor, aim: Tensor) -> Tensor:

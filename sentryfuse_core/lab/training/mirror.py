@@ -42,7 +42,8 @@ def mirror(batch: LabelledBatch, chosen: Tensor) -> LabelledBatch:
     boxes = pick(batch.boxes * batch.boxes.new_tensor(_BOX), batch.boxes)
     attitude = None if batch.attitude is None else pick(turn("tilt", batch.attitude), batch.attitude)
     raw = None if batch.raw is None else _mirrored(batch.raw, pick)
-    return LabelledBatch(ModelInput(**inputs), boxes, batch.classes, attitude=attitude, raw=raw)
+    known = None if batch.known is None else pick(batch.known.flip(2), batch.known)
+    return LabelledBatch(ModelInput(**inputs), boxes, batch.classes, attitude=attitude, raw=raw, known=known)
 
 
 def _mirrored(raw: RawSet, pick: Callable[[Tensor, Tensor], Tensor]) -> RawSet:

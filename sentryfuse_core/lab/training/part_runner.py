@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
 from sentryfuse_core.model.encoders import SensorFeatures
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
@@ -16,19 +21,25 @@ _IMU = ModalitySet.of(Modality.IMU)
 class PartRunner:
     """Answers for one batch; encoders differ only by the sensor's own level and whether the IMU is there."""
 
-    def __init__(self, net: SentryFuseNet, inputs: ModelInput, *, batch: int) -> None:
-        self._net, self._inputs, self._batch = net, inputs, batch
+    def __init__(
+        self, net: SentryFuseNet, inputs: ModelInput, *, batch: int, known: Tensor | None = None
+    ) -> None:
+        """Nothing is found where `known` [B, 32, 32] is false: nobody could judge it."""
+        self._net, self._inputs, self._batch, self._known = net, inputs, batch, known
         self._features: dict[tuple[Modality, int, bool], SensorFeatures] = {}
 
     def __call__(self, mask: ModalitySet, parts: PartLevels) -> HeadOutput:
         """The maps with the sensors of `mask`, each part as narrow as `parts` says."""
         imu = Modality.IMU in mask
         chosen = {modality: self._encoded(modality, parts, imu=imu) for modality in mask}
-        return self._net.fuse(chosen, parts=parts, batch=self._batch, quality=self._inputs.quality)
+        output = self._net.fuse(chosen, parts=parts, batch=self._batch, quality=self._inputs.quality)
+        if self._known is None:
+            return output
+        return replace(output, heatmap=output.heatmap.masked_fill(~self._known[:, None], -torch.inf))
 
     def spoilt(self, inputs: ModelInput, sensor: Modality) -> PartRunner:
         """Answers for `inputs`, which differ by what `sensor` gives alone; what the others gave is kept."""
-        other = PartRunner(self._net, inputs, batch=self._batch)
+        other = PartRunner(self._net, inputs, batch=self._batch, known=self._known)
         if sensor is not Modality.IMU:  # whose tilt all encoders read
             other._features = {key: item for key, item in self._features.items() if key[0] is not sensor}
         return other

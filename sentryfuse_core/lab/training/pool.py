@@ -27,17 +27,25 @@ class SamplePool:
     memory is taken at once: 200 kB each, 500 kB with their raw data.
     """
 
-    def __init__(self, make: Callable[[int], LabelledBatch], *, reuse: int, kept: int = 128) -> None:
+    def __init__(
+        self,
+        make: Callable[[int], LabelledBatch],
+        *,
+        reuse: int,
+        kept: int = 128,
+        first: int = _FIRST_BATCHES,
+    ) -> None:
         self._make = make
         self._reuse = reuse
         self._kept = kept
+        self._first = first
         self._ring: dict[str, Tensor] = {}  # [kept, B, ...] each
         self._made = 0
 
     def __call__(self, step: int) -> LabelledBatch:
         """The batch of `step`; an interrupted run starts with a fresh pool."""
         if not self._made:
-            for index in range(_FIRST_BATCHES):
+            for index in range(self._first):
                 self._add(_FIRST_NUMBER + step + index)
         if step % self._reuse == 0:
             self._add(step)

@@ -35,7 +35,8 @@ METRIC = (
 
 def world_sha256(world: WorldConfig) -> str:
     """Hash of every number of the world, classes included."""
-    numbers = {"world": asdict(world), "classes": [asdict(traits) for traits in CLASSES]}
+    given = {name: value for name, value in asdict(world).items() if value is not None}
+    numbers = {"world": given, "classes": [asdict(traits) for traits in CLASSES]}
     return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
 

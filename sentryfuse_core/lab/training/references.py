@@ -12,7 +12,7 @@ from torch import Tensor
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.lab.scoring.clustering import cluster
+from sentryfuse_core.lab.scoring.clustering import cluster, thinned
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import Key, frames_of, truth_of
 from sentryfuse_core.lab.training.targets import in_region
@@ -33,15 +33,15 @@ _OWNERS = {  # of fields not called as a sensor
 }
 
 
-def clustered(batch: LabelledBatch) -> dict[Key, list[FrameBoxes]]:
-    """Clusters of the lidar's points as they come, and levelled by the IMU."""
+def clustered(batch: LabelledBatch, *, voxel_m: float | None = None) -> dict[Key, list[FrameBoxes]]:
+    """Clusters of the points as they come, and levelled by the IMU; with `voxel_m` they are thinned."""
     if batch.points is None:
         raise EvaluationError("frames without lidar points; evaluate on the synthetic world")
     raw = batch.points[..., :3]
-    found = {("clustering lidar", 0): _clusters(raw)}
+    found = {("clustering lidar", 0): _clusters(raw, voxel_m)}
     if batch.inputs.tilt is not None:
         levelled = to_level(upright(batch.inputs.tilt)[:, None], raw)
-        found["clustering lidar+imu", 0] = _clusters(levelled)
+        found["clustering lidar+imu", 0] = _clusters(levelled, voxel_m)
     return found
 
 
@@ -80,9 +80,12 @@ def zero_filled(inputs: ModelInput, mask: ModalitySet) -> ModelInput:
     return ModelInput(**given)
 
 
-def _clusters(points: Tensor) -> list[FrameBoxes]:
+def _clusters(points: Tensor, voxel_m: float | None) -> list[FrameBoxes]:
     """Clusters in the region of every sweep [B, R, 3]."""
     x, y, _ = Config().lidar.translation_m
-    found = [cluster(sweep, _SIZES, origin=(x, y)) for sweep in points.cpu().numpy()]
+    sweeps = list(points.cpu().numpy())
+    if voxel_m is not None:
+        sweeps = [thinned(sweep, voxel_m) for sweep in sweeps]
+    found = [cluster(sweep, _SIZES, origin=(x, y)) for sweep in sweeps]
     inside = [in_region(torch.from_numpy(one.boxes), torch.from_numpy(one.classes)).numpy() for one in found]
     return [one.take(keep) for one, keep in zip(found, inside, strict=True)]

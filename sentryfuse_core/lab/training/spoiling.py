@@ -57,14 +57,14 @@ def _rebuilt(inputs: ModelInput, sensor: Modality, rows: list[RawSet]) -> ModelI
     def joined(name: str) -> Tensor:
         return torch.cat([getattr(row, name) for row in rows])
 
-    pcm = joined("pcm")
+    pcm = None if rows[0].pcm is None else joined("pcm")
     if sensor is Modality.CAMERA:
         inputs = replace(inputs, camera=_shown(joined("image"), inputs.camera_seen))
     elif sensor is Modality.LIDAR:
         inputs = replace(inputs, lidar=pillars(joined("points")))
     elif sensor is Modality.IMU:
         inputs = replace(inputs, imu=joined("motion"), tilt=joined("tilt"))
-    else:
+    elif pcm is not None:
         inputs = replace(inputs, audio=bearing_features(pcm, GEOMETRY.audio_spacing_m))
     return replace(inputs, quality=quality(inputs, pcm))
 

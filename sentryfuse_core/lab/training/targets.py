@@ -10,9 +10,12 @@ from torch import Tensor
 from sentryfuse_core.model.canvas import cell_centres
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 
-__all__ = ["Targets", "in_region", "make_targets"]
+__all__ = ["UNSURE", "Targets", "cells_of", "in_region", "make_targets"]
+
+UNSURE = -2  # class of a box that may or may not be there: around it nothing is learned
 
 _SIGMA_CELLS = 0.8  # small: a peak is one cell and a shoulder of its neighbours
+_ABOUT = 0.2  # of a bump: the 3 x 3 cells about its peak
 _SHOULDER = 0.4  # boxes are also learned in cells above this, so that a peak one cell off is still a box
 
 
@@ -24,10 +27,11 @@ class Targets:
     boxes: Tensor  # [B, 10, 32, 32] as HeadOutput.boxes
     weight: Tensor  # [B, 32, 32] how much each cell's box counts
     count: Tensor  # [] number of boxes, at least 1
+    known: Tensor  # [B, 1, 32, 32] 1 where the truth is told, 0 where nothing is learned
 
 
 def in_region(boxes: Tensor, classes: Tensor, geometry: Geometry = GEOMETRY) -> Tensor:
-    """Which boxes [B, M, 7] with classes [B, M] (-1: none) have their centre in the region: [B, M] bool."""
+    """Which boxes [B, M, 7], classes [B, M] (below 0: none), have their centre in the region: [B, M] bool."""
     x, y = boxes[..., 0], boxes[..., 1]
     inside = (
         (x >= geometry.x_min_m) & (x < geometry.x_max_m) & (y >= geometry.y_min_m) & (y < geometry.y_max_m)
@@ -35,18 +39,39 @@ def in_region(boxes: Tensor, classes: Tensor, geometry: Geometry = GEOMETRY) -> 
     return inside & (classes >= 0)
 
 
-def make_targets(
-    boxes: Tensor, classes: Tensor, *, class_count: int, geometry: Geometry = GEOMETRY
-) -> Targets:
-    """Maps for boxes [B, M, 7] (x, y, z, l, w, h, yaw) with classes [B, M], -1 for no box."""
-    side = geometry.heatmap_cells
-    cell_m = (geometry.x_max_m - geometry.x_min_m) / side
+def cells_of(boxes: Tensor, geometry: Geometry = GEOMETRY) -> Tensor:
+    """Row and column of the head's maps that the centres of boxes [B, M, 7] lie in, [B, M, 2] int64.
+
+    Of those outside the region the nearest.
+    """
+    cell_m = (geometry.x_max_m - geometry.x_min_m) / geometry.heatmap_cells
     origin = boxes.new_tensor([geometry.x_min_m, geometry.y_min_m])
+    return ((boxes[..., :2] - origin) / cell_m).floor().clamp(0, geometry.heatmap_cells - 1).long()
+
+
+def make_targets(
+    boxes: Tensor,
+    classes: Tensor,
+    *,
+    class_count: int,
+    geometry: Geometry = GEOMETRY,
+    known: Tensor | None = None,
+) -> Targets:
+    """Maps for boxes [B, M, 7] (x, y, z, l, w, h, yaw) with classes [B, M], -1 for no box.
+
+    Where `known` [B, 32, 32] is false nobody told what is there: nothing is learned, neither boxes nor none;
+    so about boxes that are UNSURE, but for the cells of others.
+    """
+    side = geometry.heatmap_cells
     valid = in_region(boxes, classes, geometry)
-    cell = ((boxes[..., :2] - origin) / cell_m).floor().clamp(0, side - 1)  # [B, M, 2]
+    cells = cells_of(boxes, geometry)
+    cell = cells.to(boxes)
     axis = torch.arange(side, dtype=boxes.dtype, device=boxes.device)
     squared = (cell[..., :1] - axis)[..., :, None] ** 2 + (cell[..., 1:] - axis)[..., None, :] ** 2
-    bumps = torch.exp(squared / (-2.0 * _SIGMA_CELLS**2)) * valid[..., None, None]  # [B, M, X, Y]
+    bumps = torch.exp(squared / (-2.0 * _SIGMA_CELLS**2))  # [B, M, X, Y]
+    unsure = in_region(boxes, (classes == UNSURE).long() - 1, geometry)
+    vague = ((bumps > _ABOUT) & unsure[..., None, None]).any(dim=1)
+    bumps = bumps * valid[..., None, None]
     heat = torch.stack(
         [(bumps * (classes == index)[..., None, None]).amax(dim=1) for index in range(class_count)], dim=1
     )
@@ -67,4 +92,10 @@ def make_targets(
         dim=-1,
     )
     weight = torch.where(height > _SHOULDER, height, torch.zeros_like(height))
-    return Targets(heat, maps.permute(0, 3, 1, 2), weight, valid.sum().clamp_min(1))
+    clear = ~vague | (weight > 0.0)
+    known = clear if known is None else known & clear
+    rows = torch.arange(len(boxes), device=boxes.device)[:, None]
+    told = known[rows, cells[..., 0], cells[..., 1]] & valid
+    return Targets(
+        heat, maps.permute(0, 3, 1, 2), weight * known, told.sum().clamp_min(1), known[:, None].to(heat)
+    )

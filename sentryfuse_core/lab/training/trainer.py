@@ -15,7 +15,8 @@ from torch import nn
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.curriculum import Curriculum
 from sentryfuse_core.lab.training.curve import Curve
-from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
+from sentryfuse_core.lab.training.data import LabelledBatch, make_batch, with_room
+from sentryfuse_core.lab.training.in_view import classes_for
 from sentryfuse_core.lab.training.losses import (
     detection_loss,
     distillation_loss,
@@ -29,7 +30,7 @@ from sentryfuse_core.lab.training.state import Progress, load_state, save_state
 from sentryfuse_core.lab.training.targets import Targets, make_targets
 from sentryfuse_core.lab.training.tensor_files import ROOM
 from sentryfuse_core.lab.training.view_targets import make_view_targets
-from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.config import WorldConfig, world_v2
 from sentryfuse_core.model.encoders import CameraView
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
@@ -43,8 +44,10 @@ __all__ = ["BatchSource", "StepLog", "TrainOptions", "Trainer"]
 
 BatchSource = Callable[[int], LabelledBatch]  # step -> batch
 
+_PLAIN = 6  # one batch in so many is of the plain world of before, that nothing learned there is lost
 _MASKS = 2  # subsets of sensors a step, beside all of them; a sensor of the last one is spoilt
 _ALL_SHARE = 4  # one frame in so many has every sensor
+_DRAWS = 8  # of a set of sensors that the frames have; then all of theirs
 _NARROW = 2  # passes at narrow widths a step
 _UNIFORM, _NARROWEST = 0.2, 0.35  # of narrow passes: all parts at one level; up to here, the narrowest
 _TRUST_RATE = 3.0  # trust has the way from 1 to nothing before it, and little time
@@ -85,6 +88,7 @@ class TrainOptions:
     bf16: bool = False  # compute in bfloat16; weights stay float32
     reuse: int = 4  # steps that one batch of the world pays for
     sensors: ModalitySet = field(default_factory=ModalitySet.all)  # fewer: no other is ever shown
+    lidar_first: float = 0.0  # share of the run in which the lidar is shown alone
     save_every_s: float = 120.0
     curriculum: Curriculum = field(default_factory=Curriculum)
     spoilt: Curriculum = field(default_factory=lambda: Curriculum(chance=_KEPT, alone=0.0))
@@ -198,10 +202,11 @@ class Trainer:
             group["lr"] = rate * group["scale"]
         generator = torch.Generator().manual_seed(options.seed * 2**20 + self.progress.step)
         options_of = [options.curriculum] * (_MASKS - 1) + [options.spoilt]
-        masks = [self._mask(curriculum, share, generator) for curriculum in options_of]
         batch = self._source(self.progress.step)
+        sensors = self._shown(share) & batch.inputs.present
+        masks = [self._mask(curriculum, share, sensors, generator) for curriculum in options_of]
         bad = self._bad(masks[-1], generator) if options.faults and batch.raw is not None else None
-        losses = self._losses(batch, masks, bad, generator)
+        losses = self._losses(batch, [sensors, *masks], bad, generator)
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([weight * loss for loss, weight in losses.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
@@ -218,13 +223,22 @@ class Trainer:
         )
         return log if bad is None else replace(log, loss_spoilt=spoilt, spoilt=bad)
 
-    def _mask(self, curriculum: Curriculum, share: float, generator: torch.Generator) -> ModalitySet:
-        """What the curriculum draws; with fewer sensors what is left of it, if that can see or hear."""
-        drawn, sensors = curriculum.mask(share, generator), self.options.sensors
+    def _mask(
+        self, curriculum: Curriculum, share: float, sensors: ModalitySet, generator: torch.Generator
+    ) -> ModalitySet:
+        """What the curriculum draws; with fewer sensors what is left of it, once that can see or hear."""
         if sensors == ModalitySet.all():
-            return drawn
-        left = drawn & sensors
-        return left if left - ModalitySet.of(Modality.IMU) else sensors
+            return curriculum.mask(share, generator)
+        for _ in range(_DRAWS):
+            left = curriculum.mask(share, generator) & sensors
+            if left - ModalitySet.of(Modality.IMU):
+                return left
+        return sensors
+
+    def _shown(self, share: float) -> ModalitySet:
+        """The sensors there are at this share of the run: at first the lidar alone, if that is asked for."""
+        first = share < self.options.lidar_first
+        return self.options.sensors & ModalitySet.of(Modality.LIDAR) if first else self.options.sensors
 
     def _bad(self, mask: ModalitySet, generator: torch.Generator) -> Modality:
         """The sensor of `mask` that is spoilt this time."""
@@ -238,20 +252,20 @@ class Trainer:
         bad: Modality | None,
         generator: torch.Generator,
     ) -> dict[str, tuple[torch.Tensor, float]]:
-        """Loss and weight of each part: some of the batch with every sensor, the rest with `masks`.
+        """Loss and weight of each part: a share of the batch with the first of `masks`, the rest with others.
 
         In the last part the sensor `bad` is spoilt, and the answer without it is the teacher's. Two parts in
         turn also run narrow, which learns the boxes and, a little, from the teacher or from full width.
         """
         net, size, options = self.net, len(batch.boxes), self.options
         losses: dict[str, tuple[torch.Tensor, float]] = {}
-        kept = [options.sensors, *masks]
-        first = size // _ALL_SHARE
-        ends = [0, *(first + index * (size - first) // len(masks) for index in range(len(masks) + 1))]
-        for part, (mask, start, stop) in enumerate(zip(kept, ends[:-1], ends[1:], strict=True)):
+        first, others = size // _ALL_SHARE, len(masks) - 1
+        ends = [0, *(first + index * (size - first) // others for index in range(others + 1))]
+        for part, (mask, start, stop) in enumerate(zip(masks, ends[:-1], ends[1:], strict=True)):
             rows = batch.rows(start, stop)
-            targets = make_targets(rows.boxes, rows.classes, class_count=net.shape.classes)
-            spoilt = bad if part == len(masks) else None
+            classes = classes_for(rows, mask)
+            targets = make_targets(rows.boxes, classes, class_count=net.shape.classes, known=rows.known)
+            spoilt = bad if part == others else None
             given = rows.inputs if spoilt is None else spoilt_at_random(rows, spoilt, generator)
             inputs = given.only(mask)
             blind = spoilt is Modality.CAMERA  # its pixels cannot say what they do not show
@@ -265,7 +279,7 @@ class Trainer:
                 weight = options.teacher * (stop - start) / size
                 losses[f"known{part}"] = (distillation_loss(wide, known, targets), weight)
             for turn in range(_NARROW):
-                if part == (self.progress.step + turn) % len(kept):
+                if part == (self.progress.step + turn) % len(masks):
                     parts = self._narrow_parts(generator)
                     narrow = self._run(self.net, inputs, parts=parts, batch=stop - start)
                     own = self._own_loss(narrow, rows, targets, blind=blind)
@@ -337,10 +351,13 @@ class Trainer:
         values = torch.cat([item for item in found if item is not None])
         measures = measures_of(self.net.shape.qualities)
         least = values.new_tensor([_LEAST_SPREAD * (item.high - item.low) for item in measures])
+        mean = values.nanmean(dim=0)
+        spread = torch.maximum((values - mean).square().nanmean(dim=0).sqrt(), least)
+        taken = mean.isfinite()  # the others are of sensors that the data lacks: what is known of them stays
         for net in (self.net, self.average):
             if net.trust is not None:
-                net.trust.centre.copy_(values.mean(dim=0))
-                net.trust.scale.copy_(torch.maximum(values.std(dim=0), least))
+                net.trust.centre.copy_(torch.where(taken, mean, net.trust.centre))
+                net.trust.scale.copy_(torch.where(taken, spread, net.trust.scale))
 
     def _average(self) -> None:
         """Move the running average; early on it follows closely, so that a short run is not all start."""
@@ -349,15 +366,17 @@ class Trainer:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1.0 - decay)
 
     def _world_batch(self, step: int) -> LabelledBatch:
-        options = self.options
-        return make_batch(
-            options.world,
+        options, world = self.options, self.options.world
+        plain = world.variety is not None and step // options.reuse % _PLAIN == 0
+        batch = make_batch(
+            world_v2() if plain else world,
             batch=options.batch,
             seed=options.seed,
             step=step,
             device=options.device,
             ages_s=AGES_S if options.faults else None,
         )
+        return with_room(batch, world) if plain else batch
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         """Matrices decay, vectors (norms, biases) do not, and trust neither."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sentryfuse_core.lab.training.targets import UNSURE
 from sentryfuse_core.model.ground import Ground
 from sentryfuse_core.model.lift import depth_weights
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 from sentryfuse_core.preprocess.tilt import from_level, upright
 
-__all__ = ["ViewTargets", "make_view_targets"]
+__all__ = ["ViewTargets", "make_view_targets", "rectangles"]
 
 _NEAR_M = 1.0  # boxes whose centre is closer to the image plane are left out
 _SPREAD = 6.0  # a box's rectangle is this many standard deviations of its bump wide
@@ -28,6 +29,7 @@ class ViewTargets:
     foot: Tensor  # [B, h, w] row, in pixels of the image, where the ground is as far away
     weight: Tensor  # [B, h, w] of distance and foot; those of a box add up to at most 1
     count: Tensor  # [] number of boxes, at least 1
+    known: Tensor  # [B, 1, h, w] 0 where a box that is UNSURE would be, else 1
 
 
 def make_view_targets(
@@ -41,7 +43,7 @@ def make_view_targets(
     bins: int,
     geometry: Geometry = GEOMETRY,
 ) -> ViewTargets:
-    """Maps as large as `ground`'s for boxes [B, M, 7] with classes [B, M] (-1: none).
+    """Maps as large as `ground`'s for boxes [B, M, 7] with classes [B, M] (-1: none, or UNSURE).
 
     `position` [B, 3] is the camera's in m, `tilt` [B, 2] the vehicle's in rad, None: level. A pixel that
     several boxes cover belongs to the nearest.
@@ -49,12 +51,15 @@ def make_view_targets(
     if tilt is None:
         tilt = position.new_zeros(len(position), 2)
     size = (len(ground.rows), len(ground.left))
-    low, high, ahead = _rectangles(boxes, position, tilt, geometry)
+    low, high, ahead = rectangles(boxes, position, tilt, geometry)
     whole = low.new_tensor([geometry.image_width, geometry.image_height])
     low, high = low.clamp_min(0.0), torch.minimum(high, whole)
-    valid = (classes >= 0) & (ahead > _NEAR_M) & (high > low).all(dim=-1)
+    shown = (ahead > _NEAR_M) & (high > low).all(dim=-1)
+    valid = (classes >= 0) & shown
     cell = whole / low.new_tensor([size[1], size[0]])  # pixels of the image in one of the map, u and v
     bumps, inside = _stamp(low / cell, high / cell, size)
+    unsure = (classes == UNSURE) & shown
+    known = ~(inside & unsure[..., None, None]).any(dim=1, keepdim=True)
     bumps, inside = bumps * valid[..., None, None], inside & valid[..., None, None]
     heat = torch.stack(
         [(bumps * (classes == index)[..., None, None]).amax(dim=1) for index in range(class_count)], dim=1
@@ -68,6 +73,7 @@ def make_view_targets(
         ground.rows_at(nearest, position, tilt),
         weight,
         valid.sum().clamp_min(1),
+        known.to(boxes.dtype),
     )
 
 
@@ -90,7 +96,7 @@ def _stamp(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[Tensor, Te
     )
 
 
-def _rectangles(
+def rectangles(
     boxes: Tensor, position: Tensor, tilt: Tensor, geometry: Geometry
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Lower and upper corners [B, M, 2] (u, v) in pixels, and metres [B, M] of the centres ahead."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.world.config import CLASSES, SoundModel
-from sentryfuse_core.lab.world.scene import ABSENT, CAR, CYCLIST, PEDESTRIAN, Scene
+from sentryfuse_core.lab.world.objects import CAR, CYCLIST, PEDESTRIAN
+from sentryfuse_core.lab.world.scene import ABSENT, Scene
 
 __all__ = ["hear", "noise_tape", "voices"]
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
-from sentryfuse_core.lab.world.camera import View, expose, render
+from sentryfuse_core.lab.world.camera import View, render
 from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.exposure import developed, expose
 from sentryfuse_core.lab.world.imu import draw_bias, measure
 from sentryfuse_core.lab.world.late import earlier
 from sentryfuse_core.lab.world.lidar import sweep
-from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes, uniform
+from sentryfuse_core.lab.world.objects import uniform
+from sentryfuse_core.lab.world.scan import Scan, draw_scan, plain_scan
+from sentryfuse_core.lab.world.scene import Scene, attitude, draw_scenes
+from sentryfuse_core.lab.world.variety import Variety
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.imu import resample
+from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, UNSEEN
 
-__all__ = ["Conditions", "WorldBatch", "microphones", "render_batch", "training_batch"]
+__all__ = ["CAMERA_SPREAD_M", "Conditions", "WorldBatch", "microphones", "render_batch", "training_batch"]
 
 _VIEW = View(
     width=GEOMETRY.image_width,
@@ -29,7 +35,8 @@ _VIEW = View(
     cy=GEOMETRY.image_cy,
     fine=2,
 )
-_CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
+CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
+_BESIDE_RAD = 1.45  # an edge of a view further aside than this is out of the virtual camera's anyway
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +63,7 @@ class WorldBatch:
     boxes: Tensor  # [B, M, 7] centre x, y, z, length, width, height (m), yaw (rad)
     classes: Tensor  # [B, M] int64, -1 = none
     conditions: Conditions
+    seen: Tensor | None  # [B, 1, 32, 96] share of the image that the camera sees; None: all of it
     pixels: Tensor  # [B, M] that each box's object fills in the image
     returns: Tensor  # [B, M] points of the lidar on it
 
@@ -78,29 +86,41 @@ def training_batch(
     scene = draw_scenes(config, batch=batch, generator=generator)
     if age_s is not None:
         scene = earlier(scene, age_s)
+    if config.variety is None:
+        scan = plain_scan(config.lidar, config.weather, sensors.lidar.translation_m, batch=batch)
+    else:
+        scan = draw_scan(config, config.variety, batch=batch, generator=generator)
     usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
-    spread = torch.tensor(_CAMERA_SPREAD_M, device=generator.device)
+    spread = torch.tensor(CAMERA_SPREAD_M, device=generator.device)
     position = usual + spread * uniform(-1, 1, (batch, 3), generator)
-    return render_batch(scene, config, sensors, position=position, generator=generator)
+    return render_batch(scene, config, sensors, scan=scan, position=position, generator=generator)
 
 
 def render_batch(
-    scene: Scene, config: WorldConfig, sensors: Config, *, position: Tensor, generator: torch.Generator
+    scene: Scene,
+    config: WorldConfig,
+    sensors: Config,
+    *,
+    scan: Scan,
+    position: Tensor,
+    generator: torch.Generator,
 ) -> WorldBatch:
     """What the sensors have of the moments of `scene`, the camera at `position` [B, 3]."""
-    batch = len(scene)
-    radiance, pixels = render(scene, _VIEW, position=position, haze_m=config.camera.haze_m)
+    batch, variety = len(scene), config.variety
+    # Many solids are dear to draw; a view without subpixels makes up for it.
+    view = _VIEW if variety is None else replace(_VIEW, fine=1)
+    # Drawn before what depends on the scene: a while ago the camera was the same.
+    taken = None if variety is None else _draw_taking(variety, batch, generator)
+    radiance, pixels = render(scene, view, position=position, haze_m=config.camera.haze_m)
     averaged = (config.camera.focal / _VIEW.focal) ** 2
-    points, returns = sweep(
-        scene,
-        config.lidar,
-        config.weather,
-        position=sensors.lidar.translation_m,
-        forward_only=True,
-        generator=generator,
-    )
-    targets = config.objects[1]
+    points, returns = sweep(scene, scan, config.weather, forward_only=True, generator=generator)
+    targets = config.targets
+    if taken is not None:
+        radiance = radiance * taken.exposure[:, None, None]
     image = expose(radiance, config.camera, light=scene.light, averaged=averaged, generator=generator)
+    if variety is not None and taken is not None:
+        image = developed(image.view(batch, 3, _VIEW.height, _VIEW.width), variety, taken.developing)
+        image = torch.where(taken.seen > 0.0, image, UNSEEN)
     return WorldBatch(
         image=image.view(batch, 3, _VIEW.height, _VIEW.width),
         camera_position=position,
@@ -108,13 +128,52 @@ def render_batch(
         imu=_imu(scene, config, generator),
         tilt=_measured_tilt(scene, config, generator),
         attitude=scene.tilt,
-        audio=microphones(scene.slots(targets), config, sensors, generator),
+        audio=microphones(scene.slots(config.objects[1]), config, sensors, generator),
         boxes=scene.boxes[:, :targets],
         classes=scene.classes[:, :targets],
         conditions=Conditions(scene.light, scene.rain_mm_h, scene.fog, scene.rough),
+        seen=None if taken is None else functional.avg_pool2d(taken.seen, SEEN_STRIDE),
         pixels=pixels[:, :targets],
         returns=returns[:, :targets],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Taking:
+    """How B images are taken."""
+
+    seen: Tensor  # [B, 1, H, W] 1 where the camera sees
+    exposure: Tensor  # [B] factor on the light
+    developing: torch.Generator
+
+
+def _draw_taking(variety: Variety, batch: int, generator: torch.Generator) -> _Taking:
+    low, high = variety.exposure
+    exposure = low * (high / low) ** uniform(0, 1, (batch,), generator)
+    seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+    developing = torch.Generator(generator.device).manual_seed(seed)
+    return _Taking(_in_view(variety, batch, generator), exposure, developing)
+
+
+def _in_view(variety: Variety, batch: int, generator: torch.Generator) -> Tensor:
+    """1 where a real camera sees, 0 around: the virtual one is wider and lower than many, [B, 1, H, W].
+
+    Some cameras look aside of the region's axis, so that they see the region in part.
+    """
+
+    def between(span: tuple[float, float]) -> Tensor:
+        return span[0] + (span[1] - span[0]) * uniform(0, 1, (batch, 1, 1), generator)
+
+    right, down = _VIEW.slopes(generator.device)
+    reach = math.radians(variety.camera_aside_deg)
+    aside = between((-reach, reach)) * (between((0, 1)) < variety.aside)
+    left_edge = (between(variety.camera_side).atan() + aside).clamp(max=_BESIDE_RAD).tan()
+    right_edge = (between(variety.camera_side).atan() - aside).clamp(max=_BESIDE_RAD).tan()
+    seen = (right < right_edge) & (right > -left_edge)
+    seen = (
+        seen & (down[:, None] > -between(variety.camera_up)) & (down[:, None] < between(variety.camera_down))
+    )
+    return seen[:, None].float()
 
 
 def _measured_tilt(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tensor:
@@ -142,6 +201,7 @@ def _imu(scene: Scene, config: WorldConfig, generator: torch.Generator) -> Tenso
         config.imu,
         tilt=tilt.view(-1, samples, 2),
         tilt_rate=slope.view(-1, samples, 2) * speed[..., None],
+        course=scene.course[:, None],
         generator=generator,
     )
     return resample(steps / config.imu.rate_hz, readings)

@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from sentryfuse_core.lab.world.cast import cast, nearest, pair_up, turn
-from sentryfuse_core.lab.world.config import CameraModel
 from sentryfuse_core.lab.world.lighting import Lighting, light_of
-from sentryfuse_core.lab.world.scene import Parts, Scene, parts_of
+from sentryfuse_core.lab.world.patterns import on_ground
+from sentryfuse_core.lab.world.scene import Parts, Scene, outlines_of, parts_of
+from sentryfuse_core.lab.world.shapes import VARIED
 from sentryfuse_core.lab.world.surface import paint
 from sentryfuse_core.preprocess.tilt import to_level, upright
 
-__all__ = ["View", "expose", "render"]
+__all__ = ["View", "render"]
 
 _NEAR_M = 0.2
 _BESIDE_M = 1.5  # further to the side than this, what is beside the camera is out of its view
@@ -90,7 +91,8 @@ def _render_level(scene: Scene, view: View, position: Tensor, haze_m: Tensor) ->
     parts = parts_of(scene)
     image = _background(scene, lighting, view, position, haze_m)
     batch, _, pixels = image.shape
-    _cast_shadows(image, scene, parts, lighting, view, position, haze_m)
+    casting = outlines_of(scene) if scene.solids.shape[2] == VARIED else parts
+    _cast_shadows(image, scene, casting, lighting, view, position, haze_m)
     fine = view.fine
     wide, high, focal = view.width * fine, view.height * fine, view.focal * fine
     cx, cy = view.cx * fine, view.cy * fine
@@ -223,7 +225,7 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     ridge = ridge + 0.025 * (torch.floor(bearing * 14) * 12.9898).sin()
     murk = torch.exp(-150 * scene.extinction)[:, None, None, None]  # what fog leaves of skyline and blue
     sky = torch.where((rise < ridge[:, None])[:, None], far * -0.25, (up - far) * height)
-    image[:, :, :horizon] = far + sky * murk
+    image[:, :, :horizon] = (far + sky * murk) * scene.sky[:, None, None, None]
 
     depth = position[:, 2, None] / down[horizon:]  # [B, G]
     x = (depth + position[:, 0, None])[..., None]
@@ -248,6 +250,8 @@ def _background(scene: Scene, lighting: Lighting, view: View, position: Tensor, 
     beam = lighting.headlight[:, None, None] * _headlight(depth[..., None], right)
     clear = torch.exp(-depth / haze_m[:, None])[..., None]
     lit = (albedo * clear)[:, None]
+    if bool((scene.ground.paved > 0).any()):
+        lit = lit * on_ground(scene.ground, scene.look, x.expand_as(y), y)
     light = (lighting.ground * tint)[..., None, None]
     ground = image[:, :, horizon:]
     torch.addcmul(lit * beam[:, None], lit, light, out=ground)
@@ -271,18 +275,3 @@ def _ground_tile(seed: int, device: torch.device) -> Tensor:
     spectrum[0, 0] = 0
     tile: Tensor = torch.fft.irfft2(spectrum, s=(_TILE, _TILE))
     return (tile / tile.std()).reshape(-1).to(device)
-
-
-def expose(
-    radiance: Tensor, model: CameraModel, *, light: Tensor, averaged: float, generator: torch.Generator
-) -> Tensor:
-    """Image 0..1 (gamma 2) of linear radiance [B, 3, P], by day and night; `averaged` raw pixels make one.
-
-    The exposure keeps the scene's illumination at a third of full scale until the gain is exhausted.
-    """
-    illumination = model.night_illumination ** (1 - light)
-    gain = (0.8 / illumination).clamp(max=model.max_gain)[:, None, None]
-    electrons = radiance.clamp_min(0.0).mul_(model.full_well)
-    noise = torch.randn(radiance.shape, generator=generator, device=radiance.device)
-    noise.mul_(electrons.add(model.read_noise**2).div_(averaged).sqrt_())
-    return electrons.add_(noise).mul_(gain / model.full_well).clamp_(0.0, 1.0).sqrt_()

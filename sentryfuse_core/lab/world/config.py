@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from sentryfuse_core.lab.world.things import CLUTTER, THINGS, Thing
+from sentryfuse_core.lab.world.variety import Variety
+
 __all__ = [
     "CLASSES",
     "CLUTTER",
+    "THINGS",
     "WEATHERS",
     "CameraModel",
     "ImuModel",
@@ -19,6 +23,7 @@ __all__ = [
     "WorldConfig",
     "held_out_world",
     "with_weather",
+    "world_v2",
 ]
 
 
@@ -66,54 +71,6 @@ CLASSES: tuple[Traits, ...] = (
         standing=0.0,
         reflectivity=(0.25, 0.6),
         loudness=0.16,
-    ),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thing:
-    """Clutter: what stands about and is no target; smallest and largest length, width and height in m."""
-
-    name: str
-    share: float
-    smallest: tuple[float, float, float]
-    largest: tuple[float, float, float]
-    reflectivity: tuple[float, float]
-    green: float  # 0 grey .. 1 foliage
-
-
-CLUTTER: tuple[Thing, ...] = (
-    Thing(
-        name="pole",
-        share=0.35,
-        smallest=(0.12, 0.12, 2.5),
-        largest=(0.3, 0.3, 5.0),
-        reflectivity=(0.2, 0.6),
-        green=0.0,
-    ),
-    Thing(
-        name="wall",
-        share=0.15,
-        smallest=(1.5, 0.25, 1.2),
-        largest=(4.5, 1.2, 3.0),
-        reflectivity=(0.2, 0.5),
-        green=0.0,
-    ),
-    Thing(
-        name="bush",
-        share=0.3,
-        smallest=(0.7, 0.7, 0.6),
-        largest=(1.8, 1.8, 1.6),
-        reflectivity=(0.1, 0.4),
-        green=1.0,
-    ),
-    Thing(
-        name="bin",
-        share=0.2,
-        smallest=(0.4, 0.4, 0.8),
-        largest=(0.8, 0.8, 1.3),
-        reflectivity=(0.15, 0.5),
-        green=0.2,
     ),
 )
 
@@ -213,9 +170,9 @@ class SoundModel:
 class WorldConfig:
     """The world and where its sensors sit; lengths in metres in the base frame."""
 
-    version: int = 2
-    objects: tuple[int, int] = (4, 9)  # fewest, most
-    clutter: tuple[int, int] = (0, 6)
+    version: int = 3
+    objects: tuple[int, int] = (1, 9)  # fewest, most; in a street parked cars come beside
+    clutter: tuple[int, int] = (3, 22)
     textures: tuple[int, ...] = (20, 21, 22, 23)  # seeds of the ground's patterns
     region_x: tuple[float, float] = (1.5, 33.0)  # where most objects are
     region_y: tuple[float, float] = (-16.5, 16.5)
@@ -229,6 +186,22 @@ class WorldConfig:
     sound: SoundModel = field(default_factory=SoundModel)
     weather: WeatherModel = field(default_factory=WeatherModel)
     terrain: TerrainModel = field(default_factory=TerrainModel)
+    variety: Variety | None = field(default_factory=Variety)  # None: one lidar, one camera, one kind of place
+
+    @property
+    def targets(self) -> int:
+        """Slots of a scene that hold what is labelled: those that are heard, then parked cars."""
+        return self.objects[1] + (0 if self.variety is None else self.variety.parked)
+
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        """The clutter of this world; its classes are counted on from those of CLASSES."""
+        return CLUTTER if self.variety is None else THINGS
+
+
+def world_v2() -> WorldConfig:
+    """The world that weights before world_v3 were trained in: boxes on level ground, one lidar and camera."""
+    return WorldConfig(version=2, objects=(4, 9), clutter=(0, 6), variety=None)
 
 
 WEATHERS = ("auto", "clear", "rain", "fog")

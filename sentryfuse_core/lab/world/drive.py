@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.config import WorldConfig
-from sentryfuse_core.lab.world.scene import ABSENT, PEDESTRIAN, Objects, Scene, draw_objects, draw_scenes
+from sentryfuse_core.lab.world.objects import PEDESTRIAN, Objects, draw_objects
+from sentryfuse_core.lab.world.scene import ABSENT, Scene, draw_scenes
 
 __all__ = ["STEPS_HZ", "drive"]
 
@@ -253,12 +255,17 @@ def _advance(ego: _Ego, traffic: _Traffic, config: WorldConfig, time_s: float, w
 
 
 def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None = None) -> Scene:
-    """Scenes at STEPS_HZ from 0 s to `seconds` inclusive; `light` 0 = night, 1 = noon, None: by seed."""
+    """Scenes at STEPS_HZ from 0 s to `seconds` inclusive; `light` 0 = night, 1 = noon, None: by seed.
+
+    Raises ConfigError for a world of streets: its moments stand alone.
+    """
+    if config.variety is not None:
+        raise ConfigError(f"world version {config.version} has no drives, only moments; drive in world_v2()")
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng(seed)
     everything = draw_scenes(config, batch=1, generator=generator)
     first = everything.slots(config.objects[1])
-    pool = draw_objects((_POOL,), generator)
+    pool = draw_objects(config, (_POOL,), generator)
     ego = _Ego(x=0.0, y=0.0, yaw=float(first.ego[0, 2]), speed=float(first.ego_motion[0, 0]))
     ego.way = float(first.way[0])
     # Angular frequencies (rad/s) and phases of the two waves that speed (first row) and yaw rate follow.
@@ -297,7 +304,18 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
 
     always = {
         name: getattr(first, name).expand(steps, *getattr(first, name).shape[1:])
-        for name in ("light", "sun_azimuth", "look", "rain_mm_h", "fog", "rough", "bumps", "texture")
+        for name in (
+            "light",
+            "sun_azimuth",
+            "look",
+            "rain_mm_h",
+            "fog",
+            "rough",
+            "bumps",
+            "texture",
+            "sky",
+            "course",
+        )
     }
     if light is not None:
         always["light"] = torch.full((steps,), light)
@@ -311,6 +329,8 @@ def drive(config: WorldConfig, *, seed: int, seconds: float, light: float | None
         colours=of("colours"),
         reflectivity=of("reflectivity"),
         traits=of("traits"),
+        solids=of("solids"),
+        ground=first.ground.expand(steps),
         way=torch.tensor(ways),
         ego=torch.tensor(egos),
         ego_motion=torch.tensor(motions),

@@ -23,24 +23,28 @@ def measure(
     *,
     tilt: Tensor,
     tilt_rate: Tensor,
+    course: Tensor | float = 0.0,
     generator: torch.Generator,
 ) -> Tensor:
     """Readings [B, T, 6] (gyro in rad/s, specific force in m/s^2, base axes) for motion [B, T, 3].
 
     `motion` is speed (m/s), acceleration (m/s^2) and yaw rate (rad/s); `bias` is [B, 6]; `tilt` is roll
-    and pitch (rad) and `tilt_rate` their change (rad/s), both [B, T, 2]. Gravity is felt upwards.
+    and pitch (rad) and `tilt_rate` their change (rad/s), both [B, T, 2]. Gravity is felt upwards. `course`
+    [B, 1] is which way the vehicle moves, in rad from the x axis.
     """
     speed, acceleration, yaw_rate = motion.unbind(-1)
     roll, pitch = tilt.unbind(-1)
     roll_rate, pitch_rate = tilt_rate.unbind(-1)
     level = model.gravity * pitch.cos()
+    cos, sin = torch.as_tensor(course).cos(), torch.as_tensor(course).sin()
+    inward = speed * yaw_rate
     truth = torch.stack(
         (
             roll_rate,
             pitch_rate,
             yaw_rate,
-            acceleration - model.gravity * pitch.sin(),
-            speed * yaw_rate + level * roll.sin(),
+            acceleration * cos - inward * sin - model.gravity * pitch.sin(),
+            inward * cos + acceleration * sin + level * roll.sin(),
             level * roll.cos(),
         ),
         dim=-1,

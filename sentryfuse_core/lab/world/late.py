@@ -22,12 +22,13 @@ def earlier(scene: Scene, age_s: Tensor) -> Scene:
     # The vehicle of then stands `way` behind, turned back by `turned`.
     turned = (turning * age_s)[:, None]
     way = (speed * age_s)[:, None]
-    x, y = x + way * torch.cos(turned / 2), y - way * torch.sin(turned / 2)
+    bearing = scene.course[:, None] - turned / 2
+    x, y = x + way * torch.cos(bearing), y + way * torch.sin(bearing)
     cos, sin = torch.cos(turned), torch.sin(turned)
     boxes = scene.boxes.clone()
     boxes[..., 0], boxes[..., 1] = cos * x - sin * y, sin * x + cos * y
     boxes[..., 6] = yaw + turned
-    heading = scene.ego[:, 2] - turned[:, 0] / 2
+    heading = scene.ego[:, 2] + bearing[:, 0]
     ego = torch.stack(
         (
             scene.ego[:, 0] - way[:, 0] * torch.cos(heading),

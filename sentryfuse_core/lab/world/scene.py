@@ -8,32 +8,23 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from sentryfuse_core.lab.world.config import CLASSES, CLUTTER, WorldConfig
+from sentryfuse_core.lab.world.config import LidarModel, WorldConfig
+from sentryfuse_core.lab.world.objects import (
+    CAR,
+    Objects,
+    draw_clutter,
+    draw_objects,
+    joined,
+    uniform,
+)
+from sentryfuse_core.lab.world.shapes import SOLID
+from sentryfuse_core.lab.world.street import Ground, draw_ground, flat_ground, place
+from sentryfuse_core.lab.world.variety import Variety
 
-__all__ = [
-    "ABSENT",
-    "CAR",
-    "COLOURS",
-    "CYCLIST",
-    "PEDESTRIAN",
-    "TRAITS",
-    "WAVES",
-    "Objects",
-    "Parts",
-    "Scene",
-    "attitude",
-    "draw_clutter",
-    "draw_objects",
-    "draw_scenes",
-    "parts_of",
-    "uniform",
-]
+__all__ = ["ABSENT", "WAVES", "Parts", "Scene", "attitude", "draw_scenes", "outlines_of", "parts_of"]
 
 ABSENT = -1  # class of an empty slot
-CAR, PEDESTRIAN, CYCLIST = range(3)  # the numbers from 3 on are CLUTTER's things
-COLOURS = 4  # colours an object has: lowest part, middle part, glass or head, trim
 WAVES = 3  # numbers of a wave of the ground: amplitude (rad), wave number (rad/m), phase (rad)
-TRAITS = 8  # numbers in 0..1 that make a member of a class sound like itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +36,10 @@ class Scene:
     speed: Tensor  # [B, M] m/s over ground
     velocity: Tensor  # [B, M, 2] m/s over ground along x and y
     identity: Tensor  # [B, M] int64, the same for one object throughout a drive; ABSENT for its clutter
-    colours: Tensor  # [B, M, COLOURS, 3] linear albedo 0..1
+    colours: Tensor  # [B, M, objects.COLOURS, 3] linear albedo 0..1
     reflectivity: Tensor  # [B, M] 0..1
-    traits: Tensor  # [B, M, TRAITS] 0..1
+    traits: Tensor  # [B, M, objects.TRAITS] 0..1
+    solids: Tensor  # [B, M, L, SOLID] the boxes each is made of
     light: Tensor  # [B] 0 = night, 1 = noon
     sun_azimuth: Tensor  # [B] rad in the world frame
     look: Tensor  # [B, 4] 0..1: ground brightness, ground tint, skyline, roughness
@@ -59,6 +51,9 @@ class Scene:
     bumps: Tensor  # [B, 2, waves, WAVES] of roll and pitch
     way: Tensor  # [B] metres driven, where on the bumps the vehicle is
     texture: Tensor  # [B] int64, seed of the ground's pattern
+    sky: Tensor  # [B] how bright the sky is, of that of its light
+    course: Tensor  # [B] rad, which way the vehicle moves, in its base frame
+    ground: Ground  # its shape and how it reflects
 
     def __len__(self) -> int:
         return int(self.boxes.shape[0])
@@ -75,12 +70,16 @@ class Scene:
 
     def slots(self, stop: int) -> Scene:
         """The same with the first `stop` slots only."""
-        slotted = ("boxes", "classes", "speed", "velocity", "identity", "colours", "reflectivity", "traits")
+        slotted = (
+            *("boxes", "classes", "speed", "velocity", "identity"),
+            *("colours", "reflectivity", "traits", "solids"),
+        )
         return replace(self, **{name: getattr(self, name)[:, :stop] for name in slotted})
 
     def at(self, index: slice | Tensor) -> Scene:
         """The scenes of the batch that `index` selects."""
-        return Scene(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
+        names = [item.name for item in fields(self) if item.name != "ground"]
+        return Scene(ground=self.ground.at(index), **{name: getattr(self, name)[index] for name in names})
 
 
 def attitude(bumps: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,156 +95,61 @@ def attitude(bumps: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """K solid boxes in a flat list, two or three for each object."""
+    """K solid boxes in a flat list, some for each object."""
 
     scene: Tensor  # [K] index into the batch
     slot: Tensor  # [K] index of the object
-    level: Tensor  # [K] 0 body, legs or bicycle; 1 cabin or torso; 2 head
+    level: Tensor  # [K] 0 body, legs or bicycle; 1 cabin or torso; 2 glass or head; 3 trim
     centre: Tensor  # [K, 3]
     half: Tensor  # [K, 3] half length, width, height
     cos: Tensor  # [K] of the yaw
     sin: Tensor  # [K]
+    clear: Tensor  # [K] share of the lidar's rays that pass
+    shine: Tensor  # [K] factor on the object's reflectivity
 
 
-# Of each class, from below, as shares of the whole: forward shift, length, width, bottom, top.
-_SHAPE = (
-    ((0.0, 1.0, 1.0, 0.1, 0.6), (-0.06, 0.56, 0.88, 0.55, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0)),
-    ((0.0, 0.6, 0.66, 0.0, 0.5), (0.0, 0.75, 1.0, 0.47, 0.86), (0.0, 0.42, 0.34, 0.84, 1.0)),
-    ((0.0, 1.0, 0.25, 0.0, 0.55), (-0.06, 0.26, 0.85, 0.42, 0.85), (-0.02, 0.14, 0.34, 0.83, 1.0)),
-    *(((0.0, 1.0, 1.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0, 0.0)) for _ in CLUTTER),
-)
-_LEVELS = len(_SHAPE[0])
 _TRIES = 12  # places that an object is tried at
 
 
 def parts_of(scene: Scene) -> Parts:
     """The solids of all objects; empty slots give none."""
     index, slot = torch.nonzero(scene.classes != ABSENT, as_tuple=True)
-    index, slot = index.repeat_interleave(_LEVELS), slot.repeat_interleave(_LEVELS)
-    level = torch.arange(len(index), device=index.device) % _LEVELS
-    shape = torch.tensor(_SHAPE, device=index.device)[scene.classes[index, slot], level]  # [K, 5]
-    real = torch.nonzero(shape[:, 4] > shape[:, 3]).squeeze(1)
-    index, slot, level = index[real], slot[real], level[real]
-    shift, length, width, bottom, top = shape[real].unbind(-1)
+    solids = scene.solids[index, slot]  # [O, L, SOLID]
+    owner, number = torch.nonzero(solids[..., 5] > solids[..., 4], as_tuple=True)
+    index, slot = index[owner], slot[owner]
+    forward, left, length, width, bottom, top, clear, level, shine = solids[owner, number].unbind(-1)
     x, y, z, whole_length, whole_width, height, yaw = scene.boxes[index, slot].unbind(-1)
     cos, sin = torch.cos(yaw), torch.sin(yaw)
-    shift = shift * whole_length
+    forward, left = forward * whole_length, left * whole_width
     middle = z + ((bottom + top) / 2 - 0.5) * height
     return Parts(
         scene=index,
         slot=slot,
-        level=level,
-        centre=torch.stack((x + shift * cos, y + shift * sin, middle), dim=-1),
+        level=level.long(),
+        centre=torch.stack((x + forward * cos - left * sin, y + forward * sin + left * cos, middle), dim=-1),
         half=torch.stack((length * whole_length, width * whole_width, (top - bottom) * height), dim=-1) / 2,
         cos=cos,
         sin=sin,
+        clear=clear,
+        shine=shine,
     )
 
 
-def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Uniform random numbers of a shape, on the generator's device."""
-    return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
-
-
-@dataclass(frozen=True, eq=False)
-class Objects:
-    """Drawn objects without a place: what Scene holds of them, shapes [*S] and [*S, ...]."""
-
-    classes: Tensor
-    size: Tensor  # [*S, 3] length, width, height in m
-    speed: Tensor
-    colours: Tensor
-    reflectivity: Tensor
-    traits: Tensor
-
-
-def draw_objects(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
-    """Objects of random class, size, colours, speed and voice."""
-    device = generator.device
-    share = torch.tensor([c.share for c in CLASSES], device=device)
-    count = math.prod(shape)
-    classes = torch.multinomial(share, count, replacement=True, generator=generator).reshape(shape)
-    mean = torch.tensor([c.size for c in CLASSES], device=device)[classes]
-    spread = torch.tensor([c.size_spread for c in CLASSES], device=device)[classes]
-    normal = torch.randn((*shape, 3), generator=generator, device=device).clamp(-2.0, 2.0)
-    size = mean + spread * normal
-    van = (classes == CAR) & (uniform(0, 1, shape, generator) < 0.2)
-    size = torch.where(van[..., None], size * torch.tensor((1.2, 1.08, 1.35), device=device), size)
-    speeds = torch.tensor([(*c.speed, c.standing) for c in CLASSES], device=device)[classes]
-    speed = speeds[..., 0] + (speeds[..., 1] - speeds[..., 0]) * uniform(0, 1, shape, generator)
-    speed = torch.where(uniform(0, 1, shape, generator) < speeds[..., 2], torch.zeros_like(speed), speed)
-    shine = torch.tensor([c.reflectivity for c in CLASSES], device=device)[classes]
-    reflectivity = shine[..., 0] + (shine[..., 1] - shine[..., 0]) * uniform(0, 1, shape, generator)
-    return Objects(
-        classes=classes,
-        size=size,
-        speed=speed,
-        colours=_draw_colours(classes, generator),
-        reflectivity=reflectivity,
-        traits=uniform(0, 1, (*shape, TRAITS), generator),
-    )
-
-
-def draw_clutter(shape: tuple[int, ...], generator: torch.Generator) -> Objects:
-    """Poles, walls, bushes and bins: they stand still and are silent."""
-    device = generator.device
-    share = torch.tensor([thing.share for thing in CLUTTER], device=device)
-    count = math.prod(shape)
-    kind = (
-        torch.multinomial(share, count, replacement=True, generator=generator)
-        if count
-        else torch.zeros(0, dtype=torch.long, device=device)
-    ).reshape(shape)
-    low = torch.tensor([thing.smallest for thing in CLUTTER], device=device)[kind]
-    high = torch.tensor([thing.largest for thing in CLUTTER], device=device)[kind]
-    shine = torch.tensor([thing.reflectivity for thing in CLUTTER], device=device)[kind]
-    green = torch.tensor([thing.green for thing in CLUTTER], device=device)[kind][..., None, None]
-    foliage = torch.tensor((0.5, 1.0, 0.35), device=device)
-    bright = uniform(0.05, 0.6, (*shape, COLOURS, 1), generator)
-    tint = 1 + 0.2 * (uniform(0, 1, (*shape, COLOURS, 3), generator) - 0.5)
-    return Objects(
-        classes=kind + len(CLASSES),
-        size=low + (high - low) * uniform(0, 1, (*shape, 3), generator),
-        speed=torch.zeros(shape, device=device),
-        colours=bright * tint * (1 - green + green * 0.6 * foliage),
-        reflectivity=shine[..., 0] + (shine[..., 1] - shine[..., 0]) * uniform(0, 1, shape, generator),
-        traits=uniform(0, 1, (*shape, TRAITS), generator),
-    )
-
-
-def _joined(first: Objects, second: Objects) -> Objects:
-    """The slots of both, along the second axis."""
-    pairs = {item.name: (getattr(first, item.name), getattr(second, item.name)) for item in fields(Objects)}
-    return Objects(**{name: torch.cat(pair, dim=1) for name, pair in pairs.items()})
-
-
-def _draw_colours(classes: Tensor, generator: torch.Generator) -> Tensor:
-    """Linear albedos [*S, COLOURS, 3]: car paint is grey or saturated, clothes are any, bicycles dark."""
-    shape = tuple(classes.shape)
-    hue = uniform(0, 1, (*shape, 2, 1), generator)
-    offsets = torch.tensor((0.0, 1 / 3, 2 / 3), device=classes.device)
-    vivid = 0.5 + 0.5 * torch.cos(2 * math.pi * (hue - offsets))
-    saturation = uniform(0, 1, (*shape, 2, 1), generator) ** 1.5
-    bright = uniform(0.05, 0.8, (*shape, 2, 1), generator)
-    colour = bright * (1 - saturation + saturation * vivid)
-    lower, upper = colour[..., 0, :], colour[..., 1, :]
-    car, cyclist = (classes == CAR)[..., None], (classes == CYCLIST)[..., None]
-    glass = torch.tensor((0.05, 0.07, 0.09), device=classes.device).expand_as(lower)
-    skin = torch.tensor((0.45, 0.3, 0.22), device=classes.device) * uniform(0.3, 1.2, (*shape, 1), generator)
-    lower = torch.where(cyclist, lower * 0.4 + 0.03, torch.where(car, lower, lower * 0.45))
-    upper = torch.where(cyclist, upper * 0.8 + 0.15, torch.where(car, lower, upper))
-    third = torch.where(car, glass, skin)
-    trim = torch.where(car, lower * 0 + 0.03, lower * 0.3)
-    return torch.stack((lower, upper, third, trim), dim=-2)
+def outlines_of(scene: Scene) -> Parts:
+    """One box around each object: what its shadow is drawn from where it has many solids."""
+    whole = torch.tensor((0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0), device=scene.boxes.device)
+    return parts_of(replace(scene, solids=whole.expand(*scene.classes.shape, 1, SOLID)))
 
 
 def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) -> Scene:
     """`batch` independent moments; objects do not overlap each other or the vehicle."""
-    targets, things = config.objects[1], config.clutter[1]
-    shape = (batch, targets + things)
-    objects = _joined(draw_objects((batch, targets), generator), draw_clutter((batch, things), generator))
-    xy, placed = _place(config, objects.size, generator)
-    present = placed & torch.cat(
+    movers, things = config.objects[1], config.clutter[1]
+    objects = joined(
+        draw_objects(config, (batch, movers), generator), draw_clutter(config, (batch, things), generator)
+    )
+    if config.variety is None:
+        xy, placed = _place(config, objects.size, generator)
+    present = torch.cat(
         [
             torch.arange(most, device=generator.device)
             < torch.randint(least, most + 1, (batch, 1), generator=generator, device=generator.device)
@@ -253,8 +157,23 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         ],
         dim=1,
     )
-    yaw = uniform(-math.pi, math.pi, shape, generator)
+    yaw = uniform(-math.pi, math.pi, (batch, movers + things), generator)
+    if config.variety is None:
+        shine = LidarModel().ground_reflectivity
+        ground = flat_ground(torch.full((batch,), shine, device=generator.device))
+        course = torch.zeros(batch, device=generator.device)
+    else:
+        objects, present = _with_parked(config, config.variety, objects, present, generator)
+        course = _draw_course(config.variety, batch, generator)
+        ground = draw_ground(config.variety, course=course, generator=generator)
+        draw = uniform(0, 1, (*present.shape, 10), generator)
+        xy, yaw, placed = place(
+            config, objects.classes, objects.size, present, ground, course=course, draw=draw
+        )
+    shape = tuple(present.shape)
+    present &= placed
     boxes = torch.cat((xy, objects.size[..., 2:] / 2, objects.size, yaw[..., None]), dim=-1)
+    boxes[..., 2] += ground.lift(xy[..., 0], xy[..., 1])
     pose = uniform(-1, 1, (batch, 3), generator) * torch.tensor(
         (500.0, 500.0, math.pi), device=generator.device
     )
@@ -264,15 +183,19 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
     moves = (speed > 0).float()
     acceleration = moves * (motion[:, 1] * 2 - 1)
     yaw_rate = moves * config.ego_yaw_rate * (motion[:, 2] * 2 - 1)
-    return Scene(
+    scene = Scene(
         boxes=boxes,
         classes=torch.where(present, objects.classes, torch.full_like(objects.classes, ABSENT)),
         speed=objects.speed,
         velocity=objects.speed[..., None] * torch.stack((yaw.cos(), yaw.sin()), dim=-1),
-        identity=torch.arange(targets + things, device=generator.device).expand(shape),
+        identity=torch.arange(shape[1], device=generator.device).expand(shape),
         colours=objects.colours,
         reflectivity=objects.reflectivity,
         traits=objects.traits,
+        solids=objects.solids,
+        ground=ground,
+        course=course,
+        sky=torch.ones(batch, device=generator.device),
         light=uniform(0, 1, (batch,), generator),
         sun_azimuth=uniform(-math.pi, math.pi, (batch,), generator),
         look=uniform(0, 1, (batch, 4), generator),
@@ -285,6 +208,41 @@ def draw_scenes(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         **_draw_weather(config, batch, generator),
         **_draw_ground(config, batch, generator),
     )
+    return scene if config.variety is None else _with_varied_light(config.variety, scene, generator)
+
+
+def _draw_course(variety: Variety, batch: int, generator: torch.Generator) -> Tensor:
+    """Which way the vehicle moves [B]: ahead, or any way where the region is that of its side or rear."""
+    kind, turn = uniform(0, 1, (2, batch), generator)
+    return torch.where(kind < variety.turned, (2 * turn - 1) * math.pi, torch.zeros_like(turn))
+
+
+def _with_varied_light(variety: Variety, scene: Scene, generator: torch.Generator) -> Scene:
+    """More days than nights, and skies from dull to blinding."""
+    day, light, sky = uniform(0, 1, (3, len(scene)), generator)
+    low, high = variety.sky
+    light = torch.where(day < variety.days, 0.6 + 0.4 * light, scene.light)
+    return replace(scene, light=light, sky=low * (high / low) ** sky)
+
+
+def _with_parked(
+    config: WorldConfig, variety: Variety, objects: Objects, present: Tensor, generator: torch.Generator
+) -> tuple[Objects, Tensor]:
+    """The same with slots of parked cars between those of who moves and of clutter, and who is there."""
+    batch, movers = len(present), config.objects[1]
+    cars = draw_objects(config, (batch, variety.parked), generator, only=CAR)
+    cars = replace(cars, speed=torch.zeros_like(cars.speed))
+    u = uniform(0, 1, (batch, 3), generator)
+    half = (torch.arange(variety.parked, device=present.device) < (variety.parked + 1) // 2)[None]
+    # Rows on both sides, on one, or none, with more or fewer holes.
+    row = torch.where(half, u[:, :1], u[:, 1:2]) < variety.row
+    full = uniform(0, 1, (batch, variety.parked), generator) < 0.4 + 0.6 * u[:, 2:]
+    parts = [
+        Objects(**{item.name: getattr(objects, item.name)[:, own] for item in fields(Objects)})
+        for own in (slice(movers), slice(movers, None))
+    ]
+    there = torch.cat((present[:, :movers], row & full, present[:, movers:]), dim=1)
+    return joined(joined(parts[0], cars), parts[1]), there
 
 
 def _draw_weather(config: WorldConfig, batch: int, generator: torch.Generator) -> dict[str, Tensor]:

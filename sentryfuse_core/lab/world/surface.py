@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.world.lighting import Lighting
-from sentryfuse_core.lab.world.scene import CAR, CYCLIST, Parts, Scene
+from sentryfuse_core.lab.world.objects import CAR, CYCLIST
+from sentryfuse_core.lab.world.patterns import on_objects
+from sentryfuse_core.lab.world.scene import Parts, Scene
+from sentryfuse_core.lab.world.shapes import VARIED
 
 __all__ = ["paint"]
 
@@ -33,6 +36,9 @@ def paint(
     spokes = ((x.abs() - 0.6) * half[:, 0]) ** 2 + (metres_z + 0.2 * half[:, 2]) ** 2
     choice = torch.where(bicycle & (spokes < 0.3**2), 3, choice)
     albedo = colours.gather(1, choice[:, None, None].expand(-1, 1, 3)).squeeze(1)
+    if scene.solids.shape[2] == VARIED:
+        owner = index * scene.classes.shape[1] + slot
+        albedo = on_objects(albedo, kind, owner, local, axis)
 
     cos, sin = parts.cos[box] * sign, parts.sin[box] * sign
     normal_x = torch.where(axis == 0, cos, torch.where(axis == 1, -sin, 0.0))

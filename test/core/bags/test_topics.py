@@ -112,8 +112,8 @@ def test_select_says_why_there_is_no_sensor_when_its_type_is_not_understood(
 def test_select_finds_audio_info_beside_the_audio(infos: tuple[str, ...], expected: str | None) -> None:
     kind = "audio_common_msgs/msg/Audio"
     topics = (Topic("/mic/audio", f"{kind}Data", 9), *(Topic(name, f"{kind}Info", 1) for name in infos))
-    assert select(topics, {}, config=Config()).audio_info == expected
-    assert select((*topics[1:], Topic("/a", JPEG, 9)), {}, config=Config()).audio_info is None
+    assert select(topics, {}, config=Config()).audio_infos.get(AUDIO) == expected
+    assert select((*topics[1:], Topic("/a", JPEG, 9)), {}, config=Config()).audio_infos == {}
 
 
 def test_select_takes_plain_numbers_as_audio_only_when_name_says_so() -> None:
@@ -170,7 +170,7 @@ def test_select_finds_camera_info_beside_the_camera(
     camera: str, infos: tuple[str, ...], expected: str | None
 ) -> None:
     topics = (Topic(camera, IMAGE, 5), *(Topic(name, INFO, 5) for name in infos))
-    assert select(topics, {}, config=Config()).camera_info == expected
+    assert select(topics, {}, config=Config()).camera_infos.get(CAMERA) == expected
 
 
 def test_select_takes_the_infos_that_were_asked_for_when_others_lie_beside() -> None:
@@ -183,7 +183,7 @@ def test_select_takes_the_infos_that_were_asked_for_when_others_lie_beside() -> 
     )
     config = override(Config(), {"camera.info_topic": "calibrated/info", "audio.info_topic": "/other"})
     found = select(topics, {}, config=config)
-    assert (found.camera_info, found.audio_info) == ("/calibrated/info", "/other")
+    assert (found.camera_infos, found.audio_infos) == ({CAMERA: "/calibrated/info"}, {AUDIO: "/other"})
 
 
 def test_select_names_the_camera_infos_when_none_is_the_cameras() -> None:

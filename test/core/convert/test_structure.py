@@ -315,9 +315,13 @@ def test_camera_info_takes_a_pinhole_however_it_is_spelt(model: str, count: int)
 
 
 @pytest.mark.parametrize("model", ["equidistant", "fisheye", "Kannala-Brandt4"])
-def test_camera_info_names_the_remedy_when_the_lens_is_a_fisheye(model: str) -> None:
+def test_camera_info_takes_a_fisheye_lens_when_it_has_four_coefficients(model: str) -> None:
+    found = camera_info(info_message(distortion_model=model, d=[0.1, 0.2, 0.3, 0.4]))
+    assert found.fisheye
+    assert found.distortion == (0.1, 0.2, 0.3, 0.4)
+    assert not camera_info(info_message(d=[0.1] * 4)).fisheye
     with pytest.raises(InvalidMessageError, match=r"rectified image .* camera\.rectified") as caught:
-        camera_info(info_message(distortion_model=model, d=[0.1] * 4))
+        camera_info(info_message(distortion_model=model, d=[0.1] * 8))
     assert caught.value.reason == "unknown_distortion"
 
 
@@ -369,7 +373,7 @@ REFUSED: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"k": np.zeros(8)}, "wrong_type"),
         ({"k": np.full(9, np.nan)}, "non_finite"),
         ({"width": 0}, "bad_size"),
-        ({"distortion_model": "equidistant", "d": [0.1] * 4}, "unknown_distortion"),
+        ({"distortion_model": "equidistant", "d": [0.1] * 5}, "unknown_distortion"),
         ({"d": [0.1] * 3}, "unknown_distortion"),
     ],
 }

@@ -12,7 +12,7 @@ from health_bench import Bench
 from sentryfuse_core.config import Config
 from sentryfuse_core.health import AudioStats, CloudStats, ContentStats, ImageStats
 from sentryfuse_core.health.monitor import HealthMonitor
-from sentryfuse_core.types import ImuReading, Modality, ModalitySet, SensorState
+from sentryfuse_core.types import ImuReading, Modality, SensorState
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 INIT, OK, DEGRADED, LOST, RECOVERING = SensorState
@@ -32,10 +32,10 @@ def test_sensor_is_in_init_with_a_remedy_when_nothing_came() -> None:
     report = monitor.reports(S)[CAMERA]
     assert report.state is INIT
     assert "/front/image" in report.remedy
-    assert monitor.lost() == monitor.trusted() == ModalitySet()
+    assert monitor.lost() == monitor.trusted() == frozenset()
     assert monitor.next_deadline_ns() is None
     monitor.observe(sample(CAMERA, S))
-    assert monitor.trusted() == ModalitySet.of(CAMERA)  # at once when it first speaks
+    assert monitor.trusted() == {CAMERA}  # at once when it first speaks
 
 
 def test_sensor_is_lost_at_its_timeout_when_it_falls_silent(bench: Bench) -> None:
@@ -46,7 +46,7 @@ def test_sensor_is_lost_at_its_timeout_when_it_falls_silent(bench: Bench) -> Non
     assert transition.at_ns == last_ns + max(TIMEOUT_NS[bench.modality], 3 * bench.period_ns)
     assert transition.reason.startswith("no new message for")
     assert transition.remedy
-    assert bench.monitor.lost() == ModalitySet.of(bench.modality)
+    assert bench.monitor.lost() == {bench.modality}
     assert bench.report.age_ms == 2000.0
 
 
@@ -65,7 +65,7 @@ def test_sensor_recovers_only_after_a_second_when_it_comes_back(bench: Bench) ->
     bench.good(1.5)
     assert bench.history == [OK, LOST, RECOVERING, OK]
     assert S <= bench.transitions[-1].at_ns - back_ns <= S + bench.period_ns
-    assert bench.monitor.trusted() == ModalitySet.of(bench.modality)
+    assert bench.monitor.trusted() == {bench.modality}
 
 
 def _hold_s(bench: Bench) -> float:

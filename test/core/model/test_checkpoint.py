@@ -13,7 +13,7 @@ from networks import model_input, network
 from safetensors.torch import save_file
 
 from sentryfuse_core.errors import CheckpointError
-from sentryfuse_core.model.checkpoint import GATED, load_checkpoint, manifest_path, save_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint, manifest_path, save_checkpoint
 
 
 @pytest.fixture
@@ -134,14 +134,9 @@ def test_checkpoint_is_not_read_when_the_file_is_larger_than_any_weights(weights
         load_checkpoint(weights)
 
 
-def test_weights_of_the_package_are_found_when_their_bare_name_is_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gated = load_checkpoint(GATED)
-    assert gated.identity.startswith("world_v2_gated ")
-    assert {"cells", "prices"} <= gated.manifest["gate"].keys()
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="no_such"):
-        load_checkpoint(Path("no_such"))
-    with pytest.raises(CheckpointError):
-        load_checkpoint(tmp_path / GATED)
+def test_shipped_weights_have_a_gate_measures_and_an_evaluation_of_every_level() -> None:
+    shipped = load_checkpoint(SHIPPED)
+    assert shipped.identity.startswith(f"{SHIPPED.stem} ")
+    assert shipped.shape.qualities
+    levels = range(len(shipped.manifest["gate"]["prices"]))
+    assert {row["level"] for row in shipped.manifest["evaluation"]["rows"]} == set(levels)

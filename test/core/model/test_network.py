@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,15 +10,12 @@ from networks import TINY, model_input, network
 from torch import Tensor
 
 from sentryfuse_core.errors import CheckpointError
-from sentryfuse_core.model.checkpoint import load_checkpoint
 from sentryfuse_core.model.lift import depth_bins
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.quality import MEASURES
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
-GOLDEN = Path(__file__).parent / "golden" / "levels.json"
 APART = dataclasses.replace(
     TINY,
     camera_halved=(1.0, 0.5),
@@ -184,20 +179,6 @@ def test_network_differs_by_the_tilt_only_when_the_imu_is_there() -> None:
     assert torch.equal(*blind)
 
 
-def test_network_answers_as_before_parts_had_levels_when_all_are_at_one() -> None:
-    # Written by commit 7088d50, where one level stood for all parts.
-    net = load_checkpoint(shipped_weights()).network()
-    inputs = model_input(3, batch=1)
-    with torch.inference_mode():
-        for key, wanted in json.loads(GOLDEN.read_text(encoding="utf-8")).items():
-            names, level = key.split("/")
-            mask = next(mask for mask in (ModalitySet(), *ModalitySet.subsets()) if str(mask) == names)
-            output = net(inputs.only(mask), parts=net.shape.uniform(int(level)))
-            picked = (output.heatmap[0, :, 7, 19], output.boxes[0, :3, 20, 5])
-            found = torch.stack((*torch.cat(picked), output.heatmap.mean(), output.boxes.std()))
-            torch.testing.assert_close(found, torch.tensor(wanted), atol=1e-4, rtol=1e-4)
-
-
 @pytest.mark.parametrize(
     "parts",
     [
@@ -263,6 +244,24 @@ def test_network_answers_nearly_as_without_a_sensor_when_it_is_not_trusted(modal
     assert float(judged.evidence[modality].max()) < -10.0
     left = (judged.heatmap - without.heatmap).abs().mean()
     assert left < 0.2 * (full.heatmap - without.heatmap).abs().mean()
+
+
+@pytest.mark.parametrize("modality", list(Modality))
+def test_network_trusts_a_sensor_as_on_a_good_day_when_its_measures_were_not_taken(
+    modality: Modality,
+) -> None:
+    net = network(shape=APART)
+    distrust(net, modality, logit=-60.0)
+    assert net.trust is not None
+    net.trust.centre.fill_(0.3)
+    untaken = good_quality(net).clone()
+    untaken[:, [measure.modality is modality for measure in MEASURES]] = torch.nan
+    everything = ModalitySet.all()
+    with torch.inference_mode():
+        trust, good = net.trust(untaken, everything), net.trust(good_quality(net), everything)
+        bad = net.trust(good_quality(net) + 1.0, everything)
+    torch.testing.assert_close(trust, good)
+    assert float(bad[modality].max()) < 1e-6
 
 
 def test_network_takes_no_tilt_from_an_imu_that_is_not_trusted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,12 @@ import torch
 from builders import MS, XYZI, S, sample
 
 from sentryfuse_core.config import Config, override
+from sentryfuse_core.preprocess import audio
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.preprocess.tensors import UNSEEN
+from sentryfuse_core.sync import Synchronizer, streams
 from sentryfuse_core.types import (
     AudioBlock,
     CompressedFrame,
@@ -112,6 +115,65 @@ def test_sound_that_no_block_of_the_set_has_is_not_taken_for_silence(
     assert float(prepared.inputs.quality[0, column]) == pytest.approx(silent, abs=1e-3)
 
 
+@pytest.mark.parametrize("samples", [320, 1024])
+def test_window_of_sound_begins_with_sound_when_sets_come_from_the_synchroniser(samples: int) -> None:
+    period_ns = samples * S // 16_000
+    loud = AudioBlock(np.full((samples, 2), 1000, np.int16), 16_000, True)
+    stream = [
+        sample(Modality.AUDIO, at, arrival_ns=at + period_ns, payload=loud)
+        for at in range(S, 3 * S, period_ns)
+    ]
+    clouds = [sample(Modality.LIDAR, at, arrival_ns=at + 30 * MS) for at in range(S, 3 * S, 100 * MS)]
+    synchronizer = Synchronizer(Config().sync, streams(Config()))
+    arrived = sorted([*stream, *clouds], key=lambda item: item.arrival_ns)
+    sets = [found for item in arrived for found in synchronizer.add(item.modality, item)]
+    steady = [found for found in sets if found.stamp_ns > 2 * S]
+    assert steady
+    for found in steady:
+        blocks = audio.blocks_of(found.samples[Modality.AUDIO])
+        pcm = audio.window(blocks, end_ns=found.stamp_ns)
+        missing_ns = max(0, found.stamp_ns - blocks[-1][0] - period_ns)  # of the block that is not over yet
+        sound = pcm[..., : pcm.shape[2] - missing_ns * 16_000 // S - 1]
+        assert bool((sound != 0.0).all())
+
+
+def measured(
+    samples: Mapping[Modality, tuple[Sample, ...]], config: Config | None = None
+) -> dict[str, float]:
+    """Measures of a set by key."""
+    prepared = Preprocessor(config or Config(), measures=True)(synced(samples), ModalitySet.all())
+    assert prepared.inputs.quality is not None
+    return dict(zip((measure.key for measure in MEASURES), prepared.inputs.quality[0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("readings", "told"), [(1, False), (2, False), (10, False), (12, True), (20, True)])
+def test_imu_is_not_measured_when_readings_do_not_fill_half_of_the_window(
+    readings: int, *, told: bool
+) -> None:
+    found = measured({Modality.IMU: everything()[Modality.IMU][-readings:]})
+    assert {
+        key: math.isfinite(value) for key, value in found.items() if key.startswith("imu.")
+    } == dict.fromkeys(("imu.turning", "imu.force", "imu.shaking", "imu.still"), told)
+    assert all(math.isfinite(value) for key, value in found.items() if not key.startswith("imu."))
+
+
+@pytest.mark.parametrize(("blocks", "told"), [(1, False), (4, False), (5, True), (10, True)])
+def test_sound_is_not_measured_when_it_does_not_fill_half_of_the_window(blocks: int, *, told: bool) -> None:
+    found = measured({Modality.AUDIO: everything()[Modality.AUDIO][-blocks:]})
+    assert math.isfinite(found["audio.silent"]) is told
+    assert math.isfinite(found["audio.coherent"]) is told
+
+
+@pytest.mark.parametrize("may_repeat", [False, True])
+def test_imu_that_repeats_itself_looks_stuck_unless_it_may_repeat(*, may_repeat: bool) -> None:
+    at_rest = everything()[Modality.IMU][0].payload
+    held = tuple(replace(item, payload=at_rest) for item in everything()[Modality.IMU])
+    found = measured({Modality.IMU: held}, override(Config(), {"imu.may_repeat": may_repeat}))
+    assert math.isnan(found["imu.still"]) is may_repeat
+    assert may_repeat or found["imu.still"] == 1.0
+    assert math.isfinite(found["imu.force"])
+
+
 def test_preprocessor_ignores_what_is_absent_when_the_mask_names_it() -> None:
     prepared = prepare({Modality.LIDAR: everything()[Modality.LIDAR]})
     assert prepared.inputs.present == ModalitySet.of(Modality.LIDAR)
@@ -152,7 +214,8 @@ def test_preprocessor_reports_a_sensor_when_its_pose_is_unknown(lost: Modality) 
     prepared = preprocessor(synced(everything()), ModalitySet.all())
     assert prepared.inputs.present == ModalitySet.all() - ModalitySet.of(lost)
     assert prepared.invalid[lost].reason == "no_pose"
-    assert prepared.invalid[lost].detail == f"no transform from frame '{lost.value}' to 'base_link'"
+    told = f"no transform from frame '{lost.value}' to 'base_link': set {lost.value}.translation_m"
+    assert prepared.invalid[lost].detail.startswith(told)
     preprocessor.placer.give(lost, Pose((0.0, 0.0, 1.0), Config().sensor(lost).quaternion_xyzw))
     assert preprocessor(synced(everything()), ModalitySet.all()).inputs.present == ModalitySet.all()
 

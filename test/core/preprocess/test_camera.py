@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL, compressed_frame, image_frame
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.preprocess.camera import CONVERSIONS, VirtualCamera, decode, fitting
+from sentryfuse_core.preprocess.camera import CONVERSIONS, VirtualCamera, decode, decode_for, fitting
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, UNSEEN
@@ -244,7 +244,7 @@ def test_virtual_camera_decodes_smaller_when_a_jpeg_is_finer_than_needed() -> No
     frame = compressed_frame(message(format="jpeg", data=data))
     intrinsics = Intrinsics(640, 480, 480.0, 480.0, 320.0, 240.0)
     camera = VirtualCamera()
-    small, full = camera.decode(frame, intrinsics), decode(frame)
+    small, full = decode_for(frame, intrinsics), decode(frame)
     assert small.shape == (240, 320, 3)
     results: list[Any] = [camera.warp(image, intrinsics, FORWARD).image.numpy() for image in (small, full)]
     assert np.abs(results[0] - results[1]).max() < 0.03

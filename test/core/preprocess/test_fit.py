@@ -40,7 +40,7 @@ def synced(modality: Modality, *samples: Sample) -> SyncedSet:
 
 
 def test_audio_is_judged_when_each_set_holds_only_two_blocks() -> None:
-    check, notes = FitCheck(Config(), INTRINSICS), []
+    check, notes = FitCheck(Config(), {CAMERA: INTRINSICS}), []
     for index in range(40):
         pair = [block(S + (index + later) * 30 * MS) for later in (0, 1)]
         notes += check.look(synced(AUDIO, *pair), felt_m_s2=())
@@ -60,7 +60,7 @@ def test_audio_is_judged_when_each_set_holds_only_two_blocks() -> None:
 def test_imu_says_what_to_correct_when_gravity_is_not_felt_upwards(
     felt_m_s2: tuple[float, ...], told: str
 ) -> None:
-    check, notes = FitCheck(Config(), INTRINSICS), []
+    check, notes = FitCheck(Config(), {CAMERA: INTRINSICS}), []
     for _ in range(60):
         notes += check.look(synced(Modality.IMU, sample(Modality.IMU, S)), felt_m_s2=felt_m_s2)
     assert len(notes) == bool(told)
@@ -86,7 +86,7 @@ def test_camera_is_checked_again_when_a_camera_info_comes() -> None:
     picture = sample(
         CAMERA, S, payload=image_frame(image_message("16UC1", np.zeros((4, 8), np.uint8), width=4))
     )
-    check = FitCheck(Config(), INTRINSICS)
+    check = FitCheck(Config(), {CAMERA: INTRINSICS})
     (note,) = check.look(synced(CAMERA, picture), felt_m_s2=())
     assert "16UC1" in note
     assert check.look(synced(CAMERA, picture), felt_m_s2=()) == []

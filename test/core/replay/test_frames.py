@@ -12,7 +12,8 @@ from results import CAR
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.faults.scenario import Event
-from sentryfuse_core.replay.frames import FrameSampler, camera_intrinsics, make_frame
+from sentryfuse_core.preprocess.camera import parameter_intrinsics
+from sentryfuse_core.replay.frames import FrameSampler, make_frame
 from sentryfuse_core.types import CompressedFrame, Detection, Modality, ModalitySet, Sample
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -26,7 +27,7 @@ def sampled(masks: list[ModalitySet], *faults: Event) -> list[tuple[float, str]]
     for index, used in enumerate(masks):
         record = results.set_record(index * 100 * MS, used=used)
         synced = replace(results.result().synced, samples={})
-        sampler.offer(record, synced, intrinsics=camera_intrinsics(config.camera))
+        sampler.offer(record, synced, intrinsics={CAMERA: parameter_intrinsics(config.camera)})
     return [(frame.record.stamp_ns / S, frame.why) for frame in sampler.frames]
 
 
@@ -51,7 +52,7 @@ def picture(found: tuple[Detection, ...] = (), true: tuple[Detection, ...] = ())
     sample = Sample(CAMERA, 0, 0, 0, "camera", CompressedFrame("png", blank), 0)
     config = Config()
     record = results.set_record(0, detections=found)
-    intrinsics = camera_intrinsics(config.camera)
+    intrinsics = {CAMERA: parameter_intrinsics(config.camera)}
     frame = make_frame(record, {CAMERA: sample}, config=config, intrinsics=intrinsics, truth=true)
     assert frame.picture is not None
     return frame.picture

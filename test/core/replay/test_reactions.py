@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sentryfuse_core.config import KINDS
 from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.replay.reactions import AFTERMATH_S, false_alarms, reactions
 from sentryfuse_core.types import Modality
@@ -49,29 +50,32 @@ DEGRADED = [*START, change(2.4, "camera", "OK", "DEGRADED"), change(5.0, "camera
 def test_reaction_has_delays_from_injection_and_from_the_end(
     scenario: Scenario, events: list[dict[str, Any]], expected: tuple[Any, ...]
 ) -> None:
-    (found,) = reactions(scenario, events, topics=TOPICS, played_s=10.0)
+    (found,) = reactions(scenario, events, topics=TOPICS, kinds=dict(KINDS), played_s=10.0)
     keys = ("state_before", "already_out", "noticed_after_s", "left_mask_after_s", "recovered_after_s")
     assert tuple(found[key] for key in (*keys, "still_out")) == expected
     assert (found["sensor"], found["code"]) == ("camera", "" if expected[2] is None else "timeout")
 
 
 def test_reactions_are_one_for_each_recorded_sensor_when_a_fault_hits_all() -> None:
-    found = reactions(story("all"), CAMERA_OUT, topics=TOPICS, played_s=10.0)
+    found = reactions(story("all"), CAMERA_OUT, topics=TOPICS, kinds=dict(KINDS), played_s=10.0)
     assert [item["sensor"] for item in found] == ["camera", "lidar"]
 
 
 def test_reactions_leave_out_faults_that_were_never_reached() -> None:
-    assert reactions(story(at_s=12.0, until_s=13.0), START, topics=TOPICS, played_s=10.0) == []
+    assert (
+        reactions(story(at_s=12.0, until_s=13.0), START, topics=TOPICS, kinds=dict(KINDS), played_s=10.0)
+        == []
+    )
 
 
 def test_alarm_is_false_when_no_fault_hit_that_sensor_then() -> None:
     late_s = 4.0 + AFTERMATH_S + 0.1
     events = [*CAMERA_OUT, change(3.0, "lidar", "OK", "DEGRADED"), change(late_s, "camera", "OK", "LOST")]
-    found = false_alarms(events, scenario=story(), topics=TOPICS, played_s=36.0)
+    found = false_alarms(events, scenario=story(), topics=TOPICS, kinds=dict(KINDS), played_s=36.0)
     assert [(item["sensor"], item["t"]) for item in found["events"]] == [("lidar", 3.0), ("camera", late_s)]
     assert (found["count"], found["per_hour"]) == (2, pytest.approx(200.0))
 
 
 def test_alarms_are_all_false_when_nothing_was_injected() -> None:
-    found = false_alarms(CAMERA_OUT, scenario=None, topics=TOPICS, played_s=3600.0)
+    found = false_alarms(CAMERA_OUT, scenario=None, topics=TOPICS, kinds=dict(KINDS), played_s=3600.0)
     assert (found["count"], found["per_hour"]) == (1, pytest.approx(1.0))

@@ -61,6 +61,13 @@ def test_story_names_the_mask_when_it_is_not_the_expected_one() -> None:
     assert "camera dies: expected lidar+imu+audio, saw camera+lidar+imu+audio 15x" in second.missed[0]
 
 
+@pytest.mark.parametrize(("why", "misses"), [("LEFT_OUT", 0), ("POOR", 1), ("LOST", 1)])
+def test_story_counts_a_sensor_as_there_when_the_gate_spares_it(why: str, misses: int) -> None:
+    deaf = BLIND - ModalitySet.of(Modality.AUDIO)
+    records = [replace(item, absent={Modality.AUDIO: why}) for item in run(used=deaf)]
+    assert len(judged(records)[1].missed) == misses
+
+
 def test_story_forgives_one_odd_set_but_not_a_third_of_them() -> None:
     records = run()
     records[30] = record(3.0, ALL)

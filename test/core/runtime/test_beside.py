@@ -35,8 +35,8 @@ class Failing:
 
 
 def ask(far: Beside, plan: Plan) -> HeadOutput:
-    far.send(model_input(batch=1), plan)
-    return far.receive()[0]
+    far.send([(model_input(batch=1), plan)])
+    return far.receive()[0][0]
 
 
 def test_outputs_are_the_same_to_the_bit_when_the_network_runs_beside(tmp_path: Path) -> None:
@@ -50,10 +50,10 @@ def test_outputs_are_the_same_to_the_bit_when_the_network_runs_beside(tmp_path: 
     answers = []
     with beside(backend) as far:
         for number, (mask, plan) in enumerate(asked):
-            far.send(inputs.only(mask), plan)
+            far.send([(inputs.only(mask), plan)])
             if number >= DEPTH - 1:  # always as many under way as there may be
-                answers.append(far.receive()[0])
-        answers += [far.receive()[0] for _ in range(DEPTH - 1)]
+                answers.append(far.receive()[0][0])
+        answers += [far.receive()[0][0] for _ in range(DEPTH - 1)]
     for (mask, plan), found in zip(asked, answers, strict=True):
         expected = backend.run(inputs.only(mask), plan)
         assert torch.equal(found.heatmap, expected.heatmap)
@@ -91,7 +91,7 @@ def test_more_are_refused_when_as_many_are_under_way_as_there_may_be(tmp_path: P
     plan = make_bank(tmp_path).plan(ModalitySet.all(), 0, "")
     with beside(Failing()) as far:
         for _ in range(DEPTH):
-            far.send(model_input(batch=1), plan)
+            far.send([(model_input(batch=1), plan)])
         with pytest.raises(ValueError, match=f"{DEPTH} sets"):
-            far.send(model_input(batch=1), plan)
+            far.send([(model_input(batch=1), plan)])
         assert not can_run_beside(Failing(), threads=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from gated import CAMERA, LIDAR, SHAPE, gated_bank, measured_input
 from networks import model_input, network
 
 from sentryfuse_core.lab.bench.runtime.memory import live_bytes
-from sentryfuse_core.model.checkpoint import GATED, load_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
@@ -73,12 +74,13 @@ def test_gated_bank_holds_no_more_tensors_than_one_network_when_all_sub_networks
     assert live_bytes("cpu") - before <= 1.01 * one_model
 
 
-def test_shipped_gate_runs_a_third_at_level_1_and_keeps_the_camera_at_work_where_it_is_alone() -> None:
-    shipped = Bank(load_checkpoint(GATED))
+def test_shipped_gate_spends_less_at_every_level_and_keeps_the_camera_widest_where_it_is_alone() -> None:
+    shipped = Bank(load_checkpoint(SHIPPED))
     everything, camera = ModalitySet.all(), CAMERA | ModalitySet.of(Modality.IMU)
-    full, narrow = (shipped.plan(everything, level, "") for level in (0, 1))
-    assert (full.mask, full.parts) == (everything, PartLevels())
-    assert narrow.gmacs < full.gmacs / 3
-    assert "camera" in narrow.words
-    assert shipped.plan(camera, 1, "").parts.camera == 0
+    together = [shipped.plan(everything, level, "") for level in shipped.loaded]
+    alone = [shipped.plan(camera, level, "") for level in shipped.loaded]
+    assert (together[0].mask, together[0].parts) == (everything, PartLevels())
+    assert all(after.gmacs < before.gmacs for before, after in itertools.pairwise(together))
+    assert together[1].words
+    assert all(one.parts.camera <= all_.parts.camera for one, all_ in zip(alone, together, strict=True))
     assert shipped.trust(measured_input(0)).keys() == set(Modality)

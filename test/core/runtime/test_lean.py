@@ -9,12 +9,11 @@ import pytest
 import torch
 from networks import APART, assert_close, model_input, network
 
-from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.quality import quality
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.lean.form import LeanForm, Part, parts_of
-from sentryfuse_core.runtime.load import shipped_weights
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
 TOLERANCE = 1e-5  # of values about one; beyond, the same share of the value
@@ -59,7 +58,7 @@ def test_lean_form_equals_the_network_when_any_sensors_are_there(mask: ModalityS
 
 @pytest.mark.parametrize("engine", [False, True], ids=["eager", "engine"])
 def test_lean_form_equals_the_shipped_network_at_every_width(*, engine: bool) -> None:
-    net = load_checkpoint(shipped_weights()).network()
+    net = load_checkpoint(SHIPPED).network()
     form, inputs = LeanForm(net, engine=engine), model_input(batch=1)
     inputs = replace(inputs, quality=quality(inputs))
     with torch.inference_mode():

@@ -36,6 +36,22 @@ def test_window_holds_every_stamp_when_it_is_open_on_the_left(
     assert stamps_ns[match.window(stamps_ns, moment_ns, window_ns)] == expected
 
 
+@pytest.mark.parametrize(
+    ("stamps_ns", "expected"),
+    [
+        ([50, 70, 90, 110, 130, 150], [90, 110, 130]),
+        ([50, 80, 130], [80, 130]),
+        ([50, 78, 130], [130]),  # more than a window before the window
+        ([50, 70, 90, 109], []),  # nothing in it: the stream has ended
+        ([110, 130], [110, 130]),
+    ],
+)
+def test_window_holds_the_stamp_before_it_when_what_it_stamps_lasts(
+    stamps_ns: list[int], expected: list[int]
+) -> None:
+    assert stamps_ns[match.window(stamps_ns, 140, 31, lasting=True)] == expected
+
+
 def _settled(**changes: int | bool) -> bool:
     case = {
         "newest_ns": 900,

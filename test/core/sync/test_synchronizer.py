@@ -25,7 +25,7 @@ def _synchronizer(**sync: float) -> Synchronizer:
 
 
 def _add(synchronizer: Synchronizer, item: Sample) -> list[SyncedSet]:
-    return [synced_set(found) for found in synchronizer.add(item.modality, item)]
+    return [synced_set(found, Modality) for found in synchronizer.add(item.modality, item)]
 
 
 def _run(samples: Iterable[Sample], synchronizer: Synchronizer | None = None) -> list[SyncedSet]:
@@ -65,6 +65,31 @@ def test_set_goes_out_at_once_when_every_live_stream_is_past_it() -> None:
     assert [item.stamp_ns for item in synced.samples[IMU]] == [
         2 * S + step * 5 * MS for step in range(-11, 9)
     ]
+
+
+@pytest.mark.parametrize("block_ns", [20 * MS, 64 * MS, 100 * MS])
+def test_set_has_sound_from_the_begin_of_its_window_when_blocks_are_of_any_length(block_ns: int) -> None:
+    latency_ns = {**LATENCY_NS, AUDIO: block_ns + MS}
+    samples = [
+        replace(item, arrival_ns=item.stamp_ns + latency_ns[item.modality])
+        for item in timeline([LIDAR, AUDIO], 4.0, period_ns={AUDIO: block_ns})
+    ]
+    sets = _run(sorted(samples, key=lambda item: item.arrival_ns))
+    begins = [
+        synced.samples[AUDIO][0].stamp_ns - (synced.stamp_ns - 200 * MS)
+        for synced in sets
+        if synced.stamp_ns > 2 * S
+    ]
+    assert len(begins) > 15
+    assert all(-block_ns < begin <= 0 for begin in begins)
+
+
+def test_set_has_no_sound_when_the_microphone_fell_silent_before_its_window() -> None:
+    synchronizer = _synchronizer()
+    sets = _run(timeline([LIDAR, AUDIO], 3.0, dead=[(AUDIO, 1.0, 9.0)]), synchronizer)
+    after = [synced for synced in sets if synced.stamp_ns >= 2 * S + 220 * MS]
+    assert after
+    assert all(AUDIO not in synced.present for synced in after)
 
 
 def test_set_goes_out_before_max_wait_when_the_period_proves_nothing_closer_can_come() -> None:
@@ -154,7 +179,7 @@ def test_lidar_anchors_again_when_it_is_no_longer_lost() -> None:
     anchors = [synced.anchor for synced in sets if synced.stamp_ns > 1.2 * S]
     changes = [(before, after) for before, after in itertools.pairwise(anchors) if before is not after]
     assert changes == [(LIDAR, CAMERA), (CAMERA, LIDAR)]
-    assert min(synced.stamp_ns for synced in sets if synced.anchor is CAMERA) > 2.9 * S
+    assert min(synced.stamp_ns for synced in sets if synced.anchor == CAMERA) > 2.9 * S
 
 
 @pytest.mark.parametrize("lost", list(Modality))

@@ -13,6 +13,7 @@ from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.planar import EgoStep, Velocity
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.tracking.follow import Follower
+from sentryfuse_core.tracking.watch import Watch
 from sentryfuse_core.types import Detection, Modality, ModalitySet, SyncedSet
 
 LABELS = ("car", "pedestrian")
@@ -49,12 +50,12 @@ def synced(number: int, *, epoch: int = 0) -> SyncedSet:
 def step(follower: Follower, at: SyncedSet, *found: Detection, **changes: Any) -> tuple[Track, ...]:
     given: dict[str, Any] = {
         "used": ALL,
-        "recall": lambda _: (0.9, 0.9),
         "yaw_since": lambda _: 0.0,
         "config": TrackingConfig(),
         **changes,
     }
-    return follower.step(at, found, given.pop("config"), **given)
+    watches = [Watch(0.0, given.pop("used"), lambda _: (0.9, 0.9))]
+    return follower.step(at, found, given.pop("config"), watches=watches, **given)
 
 
 def passing(follower: Follower, sets: Sequence[int], **changes: Any) -> tuple[Track, ...]:

@@ -7,7 +7,7 @@ minutes; when each would have come out had they come at a sensor's pace follows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from sentryfuse_core.lab.bench.runtime.recording import Heard
 from sentryfuse_core.lab.bench.runtime.switch import Choice, choices_of, random_switches
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
-from sentryfuse_core.types import Absence, ModalitySet, SyncedSet
+from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SyncedSet
 
 __all__ = ["late_sets", "pace_part"]
 
@@ -81,9 +81,11 @@ class _Made(Preprocessor):
         pairs = zip(heard.sets, heard.prepared, strict=True)
         self._prepared = {synced.sequence: prepared for synced, prepared in pairs}
 
-    def __call__(self, synced: SyncedSet, mask: ModalitySet, *, ego: EgoMotion | None = None) -> Prepared:  # noqa: ARG002
+    def __call__(self, synced: SyncedSet, mask: Container[str], *, ego: EgoMotion | None = None) -> Prepared:  # noqa: ARG002
         """Tensors of the sensors in `mask`."""
-        return Prepared(self._prepared[synced.sequence].inputs.only(mask & synced.present), {}, {})
+        names = tuple(name for name in synced.samples if name in mask)
+        made = self._prepared[synced.sequence].inputs.only(ModalitySet.of(*map(Modality, names)))
+        return Prepared((made,), {}, {}, sensors=names)
 
 
 class _Runner:
@@ -103,15 +105,15 @@ class _Runner:
         """Milliseconds of one set and microseconds of its switch; None: no result, or not that one."""
         mask, level, _ = choice
         synced = self._sets[index % len(self._sets)]
-        samples = {modality: synced.samples[modality] for modality in mask}
-        absent = dict.fromkeys(ModalitySet.all() - mask, Absence.NEVER)
+        samples: dict[str, tuple[Sample, ...]] = {kind: synced.samples[kind] for kind in mask}
+        absent: dict[str, Absence] = dict.fromkeys(ModalitySet.all() - mask, Absence.NEVER)
         self._pipeline.budget.config = replace(self._pipeline.budget.config, level=level)
         self._on_set()
         try:
             result = self._pipeline.step(replace(synced, samples=samples, absent=absent))
         except SentryFuseError:
             return None
-        left_out = (modality for modality, why in result.absent.items() if why is Absence.LEFT_OUT)
+        left_out = (Modality(name) for name, why in result.absent.items() if why is Absence.LEFT_OUT)
         if (result.used | ModalitySet.of(*left_out), result.plan.level) != (mask, level):
             return None
         times = result.times

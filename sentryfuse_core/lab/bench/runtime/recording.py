@@ -47,7 +47,7 @@ def hear(bag: Path) -> Heard:
     sets: list[SyncedSet] = []
     prepared: list[Prepared] = []
     for synced in _sets(bag, ingest, clock, config):
-        if len(sets) < _KEPT and ingest.trust(synced)[0] == ModalitySet.all():
+        if len(sets) < _KEPT and set(ingest.trust(synced)[0]) == set(Modality):
             made = preprocessor(synced, ModalitySet.all())
             if made.inputs.present == ModalitySet.all():
                 sets.append(synced)
@@ -60,7 +60,7 @@ def hear(bag: Path) -> Heard:
 def _sets(bag: Path, ingest: Ingest, clock: ManualClock, config: Config) -> Iterator[SyncedSet]:
     with BagReader(bag) as reader:
         chosen = select(reader.topics(), {}, config=config).topics
-        topics: dict[str, Modality | None] = {topic.name: modality for modality, topic in chosen.items()}
+        topics: dict[str, str | None] = {topic.name: name for name, topic in chosen.items()}
         for arrival in arrivals(reader, topics):
             clock.set(arrival.at_ns)
             arrival.hand_to(ingest)

@@ -50,6 +50,10 @@ def test_policies_are_compared_and_written_when_weights_have_a_gate(
     assert "policies, frames as they are" in said
     assert "camera dirty" in said
     assert "lidar empty" in said
+    assert "first-order saliency" in said
+    assert {one["part"] for one in content["raw"]["parts"]} == {"camera", "lidar", "trunk", "head"}
+    untold = {(one["part"], one["level"]) for one in content["raw"]["parts"] if one["saliency"] is None}
+    assert untold <= {("camera", 2)}
     assert ">= 0.9" in said
 
 

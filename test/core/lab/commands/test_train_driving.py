@@ -9,7 +9,7 @@ from pathlib import Path
 import driving_trees as trees
 import pytest
 import torch
-from networks import TINY, network
+from networks import TINY, gated_checkpoint, network
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
@@ -131,3 +131,33 @@ def test_train_exits_with_2_and_one_line_when_data_or_options_are_wrong(
     assert told in error
     assert error.strip().count("\n") == 0
     assert not out.exists()
+
+
+def test_train_learns_classes_of_its_own_from_several_sets(
+    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, first = tmp_path / "mine.safetensors", trees.kitti_object(tmp_path / "first")
+    second = trees.kitti_raw(tmp_path / "second")
+    options = ["--data", str(second), "--classes", "lorry,car", "--map", "Truck=lorry", "--steps", "2"]
+    assert train(out, first, start, *options) == 0
+    checkpoint = load_checkpoint(out)
+    manifest = checkpoint.manifest
+    assert manifest["labels"] == ["lorry", "car"]
+    assert checkpoint.shape.classes == 2
+    assert manifest["data"]["layout"] == "kitti-object+kitti-raw"
+    assert "--data second --classes lorry,car --map Truck=lorry" in manifest["command"]
+    assert Bank(checkpoint).labels == ("lorry", "car")
+    told = capsys.readouterr().out
+    assert "random at first: " in told
+    assert "4 lorry" in told or "3 lorry" in told
+
+
+def test_train_keeps_the_gate_of_the_weights_it_starts_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gated, out = gated_checkpoint(tmp_path), tmp_path / "mine.safetensors"
+    assert train(out, trees.kitti_object(tmp_path / "tree"), gated.path, "--steps", "2") == 0
+    gate = load_checkpoint(out).manifest["gate"]
+    assert gate["measured_on"] == gated.identity
+    assert {**gate, "measured_on": None} == {**gated.manifest["gate"], "measured_on": None}
+    assert "note: the gate is that of small " in capsys.readouterr().out

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bags
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from sentryfuse_core.cli import main
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import BagError, DatasetError
 from sentryfuse_core.lab.datasets.bag_labels import _moments, load_bags
+from sentryfuse_core.lab.datasets.vocabulary import Vocabulary
 from sentryfuse_core.types import Modality, ModalitySet
 
 BOX = {"label": "car", "x": 8.0, "y": 1.0, "z": 0.8, "length": 4.0, "width": 1.8, "height": 1.5, "yaw": 0.1}
@@ -44,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_recording_of_the_world_becomes_frames_with_its_labels(world: Path) -> None:
-    found = load_bags(world, topics={})
+    found = load_bags(world, config=Config(), topics={})
     frames = list(found.drives[0].frames())
     truth = [json.loads(text) for text in (world / "labels.jsonl").read_text().splitlines()]
     assert len(frames) in (7, 8)  # every lidar stamp, but for the first where a sensor had not come yet
@@ -60,7 +62,7 @@ def test_poses_are_the_recordings_own_when_it_has_transforms(tmp_path: Path) -> 
     moved = bags.transforms(bags.transform("lidar", "base_link", (3.0, 0.0, 1.8)))
     (folders[1] / "drive.mcap").unlink()
     bags.write(folders[1] / "drive.mcap", [moved, *bags.drive([Modality.LIDAR], seconds=1.0)])
-    mute, told = (load_bags(folder, topics={}) for folder in folders)
+    mute, told = (load_bags(folder, config=Config(), topics={}) for folder in folders)
     assert mute.notes == ("mute: no /tf_static or /tf in the recording: the poses are the parameters'",)
     assert told.notes == ()
     first, second = (next(iter(found.drives[0].frames())).inputs.lidar for found in (mute, told))
@@ -70,7 +72,7 @@ def test_poses_are_the_recordings_own_when_it_has_transforms(tmp_path: Path) -> 
 
 
 def test_sets_take_the_label_of_their_stamp_and_are_left_out_without_one(tmp_path: Path) -> None:
-    (drive,) = load_bags(labelled_bag(tmp_path), topics={}).drives
+    (drive,) = load_bags(labelled_bag(tmp_path), config=Config(), topics={}).drives
     frames = list(drive.frames())
     # Nothing is trusted yet at the first stamp, and nothing is labelled from the sixth on.
     assert [round(float(frame.boxes[0, 0, 0])) for frame in frames] == [9, 10, 11, 12]
@@ -78,7 +80,7 @@ def test_sets_take_the_label_of_their_stamp_and_are_left_out_without_one(tmp_pat
 
 def test_recording_without_some_sensors_gives_frames_without_them(tmp_path: Path) -> None:
     folder = labelled_bag(tmp_path, sensors=(Modality.CAMERA, Modality.LIDAR))
-    found = load_bags(folder, topics={})
+    found = load_bags(folder, config=Config(), topics={})
     assert any("no CameraInfo" in note for note in found.notes)
     for frame in found.drives[0].frames():
         assert not frame.inputs.present & ModalitySet.of(Modality.IMU, Modality.AUDIO)
@@ -87,7 +89,7 @@ def test_recording_without_some_sensors_gives_frames_without_them(tmp_path: Path
 def test_every_folder_with_a_recording_is_a_drive(tmp_path: Path) -> None:
     for name in ("b", "a"):
         labelled_bag(tmp_path / name, sensors=(Modality.LIDAR,))
-    assert [drive.name for drive in load_bags(tmp_path, topics={}).drives] == ["a", "b"]
+    assert [drive.name for drive in load_bags(tmp_path, config=Config(), topics={}).drives] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -115,10 +117,48 @@ def test_labels_raise_with_file_and_line_when_one_is_malformed(
 def test_bags_raise_when_labels_are_absent_or_ambiguous(tmp_path: Path) -> None:
     folder = labelled_bag(tmp_path / "a", sensors=(Modality.LIDAR,))
     with pytest.raises(BagError, match="give them with --labels"):
-        load_bags(folder, labels=tmp_path / "none.jsonl", topics={})
+        load_bags(folder, labels=tmp_path / "none.jsonl", config=Config(), topics={})
     labelled_bag(tmp_path / "b", sensors=(Modality.LIDAR,))
     with pytest.raises(DatasetError, match="beside 2 recordings"):
         load_bags(tmp_path, labels=folder / "labels.jsonl", config=Config(), topics={})
     (folder / "drive.mcap").write_bytes(b"nothing")
     with pytest.raises(BagError, match="File magic is invalid"):
+        load_bags(folder, config=Config(), topics={})
+
+
+def test_bags_ask_where_the_lidar_is_when_nobody_told(tmp_path: Path) -> None:
+    folder = labelled_bag(tmp_path, sensors=(Modality.LIDAR,))
+    with pytest.raises(DatasetError, match=r"give --set lidar\.translation_m"):
         load_bags(folder, topics={})
+    (folder / "labels.jsonl").unlink()
+    (drive,) = load_bags(folder, topics={}, need_labels=False).drives
+    assert not drive.labelled
+    frames = list(drive.frames())
+    assert 8 <= len(frames) <= drive.length == 10
+    assert all(frame.classes.shape == (1, 0) for frame in frames)
+
+
+def test_bags_ask_for_the_full_scale_when_intensities_are_of_another(tmp_path: Path) -> None:
+    folder = labelled_bag(tmp_path, sensors=(Modality.LIDAR,))
+    placed = bags.transforms(bags.transform("lidar", "base_link", (0.0, 0.0, 1.8)))
+    (folder / "drive.mcap").unlink()
+    messages = bags.drive([Modality.LIDAR], seconds=1.0)
+    for message in messages:
+        points = np.frombuffer(message.fields["data"], np.float32).reshape(-1, 4).copy()
+        points[:, 3] /= 255.0
+        message.fields["data"] = points.tobytes()
+    bags.write(folder / "drive.mcap", [placed, *messages])
+    with pytest.raises(
+        DatasetError, match=r"intensities up to (1|0\.9).*give --set lidar\.intensity_full_scale"
+    ):
+        load_bags(folder, topics={})
+
+
+def test_labels_take_the_classes_of_a_map(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_text(
+        line(label="bicycle") + "\n" + line(2, label="tree") + "\n" + line(3, label="cart") + "\n"
+    )
+    named = {"bicycle": "cyclist", "tree": "none"}
+    moments = _moments(path, Vocabulary(("cyclist", "cart"), named))
+    assert [[box.label for box in boxes] for boxes in moments.values()] == [["cyclist"], [], ["cart"]]

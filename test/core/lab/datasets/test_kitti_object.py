@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from sentryfuse_core.lab.datasets.driving import LABELS, Box
 from sentryfuse_core.lab.datasets.kitti_object import frame_boxes, load_kitti_object
+from sentryfuse_core.lab.datasets.vocabulary import Vocabulary
 from sentryfuse_core.lab.world.config import CLASSES
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import Modality, ModalitySet
@@ -134,3 +136,24 @@ def test_kitti_object_keeps_the_lists_of_frames_when_there_are_some(tmp_path: Pa
     found = load_kitti_object(tmp_path)
     assert [(drive.split, drive.length) for drive in found.drives] == [("train", 2), ("val", 1)]
     assert any("1 frames are in neither" in note for note in found.notes)
+
+
+def test_kitti_object_goes_without_a_sensor_that_the_set_does_not_have(tmp_path: Path) -> None:
+    for folder, sensor in (("velodyne", Modality.CAMERA), ("image_2", Modality.LIDAR)):
+        root = trees.kitti_object(tmp_path / folder, frames=1)
+        shutil.rmtree(root / "training" / folder)
+        found = load_kitti_object(root)
+        (frame,) = found.drives[0].frames()
+        assert frame.inputs.present == ModalitySet.of(sensor)
+        assert any(note.startswith(f"no {folder} in it") for note in found.notes)
+
+
+def test_kitti_object_has_the_classes_and_the_height_that_are_told(tmp_path: Path) -> None:
+    root = trees.kitti_object(tmp_path, frames=1, label=trees.CAR.replace("Car", "Truck"))
+    vocabulary = Vocabulary(("lorry", "car"), {"Truck": "lorry"})
+    found = load_kitti_object(root, vocabulary=vocabulary, lidar_height_m=2.0)
+    (frame,) = found.drives[0].frames()
+    assert found.labels == ("lorry", "car")
+    assert frame.classes.tolist() == [[0]]
+    assert float(frame.boxes[0, 0, 2]) == pytest.approx(trees.CAR_IN_BASE[2] + 2.0 - 1.73, abs=1e-5)
+    assert load_kitti_object(root).drives[0].frames().__next__().classes.tolist() == [[]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from sentryfuse_core.lab.datasets.driving import Box
 from sentryfuse_core.lab.datasets.kitti_raw import load_kitti_raw
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader
 from sentryfuse_core.types import Modality, ModalitySet
@@ -73,9 +76,9 @@ def test_kitti_raw_keeps_frame_numbers_when_scans_are_missing(
     read: list[tuple[str, int]] = []
     call = MomentReader.__call__
 
-    def note(self: MomentReader, moment: Moment) -> Any:
+    def note(self: MomentReader, moment: Moment, boxes: Sequence[Box]) -> Any:
         read.append((moment.cloud.stem, moment.stamp_ns))
-        return call(self, moment)
+        return call(self, moment, boxes)
 
     monkeypatch.setattr(MomentReader, "__call__", note)
     found = load_kitti_raw(without_scans(tmp_path, *missing))
@@ -99,3 +102,13 @@ def test_kitti_raw_leaves_a_frame_out_when_it_has_data_and_no_stamp(tmp_path: Pa
     frames = list(found.drives[0].frames())
     assert len(frames) == 3
     assert all(frame.inputs.imu is not None for frame in frames)
+
+
+def test_kitti_raw_goes_without_a_lidar_when_the_drive_has_none(tmp_path: Path) -> None:
+    root = trees.kitti_raw(tmp_path, frames=2)
+    shutil.rmtree(root / DRIVE / "velodyne_points")
+    found = load_kitti_raw(root)
+    frames = list(found.drives[0].frames())
+    assert [frame.inputs.present for frame in frames] == [ModalitySet.of(Modality.CAMERA, Modality.IMU)] * 2
+    assert frames[0].points is None
+    assert any("no lidar in it" in note for note in found.notes)

@@ -12,6 +12,8 @@ from networks import labelled as random_batch
 
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame
+from sentryfuse_core.lab.datasets.layouts import merged
+from sentryfuse_core.lab.datasets.view import EVERYWHERE, View
 from sentryfuse_core.lab.training.driving_source import DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.frame_table import FrameTable, joined, tables_of
@@ -192,3 +194,36 @@ def test_cache_is_not_fooled_by_a_run_that_was_stopped(tmp_path: Path) -> None:
         cache.get(replace(counted.drive, frames=stopped))
     (table,) = cache.get(counted.drive)
     assert len(table) == 3
+
+
+def test_what_lies_beside_the_labelled_view_is_neither_learned_nor_judged(tmp_path: Path) -> None:
+    frames = [frame(index, x=5.0) for index in range(10)]
+    seen = replace(drive(tmp_path, "a", frames), view=View(half_angle_deg=1.0, nearest_m=2.0))
+    data = load_data(found(tmp_path, seen), FrameCache(tmp_path / "cache"))
+    batch = DrivingSource(data.train, batch=4, seed=1)(0)
+    assert batch.known is not None
+    assert 0 < int(batch.known.sum()) < 4 * 32 * 32 // 10
+    judged = torch.cat([batch.classes for part in (0, 1) for batch in data.batches(part, most=9, batch=2)])
+    everywhere = replace(seen, view=EVERYWHERE, name="b")
+    (tmp_path / "b").write_text("b")
+    whole = load_data(found(tmp_path, everywhere), FrameCache(tmp_path / "cache"))
+    all_judged = torch.cat([b.classes for part in (0, 1) for b in whole.batches(part, most=9, batch=2)])
+    assert int((judged >= 0).sum()) < int((all_judged >= 0).sum())
+
+
+def test_mirror_turns_where_the_truth_is_told() -> None:
+    known = torch.zeros(2, 32, 32, dtype=torch.bool)
+    known[:, 3, 5] = True
+    turned = mirror(replace(random_batch(3, batch=2), known=known), torch.tensor([True, False])).known
+    assert turned is not None
+    assert turned.nonzero().tolist() == [[0, 3, 26], [1, 3, 5]]
+
+
+def test_several_sets_are_split_each_by_itself(tmp_path: Path) -> None:
+    sets = []
+    for name in ("a", "b"):
+        only = drive(tmp_path / name, name, [frame(index) for index in range(10)])
+        sets.append(found(tmp_path / name, only))
+    data = load_data(merged(sets), FrameCache(tmp_path / "cache"))
+    assert data.val_drives == data.train_drives == ("a", "b")
+    assert places(data.val) == [8.0, 8.0, 9.0, 9.0]

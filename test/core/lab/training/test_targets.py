@@ -7,7 +7,7 @@ import torch
 from networks import boxes
 
 from sentryfuse_core.lab.training.losses import detection_loss, distillation_loss
-from sentryfuse_core.lab.training.targets import in_region, make_targets
+from sentryfuse_core.lab.training.targets import UNSURE, in_region, make_targets
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.shape import BOX_CHANNELS
 
@@ -66,3 +66,42 @@ def test_distillation_loss_is_zero_and_moves_only_the_student_when_both_agree() 
     loss.backward()
     assert teacher.heatmap.grad is None
     assert student.heatmap.grad is not None
+
+
+def test_loss_is_the_same_whatever_is_found_where_nobody_told_what_is_there() -> None:
+    truth, classes = boxes(CAR), torch.tensor([[1]])
+    known = torch.zeros(1, 32, 32, dtype=torch.bool)
+    known[:, 5:15, 10:25] = True
+    targets = make_targets(truth, classes, class_count=3, known=known)
+    quiet = HeadOutput(torch.full((1, 3, 32, 32), -8.0), torch.zeros(1, BOX_CHANNELS, 32, 32))
+    loud = HeadOutput(torch.where(known[:, None], quiet.heatmap, 8.0), quiet.boxes)
+    assert detection_loss(loud, targets) == detection_loss(quiet, targets)
+    everywhere = make_targets(truth, classes, class_count=3)
+    assert detection_loss(loud, everywhere) > 10.0 * detection_loss(quiet, everywhere)
+
+
+def test_box_is_not_learned_when_it_lies_where_nothing_is_told() -> None:
+    known = torch.zeros(1, 32, 32, dtype=torch.bool)
+    targets = make_targets(boxes(CAR), torch.tensor([[1]]), class_count=3, known=known)
+    assert targets.weight.max() == 0.0
+    assert targets.count == 1
+
+
+def test_nothing_is_learned_of_a_centre_when_its_box_is_unsure() -> None:
+    truth = boxes(CAR, (20.5, -3.5, *CAR[2:]))
+    told = make_targets(truth, torch.tensor([[0, UNSURE]]), class_count=3)
+    logits = torch.full((1, 3, 32, 32), -2.0, requires_grad=True)
+    detection_loss(HeadOutput(logits, told.boxes), told).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, :, 19:22, 11:14].abs().max() == 0.0
+    assert logits.grad[0, :, 23, 12].abs().min() > 0.0
+    assert logits.grad[0, 0, 10, 18] < 0.0
+    assert told.count == 1
+
+
+def test_a_sure_box_is_learned_when_an_unsure_one_overlaps_it() -> None:
+    told = make_targets(boxes(CAR, CAR), torch.tensor([[0, UNSURE]]), class_count=3)
+    logits = torch.full((1, 3, 32, 32), -2.0, requires_grad=True)
+    detection_loss(HeadOutput(logits, told.boxes), told).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0, 10, 18] < 0.0

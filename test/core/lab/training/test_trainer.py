@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from networks import TINY, labelled
+from networks import GATED, TINY, labelled
 
 from sentryfuse_core.errors import CheckpointError, OutputError
 from sentryfuse_core.lab.training.curve import Curve
@@ -108,6 +108,25 @@ def test_trainer_is_taught_by_the_answer_without_the_sensor_that_it_spoils(tmp_p
     assert torch.equal(made.net.trust.centre, made.average.trust.centre)
 
 
+def test_trust_keeps_what_it_knows_of_a_sensor_that_the_data_lacks(tmp_path: Path) -> None:
+    audio = [index for index, measure in enumerate(MEASURES) if measure.modality is Modality.AUDIO]
+
+    def deaf(step: int) -> LabelledBatch:
+        batch = labelled(step, batch=8)
+        quality = torch.rand(8, len(MEASURES))
+        quality[:, audio] = torch.nan
+        return replace(batch, inputs=replace(batch.inputs, audio=None, quality=quality))
+
+    made = Trainer(GATED, TrainOptions(folder=tmp_path, steps=1, batch=8), source=deaf)
+    assert made.net.trust is not None
+    made.net.trust.centre.fill_(0.25)
+    made.run()
+    centre = made.net.trust.centre
+    assert centre.isfinite().all()
+    assert centre[audio].tolist() == [0.25] * len(audio)
+    assert (centre != 0.25).sum() == len(MEASURES) - len(audio)
+
+
 def test_trainer_spoils_nothing_when_it_is_told_so(tmp_path: Path) -> None:
     options = TrainOptions(folder=tmp_path, steps=1, batch=8, faults=False)
     logs: list[StepLog] = []
@@ -188,3 +207,17 @@ def test_trainer_learns_in_the_world_when_the_world_is_made_on_a_gpu(tmp_path: P
     options = TrainOptions(folder=tmp_path, steps=5, batch=8, device="cuda", reuse=2)
     Trainer(TINY, options).run(logs.append)
     assert all(log.loss_full > 0.0 for log in logs)
+
+
+def test_trainer_draws_sensors_that_the_frames_have(tmp_path: Path) -> None:
+    seen = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
+
+    def without(step: int) -> LabelledBatch:
+        batch = varied(step)
+        return replace(batch, inputs=batch.inputs.only(seen))
+
+    logs: list[StepLog] = []
+    trainer(tmp_path, steps=12, source=without).run(logs.append)
+    masks = {log.mask for log in logs}
+    assert all(mask and mask & seen == mask for mask in masks)
+    assert len(masks) > 1

@@ -11,14 +11,16 @@ from torch import Tensor
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.lab.world.batch import WorldBatch, microphones, training_batch
-from sentryfuse_core.lab.world.camera import View, expose, render
-from sentryfuse_core.lab.world.config import CLASSES, WorldConfig
+from sentryfuse_core.lab.world.camera import View, render
+from sentryfuse_core.lab.world.config import CLASSES, WorldConfig, world_v2
+from sentryfuse_core.lab.world.exposure import expose
 from sentryfuse_core.lab.world.lidar import sweep
+from sentryfuse_core.lab.world.scan import plain_scan
 from sentryfuse_core.lab.world.scene import ABSENT, Parts, Scene, draw_scenes, parts_of
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 
-WORLD = WorldConfig()
+WORLD = world_v2()
 VIEW = View(width=96, height=64, focal=48.0, cx=48.0, cy=32.0)
 CAMERA_AT = torch.tensor([[0.3, 0.0, 1.5]])
 LIDAR_AT = Config().lidar.translation_m
@@ -98,14 +100,8 @@ def seen(scene: Scene) -> Tensor:
 
 
 def swept(scene: Scene, *, forward_only: bool, seed: int = 1) -> Tensor:
-    points, _ = sweep(
-        scene,
-        WORLD.lidar,
-        WORLD.weather,
-        position=LIDAR_AT,
-        forward_only=forward_only,
-        generator=seeded(seed),
-    )
+    scan = plain_scan(WORLD.lidar, WORLD.weather, LIDAR_AT, batch=len(scene))
+    points, _ = sweep(scene, scan, WORLD.weather, forward_only=forward_only, generator=seeded(seed))
     return points
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.lab.world.late import earlier
 from sentryfuse_core.lab.world.scene import Scene, draw_scenes
 
@@ -18,7 +18,7 @@ def to_world(scene: Scene) -> torch.Tensor:
 
 
 def test_earlier_leaves_the_world_where_it_is_when_only_the_vehicle_moves() -> None:
-    scene = draw_scenes(WorldConfig(), batch=6, generator=torch.Generator().manual_seed(0))
+    scene = draw_scenes(world_v2(), batch=6, generator=torch.Generator().manual_seed(0))
     scene.speed.zero_()
     before = earlier(scene, torch.full((6,), 0.5))
     torch.testing.assert_close(to_world(before), to_world(scene), atol=2e-3, rtol=0.0)
@@ -27,7 +27,7 @@ def test_earlier_leaves_the_world_where_it_is_when_only_the_vehicle_moves() -> N
 
 
 def test_earlier_puts_objects_behind_by_their_speed_when_they_move() -> None:
-    scene = draw_scenes(WorldConfig(), batch=6, generator=torch.Generator().manual_seed(1))
+    scene = draw_scenes(world_v2(), batch=6, generator=torch.Generator().manual_seed(1))
     before = earlier(scene, torch.full((6,), 0.4))
     way = torch.linalg.vector_norm(to_world(scene) - to_world(before), dim=-1)
     torch.testing.assert_close(way, 0.4 * scene.speed, atol=2e-3, rtol=0.0)

@@ -21,7 +21,7 @@ from sentryfuse_core.cli import main
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.training.provenance import world_sha256
-from sentryfuse_core.lab.world.config import CLASSES, ImuModel, WorldConfig, with_weather
+from sentryfuse_core.lab.world.config import CLASSES, ImuModel, with_weather, world_v2
 from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
 from sentryfuse_core.lab.world.labels import write_labels
 from sentryfuse_core.lab.world.record import START_NS, Message, Recorder
@@ -45,7 +45,7 @@ def stamp_ns(message: Message) -> int:
     return stamp["sec"] * 1_000_000_000 + stamp["nanosec"]
 
 
-CALM = replace(with_weather(WorldConfig(), "clear"), terrain=replace(WorldConfig().terrain, smooth_share=1.0))
+CALM = replace(with_weather(world_v2(), "clear"), terrain=replace(world_v2().terrain, smooth_share=1.0))
 
 
 def record(recorder: Recorder) -> list[Message]:
@@ -203,7 +203,7 @@ def test_audio_blocks_join_without_a_step() -> None:
 
 
 def test_drive_keeps_objects_in_front_and_apart_for_a_minute() -> None:
-    scenes = drive(WorldConfig(), seed=7, seconds=60)
+    scenes = drive(world_v2(), seed=7, seconds=60)
     real = scenes.classes != ABSENT
     x, y = scenes.boxes[..., 0], scenes.boxes[..., 1]
     inside = (real & (x > 0) & (x < 32) & (y.abs() < 16)).sum(dim=1).float()
@@ -217,7 +217,7 @@ def test_drive_keeps_objects_in_front_and_apart_for_a_minute() -> None:
 
 
 def test_drive_moves_objects_by_no_more_than_their_speed_except_when_they_come_back() -> None:
-    world = WorldConfig()
+    world = world_v2()
     scenes = drive(world, seed=8, seconds=30).slots(world.objects[1])
     x, y, yaw = scenes.ego[:, 0:1], scenes.ego[:, 1:2], scenes.ego[:, 2:3]
     bx, by = scenes.boxes[..., 0], scenes.boxes[..., 1]
@@ -232,18 +232,18 @@ def test_drive_moves_objects_by_no_more_than_their_speed_except_when_they_come_b
 
 def test_drive_is_the_one_it_always_was_for_a_seed() -> None:
     """Weights were trained, and figures measured, in these worlds: values of before identities were told."""
-    assert world_sha256(WorldConfig()).startswith("8c50ece7b608")
-    scenes = drive(WorldConfig(), seed=3, seconds=20)
+    assert world_sha256(world_v2()).startswith("8c50ece7b608")
+    scenes = drive(world_v2(), seed=3, seconds=20)
     assert scenes.ego[-1].tolist() == pytest.approx([7.732044, 28.493479, 0.828934], abs=1e-4)
     assert float(scenes.boxes.double().sum()) == pytest.approx(192983.345, abs=0.5)
     assert float(scenes.colours.double().sum()) == pytest.approx(23789.118958, abs=1e-3)
-    drawn = draw_scenes(WorldConfig(), batch=4, generator=torch.Generator().manual_seed(5))
+    drawn = draw_scenes(world_v2(), batch=4, generator=torch.Generator().manual_seed(5))
     assert float(drawn.boxes.double().sum()) == pytest.approx(1378.863302, abs=1e-3)
     assert float(drawn.bumps.double().sum()) == pytest.approx(113.643878, abs=1e-4)
 
 
 def test_drive_gives_every_object_an_identity_of_its_own_and_the_velocity_it_moves_with() -> None:
-    world = WorldConfig()
+    world = world_v2()
     scenes = drive(world, seed=8, seconds=120).slots(world.objects[1])
     present = scenes.classes != ABSENT
     names = scenes.identity
@@ -268,7 +268,7 @@ def test_drive_gives_every_object_an_identity_of_its_own_and_the_velocity_it_mov
 
 
 def test_labels_equal_the_scene_within_range(tmp_path: Path) -> None:
-    world = WorldConfig()
+    world = world_v2()
     scenes = drive(world, seed=3, seconds=1.0)
     assert write_labels(tmp_path / "labels.jsonl", scenes, world, seconds=1.0) == 10
     lines = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]

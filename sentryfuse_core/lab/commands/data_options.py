@@ -1,0 +1,43 @@
+"""The options that say how driving sets and recordings are read, declared without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentryfuse_core.lab.datasets import LAYOUTS
+
+if TYPE_CHECKING:
+    from argparse import _ActionsContainer
+
+__all__ = ["add_data_arguments"]
+
+
+def add_data_arguments(group: _ActionsContainer) -> None:
+    """Declare them; --params and --set are `add_config_arguments`'."""
+    group.add_argument(
+        "--format", choices=LAYOUTS, help="layout of --data (default: told by what lies in it)"
+    )
+    group.add_argument(
+        "--labels", type=Path, metavar="FILE", help="of a recording (default: labels.jsonl beside it)"
+    )
+    group.add_argument(
+        "--topic",
+        action="append",
+        default=[],
+        metavar="SENSOR=TOPIC",
+        help="of recordings: use this topic for a sensor instead of the one found; repeatable",
+    )
+    group.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=CLASS",
+        help="what a class of the data is to the detector, e.g. bicycle=cyclist, or none; repeatable",
+    )
+    group.add_argument(
+        "--lidar-height",
+        type=float,
+        metavar="M",
+        help="of KITTI's layouts: how high the lidar is above the ground, in m (default: KITTI's 1.73)",
+    )

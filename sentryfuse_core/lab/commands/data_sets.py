@@ -1,0 +1,68 @@
+"""Open the driving sets and recordings that --data names, with the options that say how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentryfuse_core.bags.topics import parse_overrides
+from sentryfuse_core.commands.options import check_numbers, config_from
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.datasets.driving import DrivingSet
+from sentryfuse_core.lab.datasets.layouts import detect_layout, merged, open_driving
+from sentryfuse_core.lab.datasets.vocabulary import LABELS, NONE, Vocabulary, parse_map
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["classes_of", "open_data"]
+
+_OF_BAGS = ("labels", "params", "set", "topic")
+
+
+def open_data(
+    args: argparse.Namespace,
+    *,
+    need_labels: bool = True,
+    plain: bool = False,
+    labels: tuple[str, ...] = LABELS,
+) -> DrivingSet:
+    """All that --data names as one set of these classes; without `need_labels` recordings need none.
+
+    `plain`: every frame and no labels, as far as the layouts do without.
+
+    Raises ConfigError for an option that is not of a path's layout, or what `open_driving` does.
+    """
+    check_numbers(args, lidar_height=(-10.0, 100.0))
+    vocabulary = Vocabulary(labels, parse_map(args.map, labels))
+    return merged([_open(args, path, vocabulary, need_labels=need_labels, plain=plain) for path in args.data])
+
+
+def _open(
+    args: argparse.Namespace, path: Path, vocabulary: Vocabulary, *, need_labels: bool, plain: bool
+) -> DrivingSet:
+    layout = args.format or detect_layout(path)
+    if layout != "bag":
+        for name in _OF_BAGS:
+            if getattr(args, name):
+                raise ConfigError(f"--{name} is of recordings, and {path} is {layout}; leave it out")
+    topics, config = parse_overrides(args.topic, config_from(args))
+    return open_driving(
+        path,
+        layout=layout,
+        labels=args.labels,
+        config=config if args.params or args.set else None,  # else: nobody told
+        topics=topics,
+        need_labels=need_labels,
+        plain=plain,
+        vocabulary=vocabulary,
+        lidar_height_m=args.lidar_height,
+    )
+
+
+def classes_of(text: str) -> tuple[str, ...]:
+    """The names of --classes; raises ConfigError for one that is empty or there twice."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names) or NONE in names:
+        raise ConfigError(f"--classes {text!r:.60}: give names that differ, separated by commas")
+    return names

@@ -1,0 +1,280 @@
+"""`sentryfuse eval --data`: score weights on driving sets and labelled recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sentryfuse_core.boxes import Floats, FrameBoxes
+from sentryfuse_core.commands.options import MOST_SEED, check_numbers
+from sentryfuse_core.errors import ConfigError, EvaluationError
+from sentryfuse_core.evaluation.matching import Matches
+from sentryfuse_core.lab.commands.data_sets import open_data
+from sentryfuse_core.lab.commands.eval_asked import command_of, levels_of, masks_of
+from sentryfuse_core.lab.commands.eval_data_draw import Drawings
+from sentryfuse_core.lab.commands.eval_data_report import DataStudy, print_data, write_data
+from sentryfuse_core.lab.commands.eval_policy_figures import FaultStudy, PolicyStudy
+from sentryfuse_core.lab.datasets.driving import DrivingSet
+from sentryfuse_core.lab.datasets.vocabulary import LABELS
+from sentryfuse_core.lab.scoring.resample import drawn_maps, map_of
+from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.data_frames import Span, batches_of
+from sentryfuse_core.lab.training.data_scores import Frames, judge, run_detectors
+from sentryfuse_core.lab.training.detections import Detector, Key
+from sentryfuse_core.lab.training.fault_table import fault_table
+from sentryfuse_core.lab.training.policies import Run, outcomes, run_plans
+from sentryfuse_core.lab.training.references import clustered, oracle
+from sentryfuse_core.lab.training.told import RobotDetector
+from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
+from sentryfuse_core.pruning.part_gate import PartGate, make_gate
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.whole_files import make_folder
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["DataTask", "run_data", "sensors_of", "study_data"]
+
+VOXEL_M = 0.2  # what clouds are thinned to for clustering
+_PEEKED = 10  # frames of each drive that tell which sensors a set has
+_DRAWS = 200  # of frames anew, for intervals
+_IMU = ModalitySet.of(Modality.IMU)
+_OF_WORLD: Mapping[str, object] = {
+    "frames": None,
+    "fit_frames": None,
+    "single": [],
+    "tracks": False,
+    "device": "cpu",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTask:
+    """What is asked."""
+
+    span: Span | None = None  # frames of each drive
+    masks: Sequence[ModalitySet] | None = None  # None: all sets of the data's sensors that perceive something
+    levels: Sequence[int] = (0,)
+    references: bool = True
+    corrupt: bool = False
+    policies: bool = False
+    draws: int = 200
+    seed: int = 0
+    draw: Path | None = None  # folder for pictures
+    drawings: int = 12
+
+
+def run_data(args: argparse.Namespace) -> int:
+    """Score the weights on what --data names; print, and write where --out says."""
+    _check(args)
+    checkpoint = load_checkpoint(args.weights or SHIPPED)
+    levels = make_gate(checkpoint.shape, checkpoint.manifest).levels
+    task = DataTask(
+        span=_span(args.only_frames),
+        masks=None if args.masks is None else masks_of(args.masks),
+        levels=(0,) if args.levels is None else levels_of(args.levels, levels),
+        references=args.references,
+        corrupt=args.corrupt,
+        policies=args.policies,
+        draws=args.draws,
+        seed=args.seed,
+        draw=args.draw,
+        drawings=args.drawings,
+    )
+    found = open_data(args, need_labels=False, labels=tuple(checkpoint.manifest["labels"]))
+    for note in found.notes:
+        print(f"note: {note}")
+    study = study_data(found, checkpoint, task)
+    print_data(study)
+    if args.draw is not None:
+        print(f"drew frames into {args.draw}")
+    if args.out is not None:
+        config = {
+            "weights": checkpoint.identity,
+            "sha256": checkpoint.manifest["sha256"],
+            "layout": found.layout,
+            "drives": len(found.drives),
+        }
+        words = [f"--data {' '.join(path.name for path in args.data)}"]
+        words += [f"--only-frames {args.only_frames}"] if args.only_frames else []
+        words += [f"--{name}" for name in ("corrupt", "policies") if getattr(args, name)]
+        command = command_of(args, ("seed", "draws"), words)
+        for path in write_data(args.out, study, command=command, config=config):
+            print(f"wrote {path}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises ConfigError for what is wrong, or is of the synthetic world; fills in what was not given."""
+    for name, unset in _OF_WORLD.items():
+        if getattr(args, name) != unset:
+            raise ConfigError(f"--{name.replace('_', '-')} is of the synthetic world; leave out --data")
+    if args.draws is None:
+        args.draws = _DRAWS
+    check_numbers(args, seed=(0, MOST_SEED), draws=(1, 100_000), drawings=(1, 100_000))
+    for folder in (args.out, args.draw):
+        if folder is not None:
+            make_folder(folder, remedy="choose another folder")
+
+
+def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> DataStudy:
+    """Run all that is asked over the frames of `found`, with a bar on standard error."""
+    bank, labels = Bank(checkpoint), tuple(checkpoint.manifest["labels"])
+    there = sensors_of(found)
+    masks = _masks(there, task.masks)
+    detectors: list[Detector] = [RobotDetector(bank, masks, task.levels)]
+    labelled = all(drive.labelled for drive in found.drives)
+    if task.references and labelled:
+        usual = labels == LABELS  # whose usual sizes clustering knows
+        detectors += [partial(clustered, voxel_m=VOXEL_M)] if Modality.LIDAR in there and usual else []
+        detectors.append(oracle)
+    total = _length(found, task.span)
+    with _bar(total) as step:
+        watch = _drawings(task, masks, there, labels, total)
+        frames = run_detectors(
+            batches_of(found, span=task.span), detectors, on_frames=step("frames"), watch=watch
+        )
+        if not frames.truth:
+            raise EvaluationError(f"no frame of {found.root} is among those asked for; give others")
+        everything = _common(frames)
+        study = DataStudy(frames, labels, everything)
+        if not labelled:
+            return study
+        study = replace(study, scores=judge(frames, labels=labels))
+        kinds = len(frames.kinds)
+        if task.policies:
+            study = replace(
+                study, policies=_policies(found, bank, frames, everything, task, step("policies"))
+            )
+        if task.corrupt:
+            rows = fault_table(
+                bank.network,
+                lambda age_s: _with(batches_of(found, span=task.span, age_s=age_s), everything),
+                classes=kinds,
+                gate=bank.gate,
+                sensors=everything,
+                cut=_having(frames, everything).cut,
+                on_frames=step("faults"),
+            )
+            parts = [part for row in rows for part in (row.bad, row.without, row.clean)]
+            maps, drawn = _points(parts, task)
+            faults = FaultStudy(rows, maps.reshape(-1, 3), drawn.reshape(len(drawn), -1, 3))
+            study = replace(study, faults=faults)
+    return study
+
+
+def _drawings(
+    task: DataTask, masks: Sequence[ModalitySet], there: ModalitySet, labels: Sequence[str], total: int
+) -> Callable[[LabelledBatch, Mapping[Key, list[FrameBoxes]]], None]:
+    """What draws some of the frames; without --draw, what does nothing."""
+    if task.draw is None:
+        return lambda _, __: None
+    singles = [mask for mask in masks if mask == there or len(mask) == 1]
+    chosen = masks if task.masks is not None else singles
+    every = max(1, -(-total // task.drawings))
+    return Drawings(task.draw, every=every, masks=chosen, labels=labels, level=task.levels[0])
+
+
+def sensors_of(found: DrivingSet) -> ModalitySet:
+    """The sensors that the first frames of the drives have."""
+    sensors = ModalitySet()
+    for drive in found.drives:
+        for frame in islice(drive.frames(), _PEEKED):
+            sensors |= frame.inputs.present
+    return sensors
+
+
+def _span(text: str | None) -> Span | None:
+    """`28-39` as (28, 39); raises ConfigError for anything else."""
+    if text is None:
+        return None
+    first, dash, last = text.partition("-")
+    if not (dash and first.isdigit() and last.isdigit() and int(first) <= int(last)):
+        raise ConfigError(
+            f"--only-frames {text!r:.40}: give the first and the last, counted from 0, e.g. 28-39"
+        )
+    return int(first), int(last)
+
+
+def _masks(there: ModalitySet, asked: Sequence[ModalitySet] | None) -> list[ModalitySet]:
+    """The sets to run; raises ConfigError for one that the data cannot give."""
+    if asked is None:
+        return [mask for mask in ModalitySet.subsets() if mask & there == mask and (mask - _IMU).bits]
+    for mask in asked:
+        if mask & there != mask:
+            raise ConfigError(f"--masks {mask}: the data has {there}; give sets of these sensors")
+    return list(asked)
+
+
+def _common(frames: Frames) -> ModalitySet:
+    """The sensors that most frames have; where sensors are compared, those frames alone are judged."""
+    kinds = [sensors.bits for sensors in frames.sensors]
+    return ModalitySet(max(set(kinds), key=lambda bits: (kinds.count(bits), bits)))
+
+
+def _having(frames: Frames, sensors: ModalitySet) -> Frames:
+    """The frames that have exactly these sensors; their truth and views."""
+    rows = [row for row, own in enumerate(frames.sensors) if own == sensors]
+    return Frames(
+        [frames.truth[row] for row in rows],
+        {},
+        [frames.views[row] for row in rows],
+        [frames.sensors[row] for row in rows],
+    )
+
+
+def _with(batches: Iterator[LabelledBatch], sensors: ModalitySet) -> Iterator[LabelledBatch]:
+    return (batch for batch in batches if batch.inputs.present == sensors)
+
+
+def _policies(
+    found: DrivingSet,
+    bank: Bank,
+    frames: Frames,
+    sensors: ModalitySet,
+    task: DataTask,
+    step: Callable[[int], None],
+) -> PolicyStudy:
+    if not isinstance(bank.gate, PartGate):
+        raise ConfigError(f"--policies: {bank.identity} has no gate in its manifest; give weights with one")
+    net, judged = bank.network, _having(frames, sensors)
+    masks = [mask for mask in ModalitySet.subsets() if mask & sensors == mask and (mask - _IMU).bits]
+    batches = _with(batches_of(found, span=task.span), sensors)
+    run = run_plans(net, bank.gate, batches, masks=masks, on_frames=step)
+    cut = Run(judged.cut(run.truth), {plan: judged.cut(own) for plan, own in run.boxes.items()}, run.trust)
+    chosen = outcomes(net, bank.gate, cut, masks=masks, classes=len(frames.kinds))
+    return PolicyStudy("as they are", chosen, *_points([one.matches for one in chosen], task), sensors)
+
+
+def _points(parts: Sequence[Matches], task: DataTask) -> tuple[Floats, Floats]:
+    drawn = drawn_maps(parts, draws=task.draws, seed=task.seed)
+    return 100.0 * np.array([map_of(part) for part in parts]), 100.0 * drawn
+
+
+def _length(found: DrivingSet, span: Span | None) -> int:
+    """How many frames there are at most."""
+    first, last = span or (0, 10**9)
+    return sum(max(0, min(drive.length, last + 1) - first) for drive in found.drives)
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[str], Callable[[int], None]]]:
+    """A bar on standard error; what is given a name gets a line of its own."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+
+        def step(what: str) -> Callable[[int], None]:
+            task = bar.add_task(what, total=total)
+            return lambda done: bar.advance(task, done)
+
+        yield step

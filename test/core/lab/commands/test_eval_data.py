@@ -1,0 +1,95 @@
+"""`sentryfuse eval --data`: real layouts from tree to table, picture and drawings; wrong options named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import bags
+import driving_trees as trees
+import pytest
+from networks import gated_checkpoint
+
+from sentryfuse_core.cli import main
+from sentryfuse_core.types import Modality
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A small network with a gate."""
+    return gated_checkpoint(tmp_path).path
+
+
+def evaluate(weights: Path, data: Path, *options: str) -> int:
+    return main(["eval", "--data", str(data), "--weights", str(weights), *options])
+
+
+def test_eval_scores_a_drive_with_references_faults_and_policies(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = ["--corrupt", "--policies", "--draws", "2", "--only-frames", "1-2", "--out", str(out)]
+    assert (
+        evaluate(weights, trees.kitti_raw(tmp_path / "tree"), *options, "--draw", str(tmp_path / "seen")) == 0
+    )
+    text = (out / "eval_data.json").read_text(encoding="utf-8")
+    content = json.loads(text)
+    raw = content["raw"]
+    assert raw["frames"] == 2
+    assert raw["boxes"] == {"car": 2}
+    names = {(cell["what"], cell["level"]) for cell in raw["cells"]}
+    assert {("camera", 0), ("camera+lidar+imu", 0), ("clustering lidar", 0), ("oracle lidar", 0)} <= names
+    assert not any("audio" in name for name, _ in names)
+    assert {row["what"] for row in raw["told"]} >= {"lidar", "camera+lidar+imu"}
+    kinds = {(row["sensor"], row["fault"]) for row in raw["faults"]}
+    assert {("camera", "freeze"), ("lidar", "blocked"), ("imu", "stuck")} <= kinds
+    assert not any(sensor == "audio" for sensor, _ in kinds)
+    assert {row["policy"] for row in raw["policies"]} >= {"uniform", "oracle"}
+    assert str(tmp_path) not in text
+    assert (out / "eval_data.png").stat().st_size > 10_000
+    assert [path.name for path in sorted((tmp_path / "seen").iterdir())] == [
+        "frame_000000.png",
+        "frame_000001.png",
+    ]
+    assert "boxes a frame at the published threshold, 2 frames" in capsys.readouterr().out
+
+
+def test_eval_counts_and_draws_when_a_recording_has_no_labels(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = bags.write(tmp_path / "drive.mcap", bags.drive([Modality.LIDAR], seconds=0.5))
+    options = ["--draw", str(tmp_path / "seen"), "--drawings", "2", "--out", str(tmp_path / "out")]
+    assert evaluate(weights, bag, *options) == 0
+    raw = json.loads((tmp_path / "out" / "eval_data.json").read_text(encoding="utf-8"))["raw"]
+    assert raw["frames"] >= 3
+    assert [row["what"] for row in raw["told"]] == ["lidar"]
+    assert raw["cells"] == []
+    assert len(list((tmp_path / "seen").iterdir())) == 2
+    assert "mAP" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--masks", "audio"], "--masks audio: the data has camera+lidar"),
+        (["--only-frames", "3"], "--only-frames '3': give the first and the last"),
+        (["--only-frames", "90-95"], "no frame of"),
+        (["--tracks"], "--tracks is of the synthetic world"),
+        (["--map", "Truck=lorry"], "--map 'Truck=lorry': give NAME=CLASS with one of car"),
+        (["--topic", "lidar=/x"], "--topic is of recordings"),
+        (["--lidar-height", "nan"], "--lidar-height nan: give a number"),
+    ],
+)
+def test_eval_exits_with_2_and_one_line_when_options_do_not_fit_the_data(
+    weights: Path, tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(weights, trees.kitti_object(tmp_path / "tree"), *options) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert told in error[-1]
+
+
+def test_eval_refuses_options_of_data_when_there_is_none(
+    weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", "--weights", str(weights), "--corrupt"]) == 2
+    assert "--corrupt is of real data; give --data PATH with it" in capsys.readouterr().err
