@@ -89,7 +89,7 @@ def joint_plan(views: Sequence[View]) -> Plan:
     for view in views:
         used |= view.plan.mask
     groups: dict[str, list[str]] = {}
-    for view in views:
+    for view in (view for view in views if view.plan.mask):
         what = f"{view.plan.mask}{f' ({view.plan.words})' if view.plan.words else ''}"
         groups.setdefault(what, []).append(_name(view))
     words = "; ".join(f"{', '.join(names)}: {what}" for what, names in groups.items())
