@@ -108,10 +108,16 @@ def _compiled(
     core: Any, key: Part, form: LeanForm, tensors: tuple[Tensor, ...], settings: Mapping[str, str]
 ) -> bytes:
     import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+    # Not openvino.convert_model: it reports what is converted to its makers, from a process of its own, and
+    # waits for that where there is no network.
+    frontend = FrontEndManager().load_by_framework("pytorch")
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's tracer: sizes are fixed, and meant to be
-        model = openvino.convert_model(form.part(key), example_input=tensors)
+        traced = TorchScriptPythonDecoder(form.part(key), example_input=tensors)
+        model = frontend.convert(frontend.load(traced))
     shapes = [list(item.shape) for item in tensors]
     if key.name == "fuse":  # tokens and keys, see `LeanFuse.forward`
         shapes[1][1] = shapes[2][1] = shapes[3][1] = shapes[3][2] = -1

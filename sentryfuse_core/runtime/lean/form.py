@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -18,6 +18,7 @@ from sentryfuse_core.preprocess.geometry import Geometry
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.lean.camera import LeanCamera
 from sentryfuse_core.runtime.lean.fuse import LeanFuse
+from sentryfuse_core.runtime.lean.layers import Constants
 from sentryfuse_core.runtime.lean.others import LeanAudio, LeanImu, LeanLidar
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
@@ -61,17 +62,20 @@ class LeanForm:
         self.network = network
         self._engine = engine
         self._parts: dict[Part, nn.Module] = {}
+        with torch.no_grad():
+            self._constants = Constants(network)
 
     def __call__(self, inputs: ModelInput, parts: PartLevels) -> HeadOutput:
         """As `SentryFuseNet.forward` in inference mode, without the camera's view."""
         return put_together(self.network, self._run, inputs, parts)
 
     def part(self, key: Part) -> nn.Module:
-        """One part; its tensors are fixed when it is made."""
-        found = self._parts.get(key)
+        """One part; its tensors are fixed when it is made. With and without the tilt it is the same."""
+        own = replace(key, tilted=False)
+        found = self._parts.get(own)
         if found is None:
             with torch.no_grad():
-                found = self._parts[key] = self._make(key).eval()
+                found = self._parts[own] = self._make(own).eval()
         return found
 
     def _run(self, key: Part, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -88,9 +92,9 @@ class LeanForm:
             case Modality.IMU.value:
                 return LeanImu(net)
             case Modality.AUDIO.value:
-                return LeanAudio(net, key.level)
+                return LeanAudio(net, key.level, self._constants)
             case _:
-                return LeanFuse(net, key.level, key.head, engine=engine)
+                return LeanFuse(net, key.level, key.head, self._constants, engine=engine)
 
 
 def put_together(network: SentryFuseNet, run: Runner, inputs: ModelInput, parts: PartLevels) -> HeadOutput:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sentryfuse_core.model.fusion import TrunkLayer
 from sentryfuse_core.model.network import SentryFuseNet
-from sentryfuse_core.runtime.lean.layers import LeanConv
+from sentryfuse_core.runtime.lean.layers import Constants, LeanConv
 
 __all__ = ["LeanFuse"]
 
@@ -18,15 +18,20 @@ __all__ = ["LeanFuse"]
 class LeanFuse(nn.Module):
     """`SentryFuseNet.fuse` at one level of trunk and head each, after trust has been reckoned in."""
 
-    def __init__(self, net: SentryFuseNet, trunk: int, head: int, *, engine: bool) -> None:
+    def __init__(
+        self, net: SentryFuseNet, trunk: int, head: int, constants: Constants, *, engine: bool
+    ) -> None:
         super().__init__()
         shape, geometry = net.shape, net.geometry
-        canvas = net.canvas
-        self._canvas = canvas().detach()[canvas.inverse].t()  # [D, 256] row by row
+        self._canvas = constants.canvas
         width = shape.width(trunk)
         self.layers = nn.ModuleList(
             LeanLayer(
-                layer, width.groups, width.blocks, cells=len(canvas.inverse), canvas_pool=shape.canvas_pool
+                layer,
+                width.groups,
+                width.blocks,
+                cells=len(net.canvas.inverse),
+                canvas_pool=shape.canvas_pool,
             )
             for layer in net.trunk.layers
             if isinstance(layer, TrunkLayer)
@@ -34,11 +39,7 @@ class LeanFuse(nn.Module):
         own, fine = net.head, shape.fine_channels
         self._classes, self._split = shape.classes, geometry.heatmap_cells // geometry.canvas_cells
         self._norm = own.norm
-        # Rows sub-cell by sub-cell become channel by channel, as pixel_shuffle takes them.
-        self._spread = (
-            torch.unflatten(own.spread.weight.detach(), 0, (-1, fine)).transpose(0, 1).flatten(0, 1)
-        )
-        self._spread_bias = torch.unflatten(own.spread.bias.detach(), 0, (-1, fine)).t().flatten()[:, None]
+        self._spread, self._spread_bias = constants.spread
         channels = shape.channels(fine, shape.widths[head])
         self.first = LeanConv(own.first, channels, fine, engine=engine)
         self.second = LeanConv(own.second, channels, channels, engine=engine)

@@ -6,11 +6,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.slim import CHANNEL_BLOCK, SlimConv
 
-__all__ = ["LeanConv", "by_columns", "double", "pointwise", "waves"]
+__all__ = ["Constants", "LeanConv", "by_columns", "double", "pointwise", "waves"]
 
 _EPSILON = 1e-5  # of torch's group_norm
+
+
+class Constants:
+    """What hangs on weights alone and parts share, whatever their widths.
+
+    Attributes:
+        canvas: [D, cells] the canvas before any sensor has spoken, row by row.
+        away: [D, 32 * 32] what a place's distance says to what is heard there.
+        spread: [fine_channels * 4, D] and [..., 1], the head's map to sub-cells, channel by channel.
+    """
+
+    def __init__(self, net: SentryFuseNet) -> None:
+        audio, spread, fine = net.audio, net.head.spread, net.shape.fine_channels
+        self.canvas = net.canvas().detach()[net.canvas.inverse].t()
+        self.away = ((audio.distance @ audio.away.weight.t()).t() + audio.hear.bias[:, None]).detach()
+        # Rows sub-cell by sub-cell become channel by channel, as pixel_shuffle takes them.
+        weight = torch.unflatten(spread.weight.detach(), 0, (-1, fine)).transpose(0, 1).flatten(0, 1)
+        bias = torch.unflatten(spread.bias.detach(), 0, (-1, fine)).t().flatten()[:, None]
+        self.spread = (weight, bias)
 
 
 class LeanConv(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.network import SentryFuseNet
-from sentryfuse_core.runtime.lean.layers import LeanConv, by_columns, pointwise
+from sentryfuse_core.runtime.lean.layers import Constants, LeanConv, by_columns, pointwise
 
 __all__ = ["LeanAudio", "LeanImu", "LeanLidar"]
 
@@ -74,7 +74,7 @@ class LeanImu(nn.Module):
 class LeanAudio(nn.Module):
     """`AudioEncoder` at one level."""
 
-    def __init__(self, net: SentryFuseNet, level: int) -> None:
+    def __init__(self, net: SentryFuseNet, level: int, constants: Constants) -> None:
         super().__init__()
         encoder, canvas, shape = net.audio, net.canvas, net.shape
         channels = shape.channels(shape.dim, shape.audio_widths[level])
@@ -91,13 +91,11 @@ class LeanAudio(nn.Module):
         place, bias_of_place = by_columns(encoder.place)
         self._place = (place[:, :channels], bias_of_place)  # shares of a cell add up to one: so do biases
         self._spread = encoder.spread[canvas.inverse].t()  # [bearings, 256] row by row
-        self._canvas = canvas().detach()[canvas.inverse].t()
+        self._canvas = constants.canvas
         self._evidence = by_columns(encoder.evidence)
-        hear, bias_of_hear = by_columns(encoder.hear)
-        self._hear = hear[:channels, :channels]
+        self._hear = encoder.hear.weight.detach()[:channels, :channels]
         self._fine_spread = encoder.fine_spread.t()
-        away = encoder.distance @ encoder.away.weight[:channels].t()
-        self._away = (away.t() + bias_of_hear[:channels]).detach()
+        self._away = constants.away[:channels]
         fine, bias_of_fine = by_columns(encoder.fine)
         self._fine = (fine[:, :channels], bias_of_fine)
 

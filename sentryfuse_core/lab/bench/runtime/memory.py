@@ -21,6 +21,7 @@ from sentryfuse_core.lab.bench.runtime.dense import KINDS, dense_network
 from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.lean.form import LeanForm
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.types import ModalitySet, PartLevels
 
@@ -55,7 +56,7 @@ def memory_part(context: Context, backends: Iterable[str]) -> dict[str, Any]:
                 "mask": mask.bits,
                 "level": level,
                 "weights": weights,
-                "activations": _activations(network, whole.only(used), parts),
+                "activations": _activations(network, whole.only(used), parts, lean=bank is not None),
             }
             for mask, (used, parts) in runs.items()
         ]
@@ -81,10 +82,13 @@ def _run(bank: Bank, mask: ModalitySet, level: int) -> tuple[ModalitySet, PartLe
     return plan.mask, plan.parts
 
 
-def _activations(network: SentryFuseNet, inputs: ModelInput, parts: PartLevels) -> int:
+def _activations(network: SentryFuseNet, inputs: ModelInput, parts: PartLevels, *, lean: bool) -> int:
+    """Of the deploy form, or of the network as it is trained, which is all that a dense one has."""
     given = vars(inputs).values()
     known = [*network.parameters(), *network.buffers(), *(item for item in given if item is not None)]
-    return peak_activation_bytes(lambda: network(inputs, parts=parts), known)
+    run = LeanForm(network) if lean else lambda given, parts: network(given, parts=parts)
+    run(inputs, parts)  # what a part keeps is made on first use, and is no activation
+    return peak_activation_bytes(lambda: run(inputs, parts), known)
 
 
 def stored_bytes(tensors: Iterable[Tensor]) -> int:
