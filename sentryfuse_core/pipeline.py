@@ -34,6 +34,7 @@ from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.runtime.warm_up import WarmUp
+from sentryfuse_core.surroundings import unwatched
 from sentryfuse_core.track import Track
 from sentryfuse_core.tracking.follow import FAINT, Follower
 from sentryfuse_core.tracking.smooth import smoothed
@@ -57,6 +58,8 @@ NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check t
 
 # Rotation and acceleration of the robot itself hold no information about what stands around it.
 PERCEIVING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
+
+_WATCHING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
 
 _COMPARED_NS = 100 * NS_PER_MS  # odometry with the gyro, up to each set
 
@@ -408,6 +411,9 @@ def _notes(result: FusionResult) -> tuple[str, ...]:
         notes.append("pruning: uniform widths, not chosen by SentryGate")
     elif result.plan.words:
         notes.append(f"pruning: {result.plan.words}")
+    blind = unwatched(result.coverage, _WATCHING.bits) if len(result.sectors) > 1 else ""
+    if blind:
+        notes.append(f"neither camera nor lidar watches {blind} degrees left of ahead: slow down there")
     if result.used & PERCEIVING and not result.above_prior:
         what = f"{result.used} at level {result.plan.level}"
         found, prior = result.mask_recall_4m, result.prior_recall_4m

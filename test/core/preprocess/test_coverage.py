@@ -11,7 +11,7 @@ import torch
 from sentryfuse_core.preprocess.coverage import covered
 from sentryfuse_core.preprocess.lidar import pillars
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.surroundings import BLIND, stretches
+from sentryfuse_core.surroundings import BLIND, stretches, unwatched
 from sentryfuse_core.types import Modality
 
 CAMERA, LIDAR, _, AUDIO = (modality.bit for modality in Modality)
@@ -63,6 +63,17 @@ def test_camera_watches_only_what_its_picture_shows() -> None:
     coverage = covered([(0.0, ModelInput(**camera(), camera_seen=seen))])
     assert coverage.sensors[[2, 20, 44]].tolist() == [0, 0, 0]
     assert coverage.sensors[[358, 340, 316]].tolist() == [CAMERA] * 3
+
+
+def test_gaps_are_told_in_degrees_when_they_are_worth_it() -> None:
+    coverage = covered([(0.0, ModelInput(lidar=ring(from_deg=-90.0, to_deg=20.0)))])
+    assert unwatched(coverage, CAMERA | LIDAR).startswith("2")
+    assert unwatched(coverage, LIDAR).endswith("to 270")
+    assert unwatched(BLIND, LIDAR) == "0 to 360"
+    whole = covered(
+        [(yaw, ModelInput(lidar=ring())) for yaw in np.radians((0.0, 90.0, 180.0, -90.0)).tolist()]
+    )
+    assert unwatched(whole, LIDAR) == ""
 
 
 def test_microphones_hear_half_the_surroundings_and_nobody_nothing() -> None:
