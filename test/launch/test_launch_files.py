@@ -207,6 +207,30 @@ def test_node_has_the_arguments_when_the_include_gives_them(tmp_path: Path, list
         assert parameters(listener, "/robot/eyes", wanted) == wanted
 
 
+def test_sensors_have_the_names_and_options_that_the_arguments_give(
+    tmp_path: Path, listener: Listener
+) -> None:
+    launch_file = bringup(
+        tmp_path,
+        "include('sentryfuse.launch.py', autostart='false', sensors=\"['front', 'top', 'imu']\", "
+        "front_kind='camera', front_topic='on', front_transport='compressed', top_kind='lidar', "
+        "imu_topic='body/imu')",
+    )
+    wanted = {
+        "sensors": ["front", "top", "imu"],
+        "front.kind": "camera",
+        "front.topic": "on",
+        "front.transport": "compressed",
+        "front.info_topic": "front/camera_info",
+        "top.kind": "lidar",
+        "top.topic": "top/points",
+        "imu.topic": "body/imu",
+    }
+    with Launched(launch_file) as launched:
+        launched.started("fusion_node")
+        assert parameters(listener, "/sentryfuse", wanted) == wanted
+
+
 def test_two_robots_run_when_one_launch_description_includes_it_twice(
     tmp_path: Path, listener: Listener
 ) -> None:

@@ -26,7 +26,7 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sentryfuse.msg import FusedDetectionArray, FusedTrackArray, FusionStatus
+from sentryfuse.msg import Coverage, FusedDetectionArray, FusedTrackArray, FusionStatus
 from visualization_msgs.msg import MarkerArray
 
 from sentryfuse_core.account.diagnostics import status_name
@@ -200,6 +200,7 @@ class Listener:
             ("status", FusionStatus, f"{namespace}/status"),
             ("detections", FusedDetectionArray, f"{namespace}/detections"),
             ("tracks", FusedTrackArray, f"{namespace}/tracks"),
+            ("coverage", Coverage, f"{namespace}/coverage"),
             ("markers", MarkerArray, f"{namespace}/markers"),
             ("diagnostics", DiagnosticArray, "/diagnostics"),
         ):

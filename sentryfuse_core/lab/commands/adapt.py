@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sentryfuse_core.commands.options import MOST_SEED, add_config_arguments, check_device, check_numbers
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.commands.data_options import add_data_arguments
+from sentryfuse_core.lab.commands.data_options import LIDAR_HEIGHTS_M, add_data_arguments
 from sentryfuse_core.openmp import idle_cores
 from sentryfuse_core.whole_files import make_folder
 
@@ -149,4 +149,5 @@ def _check(args: argparse.Namespace) -> None:
         keep_back=(0.05, 0.5),
         rehearse=(0.0, 0.9),
         save_every=(1e-3, 1e9),
+        lidar_height=LIDAR_HEIGHTS_M,
     )

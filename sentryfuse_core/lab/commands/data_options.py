@@ -10,7 +10,9 @@ from sentryfuse_core.lab.datasets import LAYOUTS
 if TYPE_CHECKING:
     from argparse import _ActionsContainer
 
-__all__ = ["add_data_arguments"]
+__all__ = ["LIDAR_HEIGHTS_M", "add_data_arguments"]
+
+LIDAR_HEIGHTS_M = (0.0, 100.0)  # that --lidar-height may say
 
 
 def add_data_arguments(group: _ActionsContainer) -> None:

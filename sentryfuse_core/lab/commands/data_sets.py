@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sentryfuse_core.bags.topics import parse_overrides
 from sentryfuse_core.commands.options import check_numbers, config_from
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.commands.data_options import LIDAR_HEIGHTS_M
 from sentryfuse_core.lab.datasets.driving import DrivingSet
 from sentryfuse_core.lab.datasets.layouts import detect_layout, merged, open_driving
 from sentryfuse_core.lab.datasets.vocabulary import LABELS, NONE, Vocabulary, parse_map
@@ -33,7 +34,7 @@ def open_data(
 
     Raises ConfigError for an option that is not of a path's layout, or what `open_driving` does.
     """
-    check_numbers(args, lidar_height=(-10.0, 100.0))
+    check_numbers(args, lidar_height=LIDAR_HEIGHTS_M)
     vocabulary = Vocabulary(labels, parse_map(args.map, labels))
     return merged([_open(args, path, vocabulary, need_labels=need_labels, plain=plain) for path in args.data])
 

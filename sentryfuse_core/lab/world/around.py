@@ -74,7 +74,7 @@ def draw_around(config: WorldConfig, *, batch: int, generator: torch.Generator) 
 
 
 def turned(scene: Scene, yaw_rad: float) -> Scene:
-    """The scene in axes that are turned to the left by `yaw_rad`."""
+    """The scene of a plain world, without streets and slopes, in axes that are turned left by `yaw_rad`."""
     if yaw_rad == 0.0:
         return scene
     axes = torch.from_numpy(sector_axes(yaw_rad)[:2, :2]).float()
@@ -82,7 +82,14 @@ def turned(scene: Scene, yaw_rad: float) -> Scene:
     yaw = torch.remainder(scene.boxes[..., 6] - yaw_rad + math.pi, 2 * math.pi) - math.pi
     boxes = torch.cat((places, scene.boxes[..., 2:6], yaw[..., None]), dim=-1)
     ego = scene.ego + torch.tensor((0.0, 0.0, yaw_rad))
-    return replace(scene, boxes=boxes, velocity=velocity, bumps=_turned_bumps(scene.bumps, axes), ego=ego)
+    return replace(
+        scene,
+        boxes=boxes,
+        velocity=velocity,
+        bumps=_turned_bumps(scene.bumps, axes),
+        ego=ego,
+        course=scene.course - yaw_rad,
+    )
 
 
 def _turned_bumps(bumps: Tensor, axes: Tensor) -> Tensor:

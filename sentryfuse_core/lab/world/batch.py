@@ -90,8 +90,12 @@ def training_batch(
         scan = plain_scan(config.lidar, config.weather, sensors.lidar.translation_m, batch=batch)
     else:
         scan = draw_scan(config, config.variety, batch=batch, generator=generator)
-    usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
-    spread = torch.tensor(CAMERA_SPREAD_M, device=generator.device)
+    if config.variety is None:
+        usual = torch.tensor(sensors.camera.translation_m, device=generator.device)
+        spread = torch.tensor(CAMERA_SPREAD_M, device=generator.device)
+    else:
+        low, high = torch.tensor(config.variety.camera_at, device=generator.device).T
+        usual, spread = (low + high) / 2, (high - low) / 2
     position = usual + spread * uniform(-1, 1, (batch, 3), generator)
     return render_batch(scene, config, sensors, scan=scan, position=position, generator=generator)
 

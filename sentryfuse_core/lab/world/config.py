@@ -171,7 +171,7 @@ class WorldConfig:
     """The world and where its sensors sit; lengths in metres in the base frame."""
 
     version: int = 3
-    objects: tuple[int, int] = (1, 9)  # fewest, most; in a street parked cars come beside
+    objects: tuple[int, int] = (0, 9)  # fewest, most; in a street parked cars come beside
     clutter: tuple[int, int] = (3, 22)
     textures: tuple[int, ...] = (20, 21, 22, 23)  # seeds of the ground's patterns
     region_x: tuple[float, float] = (1.5, 33.0)  # where most objects are

@@ -84,7 +84,10 @@ def _varied_size(variety: Variety, classes: Tensor, normal: Tensor) -> Tensor:
     """Sizes [*S, 3] in m of `classes` [*S], by normal numbers [*S, 3]."""
     mean = torch.tensor([size for size, _ in variety.sizes], device=classes.device)[classes]
     spread = torch.tensor([spread for _, spread in variety.sizes], device=classes.device)[classes]
-    return mean + spread * normal
+    size = mean + spread * normal
+    # Of the second normal number the lowest tail sits: whom it makes slim is nobody else.
+    sits = (classes == PEDESTRIAN) & (torch.special.ndtr(normal[..., 1]) < variety.sitting)
+    return torch.where(sits[..., None], size.new_tensor((0.85, 0.6, variety.sitting_height)), size)
 
 
 def _draw_solids(config: WorldConfig, classes: Tensor, size: Tensor, generator: torch.Generator) -> Tensor:

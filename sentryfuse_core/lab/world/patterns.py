@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sentryfuse_core.lab.world.street import Ground
+from sentryfuse_core.lab.world.ground import Ground
 from sentryfuse_core.lab.world.things import THINGS
 
 __all__ = ["on_ground", "on_objects"]

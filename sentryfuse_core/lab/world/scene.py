@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.world.config import LidarModel, WorldConfig
+from sentryfuse_core.lab.world.ground import Ground, draw_ground, flat_ground
 from sentryfuse_core.lab.world.objects import (
     CAR,
     Objects,
@@ -18,7 +19,7 @@ from sentryfuse_core.lab.world.objects import (
     uniform,
 )
 from sentryfuse_core.lab.world.shapes import SOLID
-from sentryfuse_core.lab.world.street import Ground, draw_ground, flat_ground, place
+from sentryfuse_core.lab.world.street import place
 from sentryfuse_core.lab.world.variety import Variety
 
 __all__ = ["ABSENT", "WAVES", "Parts", "Scene", "attitude", "draw_scenes", "outlines_of", "parts_of"]

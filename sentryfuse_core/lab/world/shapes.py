@@ -12,6 +12,7 @@ __all__ = ["SOLID", "VARIED", "plain_solids", "varied_solids"]
 SOLID = 9
 """Numbers of a solid: shift forward and left, length, width, bottom, top (shares of the whole), share of the
 lidar's rays that pass, which of the object's colours (the level of a plain one), factor on reflectivity."""
+_SITS_M = 1.3  # lower people sit
 VARIED = 8  # solids of an object with a profile of its own; empty ones have top 0
 
 # Of each class, from below: forward shift, length, width, bottom, top.
@@ -100,22 +101,27 @@ def _car(u: tuple[Tensor, ...], size: Tensor) -> Rows:
 
 
 def _pedestrian(u: tuple[Tensor, ...], size: Tensor) -> Rows:
-    """Legs and arms in stride, or standing, some with a bag."""
+    """Legs and arms in stride, or standing, some with a bag; the lowest sit, their thighs ahead."""
     length = 1 / size[..., 0]
     stride = (u[0] - 0.25).clamp_min(0.0) * 0.55 * length  # m of each foot from the middle
     stride = stride.clamp(max=0.38)
+    sits = size[..., 2] < _SITS_M
     swing = 0.7 * stride
     thick = 0.14 * length.clamp(max=2.5)
     body = (0.22 + 0.12 * u[1]) * length
     bag = torch.where(u[2] < 0.3, 0.8, 0.0)
+    thigh = torch.where(sits, 0.42, 0.0)  # bottom of legs, from the knee on level
+    foot = torch.where(sits, 0.36, stride)
+    back = torch.where(sits, -0.22, 0.0)
     return (
-        (stride, 0.22, thick, 0.28, 0.0, 0.49, 0.0, 0.0),
-        (-stride, -0.22, thick, 0.28, 0.0, 0.49, 0.0, 0.0),
-        (0.02 * u[3], 0.0, body.clamp(max=0.9), 0.55 + 0.2 * u[4], 0.46, 0.84, 0.0, 1.0),
-        (0.06 * u[5], 0.0, (0.21 * length).clamp(max=0.5), 0.3, 0.85, 1.0, 0.0, 2.0),
-        (-swing, 0.41, 0.8 * thick, 0.17, 0.42, 0.8, 0.0, 1.0),
-        (swing, -0.41, 0.8 * thick, 0.17, 0.42, 0.8, 0.0, 1.0),
+        (foot, 0.22, thick, 0.28, 0.0, 0.49, 0.0, 0.0),
+        (torch.where(sits, 0.36, -stride), -0.22, thick, 0.28, 0.0, 0.49, 0.0, 0.0),
+        (back + 0.02 * u[3], 0.0, body.clamp(max=0.9), 0.55 + 0.2 * u[4], 0.36, 0.84, 0.0, 1.0),
+        (back + 0.06 * u[5], 0.0, (0.21 * length).clamp(max=0.5), 0.3, 0.82, 1.0, 0.0, 2.0),
+        (back - swing, 0.41, 0.8 * thick, 0.17, 0.42, 0.8, 0.0, 1.0),
+        (back + swing, -0.41, 0.8 * thick, 0.17, 0.42, 0.8, 0.0, 1.0),
         (-0.25 - 0.1 * u[6], 0.0, 0.25, 0.5, 0.5, bag, 0.0, 3.0),
+        (0.1, 0.0, 0.65, 0.6, 0.3, thigh, 0.0, 0.0),
     )
 
 

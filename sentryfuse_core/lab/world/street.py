@@ -1,120 +1,22 @@
-"""Streets and yards: the shape of the ground, and where road users, parked cars and clutter are on it."""
+"""Where road users, parked cars and clutter are in streets and open places."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from sentryfuse_core.lab.world.config import WorldConfig
-from sentryfuse_core.lab.world.variety import Variety
+from sentryfuse_core.lab.world.ground import Ground
 
-__all__ = ["Ground", "draw_ground", "flat_ground", "place"]
+__all__ = ["place"]
 
 _CAR, _PEDESTRIAN, _CYCLIST, _TARGETS = 0, 1, 2, 3
-_FAR = 1e4  # m: an edge that is nowhere
-_LEVELLED_M = 8.0  # how far beside the road the ground goes on to rise
 _SEEN_X, _SEEN_Y = (-6.0, 46.0), (-24.0, 24.0)  # where things are put, m
+_IN_GROUPS, _AT_CARS = 0.35, 0.2  # shares of people beside others, beside parked cars
 _CLEARANCE_M = 0.15  # between what stands about
 _VEHICLE = (-3.0, 3.0, 1.4)  # from, to, half width of what the vehicle takes up, m
-
-
-@dataclass(frozen=True, eq=False)
-class Ground:
-    """The ground of B moments, [B] each; directions and lengths in the vehicle's frame, m."""
-
-    cos: Tensor  # of the road's direction
-    sin: Tensor
-    middle: Tensor  # how far left of the road's middle the vehicle is
-    left: Tensor  # from the middle to the kerb on the left
-    right: Tensor
-    kerb_left: Tensor  # height
-    kerb_right: Tensor
-    rise_left: Tensor  # slope of what lies beyond
-    rise_right: Tensor
-    grade: Tensor  # change of slope ahead
-    grade_from: Tensor
-    road: Tensor  # reflectivity
-    beside: Tensor
-    paved: Tensor  # 1: a street, 0: no road
-
-    def at(self, index: slice | Tensor) -> Ground:
-        """That of the moments `index` selects."""
-        return Ground(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
-
-    def expand(self, count: int) -> Ground:
-        """That of one moment, `count` times."""
-        return Ground(**{item.name: getattr(self, item.name).expand(count) for item in fields(self)})
-
-    def across(self, x: Tensor, y: Tensor) -> Tensor:
-        """How far left of the road's middle points [B, N] are."""
-        return self.middle[:, None] + y * self.cos[:, None] - x * self.sin[:, None]
-
-    def lift(self, x: Tensor, y: Tensor) -> Tensor:
-        """Height of the ground at points [B, N]."""
-        across = self.across(x, y)
-        height = self.grade[:, None] * (x - self.grade_from[:, None]).clamp_min(0.0)
-        for over, kerb, rise in (
-            (across - self.left[:, None], self.kerb_left, self.rise_left),
-            (-across - self.right[:, None], self.kerb_right, self.rise_right),
-        ):
-            beyond = kerb[:, None] + rise[:, None] * over.clamp(0.0, _LEVELLED_M)
-            height = height + torch.where(over > 0.0, beyond, torch.zeros_like(over))
-        return height
-
-    def shine(self, x: Tensor, y: Tensor) -> Tensor:
-        """Reflectivity of the ground at points [B, N]."""
-        across = self.across(x, y)
-        on_road = (across < self.left[:, None]) & (across > -self.right[:, None])
-        return torch.where(on_road, self.road[:, None], self.beside[:, None])
-
-
-def flat_ground(reflectivity: Tensor) -> Ground:
-    """A level place of one reflectivity [B] without a road."""
-    nothing = torch.zeros_like(reflectivity)
-    given = {item.name: nothing for item in fields(Ground)}
-    far = torch.full_like(nothing, _FAR)
-    given |= {"cos": nothing + 1, "left": far, "right": far, "grade_from": far}
-    return Ground(**{**given, "road": reflectivity, "beside": reflectivity})
-
-
-def draw_ground(model: Variety, *, course: Tensor, generator: torch.Generator) -> Ground:
-    """Streets and open places; the vehicle moves along `course` [B] rad and is anywhere across the road."""
-    batch = len(course)
-    u = torch.rand((16, batch), generator=generator, device=generator.device)
-    normal = torch.randn((2, batch), generator=generator, device=generator.device)
-
-    def between(span: tuple[float, float], draw: Tensor) -> Tensor:
-        return span[0] + (span[1] - span[0]) * draw
-
-    other = torch.where(u[0] < model.across, (u[1] - 0.5) * 2 * math.pi, 0.0)
-    yaw = course + torch.deg2rad(model.along_deg * normal[0]) + other
-    crossing = (other.sin().abs() > 0.5) & (yaw.sin().abs() > 0.5)
-    half = between(model.half_width, u[2])
-    middle = (2 * u[3] - 1) * (half - 1.2)
-    # A road across the way lies ahead.
-    middle = torch.where(crossing, yaw.sin().sign() * (6 + 24 * u[3]), middle)
-    paved = (u[4] < model.streets).float()
-    far = torch.full_like(half, _FAR)
-    street = paved > 0
-    return Ground(
-        cos=yaw.cos(),
-        sin=yaw.sin(),
-        middle=torch.where(street, middle, torch.zeros_like(middle)),
-        left=torch.where(street, half, far),
-        right=torch.where(street, half, far),
-        kerb_left=torch.where(u[5] < 0.3, torch.zeros_like(half), between(model.kerb, u[6])),
-        kerb_right=torch.where(u[5] > 0.7, torch.zeros_like(half), between(model.kerb, u[7])),
-        rise_left=(2 * u[8] - 0.7) * model.rise,
-        rise_right=(2 * u[9] - 0.7) * model.rise,
-        grade=model.grade * normal[1] * (u[10] < 0.5),
-        grade_from=between((4.0, 24.0), u[11]),
-        road=between(model.ground, u[12]),
-        beside=between(model.ground, u[13]),
-        paved=paved,
-    )
 
 
 def place(
@@ -160,8 +62,32 @@ def place(
     )
     road_yaw = torch.atan2(sin, cos)
     yaw = torch.where(street, road_yaw + turned, (2 * u[5] - 1) * math.pi)
+    xy = _with_company(config, classes, size, xy, yaw, draw)
     free = present & _free_of_vehicle(*_turned(xy, yaw, course), size)
     return xy, yaw, _apart(config, xy, yaw, size, free)
+
+
+def _with_company(
+    config: WorldConfig, classes: Tensor, size: Tensor, xy: Tensor, yaw: Tensor, draw: Tensor
+) -> Tensor:
+    """The places [B, M, 2], some people beside the person before them, others beside a parked car."""
+    movers, targets = config.objects[1], config.targets
+    walks = classes == _PEDESTRIAN
+    u = torch.frac(draw[..., :4] * 17.3 + draw[..., 4:8])
+    angle, away = 2 * math.pi * u[..., 0], 0.75 + 0.7 * u[..., 1]
+    beside = xy.roll(1, dims=1) + away[..., None] * torch.stack((angle.cos(), angle.sin()), dim=-1)
+    group = walks & walks.roll(1, dims=1) & (u[..., 2] < _IN_GROUPS)
+    group[:, 0] = False
+    xy = torch.where(group[..., None], beside, xy)
+    if targets == movers:
+        return xy
+    car = movers + torch.arange(xy.shape[1], device=xy.device) % (targets - movers)
+    cos, sin = yaw[:, car].cos(), yaw[:, car].sin()
+    x = (u[..., 0] - 0.5) * size[:, car, 0]
+    y = (size[:, car, 1] / 2 + 0.55 + 0.7 * u[..., 1]) * torch.where(u[..., 3] < 0.5, 1.0, -1.0)
+    at_car = xy[:, car] + torch.stack((x * cos - y * sin, x * sin + y * cos), dim=-1)
+    chosen = walks & ~group & (u[..., 2] > 1 - _AT_CARS)
+    return torch.where(chosen[..., None], at_car, xy)
 
 
 def _by_kind(

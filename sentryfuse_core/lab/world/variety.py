@@ -58,6 +58,8 @@ class Variety:
         ((0.72, 0.65, 1.7), (0.14, 0.08, 0.13)),
         ((1.75, 0.62, 1.72), (0.09, 0.06, 0.1)),
     )
+    sitting: float = 0.06  # share of people who sit: on benches, kerbs, steps
+    sitting_height: float = 1.25  # of a seat of .45 m and a sitting height of .8 m, rounded
     rays: int = 32768  # that a sweep has ahead: the most of SCANNERS
     lidar_height: Span = (1.2, 2.2)  # from a small robot's mast to a van's roof
     lidar_ahead: Span = (-0.6, 1.0)
@@ -99,6 +101,8 @@ class Variety:
     kerb: Span = (0.0, 0.2)  # height: dropped to bus stop
     rise: float = 0.05  # slope beside the road, at most: lawns and banks
     grade: float = 0.03  # standard deviation of a change of slope ahead: roads are seldom steeper by more
+    # From the bumper of a small robot to a car's windscreen and a van's roof: ahead, left, up.
+    camera_at: tuple[Span, Span, Span] = ((-0.3, 1.6), (-0.4, 0.4), (0.5, 2.1))
     camera_side: Span = (0.75, 1.05)  # tangent of half the view across: 74 to 90 degrees and more
     camera_up: Span = (0.18, 0.5)  # tangents above and below: wide images to square ones
     camera_down: Span = (0.22, 0.7)

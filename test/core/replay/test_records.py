@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import results
 from builders import S
 
 from sentryfuse_core.account import messages
+from sentryfuse_core.bags import definitions
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.replay.records import SetRecord, counted_notes, from_messages, json_line, read_results
 from sentryfuse_core.types import Absence, Modality, ModalitySet
@@ -57,15 +60,28 @@ def test_every_line_of_a_track_says_whether_it_moves_over_ground() -> None:
         assert [track["over_ground"] for track in json.loads(json_line(record))["tracks"]] == [over]
 
 
-def test_record_is_the_same_when_an_older_status_tells_no_kinds() -> None:
+def test_record_is_the_same_when_the_recording_is_of_types_without_names_and_kinds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = results.result()
     about = results.context(result)
     status, boxes = messages.fusion_status(result, about), messages.detection_array(result, about)
-    older = {
-        **status,
-        "sensors": [{k: v for k, v in one.items() if k != "kind"} for one in status["sensors"]],
+    older = definitions.project_definitions() | {
+        name: re.sub(added, "", definitions.project_definitions()[name], flags=re.MULTILINE)
+        for name, added in (
+            ("sentryfuse/msg/SensorHealth", r"^string kind .*\n"),
+            (messages.DETECTIONS_TYPE, r"^string\[\] sensors .*\n"),
+        )
     }
-    of_old = {name: value for name, value in boxes.items() if name != "sensors"}
-    new, old = (from_messages(*pair, released_ns=S) for pair in ((status, boxes), (older, of_old)))
-    assert json_line(new) == json_line(old)
-    assert (old.sensors, old.skew_ms) == (("camera", "lidar"), 4.0)
+    without = [{name: value for name, value in one.items() if name != "kind"} for one in status["sensors"]]
+    del boxes["sensors"]
+    with monkeypatch.context() as patch:
+        patch.setattr(definitions, "project_definitions", lambda: older)
+        with BagWriter(tmp_path / "results.mcap") as bag:
+            bag.write("/detections", messages.DETECTIONS_TYPE, 100 * S, boxes)
+            bag.write("/status", messages.STATUS_TYPE, 100 * S, {**status, "sensors": without})
+    (old,) = read_results(tmp_path / "results.mcap")
+    new = from_messages(status, boxes, released_ns=100 * S)
+    assert (old.sensors, old.states, old.absent) == (new.sensors, new.states, new.absent)
+    assert (old.sensors, old.skew_ms) == (("camera", "lidar"), pytest.approx(4.0))
+    assert len(old.detections) == 1

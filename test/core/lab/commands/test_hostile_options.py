@@ -17,6 +17,7 @@ NEEDED = {  # what a command wants beside the option; the option is refused befo
     "world record": ["out"],
     "world picture": ["out.png"],
     "train": ["out.safetensors"],
+    "adapt": ["drive.mcap", "--out", "out.safetensors"],
     "bench prune": ["--out", "out", "--data", "mine.npz"],
     "bench runtime": ["--out", "out"],
     "bench world": ["--out", "out"],
@@ -55,7 +56,14 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_table_has_the_options_of_all_commands() -> None:
-    assert {words.split()[0] for words, _ in NUMBERS} == {"replay", "world", "train", "bench", "eval"}
+    assert {words.split()[0] for words, _ in NUMBERS} == {
+        "replay",
+        "world",
+        "train",
+        "adapt",
+        "bench",
+        "eval",
+    }
 
 
 @pytest.mark.parametrize(("words", "option"), NUMBERS)

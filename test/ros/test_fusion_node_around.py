@@ -1,0 +1,59 @@
+"""The fusion node looks to every side over real DDS, and says which directions it watches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from ros.support import Listener, Robot, recording, running
+
+from sentryfuse_core.types import Modality, ModalitySet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sentryfuse.msg import Coverage
+
+pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
+
+CAMERA, LIDAR, _, AUDIO = (kind.bit for kind in Modality)
+
+
+@pytest.fixture(scope="module")
+def robot(listener: Listener) -> Iterator[Robot]:
+    parameters = {"output.sectors": "all_around"}
+    with Robot(listener.node, recording()) as found, running(listener, **parameters):
+        listener.wait_for("status", lambda status: status.mask == ModalitySet.all().bits)
+        yield found
+
+
+def watched(coverage: Coverage) -> np.ndarray:
+    return np.asarray(coverage.sensors)
+
+
+def test_coverage_follows_what_dies(robot: Robot, listener: Listener) -> None:
+    whole = listener.wait_for("coverage", lambda item: bool((watched(item) & LIDAR).all()))
+    assert whole.step_deg == pytest.approx(1.0)
+    assert watched(whole)[[0, 20, 340]].tolist() == [CAMERA | LIDAR | AUDIO] * 3
+    assert not (watched(whole)[60:300] & CAMERA).any()
+    assert min(whole.range_m) >= 16.0
+    status = listener.wait_for(
+        "status", lambda status: status.header.stamp == whole.header.stamp, since_s=0.0
+    )
+    assert any("left, right: lidar+imu" in note for note in status.notes)
+    robot.mute(Modality.LIDAR)
+    blind = listener.wait_for("coverage", lambda item: not (watched(item) & LIDAR).any())
+    assert watched(blind)[0] & CAMERA
+    assert not watched(blind)[90:270].any()
+    assert not np.asarray(blind.range_m)[90:270].any()
+    robot.mute()
+    listener.wait_for("coverage", lambda item: bool((watched(item) & LIDAR).all()))
+
+
+@pytest.mark.usefixtures("robot")
+def test_detections_come_from_behind_too(listener: Listener) -> None:
+    array = listener.wait_for(
+        "detections", lambda found: any(box.pose.position.x < -1.0 for box in found.detections)
+    )
+    assert array.mask == ModalitySet.all().bits
