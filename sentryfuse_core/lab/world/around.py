@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ def draw_around(config: WorldConfig, *, batch: int, generator: torch.Generator) 
         for item in fields(Scene)
         if item.name != "ground" and getattr(first, item.name).shape[:2] == first.classes.shape
     ]
-    parts = {  # objects of all sides before the clutter of all sides
+    parts: dict[str, Any] = {  # objects of all sides before the clutter of all sides
         name: torch.cat(
             [getattr(scene, name)[:, :targets] for scene in whole]
             + [getattr(scene, name)[:, targets:] for scene in whole],
