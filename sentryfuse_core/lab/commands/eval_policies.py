@@ -55,8 +55,8 @@ def run_policies(
 ) -> None:
     """Score all policies on frames as they are and with sensors spoilt, then every fault; print and write.
 
-    `batches` gives `frames` frames, by the ages in s of what late sensors show in them. Raises ConfigError where
-    the weights have no gate.
+    `batches` gives `frames` frames, by the ages in s of what late sensors show in them. Raises ConfigError
+    where the weights have no gate.
     """
     gate = make_gate(checkpoint.shape, checkpoint.manifest)
     if not isinstance(gate, PartGate):
