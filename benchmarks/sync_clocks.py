@@ -85,7 +85,7 @@ def _offset_run(rate_hz: float, config: Config, seconds: float, offset_s: float,
 def _paired(rate_hz: float, config: Config, seconds: float, seed: int) -> float:
     """Share of the sets after a second that have a camera, with a clock that is right."""
     drive = Drive(config).play(samples(_triggered(rate_hz, seed), seconds, seed=seed), tail_s=0.2)
-    sets = [item for item in drive.sets if item.anchor is LIDAR and item.stamp_ns > START_NS + NS]
+    sets = [item for item in drive.sets if item.anchor == LIDAR and item.stamp_ns > START_NS + NS]
     return sum(CAMERA in item.samples for item in sets) / len(sets)
 
 

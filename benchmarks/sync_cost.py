@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.sync_rivals import QUOTED, Rival
-from benchmarks.sync_streams import NS, START_NS, Found, Source, at_rates, samples
+from benchmarks.sync_streams import NS, START_NS, Found, Source, at_rates, named_samples, samples
 from sentryfuse_core.account.diagnostics import Diagnostics
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, override
 from sentryfuse_core.health import AudioStats, CloudStats, ContentStats, ImageStats
 from sentryfuse_core.health.monitor import HealthMonitor
 from sentryfuse_core.ingest import Ingest
@@ -28,7 +28,7 @@ from sentryfuse_core.lab.bench.runtime.memory import status_mb
 from sentryfuse_core.sync import Synchronizer, streams
 from sentryfuse_core.types import Modality, Sample
 
-__all__ = ["add_cost", "health_share", "memory"]
+__all__ = ["add_cost", "add_cost_of_eight", "health_share", "memory"]
 
 FULL = at_rates(camera=30.0, lidar=10.0, imu=400.0, audio=50.0)
 _STATS: dict[Modality, ContentStats] = {
@@ -76,6 +76,33 @@ def add_cost(rival: Any, *, seconds: float = 120.0, seed: int = 10) -> Found:
         "message_filters_calls": {queue: len(taken) for queue, taken in theirs.items()},
     }
     return Found(figures, rival="; ".join(said) or QUOTED["add"], raw=raw)
+
+
+def add_cost_of_eight(_rival: Any, *, seconds: float = 60.0, seed: int = 12) -> Found:
+    """Each add() as above with sensors by name: four cameras, two lidars, IMU and microphones."""
+    counts = {Modality.CAMERA: 4, Modality.LIDAR: 2, Modality.IMU: 1, Modality.AUDIO: 1}
+    rig = {f"{kind}_{n}": (kind, FULL[kind]) for kind, count in counts.items() for n in range(count)}
+    kinds = {f"{name}.kind": kind.value for name, (kind, _) in rig.items()}
+    config = override(Config(), {"sensors": list(rig), **kinds})
+    sync = Synchronizer(config.sync, streams(config))
+    sets = 0
+    taken_ns: list[int] = []
+
+    def add(item: Sample) -> None:
+        nonlocal sets
+        sets += len(sync.add(item.sensor, item))
+
+    for piece in _slices(list(named_samples(rig, seconds, seed=seed))):
+        with _collector_off():
+            taken_ns += _timed(add, piece)
+    values = np.array(taken_ns) / 1e3
+    name = "add(), eight named streams: 4 x 30, 2 x 10, 400, 50 Hz"
+    figures = (
+        at_most(f"{name}: mean", float(values.mean()), "us", 5),
+        at_most(f"{name}: p99", float(np.percentile(values, 99)), "us", 50),
+        at_most(f"{name}: longest of {len(taken_ns)}", float(values.max()), "us", 1000),
+    )
+    return Found(figures, raw={"calls": len(taken_ns), "sets": sets})
 
 
 def health_share(_rival: Any, *, seconds: float = 60.0, seed: int = 11) -> Found:

@@ -37,6 +37,7 @@ __all__ = [
     "always",
     "at_rates",
     "dice",
+    "named_samples",
     "samples",
     "stream",
 ]
@@ -99,13 +100,14 @@ def stream(
     seed: int,
     alive: Alive = always,
     offset_s: float = 0.0,
+    name: str = "",
 ) -> Iterator[Sample]:
-    """Samples of one sensor in order; its transport keeps their order.
+    """Samples of one sensor in order; its transport keeps their order. Without a name it is its kind's.
 
     `fingerprint` holds the instant of capture in ns: the truth, which only the benchmark reads. The stamp
     is that plus `offset_s`. Stamps are compared with the clock that runs from START_NS.
     """
-    rng = dice(f"{seed} {modality.value}")
+    rng = dice(f"{seed} {name or modality.value}")
     period_s = 1.0 / source.rate_hz
     phase_s = rng.random() * period_s if source.phase_s is None else source.phase_s
     pool = _payloads(modality, source.rate_hz, seed)
@@ -127,6 +129,7 @@ def stream(
             frame_id=modality.value,
             payload=pool[index % _POOL],
             fingerprint=truth_ns,
+            name=name,
         )
 
 
@@ -151,6 +154,14 @@ def samples(
         )
         for modality, source in rig.items()
     )
+    return heapq.merge(*parts, key=lambda item: item.arrival_ns)
+
+
+def named_samples(
+    rig: Mapping[str, tuple[Modality, Source]], seconds: float, *, seed: int
+) -> Iterator[Sample]:
+    """The streams of sensors by name together, in order of arrival."""
+    parts = (stream(kind, source, seconds, seed=seed, name=name) for name, (kind, source) in rig.items())
     return heapq.merge(*parts, key=lambda item: item.arrival_ns)
 
 

@@ -12,7 +12,7 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import CameraConfig, Config
 from sentryfuse_core.config.sensors import default_section
 from sentryfuse_core.health.clocks import is_zero_stamp
-from sentryfuse_core.preprocess.placing import parameter_pose
+from sentryfuse_core.preprocess.placing import given_pose, parameter_pose
 from sentryfuse_ros.problems import Problem
 
 __all__ = ["ClockSeen", "Line", "ModelSeen", "Stream", "Verdict", "exit_status", "judge"]
@@ -243,6 +243,10 @@ def _unfollowed(clock: ClockSeen) -> bool:
 def _frame(name: str, seen: Stream, config: Config) -> Iterator[Line]:
     base, frame_id = config.output.base_frame, seen.frame_id or ""
     if config.output.extrinsics != "auto":
+        return
+    if seen.placed is None and given_pose(config, name) is None:
+        found = f"no pose: {name}.translation_m and {name}.quaternion_xyzw are not set, no transform says it"
+        yield Line(Verdict.FAIL, name, "no_pose", found, "set them, or publish its transform where tf2 is")
         return
     section, right = config.sensor(name), frame_id.lstrip("/")
     slash = "" if right == frame_id else f" {frame_id!r} begins with a slash, which tf2 refuses, and"

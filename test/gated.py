@@ -19,7 +19,7 @@ SHAPE = GATED
 CAMERA, LIDAR = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
 
 
-def gated_bank(folder: Path, *, doubting: bool = False) -> Bank:
+def gated_bank(folder: Path, *, doubting: bool = False, max_level: int = 0) -> Bank:
     """A bank with that gate; `doubting`: trust is anything but 1."""
     path = folder / "gated.safetensors"
     facts = {"labels": ["car", "pedestrian", "cyclist"], "gate": WORTHS.to_mapping()}
@@ -28,7 +28,7 @@ def gated_bank(folder: Path, *, doubting: bool = False) -> Bank:
         torch.nn.init.normal_(net.trust.trust.weight, std=3.0)
         torch.nn.init.normal_(net.trust.presence.weight)
     save_checkpoint(path, net, facts)
-    return Bank(load_checkpoint(path))
+    return Bank(load_checkpoint(path), max_level=max_level)
 
 
 def measured_input(seed: int = 0) -> ModelInput:

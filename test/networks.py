@@ -49,6 +49,8 @@ TINY = ModelShape(
 
 GATED = replace(TINY, camera_halved=(0.5,), qualities=tuple(measure.key for measure in MEASURES))
 
+APART = replace(GATED, canvas_pool=4, camera_halved=(1.0, 0.5), audio_widths=(1.0, 0.5))
+
 _CAMERA, _LIDAR = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
 _FREE = {"trunk": [0.0, 0.0], "head": [0.0, 0.0]}
 WORTHS = Worths(  # of a network of the shape GATED: the camera is worth little beside the lidar

@@ -1,7 +1,8 @@
-"""`sentryfuse build-engines`: ONNX files of every sub-network, and TensorRT engines where TensorRT is."""
+"""`sentryfuse build-engines`: what OpenVINO, ONNX Runtime and TensorRT run, built and measured once."""
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from sentryfuse_core.config import ModelConfig
+    from sentryfuse_core.runtime.backend import Backend
     from sentryfuse_core.runtime.bank import Bank
     from sentryfuse_core.runtime.store import Store
 
@@ -22,20 +24,19 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Build what the backends onnx and tensorrt run: an ONNX file of each sub-network (15 sets of sensors "
-        "at every level, and what the gate runs beside poor sensors), and of each a TensorRT engine for this "
-        "machine's GPU where TensorRT is installed. "
-        "Takes minutes, once: what is there already is kept. Weights, torch, the network's code, and for "
-        "engines also GPU, TensorRT and precision are part of the files' names: no node runs a stale one. "
-        "With the ONNX files built, model.backend = auto runs them on a CPU. "
-        "Needs pip install 'sentryfuse-python[onnx]'."
+        "Build what the backends openvino, onnx and tensorrt run: each part of the network (the encoders, "
+        "and trunk with head) at each of its widths, about 17 that serve all sets of sensors. Then measure "
+        "on this machine what is installed; with model.backend = auto a node runs the fastest from its next "
+        "start on. Takes a minute, once: what is there already is kept. Weights, torch, the network's code, "
+        "and for engines also their library, GPU and precision are part of the files' names: no node runs a "
+        "stale one. Needs pip install 'sentryfuse-python[openvino]' or 'sentryfuse-python[onnx]'."
     )
     parser.add_argument(
         "--for",
-        choices=("auto", "onnx", "tensorrt"),
+        choices=("auto", "onnx", "openvino", "tensorrt"),
         default="auto",
         dest="target",
-        help="auto (default): onnx, and tensorrt where it is installed and a CUDA device is there",
+        help="auto (default): whatever is installed, tensorrt where a CUDA device is there",
     )
     parser.add_argument("--anew", action="store_true", help="build also what is there already")
     add_config_arguments(parser)
@@ -46,11 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build, and say where."""
+    """Build, measure, and say where and how fast."""
     import torch
 
     from sentryfuse_core.runtime.export import build_onnx
     from sentryfuse_core.runtime.load import load_bank, resolve_device, resolve_precision
+    from sentryfuse_core.runtime.openvino import build_openvino
     from sentryfuse_core.runtime.store import Store
     from sentryfuse_core.runtime.tensorrt import build_engines
 
@@ -60,9 +62,12 @@ def run(args: argparse.Namespace) -> int:
     why_not = _no_engines(model)
     if why_not and args.target == "tensorrt":
         raise BackendError(why_not)
-    engines = args.target != "onnx" and not why_not
+    engines = args.target in ("auto", "tensorrt") and not why_not
     precision = resolve_precision(model.precision)  # of engines, which are built from files that have it
-    kinds = ["float32"] if args.target != "tensorrt" else []
+    if _wanted(args.target, "openvino", ["openvino"]):
+        steps = build_openvino(bank, store, threads=model.threads, anew=args.anew)
+        _build("OpenVINO", steps, bank, store)
+    kinds = ["float32"] if _wanted(args.target, "onnx", ["onnx", "onnxscript"]) else []
     kinds += [precision] if engines and precision not in kinds else []
     for kind in kinds:
         steps = build_onnx(bank, store, precision=kind, anew=args.anew)
@@ -74,7 +79,33 @@ def run(args: argparse.Namespace) -> int:
             _build(f"TensorRT engines, {precision}", steps, bank, store)
     elif args.target == "auto":
         print(f"no TensorRT engines: {why_not}")
+    _measure(model, bank, store)
     return 0
+
+
+def _wanted(target: str, name: str, packages: list[str]) -> bool:
+    """Whether to build for a backend: it is asked for, or everything is and it is installed."""
+    return target == name or (target == "auto" and all(importlib.util.find_spec(item) for item in packages))
+
+
+def _measure(model: ModelConfig, bank: Bank, store: Store) -> None:
+    """Time what runs on the CPU here, and keep it for `auto`."""
+    from sentryfuse_core.runtime.eager import EagerBackend
+    from sentryfuse_core.runtime.measured import measure
+    from sentryfuse_core.runtime.onnx import OnnxBackend, onnx_lack
+    from sentryfuse_core.runtime.openvino import OpenVinoBackend, openvino_lack
+
+    backends: dict[str, Backend] = {"eager": EagerBackend(bank, threads=model.threads)}
+    lacks = {"openvino": openvino_lack(bank, store), "onnx": onnx_lack(bank, store)}
+    if not lacks["openvino"]:
+        backends["openvino"] = OpenVinoBackend(bank, store, threads=model.threads)
+    if not lacks["onnx"]:
+        backends["onnx"] = OnnxBackend(bank, store, threads=model.threads)
+    for name, lack in lacks.items():
+        if lack:
+            print(f"{name} was not measured: {lack}")
+    for name, time_ms in measure(bank, backends, store).items():
+        print(f"{name:<8} {time_ms:6.1f} ms a set with all sensors, mean over the levels")
 
 
 def _no_engines(model: ModelConfig) -> str:
@@ -98,8 +129,10 @@ def _build(what: str, steps: Iterable[bool], bank: Bank, store: Store) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from sentryfuse_core.runtime.store import all_parts
+
     began_s = time.perf_counter()
-    total = len(bank.sub_networks)
+    total = len(all_parts(bank))
     new = 0
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)

@@ -17,8 +17,8 @@ class ModelConfig:
     device: str = opt("auto", "auto, cpu, cuda or cuda:N")
     backend: str = opt(
         "auto",
-        "what runs the network; auto: CUDA graphs on a CUDA device, else ONNX Runtime if its files are built",
-        choices=("auto", "eager", "compiled", "cuda_graph", "onnx", "tensorrt"),
+        "what runs the network; auto: CUDA graphs on a CUDA device, else the fastest of those built",
+        choices=("auto", "eager", "compiled", "cuda_graph", "onnx", "openvino", "tensorrt"),
     )
     precision: str = opt(
         "auto",

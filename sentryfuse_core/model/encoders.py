@@ -21,6 +21,9 @@ from sentryfuse_core.preprocess.geometry import Geometry
 
 __all__ = [
     "DISTANCE_FEATURES",
+    "FOOT_PIXELS",
+    "LEAST_SHARE",
+    "SPREAD",
     "AudioEncoder",
     "CameraEncoder",
     "CameraView",
@@ -31,10 +34,10 @@ __all__ = [
 
 _GRAVITY_M_S2 = 9.81
 _LEAST_TRUST = 1e-6  # whose logarithm is taken
-_LEAST_SHARE = 1e-3  # of a token that anything is seen of
+LEAST_SHARE = 1e-3  # of a token that anything is seen of
 _MAP_STRIDE = 4  # of the map that is lifted
-_FOOT_PIXELS = 16.0  # a step of what says how far below a pixel its object stands
-_SPREAD = (-1.5, 4.0)  # narrowest and widest, logarithms of bins, that a distance by the ground may be
+FOOT_PIXELS = 16.0  # a step of what says how far below a pixel its object stands
+SPREAD = (-1.5, 4.0)  # narrowest and widest, logarithms of bins, that a distance by the ground may be
 _AUDIBLE_M = 10.0  # in the middle of the distances that matter, as their logarithms go
 _DISTANCE_FREQUENCIES = 4
 _READERS = ("merge_fine", "merge_coarse", "merge_deep", "merge_ground", "look", "foot", "horizon_row")
@@ -161,7 +164,7 @@ class CameraEncoder(nn.Module):
         half as many rows and columns.
         """
         share, shrink = self._shape.camera_level(level)
-        read = self._readers(halved=shrink > 1)
+        read = self.readers(halved=shrink > 1)
         pixels = image if shrink == 1 else functional.avg_pool2d(image, shrink)
         deep, merged = self._maps(pixels, share, read)
         ground = self.ground_of(merged.shape[2])
@@ -194,10 +197,10 @@ class CameraEncoder(nn.Module):
             return functional.adaptive_avg_pool2d(deep, self._grid), None
         shown = _shrunk(seen, deep)
         weights = functional.adaptive_avg_pool2d(shown, self._grid)
-        grid = functional.adaptive_avg_pool2d(deep * shown, self._grid) / weights.clamp_min(_LEAST_SHARE)
+        grid = functional.adaptive_avg_pool2d(deep * shown, self._grid) / weights.clamp_min(LEAST_SHARE)
         return grid, weights
 
-    def _readers(self, *, halved: bool) -> _Readers:
+    def readers(self, *, halved: bool) -> _Readers:
         """What reads the maps, by name."""
         return {name: getattr(self.halved if halved else self, name) for name in _READERS}
 
@@ -235,10 +238,10 @@ class CameraEncoder(nn.Module):
         bins = self._shape.depth_bins
         look = _pointwise(read["look"], features, bins + self._shape.classes).float()
         below, spread = _pointwise(read["foot"], features, 2).float().unbind(1)
-        foot = ground.rows + _FOOT_PIXELS * below
+        foot = ground.rows + FOOT_PIXELS * below
         middle = depth_bins(ground.ahead(position, tilt, foot), bins)
         apart = (torch.arange(bins, device=look.device)[:, None, None] - middle[:, None]).abs()
-        by_ground = -apart / spread.clamp(*_SPREAD).exp()[:, None]
+        by_ground = -apart / spread.clamp(*SPREAD).exp()[:, None]
         return torch.cat((look[:, :bins] + by_ground, look[:, bins:]), dim=1), foot
 
     def _lifted(

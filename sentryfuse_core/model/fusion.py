@@ -124,7 +124,7 @@ class Trunk(nn.Module):
     ) -> Tensor:
         """[B, N, D] -> [B, N, D]; `widths`: one a layer, None for each layer's own.
 
-        `trust` [B, N] scales what attention reads of each token: keys and values; None: all count in full.
+        `trust` [B, N] scales what attention reads of each token, query, key and value; None: all in full.
         """
         for index, layer in enumerate(self.layers):
             tokens = layer(tokens, segments, None if widths is None else widths[index], trust)

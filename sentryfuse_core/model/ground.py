@@ -11,11 +11,20 @@ from sentryfuse_core.model.canvas import fourier
 from sentryfuse_core.preprocess.geometry import Geometry
 from sentryfuse_core.preprocess.tilt import to_level, upright
 
-__all__ = ["FARTHEST_M", "GROUND_FEATURES", "IMAGE_FREQUENCIES", "Ground", "log_share", "rays"]
+__all__ = [
+    "FARTHEST_M",
+    "GROUND_FEATURES",
+    "IMAGE_FREQUENCIES",
+    "NEAREST_M",
+    "Ground",
+    "log_share",
+    "plane",
+    "rays",
+]
 
 IMAGE_FREQUENCIES = 6  # two octaves more than the canvas: a far metre is a fraction of a pixel
 GROUND_FEATURES = 2 * IMAGE_FREQUENCIES
-_NEAREST_M, FARTHEST_M = 1.0, 64.0  # distances of the ground that pixels are told apart by
+NEAREST_M, FARTHEST_M = 1.0, 64.0  # distances of the ground that pixels are told apart by
 _LEAST_HEIGHT_M = 0.1  # a camera that is said to be lower is taken to be this high
 
 
@@ -58,26 +67,32 @@ class Ground(nn.Module):
         `position` [B, 3] of the camera on the vehicle in m, `tilt` [B, 2] roll and pitch in rad. What shows
         the sky is `FARTHEST_M` away.
         """
-        height, ahead, left, up = _plane(position, tilt)
+        return self.ahead_on(plane(upright(tilt), position), rows)
+
+    def ahead_on(self, ground: tuple[Tensor, ...], rows: Tensor | None = None) -> Tensor:
+        """`ahead` on the `plane` that the camera's pose gives."""
+        height, ahead, left, up = ground
         rise = (self._centre - (self.rows if rows is None else rows)) / self._focal
         fall = -(ahead + left * self.left + up * rise)
         return height / torch.maximum(fall, height / FARTHEST_M)
 
     def rows_at(self, ahead_m: Tensor, position: Tensor, tilt: Tensor) -> Tensor:
         """The rows [B, h, w] where a column's ground is `ahead_m` [B, h, w] away: the inverse of `ahead`."""
-        height, ahead, left, up = _plane(position, tilt)
+        height, ahead, left, up = plane(upright(tilt), position)
         rise = -(height / ahead_m + ahead + left * self.left) / up
         return self._centre - self._focal * rise
 
     def encode(self, ahead_m: Tensor) -> Tensor:
         """Metres [B, h, w] as encoded log distance [B, GROUND_FEATURES, h, w]."""
-        share = log_share(ahead_m, _NEAREST_M, FARTHEST_M)
+        share = log_share(ahead_m, NEAREST_M, FARTHEST_M)
         return fourier(share[..., None] * 2.0 - 1.0, IMAGE_FREQUENCIES).permute(0, 3, 1, 2)
 
 
-def _plane(position: Tensor, tilt: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The camera's height in m and how much a metre ahead, left and up rises, [B, 1, 1] each."""
-    rotation = upright(tilt)
+def plane(rotation: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The camera's height in m and how much a metre ahead, left and up rises, [B, 1, 1] each.
+
+    `rotation` [B, 3, 3] is `upright` of the vehicle's tilt, `position` [B, 3] the camera's on it in m.
+    """
     height = to_level(rotation, position)[:, 2].clamp_min(_LEAST_HEIGHT_M)
     values = (height, *rotation[:, 2].unbind(-1))
     height, ahead, left, up = (value[:, None, None] for value in values)

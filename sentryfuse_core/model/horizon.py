@@ -44,13 +44,18 @@ class Horizon(nn.Module):
             shown: [B, h, w] share 0..1 of each pixel that the camera sees; None: all of it. An end of the
                 ground that it does not see counts for nothing.
         """
-        chance = chances.exp() if shown is None else chances.exp() * shown
-        up, left = self._grid(chances.shape[1])
+        return self.by_chances(chances.exp(), tilt, shown)
+
+    def by_chances(self, chance: Tensor, tilt: Tensor | None, shown: Tensor | None = None) -> Tensor:
+        """The same by the chances [B, h, w] themselves."""
+        if shown is not None:
+            chance = chance * shown
+        up, left = self._grid(chance.shape[1])
         seen = (chance * up).sum(dim=1)  # [B, w]
         if shown is not None:
             seen = seen / chance.sum(dim=1).clamp_min(_LEAST_CHANCE)
         weight = self.column.exp() * chance.square().sum(dim=1).square()  # a column that is torn says little
-        prior = chances.new_zeros(len(chances), 2) if tilt is None else tilt
+        prior = chance.new_zeros(len(chance), 2) if tilt is None else tilt
         height, slope = _line(prior)
         of_height, of_slope = (self.level if tilt is None else self.imu).exp()
         ones = weight.sum(dim=1) + of_height

@@ -12,11 +12,11 @@ from sentryfuse_core.model.shape import ModelShape
 from sentryfuse_core.preprocess.geometry import Geometry
 from sentryfuse_core.preprocess.tilt import from_level, upright
 
-__all__ = ["VIEW_FEATURES", "ViewLift", "depth_bins", "depth_weights"]
+__all__ = ["NEAR_M", "SURE", "VIEW_FEATURES", "ViewLift", "depth_bins", "depth_weights"]
 
-_NEAR_M = 0.5  # points closer than this to the image plane are not seen
+NEAR_M = 0.5  # points closer than this to the image plane are not seen
 _NEAREST_M, _FARTHEST_M = 2.0, 40.0  # of the distances a pixel's object may be at
-_SURE = 4.0  # a pixel that is sure spreads over about this many bins
+SURE = 4.0  # a pixel that is sure spreads over about this many bins
 VIEW_FEATURES = 2 * 2 * IMAGE_FREQUENCIES  # sine and cosine of u and v
 
 
@@ -65,11 +65,11 @@ class ViewLift(nn.Module):
         points = functional.pad(centres, (0, 1))[:, None] + self.offsets  # [cells, S, 3]
         points = from_level(upright(tilt)[:, None, None], points[None])
         ahead, left, up = (points - position[:, None, None]).unbind(-1)
-        depth = ahead.clamp_min(_NEAR_M)
+        depth = ahead.clamp_min(NEAR_M)
         u = geometry.image_cx - geometry.image_fx * left / depth
         v = geometry.image_cy - geometry.image_fy * up / depth
         inside = (u >= 0) & (u <= geometry.image_width) & (v >= 0) & (v <= geometry.image_height)
-        return torch.stack((u, v), dim=-1), ahead, inside & (ahead >= _NEAR_M)
+        return torch.stack((u, v), dim=-1), ahead, inside & (ahead >= NEAR_M)
 
     def forward(
         self,
@@ -107,7 +107,7 @@ class ViewLift(nn.Module):
         visible = (both * seen[:, None]).permute(0, 2, 3, 1)
         channels, bins = features.shape[1], distance.shape[1]
         sampled, chance = visible[..., :channels], visible[..., channels : channels + bins]
-        there = _SURE * (chance * depth_weights(ahead, bins)).sum(dim=-1, keepdim=True)
+        there = SURE * (chance * depth_weights(ahead, bins)).sum(dim=-1, keepdim=True)
         view = fourier(where.mean(dim=2).clamp(-1.0, 1.0), IMAGE_FREQUENCIES)
         part = seen.any(dim=2, keepdim=True) if shown is None else visible[..., -1].amax(dim=2, keepdim=True)
         return sampled, there, view * part

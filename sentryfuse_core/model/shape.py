@@ -89,6 +89,10 @@ class ModelShape:
                     f"ffn {self.ffn} must be a multiple of ffn_block {self.ffn_block}",
                     self.ffn % self.ffn_block,
                 ),
+                (
+                    f"canvas_pool {self.canvas_pool} must be 1, 4, 16, 64 or 256: square blocks of cells",
+                    self.canvas_pool not in (1, 4, 16, 64, 256),
+                ),
                 (f"widths {self.widths} must start with 1.0 and fall", not _fall(self.widths)),
                 (
                     f"audio_widths {self.audio_widths} must start with 1.0 and fall",

@@ -20,7 +20,7 @@ class SlimConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
         super().__init__()
-        self._stride = stride
+        self.stride = stride
         self.weight = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
         self.scale = nn.Parameter(torch.ones(outputs))
@@ -32,7 +32,7 @@ class SlimConv(nn.Module):
             x.shape[1] if x.shape[1] % CHANNEL_BLOCK == 0 else None
         )  # sensors give all of theirs, or fail
         weight = self.weight[:channels, :leading]
-        mixed = functional.conv2d(x, weight, stride=self._stride, padding=1)
+        mixed = functional.conv2d(x, weight, stride=self.stride, padding=1)
         groups = channels // CHANNEL_BLOCK
         normal = functional.group_norm(mixed, groups, self.scale[:channels], self.shift[:channels])
         return functional.relu(normal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["Choice", "choose"]
@@ -18,13 +19,14 @@ class Choice:
     fault: str = ""
 
 
-def choose(wanted: str, *, device: str, onnx_lack: str) -> Choice:
+def choose(wanted: str, *, device: str, lacks: Mapping[str, str], times_ms: Mapping[str, float]) -> Choice:
     """The backend for `model.backend` on a kind of device.
 
     Args:
         wanted: auto, or a backend's name.
         device: kind of device the network runs on, cpu or cuda.
-        onnx_lack: what keeps ONNX Runtime from running here; empty when nothing does.
+        lacks: what keeps each optional backend of the CPU from running here; empty when nothing does.
+        times_ms: how long a set takes in each backend that was measured on this machine, eager among them.
     """
     if wanted in _CUDA_ONLY and device != "cuda":
         fault = (
@@ -37,6 +39,14 @@ def choose(wanted: str, *, device: str, onnx_lack: str) -> Choice:
         return Choice(
             "cuda_graph", "cuda_graph: there is a CUDA device, and launches are most of the time on it"
         )
-    if not onnx_lack:
-        return Choice("onnx", "onnx: no CUDA device, and ONNX Runtime is the fastest measured on a CPU")
-    return Choice("eager", f"eager: no CUDA device, and for onnx {onnx_lack}")
+    ready = {name: time_ms for name, time_ms in times_ms.items() if not lacks.get(name)}
+    if "eager" not in ready or len(ready) < 2:
+        lack = "; ".join(f"for {name} {why}" for name, why in lacks.items() if why)
+        return Choice(
+            "eager", f"eager: {lack or 'nothing was measured here; run `sentryfuse build-engines --anew`'}"
+        )
+    best = min(ready, key=lambda name: ready[name])
+    if best == "eager":
+        return Choice("eager", "eager: the fastest of those measured here")
+    times = ready["eager"] / ready[best]
+    return Choice(best, f"{best}: {times:.2f} times as fast as eager when measured here")

@@ -1,4 +1,4 @@
-"""The eager backend: PyTorch as it is, on the CPU or a CUDA device."""
+"""The eager backend: the deploy form in PyTorch as it is, on the CPU or a CUDA device."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.lean.form import LeanForm
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Plan
 
@@ -19,7 +20,7 @@ __all__ = ["EagerBackend", "device_name"]
 
 
 class EagerBackend:
-    """Runs the bank's network in inference mode; every level is a view of the same weights."""
+    """Runs the bank's network part by part; every level is a view of the same weights."""
 
     name = "eager"
     batches = True
@@ -37,13 +38,14 @@ class EagerBackend:
             raise BackendError(
                 f"cannot put the network on {device}: {reason_of(error)}; use model.device = cpu"
             ) from error
+        self._form = LeanForm(self.network)
         self.device = device if device == "cpu" else device_name(self._device)
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when the device fails."""
         try:
             with torch.inference_mode():
-                output = self.network(inputs.to(self._device), parts=plan.parts)
+                output = self._form(inputs.to(self._device), plan.parts)
                 evidence = {modality: logits.cpu() for modality, logits in output.evidence.items()}
                 return HeadOutput(output.heatmap.cpu(), output.boxes.cpu(), evidence)
         except RuntimeError as error:  # out of memory and device errors are RuntimeErrors

@@ -21,7 +21,9 @@ from sentryfuse_core.runtime.cuda_graph import CudaGraphBackend
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.export import PRECISIONS
 from sentryfuse_core.runtime.fallback import FallbackBackend
+from sentryfuse_core.runtime.measured import measured
 from sentryfuse_core.runtime.onnx import OnnxBackend, onnx_lack
+from sentryfuse_core.runtime.openvino import OpenVinoBackend, openvino_lack
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.tensorrt import NOT_RUN, TensorRtBackend
 
@@ -55,8 +57,14 @@ BACKENDS: Mapping[str, Callable[[Parts], Backend]] = {
         of.bank, of.network, device=of.device, precision=PRECISIONS[of.precision], reason=of.reason
     ),
     "onnx": lambda of: OnnxBackend(of.bank, of.store, device=of.device, threads=of.threads, reason=of.reason),
+    "openvino": lambda of: OpenVinoBackend(of.bank, of.store, threads=of.threads, reason=of.reason),
     "tensorrt": lambda of: TensorRtBackend(
-        of.bank, of.store, device=of.device, precision=of.precision, reason=f"{of.reason}; {NOT_RUN}"
+        of.bank,
+        of.store,
+        of.network,
+        device=of.device,
+        precision=of.precision,
+        reason=f"{of.reason}; {NOT_RUN}",
     ),
 }
 
@@ -81,7 +89,8 @@ def make_backend(bank: Bank, config: ModelConfig, *, clock: Clock | None = None)
     device = resolve_device(config.device)
     kind = torch.device(device).type
     store = Store.of(bank, config.engine_dir)
-    choice = choose(config.backend, device=kind, onnx_lack=onnx_lack(bank, store))
+    lacks = {"openvino": openvino_lack(bank, store), "onnx": onnx_lack(bank, store)}
+    choice = choose(config.backend, device=kind, lacks=lacks, times_ms=measured(store))
     cpu = EagerBackend(bank, threads=config.threads, reason=choice.reason)
     if choice.fault:
         cpu.faults = (choice.fault,)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
@@ -16,11 +17,12 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import device_name
+from sentryfuse_core.runtime.engines import run_parts
 from sentryfuse_core.runtime.export import onnx_ending
+from sentryfuse_core.runtime.lean.form import Part
 from sentryfuse_core.runtime.store import Store
-from sentryfuse_core.runtime.subnetwork import input_tensors, output_from
 from sentryfuse_core.text import reason_of
-from sentryfuse_core.types import PartLevels, Plan
+from sentryfuse_core.types import Plan
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -43,7 +45,7 @@ def onnx_lack(bank: Bank, store: Store) -> str:
 
 
 class OnnxBackend:
-    """One session a sub-network, opened by the warm-up or on first use."""
+    """One session a part, opened by the warm-up or on first use."""
 
     name = "onnx"
     batches = False
@@ -83,29 +85,29 @@ class OnnxBackend:
         # Threads that spin after each run take the cores from everything else on the robot.
         self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._options.log_severity_level = _ERRORS_ONLY
-        self._sessions: dict[tuple[int, PartLevels], onnxruntime.InferenceSession] = {}
+        self._sessions: dict[Part, onnxruntime.InferenceSession] = {}
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when the session cannot be opened or fails."""
-        given = input_tensors(inputs, trusting=self._bank.trusting)
-        feed = {name: tensor.numpy() for name, tensor in given.items()}
-        try:
-            session = self._session(plan)
-            names = [item.name for item in session.get_outputs()]
-            maps = session.run(names, feed)
-        except Exception as error:
-            raise BackendError(f"ONNX Runtime failed: {reason_of(error)}; model.backend = eager") from error
-        return output_from({name: torch.from_numpy(values) for name, values in zip(names, maps, strict=True)})
+        return run_parts(self._bank, self._run, inputs, plan)
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Open and run every sub-network; median milliseconds by (mask bits, level)."""
         return time_all(self.run, self._bank)
 
-    def _session(self, plan: Plan) -> onnxruntime.InferenceSession:
-        key = (plan.mask.bits, plan.parts)
+    def _run(self, key: Part, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        try:
+            session = self._session(key)
+            names = [item.name for item in session.get_inputs()]
+            maps = session.run(None, {name: item.numpy() for name, item in zip(names, tensors, strict=True)})
+        except Exception as error:
+            raise BackendError(f"ONNX Runtime failed: {reason_of(error)}; model.backend = eager") from error
+        return tuple(torch.from_numpy(values) for values in maps)
+
+    def _session(self, key: Part) -> onnxruntime.InferenceSession:
         found = self._sessions.get(key)
         if found is None:
-            path = self._store.path(plan, _ENDING)
+            path = self._store.path(key, _ENDING)
             provider = (self._provider, self._provider_options)
             found = self._runtime.InferenceSession(str(path), self._options, providers=[provider])
             if self._provider not in found.get_providers():  # it falls back to the CPU without an error

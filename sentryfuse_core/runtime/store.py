@@ -1,23 +1,28 @@
-"""Where built sub-networks lie on disk, under names that a stale one cannot have."""
+"""Where built parts of the network lie on disk, under names that a stale one cannot have."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 import sentryfuse_core
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.types import Plan
+from sentryfuse_core.runtime.lean.form import Part, parts_of
 from sentryfuse_core.whole_files import written_whole
 
-__all__ = ["Store"]
+__all__ = ["Store", "all_parts"]
 
-_CODE = ("model/*.py", "preprocess/geometry.py", "preprocess/tilt.py", "runtime/subnetwork.py")
+_CODE = ("model/*.py", "preprocess/geometry.py", "preprocess/tilt.py", "runtime/lean/*.py")
+
+
+def all_parts(bank: Bank) -> list[Part]:
+    """Each part that any loaded sub-network runs, once."""
+    return sorted({part for plan in bank.sub_networks for part in parts_of(plan.mask, plan.parts)})
 
 
 @dataclass(frozen=True)
@@ -39,26 +44,21 @@ class Store:
         key = hashlib.sha256(" ".join(map(str, parts)).encode())
         return cls(base / key.hexdigest()[:16])
 
-    def path(self, plan: Plan, ending: str) -> Path:
-        """The file of the sub-network that `plan` runs, e.g. mask15_c0l0a0t0h0.float32.onnx.
-
-        By sensors and the level of each part: a level of the budget means another one beside a poor sensor.
-        """
-        parts = "".join(f"{name[0]}{level}" for name, level in asdict(plan.parts).items())
-        return self.folder / f"mask{plan.mask.bits:02d}_{parts}.{ending}"
+    def path(self, part: Part, ending: str) -> Path:
+        """The file of one part, e.g. camera0_tilted.float32.onnx."""
+        return self.folder / f"{part}.{ending}"
 
     def missing(self, bank: Bank, ending: str) -> list[Path]:
-        """Files of loaded sub-networks that have not been built."""
-        wanted = (self.path(plan, ending) for plan in bank.sub_networks)
-        return [path for path in wanted if not path.exists()]
+        """Files of loaded parts that have not been built."""
+        return [path for path in (self.path(part, ending) for part in all_parts(bank)) if not path.exists()]
 
-    def build(self, bank: Bank, ending: str, make: Callable[[Plan], bytes], *, anew: bool) -> Iterator[bool]:
-        """Write what `make` gives for each loaded sub-network without a file, or all `anew`; yields built."""
-        for plan in bank.sub_networks:
-            path = self.path(plan, ending)
+    def build(self, bank: Bank, ending: str, make: Callable[[Part], bytes], *, anew: bool) -> Iterator[bool]:
+        """Write what `make` gives for each loaded part without a file, or all `anew`; yields built."""
+        for part in all_parts(bank):
+            path = self.path(part, ending)
             build = anew or not path.exists()
             if build:
-                self.write(path, make(plan))
+                self.write(path, make(part))
             yield build
 
     def write(self, path: Path, content: bytes) -> None:

@@ -12,16 +12,17 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput, all_seen
+from sentryfuse_core.runtime.lean.form import LeanForm
 from sentryfuse_core.types import Modality, PartLevels
 
-__all__ = ["SubNetwork", "input_tensors", "output_from"]
+__all__ = ["SubNetwork", "input_tensors", "maps_of", "output_from"]
 
 _INPUTS = ("camera", "camera_position", "camera_seen", "lidar", "imu", "tilt", "audio", "quality")
 _EVIDENCE = "evidence_"
 
 
 class SubNetwork(nn.Module):
-    """The network at some widths, for the sensors whose tensors are called `inputs`; shares all weights."""
+    """The deploy form at some widths, for the sensors whose tensors are called `inputs`."""
 
     def __init__(
         self,
@@ -30,10 +31,14 @@ class SubNetwork(nn.Module):
         parts: PartLevels,
         *,
         precision: torch.dtype = torch.float32,
+        engine: bool = False,
     ) -> None:
-        """`precision` is that of products and convolutions; all else stays float32."""
+        """`precision` is that of products and convolutions; all else stays float32.
+
+        `engine`: see `LeanForm`.
+        """
         super().__init__()
-        self.network = network
+        self.form = LeanForm(network, engine=engine)
         self.inputs = inputs
         self.parts = parts
         self.precision = precision
@@ -44,9 +49,8 @@ class SubNetwork(nn.Module):
         reduced = self.precision is not torch.float32
         kind = tensors[0].device.type
         with torch.autocast(kind, self.precision, cache_enabled=False) if reduced else nullcontext():
-            output = self.network(given, parts=self.parts)
-        evidence = {f"{_EVIDENCE}{name.value}": logits for name, logits in output.evidence.items()}
-        maps = {"heatmap": output.heatmap, "boxes": output.boxes, **evidence}
+            output = self.form(given, self.parts)
+        maps = maps_of(output)
         return {name: values.float() for name, values in maps.items()} if reduced else maps
 
 
@@ -78,6 +82,12 @@ def input_tensors(inputs: ModelInput, *, trusting: bool) -> dict[str, Tensor]:
     if sizes != {1}:
         raise BackendError(f"batch sizes {sorted(sizes)}: this backend runs one set at a time; use eager")
     return present
+
+
+def maps_of(output: HeadOutput) -> dict[str, Tensor]:
+    """The head's output as maps by name, see `output_from`."""
+    evidence = {f"{_EVIDENCE}{name.value}": logits for name, logits in output.evidence.items()}
+    return {"heatmap": output.heatmap, "boxes": output.boxes, **evidence}
 
 
 def output_from(maps: Mapping[str, Tensor]) -> HeadOutput:

@@ -357,7 +357,7 @@ def test_no_sensor_is_blamed_when_the_node_did_not_run(kept: int | None) -> None
     _run(undisturbed, timeline(Modality, 14.0))
     assert [r.late for r in reports.values()] == [r.late for r in undisturbed.reports(15 * S).values()]
     assert sets[-1][1] == tuple(Modality)
-    assert all(synced.anchor is LIDAR for synced, _ in sets[5:])  # no set without eyes is made of the stop
+    assert all(synced.anchor == LIDAR for synced, _ in sets[5:])  # no set without eyes is made of the stop
     for modality, report in reports.items():
         assert report.expected_hz == pytest.approx(S / PERIOD_NS[modality], rel=0.05)
 

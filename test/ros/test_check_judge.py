@@ -198,3 +198,17 @@ def test_judge_warns_of_odometry_and_fails_for_it_never(seen: Stream, code: str)
     lines = judged(odometry=seen)
     assert bad(lines) == ([("WARN", "odometry", code)] if code else [])
     assert "odometry" not in {line.subject for line in judged()}
+
+
+def test_judge_fails_a_sensor_with_a_name_of_its_own_when_nothing_says_where_it_sits() -> None:
+    rig = {"sensors": ["top"], "top.kind": "lidar"}
+    for values, found in (({}, [("FAIL", "top", "no_pose")]), ({"top.translation_m": (0.0, 0.0, 1.8)}, [])):
+        lines = judge(
+            {"top": stream()},
+            override(Config(), {**rig, **values}),
+            intrinsics=(),
+            clock=SYSTEM_CLOCK,
+            model=MODEL,
+            memory_notes=(),
+        )
+        assert bad(lines) == found

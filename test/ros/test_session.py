@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from rclpy.logging import get_logger
 from ros.support import now
@@ -61,8 +62,12 @@ class FakeOutputs:
 
 
 def imu(index: int) -> Imu:
+    """A robot at rest, with noise on every axis."""
     message = Imu(header=Header(stamp=now(), frame_id="imu_link"))
-    message.linear_acceleration.z = 9.8 + 1e-3 * index
+    values = np.random.default_rng(index).normal(0.0, 0.01, (2, 3))
+    values[1, 2] += 9.8
+    for vector, row in zip((message.angular_velocity, message.linear_acceleration), values, strict=True):
+        vector.x, vector.y, vector.z = row.tolist()
     return message
 
 

@@ -27,9 +27,8 @@ teacher's boxes are tracked forwards and backwards through each recording; what 
 confirm is taught, what they leave in doubt is neither taught nor unlearned. Batches of the synthetic world
 are rehearsed in between, so that nothing is forgotten.
 
-The end of each recording (of several, a share of them) is kept back. Agreement with the teacher on it and,
-where a recording has labels, mAP are printed before and after. Weights that do not gain there are not
-written, and the exit status is 1.
+The end of each recording is kept back. Agreement with the teacher on it and, where a recording has labels,
+mAP are printed before and after. Weights that do not gain there are not written, and the exit status is 1.
 """
 _EXAMPLES = """\
   sentryfuse adapt drive.mcap --out robot7.safetensors

@@ -163,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
         run_policies(
             load_checkpoint(args.weights or SHIPPED),
             frames=count * _BATCH,
+            batch=_BATCH,
             batches=lambda ages_s: held_out(
                 WORLDS[args.world](), batch=_BATCH, count=count, first=first, ages_s=ages_s
             ),

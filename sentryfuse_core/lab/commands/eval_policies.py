@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,16 +30,18 @@ from sentryfuse_core.lab.scoring.matrix import SEEING
 from sentryfuse_core.lab.scoring.resample import drawn_maps, map_of
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.fault_table import fault_table
+from sentryfuse_core.lab.training.foretold import foretold
 from sentryfuse_core.lab.training.policies import outcomes, run_plans
 from sentryfuse_core.lab.training.spoiling import AGES_S, spoilt_at_random
 from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.pruning.part_gate import PLACED, PartGate, make_gate
+from sentryfuse_core.pruning.part_gate import PLACED, PartGate, Worths, make_gate
 
 __all__ = ["run_policies"]
 
 _SPOILT = "one sensor spoilt"
 _KINDS = ("as they are", _SPOILT)  # of frames
+_SALIENT = 4  # batches that saliency is taken of: it needs gradients
 
 Step = Callable[[int], None]
 
@@ -47,6 +50,7 @@ def run_policies(
     checkpoint: Checkpoint,
     *,
     frames: int,
+    batch: int,
     batches: Callable[[tuple[float, float]], Iterator[LabelledBatch]],
     draws: int,
     seed: int,
@@ -55,8 +59,8 @@ def run_policies(
 ) -> None:
     """Score all policies on frames as they are and with sensors spoilt, then every fault; print and write.
 
-    `batches` gives `frames` frames, by the ages in s of what late sensors show in them. Raises ConfigError
-    where the weights have no gate.
+    `batches` gives `frames` frames, `batch` at once, by the ages in s of what late sensors show in them.
+    Raises ConfigError where the weights have no gate.
     """
     gate = make_gate(checkpoint.shape, checkpoint.manifest)
     if not isinstance(gate, PartGate):
@@ -67,7 +71,9 @@ def run_policies(
     net, classes = checkpoint.network(), len(checkpoint.manifest["labels"])
 
     found = {}
+    judged = min(frames // batch, _SALIENT)
     tasks = {**dict.fromkeys((f"frames {kind}" for kind in _KINDS), frames), "faults": frames}
+    tasks["saliency"] = judged * batch
     with _progress({**tasks, "intervals": 3 * draws}) as steps:
         for kind in _KINDS:
             run = run_plans(
@@ -83,9 +89,15 @@ def run_policies(
             net, lambda age_s: batches((age_s, age_s)), classes=classes, gate=gate, on_frames=steps["faults"]
         )
 
-        def points(parts: Sequence[Matches]) -> tuple[Floats, Floats]:
-            drawn = drawn_maps(parts, draws=draws, seed=seed, on_draws=steps["intervals"])
-            return 100.0 * np.array([map_of(part) for part in parts]), 100.0 * drawn
+        parts = foretold(
+            net,
+            Worths.from_mapping(checkpoint.manifest["gate"]),
+            _counted(itertools.islice(batches(AGES_S), judged), steps["saliency"]),
+        )
+
+        def points(found: Sequence[Matches]) -> tuple[Floats, Floats]:
+            drawn = drawn_maps(found, draws=draws, seed=seed, on_draws=steps["intervals"])
+            return 100.0 * np.array([map_of(one) for one in found]), 100.0 * drawn
 
         studies = [
             PolicyStudy(kind, chosen, *points([one.matches for one in chosen]))
@@ -93,7 +105,7 @@ def run_policies(
         ]
         maps, drawn = points([part for row in rows for part in (row.bad, row.without, row.clean)])
         faults = FaultStudy(rows, maps.reshape(-1, 3), drawn.reshape(draws, -1, 3))
-    print_policies(studies, faults)
+    print_policies(studies, faults, parts)
     if out is not None:
         config = {
             "weights": checkpoint.identity,
@@ -102,7 +114,7 @@ def run_policies(
             "seed": seed,
             "draws": draws,
         }
-        for path in write_policies(out, studies, faults, command=command, config=config):
+        for path in write_policies(out, studies, faults, parts, command=command, config=config):
             print(f"wrote {path}")
 
 
@@ -110,6 +122,13 @@ def _spoiler(seed: int) -> Callable[[LabelledBatch], ModelInput]:
     """Camera, lidar or audio spoilt, batch after batch."""
     generator, turns = torch.Generator().manual_seed(seed), iter(range(1 << 30))
     return lambda batch: spoilt_at_random(batch, PLACED[next(turns) % len(PLACED)], generator)
+
+
+def _counted(batches: Iterable[LabelledBatch], step: Step) -> Iterator[LabelledBatch]:
+    """The batches, each told once it is done with."""
+    for batch in batches:
+        yield batch
+        step(len(batch.boxes))
 
 
 @contextmanager

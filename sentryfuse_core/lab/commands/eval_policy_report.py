@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sentryfuse_core.lab.commands.eval_policy_figures import (
 from sentryfuse_core.lab.commands.eval_policy_plot import policies_figure
 from sentryfuse_core.lab.commands.eval_report import rounded, table
 from sentryfuse_core.lab.scoring.resample import Interval
+from sentryfuse_core.lab.training.foretold import Narrowing, rank_agreement
 from sentryfuse_core.lab.training.policies import ORACLE
 
 __all__ = [
@@ -36,17 +38,26 @@ __all__ = [
 _WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
 
 
-def print_policies(studies: Sequence[PolicyStudy], faults: FaultStudy) -> None:
-    """A table of policies for each kind of frames, one of faults, and what was aimed at."""
+def print_policies(studies: Sequence[PolicyStudy], faults: FaultStudy, parts: Sequence[Narrowing]) -> None:
+    """A table of policies for each kind of frames, one of faults, one of parts, and what was aimed at."""
     console = Console(width=max(Console().width, _WIDTH))
     for study in studies:
         console.print(policies_table(study))
     console.print(faults_table(faults))
-    print(text_table(_figures(studies, faults)))
+    console.print(_parts_table(parts))
+    print(text_table(_figures(studies, faults, parts)))
 
 
-def _figures(studies: Sequence[PolicyStudy], faults: FaultStudy) -> list[Figure]:
-    return [*(figure for study in studies for figure in policy_figures(study)), *fault_figures(faults)]
+def _figures(studies: Sequence[PolicyStudy], faults: FaultStudy, parts: Sequence[Narrowing]) -> list[Figure]:
+    return [
+        *(figure for study in studies for figure in policy_figures(study)),
+        *fault_figures(faults),
+        Figure(
+            what="rank correlation of first-order saliency with the measured rises of the loss",
+            measured=rank_agreement(parts),
+            unit="",
+        ),
+    ]
 
 
 def policies_table(study: PolicyStudy) -> Table:
@@ -93,10 +104,28 @@ def faults_table(study: FaultStudy) -> Table:
     )
 
 
+def _parts_table(parts: Sequence[Narrowing]) -> Table:
+    return table(
+        "one part narrowed, all sensors good",
+        ("part", "level", "measured rise of the loss", "first-order saliency"),
+        [
+            (
+                one.part,
+                str(one.level),
+                f"{one.rise:+.4f}",
+                "-" if math.isnan(one.saliency) else f"{one.saliency:.2e}",
+            )
+            for one in parts
+        ],
+        caption="the gate plans with what was measured; saliency knows nothing of half an image (-)",
+    )
+
+
 def write_policies(
     folder: Path,
     studies: Sequence[PolicyStudy],
     faults: FaultStudy,
+    parts: Sequence[Narrowing],
     *,
     command: str,
     config: Mapping[str, Any],
@@ -105,8 +134,9 @@ def write_policies(
     raw = {
         "policies": {study.kind: plain_policies(study) for study in studies},
         "faults": plain_faults(faults),
+        "parts": [asdict(one) for one in parts],
     }
-    figures = _figures(studies, faults)
+    figures = _figures(studies, faults, parts)
     data = write("gate", figures, raw=rounded(raw), config=config, folder=folder, command=command)
     picture = folder / "policies.png"
     write_png(policies_figure(studies), picture)

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.commands.options import MOST_SEED, check_numbers
 from sentryfuse_core.commands.signals import interrupt, noted_signals
+from sentryfuse_core.config import Config, load_yaml
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.config import WEATHERS, WORLDS, with_weather, world_v2
 from sentryfuse_core.whole_files import make_folder
@@ -36,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     record.add_argument("--seconds", type=float, default=30.0, metavar="S", help="length in s (default 30)")
     record.add_argument(
         "--image", choices=("jpeg", "raw"), default="jpeg", help="CompressedImage (default) or Image"
+    )
+    record.add_argument(
+        "--rig",
+        type=Path,
+        metavar="FILE",
+        help="sensors and their places: a parameter file as the node takes (default: one of each)",
     )
     record.add_argument("out", type=Path, metavar="OUT", help="folder; made if it does not exist")
     picture = actions.add_parser("picture", help="draw one moment as every sensor has it")
@@ -76,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         light=_LIGHT[args.light],
         raw_images=args.action == "record" and args.image == "raw",
         world=with_weather(world_v2(), args.weather),
+        rig=load_yaml(args.rig) if args.action == "record" and args.rig else Config(),
     )
     if args.action == "record":
         return _record(recorder, args.out)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sentryfuse_core.faults.tensors import RawSet
 from sentryfuse_core.lab.datasets.view import EVERYWHERE, View
@@ -25,7 +26,7 @@ from sentryfuse_core.preprocess.quality import quality
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.types import Modality
 
-__all__ = ["LabelledBatch", "as_inputs", "held_out", "make_batch"]
+__all__ = ["LabelledBatch", "as_inputs", "held_out", "make_batch", "with_room"]
 
 _HELD_OUT_SEED = 2**40  # training seeds stay below: `seed * _STRIDE + step`
 _STRIDE = 2**20
@@ -101,6 +102,31 @@ def _from_world(
         raw = None if ages_s is None else _raw(world, made, seed=seed, ages_s=ages_s)
         labelled = replace(as_inputs(made), raw=raw)
         return labelled if world.variety is None else _seen(labelled)
+
+
+def with_room(batch: LabelledBatch, world: WorldConfig) -> LabelledBatch:
+    """The same with room for as many boxes and points as batches of `world`, a varied one, have."""
+    variety = world.variety
+    if variety is None:
+        return batch
+    rays, more = variety.rays, world.targets - batch.boxes.shape[1]
+
+    def filled(points: Tensor | None) -> Tensor | None:
+        if points is None:
+            return None
+        return functional.pad(points, (0, 0, 0, rays - points.shape[1]), value=torch.nan)
+
+    raw = batch.raw
+    if raw is not None:
+        raw = replace(raw, points=filled(raw.points), late_points=filled(raw.late_points))
+    return replace(
+        batch,
+        boxes=functional.pad(batch.boxes, (0, 0, 0, more), value=1.0),
+        classes=functional.pad(batch.classes, (0, more), value=-1),
+        visible=None,
+        points=filled(batch.points),
+        raw=raw,
+    )
 
 
 def _seen(batch: LabelledBatch) -> LabelledBatch:

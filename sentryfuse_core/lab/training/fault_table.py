@@ -40,7 +40,7 @@ class FaultRow:
     bad: Matches  # with the bad sensor
     without: Matches  # without it
     clean: Matches  # with the sensor as it was
-    trust: float  # mean trust in the bad sensor; NaN where these weights tell none
+    trust: float  # mean trust in the bad sensor; NaN: these weights tell none, or were not asked
 
 
 def fault_table(
@@ -56,7 +56,9 @@ def fault_table(
 ) -> list[FaultRow]:
     """All rows; `batches` gives the same frames for any age of what late sensors show, in s.
 
-    With a `gate` its choice at full width runs, which leaves sensors out that are too poor; else all do.
+    With a `gate` the table is the robot's: its choice at full width runs, which leaves sensors out that are
+    too poor, and a sensor that repeats itself is out, since health finds it `frozen` before any of the ages
+    here (with the third message, at 10 Hz after 0.2 s). Without one the network gets all of them.
     `sensors` are those that all frames have (None: all four); `cut` leaves of one box list a frame what is
     judged. Where some frames have no past, what repeats it is left out.
     """
@@ -71,10 +73,14 @@ def fault_table(
             size = len(batch.boxes)
             truth.extend(truth_of(batch.boxes, batch.classes))
             runner = PartRunner(net, batch.inputs, batch=size)
-            for sensor, boxes in _good(runner, everything).items():
+            here = _good(runner, everything)
+            for sensor, boxes in here.items():
                 good[sensor].extend(boxes)
             for key, which in _cases(severities):
                 if key[0] not in everything or (key[1] == _LATE and not _has_past(batch)):
+                    continue
+                if gate is not None and key[1] == _LATE:
+                    bad[key].extend(here[key[0]])
                     continue
                 generator = torch.Generator().manual_seed(_SEED + len(truth) - size)
                 inputs = spoilt(aged[which], *key, generator)

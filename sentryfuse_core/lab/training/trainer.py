@@ -15,7 +15,7 @@ from torch import nn
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.curriculum import Curriculum
 from sentryfuse_core.lab.training.curve import Curve
-from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
+from sentryfuse_core.lab.training.data import LabelledBatch, make_batch, with_room
 from sentryfuse_core.lab.training.in_view import classes_for
 from sentryfuse_core.lab.training.losses import (
     detection_loss,
@@ -30,7 +30,7 @@ from sentryfuse_core.lab.training.state import Progress, load_state, save_state
 from sentryfuse_core.lab.training.targets import Targets, make_targets
 from sentryfuse_core.lab.training.tensor_files import ROOM
 from sentryfuse_core.lab.training.view_targets import make_view_targets
-from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.config import WorldConfig, world_v2
 from sentryfuse_core.model.encoders import CameraView
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
@@ -44,6 +44,7 @@ __all__ = ["BatchSource", "StepLog", "TrainOptions", "Trainer"]
 
 BatchSource = Callable[[int], LabelledBatch]  # step -> batch
 
+_PLAIN = 6  # one batch in so many is of the plain world of before, that nothing learned there is lost
 _MASKS = 2  # subsets of sensors a step, beside all of them; a sensor of the last one is spoilt
 _ALL_SHARE = 4  # one frame in so many has every sensor
 _DRAWS = 8  # of a set of sensors that the frames have; then all of theirs
@@ -350,10 +351,13 @@ class Trainer:
         values = torch.cat([item for item in found if item is not None])
         measures = measures_of(self.net.shape.qualities)
         least = values.new_tensor([_LEAST_SPREAD * (item.high - item.low) for item in measures])
+        mean = values.nanmean(dim=0)
+        spread = torch.maximum((values - mean).square().nanmean(dim=0).sqrt(), least)
+        taken = mean.isfinite()  # the others are of sensors that the data lacks: what is known of them stays
         for net in (self.net, self.average):
             if net.trust is not None:
-                net.trust.centre.copy_(values.mean(dim=0))
-                net.trust.scale.copy_(torch.maximum(values.std(dim=0), least))
+                net.trust.centre.copy_(torch.where(taken, mean, net.trust.centre))
+                net.trust.scale.copy_(torch.where(taken, spread, net.trust.scale))
 
     def _average(self) -> None:
         """Move the running average; early on it follows closely, so that a short run is not all start."""
@@ -362,15 +366,17 @@ class Trainer:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1.0 - decay)
 
     def _world_batch(self, step: int) -> LabelledBatch:
-        options = self.options
-        return make_batch(
-            options.world,
+        options, world = self.options, self.options.world
+        plain = world.variety is not None and step // options.reuse % _PLAIN == 0
+        batch = make_batch(
+            world_v2() if plain else world,
             batch=options.batch,
             seed=options.seed,
             step=step,
             device=options.device,
             ages_s=AGES_S if options.faults else None,
         )
+        return with_room(batch, world) if plain else batch
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         """Matrices decay, vectors (norms, biases) do not, and trust neither."""

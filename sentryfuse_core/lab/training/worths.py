@@ -1,7 +1,7 @@
 """What narrowing each part costs, by the sensors that are there and how good they are: the gate's table.
 
 Measured, not estimated: every part is narrowed by itself, on the same frames, and the rise of the detection
-loss is what the gate plans with. `part_saliency` says beside it what the gradient at full width foretells.
+loss is what the gate plans with. `foretold` says beside it what the gradient at full width foretells.
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.lab.world.objects import uniform
 from sentryfuse_core.lab.world.scan import plain_scan
 from sentryfuse_core.lab.world.scene import ABSENT, Scene, draw_scenes
+from sentryfuse_core.preprocess.sectors import sector_axes
 
 __all__ = ["QUARTERS_RAD", "around_batch", "draw_around", "turned"]
 
 QUARTERS_RAD = (0.0, math.pi / 2, math.pi, -math.pi / 2)  # front, left, back, right
-_QUARTERS = (0, 1, 2, 3)  # the same as turns to the left
 _APART_M = 0.3  # between the circles around two footprints
 
 
@@ -34,13 +34,13 @@ def around_batch(
     sensors = sensors or Config()
     generator = torch.Generator().manual_seed(seed)
     scene = draw_around(config, batch=batch, generator=generator)
-    slots = (0, len(_QUARTERS) * config.objects[1])  # objects come before clutter
+    slots = (0, len(QUARTERS_RAD) * config.objects[1])  # objects come before clutter
     crowded = replace(config, objects=slots)
     sides = []
-    for quarters in _QUARTERS:
+    for yaw in QUARTERS_RAD:
         usual, spread = torch.tensor(sensors.camera.translation_m), torch.tensor(CAMERA_SPREAD_M)
         position = usual + spread * uniform(-1, 1, (batch, 3), generator)
-        seen = turned(scene, quarters)
+        seen = turned(scene, yaw)
         scan = plain_scan(config.lidar, config.weather, sensors.lidar.translation_m, batch=batch)
         made = render_batch(seen, crowded, sensors, scan=scan, position=position, generator=generator)
         sides.append(made)
@@ -50,9 +50,9 @@ def around_batch(
 
 def draw_around(config: WorldConfig, *, batch: int, generator: torch.Generator) -> Scene:
     """To each side what `draw_scenes` draws ahead; of what overlaps the first stays."""
-    drawn = [draw_scenes(config, batch=batch, generator=generator) for _ in _QUARTERS]
+    drawn = [draw_scenes(config, batch=batch, generator=generator) for _ in QUARTERS_RAD]
     first = drawn[0]
-    whole = [turned(scene, -quarters) for quarters, scene in zip(_QUARTERS, drawn, strict=True)]
+    whole = [turned(scene, -yaw) for yaw, scene in zip(QUARTERS_RAD, drawn, strict=True)]
     targets = config.objects[1]
     slotted = [
         item.name
@@ -73,31 +73,24 @@ def draw_around(config: WorldConfig, *, batch: int, generator: torch.Generator) 
     return replace(scene, classes=kept, identity=torch.arange(count).expand(batch, count))
 
 
-def turned(scene: Scene, quarters: int) -> Scene:
-    """The scene in axes that look `quarters` of a turn further to the left."""
-    if quarters % 4 == 0:
+def turned(scene: Scene, yaw_rad: float) -> Scene:
+    """The scene in axes that are turned to the left by `yaw_rad`."""
+    if yaw_rad == 0.0:
         return scene
-    angle = quarters * math.pi / 2
-    x, y = _turned(scene.boxes[..., 0], scene.boxes[..., 1], -quarters)
-    yaw = torch.remainder(scene.boxes[..., 6] - angle + math.pi, 2 * math.pi) - math.pi
-    boxes = torch.cat((torch.stack((x, y), dim=-1), scene.boxes[..., 2:6], yaw[..., None]), dim=-1)
-    velocity = torch.stack(_turned(scene.velocity[..., 0], scene.velocity[..., 1], -quarters), dim=-1)
-    roll, pitch = scene.bumps.unbind(1)
-    size, others = (
-        torch.stack(pair, dim=1) for pair in ((roll[..., 0], pitch[..., 0]), (roll[..., 1:], pitch[..., 1:]))
-    )
-    if quarters % 2:
-        others = others.flip(1)
-    size = torch.stack(_turned(size[:, 0], size[:, 1], -quarters), dim=1)
-    ego = scene.ego + torch.tensor((0.0, 0.0, angle))
-    return replace(
-        scene, boxes=boxes, velocity=velocity, bumps=torch.cat((size[..., None], others), dim=-1), ego=ego
-    )
+    axes = torch.from_numpy(sector_axes(yaw_rad)[:2, :2]).float()
+    places, velocity = (vectors @ axes.T for vectors in (scene.boxes[..., :2], scene.velocity))
+    yaw = torch.remainder(scene.boxes[..., 6] - yaw_rad + math.pi, 2 * math.pi) - math.pi
+    boxes = torch.cat((places, scene.boxes[..., 2:6], yaw[..., None]), dim=-1)
+    ego = scene.ego + torch.tensor((0.0, 0.0, yaw_rad))
+    return replace(scene, boxes=boxes, velocity=velocity, bumps=_turned_bumps(scene.bumps, axes), ego=ego)
 
 
-def _turned(x: Tensor, y: Tensor, quarters: int) -> tuple[Tensor, Tensor]:
-    """Vectors turned to the left by quarters of a turn."""
-    return ((x, y), (-y, x), (-x, -y), (y, -x))[quarters % 4]
+def _turned_bumps(bumps: Tensor, axes: Tensor) -> Tensor:
+    """Waves [B, 2, W, 3] of roll and pitch as [B, 2, 2 W, 3]: each angle has waves of both."""
+    both = bumps.flatten(1, 2)[:, None].repeat(1, 2, 1, 1)
+    share = axes.repeat_interleave(bumps.shape[2], dim=1)
+    both[..., 0] *= share
+    return both
 
 
 def _overlaps(boxes: Tensor, classes: Tensor) -> Tensor:

@@ -7,18 +7,19 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import AudioConfig, Config, LidarConfig
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.world.around import turned
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
 from sentryfuse_core.lab.world.camera import View, render
 from sentryfuse_core.lab.world.config import CLASSES, WorldConfig, world_v2
@@ -27,20 +28,26 @@ from sentryfuse_core.lab.world.exposure import expose
 from sentryfuse_core.lab.world.imu import draw_bias, measure
 from sentryfuse_core.lab.world.lidar import sweep
 from sentryfuse_core.lab.world.odometry import ODOMETRY, wheels
+from sentryfuse_core.lab.world.rig import Camera, cameras_of, frame_of, lidars_of
 from sentryfuse_core.lab.world.scan import plain_scan
 from sentryfuse_core.lab.world.scene import Scene, attitude
+from sentryfuse_core.preprocess.sectors import sector_axes
 from sentryfuse_core.preprocess.threads import one_thread
+from sentryfuse_core.rotation import IDENTITY
+from sentryfuse_core.types import Modality
 
 __all__ = ["START_NS", "Message", "Recorder", "Sink"]
 
 START_NS = 1_700_000_000_000_000_000  # bag time of the first moment
+ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 _S = 1_000_000_000
 _FULL_SCALE = 32768
-_SENSORS = Config()  # where they are on the vehicle
 _FRAMES_AT_ONCE = 32  # of sound
 _FRAMES_AHEAD = 4  # images being made or waiting
-_IMAGE = ("/camera/image", "sensor_msgs/msg/Image")
-_JPEG = ("/camera/image/compressed", "sensor_msgs/msg/CompressedImage")
+_IMAGE = ("", "sensor_msgs/msg/Image")  # what follows the topic, and the type
+_JPEG = ("/compressed", "sensor_msgs/msg/CompressedImage")
+_FIRST_STREAM = 16  # number of the noise of the second lidar; those below are of other sensors
+_CAMERA_BITS = 57  # from which on the number of a camera is in the seed of its noise
 
 
 class Sink(Protocol):
@@ -70,12 +77,14 @@ class Recorder:
     light: float | None = None  # 0 = night, 1 = noon, None: by seed
     raw_images: bool = False  # sensor_msgs/Image instead of JPEG
     world: WorldConfig = field(default_factory=world_v2)
+    rig: Config = field(default_factory=Config)  # which sensors there are and where they sit
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.seconds <= 3600:
             raise ConfigError(f"seconds = {self.seconds}: a recording lasts 0.1 to 3600 s")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed = {self.seed}: give an integer from 0 to {2**32 - 1}")
+        cameras_of(self.rig, self.world)  # raises for what the world cannot draw
 
     def drive(self) -> Scene:
         """The truth: scenes at STEPS_HZ."""
@@ -94,29 +103,31 @@ class Recorder:
         `poses` puts /tf_static before them, at the time of the first, so that the recording begins with that.
         """
         count = 0
-        make = (self.camera, self.lidar, self.imu, self.audio, self.odometry)
+        own = self.rig.of_kind
+        streams = (
+            *(self.camera(scenes, number) for number, _ in enumerate(own(Modality.CAMERA))),
+            *(self.lidar(scenes, number) for number, _ in enumerate(own(Modality.LIDAR))),
+            *(self.imu(scenes, name) for name in own(Modality.IMU)[:1]),
+            *(self.audio(scenes, name) for name in own(Modality.AUDIO)[:1]),
+            self.odometry(scenes),
+        )
         with one_thread():  # the bytes are promised
-            merged = heapq.merge(*(stream(scenes) for stream in make))
+            merged = heapq.merge(*streams)
             first = next(merged)
             transforms = [self.transforms(first.log_time_ns)] if poses else []
             for message in itertools.chain(transforms, [first], merged):
                 sink.write(message.topic, message.type_name, message.log_time_ns, message.fields)
                 count += 1
-                if progress is not None and message.topic == "/lidar/points":
+                if progress is not None and message.type_name == ODOMETRY_TYPE:
                     progress(min(1.0, (message.log_time_ns - START_NS) / (self.seconds * _S)))
         return count
 
     def transforms(self, log_time_ns: int) -> Message:
         """Where the sensors are, as a robot's static transforms; the world looks along its camera's axis."""
-        mounted = {
-            "camera": _SENSORS.camera,
-            "lidar": _SENSORS.lidar,
-            "imu": _SENSORS.imu,
-            "microphones": _SENSORS.audio,
-        }
+        mounted = {frame_of(name): self.rig.sensor(name) for name, _ in self.rig.kinds}
         transforms = [
             {
-                "header": _header(START_NS, _SENSORS.output.base_frame),
+                "header": _header(START_NS, self.rig.output.base_frame),
                 "child_frame_id": frame,
                 "transform": {
                     "translation": dict(zip("xyz", sensor.translation_m, strict=True)),
@@ -134,35 +145,46 @@ class Recorder:
         """Samples of a stream before the end."""
         return math.ceil(self.seconds * rate_hz - 1e-9)
 
-    def camera(self, scenes: Scene) -> Iterator[Message]:
-        """Images, each followed by its CameraInfo; frames are made ahead, on two threads."""
-        model = self.world.camera
-        view = View(model.width, model.height, model.focal, model.width / 2, model.height / 2)
-        info = _camera_info(view)
-        topic, type_name = _IMAGE if self.raw_images else _JPEG
+    def camera(self, scenes: Scene, number: int = 0) -> Iterator[Message]:
+        """Images of one of the rig's cameras, each followed by its CameraInfo.
+
+        Frames are made ahead, on two threads.
+        """
+        model, camera = self.world.camera, cameras_of(self.rig, self.world)[number]
+        info = _camera_info(camera.view)
+        suffix, type_name = _IMAGE if self.raw_images else _JPEG
+        seen = turned(scenes, camera.yaw_rad)
         count = self._count(model.rate_hz)
         with ExitStack() as stack:
             pool = ThreadPoolExecutor(max_workers=2)
             stack.callback(pool.shutdown, cancel_futures=True)  # an interrupted recording waits for none
-            ahead = deque(pool.submit(self._frame, scenes, view, i) for i in range(min(_FRAMES_AHEAD, count)))
+
+            def make(index: int) -> Future[dict[str, Any]]:
+                return pool.submit(self._frame, seen, camera, number, index)
+
+            ahead = deque(make(index) for index in range(min(_FRAMES_AHEAD, count)))
             for index in range(count):
                 fields = ahead.popleft().result()
                 if index + _FRAMES_AHEAD < count:
-                    ahead.append(pool.submit(self._frame, scenes, view, index + _FRAMES_AHEAD))
+                    ahead.append(make(index + _FRAMES_AHEAD))
                 stamp_ns = START_NS + index * _S // model.rate_hz
-                header = {"header": _header(stamp_ns, "camera")}
+                header = {"header": _header(stamp_ns, camera.frame)}
                 log_ns = stamp_ns + model.latency_ns
-                yield Message(log_ns, topic, type_name, header | fields)
-                yield Message(log_ns, "/camera/camera_info", "sensor_msgs/msg/CameraInfo", header | info)
+                yield Message(log_ns, camera.topic + suffix, type_name, header | fields)
+                yield Message(log_ns, camera.info_topic, "sensor_msgs/msg/CameraInfo", header | info)
 
-    def _frame(self, scenes: Scene, view: View, index: int) -> dict[str, Any]:
-        """Fields of image `index`; its noise depends on the seed and the index, not on the order of work."""
-        model = self.world.camera
-        position = torch.tensor([_SENSORS.camera.translation_m])
-        generator = torch.Generator().manual_seed((self.seed << 24) + (1 << 20) + index)
+    def _frame(self, scenes: Scene, camera: Camera, number: int, index: int) -> dict[str, Any]:
+        """Fields of image `index` of scenes turned to the camera's axis.
+
+        Its noise depends on the seed, the camera and the index, not on the order of work.
+        """
+        model, view = self.world.camera, camera.view
+        position = (sector_axes(camera.yaw_rad) @ np.array(camera.position_m)).astype(np.float32)[None]
+        seed = (number << _CAMERA_BITS) + (self.seed << 24) + (1 << 20) + index
+        generator = torch.Generator().manual_seed(seed)
         step = index * STEPS_HZ // model.rate_hz
         scene = scenes.at(slice(step, step + 1))
-        radiance, _ = render(scene, view, position=position, haze_m=model.haze_m)
+        radiance, _ = render(scene, view, position=torch.from_numpy(position), haze_m=model.haze_m)
         image = expose(radiance, model, light=scene.light, averaged=1.0, generator=generator)
         levels = (image[0] * 255 + 0.5).to(torch.uint8).reshape(3, view.height, view.width)
         pixels = levels.permute(1, 2, 0).contiguous().numpy()
@@ -173,10 +195,11 @@ class Recorder:
         _, jpeg = cv2.imencode(".jpg", pixels[..., ::-1], quality)
         return {"format": "rgb8; jpeg compressed bgr8", "data": jpeg.reshape(-1)}
 
-    def lidar(self, scenes: Scene) -> Iterator[Message]:
-        """Clouds of the rays that came back, in the lidar's frame."""
-        model, sensor = self.world.lidar, _SENSORS.lidar
-        generator = self._generator(2)
+    def lidar(self, scenes: Scene, number: int = 0) -> Iterator[Message]:
+        """Clouds of one of the rig's lidars: the rays that came back, in its frame."""
+        model, lidar = self.world.lidar, lidars_of(self.rig)[number]
+        sensor = cast("LidarConfig", self.rig.sensor(lidar.name))
+        generator = self._generator(2 if number == 0 else _FIRST_STREAM + number)
         kind = {"datatype": 7, "count": 1}  # FLOAT32
         layout = [
             {"name": name, "offset": 4 * i, **kind} for i, name in enumerate(("x", "y", "z", "intensity"))
@@ -195,9 +218,11 @@ class Recorder:
             )
             swept = points_of_all[0]
             points = ((swept[~swept[:, 0].isnan()] - origin) * scale).numpy()
+            if not np.array_equal(lidar.rotation, IDENTITY):
+                points[:, :3] = points[:, :3] @ lidar.rotation.astype(np.float32)
             stamp_ns = START_NS + index * _S // model.rate_hz
             fields = {
-                "header": _header(stamp_ns, "lidar"),
+                "header": _header(stamp_ns, lidar.frame),
                 "height": 1,
                 "width": len(points),
                 "fields": layout,
@@ -206,9 +231,9 @@ class Recorder:
                 "data": points.reshape(-1).view(np.uint8),
                 "is_dense": True,
             }
-            yield Message(stamp_ns + model.latency_ns, "/lidar/points", "sensor_msgs/msg/PointCloud2", fields)
+            yield Message(stamp_ns + model.latency_ns, lidar.topic, "sensor_msgs/msg/PointCloud2", fields)
 
-    def imu(self, scenes: Scene) -> Iterator[Message]:
+    def imu(self, scenes: Scene, name: str = Modality.IMU) -> Iterator[Message]:
         """Readings between the drive's steps."""
         model = self.world.imu
         generator = self._generator(3)
@@ -236,14 +261,15 @@ class Recorder:
         for index, reading in enumerate(readings):
             stamp_ns = START_NS + index * _S // model.rate_hz
             fields = {
-                "header": _header(stamp_ns, "imu"),
+                "header": _header(stamp_ns, frame_of(name)),
                 "orientation_covariance": unknown,
                 "angular_velocity": dict(zip("xyz", reading[:3].tolist(), strict=True)),
                 "angular_velocity_covariance": gyro,
                 "linear_acceleration": dict(zip("xyz", reading[3:].tolist(), strict=True)),
                 "linear_acceleration_covariance": accel,
             }
-            yield Message(stamp_ns + model.latency_ns, "/imu/data", "sensor_msgs/msg/Imu", fields)
+            topic = f"/{self.rig.sensor(name).topic}"
+            yield Message(stamp_ns + model.latency_ns, topic, "sensor_msgs/msg/Imu", fields)
 
     def odometry(self, scenes: Scene) -> Iterator[Message]:
         """Where the wheels say that the vehicle is, from where it started, and how it moves."""
@@ -258,18 +284,18 @@ class Recorder:
             twist = {"linear": {"x": speed}, "angular": {"z": yaw_rate}}
             fields = {
                 "header": _header(stamp_ns, "odom"),
-                "child_frame_id": _SENSORS.output.base_frame,
+                "child_frame_id": self.rig.output.base_frame,
                 "pose": {
                     "pose": {"position": {"x": x, "y": y}, "orientation": orientation},
                     "covariance": spread,
                 },
                 "twist": {"twist": twist, "covariance": moving},
             }
-            yield Message(stamp_ns + ODOMETRY.latency_ns, "/odometry", "nav_msgs/msg/Odometry", fields)
+            yield Message(stamp_ns + ODOMETRY.latency_ns, "/odometry", ODOMETRY_TYPE, fields)
 
-    def audio(self, scenes: Scene) -> Iterator[Message]:
+    def audio(self, scenes: Scene, name: str = Modality.AUDIO) -> Iterator[Message]:
         """Blocks of both microphones; each frame of two blocks is faded into the next."""
-        model, sensor = self.world.sound, _SENSORS.audio
+        model, sensor = self.world.sound, cast("AudioConfig", self.rig.sensor(name))
         generator = self._generator(4)
         hop, rate = model.block_samples, model.sample_rate_hz
         scenes = scenes.slots(self.world.objects[1])  # clutter is silent
@@ -295,23 +321,23 @@ class Recorder:
                 block, tail = tail + frame[:, :hop], frame[:, hop:]
                 if index >= 0:
                     pcm = block + model.noise * torch.randn(block.shape, generator=generator)
-                    yield self._audio_message(index, pcm)
+                    yield self._audio_message(index, pcm, name)
 
-    def _audio_message(self, index: int, pcm: Tensor) -> Message:
+    def _audio_message(self, index: int, pcm: Tensor, name: str) -> Message:
         """Block `index` of samples [2, N]."""
         model = self.world.sound
         level = (pcm.T * _FULL_SCALE).round().clamp(-_FULL_SCALE, _FULL_SCALE - 1)
         first = index * model.block_samples
         stamp_ns = START_NS + first * _S // model.sample_rate_hz
         fields = {
-            "header": _header(stamp_ns, "microphones"),
+            "header": _header(stamp_ns, frame_of(name)),
             "sample_rate_hz": model.sample_rate_hz,
             "channels": 2,
             "encoding": "S16LE",
             "data": level.numpy().astype("<i2").reshape(-1).view(np.uint8),
         }
         log_ns = START_NS + (first + model.block_samples) * _S // model.sample_rate_hz + model.latency_ns
-        return Message(log_ns, "/audio", "sentryfuse/msg/AudioChunk", fields)
+        return Message(log_ns, f"/{self.rig.sensor(name).topic}", "sentryfuse/msg/AudioChunk", fields)
 
 
 def _header(stamp_ns: int, frame_id: str) -> dict[str, Any]:

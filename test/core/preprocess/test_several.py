@@ -95,9 +95,9 @@ def test_cloud_is_moved_to_the_stamp_of_the_set_when_its_lidar_sends_at_another_
     assert occupied(found) == {(112, 2), (182, -3)}  # one metre nearer than when it was measured
 
 
-def test_camera_that_looks_ahead_is_read_when_there_are_several() -> None:
+def test_cameras_that_look_ahead_are_read_when_there_are_several() -> None:
     found = prepared({"rear": one("rear"), "front": one("front"), "spare": one("spare")})
-    assert found.sensors == ("front",)
+    assert found.sensors == ("front", "spare")
     assert found.invalid == {}
     spare = prepared({"rear": one("rear"), "front": one("front", payload=BROKEN), "spare": one("spare")})
     assert spare.sensors == ("spare",)

@@ -11,7 +11,7 @@ from builders import S
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.bags.writer import BagWriter
-from sentryfuse_core.replay.records import SetRecord, counted_notes, json_line, read_results
+from sentryfuse_core.replay.records import SetRecord, counted_notes, from_messages, json_line, read_results
 from sentryfuse_core.types import Absence, Modality, ModalitySet
 
 
@@ -55,3 +55,17 @@ def test_every_line_of_a_track_says_whether_it_moves_over_ground() -> None:
     for over in (True, False):
         record = results.record_of(results.result(over_ground=over))
         assert [track["over_ground"] for track in json.loads(json_line(record))["tracks"]] == [over]
+
+
+def test_record_is_the_same_when_an_older_status_tells_no_kinds() -> None:
+    result = results.result()
+    about = results.context(result)
+    status, boxes = messages.fusion_status(result, about), messages.detection_array(result, about)
+    older = {
+        **status,
+        "sensors": [{k: v for k, v in one.items() if k != "kind"} for one in status["sensors"]],
+    }
+    of_old = {name: value for name, value in boxes.items() if name != "sensors"}
+    new, old = (from_messages(*pair, released_ns=S) for pair in ((status, boxes), (older, of_old)))
+    assert json_line(new) == json_line(old)
+    assert (old.sensors, old.skew_ms) == (("camera", "lidar"), 4.0)

@@ -6,6 +6,7 @@ import functools
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from networks import gated_checkpoint
 from sentryfuse_core.errors import ScenarioError
 from sentryfuse_core.faults.scenario import Scenario, load_scenario
 from sentryfuse_core.faults.scenario_files import find_scenario, shipped_scenarios
-from sentryfuse_core.pipeline import Begun, Inferred, Pipeline
+from sentryfuse_core.pipeline import Begun, Pipeline
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult, replay
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.types import Modality, SensorState
+from sentryfuse_core.types import Modality, SensorState, SyncedSet
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 FOLDER = Path(__file__).parents[3] / "config" / "scenarios"
@@ -42,9 +43,8 @@ STEP_S = 0.01
 class Blind(Pipeline):
     """The pipeline without its network: what is judged here comes before it."""
 
-    def infer(self, begun: Begun) -> Inferred:
-        del begun
-        return Inferred(None, 0.0, ())
+    def begin(self, synced: SyncedSet) -> Begun:
+        return replace(super().begin(synced), runs=())
 
 
 def street(seconds: float) -> Iterator[bags.Message]:
@@ -54,14 +54,14 @@ def street(seconds: float) -> Iterator[bags.Message]:
     bearing = np.linspace(-np.pi, np.pi, 720, endpoint=False)
 
     def make(modality: Modality) -> Any:
-        if modality is CAMERA:
+        if modality == CAMERA:
             pixels = np.clip(scene + random.normal(0, 3, scene.shape), 0, 255).astype(np.uint8)
             return image_message("rgb8", pixels.reshape(48, 180), width=60)
-        if modality is LIDAR:
+        if modality == LIDAR:
             distance = 8 + random.normal(0, 0.02, 720)
             columns = {"x": distance * np.cos(bearing), "y": distance * np.sin(bearing), "z": distance * 0.0}
             return cloud_message({name: values.astype(np.float32) for name, values in columns.items()})
-        if modality is IMU:
+        if modality == IMU:
             noise = random.normal(0, 0.01, (2, 3))
             return imu_message(gyro=noise[0].tolist(), accel=(noise[1] + (0, 0, 9.81)).tolist())
         return chunk_message(random.integers(-800, 800, (320, 2), dtype=np.int16))

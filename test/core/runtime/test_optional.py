@@ -23,6 +23,7 @@ from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.compiled import CompiledBackend
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.export import build_onnx
+from sentryfuse_core.runtime.lean.form import Part
 from sentryfuse_core.runtime.load import make_backend
 from sentryfuse_core.runtime.onnx import OnnxBackend
 from sentryfuse_core.runtime.store import Store
@@ -35,11 +36,11 @@ needs_onnx = pytest.mark.skipif(bool(ABSENT), reason="needs onnx, onnxscript and
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bank, Store]:
-    """ONNX files of all 30 sub-networks of a small network."""
+    """ONNX files of all parts of a small network."""
     folder = tmp_path_factory.mktemp("onnx")
     bank = make_bank(folder)
     store = Store.of(bank, str(folder))
-    assert sum(build_onnx(bank, store, precision="float32")) == 30
+    assert sum(build_onnx(bank, store, precision="float32")) == 12
     return bank, store
 
 
@@ -74,19 +75,20 @@ def test_files_of_all_levels_serve_when_only_a_prefix_is_loaded(
 @pytest.mark.slow
 def test_nothing_is_built_again_when_all_files_are_there(built: tuple[Bank, Store]) -> None:
     bank, store = built
-    assert list(build_onnx(bank, store, precision="float32")) == [False] * 30
+    assert list(build_onnx(bank, store, precision="float32")) == [False] * 12
 
 
 @needs_onnx
 @pytest.mark.slow
 def test_auto_takes_onnx_and_eager_takes_over_when_a_file_is_damaged(built: tuple[Bank, Store]) -> None:
     bank, store = built
+    store.write(store.folder / "measured.json", b'{"eager": 2.0, "onnx": 1.0}')
     backend = make_backend(
         bank, ModelConfig(device="cpu", engine_dir=str(store.folder.parent)), clock=ManualClock()
     )
     assert (backend.name, backend.faults) == ("onnx", ())
-    assert backend.reason.startswith("onnx: ")
-    path = store.path(bank.plan(ModalitySet.all(), 1, ""), "float32.onnx")
+    assert backend.reason.startswith("onnx: 2.00 times as fast")
+    path = store.path(Part("fuse", 1, 1), "float32.onnx")
     content = path.read_bytes()
     path.write_bytes(b"no model")
     try:
@@ -104,7 +106,7 @@ def lonely(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
 
     def nothing(name: str, package: str | None = None) -> object:
-        hidden = name in ("onnx", "onnxscript", "onnxruntime", "tensorrt", "triton")
+        hidden = name in ("onnx", "onnxscript", "onnxruntime", "openvino", "tensorrt", "triton")
         return None if hidden else find(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", nothing)
@@ -129,7 +131,7 @@ def test_one_line_names_the_command_when_onnx_files_are_not_built(
 ) -> None:
     monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda _name: object())
     bank = make_bank(tmp_path)
-    with pytest.raises(BackendError, match=r"30 ONNX files are not in .*; run `sentryfuse build-engines`"):
+    with pytest.raises(BackendError, match=r"12 ONNX files are not in .*; run `sentryfuse build-engines`"):
         OnnxBackend(bank, Store.of(bank, str(tmp_path)))
 
 
@@ -193,7 +195,7 @@ def stand_in(*, started: list[str]) -> Any:
         def get_providers(self) -> list[str]:
             return started
 
-        def get_outputs(self) -> list[Any]:
+        def get_inputs(self) -> list[Any]:
             raise RuntimeError(f"ran on {self.asked}")
 
     return SimpleNamespace(

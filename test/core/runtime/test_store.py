@@ -12,8 +12,8 @@ from networks import TINY, checkpoint, make_bank
 from sentryfuse_core.errors import OutputError
 from sentryfuse_core.runtime import store
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.store import Store
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.runtime.lean.form import Part
+from sentryfuse_core.runtime.store import Store, all_parts
 
 
 def test_folder_is_another_when_weights_shape_torch_or_code_change(
@@ -34,15 +34,15 @@ def test_folder_is_another_when_weights_shape_torch_or_code_change(
     assert len(changed | {before}) == 5
 
 
-def test_files_are_missing_until_all_loaded_sub_networks_are_written(tmp_path: Path) -> None:
+def test_files_are_missing_until_all_loaded_parts_are_written(tmp_path: Path) -> None:
     bank = make_bank(tmp_path, max_level=1)
     files = Store.of(bank, str(tmp_path / "engines"))
-    assert len(files.missing(bank, "float32.onnx")) == 15
-    for plan in bank.sub_networks:
-        files.write(files.path(plan, "float32.onnx"), b"content")
+    assert len(files.missing(bank, "float32.onnx")) == 7
+    for part in all_parts(bank):
+        files.write(files.path(part, "float32.onnx"), b"content")
     assert files.missing(bank, "float32.onnx") == []
-    assert len(files.missing(bank, "float16.onnx")) == 15
-    assert len(list(files.folder.iterdir())) == 15  # nothing half written is left
+    assert len(files.missing(bank, "float16.onnx")) == 7
+    assert len(list(files.folder.iterdir())) == 7  # nothing half written is left
 
 
 def test_folder_is_the_users_cache_when_none_is_given(
@@ -55,5 +55,5 @@ def test_folder_is_the_users_cache_when_none_is_given(
 def test_write_names_the_file_and_the_remedy_when_it_cannot(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     files = Store(tmp_path / "file" / "key")
-    with pytest.raises(OutputError, match=r"cannot write .*mask15_c0l0a0t0h0\.x: .*model\.engine_dir"):
-        files.write(files.path(make_bank(tmp_path).plan(ModalitySet.all(), 0, ""), "x"), b"")
+    with pytest.raises(OutputError, match=r"cannot write .*lidar1_tilted\.x: .*model\.engine_dir"):
+        files.write(files.path(Part("lidar", 1, tilted=True), "x"), b"")

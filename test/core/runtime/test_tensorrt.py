@@ -17,7 +17,7 @@ from networks import make_bank
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.export import onnx_ending
-from sentryfuse_core.runtime.store import Store
+from sentryfuse_core.runtime.store import Store, all_parts
 from sentryfuse_core.runtime.tensorrt import TensorRtBackend, build_engines, engine_ending, load_tensorrt
 
 CUDA = torch.device("cuda:0")
@@ -43,6 +43,25 @@ class Parser:
         return f"unsupported operator {index}"
 
 
+class Profile:
+    """What is fed in numbers that differ, with the least, the usual and the largest."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, tuple[object, ...]] = {}
+
+    def set_shape(self, name: str, *sizes: object) -> None:
+        self.sizes[name] = sizes
+
+
+class Config:
+    """Takes a profile."""
+
+    profile: Profile | None = None
+
+    def add_optimization_profile(self, profile: Profile) -> None:
+        self.profile = profile
+
+
 class Builder:
     """Builds engines of a few bytes."""
 
@@ -52,11 +71,15 @@ class Builder:
     def create_network(self, flags: int) -> int:
         return flags
 
-    def create_builder_config(self) -> object:
-        return object()
+    def create_builder_config(self) -> Config:
+        return Config()
 
-    def build_serialized_network(self, net: int, config: object) -> bytes:
-        return f"engine of network {net} {config is not None}".encode()
+    def create_optimization_profile(self) -> Profile:
+        return Profile()
+
+    def build_serialized_network(self, net: int, config: Config) -> bytes:
+        sizes = config.profile.sizes if config.profile else {}
+        return f"engine of network {net} {sizes}".encode()
 
 
 class Logger:
@@ -116,16 +139,16 @@ def test_engines_are_built_once_and_again_when_tensorrt_changed(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store.of(bank, str(tmp_path))
-    for plan in bank.sub_networks:
-        store.write(store.path(plan, onnx_ending("float16")), b"model")
+    for part in all_parts(bank):
+        store.write(store.path(part, onnx_ending("float16")), b"model")
     monkeypatch.setitem(sys.modules, "tensorrt", library())
-    assert list(build_engines(bank, store, device="cuda", precision="float16")) == [True] * 15
-    assert list(build_engines(bank, store, device="cuda", precision="float16")) == [False] * 15
-    assert (
-        next(store.folder.glob("*.engine")).read_bytes() == b"engine of network 2 True"
-    )  # 1 << STRONGLY_TYPED
+    assert list(build_engines(bank, store, device="cuda", precision="float16")) == [True] * 7
+    assert list(build_engines(bank, store, device="cuda", precision="float16")) == [False] * 7
+    engines = {path.name.split(".")[0]: path.read_text("utf-8") for path in store.folder.glob("*.engine")}
+    assert engines["audio0"] == "engine of network 2 {}"  # 1 << STRONGLY_TYPED
+    assert "'pool': ((1, 2, 2), (1, 130, 130), (1, 256, 256))" in engines["fuse1_head1"]
     monkeypatch.setitem(sys.modules, "tensorrt", library("10.14.0"))
-    assert list(build_engines(bank, store, device="cuda", precision="float16")) == [True] * 15
+    assert list(build_engines(bank, store, device="cuda", precision="float16")) == [True] * 7
 
 
 @pytest.mark.usefixtures("gpu_seen")
@@ -136,8 +159,8 @@ def test_one_line_tells_why_when_an_onnx_file_is_missing_or_not_understood(
     store = Store.of(bank, str(tmp_path))
     with pytest.raises(BackendError, match=r"no ONNX file .*run `sentryfuse build-engines`"):
         next(build_engines(bank, store, device="cuda", precision="float16"))
-    store.write(store.path(bank.sub_networks[0], onnx_ending("float16")), b"bad")
-    with pytest.raises(BackendError, match=r"mask01_c1l1a0t1h1\.float16\.onnx: unsupported operator 0"):
+    store.write(store.path(all_parts(bank)[0], onnx_ending("float16")), b"bad")
+    with pytest.raises(BackendError, match=r"audio0\.float16\.onnx: unsupported operator 0"):
         next(build_engines(bank, store, device="cuda", precision="float16"))
 
 
@@ -147,5 +170,5 @@ def test_backend_names_the_remedy_when_engines_of_this_machine_are_missing(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", library())
     store = Store.of(bank, str(tmp_path))
-    with pytest.raises(BackendError, match=r"15 engines .*sm90.trt10.* run `sentryfuse build-engines`"):
-        TensorRtBackend(bank, store)
+    with pytest.raises(BackendError, match=r"7 engines .*sm90.trt10.* run `sentryfuse build-engines`"):
+        TensorRtBackend(bank, store, bank.network)

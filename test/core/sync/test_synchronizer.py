@@ -179,7 +179,7 @@ def test_lidar_anchors_again_when_it_is_no_longer_lost() -> None:
     anchors = [synced.anchor for synced in sets if synced.stamp_ns > 1.2 * S]
     changes = [(before, after) for before, after in itertools.pairwise(anchors) if before is not after]
     assert changes == [(LIDAR, CAMERA), (CAMERA, LIDAR)]
-    assert min(synced.stamp_ns for synced in sets if synced.anchor is CAMERA) > 2.9 * S
+    assert min(synced.stamp_ns for synced in sets if synced.anchor == CAMERA) > 2.9 * S
 
 
 @pytest.mark.parametrize("lost", list(Modality))

@@ -76,12 +76,12 @@ def test_sets_are_in_order_and_hold_only_what_belongs_to_them_once_when_anything
         assert set(synced.samples) | set(synced.absent) == set(Modality)
         assert synced.released_ns >= synced.anchor_arrival_ns
         for modality, items in synced.samples.items():
-            assert all(item.modality is modality for item in items)
+            assert all(item.modality == modality for item in items)
             stamps_ns = [item.stamp_ns for item in items]
             assert stamps_ns == sorted(set(stamps_ns))
             if modality in WINDOW_NS:
                 before = [at for at in stamps_ns if at <= synced.stamp_ns - WINDOW_NS[modality]]
-                assert len(before) <= (modality is Modality.AUDIO)  # one block may reach into the window
+                assert len(before) <= (modality == Modality.AUDIO)  # one block may reach into the window
                 assert len(before) < len(stamps_ns)
                 assert stamps_ns[-1] <= synced.stamp_ns
             else:
@@ -144,7 +144,7 @@ def test_every_lidar_stamp_has_a_complete_set_when_streams_are_steady(
         moment_ns = synced.stamp_ns
         for modality, window_ns in WINDOW_NS.items():
             stamps_ns = [item.stamp_ns for item in synced.samples[modality]]
-            if modality is Modality.AUDIO:  # the block that reaches into the window comes first
+            if modality == Modality.AUDIO:  # the block that reaches into the window comes first
                 assert stamps_ns[0] == max(at for at in found[modality] if at <= moment_ns - window_ns)
                 del stamps_ns[0]
             assert stamps_ns == [at for at in found[modality] if moment_ns - window_ns < at <= moment_ns]

@@ -44,12 +44,19 @@ def test_policies_are_compared_and_written_when_weights_have_a_gate(
     told = {(one["sensor"], one["fault"]) for one in content["raw"]["faults"]}
     assert told == {(sensor.value, fault) for sensor, fault in SEVERITIES}
     assert len(content["raw"]["faults"]) == sum(3 if any(cases) else 1 for cases in SEVERITIES.values())
-    assert all(row["low"] <= row["high"] for row in content["rows"])
+    *drawn, ranks = content["rows"]
+    assert all(row["low"] <= row["high"] for row in drawn)
+    assert "saliency" in ranks["what"]
+    assert -1.0 <= ranks["measured"] <= 1.0
     assert (folder / "out" / "policies.png").stat().st_size > 10_000
     said = capsys.readouterr().out
     assert "policies, frames as they are" in said
     assert "camera dirty" in said
     assert "lidar empty" in said
+    assert "first-order saliency" in said
+    assert {one["part"] for one in content["raw"]["parts"]} == {"camera", "lidar", "trunk", "head"}
+    untold = {(one["part"], one["level"]) for one in content["raw"]["parts"] if one["saliency"] is None}
+    assert untold <= {("camera", 2)}
     assert ">= 0.9" in said
 
 

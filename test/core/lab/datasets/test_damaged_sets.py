@@ -19,7 +19,7 @@ MAKE = {"kitti-object": trees.kitti_object, "kitti-raw": trees.kitti_raw, "nusce
 DAMAGE = {  # layout -> file, what is in it (None: it is gone), what is said
     "kitti-object": (
         ("training/label_2/*", None, "label_2 holds no .txt"),
-        ("training/velodyne", None, "no folder .*velodyne; download KITTI object's clouds"),
+        ("training/[iv]*", None, "no folder .*image_2; download KITTI object's images"),  # no sensor at all
         ("training/velodyne/000001.bin", None, r"no .*velodyne/000001\.bin for label_2/000001\.txt"),
         ("training/velodyne/000000.bin", "15 characters..", "it is truncated"),
         ("training/calib/000002.txt", "P2: 1\n", r"000002\.txt has no .* of 12 numbers"),
@@ -28,7 +28,7 @@ DAMAGE = {  # layout -> file, what is in it (None: it is gone), what is said
         ("training/image_2/000000.png", "PNG", "000000.png is no readable image"),
     ),
     "kitti-raw": (
-        (f"{DRIVE}/velodyne_points", None, r"looked for \*/velodyne_points"),
+        (f"{DRIVE}/[iv]*", None, r"looked for \*/velodyne_points"),
         (TRACKLETS, None, "download the tracklets"),
         (TRACKLETS, "<boost", "is no tracklet file"),
         (TRACKLETS, trees.tracklets(2, kind="Horse"), "unknown class 'Horse'"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from networks import TINY, labelled
+from networks import GATED, TINY, labelled
 
 from sentryfuse_core.errors import CheckpointError, OutputError
 from sentryfuse_core.lab.training.curve import Curve
@@ -106,6 +106,25 @@ def test_trainer_is_taught_by_the_answer_without_the_sensor_that_it_spoils(tmp_p
     assert float(made.net.trust.trust.weight.detach().abs().max()) > 0.0  # it has begun to learn
     assert float(made.net.trust.centre.abs().max()) > 0.0  # and knows what good data measures
     assert torch.equal(made.net.trust.centre, made.average.trust.centre)
+
+
+def test_trust_keeps_what_it_knows_of_a_sensor_that_the_data_lacks(tmp_path: Path) -> None:
+    audio = [index for index, measure in enumerate(MEASURES) if measure.modality is Modality.AUDIO]
+
+    def deaf(step: int) -> LabelledBatch:
+        batch = labelled(step, batch=8)
+        quality = torch.rand(8, len(MEASURES))
+        quality[:, audio] = torch.nan
+        return replace(batch, inputs=replace(batch.inputs, audio=None, quality=quality))
+
+    made = Trainer(GATED, TrainOptions(folder=tmp_path, steps=1, batch=8), source=deaf)
+    assert made.net.trust is not None
+    made.net.trust.centre.fill_(0.25)
+    made.run()
+    centre = made.net.trust.centre
+    assert centre.isfinite().all()
+    assert centre[audio].tolist() == [0.25] * len(audio)
+    assert (centre != 0.25).sum() == len(MEASURES) - len(audio)
 
 
 def test_trainer_spoils_nothing_when_it_is_told_so(tmp_path: Path) -> None:

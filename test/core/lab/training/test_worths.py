@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from networks import TINY, network
@@ -12,6 +13,7 @@ from networks import TINY, network
 from sentryfuse_core.errors import EvaluationError
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
 from sentryfuse_core.lab.training.fault_table import fault_table
+from sentryfuse_core.lab.training.foretold import Narrowing, rank_agreement
 from sentryfuse_core.lab.training.losses import detection_loss, frame_losses
 from sentryfuse_core.lab.training.part_runner import PartRunner
 from sentryfuse_core.lab.training.part_saliency import part_saliency
@@ -129,6 +131,14 @@ def test_saliency_foretells_nothing_of_half_an_image_and_more_of_more_channels(b
     assert math.isnan(part_saliency(network(shape=half), batch.inputs, targets)["camera"][2])
 
 
+def test_ranks_agree_when_saliency_orders_parts_as_what_was_measured() -> None:
+    rows = [Narrowing("a", 1, 0.1, 3.0), Narrowing("b", 1, 0.2, 5.0), Narrowing("c", 1, 0.3, 700.0)]
+    untold = Narrowing("camera", 2, 9.0, math.nan)
+    assert rank_agreement([*rows, untold]) == pytest.approx(1.0)
+    assert rank_agreement([replace(one, saliency=-one.saliency) for one in rows]) == pytest.approx(-1.0)
+    assert math.isnan(rank_agreement([*rows[:2], untold]))
+
+
 def test_fault_table_sets_a_bad_sensor_against_its_absence(net: SentryFuseNet, batch: LabelledBatch) -> None:
     rows = fault_table(net, lambda _: [batch], classes=3, severities=(3,))
     dark = next(row for row in rows if row.fault == "black")
@@ -137,3 +147,16 @@ def test_fault_table_sets_a_bad_sensor_against_its_absence(net: SentryFuseNet, b
     assert dark.trust < 0.01
     assert clean.trust > 0.99
     assert dark.bad.frames == dark.without.frames == dark.clean.frames == 12
+
+
+def test_fault_table_leaves_out_what_health_finds_frozen_when_a_gate_decides_as_on_the_robot(
+    net: SentryFuseNet, batch: LabelledBatch
+) -> None:
+    gate = PartGate(SHAPE, priced(measure_worths(net, [batch], spoil=False), net, shares=(1.0,)))
+    rows = fault_table(net, lambda _: [batch], classes=3, severities=(3,), gate=gate)
+    frozen = [row for row in rows if row.fault == "freeze"]
+    assert {row.sensor for row in frozen} == {Modality.CAMERA, Modality.LIDAR}
+    for row in frozen:
+        np.testing.assert_array_equal(row.bad.scores, row.without.scores)
+        assert not np.array_equal(row.bad.scores, row.clean.scores)
+        assert math.isnan(row.trust)

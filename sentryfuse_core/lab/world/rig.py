@@ -1,0 +1,87 @@
+"""The sensors that record a drive: where they sit, what they are called, and how cameras see."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from sentryfuse_core.config import CameraConfig, Config
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.world.camera import View
+from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.rotation import Rotation, pose_rotation
+from sentryfuse_core.types import Modality, Pose
+
+__all__ = ["Camera", "Mounted", "cameras_of", "frame_of", "lidars_of"]
+
+_LEVEL = 1e-3  # of the axes of a camera: the world draws level pictures
+_USUAL = {Modality.AUDIO: "microphones"}  # frames that are not called like their sensor
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A sensor of the rig; topics are absolute."""
+
+    name: str
+    topic: str
+    frame: str
+    position_m: tuple[float, float, float]
+    rotation: Rotation  # of its frame to the base frame
+
+
+@dataclass(frozen=True)
+class Camera(Mounted):
+    """A camera that looks level along `yaw_rad`."""
+
+    info_topic: str
+    yaw_rad: float
+    view: View
+
+
+def cameras_of(rig: Config, world: WorldConfig) -> tuple[Camera, ...]:
+    """The cameras of a rig; ConfigError for one that does not look level or has no square pixels.
+
+    One that is called like its kind, and has the default intrinsics, is the world's own.
+    """
+    found = []
+    for name in rig.of_kind(Modality.CAMERA):
+        section = cast("CameraConfig", rig.sensor(name))
+        mounted = _mounted(rig, name)
+        right, down, forward = mounted.rotation.T
+        if abs(forward[2]) > _LEVEL or abs(right[2]) > _LEVEL or down[2] > 0.0:
+            raise ConfigError(
+                f"{name}.quaternion_xyzw: the world's cameras look level; turn it about z alone"
+            )
+        view = _view(name, section, world)
+        yaw = math.atan2(forward[1], forward[0])
+        found.append(Camera(**vars(mounted), info_topic=f"/{section.info_topic}", yaw_rad=yaw, view=view))
+    return tuple(found)
+
+
+def lidars_of(rig: Config) -> tuple[Mounted, ...]:
+    """The lidars of a rig."""
+    return tuple(_mounted(rig, name) for name in rig.of_kind(Modality.LIDAR))
+
+
+def frame_of(name: str) -> str:
+    """What the frame of a sensor is called."""
+    return _USUAL.get(cast("Modality", name), name)
+
+
+def _mounted(rig: Config, name: str) -> Mounted:
+    section = rig.sensor(name)
+    rotation = pose_rotation(Pose(section.translation_m, section.quaternion_xyzw))
+    return Mounted(name, f"/{section.topic}", frame_of(name), section.translation_m, rotation)
+
+
+def _view(name: str, section: CameraConfig, world: WorldConfig) -> View:
+    usual, model = CameraConfig(), world.camera
+    names = ("image_width", "image_height", "fx", "fy", "cx", "cy")
+    if all(getattr(section, one) == getattr(usual, one) for one in names):
+        return View(model.width, model.height, model.focal, model.width / 2, model.height / 2)
+    if not np.isclose(section.fx, section.fy):
+        raise ConfigError(f"{name}.fy = {section.fy}: the world has square pixels; give {section.fx}, as fx")
+    return View(section.image_width, section.image_height, section.fx, section.cx, section.cy)

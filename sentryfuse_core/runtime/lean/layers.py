@@ -1,0 +1,69 @@
+"""Layers of the deploy form: channels first, weights cut once, nothing that only training reads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sentryfuse_core.model.slim import CHANNEL_BLOCK, SlimConv
+
+__all__ = ["LeanConv", "by_columns", "double", "pointwise", "waves"]
+
+_EPSILON = 1e-5  # of torch's group_norm
+
+
+class LeanConv(nn.Module):
+    """One `SlimConv` at one width."""
+
+    def __init__(self, layer: SlimConv, channels: int, inputs: int, *, engine: bool) -> None:
+        """`engine`: written for a compiler, see `_normal`."""
+        super().__init__()
+        self.weight = layer.weight.detach()[:channels, :inputs]
+        self.scale, self.shift = layer.scale.detach()[:channels], layer.shift.detach()[:channels]
+        self._stride = layer.stride
+        self._engine = engine
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, channels, H / stride, W / stride]."""
+        mixed = functional.conv2d(x, self.weight, stride=self._stride, padding=1)
+        if self._engine:
+            return self._normal(mixed).relu()
+        groups = len(self.scale) // CHANNEL_BLOCK
+        return functional.group_norm(mixed, groups, self.scale, self.shift).relu_()
+
+    def _normal(self, mixed: Tensor) -> Tensor:
+        """Group normalisation by each channel's own moments.
+
+        OpenVINO takes a group's for a reshape to another layout and back, which is a quarter of its time.
+        """
+        mixed = mixed.float()  # squares of half precision would overflow
+        moments = torch.cat((mixed, mixed * mixed), dim=1).mean(dim=(2, 3))
+        grouped = torch.unflatten(moments, 1, (2, -1, CHANNEL_BLOCK)).mean(dim=3)
+        mean, square = grouped[..., None].expand(-1, -1, -1, CHANNEL_BLOCK).flatten(2).unbind(1)
+        factor = self.scale * torch.rsqrt(square - mean * mean + _EPSILON)
+        return mixed * factor[..., None, None] + (self.shift - mean * factor)[..., None, None]
+
+
+def pointwise(layer: nn.Linear, inputs: int, outputs: int | None = None) -> tuple[Tensor, Tensor]:
+    """Weight [outputs, inputs, 1, 1] and bias [outputs] of a linear map as a 1x1 convolution."""
+    return layer.weight.detach()[:outputs, :inputs, None, None], layer.bias.detach()[:outputs]
+
+
+def double(maps: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, C, 2 H, 2 W], each pixel four times."""
+    return functional.interpolate(maps, scale_factor=2.0, mode="nearest")
+
+
+def waves(values: Tensor, scales: Tensor) -> Tensor:
+    """`canvas.fourier` with the waves as channels: [B, V, h, w] -> [B, V * 2 * frequencies, h, w].
+
+    `scales` [frequencies, 1, 1] are half turns to a unit.
+    """
+    phase = values[:, :, None] * scales
+    return torch.cat((phase.sin(), phase.cos()), dim=2).flatten(1, 2)
+
+
+def by_columns(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Weight [out, in] and bias [out, 1], as a product with columns takes them."""
+    return layer.weight.detach(), layer.bias.detach()[:, None]
