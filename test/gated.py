@@ -32,9 +32,10 @@ def gated_bank(folder: Path, *, doubting: bool = False, max_level: int = 0) -> B
 
 
 def measured_input(seed: int = 0) -> ModelInput:
-    """One set of all four sensors, random, with random measures of quality."""
+    """One set of all four sensors, random, with random measures of quality but for the IMU, not measured."""
     generator = torch.Generator().manual_seed(seed)
     measures = torch.randn(1, len(MEASURES), generator=generator)
+    measures[:, [measure.modality is Modality.IMU for measure in MEASURES]] = torch.nan
     return replace(model_input(seed, batch=1), quality=measures)
 
 

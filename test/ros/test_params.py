@@ -15,6 +15,7 @@ from ros.support import participant, rig
 
 from sentryfuse_core.config import Config, Option, load_yaml, options, override
 from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.types import Modality
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.fusion_node import FusionNode
 from sentryfuse_ros.params import declare_config, descriptor, follow_changes
@@ -43,11 +44,36 @@ def test_configuration_has_the_defaults_when_nothing_is_given() -> None:
             float: ParameterType.PARAMETER_DOUBLE,
             str: ParameterType.PARAMETER_STRING,
             tuple: ParameterType.PARAMETER_DOUBLE_ARRAY,
+            list: ParameterType.PARAMETER_STRING_ARRAY,
         }
         for option in options():
             parameter = node.get_parameter(option.path)
             assert parameter.get_parameter_value().type == kinds[option.kind]
             assert node.describe_parameter(option.path).read_only == (not option.live)
+
+
+def test_sensors_are_declared_by_name_when_they_are_given() -> None:
+    with given(
+        "sensors:=[front, top, imu]",
+        "front.kind:=camera",
+        "front.fx:=500",
+        "top.kind:=lidar",
+        "elsewhere.rate:=3",
+    ) as node:
+        config = declare_config(node)
+        names = {name for name in node._parameters if name.startswith(("camera.", "lidar.", "audio."))}
+        told = {
+            name: node.get_parameter(name).value
+            for name in ("sensors", "front.kind", "front.fx", "imu.topic")
+        }
+    assert names == set()
+    assert told == {
+        "sensors": ["front", "top", "imu"],
+        "front.kind": "camera",
+        "front.fx": 500.0,
+        "imu.topic": "imu/data",
+    }
+    assert config.of_kind(Modality.LIDAR) == ("top",)
 
 
 def test_configuration_takes_values_when_they_are_given() -> None:
@@ -231,7 +257,7 @@ def test_changes_are_applied_only_when_all_are_good() -> None:
 
 def _row(option: Option) -> str:
     """The line that documents one option."""
-    default = list(option.default) if option.kind is tuple else option.default
+    default = list(option.default) if isinstance(option.default, tuple) else option.default
     limits = descriptor(option).additional_constraints.removeprefix("one of: ")
     if not limits and option.low is not None:
         limits = f"{option.low:g} .. {option.high:g}"
@@ -244,7 +270,6 @@ def test_documentation_has_every_parameter() -> None:
     rows = [_row(option) for option in options()]
     missing = [row for row in rows if row not in lines]
     assert not missing, "docs/ros_api.md lacks:\n" + "\n".join(missing)
-    documented = [
-        line.split("`")[1] for line in lines if line.startswith("| `") and "." in line.split("`")[1]
-    ]
+    table = lines[lines.index("| parameter | default | values | live | what it is |") :]
+    documented = [line.split("`")[1] for line in table if line.startswith("| `")]
     assert documented == [option.path for option in options()]

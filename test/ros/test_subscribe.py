@@ -156,8 +156,8 @@ def test_info_is_heard_when_its_publisher_latches_it_or_not(
     kind, topic = {"camera": (CameraInfo, "/camera/camera_info"), "audio": (String, "/audio_info")}[info]
     publisher = node.create_publisher(kind, topic, qos.LATCHED if latched else qos.RESULTS)
     publisher.publish(kind())  # before anybody listened
-    heard: list[Any] = []
-    callbacks = dict.fromkeys(UNHEARD, print) | {f"on_{info}_info": heard.append}
+    heard: list[str] = []
+    callbacks = dict.fromkeys(UNHEARD, print) | {f"on_{info}_info": lambda _message, name: heard.append(name)}
     handler: Any = SimpleNamespace(**callbacks)
     inputs = Inputs(node, Config(), handler)
     executor = SingleThreadedExecutor(context=node.context)
@@ -171,6 +171,7 @@ def test_info_is_heard_when_its_publisher_latches_it_or_not(
 
     until(lambda: bool(heard), turn=turn)
     inputs.close()
+    assert set(heard) == {info}  # the sensor that it is of
 
 
 def test_publishers_are_named_when_both_send_and_not_when_one_took_the_others_place(node: Node) -> None:

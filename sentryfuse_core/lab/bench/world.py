@@ -29,7 +29,7 @@ from sentryfuse_core.lab.training.evaluate import matched
 from sentryfuse_core.lab.training.fit import FitOptions, Stage, fit
 from sentryfuse_core.lab.training.stages import Dropout, PlanTable
 from sentryfuse_core.lab.training.targets import in_region
-from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.pruning.allocate import uniform_widths
 from sentryfuse_core.pruning.costs import UnitCosts, measure_costs
@@ -91,7 +91,7 @@ def render_splits(
     checkpoint: Checkpoint, recipe: WorldRecipe, *, on_frames: Callable[[int], None] = lambda _: None
 ) -> dict[str, Frames]:
     """Train, val and test; the last two from seeds that no training uses."""
-    network, world, batch = checkpoint.network(), WorldConfig(), recipe.batch
+    network, world, batch = checkpoint.network(), world_v2(), recipe.batch
     val, test = recipe.val // batch, recipe.test // batch
     sources = {
         "train": (

@@ -29,7 +29,7 @@ def run_detector(args: argparse.Namespace) -> None:
 
     from sentryfuse_core.lab.bench import detector, results
     from sentryfuse_core.lab.training.data import held_out, make_batch
-    from sentryfuse_core.lab.world.config import WorldConfig
+    from sentryfuse_core.lab.world.config import world_v2
     from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
     from sentryfuse_core.pruning.part_gate import Worths
 
@@ -39,7 +39,7 @@ def run_detector(args: argparse.Namespace) -> None:
             f"{checkpoint.identity} has no gate in its manifest; give others with --weights"
         )
     torch.set_num_threads(1)
-    world, net = WorldConfig(), checkpoint.network()
+    world, net = world_v2(), checkpoint.network()
     count = -(-args.frames // _BATCH)
     frames = [make_batch(world, batch=1, seed=_SEED, step=step) for step in range(_CALIBRATION)]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

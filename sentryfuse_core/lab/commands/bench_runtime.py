@@ -77,12 +77,15 @@ def measure_and_write(args: argparse.Namespace, out: Path | None, pictures: Path
     from sentryfuse_core.lab.bench.plot_style import write_png
     from sentryfuse_core.lab.bench.results import text_table, write
     from sentryfuse_core.lab.bench.runtime.figures import figures
+    from sentryfuse_core.lab.bench.runtime.plans import plan_table
     from sentryfuse_core.lab.bench.runtime.plot import front_figure
 
     found = figures(raw)
     print(text_table(found))
     for name, reason in raw["latency"]["absent"].items():
         print(f"{name} was left out: {reason}")
+    print("\nthe plans on this machine, in brackets against dense attention with all sensors in eager:")
+    print("\n".join(plan_table(raw["latency"], accuracy)))
     if out is None:
         return
     name = "runtime" if args.device == "cpu" else "runtime_gpu"

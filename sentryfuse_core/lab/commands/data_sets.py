@@ -9,14 +9,14 @@ from sentryfuse_core.bags.topics import parse_overrides
 from sentryfuse_core.commands.options import check_numbers, config_from
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.data_options import LIDAR_HEIGHTS_M
-from sentryfuse_core.lab.datasets.driving import DrivingSet
+from sentryfuse_core.lab.datasets.driving import DrivingSet, Span
 from sentryfuse_core.lab.datasets.layouts import detect_layout, merged, open_driving
 from sentryfuse_core.lab.datasets.vocabulary import LABELS, NONE, Vocabulary, parse_map
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["classes_of", "open_data"]
+__all__ = ["classes_of", "open_data", "span_of"]
 
 _OF_BAGS = ("labels", "params", "set", "topic")
 
@@ -67,3 +67,15 @@ def classes_of(text: str) -> tuple[str, ...]:
     if not all(names) or len(set(names)) < len(names) or NONE in names:
         raise ConfigError(f"--classes {text!r:.60}: give names that differ, separated by commas")
     return names
+
+
+def span_of(text: str | None) -> Span | None:
+    """`28-39` as (28, 39); raises ConfigError for anything else."""
+    if text is None:
+        return None
+    first, dash, last = text.partition("-")
+    if not (dash and first.isdigit() and last.isdigit() and int(first) <= int(last)):
+        raise ConfigError(
+            f"--only-frames {text!r:.40}: give the first and the last, counted from 0, e.g. 28-39"
+        )
+    return int(first), int(last)

@@ -21,13 +21,27 @@ LENGTH = {
     "evaluate": 512,
 }
 """Of both detectors, and what stands for an option that was not given."""
-DRIVING = ("format", "labels", "topic", "map", "lidar_height", "classes", "cache", "params", "set")
+DRIVING = (
+    "format",
+    "labels",
+    "topic",
+    "map",
+    "lidar_height",
+    "classes",
+    "only_frames",
+    "cache",
+    "params",
+    "set",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what a classifier's training has not."""
     own = parser.add_argument_group("the detector on driving sets and recordings, --data FOLDER or BAG")
     add_data_arguments(own)
+    own.add_argument(
+        "--only-frames", metavar="A-B", help="frames A to B of every drive, counted from 0 (default: all)"
+    )
     own.add_argument(
         "--classes",
         metavar="A,B",

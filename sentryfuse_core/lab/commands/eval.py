@@ -16,7 +16,7 @@ from sentryfuse_core.commands.options import (
 )
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.eval_asked import add_real_arguments, command_of, levels_of, masks_of
-from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.config import WORLDS
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.whole_files import make_folder
 
@@ -34,8 +34,8 @@ _DRAWS, _POLICY_DRAWS = 1000, 200
 _DRIVE_S, _LEAST_DRIVE_S = 30.0, 12  # of --tracks: the lidar is gone from 10 to 20 s
 _BATCH = 16  # frames; another number would give other worlds
 _WORLDS = 2**20  # batches of one seed; the second half is for fitting, the first 2**20 are training's own
-_SAME = ("frames", "fit_frames", "seed", "device", "draws")  # options that the figures depend on
-_POLICIES_SAME = ("frames", "seed", "draws")  # the same with --policies
+_SAME = ("world", "frames", "fit_frames", "seed", "device", "draws")  # options that the figures depend on
+_POLICIES_SAME = ("world", "frames", "seed", "draws")  # the same with --policies
 _DESCRIPTION = """\
 Score a detector on held-out synthetic worlds: mAP and AP by distance (the rules of nuScenes), errors of
 true positives, calibration of scores, day against night, and what an IMU is worth on rough ground, for all
@@ -108,6 +108,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "every severity against the sensor's absence. For weights with a gate; on the CPU; --out "
         "gets gate.json and policies.png",
     )
+    parser.add_argument(
+        "--world",
+        choices=tuple(WORLDS),
+        default="v3",
+        help="v3: streets and yards, many kinds of lidar and camera; v2: the plain world that weights were "
+        "trained in before, for continuity (default %(default)s); --tracks: v2 alone",
+    )
     parser.add_argument("--levels", metavar="0,1", help="only these pruning levels (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="which worlds (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
@@ -149,12 +156,17 @@ def run(args: argparse.Namespace) -> int:
         make_folder(args.out, remedy="choose another folder")
     if args.policies:
         from sentryfuse_core.lab.commands.eval_policies import run_policies
+        from sentryfuse_core.lab.training.data import held_out
 
+        count = -(-args.frames // _BATCH)
+        first = (args.seed + 1) * _WORLDS
         run_policies(
             load_checkpoint(args.weights or SHIPPED),
-            frames=args.frames,
+            frames=count * _BATCH,
             batch=_BATCH,
-            first=(args.seed + 1) * _WORLDS,
+            batches=lambda ages_s: held_out(
+                WORLDS[args.world](), batch=_BATCH, count=count, first=first, ages_s=ages_s
+            ),
             draws=args.draws,
             seed=args.seed,
             out=args.out,
@@ -213,7 +225,9 @@ def _study(
         def frames(what: str, wanted: int, start: int, detectors: list[Detector]) -> Found:
             count = -(-wanted // _BATCH)
             task = bar.add_task(what, total=count * _BATCH)
-            batches = held_out(WorldConfig(), batch=_BATCH, count=count, first=start, device=args.device)
+            batches = held_out(
+                WORLDS[args.world](), batch=_BATCH, count=count, first=start, device=args.device
+            )
             return collect(batches, detectors, on_frames=lambda done: bar.advance(task, done))
 
         support = SupportCounter(nets[""])

@@ -18,16 +18,16 @@ from sentryfuse_core.boxes import Floats, FrameBoxes
 from sentryfuse_core.commands.options import MOST_SEED, check_numbers
 from sentryfuse_core.errors import ConfigError, EvaluationError
 from sentryfuse_core.evaluation.matching import Matches
-from sentryfuse_core.lab.commands.data_sets import open_data
+from sentryfuse_core.lab.commands.data_sets import open_data, span_of
 from sentryfuse_core.lab.commands.eval_asked import command_of, levels_of, masks_of
 from sentryfuse_core.lab.commands.eval_data_draw import Drawings
 from sentryfuse_core.lab.commands.eval_data_report import DataStudy, print_data, write_data
 from sentryfuse_core.lab.commands.eval_policy_figures import FaultStudy, PolicyStudy
-from sentryfuse_core.lab.datasets.driving import DrivingSet
+from sentryfuse_core.lab.datasets.driving import DrivingSet, Span
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.lab.scoring.resample import drawn_maps, map_of
 from sentryfuse_core.lab.training.data import LabelledBatch
-from sentryfuse_core.lab.training.data_frames import Span, batches_of
+from sentryfuse_core.lab.training.data_frames import batches_of
 from sentryfuse_core.lab.training.data_scores import Frames, judge, run_detectors
 from sentryfuse_core.lab.training.detections import Detector, Key
 from sentryfuse_core.lab.training.fault_table import fault_table
@@ -80,7 +80,7 @@ def run_data(args: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(args.weights or SHIPPED)
     levels = make_gate(checkpoint.shape, checkpoint.manifest).levels
     task = DataTask(
-        span=_span(args.only_frames),
+        span=span_of(args.only_frames),
         masks=None if args.masks is None else masks_of(args.masks),
         levels=(0,) if args.levels is None else levels_of(args.levels, levels),
         references=args.references,
@@ -192,18 +192,6 @@ def sensors_of(found: DrivingSet) -> ModalitySet:
         for frame in islice(drive.frames(), _PEEKED):
             sensors |= frame.inputs.present
     return sensors
-
-
-def _span(text: str | None) -> Span | None:
-    """`28-39` as (28, 39); raises ConfigError for anything else."""
-    if text is None:
-        return None
-    first, dash, last = text.partition("-")
-    if not (dash and first.isdigit() and last.isdigit() and int(first) <= int(last)):
-        raise ConfigError(
-            f"--only-frames {text!r:.40}: give the first and the last, counted from 0, e.g. 28-39"
-        )
-    return int(first), int(last)
 
 
 def _masks(there: ModalitySet, asked: Sequence[ModalitySet] | None) -> list[ModalitySet]:

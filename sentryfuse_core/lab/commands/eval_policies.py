@@ -28,12 +28,11 @@ from sentryfuse_core.lab.commands.eval_policy_figures import FaultStudy, PolicyS
 from sentryfuse_core.lab.commands.eval_policy_report import print_policies, write_policies
 from sentryfuse_core.lab.scoring.matrix import SEEING
 from sentryfuse_core.lab.scoring.resample import drawn_maps, map_of
-from sentryfuse_core.lab.training.data import LabelledBatch, held_out
+from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.fault_table import fault_table
 from sentryfuse_core.lab.training.foretold import foretold
 from sentryfuse_core.lab.training.policies import outcomes, run_plans
 from sentryfuse_core.lab.training.spoiling import AGES_S, spoilt_at_random
-from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.pruning.part_gate import PLACED, PartGate, Worths, make_gate
@@ -52,7 +51,7 @@ def run_policies(
     *,
     frames: int,
     batch: int,
-    first: int,
+    batches: Callable[[tuple[float, float]], Iterator[LabelledBatch]],
     draws: int,
     seed: int,
     out: Path | None,
@@ -60,7 +59,8 @@ def run_policies(
 ) -> None:
     """Score all policies on frames as they are and with sensors spoilt, then every fault; print and write.
 
-    `frames` are rounded up to whole batches of `batch`. Raises ConfigError where the weights have no gate.
+    `batches` gives `frames` frames, `batch` at once, by the ages in s of what late sensors show in them.
+    Raises ConfigError where the weights have no gate.
     """
     gate = make_gate(checkpoint.shape, checkpoint.manifest)
     if not isinstance(gate, PartGate):
@@ -69,18 +69,11 @@ def run_policies(
             "give weights that have one, as `sentryfuse train` writes them"
         )
     net, classes = checkpoint.network(), len(checkpoint.manifest["labels"])
-    count = -(-frames // batch)
-
-    def batches(ages_s: tuple[float, float]) -> Iterator[LabelledBatch]:
-        return held_out(WorldConfig(), batch=batch, count=count, first=first, ages_s=ages_s)
 
     found = {}
-    judged = min(count, _SALIENT)
-    tasks = {
-        **{f"frames {kind}": count * batch for kind in _KINDS},
-        "faults": count * batch,
-        "saliency": judged * batch,
-    }
+    judged = min(frames // batch, _SALIENT)
+    tasks = {**dict.fromkeys((f"frames {kind}" for kind in _KINDS), frames), "faults": frames}
+    tasks["saliency"] = judged * batch
     with _progress({**tasks, "intervals": 3 * draws}) as steps:
         for kind in _KINDS:
             run = run_plans(
@@ -117,7 +110,7 @@ def run_policies(
         config = {
             "weights": checkpoint.identity,
             "sha256": checkpoint.manifest["sha256"],
-            "frames": count * batch,
+            "frames": frames,
             "seed": seed,
             "draws": draws,
         }

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sentryfuse_core.commands.options import config_from
-from sentryfuse_core.lab.commands.data_sets import classes_of, open_data
+from sentryfuse_core.lab.commands.data_sets import classes_of, open_data, span_of
 from sentryfuse_core.lab.commands.detector_run import BATCH, FEWEST, finish, options_of, start_of, train
-from sentryfuse_core.lab.datasets.driving import VAL_SHARE, Drive, DrivingSet
+from sentryfuse_core.lab.datasets.driving import VAL_SHARE, Drive, DrivingSet, Span, only_frames
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.lab.training.data import LabelledBatch
-from sentryfuse_core.lab.training.data_frames import Span, batches_of
+from sentryfuse_core.lab.training.data_frames import batches_of
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
         start.network()  # raises for tensors that do not fit
     labels = classes or (LABELS if start is None else tuple(start.manifest["labels"]))
     facts["labels"] = list(labels)
-    found = open_data(args, labels=labels)
+    found, span = open_data(args, labels=labels), span_of(args.only_frames)
+    found = found if span is None else only_frames(found, span)
     for note in found.notes:
         print(f"note: {note}")
     data = _load(found, FrameCache(args.cache or options.folder / "frames", options=_made_with(args)))
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     words += [f"--format {args.format}"] if args.format else []
     words += [f"--classes {args.classes}"] if args.classes else []
     words += [f"--map {text}" for text in args.map]
+    words += [f"--only-frames {args.only_frames}"] if args.only_frames else []
     words += [] if args.lidar_height is None else [f"--lidar-height {args.lidar_height:g}"]
     words += [] if args.init == str(SHIPPED) else [f"--init {Path(args.init).name}"]
     finish(
@@ -111,7 +113,7 @@ def _validating(drive: Drive, data: DrivingData) -> Span:
 
 def _made_with(args: argparse.Namespace) -> str:
     """The options that change what frames hold."""
-    asked = sorted(args.topic), sorted(args.map), args.classes, args.lidar_height
+    asked = sorted(args.topic), sorted(args.map), args.classes, args.lidar_height, args.only_frames
     return f"{config_from(args)} {asked}"
 
 

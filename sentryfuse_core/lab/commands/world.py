@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sentryfuse_core.bags.writer import BagWriter
+from sentryfuse_core.commands.options import MOST_SEED, check_numbers
 from sentryfuse_core.commands.signals import interrupt, noted_signals
 from sentryfuse_core.config import Config, load_yaml
-from sentryfuse_core.lab.world.config import WEATHERS, with_weather, world_v2
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.lab.world.config import WEATHERS, WORLDS, with_weather, world_v2
 from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:
@@ -45,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     record.add_argument("out", type=Path, metavar="OUT", help="folder; made if it does not exist")
     picture = actions.add_parser("picture", help="draw one moment as every sensor has it")
     picture.add_argument("out", type=Path, metavar="OUT", help="file, .png or .jpg")
+    picture.add_argument(
+        "--world",
+        choices=tuple(WORLDS),
+        default="v2",
+        help="v3: six moments of the world that detectors are trained in, lidar and camera; v2: one of the "
+        "plain world that recordings drive in (default %(default)s)",
+    )
     for action in (record, picture):
         action.add_argument("--seed", type=int, default=0, metavar="N", help="which world (default 0)")
         action.add_argument(
@@ -60,9 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record, or draw."""
-    from sentryfuse_core.lab.world.picture import draw
+    from sentryfuse_core.lab.world.picture import draw, draw_moments
     from sentryfuse_core.lab.world.record import Recorder
 
+    if args.action == "picture" and args.world != "v2":
+        _check_moments(args)
+        draw_moments(with_weather(WORLDS[args.world](), args.weather), args.out, seed=args.seed)
+        print(args.out)
+        return 0
     recorder = Recorder(
         seed=args.seed,
         seconds=args.seconds if args.action == "record" else 1.0,
@@ -76,6 +90,13 @@ def run(args: argparse.Namespace) -> int:
     draw(recorder, args.out)
     print(args.out)
     return 0
+
+
+def _check_moments(args: argparse.Namespace) -> None:
+    """Raises ConfigError for what the moments of training do not take."""
+    if args.light != "auto":
+        raise ConfigError(f"--light {args.light}: moments of world {args.world} draw their own; leave it out")
+    check_numbers(args, seed=(0, MOST_SEED))
 
 
 def _record(recorder: Recorder, out: Path) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -24,10 +26,13 @@ __all__ = [
     "Drive",
     "DrivingSet",
     "LabelledFrame",
+    "Span",
     "labelled",
+    "only_frames",
     "split_drives",
 ]
 
+Span = tuple[int, int]  # the first frame of each drive and the last, both counted from 0
 CUT = "cut"  # a split: of a single drive, the end validates
 VAL_SHARE = 0.2
 
@@ -120,3 +125,17 @@ def split_drives(drives: tuple[Drive, ...]) -> list[str]:
     order = sorted(drives, key=lambda drive: hashlib.sha256(drive.name.encode()).hexdigest())
     chosen = {drive.name for drive in order[: max(1, round(VAL_SHARE * len(drives)))]}
     return ["val" if drive.name in chosen else "train" for drive in drives]
+
+
+def only_frames(found: DrivingSet, span: Span) -> DrivingSet:
+    """The same drives, of each the frames of `span` alone; those before it are made too, for the attitude."""
+    first, last = span
+
+    def some(frames: Callable[[], Iterator[LabelledFrame]]) -> Iterator[LabelledFrame]:
+        return islice(frames(), first, last + 1)
+
+    drives = (
+        replace(drive, length=max(0, min(drive.length, last + 1) - first), frames=partial(some, drive.frames))
+        for drive in found.drives
+    )
+    return replace(found, drives=tuple(drives))

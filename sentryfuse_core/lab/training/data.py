@@ -11,7 +11,13 @@ from torch.nn import functional
 
 from sentryfuse_core.faults.tensors import RawSet
 from sentryfuse_core.lab.datasets.view import EVERYWHERE, View
-from sentryfuse_core.lab.world.batch import Conditions, WorldBatch, training_batch
+from sentryfuse_core.lab.world.batch import (
+    SEEN_PIXELS,
+    SEEN_RETURNS,
+    Conditions,
+    WorldBatch,
+    training_batch,
+)
 from sentryfuse_core.lab.world.config import WorldConfig, held_out_world
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
@@ -24,8 +30,6 @@ __all__ = ["LabelledBatch", "as_inputs", "held_out", "make_batch", "with_room"]
 
 _HELD_OUT_SEED = 2**40  # training seeds stay below: `seed * _STRIDE + step`
 _STRIDE = 2**20
-_SEEN_PIXELS = 12  # of the virtual camera that an object has to fill to be visible at all
-_SEEN_RETURNS = 3  # of the lidar
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +151,8 @@ def as_inputs(made: WorldBatch) -> LabelledBatch:
         )
         inputs = replace(inputs, quality=quality(inputs, made.audio))
         visible = {
-            Modality.CAMERA: made.pixels >= _SEEN_PIXELS,
-            Modality.LIDAR: made.returns >= _SEEN_RETURNS,
+            Modality.CAMERA: made.pixels >= SEEN_PIXELS,
+            Modality.LIDAR: made.returns >= SEEN_RETURNS,
             Modality.AUDIO: made.classes >= 0,
         }
         return LabelledBatch(

@@ -11,14 +11,12 @@ from torch import Tensor
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.tensors import RawSet
-from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame
+from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame, Span
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import Modality
 
-__all__ = ["Span", "batches_of"]
-
-Span = tuple[int, int]  # the first frame of each drive and the last, both counted from 0
+__all__ = ["batches_of"]
 
 _SEEN_RETURNS = 3  # of the lidar, for a box to be visible to it, as in the synthetic world
 _MARGIN = 1.1  # on a labelled box, whose edges are often drawn within the object

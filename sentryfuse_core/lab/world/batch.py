@@ -25,7 +25,16 @@ from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.imu import resample
 from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, UNSEEN
 
-__all__ = ["CAMERA_SPREAD_M", "Conditions", "WorldBatch", "microphones", "render_batch", "training_batch"]
+__all__ = [
+    "CAMERA_SPREAD_M",
+    "SEEN_PIXELS",
+    "SEEN_RETURNS",
+    "Conditions",
+    "WorldBatch",
+    "microphones",
+    "render_batch",
+    "training_batch",
+]
 
 _VIEW = View(
     width=GEOMETRY.image_width,
@@ -35,6 +44,8 @@ _VIEW = View(
     cy=GEOMETRY.image_cy,
     fine=2,
 )
+SEEN_PIXELS = 12  # of the virtual camera that an object has to fill to be visible at all
+SEEN_RETURNS = 3  # of the lidar
 CAMERA_SPREAD_M = (0.4, 0.3, 0.35)  # how far the camera may be from its usual place
 _BESIDE_RAD = 1.45  # an edge of a view further aside than this is out of the virtual camera's anyway
 

@@ -12,6 +12,7 @@ __all__ = [
     "CLUTTER",
     "THINGS",
     "WEATHERS",
+    "WORLDS",
     "CameraModel",
     "ImuModel",
     "LidarModel",
@@ -204,6 +205,8 @@ def world_v2() -> WorldConfig:
     return WorldConfig(version=2, objects=(4, 9), clutter=(0, 6), variety=None)
 
 
+WORLDS = {"v3": WorldConfig, "v2": world_v2}
+"""By version, newest first."""
 WEATHERS = ("auto", "clear", "rain", "fog")
 
 

@@ -1,4 +1,4 @@
-"""One moment of the world as every sensor has it, drawn into one picture."""
+"""Moments of the world as sensors have them, drawn into one picture."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import torch
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.lab.world.config import CLASSES
+from sentryfuse_core.lab.world.batch import SEEN_PIXELS, SEEN_RETURNS, training_batch
+from sentryfuse_core.lab.world.config import CLASSES, WorldConfig
 from sentryfuse_core.lab.world.record import Recorder
 from sentryfuse_core.lab.world.scene import ABSENT
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.whole_files import written_whole
 
-__all__ = ["draw"]
+__all__ = ["draw", "draw_moments"]
 
 _FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 _REMEDY = "give a .png or .jpg file in a folder you may write to"
+_MOMENTS = 6
 _COLOURS = ("tab:red", "tab:green", "tab:purple")
 
 
@@ -33,9 +35,7 @@ def draw(recorder: Recorder, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    kind = _FORMATS.get(path.suffix.lower())
-    if kind is None or path.is_dir():
-        raise OutputError(f"cannot draw {path!s:.200}; {_REMEDY}")
+    kind = _kind(path)
     scenes = recorder.drive()
     frame = next(replace(recorder, raw_images=True).camera(scenes)).fields
     image = frame["data"].reshape(frame["height"], frame["width"], 3)
@@ -86,6 +86,43 @@ def draw(recorder: Recorder, path: Path) -> None:
     )
     with written_whole(path, remedy=_REMEDY) as partial:
         figure.savefig(partial, format=kind)
+
+
+def draw_moments(world: WorldConfig, path: Path, *, seed: int) -> None:
+    """Draw six moments that training may draw: the lidar from above with the boxes, and the camera below it.
+
+    Raises OutputError for a path that is no picture's, or cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    kind = _kind(path)
+    moments = [training_batch(world, batch=1, seed=seed * _MOMENTS + index) for index in range(_MOMENTS)]
+    figure = Figure(figsize=(12, 11.4), dpi=75, layout="constrained")
+    FigureCanvasAgg(figure)
+    columns = _MOMENTS // 2
+    axes = figure.subplots(4, columns, height_ratios=(3, 1.2, 3, 1.2))
+    for index, made in enumerate(moments):
+        above, camera = (axes[2 * (index // columns) + row, index % columns] for row in (0, 1))
+        points = made.points[0]
+        above.scatter(points[:, 0], points[:, 1], s=0.3, c=points[:, 2], cmap="viridis", vmin=-0.3, vmax=3.0)
+        had = (made.pixels[0] >= SEEN_PIXELS) | (made.returns[0] >= SEEN_RETURNS)
+        for number, box, there in zip(made.classes[0].tolist(), made.boxes[0].tolist(), had, strict=True):
+            if number != ABSENT and there:
+                above.plot(*_outline(box), color=_COLOURS[number])
+        above.set(xlim=(0, 34), ylim=(-17, 17), aspect="equal", xticks=[], yticks=[])
+        camera.imshow(made.image[0].permute(1, 2, 0).numpy())
+        camera.set_axis_off()
+    with written_whole(path, remedy=_REMEDY) as partial:
+        figure.savefig(partial, format=kind)
+
+
+def _kind(path: Path) -> str:
+    """The format by the ending."""
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None or path.is_dir():
+        raise OutputError(f"cannot draw {path!s:.200}; {_REMEDY}")
+    return kind
 
 
 def _outline(box: list[float]) -> tuple[list[float], list[float]]:

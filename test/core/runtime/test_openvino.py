@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 from gated import all_plans, gated_bank, measured_input
-from networks import assert_close, make_bank, model_input
+from networks import assert_close, make_bank
 
 from sentryfuse_core.clock import ManualClock
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.errors import BackendError
+from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime import openvino
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.runtime.lean.form import parts_of
 from sentryfuse_core.runtime.load import make_backend
 from sentryfuse_core.runtime.openvino import OpenVinoBackend, build_openvino, openvino_lack
 from sentryfuse_core.runtime.store import Store, all_parts
@@ -68,22 +70,27 @@ def test_nothing_is_built_again_and_eager_takes_over_when_a_part_is_damaged(
     config = ModelConfig(device="cpu", backend="openvino", engine_dir=str(store.folder.parent))
     backend = make_backend(bank, config, clock=ManualClock())
     assert (backend.name, backend.faults) == ("openvino", ())
-    path = next(store.folder.glob("lidar?_tilted.*"))
+    plan = bank.plan(ModalitySet.all(), 1, "")
+    first = parts_of(plan.mask, plan.parts)[0]
+    path = next(store.folder.glob(f"{first}.*"))
     content = path.read_bytes()
     path.write_bytes(b"no part")
     try:
-        backend.run(measured_input(), bank.plan(ModalitySet.all(), 1, ""))
+        backend.run(measured_input().only(plan.mask), plan)
     finally:
         path.write_bytes(content)
     assert backend.name == "eager"
-    assert "OpenVINO failed at lidar" in backend.faults[0]
+    assert f"OpenVINO failed at {first}" in backend.faults[0]
 
 
 @needs_openvino
 def test_openvino_refuses_what_is_not_one_set(built: tuple[Bank, Store]) -> None:
     bank, store = built
+    plan = bank.plan(ModalitySet.all(), 1, "")
+    given = vars(measured_input().only(plan.mask)).items()
+    two = ModelInput(**{name: torch.cat((item, item)) for name, item in given if item is not None})
     with pytest.raises(BackendError, match="one set at a time"):
-        OpenVinoBackend(bank, store).run(model_input(batch=2), bank.plan(ModalitySet.all(), 1, ""))
+        OpenVinoBackend(bank, store).run(two, plan)
 
 
 def test_one_line_names_the_package_when_openvino_is_missing(

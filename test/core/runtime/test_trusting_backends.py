@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,9 @@ from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.compiled import CompiledBackend
 from sentryfuse_core.runtime.cuda_graph import CudaGraphBackend
 from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.runtime.engines import examples
 from sentryfuse_core.runtime.export import build_onnx
+from sentryfuse_core.runtime.lean.form import LeanForm, Part
 from sentryfuse_core.runtime.onnx import OnnxBackend
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
@@ -116,46 +119,44 @@ def test_compiled_equals_eager_when_traced(tmp_path: Path, monkeypatch: pytest.M
 
 
 class Session:
-    """Stands in for ONNX Runtime's: its file only tells which sub-network it is, and torch runs that."""
+    """Stands in for ONNX Runtime's: its file only tells which part it is, and torch runs that."""
 
-    bank: Bank
+    form: LeanForm
 
     def __init__(self, path: str, _options: object, *, providers: list[Any]) -> None:
-        bits, *parts = map(int, Path(path).read_text(encoding="ascii").split())
-        self.mask, self.parts, self.providers = ModalitySet(bits), PartLevels(*parts), providers
+        told = json.loads(Path(path).read_text(encoding="ascii"))
+        self.inputs, self.part, self.providers = told.pop("inputs"), Part(**told), providers
 
     def get_providers(self) -> list[str]:
         return [name for name, _ in self.providers]
 
-    def get_outputs(self) -> list[Any]:
-        return [SimpleNamespace(name=name) for name in self._maps(measured_input().only(self.mask))]
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name=f"input{index}") for index in range(self.inputs)]
 
-    def run(self, names: list[str], feed: dict[str, Any]) -> list[Any]:
-        tensors = {name: torch.from_numpy(values) for name, values in feed.items()}
-        maps = SubNetwork(self.bank.network, tuple(tensors), self.parts)(*tensors.values())
-        return [maps[name].detach().numpy() for name in names]
-
-    def _maps(self, inputs: Any) -> dict[str, torch.Tensor]:
-        tensors = input_tensors(inputs, trusting=True)
-        return SubNetwork(self.bank.network, tuple(tensors), self.parts)(*tensors.values())
+    def run(self, names: None, feed: dict[str, Any]) -> list[Any]:
+        assert names is None
+        maps = self.form.part(self.part)(*(torch.from_numpy(values) for values in feed.values()))
+        return [values.detach().numpy() for values in maps]
 
 
-def test_onnx_opens_the_file_of_the_plan_and_feeds_it_quality_when_any_sensor_is_poor(
+def test_onnx_opens_the_files_of_the_plan_when_any_sensor_is_poor(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = SimpleNamespace(
         get_available_providers=lambda: ["CPUExecutionProvider"],
         SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda _name, _value: None),
-        InferenceSession=type("Of", (Session,), {"bank": bank}),
+        InferenceSession=type("Of", (Session,), {"form": LeanForm(bank.network)}),
     )
     monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda _name: object())
     monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
     store = Store.of(bank, str(tmp_path))
 
-    def tell(plan: Plan) -> bytes:
-        return " ".join(map(str, (plan.mask.bits, *vars(plan.parts).values()))).encode()
+    fed = examples(bank)
 
-    assert sum(store.build(bank, "float32.onnx", tell, anew=False)) == len(bank.sub_networks)
+    def tell(part: Part) -> bytes:
+        return json.dumps({**vars(part), "inputs": len(fed[part])}).encode()
+
+    assert sum(store.build(bank, "float32.onnx", tell, anew=False)) == len(fed) < len(bank.sub_networks)
     backend = OnnxBackend(bank, store)
     for plan in {(plan.mask.bits, plan.parts): plan for plan in all_plans(bank)}.values():
         assert_equals_eager(bank, backend, plan)

@@ -9,7 +9,7 @@ from networks import TINY, labelled
 from sentryfuse_core.lab.training.data import LabelledBatch, held_out, make_batch
 from sentryfuse_core.lab.training.mirror import mirror
 from sentryfuse_core.lab.training.pool import SamplePool
-from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.model.lift import ViewLift
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import ModalitySet
@@ -17,7 +17,7 @@ from sentryfuse_core.types import ModalitySet
 
 @pytest.fixture(scope="module")
 def world_batch() -> LabelledBatch:
-    return make_batch(WorldConfig(), batch=2, seed=0, step=5)
+    return make_batch(world_v2(), batch=2, seed=0, step=5)
 
 
 def test_world_batch_has_every_sensor_and_boxes_when_made(world_batch: LabelledBatch) -> None:
@@ -31,8 +31,8 @@ def test_world_batch_has_every_sensor_and_boxes_when_made(world_batch: LabelledB
 
 
 def test_world_batch_repeats_only_when_seed_and_step_do(world_batch: LabelledBatch) -> None:
-    again = make_batch(WorldConfig(), batch=2, seed=0, step=5)
-    (unseen,) = held_out(WorldConfig(), batch=2, count=1)
+    again = make_batch(world_v2(), batch=2, seed=0, step=5)
+    (unseen,) = held_out(world_v2(), batch=2, count=1)
     assert torch.equal(again.boxes, world_batch.boxes)
     assert again.inputs.camera is not None
     assert world_batch.inputs.camera is not None

@@ -12,7 +12,7 @@ from networks import boxes, labelled, make_bank
 
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.errors import EvaluationError
-from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame
+from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame, only_frames
 from sentryfuse_core.lab.datasets.view import EVERYWHERE, KITTI_VIEW, View
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.data_frames import batches_of
@@ -122,3 +122,10 @@ def test_lidar_has_a_box_when_some_points_lie_in_it() -> None:
     assert batch.visible[Modality.LIDAR].tolist() == [[True, False]]
     assert batch.visible[Modality.CAMERA].tolist() == [[True, False]]
     assert len(truth_of(batch.boxes, batch.classes, batch.visible[Modality.LIDAR])[0]) == 1
+
+
+def test_only_frames_leaves_those_of_the_span_in_every_drive() -> None:
+    (some,) = only_frames(found(), (4, 9)).drives
+    assert some.length == 2
+    heights = [float(one.points[0, 0, 2]) for one in some.frames() if one.points is not None]
+    assert heights == [4.0, 5.0]

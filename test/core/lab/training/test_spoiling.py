@@ -15,7 +15,7 @@ from sentryfuse_core.lab.training.frame_table import tables_of
 from sentryfuse_core.lab.training.mirror import mirror
 from sentryfuse_core.lab.training.pool import SamplePool
 from sentryfuse_core.lab.training.spoiling import spoilt, spoilt_at_random
-from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.lidar import pillars
 from sentryfuse_core.preprocess.tensors import UNSEEN
@@ -31,7 +31,7 @@ TENSORS = {
 
 @pytest.fixture(scope="module")
 def batch() -> LabelledBatch:
-    return make_batch(WorldConfig(), batch=3, seed=1, step=7, ages_s=(0.5, 0.5))
+    return make_batch(world_v2(), batch=3, seed=1, step=7, ages_s=(0.5, 0.5))
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -16,7 +16,7 @@ from sentryfuse_core.errors import CheckpointError, OutputError
 from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
-from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
@@ -93,7 +93,7 @@ def test_trainer_runs_parts_at_levels_of_their_own_when_it_draws_narrow_widths(
 
 
 def with_raw(step: int) -> LabelledBatch:
-    return make_batch(WorldConfig(), batch=8, seed=1, step=step % 2, ages_s=(0.3, 0.3))
+    return make_batch(world_v2(), batch=8, seed=1, step=step % 2, ages_s=(0.3, 0.3))
 
 
 def test_trainer_is_taught_by_the_answer_without_the_sensor_that_it_spoils(tmp_path: Path) -> None:

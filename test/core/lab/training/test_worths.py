@@ -20,7 +20,7 @@ from sentryfuse_core.lab.training.part_saliency import part_saliency
 from sentryfuse_core.lab.training.policies import POLICIES, outcomes, run_plans
 from sentryfuse_core.lab.training.targets import make_targets
 from sentryfuse_core.lab.training.worths import measure_worths, priced
-from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.quality import MEASURES
 from sentryfuse_core.pruning.part_gate import Cell, PartGate
@@ -33,7 +33,7 @@ EVERYTHING = ModalitySet.all()
 
 @pytest.fixture(scope="module")
 def batch() -> LabelledBatch:
-    return make_batch(WorldConfig(), batch=12, seed=2, step=3, ages_s=(0.2, 0.2))
+    return make_batch(world_v2(), batch=12, seed=2, step=3, ages_s=(0.2, 0.2))
 
 
 @pytest.fixture(scope="module")

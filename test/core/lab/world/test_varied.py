@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.errors import ConfigError, OutputError
 from sentryfuse_core.lab.training.data import make_batch
 from sentryfuse_core.lab.world.batch import training_batch
 from sentryfuse_core.lab.world.config import WorldConfig, world_v2
@@ -18,6 +19,7 @@ from sentryfuse_core.lab.world.imu import measure
 from sentryfuse_core.lab.world.late import earlier
 from sentryfuse_core.lab.world.lidar import sweep
 from sentryfuse_core.lab.world.objects import CAR
+from sentryfuse_core.lab.world.picture import draw_moments
 from sentryfuse_core.lab.world.scan import draw_scan, plain_scan
 from sentryfuse_core.lab.world.scene import ABSENT, Scene, draw_scenes
 from sentryfuse_core.lab.world.variety import SCANNERS, Variety
@@ -168,6 +170,13 @@ def test_boxes_are_no_targets_when_neither_camera_nor_lidar_has_them() -> None:
     seen = batch.visible[Modality.CAMERA] | batch.visible[Modality.LIDAR]
     assert bool((batch.classes[~seen] == -1).all())
     assert bool((batch.classes[seen] >= 0).any())
+
+
+def test_picture_shows_moments_when_it_is_asked_to(tmp_path: Path) -> None:
+    draw_moments(WORLD, tmp_path / "made.png", seed=1)
+    assert (tmp_path / "made.png").stat().st_size > 20_000
+    with pytest.raises(OutputError, match=r"\.png or \.jpg"):
+        draw_moments(WORLD, tmp_path / "made.txt", seed=1)
 
 
 def test_drive_says_where_to_drive_when_the_world_has_moments_alone() -> None:

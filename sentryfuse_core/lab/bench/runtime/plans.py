@@ -1,0 +1,34 @@
+"""The plan table of this machine: what each set of sensors costs and is worth at each level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sentryfuse_core.lab.bench.runtime.arms import ALL
+from sentryfuse_core.lab.bench.runtime.dense import KINDS
+from sentryfuse_core.lab.bench.runtime.plot import Accuracy
+from sentryfuse_core.types import ModalitySet
+
+__all__ = ["plan_table"]
+
+
+def plan_table(latency: Mapping[str, Any], accuracy: Accuracy) -> list[str]:
+    """Lines: sensors, level, mAP of the evaluation, and median ms in every backend that was timed.
+
+    `latency` is what `measure` found. In brackets how many times as fast that is as dense attention in eager
+    with all sensors.
+    """
+    rows = {(row["name"], row["mask"], row["level"]): row["ms"]["p50"] for row in latency["arms"]}
+    dense_ms = min(ms for (name, mask, _), ms in rows.items() if name in KINDS and mask == ALL.bits)
+    backends = list(dict.fromkeys(name for name, _, _ in rows if not name.startswith(KINDS[0])))
+    plans = sorted({(mask, level) for name, mask, level in rows if name in backends})
+    lines = [f"{'sensors':<24} level    mAP  " + "".join(f"{name:>20}" for name in backends)]
+    for mask, level in plans:
+        worth = accuracy.get((mask, level))
+        told = "-" if worth is None else f"{100 * worth:.1f}"
+        times = [rows.get((name, mask, level)) for name in backends]
+        cells = ["-" if ms is None else f"{ms:.1f} ms ({dense_ms / ms:.2f}x)" for ms in times]
+        cells = [f"{cell:>20}" for cell in cells]
+        lines.append(f"{ModalitySet(mask)!s:<24} {level:>5} {told:>6}  " + "".join(cells))
+    return lines
