@@ -18,7 +18,7 @@ from sentryfuse_core.preprocess.geometry import GEOMETRY
 __all__ = ["SHIPPED", "Checkpoint", "load_checkpoint", "manifest_path", "save_checkpoint"]
 
 # The weights that come with the package, their manifest beside them.
-SHIPPED = Path(__file__).parents[1] / "weights" / "world_v2_gated.safetensors"
+SHIPPED = Path(__file__).parents[1] / "weights" / "world_v3.safetensors"
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,8 @@ __all__ = ["report_data", "summary_rows", "write_all"]
 
 NO_TRUTH = "No labels were given, so nothing is said of whether the boxes are right."
 WORLD_NOTE = (
-    "The shipped weights were trained in a synthetic world and are not expected to detect well on a real "
-    "recording; its boxes show that the path works. Coverage, timing and the sensors' states are real."
+    "The shipped weights were trained in a synthetic world alone. Where there are labels, `sentryfuse eval "
+    "--data` tells how well they detect here; `sentryfuse adapt` teaches them with this recording."
 )
 
 
