@@ -30,6 +30,7 @@ WELL_WITHIN_S = 20.0  # the longest hold is 16 s
 LEVEL_WITHIN_SETS = 5
 END_WITHIN_S = 5.0
 _NO_TOPICS = dict.fromkeys(Modality, "")
+_KINDS = {kind: kind for kind in Modality}  # the soak's sensors are called like their kinds
 
 
 def judge(lines: Sequence[Line]) -> tuple[list[Figure], dict[str, Any]]:
@@ -48,7 +49,7 @@ def findings(lines: Sequence[Line]) -> dict[str, Any]:
     played_s = max((line["t"] for line in lines if "t" in line), default=0.0)
     scenario = _scenario(by_kind["plan"][0])
     told = by_kind["transition"]
-    faults = reactions(scenario, told, topics=_NO_TOPICS, played_s=played_s)
+    faults = reactions(scenario, told, topics=_NO_TOPICS, kinds=_KINDS, played_s=played_s)
     must = [item for item in faults if _is_seen(scenario, item) and not item["already_out"]]
     unended = dict.fromkeys(("status", "took_s", "cpu_s"), math.nan)
     return {
@@ -65,7 +66,9 @@ def findings(lines: Sequence[Line]) -> dict[str, Any]:
         "slowest_seen_s": max((item["noticed_after_s"] or 0.0 for item in must), default=math.nan),
         "not_well": [item for item in faults if _returned_late(item, played_s)],
         "slowest_well_s": max((item["recovered_after_s"] or 0.0 for item in faults), default=math.nan),
-        "false_alarms": false_alarms(told, scenario=scenario, topics=_NO_TOPICS, played_s=played_s),
+        "false_alarms": false_alarms(
+            told, scenario=scenario, topics=_NO_TOPICS, kinds=_KINDS, played_s=played_s
+        ),
         "transitions": len(told),
         "broken_chains": broken_chains(told),
         "levels": levels_asked(by_kind["wish"], by_kind["status"]),

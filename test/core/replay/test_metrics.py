@@ -66,7 +66,7 @@ def test_totals_add_up_and_are_json() -> None:
 
 
 def test_totals_of_no_sets_are_json_too() -> None:
-    plain = totals([], stamps={AUDIO: {S}}, steps_ms=[], truth=None)
+    plain = totals([], stamps={LIDAR: set()}, steps_ms=[], truth=None)
     json.dumps(plain, allow_nan=False)
     assert plain["coverage"] is None  # neither camera nor lidar came
     assert plain["latency_ms"]["infer"]["p50"] is None

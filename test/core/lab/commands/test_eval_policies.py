@@ -35,7 +35,8 @@ def test_policies_are_compared_and_written_when_weights_have_a_gate(
     content = json.loads(text)
     assert str(folder) not in text
     assert content["command"] == (
-        "sentryfuse eval --policies --frames 2 --seed 0 --draws 3 --weights small.safetensors --out out"
+        "sentryfuse eval --policies --world v3 --frames 2 --seed 0 --draws 3 "
+        "--weights small.safetensors --out out"
     )
     assert set(content["raw"]["policies"]) == {"as they are", "one sensor spoilt"}
     for outcomes in content["raw"]["policies"].values():

@@ -31,6 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         "sentryfuse_core.lab.commands.train_world.held_out", lambda *_, **__: [labelled(9, batch=2)]
     )
     monkeypatch.setattr("sentryfuse_core.lab.training.trainer.make_batch", batch)
+    monkeypatch.setattr("sentryfuse_core.lab.training.trainer.with_room", lambda batch, _world: batch)
 
 
 @pytest.mark.usefixtures("small")
