@@ -28,6 +28,7 @@ _LEAST_HITS = 3  # frames that have to find an object
 _LEAST_SHARE = 0.5  # of the frames that it is followed through
 _SURE = {"clustering": 0.4}  # mean score of what is taught: how well sizes fit is no chance to be right
 _SURE_OTHERWISE = 0.5
+_LONG_HITS, _LONG_SHARE, _LONG_SCORE = 8, 0.8, 0.25  # of what hardly any frame misses: sure at a lower score
 _DOUBTFUL = 0.15  # below, it is nothing
 _LONGEST_S = 1.0  # between two frames that are followed; after a longer gap all begins anew
 
@@ -126,6 +127,7 @@ def lessons_of(sightings: Sightings, teacher: str, sensors: ModalitySet) -> list
 def _lesson(frame: Hindsight, least_score: float) -> Lesson:
     boxes = frame.boxes
     sure = (frame.hits >= _LEAST_HITS) & (frame.share >= _LEAST_SHARE) & (boxes.scores >= least_score)
+    sure |= (frame.hits >= _LONG_HITS) & (frame.share >= _LONG_SHARE) & (boxes.scores >= _LONG_SCORE)
     kept = sure | (boxes.scores >= _DOUBTFUL)
     return Lesson(boxes.take(kept), sure[kept])
 

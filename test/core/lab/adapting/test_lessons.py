@@ -58,6 +58,18 @@ def test_lessons_are_sure_of_what_frames_confirm_and_in_doubt_of_the_rest() -> N
     assert [lesson.classes.tolist() for lesson in lessons] == [[0]] * 5 + [[0, UNSURE]] + [[0]] * 6
 
 
+@pytest.mark.parametrize(("count", "sure"), [(12, True), (6, False)])
+def test_lessons_are_sure_of_what_scores_low_when_many_frames_in_a_row_have_it(
+    count: int, *, sure: bool
+) -> None:
+    def hardly(frame: LabelledFrame) -> FrameBoxes:
+        seen = parked(frame)
+        return FrameBoxes(seen.boxes[:1], seen.classes[:1], np.full(1, 0.3))
+
+    lessons = lessons_of(sighted(drive(count), {"lidar": hardly}), "lidar", BOTH)
+    assert [lesson.sure.any() for lesson in lessons] == [sure] * count
+
+
 def test_lessons_begin_anew_when_the_recording_pauses() -> None:
     lessons = lessons_of(sighted(drive(8, pause_after=1), {"lidar": parked}), "lidar", BOTH)
     assert [lesson.sure.any() for lesson in lessons] == [False] * 2 + [True] * 6
