@@ -146,7 +146,7 @@ def merged(claims: Sequence[Claim], yaws_rad: Mapping[int, float]) -> list[Claim
 
 
 def _worse(claims: Sequence[Claim], owner: Ints, first: int, second: int) -> int:
-    """Which of two goes: one that is not told, else that of who does not own the place, else the less sure."""
+    """Which of two goes: one that is not told, else one at a place of another sector, else the less sure."""
 
     def worth(index: int) -> tuple[bool, bool, float]:
         claim = claims[index]
