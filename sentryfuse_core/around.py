@@ -131,7 +131,7 @@ def merged(claims: Sequence[Claim], yaws_rad: Mapping[int, float]) -> list[Claim
     if len(yaws_rad) == 1 or not claims:
         return list(claims)
     places = np.array([(claim.detection.x, claim.detection.y) for claim in claims])
-    known = np.array([-1, *yaws_rad])  # `owners` counts those that ran, and -1 is its last
+    known = np.array([-1, *yaws_rad])  # by what `owners` gives, plus one: it counts those that ran, from -1
     found = known[owners(places, list(yaws_rad.values())) + 1]
     sector = np.array([claim.sector for claim in claims])
     owner = np.where(found < 0, sector, found)
@@ -146,7 +146,7 @@ def merged(claims: Sequence[Claim], yaws_rad: Mapping[int, float]) -> list[Claim
 
 
 def _worse(claims: Sequence[Claim], owner: Ints, first: int, second: int) -> int:
-    """Which of two claims to one object goes: that of who does not own the place, else the less sure one."""
+    """Which of two goes: one that is not told, else one at a place of another sector, else the less sure."""
 
     def worth(index: int) -> tuple[bool, bool, float]:
         claim = claims[index]

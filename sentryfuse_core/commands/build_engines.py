@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
         "Build what the backends openvino, onnx and tensorrt run: each part of the network (the encoders, "
-        "and trunk with head) at each of its widths, about 17 that serve all sets of sensors. Then measure "
+        "and trunk with head) at each of its widths, about 20 that serve all sets of sensors. Then measure "
         "on this machine what is installed; with model.backend = auto a node runs the fastest from its next "
         "start on. Takes a minute, once: what is there already is kept. Weights, torch, the network's code, "
         "and for engines also their library, GPU and precision are part of the files' names: no node runs a "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.camera import VirtualCamera, joined, seen_share
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 
@@ -58,15 +59,19 @@ class Side:
         the one that sees most of the sector. Raises InvalidMessageError `outside_view` where the only camera
         of the only sector looks elsewhere.
         """
-        names = tuple(shots) if self._alone else self._seeing(shots)
-        if not names:
-            return {}, ()
-        looks = []
-        for name in names:
+        looks = {}
+        for name in shots if self._alone else self._seeing(shots):
             shot = shots[name]
             virtual = self._cameras.setdefault(name, VirtualCamera(self._geometry))
-            looks.append(virtual.look(shot.image, shot.intrinsics, self._axes @ (shot.turned @ shot.mount)))
-        warped = joined(looks)
+            to_sector = self._axes @ (shot.turned @ shot.mount)
+            try:
+                looks[name] = virtual.look(shot.image, shot.intrinsics, to_sector)
+            except InvalidMessageError as error:
+                if self._alone or error.reason != "outside_view":
+                    raise  # else the robot has turned meanwhile, and what little it saw is gone
+        if not looks:
+            return {}, ()
+        names, warped = tuple(looks), joined(list(looks.values()))
         position = (self._axes @ shots[names[0]].position_m).astype(np.float32)
         part = {"camera": warped.image, "camera_position": torch.from_numpy(position)[None]}
         if warped.seen is not None:

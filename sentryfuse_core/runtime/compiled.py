@@ -17,6 +17,7 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.runtime.eager import device_name
+from sentryfuse_core.runtime.lean.form import LeanForm
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import PartLevels, Plan
@@ -52,7 +53,7 @@ class CompiledBackend:
         tensors = input_tensors(inputs.to(self._device), trusting=self._bank.trusting)
         function = self._functions.get((plan.mask.bits, plan.parts))
         if function is None:
-            function = SubNetwork(self._network, tuple(tensors), plan.parts)
+            function = SubNetwork(LeanForm(self._network), tuple(tensors), plan.parts)
         try:
             with torch.inference_mode():
                 maps = function(*tensors.values())
@@ -76,7 +77,7 @@ class CompiledBackend:
 
     def _compile(self, plan: Plan) -> Callable[..., dict[str, Tensor]]:
         tensors = input_tensors(blank_input().only(plan.mask).to(self._device), trusting=self._bank.trusting)
-        module = SubNetwork(self._network, tuple(tensors), plan.parts).eval()
+        module = SubNetwork(LeanForm(self._network), tuple(tensors), plan.parts).eval()
         try:
             function: Callable[..., dict[str, Tensor]] = torch.compile(module, fullgraph=True, dynamic=False)
             with torch.inference_mode():

@@ -15,6 +15,7 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import device_name
+from sentryfuse_core.runtime.lean.form import LeanForm
 from sentryfuse_core.runtime.staging import Staging
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
 from sentryfuse_core.text import reason_of
@@ -56,7 +57,7 @@ class CudaGraphBackend:
         self.faults: tuple[str, ...] = ()
         self.reason = reason
         self._bank = bank
-        self._network = network
+        self._form = LeanForm(network)  # kept: every graph reads the tensors of its parts
         self._precision = precision
         self._device = torch.device(device)
         self._graphs: dict[tuple[int, PartLevels], _Captured] = {}
@@ -98,7 +99,7 @@ class CudaGraphBackend:
         return found
 
     def _capture(self, parts: PartLevels, tensors: Mapping[str, Tensor]) -> _Captured:
-        function = SubNetwork(self._network, tuple(tensors), parts, precision=self._precision)
+        function = SubNetwork(self._form, tuple(tensors), parts, precision=self._precision)
         buffers = tuple(self._staging.on_device(tensors).values())
         for _ in range(_RUNS_BEFORE_CAPTURE):
             function(*buffers)

@@ -30,8 +30,9 @@ _INSTALL = "pip install 'sentryfuse-python[openvino]'"
 
 def openvino_lack(bank: Bank, store: Store) -> str:
     """What keeps OpenVINO from running this bank, with the remedy; empty when nothing does."""
-    if importlib.util.find_spec("openvino") is None:
-        return f"openvino is not installed; {_INSTALL}"
+    absent = _absent()
+    if absent:
+        return absent
     missing = store.missing(bank, _ending())
     if missing:
         return f"{len(missing)} OpenVINO files are not in {store.folder}; run `sentryfuse build-engines`"
@@ -91,8 +92,9 @@ def build_openvino(bank: Bank, store: Store, *, threads: int = 0, anew: bool = F
 
     Raises BackendError where the package is missing, at once, or a part cannot be compiled.
     """
-    if importlib.util.find_spec("openvino") is None:
-        raise BackendError(f"openvino is not installed; {_INSTALL}")
+    absent = _absent()
+    if absent:
+        raise BackendError(absent)
     core, form, given = _core(), LeanForm(bank.network, engine=True), examples(bank)
 
     def build(key: Part) -> bytes:
@@ -125,6 +127,17 @@ def _compiled(
     content = io.BytesIO()
     core.compile_model(model, "CPU", settings).export_model(content)
     return content.getvalue()
+
+
+def _absent() -> str:
+    """Why there is no package that can be used, with the remedy; empty where there is one."""
+    if importlib.util.find_spec("openvino") is None:
+        return f"openvino is not installed; {_INSTALL}"
+    try:
+        importlib.metadata.version("openvino")
+    except importlib.metadata.PackageNotFoundError:  # an archive on the path, or any folder of that name
+        return f"openvino was not installed as a package and tells no version; {_INSTALL}"
+    return ""
 
 
 def _core() -> Any:

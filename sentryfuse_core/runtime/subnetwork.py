@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
-from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tensors import ModelInput, all_seen
 from sentryfuse_core.runtime.lean.form import LeanForm
-from sentryfuse_core.types import Modality, PartLevels
+from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
 __all__ = ["SubNetwork", "input_tensors", "maps_of", "output_from"]
 
@@ -26,22 +25,19 @@ class SubNetwork(nn.Module):
 
     def __init__(
         self,
-        network: SentryFuseNet,
+        form: LeanForm,
         inputs: tuple[str, ...],
         parts: PartLevels,
         *,
         precision: torch.dtype = torch.float32,
-        engine: bool = False,
     ) -> None:
-        """`precision` is that of products and convolutions; all else stays float32.
-
-        `engine`: see `LeanForm`.
-        """
+        """`precision` is that of products and convolutions; all else stays float32."""
         super().__init__()
-        self.form = LeanForm(network, engine=engine)
+        self.form = form
         self.inputs = inputs
         self.parts = parts
         self.precision = precision
+        form.prepare(ModalitySet.of(*(item for item in Modality if item.value in inputs)), parts)
 
     def forward(self, *tensors: Tensor) -> dict[str, Tensor]:
         """Float32 maps by name; `tensors` in the order of `inputs`."""

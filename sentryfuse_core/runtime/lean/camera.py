@@ -123,9 +123,9 @@ class LeanLift(nn.Module):
         self._engine, self._bins = engine, shape.depth_bins
         self._geometry, self._side = geometry, geometry.heatmap_cells
         self._split = geometry.heatmap_cells // geometry.canvas_cells
-        heights = torch.tensor(shape.lift_heights_m)
+        heights = shape.lift_heights_m
         ground = cell_centres(geometry, self._side)  # [M, 2]: the four points of a cell are its sub-cells
-        points = [functional.pad(ground, (0, 1), value=float(height)) for height in heights]
+        points = [functional.pad(ground, (0, 1), value=height) for height in heights]
         self._points = torch.stack(points).flatten(0, 1).t().to(encoder.row)  # [3, heights * M]
         weights = [*encoder.sample, *encoder.sample_there]
         # [F, C, heights] each, for samples that lie as channels, heights, points

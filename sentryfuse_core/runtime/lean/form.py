@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,12 @@ class LeanForm:
     def __call__(self, inputs: ModelInput, parts: PartLevels) -> HeadOutput:
         """As `SentryFuseNet.forward` in inference mode, without the camera's view."""
         return put_together(self.network, self._run, inputs, parts)
+
+    def prepare(self, mask: ModalitySet, parts: PartLevels) -> None:
+        """Make all that runs for these sensors: what compiles or records it is not to see how."""
+        for key in parts_of(mask, parts):
+            self.part(key)
+        _pool_of(self.network, mask)
 
     def part(self, key: Part) -> nn.Module:
         """One part; its tensors are fixed when it is made. With and without the tilt it is the same."""
@@ -136,7 +142,7 @@ def put_together(network: SentryFuseNet, run: Runner, inputs: ModelInput, parts:
         side, shape = network.geometry.heatmap_cells, network.shape
         placed = canvas.new_zeros(batch, shape.dim, len(canvas))
         fine = canvas.new_zeros(batch, shape.fine_channels, side, side)
-    pool = _pool(network.shape, network.geometry, mask).to(canvas)[None]
+    pool = _pool_of(network, mask)
     given = torch.cat((canvas.new_zeros(batch, 0, canvas.shape[1]), *tokens), dim=1)
     counted = torch.cat((canvas.new_zeros(batch, 0), *counts), dim=1)
     heatmap, boxes = run(fuse, (placed, given, counted, pool, fine))
@@ -157,9 +163,17 @@ def _batch(inputs: ModelInput) -> int:
     return next((len(item) for item in given if item is not None), 1)
 
 
-@lru_cache(maxsize=64)
-def _pool(shape: ModelShape, geometry: Geometry, mask: ModalitySet) -> Tensor:
-    """Means over each sensor's neighbouring tokens, which lie row by row: [keys, tokens]."""
+def _pool_of(network: SentryFuseNet, mask: ModalitySet) -> Tensor:
+    """`_pool` as the network's own numbers, where it is."""
+    own = network.canvas.learned
+    return _pool(network.shape, network.geometry, mask, own.device, own.dtype)
+
+
+@cache  # for good and on the device: a CUDA graph can neither copy from the host nor lose what it reads
+def _pool(
+    shape: ModelShape, geometry: Geometry, mask: ModalitySet, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Means over each sensor's neighbouring tokens, which lie row by row: [1, keys, tokens]."""
     orders = {
         Modality.CAMERA: (block_order(*shape.camera_tokens), shape.pool),
         Modality.LIDAR: (morton_order(geometry.canvas_cells // 2), shape.pool),
@@ -170,4 +184,5 @@ def _pool(shape: ModelShape, geometry: Geometry, mask: ModalitySet) -> Tensor:
     for modality in mask:
         order, stride = orders[modality]
         blocks.append(pool_segments(torch.eye(len(order))[order], [Segment(len(order), stride)]))
-    return torch.block_diag(*blocks) if blocks else torch.zeros(0, 0)  # type: ignore[no-untyped-call]
+    pool = torch.block_diag(*blocks) if blocks else torch.zeros(0, 0)  # type: ignore[no-untyped-call]
+    return pool.to(device, dtype)[None]

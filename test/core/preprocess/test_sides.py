@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -64,6 +65,16 @@ def test_each_pixel_is_of_the_camera_that_looks_straighter_when_several_see_it()
     assert row[:190].tolist() == pytest.approx([50 / 255] * 190)
     assert row[205:].tolist() == pytest.approx([150 / 255] * 179)
     assert "camera_seen" not in part  # together they see all of it
+
+
+def test_others_fill_the_sector_when_the_robot_turns_one_away_from_its_border() -> None:
+    side = Side(sector_axes(0.0), alone=False)
+    edge = shot(-86.0, grey=50)
+    assert side.show({"front": shot(0.0), "edge": edge})[1] == ("front", "edge")
+    turned = replace(edge, turned=sector_axes(math.radians(6.0)))  # since its picture, to the left
+    part, names = side.show({"front": shot(0.0), "edge": turned})
+    assert names == ("front",)
+    assert float(part["camera"].max()) == pytest.approx(200 / 255)
 
 
 def test_lens_of_190_degrees_fills_three_sectors_when_it_looks_ahead() -> None:

@@ -11,11 +11,13 @@ import torch
 from gated import SHAPE, measured_input
 from networks import make_bank, model_input, network
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.cuda_graph import CudaGraphBackend
 from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.runtime.lean.form import LeanForm
 from sentryfuse_core.runtime.load import make_backend
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors
 from sentryfuse_core.types import ModalitySet
@@ -38,19 +40,23 @@ class Operations(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
+        self.from_host: set[str] = set()  # those of them that read a tensor of the host
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         del types
-        self.names.add(str(func.overloadpacket))
+        name = str(func.overloadpacket)
+        self.names.add(name)
+        given = [item for item in tree_leaves((args, kwargs)) if isinstance(item, torch.Tensor)]
+        self.from_host |= {name for item in given if item.device.type == "cpu"}
         return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("mask", ModalitySet.subsets(), ids=str)
 def test_a_capture_computes_nothing_that_cuda_forbids_when_any_sensors_are_there(mask: ModalitySet) -> None:
     tensors = input_tensors(measured_input().only(mask), trusting=True)
-    function = SubNetwork(network(shape=SHAPE), tuple(tensors), SHAPE.uniform(1))
+    function = SubNetwork(LeanForm(network(shape=SHAPE)), tuple(tensors), SHAPE.uniform(1))
     with torch.no_grad():
         expected = function(*tensors.values())
         with Operations() as operations:
@@ -58,6 +64,19 @@ def test_a_capture_computes_nothing_that_cuda_forbids_when_any_sensors_are_there
     assert "aten.convolution" in operations.names
     assert not operations.names & FORBIDDEN
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("mask", ModalitySet.subsets(), ids=str)
+def test_a_capture_reads_nothing_of_the_host_when_any_sensors_are_there(mask: ModalitySet) -> None:
+    tensors = input_tensors(measured_input().only(mask), trusting=True)
+    form = LeanForm(network(shape=SHAPE).to("meta"))  # which stands for another device
+    given = [item.to("meta") for item in tensors.values()]
+    with torch.no_grad():
+        SubNetwork(form, tuple(tensors), SHAPE.uniform(1))(*given)  # as before every capture
+        with Operations() as operations:
+            SubNetwork(form, tuple(tensors), SHAPE.uniform(1))(*given)
+    assert "aten.convolution" in operations.names
+    assert not operations.from_host
 
 
 @gpu

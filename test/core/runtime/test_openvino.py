@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,19 @@ def test_one_line_names_the_package_when_openvino_is_missing(
         OpenVinoBackend(bank, Store.of(bank, str(tmp_path)))
     with pytest.raises(BackendError, match="openvino is not installed"):
         next(build_openvino(bank, Store.of(bank, str(tmp_path))))
+
+
+def test_one_line_says_so_when_openvino_is_no_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(openvino.importlib.util, "find_spec", lambda _name: object())
+    monkeypatch.setattr(openvino.importlib.metadata, "version", version)
+    bank = make_bank(tmp_path)
+    lack = openvino_lack(bank, Store.of(bank, str(tmp_path)))
+    assert lack.startswith("openvino was not installed as a package and tells no version; pip install")
 
 
 def test_parts_of_a_bank_serve_all_its_sub_networks(tmp_path: Path) -> None:

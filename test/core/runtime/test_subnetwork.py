@@ -10,6 +10,7 @@ from networks import assert_close, model_input, network
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.lean.form import LeanForm
 from sentryfuse_core.runtime.subnetwork import SubNetwork, input_tensors, output_from
 from sentryfuse_core.types import ModalitySet
 
@@ -19,7 +20,9 @@ def test_sub_network_equals_the_network_when_given_its_tensors(mask: ModalitySet
     net, inputs = network(), model_input(batch=1).only(mask)
     tensors = input_tensors(inputs, trusting=False)
     with torch.inference_mode():
-        found = output_from(SubNetwork(net, tuple(tensors), net.shape.uniform(1))(*tensors.values()))
+        found = output_from(
+            SubNetwork(LeanForm(net), tuple(tensors), net.shape.uniform(1))(*tensors.values())
+        )
         expected = net(inputs, parts=net.shape.uniform(1))
     assert_close(found, expected, most=1e-5)
 
@@ -30,8 +33,10 @@ def test_sub_network_stays_close_and_gives_float32_when_its_precision_is_lower(
 ) -> None:
     net, tensors = network(), input_tensors(model_input(batch=1), trusting=False)
     with torch.inference_mode():
-        expected = SubNetwork(net, tuple(tensors), net.shape.uniform(0))(*tensors.values())
-        found = SubNetwork(net, tuple(tensors), net.shape.uniform(0), precision=precision)(*tensors.values())
+        expected = SubNetwork(LeanForm(net), tuple(tensors), net.shape.uniform(0))(*tensors.values())
+        found = SubNetwork(LeanForm(net), tuple(tensors), net.shape.uniform(0), precision=precision)(
+            *tensors.values()
+        )
     for name, values in expected.items():
         assert found[name].dtype == torch.float32
         torch.testing.assert_close(found[name], values, atol=most, rtol=0.0)
@@ -44,7 +49,7 @@ def test_input_is_level_when_the_imu_gives_no_tilt() -> None:
     tensors = input_tensors(inputs, trusting=False)
     assert torch.equal(tensors["tilt"], torch.zeros(1, 2))
     with torch.inference_mode():
-        found = SubNetwork(net, tuple(tensors), net.shape.uniform(0))(*tensors.values())["heatmap"]
+        found = SubNetwork(LeanForm(net), tuple(tensors), net.shape.uniform(0))(*tensors.values())["heatmap"]
         torch.testing.assert_close(found, net(inputs).heatmap, atol=1e-4, rtol=1e-4)
 
 

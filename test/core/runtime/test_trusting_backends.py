@@ -80,7 +80,9 @@ def test_sub_network_equals_the_network_when_given_quality(bank: Bank) -> None:
         inputs = measured_input().only(plan.mask)
         tensors = input_tensors(inputs, trusting=True)
         with torch.inference_mode():
-            found = output_from(SubNetwork(bank.network, tuple(tensors), plan.parts)(*tensors.values()))
+            found = output_from(
+                SubNetwork(LeanForm(bank.network), tuple(tensors), plan.parts)(*tensors.values())
+            )
         assert_close(found, EagerBackend(bank).run(inputs, plan), most=1e-5)
 
 
@@ -96,7 +98,7 @@ def test_exported_program_equals_eager_when_run_by_torch(bank: Bank, index: int)
     # What the ONNX files and the engines are made from.
     plan = spoken_for(bank)[index]
     example = input_tensors(measured_input(1).only(plan.mask), trusting=True)
-    module = SubNetwork(bank.network, tuple(example), plan.parts).eval()
+    module = SubNetwork(LeanForm(bank.network), tuple(example), plan.parts).eval()
     program = torch.export.export(module, tuple(example.values()), strict=False).module()
     inputs = measured_input().only(plan.mask)
     with torch.no_grad():
