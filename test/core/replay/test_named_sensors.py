@@ -109,6 +109,21 @@ def test_sensor_is_missing_when_no_topic_is_called_like_it_and_it_is_not_the_onl
         parse_overrides(["lidar=/a/points"], RIG)
 
 
+def test_select_tells_how_to_choose_when_no_topic_is_called_like_a_sensor() -> None:
+    available = [Topic("/a/points", CLOUD, 9), Topic("/top/points", CLOUD, 9)]
+    told = "no rear_lidar: none of /a/points is called like it; --topic rear_lidar=NAME chooses one"
+    assert select(available, {}, config=RIG).notes == (told,)
+    with pytest.raises(TopicError, match=r"no topic is an enabled sensor's: .*--topic top_lidar=NAME"):
+        select(available[:1], {}, config=RIG)
+
+
+def test_select_refuses_in_one_line_when_two_sensors_are_given_one_topic() -> None:
+    available = [Topic("/a/points", CLOUD, 9), Topic("/top/points", CLOUD, 9)]
+    chosen, config = parse_overrides(["top_lidar=/a/points", "rear_lidar=a/points"], RIG)
+    with pytest.raises(TopicError, match="--topic gives /a/points to top_lidar and to rear_lidar; give each"):
+        select(available, chosen, config=config)
+
+
 @pytest.mark.parametrize(
     ("stream", "fault", "told"),
     [
