@@ -70,7 +70,7 @@ def test_replay_is_by_name_when_the_sensors_have_names(tmp_path: Path) -> None:
     assert metrics["coverage"]["anchor"] == "top_lidar"
     assert {name for name, _ in summary_rows(out, result)} >= {*KINDS}
     lines = summary(report_data(options, result, command=()))
-    assert any(line.startswith("Rear_lidar: part of") and "lost 1 time" in line for line in lines)
+    assert any(line.startswith("rear_lidar: part of") and "lost 1 time" in line for line in lines)
     write_all(out, options, result, scenario=None, command=(), verdicts=())
     again = list(read_results(out / "results.mcap"))
     assert [(item.sensors, item.absent) for item in again] == [
