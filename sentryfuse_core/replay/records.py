@@ -164,7 +164,7 @@ def _of_one_set(array: Fields, status: Fields) -> bool:
     if "mask" in array:
         return bool(array["mask"] == status["mask"] and same_frame)
     watching = int(np.bitwise_or.reduce(np.asarray(array["sensors"], np.uint8)))  # coverage has no mask
-    return watching | status["mask"] == status["mask"] and same_frame
+    return bool(watching | status["mask"] == status["mask"] and same_frame)
 
 
 def _stamp_ns(message: Fields) -> int:
