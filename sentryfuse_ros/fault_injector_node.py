@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from rclpy.publisher import Publisher
     from rclpy.qos import QoSProfile
 
+    from sentryfuse_core.types import Modality
+
 __all__ = ["SCENARIO_STATUS", "FaultInjectorNode", "main"]
 
 SCENARIO_STATUS = "fault_injector: scenario"  # without a namespace
@@ -120,20 +122,26 @@ class FaultInjectorNode(Node):
             return
         recorded = topic.removeprefix(self._prefix)  # the name by which a scenario knows it
         out = in_namespace(recorded, self.get_namespace())
-        sensor = self._sensor(recorded, type_name)
+        modality = type_modality(type_name)
+        sensor = self._sensor(recorded, modality)
+        if modality is not None and sensor is None:
+            self.get_logger().warning(
+                f"{topic}: no {modality} in sensors_from has the topic {recorded}; only faults whose "
+                "stream is that topic hit it"
+            )
         offers = self._offered(topic)
         self._outputs[topic] = output = self.create_publisher(kind, out, passed_on(agreed([offers])))
 
         def on_message(data: bytes, waited_ns: int) -> None:
             came_s = time.monotonic() - waited_ns / NS_PER_S
-            self._pass(recorded, sensor, kind, output, data, came_s=came_s)
+            at_s = self._at_s(came_s, starts=modality is not None)
+            self._pass(recorded, sensor, kind, output, data, at_s=at_s, came_s=came_s)
 
         self.create_subscription(kind, topic, told_wait(on_message), _asking(offers), raw=True)
         self.get_logger().info(f"{topic} goes to {out}")
 
-    def _sensor(self, topic: str, type_name: str) -> str | None:
-        """Name of the sensor whose topic this is; of one that is the only one of its kind, by the type."""
-        kind = type_modality(type_name)
+    def _sensor(self, topic: str, kind: Modality | None) -> str | None:
+        """Name of the sensor whose topic this is; of one that is the only one of its kind, by the kind."""
         names = () if kind is None else self._config.of_kind(kind)
         bare = topic.strip("/").removesuffix(COMPRESSED)
         called = (
@@ -154,10 +162,10 @@ class FaultInjectorNode(Node):
             for offer in offers
         )
 
-    def _at_s(self, sensor: str | None, came_s: float) -> float:
-        """Scenario time at which a message came; the first one of a sensor starts it."""
+    def _at_s(self, came_s: float, *, starts: bool) -> float:
+        """Scenario time at which a message came; the first one of a sensor's type starts it."""
         if self._started is None:
-            if sensor is None:
+            if not starts:
                 return 0.0
             ago_ns = round((time.monotonic() - came_s) * NS_PER_S)
             self._started, self._start_ns = came_s, self.get_clock().now().nanoseconds - ago_ns
@@ -172,10 +180,10 @@ class FaultInjectorNode(Node):
         output: Publisher[Any],
         data: bytes,
         *,
+        at_s: float,
         came_s: float,
     ) -> None:
-        """Apply the faults to a message that came at the monotonic time `came_s`, and send it on."""
-        at_s = self._at_s(sensor, came_s)
+        """Apply the faults of scenario time `at_s` to a message that came at the monotonic time `came_s`."""
         try:
             whole = self._injector.needs_content(topic, sensor, at_s)
             message = deserialize_message(data, kind) if whole else data

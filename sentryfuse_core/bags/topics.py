@@ -121,7 +121,7 @@ def select(
 
     `encoding` is asked only where several topics have raw pictures: a depth image is a camera's by type.
     """
-    chosen = {name: _override(available, name, topic, config) for name, topic in overrides.items()}
+    chosen = _asked(available, overrides, config)
     notes: list[str] = []
     missing: list[str] = []
     for name, kind in config.kinds:
@@ -131,9 +131,9 @@ def select(
         if not config.sensor(name).enabled:
             continue
         taken = {topic.name for other, topic in chosen.items() if config.kind_of(other) is kind}
-        found = [topic for topic in candidates(available, kind) if topic.name not in taken]
+        free = found = [topic for topic in candidates(available, kind) if topic.name not in taken]
         if len(config.of_kind(kind)) > 1:  # which is whose cannot be told by the type alone
-            found = [topic for topic in found if _is_called(topic, name, config)]
+            found = [topic for topic in free if _is_called(topic, name, config)]
         depth = depth_topics(found, encoding) if kind is Modality.CAMERA else {}
         found.sort(key=partial(rank, sensor=name, config=config, depth=depth))
         if found:
@@ -142,14 +142,12 @@ def select(
             notes += _shared(found[0], name)
         else:
             missing.append(name)
-            notes += _foreign(available, name, kind)
+            notes += _unclaimed(free, name) if free else _foreign(available, name, kind)
         if len(found) > 1:
             others = ", ".join(topic.name + depth.get(topic.name, "") for topic in found[1:])
             notes.append(f"{name}: took {found[0].name}, not {others}; --topic {name}=NAME overrides")
     if not chosen:
-        listing = ", ".join(f"{topic.name} ({topic.type_name})" for topic in available) or "no topics at all"
-        why = "".join(f"; {note}" for note in notes)
-        raise TopicError(f"no topic of a supported type with messages: the recording has {listing}{why}")
+        raise TopicError(_nothing(available, notes, config))
     chosen = {name: chosen[name] for name in config.sensors if name in chosen}
     cameras = {name: section for name in chosen if isinstance(section := config.sensor(name), CameraConfig)}
     mics = {name: section for name in chosen if isinstance(section := config.sensor(name), AudioConfig)}
@@ -213,6 +211,12 @@ def _foreign(available: Sequence[Topic], name: str, kind: Modality) -> list[str]
     return []
 
 
+def _unclaimed(free: Sequence[Topic], name: str) -> list[str]:
+    """What to tell where topics have the type of one of several sensors, but none is called like it."""
+    names = ", ".join(sorted(topic.name for topic in free))
+    return [f"no {name}: none of {names} is called like it; --topic {name}=NAME chooses one"]
+
+
 def _odometry(available: Sequence[Topic], config: OdometryConfig, notes: list[str]) -> Topic | None:
     """The topic of odometry: the one asked for, else the likeliest of its type; nobody misses it."""
     if not config.enabled:
@@ -247,6 +251,26 @@ def _named(available: Sequence[Topic], name: str) -> list[Topic]:
         hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names) or 'no topics'}"
         raise TopicError(f"no topic {name!r} in the recording; {hint}")
     return matching
+
+
+def _asked(available: Sequence[Topic], overrides: Mapping[str, str], config: Config) -> dict[str, Topic]:
+    """The topics that the user chose; TopicError where one does not fit or is given to two sensors."""
+    chosen: dict[str, Topic] = {}
+    for name, text in overrides.items():
+        topic = _override(available, name, text, config)
+        other = next((known for known, taken in chosen.items() if taken.name == topic.name), None)
+        if other is not None:
+            raise TopicError(f"--topic gives {topic.name} to {other} and to {name}; give each one of its own")
+        chosen[name] = topic
+    return chosen
+
+
+def _nothing(available: Sequence[Topic], notes: Sequence[str], config: Config) -> str:
+    """Why no sensor has a topic."""
+    fits = any(candidates(available, kind) for _, kind in config.kinds)
+    what = "no topic is an enabled sensor's" if fits else "no topic of a supported type with messages"
+    listing = ", ".join(f"{topic.name} ({topic.type_name})" for topic in available) or "no topics at all"
+    return f"{what}: the recording has {listing}" + "".join(f"; {note}" for note in notes)
 
 
 def _override(available: Sequence[Topic], sensor: str, name: str, config: Config) -> Topic:

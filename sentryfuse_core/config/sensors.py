@@ -40,6 +40,7 @@ _SECTIONS: Mapping[Modality, type[SensorConfig]] = {
 }
 _TOPICS = ("topic", "info_topic")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_WORDS = ("sensors", "tick", "node", "autostart", "all")  # parameters, anchors and a scenario's every sensor
 _NEEDS_POSE = (Modality.CAMERA, Modality.LIDAR)
 # What a camera or lidar with a name of its own has until somebody says where it sits. No camera sits like
 # that: it would look straight up from the ground under the robot.
@@ -73,7 +74,7 @@ def _kind(
 ) -> Modality:
     if not _NAME.fullmatch(name):
         raise ConfigError(f"sensors has {name!r}; a name has letters, digits and _, a letter first")
-    if name in (*taken, "sensors", "tick", "node", "autostart"):
+    if name in (*taken, *_WORDS):
         raise ConfigError(f"no sensor can be called {name!r}, which is a name of the program; take another")
     told = values.get(f"{name}.kind")
     if name in (own := {kind.value for kind in Modality}):

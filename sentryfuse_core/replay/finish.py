@@ -72,6 +72,7 @@ def report_data(
         records=result.records,
         start_ns=result.start_ns,
         seconds=result.metrics["played_s"],
+        kinds=dict(options.config.kinds),
         facts={name: printable(value) for name, value in facts.items()},
         metrics=result.metrics,
         frames=result.frames,

@@ -86,7 +86,7 @@ def timeline_svg(data: ReportData) -> str:
             middle_s = (stretch.at_s + stretch.until_s) / 2
             axes[0].text(middle_s, -0.72, stretch.name, ha="center", va="bottom", fontsize=8, color=_DIM)
         for fault in data.faults:
-            _fault(axes[0], fault, data.seconds, _sensors(data))
+            _fault(axes[0], fault, data)
             for axis in axes[1:]:
                 axis.axvline(fault.at_s, color=_FAULT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
         axes[-1].set_xlabel("time since the start (s)")
@@ -118,11 +118,12 @@ def _sensors(data: ReportData) -> Sequence[str]:
     return list(data.records[0].states) if data.records else [kind.value for kind in Modality]
 
 
-def _fault(axis: Axes, fault: Event, end_s: float, names: Sequence[str]) -> None:
-    """Mark what a fault covers: its sensor's band, or all of them where the stream is none of the sensors."""
-    rows = [row for row, name in enumerate(names) if fault.stream == name]
+def _fault(axis: Axes, fault: Event, data: ReportData) -> None:
+    """Mark what a fault covers: the bands of its sensor or kind, or all where the stream is neither."""
+    names = _sensors(data)
+    rows = [row for row, name in enumerate(names) if fault.stream in (name, data.kinds.get(name))]
     rows = rows or list(range(len(names)))
-    seconds = max(min(fault.until_s, end_s) - fault.at_s, 0.0)
+    seconds = max(min(fault.until_s, data.seconds) - fault.at_s, 0.0)
     for row in rows:
         axis.broken_barh([(fault.at_s, seconds)], (row - 0.42, 0.08), facecolor=_FAULT, linewidth=0)
     axis.text(fault.at_s, rows[0] - 0.44, fault.fault, ha="left", va="bottom", fontsize=7.5, color=_FAULT)

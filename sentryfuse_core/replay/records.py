@@ -161,7 +161,10 @@ def from_messages(
 
 def _of_one_set(array: Fields, status: Fields) -> bool:
     same_frame = array["header"]["frame_id"] == status["header"]["frame_id"]
-    return bool(array.get("mask", status["mask"]) == status["mask"] and same_frame)
+    if "mask" in array:
+        return bool(array["mask"] == status["mask"] and same_frame)
+    watching = int(np.bitwise_or.reduce(np.asarray(array["sensors"], np.uint8)))  # coverage has no mask
+    return bool(watching | status["mask"] == status["mask"] and same_frame)
 
 
 def _stamp_ns(message: Fields) -> int:

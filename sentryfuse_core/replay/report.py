@@ -97,7 +97,7 @@ def _track_sentences(data: ReportData) -> list[str]:
 
 def _sensor_sentence(sensor: str, data: ReportData) -> str:
     states = [record.states.get(sensor, SensorState.INIT) for record in data.records]
-    name = sensor.capitalize() if sensor != Modality.IMU else "IMU"
+    name = "IMU" if sensor == Modality.IMU else sensor.capitalize() if sensor in tuple(Modality) else sensor
     if all(state is SensorState.INIT for state in states):
         return f"{name}: never received; its tokens were left out and cost nothing."
     used = sum(sensor in record.sensors for record in data.records) / len(states)

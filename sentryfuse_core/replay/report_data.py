@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sentryfuse_core.config import KINDS
 from sentryfuse_core.faults.scenario import Event, Stretch
 from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.track import Track
-from sentryfuse_core.types import Detection
+from sentryfuse_core.types import Detection, Modality
 
 __all__ = ["CLASS_COLOURS", "ReportData", "ReportFrame", "box_corners"]
 
@@ -40,6 +41,7 @@ class ReportData:
     records: tuple[SetRecord, ...]
     start_ns: int
     seconds: float
+    kinds: Mapping[str, Modality] = field(default_factory=lambda: dict(KINDS))  # of the sensors, by name
     facts: Mapping[str, str]  # what was run, by what, on what: shown as a table
     metrics: Mapping[str, Any] = field(default_factory=dict)  # as in metrics.json
     frames: tuple[ReportFrame, ...] = ()

@@ -109,6 +109,29 @@ def test_injector_drops_and_restores_when_the_schedule_says(tmp_path: Path, stor
         assert found.node.errors == 0
 
 
+def test_scenario_begins_and_hits_by_topic_when_no_sensor_has_that_topic(
+    tmp_path: Path, story_time: StoryTime, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rig_file = tmp_path / "rig.yaml"
+    rig_file.write_text("sensors: [nose, tail]\nnose: {kind: imu}\ntail: {kind: imu}\n", encoding="utf-8")
+    story = tmp_path / "story.yaml"
+    event = "{at_s: 0.5, until_s: 2.0, stream: /other, fault: drop}"
+    story.write_text(f"seconds: 9\nevents:\n  - {event}\n", encoding="utf-8")
+    with injecting("-p", f"scenario:={story}", "-p", f"sensors_from:={rig_file}") as found:
+        publisher, got = line(found, Imu, "/other")
+        handled = found.heard(Imu, "/raw/other")  # one more listener tells that the dropped one was there
+        found.until(lambda: publisher.get_subscription_count() == 2)
+        for number, at_s in enumerate((0.0, 1.0, 3.0)):
+            story_time.at_s = at_s
+            message = Imu()
+            message.header.stamp.sec = number
+            publisher.publish(message)
+            found.until(lambda: len(handled) == number + 1)  # noqa: B023 - called at once
+            found.until(lambda: number == 1 or len(got) == [1, 0, 2][number])  # noqa: B023 - called at once
+        assert [message.header.stamp.sec for message in got] == [0, 2]
+    assert "no imu in sensors_from has the topic /other" in capfd.readouterr().err
+
+
 def test_injector_delays_by_the_asked_time_when_told(tmp_path: Path, story_time: StoryTime) -> None:
     story = "seconds: 60\nevents: [{at_s: 0, stream: imu, fault: delay, delay_s: 0.3}]\n"
     with telling(tmp_path, story) as found:

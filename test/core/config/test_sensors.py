@@ -90,6 +90,7 @@ NINE = [f"camera_{number}" for number in range(9)]
         ({"sensors": ["9th"], "9th.kind": "imu"}, "'9th'; a name has letters"),
         ({"sensors": ["sync"], "sync.kind": "imu"}, "no sensor can be called 'sync'"),
         ({"sensors": ["lidar"], "camera.fx": 1.0}, "no sensor is called 'camera'; `sensors` names lidar"),
+        ({"sensors": ["all"], "all.kind": "imu"}, "no sensor can be called 'all'"),
         ({**RIG, "front_camra.fx": 1.0}, "did you mean 'front_camera.fx'?"),
         (
             {**RIG, "rear_camera.topic": "/front_camera/image/"},

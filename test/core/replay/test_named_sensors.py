@@ -70,7 +70,7 @@ def test_replay_is_by_name_when_the_sensors_have_names(tmp_path: Path) -> None:
     assert metrics["coverage"]["anchor"] == "top_lidar"
     assert {name for name, _ in summary_rows(out, result)} >= {*KINDS}
     lines = summary(report_data(options, result, command=()))
-    assert any(line.startswith("Rear_lidar: part of") and "lost 1 time" in line for line in lines)
+    assert any(line.startswith("rear_lidar: part of") and "lost 1 time" in line for line in lines)
     write_all(out, options, result, scenario=None, command=(), verdicts=())
     again = list(read_results(out / "results.mcap"))
     assert [(item.sensors, item.absent) for item in again] == [
@@ -107,6 +107,21 @@ def test_sensor_is_missing_when_no_topic_is_called_like_it_and_it_is_not_the_onl
     assert [topic.name for topic in found.topics.values()] == ["/top/points", "/a/points"]
     with pytest.raises(TopicError, match="front_camera, rear_camera, top_lidar, rear_lidar, imu, odometry"):
         parse_overrides(["lidar=/a/points"], RIG)
+
+
+def test_select_tells_how_to_choose_when_no_topic_is_called_like_a_sensor() -> None:
+    available = [Topic("/a/points", CLOUD, 9), Topic("/top/points", CLOUD, 9)]
+    told = "no rear_lidar: none of /a/points is called like it; --topic rear_lidar=NAME chooses one"
+    assert select(available, {}, config=RIG).notes == (told,)
+    with pytest.raises(TopicError, match=r"no topic is an enabled sensor's: .*--topic top_lidar=NAME"):
+        select(available[:1], {}, config=RIG)
+
+
+def test_select_refuses_in_one_line_when_two_sensors_are_given_one_topic() -> None:
+    available = [Topic("/a/points", CLOUD, 9), Topic("/top/points", CLOUD, 9)]
+    chosen, config = parse_overrides(["top_lidar=/a/points", "rear_lidar=a/points"], RIG)
+    with pytest.raises(TopicError, match="--topic gives /a/points to top_lidar and to rear_lidar; give each"):
+        select(available, chosen, config=config)
 
 
 @pytest.mark.parametrize(

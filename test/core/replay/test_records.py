@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import results
 from builders import S
@@ -15,22 +16,26 @@ from sentryfuse_core.account import messages
 from sentryfuse_core.bags import definitions
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.replay.records import SetRecord, counted_notes, from_messages, json_line, read_results
+from sentryfuse_core.surroundings import Coverage
 from sentryfuse_core.types import Absence, Modality, ModalitySet
 
 
 def test_boxes_are_not_read_again_when_a_status_without_sensors_repeats_the_stamp(tmp_path: Path) -> None:
-    result = results.result()
+    seen = Coverage(np.full(360, Modality.LIDAR.bit, np.uint8), np.full(360, 32.0))
+    result = replace(results.result(), coverage=seen)
     context = results.context(result)
     idle = replace(result, used=ModalitySet(), absent=dict.fromkeys(Modality, Absence.LOST), detections=())
     with BagWriter(tmp_path / "results.mcap") as bag:
         detections = messages.detection_array(result, context)
         bag.write("/detections", messages.DETECTIONS_TYPE, 100 * S, detections)
         bag.write("/tracks", messages.TRACKS_TYPE, 100 * S, messages.track_array(result, context))
+        bag.write("/coverage", messages.COVERAGE_TYPE, 100 * S, messages.coverage(result, context))
         bag.write("/status", messages.STATUS_TYPE, 100 * S, messages.fusion_status(result, context))
         bag.write("/status", messages.STATUS_TYPE, 101 * S, messages.fusion_status(idle, context))
     found = list(read_results(tmp_path / "results.mcap"))
     assert [len(record.detections) for record in found] == [1, 0]
     assert [len(record.tracks or ()) for record in found] == [1, 0]
+    assert [record.watched for record in found] == [((0, 360, Modality.LIDAR.bit),), ()]
     assert found[0].stamp_ns == found[1].stamp_ns
 
 

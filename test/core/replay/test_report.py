@@ -21,6 +21,7 @@ from results import CAR
 from sentryfuse_core.faults.scenario import Event, Stretch
 from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Criterion, Verdict
+from sentryfuse_core.replay.plots import _FAULT, timeline_svg
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData, ReportFrame, box_corners
 from sentryfuse_core.track import TrackState
@@ -182,6 +183,16 @@ def test_report_has_no_row_of_tracks_when_tracking_was_off(tmp_path: Path) -> No
     text = page(tmp_path, data(records=off, frames=(), metrics={"tracks": None}))
     assert ">coasting</text>" not in text
     assert "tracks were confirmed" not in text
+
+
+@pytest.mark.parametrize(("stream", "bands"), [("imu", 1), ("lidar", 2), ("/points", 4)])
+def test_timeline_marks_the_sensors_of_a_kind_when_a_fault_hits_the_kind(stream: str, bands: int) -> None:
+    kinds = {kind.value: kind for kind in Modality} | {"imu": Modality.LIDAR}
+    drawn = [
+        timeline_svg(data(kinds=kinds, faults=faults)).count(f"fill: {_FAULT}")
+        for faults in ((), (Event(1.5, 3.0, stream, "drop"),))
+    ]
+    assert drawn[1] - drawn[0] == bands + 1  # and the fault's name
 
 
 def test_report_is_the_same_when_written_twice(tmp_path: Path) -> None:
