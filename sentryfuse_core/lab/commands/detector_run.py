@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +172,9 @@ def finish(
         del made["world_sha256"]  # not of the synthetic world
     made |= facts
     if weighed is not None and net.trust is not None:
-        made["gate"] = priced(measure_worths(net, weighed, seed=options.seed), net).to_mapping()
+        # Frames of recordings are read on the CPU, those of the world are made where the network is.
+        own = net if args.data is None else copy.deepcopy(net).cpu()
+        made["gate"] = priced(measure_worths(own, weighed, seed=options.seed), own).to_mapping()
     gate = make_gate(net.shape, made)
     grades = grade(net, judged=judged(), fitted=fitted, labels=made["labels"], masks=masks, gate=gate)
     found = evaluate(net, judged(), masks=masks, gate=gate)
