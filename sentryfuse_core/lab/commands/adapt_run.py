@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from sentryfuse_core.lab.adapting.teachers import TEACHERS, teachers_of
 from sentryfuse_core.lab.adapting.witness import open_witness, parse_classes, witnessed
 from sentryfuse_core.lab.commands.adapt_report import print_report, report_of
 from sentryfuse_core.lab.commands.data_sets import open_data, words_of
-from sentryfuse_core.lab.commands.detector_run import BATCH, start_of, train
+from sentryfuse_core.lab.commands.detector_run import BATCH, given_options, start_of, train
 from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
 from sentryfuse_core.lab.training.curriculum import Curriculum
 from sentryfuse_core.lab.training.data import LabelledBatch
@@ -68,7 +69,7 @@ def adapt(args: argparse.Namespace) -> bool:
         raise CheckpointError(
             f"{args.init} knows {', '.join(known)}; what is taught is {', '.join(LABELS)}: give such weights"
         )
-    found, options = open_data(args, plain=True), _options(args)
+    found, options = open_data(args, plain=True), replace(given_options(args), curriculum=_CURRICULUM)
     for note in found.notes:
         print(f"note: {note}")
     course = _course(args, found, Bank(start))
@@ -87,21 +88,6 @@ def adapt(args: argparse.Namespace) -> bool:
         return False
     _write(args, start, trainer, course, data, {**facts, "adapted": report})
     return True
-
-
-def _options(args: argparse.Namespace) -> TrainOptions:
-    return TrainOptions(
-        folder=args.state or args.out.with_suffix(""),
-        minutes=args.minutes,
-        steps=args.steps,
-        batch=args.batch,
-        seed=args.seed,
-        device=args.device,
-        learning_rate=args.learning_rate,
-        save_every_s=args.save_every,
-        bf16=args.bf16,
-        curriculum=_CURRICULUM,
-    )
 
 
 def _course(args: argparse.Namespace, found: DrivingSet, bank: Bank) -> Course:

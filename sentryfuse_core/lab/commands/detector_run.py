@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sentryfuse_core.lab.training.trainer import BatchSource
     from sentryfuse_core.model.shape import ModelShape
 
-__all__ = ["BATCH", "FEWEST", "finish", "options_of", "start_of", "train"]
+__all__ = ["BATCH", "FEWEST", "finish", "given_options", "options_of", "start_of", "train"]
 
 BATCH = 16  # frames, to evaluate
 FEWEST = 48  # frames to measure a gate on
@@ -58,6 +58,11 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
         evaluate=(1, 1_000_000),
     )
     check_device(args.device)
+    return given_options(args)
+
+
+def given_options(args: argparse.Namespace) -> TrainOptions:
+    """The trainer's options as they were given."""
     return TrainOptions(
         folder=args.state or args.out.with_suffix(""),
         minutes=args.minutes,
