@@ -71,7 +71,7 @@ def confirmed_share(lessons: Sequence[Sequence[Lesson]]) -> float:
 
 
 def _check_times(stamps_ns: tuple[tuple[int, ...], ...], found: DrivingSet) -> None:
-    if all(len(set(drive)) < len(drive) for drive in stamps_ns):
+    if any(len(set(drive)) < len(drive) for drive in stamps_ns):
         raise DatasetError(
-            f"the frames of {found.root} have no times, so that nothing can be followed; give recordings"
+            f"some frames of {found.root} have no times, and nothing can be followed; give recordings alone"
         )

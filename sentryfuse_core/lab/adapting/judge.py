@@ -12,6 +12,7 @@ from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.evaluation.matching import TP_DISTANCE_M
 from sentryfuse_core.evaluation.metrics import DetectionMetrics, evaluate_detections
 from sentryfuse_core.lab.training.data import LabelledBatch
+from sentryfuse_core.lab.training.data_scores import renumbered
 from sentryfuse_core.lab.training.detections import frames_of
 from sentryfuse_core.lab.training.part_runner import PartRunner
 from sentryfuse_core.lab.training.targets import UNSURE
@@ -73,8 +74,8 @@ def agrees(
         return evaluate_detections([], [], labels=labels)
     told = [_without_doubtful(frame, lesson) for frame, lesson in zip(found, lessons, strict=True)]
     return evaluate_detections(
-        [_renumbered(frame, kinds) for frame in truth],
-        [_renumbered(frame, kinds) for frame in told],
+        [renumbered(frame, kinds) for frame in truth],
+        [renumbered(frame, kinds) for frame in told],
         labels=[labels[kind] for kind in kinds],
     )
 
@@ -92,9 +93,3 @@ def _without_doubtful(found: FrameBoxes, lesson: FrameBoxes) -> FrameBoxes:
     doubtful = apart[:, unsure].min(axis=1, initial=np.inf)
     sure = apart[:, ~unsure].min(axis=1, initial=np.inf)
     return found.take((doubtful >= TP_DISTANCE_M) | (sure <= doubtful))
-
-
-def _renumbered(frame: FrameBoxes, kinds: Sequence[int]) -> FrameBoxes:
-    """The boxes of these classes, numbered by their place in `kinds`, which rise."""
-    kept = frame.take(np.isin(frame.classes, kinds))
-    return FrameBoxes(kept.boxes, np.searchsorted(kinds, kept.classes), kept.scores)

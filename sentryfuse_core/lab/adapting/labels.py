@@ -36,6 +36,6 @@ def labelled_scores(
 
 def _frames(found: DrivingSet, stamps_ns: Collection[int]) -> Iterator[LabelledBatch]:
     for drive in found.drives:
-        for frame in drive.frames():
+        for frame in drive.frames() if drive.labelled else ():
             if frame.stamp_ns in stamps_ns:
                 yield LabelledBatch(frame.inputs, frame.boxes, frame.classes, view=drive.view)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +26,8 @@ from sentryfuse_core.lab.adapting.rehearsal import rehearsing, world_batches
 from sentryfuse_core.lab.adapting.teachers import TEACHERS, teachers_of
 from sentryfuse_core.lab.adapting.witness import open_witness, parse_classes, witnessed
 from sentryfuse_core.lab.commands.adapt_report import print_report, report_of
-from sentryfuse_core.lab.commands.data_sets import open_data
-from sentryfuse_core.lab.commands.detector_run import BATCH, start_of, train
+from sentryfuse_core.lab.commands.data_sets import open_data, words_of
+from sentryfuse_core.lab.commands.detector_run import BATCH, given_options, start_of, train
 from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
 from sentryfuse_core.lab.training.curriculum import Curriculum
 from sentryfuse_core.lab.training.data import LabelledBatch
@@ -63,7 +65,11 @@ def adapt(args: argparse.Namespace) -> bool:
     start, facts = start_of(args.init, labels=LABELS)
     if start is None:
         raise CheckpointError("--init none: weights that know nothing cannot be adapted; give others")
-    found, options = open_data(args, plain=True), _options(args)
+    if (known := tuple(start.manifest["labels"])) != LABELS:
+        raise CheckpointError(
+            f"{args.init} knows {', '.join(known)}; what is taught is {', '.join(LABELS)}: give such weights"
+        )
+    found, options = open_data(args, plain=True), replace(given_options(args), curriculum=_CURRICULUM)
     for note in found.notes:
         print(f"note: {note}")
     course = _course(args, found, Bank(start))
@@ -82,21 +88,6 @@ def adapt(args: argparse.Namespace) -> bool:
         return False
     _write(args, start, trainer, course, data, {**facts, "adapted": report})
     return True
-
-
-def _options(args: argparse.Namespace) -> TrainOptions:
-    return TrainOptions(
-        folder=args.state or args.out.with_suffix(""),
-        minutes=args.minutes,
-        steps=args.steps,
-        batch=args.batch,
-        seed=args.seed,
-        device=args.device,
-        learning_rate=args.learning_rate,
-        save_every_s=args.save_every,
-        bf16=args.bf16,
-        curriculum=_CURRICULUM,
-    )
 
 
 def _course(args: argparse.Namespace, found: DrivingSet, bank: Bank) -> Course:
@@ -119,13 +110,19 @@ def _second(args: argparse.Namespace) -> Second:
 
 def _load(args: argparse.Namespace, course: Course, start: Checkpoint, folder: Path) -> DrivingData:
     """Frames with their lessons, kept in the state's folder, so that --resume reads them at once."""
-    made_with = f"{config_from(args)} {sorted(args.topic)} {start.identity} {course.teacher}"
-    if args.detector is not None:
-        made_with += f" {file_sha256(args.detector)} {args.detector_classes}"
-    cache = FrameCache(folder / "frames", options=made_with)
+    cache = FrameCache(folder / "frames", options=f"{start.identity} {_made_with(args, course)}")
     total = sum(drive.length for drive in course.lessons.drives)
     with _bar("reading frames", total) as advance:
         return load_data(course.lessons, cache, share=args.keep_back, on_frame=advance)
+
+
+def _made_with(args: argparse.Namespace, course: Course) -> str:
+    """What changes frames and their lessons, beside the recordings and the weights."""
+    made_with = f"{config_from(args)} {sorted(args.topic)} {args.lidar_height}"
+    made_with += f" {course.teacher} {course.sensors} {[len(drive) for drive in course.stamps_ns]}"
+    if args.detector is not None:
+        made_with += f" {file_sha256(args.detector)} {args.detector_classes}"
+    return made_with
 
 
 @contextmanager
@@ -166,6 +163,7 @@ def _train(
         **facts,
         "recordings": provenance(course),
         "teacher": course.teacher,
+        "lessons_sha256": hashlib.sha256(_made_with(args, course).encode()).hexdigest(),
         **{name: getattr(args, name) for name in ("seed", "batch", "learning_rate", "keep_back", "rehearse")},
     }
     trainer = train(
@@ -190,7 +188,7 @@ def _by_labels(
 ) -> DataScores | None:
     """Scores of both networks on the kept-back frames that have labels; None where none has."""
     try:
-        found = open_data(args)
+        found = open_data(args, need_labels=False)
     except (BagError, ConfigError, DatasetError) as error:
         print(f"note: not judged by labels: {error}")
         return None
@@ -212,6 +210,7 @@ def _write(
 ) -> None:
     options, progress, net = trainer.options, trainer.progress, trainer.average
     words = ["sentryfuse adapt", *(path.name for path in args.recordings), f"--out {args.out.name}"]
+    words += words_of(args)
     words += [f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"]
     words += [f"--teacher {args.teacher} --keep-back {args.keep_back:g} --rehearse {args.rehearse:g}"]
     words += [f"--batch {args.batch} --seed {args.seed} --learning-rate {args.learning_rate:g}"]

@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backends",
         metavar="A,B",
-        help="any of eager, compiled, onnx, cuda_graph, tensorrt (default: eager; on cuda also cuda_graph)",
+        help="any of eager, compiled, onnx, openvino, cuda_graph, tensorrt (default: eager; on cuda also "
+        "cuda_graph)",
     )
     parser.add_argument("--quick", action="store_true", help="everything once or twice: a trial, no figures")
 

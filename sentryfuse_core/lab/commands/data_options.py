@@ -18,7 +18,7 @@ LIDAR_HEIGHTS_M = (0.0, 100.0)  # that --lidar-height may say
 def add_data_arguments(group: _ActionsContainer) -> None:
     """Declare them; --params and --set are `add_config_arguments`'."""
     group.add_argument(
-        "--format", choices=LAYOUTS, help="layout of --data (default: told by what lies in it)"
+        "--format", choices=LAYOUTS, help="layout of the data (default: told by what lies in it)"
     )
     group.add_argument(
         "--labels", type=Path, metavar="FILE", help="of a recording (default: labels.jsonl beside it)"

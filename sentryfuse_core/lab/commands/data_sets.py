@@ -16,7 +16,7 @@ from sentryfuse_core.lab.datasets.vocabulary import LABELS, NONE, Vocabulary, pa
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["classes_of", "open_data", "span_of"]
+__all__ = ["classes_of", "open_data", "span_of", "words_of"]
 
 _OF_BAGS = ("labels", "params", "set", "topic")
 
@@ -59,6 +59,17 @@ def _open(
         vocabulary=vocabulary,
         lidar_height_m=args.lidar_height,
     )
+
+
+def words_of(args: argparse.Namespace) -> list[str]:
+    """What was typed of the options that say how the data is read, without this machine's folders."""
+    words = [f"--format {args.format}"] if args.format else []
+    words += [f"--labels {args.labels.name}"] if args.labels else []
+    words += [f"--topic {text}" for text in args.topic]
+    words += [f"--map {text}" for text in args.map]
+    words += [] if args.lidar_height is None else [f"--lidar-height {args.lidar_height:g}"]
+    words += [f"--params {Path(args.params).name}"] if args.params else []
+    return words + [f"--set {text}" for text in args.set]
 
 
 def classes_of(text: str) -> tuple[str, ...]:

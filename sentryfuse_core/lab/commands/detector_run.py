@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sentryfuse_core.lab.training.trainer import BatchSource
     from sentryfuse_core.model.shape import ModelShape
 
-__all__ = ["BATCH", "FEWEST", "finish", "options_of", "start_of", "train"]
+__all__ = ["BATCH", "FEWEST", "finish", "given_options", "options_of", "start_of", "train"]
 
 BATCH = 16  # frames, to evaluate
 FEWEST = 48  # frames to measure a gate on
@@ -57,6 +58,11 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
         evaluate=(1, 1_000_000),
     )
     check_device(args.device)
+    return given_options(args)
+
+
+def given_options(args: argparse.Namespace) -> TrainOptions:
+    """The trainer's options as they were given."""
     return TrainOptions(
         folder=args.state or args.out.with_suffix(""),
         minutes=args.minutes,
@@ -171,7 +177,9 @@ def finish(
         del made["world_sha256"]  # not of the synthetic world
     made |= facts
     if weighed is not None and net.trust is not None:
-        made["gate"] = priced(measure_worths(net, weighed, seed=options.seed), net).to_mapping()
+        # Frames of recordings are read on the CPU, those of the world are made where the network is.
+        own = net if args.data is None else copy.deepcopy(net).cpu()
+        made["gate"] = priced(measure_worths(own, weighed, seed=options.seed), own).to_mapping()
     gate = make_gate(net.shape, made)
     grades = grade(net, judged=judged(), fitted=fitted, labels=made["labels"], masks=masks, gate=gate)
     found = evaluate(net, judged(), masks=masks, gate=gate)

@@ -18,7 +18,7 @@ from sentryfuse_core.boxes import Floats, FrameBoxes
 from sentryfuse_core.commands.options import MOST_SEED, check_numbers
 from sentryfuse_core.errors import ConfigError, EvaluationError
 from sentryfuse_core.evaluation.matching import Matches
-from sentryfuse_core.lab.commands.data_sets import open_data, span_of
+from sentryfuse_core.lab.commands.data_sets import open_data, span_of, words_of
 from sentryfuse_core.lab.commands.eval_asked import command_of, levels_of, masks_of
 from sentryfuse_core.lab.commands.eval_data_draw import Drawings
 from sentryfuse_core.lab.commands.eval_data_report import DataStudy, print_data, write_data
@@ -54,6 +54,7 @@ _OF_WORLD: Mapping[str, object] = {
     "fit_frames": None,
     "single": [],
     "tracks": False,
+    "world": "v3",
     "device": "cpu",
 }
 
@@ -92,7 +93,7 @@ def run_data(args: argparse.Namespace) -> int:
         drawings=args.drawings,
     )
     found = open_data(args, need_labels=False, labels=tuple(checkpoint.manifest["labels"]))
-    for note in found.notes:
+    for note in (*found.notes, *_unlabelled(args, found)):
         print(f"note: {note}")
     study = study_data(found, checkpoint, task)
     print_data(study)
@@ -105,7 +106,7 @@ def run_data(args: argparse.Namespace) -> int:
             "layout": found.layout,
             "drives": len(found.drives),
         }
-        words = [f"--data {' '.join(path.name for path in args.data)}"]
+        words = [f"--data {' '.join(path.name for path in args.data)}", *words_of(args)]
         words += [f"--only-frames {args.only_frames}"] if args.only_frames else []
         words += [f"--{name}" for name in ("corrupt", "policies") if getattr(args, name)]
         command = command_of(args, ("seed", "draws"), words)
@@ -127,6 +128,18 @@ def _check(args: argparse.Namespace) -> None:
             make_folder(folder, remedy="choose another folder")
 
 
+def _unlabelled(args: argparse.Namespace, found: DrivingSet) -> list[str]:
+    """What is to be said of recordings without labels; raises ConfigError where labels are needed."""
+    names = [drive.name for drive in found.drives if not drive.labelled]
+    if not names:
+        return []
+    for option in ("corrupt", "policies"):
+        if getattr(args, option):
+            raise ConfigError(f"--{option} needs labels, and {names[0]} has none; leave one of them out")
+    several = len(names) < len(found.drives)
+    return [f"{names[0]} has no labels: boxes are counted alone, in all drives"] if several else []
+
+
 def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> DataStudy:
     """Run all that is asked over the frames of `found`, with a bar on standard error."""
     bank, labels = Bank(checkpoint), tuple(checkpoint.manifest["labels"])
@@ -136,7 +149,7 @@ def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> Dat
     labelled = all(drive.labelled for drive in found.drives)
     if task.references and labelled:
         usual = labels == LABELS  # whose usual sizes clustering knows
-        detectors += [partial(clustered, voxel_m=VOXEL_M)] if Modality.LIDAR in there and usual else []
+        detectors += [partial(_clustering, there)] if Modality.LIDAR in there and usual else []
         detectors.append(oracle)
     total = _length(found, task.span)
     with _bar(total) as step:
@@ -151,19 +164,21 @@ def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> Dat
         if not labelled:
             return study
         study = replace(study, scores=judge(frames, labels=labels))
-        kinds = len(frames.kinds)
+        if not (task.policies or task.corrupt):
+            return study
+        judged = _having(frames, everything)
         if task.policies:
             study = replace(
-                study, policies=_policies(found, bank, frames, everything, task, step("policies"))
+                study, policies=_policies(found, bank, judged, everything, task, step("policies"))
             )
         if task.corrupt:
             rows = fault_table(
                 bank.network,
                 lambda age_s: _with(batches_of(found, span=task.span, age_s=age_s), everything),
-                classes=kinds,
+                classes=len(judged.kinds),
                 gate=bank.gate,
                 sensors=everything,
-                cut=_having(frames, everything).cut,
+                cut=judged.cut,
                 on_frames=step("faults"),
             )
             parts = [part for row in rows for part in (row.bad, row.without, row.clean)]
@@ -171,6 +186,16 @@ def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> Dat
             faults = FaultStudy(rows, maps.reshape(-1, 3), drawn.reshape(len(drawn), -1, 3))
             study = replace(study, faults=faults)
     return study
+
+
+def _clustering(there: ModalitySet, batch: LabelledBatch) -> dict[Key, list[FrameBoxes]]:
+    """Clusters of one frame, under the same keys in all: no points, no boxes; no IMU, as they come."""
+    plain, levelled = ("clustering lidar", 0), ("clustering lidar+imu", 0)
+    if batch.points is None:
+        found = {plain: [FrameBoxes.none()] * len(batch.boxes)}
+    else:
+        found = clustered(batch, voxel_m=VOXEL_M)
+    return found if Modality.IMU not in there else {plain: found[plain], levelled: [*found.values()][-1]}
 
 
 def _drawings(
@@ -211,14 +236,20 @@ def _common(frames: Frames) -> ModalitySet:
 
 
 def _having(frames: Frames, sensors: ModalitySet) -> Frames:
-    """The frames that have exactly these sensors; their truth and views."""
+    """The frames that have exactly these sensors; their truth and views.
+
+    Raises EvaluationError where no box is labelled in them.
+    """
     rows = [row for row, own in enumerate(frames.sensors) if own == sensors]
-    return Frames(
+    found = Frames(
         [frames.truth[row] for row in rows],
         {},
         [frames.views[row] for row in rows],
         [frames.sensors[row] for row in rows],
     )
+    if not found.kinds:
+        raise EvaluationError(f"{len(rows)} frames with {sensors} have no labelled box to compare by")
+    return found
 
 
 def _with(batches: Iterator[LabelledBatch], sensors: ModalitySet) -> Iterator[LabelledBatch]:
@@ -228,19 +259,19 @@ def _with(batches: Iterator[LabelledBatch], sensors: ModalitySet) -> Iterator[La
 def _policies(
     found: DrivingSet,
     bank: Bank,
-    frames: Frames,
+    judged: Frames,
     sensors: ModalitySet,
     task: DataTask,
     step: Callable[[int], None],
 ) -> PolicyStudy:
     if not isinstance(bank.gate, PartGate):
         raise ConfigError(f"--policies: {bank.identity} has no gate in its manifest; give weights with one")
-    net, judged = bank.network, _having(frames, sensors)
+    net = bank.network
     masks = [mask for mask in ModalitySet.subsets() if mask & sensors == mask and (mask - _IMU).bits]
     batches = _with(batches_of(found, span=task.span), sensors)
     run = run_plans(net, bank.gate, batches, masks=masks, on_frames=step)
     cut = Run(judged.cut(run.truth), {plan: judged.cut(own) for plan, own in run.boxes.items()}, run.trust)
-    chosen = outcomes(net, bank.gate, cut, masks=masks, classes=len(frames.kinds))
+    chosen = outcomes(net, bank.gate, cut, masks=masks, classes=len(judged.kinds))
     return PolicyStudy("as they are", chosen, *_points([one.matches for one in chosen], task), sensors)
 
 

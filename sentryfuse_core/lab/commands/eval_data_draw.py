@@ -33,7 +33,6 @@ class Drawings:
     def __init__(
         self, folder: Path, *, every: int, masks: Sequence[ModalitySet], labels: Sequence[str], level: int
     ) -> None:
-        self.paths: list[Path] = []
         self._folder, self._every, self._level = folder, every, level
         self._masks, self._labels = list(masks), tuple(labels)
         self._seen = 0
@@ -54,7 +53,6 @@ class Drawings:
                 self._above(above, batch, boxes, truth)
                 view.set_title(f"{name}: {len(boxes)} told, {len(truth)} labelled")
             write_png(figure, path, dpi=80)
-        self.paths.append(path)
 
     def _camera(self, axis: Axes, batch: LabelledBatch, boxes: FrameBoxes, truth: FrameBoxes) -> None:
         axis.set_axis_off()

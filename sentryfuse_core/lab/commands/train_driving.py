@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sentryfuse_core.commands.options import config_from
-from sentryfuse_core.lab.commands.data_sets import classes_of, open_data, span_of
+from sentryfuse_core.lab.commands.data_sets import classes_of, open_data, span_of, words_of
 from sentryfuse_core.lab.commands.detector_run import BATCH, FEWEST, finish, options_of, start_of, train
 from sentryfuse_core.lab.datasets.driving import VAL_SHARE, Drive, DrivingSet, Span, only_frames
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
@@ -57,7 +57,11 @@ def run(args: argparse.Namespace) -> int:
         options,
         shape=replace(TRAINED_SHAPE if start is None else start.shape, classes=len(labels)),
         start=start,
-        identity={**facts, "seed": args.seed, "batch": args.batch, "learning_rate": args.learning_rate},
+        identity={
+            **facts,
+            "frames_sha256": hashlib.sha256(_made_with(args).encode()).hexdigest(),
+            **{name: getattr(args, name) for name in ("seed", "batch", "learning_rate")},
+        },
         source=DrivingSource(data.train, batch=options.batch, seed=options.seed, device=options.device),
     )
 
@@ -65,11 +69,9 @@ def run(args: argparse.Namespace) -> int:
         return data.batches(part, most=args.evaluate, batch=BATCH, device=args.device)
 
     words = [f"--data {path.name}" for path in args.data]
-    words += [f"--format {args.format}"] if args.format else []
+    words += words_of(args)
     words += [f"--classes {args.classes}"] if args.classes else []
-    words += [f"--map {text}" for text in args.map]
     words += [f"--only-frames {args.only_frames}"] if args.only_frames else []
-    words += [] if args.lidar_height is None else [f"--lidar-height {args.lidar_height:g}"]
     words += [] if args.init == str(SHIPPED) else [f"--init {Path(args.init).name}"]
     finish(
         args,

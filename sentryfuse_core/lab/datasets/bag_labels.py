@@ -67,7 +67,8 @@ def load_bags(
         )
     if labels is not None and len(bags) > 1:
         raise DatasetError(f"--labels {labels} beside {len(bags)} recordings; put labels.jsonl beside each")
-    if labels is None and not plain and len(bags) > 1 and all(bag.is_file() for bag in bags):
+    sought = not plain and (need_labels or (root / LABELS_NAME).is_file())
+    if labels is None and sought and len(bags) > 1 and all(bag.is_file() for bag in bags):
         raise DatasetError(
             f"{len(bags)} recordings in {root} itself; give each a folder with its labels.jsonl"
         )

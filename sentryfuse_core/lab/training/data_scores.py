@@ -20,7 +20,7 @@ from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import Detector, Key, truth_of
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["DataScores", "Frames", "judge", "run_detectors", "score"]
+__all__ = ["DataScores", "Frames", "judge", "renumbered", "run_detectors", "score"]
 
 Watch = Callable[[LabelledBatch, Mapping[Key, list[FrameBoxes]]], None]
 
@@ -46,7 +46,7 @@ class Frames:
     def cut(self, found: Sequence[FrameBoxes]) -> list[FrameBoxes]:
         """One box list a frame: those within its view, of classes that are there, numbered by `kinds`."""
         kinds = self.kinds
-        return [_renumbered(one, kinds) for one in self._seen(found)]
+        return [renumbered(one, kinds) for one in self._seen(found)]
 
     def _seen(self, frames: Sequence[FrameBoxes]) -> list[FrameBoxes]:
         return [view.only(frame) for view, frame in zip(self.views, frames, strict=True)]
@@ -119,7 +119,7 @@ def run_detectors(
     return frames
 
 
-def _renumbered(frame: FrameBoxes, kinds: Sequence[int]) -> FrameBoxes:
+def renumbered(frame: FrameBoxes, kinds: Sequence[int]) -> FrameBoxes:
     """The boxes of these classes, numbered by their place in `kinds`, which rise."""
     kept = frame.take(np.isin(frame.classes, kinds))
     return FrameBoxes(kept.boxes, np.searchsorted(kinds, kept.classes), kept.scores)

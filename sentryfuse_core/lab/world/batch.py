@@ -98,7 +98,8 @@ def training_batch(
     if age_s is not None:
         scene = earlier(scene, age_s)
     if config.variety is None:
-        scan = plain_scan(config.lidar, config.weather, sensors.lidar.translation_m, batch=batch)
+        at = sensors.lidar.translation_m
+        scan = plain_scan(config.lidar, config.weather, at, batch=batch, device=generator.device)
     else:
         scan = draw_scan(config, config.variety, batch=batch, generator=generator)
     if config.variety is None:

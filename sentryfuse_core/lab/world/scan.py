@@ -52,19 +52,25 @@ class Scan:
 
 
 def plain_scan(
-    model: LidarModel, weather: WeatherModel, position: tuple[float, float, float], *, batch: int
+    model: LidarModel,
+    weather: WeatherModel,
+    position: tuple[float, float, float],
+    *,
+    batch: int,
+    device: torch.device | str = "cpu",
 ) -> Scan:
-    """A lidar as its model says, where `position` says."""
+    """A lidar as its model says, where `position` says; for scenes on `device`."""
     low, high = math.radians(model.lowest_deg), math.radians(model.highest_deg)
-    elevation = torch.linspace(low, high, model.beams)
-    faint = torch.full((batch, 1), weather.least_return * (60.0 / model.max_range_m) ** 2)
-    return Scan(model, elevation, torch.tensor(position).expand(batch, 3), faint)
+    elevation = torch.linspace(low, high, model.beams, device=device)
+    least = weather.least_return * (60.0 / model.max_range_m) ** 2
+    faint = torch.full((batch, 1), least, device=device)
+    return Scan(model, elevation, torch.tensor(position, device=device).expand(batch, 3), faint)
 
 
 def draw_scan(config: WorldConfig, variety: Variety, *, batch: int, generator: torch.Generator) -> Scan:
     """Any lidar of SCANNERS, the same for the batch, and for each moment its place, errors and driver."""
     device = generator.device
-    shares = torch.tensor([scanner.share for scanner in SCANNERS])
+    shares = torch.tensor([scanner.share for scanner in SCANNERS], device=device)
     chosen = SCANNERS[int(torch.multinomial(shares, 1, generator=generator))]
     u = torch.rand((16, batch), generator=generator, device=device)
     normal = torch.randn((4, batch), generator=generator, device=device)

@@ -120,18 +120,11 @@ def _by_kind(
     spots = [
         torch.tensor([thing.place == name for thing in config.things]) for name in ("line", "kerb", "road")
     ]
-    for number, (spot, away, angle) in enumerate(
-        zip(
-            spots,
-            (line, rim, lane),
-            (either + 0.1 * noise, either + 0.5 * noise, forward + 0.1 * noise),
-            strict=True,
-        )
-    ):
+    angles = (either + 0.1 * noise, either + 0.5 * noise, forward + 0.1 * noise)
+    for spot, away, angle in zip(spots, (line, rim, lane), angles, strict=True):
         known = spot.to(classes.device)[(classes - _TARGETS).clamp_min(0)] & (classes >= _TARGETS)
         across = torch.where(known, away, across)
-        if number < 3:
-            turned = torch.where(known, angle, turned)
+        turned = torch.where(known, angle, turned)
     return across, turned
 
 

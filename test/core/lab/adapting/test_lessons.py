@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ import torch
 
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.lab.adapting.course import make_course
 from sentryfuse_core.lab.adapting.lessons import healthy_sensors, lessons_of, sighted, taught
-from sentryfuse_core.lab.datasets.driving import Drive, LabelledFrame
+from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.training.targets import UNSURE
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.tensors import ModelInput
@@ -103,3 +106,11 @@ def test_recordings_are_refused_when_none_has_a_lidar() -> None:
     own = sighted(drive(3, without=dict.fromkeys(range(3), LIDAR)), {"lidar": parked})
     with pytest.raises(DatasetError, match="lidar"):
         healthy_sensors([own])
+
+
+def test_a_course_is_refused_when_some_of_its_frames_have_no_times() -> None:
+    timed = drive(12)
+    untimed = replace(timed, frames=lambda: (replace(frame, stamp_ns=0) for frame in timed.frames()))
+    found = DrivingSet("mixed", Path("nowhere"), (timed, untimed))
+    with pytest.raises(DatasetError, match="have no times"):
+        make_course(found, {"lidar": parked})

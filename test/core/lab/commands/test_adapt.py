@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import bags
 import pytest
-from networks import network
+from networks import TINY, network
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.lab.commands.adapt import NOT_GAINED
@@ -83,6 +84,8 @@ def test_adapt_goes_on_when_it_is_resumed_and_refuses_another_course(
     assert len((tmp_path / "mine" / "curve.csv").read_text().splitlines()) == 1 + 2
     assert adapt(out, drive, start, "--steps", "3", "--resume", "--keep-back", "0.4") == 2
     assert "keep_back" in capsys.readouterr().err
+    assert adapt(out, drive, start, "--steps", "3", "--resume", "--set", "model.max_detections=40") == 2
+    assert "lessons_sha256" in capsys.readouterr().err
 
 
 def test_adapt_judges_by_the_teacher_and_writes_nothing_when_a_recording_without_labels_gains_nothing(
@@ -93,7 +96,7 @@ def test_adapt_judges_by_the_teacher_and_writes_nothing_when_a_recording_without
     assert adapt(out, bare, start, "--minutes", "0") == NOT_GAINED
     assert not out.exists()
     told = capsys.readouterr().out
-    assert "note: not judged by labels" in told
+    assert "no labels: judged by agreement alone" in told
     assert "is not written" in told
     assert "labels" not in json.loads((tmp_path / "mine" / "report.json").read_text())
 
@@ -122,3 +125,23 @@ def test_adapt_is_refused_when_the_recording_has_no_lidar(
     bags.write(tmp_path / "blind.mcap", bags.drive([Modality.CAMERA], seconds=0.5))
     assert adapt(tmp_path / "mine.safetensors", tmp_path / "blind.mcap", start) == 2
     assert "lidar" in capsys.readouterr().err
+
+
+def test_adapt_judges_by_labels_when_one_of_two_recordings_has_some(
+    tmp_path: Path, drive: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare.mcap"
+    bare.symlink_to(drive / "world.mcap")
+    out = ["--out", str(tmp_path / "mine.safetensors"), "--init", str(start), "--teacher", "clustering"]
+    assert main(["adapt", str(bare), str(drive), *out, "--rehearse", "0", "--minutes", "0"]) == NOT_GAINED
+    assert "mAP by labels" in capsys.readouterr().out
+
+
+def test_adapt_is_refused_when_the_weights_know_other_classes(
+    tmp_path: Path, drive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.safetensors"
+    labels = ["car", "pedestrian", "cyclist", "animal"]
+    save_checkpoint(other, network(4, shape=replace(TINY, classes=4)), {"labels": labels})
+    assert adapt(tmp_path / "mine.safetensors", drive, other) == 2
+    assert "animal; what is taught is car, pedestrian, cyclist" in capsys.readouterr().err

@@ -8,16 +8,28 @@ from pathlib import Path
 import bags
 import driving_trees as trees
 import pytest
-from networks import gated_checkpoint
+import torch
+from networks import gated_checkpoint, labelled
 
 from sentryfuse_core.cli import main
-from sentryfuse_core.types import Modality
+from sentryfuse_core.lab.commands.eval_data import DataTask, study_data
+from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame
+from sentryfuse_core.lab.datasets.driving import labelled as framed
+from sentryfuse_core.types import Modality, ModalitySet
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """A small network with a gate."""
     return gated_checkpoint(tmp_path).path
+
+
+CAR = Box("car", 10.0, 1.0, 0.8, 4.0, 1.8, 1.5, 0.0)
+
+
+def of_frames(*frames: LabelledFrame) -> DrivingSet:
+    """A recording of these."""
+    return DrivingSet("bag", Path("nowhere"), (Drive("one", "", [], len(frames), lambda: iter(frames)),))
 
 
 def evaluate(weights: Path, data: Path, *options: str) -> int:
@@ -29,6 +41,7 @@ def test_eval_scores_a_drive_with_references_faults_and_policies(
 ) -> None:
     out = tmp_path / "out"
     options = ["--corrupt", "--policies", "--draws", "2", "--only-frames", "1-2", "--out", str(out)]
+    options += ["--lidar-height", "1.7"]
     assert (
         evaluate(weights, trees.kitti_raw(tmp_path / "tree"), *options, "--draw", str(tmp_path / "seen")) == 0
     )
@@ -45,6 +58,7 @@ def test_eval_scores_a_drive_with_references_faults_and_policies(
     assert {("camera", "freeze"), ("lidar", "blocked"), ("imu", "stuck")} <= kinds
     assert not any(sensor == "audio" for sensor, _ in kinds)
     assert {row["policy"] for row in raw["policies"]} >= {"uniform", "oracle"}
+    assert "--lidar-height 1.7 --only-frames 1-2" in content["command"]
     assert str(tmp_path) not in text
     assert (out / "eval_data.png").stat().st_size > 10_000
     assert [path.name for path in sorted((tmp_path / "seen").iterdir())] == [
@@ -68,6 +82,40 @@ def test_eval_counts_and_draws_when_a_recording_has_no_labels(
     assert "mAP" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("option", ["--corrupt", "--policies"])
+def test_eval_refuses_to_compare_when_a_recording_has_no_labels(
+    weights: Path, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = bags.write(tmp_path / "drive.mcap", bags.drive([Modality.LIDAR], seconds=0.5))
+    assert evaluate(weights, bag, option) == 2
+    assert f"{option} needs labels, and drive.mcap has none" in capsys.readouterr().err
+
+
+def test_clustering_goes_on_when_frames_lack_lidar_or_imu(tmp_path: Path) -> None:
+    inputs, points = labelled(batch=1).inputs, torch.rand(1, 50, 4) + torch.tensor([9.5, 0.5, 0.5, 0.0])
+    lidar, camera = (ModalitySet.of(one) for one in (Modality.LIDAR, Modality.CAMERA))
+    frames = (
+        framed(inputs, [CAR], points=points),
+        framed(inputs.only(lidar), [CAR], points=points),
+        framed(inputs.only(camera), [CAR]),
+    )
+    study = study_data(of_frames(*frames), gated_checkpoint(tmp_path), DataTask(masks=[lidar]))
+    for name in ("clustering lidar", "clustering lidar+imu"):
+        assert [len(found) for found in study.frames.boxes[name, 0]] == [1, 1, 0]
+
+
+def test_policies_count_only_classes_of_the_frames_that_are_compared(tmp_path: Path) -> None:
+    inputs = labelled(batch=1).inputs
+    walker = Box("pedestrian", 8.0, 0.0, 0.8, 0.6, 0.6, 1.7, 0.0)
+    whole, blind = framed(inputs, [CAR]), framed(inputs.only(ModalitySet.of(Modality.LIDAR)), [walker])
+    task = DataTask(masks=[ModalitySet.all()], references=False, policies=True, draws=1)
+    study = study_data(of_frames(whole, whole, blind), gated_checkpoint(tmp_path), task)
+    assert study.scores is not None
+    assert study.scores.labels == ("car", "pedestrian")
+    assert study.policies is not None
+    assert {one.matches.truth_count.shape for one in study.policies.outcomes} == {(2, 1)}
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -75,6 +123,7 @@ def test_eval_counts_and_draws_when_a_recording_has_no_labels(
         (["--only-frames", "3"], "--only-frames '3': give the first and the last"),
         (["--only-frames", "90-95"], "no frame of"),
         (["--tracks"], "--tracks is of the synthetic world"),
+        (["--world", "v2"], "--world is of the synthetic world"),
         (["--map", "Truck=lorry"], "--map 'Truck=lorry': give NAME=CLASS with one of car"),
         (["--topic", "lidar=/x"], "--topic is of recordings"),
         (["--lidar-height", "nan"], "--lidar-height nan: give a number"),

@@ -94,6 +94,8 @@ def test_train_refuses_to_go_on_with_other_frames_and_keeps_the_state(
     other = trees.kitti_object(tmp_path / "other", frames=5)
     assert train(out, other, start, "--steps", "4", "--resume") == 2
     assert "this run of" in capsys.readouterr().err
+    assert train(out, tmp_path / "tree", start, "--steps", "4", "--resume", "--lidar-height", "1.6") == 2
+    assert "is of frames_sha256" in capsys.readouterr().err
     assert train(out, tmp_path / "nowhere", start, "--steps", "4") == 2
     assert (tmp_path / "mine" / "state.safetensors").read_bytes() == state
 

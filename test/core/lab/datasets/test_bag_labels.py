@@ -138,6 +138,15 @@ def test_bags_ask_where_the_lidar_is_when_nobody_told(tmp_path: Path) -> None:
     assert all(frame.classes.shape == (1, 0) for frame in frames)
 
 
+def test_a_folder_of_recordings_needs_no_folders_when_it_needs_no_labels(tmp_path: Path) -> None:
+    for name in ("a.mcap", "b.mcap"):
+        bags.write(tmp_path / name, bags.drive([Modality.LIDAR], seconds=0.2))
+    drives = load_bags(tmp_path, topics={}, need_labels=False).drives
+    assert [(drive.name, drive.labelled) for drive in drives] == [("a.mcap", False), ("b.mcap", False)]
+    with pytest.raises(DatasetError, match="give each a folder"):
+        load_bags(tmp_path, topics={})
+
+
 def test_bags_ask_for_the_full_scale_when_intensities_are_of_another(tmp_path: Path) -> None:
     folder = labelled_bag(tmp_path, sensors=(Modality.LIDAR,))
     placed = bags.transforms(bags.transform("lidar", "base_link", (0.0, 0.0, 1.8)))

@@ -183,3 +183,8 @@ def test_drive_says_where_to_drive_when_the_world_has_moments_alone() -> None:
     with pytest.raises(ConfigError, match="world_v2"):
         drive(WORLD, seed=0, seconds=1.0)
     assert len(drive(world_v2(), seed=0, seconds=0.1)) == 4
+
+
+def test_plain_scan_is_where_its_scenes_are() -> None:
+    scan = plain_scan(WORLD.lidar, WORLD.weather, (0.0, 0.0, 1.8), batch=2, device="meta")
+    assert {item.device.type for item in (scan.elevation, scan.position, scan.faint)} == {"meta"}
