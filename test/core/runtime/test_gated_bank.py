@@ -76,13 +76,14 @@ def test_gated_bank_holds_less_than_two_networks_when_all_sub_networks_ran(tmp_p
     assert live_bytes("cpu") - before <= 2.0 * one_model
 
 
-def test_shipped_gate_spends_less_at_every_level_and_keeps_the_camera_widest_where_it_is_alone() -> None:
+def test_shipped_gate_spends_no_more_at_any_further_level_and_keeps_the_camera_widest_where_it_is_alone() -> None:
     shipped = Bank(load_checkpoint(SHIPPED))
     everything, camera = ModalitySet.all(), CAMERA | ModalitySet.of(Modality.IMU)
     together = [shipped.plan(everything, level, "") for level in shipped.loaded]
     alone = [shipped.plan(camera, level, "") for level in shipped.loaded]
     assert (together[0].mask, together[0].parts) == (everything, PartLevels())
-    assert all(after.gmacs < before.gmacs for before, after in itertools.pairwise(together))
+    assert all(after.gmacs <= before.gmacs for before, after in itertools.pairwise(together))
+    assert together[-1].gmacs < together[1].gmacs < together[0].gmacs
     assert together[1].words
     for one, both in zip(alone, together, strict=True):
         assert Modality.CAMERA not in both.mask or one.parts.camera <= both.parts.camera
