@@ -214,8 +214,13 @@ class Ingest:
         self._notify()
 
     def observe_trust(self, name: str, trust: float, *, poor: bool, now_ns: int) -> None:
-        """How far the network trusts what a set has of a sensor, 0..1, and whether it goes by it."""
+        """How far the network trusts what a set has of a sensor, 0..1, and whether it goes by it.
+
+        Right after the node stood still windows have holes: that says nothing of a sensor.
+        """
         with self._lock:
+            if now_ns <= self._backlog_until_ns:
+                return
             self._health.observe_trust(name, trust, poor=poor, now_ns=now_ns)
             self._follow_health(now_ns)
         self._notify()

@@ -76,7 +76,7 @@ def test_gated_bank_holds_less_than_two_networks_when_all_sub_networks_ran(tmp_p
     assert live_bytes("cpu") - before <= 2.0 * one_model
 
 
-def test_shipped_gate_spends_no_more_at_any_further_level_and_keeps_the_camera_widest_where_it_is_alone() -> None:
+def test_shipped_gate_never_spends_more_at_a_further_level_nor_less_on_a_camera_that_is_alone() -> None:
     shipped = Bank(load_checkpoint(SHIPPED))
     everything, camera = ModalitySet.all(), CAMERA | ModalitySet.of(Modality.IMU)
     together = [shipped.plan(everything, level, "") for level in shipped.loaded]
