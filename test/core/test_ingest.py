@@ -362,6 +362,19 @@ def test_no_sensor_is_blamed_when_the_node_did_not_run(kept: int | None) -> None
         assert report.expected_hz == pytest.approx(S / PERIOD_NS[modality], rel=0.05)
 
 
+@pytest.mark.parametrize(("after_ms", "state"), [(100, SensorState.OK), (400, SensorState.DEGRADED)])
+def test_low_trust_is_no_fault_of_a_sensor_when_the_node_has_just_stood_still(
+    after_ms: int, state: SensorState
+) -> None:
+    ingest = Ingest(Config())
+    for item in timeline([Modality.AUDIO], 4.0):
+        ingest.sample(item)
+    ingest.stalled(_stall(4 * S, 5 * S))
+    for _ in range(20):
+        ingest.observe_trust("audio", 0.1, poor=True, now_ns=5 * S + after_ms * MS)
+    assert ingest.reports(4 * S)["audio"].state is state
+
+
 def test_sensor_that_spoke_last_before_a_stall_is_not_lost_when_that_is_heard_after_it() -> None:
     """Its message had come, and the executor was stopped before it took it."""
     ingest = Ingest(Config())
