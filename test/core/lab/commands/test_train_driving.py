@@ -147,7 +147,7 @@ def test_train_learns_classes_of_its_own_from_several_sets(
     assert manifest["labels"] == ["lorry", "car"]
     assert checkpoint.shape.classes == 2
     assert manifest["data"]["layout"] == "kitti-object+kitti-raw"
-    assert "--data second --classes lorry,car --map Truck=lorry" in manifest["command"]
+    assert "--data second --map Truck=lorry --classes lorry,car" in manifest["command"]
     assert Bank(checkpoint).labels == ("lorry", "car")
     told = capsys.readouterr().out
     assert "random at first: " in told
