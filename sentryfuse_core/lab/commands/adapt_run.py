@@ -27,7 +27,7 @@ from sentryfuse_core.lab.adapting.teachers import TEACHERS, teachers_of
 from sentryfuse_core.lab.adapting.witness import open_witness, parse_classes, witnessed
 from sentryfuse_core.lab.commands.adapt_report import print_report, report_of
 from sentryfuse_core.lab.commands.data_sets import open_data, words_of
-from sentryfuse_core.lab.commands.detector_run import BATCH, given_options, start_of, train
+from sentryfuse_core.lab.commands.detector_run import BATCH, described, given_options, start_of, train
 from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
 from sentryfuse_core.lab.training.curriculum import Curriculum
 from sentryfuse_core.lab.training.data import LabelledBatch
@@ -35,7 +35,6 @@ from sentryfuse_core.lab.training.data_scores import DataScores
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, kept_from, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.frame_table import FrameTable
-from sentryfuse_core.lab.training.provenance import describe
 from sentryfuse_core.lab.training.targets import UNSURE, in_region
 from sentryfuse_core.lab.training.trainer import Trainer, TrainOptions
 from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, save_checkpoint
@@ -208,21 +207,11 @@ def _write(
     data: DrivingData,
     facts: dict[str, Any],
 ) -> None:
-    options, progress, net = trainer.options, trainer.progress, trainer.average
+    net = trainer.average
     words = ["sentryfuse adapt", *(path.name for path in args.recordings), f"--out {args.out.name}"]
     words += words_of(args)
-    words += [f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"]
     words += [f"--teacher {args.teacher} --keep-back {args.keep_back:g} --rehearse {args.rehearse:g}"]
-    words += [f"--batch {args.batch} --seed {args.seed} --learning-rate {args.learning_rate:g}"]
-    words += ["--bf16"] if args.bf16 else []
-    made = describe(
-        command=" ".join(words),
-        seed=options.seed,
-        steps=progress.step,
-        minutes=progress.elapsed_s / 60.0,
-        world=options.world,
-        device=options.device,
-    )
+    made = described(args, trainer, words)
     if "gate" in start.manifest:
         made["gate"] = start.manifest["gate"]
     judged = partial(data.batches, 1, most=_MOST, batch=BATCH)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sentryfuse_core.lab.training.trainer import BatchSource
     from sentryfuse_core.model.shape import ModelShape
 
-__all__ = ["BATCH", "FEWEST", "finish", "given_options", "options_of", "start_of", "train"]
+__all__ = ["BATCH", "FEWEST", "described", "finish", "given_options", "options_of", "start_of", "train"]
 
 BATCH = 16  # frames, to evaluate
 FEWEST = 48  # frames to measure a gate on
@@ -141,6 +141,23 @@ def train(
     return trainer
 
 
+def described(args: argparse.Namespace, trainer: Trainer, words: Sequence[str]) -> dict[str, Any]:
+    """How weights were made, for their manifest; `words` are what was typed before these options."""
+    options, progress = trainer.options, trainer.progress
+    command = [*words, f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"]
+    command += [f"--batch {args.batch} --seed {args.seed} --learning-rate {args.learning_rate:g}"]
+    command += ["--bf16"] if args.bf16 else []
+    command += [] if args.device == "cpu" else [f"--device {args.device}"]
+    return describe(
+        command=" ".join(command),
+        seed=options.seed,
+        steps=progress.step,
+        minutes=progress.elapsed_s / 60.0,
+        world=options.world,
+        device=options.device,
+    )
+
+
 def finish(
     args: argparse.Namespace,
     trainer: Trainer,
@@ -158,21 +175,9 @@ def finish(
     `fitted`. On those `weighed`, all sensors' raw data with them, the gate's table is measured; None: it is
     the one among the `facts`, and without that widths are uniform.
     """
-    options, progress, net = trainer.options, trainer.progress, trainer.average.eval()
+    options, net = trainer.options, trainer.average.eval()
     masks = [ModalitySet(), *(mask for mask in ModalitySet.subsets() if mask & sensors == mask)]
-    command = ["sentryfuse train", args.out.name, *words]
-    command += [f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"]
-    command += [f"--batch {args.batch} --seed {args.seed} --learning-rate {args.learning_rate:g}"]
-    command += ["--bf16"] if args.bf16 else []
-    command += [] if args.device == "cpu" else [f"--device {args.device}"]
-    made = describe(
-        command=" ".join(command),
-        seed=options.seed,
-        steps=progress.step,
-        minutes=progress.elapsed_s / 60.0,
-        world=options.world,
-        device=options.device,
-    )
+    made = described(args, trainer, ["sentryfuse train", args.out.name, *words])
     if args.data is not None:
         del made["world_sha256"]  # not of the synthetic world
     made |= facts

@@ -37,7 +37,6 @@ __all__ = ["POOR_TRUST", "SHARES", "measure_worths", "priced"]
 
 POOR_TRUST = 0.6  # below this, of 1, a sensor counts as poor
 SHARES = (1.0, 0.53, 0.4, 0.3, 0.2)  # of full width's MACs, by level of the budget
-_IMU = ModalitySet.of(Modality.IMU)
 _LEAST_FRAMES = 12  # fewer tell nothing of a cell
 _PERCEIVING = ModalitySet.of(*PLACED)
 _SMALL_RISE = 0.3  # of the loss: what the gate chooses among; beyond, mAP falls otherwise

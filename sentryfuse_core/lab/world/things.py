@@ -7,7 +7,10 @@ from dataclasses import dataclass
 __all__ = ["CLUTTER", "THINGS", "Thing"]
 
 
-@dataclass(frozen=True, kw_only=True)
+_BOX = (0, 0, 1, 1, 0, 1, 0, 0, 1)  # the whole of a thing, closed
+
+
+@dataclass(frozen=True)
 class Thing:
     """One kind; smallest and largest length, width and height in m."""
 
@@ -15,10 +18,10 @@ class Thing:
     share: float
     smallest: tuple[float, float, float]
     largest: tuple[float, float, float]
-    reflectivity: tuple[float, float]
-    green: float  # 0 grey .. 1 foliage
+    reflectivity: tuple[float, float] = (0.02, 0.8)
+    green: float = 0.0  # 0 grey .. 1 foliage
     place: str = "any"  # in a street: line (along its houses), kerb, road, any
-    solids: tuple[tuple[float, ...], ...] = ((0, 0, 1, 1, 0, 1, 0, 0, 1),)  # as shapes.SOLID, at most VARIED
+    solids: tuple[tuple[float, ...], ...] = (_BOX,)  # as shapes.SOLID, at most VARIED
 
 
 CLUTTER: tuple[Thing, ...] = (
@@ -56,31 +59,6 @@ CLUTTER: tuple[Thing, ...] = (
     ),
 )
 
-_BOX = (0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0)
-
-
-def _thing(
-    name: str,
-    share: float,
-    smallest: tuple[float, float, float],
-    largest: tuple[float, float, float],
-    *,
-    place: str,
-    reflectivity: tuple[float, float] = (0.02, 0.8),
-    green: float = 0.0,
-    solids: tuple[tuple[float, ...], ...] = (_BOX,),
-) -> Thing:
-    return Thing(
-        name=name,
-        share=share,
-        smallest=smallest,
-        largest=largest,
-        reflectivity=reflectivity,
-        green=green,
-        place=place,
-        solids=solids,
-    )
-
 
 def _box(
     forward: float,
@@ -104,11 +82,11 @@ _PERSON_SITS = (
 )
 THINGS: tuple[Thing, ...] = (
     *(
-        _thing(t.name, s, t.smallest, t.largest, place=p, green=t.green, solids=t.solids)
+        Thing(t.name, s, t.smallest, t.largest, place=p, green=t.green, solids=t.solids)
         for t, s, p in zip(CLUTTER, (0.14, 0.06, 0.1, 0.08), ("kerb", "line", "any", "kerb"), strict=True)
     ),
     # Detached and terraced houses; a wall longer than the view is a row of them.
-    _thing(
+    Thing(
         "house",
         0.16,
         (5.0, 4.0, 3.0),
@@ -121,7 +99,7 @@ THINGS: tuple[Thing, ...] = (
         ),
     ),
     # Closed fronts of a town's blocks, with doors set back and bays that stand out.
-    _thing(
+    Thing(
         "facade",
         0.2,
         (15.0, 6.0, 6.0),
@@ -135,7 +113,7 @@ THINGS: tuple[Thing, ...] = (
             _box(0, 0, 0.9, 1.03, 0, 0.06, colour=3),
         ),
     ),
-    _thing(
+    Thing(
         "hedge",
         0.1,
         (2.0, 0.5, 0.6),
@@ -145,7 +123,7 @@ THINGS: tuple[Thing, ...] = (
         green=1.0,
         solids=(_box(0, 0, 1, 1, 0, 1, clear=0.15), _box(0, 0, 0.98, 0.6, 0, 0.95)),
     ),
-    _thing(
+    Thing(
         "fence",
         0.07,
         (3.0, 0.06, 0.7),
@@ -154,7 +132,7 @@ THINGS: tuple[Thing, ...] = (
         solids=(_box(0, 0, 1, 1, 0, 1, clear=0.5),),
     ),
     # Street trees: trunks of .15 to .7 m, crowns that begin above a van; the lidar sees into them.
-    _thing(
+    Thing(
         "tree",
         0.14,
         (2.5, 2.5, 4.0),
@@ -169,8 +147,8 @@ THINGS: tuple[Thing, ...] = (
             _box(0, 0, 0.5, 0.5, 0.45, 0.9, clear=0.2),
         ),
     ),
-    _thing("trunk", 0.06, (0.2, 0.2, 3.0), (0.8, 0.8, 7.0), place="kerb", green=0.3),
-    _thing(
+    Thing("trunk", 0.06, (0.2, 0.2, 3.0), (0.8, 0.8, 7.0), place="kerb", green=0.3),
+    Thing(
         "sign",
         0.08,
         (0.08, 0.6, 2.0),
@@ -180,7 +158,7 @@ THINGS: tuple[Thing, ...] = (
         solids=(_box(0, 0, 1, 0.1, 0, 1), _box(0, 0, 0.6, 1, 0.72, 1.0, colour=1)),
     ),
     # Lorries, buses and trailers: real objects, none of the detector's classes (KITTI: Truck, Tram, Misc).
-    _thing(
+    Thing(
         "truck",
         0.05,
         (6.0, 2.1, 2.6),
@@ -195,7 +173,7 @@ THINGS: tuple[Thing, ...] = (
             _box(-0.1, 0, 0.75, 0.5, 0.15, 0.3, colour=3),
         ),
     ),
-    _thing(
+    Thing(
         "bus",
         0.02,
         (9.0, 2.4, 2.8),
@@ -208,7 +186,7 @@ THINGS: tuple[Thing, ...] = (
             _box(0, 0, 0.9, 0.7, 0.2, 0.55, colour=3),
         ),
     ),
-    _thing(
+    Thing(
         "trailer",
         0.03,
         (2.0, 1.4, 0.7),
@@ -221,7 +199,7 @@ THINGS: tuple[Thing, ...] = (
         ),
     ),
     # Wheels and people that are no cyclists, and two wheels without a rider.
-    _thing(
+    Thing(
         "wheelchair",
         0.02,
         (0.9, 0.6, 1.15),
@@ -229,7 +207,7 @@ THINGS: tuple[Thing, ...] = (
         place="any",
         solids=(*_PERSON_SITS, _box(-0.15, 0, 0.5, 0.95, 0, 0.42, clear=0.4, colour=3)),
     ),
-    _thing(
+    Thing(
         "pram",
         0.02,
         (0.8, 0.5, 0.9),
@@ -241,7 +219,7 @@ THINGS: tuple[Thing, ...] = (
             _box(-0.45, 0, 0.08, 0.7, 0.8, 1.0, colour=3),
         ),
     ),
-    _thing(
+    Thing(
         "bicycle",
         0.05,
         (1.6, 0.4, 0.95),
@@ -254,7 +232,7 @@ THINGS: tuple[Thing, ...] = (
             _box(0.22, 0, 0.05, 1, 0.9, 1.0, colour=3),
         ),
     ),
-    _thing(
+    Thing(
         "bench",
         0.03,
         (1.2, 0.5, 0.7),
