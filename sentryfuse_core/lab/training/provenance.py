@@ -18,6 +18,7 @@ from sentryfuse_core.lab.scoring.calibration import Calibrator
 from sentryfuse_core.lab.training.evaluate import Evaluation
 from sentryfuse_core.lab.training.grade import Grade
 from sentryfuse_core.lab.world.config import CLASSES, WorldConfig
+from sentryfuse_core.lab.world.variety import SCANNERS
 from sentryfuse_core.replay.manifest import source_commit
 from sentryfuse_core.types import ModalitySet
 
@@ -34,9 +35,11 @@ METRIC = (
 
 
 def world_sha256(world: WorldConfig) -> str:
-    """Hash of every number of the world, classes included."""
+    """Hash of every number of the world, classes and lidars included."""
     given = {name: value for name, value in asdict(world).items() if value is not None}
     numbers = {"world": given, "classes": [asdict(traits) for traits in CLASSES]}
+    if world.variety is not None:
+        numbers["scanners"] = [asdict(scanner) for scanner in SCANNERS]
     return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
 

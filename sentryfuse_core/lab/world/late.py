@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from sentryfuse_core.lab.world.ground import Ground
 from sentryfuse_core.lab.world.scene import Scene
 
 __all__ = ["earlier"]
@@ -37,4 +38,17 @@ def earlier(scene: Scene, age_s: Tensor) -> Scene:
         ),
         dim=-1,
     )
-    return replace(scene, boxes=boxes, ego=ego, way=scene.way - way[:, 0])
+    ground = _earlier_ground(scene.ground, way[:, 0], bearing[:, 0], turned[:, 0])
+    return replace(scene, boxes=boxes, ego=ego, way=scene.way - way[:, 0], ground=ground)
+
+
+def _earlier_ground(ground: Ground, way: Tensor, bearing: Tensor, turned: Tensor) -> Ground:
+    """As seen `way` m behind, against `bearing` (rad), and turned back by `turned` (rad), [B] each."""
+    cos, sin = turned.cos(), turned.sin()
+    return replace(
+        ground,
+        cos=ground.cos * cos - ground.sin * sin,
+        sin=ground.sin * cos + ground.cos * sin,
+        middle=ground.middle + way * (ground.sin * bearing.cos() - ground.cos * bearing.sin()),
+        grade_from=ground.grade_from + way * bearing.cos(),  # a change of slope lies across the region
+    )

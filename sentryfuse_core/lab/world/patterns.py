@@ -62,7 +62,7 @@ def on_ground(ground: Ground, look: Tensor, x: Tensor, y: Tensor) -> Tensor:
     over = torch.maximum(across - left, -across - right)
     dashed = torch.frac(along / _DASH_M + 100.0) < 0.4
     edge = (over + 0.35).abs() < _LINE_M
-    line = ((across.abs() < _LINE_M) & dashed) | edge
+    line = (((across.abs() < _LINE_M) & dashed) | edge) & (ground.paved[:, None, None] > 0)
     kerb = (over > 0.0) & (over < 0.18)
     shares = torch.frac(look * 7.77)  # what the lines, kerbs and lawns of a place are like
     bright = 1 + 2.5 * shares[:, 0, None, None] * line + (1.2 * shares[:, 1, None, None] - 0.3) * kerb

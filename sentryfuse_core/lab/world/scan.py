@@ -104,7 +104,7 @@ def draw_scan(config: WorldConfig, variety: Variety, *, batch: int, generator: t
     bonnet = torch.stack((0.7 + 0.5 * v[0], 0.8 + 1.4 * v[1], 0.4 + 0.5 * v[2]), dim=-1)
     return Scan(
         model,
-        torch.deg2rad(torch.cat(blocks)),
+        torch.deg2rad(torch.cat(blocks)).sort().values,  # those of two lidars take turns
         position,
         (low * (high / low) ** u[14])[:, None],
         chosen.jitter,

@@ -27,7 +27,7 @@ class Scanner:
 
 SCANNERS: tuple[Scanner, ...] = (
     # Velodyne HDL-64E S2 manual: 32 beams from +2 to -8.33 by 1/3 degree, 32 from -8.83 to -24.33 by 1/2.
-    Scanner(name="64 uneven", share=0.3, blocks=((32, -24.33, -8.83), (32, -8.33, 2.0)), columns=1024),
+    Scanner(name="64 uneven", share=0.24, blocks=((32, -24.33, -8.83), (32, -8.33, 2.0)), columns=1024),
     Scanner(name="64 even", share=0.12, blocks=((64, -22.5, 22.5),), columns=1024),  # Ouster OS1-64
     Scanner(name="128", share=0.1, blocks=((128, -25.0, 15.0),), columns=512),  # Velodyne VLS-128
     Scanner(name="32 even", share=0.16, blocks=((32, -30.67, 10.67),), columns=1080),  # Velodyne HDL-32E
@@ -41,6 +41,16 @@ SCANNERS: tuple[Scanner, ...] = (
     Scanner(name="16", share=0.1, blocks=((16, -15.0, 15.0),), columns=1800),  # Velodyne VLP-16
     # Hesai Pandar40P: a third of a degree around the horizon, coarse below and above.
     Scanner(name="40", share=0.07, blocks=((8, -25.0, -7.0), (25, -6.0, 2.0), (7, 3.0, 15.0)), columns=1600),
+    # Two VLP-32C above each other, one turned over, as Argoverse 2 merges them; fewer columns for `rays`.
+    Scanner(
+        name="2 x 32",
+        share=0.06,
+        blocks=(
+            *((6, -25.0, -6.2), (20, -4.67, 2.0), (6, 2.33, 15.0)),
+            *((6, -15.0, -2.33), (20, -2.0, 4.67), (6, 6.2, 25.0)),
+        ),
+        columns=1024,
+    ),
     # Livox Mid-360: 200,000 points a second over -7 to 52 degrees, no two turns alike.
     Scanner(name="rosette", share=0.05, blocks=((40, -7.0, 52.0),), columns=500, jitter=0.5),
 )
