@@ -39,7 +39,7 @@ def main() -> int:
         options += ["--init", args.init] if args.init else []
         options += ["--resume"] if (folder / "mine" / "state.safetensors").is_file() else []
         out = folder / "mine.safetensors"
-        if sentryfuse(["adapt", str(args.drive), "--out", str(out), "--bf16", *options]) > 1:
+        if sentryfuse(["adapt", str(args.drive), "--out", str(out), *options]) > 1:
             return 1
         report = json.loads((folder / "mine" / "report.json").read_text(encoding="utf-8"))
     words = f"python -m benchmarks.adapt {args.drive.name} --steps {args.steps} --seed {args.seed}"

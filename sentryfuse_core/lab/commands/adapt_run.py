@@ -68,7 +68,8 @@ def adapt(args: argparse.Namespace) -> bool:
         raise CheckpointError(
             f"{args.init} knows {', '.join(known)}; what is taught is {', '.join(LABELS)}: give such weights"
         )
-    found, options = open_data(args, plain=True), replace(given_options(args), curriculum=_CURRICULUM)
+    found = open_data(args, plain=True)
+    options = replace(given_options(args), curriculum=_CURRICULUM, kept_up=ModalitySet.of(Modality.LIDAR))
     for note in found.notes:
         print(f"note: {note}")
     course = _course(args, found, Bank(start))
@@ -172,6 +173,7 @@ def _train(
         start=start,
         identity=json.loads(json.dumps(identity)),
         source=rehearsing(own, world, share=args.rehearse) if args.rehearse else own,
+        keep_up=True,  # with the lidar it is the teacher's like, and must not get worse
     )
     trainer.average.to("cpu").eval()
     return trainer, before, agreement(trainer.average, _kept_back(data), masks, LABELS)

@@ -94,6 +94,7 @@ class TrainOptions:
     spoilt: Curriculum = field(default_factory=lambda: Curriculum(chance=_KEPT, alone=0.0))
     faults: bool = True  # spoil a sensor of the last part, where frames have their raw data
     teacher: float = 1.0  # weight of a teacher's answer, and of that without the spoilt sensor
+    kept_up: ModalitySet = field(default_factory=ModalitySet.all)  # a teacher answers where one of these is
     world: WorldConfig = field(default_factory=WorldConfig)
 
 
@@ -273,9 +274,10 @@ class Trainer:
             loss = self._own_loss(wide, rows, targets, blind=blind)
             losses[f"part{part}"] = (loss, (stop - start) / size)
             known = wide
-            if spoilt is not None or self._teacher is not None:
-                good = mask if spoilt is None else mask - ModalitySet.of(spoilt)
-                known = self._known(rows.inputs.only(good), batch=stop - start)
+            good = mask if spoilt is None else mask - ModalitySet.of(spoilt)
+            teacher = self._teacher if good & options.kept_up else None
+            if spoilt is not None or teacher is not None:
+                known = self._known(teacher, rows.inputs.only(good), batch=stop - start)
                 weight = options.teacher * (stop - start) / size
                 losses[f"known{part}"] = (distillation_loss(wide, known, targets), weight)
             for turn in range(_NARROW):
@@ -290,10 +292,10 @@ class Trainer:
                     )
         return losses
 
-    def _known(self, inputs: ModelInput, *, batch: int) -> HeadOutput:
+    def _known(self, teacher: SentryFuseNet | None, inputs: ModelInput, *, batch: int) -> HeadOutput:
         """What the teacher says, or without one the running average, which is this network at its best."""
         with torch.no_grad():
-            return self._run(self._teacher or self.average, inputs, parts=FULL_WIDTH, batch=batch)
+            return self._run(teacher or self.average, inputs, parts=FULL_WIDTH, batch=batch)
 
     def _own_loss(
         self, output: HeadOutput, rows: LabelledBatch, targets: Targets, *, blind: bool
