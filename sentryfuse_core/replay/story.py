@@ -127,8 +127,10 @@ def judge(
                     for record in settled
                 ),
                 detections_per_set=_mean(len(record.detections) for record in settled),
-                camera_deg=_mean(_watched_deg(record, Modality.CAMERA) for record in settled),
-                lidar_deg=_mean(_watched_deg(record, Modality.LIDAR) for record in settled),
+                camera_deg=_mean(
+                    _watched_deg(record, Modality.CAMERA) for record in settled if record.watched
+                ),
+                lidar_deg=_mean(_watched_deg(record, Modality.LIDAR) for record in settled if record.watched),
                 recall_4m=recall,
                 prior_recall_4m=prior_recall,
                 longest_silence_s=_longest_gap_s(released, stretch),
@@ -156,9 +158,7 @@ def _is_expected(used: Sequence[str], expect: Sequence[str], kinds: Mapping[str,
 
 
 def _watched_deg(record: SetRecord, kind: Modality) -> float:
-    """How many degrees sensors of a kind watch; NaN where coverage was not told."""
-    if not record.watched:
-        return math.nan
+    """How many degrees sensors of a kind watch."""
     return sum(last - first for first, last, bits in record.watched if bits & ModalitySet.of(kind).bits)
 
 
