@@ -58,8 +58,8 @@ class Empty:
 
 # Judged by eye on every 15th picture of the walk and every second of the drive. Beside the walk cars are
 # parked, by their height in the picture about 14 to 17 m to the right; between them and the house to the left
-# are plants, a bench and the path alone. In city_drive cars and lorries stand or pass in every frame, ahead and
-# to both sides: it has no such place, and what is published beside all labels is counted on the labelled drive.
+# are plants, a bench and the path alone. In city_drive cars and lorries stand or pass in every frame, ahead
+# and to both sides: it has no such place. What is published far from labels is counted on the labelled drive.
 EMPTY: Mapping[str, Empty] = {"handheld_walk": Empty((0, 316), -11.0, 16.0)}
 MOST_TOLD = 1.0  # boxes a frame where there is nothing
 
