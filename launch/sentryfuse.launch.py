@@ -9,8 +9,6 @@ SetRemap, PushRosNamespace or SetEnvironmentVariable holds. One that is given go
 
 from __future__ import annotations
 
-from itertools import product
-
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
@@ -19,7 +17,7 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from sentryfuse_ros.launching import flag, later, number, path, text, words
+from sentryfuse_ros.launching import flag, later, number, path, sensor_parameters, text
 from sentryfuse_ros.middleware import PROFILE_VARIABLE, apply_profile
 
 GENERAL = {
@@ -29,7 +27,7 @@ GENERAL = {
     "use_sim_time": ("", "true: follow /clock; empty: as set around or in the parameter file"),
     "sensors": (
         "",
-        "names of the sensors, as ['front', 'top']; with each: <name>_kind, _topic, _info_topic, _transport",
+        "names, as ['front', 'top']; of each, and of those in params_file: <name>_kind, _topic, ...",
     ),
     "autostart": ("", "false: wait for a lifecycle manager; empty: as set around or in the parameter file"),
     "respawn": ("false", "true: start the node again whenever it ends by itself"),
@@ -50,8 +48,6 @@ PARAMETERS = {
     "checkpoint": ("model.checkpoint", "safetensors file with its manifest beside it"),
     "device": ("model.device", "auto, cpu, cuda or cuda:N"),
 }
-# Of each sensor that the argument `sensors` names: <name>_<option> -> parameter <name>.<option>.
-OF_A_SENSOR = ("kind", "topic", "info_topic", "transport")
 # Launch argument -> name in the node. Empty, the default: not remapped.
 TOPICS = {
     "battery_topic": ("battery", "BatteryState topic"),
@@ -88,12 +84,7 @@ def _fusion_node(context: LaunchContext) -> list[Action]:
         for argument, (path, _) in PARAMETERS.items()
         if text(context, argument)
     }
-    if names := words(context, "sensors"):
-        given["sensors"] = ParameterValue(names, value_type=list[str])
-    for sensor, option in product(names, OF_A_SENSOR):
-        # No argument that could be declared: the names are not known before.
-        if value := context.launch_configurations.get(f"{sensor}_{option}", "").strip():
-            given[f"{sensor}.{option}"] = ParameterValue(value, value_type=str)
+    given |= sensor_parameters(context)
     given |= {
         argument: value
         for argument in ("use_sim_time", "autostart")

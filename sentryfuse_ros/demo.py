@@ -5,17 +5,23 @@ from __future__ import annotations
 import itertools
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from sentryfuse_core.config import Config, load_yaml
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.faults.scenario import Scenario, load_scenario
 from sentryfuse_core.faults.scenario_files import find_scenario
 from sentryfuse_core.replay.outputs import fresh_folder
 from sentryfuse_core.replay.truth import load_labels
+from sentryfuse_core.shipped import or_shipped
+from sentryfuse_core.types import Modality
+from sentryfuse_core.whole_files import make_folder
 from sentryfuse_ros import demo_view
-from sentryfuse_ros.demo_world import cached_world
+from sentryfuse_ros.demo_world import World, cached_world
 from sentryfuse_ros.live import showing
 from sentryfuse_ros.processes import isolated
 from sentryfuse_ros.spin import run_node
@@ -35,10 +41,14 @@ _TAIL_S = 1.0  # the recording goes on this long after the story's end
 _INCOMPLETE, _INTERRUPTED = 1, 130
 _LINE_EVERY = 5  # shows of the view for one plain line
 
+_FIRST = "demo"
+_SECOND, _RIG = "config/rigs/four_cameras_story.yaml", "config/rigs/four_cameras.yaml"
+
 _DESCRIPTION = """\
 Play a recording of the synthetic world through player_node -> fault_injector_node -> fusion_node, three
 processes over real DDS, while sensors die and come back as the scenario says. The world is recorded
 once and kept. What the fusion node publishes is recorded, judged against the scenario and summed up.
+A second act looks all around with four cameras and two lidars, of which one each dies.
 """
 _EPILOG = """\
 exit status: 0 every part of the story gave sets with the expected sensors, 1 one did not (the summary
@@ -51,7 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.epilog = _EPILOG
     parser.add_argument(
-        "--scenario", default="demo", metavar="FILE|NAME", help="another story than the shipped one, `demo`"
+        "--scenario", metavar="FILE|NAME", help="another story than the shipped one of two acts"
+    )
+    parser.add_argument(
+        "--rig", type=Path, metavar="FILE", help="sensors of that story: a parameter file as the node takes"
     )
     parser.add_argument("--seed", type=int, default=_SEED, metavar="N", help=f"which world (default {_SEED})")
     parser.add_argument(
@@ -73,30 +86,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--screenshot", type=Path, metavar="FILE", help="save the view at --screenshot-at as SVG"
     )
     parser.add_argument(
-        "--screenshot-at", type=float, default=7.5, metavar="S", help="time in the story in s (default 7.5)"
+        "--screenshot-at", type=float, default=6.5, metavar="S", help="time in the story in s (default 6.5)"
     )
 
 
 @needs_ros("sentryfuse demo")
 def run(args: argparse.Namespace) -> int:
     """Tell the story; returns the exit status."""
+    acts = _acts(args)
+    worlds = [
+        cached_world(
+            args.cache, seed=args.seed, seconds=act.scenario.seconds + _TAIL_S, light=_LIGHT, rig=act.config
+        )
+        for act in acts
+    ]
+    out = fresh_folder(args.out or _next_folder(), worlds[0].bag)
+    statuses = []
+    for number, (act, world) in enumerate(zip(acts, worlds, strict=True), 1):
+        statuses.append(_play(args, act, world, out if number == 1 else out / f"act_{number}"))
+        if statuses[-1] not in (0, _INCOMPLETE):
+            break
+    return max(statuses)
+
+
+def _play(args: argparse.Namespace, act: _Act, world: World, out: Path) -> int:
+    """Play, judge and sum up one act; returns the exit status."""
     from sentryfuse_ros.demo_node import DemoNode, DemoPlan, RunTimes
     from sentryfuse_ros.demo_summary import judge_run, print_summary, write_report
 
-    path = find_scenario(args.scenario)
-    scenario = load_scenario(path)
-    world = cached_world(args.cache, seed=args.seed, seconds=scenario.seconds + _TAIL_S, light=_LIGHT)
-    out = fresh_folder(args.out or _next_folder(), world.bag)
+    make_folder(out, remedy="choose another --out")
     plan = DemoPlan(
-        scenario=scenario,
-        scenario_file=path,
+        scenario=act.scenario,
+        scenario_file=act.scenario_file,
         bag=world.bag,
         truth=load_labels(world.labels),
         out=out,
-        fusion=_fusion_parameters(args.checkpoint),
+        fusion=_fusion_parameters(args.checkpoint, act.config),
+        config=act.config,
+        rig=act.rig,
     )
     times = RunTimes()
-    with isolated(), _view(args, scenario) as show:
+    with isolated(), _view(args, act) as show:
         status = run_node(lambda stop: DemoNode(plan, stop, times, show), args=[])
     if status:
         return status
@@ -111,17 +141,45 @@ def run(args: argparse.Namespace) -> int:
     return _INCOMPLETE if outcome.missed else 0
 
 
+@dataclass(frozen=True)
+class _Act:
+    """A story, and the sensors that it is told of."""
+
+    scenario_file: Path
+    scenario: Scenario
+    config: Config
+    rig: Path | None
+    shown: bool = True  # in the picture of --screenshot
+
+
+def _acts(args: argparse.Namespace) -> list[_Act]:
+    """The story that was asked for; the shipped one has two acts."""
+    if args.scenario is not None:
+        return [_act(find_scenario(args.scenario), args.rig)]
+    if args.rig is not None:
+        raise ConfigError("--rig is for a story of your own about these sensors; give --scenario, too")
+    second = _act(or_shipped(_SECOND), or_shipped(_RIG))
+    return [_act(find_scenario(_FIRST), None), replace(second, shown=False)]
+
+
+def _act(scenario: Path, rig: Path | None) -> _Act:
+    config = Config() if rig is None else load_yaml(rig)
+    return _Act(scenario, load_scenario(scenario, kinds=config.kinds), config, rig)
+
+
 def _next_folder() -> Path:
     return next(path for n in itertools.count(1) if not (path := Path("out") / f"demo_{n:03d}").exists())
 
 
-def _fusion_parameters(checkpoint: Path | None) -> dict[str, object]:
+def _fusion_parameters(checkpoint: Path | None, config: Config) -> dict[str, object]:
     """The defaults but for what a desktop needs: other programs may hold up all three nodes for a while.
 
     They also draw power and heat it: the story's 8 W mean the proportion.
     """
     parameters: dict[str, object] = {
-        "camera.transport": "compressed",
+        f"{name}.transport": "compressed" for name in config.of_kind(Modality.CAMERA)
+    }
+    parameters |= {
         "health.timeout_floor_camera_s": 0.5,
         "health.timeout_floor_lidar_s": 0.5,
         "health.timeout_floor_imu_s": 0.5,
@@ -135,15 +193,15 @@ def _fusion_parameters(checkpoint: Path | None) -> dict[str, object]:
 
 
 @contextmanager
-def _view(args: argparse.Namespace, scenario: Scenario) -> Iterator[Callable[[Scene], None]]:
+def _view(args: argparse.Namespace, act: _Act) -> Iterator[Callable[[Scene], None]]:
     """What to call with each new scene; it is saved, once, when the time of --screenshot-at has come."""
     console = Console(force_terminal=False if args.no_view else None)
-    shots = iter([args.screenshot] if args.screenshot else [])
+    shots = iter([args.screenshot] if args.screenshot and act.shown else [])
     with showing(console, picture=demo_view.render, line=demo_view.line, every=_LINE_EVERY) as show:
 
         def show_and_shoot(scene: Scene) -> None:
             show(scene)
-            if scene.at_s >= min(args.screenshot_at, scenario.seconds) and (path := next(shots, None)):
+            if scene.at_s >= min(args.screenshot_at, act.scenario.seconds) and (path := next(shots, None)):
                 demo_view.save_svg(scene, path)
 
         yield show_and_shoot

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 
 from sentryfuse_core.account import messages
@@ -16,13 +17,17 @@ from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE, NODE_NAME
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.faults.scenario import Scenario
 from sentryfuse_core.replay.truth import Truth
+from sentryfuse_core.surroundings import stretches
+from sentryfuse_core.types import Modality
 from sentryfuse_ros.demo_view import Scene
 from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS
 from sentryfuse_ros.node_state import NodeState
 from sentryfuse_ros.player_node import PLAYBACK_STATUS
+from sentryfuse_ros.problems import COMPRESSED
 from sentryfuse_ros.processes import Children
 from sentryfuse_ros.recorder import record
 from sentryfuse_ros.spin import Stop
@@ -44,6 +49,8 @@ class DemoPlan:
     truth: Truth
     out: Path
     fusion: dict[str, Any]  # parameters of the fusion node
+    config: Config  # its sensors
+    rig: Path | None = None  # the parameter file that says so; None: those of the defaults
 
 
 @dataclass
@@ -68,7 +75,8 @@ class DemoNode(Node):
         self._times = times
         self._show = show
         self._state = NodeState(NODE_NAME, window_s=Config().output.latency_window_s)
-        self._scene = Scene(seconds=plan.scenario.seconds, story="starting")
+        around = sector_yaws_deg(plan.config.output.sectors) != (0.0,)
+        self._scene = Scene(seconds=plan.scenario.seconds, story="starting", around=around)
         record(self, self._writer.open(), heard=self._hear)
         self._script = self._play()
         self.create_timer(_PERIOD_S, self._turn)
@@ -96,10 +104,12 @@ class DemoNode(Node):
 
     def _play(self) -> Iterator[str]:
         """The script; each `yield` is a wait until the next turn."""
-        self._children.start("fusion_node", self._plan.fusion)
-        self._children.start("fault_injector_node", {"scenario": self._plan.scenario_file})
-        patience = itertools.count()
-        while not self.count_subscribers("/imu/data"):  # it subscribes once it is warm
+        plan = self._plan
+        self._children.start("fusion_node", plan.fusion, file=plan.rig)
+        named = {} if plan.rig is None else {"sensors_from": plan.rig}
+        self._children.start("fault_injector_node", {"scenario": plan.scenario_file, **named})
+        patience, topics = itertools.count(), [_topic(plan.config, name) for name, _ in plan.config.kinds]
+        while not any(map(self.count_subscribers, topics)):  # it subscribes once it is warm
             if next(patience) * _PERIOD_S > _START_PATIENCE_S:
                 raise SentryFuseError(f"the fusion node did not start; see {self._plan.out / 'logs'}")
             yield "the network warms up"
@@ -114,6 +124,8 @@ class DemoNode(Node):
             self._state.take_status(message, time.monotonic())
         elif type_name == messages.DETECTIONS_TYPE:
             self._state.take_detections(message)
+        elif type_name == messages.COVERAGE_TYPE:
+            self._scene.watched = stretches(np.asarray(message.sensors, np.uint8))
         elif type_name == DIAGNOSTICS_TYPE:
             for status in message.status:
                 self._hear_diagnostic(status, {item.key: item.value for item in status.values})
@@ -134,8 +146,16 @@ class DemoNode(Node):
         if not self._times.start_ns:
             return
         scene.at_s = (self.get_clock().now().nanoseconds - self._times.start_ns) / NS_PER_S
-        stretches = self._plan.scenario.stretches
-        scene.story = next((s.name for s in stretches if s.at_s <= scene.at_s < s.until_s), "the end")
+        parts = self._plan.scenario.stretches
+        scene.story = next((s.name for s in parts if s.at_s <= scene.at_s < s.until_s), "the end")
         if shift_ns and scene.node is not None:
             stamp = scene.node.status.header.stamp
             scene.truth = self._plan.truth.at(stamp.sec * NS_PER_S + stamp.nanosec - shift_ns)
+
+
+def _topic(config: Config, name: str) -> str:
+    """Where a sensor's messages come; the world's pictures are compressed."""
+    topic = f"/{config.sensor(name).topic.strip('/')}"
+    return (
+        topic if config.kind_of(name) is not Modality.CAMERA else topic.removesuffix(COMPRESSED) + COMPRESSED
+    )

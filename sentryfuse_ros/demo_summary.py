@@ -15,17 +15,18 @@ from rich.text import Text
 
 from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import ModelConfig
+from sentryfuse_core.config import Config, ModelConfig
 from sentryfuse_core.replay.manifest import versions
 from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
 from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.replay.story import StretchResult, judge
+from sentryfuse_core.types import Modality
 from sentryfuse_ros.demo_node import DemoPlan, RunTimes
 from sentryfuse_ros.drawing import figure, share, without_nan
 
 __all__ = ["Outcome", "judge_run", "print_summary", "write_report"]
 
-_PLAIN_WIDTH = 120
+_PLAIN_WIDTH = 132
 _STAGES = ("pre", "infer", "post", "e2e")
 
 
@@ -67,6 +68,7 @@ def judge_run(plan: DemoPlan, times: RunTimes, *, checkpoint: Path | None) -> Ou
         truth=plan.truth,
         stamp_shift_ns=times.stamp_shift_ns,
         prior=canvas_prior(model),
+        kinds=plan.config.kinds,
     )
     gaps_s = [(after.released_ns - before.released_ns) / NS_PER_S for before, after in pairwise(records)]
     return Outcome(
@@ -82,18 +84,20 @@ def print_summary(plan: DemoPlan, outcome: Outcome) -> None:
     console = Console(highlight=False, markup=False)  # names of stretches are the scenario's
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="What the story showed", title_justify="left")
+    title = f"What the story showed: {plan.scenario.name}"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for name in ("stretch", "sensors used"):
         table.add_column(name, no_wrap=True)
-    for name in ("level", "sets", "boxes", "recall", "canvas", "silence", "p50", "p95"):
+    for name in ("watched", "level", "sets", "boxes", "recall", "canvas", "silence", "p50", "p95"):
         table.add_column(name, justify="right", no_wrap=True)
     for item in outcome.stretches:
-        table.add_row(*_row(item))
+        table.add_row(*_row(item, plan.config))
     console.print(table)
     silence = f"{outcome.longest_silence_s * 1e3:.0f} ms"
     console.print(
         f"{len(outcome.records)} sets, longest silence {silence}. Recall within 4 m, beside the canvas's "
-        "own without sensors; silence and p50, p95 of the latency end to end in ms."
+        "own without sensors; watched: degrees by cameras / by lidars; silence and p50, p95 of the latency "
+        "end to end in ms."
     )
     for line in outcome.below_prior:
         console.print(Text(f"note: {line}", "yellow"))
@@ -109,14 +113,15 @@ def print_summary(plan: DemoPlan, outcome: Outcome) -> None:
     )
 
 
-def _row(item: StretchResult) -> list[Text | str]:
-    seen = max(item.masks, key=lambda mask: item.masks[mask], default=None)
-    others = len(item.masks) - 1
-    text = str(seen if seen is not None else "-") + (f" +{others}" if others > 0 else "")
+def _row(item: StretchResult, config: Config) -> list[Text | str]:
+    text = next((_told(names, config) for names, _ in item.used.most_common(1)), "-")
+    others = len(item.used) - 1
+    text += f" +{others}" if others > 0 else ""
     recall = Text(share(item.recall_4m), "" if item.above_prior else "yellow")
     return [
         item.stretch.name,
         Text(text, "red" if item.missed else "green"),
+        f"{figure(item.camera_deg, 0)}/{figure(item.lidar_deg, 0)}",
         "/".join(str(level) for level in sorted(item.levels)) or "-",
         str(item.sets),
         figure(item.detections_per_set),
@@ -126,6 +131,17 @@ def _row(item: StretchResult) -> list[Text | str]:
         figure(item.e2e_ms_p50, 0),
         figure(item.e2e_ms_p95, 0),
     ]
+
+
+def _told(names: Sequence[str], config: Config) -> str:
+    """Sensors by kind; how many of them where there are several."""
+    told = []
+    for kind in Modality:
+        every = config.of_kind(kind)
+        there = sum(name in names for name in every)
+        if there:
+            told.append(kind.value if len(every) == 1 else f"{kind.value} {there}/{len(every)}")
+    return "+".join(told) or "none"
 
 
 def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: Sequence[str]) -> None:
@@ -163,7 +179,9 @@ def write_report(plan: DemoPlan, times: RunTimes, outcome: Outcome, *, command: 
             start_ns=times.start_ns,
             stamp_shift_ns=times.stamp_shift_ns,
             truth=plan.truth,
+            config=plan.config,
         ),
+        kinds=dict(plan.config.kinds),
         stretches=plan.scenario.stretches,
         notes=(*outcome.missed, *outcome.below_prior, *counted_notes(outcome.records)),
     )

@@ -16,17 +16,18 @@ from rich.table import Table
 from rich.text import Text
 
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.types import Detection
+from sentryfuse_core.types import Detection, Modality, ModalitySet
 from sentryfuse_ros.drawing import figure, limit, sensor_table, share, used
 from sentryfuse_ros.node_state import Latency, Snapshot
 
-__all__ = ["Scene", "line", "render", "save_svg"]
+__all__ = ["Scene", "line", "render", "save_svg", "watched"]
 
 _WIDTH = 100
 _MAP_COLUMNS, _MAP_ROWS = 32, 18
 _MAP_WIDTH = _MAP_COLUMNS + 4
 _LEFT_WIDTH = _WIDTH - _MAP_WIDTH
-_REGION_M = 32.0  # the map shows x 0 .. 32 m upwards, y 16 .. -16 m to the right
+_REGION_M = 32.0  # the map shows x 0 .. 32 m upwards, y 16 .. -16 m to the right; all around as far each way
+_CIRCLE_DEG = 360
 _BOX_MARKS = {
     "car": ("C", "bold blue"),
     "pedestrian": ("P", "bold dark_orange"),
@@ -47,6 +48,8 @@ class Scene:
     faults: str = ""
     node: Snapshot | None = None  # None before its first set
     truth: Sequence[Detection] = ()
+    around: bool = False  # whether the network looks elsewhere than ahead
+    watched: Sequence[tuple[int, int, int]] = ()  # as of a SetRecord
 
 
 def render(scene: Scene) -> RenderableType:
@@ -54,7 +57,7 @@ def render(scene: Scene) -> RenderableType:
     if scene.node is None:
         return _headline(scene)
     body = Table.grid()
-    body.add_row(Group(_sensors(scene.node), _network(scene.node)), _map(scene.node, scene.truth))
+    body.add_row(Group(_sensors(scene.node), _network(scene.node, scene)), _map(scene.node, scene))
     notes = "\n".join(f"• {note}" for note in scene.node.status.notes[:3])
     return Group(_headline(scene), body, Text(notes, "dim", no_wrap=True, overflow="ellipsis"))
 
@@ -65,6 +68,12 @@ def line(scene: Scene) -> str:
     if scene.node is None:
         return head.rstrip()
     status, e2e = scene.node.status, scene.node.latency_ms["e2e"]
+    if scene.around:  # names of eight sensors would fill the line
+        return (
+            f"{head} {sum(item.in_mask for item in status.sensors)} of {len(status.sensors)} sensors  "
+            f"watched by {watched(scene.watched)}  level {status.level} {figure(scene.node.sets_per_s)} Hz  "
+            f"{len(scene.node.detections or ())} boxes"
+        )
     return (
         f"{head} used {used(status):<24} level {status.level} {figure(scene.node.sets_per_s)} Hz  "
         f"e2e p50 {figure(e2e.p50, 0)} p95 {figure(e2e.p95, 0)} ms  {len(scene.node.detections or ())} boxes"
@@ -107,12 +116,27 @@ def _sensors(node: Snapshot) -> RenderableType:
     )
 
 
-def _network(node: Snapshot) -> RenderableType:
+def watched(parts: Sequence[tuple[int, int, int]]) -> str:
+    """How many degrees of the surroundings cameras and lidars watch, and where no camera does."""
+    if not parts:
+        return "-"
+    told = []
+    for kind in (Modality.CAMERA, Modality.LIDAR):
+        bit = ModalitySet.of(kind).bits
+        degrees = sum(last - first for first, last, bits in parts if bits & bit)
+        gaps = [f"{first} to {last}" for first, last, bits in parts if not bits & bit]
+        missing = f" (not {', '.join(gaps)})" if 0 < degrees < _CIRCLE_DEG and len(gaps) == 1 else ""
+        told.append(f"{kind.value} {degrees}°{missing}")
+    return ", ".join(told)
+
+
+def _network(node: Snapshot, scene: Scene) -> RenderableType:
     status = node.status
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(width=_LEFT_WIDTH - 13)
-    grid.add_row("mask", Text(used(status), "bold"))
+    grid.add_row("mask", Text(str(ModalitySet(status.mask)) if scene.around else used(status), "bold"))
+    grid.add_row("watched", watched(scene.watched))
     sets = f"{figure(node.sets_per_s)} sets/s, {node.sets_seen} sets, {status.skipped_sets} skipped"
     grid.add_row("anchor", f"{status.anchor}, {sets}")
     level = Text(f"level {status.level} ({status.pruning})", "bold yellow" if status.level else "bold")
@@ -133,21 +157,26 @@ def _network(node: Snapshot) -> RenderableType:
     return Panel(grid, box=box.ROUNDED, width=_LEFT_WIDTH, title="network", title_align="left")
 
 
-def _map(node: Snapshot, truth: Sequence[Detection]) -> RenderableType:
-    """A top-down map, the robot at the bottom in the middle."""
-    cells = {_cell(item.x, item.y): _TRUTH_MARK for item in truth}
+def _map(node: Snapshot, scene: Scene) -> RenderableType:
+    """A top-down map, the robot at the bottom in the middle or, all around, in the middle."""
+    truth, around = scene.truth, scene.around
+    cells = {_cell(item.x, item.y, around=around): _TRUTH_MARK for item in truth}
     boxes = node.detections or ()
     for item in boxes:
-        cell = _cell(item.pose.position.x, item.pose.position.y)
+        cell = _cell(item.pose.position.x, item.pose.position.y, around=around)
         mark, style = _BOX_MARKS.get(item.label, _OTHER_MARK)
         cells[cell] = (mark, f"{style} {_TRUTH_GROUND}" if cell in cells else style)
+    robot = ("▲", "bold")
+    if around:
+        cells[_cell(0.0, 0.0, around=around)] = robot
     text = Text()
     for row in range(_MAP_ROWS):
         for column in range(_MAP_COLUMNS):
             mark, style = cells.get((row, column), (" ", ""))
             text.append(mark, style)
         text.append("\n")
-    text.append("▲".center(_MAP_COLUMNS), "bold")
+    if not around:
+        text.append(robot[0].center(_MAP_COLUMNS), robot[1])
     legend = Text(justify="center")
     for name, (mark, style) in _BOX_MARKS.items():
         legend.append(mark, style).append(f" {name}  ")
@@ -155,15 +184,16 @@ def _map(node: Snapshot, truth: Sequence[Detection]) -> RenderableType:
         Group(text, legend),
         box=box.ROUNDED,
         width=_MAP_WIDTH,
-        title=f"boxes: {len(boxes)}, 32 x 32 m",
+        title=f"boxes: {len(boxes)}, {'64 x 64' if around else '32 x 32'} m",
         title_align="left",
         subtitle=Text.assemble(_TRUTH_MARK, " ground truth") if truth else None,
     )
 
 
-def _cell(x: float, y: float) -> tuple[int, int]:
-    row = int((_REGION_M - x) / _REGION_M * _MAP_ROWS)
-    column = int((_REGION_M / 2 - y) / _REGION_M * _MAP_COLUMNS)
+def _cell(x: float, y: float, *, around: bool) -> tuple[int, int]:
+    side_m = 2 * _REGION_M if around else _REGION_M
+    row = int((_REGION_M - x) / side_m * _MAP_ROWS)
+    column = int((side_m / 2 - y) / side_m * _MAP_COLUMNS)
     return min(max(row, 0), _MAP_ROWS - 1), min(max(column, 0), _MAP_COLUMNS - 1)
 
 

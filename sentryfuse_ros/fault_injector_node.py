@@ -19,7 +19,7 @@ from rclpy.serialization import deserialize_message
 from sentryfuse_core.account.diagnostics import OK, WARN
 from sentryfuse_core.bags.offers import Offer, agreed
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import Config, load_yaml
+from sentryfuse_core.config import Config, load_yaml, override
 from sentryfuse_core.convert import type_modality
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
@@ -54,6 +54,10 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
         "",
         "the fusion node's parameter file: a scenario then knows the sensors by the names and topics in it",
     ),
+    "sensors": (
+        [""],
+        "as the fusion node's, with <name>.kind and <name>.topic; go before those of sensors_from",
+    ),
     "budget_topic": ("sentryfuse/budget", "where the scenario's budgets go"),
 }
 _SCAN_PERIOD_S = 0.2
@@ -75,7 +79,8 @@ class FaultInjectorNode(Node):
         self._prefix = self.resolve_topic_name(values["prefix"].rstrip("/"), only_expand=True)
         path = values["scenario"]
         named = values["sensors_from"]
-        self._config = load_yaml(Path(named), tell=self.get_logger().warning) if named else Config()
+        told = load_yaml(Path(named), tell=self.get_logger().warning) if named else Config()
+        self._config = self._renamed(told, [name for name in values["sensors"] if name])
         kinds = self._config.kinds
         none = Scenario("none", 0, float("inf"))
         self._scenario = load_scenario(find_scenario(path), kinds=kinds) if path else none
@@ -103,6 +108,13 @@ class FaultInjectorNode(Node):
         self.create_timer(_SCAN_PERIOD_S, self._scan)
         self.create_timer(_SCHEDULE_PERIOD_S, self._follow_schedule)
         self._scan()
+
+    def _renamed(self, config: Config, names: list[str]) -> Config:
+        """The configuration with the sensors' names, kinds and topics that this node's parameters give."""
+        given: dict[str, Any] = {"sensors": names} if names else {}
+        options = [f"{name}.{option}" for name in names or config.sensors for option in ("kind", "topic")]
+        own = declare(self, dict.fromkeys(options, ("", "as the fusion node's")))
+        return override(config, given | {path: value for path, value in own.items() if value})
 
     def _scan(self) -> None:
         """Take on topics that appeared under the prefix."""

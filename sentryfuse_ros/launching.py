@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import yaml
@@ -17,10 +18,15 @@ from launch.actions import (
     PushLaunchConfigurations,
 )
 from launch.substitutions import LaunchConfiguration
+from launch_ros.parameter_descriptions import ParameterValue
 
+from sentryfuse_core.config import Config, load_yaml
 from sentryfuse_core.safe_files import parse_yaml
 
-__all__ = ["flag", "later", "number", "path", "text", "words"]
+__all__ = ["flag", "later", "number", "path", "sensor_parameters", "text", "words"]
+
+# Of each sensor: launch argument <name>_<option> -> parameter <name>.<option>.
+_OF_A_SENSOR = ("kind", "topic", "info_topic", "transport")
 
 
 def text(context: LaunchContext, name: str) -> str:
@@ -71,6 +77,26 @@ def path(context: LaunchContext, name: str) -> str:
     given = text(context, name)
     if given and not Path(given).exists():
         raise ValueError(f"{name}:={given}: there is no such file")
+    return given
+
+
+def sensor_parameters(context: LaunchContext) -> dict[str, ParameterValue]:
+    """The parameters `sensors` and <name>.<option> that launch arguments give.
+
+    The names are those of the argument `sensors`, else those in the parameter file. No arguments that could
+    be declared: the names are not known before. Typed: launch reads plain text as YAML, and a topic called
+    `on` would become true.
+    """
+    given = {}
+    if names := words(context, "sensors"):
+        given["sensors"] = ParameterValue(names, value_type=list[str])
+    elif file := path(context, "params_file"):
+        names = list(load_yaml(Path(file)).sensors)
+    else:
+        names = list(Config().sensors)
+    for name, option in product(names, _OF_A_SENSOR):
+        if value := context.launch_configurations.get(f"{name}_{option}", "").strip():
+            given[f"{name}.{option}"] = ParameterValue(value, value_type=str)
     return given
 
 

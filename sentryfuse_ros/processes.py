@@ -39,9 +39,14 @@ class Children:
         self._logs = logs
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, module: str, parameters: Mapping[str, Any]) -> None:
-        """Start `python -m sentryfuse_ros.MODULE` with ROS parameters, in this process's environment."""
+    def start(self, module: str, parameters: Mapping[str, Any], *, file: Path | None = None) -> None:
+        """Start `python -m sentryfuse_ros.MODULE` with ROS parameters, in this process's environment.
+
+        `parameters` go before those of the parameter `file`.
+        """
         command = [sys.executable, "-m", f"sentryfuse_ros.{module}", "--ros-args"]
+        if file is not None:
+            command += ["--params-file", str(file)]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         self._logs.mkdir(parents=True, exist_ok=True)

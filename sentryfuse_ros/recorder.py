@@ -21,6 +21,7 @@ __all__ = ["record"]
 _TOPICS = {
     f"{NODE_NAME}/detections": messages.DETECTIONS_TYPE,
     f"{NODE_NAME}/tracks": messages.TRACKS_TYPE,
+    f"{NODE_NAME}/coverage": messages.COVERAGE_TYPE,
     f"{NODE_NAME}/markers": messages.MARKERS_TYPE,
     f"{NODE_NAME}/status": messages.STATUS_TYPE,
     "/diagnostics": DIAGNOSTICS_TYPE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.real import fine_tuned, never_seen, quiet
+from benchmarks.real import Empty, far_from_labels, fine_tuned, never_seen, nobody, quiet
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.lab.commands.eval_data_report import DataStudy
 from sentryfuse_core.lab.datasets.view import KITTI_VIEW
@@ -53,3 +53,24 @@ def test_published_boxes_count_only_within_the_view_and_far_ones_are_false() -> 
     assert found.told()["lidar", 0] == (2.0, 1.0)
     rows = {row.what.rpartition(", ")[2]: row.measured for row in quiet("walk", found)}
     assert rows == {"lidar": 2.0, str(SEEING): pytest.approx(0.0), "camera": 1.0}
+
+
+def test_boxes_count_as_seen_where_nobody_is_only_within_the_strip_and_the_frames() -> None:
+    found = study(lidar=frame((10.0, 0.0), (20.0, -12.0), (5.0, 12.0)), whole=frame())
+    rows = {row.what.rpartition(", ")[2]: row for row in nobody("walk", found, Empty((0, 0), -11.0, 16.0))}
+    assert {name: row.measured for name, row in rows.items()} == {
+        "lidar": 2.0,
+        str(SEEING): 0.0,
+        "camera": 1.0,
+    }
+    assert [row.met for row in rows.values()] == [False, True, True]
+
+
+def test_boxes_far_from_every_label_have_an_aim_by_sensors() -> None:
+    found = study(lidar=frame((10.0, 0.0), (20.0, 0.0), (28.0, 0.0)), whole=frame((10.0, 1.0)))
+    rows = {row.what.rpartition(", ")[2]: row for row in far_from_labels(found)}
+    assert {name: (row.measured, row.met) for name, row in rows.items()} == {
+        "lidar": (2.0, False),
+        str(SEEING): (0.0, True),
+        "camera": (0.0, True),
+    }

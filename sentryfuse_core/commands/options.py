@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sentryfuse_core.config import Config, load_yaml, override
+from sentryfuse_core.config import Config, load_yaml, override, read_values
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.safe_files import parse_yaml
 from sentryfuse_core.shipped import or_shipped
@@ -42,6 +42,12 @@ def config_from(args: argparse.Namespace) -> Config:
     """What --params and --set ask for; raises ConfigError for what is unknown or out of range."""
     config = Config() if args.params is None else load_yaml(args.params, tell=_tell)
     return override(config, dict(_assignment(text) for text in args.set))
+
+
+def options_given(args: argparse.Namespace) -> set[str]:
+    """Names of the options that --params and --set give, whatever their values."""
+    by_file = {} if args.params is None else read_values(args.params)
+    return {*by_file, *(_assignment(text)[0] for text in args.set)}
 
 
 def _tell(note: str) -> None:

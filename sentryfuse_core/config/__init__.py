@@ -8,7 +8,7 @@ silence.
 from sentryfuse_core.config.audio import AudioConfig
 from sentryfuse_core.config.budget import BudgetConfig
 from sentryfuse_core.config.camera import CameraConfig
-from sentryfuse_core.config.files import foreign, from_mapping, load_yaml
+from sentryfuse_core.config.files import foreign, from_mapping, load_yaml, read_values
 from sentryfuse_core.config.health import HealthConfig
 from sentryfuse_core.config.imu import ImuConfig
 from sentryfuse_core.config.lidar import LidarConfig
@@ -46,6 +46,7 @@ __all__ = [
     "load_yaml",
     "options",
     "override",
+    "read_values",
     "to_mapping",
     "value_of",
 ]

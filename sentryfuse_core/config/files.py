@@ -19,9 +19,14 @@ _NODE, _ALL = "sentryfuse", ("*", "**")  # names in a ROS file
 
 
 def load_yaml(path: Path, *, tell: Callable[[str], None] = lambda _note: None) -> Config:
-    """Read a configuration: plain sections, or a ROS parameter file (`node: ros__parameters: ...`).
+    """Read a configuration; raises ConfigError as `read_values`, and for unknown keys and bad values."""
+    return override(Config(), read_values(path, tell=tell))
 
-    Raises ConfigError for a file that is missing or not YAML, unknown keys and bad values. In a ROS file,
+
+def read_values(path: Path, *, tell: Callable[[str], None] = lambda _note: None) -> dict[str, Any]:
+    """The options that a file gives: plain sections, or a ROS parameter file (`node: ros__parameters: ...`).
+
+    Raises ConfigError for a file that is missing or not YAML. In a ROS file,
     which other nodes may share, names in no section of `Config` are left alone, as the node does; `tell`
     gets those that look misspelt.
     """
@@ -35,7 +40,7 @@ def load_yaml(path: Path, *, tell: Callable[[str], None] = lambda _note: None) -
             f"cannot read the parameter file {path}: {reason}; mend it, or give another"
         ) from error
     if content is None:
-        return Config()
+        return {}
     if not isinstance(content, Mapping):
         raise ConfigError(f"the parameter file {path} holds no mapping of sections")
     nodes = list(_nodes(content))
@@ -50,7 +55,7 @@ def load_yaml(path: Path, *, tell: Callable[[str], None] = lambda _note: None) -
             if likely:
                 tell(f"parameter {name} in {path} is not used; did you mean {likely}?")
             del values[name]
-    return override(Config(), values)
+    return values
 
 
 def from_mapping(values: Mapping[str, Any]) -> Config:

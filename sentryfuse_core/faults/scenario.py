@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +55,15 @@ class Action:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A part of the story and the sensors that should carry it once `settle_s` have passed."""
+    """A part of the story and the sensors that should carry it once `settle_s` have passed.
+
+    A kind stands for one sensor of that kind or more, whatever their names.
+    """
 
     name: str
     at_s: float
     until_s: float
-    expect: ModalitySet
+    expect: tuple[str, ...]  # names of sensors or kinds
     settle_s: float
     level: int | None  # the pruning level it should run at; None: any
 
@@ -104,7 +107,7 @@ def load_scenario(path: Path, *, kinds: Kinds = KINDS) -> Scenario:
         seconds=seconds,
         events=tuple(_event(reader, seconds, dict(kinds)) for reader in top.items("events")),
         actions=tuple(_action(reader) for reader in top.items("actions")),
-        stretches=tuple(_stretch(reader, seconds) for reader in top.items("stretches")),
+        stretches=tuple(_stretch(reader, seconds, dict(kinds)) for reader in top.items("stretches")),
     )
     top.finish()
     return scenario
@@ -113,7 +116,7 @@ def load_scenario(path: Path, *, kinds: Kinds = KINDS) -> Scenario:
 def _event(reader: _Reader, seconds: float, kinds: Mapping[str, Modality]) -> Event:
     at_s, until_s = reader.interval(seconds)
     stream = reader.text("stream")
-    names = list(dict.fromkeys((*kinds, *(kind.value for kind in Modality), EVERY_SENSOR)))
+    names = [*_sensors(kinds), EVERY_SENSOR]
     if stream not in names and not stream.startswith("/"):
         raise ScenarioError(f"{reader.where}: unknown stream {stream!r}; give {', '.join(names)} or a /topic")
     fault = reader.text("fault")
@@ -173,10 +176,15 @@ def _action(reader: _Reader) -> Action:
     return Action(at_s, level=level, **given)
 
 
-def _stretch(reader: _Reader, seconds: float) -> Stretch:
+def _sensors(kinds: Mapping[str, Modality]) -> list[str]:
+    """What may be said of sensors: their names, and kinds."""
+    return list(dict.fromkeys((*kinds, *(kind.value for kind in Modality))))
+
+
+def _stretch(reader: _Reader, seconds: float, kinds: Mapping[str, Modality]) -> Stretch:
     at_s, until_s = reader.interval(seconds)
     name = reader.text("name")
-    expect = ModalitySet.of(*reader.sensors("expect"))
+    expect = reader.words("expect", _sensors(kinds))
     settle_s = reader.number("settle_s", default=0.0, low=0.0)
     level = int(reader.number("level", low=0.0)) if reader.has("level") else None
     reader.finish()
@@ -226,12 +234,11 @@ class _Reader:
             raise ScenarioError(f"{self.where}: until_s = {until_s} is not after at_s = {at_s}")
         return at_s, until_s
 
-    def sensors(self, name: str) -> list[Modality]:
-        try:
-            return [Modality(item) for item in self._take(name, None)]
-        except (TypeError, ValueError) as error:
-            valid = ", ".join(modality.value for modality in Modality)
-            raise ScenarioError(f"{self.where}: {name}: {error}; give a list of {valid}") from error
+    def words(self, name: str, valid: Sequence[str]) -> tuple[str, ...]:
+        given = self._take(name, None)
+        if not isinstance(given, list) or not all(item in valid for item in given):
+            raise ScenarioError(f"{self.where}: {name} = {given!r}; give a list of {', '.join(valid)}")
+        return tuple(given)
 
     def items(self, name: str) -> list[_Reader]:
         self._taken.append(name)

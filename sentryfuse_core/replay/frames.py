@@ -124,14 +124,15 @@ def make_frame(
 ) -> ReportFrame:
     """Decode the set's samples and draw; one that cannot be decoded is left out.
 
-    A sensor without one of the `poses` is where the parameters say. The picture is that of the camera that
-    was used, else of the first.
+    A sensor without one of the `poses` is where the parameters say.
     """
-    cameras = [name for name in config.of_kind(Modality.CAMERA) if name in samples]
-    cameras.sort(key=lambda name: name not in record.sensors)
-    picture = camera_picture(samples[cameras[0]]) if cameras else None
-    if picture is not None:
-        name = cameras[0]
+    pictures = {
+        name: camera_picture(samples[name]) if name in samples else None
+        for name in config.of_kind(Modality.CAMERA)
+    }
+    for name, picture in pictures.items():
+        if picture is None:
+            continue
         pose = poses.get(name, parameter_pose(config.sensor(name)))
         for box in truth:
             _draw(picture, box, intrinsics[name], pose, dashed=True)
@@ -143,7 +144,7 @@ def make_frame(
         if name in samples and (points := lidar_points(samples[name], config, poses.get(name))) is not None
     ]
     cloud = np.concatenate(clouds) if clouds else None
-    return ReportFrame(record, tuple(truth), picture, cloud, why, _looks_around(config))
+    return ReportFrame(record, tuple(truth), pictures, cloud, why, _looks_around(config))
 
 
 def camera_picture(sample: Sample) -> NDArray[np.uint8] | None:

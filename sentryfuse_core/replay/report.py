@@ -21,6 +21,9 @@ from sentryfuse_core.types import Modality, SensorState
 
 __all__ = ["summary", "write"]
 
+_NO_PICTURE = "<div class='none'>no camera picture</div>"
+_SMALL_WIDTH = 360  # pixels, of each of several cameras
+
 
 def write(path: Path, data: ReportData) -> None:
     """Write the report; raises OutputError where it cannot be."""
@@ -219,12 +222,26 @@ def _frame(frame: ReportFrame, start_ns: int) -> str:
     why = f" ({frame.why})" if frame.why else ""
     boxes = f"{len(record.detections)} box{'' if len(record.detections) == 1 else 'es'}"
     title = f"{seconds:.2f} s{why}: {record.used}, level {record.level}, {boxes}"
-    picture = "<div class='none'>no camera picture</div>"
-    if frame.picture is not None:
-        _, jpeg = cv2.imencode(".jpg", frame.picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
-        data = f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
-        picture = f"<img alt='camera picture with boxes' decoding='async' src='{data}'>"
+    pictures = "".join(_picture(name, frame) for name in frame.pictures) or _NO_PICTURE
+    if len(frame.pictures) > 1:
+        pictures = f"<div class='cameras'>{pictures}</div>"
     return (
         f"<article><h3>{html.escape(title)}</h3><div class='pair'>"
-        f"{picture}{plots.surroundings_svg(frame)}</div></article>"
+        f"{pictures}{plots.surroundings_svg(frame)}</div></article>"
     )
+
+
+def _picture(name: str, frame: ReportFrame) -> str:
+    """What a camera sees, under its name where there are several."""
+    picture, several = frame.pictures[name], len(frame.pictures) > 1
+    shown = _NO_PICTURE
+    if picture is not None:
+        scale = _SMALL_WIDTH / picture.shape[1] if several else 1.0
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        _, jpeg = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+        data = f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
+        shown = f"<img alt='{html.escape(name)} with boxes' decoding='async' src='{data}'>"
+    if not several:
+        return shown
+    used = "" if name in frame.record.sensors else ", not used"
+    return f"<div>{shown}<p class='unseen'>{html.escape(name)}{used}</p></div>"

@@ -23,11 +23,11 @@ CLASS_COLOURS = ("#1a73d9", "#e65926", "#33a64d", "#994dbf")  # in pictures, plo
 
 @dataclass(frozen=True, eq=False)
 class ReportFrame:
-    """One set; `picture` is RGB [H, W, 3] with the boxes drawn in, `points` [N, 3] in the base frame."""
+    """One set; pictures are RGB [H, W, 3] with the boxes drawn in, `points` [N, 3] in the base frame."""
 
     record: SetRecord
     truth: tuple[Detection, ...]  # empty: not known
-    picture: NDArray[np.uint8] | None
+    pictures: Mapping[str, NDArray[np.uint8] | None]  # of each camera by its name; None: there is none
     points: NDArray[np.float32] | None
     why: str = ""  # what the moment is shown for
     around: bool = False  # whether the network looks elsewhere than ahead

@@ -31,6 +31,8 @@ aside h2 { margin: 0 0 4px; font-size: 15px; } aside ul { margin: 0; padding-lef
 .frames { display: grid; grid-template-columns: repeat(auto-fit, minmax(500px, 1fr)); gap: 14px; }
 article { padding: 12px 14px; }
 .pair { display: grid; grid-template-columns: 1.35fr 1fr; gap: 10px; align-items: center; }
+.cameras { display: grid; grid-template-columns: 1fr 1fr; gap: 8px; }
+.cameras p { margin: 2px 0 0; } .cameras .none { min-height: 90px; }
 .pair img { width: 100%; border-radius: 6px; display: block; }
 i.fault { background: #d1495b; height: 4px; vertical-align: 3px; }
 .matrix td b, .matrix td span { display: block; }

@@ -12,6 +12,7 @@ from typing import Any
 from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.budget.pace import PACE
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.config import KINDS, Kinds
 from sentryfuse_core.faults.scenario import Scenario, Stretch
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.truth import Truth, matched
@@ -25,18 +26,21 @@ _ABOVE_PRIOR = 2.0
 
 @dataclass(frozen=True)
 class StretchResult:
-    """One stretch: counts over all of it; masks, levels, detections and recall once it has settled.
+    """One stretch: counts over all of it; sensors, levels, detections and recall once it has settled.
 
-    A sensor that the gate spares counts in `masks` as one in use.
+    A sensor that the gate spares counts in `used` as one in use.
     """
 
     stretch: Stretch
     sets: int
-    masks: Counter[ModalitySet]
+    used: Counter[tuple[str, ...]]  # names of the sensors in use
+    as_expected: int  # sets with the sensors that were expected
     levels: Counter[int]
     level_reasons: Mapping[int, str]  # of the last set at each level
     paced: int  # sets at a narrower level than expected since the machine did not keep up
     detections_per_set: float  # NaN: no set
+    camera_deg: float  # how much of the surroundings cameras watch, on the mean; NaN: not told
+    lidar_deg: float
     recall_4m: float  # NaN: no ground truth
     prior_recall_4m: float  # of the canvas without tokens in the same sets
     longest_silence_s: float
@@ -54,8 +58,11 @@ class StretchResult:
         if not self.sets:
             return (f"{self.stretch.name}: no sets",)
         wrong = []
-        if _share(self.masks, self.stretch.expect) < _SETTLED_SHARE:
-            wrong.append(f"{self.stretch.name}: expected {self.stretch.expect}, saw {_counts(self.masks)}")
+        if self.as_expected < _SETTLED_SHARE * max(self.used.total(), 1):
+            shown = Counter({"+".join(names) or "none": count for names, count in self.used.items()})
+            wrong.append(
+                f"{self.stretch.name}: expected {'+'.join(self.stretch.expect)}, saw {_counts(shown)}"
+            )
         # A narrower level counts where the machine does not keep up.
         level = self.stretch.level
         if level is not None and _share(self.levels, level, more=self.paced) < _SETTLED_SHARE:
@@ -84,6 +91,7 @@ def judge(
     truth: Truth,
     stamp_shift_ns: int,
     prior: Mapping[int, Sequence[Detection]],
+    kinds: Kinds = KINDS,
 ) -> tuple[StretchResult, ...]:
     """The result of every stretch.
 
@@ -94,6 +102,7 @@ def judge(
         truth: boxes by the recording's stamps.
         stamp_shift_ns: what was added to the recording's stamps when it was played.
         prior: what the canvas proposes without tokens, by level, best first.
+        kinds: names and kinds of the sensors.
     """
     released = [(record.released_ns - start_ns) / NS_PER_S for record in records]
     results = []
@@ -101,12 +110,14 @@ def judge(
         inside = [index for index, at_s in enumerate(released) if stretch.at_s <= at_s < stretch.until_s]
         settled = [records[i] for i in inside if released[i] >= stretch.at_s + stretch.settle_s]
         latency_ms = percentiles(records[index].latency_ms["e2e"] for index in inside)
+        used = [_at_hand(record, kinds) for record in settled]
         recall, prior_recall = _recalls(settled, truth, stamp_shift_ns, prior)
         results.append(
             StretchResult(
                 stretch=stretch,
                 sets=len(inside),
-                masks=Counter(_at_hand(record) for record in settled),
+                used=Counter(used),
+                as_expected=sum(_is_expected(names, stretch.expect, dict(kinds)) for names in used),
                 levels=Counter(record.level for record in settled),
                 level_reasons={record.level: record.level_reason for record in settled},
                 paced=sum(
@@ -116,6 +127,10 @@ def judge(
                     for record in settled
                 ),
                 detections_per_set=_mean(len(record.detections) for record in settled),
+                camera_deg=_mean(
+                    _watched_deg(record, Modality.CAMERA) for record in settled if record.watched
+                ),
+                lidar_deg=_mean(_watched_deg(record, Modality.LIDAR) for record in settled if record.watched),
                 recall_4m=recall,
                 prior_recall_4m=prior_recall,
                 longest_silence_s=_longest_gap_s(released, stretch),
@@ -126,11 +141,25 @@ def judge(
     return tuple(results)
 
 
-def _at_hand(record: SetRecord) -> ModalitySet:
+def _at_hand(record: SetRecord, kinds: Kinds) -> tuple[str, ...]:
     """The sensors in use, and those that the gate spares since the others see enough for the budget."""
-    # The demo's sensors are called like their kinds.
-    spared = (kind for kind in Modality if record.absent.get(kind) == Absence.LEFT_OUT.value)
-    return record.used | ModalitySet.of(*spared)
+    return tuple(
+        name
+        for name, _ in kinds
+        if name in record.sensors or record.absent.get(name) == Absence.LEFT_OUT.value
+    )
+
+
+def _is_expected(used: Sequence[str], expect: Sequence[str], kinds: Mapping[str, Modality]) -> bool:
+    """Whether each sensor in use is expected, by name or kind, and nothing that is expected is missing."""
+    known = set(expect)
+    told = [{name, kinds[name].value} & known for name in used]
+    return all(told) and known == set().union(*told)
+
+
+def _watched_deg(record: SetRecord, kind: Modality) -> float:
+    """How many degrees sensors of a kind watch."""
+    return sum(last - first for first, last, bits in record.watched if bits & ModalitySet.of(kind).bits)
 
 
 def _recalls(

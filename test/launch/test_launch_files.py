@@ -231,6 +231,40 @@ def test_sensors_have_the_names_and_options_that_the_arguments_give(
         assert parameters(listener, "/sentryfuse", wanted) == wanted
 
 
+def test_sensors_that_the_parameter_file_names_have_the_options_that_the_arguments_give(
+    tmp_path: Path, listener: Listener
+) -> None:
+    rig_file = tmp_path / "rig.yaml"
+    rig_file.write_text(
+        "/**:\n  ros__parameters:\n    sensors: [front, top]\n    front: {kind: camera, topic: mine}\n"
+        "    top: {kind: lidar}\n"
+    )
+    launch_file = bringup(
+        tmp_path,
+        "include('sentryfuse.launch.py', autostart='false', front_topic='on', "
+        f"params_file={str(rig_file)!r})",
+    )
+    wanted = {"sensors": ["front", "top"], "front.topic": "on", "top.topic": "top/points"}
+    with Launched(launch_file) as launched:
+        launched.started("fusion_node")
+        assert parameters(listener, "/sentryfuse", wanted) == wanted
+
+
+def test_injector_of_a_replay_knows_the_sensors_that_the_arguments_name(
+    recording: Path, listener: Listener
+) -> None:
+    arguments = {
+        "sensors": "['front', 'top']",
+        "front_kind": "camera",
+        "top_kind": "lidar",
+        "top_topic": "on",
+    }
+    wanted = {"sensors": ["front", "top"], "front.kind": "camera", "top.topic": "on"}
+    with Launched("replay_faults.launch.py", bag=str(recording), autostart="false", **arguments) as launched:
+        launched.started("fault_injector_node")
+        assert parameters(listener, "/fault_injector", wanted) == wanted
+
+
 def test_two_robots_run_when_one_launch_description_includes_it_twice(
     tmp_path: Path, listener: Listener
 ) -> None:

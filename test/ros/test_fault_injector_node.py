@@ -132,6 +132,28 @@ def test_scenario_begins_and_hits_by_topic_when_no_sensor_has_that_topic(
     assert "no imu in sensors_from has the topic /other" in capfd.readouterr().err
 
 
+def test_injector_knows_the_sensors_by_the_names_that_its_own_parameters_give(
+    tmp_path: Path,
+) -> None:
+    rig_file = tmp_path / "rig.yaml"
+    rig_file.write_text("sensors: [nose, tail]\nnose: {kind: imu}\ntail: {kind: imu}\n", encoding="utf-8")
+    story = tmp_path / "story.yaml"
+    story.write_text("seconds: 9\nevents:\n  - {at_s: 0, stream: tail, fault: drop}\n", encoding="utf-8")
+    words = ("-p", f"scenario:={story}")
+    by_file = (*words, "-p", f"sensors_from:={rig_file}", "-p", "tail.topic:=/behind")
+    by_name = (*words, "-p", "sensors:=[nose, tail]", "-p", "nose.kind:=imu", "-p", "tail.kind:=imu")
+    for given, dropped in ((by_file, "/behind"), ((*by_name, "-p", "tail.topic:=/end"), "/end")):
+        with injecting(*given) as found:
+            assert found.node._sensor(dropped, Modality.IMU) == "tail"
+            assert found.node._sensor("/nose/data", Modality.IMU) == "nose"
+            publisher, got = line(found, Imu, dropped)
+            handled = found.heard(Imu, f"/raw{dropped}")
+            found.until(lambda: publisher.get_subscription_count() == 2)  # noqa: B023 - called at once
+            publisher.publish(Imu())
+            found.until(lambda: bool(handled))  # noqa: B023 - called at once
+            assert not got
+
+
 def test_injector_delays_by_the_asked_time_when_told(tmp_path: Path, story_time: StoryTime) -> None:
     story = "seconds: 60\nevents: [{at_s: 0, stream: imu, fault: delay, delay_s: 0.3}]\n"
     with telling(tmp_path, story) as found:

@@ -15,10 +15,11 @@ from sentryfuse_core.lab.adapting.lessons import (
     taught,
 )
 from sentryfuse_core.lab.adapting.teachers import Teacher
-from sentryfuse_core.lab.datasets.driving import CUT, DrivingSet
+from sentryfuse_core.lab.datasets.driving import CUT, Drive, DrivingSet
+from sentryfuse_core.lab.training.driving_source import kept_from
 from sentryfuse_core.types import ModalitySet
 
-__all__ = ["Course", "confirmed_share", "make_course"]
+__all__ = ["Course", "confirmed_share", "kept_of", "make_course"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,17 @@ def make_course(
     stamps_ns = tuple(own.stamps_of(sensors) for own in seen if own.sensors.count(sensors))
     _check_times(stamps_ns, found)
     return Course(replace(found, drives=drives), best, sensors, stamps_ns, confirmed)
+
+
+def kept_of(drive: Drive, course: Course, share: float) -> frozenset[int]:
+    """The stamps of a drive's frames that are kept back; drives may share stamps, but no files.
+
+    The same drive has more files where it is opened with its labels.
+    """
+    for taken, stamps_ns in zip(course.lessons.drives, course.stamps_ns, strict=True):
+        if set(taken.files) <= set(drive.files):
+            return frozenset(stamps_ns[kept_from(len(stamps_ns), share) :])
+    return frozenset()
 
 
 def confirmed_share(lessons: Sequence[Sequence[Lesson]]) -> float:

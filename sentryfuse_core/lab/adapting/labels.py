@@ -19,23 +19,26 @@ BEFORE, AFTER = "before ", "after "  # of the keys of scores: which weights, the
 
 def labelled_scores(
     found: DrivingSet,
-    stamps_ns: Collection[int],
+    kept_ns: Sequence[Collection[int]],
     nets: tuple[SentryFuseNet, SentryFuseNet],
     masks: Sequence[ModalitySet],
 ) -> DataScores | None:
-    """Both networks at full width on the labelled frames with these stamps; None: none has a box."""
+    """Both networks at full width on the labelled frames with the stamps `kept_ns` of each drive.
+
+    None: none has a box.
+    """
     detectors = [
         SubsetDetector(net, masks, [0], prefix=prefix)
         for net, prefix in zip(nets, (BEFORE, AFTER), strict=True)
     ]
     try:
-        return score(_frames(found, stamps_ns), detectors, labels=LABELS)
+        return score(_frames(found, kept_ns), detectors, labels=LABELS)
     except EvaluationError:
         return None
 
 
-def _frames(found: DrivingSet, stamps_ns: Collection[int]) -> Iterator[LabelledBatch]:
-    for drive in found.drives:
-        for frame in drive.frames() if drive.labelled else ():
-            if frame.stamp_ns in stamps_ns:
+def _frames(found: DrivingSet, kept_ns: Sequence[Collection[int]]) -> Iterator[LabelledBatch]:
+    for drive, kept in zip(found.drives, kept_ns, strict=True):
+        for frame in drive.frames() if drive.labelled and kept else ():
+            if frame.stamp_ns in kept:
                 yield LabelledBatch(frame.inputs, frame.boxes, frame.classes, view=drive.view)

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sentryfuse_core.commands.options import config_from
 from sentryfuse_core.errors import BagError, CheckpointError, ConfigError, DatasetError
-from sentryfuse_core.lab.adapting.course import Course, make_course
+from sentryfuse_core.lab.adapting.course import Course, kept_of, make_course
 from sentryfuse_core.lab.adapting.judge import Change, agreement, judged_sets
 from sentryfuse_core.lab.adapting.labels import labelled_scores
 from sentryfuse_core.lab.adapting.lessons import Second
@@ -32,7 +32,7 @@ from sentryfuse_core.lab.datasets.driving import LABELS, DrivingSet
 from sentryfuse_core.lab.training.curriculum import Curriculum
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.data_scores import DataScores
-from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, kept_from, load_data
+from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.frame_table import FrameTable
 from sentryfuse_core.lab.training.targets import UNSURE, in_region
@@ -193,12 +193,8 @@ def _by_labels(
     except (BagError, ConfigError, DatasetError) as error:
         print(f"note: not judged by labels: {error}")
         return None
-    kept = {
-        stamp_ns
-        for stamps_ns in course.stamps_ns
-        for stamp_ns in stamps_ns[kept_from(len(stamps_ns), args.keep_back) :]
-    }
-    return labelled_scores(found, kept, nets, judged_sets(course.sensors))
+    kept_ns = [kept_of(drive, course, args.keep_back) for drive in found.drives]
+    return labelled_scores(found, kept_ns, nets, judged_sets(course.sensors))
 
 
 def _write(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentryfuse_core.bags.topics import parse_overrides
-from sentryfuse_core.commands.options import check_numbers, config_from
+from sentryfuse_core.commands.options import check_numbers, config_from, options_given
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.data_options import LIDAR_HEIGHTS_M
 from sentryfuse_core.lab.datasets.driving import DrivingSet, Span
@@ -52,7 +52,8 @@ def _open(
         path,
         layout=layout,
         labels=args.labels,
-        config=config if args.params or args.set else None,  # else: nobody told
+        config=config,
+        told=options_given(args),
         topics=topics,
         need_labels=need_labels,
         plain=plain,

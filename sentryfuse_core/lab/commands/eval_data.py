@@ -120,6 +120,11 @@ def _check(args: argparse.Namespace) -> None:
     for name, unset in _OF_WORLD.items():
         if getattr(args, name) != unset:
             raise ConfigError(f"--{name.replace('_', '-')} is of the synthetic world; leave out --data")
+    if args.policies and (args.masks is not None or args.levels is not None):
+        given = "--levels" if args.masks is None else "--masks"
+        raise ConfigError(
+            f"{given} is not for --policies, which runs all sets and levels; leave one of them out"
+        )
     if args.draws is None:
         args.draws = _DRAWS
     check_numbers(args, seed=(0, MOST_SEED), draws=(1, 100_000), drawings=(1, 100_000))

@@ -20,7 +20,7 @@ from sentryfuse_core.lab.datasets.driving import VAL_SHARE, Drive, DrivingSet, S
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.data_frames import batches_of
-from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
+from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, kept_from, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
 from sentryfuse_core.lab.training.targets import in_region
@@ -108,9 +108,12 @@ def _weighed(found: DrivingSet, data: DrivingData) -> Iterator[LabelledBatch] | 
 
 
 def _validating(drive: Drive, data: DrivingData) -> Span:
-    """The frames of a drive of val that were not learned from."""
-    first = drive.length - round(VAL_SHARE * drive.length) if drive.name in data.train_drives else 0
-    return first, drive.length
+    """The frames of a drive of val that were not learned from.
+
+    A drive that is in both parts is the only one, and its frames are those there are: `length` may be more.
+    """
+    count = sum(map(len, (*data.train, *data.val)))
+    return (kept_from(count, VAL_SHARE) if drive.name in data.train_drives else 0), drive.length
 
 
 def _made_with(args: argparse.Namespace) -> str:

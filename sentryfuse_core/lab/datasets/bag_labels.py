@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ def load_bags(
     *,
     labels: Path | None = None,
     config: Config | None = None,
+    told: Collection[str] | None = None,
     topics: Mapping[str, str],
     need_labels: bool = True,
     plain: bool = False,
@@ -55,8 +56,8 @@ def load_bags(
     """Every recording in `root` is a drive; its labels are `labels`, or labels.jsonl beside it.
 
     `plain`: every set is a frame, and none is labelled. Without `need_labels` all sets of a recording without
-    labels are frames, which have no boxes. Where `config` is None nobody told what the recording does not
-    say; of a labelled one it is then asked for.
+    labels are frames, which have no boxes. What a labelled recording does not say of its lidar is asked for,
+    unless it is among `told`, the names of options that somebody gave; None: all that `config` has.
 
     Raises DatasetError, BagError or TopicError for what cannot be read.
     """
@@ -75,16 +76,16 @@ def load_bags(
     drives, notes = [], []
     for bag in bags:
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
-        told = not plain and (need_labels or labels is not None or beside.is_file())
-        moments = _moments(beside, vocabulary) if told else None
+        is_labelled = not plain and (need_labels or labels is not None or beside.is_file())
+        moments = _moments(beside, vocabulary) if is_labelled else None
         selection, chosen = _selected(bag, config or Config(), topics)
         notes += [f"{bag.name}: {note}" for note in chosen]
-        if config is None and told:
-            check_told(bag, selection)
+        if is_labelled and (config is None or told is not None):
+            check_told(bag, selection, config or Config(), told or ())
         frames = partial(_frames, bag, moments, selection, config or Config(), vocabulary.labels)
-        files = [*bag_files(bag), *([beside] if told else [])]
+        files = [*bag_files(bag), *([beside] if is_labelled else [])]
         count = _anchors(selection, config or Config()) if moments is None else len(moments)
-        drives.append(Drive(bag.name, "", files, count, frames, labelled=told))
+        drives.append(Drive(bag.name, "", files, count, frames, labelled=is_labelled))
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +57,7 @@ def open_driving(  # noqa: PLR0913 - options of several layouts
     layout: str | None = None,
     labels: Path | None = None,
     config: Config | None = None,
+    told: Collection[str] | None = None,
     topics: Mapping[str, str] | None = None,
     need_labels: bool = True,
     plain: bool = False,
@@ -66,7 +67,8 @@ def open_driving(  # noqa: PLR0913 - options of several layouts
     """The drives of a folder, its classes named by `vocabulary`.
 
     `plain`: every frame, whether labelled or not; those of recordings and KITTI raw then have no labels.
-    `labels`, `config`, `topics` and `need_labels` are of recordings, `lidar_height_m` of KITTI's layouts.
+    `labels`, `config`, `told`, `topics` and `need_labels` are of recordings, see `load_bags`;
+    `lidar_height_m` is of KITTI's layouts.
     Raises DatasetError, or what its layout's loader raises.
     """
     found = layout or detect_layout(path)
@@ -77,6 +79,7 @@ def open_driving(  # noqa: PLR0913 - options of several layouts
             path,
             labels=labels,
             config=config,
+            told=told,
             topics=topics or {},
             need_labels=need_labels,
             plain=plain,

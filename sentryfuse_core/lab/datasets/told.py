@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from sentryfuse_core.bags.arrivals import arrivals
@@ -20,26 +21,34 @@ __all__ = ["check_told"]
 _LEAST_SHARE = 0.05  # of the full scale that the brightest point of a cloud reaches
 
 
-def check_told(bag: Path, selection: Selection) -> None:
-    """Raises DatasetError that asks for it, where the parameters' defaults would be a guess."""
-    if Modality.LIDAR not in selection.topics:
+def check_told(bag: Path, selection: Selection, config: Config, told: Collection[str]) -> None:
+    """Raises DatasetError that asks for it, where the parameters' defaults would be a guess.
+
+    `told` are the options that somebody gave; what they say is no guess.
+    """
+    lidars = [name for name in config.of_kind(Modality.LIDAR) if name in selection.topics]
+    if not lidars:
         return
-    config, placer = Config(), Placer(Config())
+    placer = Placer(config)
     names = tuple(topic.name for topic in selection.topics.values())
     with BagReader(bag) as reader:
         BagTransforms(reader, config, names, placer)
-        if placer.transforms is None:
+        unplaced = [name for name in lidars if f"{name}.translation_m" not in told]
+        if placer.transforms is None and unplaced:
             raise DatasetError(
                 f"{bag} has no /tf_static that says where its lidar is; "
-                "give --set lidar.translation_m=[x,y,z], in m above the ground"
+                f"give --set {unplaced[0]}.translation_m=[x,y,z], in m above the ground"
             )
-        clouds = (one.message for one in arrivals(reader, selection.feeds) if one.sensor == Modality.LIDAR)
-        for message in clouds:
-            _check_intensity(bag, message)
-            return
+        unscaled = {name for name in lidars if f"{name}.intensity_full_scale" not in told}
+        for one in arrivals(reader, selection.feeds) if unscaled else ():
+            if one.sensor in unscaled:
+                unscaled.remove(one.sensor)
+                _check_intensity(bag, one.sensor, one.message)
+            if not unscaled:
+                return
 
 
-def _check_intensity(bag: Path, message: object) -> None:
+def _check_intensity(bag: Path, name: str, message: object) -> None:
     full_scale = Config().lidar.intensity_full_scale
     try:
         points = lidar.decode(point_cloud(message), intensity_full_scale=1.0)
@@ -49,5 +58,5 @@ def _check_intensity(bag: Path, message: object) -> None:
     if most and not _LEAST_SHARE * full_scale <= most <= full_scale:
         raise DatasetError(
             f"{bag} has intensities up to {most:g}, and nobody told which counts as 1 "
-            f"(usual: {full_scale:g}); give --set lidar.intensity_full_scale=VALUE"
+            f"(usual: {full_scale:g}); give --set {name}.intensity_full_scale=VALUE"
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sentryfuse_core.config import load_yaml
 from sentryfuse_core.errors import ScenarioError
 from sentryfuse_core.faults.kinds import FAULTS
 from sentryfuse_core.faults.scenario import Action, Event, load_scenario
@@ -38,7 +39,7 @@ def test_scenario_holds_what_the_file_says_when_good(tmp_path: Path) -> None:
     assert scenario.events[1] == Event(5.0, 10.0, "/imu/data", "delay", {"delay_s": 0.2})
     assert scenario.actions == (Action(8.0, power_w=6.0),)
     stretch = scenario.stretches[0]
-    assert stretch.expect == ModalitySet.all() - ModalitySet.of(Modality.CAMERA)
+    assert stretch.expect == ("lidar", "imu", "audio")
     assert (stretch.settle_s, stretch.level) == (0.5, 1)
 
 
@@ -96,9 +97,19 @@ def test_scenario_is_an_error_when_missing_or_not_yaml(tmp_path: Path) -> None:
         load_scenario(write(tmp_path, "a: [1"))
 
 
+def test_scenario_of_a_rig_is_told_by_its_names_when_shipped() -> None:
+    rigs = Path(__file__).parents[3] / "config" / "rigs"
+    kinds = load_yaml(rigs / "four_cameras.yaml").kinds
+    scenario = load_scenario(rigs / "four_cameras_story.yaml", kinds=kinds)
+    left = {name for name, _ in kinds} - {event.stream for event in scenario.events}
+    assert set(scenario.stretches[-1].expect) == left
+    with pytest.raises(ScenarioError, match="left_camera"):  # the usual sensors have no such name
+        load_scenario(rigs / "four_cameras_story.yaml")
+
+
 def test_scenario_demo_tells_the_whole_story_when_shipped() -> None:
     scenario = load_scenario(Path(__file__).parents[3] / "config" / "scenarios" / "demo.yaml")
-    seen = [stretch.expect for stretch in scenario.stretches]
+    seen = [ModalitySet.of(*map(Modality, stretch.expect)) for stretch in scenario.stretches]
     assert ModalitySet.all() in seen
     assert ModalitySet.of(Modality.AUDIO) in seen
     for modality in (Modality.CAMERA, Modality.LIDAR, Modality.IMU):

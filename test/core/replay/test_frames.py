@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,13 +11,14 @@ import results
 from builders import MS, S
 from results import CAR
 
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, load_yaml
 from sentryfuse_core.faults.scenario import Event
 from sentryfuse_core.preprocess.camera import parameter_intrinsics
 from sentryfuse_core.replay.frames import FrameSampler, make_frame
 from sentryfuse_core.types import CompressedFrame, Detection, Modality, ModalitySet, Sample
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
+RIGS = Path(__file__).parents[3] / "config" / "rigs"
 BOTH, ALONE = ModalitySet.of(CAMERA, LIDAR), ModalitySet.of(LIDAR)
 
 
@@ -54,8 +56,9 @@ def picture(found: tuple[Detection, ...] = (), true: tuple[Detection, ...] = ())
     record = results.set_record(0, detections=found)
     intrinsics = {CAMERA: parameter_intrinsics(config.camera)}
     frame = make_frame(record, {CAMERA: sample}, config=config, intrinsics=intrinsics, truth=true)
-    assert frame.picture is not None
-    return frame.picture
+    shown = frame.pictures[CAMERA]
+    assert shown is not None
+    return shown
 
 
 def test_picture_has_true_boxes_dashed_and_found_ones_whole() -> None:
@@ -63,6 +66,24 @@ def test_picture_has_true_boxes_dashed_and_found_ones_whole() -> None:
     assert 0 < np.count_nonzero(true.max(axis=2)) < np.count_nonzero(found.max(axis=2))
     coloured = true.reshape(-1, 3)[true.max(axis=2).reshape(-1) > 200]
     assert (np.ptp(coloured.astype(int), axis=1) == 0).all()  # white
+
+
+def test_frame_has_a_picture_of_each_camera_with_its_own_boxes_when_there_are_several() -> None:
+    config = load_yaml(RIGS / "four_cameras.yaml")
+    blank = cv2.imencode(".png", np.zeros((480, 640, 3), np.uint8))[1].reshape(-1)
+    names = config.of_kind(CAMERA)
+    samples = {
+        name: Sample(CAMERA, 0, 0, 0, name, CompressedFrame("png", blank), 0, name)
+        for name in names
+        if name != "left_camera"  # it is dead
+    }
+    intrinsics = {name: parameter_intrinsics(config.sensor(name)) for name in names}
+    record = results.set_record(0, detections=(CAR,))
+    shown = make_frame(record, samples, config=config, intrinsics=intrinsics).pictures
+    assert list(shown) == list(names)
+    assert shown["left_camera"] is None
+    drawn = {name: bool(picture.any()) for name, picture in shown.items() if picture is not None}
+    assert drawn == {"front_camera": True, "rear_camera": False, "right_camera": False}
 
 
 def test_picture_is_left_alone_when_there_is_no_box() -> None:

@@ -49,7 +49,7 @@ def data(**changes: object) -> ReportData:
     picture = np.full((90, 160, 3), 90, np.uint8)
     coasting = results.track(71, state=TrackState.COASTING, detection=None, unseen_s=0.4, x=20.0)
     told = results.set_record(START_NS, detections=(CAR,), tracks=(results.track(70), coasting))
-    frame = ReportFrame(told, (CAR,), picture, points)
+    frame = ReportFrame(told, (CAR,), {"camera": picture}, points)
     values = {
         "title": "A run <of> tests",
         "records": history(),
@@ -58,8 +58,8 @@ def data(**changes: object) -> ReportData:
         "facts": {"recording": "drive & walk.mcap"},
         "frames": (frame,),
         "stretches": (
-            Stretch("all well", 0.0, 1.5, ModalitySet.all(), 0.0, None),
-            Stretch("lidar dead", 1.5, 3.0, ModalitySet.of(CAMERA), 0.0, None),
+            Stretch("all well", 0.0, 1.5, ("camera", "lidar"), 0.0, None),
+            Stretch("lidar dead", 1.5, 3.0, ("camera",), 0.0, None),
         ),
         "faults": (Event(1.5, 3.0, "lidar", "drop"),),
         "verdicts": (
@@ -213,8 +213,20 @@ def test_summary_says_so_when_no_set_was_made() -> None:
 
 
 def test_report_says_no_picture_when_the_camera_is_missing(tmp_path: Path) -> None:
-    frame = ReportFrame(results.set_record(START_NS), (), None, None)
+    frame = ReportFrame(results.set_record(START_NS), (), {"camera": None}, None)
     assert "no camera picture" in page(tmp_path, data(frames=(frame,)))
+
+
+def test_report_shows_every_camera_under_its_name_when_there_are_several(tmp_path: Path) -> None:
+    picture = np.full((90, 160, 3), 90, np.uint8)
+    told = results.set_record(START_NS, sensors=("front", "lidar"))
+    frame = ReportFrame(told, (), {"front": picture, "left": None, "rear": picture}, None, around=True)
+    text = page(tmp_path, data(frames=(frame,)))
+    assert text.count("data:image/jpeg") == 2
+    assert text.count("no camera picture") == 1
+    assert ">front</p>" in text
+    assert ">left, not used</p>" in text
+    assert ">rear, not used</p>" in text
 
 
 def test_box_corners_turn_with_the_yaw() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from results import set_record
 
+from sentryfuse_core.config import Kinds
 from sentryfuse_core.faults.scenario import Scenario, Stretch
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.story import StretchResult, judge
@@ -16,6 +17,7 @@ from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import Detection, Modality, ModalitySet
 
 S = 1_000_000_000
+CAMERA = Modality.CAMERA
 ALL = ModalitySet.all()
 BLIND = ALL - ModalitySet.of(Modality.CAMERA)
 START_NS = 500 * S
@@ -30,13 +32,20 @@ def record(
 ) -> SetRecord:
     at_ns = START_NS + round(at_s * S)
     latency_ms = {"e2e": 10.0 + at_s}
-    return set_record(at_ns, used=used, level=level, detections=found, latency_ms=latency_ms)
+    sensors = words(used)
+    return set_record(at_ns, used=used, sensors=sensors, level=level, detections=found, latency_ms=latency_ms)
+
+
+def words(sensors: ModalitySet) -> tuple[str, ...]:
+    return tuple(kind.value for kind in sensors)
 
 
 def judged(records: list[SetRecord], **options: Any) -> tuple[StretchResult, ...]:
     stretches = (
-        Stretch("all", 0.0, 2.0, ALL, 0.0, None),
-        Stretch("camera dies", 2.0, 4.0, BLIND, 0.5, options.pop("level", None)),
+        Stretch("all", 0.0, 2.0, words(ALL), 0.0, None),
+        Stretch(
+            "camera dies", 2.0, 4.0, options.pop("expect", words(BLIND)), 0.5, options.pop("level", None)
+        ),
     )
     given: dict[str, Any] = {"truth": Truth([], []), "stamp_shift_ns": 0, "prior": {}} | options
     return judge(Scenario("s", 0, 4.0, stretches=stretches), records, start_ns=START_NS, **given)
@@ -50,8 +59,8 @@ def run(used: ModalitySet = BLIND, *, level: int = 0, until_s: float = 4.0) -> l
 def test_story_misses_nothing_when_masks_follow_within_the_settling_time() -> None:
     first, second = judged(run())
     assert (first.sets, second.sets) == (20, 20)
-    assert first.masks == {ALL: 20}
-    assert second.masks == {BLIND: 15}
+    assert first.used == {words(ALL): 20}
+    assert second.used == {words(BLIND): 15}
     assert first.missed == second.missed == ()
 
 
@@ -66,6 +75,48 @@ def test_story_counts_a_sensor_as_there_when_the_gate_spares_it(why: str, misses
     deaf = BLIND - ModalitySet.of(Modality.AUDIO)
     records = [replace(item, absent={Modality.AUDIO: why}) for item in run(used=deaf)]
     assert len(judged(records)[1].missed) == misses
+
+
+RIG: Kinds = (("left", CAMERA), ("right", CAMERA), ("nose", Modality.LIDAR), ("tail", Modality.LIDAR))
+
+
+def rig_run(sensors: tuple[str, ...]) -> list[SetRecord]:
+    """All of the rig until the others than `sensors` die."""
+    every = tuple(name for name, _ in RIG)
+    return [
+        replace(item, sensors=every if item.released_ns < START_NS + 2.3 * S else sensors) for item in run()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expect", "sensors", "misses"),
+    [
+        (("right", "nose"), ("right", "nose"), 0),
+        (("right", "nose"), ("left", "nose"), 1),
+        (("right", "nose"), ("left", "right", "nose"), 1),
+        (("camera", "nose"), ("right", "nose"), 0),  # a kind: any of them
+        (("camera", "nose"), ("nose",), 1),
+        (("camera", "nose"), ("right", "tail"), 1),
+    ],
+)
+def test_story_goes_by_names_when_sensors_have_them(
+    expect: tuple[str, ...], sensors: tuple[str, ...], misses: int
+) -> None:
+    told = judged(rig_run(sensors), kinds=RIG, expect=expect)[1]
+    assert told.used == {sensors: 15}
+    assert len(told.missed) == misses
+
+
+def test_story_counts_a_named_sensor_as_there_when_the_gate_spares_it() -> None:
+    records = [replace(item, absent={"tail": "LEFT_OUT"}) for item in rig_run(("right", "nose"))]
+    assert judged(records, kinds=RIG, expect=("right", "lidar"))[1].used == {("right", "nose", "tail"): 15}
+
+
+def test_story_tells_how_much_is_watched_when_coverage_is_told() -> None:
+    watched = ((0, 45, 3), (45, 135, 2), (135, 360, 3))
+    told = judged([replace(item, watched=watched) for item in run()])[1]
+    assert (told.camera_deg, told.lidar_deg) == (270.0, 360.0)
+    assert math.isnan(judged([replace(item, watched=()) for item in run()])[1].camera_deg)
 
 
 def test_story_forgives_one_odd_set_but_not_a_third_of_them() -> None:

@@ -12,6 +12,10 @@ import torch
 from networks import TINY, gated_checkpoint, network
 
 from sentryfuse_core.cli import main
+from sentryfuse_core.lab.commands.train_driving import _validating
+from sentryfuse_core.lab.datasets.driving import Drive
+from sentryfuse_core.lab.training.driving_source import DrivingData
+from sentryfuse_core.lab.training.frame_table import FrameTable
 from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.types import Modality, ModalitySet
@@ -163,3 +167,18 @@ def test_train_keeps_the_gate_of_the_weights_it_starts_from(
     assert gate["measured_on"] == gated.identity
     assert {**gate, "measured_on": None} == {**gated.manifest["gate"], "measured_on": None}
     assert "note: the gate is that of small " in capsys.readouterr().out
+
+
+def test_gate_is_measured_on_no_frame_that_was_learned_from_when_fewer_are_there_than_may_be() -> None:
+    lidar = ModalitySet.of(Modality.LIDAR)
+    drive = Drive(
+        "drive", "", [], 20, lambda: iter(())
+    )  # at most: recordings have sets less than lidar clouds
+
+    def table(numbers: range) -> FrameTable:
+        return FrameTable(lidar, {"classes": torch.tensor(numbers)[:, None]})
+
+    cut = DrivingData([table(range(8))], [table(range(8, 10))], ("drive",), ("drive",))
+    assert _validating(drive, cut)[0] == 8
+    whole = DrivingData([table(range(8))], [table(range(10))], ("other",), ("drive",))
+    assert _validating(drive, whole)[0] == 0
