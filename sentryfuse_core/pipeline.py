@@ -31,7 +31,6 @@ from sentryfuse_core.preprocess.coverage import covered
 from sentryfuse_core.pruning.plan import UNIFORM
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.runtime.warm_up import WarmUp
 from sentryfuse_core.surroundings import unwatched
@@ -150,7 +149,7 @@ class Pipeline:
 
     def warm_up_first(self) -> None:
         """As `warm_up`, but what is not needed to begin is left to `warm_up_more`."""
-        if not isinstance(self.backend, EagerBackend):
+        if not self.backend.open_beside():
             self.warm_up()  # others compile or record: a set would have to wait for that
             return
         self._warming = WarmUp(self.backend, self.bank)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import argparse
 
     from sentryfuse_core.config import ModelConfig
-    from sentryfuse_core.runtime.backend import Backend
     from sentryfuse_core.runtime.bank import Bank
     from sentryfuse_core.runtime.store import Store
 
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     from sentryfuse_core.runtime.export import build_onnx
     from sentryfuse_core.runtime.load import load_bank, resolve_device, resolve_precision
-    from sentryfuse_core.runtime.openvino import build_openvino
+    from sentryfuse_core.runtime.openvino import build_openvino, openvino_precisions
     from sentryfuse_core.runtime.store import Store
     from sentryfuse_core.runtime.tensorrt import build_engines
 
@@ -65,8 +64,11 @@ def run(args: argparse.Namespace) -> int:
     engines = args.target in ("auto", "tensorrt") and not why_not
     precision = resolve_precision(model.precision)  # of engines, which are built from files that have it
     if _wanted(args.target, "openvino", ["openvino"]):
-        steps = build_openvino(bank, store, threads=model.threads, anew=args.anew)
-        _build("OpenVINO", steps, bank, store)
+        for kind in openvino_precisions(model.precision):
+            steps = build_openvino(bank, store, precision=kind, threads=model.threads, anew=args.anew)
+            _build(f"OpenVINO, {kind}", steps, bank, store)
+            if kind == "bfloat16":
+                _compare(model, bank, store)
     kinds = ["float32"] if _wanted(args.target, "onnx", ["onnx", "onnxscript"]) else []
     kinds += [precision] if engines and precision not in kinds else []
     for kind in kinds:
@@ -88,23 +90,40 @@ def _wanted(target: str, name: str, packages: list[str]) -> bool:
     return target == name or (target == "auto" and all(importlib.util.find_spec(item) for item in packages))
 
 
+def _compare(model: ModelConfig, bank: Bank, store: Store) -> None:
+    """See how far bfloat16 is from eager, and keep it for `auto`."""
+    from sentryfuse_core.runtime.eager import EagerBackend
+    from sentryfuse_core.runtime.measured import keep
+    from sentryfuse_core.runtime.openvino import PARITY, OpenVinoBackend, bfloat16_here
+    from sentryfuse_core.runtime.parity import compare, too_far
+
+    reduced = OpenVinoBackend(bank, store, threads=model.threads, precision="bfloat16")
+    found = compare(bank, reduced, EagerBackend(bank, threads=model.threads))
+    keep(store, PARITY, bfloat16_here(), found)
+    far = too_far(found)
+    verdict = f"too far for auto, which stays in float32 ({far})" if far else "near enough for auto"
+    print(f"bfloat16 moves scores by at most {found['score']:.2g}, boxes by {found['box']:.2g}: {verdict}")
+
+
 def _measure(model: ModelConfig, bank: Bank, store: Store) -> None:
     """Time what runs on the CPU here, and keep it for `auto`."""
-    from sentryfuse_core.runtime.eager import EagerBackend
-    from sentryfuse_core.runtime.measured import measure
-    from sentryfuse_core.runtime.onnx import OnnxBackend, onnx_lack
-    from sentryfuse_core.runtime.openvino import OpenVinoBackend, openvino_lack
+    from sentryfuse_core.runtime.load import Parts, compare_cpu
 
-    backends: dict[str, Backend] = {"eager": EagerBackend(bank, threads=model.threads)}
-    lacks = {"openvino": openvino_lack(bank, store), "onnx": onnx_lack(bank, store)}
-    if not lacks["openvino"]:
-        backends["openvino"] = OpenVinoBackend(bank, store, threads=model.threads)
-    if not lacks["onnx"]:
-        backends["onnx"] = OnnxBackend(bank, store, threads=model.threads)
-    for name, lack in lacks.items():
+    found = compare_cpu(
+        Parts(
+            bank=bank,
+            store=store,
+            network=bank.network,
+            device="cpu",
+            precision=model.precision,
+            threads=model.threads,
+        ),
+        anew=True,
+    )
+    for name, lack in found.lacks.items():
         if lack:
             print(f"{name} was not measured: {lack}")
-    for name, time_ms in measure(bank, backends, store).items():
+    for name, time_ms in found.times_ms.items():
         print(f"{name:<8} {time_ms:6.1f} ms a set with all sensors, mean over the levels")
 
 

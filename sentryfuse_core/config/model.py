@@ -22,7 +22,7 @@ class ModelConfig:
     )
     precision: str = opt(
         "auto",
-        "numbers that CUDA graphs and TensorRT multiply; auto: float16; all else computes in float32",
+        "numbers to multiply; auto: float16 on CUDA, bfloat16 in openvino where near enough, else float32",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     max_level: int = opt(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sentryfuse_core import __version__
 from sentryfuse_core.bags.readers import bag_files
 from sentryfuse_core.config import to_mapping
+from sentryfuse_core.machine.processor import processor
 
 if TYPE_CHECKING:
     from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
@@ -67,15 +68,6 @@ def source_commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def processor() -> str:
-    """The processor's name, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def manifest(

@@ -41,12 +41,21 @@ class Backend(Protocol):
         ...
 
     @property
+    def opening(self) -> bool:
+        """Whether a thread still opens what `open_beside` began: until then runs take other times."""
+        ...
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """What is wrong at the moment and a person should know; empty when all is well."""
         ...
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU for inputs [B, ...] whose sensors are `plan.mask`; raises BackendError."""
+        ...
+
+    def open_beside(self) -> bool:
+        """Whether sets may run at once, without a warm-up; what that needs is opened in a thread."""
         ...
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:

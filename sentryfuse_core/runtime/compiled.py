@@ -30,6 +30,7 @@ class CompiledBackend:
 
     name = "compiled"
     batches = False
+    opening = False
 
     def __init__(self, bank: Bank, network: SentryFuseNet, *, device: str = "cpu", reason: str = "") -> None:
         """`network`: the bank's, on `device`; raises BackendError when nothing can be compiled there."""
@@ -60,6 +61,10 @@ class CompiledBackend:
                 return output_from({name: values.cpu() for name, values in maps.items()})
         except RuntimeError as error:
             raise BackendError(f"compiled code failed on {self.device}: {reason_of(error)}") from error
+
+    def open_beside(self) -> bool:
+        """No: a set would wait for what is compiled, recorded or opened."""
+        return False
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Compile and run every sub-network; raises BackendError where that fails.

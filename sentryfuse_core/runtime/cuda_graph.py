@@ -43,6 +43,7 @@ class CudaGraphBackend:
 
     name = "cuda_graph"
     batches = False
+    opening = False
 
     def __init__(
         self,
@@ -86,6 +87,10 @@ class CudaGraphBackend:
             self._graphs.clear()
             self._pool = torch.cuda.graph_pool_handle()
             raise BackendError(f"inference on {self.device} failed: {reason_of(error)}") from error
+
+    def open_beside(self) -> bool:
+        """No: a set would wait for what is compiled, recorded or opened."""
+        return False
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Capture and run every sub-network; median milliseconds by (mask bits, level)."""

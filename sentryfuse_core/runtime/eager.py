@@ -24,6 +24,7 @@ class EagerBackend:
 
     name = "eager"
     batches = True
+    opening = False
 
     def __init__(self, bank: Bank, *, device: str = "cpu", threads: int = 0, reason: str = "") -> None:
         self.faults: tuple[str, ...] = ()
@@ -50,6 +51,10 @@ class EagerBackend:
                 return HeadOutput(output.heatmap.cpu(), output.boxes.cpu(), evidence)
         except RuntimeError as error:  # out of memory and device errors are RuntimeErrors
             raise BackendError(f"inference on {self.device} failed: {reason_of(error)}") from error
+
+    def open_beside(self) -> bool:
+        """Yes: there is nothing to open."""
+        return True
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Run each of the 15 sets of sensors at each level; median milliseconds by (mask bits, level)."""

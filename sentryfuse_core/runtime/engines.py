@@ -1,20 +1,75 @@
-"""What backends of built parts have in common: what the parts are fed, and one set through them."""
+"""Engines of built parts, which some backends share: what they are fed, and one set through them."""
 
 from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.runtime.lean.form import LeanForm, Part, Runner, parts_of, put_together
+from sentryfuse_core.runtime.store import all_parts
 from sentryfuse_core.runtime.subnetwork import input_tensors
-from sentryfuse_core.types import Plan
+from sentryfuse_core.types import ModalitySet, Plan
 
-__all__ = ["FUSE_INPUTS", "examples", "run_parts"]
+__all__ = ["FUSE_INPUTS", "Engine", "Engines", "examples", "run_parts"]
 
 FUSE_INPUTS = ("placed", "tokens", "counts", "pool", "fine")  # of `LeanFuse.forward`
+
+Engine = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
+
+
+class Engines:
+    """A runner of parts, each opened on first use; or by a thread, and eager runs what is not open yet."""
+
+    def __init__(self, bank: Bank, open_part: Callable[[Part], Engine]) -> None:
+        """`open_part` raises BackendError where it cannot."""
+        self._bank = bank
+        self._open = open_part
+        self._engines: dict[Part, Engine] = {}
+        self._waiting: list[Part] = []  # for the thread, which takes them from the front
+        self._eager: LeanForm | None = None
+
+    def __call__(self, key: Part, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What a part gives; raises BackendError."""
+        waits = key in self._waiting  # asked first: what no longer waits is open
+        engine = self._engines.get(key)
+        if engine is None:
+            if waits and self._eager is not None:
+                return self._eager.run(key, tensors)
+            engine = self._engines[key] = self._open(key)
+        return engine(tensors)
+
+    @property
+    def opening(self) -> bool:
+        """Whether the thread has parts left."""
+        return bool(self._waiting)
+
+    def open_beside(self) -> None:
+        """Open all parts in a thread, those of all sensors first."""
+        if self._waiting:
+            return
+        plans = [self._bank.plan(ModalitySet.all(), level, "opening") for level in self._bank.loaded]
+        first = [part for plan in plans for part in parts_of(plan.mask, plan.parts)]
+        self._eager = LeanForm(self._bank.network)
+        self._waiting = [
+            part for part in dict.fromkeys([*first, *all_parts(self._bank)]) if part not in self._engines
+        ]
+        threading.Thread(target=self._open_waiting, name="opens engines").start()
+
+    def _open_waiting(self) -> None:
+        """Ends early with the program: a library that is unloaded while it compiles would crash it."""
+        while self._waiting and threading.main_thread().is_alive():
+            key = self._waiting[0]
+            with contextlib.suppress(BackendError):  # whoever needs the part will be told
+                self._engines[key] = self._open(key)
+            del self._waiting[0]
 
 
 def run_parts(bank: Bank, run: Runner, inputs: ModelInput, plan: Plan) -> HeadOutput:

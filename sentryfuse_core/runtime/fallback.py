@@ -44,6 +44,11 @@ class FallbackBackend:
         return self._first.batches and self._second.batches
 
     @property
+    def opening(self) -> bool:
+        """Whether the backend in use still opens what it needs."""
+        return self._active.opening
+
+    @property
     def reason(self) -> str:
         """Why the backend in use runs."""
         if self._retry_at_ns is None:
@@ -76,6 +81,10 @@ class FallbackBackend:
                 self._retry_at_ns, self._retry_s = None, _FIRST_RETRY_S
                 return output
         return self._second.run(inputs, plan)
+
+    def open_beside(self) -> bool:
+        """Whether sets may run at once, in either."""
+        return self._second.open_beside() and self._first.open_beside()
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Warm up both; the times are those of the one that will run."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -17,15 +18,12 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import device_name
-from sentryfuse_core.runtime.engines import run_parts
+from sentryfuse_core.runtime.engines import Engine, Engines, run_parts
 from sentryfuse_core.runtime.export import onnx_ending
 from sentryfuse_core.runtime.lean.form import Part
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Plan
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 __all__ = ["OnnxBackend", "OnnxModel", "onnx_lack"]
 
@@ -45,7 +43,7 @@ def onnx_lack(bank: Bank, store: Store) -> str:
 
 
 class OnnxBackend:
-    """One session a part, opened by the warm-up or on first use."""
+    """One session a part, see `Engines`."""
 
     name = "onnx"
     batches = False
@@ -85,35 +83,50 @@ class OnnxBackend:
         # Threads that spin after each run take the cores from everything else on the robot.
         self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._options.log_severity_level = _ERRORS_ONLY
-        self._sessions: dict[Part, onnxruntime.InferenceSession] = {}
+        self._parts = Engines(bank, self._opened)
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when the session cannot be opened or fails."""
-        return run_parts(self._bank, self._run, inputs, plan)
+        return run_parts(self._bank, self._parts, inputs, plan)
+
+    @property
+    def opening(self) -> bool:
+        """Whether eager still runs some parts."""
+        return self._parts.opening
+
+    def open_beside(self) -> bool:
+        """Yes: eager runs the parts that are not open yet."""
+        self._parts.open_beside()
+        return True
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Open and run every sub-network; median milliseconds by (mask bits, level)."""
         return time_all(self.run, self._bank)
 
-    def _run(self, key: Part, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        try:
-            session = self._session(key)
-            names = [item.name for item in session.get_inputs()]
-            maps = session.run(None, {name: item.numpy() for name, item in zip(names, tensors, strict=True)})
-        except Exception as error:
-            raise BackendError(f"ONNX Runtime failed: {reason_of(error)}; model.backend = eager") from error
-        return tuple(torch.from_numpy(values) for values in maps)
-
-    def _session(self, key: Part) -> onnxruntime.InferenceSession:
-        found = self._sessions.get(key)
-        if found is None:
-            path = self._store.path(key, _ENDING)
+    def _opened(self, key: Part) -> Engine:
+        with _told():
             provider = (self._provider, self._provider_options)
-            found = self._runtime.InferenceSession(str(path), self._options, providers=[provider])
-            if self._provider not in found.get_providers():  # it falls back to the CPU without an error
-                raise BackendError(f"{self._provider} does not start; see ONNX Runtime's log")
-            self._sessions[key] = found
-        return found
+            path = self._store.path(key, _ENDING)
+            session = self._runtime.InferenceSession(str(path), self._options, providers=[provider])
+        if self._provider not in session.get_providers():  # it falls back to the CPU without an error
+            raise BackendError(f"{self._provider} does not start; see ONNX Runtime's log")
+
+        def run(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            with _told():
+                names = [item.name for item in session.get_inputs()]
+                feed = {name: item.numpy() for name, item in zip(names, tensors, strict=True)}
+                return tuple(torch.from_numpy(values) for values in session.run(None, feed))
+
+        return run
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever ONNX Runtime raises, as a BackendError."""
+    try:
+        yield
+    except Exception as error:
+        raise BackendError(f"ONNX Runtime failed: {reason_of(error)}; model.backend = eager") from error
 
 
 class OnnxModel:

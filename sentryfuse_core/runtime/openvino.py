@@ -7,6 +7,7 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,93 +18,155 @@ from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.engines import examples, run_parts
+from sentryfuse_core.runtime.engines import Engine, Engines, examples, run_parts
 from sentryfuse_core.runtime.lean.form import LeanForm, Part
+from sentryfuse_core.runtime.measured import circumstances, kept
+from sentryfuse_core.runtime.parity import too_far
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Plan
 
-__all__ = ["OpenVinoBackend", "build_openvino", "openvino_lack"]
+__all__ = [
+    "PARITY",
+    "OpenVinoBackend",
+    "bfloat16_here",
+    "build_openvino",
+    "openvino_lack",
+    "openvino_precision",
+    "openvino_precisions",
+]
 
+PARITY = "parity"  # of what is kept
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _INSTALL = "pip install 'sentryfuse-python[openvino]'"
 
 
-def openvino_lack(bank: Bank, store: Store) -> str:
+def openvino_lack(bank: Bank, store: Store, *, precision: str = "float32") -> str:
     """What keeps OpenVINO from running this bank, with the remedy; empty when nothing does."""
     absent = _absent()
     if absent:
         return absent
-    missing = store.missing(bank, _ending())
+    missing = store.missing(bank, _ending(precision))
     if missing:
         return f"{len(missing)} OpenVINO files are not in {store.folder}; run `sentryfuse build-engines`"
     return ""
 
 
 class OpenVinoBackend:
-    """One compiled part each, read by the warm-up or on first use."""
+    """One compiled part each, see `Engines`."""
 
     name = "openvino"
     device = "cpu"
     batches = False
 
-    def __init__(self, bank: Bank, store: Store, *, threads: int = 0, reason: str = "") -> None:
-        """Raises BackendError when the package or a file is missing."""
-        lack = openvino_lack(bank, store)
+    def __init__(
+        self,
+        bank: Bank,
+        store: Store,
+        *,
+        threads: int = 0,
+        precision: str = "float32",
+        reason: str = "",
+    ) -> None:
+        """Raises BackendError when the package, a file or the processor's `precision` is missing."""
+        lack = openvino_lack(bank, store, precision=precision)
         if lack:
             raise BackendError(f"openvino was asked for but {lack}")
         self.faults: tuple[str, ...] = ()
         self.reason = reason
         self._bank, self._store = bank, store
         self._core = _core()
-        self._settings = _settings(threads)
-        self._requests: dict[Part, Any] = {}
+        _check(self._core, precision)
+        self._settings = _settings(threads, precision)
+        self._ending = _ending(precision)
+        self._parts = Engines(bank, self._read)
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when a part cannot be read or fails."""
-        output = run_parts(self._bank, self._run, inputs, plan)
+        output = run_parts(self._bank, self._parts, inputs, plan)
         # What a part gives lies in memory that its next run writes.
         evidence = {modality: logits.clone() for modality, logits in output.evidence.items()}
         return HeadOutput(output.heatmap.clone(), output.boxes.clone(), evidence)
+
+    @property
+    def opening(self) -> bool:
+        """Whether eager still runs some parts."""
+        return self._parts.opening
+
+    def open_beside(self) -> bool:
+        """Yes: eager runs the parts that are not open yet."""
+        self._parts.open_beside()
+        return True
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Read and run every part; median milliseconds by (mask bits, level)."""
         return time_all(self.run, self._bank)
 
-    def _run(self, key: Part, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        try:
-            request = self._requests.get(key)
-            if request is None:
-                request = self._requests[key] = self._read(key)
-            feed = [item.contiguous().numpy() for item in tensors]
-            maps = request.infer(feed, share_inputs=True, share_outputs=True)
-        except (RuntimeError, OSError) as error:  # openvino's own are RuntimeErrors
-            raise BackendError(
-                f"OpenVINO failed at {key}: {reason_of(error)}; model.backend = eager"
-            ) from error
-        return tuple(torch.from_numpy(maps[index]) for index in range(len(maps)))
+    def _read(self, key: Part) -> Engine:
+        with _told(f"OpenVINO failed at {key}"):
+            content = io.BytesIO(self._store.path(key, self._ending).read_bytes())
+            request = self._core.import_model(content, "CPU", self._settings).create_infer_request()
 
-    def _read(self, key: Part) -> Any:
-        content = io.BytesIO(self._store.path(key, _ending()).read_bytes())
-        return self._core.import_model(content, "CPU", self._settings).create_infer_request()
+        def run(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            with _told(f"OpenVINO failed at {key}"):
+                feed = [item.contiguous().numpy() for item in tensors]
+                maps = request.infer(feed, share_inputs=True, share_outputs=True)
+                return tuple(torch.from_numpy(maps[index]) for index in range(len(maps)))
+
+        return run
 
 
-def build_openvino(bank: Bank, store: Store, *, threads: int = 0, anew: bool = False) -> Iterator[bool]:
+def build_openvino(
+    bank: Bank, store: Store, *, precision: str = "float32", threads: int = 0, anew: bool = False
+) -> Iterator[bool]:
     """Compile every loaded part that the store does not have, or all `anew`; one value each: built.
 
-    Raises BackendError where the package is missing, at once, or a part cannot be compiled.
+    Raises BackendError where the package or the processor's `precision` is missing, at once, or a part
+    cannot be compiled.
     """
     absent = _absent()
     if absent:
         raise BackendError(absent)
     core, form, given = _core(), LeanForm(bank.network, engine=True), examples(bank)
+    _check(core, precision)
 
     def build(key: Part) -> bytes:
-        try:
-            return _compiled(core, key, form, given[key], _settings(threads))
-        except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot compile {key}: {reason_of(error)}") from error
+        with _told(f"OpenVINO cannot compile {key}"):
+            return _compiled(core, key, form, given[key], _settings(threads, precision))
 
-    return store.build(bank, _ending(), build, anew=anew)
+    return store.build(bank, _ending(precision), build, anew=anew)
+
+
+def openvino_precisions(wanted: str) -> tuple[str, ...]:
+    """What `model.precision` may come to on this processor, the one that always runs first.
+
+    Raises BackendError where the package cannot be imported.
+    """
+    if wanted == "bfloat16":
+        return ("bfloat16",)
+    return ("float32", "bfloat16") if wanted == "auto" and _has_bfloat16(_core()) else ("float32",)
+
+
+def openvino_precision(wanted: str, store: Store) -> tuple[str, str]:
+    """What openvino computes in for `model.precision`, and why; empty where nobody needs to be told.
+
+    auto is bfloat16 where `build-engines` found it near enough to eager on this processor. openvino itself is
+    not asked: importing it takes longer than a node may that then runs eager.
+    """
+    if wanted != "auto":
+        return ("bfloat16", "") if wanted == "bfloat16" else ("float32", "")
+    found = {} if _absent() else kept(store, PARITY, bfloat16_here())
+    if not found:
+        return "float32", ""
+    far = too_far(found)
+    if far:
+        return "float32", f"in float32, since bfloat16 moved {far} when compared here"
+    return "bfloat16", f"in bfloat16, which moved scores by at most {found['score']:.2g} when compared here"
+
+
+def bfloat16_here() -> Mapping[str, str]:
+    """What a comparison of bfloat16 with eager holds for."""
+    return circumstances(ending=_ending("bfloat16"))
 
 
 def _compiled(
@@ -129,6 +192,15 @@ def _compiled(
     return content.getvalue()
 
 
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """As a BackendError; openvino's bindings raise whatever a call's arguments or memory give rise to."""
+    try:
+        yield
+    except Exception as error:
+        raise BackendError(f"{what}: {reason_of(error)}; model.backend = eager") from error
+
+
 def _absent() -> str:
     """Why there is no package that can be used, with the remedy; empty where there is one."""
     if importlib.util.find_spec("openvino") is None:
@@ -150,18 +222,30 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _settings(threads: int) -> dict[str, str]:
-    """For one set at a time in float32; threads are not bound to cores, which others may use."""
+def _has_bfloat16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _check(core: Any, precision: str) -> None:
+    if precision == "bfloat16" and not _has_bfloat16(core):
+        raise BackendError(
+            "openvino cannot compute in bfloat16: this processor has no instructions for it; "
+            "set model.precision = auto or float32"
+        )
+
+
+def _settings(threads: int, precision: str) -> dict[str, str]:
+    """For one set at a time; threads are not bound to cores, which others may use."""
     count = {"INFERENCE_NUM_THREADS": str(threads)} if threads else {}
     return {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "ENABLE_CPU_PINNING": "NO",
         **count,
     }
 
 
-def _ending() -> str:
+def _ending(precision: str) -> str:
     """Ending of a compiled part's name: it is only read by the version that wrote it."""
-    return f"float32.ov{importlib.metadata.version('openvino')}.blob"
+    return f"{precision}.ov{importlib.metadata.version('openvino')}.blob"

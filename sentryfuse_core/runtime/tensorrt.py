@@ -53,6 +53,7 @@ class TensorRtBackend:
 
     name = "tensorrt"
     batches = False
+    opening = False
 
     def __init__(
         self,
@@ -104,6 +105,10 @@ class TensorRtBackend:
         except (RuntimeError, OSError, KeyError) as error:  # a file is gone, say
             self._engines.clear()
             raise BackendError(f"inference on {self.device} failed: {reason_of(error)}") from error
+
+    def open_beside(self) -> bool:
+        """No: a set would wait for what is compiled, recorded or opened."""
+        return False
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Read and run every engine; median milliseconds by (mask bits, level)."""

@@ -19,7 +19,8 @@ _SHARE = 0.2  # of the time that goes on with the warm-up may take
 class WarmUp:
     """Times a backend's sub-networks. What is not timed yet is guessed from its multiply-accumulates.
 
-    With all sensors every level is timed at once: so most sets begin, and a budget chooses among them.
+    With all sensors every level is timed at once: so most sets begin, and a budget chooses among them. A
+    backend that is still opening runs other code meanwhile: it is timed anew once it has done so.
     """
 
     def __init__(self, backend: Backend, bank: Bank) -> None:
@@ -27,6 +28,7 @@ class WarmUp:
         self._bank = bank
         everything = ModalitySet.all()
         self._table = {(everything.bits, level): self._time(everything, level) for level in bank.loaded}
+        self._known = set() if backend.opening else set(self._table)  # what is not timed once more
         self._rest = self._timed()
         self._free_s = 0.0  # when the next may be timed
 
@@ -47,7 +49,7 @@ class WarmUp:
         To be called again and again by the thread that runs the network, when nothing waits for it.
         """
         began_s = time.perf_counter()
-        if began_s < self._free_s:
+        if began_s < self._free_s or self._backend.opening:
             return None
         done = next(self._rest, True)
         ended_s = time.perf_counter()
@@ -58,7 +60,7 @@ class WarmUp:
         """A run or two at a time, so that no set waits for more; ends early where the backend fails."""
         for mask in ModalitySet.subsets():
             for level in self._bank.loaded:
-                if (mask.bits, level) in self._table:
+                if (mask.bits, level) in self._known:
                     continue
                 times_ms = []
                 for time_ms in times_of(self._backend.run, self._bank, mask, level):

@@ -12,7 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from sentryfuse_core.replay.manifest import machine, processor, source_commit, versions
+from sentryfuse_core.machine.processor import processor
+from sentryfuse_core.replay.manifest import machine, source_commit, versions
 from sentryfuse_core.whole_files import written_whole
 
 __all__ = [

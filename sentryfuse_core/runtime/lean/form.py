@@ -67,7 +67,7 @@ class LeanForm:
 
     def __call__(self, inputs: ModelInput, parts: PartLevels) -> HeadOutput:
         """As `SentryFuseNet.forward` in inference mode, without the camera's view."""
-        return put_together(self.network, self._run, inputs, parts)
+        return put_together(self.network, self.run, inputs, parts)
 
     def prepare(self, mask: ModalitySet, parts: PartLevels) -> None:
         """Make all that runs for these sensors: what compiles or records it is not to see how."""
@@ -84,7 +84,8 @@ class LeanForm:
                 found = self._parts[own] = self._make(own).eval()
         return found
 
-    def _run(self, key: Part, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def run(self, key: Part, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What one part gives for what it is fed."""
         maps: tuple[Tensor, ...] = self.part(key)(*tensors)
         return maps
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,19 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime import openvino
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
-from sentryfuse_core.runtime.lean.form import parts_of
+from sentryfuse_core.runtime.engines import Engine
+from sentryfuse_core.runtime.lean.form import Part, parts_of
 from sentryfuse_core.runtime.load import make_backend
-from sentryfuse_core.runtime.openvino import OpenVinoBackend, build_openvino, openvino_lack
+from sentryfuse_core.runtime.measured import circumstances, keep
+from sentryfuse_core.runtime.openvino import (
+    PARITY,
+    OpenVinoBackend,
+    bfloat16_here,
+    build_openvino,
+    openvino_lack,
+    openvino_precision,
+    openvino_precisions,
+)
 from sentryfuse_core.runtime.store import Store, all_parts
 from sentryfuse_core.types import ModalitySet
 
@@ -50,6 +61,33 @@ def test_openvino_equals_eager_for_all_that_any_plan_runs(built: tuple[Bank, Sto
     for plan in plans.values():
         for given in (inputs.only(plan.mask), partly.only(plan.mask)):
             assert_close(backend.run(given, plan), eager.run(given, plan), most=TOLERANCE)
+
+
+@needs_openvino
+def test_eager_runs_a_part_until_the_thread_has_opened_it(
+    built: tuple[Bank, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank, store = built
+    backend, plan = OpenVinoBackend(bank, store, threads=1), bank.plan(ModalitySet.all(), 1, "")
+    may_open, read = threading.Event(), backend._parts._open
+
+    def held(key: Part) -> Engine:
+        may_open.wait(30.0)
+        return read(key)
+
+    monkeypatch.setattr(backend._parts, "_open", held)
+    assert backend.open_beside()
+    given = measured_input().only(plan.mask)
+    right = EagerBackend(bank).run(given, plan)
+    assert_close(backend.run(given, plan), right, most=TOLERANCE)
+    assert backend.opening
+    assert not backend._parts._engines
+    may_open.set()
+    opener = next(item for item in threading.enumerate() if item.name == "opens engines")
+    opener.join(60.0)
+    assert not backend.opening
+    assert set(backend._parts._engines) == set(all_parts(bank))
+    assert_close(backend.run(given, plan), right, most=TOLERANCE)
 
 
 @needs_openvino
@@ -116,6 +154,49 @@ def test_one_line_says_so_when_openvino_is_no_installed_package(
     bank = make_bank(tmp_path)
     lack = openvino_lack(bank, Store.of(bank, str(tmp_path)))
     assert lack.startswith("openvino was not installed as a package and tells no version; pip install")
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    ("wanted", "found", "precision", "told"),
+    [
+        ("float32", {"score": 0.0, "box": 0.0}, "float32", ""),
+        ("float16", {}, "float32", ""),
+        ("bfloat16", {}, "bfloat16", ""),
+        ("auto", {}, "float32", ""),
+        ("auto", {"score": 0.01, "box": 0.02}, "bfloat16", "moved scores by at most 0.01"),
+        ("auto", {"score": 0.2, "box": 0.02}, "float32", "bfloat16 moved a score by 0.2 of 0.05"),
+    ],
+)
+def test_openvino_computes_in_bfloat16_when_that_was_near_enough_here(
+    tmp_path: Path, wanted: str, found: dict[str, float], precision: str, told: str
+) -> None:
+    store = Store(tmp_path)
+    if found:
+        keep(store, PARITY, bfloat16_here(), found)
+        keep(store, PARITY, {**circumstances(), "processor": "another"}, {"score": 0.0, "box": 0.0})
+    chosen, why = openvino_precision(wanted, store)
+    assert chosen == precision
+    assert told in why
+    assert bool(told) == bool(why)
+
+
+@needs_openvino
+@pytest.mark.parametrize(("capable", "built"), [(True, ("float32", "bfloat16")), (False, ("float32",))])
+def test_bfloat16_is_built_only_when_the_processor_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, capable: bool, built: tuple[str, ...]
+) -> None:
+    class Core:
+        def get_property(self, *_names: str) -> list[str]:
+            return ["FP32", *["BF16"] * capable]
+
+    monkeypatch.setattr(openvino, "_core", Core)
+    assert openvino_precisions("auto") == built
+    assert openvino_precisions("float32") == ("float32",)
+    if not capable:
+        bank = make_bank(tmp_path, max_level=1)
+        with pytest.raises(BackendError, match=r"no instructions for it; set model\.precision"):
+            build_openvino(bank, Store.of(bank, str(tmp_path)), precision="bfloat16")
 
 
 def test_parts_of_a_bank_serve_all_its_sub_networks(tmp_path: Path) -> None:

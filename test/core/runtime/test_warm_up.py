@@ -25,6 +25,7 @@ class Made:
 
     name, device, reason = "made", "cpu", ""
     faults: tuple[str, ...] = ()
+    opening = False
 
     def __init__(self, bank: Bank, *, fails: ModalitySet | None = None) -> None:
         self.bank = bank
@@ -85,6 +86,22 @@ def test_warm_up_leaves_four_fifths_of_the_time_to_the_sets(
         assert made.now_s - before_s <= 2 * 0.04 + 1e-9  # what a set may have to wait for
         made.now_s += 0.001
     assert worked_s == pytest.approx(0.2 * (made.now_s - began_s), rel=0.05)
+
+
+def test_all_sensors_are_timed_once_more_when_parts_were_still_being_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Made(make_bank(tmp_path))
+    made.opening = True
+    warming = begun(made, monkeypatch)
+    ran = len(made.ran)
+    made.now_s += 1.0
+    assert warming.go_on() is None
+    assert len(made.ran) == ran  # what runs meanwhile is not what will
+    made.opening = False
+    while warming.go_on() is None:
+        made.now_s += 1.0
+    assert {(ALL.bits, level) for level in made.bank.loaded} <= set(made.ran[ran:])
 
 
 def test_guesses_stand_in_when_the_backend_fails_on_the_way(
