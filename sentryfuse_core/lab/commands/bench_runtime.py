@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "add_parser", "measure_and_write", "run"]
 
+_NEEDS = {"eager": (), "openvino": ("openvino",), "onnx": ("onnx", "onnxruntime", "onnxscript")}
+
 _DESCRIPTION = """\
 Measure the runtime on this machine, on a recording of the synthetic world that is made first:
 
   latency    every backend, set of sensors and level against the same network with dense attention at full
-             width, in one run: each round runs all of them once, in random order
+             width, in one run: each round runs all of them once, in random order; engines are built first
   memory     weights and activations of every level that is loaded alone, and the peak of whole processes
   switching  the look-up, the first inference after it, its output, and sets in a row with a switch each
-  replay     against real time, at full width and at the narrowest level
+  step       from a set to boxes at the sensors' pace, alone and beside busy processes
+  replay     against real time, at full width and at the narrowest level, and two at once
   start      of the node over DDS until its first detections, where ROS is installed
   energy     of one set, where a counter of it can be read; else its CPU time
 
@@ -57,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backends",
         metavar="A,B",
-        help="any of eager, compiled, onnx, openvino, cuda_graph, tensorrt (default: eager; on cuda also "
-        "cuda_graph)",
+        help="any of eager, compiled, onnx, openvino, cuda_graph, tensorrt (default: eager and what is "
+        "installed of onnx and openvino; on cuda eager and cuda_graph)",
     )
     parser.add_argument("--quick", action="store_true", help="everything once or twice: a trial, no figures")
 
@@ -78,15 +82,19 @@ def measure_and_write(args: argparse.Namespace, out: Path | None, pictures: Path
     from sentryfuse_core.lab.bench.plot_style import write_png
     from sentryfuse_core.lab.bench.results import text_table, write
     from sentryfuse_core.lab.bench.runtime.figures import figures
-    from sentryfuse_core.lab.bench.runtime.plans import plan_table
+    from sentryfuse_core.lab.bench.runtime.plans import cost_model, plan_table
     from sentryfuse_core.lab.bench.runtime.plot import front_figure
 
-    found = figures(raw)
+    found = figures(raw, accuracy)
     print(text_table(found))
     for name, reason in raw["latency"]["absent"].items():
         print(f"{name} was left out: {reason}")
     print("\nthe plans on this machine, in brackets against dense attention with all sensors in eager:")
     print("\n".join(plan_table(raw["latency"], accuracy)))
+    for backend in dict.fromkeys(row["name"] for row in raw["latency"]["arms"] if row.get("parts")):
+        model_ms, error = cost_model(raw["latency"], backend)
+        told = ", ".join(f"{part} {ms:.2f}" for part, ms in model_ms.items())
+        print(f"\n{backend}, ms of each part that runs, within {error:.1f} % of half of the plans: {told}")
     if out is None:
         return
     name = "runtime" if args.device == "cpu" else "runtime_gpu"
@@ -159,7 +167,8 @@ def _backends(args: argparse.Namespace) -> tuple[str, ...]:
     from sentryfuse_core.runtime.load import BACKENDS
 
     known = ("eager", *BACKENDS)
-    text = args.backends or ("eager" if args.device == "cpu" else "eager,cuda_graph")
+    there = [name for name, needs in _NEEDS.items() if all(map(importlib.util.find_spec, needs))]
+    text = args.backends or ",".join(there if args.device == "cpu" else ["eager", "cuda_graph"])
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if name not in known:

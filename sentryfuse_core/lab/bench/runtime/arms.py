@@ -15,7 +15,7 @@ from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["ALL", "BLIND", "NO_CAMERA", "Arm", "dense_arms", "planned_arms"]
+__all__ = ["ALL", "BLIND", "NO_CAMERA", "Arm", "dense_arms", "dense_arms_of", "dense_in", "planned_arms"]
 
 ALL = ModalitySet.all()
 NO_CAMERA = ALL - ModalitySet.of(Modality.CAMERA)
@@ -33,6 +33,11 @@ class Arm:
     feed: Callable[[ModelInput], ModelInput]  # from a set of all sensors to what it is given; not timed
 
 
+def dense_in(backend: str) -> str:
+    """Name of the dense network in the deploy form on a backend."""
+    return f"{KINDS[0]}, in {backend}"
+
+
 def planned_arms(name: str, bank: Bank, backend: Backend) -> list[Arm]:
     """Every sub-network, its plan looked up before each run."""
 
@@ -47,7 +52,7 @@ def planned_arms(name: str, bank: Bank, backend: Backend) -> list[Arm]:
 
 
 def dense_arms(networks: Mapping[str, SentryFuseNet], device: str) -> list[Arm]:
-    """The dense networks by kind: the first with every set of sensors, all where it matters most."""
+    """The dense networks by kind, as they are trained: the first with every set of sensors."""
     arms = []
     for kind, network in networks.items():
         run = _dense(network, device)
@@ -55,6 +60,13 @@ def dense_arms(networks: Mapping[str, SentryFuseNet], device: str) -> list[Arm]:
         arms += [Arm(kind, mask, 0, run, _only(mask)) for mask in masks]
         arms.append(Arm(f"{kind}{BLIND}", ALL, 0, run, blind))
     return arms
+
+
+def dense_arms_of(name: str, bank: Bank, backend: Backend) -> list[Arm]:
+    """The dense network in the deploy form on the backend `name`, which `bank` holds alone."""
+    found = [replace(arm, name=dense_in(name)) for arm in planned_arms(name, bank, backend)]
+    whole = next(arm for arm in found if arm.mask == ALL)
+    return [*found, replace(whole, name=f"{whole.name}{BLIND}", feed=blind)]
 
 
 def _only(mask: ModalitySet) -> Callable[[ModelInput], ModelInput]:

@@ -26,6 +26,7 @@ QUICK: dict[str, Any] = {
     "switches": 90,
     "seconds": 3.0,
     "starts": 1,
+    "paced": 5,
     "block_s": 0.1,
 }
 
@@ -40,10 +41,12 @@ class Setting:
     device: str = "cpu"
     threads: int = 2
     backends: tuple[str, ...] = ("eager",)
-    rounds: int = 150  # of every sub-network, interleaved
+    engines: str = ""  # folder for what is built for backends; empty: the user's cache
+    rounds: int = 80  # of every sub-network, interleaved
     visits: int = 900  # random switches with the first inference after them
     switches: int = 10_000  # look-ups, and sets through the main path
     seconds: float = 20.0  # of the recording
+    paced: int = 100  # sets at the sensors' pace, each time
     starts: int = 3  # of the node; one before them is not counted
     block_s: float = 1.0  # of inferences whose energy is counted together
 
@@ -55,6 +58,7 @@ class Setting:
             threads=self.threads,
             backend=backend,
             max_level=max_level,
+            engine_dir=self.engines,
         )
 
 
@@ -71,6 +75,7 @@ class Context:
     bank: Bank
     backend: Backend  # eager
     dense: Mapping[str, SentryFuseNet]  # by kind, on the device
+    dense_file: Path  # the first of them as weights, which backends can run
 
     @property
     def levels(self) -> range:

@@ -34,8 +34,9 @@ class TorchAttention(nn.Module):
 
 
 def dense_shape(shape: ModelShape) -> ModelShape:
-    """Sizes of the reference: a key and a value of its own for every head and every token."""
-    return replace(shape, kv_heads=shape.heads, pool=1, canvas_pool=1)
+    """Sizes of the reference: a key and a value of its own for every head and every token, and one width."""
+    plain = replace(shape, kv_heads=shape.heads, pool=1, canvas_pool=1)
+    return replace(plain, widths=(1.0,), audio_widths=(1.0,), trunk_widths=(), camera_halved=())
 
 
 def dense_network(network: SentryFuseNet, kind: str = KINDS[0]) -> SentryFuseNet:

@@ -8,24 +8,43 @@ from dataclasses import replace
 from typing import Any
 
 from sentryfuse_core.lab.bench.results import Figure, at_least, at_most
-from sentryfuse_core.lab.bench.runtime.arms import ALL, BLIND, NO_CAMERA
+from sentryfuse_core.lab.bench.runtime.arms import ALL, BLIND, NO_CAMERA, dense_in
 from sentryfuse_core.lab.bench.runtime.dense import KINDS
+from sentryfuse_core.lab.bench.runtime.latency import fastest
+from sentryfuse_core.lab.bench.runtime.plot import Accuracy
+from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["figures", "level_near"]
+__all__ = ["figures", "level_near", "level_within"]
 
-_FAST = {0.5: 2.5, 0.75: 4.0}  # times as fast as dense, by share of prunable units removed
-_FAST_BLIND = {0.5: 4.0, 0.75: 6.0}  # with the camera missing
+_NO_LIDAR = ALL - ModalitySet.of(Modality.LIDAR)
+# Sensors, points of mAP that a plan may cost, times as fast as dense in eager and in the same backend, and
+# whether dense is fed a camera of zeros.
+_PLANS = (
+    (ALL, 0.5, (3.0, 1.7), False),
+    (ALL, 1.5, (5.0, 2.5), False),
+    (NO_CAMERA, 0.5, (6.0, 4.0), True),
+    (NO_CAMERA, 1.5, (8.0, 5.0), True),
+    (_NO_LIDAR, 1.0, (1.8, 1.2), False),
+)
+_BEST = 1.7  # times as fast as eager, the same plan
 _SMALL = {0.5: -40.0, 0.75: -60.0}  # per cent of memory
-_REPLAY = (2.0, 5.0)  # times real time: full width, narrowest
+_REPLAY = (6.0, None, 10.0)  # times real time: full width, narrowest, two at once
+_STEP_MS = 25.0  # p95 of a whole step, one thread
+_BUSY = 3.0  # times as long beside four busy processes, p95
 _MB = 1e6
 
 
-def figures(raw: Mapping[str, Any]) -> tuple[Figure, ...]:
+def figures(raw: Mapping[str, Any], accuracy: Accuracy) -> tuple[Figure, ...]:
     """Every figure, in the order of the table of promises."""
     on_cpu = raw["device"] == "cpu"
-    found = [*_latency(raw, judged=on_cpu), *_memory(raw), *_bank(raw), *_switch(raw, on_cpu=on_cpu)]
+    found = [
+        *_latency(raw, accuracy, judged=on_cpu),
+        *_memory(raw),
+        *_bank(raw),
+        *_switch(raw, on_cpu=on_cpu),
+    ]
     if on_cpu:
-        return (*found, *_start(raw), *_pace(raw), *_replay(raw), *_energy(raw))
+        return (*found, *_start(raw), *_pace(raw), *_step(raw), *_replay(raw), *_energy(raw))
     return (*found, *_pace(raw))
 
 
@@ -43,35 +62,45 @@ def _arm(raw: Mapping[str, Any], name: str, mask: int, level: int) -> Mapping[st
     return next(row for row in _arms(raw, name) if (row["mask"], row["level"]) == (mask, level))
 
 
-def _latency(raw: Mapping[str, Any], *, judged: bool) -> Iterator[Figure]:
-    """Targets are of eager against eager; other backends are reported."""
+def _latency(raw: Mapping[str, Any], accuracy: Accuracy, *, judged: bool) -> Iterator[Figure]:
+    """Targets are of the backend that is fastest with all sensors at full width; others are reported."""
     names = dict.fromkeys(row["name"] for row in raw["latency"]["arms"])
-    backends = [name for name in names if not name.startswith("dense")]
+    backends = [name for name in names if not name.startswith(KINDS[0])]
+    best = fastest(raw["latency"], backends)
     for name in backends:
-        own = judged and name == "eager"
-        for ratio, target in _FAST.items():
-            arm = _arm(raw, name, ALL.bits, level_near(raw, ratio))
-            what = f"{_label(arm, ratio)}, all sensors: times as fast as dense"
-            yield _speed(what, arm["against_dense"], target if own else None)
-        for ratio, target in _FAST_BLIND.items():
-            arm = _arm(raw, name, NO_CAMERA.bits, level_near(raw, ratio))
-            what = f"{_label(arm, ratio)}, no camera: times as fast as dense"
-            blind = arm["against_blind_dense"]
-            yield _speed(f"{what} with a camera of zeros", blind, target if own else None)
-            yield _speed(f"{what} without camera, too", arm["against_dense"], None)
-        what = f"{name}, full width, all sensors: times as fast as dense"
-        yield _speed(what, _arm(raw, name, ALL.bits, 0)["against_dense"], None)
-    for name in (*backends, *KINDS, *(f"{kind}{BLIND}" for kind in KINDS)):
+        own = judged and name == best
+        for mask, points, targets, blind in _PLANS:
+            arm = _arm(raw, name, mask.bits, level_within(raw, accuracy, mask, points))
+            yield from _against_dense(arm, points, targets if own else (None, None), blind=blind)
+        what = f"{name}, full width, all sensors: times as fast as eager"
+        wide = _arm(raw, name, ALL.bits, 0)
+        if name != "eager":
+            yield _speed(what, wide["against_eager"], _BEST if own else None)
+        yield _speed(f"{name}, full width, all sensors: times as fast as dense", wide["against_dense"], None)
+    for name in (*backends, *KINDS, *(f"{kind}{BLIND}" for kind in KINDS), *map(dense_in, backends)):
         for row in _arms(raw, name):
             if row["mask"] == ALL.bits:
                 what = f"{name}, level {row['level']}, all sensors: {row['gmacs']:.3f} GMACs"
-                yield from (
-                    at_least(f"{what}, {point}", row["ms"][point], "ms") for point in ("p50", "p95", "p99")
-                )
+                yield from (at_least(f"{what}, {point}", row["ms"][point], "ms") for point in ("p50", "p95"))
 
 
-def _label(arm: Mapping[str, Any], asked: float) -> str:
-    return f"{arm['name']}, r = {arm['ratio']:.2f} (level {arm['level']}, asked {asked:g})"
+def level_within(raw: Mapping[str, Any], accuracy: Accuracy, mask: ModalitySet, points: float) -> int:
+    """The cheapest level whose mAP with `mask` is at most `points` below full width's; 0 if none is known."""
+    rows = {row["level"]: row["gmacs"] for row in _arms(raw, "eager") if row["mask"] == mask.bits}
+    known = {level: accuracy[mask.bits, level] for level in rows if (mask.bits, level) in accuracy}
+    near = [level for level, worth in known.items() if 100 * (known[0] - worth) <= points]
+    return min(near, key=lambda level: (rows[level], level), default=0)
+
+
+def _against_dense(
+    arm: Mapping[str, Any], points: float, targets: tuple[float | None, float | None], *, blind: bool
+) -> Iterator[Figure]:
+    key, beside = ("against_blind_dense", ", a camera of zeros") if blind else ("against_dense", "")
+    plan = f"plan of the gate at <= {points:g} points of mAP (level {arm['level']})"
+    what = f"{arm['name']}, {plan}, {arm['sensors']}"
+    yield _speed(f"{what}: times as fast as dense in eager{beside}", arm[key], targets[0])
+    same = f"{what}: times as fast as dense in the same backend and form{beside}"
+    yield _speed(same, arm[f"{key}_in_it"], targets[1])
 
 
 def _speed(what: str, against: Mapping[str, Any], target: float | None) -> Figure:
@@ -142,7 +171,7 @@ def _start(raw: Mapping[str, Any]) -> Iterator[Figure]:
         "from the process's start to the first message with a box"
     )
     median = took[len(took) // 2] if took else math.nan
-    yield at_most("node start to first detections, warm disk cache", median, "s", 10.0, notes=[note])
+    yield at_most("node start to first detections, warm disk cache", median, "s", 2.5, notes=[note])
 
 
 def _pace(raw: Mapping[str, Any]) -> Iterator[Figure]:
@@ -164,10 +193,23 @@ def _pace(raw: Mapping[str, Any]) -> Iterator[Figure]:
     yield at_least(what, round(pace["switched_ms"]["p50"] / pace["grouped_ms"]["p50"], 4), "x", notes=[note])
 
 
+def _step(raw: Mapping[str, Any]) -> Iterator[Figure]:
+    """One thread, at the sensors' pace: what stands still for 60 ms finds its caches taken."""
+    step = raw["step"]
+    quiet, busy = step["quiet_ms"], step["busy_ms"]
+    note = f"{step['backend']}, one thread, {step['sets']} sets at 10 Hz; p50 {quiet['p50']:.1f} ms"
+    what = "a whole step, full width: preprocessing, network and decoding, p95"
+    yield at_most(what, quiet["p95"], "ms", _STEP_MS, notes=[note])
+    note = f"p50 {busy['p50']:.1f}, p95 {busy['p95']:.1f} ms, in turns with quiet"
+    what = f"the same beside {step['busy_processes']} busy processes, p95 against quiet"
+    yield at_most(what, round(busy["p95"] / quiet["p95"], 3), "x", _BUSY, notes=[note])
+
+
 def _replay(raw: Mapping[str, Any]) -> Iterator[Figure]:
     for row, target in zip(raw["replay"], _REPLAY, strict=False):
         ratio, unit = _arm(raw, "eager", ALL.bits, row["level"])["ratio"], "x real time"
-        what = f"replay of a 10 Hz four-sensor recording, r = {ratio:.2f} (level {row['level']})"
+        count = "a 10 Hz four-sensor recording" if row["bags"] == 1 else f"{row['bags']} of them at once"
+        what = f"replay of {count}, {row['backend']}, r = {ratio:.2f} (level {row['level']})"
         note = f"{row['played_s']:.1f} s in {row['run_s']:.1f} s, {row['sets']} sets"
         yield at_least(what, row["run_speed"], unit, target, notes=[note])
         note = f"{row['played_s']:.1f} s in {row['process_s']:.1f} s"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +13,34 @@ import torch
 from numpy.typing import NDArray
 
 from sentryfuse_core.account.latency import percentiles
+from sentryfuse_core.config import ModelConfig
+from sentryfuse_core.errors import BackendError
 from sentryfuse_core.lab.bench.intervals import ratio_of_medians
-from sentryfuse_core.lab.bench.runtime.arms import ALL, BLIND, Arm, dense_arms, planned_arms
+from sentryfuse_core.lab.bench.runtime.arms import (
+    ALL,
+    BLIND,
+    Arm,
+    dense_arms,
+    dense_arms_of,
+    dense_in,
+    planned_arms,
+)
 from sentryfuse_core.lab.bench.runtime.context import Context, interval_mapping, steps, undisturbed
 from sentryfuse_core.lab.bench.runtime.dense import KINDS
 from sentryfuse_core.model.network import FULL_WIDTH
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.pruning.macs import count_macs
+from sentryfuse_core.runtime.backend import Backend
+from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime.export import build_onnx
+from sentryfuse_core.runtime.lean.form import parts_of
 from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.runtime.openvino import build_openvino
+from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["interleaved", "latency_part", "ranks", "stopwatch"]
+__all__ = ["fastest", "interleaved", "latency_part", "ranks", "stopwatch"]
 
 _WARM_UP = 2  # rounds
 _SEED = 20_240
@@ -49,11 +67,24 @@ def latency_part(context: Context) -> dict[str, Any]:
             "ms": ranks(took),
         }
         if arm.name in setting.backends:
-            row["against_dense"] = _against(by_key, KINDS, arm.mask, took)
-            if Modality.CAMERA not in arm.mask:
-                row["against_blind_dense"] = _against(by_key, [f"{kind}{BLIND}" for kind in KINDS], ALL, took)
+            row["against_eager"] = _against(by_key, ["eager"], arm.mask, took, level=arm.level)
+            for what, names in (("", KINDS), ("_in_it", (dense_in(arm.name),))):
+                row[f"against_dense{what}"] = _against(by_key, names, arm.mask, took)
+                if Modality.CAMERA not in arm.mask:
+                    blind = [f"{name}{BLIND}" for name in names]
+                    row[f"against_blind_dense{what}"] = _against(by_key, blind, ALL, took)
         rows.append(row)
     return {"arms": rows, "absent": absent}
+
+
+def fastest(latency: Mapping[str, Any], backends: Iterable[str]) -> str:
+    """The one of `backends` that takes least with all sensors at full width."""
+    wide = {
+        row["name"]: row["ms"]["p50"]
+        for row in latency["arms"]
+        if (row["mask"], row["level"]) == (ALL.bits, 0)
+    }
+    return min(backends, key=lambda name: float(wide[name]))
 
 
 def _backends(context: Context) -> tuple[list[Arm], dict[str, str]]:
@@ -61,24 +92,38 @@ def _backends(context: Context) -> tuple[list[Arm], dict[str, str]]:
     arms: list[Arm] = []
     absent: dict[str, str] = {}
     for name in context.setting.backends:
-        if name == "eager":
-            arms += planned_arms(name, context.bank, context.backend)
-            continue
         context.report(f"warming up {name}", 0, 1)
-        bank = load_bank(context.setting.model(name))
-        backend = make_backend(bank, context.setting.model(name))
-        backend.warm_up()
-        if backend.name == name:
-            arms += planned_arms(name, bank, backend)
-        else:
-            absent[name] = "; ".join(text for text in (backend.reason, *backend.faults) if text)
+        config = context.setting.model(name)
+        try:
+            bank, backend = _warm(config)
+            reference = _warm(replace(config, checkpoint=str(context.dense_file)))
+        except BackendError as error:
+            absent[name] = str(error)
+            continue
+        arms += planned_arms(name, bank, backend) + dense_arms_of(name, *reference)
     return arms, absent
 
 
-def _cost(context: Context, arm: Arm) -> dict[str, float]:
+def _warm(config: ModelConfig) -> tuple[Bank, Backend]:
+    """The network of `config` on its backend, what that runs being built; BackendError if it cannot be."""
+    bank = load_bank(config)
+    store = Store.of(bank, config.engine_dir)
+    if config.backend == "openvino":
+        deque(build_openvino(bank, store, threads=config.threads), maxlen=0)
+    if config.backend == "onnx":
+        deque(build_onnx(bank, store, precision="float32"), maxlen=0)
+    backend = make_backend(bank, config)
+    backend.warm_up()
+    if backend.name != config.backend:
+        raise BackendError("; ".join(text for text in (backend.reason, *backend.faults) if text))
+    return bank, backend
+
+
+def _cost(context: Context, arm: Arm) -> dict[str, Any]:
     if arm.name in context.setting.backends:
         plan = context.bank.plan(arm.mask, arm.level, "benchmark")
-        return {"ratio": round(plan.ratio, 4), "gmacs": round(plan.gmacs, 5)}
+        parts = [str(part) for part in parts_of(plan.mask, plan.parts)]
+        return {"ratio": round(plan.ratio, 4), "gmacs": round(plan.gmacs, 5), "parts": parts}
     macs = count_macs(context.dense[KINDS[0]].shape, GEOMETRY, arm.mask, FULL_WIDTH)
     return {"ratio": 0.0, "gmacs": round(macs.total / 1e9, 5)}
 
@@ -88,9 +133,10 @@ def _against(
     names: Sequence[str],
     mask: ModalitySet,
     took: NDArray[np.float64],
+    level: int = 0,
 ) -> dict[str, Any]:
-    """How many times as fast as the fastest of the dense ones called `names`."""
-    found = {name: by_key[name, mask.bits, 0] for name in names if (name, mask.bits, 0) in by_key}
+    """How many times as fast as the fastest of those called `names`."""
+    found = {name: by_key[name, mask.bits, level] for name in names if (name, mask.bits, level) in by_key}
     fastest = min(found, key=lambda name: float(np.median(found[name])))
     return {"name": fastest, **interval_mapping(ratio_of_medians(found[fastest], took))}
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sentryfuse_core.lab.bench.runtime.context import Context, Report, Setting
 from sentryfuse_core.lab.bench.runtime.dense import KINDS, dense_network
-from sentryfuse_core.lab.bench.runtime.latency import latency_part
+from sentryfuse_core.lab.bench.runtime.latency import fastest, latency_part
 from sentryfuse_core.lab.bench.runtime.memory import live_bytes, memory_part
 from sentryfuse_core.lab.bench.runtime.pace import pace_part
 from sentryfuse_core.lab.bench.runtime.processes import energy_part, replay_part, start_part
 from sentryfuse_core.lab.bench.runtime.recording import hear, record
 from sentryfuse_core.lab.bench.runtime.switch import switch_part
-from sentryfuse_core.model.checkpoint import load_checkpoint
+from sentryfuse_core.lab.bench.runtime.whole_step import step_part
+from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
@@ -29,10 +31,14 @@ _CLEAR = ("--weather", "clear", "--light", "noon")
 def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: None) -> dict[str, Any]:
     """Record a drive, then measure every part on it; takes minutes."""
     with tempfile.TemporaryDirectory() as folder:
+        setting = replace(setting, engines=str(Path(folder) / "engines"))
         report("recording", 0, 1)
         bag = record(Path(folder) / "world", seconds=setting.seconds, seed=_SEED, options=_CLEAR)
         heard = hear(bag)
         one_model, bank, backend, held = _loaded(setting, heard.prepared[0].inputs)
+        dense = {kind: dense_network(bank.network, kind).to(setting.device) for kind in KINDS}
+        dense_file = Path(folder) / "dense.safetensors"
+        save_checkpoint(dense_file, dense[KINDS[0]], {"labels": list(bank.labels)})
         context = Context(
             setting=setting,
             report=report,
@@ -40,7 +46,8 @@ def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: N
             heard=heard,
             bank=bank,
             backend=backend,
-            dense={kind: dense_network(bank.network, kind).to(setting.device) for kind in KINDS},
+            dense=dense,
+            dense_file=dense_file,
             folder=Path(folder),
             inputs=tuple(prepared.inputs for prepared in heard.prepared),
         )
@@ -64,7 +71,8 @@ def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: N
         }
         if setting.device == "cpu":
             found |= {
-                "replay": replay_part(context),
+                "step": step_part(context, fastest(latency, ran)),
+                "replay": replay_part(context, fastest(latency, ran)),
                 "start": start_part(context),
                 "energy": energy_part(context),
             }

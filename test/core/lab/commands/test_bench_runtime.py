@@ -58,7 +58,7 @@ def checked(out: Path, printed: str) -> dict[str, Any]:
     rows = {row["what"]: row for row in content["rows"]}
     assert len(rows) == len(content["rows"])  # no two of one name
     judged = [row for row in rows.values() if row["target"] is not None]
-    assert len(judged) == 14
+    assert len(judged) == 22
     assert all(row["met"] is not None for row in judged)
     assert all(what in printed for what in rows)
     return raw
@@ -86,7 +86,7 @@ def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         context,
         "QUICK",
-        {"rounds": 2, "visits": 5, "switches": 40, "seconds": 1.0, "starts": 0, "block_s": 0.02},
+        {"rounds": 2, "visits": 5, "switches": 40, "seconds": 1.0, "starts": 0, "block_s": 0.02, "paced": 2},
     )
 
 
@@ -96,7 +96,17 @@ def test_trial_measures_and_judges_when_weights_are_small(
 ) -> None:
     before = os.sched_getaffinity(0), torch.get_num_threads()
     out = tmp_path / "out"
-    words = ["--quick", "--threads", "1", "--checkpoint", str(weights(tmp_path)), "--out", str(out)]
+    words = [
+        "--quick",
+        "--threads",
+        "1",
+        "--backends",
+        "eager",
+        "--checkpoint",
+        str(weights(tmp_path)),
+        "--out",
+        str(out),
+    ]
     assert main(["bench", "runtime", *words]) == 0
     assert (os.sched_getaffinity(0), torch.get_num_threads()) == before
     raw = checked(out, capsys.readouterr().out)
@@ -108,7 +118,17 @@ def test_trial_measures_whole_processes_too_when_left_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    words = ["--quick", "--threads", "1", "--checkpoint", str(weights(tmp_path)), "--out", str(out)]
+    words = [
+        "--quick",
+        "--threads",
+        "1",
+        "--backends",
+        "eager",
+        "--checkpoint",
+        str(weights(tmp_path)),
+        "--out",
+        str(out),
+    ]
     assert main(["bench", "runtime", *words]) == 0
     raw = checked(out, capsys.readouterr().out)
     assert [row["level"] for row in raw["replay"]] == [0, 1]
