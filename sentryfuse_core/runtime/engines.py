@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -12,13 +12,15 @@ from torch import Tensor
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.runtime.lean.form import LeanForm, Part, Runner, parts_of, put_together
 from sentryfuse_core.runtime.store import all_parts
 from sentryfuse_core.runtime.subnetwork import input_tensors
+from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import ModalitySet, Plan
 
-__all__ = ["FUSE_INPUTS", "Engine", "Engines", "examples", "run_parts"]
+__all__ = ["FUSE_INPUTS", "Engine", "EngineBackend", "Engines", "examples", "run_parts", "told"]
 
 FUSE_INPUTS = ("placed", "tokens", "counts", "pool", "fine")  # of `LeanFuse.forward`
 
@@ -70,6 +72,45 @@ class Engines:
             with contextlib.suppress(BackendError):  # whoever needs the part will be told
                 self._engines[key] = self._open(key)
             del self._waiting[0]
+
+
+class EngineBackend:
+    """What backends whose parts a node may begin without have in common; each says how a part is opened."""
+
+    batches = False
+
+    def __init__(self, bank: Bank, open_part: Callable[[Part], Engine], *, reason: str) -> None:
+        self.faults: tuple[str, ...] = ()
+        self.reason = reason
+        self._bank = bank
+        self._parts = Engines(bank, open_part)
+
+    def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
+        """Maps on the CPU; raises BackendError when a part cannot be opened or fails."""
+        return run_parts(self._bank, self._parts, inputs, plan)
+
+    @property
+    def opening(self) -> bool:
+        """Whether eager still runs some parts."""
+        return self._parts.opening
+
+    def open_beside(self) -> bool:
+        """Yes: eager runs the parts that are not open yet."""
+        self._parts.open_beside()
+        return True
+
+    def warm_up(self) -> Mapping[tuple[int, int], float]:
+        """Open and run every part; median milliseconds by (mask bits, level)."""
+        return time_all(self.run, self._bank)
+
+
+@contextlib.contextmanager
+def told(what: str) -> Iterator[None]:
+    """Whatever a library's bindings raise within, as a BackendError that begins with `what`."""
+    try:
+        yield
+    except Exception as error:
+        raise BackendError(f"{what}: {reason_of(error)}; model.backend = eager") from error
 
 
 def run_parts(bank: Bank, run: Runner, inputs: ModelInput, plan: Plan) -> HeadOutput:

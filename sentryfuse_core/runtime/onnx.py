@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sentryfuse_core.errors import BackendError
-from sentryfuse_core.model.heads import HeadOutput
-from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import device_name
-from sentryfuse_core.runtime.engines import Engine, Engines, run_parts
+from sentryfuse_core.runtime.engines import Engine, EngineBackend, told
 from sentryfuse_core.runtime.export import onnx_ending
 from sentryfuse_core.runtime.lean.form import Part
 from sentryfuse_core.runtime.store import Store
 from sentryfuse_core.text import reason_of
-from sentryfuse_core.types import Plan
 
 __all__ = ["OnnxBackend", "OnnxModel", "onnx_lack"]
 
 _ENDING = onnx_ending("float32")
+_FAILED = "ONNX Runtime failed"
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _ERRORS_ONLY = 3  # severity of ONNX Runtime's log
 
@@ -42,11 +38,10 @@ def onnx_lack(bank: Bank, store: Store) -> str:
     return ""
 
 
-class OnnxBackend:
+class OnnxBackend(EngineBackend):
     """One session a part, see `Engines`."""
 
     name = "onnx"
-    batches = False
 
     def __init__(
         self, bank: Bank, store: Store, *, device: str = "cpu", threads: int = 0, reason: str = ""
@@ -72,10 +67,8 @@ class OnnxBackend:
                 f"this onnxruntime has no {self._provider}; pip install onnxruntime-gpu, or set "
                 f"model.device = cpu"
             )
-        self.faults: tuple[str, ...] = ()
-        self.reason = reason
+        super().__init__(bank, self._opened, reason=reason)
         self.device = device if where.type == "cpu" else device_name(where)
-        self._bank = bank
         self._store = store
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
@@ -83,28 +76,9 @@ class OnnxBackend:
         # Threads that spin after each run take the cores from everything else on the robot.
         self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._options.log_severity_level = _ERRORS_ONLY
-        self._parts = Engines(bank, self._opened)
-
-    def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
-        """Maps on the CPU; raises BackendError when the session cannot be opened or fails."""
-        return run_parts(self._bank, self._parts, inputs, plan)
-
-    @property
-    def opening(self) -> bool:
-        """Whether eager still runs some parts."""
-        return self._parts.opening
-
-    def open_beside(self) -> bool:
-        """Yes: eager runs the parts that are not open yet."""
-        self._parts.open_beside()
-        return True
-
-    def warm_up(self) -> Mapping[tuple[int, int], float]:
-        """Open and run every sub-network; median milliseconds by (mask bits, level)."""
-        return time_all(self.run, self._bank)
 
     def _opened(self, key: Part) -> Engine:
-        with _told():
+        with told(_FAILED):
             provider = (self._provider, self._provider_options)
             path = self._store.path(key, _ENDING)
             session = self._runtime.InferenceSession(str(path), self._options, providers=[provider])
@@ -112,21 +86,12 @@ class OnnxBackend:
             raise BackendError(f"{self._provider} does not start; see ONNX Runtime's log")
 
         def run(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            with _told():
+            with told(_FAILED):
                 names = [item.name for item in session.get_inputs()]
                 feed = {name: item.numpy() for name, item in zip(names, tensors, strict=True)}
                 return tuple(torch.from_numpy(values) for values in session.run(None, feed))
 
         return run
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Whatever ONNX Runtime raises, as a BackendError."""
-    try:
-        yield
-    except Exception as error:
-        raise BackendError(f"ONNX Runtime failed: {reason_of(error)}; model.backend = eager") from error
 
 
 class OnnxModel:

@@ -7,7 +7,6 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,9 +15,8 @@ from torch import Tensor
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.runtime.backend import time_all
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.engines import Engine, Engines, examples, run_parts
+from sentryfuse_core.runtime.engines import Engine, EngineBackend, examples, told
 from sentryfuse_core.runtime.lean.form import LeanForm, Part
 from sentryfuse_core.runtime.measured import circumstances, kept
 from sentryfuse_core.runtime.parity import too_far
@@ -52,12 +50,11 @@ def openvino_lack(bank: Bank, store: Store, *, precision: str = "float32") -> st
     return ""
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(EngineBackend):
     """One compiled part each, see `Engines`."""
 
     name = "openvino"
     device = "cpu"
-    batches = False
 
     def __init__(
         self,
@@ -72,43 +69,27 @@ class OpenVinoBackend:
         lack = openvino_lack(bank, store, precision=precision)
         if lack:
             raise BackendError(f"openvino was asked for but {lack}")
-        self.faults: tuple[str, ...] = ()
-        self.reason = reason
-        self._bank, self._store = bank, store
+        super().__init__(bank, self._read, reason=reason)
+        self._store = store
         self._core = _core()
         _check(self._core, precision)
         self._settings = _settings(threads, precision)
         self._ending = _ending(precision)
-        self._parts = Engines(bank, self._read)
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError when a part cannot be read or fails."""
-        output = run_parts(self._bank, self._parts, inputs, plan)
+        output = super().run(inputs, plan)
         # What a part gives lies in memory that its next run writes.
         evidence = {modality: logits.clone() for modality, logits in output.evidence.items()}
         return HeadOutput(output.heatmap.clone(), output.boxes.clone(), evidence)
 
-    @property
-    def opening(self) -> bool:
-        """Whether eager still runs some parts."""
-        return self._parts.opening
-
-    def open_beside(self) -> bool:
-        """Yes: eager runs the parts that are not open yet."""
-        self._parts.open_beside()
-        return True
-
-    def warm_up(self) -> Mapping[tuple[int, int], float]:
-        """Read and run every part; median milliseconds by (mask bits, level)."""
-        return time_all(self.run, self._bank)
-
     def _read(self, key: Part) -> Engine:
-        with _told(f"OpenVINO failed at {key}"):
+        with told(f"OpenVINO failed at {key}"):
             content = io.BytesIO(self._store.path(key, self._ending).read_bytes())
             request = self._core.import_model(content, "CPU", self._settings).create_infer_request()
 
         def run(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            with _told(f"OpenVINO failed at {key}"):
+            with told(f"OpenVINO failed at {key}"):
                 feed = [item.contiguous().numpy() for item in tensors]
                 maps = request.infer(feed, share_inputs=True, share_outputs=True)
                 return tuple(torch.from_numpy(maps[index]) for index in range(len(maps)))
@@ -131,7 +112,7 @@ def build_openvino(
     _check(core, precision)
 
     def build(key: Part) -> bytes:
-        with _told(f"OpenVINO cannot compile {key}"):
+        with told(f"OpenVINO cannot compile {key}"):
             return _compiled(core, key, form, given[key], _settings(threads, precision))
 
     return store.build(bank, _ending(precision), build, anew=anew)
@@ -190,15 +171,6 @@ def _compiled(
     content = io.BytesIO()
     core.compile_model(model, "CPU", settings).export_model(content)
     return content.getvalue()
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """As a BackendError; openvino's bindings raise whatever a call's arguments or memory give rise to."""
-    try:
-        yield
-    except Exception as error:
-        raise BackendError(f"{what}: {reason_of(error)}; model.backend = eager") from error
 
 
 def _absent() -> str:
