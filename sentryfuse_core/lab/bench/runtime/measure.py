@@ -53,6 +53,7 @@ def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: N
         )
         latency = latency_part(context)
         ran = [name for name in setting.backends if name not in latency["absent"]]
+        best = fastest(latency, ran)
         found = {
             "checkpoint": bank.identity,
             "device": backend.device,
@@ -71,8 +72,8 @@ def measure(setting: Setting, *, report: Report = lambda _part, _done, _total: N
         }
         if setting.device == "cpu":
             found |= {
-                "step": step_part(context, fastest(latency, ran)),
-                "replay": replay_part(context, fastest(latency, ran)),
+                "step": step_part(context, best),
+                "replay": replay_part(context, best),
                 "start": start_part(context),
                 "energy": energy_part(context),
             }

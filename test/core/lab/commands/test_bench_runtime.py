@@ -34,6 +34,14 @@ def weights(folder: Path) -> Path:
     return folder / "small.safetensors"
 
 
+def trial(folder: Path) -> Path:
+    """Where a quick run on the small weights wrote to."""
+    out, small = folder / "out", weights(folder)
+    words = f"bench runtime --quick --threads 1 --backends eager --checkpoint {small} --out {out}"
+    assert main(words.split()) == 0
+    return out
+
+
 def checked(out: Path, printed: str) -> dict[str, Any]:
     """What the command wrote, its shape and the exact properties seen to."""
     assert (out / "runtime_front.png").read_bytes().startswith(b"\x89PNG")
@@ -95,19 +103,7 @@ def test_trial_measures_and_judges_when_weights_are_small(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = os.sched_getaffinity(0), torch.get_num_threads()
-    out = tmp_path / "out"
-    words = [
-        "--quick",
-        "--threads",
-        "1",
-        "--backends",
-        "eager",
-        "--checkpoint",
-        str(weights(tmp_path)),
-        "--out",
-        str(out),
-    ]
-    assert main(["bench", "runtime", *words]) == 0
+    out = trial(tmp_path)
     assert (os.sched_getaffinity(0), torch.get_num_threads()) == before
     raw = checked(out, capsys.readouterr().out)
     assert raw["start"] == {"starts": [], "lacks": "not asked for"}
@@ -117,21 +113,9 @@ def test_trial_measures_and_judges_when_weights_are_small(
 def test_trial_measures_whole_processes_too_when_left_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
-    words = [
-        "--quick",
-        "--threads",
-        "1",
-        "--backends",
-        "eager",
-        "--checkpoint",
-        str(weights(tmp_path)),
-        "--out",
-        str(out),
-    ]
-    assert main(["bench", "runtime", *words]) == 0
+    out = trial(tmp_path)
     raw = checked(out, capsys.readouterr().out)
-    assert [row["level"] for row in raw["replay"]] == [0, 1]
+    assert [(row["level"], row["bags"]) for row in raw["replay"]] == [(0, 1), (1, 1), (0, 2)]
     assert raw["start"]["starts"] or raw["start"]["lacks"]
     assert all(row["peak_mb"] > row["libraries_mb"] > 0 for row in raw["memory"]["processes"])
 
