@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import os
 import signal
@@ -119,11 +118,8 @@ def run_node(
     try:
         return _status(make, stop, args)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if stop.signalled:  # the process ends soon: a second signal must not change how
-            _ignore_signals()
-            atexit.register(_ignore_signals)  # whoever took them before may put others back
+        for number, handler in before.items():  # once told, the process ends: a second signal must not change how
+            signal.signal(number, signal.SIG_IGN if stop.signalled else handler)
 
 
 def _status(make: Callable[[Stop], Node], stop: Stop, args: Sequence[str] | None) -> int:
@@ -172,8 +168,3 @@ def _run(make: Callable[[Stop], Node], stop: Stop, args: Sequence[str] | None) -
 def _take_signals(stop: Stop) -> dict[int, Any]:
     """Let SIGINT and SIGTERM ask `stop`; returns the handlers before."""
     return {number: signal.signal(number, stop.signal) for number in (signal.SIGINT, signal.SIGTERM)}
-
-
-def _ignore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

@@ -47,7 +47,8 @@ def noted_signals(
 ) -> Iterator[list[int]]:
     """Collect the number of SIGINT or SIGTERM; a second one does end the process.
 
-    `then` is called with the number and the frame that the signal found.
+    `then` is called with the number and the frame that the signal found. A signal that somebody within came
+    to ignore, because the process ends, stays ignored.
     """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # Python takes handlers from there only
@@ -66,7 +67,8 @@ def noted_signals(
         yield caught
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
 
 
 def _importing(frame: FrameType | None) -> bool:

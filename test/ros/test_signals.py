@@ -49,8 +49,10 @@ def used_s(who: int = resource.RUSAGE_CHILDREN) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def wait_for_node(listener: Listener, name: str, *, there: bool = True) -> None:
-    until(lambda: (name in listener.node.get_node_names()) is there, f"{name} there: {there}")
+def nodes(listener: Listener, name: str) -> set[bytes]:
+    """The nodes of this name by their identity: the graph may keep the name of one that has ended."""
+    found = listener.node.get_publishers_info_by_topic("/parameter_events")
+    return {bytes(info.endpoint_gid) for info in found if info.node_name == name}
 
 
 @pytest.mark.parametrize("signals", [BOTH, (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)])
@@ -59,11 +61,13 @@ def test_process_ends_with_its_status_when_it_is_told_to_once_or_again(
     name: str, signals: Sequence[int], listener: Listener, bag: Path
 ) -> None:
     module, arguments, status = PARTS[name]
+    before = nodes(listener, name)
     with Program(node_command(module, *(word.replace("BAG", str(bag)) for word in arguments))) as program:
-        wait_for_node(listener, name)
-        assert program.end(*signals) == (status and status + signals[0])
+        until(lambda: bool(nodes(listener, name) - before), f"{name} there")
+        own = nodes(listener, name) - before
+        assert program.end(*signals) == (status and status + signals[0]), program.output
         assert "Traceback" not in program.output
-    wait_for_node(listener, name, there=False)
+    until(lambda: not own & nodes(listener, name), f"{name} gone")
 
 
 @pytest.mark.parametrize("number", BOTH)
@@ -150,7 +154,7 @@ def test_services_answer_and_a_second_transition_is_refused_when_a_manager_confi
 
 @pytest.mark.parametrize("wanted", ["activating", "active"])
 def test_node_ends_at_once_when_told_to_in_any_state(listener: Listener, wanted: str) -> None:
-    before_s = used_s()
+    before_s, before = used_s(), nodes(listener, "sentryfuse")
     with (
         starting(autostart=False) as node,
         Asking(listener, GetState, "get_state") as state,
@@ -164,12 +168,13 @@ def test_node_ends_at_once_when_told_to_in_any_state(listener: Listener, wanted:
             request = ChangeState.Request(transition=Transition(id=transition))
             seen = followed(state, change.client.call_async(request), wanted)
         assert seen == wanted
+        own = nodes(listener, "sentryfuse") - before
         ticks = sum(int(word) for word in _stat(node.pid)[11:13])
         os.kill(node.pid, signal.SIGINT)
     after_s = used_s() - before_s - ticks / os.sysconf("SC_CLK_TCK")
     assert after_s < CPU_S
     assert "Traceback" not in node.output
-    wait_for_node(listener, "sentryfuse", there=False)
+    until(lambda: not own & nodes(listener, "sentryfuse"), "the node gone")
 
 
 def followed(state: Asking, transition: Any, wanted: str) -> str:
