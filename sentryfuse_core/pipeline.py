@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sentryfuse_core.around import (
@@ -410,9 +410,8 @@ def _notes(result: FusionResult) -> tuple[str, ...]:
         notes.append("pruning: uniform widths, not chosen by SentryGate")
     elif result.plan.words:
         notes.append(f"pruning: {result.plan.words}")
-    blind = unwatched(result.coverage, _WATCHING.bits) if len(result.sectors) > 1 else ""
-    if blind:
-        notes.append(f"neither camera nor lidar watches {blind} degrees left of ahead: slow down there")
+    if len(result.sectors) > 1:
+        notes += _unwatched(result)
     if result.used & PERCEIVING and not result.above_prior:
         what = f"{result.used} at level {result.plan.level}"
         found, prior = result.mask_recall_4m, result.prior_recall_4m
@@ -424,6 +423,18 @@ def _notes(result: FusionResult) -> tuple[str, ...]:
                 f"not twice the {prior:.0%} of the canvas without tokens: do not rely on it"
             )
     return tuple(notes)
+
+
+def _unwatched(result: FusionResult) -> Iterator[str]:
+    """Directions that nothing watches, or no longer a camera or a lidar since one of several is gone."""
+    if blind := unwatched(result.coverage, _WATCHING.bits):
+        yield f"neither camera nor lidar watches {blind} degrees left of ahead: slow down there"
+    gone = {name for name, why in result.absent.items() if why is not Absence.LEFT_OUT}
+    for kind in result.used & _WATCHING:
+        lost = [name for name, report in result.reports.items() if name in gone and report.modality is kind]
+        gap = unwatched(result.coverage, kind.bit)
+        if lost and gap not in ("", blind):
+            yield f"without {' and '.join(lost)} no {kind.value} watches {gap} degrees left of ahead"
 
 
 class _Stopwatch:

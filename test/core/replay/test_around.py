@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,11 @@ def test_coverage_says_within_one_set_what_no_longer_watches(records: tuple[SetR
     for degree in (0, 180, 270):
         assert at_deg(late, degree) & (CAMERA | LIDAR) == CAMERA | LIDAR
     assert any("left: lidar" in note for note in late.notes)
+    (gap,) = (note for note in late.notes if note.startswith("without left_camera no camera watches "))
+    first, last = (int(word) for word in re.findall(r"\d+", gap))
+    assert first <= 60
+    assert last >= 120
+    assert not any(note.startswith("without ") for note in records[5].notes)
 
 
 def test_boxes_lie_to_every_side_and_none_is_doubled(records: tuple[SetRecord, ...]) -> None:
