@@ -118,7 +118,10 @@ def run_node(
     try:
         return _status(make, stop, args)
     finally:
-        for number, handler in before.items():  # once told, the process ends: a second signal must not change how
+        for (
+            number,
+            handler,
+        ) in before.items():  # once told, the process ends: a second signal must not change how
             signal.signal(number, signal.SIG_IGN if stop.signalled else handler)
 
 

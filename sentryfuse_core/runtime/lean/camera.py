@@ -14,7 +14,7 @@ from sentryfuse_core.model.ground import FARTHEST_M, IMAGE_FREQUENCIES, NEAREST_
 from sentryfuse_core.model.lift import NEAR_M, SURE, depth_bins
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tilt import upright
-from sentryfuse_core.runtime.lean.layers import LeanConv, by_columns, double, pointwise, waves
+from sentryfuse_core.runtime.lean.layers import LeanConv, by_columns, double, pointwise, pooled, waves
 
 __all__ = ["LeanCamera"]
 
@@ -47,7 +47,7 @@ class LeanCamera(nn.Module):
         self._merge_ground = pointwise(read["merge_ground"], 2 * IMAGE_FREQUENCIES, lifted)
         self._row = pointwise(read["horizon_row"], lifted)
         look, foot = pointwise(read["look"], lifted, self._bins), pointwise(read["foot"], lifted)
-        self._look = (torch.cat((look[0], foot[0])), torch.cat((look[1], foot[1])))
+        self._look, self._foot = look, foot
         rows = net.geometry.image_height // 4 // self._shrink
         self.ground, self.horizon = encoder.ground_of(rows), encoder.horizon
         self.lift = LeanLift(net, lifted, engine=engine)
@@ -76,7 +76,7 @@ class LeanCamera(nn.Module):
         )
         merged = functional.conv2d(fine, *self._merge_fine) + double(merged)
         del fine, coarse
-        shown = None if seen is None else functional.adaptive_avg_pool2d(seen, merged.shape[2:])  # type: ignore[arg-type]
+        shown = None if seen is None else pooled(seen, merged.shape[2:])
         ends = functional.conv2d(merged.relu(), *self._row)[:, 0].softmax(dim=1)
         turned = self.horizon.by_chances(ends, tilt, None if shown is None else shown[:, 0])
         rotation = upright(turned)
@@ -95,21 +95,21 @@ class LeanCamera(nn.Module):
 
     def _distance(self, features: Tensor, ground: tuple[Tensor, ...]) -> Tensor:
         """The chances [B, bins, h, w] of how far away each pixel's object is."""
-        look = functional.conv2d(features, *self._look)
-        below, spread = look[:, self._bins], look[:, self._bins + 1 :]
-        foot = self.ground.rows + FOOT_PIXELS * below
+        below, spread = functional.conv2d(features, *self._foot).split(1, dim=1)
+        foot = self.ground.rows + FOOT_PIXELS * below[:, 0]
         middle = depth_bins(self.ground.ahead_on(ground, foot), self._bins)
         sure = (-spread.clamp(*SPREAD)).exp()
-        return (look[:, : self._bins] - (self._steps - middle[:, None]).abs() * sure).softmax(dim=1)
+        look = functional.conv2d(features, *self._look)
+        return (look - (self._steps - middle[:, None]).abs() * sure).softmax(dim=1)
 
     def _tokens(self, deep: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor | None]:
         counts = None
         if seen is None:
-            grid = functional.adaptive_avg_pool2d(deep, self._grid)
+            grid = pooled(deep, self._grid)
         else:
-            shown = functional.adaptive_avg_pool2d(seen, deep.shape[2:])  # type: ignore[arg-type]
-            counts = functional.adaptive_avg_pool2d(shown, self._grid)
-            grid = functional.adaptive_avg_pool2d(deep * shown, self._grid) / counts.clamp_min(LEAST_SHARE)
+            shown = pooled(seen, deep.shape[2:])
+            counts = pooled(shown, self._grid)
+            grid = pooled(deep * shown, self._grid) / counts.clamp_min(LEAST_SHARE)
             counts = counts.flatten(1)
         return grid.flatten(2).transpose(1, 2) @ self._token + self._where, counts
 

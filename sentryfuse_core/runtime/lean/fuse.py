@@ -80,7 +80,7 @@ class LeanLayer(nn.Module):
         attend, feed = layer.attend, layer.feed
         self.attend_norm, self.feed_norm = layer.attend_norm, layer.feed_norm
         self._groups, self._heads, self._size = groups, attend.group, attend.head_dim
-        self._cells, self._block = cells, math.isqrt(canvas_pool)
+        self._cells, self._blocks = cells, _blocks(cells, math.isqrt(canvas_pool)).to(layer.feed.rise)
         rows = groups * attend.unit_size
         self._query = attend.query.detach()[:rows]
         self._key_value = attend.key_value.detach()[: groups * 2 * attend.head_dim]
@@ -105,11 +105,12 @@ class LeanLayer(nn.Module):
     def _sources(self, normal: Tensor, pool: Tensor) -> Tensor:
         """What keys and values are made of: [B, K, D]."""
         cells, rest = normal[:, : self._cells], normal[:, self._cells :]
-        if self._block > 1:
-            side = math.isqrt(self._cells) // self._block
-            cells = (
-                torch.unflatten(cells, 1, (side, self._block, side, self._block))
-                .mean(dim=(2, 4))
-                .flatten(1, 2)
-            )
+        if len(self._blocks) < self._cells:
+            cells = self._blocks @ cells
         return torch.cat((cells, pool @ rest), dim=1)
+
+
+def _blocks(cells: int, block: int) -> Tensor:
+    """The matrix [K, cells] that takes means over blocks of the canvas; engines are slow at two axes."""
+    side = math.isqrt(cells)
+    return functional.avg_pool2d(torch.eye(cells).view(cells, 1, side, side), block).flatten(1).t()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,7 +11,7 @@ from torch.nn import functional
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.slim import CHANNEL_BLOCK, SlimConv
 
-__all__ = ["Constants", "LeanConv", "by_columns", "double", "pointwise", "waves"]
+__all__ = ["Constants", "LeanConv", "by_columns", "double", "pointwise", "pooled", "waves"]
 
 _EPSILON = 1e-5  # of torch's group_norm
 
@@ -58,8 +60,8 @@ class LeanConv(nn.Module):
         OpenVINO takes a group's for a reshape to another layout and back, which is a quarter of its time.
         """
         mixed = mixed.float()  # squares of half precision would overflow
-        moments = torch.cat((mixed, mixed * mixed), dim=1).mean(dim=(2, 3))
-        grouped = torch.unflatten(moments, 1, (2, -1, CHANNEL_BLOCK)).mean(dim=3)
+        moments = torch.stack((mixed.mean(dim=(2, 3)), (mixed * mixed).mean(dim=(2, 3))), dim=1)
+        grouped = torch.unflatten(moments, 2, (-1, CHANNEL_BLOCK)).mean(dim=3)
         mean, square = grouped[..., None].expand(-1, -1, -1, CHANNEL_BLOCK).flatten(2).unbind(1)
         factor = self.scale * torch.rsqrt(square - mean * mean + _EPSILON)
         return mixed * factor[..., None, None] + (self.shift - mean * factor)[..., None, None]
@@ -73,6 +75,15 @@ def pointwise(layer: nn.Linear, inputs: int, outputs: int | None = None) -> tupl
 def double(maps: Tensor) -> Tensor:
     """[B, C, H, W] -> [B, C, 2 H, 2 W], each pixel four times."""
     return functional.interpolate(maps, scale_factor=2.0, mode="nearest")
+
+
+def pooled(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """[B, C, h, w] -> [B, C, *size], means of blocks that fit; engines are slow at adaptive pooling."""
+    block = (
+        int(maps.shape[2]) // int(size[0]),
+        int(maps.shape[3]) // int(size[1]),
+    )  # fixed where it is traced
+    return maps if block == (1, 1) else functional.avg_pool2d(maps, block)
 
 
 def waves(values: Tensor, scales: Tensor) -> Tensor:
