@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,29 +117,48 @@ def yaw_quaternion(yaw: float) -> list[float]:
 EGO = {"translation": [100.0, 50.0, 0.0], "rotation": yaw_quaternion(1.0)}
 TILTED = {"translation": [101.0, 49.0, 0.3], "rotation": [0.8765, 0.0214, -0.0187, 0.4806]}
 CAMERA_ROTATION = [0.5, -0.5, 0.5, -0.5]  # right, down, forward in ego axes
+# Where each camera sits in the ego frame, how far it looks to the left in degrees, and its focal length.
+CAMERAS = {
+    "CAM_FRONT": ([1.7, 0.0, 1.51], 0.0, 1266.0),
+    "CAM_FRONT_LEFT": ([1.52, 0.49, 1.51], 55.0, 1266.0),
+    "CAM_BACK_LEFT": ([1.04, 0.48, 1.59], 110.0, 1266.0),
+    "CAM_BACK": ([0.03, 0.0, 1.57], 180.0, 809.0),
+    "CAM_BACK_RIGHT": ([1.04, -0.48, 1.59], -110.0, 1266.0),
+    "CAM_FRONT_RIGHT": ([1.52, -0.49, 1.51], -55.0, 1266.0),
+}
 LIDAR_ROTATION = yaw_quaternion(-math.pi / 2)  # x to the right, y ahead
 # An object 10 m ahead of the lidar and 3 m to its left, turned by 0.3 rad: in the ego and the global frame.
 IN_BASE = (10.0, 3.0, 0.8, 4.0, 1.8, 1.5, 0.3)
 
 
-def nuscenes(root: Path, *, frames: int = 4, scenes: int = 1, imu: bool = True, tilted: bool = False) -> Path:
+def camera_rotation(yaw: float) -> list[float]:
+    """w, x, y, z of a camera that looks that far to the left."""
+    (c, _, _, s), (w, x, y, z) = yaw_quaternion(yaw), CAMERA_ROTATION
+    return [c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w]
+
+
+def nuscenes(
+    root: Path,
+    *,
+    frames: int = 4,
+    scenes: int = 1,
+    imu: bool = True,
+    tilted: bool = False,
+    cameras: Sequence[str] = ("CAM_FRONT",),
+    sides: int = 1,
+) -> Path:
     """Scenes with a car, a bicycle with and one without a rider, a barrier, and a car that nothing hit.
 
-    `tilted`: the vehicle pitches and rolls a little, so that no angle is about one axis alone.
+    `tilted`: the vehicle pitches and rolls a little, so that no angle is about one axis alone. `sides` 4: one
+    of each to every side, front, left, back, right, in the same place as seen from there.
     """
     tables: dict[str, list[dict[str, Any]]] = {
         "sensor": [
             {"token": f"s-{channel}", "channel": channel, "modality": kind}
-            for channel, kind in (("CAM_FRONT", "camera"), ("LIDAR_TOP", "lidar"))
+            for channel, kind in (*((name, "camera") for name in cameras), ("LIDAR_TOP", "lidar"))
         ],
         "calibrated_sensor": [
-            {
-                "token": "c-CAM_FRONT",
-                "sensor_token": "s-CAM_FRONT",
-                "translation": [1.7, 0.0, 1.51],
-                "rotation": CAMERA_ROTATION,
-                "camera_intrinsic": [[1266.0, 0.0, 816.0], [0.0, 1266.0, 491.0], [0.0, 0.0, 1.0]],
-            },
+            *(_calibrated(name) for name in cameras),
             {
                 "token": "c-LIDAR_TOP",
                 "sensor_token": "s-LIDAR_TOP",
@@ -163,13 +183,24 @@ def nuscenes(root: Path, *, frames: int = 4, scenes: int = 1, imu: bool = True, 
         },
     }
     for scene in range(scenes):
-        _scene(root, tables, f"scene-{scene + 1:04d}", frames=frames, imu=imu)
+        _scene(root, tables, f"scene-{scene + 1:04d}", frames=frames, imu=imu, cameras=cameras, sides=sides)
     if tilted:
         for record in tables["ego_pose"]:
             record.update(TILTED)
     for name, records in tables.items():
         text(root / "v1.0-mini" / f"{name}.json", json.dumps(records))
     return root
+
+
+def _calibrated(camera: str) -> dict[str, Any]:
+    place, yaw_deg, focal = CAMERAS[camera]
+    return {
+        "token": f"c-{camera}",
+        "sensor_token": f"s-{camera}",
+        "translation": place,
+        "rotation": camera_rotation(math.radians(yaw_deg)),
+        "camera_intrinsic": [[focal, 0.0, 816.0], [0.0, focal, 491.0], [0.0, 0.0, 1.0]],
+    }
 
 
 _OBJECTS = (  # category, attributes, lidar points
@@ -181,7 +212,16 @@ _OBJECTS = (  # category, attributes, lidar points
 )
 
 
-def _scene(root: Path, tables: dict[str, Any], name: str, *, frames: int, imu: bool) -> None:
+def _scene(
+    root: Path,
+    tables: dict[str, Any],
+    name: str,
+    *,
+    frames: int,
+    imu: bool,
+    cameras: Sequence[str],
+    sides: int,
+) -> None:
     tokens = [f"{name}-{index}" for index in range(frames)]
     tables["scene"].append(
         {
@@ -198,7 +238,7 @@ def _scene(root: Path, tables: dict[str, Any], name: str, *, frames: int, imu: b
         utime = 1_532_402_927_000_000 + index * 500_000
         near = {"prev": tokens[index - 1] if index else "", "next": [*tokens, ""][index + 1]}
         tables["sample"].append({"token": token, "timestamp": utime, "scene_token": name, **near})
-        for channel, ending in (("CAM_FRONT", "jpg"), ("LIDAR_TOP", "pcd.bin")):
+        for channel, ending in (*((camera, "jpg") for camera in cameras), ("LIDAR_TOP", "pcd.bin")):
             file = f"samples/{channel}/{token}.{ending}"
             record = {
                 "token": f"{token}-{channel}",
@@ -209,16 +249,19 @@ def _scene(root: Path, tables: dict[str, Any], name: str, *, frames: int, imu: b
                 "filename": file,
                 "fileformat": ending,
                 "is_key_frame": True,
-                "width": 1600 if channel == "CAM_FRONT" else 0,
-                "height": 900 if channel == "CAM_FRONT" else 0,
+                "width": 1600 if channel in CAMERAS else 0,
+                "height": 900 if channel in CAMERAS else 0,
                 "prev": "",
                 "next": "",
             }
             tables["sample_data"].append(record)
             tables["ego_pose"].append({"token": f"{token}-{channel}", "timestamp": utime, **EGO})
-        image(root / f"samples/CAM_FRONT/{token}.jpg", seed=index, size=(900, 1600))
+        for camera in cameras:
+            seed = index + 100 * [*CAMERAS].index(camera)
+            image(root / f"samples/{camera}/{token}.jpg", seed=seed, size=(900, 1600))
         cloud(root / f"samples/LIDAR_TOP/{token}.pcd.bin", seed=index, columns=5, height=1.84, scale=255.0)
-        _annotate(tables, token, first=index == 0, last=index == frames - 1)
+        for side in range(sides):
+            _annotate(tables, token, side, first=index == 0, last=index == frames - 1)
     if imu:
         message = {
             "linear_accel": [0.5, 0.1, 9.81],
@@ -230,8 +273,10 @@ def _scene(root: Path, tables: dict[str, Any], name: str, *, frames: int, imu: b
         text(root / "can_bus" / f"{name}_ms_imu.json", json.dumps(messages))
 
 
-def _annotate(tables: dict[str, Any], token: str, *, first: bool, last: bool) -> None:
+def _annotate(tables: dict[str, Any], token: str, side: int, *, first: bool, last: bool) -> None:
     x, y, z, length, width, height, yaw = IN_BASE
+    for _ in range(side):  # a quarter turn to the left each
+        x, y, yaw = -y, x, yaw + math.pi / 2
     ahead, left = x + 0.94, y
     turn, (east, north, _) = 1.0, EGO["translation"]
     centre = [
@@ -240,7 +285,7 @@ def _annotate(tables: dict[str, Any], token: str, *, first: bool, last: bool) ->
         z,
     ]
     scene = token.rsplit("-", 1)[0]
-    for number, (category, attributes, points) in enumerate(_OBJECTS):
+    for number, (category, attributes, points) in enumerate(_OBJECTS, len(_OBJECTS) * side):
         instance = f"{scene}-i{number}"
         if first:
             tables["instance"].append({"token": instance, "category_token": f"k-{category}"})

@@ -10,7 +10,7 @@ from sentryfuse_core.lab.datasets import LAYOUTS
 if TYPE_CHECKING:
     from argparse import _ActionsContainer
 
-__all__ = ["LIDAR_HEIGHTS_M", "add_data_arguments"]
+__all__ = ["LIDAR_HEIGHTS_M", "add_data_arguments", "add_frame_arguments"]
 
 LIDAR_HEIGHTS_M = (0.0, 100.0)  # that --lidar-height may say
 
@@ -42,4 +42,20 @@ def add_data_arguments(group: _ActionsContainer) -> None:
         type=float,
         metavar="M",
         help="of KITTI's layouts: how high the lidar is above the ground, in m (default: KITTI's 1.73)",
+    )
+
+
+def add_frame_arguments(group: _ActionsContainer) -> None:
+    """Declare which frames of the data are made."""
+    group.add_argument(
+        "--only-frames",
+        metavar="A-B",
+        help="frames A to B of every drive, counted from 0 (default: all); with --around key frames, each "
+        "with all its sides",
+    )
+    group.add_argument(
+        "--around",
+        action="store_true",
+        help="of nuScenes, which is labelled all around: every key frame gives four frames, to the front, "
+        "left, back and right, of all six cameras (default: the one ahead, of CAM_FRONT)",
     )

@@ -27,21 +27,21 @@ def open_data(
     need_labels: bool = True,
     plain: bool = False,
     labels: tuple[str, ...] = LABELS,
+    around: bool = False,
 ) -> DrivingSet:
     """All that --data names as one set of these classes; without `need_labels` recordings need none.
 
-    `plain`: every frame and no labels, as far as the layouts do without.
+    `plain`: every frame and no labels, as far as the layouts do without; `around`: all sides of a moment.
 
     Raises ConfigError for an option that is not of a path's layout, or what `open_driving` does.
     """
     check_numbers(args, lidar_height=LIDAR_HEIGHTS_M)
     vocabulary = Vocabulary(labels, parse_map(args.map, labels))
-    return merged([_open(args, path, vocabulary, need_labels=need_labels, plain=plain) for path in args.data])
+    options = {"need_labels": need_labels, "plain": plain, "around": around}
+    return merged([_open(args, path, vocabulary, **options) for path in args.data])
 
 
-def _open(
-    args: argparse.Namespace, path: Path, vocabulary: Vocabulary, *, need_labels: bool, plain: bool
-) -> DrivingSet:
+def _open(args: argparse.Namespace, path: Path, vocabulary: Vocabulary, **options: bool) -> DrivingSet:
     layout = args.format or detect_layout(path)
     if layout != "bag":
         for name in _OF_BAGS:
@@ -55,10 +55,9 @@ def _open(
         config=config,
         told=options_given(args),
         topics=topics,
-        need_labels=need_labels,
-        plain=plain,
         vocabulary=vocabulary,
         lidar_height_m=args.lidar_height,
+        **options,
     )
 
 

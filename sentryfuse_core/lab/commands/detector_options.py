@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentryfuse_core.commands.options import add_config_arguments
-from sentryfuse_core.lab.commands.data_options import add_data_arguments
+from sentryfuse_core.lab.commands.data_options import add_data_arguments, add_frame_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +29,7 @@ DRIVING = (
     "lidar_height",
     "classes",
     "only_frames",
+    "around",
     "cache",
     "params",
     "set",
@@ -39,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what a classifier's training has not."""
     own = parser.add_argument_group("the detector on driving sets and recordings, --data FOLDER or BAG")
     add_data_arguments(own)
-    own.add_argument(
-        "--only-frames", metavar="A-B", help="frames A to B of every drive, counted from 0 (default: all)"
-    )
+    add_frame_arguments(own)
     own.add_argument(
         "--classes",
         metavar="A,B",

@@ -59,6 +59,7 @@ _OF_DATA = (
     "map",
     "lidar_height",
     "only_frames",
+    "around",
     "corrupt",
     "draw",
 )

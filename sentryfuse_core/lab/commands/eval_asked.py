@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sentryfuse_core.commands.options import add_config_arguments
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.commands.data_options import add_data_arguments
+from sentryfuse_core.lab.commands.data_options import add_data_arguments, add_frame_arguments
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ def add_real_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--data", type=Path, nargs="+", metavar="PATH", help="driving sets' folders or labelled recordings"
     )
-    data.add_argument(
-        "--only-frames", metavar="A-B", help="frames A to B of every drive, counted from 0 (default: all)"
-    )
+    add_frame_arguments(data)
     data.add_argument(
         "--corrupt",
         action="store_true",

@@ -23,7 +23,7 @@ from sentryfuse_core.lab.commands.eval_asked import command_of, levels_of, masks
 from sentryfuse_core.lab.commands.eval_data_draw import Drawings
 from sentryfuse_core.lab.commands.eval_data_report import DataStudy, print_data, write_data
 from sentryfuse_core.lab.commands.eval_policy_figures import FaultStudy, PolicyStudy
-from sentryfuse_core.lab.datasets.driving import DrivingSet, Span
+from sentryfuse_core.lab.datasets.driving import DrivingSet, Span, within
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.lab.scoring.resample import drawn_maps, map_of
 from sentryfuse_core.lab.training.data import LabelledBatch
@@ -63,7 +63,7 @@ _OF_WORLD: Mapping[str, object] = {
 class DataTask:
     """What is asked."""
 
-    span: Span | None = None  # frames of each drive
+    span: Span | None = None  # moments of each drive
     masks: Sequence[ModalitySet] | None = None  # None: all sets of the data's sensors that perceive something
     levels: Sequence[int] = (0,)
     references: bool = True
@@ -92,7 +92,9 @@ def run_data(args: argparse.Namespace) -> int:
         draw=args.draw,
         drawings=args.drawings,
     )
-    found = open_data(args, need_labels=False, labels=tuple(checkpoint.manifest["labels"]))
+    found = open_data(
+        args, need_labels=False, labels=tuple(checkpoint.manifest["labels"]), around=args.around
+    )
     for note in (*found.notes, *_unlabelled(args, found)):
         print(f"note: {note}")
     study = study_data(found, checkpoint, task)
@@ -108,7 +110,7 @@ def run_data(args: argparse.Namespace) -> int:
         }
         words = [f"--data {' '.join(path.name for path in args.data)}", *words_of(args)]
         words += [f"--only-frames {args.only_frames}"] if args.only_frames else []
-        words += [f"--{name}" for name in ("corrupt", "policies") if getattr(args, name)]
+        words += [f"--{name}" for name in ("around", "corrupt", "policies") if getattr(args, name)]
         command = command_of(args, ("seed", "draws"), words)
         for path in write_data(args.out, study, command=command, config=config):
             print(f"wrote {path}")
@@ -158,7 +160,7 @@ def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> Dat
         detectors.append(oracle)
     total = _length(found, task.span)
     with _bar(total) as step:
-        watch = _drawings(task, masks, there, labels, total)
+        watch = _drawings(task, masks, there, labels, _drawn_every(found, total, task.drawings))
         frames = run_detectors(
             batches_of(found, span=task.span), detectors, on_frames=step("frames"), watch=watch
         )
@@ -204,15 +206,20 @@ def _clustering(there: ModalitySet, batch: LabelledBatch) -> dict[Key, list[Fram
 
 
 def _drawings(
-    task: DataTask, masks: Sequence[ModalitySet], there: ModalitySet, labels: Sequence[str], total: int
+    task: DataTask, masks: Sequence[ModalitySet], there: ModalitySet, labels: Sequence[str], every: int
 ) -> Callable[[LabelledBatch, Mapping[Key, list[FrameBoxes]]], None]:
     """What draws some of the frames; without --draw, what does nothing."""
     if task.draw is None:
         return lambda _, __: None
     singles = [mask for mask in masks if mask == there or len(mask) == 1]
     chosen = masks if task.masks is not None else singles
-    every = max(1, -(-total // task.drawings))
     return Drawings(task.draw, every=every, masks=chosen, labels=labels, level=task.levels[0])
+
+
+def _drawn_every(found: DrivingSet, total: int, drawings: int) -> int:
+    """Of how many frames to draw one; an odd number where sides alternate, so that each has its turn."""
+    every = max(1, -(-total // drawings))
+    return every | 1 if any(drive.sides > 1 for drive in found.drives) else every
 
 
 def sensors_of(found: DrivingSet) -> ModalitySet:
@@ -287,8 +294,7 @@ def _points(parts: Sequence[Matches], task: DataTask) -> tuple[Floats, Floats]:
 
 def _length(found: DrivingSet, span: Span | None) -> int:
     """How many frames there are at most."""
-    first, last = span or (0, 10**9)
-    return sum(max(0, min(drive.length, last + 1) - first) for drive in found.drives)
+    return sum(len(within(drive, span)) for drive in found.drives)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         start.network()  # raises for tensors that do not fit
     labels = classes or (LABELS if start is None else tuple(start.manifest["labels"]))
     facts["labels"] = list(labels)
-    found, span = open_data(args, labels=labels), span_of(args.only_frames)
+    found, span = open_data(args, labels=labels, around=args.around), span_of(args.only_frames)
     found = found if span is None else only_frames(found, span)
     for note in found.notes:
         print(f"note: {note}")
@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     words += words_of(args)
     words += [f"--classes {args.classes}"] if args.classes else []
     words += [f"--only-frames {args.only_frames}"] if args.only_frames else []
+    words += ["--around"] if args.around else []
     words += [] if args.init == str(SHIPPED) else [f"--init {Path(args.init).name}"]
     finish(
         args,
@@ -108,18 +109,18 @@ def _weighed(found: DrivingSet, data: DrivingData) -> Iterator[LabelledBatch] | 
 
 
 def _validating(drive: Drive, data: DrivingData) -> Span:
-    """The frames of a drive of val that were not learned from.
+    """The moments of a drive of val that were not learned from.
 
     A drive that is in both parts is the only one, and its frames are those there are: `length` may be more.
     """
-    count = sum(map(len, (*data.train, *data.val)))
+    count = sum(map(len, (*data.train, *data.val))) // data.sides
     return (kept_from(count, VAL_SHARE) if drive.name in data.train_drives else 0), drive.length
 
 
 def _made_with(args: argparse.Namespace) -> str:
     """The options that change what frames hold."""
     asked = sorted(args.topic), sorted(args.map), args.classes, args.lidar_height, args.only_frames
-    return f"{config_from(args)} {asked}"
+    return f"{config_from(args)} {asked}{' around' if args.around else ''}"
 
 
 def _load(found: DrivingSet, cache: FrameCache) -> DrivingData:

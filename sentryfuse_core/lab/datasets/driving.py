@@ -30,9 +30,10 @@ __all__ = [
     "labelled",
     "only_frames",
     "split_drives",
+    "within",
 ]
 
-Span = tuple[int, int]  # the first frame of each drive and the last, both counted from 0
+Span = tuple[int, int]  # the first moment of each drive and the last, both counted from 0
 CUT = "cut"  # a split: of a single drive, the end validates
 VAL_SHARE = 0.2
 
@@ -53,15 +54,15 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class LabelledFrame:
-    """One moment of a drive: inputs of batch 1, and its M boxes."""
+    """One moment of a drive, ahead or to one side: inputs of batch 1, and its M boxes."""
 
     inputs: ModelInput
-    boxes: Tensor  # [1, M, 7] x, y, z, l, w, h in m, yaw in rad; base frame
+    boxes: Tensor  # [1, M, 7] x, y, z, l, w, h in m, yaw in rad; base frame, or that of the side looked to
     classes: Tensor  # [1, M] int64, index into the set's labels
     stamp_ns: int = 0
-    points: Tensor | None = None  # [1, N, 4] of the lidar in the base frame at the stamp, intensity 0..1
+    points: Tensor | None = None  # [1, N, 4] of the lidar at the stamp, where the boxes are; intensity 0..1
     pcm: Tensor | None = None  # [1, C, S] what was heard
-    way: EgoStep = STANDING  # of the base since the frame before
+    way: EgoStep = STANDING  # of the base since the moment before, in the axes of the boxes
     over_ground: bool = False  # whether `way` tells more than the turn
 
 
@@ -79,6 +80,7 @@ class Drive:
     frames: Callable[[], Iterator[LabelledFrame]]
     view: View = EVERYWHERE  # where everything is labelled
     labelled: bool = True
+    sides: int = 1  # frames of each moment, next to each other: it is never parted
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,15 +129,20 @@ def split_drives(drives: tuple[Drive, ...]) -> list[str]:
     return ["val" if drive.name in chosen else "train" for drive in drives]
 
 
+def within(drive: Drive, span: Span | None) -> range:
+    """The numbers of a drive's frames, at most, that are of the moments of `span`; None: all."""
+    first, last = span or (0, drive.length)
+    return range(drive.length)[first * drive.sides : (last + 1) * drive.sides]
+
+
 def only_frames(found: DrivingSet, span: Span) -> DrivingSet:
     """The same drives, of each the frames of `span` alone; those before it are made too, for the attitude."""
-    first, last = span
 
-    def some(frames: Callable[[], Iterator[LabelledFrame]]) -> Iterator[LabelledFrame]:
-        return islice(frames(), first, last + 1)
+    def some(drive: Drive) -> Iterator[LabelledFrame]:
+        numbers = within(drive, span)
+        return islice(drive.frames(), numbers.start, numbers.stop)
 
     drives = (
-        replace(drive, length=max(0, min(drive.length, last + 1) - first), frames=partial(some, drive.frames))
-        for drive in found.drives
+        replace(drive, length=len(within(drive, span)), frames=partial(some, drive)) for drive in found.drives
     )
     return replace(found, drives=tuple(drives))

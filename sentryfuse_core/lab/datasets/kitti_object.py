@@ -22,9 +22,10 @@ from sentryfuse_core.lab.datasets.kitti_calibration import (
     lidar_pose,
     object_calibration,
 )
-from sentryfuse_core.lab.datasets.moments import Moment, MomentReader
+from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Picture
 from sentryfuse_core.lab.datasets.view import KITTI_VIEW
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
+from sentryfuse_core.types import Modality
 
 __all__ = ["frame_boxes", "is_kitti_object", "load_kitti_object"]
 
@@ -132,16 +133,11 @@ def _frames(
     for name in boxes:
         files = {path.parent.name: path for path in _files(folder, name)}
         calibration = object_calibration(files["calib"], lidar_height_m=lidar_height_m)
-        moment = Moment(
-            0,
-            files.get("image_2"),
-            0,
-            calibration.intrinsics,
-            calibration.camera_pose,
-            files.get("velodyne"),
-            lidar_pose(lidar_height_m),
-        )
-        yield read(moment, boxes[name])
+        pictures: dict[str, Picture] = {}
+        if (image := files.get("image_2")) is not None:
+            pictures[Modality.CAMERA] = Picture(image, 0, calibration.intrinsics, calibration.camera_pose)
+        moment = Moment(0, pictures, files.get("velodyne"), lidar_pose(lidar_height_m))
+        yield from read(moment, boxes[name])
 
 
 def _files(folder: Path, name: str) -> list[Path]:

@@ -23,9 +23,10 @@ from sentryfuse_core.lab.datasets.kitti_calibration import (
     rigid,
 )
 from sentryfuse_core.lab.datasets.kitti_tracklets import read_tracklets
-from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings, pose_of
+from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Picture, Readings, pose_of
 from sentryfuse_core.lab.datasets.view import KITTI_VIEW
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
+from sentryfuse_core.types import Modality
 
 __all__ = ["drive_folders", "load_kitti_raw"]
 
@@ -101,17 +102,18 @@ def _drive(
         pose = calibration.camera_pose
         for name in names:
             index = int(name)
+            pictures: dict[str, Picture] = {}
+            if images is not None:
+                stamp_ns = int(timed[-1][index])
+                pictures[Modality.CAMERA] = Picture(images[name], stamp_ns, calibration.intrinsics, pose)
             moment = Moment(
                 int(timed[0][index]),
-                None if images is None else images[name],
-                int(timed[-1][index]),
-                calibration.intrinsics,
-                pose,
+                pictures,
                 None if clouds is None else clouds[name],
                 lidar_pose(lidar_height_m),
                 imu,
             )
-            yield read(moment, boxes.get(index, ()))
+            yield from read(moment, boxes.get(index, ()))
 
     lost = len(set().union(*there)) - len(names)
     lacking = [name for name, files in (("camera", images), ("lidar", clouds)) if files is None]

@@ -29,10 +29,11 @@ class _Layout(NamedTuple):
 
 
 _KITTI = (_OBJECT, _RAW) = ("kitti-object", "kitti-raw")
+_NUSCENES = "nuscenes"
 _FOLDERS: Mapping[str, _Layout] = {
     _OBJECT: _Layout(is_kitti_object, "training/label_2", load_kitti_object),
     _RAW: _Layout(drive_folders, "*_sync/velodyne_points", load_kitti_raw),
-    "nuscenes": _Layout(version_folder, "v1.0-*/sample_data.json", load_nuscenes),
+    _NUSCENES: _Layout(version_folder, "v1.0-*/sample_data.json", load_nuscenes),
 }
 
 
@@ -63,17 +64,21 @@ def open_driving(  # noqa: PLR0913 - options of several layouts
     plain: bool = False,
     vocabulary: Vocabulary = USUAL,
     lidar_height_m: float | None = None,
+    around: bool = False,
 ) -> DrivingSet:
     """The drives of a folder, its classes named by `vocabulary`.
 
     `plain`: every frame, whether labelled or not; those of recordings and KITTI raw then have no labels.
     `labels`, `config`, `told`, `topics` and `need_labels` are of recordings, see `load_bags`;
-    `lidar_height_m` is of KITTI's layouts.
+    `lidar_height_m` is of KITTI's layouts; `around`, a frame of each side of a moment, is of nuScenes.
     Raises DatasetError, or what its layout's loader raises.
     """
     found = layout or detect_layout(path)
     if not path.exists():
         raise DatasetError(f"no folder or recording at {path}; check the path")
+    if around and found != _NUSCENES:
+        why = "is labelled in one view alone" if found in _KITTI else "does not say where it is labelled"
+        raise DatasetError(f"--around: {path} ({found}) {why}; leave it out")
     if found == "bag":
         return load_bags(
             path,
@@ -88,6 +93,7 @@ def open_driving(  # noqa: PLR0913 - options of several layouts
     if labels is not None:
         raise DatasetError(f"--labels {labels}: {found} brings its own labels; leave it out")
     options: dict[str, Any] = {"plain": True} if plain and found == _RAW else {}
+    options |= {"around": True} if around else {}
     if lidar_height_m is None:
         return _FOLDERS[found].load(path, vocabulary=vocabulary, **options)
     if found not in _KITTI:

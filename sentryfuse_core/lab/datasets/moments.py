@@ -1,8 +1,9 @@
-"""One moment of a recording that is no bag, through the robot's own preprocessing."""
+"""One moment of a recording that is no bag, through the robot's own preprocessing, ahead or all around."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.config import Config, override
+from sentryfuse_core.config.sectors import sector_yaws_deg
 from sentryfuse_core.errors import DatasetError, InvalidMessageError
 from sentryfuse_core.lab.datasets.driving import Box, LabelledFrame, labelled
 from sentryfuse_core.lab.datasets.files import read_bytes
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
-from sentryfuse_core.planar import EgoState, EgoStep, Velocity, ahead
-from sentryfuse_core.preprocess import camera
+from sentryfuse_core.planar import EgoState, EgoStep, Velocity, ahead, turned
+from sentryfuse_core.preprocess import camera, lidar
 from sentryfuse_core.preprocess.assemble import Preprocessor
+from sentryfuse_core.preprocess.sectors import sector_axes, seen_from
 from sentryfuse_core.types import (
     CompressedFrame,
     ImageFrame,
@@ -32,8 +35,11 @@ from sentryfuse_core.types import (
     SyncedSet,
 )
 
-__all__ = ["Moment", "MomentReader", "Readings", "pose_of"]
+__all__ = ["SIDES", "Moment", "MomentReader", "Picture", "Readings", "pose_of"]
 
+_AROUND = "all_around"
+SIDES = len(sector_yaws_deg(_AROUND))
+"""How many frames a moment gives where cameras look all around."""
 _NAMES = ("x", "y", "z", "intensity")
 
 
@@ -49,14 +55,21 @@ class Readings:
 
 
 @dataclass(frozen=True, eq=False)
+class Picture:
+    """Where the image of one camera lies, and how the camera sits in the base frame."""
+
+    path: Path
+    stamp_ns: int
+    intrinsics: Intrinsics  # width and height 0: those of the image
+    pose: Pose
+
+
+@dataclass(frozen=True, eq=False)
 class Moment:
-    """Where the data of one moment lie, and how the sensors sit in the base frame."""
+    """Where the data of one moment lie, and how the lidar sits in the base frame."""
 
     stamp_ns: int
-    image: Path | None  # None: the set has no camera
-    image_stamp_ns: int
-    intrinsics: Intrinsics  # width and height 0: those of the image
-    camera_pose: Pose
+    pictures: Mapping[str, Picture]  # by the camera's name; empty: the set has no camera
     cloud: Path | None  # float32 records, x, y, z and intensity first; None: the set has no lidar
     lidar_pose: Pose
     imu: Readings | None = None
@@ -65,26 +78,43 @@ class Moment:
 class MomentReader:
     """Makes labelled frames of the moments of one drive, in the order of time.
 
-    `columns` are the numbers in a record of a cloud, `full_scale` the intensity that counts as 1.
+    `columns` are the numbers in a record of a cloud, `full_scale` the intensity that counts as 1. With
+    `around`, names of cameras, every moment gives `SIDES` frames: front, left, back and right, of all of them
+    that see that side. Without, it gives the one ahead, of the camera that is called like its kind.
     """
 
-    def __init__(self, *, columns: int, full_scale: float, labels: Sequence[str] = LABELS) -> None:
+    def __init__(
+        self,
+        *,
+        columns: int,
+        full_scale: float,
+        labels: Sequence[str] = LABELS,
+        around: Sequence[str] = (),
+    ) -> None:
         self._columns, self._labels = columns, labels
-        self._config = override(Config(), {"lidar.intensity_full_scale": full_scale})
+        values: dict[str, Any] = {"lidar.intensity_full_scale": full_scale}
+        if around:
+            values |= {"sensors": [*around, Modality.LIDAR.value, Modality.IMU.value]}
+            values |= {f"{name}.kind": Modality.CAMERA.value for name in around}
+            values |= {"output.sectors": _AROUND}
+        self._config = override(Config(), values)
         self._preprocess = Preprocessor(self._config, measures=True)
         self._last_ns = 0  # stamp of the moment before
 
-    def __call__(self, moment: Moment, boxes: Sequence[Box]) -> LabelledFrame:
-        """Camera, lidar and, where readings are near, IMU; raises DatasetError naming the file."""
+    def __call__(self, moment: Moment, boxes: Sequence[Box]) -> tuple[LabelledFrame, ...]:
+        """Cameras, lidar and, where readings are near, IMU; raises DatasetError naming the file.
+
+        The boxes are in the base frame; those of a side's frame lie as seen from there.
+        """
         samples: dict[str, tuple[Sample, ...]] = {}
-        if moment.image is not None:
-            image = self._image(moment.image)
-            intrinsics = moment.intrinsics
+        for name, picture in moment.pictures.items():
+            image = self._image(picture.path)
+            intrinsics = picture.intrinsics
             if not intrinsics.width:
                 intrinsics = replace(intrinsics, width=image.width, height=image.height)
-            self._preprocess.set_intrinsics(intrinsics)
-            self._preprocess.placer.give(Modality.CAMERA, moment.camera_pose)
-            samples[Modality.CAMERA] = (_sample(Modality.CAMERA, moment.image_stamp_ns, image),)
+            self._preprocess.set_intrinsics(intrinsics, name)
+            self._preprocess.placer.give(name, picture.pose)
+            samples[name] = (replace(_sample(Modality.CAMERA, picture.stamp_ns, image), name=name),)
         if moment.cloud is not None:
             self._preprocess.placer.give(Modality.LIDAR, moment.lidar_pose)
             cloud = self._cloud(moment.cloud)
@@ -97,19 +127,25 @@ class MomentReader:
         stamp = moment.stamp_ns
         anchor = Modality.CAMERA if moment.cloud is None else Modality.LIDAR
         synced = SyncedSet(0, 0, stamp, anchor, samples, {}, stamp, stamp, stamp)
-        prepared = self._preprocess(synced, synced.present)
+        prepared = self._preprocess(synced, samples)
         for name, error in prepared.invalid.items():
-            path = moment.image if name == Modality.CAMERA else moment.cloud
+            path = moment.pictures[name].path if name in moment.pictures else moment.cloud
             raise DatasetError(f"{path} cannot be used ({error}); copy it again") from error
-        frame = labelled(
-            prepared.inputs,
-            boxes,
-            labels=self._labels,
-            stamp_ns=moment.stamp_ns,
-            points=self._preprocess.points,
+        points = self._preprocess.points  # of the first side, which is ahead
+        frames = tuple(
+            labelled(
+                inputs,
+                _seen_from(boxes, yaw),
+                labels=self._labels,
+                stamp_ns=stamp,
+                points=None if points is None else lidar.turned(points, sector_axes(yaw)),
+            )
+            for inputs, yaw in zip(prepared.views, self._preprocess.yaws_rad, strict=True)
         )
         last_ns, self._last_ns = self._last_ns or stamp, stamp
-        return frame if moment.imu is None else _moved(frame, moment.imu, last_ns, stamp)
+        if moment.imu is None:
+            return frames
+        return _moved(frames, self._preprocess.yaws_rad, moment.imu, last_ns, stamp)
 
     def _image(self, path: Path) -> ImageFrame:
         data = np.frombuffer(read_bytes(path), np.uint8)
@@ -147,8 +183,21 @@ def _readings(imu: Readings, stamp_ns: int, window_ns: int) -> tuple[Sample, ...
     )
 
 
-def _moved(frame: LabelledFrame, imu: Readings, from_ns: int, to_ns: int) -> LabelledFrame:
-    """The frame with the way of the base, the speed of the IMU being taken for its own.
+def _seen_from(boxes: Sequence[Box], yaw_rad: float) -> Sequence[Box]:
+    """Boxes of the base frame in the frame of the sector that looks along `yaw_rad`."""
+    if yaw_rad == 0.0:
+        return boxes
+    places = seen_from(np.array([(box.x, box.y) for box in boxes]).reshape(-1, 2), yaw_rad).tolist()
+    return [
+        replace(box, x=x, y=y, yaw=math.remainder(box.yaw - yaw_rad, math.tau))
+        for box, (x, y) in zip(boxes, places, strict=True)
+    ]
+
+
+def _moved(
+    frames: Sequence[LabelledFrame], yaws_rad: Sequence[float], imu: Readings, from_ns: int, to_ns: int
+) -> tuple[LabelledFrame, ...]:
+    """The frames of a moment with the way of the base, the speed of the IMU being taken for its own.
 
     The axes of an IMU that tells speeds are those of the base but for a small turn.
     """
@@ -157,7 +206,10 @@ def _moved(frame: LabelledFrame, imu: Readings, from_ns: int, to_ns: int) -> Lab
     rate, *along = (float(np.interp(middle_ns, imu.stamps_ns, column)) for column in columns)
     x, y = along or (0.0, 0.0)
     way = ahead(EgoState(from_ns, EgoStep(), Velocity(x, y, rate)), to_ns).pose
-    return replace(frame, way=way, over_ground=bool(along))
+    return tuple(
+        replace(frame, way=EgoStep(*turned(way.x, way.y, -yaw), way.yaw), over_ground=bool(along))
+        for frame, yaw in zip(frames, yaws_rad, strict=True)
+    )
 
 
 def pose_of(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> Pose:

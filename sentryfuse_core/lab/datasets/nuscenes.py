@@ -1,4 +1,4 @@
-"""nuScenes v1.0: front camera, top lidar and the CAN bus's IMU, key frames and their boxes.
+"""nuScenes v1.0: front camera or all six, top lidar and the CAN bus's IMU, key frames and their boxes.
 
 The base frame has the axes of the ego frame and its origin on the ground below the lidar, where the
 network's lidar is. Cars are cars, adults, children, workers and police officers pedestrians, bicycles with
@@ -17,11 +17,25 @@ from numpy.typing import NDArray
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.files import read_json
-from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings, pose_of
-from sentryfuse_core.lab.datasets.nuscenes_tables import CAMERA, LIDAR, Record, Tables, load_tables
+from sentryfuse_core.lab.datasets.moments import (
+    SIDES,
+    Moment,
+    MomentReader,
+    Picture,
+    Readings,
+    pose_of,
+)
+from sentryfuse_core.lab.datasets.nuscenes_tables import (
+    AROUND,
+    CAMERA,
+    LIDAR,
+    Record,
+    Tables,
+    load_tables,
+)
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.preprocess.motion import pose_rotation
-from sentryfuse_core.types import Intrinsics, Pose
+from sentryfuse_core.types import Intrinsics, Modality, Pose
 
 __all__ = ["Scene", "load_nuscenes"]
 
@@ -37,11 +51,17 @@ _RIDDEN = "cycle.with_rider"
 Matrix = NDArray[np.float64]
 
 
-def load_nuscenes(root: Path, *, vocabulary: Vocabulary = USUAL) -> DrivingSet:
-    """Every scene that has both sensors; raises DatasetError for tables or files that are missing."""
-    tables = load_tables(root)
-    scenes = [Scene(tables, record, vocabulary) for record in tables.scenes]
-    drives = [Drive(one.name, "", one.files, len(one.samples), one.frames) for one in scenes]
+def load_nuscenes(root: Path, *, vocabulary: Vocabulary = USUAL, around: bool = False) -> DrivingSet:
+    """Every scene; a key frame gives the frame ahead or, `around`, one of each side of all the cameras.
+
+    Raises DatasetError for tables or files that are missing.
+    """
+    tables = load_tables(root, cameras=AROUND if around else (CAMERA,))
+    scenes = [Scene(tables, record, vocabulary, around=around) for record in tables.scenes]
+    sides = SIDES if around else 1
+    drives = [
+        Drive(one.name, "", one.files, sides * len(one.samples), one.frames, sides=sides) for one in scenes
+    ]
     if not drives:
         raise DatasetError(f"{tables.folder / 'scene.json'} has no scene; download the metadata again")
     notes = []
@@ -49,6 +69,8 @@ def load_nuscenes(root: Path, *, vocabulary: Vocabulary = USUAL) -> DrivingSet:
         notes.append(
             f"{without_imu} of {len(drives)} scenes have no can_bus/NAME_ms_imu.json: they train without IMU"
         )
+    if around and (lacking := sorted(set().union(*(one.lacking for one in scenes)))):
+        notes.append(f"key frames without {', '.join(lacking)}: what these alone see has no picture there")
     notes.append("scenes are split by their names' hash, which is not nuScenes' official split")
     return DrivingSet(LAYOUT, tables.root, tuple(drives), tuple(notes), vocabulary.labels)
 
@@ -56,18 +78,33 @@ def load_nuscenes(root: Path, *, vocabulary: Vocabulary = USUAL) -> DrivingSet:
 class Scene:
     """The key frames of one scene."""
 
-    def __init__(self, tables: Tables, record: Record, vocabulary: Vocabulary = USUAL) -> None:
+    def __init__(
+        self, tables: Tables, record: Record, vocabulary: Vocabulary = USUAL, *, around: bool = False
+    ) -> None:
         self._tables, self._vocabulary = tables, vocabulary
+        # All around sensors go by nuScenes' names; the camera that is alone is called like its kind.
+        self._around = AROUND if around else ()
+        self._cameras = {name: name for name in self._around} or {Modality.CAMERA.value: CAMERA}
         self.name = str(record["name"])
         self.samples = tables.samples_of(record)
         for sample in self.samples:
-            for channel in (CAMERA, LIDAR):
+            for channel in (LIDAR,) if around else (CAMERA, LIDAR):
                 if (sample["token"], channel) not in tables.data:
                     raise DatasetError(f"{self.name} has a sample without {channel}; download it again")
+        self.lacking = {
+            channel
+            for channel in self._cameras.values()
+            if not all((sample["token"], channel) in tables.data for sample in self.samples)
+        }
         can_bus = tables.root / "can_bus" / f"{self.name}_ms_imu.json"
         self.imu_path = can_bus if can_bus.is_file() else None
         self.files = [
-            *(self._path(sample, channel) for sample in self.samples for channel in (CAMERA, LIDAR)),
+            *(
+                self._path(sample, channel)
+                for sample in self.samples
+                for channel in (*self._cameras.values(), LIDAR)
+                if (sample["token"], channel) in tables.data
+            ),
             *([can_bus] if self.imu_path else []),
             tables.folder / "sample_annotation.json",
         ]
@@ -79,13 +116,14 @@ class Scene:
         return self._tables.root / str(self._tables.data[sample["token"], channel]["filename"])
 
     def frames(self) -> Iterator[LabelledFrame]:
-        """Every key frame, in order."""
-        read = MomentReader(columns=5, full_scale=255.0, labels=self._vocabulary.labels)
+        """Every key frame in order, all around its sides next to each other."""
+        labels = self._vocabulary.labels
+        read = MomentReader(columns=5, full_scale=255.0, labels=labels, around=self._around)
         imu = None
         if self.imu_path is not None:
             imu = _readings(self.imu_path, self._below_lidar(self.samples[0]))
         for sample in self.samples:
-            yield read(self._moment(sample, imu), self.boxes(sample))
+            yield from read(self._moment(sample, imu), self.boxes(sample))
 
     def boxes(self, sample: Record) -> tuple[Box, ...]:
         """The boxes of a key frame in the base frame at the lidar's moment."""
@@ -118,19 +156,27 @@ class Scene:
         return tables.calibration[tables.data[sample["token"], channel]["calibrated_sensor_token"]]
 
     def _moment(self, sample: Record, imu: Readings | None) -> Moment:
-        picture, cloud = (self._tables.data[sample["token"], channel] for channel in (CAMERA, LIDAR))
-        camera, lidar = (self._sensor(sample, channel) for channel in (CAMERA, LIDAR))
-        origin = self._below_lidar(sample)
-        (fx, _, cx), (_, fy, cy), _ = camera["camera_intrinsic"]
+        pictures = {
+            name: self._picture(sample, channel)
+            for name, channel in self._cameras.items()
+            if (sample["token"], channel) in self._tables.data
+        }
         return Moment(
-            int(cloud["timestamp"]) * 1000,
-            self._path(sample, CAMERA),
-            int(picture["timestamp"]) * 1000,
-            Intrinsics(int(picture["width"]), int(picture["height"]), fx, fy, cx, cy),
-            _pose(camera, origin),
+            int(self._tables.data[sample["token"], LIDAR]["timestamp"]) * 1000,
+            pictures,
             self._path(sample, LIDAR),
-            _pose(lidar, origin),
+            _pose(self._sensor(sample, LIDAR), self._below_lidar(sample)),
             imu,
+        )
+
+    def _picture(self, sample: Record, channel: str) -> Picture:
+        record, camera = self._tables.data[sample["token"], channel], self._sensor(sample, channel)
+        (fx, _, cx), (_, fy, cy), _ = camera["camera_intrinsic"]
+        return Picture(
+            self._path(sample, channel),
+            int(record["timestamp"]) * 1000,
+            Intrinsics(int(record["width"]), int(record["height"]), fx, fy, cx, cy),
+            _pose(camera, self._below_lidar(sample)),
         )
 
 

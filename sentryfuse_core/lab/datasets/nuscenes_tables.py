@@ -1,4 +1,4 @@
-"""The JSON tables of nuScenes v1.0, as far as front camera, top lidar and boxes go.
+"""The JSON tables of nuScenes v1.0, as far as cameras, top lidar and boxes go.
 
 Read directly: nuscenes-devkit 1.2.0 wants numpy below 2 and cannot be installed beside this package.
 """
@@ -6,6 +6,7 @@ Read directly: nuscenes-devkit 1.2.0 wants numpy below 2 and cannot be installed
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ from typing import Any
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.files import need_folder, read_json
 
-__all__ = ["CAMERA", "LIDAR", "Record", "Tables", "load_tables", "version_folder"]
+__all__ = ["AROUND", "CAMERA", "LIDAR", "Record", "Tables", "load_tables", "version_folder"]
 
 CAMERA, LIDAR = "CAM_FRONT", "LIDAR_TOP"
+AROUND = (
+    *(CAMERA, "CAM_FRONT_LEFT", "CAM_BACK_LEFT"),
+    *("CAM_BACK", "CAM_BACK_RIGHT", "CAM_FRONT_RIGHT"),
+)
 Record = dict[str, Any]
 _NEEDED = (
     *("scene", "sample", "sample_data", "calibrated_sensor", "sensor", "ego_pose"),
@@ -64,21 +69,22 @@ def version_folder(root: Path) -> Path | None:
     return found[0] if found else None
 
 
-def load_tables(root: Path) -> Tables:
-    """Read the tables; raises DatasetError that names the one that is missing or damaged.
+def load_tables(root: Path, *, cameras: Collection[str] = (CAMERA,)) -> Tables:
+    """Read the tables, of pictures those of `cameras`.
 
-    The whole of v1.0-trainval takes several GB of memory while this runs.
+    The whole of v1.0-trainval takes several GB of memory while this runs. Raises DatasetError that names the
+    table that is missing or damaged.
     """
     folder = version_folder(need_folder(root, "give the folder nuScenes was unpacked into"))
     if folder is None:
         raise DatasetError(f"no v1.0-*/sample_data.json in {root}; unpack nuScenes' metadata into it")
     try:
-        return _load(folder)
+        return _load(folder, {*cameras, LIDAR})
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"a table of {folder} lacks {error}; download the metadata again") from error
 
 
-def _load(folder: Path) -> Tables:
+def _load(folder: Path, channels: Collection[str]) -> Tables:
     tables: dict[str, list[Record]] = {}
     data: dict[tuple[str, str], Record] = {}
     for name in _NEEDED:
@@ -91,7 +97,7 @@ def _load(folder: Path) -> Tables:
     channel = {record["token"]: sensors[record["sensor_token"]] for record in tables["calibrated_sensor"]}
     for record in tables["sample_data"]:
         name = channel[record["calibrated_sensor_token"]]
-        if name in (CAMERA, LIDAR):
+        if name in channels:
             data[record["sample_token"], name] = record
     used = {record["ego_pose_token"] for record in data.values()}
     categories = {record["token"]: record["name"] for record in tables["category"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.faults.tensors import RawSet
-from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame, Span
+from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame, Span, within
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import Modality
@@ -42,18 +42,19 @@ def batches_of(
 
 
 def _of_drive(drive: Drive, span: Span | None, age_s: float | None) -> Iterator[LabelledBatch]:
-    first, last = span or (0, None)
+    numbers = within(drive, span)
     past: deque[LabelledFrame] = deque()
     frames = drive.frames()
     # From the first one: attitude is added up, and late sensors show what was before.
-    for number, frame in enumerate(islice(frames, None if last is None else last + 1)):
+    for number, frame in enumerate(islice(frames, numbers.stop)):
         raw = None
         if age_s is not None:
             past.append(frame)
             while frame.stamp_ns - past[0].stamp_ns > _KEPT_S * NS_PER_S:
                 past.popleft()
-            raw = _raw(frame, _late(past, frame.stamp_ns - round(age_s * NS_PER_S)))
-        if number >= first:
+            of_this_side = [*past][(len(past) - 1) % drive.sides :: drive.sides]
+            raw = _raw(frame, _late(of_this_side, frame.stamp_ns - round(age_s * NS_PER_S)))
+        if number >= numbers.start:
             yield LabelledBatch(
                 frame.inputs,
                 frame.boxes,
@@ -65,7 +66,7 @@ def _of_drive(drive: Drive, span: Span | None, age_s: float | None) -> Iterator[
             )
 
 
-def _late(past: deque[LabelledFrame], stamp_ns: int) -> LabelledFrame | None:
+def _late(past: Sequence[LabelledFrame], stamp_ns: int) -> LabelledFrame | None:
     """The frame nearest to a moment; None where frames have no times, so that none is known to be older."""
     if not past[-1].stamp_ns:
         return None

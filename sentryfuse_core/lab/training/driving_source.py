@@ -31,6 +31,7 @@ class DrivingData:
     val: list[FrameTable]
     train_drives: tuple[str, ...]
     val_drives: tuple[str, ...]
+    sides: int = 1  # frames of each moment: none of them is in one part while another is elsewhere
 
     @property
     def judged_sensors(self) -> ModalitySet:
@@ -40,10 +41,10 @@ class DrivingData:
     def batches(self, part: int, *, most: int, batch: int, device: str = "cpu") -> Iterator[LabelledBatch]:
         """Frames of val that have `judged_sensors`, at most `most`: those to calibrate on (0), to judge (1).
 
-        The first half calibrates, so that neighbours in time are in one part.
+        The first half calibrates, so that neighbours in time are in one part, and sides of a moment.
         """
         table = max(self.val, key=len)
-        half = len(table) // 2
+        half = _between_moments(table, len(table) // 2, self.sides)
         index = torch.arange(half) if part == 0 else torch.arange(half, len(table))
         index = index[torch.linspace(0, len(index) - 1, min(most, len(index))).round().long()]
         for start in range(0, len(index), batch):
@@ -96,7 +97,7 @@ def load_data(
     for drive, split in zip(found.drives, splits, strict=True):
         tables = [table.seen_in(drive.view) for table in cache.get(drive, on_frame=on_frame)]
         if split == CUT:
-            parts = _cut(tables, share)
+            parts = _cut(tables, share, drive.sides)
             train, val = train + parts[0], val + parts[1]
         else:
             (val if split == "val" else train).extend(tables)
@@ -105,19 +106,30 @@ def load_data(
         joined(val),
         tuple(drive.name for drive, split in zip(found.drives, splits, strict=True) if split != "val"),
         tuple(drive.name for drive, split in zip(found.drives, splits, strict=True) if split != "train"),
+        max(drive.sides for drive in found.drives),
     )
     _check(data, found)
     return data
 
 
 def kept_from(count: int, share: float) -> int:
-    """The number of the first of `count` frames that validates, where the last `share` of them do."""
+    """The number of the first of `count` moments that validates, where the last `share` of them do."""
     return count - max(_FEWEST_VAL, round(share * count))
 
 
-def _cut(tables: list[FrameTable], share: float) -> tuple[list[FrameTable], list[FrameTable]]:
+def _between_moments(table: FrameTable, row: int, sides: int) -> int:
+    """The row, or the first one after it, whose moment is not that of the row before."""
+    if sides == 1:
+        return row
+    moments = (table.columns["number"] // sides).tolist()
+    while 0 < row < len(moments) and moments[row] == moments[row - 1]:
+        row += 1
+    return row
+
+
+def _cut(tables: list[FrameTable], share: float, sides: int) -> tuple[list[FrameTable], list[FrameTable]]:
     """The beginning of a drive and its end."""
-    first = kept_from(sum(map(len, tables)), share)
+    first = sides * kept_from(sum(map(len, tables)) // sides, share)
     early = [table.take(table.columns["number"] < first) for table in tables]
     late = [table.take(table.columns["number"] >= first) for table in tables]
     return [table for table in early if len(table)], [table for table in late if len(table)]

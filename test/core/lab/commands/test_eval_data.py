@@ -15,6 +15,7 @@ from sentryfuse_core.cli import main
 from sentryfuse_core.lab.commands.eval_data import DataTask, study_data
 from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.driving import labelled as framed
+from sentryfuse_core.lab.datasets.nuscenes_tables import AROUND
 from sentryfuse_core.types import Modality, ModalitySet
 
 
@@ -66,6 +67,18 @@ def test_eval_scores_a_drive_with_references_faults_and_policies(
         "frame_000001.png",
     ]
     assert "boxes a frame at the published threshold, 2 frames" in capsys.readouterr().out
+
+
+def test_eval_scores_and_draws_every_side_when_it_is_asked_to(weights: Path, tmp_path: Path) -> None:
+    tree = trees.nuscenes(tmp_path / "tree", frames=2, cameras=AROUND, sides=4)
+    seen, out = tmp_path / "seen", tmp_path / "out"
+    options = ["--around", "--only-frames", "1-1", "--draw", str(seen), "--drawings", "1", "--out", str(out)]
+    assert evaluate(weights, tree, *options, "--masks", "camera+lidar+imu", "--draws", "2") == 0
+    content = json.loads((out / "eval_data.json").read_text(encoding="utf-8"))
+    assert content["raw"]["frames"] == 4
+    assert content["raw"]["boxes"] == {"car": 8, "cyclist": 8}  # the next side's, too, where regions overlap
+    assert "--only-frames 1-1 --around" in content["command"]
+    assert [path.name for path in seen.iterdir()] == ["frame_000000.png"]
 
 
 def test_eval_counts_and_draws_when_a_recording_has_no_labels(
@@ -128,6 +141,7 @@ def test_policies_count_only_classes_of_the_frames_that_are_compared(tmp_path: P
         (["--world", "v2"], "--world is of the synthetic world"),
         (["--map", "Truck=lorry"], "--map 'Truck=lorry': give NAME=CLASS with one of car"),
         (["--topic", "lidar=/x"], "--topic is of recordings"),
+        (["--around"], "(kitti-object) is labelled in one view alone; leave it out"),
         (["--lidar-height", "nan"], "--lidar-height nan: give a number"),
     ],
 )
@@ -144,3 +158,5 @@ def test_eval_refuses_options_of_data_when_there_is_none(
 ) -> None:
     assert main(["eval", "--weights", str(weights), "--corrupt"]) == 2
     assert "--corrupt is of real data; give --data PATH with it" in capsys.readouterr().err
+    assert main(["eval", "--weights", str(weights), "--around"]) == 2
+    assert "--around is of real data; give --data PATH with it" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from networks import TINY, gated_checkpoint, network
 from sentryfuse_core.cli import main
 from sentryfuse_core.lab.commands.train_driving import _validating
 from sentryfuse_core.lab.datasets.driving import Drive
+from sentryfuse_core.lab.datasets.nuscenes_tables import AROUND
 from sentryfuse_core.lab.training.driving_source import DrivingData
 from sentryfuse_core.lab.training.frame_table import FrameTable
 from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
@@ -79,6 +80,25 @@ def test_train_writes_weights_of_the_layout_it_found(
     assert "camera+lidar" in told
 
 
+def test_train_learns_from_every_side_of_a_moment_when_it_is_asked_to(
+    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    tree = trees.nuscenes(tmp_path / "tree", scenes=2, frames=2, cameras=AROUND, sides=4)
+    assert train(out, tree, start, "--around", "--steps", "2") == 0
+    manifest = load_checkpoint(out).manifest
+    assert manifest["steps"] == 2
+    assert manifest["data"]["frames"] == {"train": {"camera+lidar+imu": 8}, "val": {"camera+lidar+imu": 8}}
+    assert "--data tree --around" in manifest["command"]
+    told = capsys.readouterr().out
+    assert (
+        "train      8 frames with camera+lidar+imu; boxes in the region: 16 car, 0 pedestrian, 16 cyclist"
+        in told
+    )
+    assert train(out, tree, start, "--steps", "3", "--resume") == 2
+    assert "cannot resume: the state in" in capsys.readouterr().err
+
+
 def test_train_reads_nothing_again_when_it_resumes(
     tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +134,7 @@ def test_train_refuses_to_go_on_with_other_frames_and_keeps_the_state(
         (trees.kitti_object, ["--set", "sync.slop_s=0.01"], "--set is of recordings"),
         (trees.kitti_object, ["--backbone", "trunk"], "--backbone is of a classifier's training"),
         (trees.kitti_object, ["--topic", "lidar=/x"], "--topic is of recordings"),
+        (trees.kitti_object, ["--around"], "(kitti-object) is labelled in one view alone; leave it out"),
         (trees.kitti_object, ["--init", "nowhere.safetensors"], "no weights at nowhere.safetensors"),
         (object_with_far_boxes, [], "no frame of train"),
         (world, ["--topic", "lidar=/nothing"], "no topic '/nothing'"),

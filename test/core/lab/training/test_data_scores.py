@@ -113,6 +113,34 @@ def test_batches_have_no_past_when_frames_have_no_times() -> None:
     assert [raw.late_points is None for raw in raws if raw is not None] == [True] * 6
 
 
+def around() -> DrivingSet:
+    """Three moments of two sides each; the points lie as high as the number of the frame says."""
+    frames = [
+        replace(one, stamp_ns=10**9 + number // 2 * 10**8)
+        for number, one in enumerate(drive(rate_hz=10.0).frames())
+    ]
+    return DrivingSet("nuscenes", Path("nowhere"), (Drive("one", "", [], 6, lambda: iter(frames), sides=2),))
+
+
+def test_batches_show_the_same_sides_past_when_there_are_several() -> None:
+    batches = list(batches_of(around(), span=(1, 2), age_s=0.1))
+    assert [float(batch.points[0, 0, 2]) for batch in batches if batch.points is not None] == [
+        2.0,
+        3.0,
+        4.0,
+        5.0,
+    ]
+    late = [batch.raw.late_points for batch in batches if batch.raw is not None]
+    assert [float(points[0, 0, 2]) for points in late if points is not None] == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_only_frames_counts_moments_when_there_are_several_sides() -> None:
+    (some,) = only_frames(around(), (1, 1)).drives
+    assert some.length == 2
+    heights = [float(one.points[0, 0, 2]) for one in some.frames() if one.points is not None]
+    assert heights == [2.0, 3.0]
+
+
 def test_lidar_has_a_box_when_some_points_lie_in_it() -> None:
     inside = torch.tensor([[[10.0, 1.0, 0.8, 0.5]] * 3 + [[10.0, 4.0, 0.8, 0.5]] * 5])
     one = LabelledFrame(labelled(batch=1).inputs, boxes(AHEAD, ASIDE), torch.tensor([[0, 0]]), 0, inside)

@@ -129,6 +129,26 @@ def test_split_cuts_the_end_off_when_there_is_one_drive(tmp_path: Path) -> None:
     assert torch.cat([batch.boxes[:, 0, 0] for batch in judged]).tolist() == [18.0, 19.0]
 
 
+@pytest.mark.parametrize("blind", [(), (1, 3)])  # sides that have no camera
+def test_moments_stay_whole_when_a_drive_is_cut_and_calibration_is_parted_from_judging(
+    tmp_path: Path, blind: tuple[int, ...]
+) -> None:
+    moments = 14
+    frames = [
+        frame(side, x=float(moment), sensors=ModalitySet.of(Modality.LIDAR) if side in blind else NO_IMU)
+        for moment in range(moments)
+        for side in range(4)
+    ]
+    only = replace(drive(tmp_path, "a", frames), sides=4)
+    data = load_data(found(tmp_path, only), FrameCache(tmp_path / "cache"))
+    assert places(data.val) == [float(moment) for moment in (11, 12, 13) for _ in range(4)]
+    parts = [list(data.batches(part, most=99, batch=1)) for part in (0, 1)]
+    calibrating, judged = ({float(batch.boxes[0, 0, 0]) for batch in part} for part in parts)
+    assert calibrating
+    assert judged
+    assert not calibrating & judged
+
+
 @pytest.mark.parametrize(
     ("frames", "told"),
     [
