@@ -95,7 +95,7 @@ class LeanCamera(nn.Module):
 
     def _distance(self, features: Tensor, ground: tuple[Tensor, ...]) -> Tensor:
         """The chances [B, bins, h, w] of how far away each pixel's object is."""
-        below, spread = functional.conv2d(features, *self._foot).split(1, dim=1)
+        below, spread = functional.conv2d(features, *self._foot).chunk(2, dim=1)
         foot = self.ground.rows + FOOT_PIXELS * below[:, 0]
         middle = depth_bins(self.ground.ahead_on(ground, foot), self._bins)
         sure = (-spread.clamp(*SPREAD)).exp()

@@ -31,7 +31,7 @@ class LeanFuse(nn.Module):
                 width.groups,
                 width.blocks,
                 cells=len(net.canvas.inverse),
-                canvas_pool=shape.canvas_pool,
+                means=constants.blocks,
             )
             for layer in net.trunk.layers
             if isinstance(layer, TrunkLayer)
@@ -75,12 +75,14 @@ class LeanFuse(nn.Module):
 class LeanLayer(nn.Module):
     """One `TrunkLayer` at one width, whose canvas lies row by row and comes first."""
 
-    def __init__(self, layer: TrunkLayer, groups: int, blocks: int, *, cells: int, canvas_pool: int) -> None:
+    def __init__(
+        self, layer: TrunkLayer, groups: int, blocks: int, *, cells: int, means: Tensor | None
+    ) -> None:
         super().__init__()
         attend, feed = layer.attend, layer.feed
         self.attend_norm, self.feed_norm = layer.attend_norm, layer.feed_norm
         self._groups, self._heads, self._size = groups, attend.group, attend.head_dim
-        self._cells, self._blocks = cells, _blocks(cells, math.isqrt(canvas_pool)).to(layer.feed.rise)
+        self._cells, self._means = cells, means
         rows = groups * attend.unit_size
         self._query = attend.query.detach()[:rows]
         self._key_value = attend.key_value.detach()[: groups * 2 * attend.head_dim]
@@ -105,12 +107,6 @@ class LeanLayer(nn.Module):
     def _sources(self, normal: Tensor, pool: Tensor) -> Tensor:
         """What keys and values are made of: [B, K, D]."""
         cells, rest = normal[:, : self._cells], normal[:, self._cells :]
-        if len(self._blocks) < self._cells:
-            cells = self._blocks @ cells
+        if self._means is not None:
+            cells = self._means @ cells
         return torch.cat((cells, pool @ rest), dim=1)
-
-
-def _blocks(cells: int, block: int) -> Tensor:
-    """The matrix [K, cells] that takes means over blocks of the canvas; engines are slow at two axes."""
-    side = math.isqrt(cells)
-    return functional.avg_pool2d(torch.eye(cells).view(cells, 1, side, side), block).flatten(1).t()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -21,6 +22,8 @@ class Constants:
 
     Attributes:
         canvas: [D, cells] the canvas before any sensor has spoken, row by row.
+        blocks: [K, cells] takes the means over blocks of cells that make keys, None where each cell makes
+            one; engines are slow at means over two axes.
         away: [D, 32 * 32] what a place's distance says to what is heard there.
         spread: [fine_channels * 4, D] and [..., 1], the head's map to sub-cells, channel by channel.
     """
@@ -28,6 +31,9 @@ class Constants:
     def __init__(self, net: SentryFuseNet) -> None:
         audio, spread, fine = net.audio, net.head.spread, net.shape.fine_channels
         self.canvas = net.canvas().detach()[net.canvas.inverse].t()
+        cells, block = self.canvas.shape[1], math.isqrt(net.shape.canvas_pool)
+        each = torch.eye(cells).view(cells, 1, math.isqrt(cells), -1).to(self.canvas)
+        self.blocks = functional.avg_pool2d(each, block).flatten(1).t() if block > 1 else None
         self.away = ((audio.distance @ audio.away.weight.t()).t() + audio.hear.bias[:, None]).detach()
         # Rows sub-cell by sub-cell become channel by channel, as pixel_shuffle takes them.
         weight = torch.unflatten(spread.weight.detach(), 0, (-1, fine)).transpose(0, 1).flatten(0, 1)
