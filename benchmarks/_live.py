@@ -39,9 +39,11 @@ def own_domain() -> None:
     apply_profile()
 
 
-def parameters(values: Mapping[str, Any]) -> list[str]:
-    """ROS parameters as a node's command line takes them."""
-    return ["--ros-args", *(word for name, value in values.items() for word in ("-p", f"{name}:={value}"))]
+def parameters(values: Mapping[str, Any], *, file: Path | None = None) -> list[str]:
+    """ROS parameters as a node's command line takes them; `values` go before those of `file`."""
+    from_file = [] if file is None else ["--params-file", str(file)]
+    words = (word for name, value in values.items() for word in ("-p", f"{name}:={value}"))
+    return ["--ros-args", *from_file, *words]
 
 
 @contextmanager

@@ -6,51 +6,32 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from sentryfuse_core.around import Claim, Run, View, in_base, merged, runs_of
-from sentryfuse_core.boxes import FrameBoxes
+from benchmarks.around_lidars import lidar_lost
+from benchmarks.around_moments import BATCH, Moment, boxes_of, claims, made
+from sentryfuse_core.around import Claim, Run, View, merged, runs_of
 from sentryfuse_core.config.sectors import sector_name
 from sentryfuse_core.evaluation.metrics import evaluate_detections
 from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table, write
-from sentryfuse_core.lab.world.around import QUARTERS_RAD, around_batch
-from sentryfuse_core.lab.world.batch import WorldBatch
-from sentryfuse_core.lab.world.config import held_out_world, world_v2
+from sentryfuse_core.lab.world.around import QUARTERS_RAD
 from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
-from sentryfuse_core.model.heads import decode
 from sentryfuse_core.pipeline import PERCEIVING
-from sentryfuse_core.preprocess import imu
-from sentryfuse_core.preprocess.audio import bearing_features
 from sentryfuse_core.preprocess.geometry import GEOMETRY
-from sentryfuse_core.preprocess.lidar import pillars
-from sentryfuse_core.preprocess.quality import quality
-from sentryfuse_core.preprocess.sectors import beyond_m, owners, sector_axes
-from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.preprocess.sectors import beyond_m, owners
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.types import Detection, Modality, ModalitySet
 
 NAMES = tuple(sector_name(round(float(np.degrees(yaw)))) for yaw in QUARTERS_RAD)
 SIDES = dict(enumerate(QUARTERS_RAD))
-SEED = 3 * 2**40  # neither training's nor those of `held_out`
-BATCH = 8
 CAMERA, LIDAR = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR)
-FAINTEST = 0.02  # score from which boxes are judged
 NEAR_M = 2.0  # a box this near to an object is its
 BORDER_M = 3.0  # so near to the line between two sectors an object crosses it
-
-
-@dataclass(frozen=True, eq=False)
-class Moment:
-    """One moment: what each sector reads, and the boxes to every side."""
-
-    inputs: tuple[ModelInput, ...]
-    truth: FrameBoxes
 
 
 def main() -> int:
@@ -64,80 +45,12 @@ def main() -> int:
     bank = Bank(load_checkpoint(args.weights))
     moments = [moment for index in range(-(-args.frames // BATCH)) for moment in made(index)][: args.frames]
     rows, raw = accuracy(bank, moments)
+    of_two, raw["two_lidars"] = lidar_lost(bank, moments)
+    rows += of_two
     rows += cost(bank, moments[:8], runs=args.runs)
     path = write("around", rows, raw=raw, config={"weights": bank.identity, "frames": args.frames})
     print(f"{text_table(rows)}\n{path}")
     return 0
-
-
-def made(index: int) -> list[Moment]:
-    """A batch of held-out moments."""
-    with torch.inference_mode():
-        sides = around_batch(held_out_world(world_v2()), batch=BATCH, seed=SEED + index)
-        read = [seen(side, yaw) for side, yaw in zip(sides, QUARTERS_RAD, strict=True)]
-    front = sides[0]
-    moments = []
-    for row in range(BATCH):
-        inputs = tuple(
-            ModelInput(**{n: t[row : row + 1] for n, t in vars(one).items() if t is not None}) for one in read
-        )
-        there = front.classes[row] >= 0
-        boxes, classes = front.boxes[row][there].double().numpy(), front.classes[row][there].numpy()
-        known = owners(boxes[:, :2], QUARTERS_RAD) >= 0
-        moments.append(Moment(inputs, FrameBoxes(boxes, classes, np.ones(len(classes))).take(known)))
-    return moments
-
-
-def seen(side: WorldBatch, yaw: float) -> ModelInput:
-    """What the network reads in one sector, as preprocessing makes it."""
-    axes = sector_axes(yaw)
-    hears = abs(axes[0, 0]) == 1.0
-    pcm = side.audio if axes[0, 0] > 0.0 else side.audio.flip(1)
-    inputs = ModelInput(
-        camera=side.image,
-        camera_position=side.camera_position,
-        lidar=pillars(side.points),
-        imu=imu.turned(side.imu, axes),
-        tilt=side.tilt @ torch.from_numpy(axes[:2, :2].T).float(),
-        audio=bearing_features(pcm, GEOMETRY.audio_spacing_m) if hears else None,
-    )
-    return replace(inputs, quality=quality(inputs, pcm))
-
-
-def claims(bank: Bank, moment: Moment, masks: Sequence[ModalitySet]) -> list[Claim]:
-    """What each sector finds with its sensors at full width; none for a sector that perceives nothing."""
-    views = [
-        View(yaw, inputs.only(mask), bank.plan(mask & inputs.present, 0, ""), {})
-        for yaw, inputs, mask in zip(QUARTERS_RAD, moment.inputs, masks, strict=True)
-    ]
-    found = []
-    for run in runs_of(views, perceiving=PERCEIVING, batches=True):
-        found += _found(bank, run)
-    return found
-
-
-def _found(bank: Bank, run: Run) -> list[Claim]:
-    mask = run.plan.mask
-    output = EagerBackend(bank).run(run.inputs, run.plan)
-    slope, offset = bank.calibration(mask, 0)
-    output = replace(output, heatmap=output.heatmap * slope + offset)
-    lists = decode(output, score_threshold=FAINTEST, max_detections=50, labels=bank.labels)
-    least = bank.threshold(mask, 0, asked=0.0)
-    return [
-        Claim(in_base(item, QUARTERS_RAD[sector]), sector, item.score >= least)
-        for sector, items in zip(run.sectors, lists, strict=True)
-        for item in items
-    ]
-
-
-def boxes_of(found: Sequence[Detection]) -> FrameBoxes:
-    """Detections as the metrics read them."""
-    if not found:
-        return FrameBoxes.none()
-    rows = [(d.x, d.y, d.z, d.length, d.width, d.height, d.yaw) for d in found]
-    return FrameBoxes(
-        np.array(rows), np.array([d.class_id for d in found]), np.array([d.score for d in found])
-    )
 
 
 def accuracy(bank: Bank, moments: Sequence[Moment]) -> tuple[list[Figure], dict[str, Any]]:
@@ -145,7 +58,7 @@ def accuracy(bank: Bank, moments: Sequence[Moment]) -> tuple[list[Figure], dict[
     full = [ModalitySet.all()] * 4
     camera_lost = [full[0], full[1] - CAMERA, *full[2:]]
     dark, dark_lost = ([mask - LIDAR for mask in masks] for masks in (full, camera_lost))
-    each = [claims(bank, moment, full) for moment in moments]
+    each = [claims(bank, moment.inputs, full) for moment in moments]
     alone = [[claim.detection for claim in item if claim.sector == 0] for item in each]
     around = [[claim.detection for claim in merged(item, SIDES)] for item in each]
     front = _map(bank, moments, alone, 0)
@@ -203,7 +116,9 @@ def accuracy(bank: Bank, moments: Sequence[Moment]) -> tuple[list[Figure], dict[
 
 
 def _around(bank: Bank, moments: Sequence[Moment], masks: Sequence[ModalitySet]) -> list[list[Detection]]:
-    return [[claim.detection for claim in merged(claims(bank, moment, masks), SIDES)] for moment in moments]
+    return [
+        [claim.detection for claim in merged(claims(bank, moment.inputs, masks), SIDES)] for moment in moments
+    ]
 
 
 def _map(

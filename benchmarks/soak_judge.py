@@ -6,6 +6,8 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,16 @@ from sentryfuse_core.lab.bench.results import Figure, at_most
 from sentryfuse_core.replay.reactions import false_alarms, reactions
 from sentryfuse_core.types import Modality
 
-__all__ = ["broken_chains", "change", "findings", "growth", "judge", "levels_asked"]
+__all__ = [
+    "broken_chains",
+    "change",
+    "findings",
+    "growth",
+    "judge",
+    "levels_asked",
+    "sensors_of",
+    "sets_missed",
+]
 
 Line = Mapping[str, Any]
 
@@ -29,8 +40,6 @@ SEEN_WITHIN_S = 2.5  # the slowest criterion takes 1.1 s; the rest is for a mach
 WELL_WITHIN_S = 20.0  # the longest hold is 16 s
 LEVEL_WITHIN_SETS = 5
 END_WITHIN_S = 5.0
-_NO_TOPICS = dict.fromkeys(Modality, "")
-_KINDS = {kind: kind for kind in Modality}  # the soak's sensors are called like their kinds
 
 
 def judge(lines: Sequence[Line]) -> tuple[list[Figure], dict[str, Any]]:
@@ -47,10 +56,13 @@ def findings(lines: Sequence[Line]) -> dict[str, Any]:
     samples = by_kind["sample"]
     judged = _warm(samples)
     played_s = max((line["t"] for line in lines if "t" in line), default=0.0)
-    scenario = _scenario(by_kind["plan"][0])
+    plan = by_kind["plan"][0]
+    scenario, kinds = _scenario(plan), sensors_of(plan)
+    no_topics = dict.fromkeys(kinds, "")
     told = by_kind["transition"]
-    faults = reactions(scenario, told, topics=_NO_TOPICS, kinds=_KINDS, played_s=played_s)
-    must = [item for item in faults if _is_seen(scenario, item) and not item["already_out"]]
+    faults = reactions(scenario, told, topics=no_topics, kinds=kinds, played_s=played_s)
+    must = [item for item in faults if _is_seen(scenario, kinds, item) and not item["already_out"]]
+    statuses = by_kind["status"]
     unended = dict.fromkeys(("status", "took_s", "cpu_s"), math.nan)
     return {
         "played_s": played_s,
@@ -67,14 +79,17 @@ def findings(lines: Sequence[Line]) -> dict[str, Any]:
         "not_well": [item for item in faults if _returned_late(item, played_s)],
         "slowest_well_s": max((item["recovered_after_s"] or 0.0 for item in faults), default=math.nan),
         "false_alarms": false_alarms(
-            told, scenario=scenario, topics=_NO_TOPICS, kinds=_KINDS, played_s=played_s
+            told, scenario=scenario, topics=no_topics, kinds=kinds, played_s=played_s
         ),
         "transitions": len(told),
         "broken_chains": broken_chains(told),
-        "levels": levels_asked(by_kind["wish"], by_kind["status"]),
+        "levels": levels_asked(by_kind["wish"], statuses),
         "wishes": len(by_kind["wish"]),
-        "sets": len(by_kind["status"]),
+        "sets": len(statuses),
+        "skipped": statuses[-1]["skipped"] - statuses[0]["skipped"] if statuses else 0,
+        "missed": sets_missed(statuses, period_s=plan["period_s"]),
         "end": {**unended, **(by_kind["end"] or [{}])[-1]},
+        "left": by_kind["left"][-1] if by_kind["left"] else None,
     }
 
 
@@ -113,6 +128,25 @@ def broken_chains(transitions: Iterable[Line]) -> list[Line]:
     return found
 
 
+def sets_missed(statuses: Sequence[Line], *, period_s: float) -> list[Line]:
+    """Where moments of an anchor passed without a set: when, how many, between whose sets.
+
+    An anchor's moments are `period_s` apart or less. Sets that were skipped because a newer one was ready
+    were made. Where no sensor anchors, or time jumps, nothing is missed; a repeated status is no set.
+    """
+    found = []
+    fresh = [next(same) for _, same in groupby(statuses, key=itemgetter("sequence"))]
+    for before, after in pairwise(fresh):
+        anchors = [before["anchor"], after["anchor"]]
+        if "tick" in anchors or before["epoch"] != after["epoch"]:
+            continue
+        made = 1 + after["skipped"] - before["skipped"]
+        missed = round((after["stamp"] - before["stamp"]) / period_s) - made
+        if missed > 0:
+            found.append({"t": after["t"], "missed": missed, "anchors": anchors})
+    return found
+
+
 def levels_asked(wishes: Sequence[Line], statuses: Sequence[Line]) -> dict[str, Any]:
     """Levels that operators asked for, and those that none of the next sets ran at.
 
@@ -145,6 +179,11 @@ def _warm(samples: Sequence[Line]) -> list[Line]:
     return [item for item in samples if item["t"] >= warm_s]
 
 
+def sensors_of(plan: Line) -> dict[str, Modality]:
+    """The sensors of a run by name."""
+    return {name: Modality(kind) for name, kind in plan["sensors"].items()}
+
+
 def _scenario(plan: Line) -> Scenario:
     names = ("at_s", "until_s", "stream", "fault")
     events = tuple(
@@ -154,12 +193,12 @@ def _scenario(plan: Line) -> Scenario:
     return Scenario("soak", plan["seed"], plan["seconds"], events=events)
 
 
-def _is_seen(scenario: Scenario, reaction: Mapping[str, Any]) -> bool:
+def _is_seen(scenario: Scenario, kinds: Mapping[str, Modality], reaction: Mapping[str, Any]) -> bool:
     """Whether the fault behind a reaction is of a kind that must be seen."""
     event = next(
         item for item in scenario.events if (item.at_s, item.stream) == (reaction["at_s"], reaction["sensor"])
     )
-    return MUST_SEE[Modality(event.stream)].get(event.fault) == event.options
+    return MUST_SEE[kinds[event.stream]].get(event.fault) == event.options
 
 
 def _within(value: float | None, limit: float) -> bool:
@@ -178,11 +217,15 @@ def _figures(found: Mapping[str, Any]) -> list[Figure]:
     long_enough = found["judged_s"] >= SHORTEST_REGRESSION_S
     per_hour, in_all = (GROWTH_PER_HOUR, GROWTH_MB) if long_enough else (None, None)
     faults, unseen, not_well = (len(found[name]) for name in ("faults", "unseen", "not_well"))
+    silent = sum(item["missed"] for item in found["missed"])
+    left = found["left"] or {"files": (), "of": 0}  # a run that was cut short did not look
     untold, missed = len(found["broken_chains"]), len(levels["missed"])
     late = f"sensors not OK within {WELL_WITHIN_S:g} s after their fault"
     return [
         at_most("length", found["played_s"] / 60, "min"),
         at_most("sets", found["sets"], ""),
+        at_most("sets missed while an anchor was alive", silent, "", 0),
+        at_most("sets skipped for a newer one", found["skipped"], ""),
         at_most("memory after the warm-up", memory["mean"], "MB"),
         at_most("growth of memory", memory["percent_per_hour"], "% an hour", per_hour),
         at_most("growth of memory over what was judged", memory["rise"], "MB", in_all),
@@ -203,4 +246,10 @@ def _figures(found: Mapping[str, Any]) -> list[Figure]:
         at_most("exit status after SIGINT", end["status"], "", 0),
         at_most("time to end after SIGINT", end["took_s"], "s", END_WITHIN_S),
         at_most("CPU time of that", end["cpu_s"], "s"),
+        at_most(
+            "files left in shared memory",
+            len(left["files"]) if left["of"] else math.nan,
+            f"of {left['of']}",
+            0,
+        ),
     ]

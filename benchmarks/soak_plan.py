@@ -10,23 +10,24 @@ from typing import Any
 import numpy as np
 import yaml
 
+from sentryfuse_core.config import KINDS, Kinds
 from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.types import Modality
 
 __all__ = ["MUST_SEE", "Plan", "Wish", "draw", "scenario_mapping", "scenario_text"]
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
-_Kinds = Mapping[str, Mapping[str, float]]  # options by fault
+_Options = Mapping[str, Mapping[str, float]]  # by fault
 
 # Faults that take a sensor out of OK, by docs/health.md in at most 1.1 s.
-MUST_SEE: Mapping[Modality, _Kinds] = {
+MUST_SEE: Mapping[Modality, _Options] = {
     CAMERA: {"drop": {}, "freeze": {}, "black": {}, "white": {}, "malformed": {}, "truncate": {}},
     LIDAR: {"drop": {}, "freeze": {}, "empty": {}, "nan": {}, "malformed": {}, "truncate": {}},
     IMU: {"drop": {}, "freeze": {}, "nan": {}, "saturated": {}, "zero_stamp": {}},
     AUDIO: {"drop": {}, "freeze": {}, "silent": {}, "clipped": {}, "malformed": {}},
 }
 # Faults that a sensor may live through; whatever comes of them, it is well afterwards.
-_MAY_PASS: _Kinds = {
+_MAY_PASS: _Options = {
     "jitter": {"max_s": 0.03},
     "duplicate": {"share": 0.5},
     "reorder": {"depth": 2, "share": 0.3},
@@ -60,10 +61,13 @@ class Plan:
     wishes: tuple[Wish, ...]
 
 
-def draw(seed: int, *, seconds: float, levels: int) -> Plan:
-    """A plan of `seconds` for a network of so many `levels`; the same arguments give the same one."""
+def draw(seed: int, *, seconds: float, levels: int, kinds: Kinds = KINDS) -> Plan:
+    """A plan of `seconds` for sensors by name and a network of so many `levels`.
+
+    The same arguments give the same one.
+    """
     generator = np.random.default_rng(seed)
-    events = [event for modality in Modality for event in _faults(generator, modality, seconds)]
+    events = [event for name, kind in kinds for event in _faults(generator, name, kind, seconds)]
     events.sort(key=lambda event: event.at_s)
     wishes = [*_budgets(generator, seconds, levels), *_batteries(generator, seconds)]
     wishes.sort(key=lambda wish: wish.at_s)
@@ -82,13 +86,13 @@ def scenario_text(scenario: Scenario) -> str:
     return yaml.safe_dump(scenario_mapping(scenario), sort_keys=False, default_flow_style=None)
 
 
-def _faults(generator: np.random.Generator, modality: Modality, seconds: float) -> list[Event]:
+def _faults(generator: np.random.Generator, name: str, kind: Modality, seconds: float) -> list[Event]:
     found = []
     at_s = _FIRST_FAULT_S + generator.uniform(0.0, _PAUSE_S[0])
     while (until_s := at_s + generator.uniform(*_FAULT_S)) < seconds - _PAUSE_S[0]:
-        kinds = MUST_SEE[modality] if generator.random() < _MUST_SEE_SHARE else _MAY_PASS
-        fault = str(generator.choice(list(kinds)))
-        found.append(Event(round(at_s, 3), round(until_s, 3), modality.value, fault, kinds[fault]))
+        options = MUST_SEE[kind] if generator.random() < _MUST_SEE_SHARE else _MAY_PASS
+        fault = str(generator.choice(list(options)))
+        found.append(Event(round(at_s, 3), round(until_s, 3), name, fault, options[fault]))
         at_s = until_s + generator.uniform(*_PAUSE_S)
     return found
 

@@ -9,8 +9,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from benchmarks.soak_judge import sensors_of
 from sentryfuse_core.lab.bench.plot_style import write_png
-from sentryfuse_core.types import Modality, SensorState
+from sentryfuse_core.types import SensorState
 
 __all__ = ["draw"]
 
@@ -28,8 +29,10 @@ def draw(lines: Sequence[Mapping[str, Any]], target: Path) -> None:
     """One picture of four strips that share their time."""
     samples = [line for line in lines if line["kind"] == "sample"]
     statuses = [line for line in lines if line["kind"] == "status"]
-    figure = Figure(figsize=(10, 7.5), layout="constrained")
-    axes = figure.subplots(4, 1, sharex=True, height_ratios=(2, 1.4, 1.4, 2.2))
+    plan = next(line for line in lines if line["kind"] == "plan")
+    sensors_height = 0.55 * len(sensors_of(plan))
+    figure = Figure(figsize=(10, 5.3 + sensors_height), layout="constrained")
+    axes = figure.subplots(4, 1, sharex=True, height_ratios=(2, 1.4, 1.4, sensors_height))
     times = [item["t"] / _MINUTE_S for item in samples]
     strips = {
         "memory, MB": {"rss_mb": "resident", "anonymous_mb": "anonymous"},
@@ -42,7 +45,7 @@ def draw(lines: Sequence[Mapping[str, Any]], target: Path) -> None:
         axis.legend(loc="lower right", fontsize=8, frameon=False)
         axis.grid(visible=True, alpha=0.3)
     _levels(axes[2], lines, statuses)
-    _states(axes[3], lines, statuses)
+    _states(axes[3], plan, statuses)
     axes[3].set(xlabel="minutes")
     write_png(figure, target, dpi=110)
 
@@ -68,11 +71,10 @@ def _levels(axis: Any, lines: Sequence[Mapping[str, Any]], statuses: Sequence[Ma
     axis.legend(loc="upper right", fontsize=8, frameon=False)
 
 
-def _states(axis: Any, lines: Sequence[Mapping[str, Any]], statuses: Sequence[Mapping[str, Any]]) -> None:
+def _states(axis: Any, plan: Mapping[str, Any], statuses: Sequence[Mapping[str, Any]]) -> None:
     """A strip for each sensor in the colour of its state, its faults as bars above."""
-    events = next((line["events"] for line in lines if line["kind"] == "plan"), [])
     end_s = statuses[-1]["t"] if statuses else 0.0
-    names = [modality.value for modality in Modality]
+    names = list(sensors_of(plan))
     for row, name in enumerate(names):
         begin_s, state = None, None
         for item in [*statuses, {"t": end_s, "states": {}}]:
@@ -84,7 +86,7 @@ def _states(axis: Any, lines: Sequence[Mapping[str, Any]], statuses: Sequence[Ma
                     row, width, left=begin_s / _MINUTE_S, height=0.45, color=_COLOURS[SensorState(state)]
                 )
             begin_s, state = item["t"], item["states"].get(name)
-        for event in events:
+        for event in plan["events"]:
             if event["stream"] == name and event["at_s"] < end_s:
                 width = (event["until_s"] - event["at_s"]) / _MINUTE_S
                 axis.barh(row - 0.34, width, left=event["at_s"] / _MINUTE_S, height=0.14, color="0.2")

@@ -21,8 +21,9 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.lab.bench.runtime.memory import status_mb
 from sentryfuse_ros.fault_injector_node import SCENARIO_STATUS
 
-__all__ = ["Watch", "process_sample"]
+__all__ = ["SHM", "Watch", "process_sample", "shared_files"]
 
+SHM = Path("/dev/shm")  # noqa: S108 - a file system, not a temporary file
 _EVENTS = "sentryfuse: events"
 _CHANGE = re.compile(r"(?P<sensor>\w+) (?P<before>\w+) -> (?P<after>\w+)")
 _MOMENT = re.compile(r"at (?P<at_s>\d+\.\d+)$")
@@ -87,6 +88,10 @@ class Watch(Node):
         self.write(
             "status",
             t=self.at_s,
+            stamp=self._since(status.header.stamp.sec * NS_PER_S + status.header.stamp.nanosec),
+            sequence=status.sequence,
+            epoch=status.epoch,
+            anchor=status.anchor,
             level=status.level,
             used=list(status.used),
             states={item.name: item.state for item in status.sensors},
@@ -132,6 +137,15 @@ def process_sample(pid: int) -> Mapping[str, float]:
         "handles": len(list((folder / "fd").iterdir())),
         "cpu_s": (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK"),
     }
+
+
+def shared_files(pid: int) -> set[str]:
+    """Names of Fast DDS's files in shared memory that a process has mapped; none when it has ended."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError:
+        return set()
+    return {found[1] for found in re.finditer(rf" {SHM}/((?:sem\.)?fast\S+)", maps)}
 
 
 def _plain(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from itertools import pairwise
@@ -12,13 +13,25 @@ import numpy as np
 import pytest
 
 from benchmarks.soak import main, read_lines
-from benchmarks.soak_judge import SEEN_WITHIN_S, WARM_UP_S, broken_chains, change, growth, judge, levels_asked
+from benchmarks.soak_judge import (
+    SEEN_WITHIN_S,
+    WARM_UP_S,
+    broken_chains,
+    change,
+    growth,
+    judge,
+    levels_asked,
+    sets_missed,
+)
 from benchmarks.soak_plan import MUST_SEE, draw, scenario_text
+from sentryfuse_core.config import KINDS, Kinds, load_yaml
 from sentryfuse_core.faults.scenario import load_scenario
-from sentryfuse_core.types import Modality
+from sentryfuse_core.lab.bench.results import ROOT
 
 Line = dict[str, Any]
 SAMPLE_S = 5.0
+PERIOD_S = 0.1
+RIG = ROOT / "config" / "rigs" / "four_cameras.yaml"
 
 
 def samples(
@@ -53,11 +66,17 @@ def told(t: float, until_s: float, sensor: str = "camera") -> list[Line]:
     ]
 
 
-def statuses(*levels: int, start_s: float = 0.0) -> list[Line]:
+def status(sequence: int, **changed: Any) -> Line:
+    """One of sets that come every PERIOD_S."""
+    t = sequence * PERIOD_S
+    made = {"t": t, "stamp": t, "sequence": sequence, "epoch": 0, "anchor": "lidar", "skipped": 0}
+    return {"kind": "status", **made, **changed}
+
+
+def statuses(*levels: int) -> list[Line]:
     return [
-        {
-            "kind": "status",
-            "t": start_s + index / 10,
+        status(index)
+        | {
             "level": level,
             "used": ["lidar"],
             "states": {"lidar": 1},
@@ -70,9 +89,10 @@ def wish(t: float, value: float | None, what: str = "level") -> Line:
     return {"kind": "wish", "t": t, "what": what, "value": value}
 
 
-def plan(*events: tuple[float, float, str, str], minutes: float = 30.0) -> Line:
+def plan(*events: tuple[float, float, str, str], minutes: float = 30.0, sensors: Kinds = KINDS) -> Line:
     made = [dict(zip(("at_s", "until_s", "stream", "fault"), event, strict=True)) for event in events]
-    return {"kind": "plan", "seed": 0, "seconds": 60 * minutes, "events": made}
+    told = {"sensors": dict(sensors), "period_s": PERIOD_S}
+    return {"kind": "plan", "seed": 0, "seconds": 60 * minutes, "events": made, **told}
 
 
 def soaked(**changed: list[Line]) -> list[Line]:
@@ -84,6 +104,7 @@ def soaked(**changed: list[Line]) -> list[Line]:
         "statuses": statuses(*[0] * 10, *[2] * 10),
         "wishes": [wish(0.95, 2.0)],
         "end": [{"kind": "end", "status": 0, "took_s": 1.0, "cpu_s": 0.5}],
+        "left": [{"kind": "left", "files": [], "of": 12}],
     }
     return [line for part in (parts | changed).values() for line in part]
 
@@ -119,8 +140,10 @@ def leaking(name: str) -> list[Line]:
         ({"transitions": [transition(20.6, "camera", "OK", "LOST")]}, "sensors not OK"),
         ({"transitions": [*told(20.0, 25.0), transition(90.0, "camera", "LOST", "OK")]}, "not told"),
         ({"statuses": statuses(*[0] * 20)}, "levels asked for"),
+        ({"statuses": [*statuses(0, 0), status(3)]}, "sets missed"),
         ({"end": []}, "exit status"),
         ({"end": [{"kind": "end", "status": -9, "took_s": 60.0, "cpu_s": 0.5}]}, "time to end"),
+        ({"left": [{"kind": "left", "files": ["fastdds_port7411"], "of": 12}]}, "left in shared memory"),
     ],
 )
 def test_target_is_missed_by_name_when_something_is_wrong(changed: dict[str, list[Line]], named: str) -> None:
@@ -158,6 +181,34 @@ def test_fault_is_not_judged_when_it_need_not_be_seen(changed: dict[str, list[Li
     assert (found["judged_faults"], found["unseen"]) == (0, [])
 
 
+def test_fault_is_seen_by_the_sensor_of_its_name_when_there_are_two_of_a_kind() -> None:
+    rig = load_yaml(RIG).kinds
+    fault = plan((20.0, 25.0, "tail_lidar", "empty"), sensors=rig)
+    assert missed(soaked(plan=[fault], transitions=told(20.0, 25.0, "tail_lidar"))) == []
+    other = soaked(plan=[fault], transitions=told(20.0, 25.0, "nose_lidar"))
+    assert any("faults not seen" in what for what in missed(other))
+
+
+@pytest.mark.parametrize(
+    ("second", "sets"),
+    [
+        (status(1), 0),
+        (status(1, t=0.9), 0),  # told late, made for the right moment
+        (status(1, stamp=0.14), 0),
+        (status(1, stamp=0.3), 2),
+        (status(3, skipped=2), 0),  # made, and a newer one was ready
+        (status(4, skipped=2), 1),
+        (status(0, stamp=0.0, t=0.3), 0),  # the last one again, since nothing sends
+        (status(1, stamp=0.3, anchor="tick"), 0),
+        (status(1, stamp=3.0, epoch=1), 0),
+        (status(1, stamp=0.3, anchor="front_camera"), 2),
+    ],
+)
+def test_set_is_missed_when_an_anchor_lives_and_a_moment_has_none(second: Line, sets: int) -> None:
+    found = sets_missed([status(0), second], period_s=PERIOD_S)
+    assert sum(item["missed"] for item in found) == sets
+
+
 def test_chain_is_broken_when_a_transition_was_not_told() -> None:
     whole = told(20.0, 25.0)
     assert broken_chains(whole) == []
@@ -184,16 +235,26 @@ def test_plan_is_the_same_when_the_seed_is() -> None:
     assert scenario_text(one.scenario) == scenario_text(same.scenario) != scenario_text(other.scenario)
 
 
+def test_plan_of_a_seed_stays_what_it_was_when_no_sensor_is_named() -> None:
+    made = draw(4, seconds=600, levels=3)
+    text = scenario_text(made.scenario) + repr(made.wishes)
+    assert hashlib.sha256(text.encode()).hexdigest().startswith("42b2c49a7f0ef927")
+
+
+@pytest.mark.parametrize("rig", [None, RIG])
 @pytest.mark.parametrize("seed", range(5))
-def test_plan_lets_every_sensor_return_before_its_next_fault(seed: int, tmp_path: Path) -> None:
-    made = draw(seed, seconds=1800, levels=3)
+def test_plan_lets_every_sensor_return_before_its_next_fault(
+    seed: int, rig: Path | None, tmp_path: Path
+) -> None:
+    kinds = KINDS if rig is None else load_yaml(rig).kinds
+    made = draw(seed, seconds=1800, levels=3, kinds=kinds)
     path = tmp_path / "soak.yaml"
     path.write_text(scenario_text(made.scenario), encoding="utf-8")
-    events = load_scenario(path).events  # which also refuses a fault that is not for its sensor
+    events = load_scenario(path, kinds=kinds).events  # which also refuses a fault that is not for its sensor
     assert len(events) > 100
-    for modality in Modality:
-        own = [event for event in events if event.stream == modality.value]
-        assert {event.fault for event in own} & set(MUST_SEE[modality])
+    for name, kind in kinds:
+        own = [event for event in events if event.stream == name]
+        assert {event.fault for event in own} & set(MUST_SEE[kind])
         assert all(later.at_s - earlier.until_s >= 21.9 for earlier, later in pairwise(own))
     assert {item.what for item in made.wishes} == {"level", "latency_ms", "power_w", "free", "battery"}
     assert all(0 <= item.value < 3 for item in made.wishes if item.what == "level")
@@ -202,7 +263,7 @@ def test_plan_lets_every_sensor_return_before_its_next_fault(seed: int, tmp_path
 def test_run_is_judged_as_far_as_it_came_when_it_was_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [line for line in soaked(end=[]) if line.get("t", 0.0) < 900.0]
+    lines = [line for line in soaked(end=[], left=[]) if line.get("t", 0.0) < 900.0]
     path = tmp_path / "lines.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)) + '\n{"kind": "sam', encoding="utf-8")
     assert len(read_lines(path)) == len(lines)
@@ -212,6 +273,7 @@ def test_run_is_judged_as_far_as_it_came_when_it_was_killed(
     assert {row["what"] for row in rows if row["met"] is False} == {
         "exit status after SIGINT",
         "time to end after SIGINT",
+        "files left in shared memory",
     }
     assert picture.stat().st_size > 10_000
     assert "growth of memory" in capsys.readouterr().out
@@ -219,12 +281,13 @@ def test_run_is_judged_as_far_as_it_came_when_it_was_killed(
 
 @pytest.mark.bench
 @pytest.mark.ros
-def test_soak_runs_to_its_end_when_it_is_short(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rig", "name"), [([], "soak"), (["--rig", str(RIG)], "soak_around")])
+def test_soak_runs_to_its_end_when_it_is_short(rig: list[str], name: str, tmp_path: Path) -> None:
     folders = ["--work", str(tmp_path), "--out", str(tmp_path), "--picture", str(tmp_path / "soak.png")]
-    main(["--minutes", "0.5", "--sample-s", "1", *folders])
+    main([*rig, "--minutes", "0.5", "--sample-s", "1", *folders])
     rows = {
         row["what"]: row["measured"]
-        for row in json.loads((tmp_path / "soak.json").read_text(encoding="utf-8"))["rows"]
+        for row in json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))["rows"]
     }
     assert rows["exit status after SIGINT"] == 0
     assert rows["sets"] > 0

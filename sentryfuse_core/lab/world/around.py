@@ -12,12 +12,14 @@ from torch import Tensor
 from sentryfuse_core.config import Config
 from sentryfuse_core.lab.world.batch import CAMERA_SPREAD_M, WorldBatch, render_batch
 from sentryfuse_core.lab.world.config import WorldConfig
+from sentryfuse_core.lab.world.lidar import sweep
 from sentryfuse_core.lab.world.objects import uniform
+from sentryfuse_core.lab.world.rig import lidars_of
 from sentryfuse_core.lab.world.scan import plain_scan
 from sentryfuse_core.lab.world.scene import ABSENT, Scene, draw_scenes
 from sentryfuse_core.preprocess.sectors import sector_axes
 
-__all__ = ["QUARTERS_RAD", "around_batch", "draw_around", "turned"]
+__all__ = ["QUARTERS_RAD", "around_batch", "around_clouds", "draw_around", "turned"]
 
 QUARTERS_RAD = (0.0, math.pi / 2, math.pi, -math.pi / 2)  # front, left, back, right
 _APART_M = 0.3  # between the circles around two footprints
@@ -34,8 +36,7 @@ def around_batch(
     sensors = sensors or Config()
     generator = torch.Generator().manual_seed(seed)
     scene = draw_around(config, batch=batch, generator=generator)
-    slots = (0, len(QUARTERS_RAD) * config.objects[1])  # objects come before clutter
-    crowded = replace(config, objects=slots)
+    crowded = replace(config, objects=(0, _targets(config)))
     sides = []
     for yaw in QUARTERS_RAD:
         usual, spread = torch.tensor(sensors.camera.translation_m), torch.tensor(CAMERA_SPREAD_M)
@@ -46,6 +47,23 @@ def around_batch(
         sides.append(made)
     front = sides[0]
     return tuple(replace(side, imu=front.imu, tilt=front.tilt, audio=front.audio) for side in sides)
+
+
+def around_clouds(
+    config: WorldConfig, *, batch: int, seed: int, rig: Config
+) -> tuple[tuple[Tensor, Tensor], ...]:
+    """What each lidar of `rig` has of the moments of `around_batch`: points [B, R, 4], returns [B, M].
+
+    Points are in the base frame and of a whole turn; NaN: no return. Returns are how many are of each object.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    scene = draw_around(config, batch=batch, generator=generator)
+    clouds = []
+    for lidar in lidars_of(rig):
+        scan = plain_scan(config.lidar, config.weather, lidar.position_m, batch=batch)
+        points, returns = sweep(scene, scan, config.weather, forward_only=False, generator=generator)
+        clouds.append((points, returns[:, : _targets(config)]))
+    return tuple(clouds)
 
 
 def draw_around(config: WorldConfig, *, batch: int, generator: torch.Generator) -> Scene:
@@ -71,6 +89,11 @@ def draw_around(config: WorldConfig, *, batch: int, generator: torch.Generator) 
     count = scene.classes.shape[1]
     kept = torch.where(_overlaps(scene.boxes, scene.classes), ABSENT, scene.classes)
     return replace(scene, classes=kept, identity=torch.arange(count).expand(batch, count))
+
+
+def _targets(config: WorldConfig) -> int:
+    """Slots of the objects to all sides, which come before those of clutter."""
+    return len(QUARTERS_RAD) * config.objects[1]
 
 
 def turned(scene: Scene, yaw_rad: float) -> Scene:

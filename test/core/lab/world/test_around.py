@@ -10,7 +10,7 @@ import torch
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.world.around import QUARTERS_RAD, draw_around, turned
+from sentryfuse_core.lab.world.around import QUARTERS_RAD, around_batch, around_clouds, draw_around, turned
 from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.lab.world.rig import cameras_of, lidars_of
 from sentryfuse_core.preprocess.imu import turned_tilt
@@ -54,6 +54,22 @@ def test_box_to_the_left_is_ahead_when_axes_look_left() -> None:
     x, y = scene.boxes[0, :, 0], scene.boxes[0, :, 1]
     torch.testing.assert_close(left.boxes[0, :, 0], y, atol=1e-4, rtol=0.0)
     torch.testing.assert_close(left.boxes[0, :, 1], -x, atol=1e-4, rtol=0.0)
+
+
+def test_lidars_see_what_the_batch_has_when_each_has_a_place_of_its_own() -> None:
+    names = {"sensors": ["nose", "tail"], "nose.kind": "lidar", "tail.kind": "lidar"}
+    places = {"nose.translation_m": (3.0, 0.0, 1.8), "tail.translation_m": (-3.0, 0.0, 1.8)}
+    rig = override(Config(), names | places)
+    clouds = around_clouds(WORLD, batch=2, seed=7, rig=rig)
+    front = around_batch(WORLD, batch=2, seed=7)[0]
+    plainly = front.returns >= 30
+    assert plainly.any()
+    for (points, returns), x in zip(clouds, (3.0, -3.0), strict=True):
+        assert returns.shape == front.classes.shape
+        assert (returns[plainly] > 0).float().mean() > 0.8
+        own, other = (torch.hypot(points[..., 0] - at, points[..., 1]) for at in (x, -x))
+        assert not (own < 2.0).any()  # its lowest beam meets the ground further away
+        assert (other < 2.0).any()
 
 
 def test_rig_without_names_is_the_worlds_own() -> None:
