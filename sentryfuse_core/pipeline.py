@@ -98,6 +98,7 @@ class Inferred:
     outputs: tuple[HeadOutput, ...]
     infer_ms: float
     errors: tuple[str, ...]
+    backend: str  # that ran it
 
 
 class Pipeline:
@@ -189,9 +190,9 @@ class Pipeline:
         """Run the sub-networks; none when no sensor that perceives anything is left."""
         watch = _Stopwatch()
         if not begun.runs:
-            return Inferred((), watch.lap_ms(), (NOTHING_USABLE,))
+            return Inferred((), watch.lap_ms(), (NOTHING_USABLE,), self.backend.name)
         outputs = tuple(self.backend.run(run.inputs, run.plan) for run in begun.runs)
-        return Inferred(outputs, watch.lap_ms(), self.backend.faults)
+        return Inferred(outputs, watch.lap_ms(), self.backend.faults, self.backend.name)
 
     def finish(
         self, begun: Begun, inferred: Inferred, *, reports: Mapping[str, SensorReport]
@@ -338,7 +339,7 @@ class Pipeline:
             times=StageTimes(
                 age_ms, wait_ms, begun.queue_ms, begun.pre_ms, inferred.infer_ms, post_ms, track_ms
             ),
-            backend=self.backend.name,
+            backend=inferred.backend,
             device=self.backend.device,
             backend_reason=self.backend.reason,
             mask_recall_4m=recall,

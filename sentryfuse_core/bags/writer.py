@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -144,73 +144,75 @@ def ros2_typestore(*, audio_chunks: bool = False) -> Typestore:
 def build_message(store: Typestore, type_name: str, value: Any) -> Any:
     """A message of the store's type from a nested mapping, None, or an object with such attributes.
 
-    Fields that a mapping leaves out get ROS's default (zero, empty); unknown keys raise KeyError.
+    Fields that a mapping leaves out get ROS's default (zero, empty), which messages share, since they are
+    only serialised; unknown keys raise KeyError.
     """
-    if value is None and type_name == "geometry_msgs/msg/Quaternion":
-        value = {"w": 1.0}  # the one type used here whose definition has a default other than zero
-    layout = _layout(store, type_name)
-    if type(value) is dict or isinstance(value, Mapping):
-        unknown = value.keys() - layout.names
-        if unknown:
-            raise KeyError(f"{type_name} has no field {', '.join(sorted(unknown))}")
-        get = value.get
-        return layout.made(*[make(get(name)) for name, make in layout.fields])
-    # None as `value` leaves out every field.
-    return layout.made(*[make(getattr(value, name, None)) for name, make in layout.fields])
+    return _built(_layout(store, type_name), value)
 
 
 class _Layout(NamedTuple):
-    """A message's class, and how each of its fields is made of a value; None means ROS's default."""
+    """A message's class and its fields: a set's messages have thousands, of which few are given."""
 
+    type_name: str
     made: Callable[..., Any]
-    names: frozenset[str]
-    fields: tuple[tuple[str, Callable[[Any], Any]], ...]
+    nothing: tuple[Any, ...]  # the default of each field
+    places: Mapping[str, tuple[int, Callable[[Any], Any] | None]]  # how it is made of a value; None: as it is
+
+
+def _built(layout: _Layout, value: Any) -> Any:
+    if value is None:
+        # The one type used here whose definition has a default other than zero.
+        value = {"w": 1.0} if layout.type_name == "geometry_msgs/msg/Quaternion" else {}
+    elif not (type(value) is dict or isinstance(value, Mapping)):
+        value = {name: getattr(value, name, None) for name in layout.places}
+    fields = [*layout.nothing]
+    for name, item in value.items():
+        place = layout.places.get(name)
+        if place is None:
+            unknown = sorted(value.keys() - layout.places.keys())
+            raise KeyError(f"{layout.type_name} has no field {', '.join(unknown)}")
+        if item is not None:
+            index, make = place
+            fields[index] = item if make is None else make(item)
+    return layout.made(*fields)
 
 
 @lru_cache(maxsize=256)
 def _layout(store: Typestore, type_name: str) -> _Layout:
-    """Looked up once: a set's messages have thousands of fields."""
-    fields = tuple((name, _maker(store, kind)) for name, kind in store.fielddefs[type_name][1])
-    return _Layout(store.types[type_name], frozenset(name for name, _ in fields), fields)
+    names, kinds = zip(*store.fielddefs[type_name][1], strict=True)
+    nothing, makers = zip(*(_field(store, kind) for kind in kinds), strict=True)
+    return _Layout(
+        type_name, store.types[type_name], nothing, dict(zip(names, enumerate(makers), strict=True))
+    )
 
 
-def _maker(store: Typestore, kind: Any) -> Callable[[Any], Any]:
-    """For one field: nested message, primitive, or array of either."""
+def _field(store: Typestore, kind: Any) -> tuple[Any, Callable[[Any], Any] | None]:
+    """One field's default, and what makes it of a value: nested message, primitive, or array of either."""
     node, detail = kind
     if node == Nodetype.NAME:
-        return lambda value: _default(store, detail) if value is None else build_message(store, detail, value)
+        layout = _layout(store, detail)
+        return _built(layout, None), partial(_built, layout)
     if node == Nodetype.BASE:
-        zero = _zero(detail[0])
-        return lambda value: zero if value is None else value
-    return _array_maker(store, detail[0], fixed=detail[1] if node == Nodetype.ARRAY else 0)
+        return _zero(detail[0]), None
+    return _array(store, detail[0], fixed=detail[1] if node == Nodetype.ARRAY else 0)
 
 
-@lru_cache(maxsize=256)
-def _default(store: Typestore, type_name: str) -> Any:
-    """A message of ROS's defaults; shared, since a message that is built is only serialised."""
-    return build_message(store, type_name, None)
-
-
-def _array_maker(store: Typestore, item: Any, *, fixed: int) -> Callable[[Any], Any]:
+def _array(store: Typestore, item: Any, *, fixed: int) -> tuple[Any, Callable[[Any], Any]]:
     """An array field: list of messages or strings, or a numpy array; `fixed` elements by default."""
     node, detail = item
     if node == Nodetype.NAME:
-        nothing = [None] * fixed
-        return lambda value: [
-            build_message(store, detail, one) for one in (nothing if value is None else value)
-        ]
+        layout = _layout(store, detail)
+        return [_built(layout, None)] * fixed, lambda value: [_built(layout, one) for one in value]
     if detail[0] == "string":
-        return lambda value: [""] * fixed if value is None else list(value)
+        return [""] * fixed, list
     dtype = np.dtype(_BYTES.get(detail[0], detail[0]))
 
     def make(value: Any) -> Any:
-        if value is None:
-            return np.zeros(fixed, dtype)
         if isinstance(value, (bytes, bytearray, memoryview)):
             return np.frombuffer(value, dtype)
         return np.ascontiguousarray(value, dtype)
 
-    return make
+    return np.zeros(fixed, dtype), make
 
 
 _BYTES = {"byte": "uint8", "char": "uint8", "octet": "uint8"}

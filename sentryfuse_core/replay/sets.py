@@ -115,7 +115,7 @@ class Sets:
     def _inferred(self, begun: Begun) -> Inferred:
         if self.beside is None or not begun.runs:
             return self._pipeline.infer(begun)
-        return Inferred(*self.beside.receive(), self._pipeline.backend.faults)
+        return Inferred(*self.beside.receive())
 
     def _context(self, synced: SyncedSet) -> PublishContext:
         budget = self._pipeline.budget

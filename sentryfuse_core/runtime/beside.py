@@ -1,4 +1,4 @@
-"""Runs the network in a process beside this one, so that another core prepares what comes next meanwhile."""
+"""Runs the network in a process or thread beside, so that another core prepares what comes next meanwhile."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,14 +23,41 @@ from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.runtime.engines import EngineBackend
+from sentryfuse_core.runtime.fallback import FallbackBackend
 from sentryfuse_core.types import Modality, Plan
 
-__all__ = ["DEPTH", "Beside", "beside", "can_run_beside", "spare_cores"]
+__all__ = ["DEPTH", "Answer", "Beside", "beside", "can_run_beside", "spare_cores"]
 
 DEPTH = 2  # sets that may be on their way at once: one that runs and one that waits for it
 _SLOT_BYTES = 8 << 20  # inputs take 0.7 MB of one sector, of which there are 8 at most; outputs 0.1
 _ALIGN = 64  # as torch aligns its own tensors: kernels may depend on it
 _EVIDENCE = "evidence."
+# A thread that comes back from a library waits this long for Python, which the other holds, many times a set.
+_SWITCH_S = 2e-4
+
+Runs: TypeAlias = Sequence[tuple[ModelInput, Plan]]  # of one set
+
+
+class Answer(NamedTuple):
+    """What the network made of a set, and what ran it."""
+
+    outputs: tuple[HeadOutput, ...]
+    infer_ms: float
+    faults: tuple[str, ...]
+    backend: str
+
+
+class Beside(Protocol):
+    """The near end: inputs go in, answers come back in the same order, at most DEPTH on their way."""
+
+    def send(self, runs: Runs) -> None:
+        """Let the network run on these as soon as it has done with what went before."""
+        ...
+
+    def receive(self) -> Answer:
+        """The answer to the first set that is not back; raises BackendError as the backend does."""
+        ...
 
 
 class _Placed(NamedTuple):
@@ -78,18 +107,17 @@ class _Slot:
         return flat.as_strided(where.size, where.stride)
 
 
-class Beside:
-    """The near end: inputs go in, outputs come back in the same order, at most DEPTH on their way."""
+class _InProcess:
+    """By a connection to a process; the tensors lie in memory that both see."""
 
-    def __init__(self, connection: Connection, slots: tuple[_Slot, ...]) -> None:
+    def __init__(self, connection: Connection, slots: tuple[_Slot, ...], backend: Backend) -> None:
         self._connection = connection
         self._slots = slots
+        self._backend = backend
         self._sent = self._received = 0
 
-    def send(self, runs: Sequence[tuple[ModelInput, Plan]]) -> None:
-        """Let the network run on these, of one set, as soon as it has done with what went before."""
-        if self._sent - self._received >= DEPTH:
-            raise ValueError(f"{DEPTH} sets are on their way already")
+    def send(self, runs: Runs) -> None:
+        _check_room(self._sent - self._received)
         given = [
             {name: tensor for name, tensor in vars(inputs).items() if tensor is not None}
             for inputs, _ in runs
@@ -98,11 +126,8 @@ class Beside:
         self._tell((slot, self._slots[slot].put(given), [plan for _, plan in runs]))
         self._sent += 1
 
-    def receive(self) -> tuple[tuple[HeadOutput, ...], float]:
-        """The outputs of the first set that was sent and is not back, and the milliseconds they took.
-
-        Raises BackendError as the backend does, and where the other process died.
-        """
+    def receive(self) -> Answer:
+        """Raises BackendError also where the other process died."""
         slot = self._received % DEPTH
         self._received += 1
         try:
@@ -111,7 +136,8 @@ class Beside:
             raise _died() from error
         if isinstance(answer, str):
             raise BackendError(answer)
-        return tuple(map(_output, self._slots[slot].get(answer))), infer_ms
+        outputs = tuple(map(_output, self._slots[slot].get(answer)))
+        return Answer(outputs, infer_ms, self._backend.faults, self._backend.name)
 
     def _tell(self, words: object) -> None:
         try:
@@ -120,11 +146,30 @@ class Beside:
             raise _died() from error
 
 
-def can_run_beside(backend: Backend, *, threads: int) -> bool:
-    """Whether a fork of this process can run it: eager on one thread of the CPU, on Linux.
+class _InThread:
+    """By a thread of this process, for libraries that let others run Python while they compute."""
 
-    Other threads do not survive a fork, and other systems' libraries do not take it well.
+    def __init__(self, pool: ThreadPoolExecutor, backend: Backend) -> None:
+        self._pool = pool
+        self._backend = backend
+        self._under_way: deque[Future[Answer]] = deque()
+
+    def send(self, runs: Runs) -> None:
+        _check_room(len(self._under_way))
+        self._under_way.append(self._pool.submit(_answer, self._backend, runs))
+
+    def receive(self) -> Answer:
+        return self._under_way.popleft().result()
+
+
+def can_run_beside(backend: Backend, *, threads: int) -> bool:
+    """Whether it gains by that: engines, or eager on one thread of the CPU, on Linux.
+
+    Eager is Python for the most part, so it needs a process, a fork of this one: other threads do not survive
+    that, and other systems' libraries do not take it well.
     """
+    if _of_engines(backend):
+        return True
     own = isinstance(backend, EagerBackend) and backend.device == "cpu"
     return own and threads == 1 and sys.platform == "linux"
 
@@ -137,7 +182,31 @@ def spare_cores(processes: int) -> bool:
 
 @contextmanager
 def beside(backend: Backend) -> Iterator[Beside]:
-    """A process that runs `backend` until this ends; it shares the weights' memory with this one."""
+    """Something that runs `backend` until this ends: a thread where it has engines, else a process."""
+    with _thread(backend) if _of_engines(backend) else _process(backend) as near:
+        yield near
+
+
+def _of_engines(backend: Backend) -> bool:
+    first = backend.first if isinstance(backend, FallbackBackend) else backend
+    return isinstance(first, EngineBackend)
+
+
+@contextmanager
+def _thread(backend: Backend) -> Iterator[Beside]:
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="network")
+    try:
+        yield _InThread(pool, backend)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        sys.setswitchinterval(before_s)
+
+
+@contextmanager
+def _process(backend: Backend) -> Iterator[Beside]:
+    """It shares the weights' memory with this one."""
     context = multiprocessing.get_context("fork")
     slots = tuple(_Slot() for _ in range(DEPTH))
     near, far = context.Pipe()
@@ -145,7 +214,7 @@ def beside(backend: Backend) -> Iterator[Beside]:
     process.start()
     far.close()
     try:
-        yield Beside(near, slots)
+        yield _InProcess(near, slots, backend)
     finally:
         near.close()  # which ends it
         process.join(1.0)
@@ -166,15 +235,24 @@ def _run(backend: Backend, near: Connection, far: Connection, slots: tuple[_Slot
             slot, placed, plans = far.recv()
         except (EOFError, OSError):
             return
-        began_s = time.perf_counter()
+        inputs = [ModelInput(**tensors) for tensors in slots[slot].get(placed)]
         try:
-            inputs = [ModelInput(**tensors) for tensors in slots[slot].get(placed)]
-            outputs = [backend.run(one, plan) for one, plan in zip(inputs, plans, strict=True)]
+            answer = _answer(backend, list(zip(inputs, plans, strict=True)))
         except BackendError as error:
             far.send((str(error), 0.0))
             continue
-        infer_ms = (time.perf_counter() - began_s) * 1e3
-        far.send((slots[slot].put([_tensors(output) for output in outputs]), infer_ms))
+        far.send((slots[slot].put([_tensors(output) for output in answer.outputs]), answer.infer_ms))
+
+
+def _answer(backend: Backend, runs: Runs) -> Answer:
+    began_s = time.perf_counter()
+    outputs = tuple(backend.run(inputs, plan) for inputs, plan in runs)
+    return Answer(outputs, (time.perf_counter() - began_s) * 1e3, backend.faults, backend.name)
+
+
+def _check_room(under_way: int) -> None:
+    if under_way >= DEPTH:
+        raise ValueError(f"{DEPTH} sets are on their way already")
 
 
 def _tensors(output: HeadOutput) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ class FallbackBackend:
     """Runs `first`; on its failure runs `second`, says so, and retries `first` after 5, 10, ... 80 s."""
 
     def __init__(self, first: Backend, second: Backend, *, clock: Clock) -> None:
-        self._first = first
+        self.first = first
         self._second = second
         self._clock = clock
         self._retry_s = _FIRST_RETRY_S
@@ -41,7 +41,7 @@ class FallbackBackend:
     @property
     def batches(self) -> bool:
         """Whether both take several sets at once: either may have to."""
-        return self._first.batches and self._second.batches
+        return self.first.batches and self._second.batches
 
     @property
     def opening(self) -> bool:
@@ -52,29 +52,29 @@ class FallbackBackend:
     def reason(self) -> str:
         """Why the backend in use runs."""
         if self._retry_at_ns is None:
-            return self._first.reason
-        return f"{self._second.name}: {self._first.name} failed and is tried again"
+            return self.first.reason
+        return f"{self._second.name}: {self.first.name} failed and is tried again"
 
     @property
     def faults(self) -> tuple[str, ...]:
         """Why the second backend runs, while it does."""
         if self._retry_at_ns is None:
-            return self._first.faults
+            return self.first.faults
         text = (
             f"running {self._second.name} on {self._second.device} since: {self._reason}; "
-            f"{self._first.name} is tried again"
+            f"{self.first.name} is tried again"
         )
         return (*self._second.faults, text)
 
     @property
     def _active(self) -> Backend:
-        return self._first if self._retry_at_ns is None else self._second
+        return self.first if self._retry_at_ns is None else self._second
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         """Maps on the CPU; raises BackendError only when both fail."""
         if self._retry_at_ns is None or self._clock.now_ns() >= self._retry_at_ns:
             try:
-                output = self._first.run(inputs, plan)
+                output = self.first.run(inputs, plan)
             except BackendError as error:
                 self._failed(error)
             else:
@@ -84,13 +84,13 @@ class FallbackBackend:
 
     def open_beside(self) -> bool:
         """Whether sets may run at once, in either."""
-        return self._second.open_beside() and self._first.open_beside()
+        return self._second.open_beside() and self.first.open_beside()
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Warm up both; the times are those of the one that will run."""
         second_ms = self._second.warm_up()
         try:
-            return self._first.warm_up()
+            return self.first.warm_up()
         except BackendError as error:
             self._failed(error)
             return second_ms

@@ -1,9 +1,11 @@
-"""The network in a process beside: the same to the bit, its failures told, and gone when it is not needed."""
+"""The network beside: the same to the bit, its failures told, and gone when it is not needed."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,11 +13,16 @@ import pytest
 import torch
 from networks import make_bank, model_input
 
+from sentryfuse_core.clock import ManualClock
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
+from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.beside import DEPTH, Beside, beside, can_run_beside
 from sentryfuse_core.runtime.eager import EagerBackend
+from sentryfuse_core.runtime.engines import EngineBackend
+from sentryfuse_core.runtime.fallback import FallbackBackend
+from sentryfuse_core.runtime.lean.form import LeanForm
 from sentryfuse_core.types import ModalitySet, Plan
 
 
@@ -34,9 +41,27 @@ class Failing:
         return {}
 
 
+class Engines(EngineBackend):
+    """Engines that are PyTorch's own, run in threads that are noted; without `works` they fail."""
+
+    name, device = "engines", "cpu"
+
+    def __init__(self, bank: Bank, *, works: bool = True) -> None:
+        form = LeanForm(bank.network)
+        super().__init__(bank, lambda key: lambda tensors: form.run(key, tensors), reason="")
+        self.works = works
+        self.threads: set[threading.Thread] = set()
+
+    def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
+        self.threads.add(threading.current_thread())
+        if not self.works:
+            raise BackendError("no engine today")
+        return super().run(inputs, plan)
+
+
 def ask(far: Beside, plan: Plan) -> HeadOutput:
     far.send([(model_input(batch=1), plan)])
-    return far.receive()[0][0]
+    return far.receive().outputs[0]
 
 
 def test_outputs_are_the_same_to_the_bit_when_the_network_runs_beside(tmp_path: Path) -> None:
@@ -52,8 +77,8 @@ def test_outputs_are_the_same_to_the_bit_when_the_network_runs_beside(tmp_path: 
         for number, (mask, plan) in enumerate(asked):
             far.send([(inputs.only(mask), plan)])
             if number >= DEPTH - 1:  # always as many under way as there may be
-                answers.append(far.receive()[0][0])
-        answers += [far.receive()[0][0] for _ in range(DEPTH - 1)]
+                answers.append(far.receive().outputs[0])
+        answers += [far.receive().outputs[0] for _ in range(DEPTH - 1)]
     for (mask, plan), found in zip(asked, answers, strict=True):
         expected = backend.run(inputs.only(mask), plan)
         assert torch.equal(found.heatmap, expected.heatmap)
@@ -95,3 +120,39 @@ def test_more_are_refused_when_as_many_are_under_way_as_there_may_be(tmp_path: P
         with pytest.raises(ValueError, match=f"{DEPTH} sets"):
             far.send([(model_input(batch=1), plan)])
         assert not can_run_beside(Failing(), threads=1)
+
+
+def test_outputs_are_the_same_to_the_bit_when_engines_run_in_a_thread(tmp_path: Path) -> None:
+    bank = make_bank(tmp_path)
+    engines, interval_s = Engines(bank), sys.getswitchinterval()
+    backend = FallbackBackend(engines, EagerBackend(bank, threads=1), clock=ManualClock(0))
+    assert can_run_beside(backend, threads=0)
+    plan, inputs = bank.plan(ModalitySet.all(), 0, ""), [model_input(batch=1) for _ in range(DEPTH)]
+    with beside(backend) as far:
+        for one in inputs:
+            far.send([(one, plan)])
+        with pytest.raises(ValueError, match=f"{DEPTH} sets"):
+            far.send([(inputs[0], plan)])
+        found = [far.receive() for _ in inputs]
+    (thread,) = engines.threads
+    assert thread is not threading.current_thread()
+    assert not thread.is_alive()
+    assert sys.getswitchinterval() == interval_s
+    for one, answer in zip(inputs, found, strict=True):
+        assert torch.equal(answer.outputs[0].heatmap, engines.run(one, plan).heatmap)
+        assert (answer.backend, answer.faults) == ("engines", ())
+
+
+def test_each_answer_says_what_ran_it_when_engines_fail_in_a_thread(tmp_path: Path) -> None:
+    bank = make_bank(tmp_path)
+    plan, inputs = bank.plan(ModalitySet.all(), 0, ""), model_input(batch=1)
+    engines, eager = Engines(bank, works=False), EagerBackend(bank, threads=1)
+    with beside(FallbackBackend(engines, eager, clock=ManualClock(0))) as far:
+        far.send([(inputs, plan)])
+        answer = far.receive()
+    assert answer.backend == "eager"
+    assert "no engine today" in answer.faults[0]
+    with beside(engines) as far:
+        far.send([(inputs, plan)])
+        with pytest.raises(BackendError, match="no engine today"):
+            far.receive()
