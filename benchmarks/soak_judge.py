@@ -131,8 +131,9 @@ def broken_chains(transitions: Iterable[Line]) -> list[Line]:
 def sets_missed(statuses: Sequence[Line], *, period_s: float) -> list[Line]:
     """Where moments of an anchor passed without a set: when, how many, between whose sets.
 
-    An anchor's moments are `period_s` apart or less. Sets that were skipped because a newer one was ready
-    were made. Where no sensor anchors, or time jumps, nothing is missed; a repeated status is no set.
+    An anchor's moments are `period_s` apart or less. Sets that no status was heard of, as where a newer one
+    was ready, were made: they are numbered. Where no sensor anchors, or time jumps, nothing is missed; a
+    repeated status is no set.
     """
     found = []
     fresh = [next(same) for _, same in groupby(statuses, key=itemgetter("sequence"))]
@@ -140,7 +141,7 @@ def sets_missed(statuses: Sequence[Line], *, period_s: float) -> list[Line]:
         anchors = [before["anchor"], after["anchor"]]
         if "tick" in anchors or before["epoch"] != after["epoch"]:
             continue
-        made = 1 + after["skipped"] - before["skipped"]
+        made = after["sequence"] - before["sequence"]
         missed = round((after["stamp"] - before["stamp"]) / period_s) - made
         if missed > 0:
             found.append({"t": after["t"], "missed": missed, "anchors": anchors})

@@ -29,7 +29,7 @@ from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.coverage import covered
 from sentryfuse_core.pruning.plan import UNIFORM
-from sentryfuse_core.runtime.backend import Backend
+from sentryfuse_core.runtime.backend import Backend, RanBy, ran_by
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.load import load_bank, make_backend
 from sentryfuse_core.runtime.warm_up import WarmUp
@@ -59,6 +59,8 @@ NOTHING_USABLE = "nothing usable: no camera, lidar or audio in this set; check t
 PERCEIVING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR, Modality.AUDIO)
 
 _WATCHING = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
+
+_PASSING = (Absence.LATE, Absence.OUT_OF_SLOP, Absence.LEFT_OUT)  # absent for a set, or by choice
 
 _COMPARED_NS = 100 * NS_PER_MS  # odometry with the gyro, up to each set
 
@@ -98,7 +100,7 @@ class Inferred:
     outputs: tuple[HeadOutput, ...]
     infer_ms: float
     errors: tuple[str, ...]
-    backend: str  # that ran it
+    by: RanBy
 
 
 class Pipeline:
@@ -190,9 +192,9 @@ class Pipeline:
         """Run the sub-networks; none when no sensor that perceives anything is left."""
         watch = _Stopwatch()
         if not begun.runs:
-            return Inferred((), watch.lap_ms(), (NOTHING_USABLE,), self.backend.name)
+            return Inferred((), watch.lap_ms(), (NOTHING_USABLE,), ran_by(self.backend))
         outputs = tuple(self.backend.run(run.inputs, run.plan) for run in begun.runs)
-        return Inferred(outputs, watch.lap_ms(), self.backend.faults, self.backend.name)
+        return Inferred(outputs, watch.lap_ms(), self.backend.faults, ran_by(self.backend))
 
     def finish(
         self, begun: Begun, inferred: Inferred, *, reports: Mapping[str, SensorReport]
@@ -339,9 +341,9 @@ class Pipeline:
             times=StageTimes(
                 age_ms, wait_ms, begun.queue_ms, begun.pre_ms, inferred.infer_ms, post_ms, track_ms
             ),
-            backend=inferred.backend,
-            device=self.backend.device,
-            backend_reason=self.backend.reason,
+            backend=inferred.by.name,
+            device=inferred.by.device,
+            backend_reason=inferred.by.reason,
             mask_recall_4m=recall,
             prior_recall_4m=prior,
             reports=reports,
@@ -427,15 +429,15 @@ def _notes(result: FusionResult) -> tuple[str, ...]:
 
 
 def _unwatched(result: FusionResult) -> Iterator[str]:
-    """Directions that nothing watches, or no longer a camera or a lidar since one of several is gone."""
+    """Directions that nothing watches, and those without a camera or a lidar while one of several is gone."""
     if blind := unwatched(result.coverage, _WATCHING.bits):
         yield f"neither camera nor lidar watches {blind} degrees left of ahead: slow down there"
-    gone = {name for name, why in result.absent.items() if why is not Absence.LEFT_OUT}
+    gone = {name for name, why in result.absent.items() if why not in _PASSING}
     for kind in result.used & _WATCHING:
         lost = [name for name, report in result.reports.items() if name in gone and report.modality is kind]
         gap = unwatched(result.coverage, kind.bit)
         if lost and gap not in ("", blind):
-            yield f"without {' and '.join(lost)} no {kind.value} watches {gap} degrees left of ahead"
+            yield f"{' and '.join(lost)} gone: no {kind.value} in use watches {gap} degrees left of ahead"
 
 
 class _Stopwatch:

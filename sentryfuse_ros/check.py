@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     status = run_node(make, args=["--ros-args", *args.ros_args], stop=asked)
     if status:
         return status
-    if not seen:  # a signal came first
+    if asked.signalled or not seen:
         interrupt(asked.signalled or signal.SIGINT)
     lines = judge(model=_model(seen["config"]), memory_notes=shared_memory_notes(), **seen)
     status = exit_status(lines, strict=args.strict)

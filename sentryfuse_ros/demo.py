@@ -24,7 +24,7 @@ from sentryfuse_ros import demo_view
 from sentryfuse_ros.demo_world import World, cached_world
 from sentryfuse_ros.live import showing
 from sentryfuse_ros.processes import isolated
-from sentryfuse_ros.spin import run_node
+from sentryfuse_ros.spin import Stop, run_node
 from sentryfuse_ros.without_ros import needs_ros
 
 if TYPE_CHECKING:
@@ -125,12 +125,12 @@ def _play(args: argparse.Namespace, act: _Act, world: World, out: Path) -> int:
         config=act.config,
         rig=act.rig,
     )
-    times = RunTimes()
+    times, asked = RunTimes(), Stop()
     with isolated(), _view(args, act) as show:
-        status = run_node(lambda stop: DemoNode(plan, stop, times, show), args=[])
+        status = run_node(lambda stop: DemoNode(plan, stop, times, show), args=[], stop=asked)
     if status:
         return status
-    if not times.finished:
+    if asked.signalled or not times.finished:
         Console().print(
             f"interrupted; what was recorded by then is in {out / 'results.mcap'}", soft_wrap=True
         )

@@ -100,7 +100,9 @@ def _follow(wanted: str | None, turn: Callable[[TopNode, Stop], None]) -> tuple[
 
         return TopNode(wanted, turn=lambda node: turn(node, stop), several=choose)
 
-    return run_node(make, args=[]), several
+    asked = Stop()
+    status = run_node(make, args=[], stop=asked)
+    return status, [] if asked.signalled else several
 
 
 def _once(wanted: str | None, args: argparse.Namespace, console: Console) -> tuple[int, Sequence[str]]:

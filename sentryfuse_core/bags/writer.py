@@ -212,7 +212,9 @@ def _array(store: Typestore, item: Any, *, fixed: int) -> tuple[Any, Callable[[A
             return np.frombuffer(value, dtype)
         return np.ascontiguousarray(value, dtype)
 
-    return np.zeros(fixed, dtype), make
+    nothing = np.zeros(fixed, dtype)
+    nothing.setflags(write=False)  # messages share it
+    return nothing, make
 
 
 _BYTES = {"byte": "uint8", "char": "uint8", "octet": "uint8"}

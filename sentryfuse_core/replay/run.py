@@ -57,7 +57,7 @@ class ReplayOptions:
     scenario: Scenario | None = None
     seconds: float | None = None
     truth: Truth | None = None  # boxes to score against, where they are known
-    beside: bool = False  # the network in a process of its own, where that can be; the results are the same
+    beside: bool = False  # the network on another core, where that can be; the results are the same
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ class Sets:
     ) -> None:
         self.records: list[SetRecord] = []  # of those finished
         self.steps_ms: list[float] = []
-        self.beside: Beside | None = None  # None: the network runs in this process
+        self.beside: Beside | None = None  # None: the network runs in between
         self._config = config
         self._pipeline = pipeline
         self._clock = clock

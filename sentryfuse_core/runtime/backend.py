@@ -5,16 +5,24 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.types import ModalitySet, Plan
 
-__all__ = ["Backend", "time_all", "times_of"]
+__all__ = ["Backend", "RanBy", "ran_by", "time_all", "times_of"]
 
 _RUNS = 2  # that are timed, after one that is not
+
+
+class RanBy(NamedTuple):
+    """What ran the network for one set: see `Backend`."""
+
+    name: str
+    device: str
+    reason: str
 
 
 class Backend(Protocol):
@@ -61,6 +69,11 @@ class Backend(Protocol):
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         """Run every sub-network; median milliseconds by (mask bits, level)."""
         ...
+
+
+def ran_by(backend: Backend) -> RanBy:
+    """What runs the network at this moment."""
+    return RanBy(backend.name, backend.device, backend.reason)
 
 
 def time_all(run: Callable[[ModelInput, Plan], HeadOutput], bank: Bank) -> Mapping[tuple[int, int], float]:

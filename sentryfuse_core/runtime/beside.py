@@ -21,7 +21,7 @@ from torch import Tensor
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.runtime.backend import Backend
+from sentryfuse_core.runtime.backend import Backend, RanBy, ran_by
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.engines import EngineBackend
 from sentryfuse_core.runtime.fallback import FallbackBackend
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
     outputs: tuple[HeadOutput, ...]
     infer_ms: float
     faults: tuple[str, ...]
-    backend: str
+    by: RanBy
 
 
 class Beside(Protocol):
@@ -137,7 +137,7 @@ class _InProcess:
         if isinstance(answer, str):
             raise BackendError(answer)
         outputs = tuple(map(_output, self._slots[slot].get(answer)))
-        return Answer(outputs, infer_ms, self._backend.faults, self._backend.name)
+        return Answer(outputs, infer_ms, self._backend.faults, ran_by(self._backend))
 
     def _tell(self, words: object) -> None:
         try:
@@ -247,7 +247,7 @@ def _run(backend: Backend, near: Connection, far: Connection, slots: tuple[_Slot
 def _answer(backend: Backend, runs: Runs) -> Answer:
     began_s = time.perf_counter()
     outputs = tuple(backend.run(inputs, plan) for inputs, plan in runs)
-    return Answer(outputs, (time.perf_counter() - began_s) * 1e3, backend.faults, backend.name)
+    return Answer(outputs, (time.perf_counter() - began_s) * 1e3, backend.faults, ran_by(backend))
 
 
 def _check_room(under_way: int) -> None:

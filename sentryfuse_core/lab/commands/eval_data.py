@@ -294,7 +294,7 @@ def _points(parts: Sequence[Matches], task: DataTask) -> tuple[Floats, Floats]:
 
 def _length(found: DrivingSet, span: Span | None) -> int:
     """How many frames there are at most."""
-    return sum(len(within(drive, span)) for drive in found.drives)
+    return sum(len(range(drive.length)[within(drive, span)]) for drive in found.drives)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class Drive:
     name: str
     split: str  # train, val or CUT where it is known, else empty
     files: Sequence[Path]  # what the frames are made of
-    length: int  # frames, at most
+    length: int  # frames, as far as is known before they are made
     frames: Callable[[], Iterator[LabelledFrame]]
     view: View = EVERYWHERE  # where everything is labelled
     labelled: bool = True
@@ -129,10 +129,9 @@ def split_drives(drives: tuple[Drive, ...]) -> list[str]:
     return ["val" if drive.name in chosen else "train" for drive in drives]
 
 
-def within(drive: Drive, span: Span | None) -> range:
-    """The numbers of a drive's frames, at most, that are of the moments of `span`; None: all."""
-    first, last = span or (0, drive.length)
-    return range(drive.length)[first * drive.sides : (last + 1) * drive.sides]
+def within(drive: Drive, span: Span | None) -> slice:
+    """Which of a drive's frames, by number, are of the moments of `span`; None: all that come."""
+    return slice(0, None) if span is None else slice(span[0] * drive.sides, (span[1] + 1) * drive.sides)
 
 
 def only_frames(found: DrivingSet, span: Span) -> DrivingSet:
@@ -143,6 +142,7 @@ def only_frames(found: DrivingSet, span: Span) -> DrivingSet:
         return islice(drive.frames(), numbers.start, numbers.stop)
 
     drives = (
-        replace(drive, length=len(within(drive, span)), frames=partial(some, drive)) for drive in found.drives
+        replace(drive, length=len(range(drive.length)[within(drive, span)]), frames=partial(some, drive))
+        for drive in found.drives
     )
     return replace(found, drives=tuple(drives))

@@ -44,7 +44,7 @@ class DrivingData:
         The first half calibrates, so that neighbours in time are in one part, and sides of a moment.
         """
         table = max(self.val, key=len)
-        half = _between_moments(table, len(table) // 2, self.sides)
+        half = min(_begins(table, self.sides)[1:], key=lambda row: abs(row - len(table) // 2))
         index = torch.arange(half) if part == 0 else torch.arange(half, len(table))
         index = index[torch.linspace(0, len(index) - 1, min(most, len(index))).round().long()]
         for start in range(0, len(index), batch):
@@ -117,14 +117,11 @@ def kept_from(count: int, share: float) -> int:
     return count - max(_FEWEST_VAL, round(share * count))
 
 
-def _between_moments(table: FrameTable, row: int, sides: int) -> int:
-    """The row, or the first one after it, whose moment is not that of the row before."""
-    if sides == 1:
-        return row
-    moments = (table.columns["number"] // sides).tolist()
-    while 0 < row < len(moments) and moments[row] == moments[row - 1]:
-        row += 1
-    return row
+def _begins(table: FrameTable, sides: int) -> list[int]:
+    """The rows whose moment is not that of the row before."""
+    number = table.columns["number"]  # counted from 0 in each drive
+    begins = (number.diff() <= 0) | ((number // sides).diff() != 0)
+    return [0, *(torch.nonzero(begins)[:, 0] + 1).tolist()]
 
 
 def _cut(tables: list[FrameTable], share: float, sides: int) -> tuple[list[FrameTable], list[FrameTable]]:
@@ -137,10 +134,10 @@ def _cut(tables: list[FrameTable], share: float, sides: int) -> tuple[list[Frame
 
 def _check(data: DrivingData, found: DrivingSet) -> None:
     for name, tables, least in (("train", data.train, 1), ("val", data.val, _FEWEST_VAL)):
-        count = max(map(len, tables), default=0)
+        count = len(_begins(max(tables, key=len), data.sides)) if tables else 0
         if count < least:
             raise DatasetError(
-                f"the split {name} of {found.root} has {count} frames with the same sensors, "
+                f"the split {name} of {found.root} has {count} moments with the same sensors, "
                 f"{least} at least are needed; give more drives"
             )
     if not any(_boxes(table) for table in data.train):

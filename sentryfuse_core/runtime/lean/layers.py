@@ -84,11 +84,12 @@ def double(maps: Tensor) -> Tensor:
 
 
 def pooled(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """[B, C, h, w] -> [B, C, *size], means of blocks that fit; engines are slow at adaptive pooling."""
-    block = (
-        int(maps.shape[2]) // int(size[0]),
-        int(maps.shape[3]) // int(size[1]),
-    )  # fixed where it is traced
+    """Adaptive average pooling [B, C, h, w] -> [B, C, *size]; engines are quick at it where blocks fit."""
+    # As int, so that a trace has them fixed.
+    rows, columns, height, width = (int(count) for count in (*size, *maps.shape[2:]))
+    if height % rows or width % columns:
+        return functional.adaptive_avg_pool2d(maps, (rows, columns))
+    block = (height // rows, width // columns)
     return maps if block == (1, 1) else functional.avg_pool2d(maps, block)
 
 

@@ -69,11 +69,12 @@ def test_coverage_says_within_one_set_what_no_longer_watches(records: tuple[SetR
     for degree in (0, 180, 270):
         assert at_deg(late, degree) & (CAMERA | LIDAR) == CAMERA | LIDAR
     assert any("left: lidar" in note for note in late.notes)
-    (gap,) = (note for note in late.notes if note.startswith("without left_camera no camera watches "))
+    lost = next(record for record in records if record.absent.get("left_camera") == "LOST")
+    (gap,) = (note for note in lost.notes if note.startswith("left_camera gone: no camera in use watches "))
     first, last = (int(word) for word in re.findall(r"\d+", gap))
     assert first <= 60
     assert last >= 120
-    assert not any(note.startswith("without ") for note in records[5].notes)
+    assert not any("gone: " in note for note in records[5].notes)
 
 
 def test_boxes_lie_to_every_side_and_none_is_doubled(records: tuple[SetRecord, ...]) -> None:

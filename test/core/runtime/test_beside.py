@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -42,11 +43,11 @@ class Failing:
 
 
 class Engines(EngineBackend):
-    """Engines that are PyTorch's own, run in threads that are noted; without `works` they fail."""
+    """Engines that are PyTorch's own, run in threads that are noted; they fail after so many runs."""
 
     name, device = "engines", "cpu"
 
-    def __init__(self, bank: Bank, *, works: bool = True) -> None:
+    def __init__(self, bank: Bank, *, works: float = math.inf) -> None:
         form = LeanForm(bank.network)
         super().__init__(bank, lambda key: lambda tensors: form.run(key, tensors), reason="")
         self.works = works
@@ -54,7 +55,8 @@ class Engines(EngineBackend):
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:
         self.threads.add(threading.current_thread())
-        if not self.works:
+        self.works -= 1
+        if self.works < 0:
             raise BackendError("no engine today")
         return super().run(inputs, plan)
 
@@ -127,7 +129,7 @@ def test_outputs_are_the_same_to_the_bit_when_engines_run_in_a_thread(tmp_path: 
     engines, interval_s = Engines(bank), sys.getswitchinterval()
     backend = FallbackBackend(engines, EagerBackend(bank, threads=1), clock=ManualClock(0))
     assert can_run_beside(backend, threads=0)
-    plan, inputs = bank.plan(ModalitySet.all(), 0, ""), [model_input(batch=1) for _ in range(DEPTH)]
+    plan, inputs = bank.plan(ModalitySet.all(), 0, ""), [model_input(batch=1, seed=n) for n in range(DEPTH)]
     with beside(backend) as far:
         for one in inputs:
             far.send([(one, plan)])
@@ -140,18 +142,20 @@ def test_outputs_are_the_same_to_the_bit_when_engines_run_in_a_thread(tmp_path: 
     assert sys.getswitchinterval() == interval_s
     for one, answer in zip(inputs, found, strict=True):
         assert torch.equal(answer.outputs[0].heatmap, engines.run(one, plan).heatmap)
-        assert (answer.backend, answer.faults) == ("engines", ())
+        assert (answer.by.name, answer.faults) == ("engines", ())
 
 
 def test_each_answer_says_what_ran_it_when_engines_fail_in_a_thread(tmp_path: Path) -> None:
     bank = make_bank(tmp_path)
     plan, inputs = bank.plan(ModalitySet.all(), 0, ""), model_input(batch=1)
-    engines, eager = Engines(bank, works=False), EagerBackend(bank, threads=1)
+    engines, eager = Engines(bank, works=1), EagerBackend(bank, threads=1)
     with beside(FallbackBackend(engines, eager, clock=ManualClock(0))) as far:
-        far.send([(inputs, plan)])
-        answer = far.receive()
-    assert answer.backend == "eager"
-    assert "no engine today" in answer.faults[0]
+        for _ in range(2):
+            far.send([(inputs, plan)])
+        before, after = far.receive(), far.receive()
+    assert (before.by.name, before.by.reason, before.faults) == ("engines", "", ())
+    assert (after.by.name, after.by.reason) == ("eager", "eager: engines failed and is tried again")
+    assert "no engine today" in after.faults[0]
     with beside(engines) as far:
         far.send([(inputs, plan)])
         with pytest.raises(BackendError, match="no engine today"):

@@ -17,13 +17,15 @@ import torch
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import LabelledFrame
 from sentryfuse_core.lab.datasets.layouts import open_driving
+from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Readings
 from sentryfuse_core.lab.datasets.nuscenes import Scene, load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import AROUND, load_tables
 from sentryfuse_core.preprocess.tensors import ModelInput
-from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet, Pose
 
 GOLDEN = Path(__file__).parent / "golden" / "nuscenes_boxes.json"  # by tools/nuscenes_golden.py
 LIDAR_AHEAD = 0.94  # of the ego frame's origin
+HERE = Pose((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
 def wanted(box: dict[str, Any]) -> str | None:
@@ -113,6 +115,19 @@ def test_nuscenes_box_is_in_the_same_place_of_every_side_when_there_is_one_to_ea
         assert torch.allclose(
             frame.points[..., :2].norm(dim=-1), frames[0].points[..., :2].norm(dim=-1), atol=1e-4
         )
+
+
+def test_way_of_the_base_is_told_in_the_axes_of_each_side_when_the_speed_is_known(tmp_path: Path) -> None:
+    cloud = tmp_path / "cloud.bin"
+    np.ones((9, 4), np.float32).tofile(cloud)
+    stamps = np.arange(0, 10**9, 10**7)
+    still, forward = np.zeros((len(stamps), 3)), np.tile([4.0, 0.0], (len(stamps), 1))
+    imu = Readings(stamps, still, still, HERE, forward)
+    read = MomentReader(columns=4, full_scale=1.0, around=AROUND)
+    read(Moment(2 * 10**8, {}, cloud, HERE, imu), ())
+    ways = [frame.way for frame in read(Moment(7 * 10**8, {}, cloud, HERE, imu), ())]
+    seen = [(round(way.x, 6), round(way.y, 6)) for way in ways]
+    assert seen == [(2.0, 0.0), (0.0, -2.0), (-2.0, 0.0), (0.0, 2.0)]
 
 
 def test_nuscenes_left_side_is_of_the_cameras_that_look_there_and_grey_where_none_does(

@@ -113,6 +113,12 @@ def test_batches_have_no_past_when_frames_have_no_times() -> None:
     assert [raw.late_points is None for raw in raws if raw is not None] == [True] * 6
 
 
+def test_batches_are_all_that_come_when_a_drive_has_more_frames_than_it_knew_of() -> None:
+    made = replace(found(), drives=(replace(drive(rate_hz=10.0), length=2),))
+    assert len(list(batches_of(made))) == 6
+    assert len(list(batches_of(made, span=(1, 3)))) == 3
+
+
 def around() -> DrivingSet:
     """Three moments of two sides each; the points lie as high as the number of the frame says."""
     frames = [

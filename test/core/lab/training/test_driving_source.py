@@ -152,8 +152,8 @@ def test_moments_stay_whole_when_a_drive_is_cut_and_calibration_is_parted_from_j
 @pytest.mark.parametrize(
     ("frames", "told"),
     [
-        ([], "split train .* has 0 frames"),
-        ([frame(0), frame(1)], "split train .* has 0 frames"),
+        ([], "split train .* has 0 moments"),
+        ([frame(0), frame(1)], "split train .* has 0 moments"),
         ([frame(index, x=60.0) for index in range(5)], "no frame of train .* has a box"),
     ],
 )
@@ -247,3 +247,17 @@ def test_several_sets_are_split_each_by_itself(tmp_path: Path) -> None:
     data = load_data(merged(sets), FrameCache(tmp_path / "cache"))
     assert data.val_drives == data.train_drives == ("a", "b")
     assert places(data.val) == [8.0, 8.0, 9.0, 9.0]
+
+
+def test_both_parts_of_val_have_whole_moments_when_each_of_its_drives_has_one(tmp_path: Path) -> None:
+    sides = [replace(drive(tmp_path, name, [frame(n) for n in range(4)]), sides=4) for name in "abcdefghij"]
+    data = load_data(found(tmp_path, *sides), FrameCache(tmp_path / "cache"))
+    parts = [sum(len(b.boxes) for b in data.batches(part, most=99, batch=2)) for part in (0, 1)]
+    assert parts == [4, 4]
+
+
+def test_a_single_moment_of_all_sides_is_refused_as_val(tmp_path: Path) -> None:
+    learned = replace(drive(tmp_path, "a", [frame(n) for n in range(4)], split="train"), sides=4)
+    judged = replace(drive(tmp_path, "b", [frame(n) for n in range(4)], split="val"), sides=4)
+    with pytest.raises(DatasetError, match="1 moments with the same sensors, 2 at least"):
+        load_data(found(tmp_path, learned, judged), FrameCache(tmp_path / "cache"))
