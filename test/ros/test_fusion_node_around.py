@@ -35,7 +35,12 @@ def watched(coverage: Coverage) -> np.ndarray:
 def test_coverage_follows_what_dies(robot: Robot, listener: Listener) -> None:
     everything = CAMERA | LIDAR | AUDIO
     whole = listener.wait_for(
-        "coverage", lambda item: bool((watched(item) & LIDAR).all() and watched(item)[0] == everything)
+        "coverage",
+        lambda item: bool(
+            (watched(item) & LIDAR).all()
+            and watched(item)[0] == everything
+            and watched(item)[180] == LIDAR | AUDIO  # on a busy machine the microphones may be late for a set
+        ),
     )
     assert whole.step_deg == pytest.approx(1.0)
     assert watched(whole)[[0, 20, 340]].tolist() == [everything] * 3
