@@ -435,8 +435,7 @@ def _unwatched(result: FusionResult) -> Iterator[str]:
     gone = {name for name, why in result.absent.items() if why not in _PASSING}
     for kind in result.used & _WATCHING:
         lost = [name for name, report in result.reports.items() if name in gone and report.modality is kind]
-        gap = unwatched(result.coverage, kind.bit)
-        if lost and gap not in ("", blind):
+        if lost and (gap := unwatched(result.coverage, kind.bit)) not in ("", blind):
             yield f"{' and '.join(lost)} gone: no {kind.value} in use watches {gap} degrees left of ahead"
 
 
