@@ -7,6 +7,7 @@ softmax, pooling, bilinear sampling and additions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sentryfuse_core.model.encoders import DISTANCE_FEATURES
 from sentryfuse_core.model.ground import GROUND_FEATURES
@@ -37,6 +38,7 @@ class Macs:
         return Macs(self.prunable + other.prunable, self.fixed + other.fixed)
 
 
+@lru_cache(maxsize=4096)  # a gate and the plans made of it ask for the same few hundred again and again
 def count_macs(shape: ModelShape, geometry: Geometry, mask: ModalitySet, parts: PartLevels) -> Macs:
     """MACs with the sensors of `mask` present and each part as narrow as `parts` says."""
     cells = geometry.canvas_cells**2

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Protocol
 
 from sentryfuse_core.errors import CheckpointError
@@ -159,7 +159,7 @@ class UniformGate:
         """All sensors in `present`; being `poor` leaves none out."""
         del poor
         parts = self._shape.uniform(level)
-        gmacs = _counted(self._shape, self._geometry, present, parts) / 1e9
+        gmacs = count_macs(self._shape, self._geometry, present, parts).total / 1e9
         return Choice(present, parts, gmacs, math.nan, "")
 
     def poor(self, trust: Mapping[Modality, float]) -> ModalitySet:
@@ -189,6 +189,7 @@ class PartGate:
                 )
         self._shape, self._worths, self._geometry = shape, worths, geometry
         self.levels = len(worths.prices)
+        self._saved: dict[ModalitySet, Mapping[str, Sequence[float]]] = {}  # see `_savings`
 
     def choose(self, present: ModalitySet, level: int, poor: ModalitySet = NOBODY) -> Choice:
         """What runs for the sensors in `present` at `level`, where those in `poor` are hardly trusted.
@@ -212,7 +213,7 @@ class PartGate:
     @cached_property
     def _table(self) -> dict[tuple[Cell, bool, int], Choice]:
         found: dict[tuple[Cell, bool, int], Choice] = {}
-        for bits in range(1 << len(Modality)):
+        for bits in range(1 << len(Modality)):  # smaller sets before those that they are parts of
             mask = ModalitySet(bits)
             if mask & _IMU:
                 continue
@@ -221,18 +222,29 @@ class PartGate:
                 if poor & mask != poor:
                     continue
                 for imu in (False, True):
-                    for level, price in enumerate(self._worths.prices):
-                        found[Cell(mask, poor), imu, level] = self._best(Cell(mask, poor), imu, price)
+                    for level in range(self.levels):
+                        cell = Cell(mask, poor)
+                        found[cell, imu, level] = self._best(cell, imu, level, found)
         return found
 
-    def _best(self, cell: Cell, imu: bool, price: float) -> Choice:  # noqa: FBT001 - of this class alone
-        """The least of loss and priced work over all widths, and over leaving sensors out."""
+    def _best(
+        self,
+        cell: Cell,
+        imu: bool,  # noqa: FBT001 - of this class alone
+        level: int,
+        found: Mapping[tuple[Cell, bool, int], Choice],
+    ) -> Choice:
+        """The least of loss and priced work over all widths, and over leaving sensors out.
+
+        `found` has what is best without each of them.
+        """
+        price = self._worths.prices[level]
         best, cost = self._narrowed(cell, imu, price)
         for modality, rise in self._off(cell).items():
             smaller = cell.without(modality)
             if not smaller.present.bits or not (price or modality in cell.poor):
                 continue  # where work is free what is good runs: a rise below 0 is chance
-            other = self._best(smaller, imu, price)
+            other = found[smaller, imu, level]
             points = rise * self._worths.points_per_loss + other.points
             total = rise + other.points / self._worths.points_per_loss + price * other.gmacs
             if total < cost:
@@ -245,12 +257,11 @@ class PartGate:
     def _narrowed(self, cell: Cell, imu: bool, price: float) -> tuple[Choice, float]:  # noqa: FBT001
         """Every part at the level that costs least: loss and work add up over parts."""
         mask = cell.present | (_IMU if imu else ModalitySet())
-        full = self._macs(mask, PartLevels())
+        savings = self._savings(mask)
         chosen: dict[str, int] = {}
         rise = 0.0
         for name, row in self._rows(cell).items():
-            work = [(self._macs(mask, PartLevels(**{name: level})) - full) / 1e9 for level in range(len(row))]
-            costs = [loss + price * gmacs for loss, gmacs in zip(row, work, strict=True)]
+            costs = [loss + price * gmacs for loss, gmacs in zip(row, savings[name], strict=True)]
             # Where work is free everything runs: a rise below 0 is chance.
             chosen[name] = min(range(len(row)), key=costs.__getitem__) if price else 0
             rise += row[chosen[name]]
@@ -270,7 +281,18 @@ class PartGate:
         return self._worths.off.get(cell) or self._worths.off.get(Cell(cell.present), {})
 
     def _macs(self, mask: ModalitySet, parts: PartLevels) -> int:
-        return _counted(self._shape, self._geometry, mask, parts)
+        return count_macs(self._shape, self._geometry, mask, parts).total
+
+    def _savings(self, mask: ModalitySet) -> Mapping[str, Sequence[float]]:
+        """GMACs, below 0, that each level of each part takes off what `mask` takes at full width."""
+        found = self._saved.get(mask)
+        if found is None:  # the same for every price and whoever is poor
+            full = self._macs(mask, PartLevels())
+            found = self._saved[mask] = {
+                name: [(self._macs(mask, PartLevels(**{name: level})) - full) / 1e9 for level in range(count)]
+                for name, count in part_sizes(self._shape).items()
+            }
+        return found
 
     def _words(self, cell: Cell, parts: PartLevels) -> str:
         """The sensors' parts that are narrowed, why, and what that is worth."""
@@ -301,11 +323,6 @@ def _width(shape: ModelShape, part: str, level: int) -> str:
         return f"{_share(share)}{' of half an image' if shrink == 2 else ''}"
     shares = {"audio": shape.audio_widths, "trunk": shape.trunk_widths}.get(part, ()) or shape.widths
     return _share(shares[level])
-
-
-@lru_cache(maxsize=4096)
-def _counted(shape: ModelShape, geometry: Geometry, mask: ModalitySet, parts: PartLevels) -> int:
-    return count_macs(shape, geometry, mask, parts).total
 
 
 def _share(share: float) -> str:

@@ -32,6 +32,10 @@ class Modality(str, Enum):
 
 
 _ORDER: dict[str, int] = {modality: index for index, modality in enumerate(Modality)}
+_MEMBERS = tuple(  # by mask: sets are gone through for every message and, at a start, for every plan
+    tuple(modality for modality, index in zip(Modality, _ORDER.values(), strict=True) if bits >> index & 1)
+    for bits in range(1 << len(Modality))
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -59,7 +63,7 @@ class ModalitySet:
         return isinstance(modality, str) and modality in _ORDER and bool(self.bits >> _ORDER[modality] & 1)
 
     def __iter__(self) -> Iterator[Modality]:
-        return (modality for modality in Modality if self.bits & modality.bit)
+        return iter(_MEMBERS[self.bits % len(_MEMBERS)])  # what a foreign message has beyond is no kind
 
     def __len__(self) -> int:
         return bin(self.bits).count("1")
