@@ -160,10 +160,13 @@ class Pipeline:
 
     def warm_up_more(self) -> None:
         """Go on with the warm-up a bit; to be called when nothing else is to be done."""
-        found = None if self._warming is None else self._warming.go_on()
+        if self._warming is None:
+            return
+        found = self._warming.go_on()
         if found is not None:
-            self._warming = None
             self._learn(found)
+        if self._warming.through:
+            self._warming = None
 
     def _learn(self, latency_ms: Mapping[tuple[int, int], float]) -> None:
         unloaded = range(self.bank.loaded.start)  # meets no deadline: the budget is not to hope for it

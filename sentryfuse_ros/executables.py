@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sentryfuse_core.errors import NotInstalledError
+from sentryfuse_core.loading import loading
 from sentryfuse_core.openmp import wait_asleep
 from sentryfuse_ros.without_ros import needs_ros
 
@@ -54,7 +55,9 @@ def _start(name: str, summary: str, *, own_messages: bool) -> int:
     wait_asleep()
     try:
         with needs_ros(name, own_messages=own_messages):
-            status: int = importlib.import_module(f"sentryfuse_ros.{name}").main()
+            with loading():
+                node = importlib.import_module(f"sentryfuse_ros.{name}")
+            status: int = node.main()
     except NotInstalledError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -19,6 +19,7 @@ from rclpy.task import Future
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import SentryFuseError
+from sentryfuse_core.loading import loading
 from sentryfuse_ros import middleware
 from sentryfuse_ros.arrival import catch_up
 from sentryfuse_ros.aside import Aside
@@ -138,9 +139,10 @@ class FusionNode(LifecycleNode):
 
     def _load(self) -> Engine:
         # Not at the top: it brings the network's runtime, and a misspelt parameter is told without that.
-        from sentryfuse_ros.engine import Engine
+        with loading():
+            from sentryfuse_ros.engine import Engine
 
-        return Engine.load(self.config)
+            return Engine.load(self.config)
 
     def _advertise(self, engine: Engine) -> None:
         engine.budget.config = self.config.budget  # which may have changed meanwhile
@@ -182,8 +184,8 @@ class FusionNode(LifecycleNode):
             f"{engine.bank.identity} on {engine.backend.device}, "
             f"warmed up in {time.perf_counter() - started_s:.1f} s"
         )
-        # What is loaded by now stays. Looked through again and again, it would cost every full collection
-        # a tenth of a second in which no message is taken in.
+        # What is there by now stays, as what was loaded does. Looked through again and again, it would cost
+        # every full collection a tenth of a second in which no message is taken in.
         gc.collect()
         gc.freeze()
         return session

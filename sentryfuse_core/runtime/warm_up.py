@@ -19,46 +19,56 @@ _SHARE = 0.2  # of the time that goes on with the warm-up may take
 class WarmUp:
     """Times a backend's sub-networks. What is not timed yet is guessed from its multiply-accumulates.
 
-    With all sensors every level is timed at once: so most sets begin, and a budget chooses among them. A
-    backend that is still opening runs other code meanwhile: it is timed anew once it has done so.
+    The widest level with all sensors is timed at once: so most sets begin. The other levels with all sensors
+    come next, since a budget chooses among them. A backend that is still opening runs other code meanwhile:
+    it is timed anew once it has done so.
+
+    Attributes:
+        through: whether nothing is left to be timed.
     """
 
     def __init__(self, backend: Backend, bank: Bank) -> None:
+        self.through = False
         self._backend = backend
         self._bank = bank
-        everything = ModalitySet.all()
-        self._table = {(everything.bits, level): self._time(everything, level) for level in bank.loaded}
+        self._everything, self._widest = ModalitySet.all(), bank.loaded.start
+        times_ms = times_of(backend.run, bank, self._everything, self._widest)
+        self._table = {(self._everything.bits, self._widest): statistics.median(times_ms)}
         self._known = set() if backend.opening else set(self._table)  # what is not timed once more
         self._rest = self._timed()
         self._free_s = 0.0  # when the next may be timed
 
     def guesses(self) -> Mapping[tuple[int, int], float]:
         """Milliseconds by (mask bits, level), as far as anything is known now."""
-        everything = ModalitySet.all()
-        found = dict(self._table)
-        for mask in ModalitySet.subsets():
-            for level in self._bank.loaded:
-                work = (self._bank.plan(which, level, "").gmacs for which in (mask, everything))
-                share = _FIXED + (1.0 - _FIXED) * next(work) / next(work)
-                found.setdefault((mask.bits, level), share * self._table[everything.bits, level])
+        bits, found = self._everything.bits, dict(self._table)
+        for level in self._bank.loaded:
+            share = self._share(self._everything, level, of=self._widest)
+            found.setdefault((bits, level), share * self._table[bits, self._widest])
+            for mask in ModalitySet.subsets():
+                share = self._share(mask, level, of=level)
+                found.setdefault((mask.bits, level), share * found[bits, level])
         return found
 
     def go_on(self) -> Mapping[tuple[int, int], float] | None:
-        """Time a bit more, at most a fifth of the time; the whole table once it is through, before that None.
+        """Time a bit more, at most a fifth of the time; the whole table where enough of it is new, else None.
 
         To be called again and again by the thread that runs the network, when nothing waits for it.
         """
         began_s = time.perf_counter()
         if began_s < self._free_s or self._backend.opening:
             return None
-        done = next(self._rest, True)
+        news = next(self._rest, None)
         ended_s = time.perf_counter()
         self._free_s = ended_s + (ended_s - began_s) * (1.0 / _SHARE - 1.0)
-        return self.guesses() if done else None
+        self.through = news is None
+        return self.guesses() if news or self.through else None
 
     def _timed(self) -> Iterator[bool]:
-        """A run or two at a time, so that no set waits for more; ends early where the backend fails."""
-        for mask in ModalitySet.subsets():
+        """A run or two at a time, so that no set waits for more; ends early where the backend fails.
+
+        True is what is told at once: how long all sensors take.
+        """
+        for mask in reversed(ModalitySet.subsets()):
             for level in self._bank.loaded:
                 if (mask.bits, level) in self._known:
                     continue
@@ -67,6 +77,10 @@ class WarmUp:
                     times_ms.append(time_ms)
                     yield False
                 self._table[mask.bits, level] = statistics.median(times_ms)
+            if mask == self._everything:
+                yield True
 
-    def _time(self, mask: ModalitySet, level: int) -> float:
-        return statistics.median(times_of(self._backend.run, self._bank, mask, level))
+    def _share(self, mask: ModalitySet, level: int, *, of: int) -> float:
+        """Of the time that all sensors take at level `of`, by multiply-accumulates."""
+        work = self._bank.plan(mask, level, "").gmacs / self._bank.plan(self._everything, of, "").gmacs
+        return _FIXED + (1.0 - _FIXED) * work
