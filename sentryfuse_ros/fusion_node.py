@@ -20,6 +20,7 @@ from rclpy.task import Future
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.loading import loading
+from sentryfuse_core.torch_import import import_torch
 from sentryfuse_ros import middleware
 from sentryfuse_ros.arrival import catch_up
 from sentryfuse_ros.aside import Aside
@@ -140,6 +141,7 @@ class FusionNode(LifecycleNode):
     def _load(self) -> Engine:
         # Not at the top: it brings the network's runtime, and a misspelt parameter is told without that.
         with loading():
+            import_torch()
             from sentryfuse_ros.engine import Engine
 
             return Engine.load(self.config)

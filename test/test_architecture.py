@@ -80,3 +80,41 @@ def test_nodes_load_neither_workshop_nor_replay_nor_what_only_those_need() -> No
     core = ("lab", "replay", "commands", "cli", "evaluation")
     unwanted = (*(f"sentryfuse_core.{name}" for name in core), "scipy", "matplotlib")
     assert not [name for name in loaded if name.startswith(unwanted)]
+
+
+STARTED = """
+import sys
+import sentryfuse_ros.fusion_node
+first = {*sys.modules}
+from sentryfuse_core.torch_import import import_torch
+import_torch()
+import sentryfuse_ros.engine, sentryfuse_ros.session
+print(*first)
+print(*sys.modules)
+"""
+
+
+def test_fusion_node_loads_nothing_at_its_start_that_it_does_without() -> None:
+    """What stands below was paid for in the time to the first detections, or would be."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    before_weights, loaded = (set(line.split()) for line in done.stdout.splitlines())
+    assert "torch" in loaded
+    assert (
+        not {"torch", "cv2", "rosbags", "safetensors"} & before_weights
+    )  # a misspelt parameter is told first
+    compilers = {"torch._dynamo", "torch._inductor", "torch._prims", "torch._refs", "sympy"}
+    libraries = {
+        "lap",
+        "matplotlib",
+        "onnx",
+        "onnxruntime",
+        "openvino",
+        "pandas",
+        "rosbags",
+        "scipy",
+        "tensorrt",
+    }
+    assert not (compilers | libraries) & loaded
