@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple
 from typing import Any
 
 import torch
@@ -19,17 +20,25 @@ __all__ = ["cut_to", "weight_bytes"]
 def cut_to(network: SentryFuseNet, plans: Iterable[PartLevels], sample: ModelInput) -> None:
     """Keep of every weight, in place, what `plans` read when all sensors of `sample` are there.
 
-    They are run, and the slices they take are watched: so this file knows nothing of the layers. A weight
-    that is used whole stays whole.
+    Every level that a part has in any of them is run, and the slices it takes are watched: so this file knows
+    nothing of the layers. A part reads its own weights alone, whatever width the others have: a run shows a
+    level of each. A weight that is used whole stays whole.
     """
     reads = _Reads(network)
     with torch.inference_mode(), reads:
-        for parts in plans:
+        for parts in _covering(plans):
             network(sample, parts=parts)
     for parameter in network.parameters():
         stops = reads.stops.get(id(parameter))
         if stops is not None and id(parameter) not in reads.whole:
             parameter.data = parameter.data[tuple(slice(stop) for stop in stops)].clone()
+
+
+def _covering(plans: Iterable[PartLevels]) -> Iterator[PartLevels]:
+    """Few plans in which every part has each level that it has in any of `plans`."""
+    used = [sorted(set(levels)) for levels in zip(*map(astuple, plans), strict=True)]
+    for row in range(max(map(len, used), default=0)):
+        yield PartLevels(*(levels[min(row, len(levels) - 1)] for levels in used))
 
 
 def weight_bytes(network: nn.Module) -> int:

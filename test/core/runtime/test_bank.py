@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,9 +17,10 @@ from torch.overrides import TorchFunctionMode
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.checkpoint import Checkpoint
-from sentryfuse_core.runtime.bank import Bank
+from sentryfuse_core.runtime import cut
+from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.runtime.eager import EagerBackend
-from sentryfuse_core.types import Modality, ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
 SHAPE = replace(TINY, widths=(1.0, 0.5, 0.25), kv_heads=4, camera_channels=(16, 32, 32, 32, 32))
 CAMERA, LIDAR = (ModalitySet.of(modality) for modality in (Modality.CAMERA, Modality.LIDAR))
@@ -79,6 +81,24 @@ def test_bank_answers_to_the_bit_and_holds_less_when_only_a_prefix_is_loaded(
             assert_close(found, expected)
     assert cut.weight_bytes < whole.weight_bytes
     assert cut.weight_bytes < Bank(checkpoint, max_level=max_level - 1).weight_bytes
+
+
+def test_cut_keeps_the_same_weights_as_when_every_plan_is_run(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = itertools.product((1, 2), (0, 1), (0,), (0, 2), (1,))  # of camera, lidar, audio, trunk, head
+    plans = [PartLevels(*own) for own in levels]
+    few, each, whole = (checkpoint.network() for _ in range(3))
+    assert 1 < len(list(cut._covering(plans))) < len(plans)
+    cut.cut_to(few, plans, blank_input())
+    monkeypatch.setattr(cut, "_covering", list)
+    cut.cut_to(each, plans, blank_input())
+    kept = {name: tensor.shape for name, tensor in few.named_parameters()}
+    assert kept == {name: tensor.shape for name, tensor in each.named_parameters()}
+    assert kept != {name: tensor.shape for name, tensor in whole.named_parameters()}
+    inputs = model_input(batch=1)
+    for parts in plans:
+        assert_close(few(inputs, parts=parts), whole(inputs, parts=parts))
 
 
 def test_bank_refuses_a_level_when_it_is_not_loaded(checkpoint: Checkpoint) -> None:
