@@ -17,6 +17,7 @@ from typing import Any
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import SentryFuseError
+from sentryfuse_core.openmp import wait_asleep
 from sentryfuse_ros.middleware import apply_profile
 from sentryfuse_ros.processes import Children, isolated
 
@@ -28,6 +29,7 @@ _SENSOR_TOPIC = "/imu/data"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print; exit status 2 after an error, told in one line."""
+    wait_asleep()  # as the node's executable does, which is not what is started here
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bag", type=Path)
     parser.add_argument("--starts", type=int, default=3)

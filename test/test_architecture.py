@@ -118,3 +118,24 @@ def test_fusion_node_loads_nothing_at_its_start_that_it_does_without() -> None:
         "tensorrt",
     }
     assert not (compilers | libraries) & loaded
+
+
+BESIDE = """
+import gc, sys
+from sentryfuse_ros import fusion_node
+class Node:
+    autostart = True
+    def __init__(self, *, ahead, **_): self.ahead = ahead
+    def start(self): self.ahead.join()
+fusion_node.FusionNode = Node
+before = "torch" in sys.modules
+fusion_node._make(fusion_node.Stop())
+print(before, "torch" in sys.modules, gc.isenabled())
+"""
+
+
+def test_torch_is_loaded_beside_the_making_of_the_fusion_node() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("False True True", "")
