@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import math
 import threading
 import time
@@ -22,7 +23,6 @@ from rclpy.task import Future
 from sentryfuse_core.config import Config
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.loading import loading
-from sentryfuse_core.torch_import import import_torch
 from sentryfuse_ros import middleware
 from sentryfuse_ros.arrival import catch_up
 from sentryfuse_ros.aside import Aside
@@ -151,7 +151,6 @@ class FusionNode(LifecycleNode):
         if self._ahead is not None:
             self._ahead.join()
         with loading():
-            import_torch()
             from sentryfuse_ros.engine import Engine
 
             return Engine.load(self.config)
@@ -327,7 +326,8 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 def _make(stop: Stop) -> FusionNode:
     # DDS takes a fifth of a second to let a node in, and most of that without Python: torch begins meanwhile.
-    ahead = threading.Thread(target=_load_torch, name="sentryfuse-torch", daemon=True)
+    # The process waits for it at its end: a thread that is stopped within a library's loading may abort it.
+    ahead = threading.Thread(target=_load_ahead, name="sentryfuse-load")
     ahead.start()
     node = FusionNode(on_failure=stop.request, ahead=ahead)
     if node.autostart:
@@ -337,9 +337,10 @@ def _make(stop: Stop) -> FusionNode:
     return node
 
 
-def _load_torch() -> None:
-    with suppress(ImportError), loading():  # configuring says that it is missing
-        import_torch()
+def _load_ahead() -> None:
+    """What `_load` imports, torch above all; where that is missing, configuring says so."""
+    with suppress(ImportError), loading():
+        importlib.import_module("sentryfuse_ros.engine")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from sentryfuse_core.commands.verdicts import FAILED, print_failures
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.text import printable
-from sentryfuse_core.torch_import import import_torch
 
 if TYPE_CHECKING:
     import argparse
@@ -136,7 +135,6 @@ def run(args: argparse.Namespace) -> int:
     if not several:
         with BagReader(args.bags[0]) as reader:  # what can be wrong with it is said before torch is loaded
             topics.select(reader.topics(), overrides, config=config)
-    import_torch()
     from sentryfuse_core.replay.session import Job
     from sentryfuse_core.runtime.beside import spare_cores
 
