@@ -230,9 +230,10 @@ class BagReader:
         plain = self._plain(stream, data)
         if isinstance(plain, Undecodable):
             return plain
-        if stream not in self._decoders:
-            self._decoders[stream] = self._make_decoder(stream)
-        types, name = self._decoders[stream]
+        decoder = self._decoders.get(stream)
+        if decoder is None:
+            decoder = self._decoders[stream] = self._make_decoder(stream)
+        types, name = decoder
         try:
             if stream.encoding == ROS1:
                 return types.deserialize_ros1(plain, name)

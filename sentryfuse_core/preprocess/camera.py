@@ -229,7 +229,7 @@ def joined(looks: Sequence[Look]) -> Warped:
         pixels = np.where(better[..., None], other.pixels, pixels)
         straight = np.maximum(straight, other.straight)
     seen = straight > -np.inf
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255.0
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float().div_(255.0)
     share = _share(seen)
     if share is not None:
         image.masked_fill_(torch.from_numpy(~seen), UNSEEN)
