@@ -6,6 +6,7 @@ speed; only the latencies of the network's stages are measured by wall clock.
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable
@@ -110,6 +111,8 @@ def replay(
         interrupted, damage = False, None
         began_s = time.perf_counter()
         with outputs, ExitStack() as stack:
+            gc.freeze()  # what is there by now stays: it need not be searched for garbage again and again
+            stack.callback(gc.unfreeze)
             # Measured inferences that choose the next set's level have to be over by then.
             alone = not options.beside or any(limit_ms > 0 for limit_ms in limits_ms)
             if not alone and can_run_beside(built.backend, threads=options.config.model.threads):
