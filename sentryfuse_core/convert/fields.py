@@ -31,7 +31,7 @@ __all__ = [
     "text",
 ]
 
-_FOLDED_BYTES = 256 * 1024  # from here on words are summed by column before they are hashed
+_FOLDED_BYTES = 64 * 1024  # from here on words are summed by column before they are hashed
 _COLUMNS = 1021  # words; a prime, so that what moves within a picture does not come back to its own column
 
 
