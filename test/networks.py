@@ -55,16 +55,15 @@ _CAMERA, _LIDAR = ModalitySet.of(Modality.CAMERA), ModalitySet.of(Modality.LIDAR
 _FREE = {"trunk": [0.0, 0.0], "head": [0.0, 0.0]}
 WORTHS = Worths(  # of a network of the shape GATED: the camera is worth little beside the lidar
     cells={
-        Cell(_CAMERA | _LIDAR): {"camera": [0.0, 0.01, 0.02], "lidar": [0.0, 0.5], **_FREE},
-        Cell(_CAMERA): {"camera": [0.0, 3.0, 4.0], **_FREE},
-        Cell(_LIDAR): {"lidar": [0.0, 0.5], **_FREE},
-        Cell(_CAMERA | _LIDAR, _CAMERA): {"camera": [0.0, 0.0, 0.0], "lidar": [0.0, 0.5], **_FREE},
-        Cell(_CAMERA | _LIDAR, _LIDAR): {"camera": [0.0, 3.0, 4.0], "lidar": [0.0, 0.0], **_FREE},
+        Cell(_CAMERA | _LIDAR): {"camera": [0.0, 0.1, 0.2], "lidar": [0.0, 5.0], **_FREE},
+        Cell(_CAMERA): {"camera": [0.0, 30.0, 40.0], **_FREE},
+        Cell(_LIDAR): {"lidar": [0.0, 5.0], **_FREE},
+        Cell(_CAMERA | _LIDAR, _CAMERA): {"camera": [0.0, 0.0, 0.0], "lidar": [0.0, 5.0], **_FREE},
+        Cell(_CAMERA | _LIDAR, _LIDAR): {"camera": [0.0, 30.0, 40.0], "lidar": [0.0, 0.0], **_FREE},
     },
-    off={Cell(_CAMERA | _LIDAR, _CAMERA): {Modality.CAMERA: -0.1}},
-    prices=(0.0, 2.0),
+    off={Cell(_CAMERA | _LIDAR, _CAMERA): {Modality.CAMERA: -1.0}},
+    prices=(0.0, 20.0),
     poor_trust=0.6,
-    points_per_loss=10.0,
 )
 
 
@@ -96,7 +95,7 @@ def checkpoint(folder: Path, seed: int = 0, *, shape: ModelShape = TINY, **facts
 
 def gated_checkpoint(folder: Path) -> Checkpoint:
     """A small network that trusts whatever it gets, with a gate of three levels, and scores."""
-    worths = replace(WORTHS, prices=(*WORTHS.prices, 1e4))
+    worths = replace(WORTHS, prices=(*WORTHS.prices, 1e5))
     scores = {"recall_4m": 0.8, "recall_2m": 0.7, "map": 0.6, "score_threshold": 0.05}
     rows = [
         {"mask": bits, "level": level, **scores, "recall_4m": 0.8 if bits else 0.1}

@@ -1,9 +1,9 @@
 """PartGate: which sensors and widths run, by presence, quality and budget; planned when weights are loaded.
 
-What is known comes from the checkpoint's manifest: how much the loss rises when one part is narrowed, or a
-sensor left out, for every set of sensors that are good or poor, measured on the same frames
+What is known comes from the checkpoint's manifest: how many points of mAP are lost when one part is narrowed,
+or a sensor left out, for every set of sensors that are good or poor, measured on the same frames
 (`lab.training.worths`). A level of the budget is a price of a multiply-accumulate; the plan is what costs
-least, loss and work together. All plans are made at once, so that choosing one is a look-up.
+least, points and work together. All plans are made at once, so that choosing one is a look-up.
 """
 
 from __future__ import annotations
@@ -68,13 +68,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Worths:
-    """What the manifest says: rises of the loss by cell, part and level, and without a sensor (`off`)."""
+    """What the manifest says: points of mAP lost by cell, part and level, and without a sensor (`off`)."""
 
     cells: Mapping[Cell, Mapping[str, Sequence[float]]]
     off: Mapping[Cell, Mapping[Modality, float]]
-    prices: tuple[float, ...]  # of a GMAC in loss, for each level of the budget; 0 first, rising
+    prices: tuple[float, ...]  # of a GMAC in points, for each level of the budget; 0 first, rising
     poor_trust: float  # a sensor that is trusted less is poor
-    points_per_loss: float  # points of mAP that a rise of the loss by 1 costs
     facts: Mapping[str, Any] = field(default_factory=dict)  # how it was measured
 
     def to_mapping(self) -> dict[str, Any]:
@@ -82,12 +81,12 @@ class Worths:
         return {
             **self.facts,
             "poor_trust": self.poor_trust,
-            "points_per_loss": round(self.points_per_loss, 3),
-            "prices": [round(price, 5) for price in self.prices],
+            "unit": "points of mAP",
+            "prices": [round(price, 3) for price in self.prices],
             "cells": {
                 str(cell): {
-                    **{part: [round(value, 5) for value in row] for part, row in rows.items()},
-                    "off": {m.value: round(value, 5) for m, value in self.off.get(cell, {}).items()},
+                    **{part: [round(value, 3) for value in row] for part, row in rows.items()},
+                    "off": {m.value: round(value, 3) for m, value in self.off.get(cell, {}).items()},
                 }
                 for cell, rows in self.cells.items()
             },
@@ -95,19 +94,25 @@ class Worths:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Worths:
-        """What a manifest's `gate` holds; raises CheckpointError for anything else."""
+        """What a manifest's `gate` holds; raises CheckpointError for anything else.
+
+        Weights that were trained before worths were points of mAP tell them in loss, and what that is worth.
+        """
         try:
+            points = float(values.get("points_per_loss", 1.0))
             rows = {Cell.read(name): dict(row) for name, row in values["cells"].items()}
             off = {
-                cell: {Modality(name): float(value) for name, value in row.pop("off").items()}
+                cell: {Modality(name): points * float(value) for name, value in row.pop("off").items()}
                 for cell, row in rows.items()
             }
             return cls(
-                cells=rows,
+                cells={
+                    cell: {name: [points * float(value) for value in row] for name, row in of_cell.items()}
+                    for cell, of_cell in rows.items()
+                },
                 off=off,
-                prices=tuple(float(price) for price in values["prices"]),
+                prices=tuple(points * float(price) for price in values["prices"]),
                 poor_trust=float(values["poor_trust"]),
-                points_per_loss=float(values["points_per_loss"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
@@ -226,42 +231,37 @@ class PartGate:
         return found
 
     def _best(self, cell: Cell, imu: bool, price: float) -> Choice:  # noqa: FBT001 - of this class alone
-        """The least of loss and priced work over all widths, and over leaving sensors out."""
-        best, cost = self._narrowed(cell, imu, price)
-        for modality, rise in self._off(cell).items():
+        """The least of points and priced work over all widths, and over leaving sensors out."""
+        best = self._narrowed(cell, imu, price)
+        for modality, lost in self._off(cell).items():
             smaller = cell.without(modality)
             if not smaller.present.bits or not (price or modality in cell.poor):
-                continue  # where work is free what is good runs: a rise below 0 is chance
+                continue  # where work is free what is good runs: a loss below 0 is chance
             other = self._best(smaller, imu, price)
-            points = rise * self._worths.points_per_loss + other.points
-            total = rise + other.points / self._worths.points_per_loss + price * other.gmacs
-            if total < cost:
+            other = replace(other, points=lost + other.points)
+            if _cost(other, price) < _cost(best, price):
                 why = "its data is poor" if modality in cell.poor else "others see enough"
-                words = f"{modality.value} off: {why}; {_worth(rise * self._worths.points_per_loss)}"
-                words = "; ".join(part for part in (words, other.words) if part)
-                best, cost = replace(other, points=points, words=words), total
+                words = f"{modality.value} off: {why}; {_worth(lost)}"
+                best = replace(other, words="; ".join(part for part in (words, other.words) if part))
         return best
 
-    def _narrowed(self, cell: Cell, imu: bool, price: float) -> tuple[Choice, float]:  # noqa: FBT001
-        """Every part at the level that costs least: loss and work add up over parts."""
+    def _narrowed(self, cell: Cell, imu: bool, price: float) -> Choice:  # noqa: FBT001
+        """Every part at the level that costs least: points and work add up over parts."""
         mask = cell.present | (_IMU if imu else ModalitySet())
         full = self._macs(mask, PartLevels())
         chosen: dict[str, int] = {}
-        rise = 0.0
+        points = 0.0
         for name, row in self._rows(cell).items():
             work = [(self._macs(mask, PartLevels(**{name: level})) - full) / 1e9 for level in range(len(row))]
-            costs = [loss + price * gmacs for loss, gmacs in zip(row, work, strict=True)]
-            # Where work is free everything runs: a rise below 0 is chance.
+            costs = [lost + price * gmacs for lost, gmacs in zip(row, work, strict=True)]
+            # Where work is free everything runs: a loss below 0 is chance.
             chosen[name] = min(range(len(row)), key=costs.__getitem__) if price else 0
-            rise += row[chosen[name]]
+            points += row[chosen[name]]
         parts = PartLevels(**chosen)
-        gmacs = self._macs(mask, parts) / 1e9
-        points = rise * self._worths.points_per_loss
-        choice = Choice(mask, parts, gmacs, points, self._words(cell, parts))
-        return choice, rise + price * gmacs
+        return Choice(mask, parts, self._macs(mask, parts) / 1e9, points, self._words(cell, parts))
 
     def _rows(self, cell: Cell) -> Mapping[str, Sequence[float]]:
-        """Rises of the cell; one that was not measured is taken for that of good sensors."""
+        """Points lost in the cell; one that was not measured is taken for that of good sensors."""
         rows = self._worths.cells.get(cell) or self._worths.cells.get(Cell(cell.present), {})
         there = {modality.value for modality in cell.present} | {"trunk", "head"}
         return {name: row for name, row in rows.items() if name in there}
@@ -282,9 +282,8 @@ class PartGate:
             seeing = [other.value for other in cell.present if other is not modality]
             why = f"the {seeing[-1]} sees" if seeing[-1:] == ["lidar"] else f"beside {' and '.join(seeing)}"
             why = why if seeing else "the budget asks for it"
-            points = rows[modality.value][level] * self._worths.points_per_loss
             width = _width(self._shape, modality.value, level)
-            said.append(f"{modality.value} at {width}: {why}; {_worth(points)}")
+            said.append(f"{modality.value} at {width}: {why}; {_worth(rows[modality.value][level])}")
         return "; ".join(said)
 
 
@@ -306,6 +305,10 @@ def _width(shape: ModelShape, part: str, level: int) -> str:
 @lru_cache(maxsize=4096)
 def _counted(shape: ModelShape, geometry: Geometry, mask: ModalitySet, parts: PartLevels) -> int:
     return count_macs(shape, geometry, mask, parts).total
+
+
+def _cost(choice: Choice, price: float) -> float:
+    return choice.points + price * choice.gmacs
 
 
 def _share(share: float) -> str:

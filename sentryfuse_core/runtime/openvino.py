@@ -86,15 +86,41 @@ class OpenVinoBackend(EngineBackend):
     def _read(self, key: Part) -> Engine:
         with told(f"OpenVINO failed at {key}"):
             content = io.BytesIO(self._store.path(key, self._ending).read_bytes())
-            request = self._core.import_model(content, "CPU", self._settings).create_infer_request()
+            opened = _Opened(self._core.import_model(content, "CPU", self._settings))
 
         def run(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             with told(f"OpenVINO failed at {key}"):
-                feed = [item.contiguous().numpy() for item in tensors]
-                maps = request.infer(feed, share_inputs=True, share_outputs=True)
-                return tuple(torch.from_numpy(maps[index]) for index in range(len(maps)))
+                return opened(tensors)
 
         return run
+
+
+class _Opened:
+    """A compiled part with memory of its own: telling OpenVINO of new arrays takes .3 ms a run."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+        self._given: list[Tensor] = [torch.empty(0)] * len(compiled.inputs)
+        self._maps: tuple[Tensor, ...] = ()
+
+    def __call__(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What the part gives, in memory that its next run writes."""
+        new = [index for index, item in enumerate(tensors) if self._given[index].shape != item.shape]
+        for index in new:
+            self._given[index] = self._room(index, tensors[index])
+        for room, item in zip(self._given, tensors, strict=True):
+            room.copy_(item)
+        self._request.infer(share_outputs=True)
+        if new:
+            self._maps = tuple(torch.from_numpy(item.data) for item in self._request.output_tensors)
+        return self._maps
+
+    def _room(self, index: int, like: Tensor) -> Tensor:
+        import openvino
+
+        tensor = openvino.Tensor(openvino.Type.f32, list(like.shape))
+        self._request.set_input_tensor(index, tensor)
+        return torch.from_numpy(tensor.data)
 
 
 def build_openvino(

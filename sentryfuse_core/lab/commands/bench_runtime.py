@@ -61,8 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backends",
         metavar="A,B",
-        help="any of eager, compiled, onnx, openvino, cuda_graph, tensorrt (default: eager and what is "
-        "installed of onnx and openvino; on cuda eager and cuda_graph)",
+        help="any of eager, compiled, onnx, openvino, openvino-bfloat16, cuda_graph, tensorrt (default: "
+        "eager and what is installed of onnx and openvino, the latter also in bfloat16 where the processor "
+        "has it; on cuda eager and cuda_graph)",
     )
     parser.add_argument("--quick", action="store_true", help="everything once or twice: a trial, no figures")
 
@@ -164,10 +165,14 @@ def _measured(
 
 
 def _backends(args: argparse.Namespace) -> tuple[str, ...]:
+    from sentryfuse_core.lab.bench.runtime.context import BFLOAT16
     from sentryfuse_core.runtime.load import BACKENDS
+    from sentryfuse_core.runtime.openvino import openvino_precisions
 
-    known = ("eager", *BACKENDS)
+    known = ("eager", *BACKENDS, BFLOAT16)
     there = [name for name, needs in _NEEDS.items() if all(map(importlib.util.find_spec, needs))]
+    if "openvino" in there and "bfloat16" in openvino_precisions("auto"):
+        there.append(BFLOAT16)
     text = args.backends or ",".join(there if args.device == "cpu" else ["eager", "cuda_graph"])
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:

@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--minutes",
         type=float,
-        help="how long to train (default 60); 0 with --resume: only evaluate and write",
+        help="how long to train (default 60); 0 with --resume or --init: leave the weights as they are, and "
+        "only measure the gate, evaluate and write",
     )
     world.add_argument(
         "--init",

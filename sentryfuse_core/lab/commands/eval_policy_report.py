@@ -53,7 +53,7 @@ def _figures(studies: Sequence[PolicyStudy], faults: FaultStudy, parts: Sequence
         *(figure for study in studies for figure in policy_figures(study)),
         *fault_figures(faults),
         Figure(
-            what="rank correlation of first-order saliency with the measured rises of the loss",
+            what="rank correlation of first-order saliency with the measured points of mAP",
             measured=rank_agreement(parts),
             unit="",
         ),
@@ -107,12 +107,12 @@ def faults_table(study: FaultStudy) -> Table:
 def _parts_table(parts: Sequence[Narrowing]) -> Table:
     return table(
         "one part narrowed, all sensors good",
-        ("part", "level", "measured rise of the loss", "first-order saliency"),
+        ("part", "level", "points of mAP lost", "first-order saliency"),
         [
             (
                 one.part,
                 str(one.level),
-                f"{one.rise:+.4f}",
+                f"{one.points:.2f}",
                 "-" if math.isnan(one.saliency) else f"{one.saliency:.2e}",
             )
             for one in parts

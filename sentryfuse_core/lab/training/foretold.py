@@ -24,7 +24,7 @@ class Narrowing:
 
     part: str
     level: int
-    rise: float  # of the loss, measured: what the gate plans with
+    points: float  # of mAP lost, measured: what the gate plans with
     saliency: float  # see `part_saliency`; NaN: it leaves out no unit
 
 
@@ -44,9 +44,9 @@ def foretold(net: SentryFuseNet, worths: Worths, batches: Iterable[LabelledBatch
         for batch in batches
     ]
     return [
-        Narrowing(part, level, rise, float(np.mean([one[part][level] for one in found])))
+        Narrowing(part, level, points, float(np.mean([one[part][level] for one in found])))
         for part, row in worths.cells[cell].items()
-        for level, rise in enumerate(row)
+        for level, points in enumerate(row)
         if level and all(part in one for one in found)
     ]
 
@@ -56,7 +56,7 @@ def rank_agreement(rows: Sequence[Narrowing]) -> float:
 
     Equal values rank in the order they come.
     """
-    pairs = np.array([(row.rise, row.saliency) for row in rows if not math.isnan(row.saliency)])
+    pairs = np.array([(row.points, row.saliency) for row in rows if not math.isnan(row.saliency)])
     if len(pairs) < 3:
         return math.nan
     ranks = pairs.argsort(axis=0, kind="stable").argsort(axis=0)

@@ -167,7 +167,7 @@ class Trainer:
         """
         step, saved_s = self.progress.step, self.progress.elapsed_s
         make_folder(self.options.folder, remedy=ROOM)
-        if not self.progress.step:
+        if not self.progress.step and self._share() < 1.0:  # no step leaves weights as they are
             self._settle_trust()
         with Curve(self.options.folder / "curve.csv", _CURVE, keep=lambda row: int(row[0]) <= step) as curve:
             while self._share() < 1.0:

@@ -1,7 +1,9 @@
 """What narrowing each part costs, by the sensors that are there and how good they are: the gate's table.
 
-Measured, not estimated: every part is narrowed by itself, on the same frames, and the rise of the detection
-loss is what the gate plans with. `foretold` says beside it what the gradient at full width foretells.
+Measured, not estimated: every part is narrowed by itself, on the same frames, and the points of mAP that it
+costs are what the gate plans with. The detection loss alone would mislead it: a narrow head moves the loss
+and hardly any box, a narrow camera beside a lidar the other way round. `foretold` says beside it what the
+gradient at full width foretells.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,15 +35,18 @@ from sentryfuse_core.pruning.macs import count_macs
 from sentryfuse_core.pruning.part_gate import PLACED, Cell, PartGate, Worths, part_sizes
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
-__all__ = ["POOR_TRUST", "SHARES", "measure_worths", "priced"]
+__all__ = ["POOR_TRUST", "SHARES", "measure_worths", "priced", "shrunk"]
 
 POOR_TRUST = 0.6  # below this, of 1, a sensor counts as poor
-SHARES = (1.0, 0.53, 0.4, 0.3, 0.2)  # of full width's MACs, by level of the budget
+SHARES = (1.0, 0.67, 0.4, 0.3, 0.2)  # of full width's MACs, by level of the budget
 _LEAST_FRAMES = 12  # fewer tell nothing of a cell
+_SURE_FRAMES = 100  # whose mAP says as much of a cell as the loss does
 _PERCEIVING = ModalitySet.of(*PLACED)
 _SMALL_RISE = 0.3  # of the loss: what the gate chooses among; beyond, mAP falls otherwise
 _LEAST_SLOPE = 1.0  # where too little was measured to tell
-_PRICES = (1e-3, 1e3)  # of a GMAC in loss, between which all are
+_PRICES = (1e-2, 1e4)  # of a GMAC in points, between which all are
+
+_Key = TypeVar("_Key")
 
 
 @dataclass
@@ -52,8 +57,13 @@ class _Tally:
     boxes: dict[tuple[str, int], list[FrameBoxes]] = field(default_factory=lambda: defaultdict(list))
     truth: list[FrameBoxes] = field(default_factory=list)
 
+    @property
+    def frames(self) -> int:
+        """How many."""
+        return len(self.losses["full", 0])
+
     def rise(self, key: tuple[str, int]) -> float:
-        """Mean rise against full width."""
+        """Mean rise of the loss against full width."""
         full: NDArray[np.float64] = np.array(self.losses["full", 0])
         return float(np.mean(np.array(self.losses[key]) - full))
 
@@ -69,10 +79,11 @@ class _Tally:
 def measure_worths(
     net: SentryFuseNet, batches: Iterable[LabelledBatch], *, seed: int = 0, spoil: bool = True
 ) -> Worths:
-    """Rises of the loss for every cell, on frames as they are and with each sensor spoilt in turn.
+    """Points lost in every cell, on frames as they are and with each sensor spoilt in turn.
 
-    The IMU is there in all of them: what it is worth to the widths of others is nothing that can be measured.
-    The only price is 0, see `priced`.
+    The mAP of few frames is chance: what the loss rises by, at the points that it costs elsewhere, counts as
+    `_SURE_FRAMES` more. The IMU is there in all of them: what it is worth to the widths of others is nothing
+    that can be measured. The only price is 0, see `priced`.
     """
     tallies: dict[Cell, _Tally] = defaultdict(_Tally)
     generator = torch.Generator().manual_seed(seed)
@@ -84,27 +95,47 @@ def measure_worths(
             for modality in PLACED if spoil else ():
                 spoilt = spoilt_at_random(batch, modality, generator)
                 _measure(net, batch, spoilt, ModalitySet.of(modality), tallies)
-    known = {cell: tally for cell, tally in tallies.items() if len(tally.losses["full", 0]) >= _LEAST_FRAMES}
+    known = {cell: tally for cell, tally in tallies.items() if tally.frames >= _LEAST_FRAMES}
     if not known:
         raise EvaluationError(f"{frames} frames are too few to tell what parts are worth; give more")
-    sizes = part_sizes(net.shape)
+    sizes, classes = part_sizes(net.shape), net.shape.classes
+    lost = _lost(known, classes)
     return Worths(
         cells={
             cell: {
-                name: [0.0, *(tally.rise((name, level)) for level in range(1, sizes[name]))]
+                # That a narrower part gains is chance.
+                name: [0.0, *(max(0.0, lost[cell, name, level]) for level in range(1, sizes[name]))]
                 for name in _parts_of(cell)
             }
-            for cell, tally in known.items()
+            for cell in known
         },
         off={
-            cell: {m: tally.rise((f"no {m.value}", 0)) for m in cell.present if len(cell.present) > 1}
-            for cell, tally in known.items()
+            cell: {m: lost[cell, _without(m), 0] for m in cell.present if len(cell.present) > 1}
+            for cell in known
         },
         prices=(0.0,),
         poor_trust=POOR_TRUST,
-        points_per_loss=_slope(known.values(), net.shape.classes),
         facts={"frames": frames},
     )
+
+
+def _lost(tallies: Mapping[Cell, _Tally], classes: int) -> dict[tuple[Cell, str, int], float]:
+    """Points of mAP by cell, part or missing sensor, and level."""
+    measured = {
+        (cell, *key): (tally.points(key, classes), tally.rise(key), tally.frames)
+        for cell, tally in tallies.items()
+        for key in tally.losses
+        if key[0] != "full"
+    }
+    return shrunk(measured, slope=_slope([(rise, points) for points, rise, _ in measured.values()]))
+
+
+def shrunk(measured: Mapping[_Key, tuple[float, float, int]], *, slope: float) -> dict[_Key, float]:
+    """Points by key, of (points of mAP, rise of the loss, frames), see `measure_worths`."""
+    return {
+        key: (frames * points + _SURE_FRAMES * slope * rise) / (frames + _SURE_FRAMES)
+        for key, (points, rise, frames) in measured.items()
+    }
 
 
 def _measure(
@@ -144,18 +175,17 @@ def _plans(
     for modality in mask & _PERCEIVING:
         rest = mask - ModalitySet.of(modality)
         if rest & _PERCEIVING:
-            plans[f"no {modality.value}", 0] = (rest, FULL_WIDTH)
+            plans[_without(modality), 0] = (rest, FULL_WIDTH)
     return plans
 
 
-def _slope(tallies: Iterable[_Tally], classes: int) -> float:
-    """Points of mAP for a rise of the loss by 1: least squares through 0 over all that was measured."""
-    pairs = [
-        (tally.rise(key), tally.points(key, classes))
-        for tally in tallies
-        for key in tally.losses
-        if key[0] != "full" and abs(tally.rise(key)) < _SMALL_RISE
-    ]
+def _without(modality: Modality) -> str:
+    return f"no {modality.value}"
+
+
+def _slope(measured: Sequence[tuple[float, float]]) -> float:
+    """Points of mAP for a rise of the loss by 1: least squares through 0 over all (rise, points)."""
+    pairs = [pair for pair in measured if abs(pair[0]) < _SMALL_RISE]
     if not pairs:
         return _LEAST_SLOPE
     rises, points = np.array(pairs).T

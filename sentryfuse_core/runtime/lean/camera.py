@@ -14,7 +14,7 @@ from sentryfuse_core.model.ground import FARTHEST_M, IMAGE_FREQUENCIES, NEAREST_
 from sentryfuse_core.model.lift import NEAR_M, SURE, depth_bins
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tilt import upright
-from sentryfuse_core.runtime.lean.layers import LeanConv, by_columns, double, pointwise, pooled, waves
+from sentryfuse_core.runtime.lean.layers import LeanConv, by_columns, double, planar, pointwise, pooled, waves
 
 __all__ = ["LeanCamera"]
 
@@ -24,6 +24,7 @@ class LeanCamera(nn.Module):
 
     def __init__(self, net: SentryFuseNet, level: int, *, engine: bool) -> None:
         super().__init__()
+        self._engine = engine
         encoder, shape = net.camera, net.shape
         share, self._shrink = shape.camera_level(level)
         first, second, fine, coarse, deep = (shape.channels(count, share) for count in shape.camera_channels)
@@ -100,6 +101,7 @@ class LeanCamera(nn.Module):
         middle = depth_bins(self.ground.ahead_on(ground, foot), self._bins)
         sure = (-spread.clamp(*SPREAD)).exp()
         look = functional.conv2d(features, *self._look)
+        look = planar(look) if self._engine else look
         return (look - (self._steps - middle[:, None]).abs() * sure).softmax(dim=1)
 
     def _tokens(self, deep: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -154,6 +156,7 @@ class LeanLift(nn.Module):
         y = (geometry.image_cy - geometry.image_fy * up / depth) * self._size[1] - 1.0
         where = torch.stack((x, y), dim=-1)  # [B, P, 2]
         inside = ((where.abs() <= 1.0).all(dim=-1) & (ahead >= NEAR_M)).to(features.dtype)[:, None]
+        features = planar(features) if self._engine else features
         if shown is not None:
             features, distance = features * shown, distance * shown
             inside = inside * _sampled(shown, where)

@@ -44,14 +44,15 @@ class Part:
 Runner = Callable[[Part, tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
-def parts_of(mask: ModalitySet, parts: PartLevels) -> list[Part]:
+@cache
+def parts_of(mask: ModalitySet, parts: PartLevels) -> tuple[Part, ...]:
     """What runs for the sensors of `mask`, encoders in their order and fuse last."""
     imu = Modality.IMU in mask
     found = []
     for modality in mask:
         tilted = imu and modality in (Modality.CAMERA, Modality.LIDAR)
         found.append(Part(modality.value, getattr(parts, modality.value, 0), tilted=tilted))
-    return [*found, Part("fuse", parts.trunk, parts.head)]
+    return (*found, Part("fuse", parts.trunk, parts.head))
 
 
 class LeanForm:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.slim import CHANNEL_BLOCK, SlimConv
 
-__all__ = ["Constants", "LeanConv", "by_columns", "double", "pointwise", "pooled", "waves"]
+__all__ = ["Constants", "LeanConv", "by_columns", "double", "planar", "pointwise", "pooled", "waves"]
 
 _EPSILON = 1e-5  # of torch's group_norm
 
@@ -91,6 +91,16 @@ def pooled(maps: Tensor, size: Sequence[int]) -> Tensor:
         return functional.adaptive_avg_pool2d(maps, (rows, columns))
     block = (height // rows, width // columns)
     return maps if block == (1, 1) else functional.avg_pool2d(maps, block)
+
+
+def planar(maps: Tensor) -> Tensor:
+    """The same maps [B, C, h, w], for engines.
+
+    OpenVINO's convolutions give channels last; its own change of layout takes far longer than a transposition
+    that it is told of.
+    """
+    size = [int(side) for side in maps.shape[2:]]
+    return torch.unflatten(maps.permute(0, 2, 3, 1).flatten(1, 2).transpose(1, 2), 2, size)
 
 
 def waves(values: Tensor, scales: Tensor) -> Tensor:

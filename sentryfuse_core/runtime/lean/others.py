@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.network import SentryFuseNet
-from sentryfuse_core.runtime.lean.layers import Constants, LeanConv, by_columns, pointwise
+from sentryfuse_core.runtime.lean.layers import Constants, LeanConv, by_columns, planar, pointwise
 
 __all__ = ["LeanAudio", "LeanImu", "LeanLidar"]
 
@@ -17,6 +17,7 @@ class LeanLidar(nn.Module):
 
     def __init__(self, net: SentryFuseNet, level: int, *, engine: bool) -> None:
         super().__init__()
+        self._engine = engine
         encoder, shape, geometry = net.lidar, net.shape, net.geometry
         share = shape.widths[level]
         first, second = (shape.channels(count, share) for count in shape.lidar_channels)
@@ -56,6 +57,7 @@ class LeanLidar(nn.Module):
         weight, bias = self._evidence
         evidence = torch.unflatten(weight @ placed + bias, 2, deep.shape[2:])
         fine = functional.conv2d(grid, *self._fine)
+        fine = planar(fine) if self._engine else fine
         return tokens, placed, fine, functional.pixel_shuffle(evidence, self._split)
 
 

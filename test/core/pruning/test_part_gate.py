@@ -16,26 +16,25 @@ from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 SHAPE = replace(TINY, camera_halved=(1.0, 0.5), audio_widths=(1.0, 0.5))
 CAMERA, LIDAR, AUDIO = (ModalitySet.of(m) for m in (Modality.CAMERA, Modality.LIDAR, Modality.AUDIO))
 IMU = ModalitySet.of(Modality.IMU)
-FREE = {"trunk": [0.0, 0.0], "head": [0.0, 0.5]}
+FREE = {"trunk": [0.0, 0.0], "head": [0.0, 5.0]}
 
 
-def worths(*, prices: tuple[float, ...] = (0.0, 1.0, 20.0)) -> Worths:
+def worths(*, prices: tuple[float, ...] = (0.0, 10.0, 200.0)) -> Worths:
     """The camera is worth little beside the lidar, much alone; a poor lidar costs more than it gives."""
-    both = {"camera": [0.0, 0.001, 0.002, 0.003], "lidar": [0.0, 0.4], **FREE}
+    both = {"camera": [0.0, 0.01, 0.02, 0.03], "lidar": [0.0, 4.0], **FREE}
     return Worths(
         cells={
             Cell(CAMERA | LIDAR): both,
-            Cell(CAMERA): {"camera": [0.0, 2.0, 3.0, 4.0], **FREE},
-            Cell(LIDAR): {"lidar": [0.0, 0.4], **FREE},
-            Cell(CAMERA | LIDAR, LIDAR): {**both, "camera": [0.0, 1.0, 2.0, 3.0]},
+            Cell(CAMERA): {"camera": [0.0, 20.0, 30.0, 40.0], **FREE},
+            Cell(LIDAR): {"lidar": [0.0, 4.0], **FREE},
+            Cell(CAMERA | LIDAR, LIDAR): {**both, "camera": [0.0, 10.0, 20.0, 30.0]},
         },
         off={
-            Cell(CAMERA | LIDAR): {Modality.CAMERA: 0.3, Modality.LIDAR: 5.0},
-            Cell(CAMERA | LIDAR, LIDAR): {Modality.CAMERA: 3.0, Modality.LIDAR: -0.2},
+            Cell(CAMERA | LIDAR): {Modality.CAMERA: 3.0, Modality.LIDAR: 50.0},
+            Cell(CAMERA | LIDAR, LIDAR): {Modality.CAMERA: 30.0, Modality.LIDAR: -2.0},
         },
         prices=prices,
         poor_trust=0.6,
-        points_per_loss=10.0,
     )
 
 
@@ -74,7 +73,7 @@ def test_gate_leaves_a_sensor_out_when_it_is_poor_and_costs_more_than_it_gives()
 
 
 def test_gate_leaves_out_a_good_sensor_only_when_its_work_is_dearer_than_its_worth() -> None:
-    gate = PartGate(SHAPE, worths(prices=(0.0, 500.0)))
+    gate = PartGate(SHAPE, worths(prices=(0.0, 5000.0)))
     assert gate.choose(CAMERA | LIDAR, 0).used == CAMERA | LIDAR
     dear = gate.choose(CAMERA | LIDAR, 1)
     assert dear.used == LIDAR
@@ -105,6 +104,15 @@ def test_worths_return_the_same_when_written_and_read() -> None:
     assert again.cells == worths().cells
     assert again.to_mapping() == written
     assert str(Cell.read("camera+lidar?")) == "camera+lidar?"
+
+
+def test_worths_that_are_told_in_loss_are_read_as_points() -> None:
+    row = {"camera": [0.0, 0.5], "trunk": [0.0, 0.1], "head": [0.0, 0.2], "off": {"camera": 0.25}}
+    told = {"poor_trust": 0.6, "points_per_loss": 20.0, "prices": [0.0, 2.0], "cells": {"camera": row}}
+    found = Worths.from_mapping(told)
+    assert found.cells[Cell(CAMERA)] == {"camera": [0.0, 10.0], "trunk": [0.0, 2.0], "head": [0.0, 4.0]}
+    assert found.off[Cell(CAMERA)] == {Modality.CAMERA: 5.0}
+    assert found.prices == (0.0, 40.0)
 
 
 @pytest.mark.parametrize(

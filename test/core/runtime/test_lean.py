@@ -88,7 +88,7 @@ def test_lean_weights_are_views_of_the_network_when_eager_runs_them() -> None:
 
 def test_parts_are_those_of_the_mask_with_the_tilt_where_the_imu_is() -> None:
     without = parts_of(ModalitySet.of(Modality.LIDAR), PartLevels(lidar=1, trunk=2, head=1))
-    assert without == [Part("lidar", 1), Part("fuse", 2, 1)]
+    assert without == (Part("lidar", 1), Part("fuse", 2, 1))
     assert [str(part) for part in parts_of(ModalitySet.of(Modality.CAMERA, Modality.IMU), PartLevels(2))] == [
         "camera2_tilted",
         "imu0",

@@ -33,6 +33,7 @@ from sentryfuse_core.runtime.openvino import (
     openvino_precision,
     openvino_precisions,
 )
+from sentryfuse_core.runtime.parity import compare, too_far
 from sentryfuse_core.runtime.store import Store, all_parts
 from sentryfuse_core.types import ModalitySet
 
@@ -61,6 +62,20 @@ def test_openvino_equals_eager_for_all_that_any_plan_runs(built: tuple[Bank, Sto
     for plan in plans.values():
         for given in (inputs.only(plan.mask), partly.only(plan.mask)):
             assert_close(backend.run(given, plan), eager.run(given, plan), most=TOLERANCE)
+
+
+@needs_openvino
+def test_openvino_in_bfloat16_finds_what_eager_does_when_the_processor_has_it(
+    built: tuple[Bank, Store],
+) -> None:
+    bank, store = built
+    if openvino_precisions("auto") == ("float32",):
+        pytest.skip("needs a processor with instructions for bfloat16")
+    assert all(build_openvino(bank, store, precision="bfloat16", threads=1))
+    backend = OpenVinoBackend(bank, store, threads=1, precision="bfloat16")
+    found = compare(bank, backend, EagerBackend(bank))
+    assert found["score"] > 0.0  # it is not float32
+    assert too_far(found) == ""
 
 
 @needs_openvino

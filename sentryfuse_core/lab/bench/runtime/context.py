@@ -18,7 +18,9 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.backend import Backend
 from sentryfuse_core.runtime.bank import Bank
 
-__all__ = ["QUICK", "Context", "Report", "Setting", "interval_mapping", "steps", "undisturbed"]
+__all__ = ["BFLOAT16", "QUICK", "Context", "Report", "Setting", "interval_mapping", "steps", "undisturbed"]
+
+BFLOAT16 = "openvino-bfloat16"  # of backends, where the processor has it
 
 QUICK: dict[str, Any] = {
     "rounds": 3,
@@ -40,7 +42,7 @@ class Setting:
     checkpoint: Path
     device: str = "cpu"
     threads: int = 2
-    backends: tuple[str, ...] = ("eager",)
+    backends: tuple[str, ...] = ("eager",)  # with a precision behind a dash, see `model`
     engines: str = ""  # folder for what is built for backends; empty: the user's cache
     rounds: int = 80  # of every sub-network, interleaved
     visits: int = 900  # random switches with the first inference after them
@@ -51,12 +53,14 @@ class Setting:
     block_s: float = 1.0  # of inferences whose energy is counted together
 
     def model(self, backend: str = "eager", *, max_level: int = 0) -> ModelConfig:
-        """The parameters of the network under test."""
+        """The parameters of the network under test; openvino by itself is in float32, see `BFLOAT16`."""
+        name, _, precision = backend.partition("-")
         return ModelConfig(
             checkpoint=str(self.checkpoint),
             device=self.device,
             threads=self.threads,
-            backend=backend,
+            backend=name,
+            precision=precision or ("float32" if name == "openvino" else "auto"),
             max_level=max_level,
             engine_dir=self.engines,
         )

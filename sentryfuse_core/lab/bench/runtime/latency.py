@@ -109,7 +109,8 @@ def _warm(config: ModelConfig) -> tuple[Bank, Backend]:
     bank = load_bank(config)
     store = Store.of(bank, config.engine_dir)
     if config.backend == "openvino":
-        deque(build_openvino(bank, store, threads=config.threads), maxlen=0)
+        building = build_openvino(bank, store, precision=config.precision, threads=config.threads)
+        deque(building, maxlen=0)
     if config.backend == "onnx":
         deque(build_onnx(bank, store, precision="float32"), maxlen=0)
     backend = make_backend(bank, config)

@@ -28,7 +28,7 @@ _LOOK_S = 0.05  # how often a source that tells power now is read
 
 def replay_part(context: Context, backend: str) -> list[dict[str, Any]]:
     """Speed at full width and at the narrowest level on `backend`, and of two recordings at once."""
-    runs = [(0, 1), (len(context.levels) - 1, 1), (0, 2)]
+    runs, config = [(0, 1), (len(context.levels) - 1, 1), (0, 2)], context.setting.model(backend)
     twin = context.folder / f"twin{context.bag.suffix}"  # a replay takes each recording once
     shutil.copyfile(context.bag, twin)
     found = []
@@ -36,9 +36,9 @@ def replay_part(context: Context, backend: str) -> list[dict[str, Any]]:
         for number, (level, bags) in enumerate(runs):
             settings = {
                 "budget.level": level,
-                "model.backend": backend,
-                "model.device": context.setting.device,
-                "model.threads": context.setting.threads if bags == 1 else 1,
+                "model.backend": config.backend,
+                "model.precision": config.precision,
+                "model.device": config.device,
                 "model.checkpoint": context.setting.checkpoint,
                 "model.engine_dir": context.setting.engines,
             }

@@ -55,6 +55,16 @@ def test_train_writes_weights_that_load_when_it_is_done(
 
 
 @pytest.mark.usefixtures("small")
+def test_train_leaves_weights_as_they_are_when_it_starts_from_some_and_has_no_time(tmp_path: Path) -> None:
+    first, again = tmp_path / "first.safetensors", tmp_path / "again.safetensors"
+    assert main(["train", str(first), "--steps", "1", "--batch", "8"]) == 0
+    assert main(["train", str(again), "--init", str(first), "--minutes", "0", "--batch", "8"]) == 0
+    before, after = load_checkpoint(first), load_checkpoint(again)
+    assert before.tensors.keys() == after.tensors.keys()
+    assert all(torch.equal(item, after.tensors[name]) for name, item in before.tensors.items())
+
+
+@pytest.mark.usefixtures("small")
 def test_train_scores_only_the_sensors_and_resumes_with_no_others_when_some_are_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,10 @@ import torch
 from networks import TINY, network
 
 from sentryfuse_core.errors import EvaluationError
+from sentryfuse_core.evaluation.matching import match_frames
+from sentryfuse_core.lab.scoring.resample import map_of
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
+from sentryfuse_core.lab.training.detections import frames_of, truth_of
 from sentryfuse_core.lab.training.fault_table import fault_table
 from sentryfuse_core.lab.training.foretold import Narrowing, rank_agreement
 from sentryfuse_core.lab.training.losses import detection_loss, frame_losses
@@ -19,7 +22,7 @@ from sentryfuse_core.lab.training.part_runner import PartRunner
 from sentryfuse_core.lab.training.part_saliency import part_saliency
 from sentryfuse_core.lab.training.policies import POLICIES, outcomes, run_plans
 from sentryfuse_core.lab.training.targets import make_targets
-from sentryfuse_core.lab.training.worths import measure_worths, priced
+from sentryfuse_core.lab.training.worths import measure_worths, priced, shrunk
 from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.quality import MEASURES
@@ -70,10 +73,11 @@ def test_frame_losses_add_up_to_the_loss_that_is_trained(net: SentryFuseNet, bat
     torch.testing.assert_close(each.mean(), detection_loss(output, targets))
 
 
-def test_worths_are_rises_of_the_loss_of_good_and_poor_sensors(
+def test_worths_are_points_lost_with_good_and_poor_sensors(
     net: SentryFuseNet, batch: LabelledBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sentryfuse_core.lab.training.worths._LEAST_FRAMES", 1)
+    monkeypatch.setattr("sentryfuse_core.lab.training.worths._SURE_FRAMES", 0)
     worths = measure_worths(net, [batch, batch])
     good = worths.cells[Cell(CAMERA | LIDAR)]
     assert set(good) == {"camera", "lidar", "trunk", "head"}
@@ -81,14 +85,22 @@ def test_worths_are_rises_of_the_loss_of_good_and_poor_sensors(
     assert all(row[0] == 0.0 for row in good.values())
     assert any(cell.poor == CAMERA for cell in worths.cells)  # some of the spoilt images were dark
     assert all(cell.poor & CAMERA == cell.poor for cell in worths.cells)
-    assert worths.points_per_loss > 0.0
-    targets = make_targets(batch.boxes, batch.classes, class_count=3)
+    truth = [*truth_of(batch.boxes, batch.classes)] * 2
     mask = CAMERA | LIDAR | ModalitySet.of(Modality.IMU)
     with torch.inference_mode():
         runner = PartRunner(net, batch.inputs, batch=12)
-        plans = (PartLevels(), PartLevels(trunk=1))
-        full, narrow = (float(detection_loss(runner(mask, parts), targets)) for parts in plans)
-    assert good["trunk"][1] == pytest.approx(narrow - full, abs=1e-5)
+        full, narrow = (
+            100.0 * map_of(match_frames(truth, [*frames_of(runner(mask, parts))] * 2, class_count=3))
+            for parts in (PartLevels(), PartLevels(trunk=1))
+        )
+    assert good["trunk"][1] == pytest.approx(max(0.0, full - narrow), abs=1e-6)
+
+
+def test_worths_of_few_frames_are_what_the_loss_says_elsewhere() -> None:
+    measured = {"many": (2.0, 0.1, 10**6), "few": (-30.0, 0.2, 1)}
+    found = shrunk(measured, slope=20.0)
+    assert found["many"] == pytest.approx(2.0, abs=0.01)
+    assert found["few"] == pytest.approx(4.0, abs=0.4)
 
 
 def test_worths_raise_when_there_are_too_few_frames(net: SentryFuseNet) -> None:
