@@ -5,7 +5,6 @@ Any thread may call any method. Nothing in here raises for a bad message: it is 
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -245,12 +244,10 @@ class Ingest:
     def reports(self, now_ns: int) -> Mapping[str, SensorReport]:
         """What is known of every sensor at steady time `now_ns`."""
         with self._lock:
-            reports, counters = self._health.reports(now_ns), self._sync.counters
-            for name, by_reason in counters.items():
-                late = by_reason.get("late", 0) - self._excused_late[name]
-                epoch = by_reason.get("rebased", 0)
-                reports[name] = dataclasses.replace(reports[name], late=late, epoch=epoch)
-            return reports
+            counters = self._sync.counters
+            late = {name: by.get("late", 0) - self._excused_late[name] for name, by in counters.items()}
+            epochs = {name: by.get("rebased", 0) for name, by in counters.items()}
+            return self._health.reports(now_ns, late=late, epochs=epochs)
 
     def sync_counters(self) -> Mapping[str, Mapping[str, int]]:
         """Per sensor: messages dropped or noted by the synchroniser, by reason."""

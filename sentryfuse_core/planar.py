@@ -111,6 +111,9 @@ def base_state(reading: OdometryReading, mount: Pose) -> EgoState:
     base = pose_rotation(reading.pose) @ on_base.T
     x, y, _ = np.asarray(reading.pose.translation) - base @ place
     angular = on_base @ np.asarray(reading.angular_rad_s)
-    along, across, _ = on_base @ np.asarray(reading.linear_m_s) - np.cross(angular, place)
+    linear = on_base @ np.asarray(reading.linear_m_s)
+    p, q, rate = angular.tolist()
+    x_m, y_m, z_m = mount.translation
+    along, across = float(linear[0]) - (q * z_m - rate * y_m), float(linear[1]) - (rate * x_m - p * z_m)
     pose = EgoStep(float(x), float(y), math.atan2(base[1, 0], base[0, 0]))
-    return EgoState(reading.stamp_ns, pose, Velocity(float(along), float(across), float(angular[2])))
+    return EgoState(reading.stamp_ns, pose, Velocity(along, across, rate))

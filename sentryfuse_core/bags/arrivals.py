@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
@@ -49,8 +49,27 @@ def arrivals(
 
     What an event holds comes with the first message after the event, or at the end of the recording.
     """
-    start_ns = last_ns = reader.start_ns
-    stop_ns = None if seconds is None else start_ns + round(seconds * NS_PER_S)
+    stop_ns = None if seconds is None else reader.start_ns + round(seconds * NS_PER_S)
+    messages = reader.messages(topics)
+    if stop_ns is not None:
+        messages = itertools.takewhile(lambda item: item.log_time_ns <= stop_ns, messages)
+    if injector is not None:
+        yield from _injected(messages, topics, injector, start_ns=reader.start_ns, stop_ns=stop_ns)
+        return
+    for order, (topic, type_name, at_ns, message, publisher) in enumerate(messages):
+        yield Arrival(at_ns, order, topics[topic], topic, type_name, message, publisher)
+
+
+def _injected(
+    messages: Iterable[BagMessage],
+    topics: Mapping[str, str | None],
+    injector: FaultInjector,
+    *,
+    start_ns: int,
+    stop_ns: int | None,
+) -> Iterator[Arrival]:
+    """What becomes of the messages; faults may hold them back until others have come."""
+    last_ns = start_ns
     last: dict[str, BagMessage] = {}  # by topic
     on_their_way: list[Arrival] = []
     order = itertools.count()
@@ -67,13 +86,11 @@ def arrivals(
         while on_their_way and (now_ns is None or on_their_way[0].at_ns <= now_ns):
             yield heapq.heappop(on_their_way)
 
-    for item in reader.messages(topics):
-        if stop_ns is not None and item.log_time_ns > stop_ns:
-            break
+    for item in messages:
         last_ns = item.log_time_ns
         yield from due(last_ns)
         last[item.topic] = item
-        if injector is None or isinstance(item.message, Undecodable):
+        if isinstance(item.message, Undecodable):
             send(item.topic, Delivery(item.message, 0.0))
         else:
             at_s = (last_ns - start_ns) / NS_PER_S
@@ -82,6 +99,6 @@ def arrivals(
             for delivery in injector.apply(item.topic, topics[item.topic], item.message, at_s=at_s):
                 send(item.topic, delivery)
         yield from due(last_ns)
-    for topic, held in () if injector is None else injector.flush():
+    for topic, held in injector.flush():
         send(topic, held)
     yield from due(stop_ns)

@@ -18,6 +18,7 @@ from rosbags.typesys import (
 )
 from rosbags.typesys.store import Typestore
 
+from sentryfuse_core.bags.cdr import cdr
 from sentryfuse_core.bags.definitions import ROS1_TRANSFORMS_TYPE, TRANSFORMS_TYPE
 from sentryfuse_core.bags.offers import UNTOLD, Offer, RecordedQos, agreed
 from sentryfuse_core.bags.storage.common import (
@@ -34,7 +35,7 @@ from sentryfuse_core.bags.storage.files import find_files, is_recording
 from sentryfuse_core.bags.storage.opening import open_storage
 from sentryfuse_core.bags.storage.sqlite import beside
 from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC, unpack_message
-from sentryfuse_core.bags.writer import build_message, ros2_typestore
+from sentryfuse_core.bags.writer import ros2_typestore
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError, InvalidMessageError, SentryFuseError, TopicError
 from sentryfuse_core.text import reason_of
@@ -229,9 +230,10 @@ class BagReader:
         plain = self._plain(stream, data)
         if isinstance(plain, Undecodable):
             return plain
-        if stream not in self._decoders:
-            self._decoders[stream] = self._make_decoder(stream)
-        types, name = self._decoders[stream]
+        decoder = self._decoders.get(stream)
+        if decoder is None:
+            decoder = self._decoders[stream] = self._make_decoder(stream)
+        types, name = decoder
         try:
             if stream.encoding == ROS1:
                 return types.deserialize_ros1(plain, name)
@@ -262,8 +264,7 @@ class BagReader:
         store = _ros_types(ros1=False, audio_chunks=False)
         if stream.type_name not in store.fielddefs:
             raise TopicError(f"{stream.topic} has type {stream.type_name}, unknown in ROS 2; leave it out")
-        built = build_message(store, stream.type_name, message)
-        return bytes(store.serialize_cdr(built, stream.type_name))
+        return cdr(store, stream.type_name, message)
 
     def _make_decoder(self, stream: Stream) -> _Decoder:
         """By the stream's own definition, one of the same type in another file, or ROS's own.

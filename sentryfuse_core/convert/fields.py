@@ -6,6 +6,7 @@ import math
 import operator
 import zlib
 from array import array
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,19 +31,24 @@ __all__ = [
     "text",
 ]
 
-_FOLDED_BYTES = 256 * 1024  # from here on words are summed by column before they are hashed
+_FOLDED_BYTES = 64 * 1024  # from here on words are summed by column before they are hashed
 _COLUMNS = 1021  # words; a prime, so that what moves within a picture does not come back to its own column
 
 
 def read(message: Any, name: str) -> Any:
     """The field `name`, dots for nested ones; `wrong_type` if there is none."""
     try:
-        return operator.attrgetter(name)(message)
+        return _getter(name)(message)
     except AttributeError:
         if isinstance(message, InvalidMessageError):  # whoever read it knows why it has no fields
             raise message from None
         kind = type(message).__name__
         raise InvalidMessageError("wrong_type", f"{kind} has no field {name!r}") from None
+
+
+@lru_cache(maxsize=256)  # the same few of every message
+def _getter(name: str) -> operator.attrgetter[Any]:
+    return operator.attrgetter(name)
 
 
 def integer(message: Any, name: str) -> int:

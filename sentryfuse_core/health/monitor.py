@@ -7,6 +7,7 @@ Faults come and go by themselves; the state drops at once and is restored slowly
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.sensor import USED, SensorHealth
@@ -15,6 +16,7 @@ from sentryfuse_core.types import Sample, SensorReport, SensorState, Transition
 
 __all__ = ["HealthMonitor"]
 
+_NONE: Mapping[str, int] = MappingProxyType({})
 _GONE = (SensorState.LOST, SensorState.RECOVERING)
 
 
@@ -116,9 +118,14 @@ class HealthMonitor:
         """Names of the sensors whose data may be used: OK or DEGRADED."""
         return frozenset(name for name, sensor in self._sensors.items() if sensor.state in USED)
 
-    def reports(self, now_ns: int) -> dict[str, SensorReport]:
-        """What is known of every sensor at steady time `now_ns`."""
-        return {name: sensor.report(now_ns) for name, sensor in self._sensors.items()}
+    def reports(
+        self, now_ns: int, *, late: Mapping[str, int] = _NONE, epochs: Mapping[str, int] = _NONE
+    ) -> dict[str, SensorReport]:
+        """What is known of every sensor at steady time `now_ns`; `late` and `epochs` by name."""
+        return {
+            name: sensor.report(now_ns, late=late.get(name, 0), epoch=epochs.get(name, 0))
+            for name, sensor in self._sensors.items()
+        }
 
     def _watch(self, sensor: SensorHealth) -> None:
         at_ns = sensor.timeout_at_ns

@@ -83,8 +83,8 @@ class SensorHealth:
             return None
         return self.settle(now_ns)
 
-    def report(self, now_ns: int) -> SensorReport:
-        """What is known at steady time `now_ns`; `late` and `epoch` are the synchroniser's to fill in."""
+    def report(self, now_ns: int, *, late: int, epoch: int) -> SensorReport:
+        """What is known at steady time `now_ns`; `late` and `epoch` are the synchroniser's."""
         evidence, told = self.evidence, self._explanation()
         nan = float("nan")
         return SensorReport(
@@ -98,12 +98,12 @@ class SensorHealth:
             expected_hz=evidence.meter.expected_hz,
             age_ms=nan if evidence.arrival_ns is None else max(0, now_ns - evidence.arrival_ns) / NS_PER_MS,
             offset_ms=nan if evidence.offset_ns is None else evidence.offset_ns / NS_PER_MS,
-            late=0,
+            late=late,
             out_of_order=evidence.counts["out_of_order"],
             duplicate=evidence.counts["duplicate"],
             invalid=sum(evidence.invalid_reasons.values()),
             frozen=evidence.counts["frozen"],
-            epoch=0,
+            epoch=epoch,
             invalid_reasons=dict(evidence.invalid_reasons),
             code=told.code,
             name=self._name,

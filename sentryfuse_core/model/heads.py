@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +112,7 @@ def _peaks(output: HeadOutput, count: int, geometry: Geometry) -> Peaks:
     side = output.heatmap.shape[-1]
     cell = index % (side * side)
     raw = output.boxes.flatten(2).gather(2, cell[:, None].expand(-1, BOX_CHANNELS, -1)).transpose(1, 2)
-    centre = cell_centres(geometry, side).to(raw)[cell] + raw[..., :2]
+    centre = _centres(geometry, side).to(raw)[cell] + raw[..., :2]
     size = raw[..., 3:6].clamp(-4.0, 4.0).exp()
     yaw = _heading(*raw[..., 6:].unbind(-1))
     boxes = torch.cat((centre, raw[..., 2:3], size, yaw[..., None]), dim=-1)
@@ -120,6 +121,12 @@ def _peaks(output: HeadOutput, count: int, geometry: Geometry) -> Peaks:
         seen = logits.flatten(1).gather(1, cell).sigmoid() > _SEEN
         support |= seen.long() * modality.bit
     return Peaks(best, index // (side * side), boxes, support)
+
+
+@lru_cache(maxsize=2)
+def _centres(geometry: Geometry, side: int) -> Tensor:
+    """`cell_centres`, made once: each set's boxes are read off by them."""
+    return cell_centres(geometry, side)
 
 
 def _rivals(centres: Tensor, classes: Tensor) -> Tensor:

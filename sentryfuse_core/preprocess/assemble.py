@@ -153,7 +153,9 @@ class Preprocessor:
         if axes[0, 0] < 0.0 and not tensors.keys() & {"camera", "lidar"}:
             tensors.pop("audio", None)  # two microphones do not know front from back
         if self._measures and tensors:
-            untaken = {one.key for one in MEASURES if one.modality in self._short} | self._repeating
+            untaken = self._repeating
+            if self._short:
+                untaken = untaken | {one.key for one in MEASURES if one.modality in self._short}
             inputs, pcm = ModelInput(**tensors), self.pcm
             tensors["quality"] = quality(inputs, pcm, untaken=untaken, geometry=self._geometry)
         return ModelInput(**tensors)

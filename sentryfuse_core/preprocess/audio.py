@@ -109,12 +109,12 @@ def bearing_features(pcm: Tensor, spacing_m: float, *, geometry: Geometry = GEOM
     """
     batch, channels, samples = pcm.shape
     size = 1 << (samples - 1).bit_length()  # the window fades both ends out, so wrap-around does not matter
-    window = torch.hann_window(samples, device=pcm.device)
-    spectrum = torch.fft.rfft(pcm.to(torch.float32) * window, n=size)  # [B, C, F]
+    fade = _fade(samples).to(pcm.device)
+    spectrum = torch.fft.rfft(pcm.to(torch.float32) * fade, n=size)  # [B, C, F]
     bands = _band_matrix(size, geometry).to(pcm.device)  # [F, 8], 0 or 1
 
     power = spectrum.abs().square().mean(dim=1) @ bands  # [B, 8]
-    mean_square = 2.0 * power / (size * window.square().sum())
+    mean_square = 2.0 * power / (size * fade.square().sum())
     energy = (1.0 + torch.log10(mean_square + 10.0**-ENERGY_DECADES) / ENERGY_DECADES).clamp(0.0, 1.0)
     energy = energy[:, None, :].expand(batch, geometry.audio_bearings, geometry.audio_bands)
 
@@ -125,6 +125,12 @@ def bearing_features(pcm: Tensor, spacing_m: float, *, geometry: Geometry = GEOM
     steering = _steering_matrix(size, spacing_m, geometry).to(pcm.device)  # [2 F, 16 * 8]
     correlation = torch.cat([phase.real, phase.imag], dim=-1) @ steering
     return torch.cat([correlation.view(batch, geometry.audio_bearings, geometry.audio_bands), energy], dim=-1)
+
+
+@lru_cache(maxsize=8)
+def _fade(samples: int) -> Tensor:
+    """The window that fades both ends out, [S]."""
+    return torch.hann_window(samples)
 
 
 @lru_cache(maxsize=8)

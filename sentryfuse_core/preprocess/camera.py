@@ -229,11 +229,11 @@ def joined(looks: Sequence[Look]) -> Warped:
         pixels = np.where(better[..., None], other.pixels, pixels)
         straight = np.maximum(straight, other.straight)
     seen = straight > -np.inf
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255.0
+    image = np.divide(pixels, np.float32(255.0), dtype=np.float32)
     share = _share(seen)
     if share is not None:
-        image.masked_fill_(torch.from_numpy(~seen), UNSEEN)
-    return Warped(image, share)
+        image[~seen] = UNSEEN
+    return Warped(torch.from_numpy(image).permute(2, 0, 1)[None], share)
 
 
 def seen_share(intrinsics: Intrinsics, to_base: Rotation, geometry: Geometry = GEOMETRY) -> float:
@@ -289,8 +289,10 @@ def _share(seen: NDArray[np.bool_]) -> Tensor | None:
     """`Warped.seen` of pixels [H, W]."""
     if seen.all():
         return None
-    blocks = seen.reshape(seen.shape[0] // SEEN_STRIDE, SEEN_STRIDE, -1, SEEN_STRIDE)
-    return torch.from_numpy(blocks.mean(axis=(1, 3), dtype=np.float32))[None, None]
+    counts = seen.view(np.uint8)
+    for _ in range(2):  # along columns, then along rows, which are the columns of what is turned
+        counts = sum((counts[start::SEEN_STRIDE] for start in range(1, SEEN_STRIDE)), counts[::SEEN_STRIDE]).T
+    return torch.from_numpy(np.ascontiguousarray(counts, np.float32) / np.float32(SEEN_STRIDE**2))[None, None]
 
 
 def _matrix(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:

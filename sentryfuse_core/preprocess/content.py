@@ -70,6 +70,8 @@ def audio_stats(blocks: Sequence[AudioBlock]) -> AudioStats:
     first = blocks[0].pcm[0]
     live = np.zeros(first.shape, bool)
     for block in blocks:
+        if live.all():
+            break
         if block.pcm.shape[1] == live.size:
             live |= (block.pcm != first).any(axis=0)
         else:

@@ -68,13 +68,13 @@ def _reach_m() -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=1)
-def _cell_degrees() -> torch.Tensor:
+def _cell_degrees() -> NDArray[np.int64]:
     """In which of the region's degrees each cell of the pillars lies: [cells]."""
     g = GEOMETRY
     step = (torch.arange(g.pillar_cells) + 0.5) * g.pillar_cell_m
     x, y = torch.meshgrid(step + g.x_min_m, step + g.y_min_m, indexing="ij")
     degrees = torch.rad2deg(torch.atan2(y, x)).floor().long() + _HALF
-    return degrees.clamp(0, 2 * _HALF - 1).flatten()
+    return degrees.clamp(0, 2 * _HALF - 1).flatten().numpy()
 
 
 @lru_cache(maxsize=1)
@@ -97,8 +97,8 @@ def _watched(inputs: ModelInput) -> NDArray[np.uint8]:
             shown = shown & seen[(share * len(seen)).astype(np.intp)]
         bits[shown] |= np.uint8(Modality.CAMERA.bit)
     if inputs.lidar is not None:
-        there = inputs.lidar[0, -1].flatten() > 0.0
-        count = torch.bincount(_cell_degrees()[there], minlength=2 * _HALF).numpy()
+        there = inputs.lidar[0, -1].numpy().reshape(-1) > 0.0
+        count = np.bincount(_cell_degrees()[there], minlength=2 * _HALF)
         near = np.convolve(count, np.ones(2 * _AROUND_DEG + 1), mode="same")
         bits[near > 0] |= np.uint8(Modality.LIDAR.bit)
     if inputs.audio is not None:

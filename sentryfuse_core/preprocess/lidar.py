@@ -136,29 +136,31 @@ def pillars(points: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:
     outside the region (height included) are ignored. Channels: log1p(count) / 4, maximum, mean and
     minimum z in metres, mean intensity, occupied; all 0 in an empty cell.
     """
-    batch, _, _ = points.shape
+    batch, of_each, _ = points.shape
     side = geometry.pillar_cells
     x, y, z, intensity = points.to(torch.float32).unbind(-1)
     # Comparisons with NaN are false, so a point with a NaN is never inside.
     inside = (x >= geometry.x_min_m) & (x < geometry.x_max_m)
     inside &= (y >= geometry.y_min_m) & (y < geometry.y_max_m)
-    inside &= (z >= geometry.z_min_m) & (z <= geometry.z_max_m) & torch.isfinite(intensity)
+    inside &= (z >= geometry.z_min_m) & (z <= geometry.z_max_m) & (intensity.abs() < torch.inf)
 
     # Only points inside are scattered: most of a full turn lies elsewhere.
-    element, point = torch.nonzero(inside, as_tuple=True)
-    x, y, z, intensity = (value[element, point] for value in (x, y, z, intensity))
+    point = inside.flatten().nonzero()[:, 0]
+    x, y, z, intensity = (value.flatten().index_select(0, point) for value in (x, y, z, intensity))
     intensity = intensity.clamp(0.0, 1.0)
     row = ((x - geometry.x_min_m) / geometry.pillar_cell_m).long()
     column = ((y - geometry.y_min_m) / geometry.pillar_cell_m).long()
     column = column.clamp(max=side - 1)  # of one rounded up to the edge
+    element = torch.div(point, of_each, rounding_mode="floor") if batch > 1 else 0
     cell = (element * side + row) * side + column
 
     empty = torch.zeros(batch * side * side, device=points.device)
     count = empty.index_add(0, cell, torch.ones_like(z))
     z_sum = empty.index_add(0, cell, z)
     intensity_sum = empty.index_add(0, cell, intensity)
-    z_max = empty.scatter_reduce(0, cell, z, "amax", include_self=False)
-    z_min = empty.scatter_reduce(0, cell, z, "amin", include_self=False)
+    there = count > 0
+    z_max = (empty - torch.inf).scatter_reduce(0, cell, z, "amax").where(there, empty)
+    z_min = (empty + torch.inf).scatter_reduce(0, cell, z, "amin").where(there, empty)
     divisor = count.clamp(min=1.0)
     channels = (
         torch.log1p(count) / 4.0,
@@ -166,6 +168,6 @@ def pillars(points: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:
         z_sum / divisor,
         z_min,
         intensity_sum / divisor,
-        (count > 0).float(),
+        there.float(),
     )
     return torch.stack([channel.view(batch, side, side) for channel in channels], dim=1)

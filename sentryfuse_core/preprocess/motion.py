@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import cv2
@@ -21,7 +23,7 @@ Vector: TypeAlias = NDArray[np.floating[Any]]  # [3]
 
 def angle_rad(rotation: Rotation) -> float:
     """The angle a rotation turns by."""
-    return float(np.arccos(np.clip((np.trace(rotation) - 1.0) / 2.0, -1.0, 1.0)))
+    return math.acos(min(max((float(rotation.trace()) - 1.0) / 2.0, -1.0), 1.0))
 
 
 def turned(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns: int) -> Rotation:
@@ -48,15 +50,24 @@ def _angle(samples: Sequence[Sample], imu_pose: Pose, start_ns: int, end_ns: int
     """Angles [3] about base axes in rad from one moment to a later one."""
     if start_ns == end_ns:  # as for the anchor of every set
         return None
-    read = [(sample.stamp_ns, cast("ImuReading", sample.payload).angular_velocity) for sample in samples]
-    readings = [(stamp_ns, rate) for stamp_ns, rate in read if rate is not None]
-    if not readings:
+    readings = _rates(tuple(samples))
+    if readings is None:
         return None
-    times_ns = np.array([stamp_ns - start_ns for stamp_ns, _ in readings], float)
-    rates = np.stack([rate for _, rate in readings])  # [N, 3]
+    stamps_ns, rates = readings
+    times_ns = (stamps_ns - start_ns).astype(float)
     span_ns = float(end_ns - start_ns)
     knots_ns = np.unique(np.concatenate([[0.0, span_ns], times_ns[(times_ns > 0.0) & (times_ns < span_ns)]]))
     at_knots = np.stack([np.interp(knots_ns, times_ns, rates[:, axis]) for axis in range(3)], axis=-1)
     steps_s = np.diff(knots_ns)[:, None] / NS_PER_S
     angle = (0.5 * (at_knots[1:] + at_knots[:-1]) * steps_s).sum(axis=0)  # small: axes may be summed
     return np.asarray(pose_rotation(imu_pose) @ angle)
+
+
+@lru_cache(maxsize=2)  # of one IMU several turns are asked for each set
+def _rates(samples: tuple[Sample, ...]) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]]] | None:
+    """Stamps [N] in ns and rates [N, 3] in the sensor's axes; None without a gyro."""
+    read = [(sample.stamp_ns, cast("ImuReading", sample.payload).angular_velocity) for sample in samples]
+    readings = [(stamp_ns, rate) for stamp_ns, rate in read if rate is not None]
+    if not readings:
+        return None
+    return np.array([stamp_ns for stamp_ns, _ in readings]), np.array([rate for _, rate in readings])

@@ -61,6 +61,8 @@ class ModelInput:
 
     def only(self, mask: ModalitySet) -> ModelInput:
         """The same input without the sensors outside `mask`."""
+        if not self.present - mask:
+            return self
         tensors = vars(self).items()
         return ModelInput(
             **{name: tensor for name, tensor in tensors if name == "quality" or _SENSORS[name] in mask}

@@ -35,6 +35,13 @@ _VALUE = re.compile(r"(?<![\w./-])\d+(?:\.\d+)?")
 
 _PAIRED = ("camera", "lidar")  # kinds; the others come as windows that end at the stamp
 
+# Where a track's message has the variances that are known, and where its own covariance has them.
+_ROS_AXES = np.ix_(messages.ROS_AXES, messages.ROS_AXES)
+_OWN_AXES = {
+    "pose": np.ix_(messages.PLACE_AXES, messages.PLACE_AXES),
+    "twist": np.ix_(messages.SPEED_AXES, messages.SPEED_AXES),
+}
+
 
 @dataclass(frozen=True)
 class SetRecord:
@@ -99,7 +106,7 @@ def json_line(record: SetRecord) -> str:
         elif name == "tracks":
             if record.tracks is not None:
                 over = {"over_ground": record.over_ground}
-                plain[name] = [_plain_track(track) | over for track in record.tracks]
+                plain[name] = [track | over for track in _plain_tracks(record.tracks)]
         elif name == "states":
             plain[name] = {sensor: state.name for sensor, state in record.states.items()}
         elif name not in ("sensors", "over_ground", "latency_ms"):
@@ -109,19 +116,23 @@ def json_line(record: SetRecord) -> str:
 
 def rounded(value: Any, digits: int) -> Any:
     """The value with every float in it rounded; None for NaN, which JSON does not have."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, digits)
     if isinstance(value, Mapping):
         return {name: rounded(inner, digits) for name, inner in value.items()}
-    if not isinstance(value, float):
-        return value
-    return None if math.isnan(value) else round(value, digits)
+    return value
 
 
-def _plain_track(track: Track) -> dict[str, Any]:
+def _plain_tracks(tracks: Sequence[Track]) -> Iterator[dict[str, Any]]:
     """As a detection's box, and how sure its place is: the largest standard deviation there."""
-    unsure_m = math.sqrt(np.linalg.eigvalsh(track.covariance[:2, :2])[-1])
-    own = {name: value for name, value in vars(track).items() if name not in ("covariance", "trail")}
-    own |= {"state": track.state.name, "seen_by": track.seen_by.bits, "unsure_m": unsure_m}
-    return {name: rounded(value, 3) for name, value in own.items()}
+    if not tracks:
+        return
+    places = np.array([track.covariance[:2, :2] for track in tracks])
+    unsure_m = np.sqrt(np.linalg.eigvalsh(places)[:, -1]).tolist()
+    for track, spread_m in zip(tracks, unsure_m, strict=True):
+        own = {name: value for name, value in vars(track).items() if name not in ("covariance", "trail")}
+        own |= {"state": track.state.name, "seen_by": track.seen_by.bits, "unsure_m": spread_m}
+        yield {name: rounded(value, 3) for name, value in own.items()}
 
 
 def from_messages(
@@ -186,9 +197,8 @@ def _track(told: Fields) -> Track:
     """A track as far as its message tells it: without trail, and place and speed vary on their own."""
     speed = told["twist"]["twist"]
     covariance = np.zeros((6, 6))
-    for name, axes in (("pose", messages.PLACE_AXES), ("twist", messages.SPEED_AXES)):
-        known = np.reshape(told[name]["covariance"], (6, 6))
-        covariance[np.ix_(axes, axes)] = known[np.ix_(messages.ROS_AXES, messages.ROS_AXES)]
+    for name, own in _OWN_AXES.items():
+        covariance[own] = np.reshape(told[name]["covariance"], (6, 6))[_ROS_AXES]
     return Track(
         identity=told["id"],
         label=told["label"],

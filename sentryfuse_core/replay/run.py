@@ -6,6 +6,7 @@ speed; only the latencies of the network's stages are measured by wall clock.
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable
@@ -110,20 +111,23 @@ def replay(
         interrupted, damage = False, None
         began_s = time.perf_counter()
         with outputs, ExitStack() as stack:
+            gc.freeze()  # what is there by now stays: it need not be searched for garbage again and again
+            stack.callback(gc.unfreeze)
             # Measured inferences that choose the next set's level have to be over by then.
             alone = not options.beside or any(limit_ms > 0 for limit_ms in limits_ms)
             if not alone and can_run_beside(built.backend, threads=options.config.model.threads):
                 run.sets.beside = stack.enter_context(beside(built.backend))
+            start_ns = reader.start_ns
             try:
                 for arrival in arrivals(reader, selection.feeds, injector=injector, seconds=options.seconds):
                     run.take(arrival)
-                    progress((arrival.at_ns - reader.start_ns) / NS_PER_S, total_s, len(run.sets.records))
+                    progress((arrival.at_ns - start_ns) / NS_PER_S, total_s, len(run.sets.records))
                     if stop():
                         interrupted = True
                         break
                 if not interrupted:
                     # Silence of the chosen topics up to the recording's own end is theirs.
-                    run.pass_time(reader.start_ns + round(total_s * NS_PER_S))
+                    run.pass_time(start_ns + round(total_s * NS_PER_S))
                 run.finish()
                 damage = run.undecoded.error() or run.unusable()
             except BagError as error:
@@ -195,8 +199,7 @@ class _Run:
         self.undecoded.note(arrival)
         self._look_for_mixing(arrival.sensor, arrival.publisher, self._clock.now_ns())
         arrival.hand_to(self._pipeline.ingest)
-        stamp_ns = stamps.stamp_ns(arrival.message)
-        if stamp_ns is not None and arrival.sensor in self._stamps_ns:
+        if arrival.sensor in self._stamps_ns and (stamp_ns := stamps.stamp_ns(arrival.message)) is not None:
             offset_s = self._options.config.sensor(arrival.sensor).stamp_offset_s
             self._stamps_ns[arrival.sensor].add(stamp_ns - round(offset_s * NS_PER_S))
         self._step_all()
@@ -205,10 +208,13 @@ class _Run:
         """Tell of several publishers on a topic, where the recording keeps them apart."""
         senders = self._senders[name]
         senders.heard(f"recorded as no. {publisher + 1}", now_ns)
-        mixed = sorted(map(str, senders.mixed(now_ns)))
-        if mixed != self._mixed[name]:
-            self._mixed[name] = mixed
-            self._pipeline.ingest.observe_publishers(name, mixed, now_ns)
+        mixed = senders.mixed(now_ns)
+        if not mixed and not self._mixed[name]:
+            return
+        names = sorted(map(str, mixed))
+        if names != self._mixed[name]:
+            self._mixed[name] = names
+            self._pipeline.ingest.observe_publishers(name, names, now_ns)
 
     def finish(self) -> None:
         """Let the last sets go: the recording is over, but their wait is not."""

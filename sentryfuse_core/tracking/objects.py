@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,10 @@ class Objects:
 
     def take(self, rows: NDArray[Any]) -> Objects:
         """The objects of these rows, integers or booleans."""
-        return Objects(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
+        return Objects(**{name: values[rows] for name, values in vars(self).items()})
 
     def plus(self, others: Objects) -> Objects:
         """These and the others."""
         return Objects(
-            **{
-                item.name: np.concatenate((getattr(self, item.name), getattr(others, item.name)))
-                for item in fields(self)
-            }
+            **{name: np.concatenate((values, getattr(others, name))) for name, values in vars(self).items()}
         )

@@ -87,7 +87,9 @@ class Tracker:
             noise = self._profiles[found.classes, 3][:, None, None] ** 2 * np.eye(2)
         by = np.broadcast_to(seen_by, len(found))
         self._move(dt_s, ego)
-        self.objects = self.objects.take(self._sure())  # after a long gap an object may be anywhere
+        sure = self._sure()
+        if not sure.all():  # after a long gap an object may be anywhere
+            self.objects = self.objects.take(sure)
         known, rows = self._pair(found, noise)
         self.found_as = np.zeros(len(found), np.int64)
         self.found_as[rows] = self.objects.identities[known]
@@ -102,10 +104,12 @@ class Tracker:
         born = self._born(found.take(fresh), noise[fresh], by[fresh])
         self.found_as[fresh] = born.identities
         kept = self.objects.exists >= self.config.drop_probability
-        self.objects = self.objects.take(kept).plus(born)
+        if len(born) or not kept.all():
+            self.objects = self.objects.take(kept).plus(born)
         self.objects = self.objects.take(~self._doubles())
-        self.objects.trails[:, :-1] = self.objects.trails[:, 1:]
-        self.objects.trails[:, -1] = self.objects.states[:, :2]
+        # Anew: the tracks of the sets before hold on to theirs.
+        here = self.objects.states[:, None, :2]
+        self.objects.trails = np.concatenate((self.objects.trails[:, 1:], here), axis=1)
         return self.objects
 
     def _move(self, dt_s: float, ego: EgoStep) -> None:

@@ -43,7 +43,7 @@ class Definition(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each message looks its stream up: a hash of all this would take longer
 class Stream:
     """The messages of one topic and type in one file, of one publisher where those are kept apart.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import math
@@ -95,6 +96,11 @@ def test_replay_makes_sets_when_any_sensors_are_recorded(sensors: ModalitySet, t
         assert coverage["share"] >= 0.99
     else:
         assert coverage is None
+
+
+def test_replay_leaves_nothing_frozen_when_it_is_over(tmp_path: Path) -> None:
+    run(tmp_path, bags.drive([Modality.IMU], seconds=0.2))
+    assert gc.get_freeze_count() == 0
 
 
 def test_replay_finds_the_same_when_the_format_differs(tmp_path: Path) -> None:

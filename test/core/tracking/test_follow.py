@@ -66,6 +66,15 @@ def passing(follower: Follower, sets: Sequence[int], **changes: Any) -> tuple[Tr
     return tracks
 
 
+def test_track_stays_as_it_was_told_when_more_sets_come() -> None:
+    follower = Follower(LABELS)
+    (track,) = passing(follower, range(10))
+    trail, covariance = track.trail.copy(), track.covariance.copy()
+    passing(follower, range(10, 14))
+    assert np.array_equal(track.trail, trail)
+    assert np.array_equal(track.covariance, covariance)
+
+
 def test_track_says_what_is_known_of_an_object_that_is_found() -> None:
     (track,) = passing(Follower(LABELS), range(20))
     assert (track.identity, track.label, track.class_id) == (1, "car", 0)
