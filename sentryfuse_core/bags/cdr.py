@@ -214,13 +214,10 @@ def _append_length(out: bytearray, length: int) -> None:
 
 
 def _append_text(out: bytearray, text: str) -> None:
-    out += _text(text, len(out) % _ALIGN)
-
-
-@lru_cache(maxsize=4096)  # most are names that come again, or empty
-def _text(text: str, start: int) -> bytes:
-    data = text.encode() + b"\0"
-    return _LENGTHS[start](len(data)) + data
+    data = text.encode()
+    _append_length(out, len(data) + 1)
+    out += data
+    out.append(0)
 
 
 def _sequence(store: Typestore, item: Any) -> Callable[[bytearray, Any], None]:
