@@ -15,9 +15,8 @@ from rosbags.rosbag2 import Writer as Ros2Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from sentryfuse_core.bags.cdr import cdr
 from sentryfuse_core.bags.definitions import AUDIO_COMMON_RAW, ROS1_TRANSFORMS
-from sentryfuse_core.bags.writer import BagWriter, ros2_typestore
+from sentryfuse_core.bags.writer import BagWriter, build_message, ros2_typestore
 from sentryfuse_core.types import Modality
 
 START_NS = 100 * S
@@ -204,7 +203,7 @@ def _record(writer: Any, store: Typestore, serialize: Any, messages: Iterable[Me
     for topic, type_name, log_time_ns, fields in messages:
         if topic not in connections:
             connections[topic] = writer.add_connection(topic, type_name, typestore=store)
-        data = serialize(store.deserialize_cdr(cdr(store, type_name, fields), type_name), type_name)
+        data = serialize(build_message(store, type_name, fields), type_name)
         writer.write(connections[topic], log_time_ns, data)
 
 

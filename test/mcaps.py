@@ -11,9 +11,8 @@ from typing import Any
 
 import bags
 
-from sentryfuse_core.bags.cdr import cdr
 from sentryfuse_core.bags.storage.mcap import MAGIC
-from sentryfuse_core.bags.writer import ros2_typestore
+from sentryfuse_core.bags.writer import build_message, ros2_typestore
 
 SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x03, 0x04, 0x05, 0x06
 MESSAGE_INDEX, CHUNK_INDEX, STATISTICS, DATA_END, FOOTER = 0x07, 0x08, 0x0B, 0x0F, 0x02
@@ -66,8 +65,9 @@ def build(
             declarations[key] = record(SCHEMA, schema + text(definition)) + record(CHANNEL, channel)
 
     def data(item: bags.Message) -> bytes:
+        message = build_message(store, item.type_name, item.fields)
         head = struct.pack("<HIQQ", channels[channel_of(item)], 0, item.log_time_ns, item.log_time_ns)
-        return record(MESSAGE, head + cdr(store, item.type_name, item.fields))
+        return record(MESSAGE, head + bytes(store.serialize_cdr(message, item.type_name)))
 
     out = bytearray(MAGIC + record(0x01, text("ros2") + text("test")))
     index, declared = b"", set()

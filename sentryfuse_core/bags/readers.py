@@ -18,7 +18,6 @@ from rosbags.typesys import (
 )
 from rosbags.typesys.store import Typestore
 
-from sentryfuse_core.bags.cdr import cdr
 from sentryfuse_core.bags.definitions import ROS1_TRANSFORMS_TYPE, TRANSFORMS_TYPE
 from sentryfuse_core.bags.offers import UNTOLD, Offer, RecordedQos, agreed
 from sentryfuse_core.bags.storage.common import (
@@ -35,7 +34,7 @@ from sentryfuse_core.bags.storage.files import find_files, is_recording
 from sentryfuse_core.bags.storage.opening import open_storage
 from sentryfuse_core.bags.storage.sqlite import beside
 from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC, unpack_message
-from sentryfuse_core.bags.writer import ros2_typestore
+from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.convert.type_names import full_type_name
 from sentryfuse_core.errors import BagError, InvalidMessageError, SentryFuseError, TopicError
 from sentryfuse_core.text import reason_of
@@ -264,7 +263,8 @@ class BagReader:
         store = _ros_types(ros1=False, audio_chunks=False)
         if stream.type_name not in store.fielddefs:
             raise TopicError(f"{stream.topic} has type {stream.type_name}, unknown in ROS 2; leave it out")
-        return cdr(store, stream.type_name, message)
+        built = build_message(store, stream.type_name, message)
+        return bytes(store.serialize_cdr(built, stream.type_name))
 
     def _make_decoder(self, stream: Stream) -> _Decoder:
         """By the stream's own definition, one of the same type in another file, or ROS's own.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from rosbags.interfaces import (
     Connection,
+    Nodetype,
     Qos,
     QosDurability,
     QosHistory,
@@ -21,13 +24,12 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from sentryfuse_core.bags import definitions
-from sentryfuse_core.bags.cdr import cdr
 from sentryfuse_core.errors import OutputError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["BagWriter", "ros2_typestore"]
+__all__ = ["BagWriter", "build_message", "ros2_typestore"]
 
 _NO_TIME = QosTime(0, 0)
 _LATCHED = Qos(  # what static transforms are published with, and have to be again
@@ -98,7 +100,8 @@ class BagWriter:
 
     def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
         """Write one message; fields left out get their ROS default, unknown ones raise KeyError."""
-        self.write_cdr(topic, type_name, log_time_ns, cdr(self._types, type_name, fields))
+        message = build_message(self._types, type_name, fields)
+        self.write_cdr(topic, type_name, log_time_ns, self._types.serialize_cdr(message, type_name))
 
     def write_cdr(self, topic: str, type_name: str, log_time_ns: int, data: bytes | memoryview) -> None:
         """Write one message that is serialised already."""
@@ -136,3 +139,90 @@ def ros2_typestore(*, audio_chunks: bool = False) -> Typestore:
         types.update(get_types_from_msg(text, name))
     store.register(types)
     return store
+
+
+def build_message(store: Typestore, type_name: str, value: Any) -> Any:
+    """A message of the store's type from a nested mapping, None, or an object with such attributes.
+
+    Fields that a mapping leaves out get ROS's default (zero, empty), which messages share, since they are
+    only serialised; unknown keys raise KeyError.
+    """
+    return _built(_layout(store, type_name), value)
+
+
+class _Layout(NamedTuple):
+    """A message's class and its fields: a set's messages have thousands, of which few are given."""
+
+    type_name: str
+    made: Callable[..., Any]
+    nothing: tuple[Any, ...]  # the default of each field
+    places: Mapping[str, tuple[int, Callable[[Any], Any] | None]]  # how it is made of a value; None: as it is
+
+
+def _built(layout: _Layout, value: Any) -> Any:
+    if value is None:
+        # The one type used here whose definition has a default other than zero.
+        value = {"w": 1.0} if layout.type_name == "geometry_msgs/msg/Quaternion" else {}
+    elif not (type(value) is dict or isinstance(value, Mapping)):
+        value = {name: getattr(value, name, None) for name in layout.places}
+    fields = [*layout.nothing]
+    for name, item in value.items():
+        place = layout.places.get(name)
+        if place is None:
+            unknown = sorted(value.keys() - layout.places.keys())
+            raise KeyError(f"{layout.type_name} has no field {', '.join(unknown)}")
+        if item is not None:
+            index, make = place
+            fields[index] = item if make is None else make(item)
+    return layout.made(*fields)
+
+
+@lru_cache(maxsize=256)
+def _layout(store: Typestore, type_name: str) -> _Layout:
+    names, kinds = zip(*store.fielddefs[type_name][1], strict=True)
+    nothing, makers = zip(*(_field(store, kind) for kind in kinds), strict=True)
+    return _Layout(
+        type_name, store.types[type_name], nothing, dict(zip(names, enumerate(makers), strict=True))
+    )
+
+
+def _field(store: Typestore, kind: Any) -> tuple[Any, Callable[[Any], Any] | None]:
+    """One field's default, and what makes it of a value: nested message, primitive, or array of either."""
+    node, detail = kind
+    if node == Nodetype.NAME:
+        layout = _layout(store, detail)
+        return _built(layout, None), partial(_built, layout)
+    if node == Nodetype.BASE:
+        return _zero(detail[0]), None
+    return _array(store, detail[0], fixed=detail[1] if node == Nodetype.ARRAY else 0)
+
+
+def _array(store: Typestore, item: Any, *, fixed: int) -> tuple[Any, Callable[[Any], Any]]:
+    """An array field: list of messages or strings, or a numpy array; `fixed` elements by default."""
+    node, detail = item
+    if node == Nodetype.NAME:
+        layout = _layout(store, detail)
+        return [_built(layout, None)] * fixed, lambda value: [_built(layout, one) for one in value]
+    if detail[0] == "string":
+        return [""] * fixed, list
+    dtype = np.dtype(_BYTES.get(detail[0], detail[0]))
+
+    def make(value: Any) -> Any:
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return np.frombuffer(value, dtype)
+        return np.ascontiguousarray(value, dtype)
+
+    nothing = np.zeros(fixed, dtype)
+    nothing.setflags(write=False)  # messages share it
+    return nothing, make
+
+
+_BYTES = {"byte": "uint8", "char": "uint8", "octet": "uint8"}
+
+
+def _zero(primitive: str) -> Any:
+    if primitive == "string":
+        return ""
+    if primitive == "bool":
+        return False
+    return 0.0 if primitive.startswith("float") else 0

@@ -30,8 +30,7 @@ from sentryfuse.msg import Coverage, FusedDetectionArray, FusedTrackArray, Fusio
 from visualization_msgs.msg import MarkerArray
 
 from sentryfuse_core.account.diagnostics import status_name
-from sentryfuse_core.bags.cdr import cdr
-from sentryfuse_core.bags.writer import ros2_typestore
+from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.lab.world.record import START_NS, Recorder
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.messages import message_class
@@ -91,8 +90,8 @@ class _Memory:
         self._types = ros2_typestore()
 
     def write(self, topic: str, type_name: str, log_time_ns: int, fields: Mapping[str, Any]) -> None:
-        data = cdr(self._types, type_name, fields)
-        self.messages.append(Recorded(log_time_ns - START_NS, topic, type_name, data))
+        cdr = self._types.serialize_cdr(build_message(self._types, type_name, fields), type_name)
+        self.messages.append(Recorded(log_time_ns - START_NS, topic, type_name, bytes(cdr)))
 
 
 @functools.cache

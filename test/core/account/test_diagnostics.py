@@ -23,8 +23,7 @@ from sentryfuse_core.account.diagnostics import (
     Diagnostics,
     diagnostic_array,
 )
-from sentryfuse_core.bags.cdr import cdr
-from sentryfuse_core.bags.writer import ros2_typestore
+from sentryfuse_core.bags.writer import build_message, ros2_typestore
 from sentryfuse_core.budget import BudgetController
 from sentryfuse_core.config import BudgetConfig, Config, OdometryConfig, OutputConfig, override
 from sentryfuse_core.ego import EgoMotion
@@ -57,7 +56,8 @@ def told(diagnostics: Diagnostics, now_ns: int, **given: Any) -> dict[str, dict[
     given = {"counters": {}, "budget": {}, **given}
     made = diagnostics.statuses(reports=reports, now_ns=now_ns, **given)
     store = ros2_typestore()
-    cdr(store, DIAGNOSTICS_TYPE, diagnostic_array(now_ns, made))
+    message = build_message(store, DIAGNOSTICS_TYPE, diagnostic_array(now_ns, made))
+    store.serialize_cdr(message, DIAGNOSTICS_TYPE)
     return {status["name"]: status for status in made}
 
 

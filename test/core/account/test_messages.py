@@ -17,8 +17,7 @@ from results import CAR
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.markers import marker_array
 from sentryfuse_core.account.messages import PublishContext
-from sentryfuse_core.bags.cdr import cdr
-from sentryfuse_core.bags.writer import BagWriter, ros2_typestore
+from sentryfuse_core.bags.writer import BagWriter, build_message, ros2_typestore
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.replay import records
 from sentryfuse_core.types import Absence, FusionResult, Modality, ModalitySet, SensorState, StageTimes
@@ -50,7 +49,8 @@ MAKERS = {
 def test_messages_serialise_when_any_sensors_are_used(type_name: str, used: ModalitySet) -> None:
     store = ros2_typestore()
     fields = MAKERS[type_name](results.result(used=used), CONTEXT)
-    assert store.deserialize_cdr(cdr(store, type_name, fields), type_name) is not None
+    data = store.serialize_cdr(build_message(store, type_name, fields), type_name)
+    assert store.deserialize_cdr(data, type_name) is not None
 
 
 @pytest.mark.parametrize("type_name", [messages.DETECTIONS_TYPE, messages.STATUS_TYPE, messages.TRACKS_TYPE])
