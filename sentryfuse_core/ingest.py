@@ -245,8 +245,11 @@ class Ingest:
         """What is known of every sensor at steady time `now_ns`."""
         with self._lock:
             counters = self._sync.counters
-            late = {name: by.get("late", 0) - self._excused_late[name] for name, by in counters.items()}
-            epochs = {name: by.get("rebased", 0) for name, by in counters.items()}
+            late = {
+                name: by_reason.get("late", 0) - self._excused_late[name]
+                for name, by_reason in counters.items()
+            }
+            epochs = {name: by_reason.get("rebased", 0) for name, by_reason in counters.items()}
             return self._health.reports(now_ns, late=late, epochs=epochs)
 
     def sync_counters(self) -> Mapping[str, Mapping[str, int]]:
@@ -278,7 +281,7 @@ class Ingest:
         """Queue new sets and transitions."""
         if released:
             for name in self._paired:
-                excess_ns = self._sync.clock_offset_ns(name)
+                excess_ns = self._sync.clock_offset_ns(name, sure=True)
                 self._health.observe_offset(name, excess_ns, released[-1].released_ns)
         transitions = self._health.take_transitions()
         if not (released or transitions):

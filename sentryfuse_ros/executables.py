@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from sentryfuse_core.errors import NotInstalledError
@@ -54,8 +55,9 @@ def _start(name: str, summary: str, *, own_messages: bool) -> int:
         )
     wait_asleep()
     try:
-        with needs_ros(name, own_messages=own_messages):
+        with ExitStack() as stack:
             with loading():
+                stack.enter_context(needs_ros(name, own_messages=own_messages))
                 node = importlib.import_module(f"sentryfuse_ros.{name}")
             status: int = node.main()
     except NotInstalledError as error:

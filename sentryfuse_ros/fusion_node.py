@@ -5,11 +5,10 @@ from __future__ import annotations
 import gc
 import importlib
 import math
-import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent import futures
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -56,7 +55,7 @@ class FusionNode(LifecycleNode):
         self,
         *,
         on_failure: Callable[[SentryFuseError], None] | None = None,
-        ahead: threading.Thread | None = None,
+        ahead: futures.Future[None] | None = None,
         **options: Any,
     ) -> None:
         """`ahead` loads what configuring waits for."""
@@ -149,7 +148,7 @@ class FusionNode(LifecycleNode):
     def _load(self) -> Engine:
         # Not at the top: it brings the network's runtime, and a misspelt parameter is told without that.
         if self._ahead is not None:
-            self._ahead.join()
+            self._ahead.result()  # raises what its imports did
         with loading():
             from sentryfuse_ros.engine import Engine
 
@@ -326,10 +325,9 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 def _make(stop: Stop) -> FusionNode:
     # DDS takes a fifth of a second to let a node in, and most of that without Python: torch begins meanwhile.
-    # The process waits for it at its end: a thread that is stopped within a library's loading may abort it.
-    ahead = threading.Thread(target=_load_ahead, name="sentryfuse-load")
-    ahead.start()
-    node = FusionNode(on_failure=stop.request, ahead=ahead)
+    loader = futures.ThreadPoolExecutor(1, thread_name_prefix="sentryfuse-load")
+    node = FusionNode(on_failure=stop.request, ahead=loader.submit(_load_ahead))
+    loader.shutdown(wait=False)
     if node.autostart:
         node.start()
     else:
@@ -338,8 +336,8 @@ def _make(stop: Stop) -> FusionNode:
 
 
 def _load_ahead() -> None:
-    """What `_load` imports, torch above all; where that is missing, configuring says so."""
-    with suppress(ImportError), loading():
+    """Import what `_load` does, torch above all."""
+    with loading():
         importlib.import_module("sentryfuse_ros.engine")
 
 

@@ -81,7 +81,7 @@ class Worths:
         return {
             **self.facts,
             "poor_trust": self.poor_trust,
-            "unit": "points of mAP",
+            "unit": "points of mAP",  # for people: `from_mapping` goes by `points_per_loss`
             "prices": [round(price, 3) for price in self.prices],
             "cells": {
                 str(cell): {
@@ -187,6 +187,7 @@ class PartGate:
         sizes = part_sizes(shape)
         for cell, rows in worths.cells.items():
             wrong = [name for name, row in rows.items() if len(row) != sizes.get(name)]
+            wrong += [f"{m.value} (off)" for m in worths.off.get(cell, {}) if m not in cell.present]
             if wrong:
                 raise CheckpointError(
                     f"the gate's worths of {cell} do not fit the network's {', '.join(wrong)}; "
@@ -194,7 +195,7 @@ class PartGate:
                 )
         self._shape, self._worths, self._geometry = shape, worths, geometry
         self.levels = len(worths.prices)
-        self._saved: dict[ModalitySet, Mapping[str, Sequence[float]]] = {}  # see `_savings`
+        self._by_mask: dict[ModalitySet, Mapping[str, Sequence[float]]] = {}  # see `_work`
 
     def choose(self, present: ModalitySet, level: int, poor: ModalitySet = NOBODY) -> Choice:
         """What runs for the sensors in `present` at `level`, where those in `poor` are hardly trusted.
@@ -260,11 +261,11 @@ class PartGate:
     def _narrowed(self, cell: Cell, imu: bool, price: float) -> Choice:  # noqa: FBT001
         """Every part at the level that costs least: points and work add up over parts."""
         mask = cell.present | (_IMU if imu else ModalitySet())
-        savings = self._savings(mask)
+        work = self._work(mask)
         chosen: dict[str, int] = {}
         points = 0.0
         for name, row in self._rows(cell).items():
-            costs = [lost + price * gmacs for lost, gmacs in zip(row, savings[name], strict=True)]
+            costs = [lost + price * gmacs for lost, gmacs in zip(row, work[name], strict=True)]
             # Where work is free everything runs: a loss below 0 is chance.
             chosen[name] = min(range(len(row)), key=costs.__getitem__) if price else 0
             points += row[chosen[name]]
@@ -283,12 +284,12 @@ class PartGate:
     def _macs(self, mask: ModalitySet, parts: PartLevels) -> int:
         return count_macs(self._shape, self._geometry, mask, parts).total
 
-    def _savings(self, mask: ModalitySet) -> Mapping[str, Sequence[float]]:
-        """GMACs, below 0, that each level of each part takes off what `mask` takes at full width."""
-        found = self._saved.get(mask)
+    def _work(self, mask: ModalitySet) -> Mapping[str, Sequence[float]]:
+        """GMACs of each level of each part, against full width, with the sensors of `mask`."""
+        found = self._by_mask.get(mask)
         if found is None:  # the same for every price and whoever is poor
             full = self._macs(mask, PartLevels())
-            found = self._saved[mask] = {
+            found = self._by_mask[mask] = {
                 name: [(self._macs(mask, PartLevels(**{name: level})) - full) / 1e9 for level in range(count)]
                 for name, count in part_sizes(self._shape).items()
             }

@@ -92,8 +92,8 @@ class RunOutputs:
         detections = messages.detection_array(result, context)
         tracks = None if result.tracks is None else messages.track_array(result, context)
         at_base = tracks
-        if result.placed_in is not None:
-            at_base = tracks and messages.track_array(replace(result, placed_in=None), context)
+        if tracks is not None and result.placed_in is not None:
+            at_base = messages.track_array(replace(result, placed_in=None), context)
         coverage = messages.coverage(result, context)
         # The messages do not tell how far off a sample was that came and was not used.
         skew_ms = result.synced.skew_ns / NS_PER_MS

@@ -21,8 +21,8 @@ def cut_to(network: SentryFuseNet, plans: Iterable[PartLevels], sample: ModelInp
     """Keep of every weight, in place, what `plans` read when all sensors of `sample` are there.
 
     Every level that a part has in any of them is run, and the slices it takes are watched: so this file knows
-    nothing of the layers. A part reads its own weights alone, whatever width the others have: a run shows a
-    level of each. A weight that is used whole stays whole.
+    nothing of the layers. A part reads its own weights alone, whatever width the others have: each run
+    shows one level of every part. A weight that is used whole stays whole.
     """
     reads = _Reads(network)
     with torch.inference_mode(), reads:

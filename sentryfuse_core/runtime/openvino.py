@@ -96,7 +96,7 @@ class OpenVinoBackend(EngineBackend):
 
 
 class _Opened:
-    """A compiled part with memory of its own: telling OpenVINO of new arrays takes .3 ms a run."""
+    """A compiled part that is fed through memory of its own: handing over arrays takes .3 ms a run more."""
 
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
@@ -108,10 +108,11 @@ class _Opened:
         new = [index for index, item in enumerate(tensors) if self._given[index].shape != item.shape]
         for index in new:
             self._given[index] = self._room(index, tensors[index])
+            self._maps = ()  # which may lie elsewhere then
         for room, item in zip(self._given, tensors, strict=True):
             room.copy_(item)
         self._request.infer(share_outputs=True)
-        if new:
+        if not self._maps:
             self._maps = tuple(torch.from_numpy(item.data) for item in self._request.output_tensors)
         return self._maps
 

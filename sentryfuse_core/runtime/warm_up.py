@@ -69,6 +69,7 @@ class WarmUp:
         True is what is told at once: how long all sensors take.
         """
         for mask in reversed(ModalitySet.subsets()):
+            timed = False
             for level in self._bank.loaded:
                 if (mask.bits, level) in self._known:
                     continue
@@ -77,7 +78,8 @@ class WarmUp:
                     times_ms.append(time_ms)
                     yield False
                 self._table[mask.bits, level] = statistics.median(times_ms)
-            if mask == self._everything:
+                timed = True
+            if timed and mask == self._everything:
                 yield True
 
     def _share(self, mask: ModalitySet, level: int, *, of: int) -> float:

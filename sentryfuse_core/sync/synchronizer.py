@@ -90,17 +90,21 @@ class Synchronizer(Generic[K, S]):
         """
         return self._recent(self._went_back_ns)
 
-    def clock_offset_ns(self, key: K) -> int | None:
+    def clock_offset_ns(self, key: K, *, sure: bool = False) -> int | None:
         """How much older than the anchor's the stamps of a paired stream are when they arrive, if too much.
 
         Then it cannot be told which of its samples belongs to a set, and none is paired. Stamps equal to the
-        nanosecond were taken from one another, whatever the lag. None: fine, or nothing to compare with.
+        nanosecond were taken from one another, whatever the lag. None: fine, or nothing to compare with; when
+        it has to be `sure`, also while so few came of either that this machine's load may have held them up.
         """
         stream, anchor = self._streams[key], self._anchor
         if anchor is None or anchor == key or stream.spec.window_ns or key in self._equal:
             return None
         reference = self._streams[anchor]
-        return None if reference.spec.window_ns else stream.timing.clock_offset_ns(reference.timing)
+        known = not sure or (stream.timing.lag_is_sure and reference.timing.lag_is_sure)
+        if reference.spec.window_ns or not known:
+            return None
+        return stream.timing.clock_offset_ns(reference.timing)
 
     def add(self, key: K, sample: S) -> list[MatchedSet[K, S]]:
         """Take one sample in; returns the sets that are out because of it or of its time of arrival."""

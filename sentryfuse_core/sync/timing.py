@@ -46,6 +46,11 @@ class Timing:
             return configured_ns
         return min(configured_ns, (max(self.intervals_ns) + 1) // 2)
 
+    @property
+    def lag_is_sure(self) -> bool:
+        """Whether so many samples came that load can hardly have held all of them up."""
+        return len(self.lags_ns) == _RECENT
+
     def note_lag(self, sample: Timed, now_ns: int) -> None:
         """A sample was taken in."""
         stamp_ns, received_ns = sample.stamp_ns, sample.received_ns

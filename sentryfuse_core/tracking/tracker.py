@@ -106,7 +106,9 @@ class Tracker:
         kept = self.objects.exists >= self.config.drop_probability
         if len(born) or not kept.all():
             self.objects = self.objects.take(kept).plus(born)
-        self.objects = self.objects.take(~self._doubles())
+        doubles = self._doubles()
+        if doubles.any():
+            self.objects = self.objects.take(~doubles)
         # Anew: the tracks of the sets before hold on to theirs.
         here = self.objects.states[:, None, :2]
         self.objects.trails = np.concatenate((self.objects.trails[:, 1:], here), axis=1)

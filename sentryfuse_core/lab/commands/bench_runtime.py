@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
     import argparse
@@ -167,15 +167,22 @@ def _measured(
 def _backends(args: argparse.Namespace) -> tuple[str, ...]:
     from sentryfuse_core.lab.bench.runtime.context import BFLOAT16
     from sentryfuse_core.runtime.load import BACKENDS
-    from sentryfuse_core.runtime.openvino import openvino_precisions
 
     known = ("eager", *BACKENDS, BFLOAT16)
-    there = [name for name, needs in _NEEDS.items() if all(map(importlib.util.find_spec, needs))]
-    if "openvino" in there and "bfloat16" in openvino_precisions("auto"):
-        there.append(BFLOAT16)
-    text = args.backends or ",".join(there if args.device == "cpu" else ["eager", "cuda_graph"])
+    text = args.backends or ",".join(_there() if args.device == "cpu" else ["eager", "cuda_graph"])
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if name not in known:
             raise ConfigError(f"--backends {name}: there is no such backend; give any of {', '.join(known)}")
     return ("eager", *(name for name in names if name != "eager"))  # what all others are seen beside
+
+
+def _there() -> list[str]:
+    """Backends of the CPU that are installed, each precision by itself."""
+    from sentryfuse_core.lab.bench.runtime.context import BFLOAT16
+    from sentryfuse_core.runtime.openvino import openvino_precisions
+
+    found = [name for name, needs in _NEEDS.items() if all(map(importlib.util.find_spec, needs))]
+    with suppress(BackendError):  # the run says that it cannot be imported
+        found += [BFLOAT16] * ("openvino" in found and "bfloat16" in openvino_precisions("auto"))
+    return found

@@ -67,13 +67,13 @@ class _Tally:
         full: NDArray[np.float64] = np.array(self.losses["full", 0])
         return float(np.mean(np.array(self.losses[key]) - full))
 
-    def points(self, key: tuple[str, int], classes: int) -> float:
-        """Points of mAP that it costs."""
-        full, narrow = (
-            map_of(match_frames(self.truth, self.boxes[name], class_count=classes))
-            for name in (("full", 0), key)
-        )
-        return 100.0 * (full - narrow)
+    def points(self, classes: int) -> dict[tuple[str, int], float]:
+        """Points of mAP that each costs against full width."""
+        worth = {
+            key: 100.0 * map_of(match_frames(self.truth, boxes, class_count=classes))
+            for key, boxes in self.boxes.items()
+        }
+        return {key: worth["full", 0] - value for key, value in worth.items()}
 
 
 def measure_worths(
@@ -122,9 +122,9 @@ def measure_worths(
 def _lost(tallies: Mapping[Cell, _Tally], classes: int) -> dict[tuple[Cell, str, int], float]:
     """Points of mAP by cell, part or missing sensor, and level."""
     measured = {
-        (cell, *key): (tally.points(key, classes), tally.rise(key), tally.frames)
+        (cell, *key): (points, tally.rise(key), tally.frames)
         for cell, tally in tallies.items()
-        for key in tally.losses
+        for key, points in tally.points(classes).items()
         if key[0] != "full"
     }
     return shrunk(measured, slope=_slope([(rise, points) for points, rise, _ in measured.values()]))

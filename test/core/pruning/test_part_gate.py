@@ -123,6 +123,12 @@ def test_worths_raise_when_the_manifest_holds_something_else(change: dict[str, o
         Worths.from_mapping({**worths().to_mapping(), **change})
 
 
+def test_gate_raises_when_a_sensor_is_left_out_that_is_not_there() -> None:
+    other = replace(worths(), off={Cell(CAMERA): {Modality.LIDAR: 1.0}})
+    with pytest.raises(CheckpointError, match=r"worths of camera do not fit the network's lidar \(off\)"):
+        PartGate(SHAPE, other)
+
+
 def test_gate_raises_when_worths_are_of_another_network() -> None:
     with pytest.raises(CheckpointError, match="camera"):
         PartGate(TINY, worths())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +41,11 @@ from sentryfuse_core.types import ModalitySet
 
 TOLERANCE = 1e-4  # of logits and metres
 needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs openvino")
+
+
+def openvino_package() -> Any:
+    """The package itself: this project's module has its name."""
+    return importlib.import_module("openvino")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +120,26 @@ def test_openvino_leaves_earlier_answers_alone_when_it_runs_again(built: tuple[B
     kept = first.heatmap.clone()
     assert not torch.equal(backend.run(measured_input(1), plan).heatmap, kept)
     assert torch.equal(first.heatmap, kept)
+
+
+@needs_openvino
+def test_part_answers_again_when_its_first_run_failed(
+    built: tuple[Bank, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank, store = built
+    backend, plan = OpenVinoBackend(bank, store, threads=1), bank.plan(ModalitySet.all(), 1, "")
+    given = measured_input().only(plan.mask)
+    infer, failures = openvino_package().InferRequest.infer, ["out of memory"]
+
+    def failing_once(request: object, **options: object) -> object:
+        if failures:
+            raise RuntimeError(failures.pop())
+        return infer(request, **options)
+
+    monkeypatch.setattr(openvino_package().InferRequest, "infer", failing_once)
+    with pytest.raises(BackendError, match="out of memory"):
+        backend.run(given, plan)
+    assert_close(backend.run(given, plan), EagerBackend(bank).run(given, plan), most=TOLERANCE)
 
 
 @needs_openvino

@@ -74,6 +74,16 @@ def _pairs(sets: list[MatchedSet[str, Shot]]) -> list[int]:
     ]
 
 
+def test_synchronizer_is_sure_of_a_clock_that_is_off_only_when_load_cannot_explain_it() -> None:
+    synchronizer = _synchronizer()
+    shots = sorted(_scans(camera_off_ns=60 * MS), key=lambda item: item[1].arrival_ns)
+    _run(synchronizer, shots[:14])  # seven of each
+    assert synchronizer.clock_offset_ns("camera") is not None
+    assert synchronizer.clock_offset_ns("camera", sure=True) is None
+    _run(synchronizer, shots[14:16])
+    assert synchronizer.clock_offset_ns("camera", sure=True) == pytest.approx(-60 * MS, abs=MS)
+
+
 @pytest.mark.parametrize("off_ms", [-250, -95, -60, -51, 51, 60, 95, 105, 250])
 def test_synchronizer_pairs_nothing_wrongly_when_a_clock_is_off_by_over_half_a_period(off_ms: int) -> None:
     synchronizer = _synchronizer()

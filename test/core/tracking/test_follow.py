@@ -66,11 +66,12 @@ def passing(follower: Follower, sets: Sequence[int], **changes: Any) -> tuple[Tr
     return tracks
 
 
-def test_track_stays_as_it_was_told_when_more_sets_come() -> None:
+@pytest.mark.parametrize("ego", [None, Driving(5.0)], ids=["as before", "odometry begins"])
+def test_track_stays_as_it_was_told_when_more_sets_come(ego: Driving | None) -> None:
     follower = Follower(LABELS)
     (track,) = passing(follower, range(10))
     trail, covariance = track.trail.copy(), track.covariance.copy()
-    passing(follower, range(10, 14))
+    passing(follower, range(10, 14), ego=ego)
     assert np.array_equal(track.trail, trail)
     assert np.array_equal(track.covariance, covariance)
 

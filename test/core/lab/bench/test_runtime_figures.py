@@ -1,8 +1,11 @@
-"""The runtime's figures: which plan is asked about."""
+"""The runtime's figures: which plan is asked about, and of which backend."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sentryfuse_core.lab.bench.runtime.arms import ALL
+from sentryfuse_core.lab.bench.runtime.context import BFLOAT16, Setting
 from sentryfuse_core.lab.bench.runtime.figures import level_within
 
 
@@ -17,3 +20,13 @@ def test_level_within_is_the_cheapest_that_costs_no_more_when_levels_do_not_rank
     }
     assert asked == {0.2: 0, 0.5: 2, 1.5: 1}
     assert level_within({"latency": {"arms": arms}}, {}, ALL, 0.5) == 0
+
+
+def test_setting_tells_precisions_of_openvino_apart() -> None:
+    setting = Setting(checkpoint=Path("weights.safetensors"))
+    found = {name: setting.model(name) for name in ("eager", "openvino", BFLOAT16)}
+    assert [(model.backend, model.precision) for model in found.values()] == [
+        ("eager", "auto"),
+        ("openvino", "float32"),
+        ("openvino", "bfloat16"),
+    ]
