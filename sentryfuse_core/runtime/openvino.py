@@ -7,6 +7,7 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -211,7 +212,13 @@ def _absent() -> str:
     return ""
 
 
+@cache
 def _core() -> Any:
+    """The one core of this process.
+
+    OpenVINO gives the thread that loads it another stack for signals. Of two cores that end in the order in
+    which they began, the second leaves it with the first one's, which is freed: the next signal is a crash.
+    """
     try:
         import openvino
     except ImportError as error:  # built for another numpy, or without a library it needs

@@ -123,6 +123,14 @@ def test_openvino_leaves_earlier_answers_alone_when_it_runs_again(built: tuple[B
 
 
 @needs_openvino
+def test_openvino_has_one_core_when_backends_come_and_go(built: tuple[Bank, Store]) -> None:
+    """Two that end in the order in which they began leave a stack for signals that is freed."""
+    bank, store = built
+    cores = [OpenVinoBackend(bank, store, threads=1)._core for _ in range(2)]
+    assert cores[0] is cores[1]
+
+
+@needs_openvino
 def test_part_answers_again_when_its_first_run_failed(
     built: tuple[Bank, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
