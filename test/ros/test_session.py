@@ -72,7 +72,8 @@ def imu(index: int) -> Imu:
 
 
 def feed(session: Session, done: Callable[[], bool], *, then: Callable[[], object] = lambda: None) -> None:
-    """IMU readings, until `done`, which waits a little, or the time is over; `then` silence."""
+    """IMU readings, until `done` or the time is over; `then` silence."""
+    pause = threading.Event()  # without one the readings would take the worker's time
     session.start()
     try:
         deadline_s = time.monotonic() + WITHIN_S
@@ -80,6 +81,7 @@ def feed(session: Session, done: Callable[[], bool], *, then: Callable[[], objec
         while not done() and time.monotonic() < deadline_s:
             session.on_sensor(Modality.IMU, imu(index), "sensor_msgs/msg/Imu", 0)
             index += 1
+            pause.wait(0.005)
         then()
     finally:
         session.close()
@@ -129,7 +131,7 @@ def test_status_and_diagnostics_are_errors_when_the_pipeline_raises(monkeypatch:
         raise BackendError("inference on cpu failed:\nout of memory")
 
     monkeypatch.setattr(session.pipeline, "step", step)
-    feed(session, lambda: outputs.told.wait(0.005))
+    feed(session, outputs.told.is_set)
     session.publish_diagnostics()
     status = outputs.statuses[0]
     assert outputs.published == 0
@@ -148,7 +150,7 @@ def test_heat_of_the_machine_reaches_level_and_diagnostics(tmp_path: Path) -> No
     outputs, config = FakeOutputs(), Config()
     session = make_session(config, outputs, machine=MachineMonitor(gpu=None, sysfs=tmp_path))
     session.read_machine()
-    feed(session, lambda: outputs.told.wait(0.005) and any(item["level"] for item in outputs.statuses))
+    feed(session, lambda: any(item["level"] for item in outputs.statuses))
     session.publish_diagnostics()
     status = next(item for item in outputs.statuses if item["level"])
     assert (status["level"], status["level_reason"]) == (1, "thermal: cpu-thermal 93 C is above 90 C")
@@ -168,7 +170,7 @@ class NoFrames:
 def test_parameters_place_a_sensor_and_it_is_told_while_tf2_knows_no_better() -> None:
     outputs = FakeOutputs()
     session = make_session(Config(), outputs, frames=NoFrames())
-    feed(session, lambda: outputs.told.wait(0.005) and len(outputs.statuses) > 2)
+    feed(session, lambda: len(outputs.statuses) > 2)
     session.publish_diagnostics()
     assert "imu" in outputs.statuses[-1]["used"]  # the first sets may come before it is trusted
     for status in outputs.statuses:
@@ -191,7 +193,7 @@ def test_what_the_sensor_shows_is_told_though_the_graph_has_a_problem_too() -> N
         keys = [values(array, "events") for array in list(outputs.diagnostics)]
         return [found for found in keys if "imu OK -> DEGRADED" in found]
 
-    feed(session, lambda: outputs.told.wait(0.005) and bool(told()))
+    feed(session, lambda: bool(told()))
     session.publish_diagnostics()
     event = told()[0]["imu OK -> DEGRADED"]
     assert "no transform from frame 'imu_link' to 'base_link'" in event
@@ -206,7 +208,7 @@ def test_what_the_sensor_shows_is_told_though_the_graph_has_a_problem_too() -> N
 def test_status_goes_on_and_says_why_when_every_sensor_is_dead() -> None:
     outputs = FakeOutputs()
     session = make_session(Config(), outputs)
-    feed(session, lambda: outputs.told.wait(0.005), then=lambda: outputs.idle.wait(WITHIN_S))
+    feed(session, outputs.told.is_set, then=lambda: outputs.idle.wait(WITHIN_S))
     assert outputs.idle.is_set()
     heard, *_, last = outputs.statuses[-4:]
     assert (last["severity"], last["mask"], last["used"]) == (2, 0, [])
@@ -222,6 +224,7 @@ def test_no_sensor_is_lost_and_the_node_says_so_when_the_executor_was_held_up() 
     """The worker goes on meanwhile, and nobody hands messages over."""
     outputs = FakeOutputs()
     session = make_session(Config(), outputs)
+    pause = threading.Event()
     session.start()
     try:
         deadline_s = time.monotonic() + WITHIN_S
@@ -230,8 +233,8 @@ def test_no_sensor_is_lost_and_the_node_says_so_when_the_executor_was_held_up() 
             session.listen()
             session.on_sensor(Modality.IMU, imu(index), "sensor_msgs/msg/Imu", 0)
             index += 1
-            outputs.told.wait(0.005)
-        threading.Event().wait(0.8)  # the callback that blocks
+            pause.wait(0.005)
+        pause.wait(0.8)  # the callback that blocks
         session.on_sensor(Modality.IMU, imu(index), "sensor_msgs/msg/Imu", 0)
         session.publish_diagnostics()
     finally:
@@ -264,7 +267,7 @@ def test_node_narrows_and_says_so_when_it_skips_sets(monkeypatch: pytest.MonkeyP
     def narrowed() -> bool:
         return any(status["level_reason"].startswith("pace: ") for status in outputs.statuses)
 
-    feed(session, lambda: outputs.told.wait(0.005) and narrowed())
+    feed(session, narrowed)
     session.publish_diagnostics()
     last = outputs.statuses[-1]
     assert last["level"] >= 1
