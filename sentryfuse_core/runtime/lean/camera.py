@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentryfuse_core.model.canvas import cell_centres
 from sentryfuse_core.model.encoders import FOOT_PIXELS, LEAST_SHARE, SPREAD
 from sentryfuse_core.model.ground import FARTHEST_M, IMAGE_FREQUENCIES, NEAREST_M, log_share, plane
 from sentryfuse_core.model.lift import NEAR_M, SURE, depth_bins
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.preprocess.tilt import upright
-from sentryfuse_core.runtime.lean.layers import LeanConv, by_columns, double, planar, pointwise, pooled, waves
+from sentryfuse_core.runtime.lean.layers import (
+    Constants,
+    LeanConv,
+    by_columns,
+    double,
+    planar,
+    pointwise,
+    pooled,
+    waves,
+)
 
 __all__ = ["LeanCamera"]
 
@@ -22,7 +28,7 @@ __all__ = ["LeanCamera"]
 class LeanCamera(nn.Module):
     """`CameraEncoder` at one level; what it does not tell is what training alone reads."""
 
-    def __init__(self, net: SentryFuseNet, level: int, *, engine: bool) -> None:
+    def __init__(self, net: SentryFuseNet, level: int, constants: Constants, *, engine: bool) -> None:
         super().__init__()
         self._engine = engine
         encoder, shape = net.camera, net.shape
@@ -51,13 +57,11 @@ class LeanCamera(nn.Module):
         self._look, self._foot = look, foot
         rows = net.geometry.image_height // 4 // self._shrink
         self.ground, self.horizon = encoder.ground_of(rows), encoder.horizon
-        self.lift = LeanLift(net, lifted, engine=engine)
-        where = encoder.row[:, None] + net.canvas.at_bearing(encoder.column_bearings) + encoder.kind
-        self._where = (where.flatten(0, 1) + encoder.token.bias).detach()  # [T, D]
+        self.lift = LeanLift(net, lifted, constants, engine=engine)
+        self._where = constants.of_camera
         self._token = encoder.token.weight.detach()[:, :deep].t()
         self._mount = (encoder.mount.weight.detach(), encoder.mount.bias.detach())
-        self._steps = torch.arange(self._bins, device=self._where.device)[:, None, None]
-        self._waves = _octaves(self._where)
+        self._steps, self._waves = constants.bins, constants.octaves
 
     def forward(
         self, image: Tensor, position: Tensor, seen: Tensor | None = None, tilt: Tensor | None = None
@@ -119,30 +123,22 @@ class LeanCamera(nn.Module):
 class LeanLift(nn.Module):
     """`ViewLift` and the maps after it; its points are ordered by height, then as the fine grid is."""
 
-    def __init__(self, net: SentryFuseNet, lifted: int, *, engine: bool) -> None:
+    def __init__(self, net: SentryFuseNet, lifted: int, constants: Constants, *, engine: bool) -> None:
         super().__init__()
         encoder, shape, geometry = net.camera, net.shape, net.geometry
         self._engine, self._bins = engine, shape.depth_bins
         self._geometry, self._side = geometry, geometry.heatmap_cells
         self._split = geometry.heatmap_cells // geometry.canvas_cells
-        heights = shape.lift_heights_m
-        ground = cell_centres(geometry, self._side)  # [M, 2]: the four points of a cell are its sub-cells
-        points = [functional.pad(ground, (0, 1), value=height) for height in heights]
-        self._points = torch.stack(points).flatten(0, 1).t().to(encoder.row)  # [3, heights * M]
-        weights = [*encoder.sample, *encoder.sample_there]
-        # [F, C, heights] each, for samples that lie as channels, heights, points
-        seen, there = (
-            torch.stack([layer.weight.detach()[:, :lifted] for layer in part], dim=2).flatten(1)
-            for part in (weights[: len(heights)], weights[len(heights) :])
-        )
-        self._mix = torch.cat((seen, there), dim=1)
+        self._points = constants.points
+        # Samples lie as channels, then as they are or where they are as far away, then by height.
+        self._mix = constants.mix[:, :lifted].flatten(1)
         fine = shape.fine_channels
         place = torch.unflatten(encoder.place.weight.detach(), 1, (self._split, self._split, fine))
         self._place = place.permute(0, 3, 1, 2)  # [D, F, split, split]
         self._view = encoder.view.weight.detach()
         self._evidence = by_columns(encoder.evidence)
-        self._heights = len(heights)
-        self._waves = _octaves(encoder.row)
+        self._heights = len(shape.lift_heights_m)
+        self._waves = constants.octaves
         self._size = (2.0 / geometry.image_width, 2.0 / geometry.image_height)
 
     def forward(
@@ -163,7 +159,7 @@ class LeanLift(nn.Module):
         there = (SURE * self._there(distance, where, ahead))[:, None]
         visible = inside if shown is None else (inside > 0.0).to(features.dtype)
         seen = torch.unflatten(_sampled(features, where) * visible, 2, (self._heights, -1))
-        both = torch.cat((seen, seen * torch.unflatten(there, 2, (self._heights, -1))), dim=1)
+        both = torch.cat((seen, seen * torch.unflatten(there, 2, (self._heights, -1))), dim=2)
         cells = torch.unflatten(self._mix @ both.flatten(1, 2), 2, (side, side))
         grid = torch.unflatten(where.transpose(1, 2), 2, (self._heights, side, side)).mean(dim=2)
         view = waves(functional.avg_pool2d(grid, self._split).clamp(-1.0, 1.0), self._waves)
@@ -198,9 +194,3 @@ def _sampled(maps: Tensor, where: Tensor) -> Tensor:
     grid = where[:, :, None] if where.ndim == 3 else where
     found = functional.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return found[..., 0] if where.ndim == 3 else found
-
-
-def _octaves(like: Tensor) -> Tensor:
-    """Scales of `waves` for positions in the image: [frequencies, 1, 1]."""
-    octaves = torch.arange(IMAGE_FREQUENCIES, dtype=like.dtype, device=like.device)
-    return (math.pi * 2.0**octaves)[:, None, None]

@@ -91,18 +91,18 @@ class LeanForm:
         return maps
 
     def _make(self, key: Part) -> nn.Module:
-        net, engine = self.network, self._engine
+        net, constants, engine = self.network, self._constants, self._engine
         match key.name:
             case Modality.CAMERA.value:
-                return LeanCamera(net, key.level, engine=engine)
+                return LeanCamera(net, key.level, constants, engine=engine)
             case Modality.LIDAR.value:
-                return LeanLidar(net, key.level, engine=engine)
+                return LeanLidar(net, key.level, constants, engine=engine)
             case Modality.IMU.value:
                 return LeanImu(net)
             case Modality.AUDIO.value:
-                return LeanAudio(net, key.level, self._constants)
+                return LeanAudio(net, key.level, constants)
             case _:
-                return LeanFuse(net, key.level, key.head, self._constants, engine=engine)
+                return LeanFuse(net, key.level, key.head, constants, engine=engine)
 
 
 def put_together(network: SentryFuseNet, run: Runner, inputs: ModelInput, parts: PartLevels) -> HeadOutput:

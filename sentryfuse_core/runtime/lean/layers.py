@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sentryfuse_core.model.canvas import cell_centres
+from sentryfuse_core.model.ground import IMAGE_FREQUENCIES
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.model.slim import CHANNEL_BLOCK, SlimConv
 
@@ -18,27 +20,50 @@ _EPSILON = 1e-5  # of torch's group_norm
 
 
 class Constants:
-    """What hangs on weights alone and parts share, whatever their widths.
+    """What no width changes, held once for all parts of a form.
 
     Attributes:
         canvas: [D, cells] the canvas before any sensor has spoken, row by row.
         blocks: [K, cells] takes the means over blocks of cells that make keys, None where each cell makes
             one; engines are slow at means over two axes.
-        away: [D, 32 * 32] what a place's distance says to what is heard there.
         spread: [fine_channels * 4, D] and [..., 1], the head's map to sub-cells, channel by channel.
+        of_camera, of_lidar, of_audio: [T, D] where each of their tokens is from, and whose it is.
+        by_bearing: [bearings, cells] how a bearing's sound is spread over the canvas, row by row.
+        points: [3, heights * 32 * 32] m, where cells look into the image, by height, then as the fine grid.
+        mix: [fine_channels, lift_channels, 2 * heights], samples at those points to the fine grid: as they
+            are, by height, then where the pixel's object is as far away as the point.
+        bins: [depth_bins, 1, 1] their numbers.
+        octaves: [frequencies, 1, 1] scales of `waves` for positions in the image.
     """
 
     def __init__(self, net: SentryFuseNet) -> None:
-        audio, spread, fine = net.audio, net.head.spread, net.shape.fine_channels
-        self.canvas = net.canvas().detach()[net.canvas.inverse].t()
+        canvas, head, fine = net.canvas, net.head, net.shape.fine_channels
+        camera, lidar, audio = net.camera, net.lidar, net.audio
+        self.canvas = canvas().detach()[canvas.inverse].t()
         cells, block = self.canvas.shape[1], math.isqrt(net.shape.canvas_pool)
         each = torch.eye(cells).view(cells, 1, math.isqrt(cells), -1).to(self.canvas)
         self.blocks = functional.avg_pool2d(each, block).flatten(1).t() if block > 1 else None
-        self.away = ((audio.distance @ audio.away.weight.t()).t() + audio.hear.bias[:, None]).detach()
         # Rows sub-cell by sub-cell become channel by channel, as pixel_shuffle takes them.
-        weight = torch.unflatten(spread.weight.detach(), 0, (-1, fine)).transpose(0, 1).flatten(0, 1)
-        bias = torch.unflatten(spread.bias.detach(), 0, (-1, fine)).t().flatten()[:, None]
+        weight = torch.unflatten(head.spread.weight.detach(), 0, (-1, fine)).transpose(0, 1).flatten(0, 1)
+        bias = torch.unflatten(head.spread.bias.detach(), 0, (-1, fine)).t().flatten()[:, None]
         self.spread = (weight, bias)
+        seen = camera.row[:, None] + canvas.at_bearing(camera.column_bearings) + camera.kind
+        self.of_camera = (seen.flatten(0, 1) + camera.token.bias).detach()
+        where = canvas.to_grid(canvas()[None]).permute(0, 3, 1, 2)
+        blocks = functional.avg_pool2d(where, 2)[0].flatten(1).t()
+        self.of_lidar = (blocks + lidar.kind + lidar.token.bias).detach()
+        self.of_audio = (canvas.at_bearing(audio.bearings) + audio.kind + audio.token.bias).detach()
+        self.by_bearing = audio.spread[canvas.inverse].t()
+        ground = cell_centres(
+            net.geometry, net.geometry.heatmap_cells
+        )  # a cell's four points are its sub-cells
+        points = [functional.pad(ground, (0, 1), value=height) for height in net.shape.lift_heights_m]
+        self.points = torch.stack(points).flatten(0, 1).t().to(self.canvas)
+        samples = (*camera.sample, *camera.sample_there)
+        self.mix = torch.stack([layer.weight.detach() for layer in samples], dim=2)
+        self.bins = torch.arange(net.shape.depth_bins, device=self.canvas.device)[:, None, None]
+        octaves = 2.0 ** torch.arange(IMAGE_FREQUENCIES).to(self.canvas)
+        self.octaves = (math.pi * octaves)[:, None, None]
 
 
 class LeanConv(nn.Module):

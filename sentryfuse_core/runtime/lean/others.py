@@ -15,7 +15,7 @@ __all__ = ["LeanAudio", "LeanImu", "LeanLidar"]
 class LeanLidar(nn.Module):
     """`LidarEncoder` at one level."""
 
-    def __init__(self, net: SentryFuseNet, level: int, *, engine: bool) -> None:
+    def __init__(self, net: SentryFuseNet, level: int, constants: Constants, *, engine: bool) -> None:
         super().__init__()
         self._engine = engine
         encoder, shape, geometry = net.lidar, net.shape, net.geometry
@@ -36,17 +36,16 @@ class LeanLidar(nn.Module):
         self._token = encoder.token.weight.detach()[:, :deep].t()
         weight, bias = by_columns(encoder.place)
         self._place = (weight[:, :deep], bias)
-        where = net.canvas.to_grid(net.canvas()[None]).permute(0, 3, 1, 2)
-        blocks = functional.avg_pool2d(where, 2)[0].flatten(1).t()  # [64, D] row by row
-        self._where = (blocks + encoder.kind + encoder.token.bias).detach()
-        x, y = encoder.cell_centres.unbind(-1)
-        cells = geometry.pillar_cells
-        self._rise = torch.stack((y, -x), dim=0).view(1, 2, cells, cells)
+        self._where = constants.of_lidar
+        side = geometry.pillar_cells
+        x, y = torch.unflatten(encoder.cell_centres, 0, (side, side)).unbind(-1)
+        self._ahead, self._left = x[:, :1], y[:1]  # m, of the rows and of the columns
 
     def forward(self, pillars: Tensor, tilt: Tensor | None = None) -> tuple[Tensor, ...]:
         """`pillars` [B, 6, 64, 64], `tilt` [B, 2] in rad or None; returns what `LeanCamera.forward` does."""
         if tilt is not None:
-            rise = (self._rise * tilt[:, :, None, None]).sum(dim=1, keepdim=True) * pillars[:, 5:]
+            roll, pitch = tilt[:, :, None, None, None].unbind(1)
+            rise = (self._left * roll - self._ahead * pitch) * pillars[:, 5:]
             pillars = torch.cat((pillars[:, :1], pillars[:, 1:4] + rise, pillars[:, 4:]), dim=1)
         grid = self.stem(pillars)
         deep = self.deep(grid)
@@ -78,7 +77,7 @@ class LeanAudio(nn.Module):
 
     def __init__(self, net: SentryFuseNet, level: int, constants: Constants) -> None:
         super().__init__()
-        encoder, canvas, shape = net.audio, net.canvas, net.shape
+        encoder, shape = net.audio, net.shape
         channels = shape.channels(shape.dim, shape.audio_widths[level])
         self._side = net.geometry.heatmap_cells
         self._split = net.geometry.heatmap_cells // net.geometry.canvas_cells
@@ -88,16 +87,16 @@ class LeanAudio(nn.Module):
             None if bias is None else bias.detach()[:channels],
         )
         self._token = encoder.token.weight.detach()[:, :channels].t()
-        where = canvas.at_bearing(encoder.bearings) + encoder.kind + encoder.token.bias
-        self._where = where.detach()
+        self._where = constants.of_audio
         place, bias_of_place = by_columns(encoder.place)
         self._place = (place[:, :channels], bias_of_place)  # shares of a cell add up to one: so do biases
-        self._spread = encoder.spread[canvas.inverse].t()  # [bearings, 256] row by row
+        self._spread = constants.by_bearing
         self._canvas = constants.canvas
         self._evidence = by_columns(encoder.evidence)
         self._hear = encoder.hear.weight.detach()[:channels, :channels]
         self._fine_spread = encoder.fine_spread.t()
-        self._away = constants.away[:channels]
+        self._hear_bias = encoder.hear.bias.detach()[:channels, None]
+        self._away, self._distance = encoder.away.weight.detach()[:channels], encoder.distance.t()
         fine, bias_of_fine = by_columns(encoder.fine)
         self._fine = (fine[:, :channels], bias_of_fine)
 
@@ -111,7 +110,8 @@ class LeanAudio(nn.Module):
         heard = weight @ functional.gelu(placed + self._canvas) + bias
         side = self._side // self._split
         evidence = functional.pixel_shuffle(torch.unflatten(heard, 2, (side, side)), self._split)
-        away = functional.gelu((self._hear @ mixed) @ self._fine_spread + self._away)
+        away = self._away @ self._distance + self._hear_bias  # of every set the same: engines reckon it once
+        away = functional.gelu((self._hear @ mixed) @ self._fine_spread + away)
         weight, bias = self._fine
         fine = torch.unflatten(weight @ away + bias, 2, (self._side, self._side))
         return tokens, placed, fine, evidence

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import networks
 import pytest
 from networks import TINY, assert_close, model_input
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
 
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.runtime import cut
 from sentryfuse_core.runtime.bank import Bank, blank_input
 from sentryfuse_core.runtime.eager import EagerBackend
-from sentryfuse_core.types import Modality, ModalitySet, PartLevels
+from sentryfuse_core.runtime.lean.form import LeanForm, parts_of
+from sentryfuse_core.types import Modality, ModalitySet, PartLevels, Plan
 
 SHAPE = replace(TINY, widths=(1.0, 0.5, 0.25), kv_heads=4, camera_channels=(16, 32, 32, 32, 32))
 CAMERA, LIDAR = (ModalitySet.of(modality) for modality in (Modality.CAMERA, Modality.LIDAR))
@@ -35,32 +34,37 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
     return networks.checkpoint(tmp_path, shape=SHAPE, evaluation={"rows": ROWS})
 
 
-class Slices(TorchFunctionMode):
-    """Notes the memory of everything that is cut out of the bank's weights."""
+def held_beside(bank: Bank, plans: Iterable[Plan]) -> int:
+    """Bytes that the deploy form of these sub-networks holds and the bank's network does not."""
+    form = LeanForm(bank.network)
+    found: dict[int, int] = {}
 
-    def __init__(self, bank: Bank) -> None:
-        super().__init__()
-        self._weights = {id(parameter) for parameter in bank.network.parameters()}
-        self.memory: set[int] = set()
+    def walk(item: object) -> None:
+        if isinstance(item, Tensor):
+            found[item.untyped_storage().data_ptr()] = item.untyped_storage().nbytes()
+        elif isinstance(item, nn.Module):
+            walk([value for name, value in vars(item).items() if not name.endswith("hooks")])
+        elif isinstance(item, dict):
+            walk(list(item.values()))
+        elif isinstance(item, list | tuple):
+            for one in item:
+                walk(one)
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        del types
-        found = func(*args, **(kwargs or {}))
-        if func is Tensor.__getitem__ and id(args[0]) in self._weights:
-            self.memory.add(found.untyped_storage().data_ptr())
-        return found
+    for plan in plans:
+        for key in parts_of(plan.mask, plan.parts):
+            walk(form.part(key))
+    own = {
+        tensor.untyped_storage().data_ptr()
+        for tensor in (*bank.network.parameters(), *bank.network.buffers())
+    }
+    assert found.keys() & own
+    return sum(size for memory, size in found.items() if memory not in own)
 
 
-def test_every_sub_network_reads_the_tensors_of_one_model_when_run(checkpoint: Checkpoint) -> None:
+def test_all_sub_networks_hold_no_more_than_one_when_they_are_made(checkpoint: Checkpoint) -> None:
     bank = Bank(checkpoint)
-    backend = EagerBackend(bank)
-    own = {parameter.untyped_storage().data_ptr() for parameter in bank.network.parameters()}
-    with Slices(bank) as slices:
-        backend.warm_up()
-    assert slices.memory
-    assert slices.memory <= own
+    one = held_beside(bank, [bank.plan(ModalitySet.all(), 0, "")])
+    assert held_beside(bank, bank.sub_networks) == one
     alone = checkpoint.network()
     one_model = sum(tensor.nbytes for tensor in (*alone.parameters(), *alone.buffers()))
     assert bank.weight_bytes <= 1.01 * one_model
