@@ -28,6 +28,7 @@ class TrustHead(nn.Module):
     centre: Tensor  # [measures] of good data
     scale: Tensor  # [measures] by how much good data differs
     owners: Tensor  # [measures] index of the sensor that each measure is of
+    presences: Tensor  # [16, sensors] 1 where a sensor is there, by the bits of a set
 
     def __init__(self, measures: Sequence[Measure]) -> None:
         """`measures` in the order of the quality that the network will be given."""
@@ -37,6 +38,8 @@ class TrustHead(nn.Module):
         self.register_buffer("scale", torch.ones(len(measures)))
         owners = torch.tensor([order.index(measure.modality) for measure in measures])
         self.register_buffer("owners", owners, persistent=False)
+        bits = torch.arange(1 << len(order))[:, None] & torch.tensor([modality.bit for modality in order])
+        self.register_buffer("presences", (bits > 0).float(), persistent=False)
         self.hidden = nn.Linear(len(measures), _HIDDEN, bias=False)
         self.presence = nn.Linear(len(Modality), len(Modality), bias=False)
         self.trust = nn.Linear(_HIDDEN, len(Modality), bias=False)
@@ -49,12 +52,18 @@ class TrustHead(nn.Module):
         `quality` [B, measures] is in the units of its declaration. Measures of absent sensors do not count;
         one that is NaN was not taken, and counts as it is on a good day.
         """
-        names = ModalitySet.of(*present)
-        # Filled on the device: a graph that is captured there can take nothing from the host.
-        there = torch.cat([quality.new_full((1,), float(modality in names)) for modality in Modality])
+        return self.of_each(quality, [ModalitySet.of(*present)])[0]
+
+    def of_each(self, quality: Tensor, sets: Sequence[ModalitySet]) -> list[dict[Modality, Tensor]]:
+        """The same for each of `sets` of sensors that might be there, at once."""
+        # Views of what is on the device: a graph that is captured there can take nothing from the host.
+        there = torch.stack([self.presences[names.bits] for names in sets])[:, None].to(quality.dtype)
         told = torch.where(quality.isnan(), self.centre, quality)
-        deviation = ((told - self.centre) / self.scale).clamp(-8.0, 8.0) * there[self.owners]
+        deviation = ((told - self.centre) / self.scale).clamp(-8.0, 8.0) * there[..., self.owners]
         hidden = functional.leaky_relu(self.hidden(deviation), 0.1)
         logits = _FULL + self.trust(hidden) + self.presence(there)
-        factors = logits.sigmoid() / logits.new_full((), _FULL).sigmoid()
-        return {modality: factors[:, index] for index, modality in enumerate(Modality) if modality in names}
+        factors = logits.sigmoid() / logits.new_full((), _FULL).sigmoid()  # [sets, B, sensors]
+        return [
+            {modality: values[:, index] for index, modality in enumerate(Modality) if modality in names}
+            for names, values in zip(sets, factors, strict=True)
+        ]

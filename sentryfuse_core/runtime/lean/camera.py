@@ -76,10 +76,9 @@ class LeanCamera(nn.Module):
         fine = self.fine((pixels - 0.5) * 4.0)
         coarse = self.coarse(fine)
         deep = self.deep(coarse)
-        merged = functional.conv2d(coarse, *self._merge_coarse) + double(
-            functional.conv2d(deep, *self._merge_deep)
-        )
-        merged = functional.conv2d(fine, *self._merge_fine) + double(merged)
+        merged = double(functional.conv2d(deep, *self._merge_deep), engine=self._engine)
+        merged = double(functional.conv2d(coarse, *self._merge_coarse) + merged, engine=self._engine)
+        merged = functional.conv2d(fine, *self._merge_fine) + merged
         del fine, coarse
         shown = None if seen is None else pooled(seen, merged.shape[2:])
         ends = functional.conv2d(merged.relu(), *self._row)[:, 0].softmax(dim=1)

@@ -25,6 +25,7 @@ from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 __all__ = ["LeanForm", "Part", "Runner", "parts_of", "put_together"]
 
 _LEAST_TRUST = 1e-6  # whose logarithm is taken
+_IMU = ModalitySet.of(Modality.IMU)
 
 
 @dataclass(frozen=True, order=True)
@@ -116,9 +117,9 @@ def put_together(network: SentryFuseNet, run: Runner, inputs: ModelInput, parts:
     if tilt is None and inputs.imu is not None:
         tilt = inputs.imu.new_zeros(batch, 2)
     if network.trust is not None and inputs.quality is not None and mask:
-        trust = network.trust(inputs.quality, mask)
+        trust, alone = network.trust.of_each(inputs.quality, (mask, _IMU))
         if tilt is not None:
-            tilt = tilt * network.trust(inputs.quality, (Modality.IMU,))[Modality.IMU][:, None]
+            tilt = tilt * alone[Modality.IMU][:, None]
     *encoders, fuse = parts_of(mask, parts)
     tokens: list[Tensor] = []
     counts: list[Tensor] = []

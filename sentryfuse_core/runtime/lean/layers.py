@@ -103,9 +103,11 @@ def pointwise(layer: nn.Linear, inputs: int, outputs: int | None = None) -> tupl
     return layer.weight.detach()[:outputs, :inputs, None, None], layer.bias.detach()[:outputs]
 
 
-def double(maps: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, C, 2 H, 2 W], each pixel four times."""
-    return functional.interpolate(maps, scale_factor=2.0, mode="nearest")
+def double(maps: Tensor, *, engine: bool) -> Tensor:
+    """[B, C, H, W] -> [B, C, 2 H, 2 W], each pixel four times; in eager twice as fast as `interpolate`."""
+    if engine:
+        return functional.interpolate(maps, scale_factor=2.0, mode="nearest")
+    return maps.repeat_interleave(2, dim=3).repeat_interleave(2, dim=2)
 
 
 def pooled(maps: Tensor, size: Sequence[int]) -> Tensor:
