@@ -24,7 +24,7 @@ class Causes:
         self._problems = problems
         self._logger = logger
         self._lock = Lock()
-        self._logged: set[tuple[str, str]] = set()  # name and code
+        self._logged: set[tuple[str, str, str]] = set()  # name, code, and the remedy that the graph knows
 
     def explained(self, reports: Mapping[str, SensorReport]) -> dict[str, SensorReport]:
         """The reports, with the reason why nothing comes where the graph knows it.
@@ -40,21 +40,24 @@ class Causes:
         return found
 
     def log(self, reports: Mapping[str, SensorReport]) -> None:
-        """Log, once, why a sensor brings nothing; again when that happens after it has been well.
+        """Log, once, why a sensor brings nothing; again with another remedy, and after it has been well.
 
         The reports are explained ones. A sensor that fell silent and whose topic is in order is left to
         the log of its transitions.
         """
         problems = self._problems()
         for name, report in reports.items():
-            codes = {"never", problems[name].code} if name in problems else {"never"}
+            problem = problems.get(name)
+            codes = {"never"} if problem is None else {"never", problem.code}
+            known = problem is not None and report.code == problem.code
+            cause = (name, report.code, report.remedy if known else "")
             with self._lock:
                 if report.state is SensorState.OK:
                     self._logged = {item for item in self._logged if item[0] != name}
                 refused = report.state is SensorState.INIT and report.invalid > 0
-                if not (refused or report.code in codes) or (name, report.code) in self._logged:
+                if not (refused or report.code in codes) or cause in self._logged:
                     continue
-                self._logged.add((name, report.code))
+                self._logged.add(cause)
             what = "nothing received" if report.state is SensorState.INIT else "nothing received any more"
             what = "nothing usable received" if refused else what
             self._logger.warning(bounded(f"{name}: {what}: {report.reason}; {report.remedy}"))

@@ -20,7 +20,7 @@ __all__ = ["fault_injector_node", "fusion_node", "player_node"]
 _USAGE = """\
 usage: ros2 run sentryfuse {name} --ros-args [-r FROM:=TO] [-p NAME:=VALUE] [--params-file FILE]
 
-{summary}. Topics and parameters: docs/ros_api.md.
+{summary}. Topics and parameters: {page}.
 """
 
 
@@ -32,21 +32,22 @@ def fusion_node() -> int:
 
 def player_node() -> int:
     """Run the player; the exit status is 2 after an error."""
-    return _start("player_node", "Plays a recording's sensors on their topics", own_messages=False)
+    summary = "Plays a recording's sensors on their topics"
+    return _start("player_node", summary, own_messages=False, page="docs/faults.md")
 
 
 def fault_injector_node() -> int:
     """Run the fault injector; the exit status is 2 after an error."""
     summary = "Passes the sensors' topics on, broken as a scenario says"
-    return _start("fault_injector_node", summary, own_messages=False)
+    return _start("fault_injector_node", summary, own_messages=False, page="docs/faults.md")
 
 
-def _start(name: str, summary: str, *, own_messages: bool) -> int:
+def _start(name: str, summary: str, *, own_messages: bool, page: str = "docs/ros_api.md") -> int:
     # Until the node takes them itself: importing ROS takes a second, and nothing is open yet to be closed.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(_USAGE.format(name=name, summary=summary))
+        sys.stdout.write(_USAGE.format(name=name, summary=summary, page=page))
         return 0
     if ignored := _ignored(sys.argv[1:]):
         # As every ROS node does, this one starts all the same: with defaults where parameters were meant.

@@ -83,6 +83,8 @@ class TopNode(Node):
         """Why there may be nothing to show, and what to do about it."""
         waited = f"after {time.monotonic() - self._since_s:.0f} s"
         found = self._followed
+        if found is None and self._wanted is None and len({item.name for item in self._visible}) == 1:
+            found = self._visible[0]  # soon followed, unless there are more
         name = found.name if found else self._wanted or _DEFAULT
         topic = found.topic if found else f"{name}/status"
         domain = os.environ.get("ROS_DOMAIN_ID") or "0 (ROS_DOMAIN_ID is not set)"

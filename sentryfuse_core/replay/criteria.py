@@ -19,6 +19,7 @@ __all__ = ["Criterion", "Verdict", "judge", "load_criteria"]
 
 Measured: TypeAlias = tuple[float, str]  # NaN and why nothing was measured, or a value and what it says
 Measure: TypeAlias = Callable[[Mapping[str, Any], str], Measured]  # of the metrics and the criterion's key
+_SHARES = ("map_min", "nds_min", "recall_min", "relative_accuracy_min", "coverage_min")
 _NO_LABELS = "no box was labelled in what was played; give --labels FILE"
 _NO_CLEAN = "no clean run to compare with; give --scenario and labels, and leave out --no-clean"
 
@@ -106,6 +107,10 @@ def _criteria(path: Path, name: str, value: Any) -> Iterator[Criterion]:
 def _limit(path: Path, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise CriteriaError(f"{path}: {name} = {value!r}; give a number")
+    if value < 0.0:
+        raise CriteriaError(f"{path}: {name} = {value!r}; give 0 or more")
+    if name in _SHARES and value > 1.0:
+        raise CriteriaError(f"{path}: {name} = {value!r}; give a share from 0 to 1, such as 0.8")
     return float(value)
 
 

@@ -86,6 +86,8 @@ def timeline_svg(data: ReportData) -> str:
             middle_s = (stretch.at_s + stretch.until_s) / 2
             axes[0].text(middle_s, -0.72, stretch.name, ha="center", va="bottom", fontsize=8, color=_DIM)
         for fault in data.faults:
+            if fault.at_s >= data.seconds:  # nothing is drawn beyond the end: it would squeeze all that is
+                continue
             _fault(axes[0], fault, data)
             for axis in axes[1:]:
                 axis.axvline(fault.at_s, color=_FAULT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)

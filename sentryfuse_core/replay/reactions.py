@@ -9,7 +9,7 @@ from typing import Any
 from sentryfuse_core.faults.scenario import EVERY_SENSOR, Event, Scenario
 from sentryfuse_core.types import Modality, SensorState
 
-__all__ = ["AFTERMATH_S", "false_alarms", "reactions"]
+__all__ = ["AFTERMATH_S", "false_alarms", "missed", "reactions"]
 
 AFTERMATH_S = 5.0  # alarms this soon after a fault are its echo: late messages, relapses, learned rates
 _TROUBLE = (SensorState.DEGRADED.name, SensorState.LOST.name)
@@ -37,11 +37,31 @@ def reactions(
     for event in () if scenario is None else scenario.events:
         if event.at_s >= played_s:
             continue
-        for name, topic in topics.items():
-            if event.stream in (name, kinds[name], EVERY_SENSOR, topic):
-                own = [item for item in events if item["sensor"] == name]
-                found.append(_reaction(event, name, own, played_s))
+        for name in _hit(event, topics, kinds):
+            own = [item for item in events if item["sensor"] == name]
+            found.append(_reaction(event, name, own, played_s))
     return found
+
+
+def missed(
+    scenario: Scenario, *, topics: Mapping[str, str], kinds: Mapping[str, Modality], played_s: float
+) -> list[str]:
+    """Why faults reached no sensor, a line each: what was played proves nothing of them."""
+    lines = []
+    for event in scenario.events:
+        what = f"scenario: {event.fault} of {event.stream} at {event.at_s:g} s was not injected"
+        if event.at_s >= played_s:
+            lines.append(f"{what}, only {played_s:.1f} s were played")
+        elif not event.stream.startswith("/") and not _hit(event, topics, kinds):
+            lines.append(f"{what}, the recording has no such sensor")
+    return lines
+
+
+def _hit(event: Event, topics: Mapping[str, str], kinds: Mapping[str, Modality]) -> list[str]:
+    """Names of the recorded sensors whose messages it breaks."""
+    return [
+        name for name, topic in topics.items() if event.stream in (name, kinds[name], EVERY_SENSOR, topic)
+    ]
 
 
 def _reaction(

@@ -34,7 +34,7 @@ from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.frames import FrameSampler
 from sentryfuse_core.replay.metrics import ANCHORS, event_mapping, output_mapping, sensor_mapping, totals
 from sentryfuse_core.replay.outputs import RunOutputs
-from sentryfuse_core.replay.reactions import false_alarms, reactions
+from sentryfuse_core.replay.reactions import false_alarms, missed, reactions
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.sets import Sets
@@ -327,7 +327,7 @@ class _Run:
         placements = self._pipeline.preprocessor.placer.placements
         events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
         topics = {name: topic.name for name, topic in self._selection.topics.items()}
-        kinds = dict(self._options.config.kinds)
+        kinds, story = dict(self._options.config.kinds), self._options.scenario
         metrics = {
             "recording": {"seconds": reader.duration_s, "messages": reader.message_count},
             "played_s": round(played_s, 6),
@@ -348,11 +348,9 @@ class _Run:
                 holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
             ),
             "events": events,
-            "faults": reactions(
-                self._options.scenario, events, topics=topics, kinds=kinds, played_s=played_s
-            ),
+            "faults": reactions(story, events, topics=topics, kinds=kinds, played_s=played_s),
             "false_alarms": false_alarms(
-                events, scenario=self._options.scenario, topics=topics, kinds=kinds, played_s=played_s
+                events, scenario=story, topics=topics, kinds=kinds, played_s=played_s
             ),
             "sensors": {name: sensor_mapping(report) for name, report in self._reports.items()},
             "sync": {name: dict(counts) for name, counts in self._pipeline.ingest.sync_counters().items()},
@@ -368,6 +366,7 @@ class _Run:
             notes=(
                 *reader.notes,
                 *self._notes,
+                *(() if story is None else missed(story, topics=topics, kinds=kinds, played_s=played_s)),
                 *self.undecoded.notes(),
                 *self._poses.notes,
                 *pose_notes(placements, self._options.config),

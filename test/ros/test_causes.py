@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,10 @@ def test_cause_is_logged_once_and_again_when_the_sensor_was_well_meanwhile() -> 
     assert tell(SensorState.INIT, "never") == []
     problems.clear()
     assert len(tell(SensorState.INIT, "never")) == 1  # a publisher that does not send is another cause
+    problems[CAMERA] = replace(GONE, remedy="set camera.transport to compressed")  # somebody publishes that
+    assert len(tell(SensorState.INIT, "never")) == 1
+    assert tell(SensorState.INIT, "never") == []
+    problems.clear()
     assert tell(SensorState.OK, "") == []
     assert tell(SensorState.LOST, "timeout") == []  # its transition is in the log
     problems[CAMERA] = GONE

@@ -8,7 +8,7 @@ import pytest
 
 from sentryfuse_core.config import KINDS
 from sentryfuse_core.faults.scenario import Event, Scenario
-from sentryfuse_core.replay.reactions import AFTERMATH_S, false_alarms, reactions
+from sentryfuse_core.replay.reactions import AFTERMATH_S, false_alarms, missed, reactions
 from sentryfuse_core.types import Modality
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -66,6 +66,21 @@ def test_reactions_leave_out_faults_that_were_never_reached() -> None:
         reactions(story(at_s=12.0, until_s=13.0), START, topics=TOPICS, kinds=dict(KINDS), played_s=10.0)
         == []
     )
+
+
+@pytest.mark.parametrize(
+    ("scenario", "why"),
+    [
+        (story(at_s=12.0, until_s=13.0), ["only 10.0 s were played"]),
+        (story("imu"), ["the recording has no such sensor"]),
+        (story("camera"), []),
+        (story("/cam/camera_info"), []),  # of no sensor, and broken all the same
+    ],
+    ids=["too late", "not recorded", "injected", "another topic"],
+)
+def test_faults_that_were_not_injected_are_told(scenario: Scenario, why: list[str]) -> None:
+    told = missed(scenario, topics=TOPICS, kinds=dict(KINDS), played_s=10.0)
+    assert [line.partition("was not injected, ")[2] for line in told] == why
 
 
 def test_alarm_is_false_when_no_fault_hit_that_sensor_then() -> None:

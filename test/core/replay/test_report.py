@@ -195,6 +195,11 @@ def test_timeline_marks_the_sensors_of_a_kind_when_a_fault_hits_the_kind(stream:
     assert drawn[1] - drawn[0] == bands + 1  # and the fault's name
 
 
+def test_timeline_is_as_wide_when_a_fault_lies_beyond_the_end() -> None:
+    beyond = Event(1e3, 2e3, "lidar", "drop")
+    assert timeline_svg(data(faults=(beyond,))) == timeline_svg(data(faults=()))
+
+
 def test_report_is_the_same_when_written_twice(tmp_path: Path) -> None:
     assert page(tmp_path, data()) == page(tmp_path, data())
 
