@@ -144,7 +144,8 @@ class Preprocessor:
             except InvalidMessageError as error:  # noqa: PERF203 - a few of them at most
                 self._invalid[name] = error
         posed = {kind: [name for name in synced.of_kind(kind) if name in self._poses] for kind in Modality}
-        self._imu_name = next(iter(posed[Modality.IMU]), "")
+        imus = (name for name in posed[Modality.IMU] if motion.tells_turns(synced.samples[name]))
+        self._imu_name = next(imus, "")
         with one_thread():
             parts = (
                 self._pictures(synced, posed[Modality.CAMERA]),
