@@ -35,6 +35,7 @@ __all__ = ["Ingest"]
 
 _MAX_READY = 64  # sets kept for a worker that does not come; the oldest go first
 _MAX_TRANSITIONS = 1000
+_MAX_READINGS = 8192  # readings of an IMU kept for a set that does not come, as many as the synchroniser's
 
 
 class Ingest:
@@ -63,6 +64,9 @@ class Ingest:
         paired = (*config.of_kind(Modality.CAMERA), *config.of_kind(Modality.LIDAR))
         self._paired = tuple(name for name in paired if config.sensor(name).enabled)
         self._health = HealthMonitor(config, topics=topics)
+        self._readings: dict[str, deque[tuple[int, Sample]]] = {  # of each IMU, with the epoch it came in
+            name: deque(maxlen=_MAX_READINGS) for name in config.of_kind(Modality.IMU)
+        }
         self._ready: deque[SyncedSet] = deque()
         self._transitions: deque[Transition] = deque(maxlen=_MAX_TRANSITIONS)
         self._backlog_until_ns = -1  # what comes until then may have waited for this node
@@ -129,6 +133,8 @@ class Ingest:
                 self._health.observe(sample)
                 self._sync.set_lost(self._health.lost())
                 self._add(sample)
+                if sample.sensor in self._readings and self._health.is_sound(sample.sensor):
+                    self._readings[sample.sensor].append((self._sync.epoch, sample))
             else:
                 offset_ns, at_ns = sample.received_ns - sample.stamp_ns, sample.arrival_ns
                 detail = f"stamp {sample.stamp_ns} ns, {-offset_ns / 1e6:.0f} ms ahead of the clock"
@@ -190,6 +196,28 @@ class Ingest:
             transitions = list(self._transitions)
             self._transitions.clear()
             return transitions
+
+    def readings(self, synced: SyncedSet) -> dict[str, list[Sample]]:
+        """What each IMU measured up to a set since the one before that was asked for, by rising stamp.
+
+        That is more than their windows hold, which end apart where sets are rare or were skipped. Readings
+        that health found at fault when they came are left out. What came after the set was released is the
+        next one's, however late this is asked, so that a replay finds the same.
+        """
+        found: dict[str, list[Sample]] = {}
+        with self._lock:
+            for name, kept in self._readings.items():
+                waiting = list(kept)
+                kept.clear()
+                found[name] = []
+                for epoch, one in waiting:
+                    came = one.stamp_ns <= synced.stamp_ns and one.arrival_ns <= synced.released_ns
+                    if epoch > synced.epoch or (epoch == synced.epoch and not came):
+                        kept.append((epoch, one))
+                    elif epoch == synced.epoch:
+                        found[name].append(one)
+                found[name].sort(key=lambda one: one.stamp_ns)
+        return found
 
     def trust(self, synced: SyncedSet) -> tuple[tuple[str, ...], dict[str, Absence]]:
         """Names of the sensors of the set that may be used, and for every other one why not."""

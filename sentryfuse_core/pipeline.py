@@ -373,7 +373,7 @@ def prepare(
     """Tensors of the trusted sensors, by name; what turns out unusable only now is reported and left out."""
     now_ns, ego = synced.released_ns, ingest.ego
     ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
-    prepared = preprocessor(synced, trusted, ego=ego)
+    prepared = preprocessor(synced, trusted, ego=ego, readings=ingest.readings(synced))
     if ego.received and Modality.IMU in prepared.present:
         since_ns = synced.stamp_ns - _COMPARED_NS
         ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, prepared.present, since_ns))

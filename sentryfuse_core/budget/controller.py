@@ -57,6 +57,7 @@ class BudgetController:
         """
         self.config = config  # may be replaced at run time
         self._levels = tuple(levels)
+        self._now_ns = 0  # of the last choice
         self._request = _Request()
         self._charge = math.nan
         self._machine = NO_READING
@@ -129,6 +130,9 @@ class BudgetController:
 
         `sectors` are those of each sector, where the network runs for several.
         """
+        if now_ns < self._now_ns:
+            self._begin_anew(now_ns)
+        self._now_ns = now_ns
         timeout_s = self.config.timeout_s
         if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
             self._request = _Request()
@@ -138,6 +142,16 @@ class BudgetController:
         if insisted:
             return insisted
         return self._above_floor(mask, wish) if wish.level else Wish(0, "no limit asks for less")
+
+    def _begin_anew(self, now_ns: int) -> None:
+        """Time went back, as with a simulation that begins anew: what is remembered of later says nothing.
+
+        What was asked for still is, as if it was now.
+        """
+        self._request = replace(self._request, at_ns=min(self._request.at_ns, now_ns))
+        if self._machine.at_ns > now_ns:
+            self._machine = NO_READING
+        self._power, self._heat = PowerLimit(self._levels), HeatLimit(len(self._levels))
 
     def _wishes(self, work: int, now_ns: int) -> tuple[Wish, ...]:
         """All of them, also while an operator insists: their memories of what was go on."""

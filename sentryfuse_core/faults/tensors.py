@@ -15,14 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from sentryfuse_core.faults.dirt import BLUR_PX, SPOTS, hidden, scale_of
+from sentryfuse_core.preprocess.attitude import FORGET_S, MOST_TILT_RAD
 from sentryfuse_core.types import Modality
 
 __all__ = ["TENSOR_FAULTS", "RawSet", "spoil"]
 
 Options = Mapping[str, float]
-_FORGET_S = 3.0  # of the attitude filter: so long a wrong rate of turn adds up
 _SAMPLE_S = 0.005  # between the IMU's readings
-_TILT_RAD = 0.6  # beyond, a tilt says nothing
 _GREY = 0.5  # what decoders leave where a file ends too early
 
 
@@ -204,7 +203,7 @@ def _late_lidar(raw: RawSet, _: Options, __: torch.Generator) -> RawSet:
 
 
 def _with_motion(raw: RawSet, motion: Tensor, tilt: Tensor) -> RawSet:
-    return replace(raw, motion=motion, tilt=tilt.clamp(-_TILT_RAD, _TILT_RAD))
+    return replace(raw, motion=motion, tilt=tilt.clamp(-MOST_TILT_RAD, MOST_TILT_RAD))
 
 
 def _parts(raw: RawSet) -> tuple[Tensor, Tensor]:
@@ -217,7 +216,7 @@ def _noisy_motion(raw: RawSet, options: Options, generator: torch.Generator) -> 
     """White noise of the gyroscope adds up to a walk of the tilt that the filter forgets slowly."""
     motion, tilt = _parts(raw)
     spoilt = motion + options["sigma"] * torch.randn(motion.shape, generator=generator)
-    walk = options["sigma"] * math.sqrt(0.5 * _FORGET_S * _SAMPLE_S)
+    walk = options["sigma"] * math.sqrt(0.5 * FORGET_S * _SAMPLE_S)
     return _with_motion(raw, spoilt, tilt + walk * torch.randn(tilt.shape, generator=generator))
 
 
@@ -225,14 +224,15 @@ def _stuck(raw: RawSet, _: Options, __: torch.Generator) -> RawSet:
     """One reading for ever: the filter settles where forgetting balances its rate of turn."""
     motion, _tilt = _parts(raw)
     held = motion[:, :1].expand_as(motion).clone()
-    return _with_motion(raw, held, _FORGET_S * held[:, 0, :2])
+    return _with_motion(raw, held, FORGET_S * held[:, 0, :2])
 
 
 def _saturated(raw: RawSet, options: Options, _: torch.Generator) -> RawSet:
+    """The robot leaves such readings out of its tilt; weights have to bear a wrong one all the same."""
     motion, _tilt = _parts(raw)
     scale = motion.new_tensor([options.get("gyro_rad_s", 34.9)] * 3 + [options.get("accel_m_s2", 156.9)] * 3)
     full = torch.copysign(scale, motion)
-    return _with_motion(raw, full, _FORGET_S * full[..., :2].mean(dim=1))
+    return _with_motion(raw, full, FORGET_S * full[..., :2].mean(dim=1))
 
 
 def _silent(raw: RawSet, _: Options, __: torch.Generator) -> RawSet:

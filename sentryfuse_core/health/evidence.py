@@ -57,6 +57,7 @@ class Evidence:
         self.excused_ns = 0  # time since then in which nobody listened
         self.offset_ns: int | None = None  # received minus stamp of the newest message
         self.last_invalid = False
+        self.sound = True  # what the newest reading of an IMU holds; the unit it comes in apart
         self._config = config.health
         self._topic = topic
         self._told = {"topic": topic, "name": name, "device": _DEVICES[modality]}  # in remedies
@@ -382,6 +383,7 @@ class Evidence:
         found = self._look(values)
         stuck = None if self._may_repeat else self._axes.look(values, stamp_ns)
         self._check_last("content", self._content, found or stuck)
+        self.sound = found is None and stuck is None
         self._tell("units", self._units.look(values, stamp_ns, sound=found is None))
 
     def _look(self, content: ContentStats | ImuValues) -> Finding | None:

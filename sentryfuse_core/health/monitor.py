@@ -110,6 +110,10 @@ class HealthMonitor:
         """Whether the sensor's latest message could not be used."""
         return self._sensors[name].evidence.last_invalid
 
+    def is_sound(self, name: str) -> bool:
+        """Whether nothing was found wrong with the content of the sensor's latest message when it came."""
+        return self._sensors[name].evidence.sound
+
     def lost(self) -> frozenset[str]:
         """Names of the sensors not to be waited for: LOST, or RECOVERING and not yet believed."""
         return self._lost

@@ -23,7 +23,7 @@ from sentryfuse_core.preprocess.sectors import sector_axes
 from sentryfuse_core.preprocess.sides import Shot, Side
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.preprocess.threads import one_thread
-from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, SyncedSet
+from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose, Sample, SyncedSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
@@ -105,6 +105,7 @@ class Preprocessor:
         self._poses: dict[str, Pose] = {}  # of the set in hand, as is all that follows
         self._imu_name = ""  # of the IMU that tells turns; empty: none does
         self._ego: EgoMotion | None = None
+        self._readings: Mapping[str, Sequence[Sample]] = {}
         self._skewed: dict[str, str] = {}  # why points with times of their own stay where they are
         self._invalid: dict[str, InvalidMessageError] = {}
         self._content: dict[str, ContentStats] = {}
@@ -119,12 +120,21 @@ class Preprocessor:
         self.intrinsics[name] = intrinsics
         self.assumed_intrinsics.discard(name)
 
-    def __call__(self, synced: SyncedSet, mask: Container[str], *, ego: EgoMotion | None = None) -> Prepared:
+    def __call__(
+        self,
+        synced: SyncedSet,
+        mask: Container[str],
+        *,
+        ego: EgoMotion | None = None,
+        readings: Mapping[str, Sequence[Sample]] | None = None,
+    ) -> Prepared:
         """Tensors of the sensors named in `mask`; one whose data cannot be used is left out and reported.
 
-        `ego` is how the robot moves, where odometry tells it.
+        `ego` is how the robot moves, where odometry tells it. `readings` are those of each IMU since the set
+        before, as `Ingest.readings` has them; None: no more than this set holds.
         """
         self._poses, self._ego, self._skewed, self._short = {}, ego, {}, set()
+        self._readings = synced.samples if readings is None else readings
         self.points = self.pcm = None
         self._invalid, self._content, self._used = {}, {}, []
         sensors = [name for name in synced.samples if name in mask]
@@ -134,7 +144,8 @@ class Preprocessor:
             except InvalidMessageError as error:  # noqa: PERF203 - a few of them at most
                 self._invalid[name] = error
         posed = {kind: [name for name in synced.of_kind(kind) if name in self._poses] for kind in Modality}
-        self._imu_name = next(iter(posed[Modality.IMU]), "")
+        imus = (name for name in posed[Modality.IMU] if motion.tells_turns(synced.samples[name]))
+        self._imu_name = next(imus, "")
         with one_thread():
             parts = (
                 self._pictures(synced, posed[Modality.CAMERA]),
@@ -291,7 +302,7 @@ class Preprocessor:
         to_base = motion.pose_rotation(self._poses[name])
         times_s, values = imu.in_base_axes(stamps_ns, readings, to_base=to_base, end_ns=synced.stamp_ns)
         self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
-        tilt = self._attitude.update(stamps_ns, readings @ to_base.T, epoch=synced.epoch)
+        tilt = self._tilt(synced, name, to_base)
         window = imu.resample(times_s, values, geometry=self._geometry)
         # Held readings fill the rest of a window: an IMU that has just begun would look stuck.
         if float(times_s[0, -1] - times_s[0, 0]) < _LEAST_TOLD * self._geometry.imu_window_s:
@@ -301,6 +312,12 @@ class Preprocessor:
             for axes in self._axes
         ]
         return parts, None
+
+    def _tilt(self, synced: SyncedSet, name: str, to_base: motion.Rotation) -> tuple[float, float]:
+        stamps_ns, readings = imu.measured(self._readings[name])
+        return self._attitude.update(
+            stamps_ns, readings @ to_base.T, end_ns=synced.stamp_ns, source=(synced.epoch, name)
+        )
 
     def _audio(self, synced: SyncedSet, name: str) -> _Part:
         blocks = audio.blocks_of(synced.samples[name])

@@ -21,23 +21,27 @@ if TYPE_CHECKING:
     from sentryfuse_core.preprocess.motion import Rotation
     from sentryfuse_core.types import ImuReading, Sample
 
-__all__ = ["in_base_axes", "readings_of", "resample", "turned", "turned_tilt"]
+__all__ = ["in_base_axes", "measured", "readings_of", "resample", "turned", "turned_tilt"]
 
 
 def readings_of(samples: Sequence[Sample]) -> tuple[list[int], NDArray[np.float64]]:
-    """Stamps in ns of the readings that have both fields, and gyro and acceleration [N, 2, 3] of each.
+    """As `measured`; raises InvalidMessageError `field_absent` where no reading has both fields."""
+    stamps_ns, readings = measured(samples)
+    if not stamps_ns:
+        raise InvalidMessageError("field_absent", "the network needs angular velocity and acceleration")
+    return stamps_ns, readings
 
-    Raises InvalidMessageError `field_absent` if none has.
-    """
+
+def measured(samples: Sequence[Sample]) -> tuple[list[int], NDArray[np.float64]]:
+    """Stamps in ns of the readings that have both fields, and gyro and acceleration [N, 2, 3] of each."""
     found = [(sample.stamp_ns, cast("ImuReading", sample.payload)) for sample in samples]
     both = [
         (stamp_ns, reading.angular_velocity, reading.linear_acceleration)
         for stamp_ns, reading in found
         if reading.angular_velocity is not None and reading.linear_acceleration is not None
     ]
-    if not both:
-        raise InvalidMessageError("field_absent", "the network needs angular velocity and acceleration")
-    return [stamp_ns for stamp_ns, *_ in both], np.array([vectors for _, *vectors in both], np.float64)
+    vectors = np.array([vectors for _, *vectors in both], np.float64)
+    return [stamp_ns for stamp_ns, *_ in both], vectors.reshape(-1, 2, 3)
 
 
 def in_base_axes(

@@ -17,13 +17,18 @@ from sentryfuse_core.types import ImuReading, Pose, Sample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["IDENTITY", "Rotation", "angle_rad", "mean_rate", "pose_rotation", "turned"]
+__all__ = ["IDENTITY", "Rotation", "angle_rad", "mean_rate", "pose_rotation", "tells_turns", "turned"]
 Vector: TypeAlias = NDArray[np.floating[Any]]  # [3]
 
 
 def angle_rad(rotation: Rotation) -> float:
     """The angle a rotation turns by."""
     return math.acos(min(max((float(rotation.trace()) - 1.0) / 2.0, -1.0), 1.0))
+
+
+def tells_turns(samples: Sequence[Sample]) -> bool:
+    """Whether any of the readings says how fast the sensor turns."""
+    return _rates(tuple(samples)) is not None
 
 
 def turned(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns: int) -> Rotation:

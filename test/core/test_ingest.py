@@ -17,7 +17,16 @@ from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health import ImageStats
 from sentryfuse_core.health.heartbeat import Stall
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SensorState, SyncedSet, Transition
+from sentryfuse_core.types import (
+    Absence,
+    ImuReading,
+    Modality,
+    ModalitySet,
+    Sample,
+    SensorState,
+    SyncedSet,
+    Transition,
+)
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 
@@ -92,6 +101,58 @@ def test_stamps_are_not_judged_when_simulated_time_has_not_begun() -> None:
     report = ingest.reports(101 * S)[LIDAR]
     assert (report.state, report.invalid) == (SensorState.OK, 0)
     assert len(ingest.take()) == 10
+
+
+@pytest.mark.parametrize(("lidar_hz", "every"), [(10, 1), (10, 3), (3, 1), (2, 2)])
+def test_readings_are_all_that_the_imu_sent_when_sets_are_rare_or_skipped(lidar_hz: int, every: int) -> None:
+    ingest, found, end_ns = Ingest(Config()), list[int](), 0
+    for index, synced in enumerate(
+        _run(ingest, timeline([LIDAR, IMU], 4.0, period_ns={LIDAR: S // lidar_hz}))
+    ):
+        if index % every == 0:
+            found += [item.stamp_ns for item in ingest.readings(synced)[IMU]]
+            end_ns = synced.stamp_ns
+    assert found == list(range(S, end_ns + 1, PERIOD_NS[IMU]))
+
+
+def test_readings_are_those_of_the_replay_when_a_set_is_handled_late() -> None:
+    def stamps_ns(behind: int) -> list[list[int]]:
+        ingest, waiting, found = Ingest(Config()), list[SyncedSet](), []
+        for item in timeline([LIDAR, IMU], 3.0):
+            ingest.sample(item)
+            waiting += ingest.take()
+            while len(waiting) > behind:
+                readings = ingest.readings(waiting.pop(0))[IMU]
+                found.append([one.stamp_ns for one in readings])
+        return found
+
+    at_once, late = stamps_ns(0), stamps_ns(2)
+    assert len(late) > 20
+    assert late == at_once[: len(late)]
+
+
+def test_readings_leave_out_what_health_found_at_fault() -> None:
+    ingest = Ingest(Config())
+    good = [sample(IMU, S + step * 10 * MS) for step in range(30)]
+    bad = ImuReading(np.array([0.0, 40.0, 0.0]), np.array([0.0, 0.0, 9.81]))
+    synced = _run(ingest, [*good[:10], replace(good[10], payload=bad), *good[11:]])[-1]
+    stamps_ns = [item.stamp_ns for item in ingest.readings(synced)[IMU]]
+    wanted = [item.stamp_ns for item in good if item is not good[10] and item.stamp_ns <= synced.stamp_ns]
+    assert stamps_ns == wanted
+
+
+def test_readings_are_of_the_epoch_of_the_set_when_time_jumped() -> None:
+    ingest = Ingest(Config())
+    _run(ingest, timeline([LIDAR, IMU], 2.0, start_ns=100 * S))
+    ingest.jump(103 * S)
+    ingest.take()
+    again = [
+        replace(item, arrival_ns=item.arrival_ns + 100 * S)
+        for item in timeline([LIDAR, IMU], 1.0, start_ns=5 * S)
+    ]
+    first = next(synced for synced in _run(ingest, again) if synced.epoch == ingest.epoch)
+    stamps_ns = [item.stamp_ns for item in ingest.readings(first)[IMU]]
+    assert stamps_ns == list(range(5 * S, first.stamp_ns + 1, PERIOD_NS[IMU]))
 
 
 @pytest.mark.parametrize("dies", list(Modality))

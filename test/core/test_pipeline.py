@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from sentryfuse_core.account.messages import WARN, severity
 from sentryfuse_core.clock import ManualClock
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.pipeline import NOTHING_USABLE, Pipeline
+from sentryfuse_core.pipeline import NOTHING_USABLE, Pipeline, prepare
 from sentryfuse_core.preprocess.assemble import Preprocessor
 from sentryfuse_core.types import (
     Absence,
@@ -164,6 +165,67 @@ def test_pipeline_leaves_the_imu_out_without_blame_when_its_acceleration_is_abse
     assert last.reports[Modality.IMU].invalid == 0
     assert any("imu left out" in note and "field_absent" in note for note in last.notes)
     assert {result.absent.get(Modality.IMU) for result in results[1:]} == {Absence.INVALID}
+
+
+def rolls(
+    preprocessor: Preprocessor,
+    rate_rad_s: Callable[[float], float],
+    *,
+    seconds: float,
+    start_ns: int = S,
+    period_s: float = 0.1,
+) -> list[tuple[float, float]]:
+    """Second and roll of every set of an IMU alone, at 100 Hz, whose gyro says these rates of roll."""
+    ingest, noise = Ingest(override(Config(), {"sync.tick_period_s": period_s})), np.random.default_rng(0)
+    found = []
+    for index in range(round(100 * seconds)):
+        gyro, accel = noise.normal(0.0, 1e-4, (2, 3))
+        gyro[0] = rate_rad_s(index / 100) or gyro[0]
+        payload = ImuReading(gyro, accel + np.array([0.0, 0.0, 9.81]))
+        ingest.sample(sample(Modality.IMU, start_ns + index * 10 * MS, payload=payload))
+        for synced in ingest.take():
+            tilt = prepare(ingest, preprocessor, synced, ingest.trust(synced)[0]).inputs.tilt
+            assert tilt is not None
+            found.append(((synced.stamp_ns - start_ns) / S, float(tilt[0, 0])))
+    return found
+
+
+@pytest.mark.parametrize("period_s", [0.1, 0.25, 0.7])
+def test_roll_follows_bumps_however_rare_the_sets_are(period_s: float) -> None:
+    found = rolls(
+        Preprocessor(Config()),
+        lambda second: 0.01 * 25.0 * math.cos(25.0 * second),
+        seconds=10.0,
+        period_s=period_s,
+    )
+    assert len(found) > 8 / period_s
+    assert max(abs(roll - 0.01 * math.sin(25.0 * second)) for second, roll in found) < 0.003
+
+
+@pytest.mark.parametrize(
+    ("rate_rad_s", "lasts_s", "most"),
+    [(34.9, 0.01, 0.01), (500.0, 0.01, 0.01), (34.9, 0.5, 0.01), (0.15, 5.0, 0.16)],
+    ids=["once at the end of the range", "beyond it", "saturated by a kerb", "stuck"],
+)
+def test_roll_is_right_again_soon_when_the_imu_was_not(
+    rate_rad_s: float, lasts_s: float, most: float
+) -> None:
+    found = rolls(
+        Preprocessor(Config()),
+        lambda second: rate_rad_s if 3.0 <= second < 3.0 + lasts_s else 0.0,
+        seconds=10.0,
+    )
+    assert max(abs(roll) for _, roll in found) < most
+    assert max(abs(roll) for second, roll in found if second > 4.6) < 0.01
+
+
+@pytest.mark.parametrize("start_ns", [2 * S, 3601 * S], ids=["time began anew", "much later"])
+def test_roll_is_level_when_a_session_ended_while_the_robot_leant(start_ns: int) -> None:
+    preprocessor = Preprocessor(Config())  # kept over sessions
+    leant = rolls(preprocessor, lambda second: 0.2 + second / 1e3, seconds=3.0, start_ns=3597 * S)
+    assert leant[-1][1] > 0.3
+    found = rolls(preprocessor, lambda _second: 0.0, seconds=1.0, start_ns=start_ns)
+    assert max(abs(roll) for _, roll in found) < 0.01
 
 
 @pytest.mark.parametrize("lost", list(Modality), ids=lambda modality: modality.value)

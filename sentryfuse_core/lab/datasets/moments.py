@@ -107,6 +107,7 @@ class MomentReader:
         The boxes are in the base frame; those of a side's frame lie as seen from there.
         """
         samples: dict[str, tuple[Sample, ...]] = {}
+        since: dict[str, tuple[Sample, ...]] = {}  # readings since the moment before
         for name, picture in moment.pictures.items():
             image = self._image(picture.path)
             intrinsics = picture.intrinsics
@@ -124,10 +125,12 @@ class MomentReader:
             window = round(self._config.imu.window_s * 1e9)
             readings = _readings(moment.imu, moment.stamp_ns, window)
             samples |= {Modality.IMU: readings} if readings else {}
+            span = max(moment.stamp_ns - self._last_ns, window) if self._last_ns else window
+            since[Modality.IMU] = _readings(moment.imu, moment.stamp_ns, span)
         stamp = moment.stamp_ns
         anchor = Modality.CAMERA if moment.cloud is None else Modality.LIDAR
         synced = SyncedSet(0, 0, stamp, anchor, samples, {}, stamp, stamp, stamp)
-        prepared = self._preprocess(synced, samples)
+        prepared = self._preprocess(synced, samples, readings=since)
         for name, error in prepared.invalid.items():
             path = moment.pictures[name].path if name in moment.pictures else moment.cloud
             raise DatasetError(f"{path} cannot be used ({error}); copy it again") from error

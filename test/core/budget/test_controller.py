@@ -245,6 +245,26 @@ def test_heat_is_forgotten_when_readings_end() -> None:
     assert Robot(controller()).run(3, hot(93.0)).run(6, None).levels[-1] == 0
 
 
+def test_heat_narrows_again_and_a_message_ends_in_time_when_time_begins_anew() -> None:
+    budget = controller(timeout_s=5.0)
+    robot = Robot(budget)
+    robot.now_ns = 3600 * NS_PER_S
+    robot.run(3, hot(93.0)).run(6, None)
+    budget.update_budget(NO_LIMIT, 0.0, 2, "pmu", robot.now_ns)
+    robot.now_ns = 0
+    assert set(robot.run(5, hot(50.0)).levels[-50:]) == {2}
+    assert robot.run(3, hot(50.0)).levels[-1] == 0
+    assert robot.run(2, hot(93.0)).levels[-1] == 1
+
+
+def test_power_is_tried_wider_again_when_time_begins_anew() -> None:
+    robot = Robot(controller(power_w=5.0))
+    robot.now_ns = 3600 * NS_PER_S
+    assert robot.run(3, draws(4.0, 3.0, 2.0)).levels[-1] > 0
+    robot.now_ns = 0
+    assert robot.run(30, draws(4.0, 3.0, 2.0)).levels[-1] == 0
+
+
 def test_battery_must_be_well_above_the_limit_before_width_comes_back() -> None:
     budget = controller(min_battery=0.2)
     levels = []

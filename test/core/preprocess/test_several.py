@@ -14,7 +14,16 @@ from sentryfuse_core.config import Config, OdometryConfig, override
 from sentryfuse_core.ego import EgoMotion
 from sentryfuse_core.odometry import OdometryReading
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
-from sentryfuse_core.types import CompressedFrame, Modality, Payload, PointCloud, Pose, Sample, SyncedSet
+from sentryfuse_core.types import (
+    CompressedFrame,
+    ImuReading,
+    Modality,
+    Payload,
+    PointCloud,
+    Pose,
+    Sample,
+    SyncedSet,
+)
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 LEVEL = (0.0, 0.0, 0.0, 1.0)
@@ -111,6 +120,23 @@ def test_imu_is_the_first_that_can_be_used_when_there_are_several() -> None:
     }
     assert prepared(windows).sensors == ("a",)
     assert prepared({"b": windows["b"]}).sensors == ("b",)
+
+
+def readings(name: str, gyro: tuple[float, float, float] | None) -> tuple[Sample, ...]:
+    """The window of an IMU up to the set."""
+    rate = None if gyro is None else np.array(gyro)
+    payload = ImuReading(rate, np.array([0.0, 0.0, 9.81]))
+    return tuple(one(name, S - step * 10 * MS, payload)[0] for step in range(10, -1, -1))
+
+
+def test_turns_are_told_by_the_second_imu_when_the_first_has_no_gyro() -> None:
+    preprocessor = Preprocessor(override(Config(), RIG))
+    samples = {"a": readings("a", None), "b": readings("b", (0.0, 0.0, 0.5))}
+    synced = SyncedSet(0, 0, S, None, samples, {}, S, S, S)
+    found = preprocessor(synced, samples)
+    assert found.sensors == ("b",)
+    yaw = preprocessor.yaw_since(synced, found.present, S - 100 * MS)
+    assert yaw == pytest.approx(0.05, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["rear", "top"])

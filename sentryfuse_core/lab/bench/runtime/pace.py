@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 from sentryfuse_core.config import Config, ModelConfig
-from sentryfuse_core.ego import EgoMotion
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.lab.bench.runtime.context import Context, steps, undisturbed
 from sentryfuse_core.lab.bench.runtime.latency import ranks
@@ -81,7 +80,7 @@ class _Made(Preprocessor):
         pairs = zip(heard.sets, heard.prepared, strict=True)
         self._prepared = {synced.sequence: prepared for synced, prepared in pairs}
 
-    def __call__(self, synced: SyncedSet, mask: Container[str], *, ego: EgoMotion | None = None) -> Prepared:  # noqa: ARG002
+    def __call__(self, synced: SyncedSet, mask: Container[str], **_: Any) -> Prepared:
         """Tensors of the sensors in `mask`."""
         names = tuple(name for name in synced.samples if name in mask)
         made = self._prepared[synced.sequence].inputs.only(ModalitySet.of(*map(Modality, names)))

@@ -130,6 +130,22 @@ def test_way_of_the_base_is_told_in_the_axes_of_each_side_when_the_speed_is_know
     assert seen == [(2.0, 0.0), (0.0, -2.0), (-2.0, 0.0), (0.0, 2.0)]
 
 
+def test_tilt_follows_the_bumps_between_moments_when_they_are_half_a_second_apart(tmp_path: Path) -> None:
+    cloud = tmp_path / "cloud.bin"
+    np.ones((9, 4), np.float32).tofile(cloud)
+    stamps = np.arange(0, 10 * 10**9, 10**7)
+    rates = np.zeros((len(stamps), 3))
+    rates[:, 0] = 0.25 * np.cos(25.0 * stamps / 1e9)
+    imu = Readings(stamps, rates, np.tile([0.0, 0.0, 9.81], (len(stamps), 1)), HERE)
+    read = MomentReader(columns=4, full_scale=1.0)
+    for stamp_ns in range(10**9, 9 * 10**9, 5 * 10**8):
+        (frame,) = read(Moment(stamp_ns, {}, cloud, HERE, imu), ())
+        assert frame.inputs.tilt is not None
+        last = float(frame.inputs.tilt[0, 0]) - 0.01 * np.sin(25.0 * stamp_ns / 1e9)
+        assert abs(last) < 0.012  # it begins level, whatever the bump
+    assert abs(last) < 0.003
+
+
 def test_nuscenes_left_side_is_of_the_cameras_that_look_there_and_grey_where_none_does(
     tmp_path: Path,
 ) -> None:
