@@ -73,6 +73,7 @@ class Session:
         self._notes = notes
         self._assumed = Assumptions(config, engine.preprocessor, host.logger, topics=topics)
         self._ingest = Ingest(config, topics=topics, on_ready=self._wake)
+        self._forget_moved()  # time may have jumped while nobody listened
         self.pipeline = Pipeline(
             config,
             ingest=self._ingest,
@@ -141,6 +142,7 @@ class Session:
                 arrival_ns=self._arrival_ns,
                 received_ns=received_ns,
             )
+            self._follow_epoch()
         except Exception as error:  # noqa: BLE001 - the callback's boundary: what escapes would end the node
             self._failed(error)
         self._worker.wake_by(self._ingest.next_deadline_ns())
@@ -202,9 +204,19 @@ class Session:
     def on_jump(self, reason: str) -> None:
         """Start anew after a jump of the clock that stamps are compared with."""
         self._ingest.jump(self._clock.now_ns())
+        self._forget_moved()
+        self._host.logger.warning(f"time jump: {reason}; starting anew")
+
+    def _follow_epoch(self) -> None:
+        """Notice a jump that only stamps tell, before a set is placed by transforms of another time."""
+        if self._ingest.epoch != self._epoch:
+            self._forget_moved()
+
+    def _forget_moved(self) -> None:
+        """Forget transforms that may be of another time: tf2 would refuse those that are older."""
+        self._epoch = self._ingest.epoch
         if self._frames is not None:
             self._frames.clear()
-        self._host.logger.warning(f"time jump: {reason}; starting anew")
 
     def publish_diagnostics(self) -> None:
         """Publish the state of everything."""
@@ -243,6 +255,7 @@ class Session:
     def _handle(self, synced: SyncedSet) -> None:
         """Run the pipeline on one set and publish what it made of it."""
         began_ns = time.monotonic_ns()
+        self._follow_epoch()
         result, failed = self._step(synced)
         self._last_set = synced
         self._assumed.log_poses()
