@@ -102,6 +102,7 @@ class Session:
         self._said_ns = 0  # steady time of the last status
         self._causes = Causes(host.problems, host.logger)
         self._odometry = ""  # code of what was wrong with it
+        self._odometry_logged = False  # whether that was
         self._lock = threading.Lock()  # guards the next three
         self._diagnostics = Diagnostics(config, node=host.node)
         self._counters: Counter[str] = Counter()
@@ -305,12 +306,14 @@ class Session:
             )
 
     def _log_odometry(self) -> None:
-        """Say once that odometry is not used and why, and once that it is again."""
+        """Say that odometry is not used and why, and after each time that was said that it is again."""
         ego, before = self._ingest.ego, self._odometry
         self._odometry = ego.code
         if ego.code and ego.code != before:
-            self._count(f"odometry_{ego.code}", f"odometry is not used: {ego.problem}")
-        elif before and not ego.code:
+            said = self._count(f"odometry_{ego.code}", f"odometry is not used: {ego.problem}")
+            self._odometry_logged |= said
+        elif before and not ego.code and self._odometry_logged:
+            self._odometry_logged = False
             self._host.logger.info("odometry is used again")
 
     def _context(self, result: FusionResult, *, e2e_ms: float) -> PublishContext:
@@ -382,14 +385,16 @@ class Session:
     def _failed(self, error: Exception) -> None:
         self._count(type(error).__name__, error)
 
-    def _count(self, key: str, error: Exception | str) -> None:
+    def _count(self, key: str, error: Exception | str) -> bool:
+        """Whether it was logged, too: an error that keeps coming does not fill the log."""
         with self._lock:
             if key not in self._counters and len(self._counters) >= _KINDS:
                 key = "other_errors"
             self._counters[key] += 1
             count = self._counters[key]
-        if count & (count - 1) == 0:  # 1, 2, 4, 8, ...: an error that keeps coming does not fill the log
+        if logged := count & (count - 1) == 0:  # 1, 2, 4, 8, ...
             self._host.logger.warning(bounded(f"{key} ({count} so far): {' '.join(str(error).split())}"))
+        return logged
 
 
 def _slept_ns() -> int:

@@ -169,6 +169,26 @@ def test_heat_of_the_machine_reaches_level_and_diagnostics(tmp_path: Path) -> No
     assert told["power_source"].startswith("none: no INA3221")
 
 
+class Lines:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.info = self.warning = self.lines.append
+
+
+def test_log_is_not_filled_when_odometry_comes_and_goes() -> None:
+    session, logger = make_session(Config(), FakeOutputs()), Lines()
+    session._host = replace(session._host, logger=logger)  # type: ignore[arg-type]
+    ego = session._ingest.ego
+    for turn in range(40):
+        ego.code, ego.problem = ("", "") if turn % 2 else ("stopped", "no message")
+        session._log_odometry()
+    again = [line for line in logger.lines if "used again" in line]
+    assert len(again) == 5  # after the first, second, fourth, eighth and sixteenth time
+    assert len(logger.lines) == 10
+
+
 class NoFrames:
     """A tree of transforms that knows none."""
 
