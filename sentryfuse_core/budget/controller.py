@@ -14,15 +14,13 @@ from sentryfuse_core.budget.latency import LatencyLimit
 from sentryfuse_core.budget.load import work_key
 from sentryfuse_core.budget.pace import PaceLimit
 from sentryfuse_core.budget.power import PowerLimit
-from sentryfuse_core.budget.readings import NO_READING, MachineReading
+from sentryfuse_core.budget.readings import NO_READING, STALE_NS, MachineReading
 from sentryfuse_core.budget.wish import NO_WISH, Wish
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import BudgetConfig
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["BudgetController"]
-
-_STALE_NS = 5 * NS_PER_S  # an older reading of the machine says nothing
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ class BudgetController:
         return self._pace.wish()
 
     def _heat_wish(self, machine: MachineReading, now_ns: int) -> Wish:
-        if not self.config.thermal or now_ns - machine.at_ns > _STALE_NS:
+        if not self.config.thermal or now_ns - machine.at_ns > STALE_NS:
             self._heat.reset()
             return NO_WISH
         return self._heat.wish(self.config.max_temperature_c, machine)
@@ -166,7 +164,7 @@ class BudgetController:
         machine, config = self._machine, self.config
         if machine is NO_READING:
             return machine
-        if now_ns - machine.at_ns > _STALE_NS:
+        if now_ns - machine.at_ns > STALE_NS:
             age_s = (now_ns - machine.at_ns) / NS_PER_S
             return MachineReading(at_ns=machine.at_ns, no_power=f"no reading for {age_s:.0f} s")
         if not config.measure_power:

@@ -191,6 +191,21 @@ def test_power_falls_back_to_the_proportion_when_readings_end_or_are_not_wanted(
     assert "not measured: budget.measure_power is false" in robot.reason
 
 
+def test_power_keeps_its_level_when_a_reading_fails() -> None:
+    """The proportion of 12 W is level 1; it must not come back for a second at a time."""
+    robot = Robot(controller(power_w=12.0)).run(10, draws(40.0, 20.0, 11.0))
+    assert robot.levels[-1] == 2
+    for _ in range(5):
+        before = len(robot.levels)
+        robot.run(1, lambda _level: MachineReading(at_ns=0, no_power="NVML: timeout"))
+        assert robot.reason == "power: 12 W, by what was measured a moment ago (now: NVML: timeout)"
+        robot.run(2, draws(40.0, 20.0, 11.0))
+        assert set(robot.levels[before:]) == {2}
+    robot.run(10, lambda _level: MachineReading(at_ns=0, no_power="NVML: timeout"))
+    assert robot.levels[-1] == 1
+    assert "not measured: NVML: timeout" in robot.reason
+
+
 def test_new_power_limit_takes_effect_on_the_next_set() -> None:
     budget = controller()
     robot = Robot(budget).run(10, draws(14.0, 9.0, 7.5))
