@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,6 +57,7 @@ class BudgetController:
         self.config = config  # may be replaced at run time
         self._levels = tuple(levels)
         self._request = _Request()
+        self._asking = threading.Lock()  # held to replace it: a new one must not go with one that expires
         self._charge = math.nan
         self._machine = NO_READING
         self._latency = LatencyLimit(len(levels))
@@ -71,7 +73,8 @@ class BudgetController:
 
     def update_budget(self, latency_ms: float, power_w: float, level: int, source: str, now_ns: int) -> None:
         """Take a Budget message; NaN or 0 means no limit, level -1 automatic."""
-        self._request = _Request(latency_ms, power_w, level, source, now_ns)
+        with self._asking:
+            self._request = _Request(latency_ms, power_w, level, source, now_ns)
 
     def update_battery(self, fraction: float) -> None:
         """Take the battery's charge, 0..1; NaN: unknown."""
@@ -128,8 +131,9 @@ class BudgetController:
         `sectors` are those of each sector, where the network runs for several.
         """
         timeout_s = self.config.timeout_s
-        if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
-            self._request = _Request()
+        with self._asking:
+            if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
+                self._request = _Request()
         work = work_key(sectors or (mask,))
         wish = max(self._wishes(work, now_ns), key=lambda wish: wish.level)
         insisted = self._insisted(mask)

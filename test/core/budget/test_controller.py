@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -138,6 +139,26 @@ def test_budget_keeps_a_level_until_a_wider_one_has_headroom() -> None:
     for limit_ms, level in ((19.0, 1), (21.0, 1), (30.0, 0), (21.0, 0), (19.0, 1)):
         budget.update_budget(limit_ms, NO_LIMIT, -1, "", 0)
         assert budget.choose(ALL, 0)[0] == level
+
+
+def test_budget_message_holds_when_it_comes_as_the_last_one_expires() -> None:
+    budget = controller(HALVED, timeout_s=2.0)
+    message = threading.Thread(
+        target=budget.update_budget, args=(NO_LIMIT, NO_LIMIT, 1, "pmu", 3 * NS_PER_S), daemon=True
+    )
+
+    class Moment(int):
+        """A time; while the age of the last message is taken, the next one comes."""
+
+        def __sub__(self, other: int) -> int:
+            if message.ident is None:
+                message.start()
+                message.join(0.1)  # it is in by then, or kept waiting
+            return int(self) - other
+
+    budget.choose(ALL, Moment(3 * NS_PER_S))
+    message.join()
+    assert budget.choose(ALL, 3 * NS_PER_S) == (1, "operator: level 1 by Budget message from pmu")
 
 
 def test_power_without_a_reading_is_in_proportion_and_says_why() -> None:
