@@ -48,15 +48,20 @@ class FitCheck:
         self._held: dict[str, tuple[Intrinsics, str | None]] = {
             name: (item, None) for name, item in intrinsics.items()
         }
-        self._forms: dict[str, object] = {}  # of what was looked at last
+        self._forms: dict[str, tuple[object, object]] = {}  # of what was looked at last
         self._seen: dict[str, list[Any]] = {}  # of that, by the sensors that are not judged yet
         self._misfits: dict[str, list[str]] = {}
-        self._told: set[str] = set()
+        self._told: dict[str, bool] = {}  # each note, and whether it was never taken back of the same data
 
     @property
     def misfits(self) -> tuple[str, ...]:
         """What to set as things stand."""
         return tuple(note for notes in self._misfits.values() for note in notes)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What did not fit at any time, but for what turned out to, as by a CameraInfo that came later."""
+        return tuple(note for note, stands in self._told.items() if stands)
 
     def set_intrinsics(self, intrinsics: Intrinsics, *, frame_id: str, name: str = Modality.CAMERA) -> None:
         """Intrinsics of a camera's CameraInfo that names this frame hold from now on."""
@@ -69,36 +74,45 @@ class FitCheck:
         """
         fresh: list[str] = []
         for name, samples in synced.samples.items():
-            form = self._form(samples[-1])
-            if self._forms.get(name) != form:
+            form, before = self._form(samples[-1]), self._forms.get(name)
+            if form != before:
                 self._forms[name], self._seen[name] = form, []
-                self._misfits.pop(name, None)
+                if before is None or form[0] != before[0]:
+                    self._misfits.pop(name, None)
             elif name not in self._seen:
                 continue
             found = self._judged(samples, felt_m_s2.get(name), self._seen[name])
             if found is None:
                 continue
+            earlier = self._misfits.get(name, [])  # of the same data
             if found and samples[-1].modality is Modality.IMU:  # its pose may be corrected at any time
                 self._seen[name] = []
-                found = self._misfits.get(name, found)  # with the figures of the first time
+                found = earlier or found  # with the figures of the first time
             else:
                 del self._seen[name]
             self._misfits[name] = found
-            fresh += [note for note in found if note not in self._told and len(self._told) < _MOST_TOLD]
-            self._told.update(fresh)
+            fresh += self._note(found, earlier)
         return fresh
 
-    def _form(self, sample: Sample) -> object:
-        """What tells whether a judgement of earlier data holds for this, too."""
+    def _note(self, found: list[str], earlier: list[str]) -> list[str]:
+        """Keep what was found, and what that takes back; returns what is told for the first time."""
+        fresh = [note for note in found if note not in self._told][: _MOST_TOLD - len(self._told)]
+        self._told |= dict.fromkeys(fresh, True)
+        for note in self._told.keys() & {*earlier, *found}:
+            self._told[note] = note in found
+        return fresh
+
+    def _form(self, sample: Sample) -> tuple[object, object]:
+        """What tells whether an earlier judgement holds for this, too: of the data, and known about it."""
         data = sample.payload
         if isinstance(data, ImageFrame | CompressedFrame):
             colours = data.encoding if isinstance(data, ImageFrame) else data.channels
-            return data.width, data.height, colours, sample.frame_id, self._held[sample.sensor]
+            return (data.width, data.height, colours, sample.frame_id), self._held[sample.sensor]
         if isinstance(data, PointCloud):
-            return data.fields
+            return data.fields, None
         if isinstance(data, AudioBlock):
-            return data.pcm.shape[1], data.sample_rate_hz, data.stamped
-        return sample.frame_id
+            return (data.pcm.shape[1], data.sample_rate_hz, data.stamped), None
+        return sample.frame_id, None
 
     def _judged(
         self, samples: Sequence[Sample], felt_m_s2: tuple[float, ...] | None, seen: list[Any]

@@ -108,7 +108,7 @@ def test_camera_misfit_is_taken_back_when_the_camera_info_comes() -> None:
     assert check.misfits == (note,)
     check.set_intrinsics(Intrinsics(640, 480, 320.0, 320.0, 320.0, 240.0), frame_id=CAMERA.value)
     assert check.look(picture(), felt_m_s2={}) == []
-    assert check.misfits == ()
+    assert check.misfits == check.told == ()
 
 
 def test_camera_is_checked_again_and_told_once_when_its_pictures_change() -> None:
@@ -123,6 +123,8 @@ def test_camera_is_checked_again_and_told_once_when_its_pictures_change() -> Non
         assert check.misfits == ()
         assert check.look(picture(1280, 720), felt_m_s2={}) == []
         assert check.misfits == (note,)
+    check.look(picture(), felt_m_s2={})
+    assert (check.misfits, check.told) == ((), (note,)), "it was so for some of the pictures"
 
 
 def test_audio_misfit_is_taken_back_when_an_audio_info_corrects_its_rate() -> None:
