@@ -42,7 +42,7 @@ _MOMENT_S = 0.5
 _SETTLE_NS = NS_PER_S  # without another fault, before it is used again
 _FORGET_NS = 5 * NS_PER_S  # what the IMU said, once it says nothing more
 _TOLD = {
-    "stopped": "no message for more than {limit_s:g} s; check what publishes it",
+    "stopped": "no message for more than {limit_s:g} s; check what publishes it, or raise odometry.timeout_s",
     "other_clock": "its stamps are of another clock than the sensors'; let both stamp with ROS time",
     "late": "its stamps lie more than {limit_s:g} s behind the sensors'; raise odometry.timeout_s",
     "contradicts_imu": "its yaw rate contradicts the IMU's; check its frames, and how the IMU is mounted",
@@ -77,7 +77,7 @@ class EgoMotion:
         self.now: Velocity | None = None  # at the last set
         self._timeout_s = config.timeout_s
         self._pending: deque[OdometryReading | InvalidMessageError] = deque(maxlen=_PENDING)
-        self._heard_ns = 0  # stamp of the last set before which something came
+        self._heard_ns: int | None = None  # stamp of the last set before which something came
         self._fault = ("", "", 0)  # code, text, and the stamp of a set until which it counts
         self._epoch = 0
         self._compared_ns: int | None = None  # stamp up to which the IMU was asked
@@ -98,6 +98,7 @@ class EgoMotion:
         if epoch != self._epoch:
             self._epoch = epoch
             self._forget()
+            self._heard_ns = None if self._heard_ns is None else stamp_ns
         while self._pending:
             self._heard_ns = stamp_ns
             fault = self._enter(self._pending.popleft(), mount)
@@ -155,9 +156,7 @@ class EgoMotion:
         state = base_state(reading, pose)
         if newest_ns is None or abs(reading.stamp_ns - newest_ns) >= _GAP_NS:
             self._states = []
-        jumped = bool(self._states) and not (
-            reading.frame_id == self.frame_id and leads_to(self._states[-2:], state)
-        )
+        jumped = self._jumped(reading, state)
         if jumped:
             self._states = []
         since = bisect_right(self._states, state.stamp_ns - _COMPARED_NS, key=_stamp_ns) - 1
@@ -170,17 +169,28 @@ class EgoMotion:
             self._states = self._states[
                 bisect_right(self._states, state.stamp_ns - _KEPT_NS, key=_stamp_ns) :
             ]
-        remedy = "use odometry that goes on without jumps (in REP 105's frame odom, not map)"
-        return ("jumped", f"its pose jumped; {remedy}") if jumped else None
+        return ("jumped", jumped) if jumped else None
+
+    def _jumped(self, reading: OdometryReading, state: EgoState) -> str:
+        """What breaks with the readings before; empty: nothing does."""
+        if not self._states:
+            return ""
+        if reading.frame_id != self.frame_id:
+            change = f"its frame_id changed from {self.frame_id!r} to {reading.frame_id!r}"
+            return f"{change}; let one source publish it, in one frame"
+        if leads_to(self._states[-2:], state):
+            return ""
+        return "its pose jumped; use odometry that goes on without jumps (in REP 105's frame odom, not map)"
 
     def _judged(self, stamp_ns: int) -> tuple[str, str]:
         """Code and text of what is wrong as of a set; empty where nothing is."""
         code, text, until_ns = self._fault
         if 0 < until_ns - stamp_ns <= _SETTLE_NS:
             return code, text
-        if self._newest_ns is None:
+        if self._heard_ns is None:
             return "", ""
-        behind_s, limit_s = (stamp_ns - self._newest_ns) / NS_PER_S, self._timeout_s
+        newest_ns = self._heard_ns if self._newest_ns is None else self._newest_ns
+        behind_s, limit_s = (stamp_ns - newest_ns) / NS_PER_S, self._timeout_s
         findings = {
             "stopped": behind_s > limit_s and stamp_ns - self._heard_ns > limit_s * NS_PER_S,
             "other_clock": not -_AHEAD_S <= behind_s <= max(limit_s, _AHEAD_S),

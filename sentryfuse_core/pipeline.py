@@ -305,17 +305,22 @@ class Pipeline:
         return Watch(view.yaw_rad, view.plan.mask, lambda sensors: self.bank.found(sensors, level))
 
     def _placed_in(self, begun: Begun) -> tuple[str, EgoStep] | None:
-        """Odometry's frame and the base in it, where tracks are asked for in it."""
-        pose = begun.ego.pose(begun.synced.stamp_ns) if self.tracking_options.frame == "odom" else None
+        """Odometry's frame and the base in it, where tracks are asked for in it and it has a name."""
+        in_odom = self.tracking_options.frame == "odom" and begun.ego.frame_id
+        pose = begun.ego.pose(begun.synced.stamp_ns) if in_odom else None
         return None if pose is None else (begun.ego.frame_id, pose)
 
-    def _odometry_notes(self, problem: str) -> tuple[str, ...]:
-        of_tracks = "; until then velocities of tracks are relative to the robot"
-        return (
-            (f"odometry is not used: {problem}{of_tracks * self.tracking_options.enabled}",)
-            if problem
-            else ()
-        )
+    def _odometry_notes(self, ego: EgoMotion) -> tuple[str, ...]:
+        """What a reader of the tracks must know of odometry."""
+        options = self.tracking_options
+        if ego.problem:
+            of_tracks = "; until then velocities of tracks are relative to the robot"
+            return (f"odometry is not used: {ego.problem}{of_tracks * options.enabled}",)
+        if options.enabled and options.frame == "odom" and ego.now is not None and not ego.frame_id:
+            return (
+                "tracks are in the base frame: odometry's header.frame_id is empty; let its source set it",
+            )
+        return ()
 
     def _account(
         self,
@@ -358,7 +363,7 @@ class Pipeline:
                     for name in poor
                 ),
                 *begun.prepared.notes,
-                *self._odometry_notes(begun.ego.problem),
+                *self._odometry_notes(begun.ego),
             ),
             switch_us=begun.switch_us,
             trust=begun.trust,

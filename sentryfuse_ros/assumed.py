@@ -42,7 +42,6 @@ class Assumptions:
         }
         self._unusable_infos: dict[str, str] = {}  # by camera, why the last CameraInfo could not be used
         self._fit = FitCheck(config, preprocessor.intrinsics)
-        self._misfits: tuple[str, ...] = ()  # what of the data does not fit the parameters
         self._posed: dict[str, str] = {}  # what is said of each pose,
         self._posed_texts: set[str] = set()  # and what was logged of any
 
@@ -58,13 +57,8 @@ class Assumptions:
 
     def look(self, synced: SyncedSet) -> None:
         """Note where data does not fit the parameters."""
-        found = self._fit.look(synced, felt_m_s2=self._preprocessor.felt_m_s2)
-        for note in found:
+        for note in self._fit.look(synced, felt_m_s2=self._preprocessor.felt_m_s2):
             self._logger.warning(note)
-        if found:
-            sensors = {note.partition(":")[0] for note in found}
-            kept = (note for note in self._misfits if note.partition(":")[0] not in sensors)
-            self._misfits = (*kept, *found)
 
     def log_poses(self) -> None:
         """Log what is wrong with a pose in use, and when the sensor is placed well again."""
@@ -85,7 +79,7 @@ class Assumptions:
     def notes(self, result: FusionResult) -> tuple[str, ...]:
         """What the result took for granted because nobody said otherwise."""
         cameras = [name for name in result.sensors if name in self._preprocessor.intrinsics]
-        return (*filter(None, map(self._of_camera, cameras)), *self._misfits)
+        return (*filter(None, map(self._of_camera, cameras)), *self._fit.misfits)
 
     def _of_camera(self, name: str) -> str:
         """What is taken for granted of one camera's intrinsics; empty: nothing is."""

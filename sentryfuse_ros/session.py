@@ -73,6 +73,7 @@ class Session:
         self._notes = notes
         self._assumed = Assumptions(config, engine.preprocessor, host.logger, topics=topics)
         self._ingest = Ingest(config, topics=topics, on_ready=self._wake)
+        self._forget_moved()  # time may have jumped while nobody listened
         self.pipeline = Pipeline(
             config,
             ingest=self._ingest,
@@ -101,6 +102,7 @@ class Session:
         self._said_ns = 0  # steady time of the last status
         self._causes = Causes(host.problems, host.logger)
         self._odometry = ""  # code of what was wrong with it
+        self._odometry_logged = False  # whether that was
         self._lock = threading.Lock()  # guards the next three
         self._diagnostics = Diagnostics(config, node=host.node)
         self._counters: Counter[str] = Counter()
@@ -141,6 +143,7 @@ class Session:
                 arrival_ns=self._arrival_ns,
                 received_ns=received_ns,
             )
+            self._follow_epoch()
         except Exception as error:  # noqa: BLE001 - the callback's boundary: what escapes would end the node
             self._failed(error)
         self._worker.wake_by(self._ingest.next_deadline_ns())
@@ -202,9 +205,19 @@ class Session:
     def on_jump(self, reason: str) -> None:
         """Start anew after a jump of the clock that stamps are compared with."""
         self._ingest.jump(self._clock.now_ns())
+        self._forget_moved()
+        self._host.logger.warning(f"time jump: {reason}; starting anew")
+
+    def _follow_epoch(self) -> None:
+        """Notice a jump that only stamps tell, before a set is placed by transforms of another time."""
+        if self._ingest.epoch != self._epoch:
+            self._forget_moved()
+
+    def _forget_moved(self) -> None:
+        """Forget transforms that may be of another time: tf2 would refuse those that are older."""
+        self._epoch = self._ingest.epoch
         if self._frames is not None:
             self._frames.clear()
-        self._host.logger.warning(f"time jump: {reason}; starting anew")
 
     def publish_diagnostics(self) -> None:
         """Publish the state of everything."""
@@ -243,6 +256,7 @@ class Session:
     def _handle(self, synced: SyncedSet) -> None:
         """Run the pipeline on one set and publish what it made of it."""
         began_ns = time.monotonic_ns()
+        self._follow_epoch()
         result, failed = self._step(synced)
         self._last_set = synced
         self._assumed.log_poses()
@@ -292,12 +306,14 @@ class Session:
             )
 
     def _log_odometry(self) -> None:
-        """Say once that odometry is not used and why, and once that it is again."""
+        """Say that odometry is not used and why, and after each time that was said that it is again."""
         ego, before = self._ingest.ego, self._odometry
         self._odometry = ego.code
         if ego.code and ego.code != before:
-            self._count(f"odometry_{ego.code}", f"odometry is not used: {ego.problem}")
-        elif before and not ego.code:
+            said = self._count(f"odometry_{ego.code}", f"odometry is not used: {ego.problem}")
+            self._odometry_logged |= said
+        elif before and not ego.code and self._odometry_logged:
+            self._odometry_logged = False
             self._host.logger.info("odometry is used again")
 
     def _context(self, result: FusionResult, *, e2e_ms: float) -> PublishContext:
@@ -369,14 +385,16 @@ class Session:
     def _failed(self, error: Exception) -> None:
         self._count(type(error).__name__, error)
 
-    def _count(self, key: str, error: Exception | str) -> None:
+    def _count(self, key: str, error: Exception | str) -> bool:
+        """Whether it was logged, too: an error that keeps coming does not fill the log."""
         with self._lock:
             if key not in self._counters and len(self._counters) >= _KINDS:
                 key = "other_errors"
             self._counters[key] += 1
             count = self._counters[key]
-        if count & (count - 1) == 0:  # 1, 2, 4, 8, ...: an error that keeps coming does not fill the log
+        if logged := count & (count - 1) == 0:  # 1, 2, 4, 8, ...
             self._host.logger.warning(bounded(f"{key} ({count} so far): {' '.join(str(error).split())}"))
+        return logged
 
 
 def _slept_ns() -> int:

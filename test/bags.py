@@ -102,14 +102,19 @@ def audio(stamp_ns: int, seed: int) -> dict[str, Any]:
 
 
 def odometry(
-    *, seconds: float, topic: str = "/odom", child: str = "base_link", start_ns: int = START_NS
+    *,
+    seconds: float,
+    topic: str = "/odom",
+    frame: str = "odom",
+    child: str = "base_link",
+    start_ns: int = START_NS,
 ) -> list[Message]:
     """nav_msgs/Odometry at 50 Hz of a robot that goes straight on at 2 m/s."""
     found = []
     for index in range(round(50 * seconds)):
         stamp_ns = start_ns + index * 20 * MS
         fields = {
-            "header": header(stamp_ns, "odom"),
+            "header": header(stamp_ns, frame),
             "child_frame_id": child,
             "pose": {"pose": {"position": {"x": 0.04 * index}, "orientation": {"w": 1.0}}},
             "twist": {"twist": {"linear": {"x": 2.0}}},

@@ -11,10 +11,11 @@ import numpy as np
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.types import StageTimes
 
-__all__ = ["PERCENTILES", "STAGES", "LatencyWindow", "percentiles", "stage_values"]
+__all__ = ["MOST_HZ", "PERCENTILES", "STAGES", "LatencyWindow", "percentiles", "stage_values"]
 
 STAGES = ("age", "wait", "queue", "pre", "infer", "post", "track", "e2e")  # the diagnostics' order
 PERCENTILES = ("p50", "p90", "p95", "p99", "max")
+MOST_HZ = 100  # sets that a window holds for each of its seconds: time stands still where /clock does
 _RANKS = (50.0, 90.0, 95.0, 99.0, 100.0)
 
 
@@ -36,7 +37,8 @@ class LatencyWindow:
 
     def __init__(self, window_s: float) -> None:
         self.window_s = window_s
-        self._entries: deque[tuple[int, dict[str, float], bool]] = deque()
+        most = round(window_s * MOST_HZ)
+        self._entries: deque[tuple[int, dict[str, float], bool]] = deque(maxlen=most)
 
     def add(self, now_ns: int, values_ms: Mapping[str, float], *, missed: bool) -> None:
         """Enter one set; `now_ns` never goes back."""

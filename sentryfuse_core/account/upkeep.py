@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from sentryfuse_core.account.latency import MOST_HZ
 from sentryfuse_core.budget.pace import too_many
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config
@@ -15,6 +16,7 @@ __all__ = ["Upkeep"]
 
 _WINDOW_S = 10.0  # that shares and rates are taken over, and in which a stall is still told
 _WINDOW_NS = round(_WINDOW_S * NS_PER_S)
+_MOST = round(_WINDOW_S * MOST_HZ)
 
 
 class Upkeep:
@@ -23,8 +25,9 @@ class Upkeep:
     def __init__(self, config: Config) -> None:
         self.budget = config.budget  # replaced when it changes at run time
         self._since_ns: int | None = None  # of the first set
-        self._sets: deque[tuple[int, int, bool]] = deque()  # now_ns, skipped before it, whether it came out
-        self._stalls: deque[tuple[int, Stall]] = deque()
+        # now_ns, skipped before it, whether it came out
+        self._sets: deque[tuple[int, int, bool]] = deque(maxlen=_MOST)
+        self._stalls: deque[tuple[int, Stall]] = deque(maxlen=_MOST)
         self._skipped = 0
         self._withheld = 0
         self._stalled = 0

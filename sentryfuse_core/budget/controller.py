@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,15 +15,13 @@ from sentryfuse_core.budget.latency import LatencyLimit
 from sentryfuse_core.budget.load import work_key
 from sentryfuse_core.budget.pace import PaceLimit
 from sentryfuse_core.budget.power import PowerLimit
-from sentryfuse_core.budget.readings import NO_READING, MachineReading
+from sentryfuse_core.budget.readings import NO_READING, STALE_NS, MachineReading
 from sentryfuse_core.budget.wish import NO_WISH, Wish
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import BudgetConfig
 from sentryfuse_core.types import ModalitySet
 
 __all__ = ["BudgetController"]
-
-_STALE_NS = 5 * NS_PER_S  # an older reading of the machine says nothing
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,7 @@ class BudgetController:
         self._levels = tuple(levels)
         self._now_ns = 0  # of the last choice
         self._request = _Request()
+        self._asking = threading.Lock()  # held to replace it: a new one must not go with one that expires
         self._charge = math.nan
         self._machine = NO_READING
         self._latency = LatencyLimit(len(levels))
@@ -74,7 +74,8 @@ class BudgetController:
 
     def update_budget(self, latency_ms: float, power_w: float, level: int, source: str, now_ns: int) -> None:
         """Take a Budget message; NaN or 0 means no limit, level -1 automatic."""
-        self._request = _Request(latency_ms, power_w, level, source, now_ns)
+        with self._asking:
+            self._request = _Request(latency_ms, power_w, level, source, now_ns)
 
     def update_battery(self, fraction: float) -> None:
         """Take the battery's charge, 0..1; NaN: unknown."""
@@ -134,8 +135,9 @@ class BudgetController:
             self._begin_anew(now_ns)
         self._now_ns = now_ns
         timeout_s = self.config.timeout_s
-        if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
-            self._request = _Request()
+        with self._asking:
+            if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
+                self._request = _Request()
         work = work_key(sectors or (mask,))
         wish = max(self._wishes(work, now_ns), key=lambda wish: wish.level)
         insisted = self._insisted(mask)
@@ -170,7 +172,7 @@ class BudgetController:
         return self._pace.wish()
 
     def _heat_wish(self, machine: MachineReading, now_ns: int) -> Wish:
-        if not self.config.thermal or now_ns - machine.at_ns > _STALE_NS:
+        if not self.config.thermal or now_ns - machine.at_ns > STALE_NS:
             self._heat.reset()
             return NO_WISH
         return self._heat.wish(self.config.max_temperature_c, machine)
@@ -180,7 +182,7 @@ class BudgetController:
         machine, config = self._machine, self.config
         if machine is NO_READING:
             return machine
-        if now_ns - machine.at_ns > _STALE_NS:
+        if now_ns - machine.at_ns > STALE_NS:
             age_s = (now_ns - machine.at_ns) / NS_PER_S
             return MachineReading(at_ns=machine.at_ns, no_power=f"no reading for {age_s:.0f} s")
         if not config.measure_power:

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from sentryfuse_core.budget.readings import MachineReading
+from sentryfuse_core.budget.readings import STALE_NS, MachineReading
 from sentryfuse_core.budget.stepper import Stepper
 from sentryfuse_core.budget.wish import NO_WISH, Wish
 
@@ -19,7 +19,7 @@ _AVERAGED = 3  # readings
 
 
 class PowerLimit:
-    """A limit begins at the level in proportion to it; readings then lead on from there."""
+    """A limit begins at the level in proportion to it; readings lead on from there, until they end."""
 
     def __init__(self, levels: Sequence[float]) -> None:
         """`levels`: share of the network's units that each level keeps."""
@@ -38,6 +38,9 @@ class PowerLimit:
             self._limit_w = limit_w
             self._stepper.reset(self._proportional(limit_w / full_w), now_ns)
         if math.isnan(machine.power_w):
+            if self._readings and now_ns - self._read_ns <= STALE_NS:  # one that failed says nothing new
+                text = f"power: {limit_w:.3g} W, by what was measured a moment ago"
+                return Wish(self._stepper.level, f"{text} (now: {machine.no_power})")
             self._readings.clear()
             return self._unmeasured(limit_w, full_w, machine.no_power, now_ns)
         if machine.at_ns != self._read_ns:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["NO_READING", "MachineReading", "Zone"]
+from sentryfuse_core.clock import NS_PER_S
+
+__all__ = ["NO_READING", "STALE_NS", "MachineReading", "Zone"]
+
+STALE_NS = 5 * NS_PER_S  # an older reading says nothing
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Preprocessor:
             name: camera.parameter_intrinsics(cast("CameraConfig", config.sensor(name))) for name in cameras
         }
         self.assumed_intrinsics = set(cameras)  # nobody has set others than the parameters' of these
-        self.felt_m_s2: tuple[float, ...] = ()  # mean acceleration of the last window in base axes
+        self.felt_m_s2: dict[str, tuple[float, ...]] = {}  # mean in base axes, of the IMU of the set in hand
         self.placer = Placer(config)
         self._poses: dict[str, Pose] = {}  # of the set in hand, as is all that follows
         self._imu_name = ""  # of the IMU that tells turns; empty: none does
@@ -136,7 +136,7 @@ class Preprocessor:
         self._poses, self._ego, self._skewed, self._short = {}, ego, {}, set()
         self._readings = synced.samples if readings is None else readings
         self.points = self.pcm = None
-        self._invalid, self._content, self._used = {}, {}, []
+        self._invalid, self._content, self._used, self.felt_m_s2 = {}, {}, [], {}
         sensors = [name for name in synced.samples if name in mask]
         for name in sensors:  # all of them first: the others ask for the IMU's
             try:
@@ -301,7 +301,7 @@ class Preprocessor:
         stamps_ns, readings = imu.readings_of(synced.samples[name])
         to_base = motion.pose_rotation(self._poses[name])
         times_s, values = imu.in_base_axes(stamps_ns, readings, to_base=to_base, end_ns=synced.stamp_ns)
-        self.felt_m_s2 = tuple(values[0, :, 3:].mean(dim=0).tolist())
+        self.felt_m_s2[name] = tuple(values[0, :, 3:].mean(dim=0).tolist())
         tilt = self._tilt(synced, name, to_base)
         window = imu.resample(times_s, values, geometry=self._geometry)
         # Held readings fill the rest of a window: an IMU that has just begun would look stuck.

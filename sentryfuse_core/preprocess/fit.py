@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,73 +31,126 @@ _MIN_BLOCKS = 3  # with stamps of their own
 _MIN_ARRIVALS = 20  # of blocks without: their times jitter
 _MIN_WINDOWS = 20  # of the IMU: brakes and bumps average out
 _LEAST_M_S2 = 5.0  # of gravity; a robot that leans by 60 degrees has fallen
+_MOST_TOLD = 100  # however often a driver changes what it sends
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
 class FitCheck:
-    """Looks once at the first data of each sensor; `intrinsics` hold until `set_intrinsics` gives others."""
+    """Looks at the first data of each sensor, and anew once that, or what is known of its camera, changes.
+
+    `look` and `misfits` are for one thread; another may call `set_intrinsics`.
+    """
 
     def __init__(self, config: Config, intrinsics: Mapping[str, Intrinsics]) -> None:
-        """`intrinsics`: by camera."""
+        """`intrinsics`: by camera; they hold until `set_intrinsics` gives others."""
         self._config = config
-        self._intrinsics = dict(intrinsics)
-        self._info_frames: dict[str, str] = {}  # by camera; missing: no CameraInfo came
-        self._blocks: dict[str, list[Sample]] = {}
-        self._felt: list[tuple[float, ...]] = []
-        self._unchecked = set(config.sensors)
+        # By camera, with the frame of their CameraInfo; None: none came.
+        self._held: dict[str, tuple[Intrinsics, str | None]] = {
+            name: (item, None) for name, item in intrinsics.items()
+        }
+        self._forms: dict[str, tuple[object, object]] = {}  # of what was looked at last
+        self._seen: dict[str, list[Any]] = {}  # of that, by the sensors that are not judged yet
+        self._misfits: dict[str, list[str]] = {}
+        self._told: dict[str, bool] = {}  # each note, and whether it was never taken back of the same data
+
+    @property
+    def misfits(self) -> tuple[str, ...]:
+        """What to set as things stand."""
+        return tuple(note for notes in self._misfits.values() for note in notes)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What did not fit at any time, but for what turned out to, as by a CameraInfo that came later."""
+        return tuple(note for note, stands in self._told.items() if stands)
 
     def set_intrinsics(self, intrinsics: Intrinsics, *, frame_id: str, name: str = Modality.CAMERA) -> None:
         """Intrinsics of a camera's CameraInfo that names this frame hold from now on."""
-        if self._info_frames.get(name) != frame_id or intrinsics != self._intrinsics[name]:
-            self._intrinsics[name], self._info_frames[name] = intrinsics, frame_id
-            self._unchecked.add(name)
+        self._held[name] = intrinsics, frame_id
 
-    def look(self, synced: SyncedSet, *, felt_m_s2: tuple[float, ...]) -> list[str]:
-        """What to set where this set shows that its data does not fit the parameters.
+    def look(self, synced: SyncedSet, *, felt_m_s2: Mapping[str, tuple[float, ...]]) -> list[str]:
+        """What to set where this set shows that its data does not fit the parameters; each is told once.
 
-        `felt_m_s2` is the acceleration that the IMU in use felt, in base axes; empty where it is not known.
+        `felt_m_s2` is the acceleration that the IMU in use felt, in base axes and by its name.
         """
-        notes: list[str | None] = []
-        for name in [name for name in synced.samples if name in self._unchecked]:
-            samples, kind = synced.samples[name], synced.samples[name][-1].modality
-            if kind is Modality.AUDIO:
-                blocks = self._collected(name, samples)
-                if not _enough(blocks):
-                    continue
-                notes.append(audio_misfit(blocks))
-            elif kind is Modality.IMU:
-                self._felt += [felt_m_s2] if felt_m_s2 else []
-                if len(self._felt) < _MIN_WINDOWS:
-                    continue
-                notes.append(imu_misfit(self._felt, name))
-            elif kind is Modality.LIDAR:
-                section = cast("LidarConfig", self._config.sensor(name))
-                notes.append(lidar_misfit(samples[-1], section.intensity_full_scale))
+        fresh: list[str] = []
+        for name, samples in synced.samples.items():
+            form, before = self._form(samples[-1]), self._forms.get(name)
+            if form != before:
+                self._forms[name], self._seen[name] = form, []
+                if before is None or form[0] != before[0]:
+                    self._misfits.pop(name, None)
+            elif name not in self._seen:
+                continue
+            found = self._judged(samples, felt_m_s2.get(name), self._seen[name])
+            if found is None:
+                continue
+            earlier = self._misfits.get(name, [])  # of the same data
+            if found and samples[-1].modality is Modality.IMU:  # its pose may be corrected at any time
+                self._seen[name] = []
+                found = earlier or found  # with the figures of the first time
             else:
-                informed = name in self._info_frames
-                notes.append(camera_misfit(samples[-1], self._intrinsics[name], informed=informed))
-                notes += [_depth(samples[-1]), self._other_frame(samples[-1])]
-            self._unchecked.discard(name)
+                del self._seen[name]
+            self._misfits[name] = found
+            fresh += self._note(found, earlier)
+        return fresh
+
+    def _note(self, found: list[str], earlier: list[str]) -> list[str]:
+        """Keep what was found, and what that takes back; returns what is told for the first time."""
+        fresh = [note for note in found if note not in self._told][: _MOST_TOLD - len(self._told)]
+        self._told |= dict.fromkeys(fresh, True)
+        for note in self._told.keys() & {*earlier, *found}:
+            self._told[note] = note in found
+        return fresh
+
+    def _form(self, sample: Sample) -> tuple[object, object]:
+        """What tells whether an earlier judgement holds for this, too: of the data, and known about it."""
+        data = sample.payload
+        if isinstance(data, ImageFrame | CompressedFrame):
+            colours = data.encoding if isinstance(data, ImageFrame) else data.channels
+            return (data.width, data.height, colours, sample.frame_id), self._held[sample.sensor]
+        if isinstance(data, PointCloud):
+            return data.fields, None
+        if isinstance(data, AudioBlock):
+            return (data.pcm.shape[1], data.sample_rate_hz, data.stamped), None
+        return sample.frame_id, None
+
+    def _judged(
+        self, samples: Sequence[Sample], felt_m_s2: tuple[float, ...] | None, seen: list[Any]
+    ) -> list[str] | None:
+        """What does not fit, now that these came after what was `seen`; None: that is not enough to tell."""
+        last = samples[-1]
+        notes: list[str | None]
+        if last.modality is Modality.AUDIO:
+            # A window may hold too few blocks to judge by.
+            seen += [block for block in samples if not seen or block.stamp_ns > seen[-1].stamp_ns]
+            del seen[: -2 * _MIN_ARRIVALS]
+            if not _enough(seen):
+                return None
+            notes = [audio_misfit(seen)]
+        elif last.modality is Modality.IMU:
+            seen += [felt_m_s2] if felt_m_s2 else []
+            if len(seen) < _MIN_WINDOWS:
+                return None
+            notes = [imu_misfit(seen, last.sensor)]
+        elif last.modality is Modality.LIDAR:
+            section = cast("LidarConfig", self._config.sensor(last.sensor))
+            notes = [lidar_misfit(last, section.intensity_full_scale)]
+        else:
+            intrinsics, info_frame = self._held[last.sensor]
+            misfit = camera_misfit(last, intrinsics, informed=info_frame is not None)
+            notes = [misfit, _depth(last), self._other_frame(last, info_frame)]
         return [note for note in notes if note is not None]
 
-    def _other_frame(self, sample: Sample) -> str | None:
+    def _other_frame(self, sample: Sample, told: str | None) -> str | None:
         """CameraInfo of a frame that is not the pictures' may be that of another camera."""
         name = sample.sensor
-        told, override = self._info_frames.get(name), self._config.sensor(name).frame_id
+        override = self._config.sensor(name).frame_id
         if not told or override or told == sample.frame_id:
             return None
         return (
             f"{name}: CameraInfo is of frame {told!r}, the pictures of {sample.frame_id!r}: "
             f"if that is another camera, set {name}.info_topic"
         )
-
-    def _collected(self, name: str, samples: Sequence[Sample]) -> Sequence[Sample]:
-        """The blocks of this set and of those before: a window may hold too few to judge by."""
-        blocks = self._blocks.setdefault(name, [])
-        last_ns = blocks[-1].stamp_ns if blocks else -1
-        blocks += [sample for sample in samples if sample.stamp_ns > last_ns]
-        del blocks[: -2 * _MIN_ARRIVALS]
-        return blocks
 
 
 def camera_misfit(sample: Sample, intrinsics: Intrinsics, *, informed: bool = False) -> str | None:

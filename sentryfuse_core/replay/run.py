@@ -259,7 +259,7 @@ class _Run:
     def _step_all(self) -> None:
         for synced in self._pipeline.ingest.take():
             if not (self._over and synced.anchor is None):
-                self._notes += self.sets.begin(synced)
+                self.sets.begin(synced)
 
     def _report(self, now_ns: int) -> None:
         self.sets.finish_all()  # diagnostics count the sets before them
@@ -367,6 +367,7 @@ class _Run:
                 *reader.notes,
                 *self._notes,
                 *(() if story is None else missed(story, topics=topics, kinds=kinds, played_s=played_s)),
+                *self._fit.told,
                 *self.undecoded.notes(),
                 *self._poses.notes,
                 *pose_notes(placements, self._options.config),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sentryfuse_core.account.diagnostics import Diagnostics
@@ -66,8 +66,8 @@ class Sets:
         self._sampler = sampler
         self._under_way: deque[_UnderWay] = deque()
 
-    def begin(self, synced: SyncedSet) -> Sequence[str]:
-        """One set up to the network; what its data tell of the parameters."""
+    def begin(self, synced: SyncedSet) -> None:
+        """One set up to the network, and a look at what its data tell of the parameters."""
         began_s = time.perf_counter()
         begun = self._pipeline.begin(synced)
         begin_ms = (time.perf_counter() - began_s) * 1e3
@@ -89,7 +89,7 @@ class Sets:
         self._under_way.append(item)
         if self.beside is None:
             self._finish_first()
-        return self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
+        self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
 
     def finish_all(self) -> None:
         """Wait for the sets on their way."""

@@ -172,8 +172,19 @@ def delayed(item: OdometryReading, by_ns: int) -> OdometryReading:
         (stream(3 * S), "", "", RATE),
         (stream(3 * S, period_ns=100 * MS), "", "", RATE),
         (stream(2 * S), "stopped", "no message for more than 0.3 s", RATE),
+        (
+            [replace(item, child_frame_id="left_wheel") for item in stream(1 * S)],
+            "stopped",
+            "no message for more than 0.3 s",
+            RATE,
+        ),
         (after(2500 * MS, beside), "jumped", "jumped; use odometry that goes on without jumps", RATE),
-        (after(2500 * MS, lambda item: replace(item, frame_id="map")), "jumped", "", RATE),
+        (
+            after(2500 * MS, lambda item: replace(item, frame_id="map")),
+            "jumped",
+            "its frame_id changed from 'odom' to 'map'",
+            RATE,
+        ),
         (after(0, sideways), "contradicts_itself", "its twist contradicts its pose", RATE),
         (after(0, mirrored), "contradicts_imu", "its yaw rate contradicts the IMU's", RATE),
         (
@@ -234,6 +245,16 @@ def test_what_was_before_a_jump_of_time_is_forgotten() -> None:
     assert ego.code == ""
     assert ego.motion(START - 50 * S, START - 50 * S + 200 * MS) is not None
     assert ego.motion(START, START + 1 * S) is None
+
+
+def test_odometry_is_told_to_have_stopped_when_none_came_since_a_jump_of_time() -> None:
+    ego = followed(stream(1 * S), to_ns=1 * S)
+    codes = []
+    for at_ns in range(0, 1 * S, 100 * MS):
+        ego.follow(START - 50 * S + at_ns, epoch=1, mount=base_alone)
+        codes.append(ego.code)
+    assert codes == [""] * 4 + ["stopped"] * 6  # within odometry.timeout_s it may come yet
+    assert followed([], to_ns=3 * S).code == ""  # none ever came: none is missed
 
 
 def test_odometry_at_a_thousand_hertz_is_as_good_and_takes_no_more_memory() -> None:

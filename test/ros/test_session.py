@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from rclpy.logging import get_logger
-from ros.support import now
+from ros.support import participant, stamped_transform
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Header
 from sysfs import thermal_zone
 
 from sentryfuse_core.account.messages import PublishContext, fusion_status
-from sentryfuse_core.clock import SteadyClock
+from sentryfuse_core.clock import NS_PER_S, SteadyClock
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import BackendError
 from sentryfuse_core.machine import MachineMonitor
@@ -25,6 +26,7 @@ from sentryfuse_core.preprocess.placing import Found
 from sentryfuse_core.types import FusionResult, Modality, SyncedSet
 from sentryfuse_ros.clocks import Clocks
 from sentryfuse_ros.engine import Engine
+from sentryfuse_ros.frames import TransformTree, tf2_available
 from sentryfuse_ros.problems import Problem
 from sentryfuse_ros.session import Host, Session
 
@@ -61,9 +63,10 @@ class FakeOutputs:
         self.diagnostics.append(fields)
 
 
-def imu(index: int) -> Imu:
+def imu(index: int, *, shift_ns: int = 0) -> Imu:
     """A robot at rest, with noise on every axis."""
-    message = Imu(header=Header(stamp=now(), frame_id="imu_link"))
+    sec, nanosec = divmod(time.time_ns() + shift_ns, NS_PER_S)
+    message = Imu(header=Header(stamp=Time(sec=sec, nanosec=nanosec), frame_id="imu_link"))
     values = np.random.default_rng(index).normal(0.0, 0.01, (2, 3))
     values[1, 2] += 9.8
     for vector, row in zip((message.angular_velocity, message.linear_acceleration), values, strict=True):
@@ -71,15 +74,21 @@ def imu(index: int) -> Imu:
     return message
 
 
-def feed(session: Session, done: Callable[[], bool], *, then: Callable[[], object] = lambda: None) -> None:
-    """IMU readings, until `done` or the time is over; `then` silence."""
+def feed(
+    session: Session,
+    done: Callable[[], bool],
+    *,
+    then: Callable[[], object] = lambda: None,
+    shift_ns: Callable[[], int] = lambda: 0,
+) -> None:
+    """IMU readings, until `done` or the time is over; `then` silence. `shift_ns` is added to stamps."""
     pause = threading.Event()  # without one the readings would take the worker's time
     session.start()
     try:
         deadline_s = time.monotonic() + WITHIN_S
         index = 0
         while not done() and time.monotonic() < deadline_s:
-            session.on_sensor(Modality.IMU, imu(index), "sensor_msgs/msg/Imu", 0)
+            session.on_sensor(Modality.IMU, imu(index, shift_ns=shift_ns()), "sensor_msgs/msg/Imu", 0)
             index += 1
             pause.wait(0.005)
         then()
@@ -160,11 +169,34 @@ def test_heat_of_the_machine_reaches_level_and_diagnostics(tmp_path: Path) -> No
     assert told["power_source"].startswith("none: no INA3221")
 
 
+class Lines:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.info = self.warning = self.lines.append
+
+
+def test_log_is_not_filled_when_odometry_comes_and_goes() -> None:
+    session, logger = make_session(Config(), FakeOutputs()), Lines()
+    session._host = replace(session._host, logger=logger)  # type: ignore[arg-type]
+    ego = session._ingest.ego
+    for turn in range(40):
+        ego.code, ego.problem = ("", "") if turn % 2 else ("stopped", "no message")
+        session._log_odometry()
+    again = [line for line in logger.lines if "used again" in line]
+    assert len(again) == 5  # after the first, second, fourth, eighth and sixteenth time
+    assert len(logger.lines) == 10
+
+
 class NoFrames:
     """A tree of transforms that knows none."""
 
     def find(self, frame_id: str, *, stamp_ns: int) -> Found:  # noqa: ARG002 - as TransformTree's
         return Found(None, "", f"tf2 knows no transform from frame {frame_id!r} to 'base_link'")
+
+    def clear(self) -> None:
+        """Nothing is there to forget."""
 
 
 def test_parameters_place_a_sensor_and_it_is_told_while_tf2_knows_no_better() -> None:
@@ -180,6 +212,43 @@ def test_parameters_place_a_sensor_and_it_is_told_while_tf2_knows_no_better() ->
     poses = status_of(outputs.diagnostics[-1], "poses")
     assert (poses["level"], poses["message"]) == (1, told)
     assert values(outputs.diagnostics[-1], "poses") == {"imu": "parameters"}
+
+
+def test_mount_that_moves_is_followed_when_its_stamps_alone_begin_anew() -> None:
+    """As a bag that loops, or an NTP step: no clock of this machine tells it."""
+    if not tf2_available():
+        pytest.skip("needs tf2_ros")
+    outputs, shift_ns = FakeOutputs(), 0
+
+    def turn() -> int:
+        """Once more with what the listener would bring."""
+        transform = stamped_transform(
+            "imu_link", "base_link", (0, 0, 1), (0, 0, 0, 1), stamp_ns=time.time_ns() + shift_ns
+        )
+        frames._buffer.set_transform(transform, "test")
+        return shift_ns
+
+    def followed() -> bool:
+        """Whether the last pose is one of the transforms, and of their time."""
+        placed = session.pipeline.preprocessor.placer.placements[Modality.IMU]
+        return placed.source.endswith("moving") and not placed.problem
+
+    def followed_anew() -> bool:
+        nonlocal shift_ns
+        if followed() and not shift_ns:
+            shift_ns = -600 * NS_PER_S
+        return followed() and any(status["epoch"] for status in outputs.statuses)
+
+    with participant("session") as node:
+        frames = TransformTree(node, base_frame="base_link")
+        session = make_session(Config(), outputs, frames=frames)
+        feed(session, followed_anew, shift_ns=turn)
+        assert followed_anew()
+        # Simulation restarts while the node is inactive.
+        shift_ns = -1200 * NS_PER_S
+        session = make_session(Config(), outputs, frames=frames)
+        feed(session, followed, shift_ns=turn)
+        assert followed()
 
 
 def test_what_the_sensor_shows_is_told_though_the_graph_has_a_problem_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -140,6 +141,26 @@ def test_budget_keeps_a_level_until_a_wider_one_has_headroom() -> None:
         assert budget.choose(ALL, 0)[0] == level
 
 
+def test_budget_message_holds_when_it_comes_as_the_last_one_expires() -> None:
+    budget = controller(HALVED, timeout_s=2.0)
+    message = threading.Thread(
+        target=budget.update_budget, args=(NO_LIMIT, NO_LIMIT, 1, "pmu", 3 * NS_PER_S), daemon=True
+    )
+
+    class Moment(int):
+        """A time; while the age of the last message is taken, the next one comes."""
+
+        def __sub__(self, other: int) -> int:
+            if message.ident is None:
+                message.start()
+                message.join(0.1)  # it is in by then, or kept waiting
+            return int(self) - other
+
+    budget.choose(ALL, Moment(3 * NS_PER_S))
+    message.join()
+    assert budget.choose(ALL, 3 * NS_PER_S) == (1, "operator: level 1 by Budget message from pmu")
+
+
 def test_power_without_a_reading_is_in_proportion_and_says_why() -> None:
     budget = controller(power_w=8.0)
     reason = "power: 8 W of the 15 W that full width is worth"
@@ -189,6 +210,21 @@ def test_power_falls_back_to_the_proportion_when_readings_end_or_are_not_wanted(
     robot.run(10, draws(14.0, 9.0, 7.5))
     assert robot.levels[-1] == 1
     assert "not measured: budget.measure_power is false" in robot.reason
+
+
+def test_power_keeps_its_level_when_a_reading_fails() -> None:
+    """The proportion of 12 W is level 1; it must not come back for a second at a time."""
+    robot = Robot(controller(power_w=12.0)).run(10, draws(40.0, 20.0, 11.0))
+    assert robot.levels[-1] == 2
+    for _ in range(5):
+        before = len(robot.levels)
+        robot.run(1, lambda _level: MachineReading(at_ns=0, no_power="NVML: timeout"))
+        assert robot.reason == "power: 12 W, by what was measured a moment ago (now: NVML: timeout)"
+        robot.run(2, draws(40.0, 20.0, 11.0))
+        assert set(robot.levels[before:]) == {2}
+    robot.run(10, lambda _level: MachineReading(at_ns=0, no_power="NVML: timeout"))
+    assert robot.levels[-1] == 1
+    assert "not measured: NVML: timeout" in robot.reason
 
 
 def test_new_power_limit_takes_effect_on_the_next_set() -> None:

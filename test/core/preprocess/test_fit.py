@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import MS, S, cloud_message, image_message, sample
+from builders import image_frame as noisy_image
 
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, override
 from sentryfuse_core.convert.cloud import point_cloud
 from sentryfuse_core.convert.image import image_frame
 from sentryfuse_core.preprocess.fit import FitCheck, audio_misfit, lidar_misfit
 from sentryfuse_core.types import AudioBlock, Intrinsics, Modality, Sample, SyncedSet
 
-CAMERA, LIDAR, _, AUDIO = Modality
+CAMERA, LIDAR, IMU, AUDIO = Modality
+TWO_IMUS = {"sensors": ["a", "b"], "a.kind": "imu", "b.kind": "imu"}
 INTRINSICS = Intrinsics(4, 4, 2.0, 2.0, 2.0, 2.0)
 
 
@@ -43,7 +47,7 @@ def test_audio_is_judged_when_each_set_holds_only_two_blocks() -> None:
     check, notes = FitCheck(Config(), {CAMERA: INTRINSICS}), []
     for index in range(40):
         pair = [block(S + (index + later) * 30 * MS) for later in (0, 1)]
-        notes += check.look(synced(AUDIO, *pair), felt_m_s2=())
+        notes += check.look(synced(AUDIO, *pair), felt_m_s2={})
     assert len(notes) == 1
 
 
@@ -62,7 +66,7 @@ def test_imu_says_what_to_correct_when_gravity_is_not_felt_upwards(
 ) -> None:
     check, notes = FitCheck(Config(), {CAMERA: INTRINSICS}), []
     for _ in range(60):
-        notes += check.look(synced(Modality.IMU, sample(Modality.IMU, S)), felt_m_s2=felt_m_s2)
+        notes += check.look(synced(IMU, sample(IMU, S)), felt_m_s2={IMU: felt_m_s2})
     assert len(notes) == bool(told)
     assert told in "".join(notes)
 
@@ -87,8 +91,74 @@ def test_camera_is_checked_again_when_a_camera_info_comes() -> None:
         CAMERA, S, payload=image_frame(image_message("16UC1", np.zeros((4, 8), np.uint8), width=4))
     )
     check = FitCheck(Config(), {CAMERA: INTRINSICS})
-    (note,) = check.look(synced(CAMERA, picture), felt_m_s2=())
+    (note,) = check.look(synced(CAMERA, picture), felt_m_s2={})
     assert "16UC1" in note
-    assert check.look(synced(CAMERA, picture), felt_m_s2=()) == []
+    assert check.look(synced(CAMERA, picture), felt_m_s2={}) == []
     check.set_intrinsics(Intrinsics(1280, 720, 640.0, 640.0, 640.0, 360.0), frame_id="")
-    assert any("CameraInfo" in note for note in check.look(synced(CAMERA, picture), felt_m_s2=()))
+    assert any("CameraInfo" in note for note in check.look(synced(CAMERA, picture), felt_m_s2={}))
+
+
+def picture(width: int = 640, height: int = 480) -> SyncedSet:
+    return synced(CAMERA, sample(CAMERA, S, payload=noisy_image(width=width, height=height)))
+
+
+def test_camera_misfit_is_taken_back_when_the_camera_info_comes() -> None:
+    check = FitCheck(Config(), {CAMERA: Intrinsics(1280, 300, 640.0, 640.0, 640.0, 150.0)})
+    (note,) = check.look(picture(), felt_m_s2={})
+    assert check.misfits == (note,)
+    check.set_intrinsics(Intrinsics(640, 480, 320.0, 320.0, 320.0, 240.0), frame_id=CAMERA.value)
+    assert check.look(picture(), felt_m_s2={}) == []
+    assert check.misfits == check.told == ()
+
+
+def test_camera_is_checked_again_and_told_once_when_its_pictures_change() -> None:
+    check = FitCheck(Config(), {CAMERA: INTRINSICS})
+    check.set_intrinsics(Intrinsics(640, 480, 320.0, 320.0, 320.0, 240.0), frame_id=CAMERA.value)
+    assert check.look(picture(), felt_m_s2={}) == []
+    (note,) = check.look(picture(1280, 720), felt_m_s2={})
+    assert "1280 x 720 pixels, CameraInfo holds for 640 x 480" in note
+    assert check.misfits == (note,)
+    for _ in range(3):
+        assert check.look(picture(), felt_m_s2={}) == []
+        assert check.misfits == ()
+        assert check.look(picture(1280, 720), felt_m_s2={}) == []
+        assert check.misfits == (note,)
+    check.look(picture(), felt_m_s2={})
+    assert (check.misfits, check.told) == ((), (note,)), "it was so for some of the pictures"
+
+
+def test_audio_misfit_is_taken_back_when_an_audio_info_corrects_its_rate() -> None:
+    check = FitCheck(Config(), {})
+    wrong = AudioBlock(np.zeros((320, 2), np.int16), 8_000, False)  # 40 ms, as nobody said otherwise yet
+    for index in range(60):
+        block_now = wrong if index < 30 else replace(wrong, sample_rate_hz=16_000)
+        check.look(synced(AUDIO, sample(AUDIO, S + index * 20 * MS, payload=block_now)), felt_m_s2={})
+        assert bool(check.misfits) == (19 <= index < 30)
+
+
+UPSIDE_DOWN = (0.0, 0.0, -9.8)
+
+
+def two_imus() -> SyncedSet:
+    samples = {name: (sample(IMU, S, name=name),) for name in ("a", "b")}
+    return SyncedSet(0, 0, S, None, samples, {}, S, S, S)
+
+
+def test_imu_that_is_mounted_wrong_is_told_by_its_name_when_it_is_the_one_in_use() -> None:
+    check, notes = FitCheck(override(Config(), TWO_IMUS), {}), []
+    for _ in range(60):
+        notes += check.look(two_imus(), felt_m_s2={"a": (0.1, 0.0, 9.8)})
+    assert notes == []
+    for _ in range(60):
+        notes += check.look(two_imus(), felt_m_s2={"b": UPSIDE_DOWN})
+    (note,) = notes
+    assert note.startswith("b: acceleration averages")
+
+
+def test_imu_misfit_is_taken_back_when_its_pose_is_corrected() -> None:
+    check = FitCheck(Config(), {})
+    for index in range(120):
+        felt = (0.01 * index, 0.0, -9.8 if index < 60 else 9.8)
+        fresh = check.look(synced(IMU, sample(IMU, S)), felt_m_s2={IMU: felt})
+        assert len(fresh) == (index == 19)
+        assert bool(check.misfits) == (19 <= index < 79)

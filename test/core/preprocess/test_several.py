@@ -139,6 +139,14 @@ def test_turns_are_told_by_the_second_imu_when_the_first_has_no_gyro() -> None:
     assert yaw == pytest.approx(0.05, abs=1e-6)
 
 
+def test_acceleration_is_told_of_the_imu_in_use_alone_when_another_takes_over() -> None:
+    preprocessor = Preprocessor(override(Config(), RIG))
+    windows = {name: (sample(IMU, S, name=name),) for name in ("a", "b")}
+    for used in (("a", "b"), ("b",), ()):
+        preprocessor(SyncedSet(0, 0, S, None, windows, {}, S, S, S), used)
+        assert tuple(preprocessor.felt_m_s2) == used[:1]
+
+
 @pytest.mark.parametrize("name", ["rear", "top"])
 def test_camera_or_lidar_is_refused_when_nothing_says_where_it_sits(name: str) -> None:
     unplaced = {f"{name}__translation_m": (0.0, 0.0, 0.0), f"{name}__quaternion_xyzw": LEVEL}

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from results import CAR
 
 from sentryfuse_core.account.latency import PERCENTILES, LatencyWindow, percentiles
+from sentryfuse_core.account.upkeep import Upkeep
+from sentryfuse_core.config import Config
 from sentryfuse_core.replay.metrics import output_mapping, totals
 from sentryfuse_core.replay.truth import Truth
 from sentryfuse_core.types import Absence, Modality, ModalitySet
@@ -43,6 +45,17 @@ def test_window_counts_only_what_it_still_holds() -> None:
     assert (len(window), window.deadline_miss) == (2, 0.5)
     window.add(S + MS, {"e2e": 2.0}, missed=False)
     assert (len(window), window.deadline_miss, window.stage("e2e")["max"]) == (2, 0.0, 2.0)
+
+
+def test_windows_hold_the_newest_alone_when_time_stands_still() -> None:
+    """As with use_sim_time and a /clock that does not move: nothing is ever old enough to be forgotten."""
+    window, upkeep = LatencyWindow(1.0), Upkeep(Config())
+    for index in range(5_000):
+        window.add(0, {"e2e": 5_000.0 - index}, missed=index < 4_000)
+        upkeep.handled(0, skipped=1, published=True)
+    assert (len(window), window.deadline_miss, window.stage("e2e")["max"]) == (100, 0.0, 100.0)
+    assert upkeep.values(0)["skipped"] == 5_000
+    assert upkeep.values(0)["sets_per_s"] == 2_000.0, "of the thousand newest, each after one skipped"
 
 
 def test_totals_add_up_and_are_json() -> None:

@@ -126,3 +126,14 @@ def test_replay_tells_tracks_in_odometrys_frame_as_long_as_it_is_used(tmp_path: 
     assert lines[0] == lines[1]
     assert set(frames[0]) == {("base_link", True), ("base_link", False)}
     assert set(frames[1]) == {("odom", True), ("base_link", False)}
+
+
+def test_replay_tells_tracks_in_the_base_frame_and_why_when_odometry_names_no_frame(tmp_path: Path) -> None:
+    messages = [*bags.drive([LIDAR], seconds=0.6), *bags.odometry(seconds=0.6, frame="")]
+    config = override(Config(), {"tracking.frame": "odom"})
+    result = run(tmp_path, sorted(messages, key=lambda item: item.log_time_ns), config=config)
+    with BagReader(tmp_path / "out" / "results.mcap") as reader:
+        last = [item.message for item in reader.messages(["/sentryfuse/tracks"])][-1]
+    assert (last.header.frame_id, last.over_ground) == ("base_link", True)
+    (told,) = {note for record in result.records for note in record.notes if "odometry" in note}
+    assert "odometry's header.frame_id is empty" in told

@@ -84,10 +84,14 @@ def test_replay_says_what_to_set_when_data_does_not_fit_the_parameters(
     assert len([note for note in result.notes if all(text in note for text in told)]) == 1
 
 
-def test_replay_takes_the_camera_info_of_the_recording(tmp_path: Path) -> None:
-    result = run(tmp_path, [camera_info(), *bags.drive([CAMERA], seconds=0.3)])
+@pytest.mark.parametrize("late", [False, True])
+def test_replay_takes_the_camera_info_of_the_recording(late: bool, tmp_path: Path) -> None:
+    """Also where the first pictures come before it, and do not fit the parameters."""
+    messages, config = bags.drive([CAMERA], seconds=0.5), override(Config(), {"camera.image_width": 1242})
+    info = camera_info()._replace(log_time_ns=START_NS + 250 * MS * late)
+    result = run(tmp_path, sorted([info, *messages], key=lambda item: item.log_time_ns), config=config)
     assert result.selection.camera_infos == {CAMERA: "/camera/camera_info"}
-    assert not any("CameraInfo" in note for note in result.notes)
+    assert not any("CameraInfo" in note or "intrinsics" in note for note in result.notes)
     assert result.metrics["sensors"]["camera"]["topic"] == TOPICS[CAMERA]
 
 
