@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
 from contextlib import suppress
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 
 from sentryfuse_core.bags.definitions import TRANSFORMS_TYPE
@@ -23,14 +21,21 @@ from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.qos import LATCHED
 from sentryfuse_ros.relay import in_namespace, passed_on, reporter
+from sentryfuse_ros.restamp import (
+    Timeline,
+    clock_offset_ns,
+    read_transforms,
+    restamped,
+    restamped_transforms,
+)
 from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from rclpy.publisher import Publisher
 
-__all__ = ["PLAYBACK_STATUS", "PlayerNode", "main", "restamped"]
+__all__ = ["PLAYBACK_STATUS", "PlayerNode", "main"]
 
 PLAYBACK_STATUS = "player: playback"  # without a namespace
 _STAMPS = ("now", "bag", "clock")
@@ -49,32 +54,6 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
 }
 _CLOCK_PERIOD_NS = 10_000_000
 _LONGEST_SLEEP_S = 0.1
-_LATEST_NS = 2**31 * NS_PER_S  # what a stamp can hold
-_STAMP_END = 12  # bytes: 4 of encapsulation, then seconds and nanoseconds
-_FOREIGN_STAMPS_NS = 10 * NS_PER_S  # stamps further from log time are of another clock, with its own origin
-
-
-def restamped(data: bytes, move: Callable[[int], int]) -> bytes:
-    """CDR bytes of a message that begins with a std_msgs/Header, its stamp replaced by `move(stamp_ns)`.
-
-    Bytes too short to hold a stamp stay as they are: a damaged message is the subscriber's to refuse.
-    """
-    stamp_ns = _stamp_ns(data)
-    if stamp_ns is None:
-        return data
-    moved = struct.pack(_stamp_format(data), *divmod(move(stamp_ns), NS_PER_S))
-    return b"".join((data[:4], moved, data[_STAMP_END:]))
-
-
-def _stamp_ns(data: bytes) -> int | None:
-    if len(data) < _STAMP_END:
-        return None
-    sec, nanosec = struct.unpack_from(_stamp_format(data), data, 4)
-    return int(sec * NS_PER_S + nanosec)
-
-
-def _stamp_format(data: bytes) -> str:
-    return "<iI" if data[1] & 1 else ">iI"
 
 
 class PlayerNode(Node):
@@ -100,6 +79,7 @@ class PlayerNode(Node):
             self.get_logger().warning(note)
         self._outputs: dict[str, Publisher[Any]] = {}
         self._headers: set[str] = set()  # topics whose type begins with a header
+        self._latched: set[str] = set()  # topics of what holds on, whose stamps may be of long ago
         self._transforms: dict[str, Any] = {}  # topics of transforms between frames, with their class
         self._static: dict[str, int] = {}  # those that hold for the whole recording, and how many messages
         self._advertise(self._reader)
@@ -108,7 +88,8 @@ class PlayerNode(Node):
             self.create_publisher(Clock, "/clock", 10) if self._values["stamps"] == "clock" else None
         )
         self.published = 0
-        self._origin_ns = self._start_ns = 0
+        self._clock_offset_ns = 0  # of the stamps from the log times
+        self._timeline = Timeline(0, 0, 1.0)  # of this pass
         self._thread = threading.Thread(target=self._run, args=(self._reader,), name="player", daemon=True)
         self._thread.start()
 
@@ -148,6 +129,8 @@ class PlayerNode(Node):
                 self._static[topic] = found[topic].count
             if next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header":
                 self._headers.add(topic)
+            if found[topic].qos.latched:
+                self._latched.add(topic)
         if not self._outputs:
             raise TopicError(f"nothing to play in {self._values['bag']}; its types are not installed")
 
@@ -158,6 +141,9 @@ class PlayerNode(Node):
     def _run(self, reader: BagReader) -> None:
         try:
             self._wait_for_subscribers()
+            with suppress(BagError):  # damage is told when the play comes to it
+                timely = self._headers - self._latched
+                self._clock_offset_ns = clock_offset_ns(reader.messages(timely, raw=True))
             self._play(reader)
             while self._values["loop"] and not self._ending.is_set():
                 self._play(reader)
@@ -183,10 +169,10 @@ class PlayerNode(Node):
     def _play(self, reader: BagReader) -> None:
         """One pass through the recording."""
         first_ns = reader.start_ns
-        self._origin_ns, self._start_ns = first_ns, self.get_clock().now().nanoseconds
+        now_ns = self.get_clock().now().nanoseconds
+        self._timeline = Timeline(first_ns + self._clock_offset_ns, now_ns, self._values["rate"])
         started = time.monotonic()
         next_report = next_clock_ns = 0
-        first_stamped = True
         self._publish_static(reader)
         for item in reader.messages(tuple(self._outputs.keys() - self._static.keys()), raw=True):
             if not self._wait_until(item.log_time_ns, first_ns, started):
@@ -196,9 +182,6 @@ class PlayerNode(Node):
                     f"left out a message of {item.topic}: {item.message.detail}", once=True
                 )
                 continue
-            if first_stamped and item.topic in self._headers:
-                first_stamped = False
-                self._find_origin(item)
             if self._ticker is not None and item.log_time_ns >= next_clock_ns:
                 self._tick(item.log_time_ns)
                 next_clock_ns = item.log_time_ns + _CLOCK_PERIOD_NS
@@ -233,7 +216,7 @@ class PlayerNode(Node):
             by_child: dict[str, Any] = {}
             with suppress(BagError):  # damage is told when the play comes to it
                 for item in islice(reader.messages([topic], raw=True), self._static[topic]):
-                    message = _transforms(item.message, self._transforms[topic])
+                    message = read_transforms(item.message, self._transforms[topic])
                     by_child |= {transform.child_frame_id: transform for transform in message.transforms}
             now = self.get_clock().now().to_msg()
             for transform in by_child.values():
@@ -242,31 +225,14 @@ class PlayerNode(Node):
             self._outputs[topic].publish(self._transforms[topic](transforms=list(by_child.values())))
             self.published += 1
 
-    def _moved(self, data: bytes, kind: Any) -> bytes:
-        """Transforms with their stamps moved to now, each by itself; damaged ones are left alone."""
-        message = _transforms(data, kind)
-        for transform in message.transforms:
-            stamp = transform.header.stamp
-            moved_ns = self._now_stamp_ns(stamp.sec * NS_PER_S + stamp.nanosec)
-            if 0 <= moved_ns < _LATEST_NS:
-                stamp.sec, stamp.nanosec = divmod(moved_ns, NS_PER_S)
-        return bytes(serialize_message(message)) if message.transforms else data
-
-    def _find_origin(self, item: BagMessage) -> None:
-        """Use the stamps' own origin where they are of another clock than the log times."""
-        stamp_ns = _stamp_ns(item.message)
-        if stamp_ns is not None and abs(stamp_ns - item.log_time_ns) > _FOREIGN_STAMPS_NS:
-            self._origin_ns += stamp_ns - item.log_time_ns
-
     def _data(self, item: BagMessage) -> bytes:
         if self._values["stamps"] == "now" and item.topic in self._transforms:
-            return self._moved(bytes(item.message), self._transforms[item.topic])
-        if self._values["stamps"] != "now" or item.topic not in self._headers:
-            return bytes(item.message)
-        return restamped(item.message, self._now_stamp_ns)
-
-    def _now_stamp_ns(self, stamp_ns: int) -> int:
-        return self._start_ns + int((stamp_ns - self._origin_ns) / self._values["rate"])
+            return restamped_transforms(
+                bytes(item.message), self._transforms[item.topic], self._timeline.moved_ns
+            )
+        if self._values["stamps"] == "now" and item.topic in self._headers:
+            return restamped(item.message, self._timeline.moved_ns)
+        return bytes(item.message)
 
     def _tick(self, bag_ns: int) -> None:
         """Publish the recording's time where /clock was asked for."""
@@ -283,19 +249,11 @@ class PlayerNode(Node):
             "bag": self._values["bag"],
             "position_s": f"{position_s:.3f}",
             "rate": self._values["rate"],
-            "recorded_origin_ns": self._origin_ns,
-            "published_origin_ns": self._start_ns if moved else self._origin_ns,
+            "recorded_origin_ns": self._timeline.origin_ns,
+            "published_origin_ns": self._timeline.start_ns if moved else self._timeline.origin_ns,
             "published": self.published,
         }
         self._say("playing", values)
-
-
-def _transforms(data: Any, kind: Any) -> Any:
-    """The message; an empty one where the bytes are none."""
-    try:
-        return deserialize_message(bytes(data), kind)
-    except Exception:  # noqa: BLE001 - damaged bytes make rclpy raise whatever it likes
-        return kind()
 
 
 def _pair(item: str) -> tuple[str, str]:
