@@ -20,6 +20,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Int16MultiArray, String
 
+from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.errors import ConfigError, TopicError
 from sentryfuse_core.types import Modality
@@ -200,6 +201,88 @@ def test_player_ends_with_one_line_and_status_2_when_the_bag_is_missing(tmp_path
     errors = [line for line in run.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert str(missing) in errors[0]
+
+
+@pytest.fixture
+def digit(bag: Path, tmp_path: Path) -> Path:
+    """The same beside a topic of ROS 1 whose name ROS 2 does not take."""
+    path = tmp_path / "digit.mcap"
+    with BagReader(bag) as reader, BagWriter(path) as writer:
+        for item in reader.messages(raw=True):
+            writer.write_cdr(item.topic, item.type_name, item.log_time_ns, item.message)
+        writer.write("/camera/0/imu", "sensor_msgs/msg/Imu", reader.end_ns, {})
+    return path
+
+
+def test_player_leaves_a_topic_out_when_ros2_does_not_take_its_name(
+    digit: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    got = play({"/imu/data": Imu, "/audio": Int16MultiArray}, bag=digit)
+    assert {topic: len(messages) for topic, messages in got.items()} == {"/imu/data": 50, "/audio": 5}
+    assert "left out /camera/0/imu" in (told := capfd.readouterr().err)
+    assert "remap renames it" in told
+    renamed = {"remap": "['/camera/0/imu:=/camera0/imu']", "topics": "[/camera/0/imu]"}
+    got = play({"/camera0/imu": Imu}, bag=digit, **renamed)
+    assert len(got["/camera0/imu"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "names"),
+    [
+        ({"remap": "['/imu/data:=/imu/0/data']"}, ConfigError, "/imu/0/data"),
+        ({"topics": "[/camera/0/imu]"}, TopicError, "remap renames it"),
+        ({"prefix": "/raw-"}, TopicError, "/raw-/imu/data"),
+    ],
+)
+def test_player_names_the_topic_when_ros2_takes_none_that_was_asked_for(
+    parameters: dict[str, Any], error: type[Exception], names: str, digit: Path
+) -> None:
+    with pytest.raises(error, match=names), playing(Stop(), bag=digit, **parameters):
+        pass
+
+
+def test_player_plays_what_most_of_a_topic_is_when_it_was_recorded_under_two_types(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drive = bags.drive([Modality.IMU, Modality.CAMERA], seconds=0.3)
+    mixed = [item._replace(topic="/mixed") for item in drive]
+    bag = bags.write(tmp_path / "mixed.mcap", mixed)
+    got = play({"/mixed": Imu}, bag=bag)
+    assert [round(message.linear_acceleration.z) for _, message in got["/mixed"]] == [10] * 30
+    assert "left out /mixed of sensor_msgs/msg/CompressedImage" in capfd.readouterr().err
+
+
+def test_player_plays_both_when_ros1_had_two_names_for_the_type_of_transforms(tmp_path: Path) -> None:
+    if find_spec("tf2_msgs") is None:
+        pytest.skip("needs tf2_ros")
+    from tf2_msgs.msg import TFMessage
+
+    old = [turret(index)._replace(type_name="tf/msg/tfMessage") for index in range(0, 5, 2)]
+    bag = bags.write(
+        tmp_path / "both.mcap", sorted([*old, turret(1), turret(3)], key=lambda m: m.log_time_ns)
+    )
+    got = play({"/tf": TFMessage}, bag=bag)["/tf"]
+    assert [message.transforms[0].transform.translation.x for _, message in got] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "told_s", "publishers"), [("clock", START_NS // S, 1), ("bag", 5, 1), ("now", None, 0)]
+)
+def test_player_lets_no_recorded_clock_contradict_the_stamps_it_gives(
+    stamps: str, told_s: int | None, publishers: int, bag: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "sim.mcap"
+    with BagReader(bag) as reader, BagWriter(path) as writer:
+        for index, item in enumerate(reader.messages(raw=True)):
+            writer.write_cdr(item.topic, item.type_name, item.log_time_ns, item.message)
+            tick = {"clock": {"sec": 5, "nanosec": index}}
+            writer.write("/clock", "rosgraph_msgs/msg/Clock", item.log_time_ns, tick)
+    with playing(Stop(), bag=path, stamps=stamps, wait_s=WITHIN_S) as found:
+        ticks, readings = found.heard(Clock, "/clock"), found.heard(Imu, "/imu/data")
+        sounds = found.heard(Int16MultiArray, "/audio")
+        found.until(lambda: len(readings) == 50 and len(sounds) == 5)
+        assert found.bench.count_publishers("/clock") == publishers
+    assert {message.clock.sec for message in ticks} == ({told_s} if told_s is not None else set())
 
 
 def test_player_goes_on_to_the_recordings_own_end_when_its_topics_end_before(tmp_path: Path) -> None:
