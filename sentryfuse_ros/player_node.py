@@ -49,6 +49,7 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "wait_s": (0.0, "wait this long for every topic to have a subscriber before starting, in s"),
 }
 _CLOCK_PERIOD_NS = 10_000_000
+_SHORTEST_TURN_NS = 100_000_000  # of a loop, in recorded time: one message by itself lasts no time
 _LONGEST_SLEEP_S = 0.1
 
 
@@ -131,7 +132,9 @@ class PlayerNode(Node):
 
     def _play(self, reader: BagReader) -> None:
         """One pass through the recording."""
-        first_ns = reader.start_ns
+        first_ns, end_ns = reader.start_ns, reader.end_ns
+        if self._values["loop"]:
+            end_ns = max(end_ns, first_ns + _SHORTEST_TURN_NS)
         now_ns = self.get_clock().now().nanoseconds
         self._timeline = Timeline(first_ns + self._clock_offset_ns, now_ns, self._values["rate"])
         started = time.monotonic()
@@ -153,7 +156,7 @@ class PlayerNode(Node):
                 next_report = time.monotonic() + 1.0
 
         # Silence of the played topics up to the recording's own end is part of it.
-        self._wait_until(reader.end_ns, first_ns, started)
+        self._wait_until(end_ns, first_ns, started)
 
     def _wait_until(self, log_time_ns: int, first_ns: int, started: float) -> bool:
         """Wait for a log time's turn; False when the end was asked for."""

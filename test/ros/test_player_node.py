@@ -169,6 +169,13 @@ def test_player_begins_again_with_the_recorded_stamps_when_looping(bag: Path) ->
     assert stamps[50:60] == stamps[:10]
 
 
+def test_player_does_not_flood_when_it_loops_on_a_recording_that_lasts_no_time(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "one.mcap", bags.drive([Modality.IMU], seconds=0.01))
+    got = play({"/imu/data": Imu}, enough=4, bag=bag, loop=True, rate=2)["/imu/data"]
+    stamps = [stamp_ns(message) for _, message in got]
+    assert min(later - earlier for earlier, later in itertools.pairwise(stamps)) >= 49_000_000
+
+
 @pytest.mark.parametrize(
     ("parameters", "error", "names"),
     [
