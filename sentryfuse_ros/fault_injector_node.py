@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
@@ -104,9 +105,13 @@ class FaultInjectorNode(Node):
             f"scenario {self._scenario.name}: waiting for topics under {self._prefix}/; the first message of "
             "a sensor starts it"
         )
-        self._delay_timer = self.create_timer(_DELAY_PERIOD_S, self._send_delayed, autostart=False)
-        self.create_timer(_SCAN_PERIOD_S, self._scan)
-        self.create_timer(_SCHEDULE_PERIOD_S, self._follow_schedule)
+        # Not ROS timers: under use_sim_time those wait for /clock, which may have to pass through here.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._delay_timer = self.create_timer(
+            _DELAY_PERIOD_S, self._send_delayed, clock=steady, autostart=False
+        )
+        self.create_timer(_SCAN_PERIOD_S, self._scan, clock=steady)
+        self.create_timer(_SCHEDULE_PERIOD_S, self._follow_schedule, clock=steady)
         self._scan()
 
     def _renamed(self, config: Config, names: list[str]) -> Config:

@@ -20,7 +20,7 @@ def message_class(type_name: str) -> Any:
     package = package.removesuffix("/msg")
     try:
         return getattr(importlib.import_module(f"{package}.msg"), name)
-    except AttributeError as error:
+    except (AttributeError, TypeError) as error:
         raise ImportError(f"{package} has no message {name}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
 from contextlib import suppress
@@ -12,25 +11,27 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 
-from sentryfuse_core.bags.definitions import TRANSFORMS_TYPE
 from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError, TopicError
+from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError
 from sentryfuse_ros.declare import declare
-from sentryfuse_ros.messages import message_class
-from sentryfuse_ros.qos import LATCHED
-from sentryfuse_ros.relay import in_namespace, passed_on, reporter
+from sentryfuse_ros.played import choose, messages_of
+from sentryfuse_ros.relay import reporter
+from sentryfuse_ros.restamp import (
+    Timeline,
+    clock_offset_ns,
+    read_transforms,
+    restamped,
+    restamped_transforms,
+)
 from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from rclpy.publisher import Publisher
-
-__all__ = ["PLAYBACK_STATUS", "PlayerNode", "main", "restamped"]
+__all__ = ["PLAYBACK_STATUS", "PlayerNode", "main"]
 
 PLAYBACK_STATUS = "player: playback"  # without a namespace
 _STAMPS = ("now", "bag", "clock")
@@ -48,33 +49,8 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "wait_s": (0.0, "wait this long for every topic to have a subscriber before starting, in s"),
 }
 _CLOCK_PERIOD_NS = 10_000_000
+_SHORTEST_TURN_NS = 100_000_000  # of a loop, in recorded time: one message by itself lasts no time
 _LONGEST_SLEEP_S = 0.1
-_LATEST_NS = 2**31 * NS_PER_S  # what a stamp can hold
-_STAMP_END = 12  # bytes: 4 of encapsulation, then seconds and nanoseconds
-_FOREIGN_STAMPS_NS = 10 * NS_PER_S  # stamps further from log time are of another clock, with its own origin
-
-
-def restamped(data: bytes, move: Callable[[int], int]) -> bytes:
-    """CDR bytes of a message that begins with a std_msgs/Header, its stamp replaced by `move(stamp_ns)`.
-
-    Bytes too short to hold a stamp stay as they are: a damaged message is the subscriber's to refuse.
-    """
-    stamp_ns = _stamp_ns(data)
-    if stamp_ns is None:
-        return data
-    moved = struct.pack(_stamp_format(data), *divmod(move(stamp_ns), NS_PER_S))
-    return b"".join((data[:4], moved, data[_STAMP_END:]))
-
-
-def _stamp_ns(data: bytes) -> int | None:
-    if len(data) < _STAMP_END:
-        return None
-    sec, nanosec = struct.unpack_from(_stamp_format(data), data, 4)
-    return int(sec * NS_PER_S + nanosec)
-
-
-def _stamp_format(data: bytes) -> str:
-    return "<iI" if data[1] & 1 else ">iI"
 
 
 class PlayerNode(Node):
@@ -98,17 +74,21 @@ class PlayerNode(Node):
         self._reader = BagReader(Path(self._values["bag"])).open()
         for note in self._reader.notes:
             self.get_logger().warning(note)
-        self._outputs: dict[str, Publisher[Any]] = {}
-        self._headers: set[str] = set()  # topics whose type begins with a header
-        self._transforms: dict[str, Any] = {}  # topics of transforms between frames, with their class
-        self._static: dict[str, int] = {}  # those that hold for the whole recording, and how many messages
-        self._advertise(self._reader)
+        self._played, left_out = choose(self, self._reader, self._values)
+        for reason in left_out:
+            self.get_logger().warning(f"left out {reason}")
+        self._outputs = {
+            topic: self.create_publisher(item.kind, item.name, item.profile)
+            for topic, item in self._played.items()
+        }
         self._say = reporter(self, "playback", self._values["bag"])
         self._ticker = (
             self.create_publisher(Clock, "/clock", 10) if self._values["stamps"] == "clock" else None
         )
         self.published = 0
-        self._origin_ns = self._start_ns = 0
+        self._warned: set[str] = set()
+        self._clock_offset_ns = 0  # of the stamps from the log times
+        self._timeline = Timeline(0, 0, 1.0)  # of this pass
         self._thread = threading.Thread(target=self._run, args=(self._reader,), name="player", daemon=True)
         self._thread.start()
 
@@ -121,43 +101,13 @@ class PlayerNode(Node):
             self._reader.close()
         super().destroy_node()
 
-    def _advertise(self, reader: BagReader) -> None:
-        remap = dict(_pair(item) for item in self._values["remap"] if item)
-        chosen = {item for item in self._values["topics"] if item}
-        found = {topic.name: topic for topic in reader.topics() if topic.count}
-        recorded = {name: topic.type_name for name, topic in found.items()}
-        for name in sorted(chosen - set(recorded)) + sorted(set(remap) - set(recorded)):
-            raise TopicError(
-                f"no topic {name!r} in {self._values['bag']}; it has {', '.join(sorted(recorded))}"
-            )
-        for topic, type_name in recorded.items():
-            if chosen and topic not in chosen:
-                continue
-            try:
-                kind = message_class(TRANSFORMS_TYPE if found[topic].is_transforms else type_name)
-            except ImportError:
-                self.get_logger().warning(f"left out {topic}: {type_name} is not installed")
-                continue
-            static = found[topic].is_static
-            profile = LATCHED if static else passed_on(found[topic].qos, count=found[topic].count)
-            name = self._published_as(remap.get(topic, topic))
-            self._outputs[topic] = self.create_publisher(kind, name, profile)
-            if found[topic].is_transforms:
-                self._transforms[topic] = kind
-            if static:
-                self._static[topic] = found[topic].count
-            if next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header":
-                self._headers.add(topic)
-        if not self._outputs:
-            raise TopicError(f"nothing to play in {self._values['bag']}; its types are not installed")
-
-    def _published_as(self, topic: str) -> str:
-        prefix: str = self._values["prefix"]
-        return f"{prefix}{topic}" if prefix else in_namespace(topic, self.get_namespace())
-
     def _run(self, reader: BagReader) -> None:
         try:
             self._wait_for_subscribers()
+            with suppress(BagError):  # damage is told when the play comes to it
+                self._clock_offset_ns = clock_offset_ns(
+                    messages_of(reader, [item for item in self._played.values() if item.is_timely])
+                )
             self._play(reader)
             while self._values["loop"] and not self._ending.is_set():
                 self._play(reader)
@@ -172,7 +122,7 @@ class PlayerNode(Node):
 
     def _wait_for_subscribers(self) -> None:
         deadline = time.monotonic() + self._values["wait_s"]
-        outputs = [output for topic, output in self._outputs.items() if topic not in self._static]
+        outputs = [self._outputs[topic] for topic, item in self._played.items() if not item.is_static]
         while time.monotonic() < deadline and not all(output.get_subscription_count() for output in outputs):
             if self._ending.wait(0.05):
                 return
@@ -182,23 +132,20 @@ class PlayerNode(Node):
 
     def _play(self, reader: BagReader) -> None:
         """One pass through the recording."""
-        first_ns = reader.start_ns
-        self._origin_ns, self._start_ns = first_ns, self.get_clock().now().nanoseconds
+        first_ns, end_ns = reader.start_ns, reader.end_ns
+        if self._values["loop"]:
+            end_ns = max(end_ns, first_ns + _SHORTEST_TURN_NS)
+        now_ns = self.get_clock().now().nanoseconds
+        self._timeline = Timeline(first_ns + self._clock_offset_ns, now_ns, self._values["rate"])
         started = time.monotonic()
         next_report = next_clock_ns = 0
-        first_stamped = True
         self._publish_static(reader)
-        for item in reader.messages(tuple(self._outputs.keys() - self._static.keys()), raw=True):
+        for item in messages_of(reader, [item for item in self._played.values() if not item.is_static]):
             if not self._wait_until(item.log_time_ns, first_ns, started):
                 return
             if isinstance(item.message, Undecodable):
-                self.get_logger().warning(
-                    f"left out a message of {item.topic}: {item.message.detail}", once=True
-                )
+                self._warn_once(item.topic, item.message)
                 continue
-            if first_stamped and item.topic in self._headers:
-                first_stamped = False
-                self._find_origin(item)
             if self._ticker is not None and item.log_time_ns >= next_clock_ns:
                 self._tick(item.log_time_ns)
                 next_clock_ns = item.log_time_ns + _CLOCK_PERIOD_NS
@@ -209,7 +156,7 @@ class PlayerNode(Node):
                 next_report = time.monotonic() + 1.0
 
         # Silence of the played topics up to the recording's own end is part of it.
-        self._wait_until(reader.end_ns, first_ns, started)
+        self._wait_until(end_ns, first_ns, started)
 
     def _wait_until(self, log_time_ns: int, first_ns: int, started: float) -> bool:
         """Wait for a log time's turn; False when the end was asked for."""
@@ -229,44 +176,32 @@ class PlayerNode(Node):
         They hold for the whole recording, whenever they were recorded, and a subscriber that comes late
         gets the message from this node, as it would have got one from each publisher.
         """
-        for topic in sorted(self._static):
+        for played in (item for item in self._played.values() if item.is_static):
             by_child: dict[str, Any] = {}
             with suppress(BagError):  # damage is told when the play comes to it
-                for item in islice(reader.messages([topic], raw=True), self._static[topic]):
-                    message = _transforms(item.message, self._transforms[topic])
+                for item in islice(messages_of(reader, [played]), played.count):
+                    message = read_transforms(item.message, played.kind)
                     by_child |= {transform.child_frame_id: transform for transform in message.transforms}
             now = self.get_clock().now().to_msg()
             for transform in by_child.values():
                 if self._values["stamps"] == "now":
                     transform.header.stamp = now
-            self._outputs[topic].publish(self._transforms[topic](transforms=list(by_child.values())))
+            self._outputs[played.topic].publish(played.kind(transforms=list(by_child.values())))
             self.published += 1
 
-    def _moved(self, data: bytes, kind: Any) -> bytes:
-        """Transforms with their stamps moved to now, each by itself; damaged ones are left alone."""
-        message = _transforms(data, kind)
-        for transform in message.transforms:
-            stamp = transform.header.stamp
-            moved_ns = self._now_stamp_ns(stamp.sec * NS_PER_S + stamp.nanosec)
-            if 0 <= moved_ns < _LATEST_NS:
-                stamp.sec, stamp.nanosec = divmod(moved_ns, NS_PER_S)
-        return bytes(serialize_message(message)) if message.transforms else data
-
-    def _find_origin(self, item: BagMessage) -> None:
-        """Use the stamps' own origin where they are of another clock than the log times."""
-        stamp_ns = _stamp_ns(item.message)
-        if stamp_ns is not None and abs(stamp_ns - item.log_time_ns) > _FOREIGN_STAMPS_NS:
-            self._origin_ns += stamp_ns - item.log_time_ns
-
     def _data(self, item: BagMessage) -> bytes:
-        if self._values["stamps"] == "now" and item.topic in self._transforms:
-            return self._moved(bytes(item.message), self._transforms[item.topic])
-        if self._values["stamps"] != "now" or item.topic not in self._headers:
-            return bytes(item.message)
-        return restamped(item.message, self._now_stamp_ns)
+        played = self._played[item.topic]
+        if self._values["stamps"] == "now" and played.is_transforms:
+            return restamped_transforms(bytes(item.message), played.kind, self._timeline.moved_ns)
+        if self._values["stamps"] == "now" and played.has_header:
+            return restamped(item.message, self._timeline.moved_ns)
+        return bytes(item.message)
 
-    def _now_stamp_ns(self, stamp_ns: int) -> int:
-        return self._start_ns + int((stamp_ns - self._origin_ns) / self._values["rate"])
+    def _warn_once(self, topic: str, refused: Undecodable) -> None:
+        """Say that a topic has messages that cannot be played, whatever others have."""
+        if topic not in self._warned:
+            self._warned.add(topic)
+            self.get_logger().warning(f"left out a message of {topic}: {refused.detail}")
 
     def _tick(self, bag_ns: int) -> None:
         """Publish the recording's time where /clock was asked for."""
@@ -283,26 +218,11 @@ class PlayerNode(Node):
             "bag": self._values["bag"],
             "position_s": f"{position_s:.3f}",
             "rate": self._values["rate"],
-            "recorded_origin_ns": self._origin_ns,
-            "published_origin_ns": self._start_ns if moved else self._origin_ns,
+            "recorded_origin_ns": self._timeline.origin_ns,
+            "published_origin_ns": self._timeline.start_ns if moved else self._timeline.origin_ns,
             "published": self.published,
         }
         self._say("playing", values)
-
-
-def _transforms(data: Any, kind: Any) -> Any:
-    """The message; an empty one where the bytes are none."""
-    try:
-        return deserialize_message(bytes(data), kind)
-    except Exception:  # noqa: BLE001 - damaged bytes make rclpy raise whatever it likes
-        return kind()
-
-
-def _pair(item: str) -> tuple[str, str]:
-    recorded, separator, published = item.partition(":=")
-    if not separator or not recorded or not published:
-        raise ConfigError(f"parameter remap: {item!r} is not recorded:=published")
-    return recorded, published
 
 
 def main() -> NoReturn:

@@ -40,7 +40,7 @@ class Arrival(NamedTuple):
 
 def arrivals(
     reader: BagReader,
-    topics: Mapping[str, str | None],
+    topics: Mapping[tuple[str, str], str | None],  # the sensor by topic and type; None: not a sensor's
     *,
     injector: FaultInjector | None = None,
     seconds: float | None = None,
@@ -50,19 +50,20 @@ def arrivals(
     What an event holds comes with the first message after the event, or at the end of the recording.
     """
     stop_ns = None if seconds is None else reader.start_ns + round(seconds * NS_PER_S)
-    messages = reader.messages(topics)
+    named = reader.messages({topic for topic, _ in topics})
+    messages: Iterator[BagMessage] = (item for item in named if (item.topic, item.type_name) in topics)
     if stop_ns is not None:
         messages = itertools.takewhile(lambda item: item.log_time_ns <= stop_ns, messages)
     if injector is not None:
         yield from _injected(messages, topics, injector, start_ns=reader.start_ns, stop_ns=stop_ns)
         return
     for order, (topic, type_name, at_ns, message, publisher) in enumerate(messages):
-        yield Arrival(at_ns, order, topics[topic], topic, type_name, message, publisher)
+        yield Arrival(at_ns, order, topics[topic, type_name], topic, type_name, message, publisher)
 
 
 def _injected(
     messages: Iterable[BagMessage],
-    topics: Mapping[str, str | None],
+    topics: Mapping[tuple[str, str], str | None],
     injector: FaultInjector,
     *,
     start_ns: int,
@@ -78,7 +79,13 @@ def _injected(
         at_ns = last_ns + round(delivery.delay_s * NS_PER_S)
         _, type_name, _, _, publisher = last[topic]
         arrival = Arrival(
-            at_ns, next(order), topics[topic], topic, type_name, delivery.message, publisher=publisher
+            at_ns,
+            next(order),
+            topics[topic, type_name],
+            topic,
+            type_name,
+            delivery.message,
+            publisher=publisher,
         )
         heapq.heappush(on_their_way, arrival)
 
@@ -96,7 +103,8 @@ def _injected(
             at_s = (last_ns - start_ns) / NS_PER_S
             for topic, held in injector.flush(at_s):
                 send(topic, held)
-            for delivery in injector.apply(item.topic, topics[item.topic], item.message, at_s=at_s):
+            sensor = topics[item.topic, item.type_name]
+            for delivery in injector.apply(item.topic, sensor, item.message, at_s=at_s):
                 send(item.topic, delivery)
         yield from due(last_ns)
     for topic, held in injector.flush():

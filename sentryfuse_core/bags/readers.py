@@ -262,8 +262,11 @@ class BagReader:
             return message
         store = _ros_types(ros1=False, audio_chunks=False)
         if stream.type_name not in store.fielddefs:
-            raise TopicError(f"{stream.topic} has type {stream.type_name}, unknown in ROS 2; leave it out")
-        built = build_message(store, stream.type_name, message)
+            return Undecodable(f"its type {stream.type_name} is unknown in ROS 2")
+        try:
+            built = build_message(store, stream.type_name, message)
+        except KeyError as error:
+            return Undecodable(f"it is of ROS 1, and {error.args[0]}")
         return bytes(store.serialize_cdr(built, stream.type_name))
 
     def _make_decoder(self, stream: Stream) -> _Decoder:

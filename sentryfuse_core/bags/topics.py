@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -54,11 +54,15 @@ class Selection:
     odometry: Topic | None = None
 
     @property
-    def feeds(self) -> dict[str, str | None]:
-        """Every topic to read, with its sensor; None for CameraInfo, AudioInfo and odometry."""
-        feeds: dict[str, str | None] = {topic.name: name for name, topic in self.topics.items()}
-        odometry = [self.odometry.name] if self.odometry else []
-        return feeds | dict.fromkeys((*self.camera_infos.values(), *self.audio_infos.values(), *odometry))
+    def feeds(self) -> dict[tuple[str, str], str | None]:
+        """Every topic and type to read, with its sensor; None for CameraInfo, AudioInfo and odometry."""
+        found: dict[tuple[str, str], str | None] = {
+            (topic.name, topic.type_name): name for name, topic in self.topics.items()
+        }
+        infos = [(topic, CAMERA_INFO_TYPE) for topic in self.camera_infos.values()]
+        infos += [(topic, AUDIO_INFO_TYPE) for topic in self.audio_infos.values()]
+        odometry = [(self.odometry.name, self.odometry.type_name)] if self.odometry else []
+        return found | dict.fromkeys((*infos, *odometry))
 
     def told_by(self, topic: str) -> tuple[str, ...]:
         """Names of the sensors that a CameraInfo or AudioInfo on this topic is of."""
@@ -101,7 +105,8 @@ def encodings(reader: BagReader) -> Callable[[Topic], str]:
 
     def look_up(topic: Topic) -> str:
         try:
-            first = next(iter(reader.messages([topic.name])), None)
+            named = reader.messages([topic.name])
+            first = next((item for item in named if item.type_name == topic.type_name), None)
         except BagError:
             return ""  # told when the recording is played
         found = getattr(getattr(first, "message", None), "encoding", "")
@@ -130,8 +135,8 @@ def select(
             continue
         if not config.sensor(name).enabled:
             continue
-        taken = {topic.name for other, topic in chosen.items() if config.kind_of(other) is kind}
-        free = found = [topic for topic in candidates(available, kind) if topic.name not in taken]
+        taken = set(chosen.values())
+        free = found = [topic for topic in candidates(available, kind) if topic not in taken]
         if len(config.of_kind(kind)) > 1:  # which is whose cannot be told by the type alone
             found = [topic for topic in free if _is_called(topic, name, config)]
         depth = depth_topics(found, encoding) if kind is Modality.CAMERA else {}
@@ -167,7 +172,7 @@ def select(
                 f"{name}: took none of the CameraInfo topics {', '.join(infos)}, as none lies beside "
                 f"{chosen[name].name}; --set {name}.info_topic=NAME chooses one"
             )
-    return Selection(
+    selection = Selection(
         topics=chosen,
         cameras=tuple(cameras),
         camera_infos={name: topic for name, topic in camera_infos.items() if topic is not None},
@@ -177,6 +182,18 @@ def select(
         odometry=_odometry(available, config.odometry, notes),
         notes=tuple(notes),
     )
+    return replace(selection, notes=(*selection.notes, *_of_other_types(available, selection)))
+
+
+def _of_other_types(available: Sequence[Topic], selection: Selection) -> list[str]:
+    """What to tell of messages on a topic that is read which are of a type that nobody reads."""
+    feeds = selection.feeds
+    names = {name for name, _ in feeds}
+    return [
+        f"{topic.name} was recorded as {topic.type_name}, too: {topic.count} messages of it are left out"
+        for topic in available
+        if topic.count and topic.name in names and (topic.name, topic.type_name) not in feeds
+    ]
 
 
 def _is_called(topic: Topic, name: str, config: Config) -> bool:
@@ -258,7 +275,7 @@ def _asked(available: Sequence[Topic], overrides: Mapping[str, str], config: Con
     chosen: dict[str, Topic] = {}
     for name, text in overrides.items():
         topic = _override(available, name, text, config)
-        other = next((known for known, taken in chosen.items() if taken.name == topic.name), None)
+        other = next((known for known, taken in chosen.items() if taken == topic), None)
         if other is not None:
             raise TopicError(f"--topic gives {topic.name} to {other} and to {name}; give each one of its own")
         chosen[name] = topic

@@ -145,7 +145,8 @@ def build_message(store: Typestore, type_name: str, value: Any) -> Any:
     """A message of the store's type from a nested mapping, None, or an object with such attributes.
 
     Fields that a mapping leaves out get ROS's default (zero, empty), which messages share, since they are
-    only serialised; unknown keys raise KeyError.
+    only serialised; unknown keys raise KeyError. So do an object's fields that would be lost while fields of
+    the type get nothing: the ones are then the others by a new name.
     """
     return _built(_layout(store, type_name), value)
 
@@ -164,7 +165,7 @@ def _built(layout: _Layout, value: Any) -> Any:
         # The one type used here whose definition has a default other than zero.
         value = {"w": 1.0} if layout.type_name == "geometry_msgs/msg/Quaternion" else {}
     elif not (type(value) is dict or isinstance(value, Mapping)):
-        value = {name: getattr(value, name, None) for name in layout.places}
+        value = _named_anew(layout, value)
     fields = [*layout.nothing]
     for name, item in value.items():
         place = layout.places.get(name)
@@ -175,6 +176,20 @@ def _built(layout: _Layout, value: Any) -> Any:
             index, make = place
             fields[index] = item if make is None else make(item)
     return layout.made(*fields)
+
+
+def _named_anew(layout: _Layout, message: Any) -> dict[str, Any]:
+    """A message's fields as the type calls them; ROS 1 has some in capitals (K of CameraInfo).
+
+    What only one of the two has is left out (seq of a Header) or stays empty (temperature of a BatteryState).
+    """
+    old = {name: name if hasattr(message, name) else name.upper() for name in layout.places}
+    given = {name: getattr(message, other) for name, other in old.items() if hasattr(message, other)}
+    empty, lost = layout.places.keys() - given.keys(), vars(message).keys() - {*old.values()}
+    if empty and lost:
+        have, want = ", ".join(sorted(lost)), ", ".join(sorted(empty))
+        raise KeyError(f"{layout.type_name} has {want} where the message has {have}")
+    return given
 
 
 @lru_cache(maxsize=256)

@@ -168,6 +168,18 @@ def test_injector_delays_by_the_asked_time_when_told(tmp_path: Path, story_time:
         found.until(lambda: bool(got))
 
 
+def test_injector_goes_on_when_simulated_time_stands_still(tmp_path: Path) -> None:
+    story = tmp_path / "story.yaml"
+    late = "{at_s: 0, stream: imu, fault: delay, delay_s: 0.05}"
+    story.write_text(f"seconds: 60\nevents: [{late}]\n", encoding="utf-8")
+    with injecting("-p", "use_sim_time:=true", "-p", f"scenario:={story}") as found:
+        stories = found.heard(DiagnosticArray, "/diagnostics")
+        publisher, got = line(found, Imu, "/imu/data")  # a driver that comes later than the injector
+        publisher.publish(Imu())
+        found.until(lambda: bool(got))
+        found.until(lambda: len(stories) > 2)
+
+
 def test_injector_publishes_the_budget_when_it_is_due(tmp_path: Path) -> None:
     story = "name: low\nseconds: 60\nactions: [{at_s: 0.2, power_w: 6}]\n"
     with telling(tmp_path, story) as found:

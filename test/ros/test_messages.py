@@ -14,7 +14,7 @@ def test_message_class_is_found_by_either_spelling_of_its_type() -> None:
     assert message_class("sentryfuse/msg/FusionStatus")().sequence == 0
 
 
-@pytest.mark.parametrize("name", ["no_such_msgs/msg/Thing", "sensor_msgs/msg/Thing"])
+@pytest.mark.parametrize("name", ["no_such_msgs/msg/Thing", "sensor_msgs/msg/Thing", "Thing"])
 def test_message_class_is_an_import_error_when_it_is_not_installed(name: str) -> None:
     with pytest.raises(ImportError, match=name.split("/", maxsplit=1)[0]):
         message_class(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import struct
 import subprocess
 import time
 from contextlib import AbstractContextManager
@@ -14,20 +13,18 @@ from typing import Any
 import bags
 import mcaps
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.serialization import deserialize_message, serialize_message
 from ros.support import WITHIN_S, Rig, node_command, rig
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Int16MultiArray, String
 
+from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.errors import ConfigError, TopicError
 from sentryfuse_core.types import Modality
-from sentryfuse_ros.player_node import PlayerNode, restamped
+from sentryfuse_ros.player_node import PlayerNode
 from sentryfuse_ros.spin import Stop
 
 S = 1_000_000_000
@@ -101,6 +98,30 @@ def test_player_publishes_every_message_in_order_with_stamps_of_now_when_playing
     assert all(arrival - stamp_ns(message) >= 1_900_000 for arrival, message in got["/imu/data"])
 
 
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+def test_player_moves_the_sensors_to_now_when_another_topics_stamps_are_odd(
+    rate: float, tmp_path: Path
+) -> None:
+    start_ns = 1_700_000_000 * S
+    odd = {"/without": 0, "/map_like": start_ns - 3600 * S, "/uptime": 5 * S}
+    first = [
+        bags.Message(topic, "sensor_msgs/msg/Imu", start_ns, bags.imu(stamp_ns, 0))
+        for topic, stamp_ns in odd.items()
+    ]
+    drive = bags.drive([Modality.IMU], seconds=0.3, start_ns=start_ns)
+    # One comes late, too: whatever its stamp is, the play goes on.
+    late = [item._replace(log_time_ns=drive[-1].log_time_ns) for item in first]
+    bag = bags.write(tmp_path / "odd.mcap", [*first, *drive, *late])
+    began_ns = time.time_ns()
+    got = play({"/imu/data": Imu, **dict.fromkeys(odd, Imu)}, bag=bag, rate=rate)
+    assert len(got["/imu/data"]) == 30
+    assert all(began_ns < stamp_ns(message) < arrival for arrival, message in got["/imu/data"])
+    assert [stamp_ns(message) for _, message in got["/without"]] == [0, 0]
+    hour_ns = stamp_ns(got["/imu/data"][0][1]) - stamp_ns(got["/map_like"][0][1])
+    assert hour_ns == round(3600 * S / rate)
+    assert len(got["/uptime"]) == 2
+
+
 def test_player_passes_odometry_on_with_its_stamps_moved(tmp_path: Path) -> None:
     bag = bags.write(tmp_path / "drive.mcap", bags.odometry(seconds=0.4))
     began_ns = time.time_ns()
@@ -148,6 +169,13 @@ def test_player_begins_again_with_the_recorded_stamps_when_looping(bag: Path) ->
     assert stamps[50:60] == stamps[:10]
 
 
+def test_player_does_not_flood_when_it_loops_on_a_recording_that_lasts_no_time(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "one.mcap", bags.drive([Modality.IMU], seconds=0.01))
+    got = play({"/imu/data": Imu}, enough=4, bag=bag, loop=True, rate=2)["/imu/data"]
+    stamps = [stamp_ns(message) for _, message in got]
+    assert min(later - earlier for earlier, later in itertools.pairwise(stamps)) >= 49_000_000
+
+
 @pytest.mark.parametrize(
     ("parameters", "error", "names"),
     [
@@ -182,30 +210,86 @@ def test_player_ends_with_one_line_and_status_2_when_the_bag_is_missing(tmp_path
     assert str(missing) in errors[0]
 
 
-@given(sec=st.integers(0, 2**31 - 1), nanosec=st.integers(0, S - 1), big=st.booleans())
-def test_restamping_changes_nothing_but_the_stamp_when_bytes_are_patched(
-    sec: int, nanosec: int, big: bool
+@pytest.fixture
+def digit(bag: Path, tmp_path: Path) -> Path:
+    """The same beside a topic of ROS 1 whose name ROS 2 does not take."""
+    path = tmp_path / "digit.mcap"
+    with BagReader(bag) as reader, BagWriter(path) as writer:
+        for item in reader.messages(raw=True):
+            writer.write_cdr(item.topic, item.type_name, item.log_time_ns, item.message)
+        writer.write("/camera/0/imu", "sensor_msgs/msg/Imu", reader.end_ns, {})
+    return path
+
+
+def test_player_leaves_a_topic_out_when_ros2_does_not_take_its_name(
+    digit: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    order = ">" if big else "<"
-    data = bytes((0, 0 if big else 1, 0, 0)) + struct.pack(f"{order}iI", sec, nanosec) + b"rest"
-    seen: list[int] = []
-    moved = restamped(data, lambda stamp: seen.append(stamp) or 5 * S + 7)  # type: ignore[func-returns-value]
-    assert seen == [sec * S + nanosec]
-    assert moved == data[:4] + struct.pack(f"{order}iI", 5, 7) + b"rest"
+    got = play({"/imu/data": Imu, "/audio": Int16MultiArray}, bag=digit)
+    assert {topic: len(messages) for topic, messages in got.items()} == {"/imu/data": 50, "/audio": 5}
+    assert "left out /camera/0/imu" in (told := capfd.readouterr().err)
+    assert "remap renames it" in told
+    renamed = {"remap": "['/camera/0/imu:=/camera0/imu']", "topics": "[/camera/0/imu]"}
+    got = play({"/camera0/imu": Imu}, bag=digit, **renamed)
+    assert len(got["/camera0/imu"]) == 1
 
 
-def test_restamping_leaves_bytes_alone_when_too_short_for_a_stamp() -> None:
-    for length in range(12):
-        data = bytes((0, 1, 0, 0, 5, 0, 0, 0, 9, 9, 9, 9))[:length]
-        assert restamped(data, lambda _: 0) == data
+@pytest.mark.parametrize(
+    ("parameters", "error", "names"),
+    [
+        ({"remap": "['/imu/data:=/imu/0/data']"}, ConfigError, "/imu/0/data"),
+        ({"topics": "[/camera/0/imu]"}, TopicError, "remap renames it"),
+        ({"prefix": "/raw-"}, TopicError, "/raw-/imu/data"),
+    ],
+)
+def test_player_names_the_topic_when_ros2_takes_none_that_was_asked_for(
+    parameters: dict[str, Any], error: type[Exception], names: str, digit: Path
+) -> None:
+    with pytest.raises(error, match=names), playing(Stop(), bag=digit, **parameters):
+        pass
 
 
-def test_restamping_is_what_rclpy_reads_when_deserialised() -> None:
-    message = Imu()
-    message.header.frame_id = "imu"
-    moved = deserialize_message(restamped(serialize_message(message), lambda _: 3 * S + 4), Imu)
-    assert stamp_ns(moved) == 3 * S + 4
-    assert moved.header.frame_id == "imu"
+def test_player_plays_what_most_of_a_topic_is_when_it_was_recorded_under_two_types(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drive = bags.drive([Modality.IMU, Modality.CAMERA], seconds=0.3)
+    mixed = [item._replace(topic="/mixed") for item in drive]
+    bag = bags.write(tmp_path / "mixed.mcap", mixed)
+    got = play({"/mixed": Imu}, bag=bag)
+    assert [round(message.linear_acceleration.z) for _, message in got["/mixed"]] == [10] * 30
+    assert "left out /mixed of sensor_msgs/msg/CompressedImage" in capfd.readouterr().err
+
+
+def test_player_plays_both_when_ros1_had_two_names_for_the_type_of_transforms(tmp_path: Path) -> None:
+    if find_spec("tf2_msgs") is None:
+        pytest.skip("needs tf2_ros")
+    from tf2_msgs.msg import TFMessage
+
+    old = [turret(index)._replace(type_name="tf/msg/tfMessage") for index in range(0, 5, 2)]
+    bag = bags.write(
+        tmp_path / "both.mcap", sorted([*old, turret(1), turret(3)], key=lambda m: m.log_time_ns)
+    )
+    got = play({"/tf": TFMessage}, bag=bag)["/tf"]
+    assert [message.transforms[0].transform.translation.x for _, message in got] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "told_s", "publishers"), [("clock", START_NS // S, 1), ("bag", 5, 1), ("now", None, 0)]
+)
+def test_player_lets_no_recorded_clock_contradict_the_stamps_it_gives(
+    stamps: str, told_s: int | None, publishers: int, bag: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "sim.mcap"
+    with BagReader(bag) as reader, BagWriter(path) as writer:
+        for index, item in enumerate(reader.messages(raw=True)):
+            writer.write_cdr(item.topic, item.type_name, item.log_time_ns, item.message)
+            tick = {"clock": {"sec": 5, "nanosec": index}}
+            writer.write("/clock", "rosgraph_msgs/msg/Clock", item.log_time_ns, tick)
+    with playing(Stop(), bag=path, stamps=stamps, wait_s=WITHIN_S) as found:
+        ticks, readings = found.heard(Clock, "/clock"), found.heard(Imu, "/imu/data")
+        sounds = found.heard(Int16MultiArray, "/audio")
+        found.until(lambda: len(readings) == 50 and len(sounds) == 5)
+        assert found.bench.count_publishers("/clock") == publishers
+    assert {message.clock.sec for message in ticks} == ({told_s} if told_s is not None else set())
 
 
 def test_player_goes_on_to_the_recordings_own_end_when_its_topics_end_before(tmp_path: Path) -> None:

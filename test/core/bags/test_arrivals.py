@@ -14,6 +14,8 @@ from sentryfuse_core.faults.scenario import Event, Scenario
 from sentryfuse_core.faults.stamps import stamp_ns
 from sentryfuse_core.types import Modality
 
+IMU = (bags.TOPICS[Modality.IMU], "sensor_msgs/msg/Imu")
+
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -24,7 +26,20 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def played(bag: Path, *events: Event) -> list[Arrival]:
     injector = FaultInjector(Scenario("test", 3, 1.0, events)) if events else None
     with BagReader(bag) as reader:
-        return list(arrivals(reader, {bags.TOPICS[Modality.IMU]: Modality.IMU}, injector=injector))
+        return list(arrivals(reader, {IMU: Modality.IMU}, injector=injector))
+
+
+def test_arrivals_are_each_sensors_by_type_when_a_topic_was_recorded_under_several(tmp_path: Path) -> None:
+    drive = bags.drive((Modality.IMU, Modality.CAMERA, Modality.LIDAR), seconds=0.2)
+    path = bags.write(tmp_path / "a.mcap", [item._replace(topic="/mixed") for item in drive])
+    camera = ("/mixed", "sensor_msgs/msg/CompressedImage")
+    feeds = {("/mixed", IMU[1]): "imu", camera: "camera"}
+    nothing = FaultInjector(Scenario("test", 3, 1.0, ()))
+    with BagReader(path) as reader:
+        for injector in (None, nothing):
+            found = [(item.sensor, item.type_name) for item in arrivals(reader, feeds, injector=injector)]
+            assert set(found) == {("imu", IMU[1]), ("camera", camera[1])}
+            assert len(found) == sum(item.type_name in (IMU[1], camera[1]) for item in drive)
 
 
 @pytest.mark.parametrize("until_s", [0.5, 10.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import bags
 import numpy as np
@@ -13,9 +14,11 @@ from bags import START_NS, TOPICS
 from builders import MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from sentryfuse_core.bags.readers import BagReader, Undecodable, bag_files
-from sentryfuse_core.bags.writer import BagWriter
+from sentryfuse_core.bags.writer import BagWriter, build_message, ros2_typestore
 from sentryfuse_core.errors import BagError, SentryFuseError, TopicError
 from sentryfuse_core.types import Modality
 
@@ -63,6 +66,47 @@ def test_reader_gives_ros2_bytes_when_raw(form: str, tmp_path: Path) -> None:
     assert {(a.topic, a.log_time_ns) for a, _ in pairs} == {(b.topic, b.log_time_ns) for _, b in pairs}
     by_key = {(b.topic, b.log_time_ns): b.message for _, b in pairs}
     assert all(by_key[a.topic, a.log_time_ns] == a.message for a, _ in pairs)
+
+
+def ros1_bag(path: Path, type_name: str, fields: dict[str, Any], definition: str = "") -> Path:
+    """One message of ROS 1, of a type that ROS defines or this `definition` does."""
+    store = get_typestore(Stores.ROS1_NOETIC)
+    if definition:
+        store.register(get_types_from_msg(definition, type_name))
+    with Ros1Writer(path) as writer:
+        stream = writer.add_connection("/topic", type_name, typestore=store)
+        message = build_message(store, type_name, fields)
+        writer.write(stream, START_NS, store.serialize_ros1(message, type_name))
+    return path
+
+
+def test_reader_gives_every_field_when_ros1_calls_it_otherwise(tmp_path: Path) -> None:
+    calibration = {"D": [0.5] * 5, "K": list(range(9)), "R": [2.0] * 9, "P": list(range(12))}
+    fields = {"header": bags.header(START_NS, "camera"), "height": 48, "width": 64, **calibration}
+    path = ros1_bag(tmp_path / "a.bag", "sensor_msgs/msg/CameraInfo", fields)
+    with BagReader(path) as reader:
+        found = next(reader.messages(raw=True))
+    message = ros2_typestore().deserialize_cdr(found.message, found.type_name)
+    assert (message.header.frame_id, message.height, message.width) == ("camera", 48, 64)
+    assert {name: list(getattr(message, name.lower())) for name in calibration} == calibration
+
+
+@pytest.mark.parametrize(
+    ("type_name", "definition", "told"),
+    [
+        ("vision_msgs/msg/VisionClass", "uint16 id\nstring class_name\n", "has class_id where"),
+        ("acme_msgs/msg/Gadget", "uint16 id\n", "unknown in ROS 2"),
+    ],
+)
+def test_reader_marks_a_message_when_ros2_has_no_place_for_what_ros1_says(
+    type_name: str, definition: str, told: str, tmp_path: Path
+) -> None:
+    path = ros1_bag(tmp_path / "a.bag", type_name, {"id": 7}, definition)
+    with BagReader(path) as reader:
+        assert next(reader.messages()).message.id == 7
+        found = next(reader.messages(raw=True)).message
+    assert isinstance(found, Undecodable)
+    assert told in found.detail
 
 
 def test_reader_gives_views_when_arrays_are_large(tmp_path: Path) -> None:

@@ -33,6 +33,18 @@ def test_select_takes_each_sensor_by_type() -> None:
     assert chosen(*topics) == {CAMERA: "/a", LIDAR: "/b", IMU: "/c", AUDIO: "/d"}
 
 
+@pytest.mark.parametrize("overrides", [{}, {CAMERA: "/mixed", IMU: "/mixed"}])
+def test_select_takes_each_type_by_itself_when_a_topic_was_recorded_under_several(
+    overrides: dict[str, str],
+) -> None:
+    imu, other = "sensor_msgs/msg/Imu", "std_msgs/msg/String"
+    topics = [Topic("/mixed", kind, count) for kind, count in ((IMAGE, 9), (imu, 50), (other, 3))]
+    found = select(topics, overrides, config=Config())
+    assert found.feeds == {("/mixed", IMAGE): CAMERA, ("/mixed", imu): IMU}
+    (told,) = (note for note in found.notes if "left out" in note)
+    assert other in told
+
+
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
@@ -236,10 +248,10 @@ def test_select_takes_the_odometry_that_goes_on_smoothly(
     assert (found.odometry.name if found.odometry else None) == expected
     told = [note for note in found.notes if note.startswith("odometry: ")]
     assert len(told) == (len(names) > 1)
-    assert (expected is None) == (found.feeds.keys() == {"/points"})
+    assert (expected is None) == (found.feeds.keys() == {("/points", CLOUD)})
     off = select(topics, {}, config=override(Config(), {"odometry.enabled": False}))
     assert off.odometry is None
-    assert off.feeds == {"/points": LIDAR}
+    assert off.feeds == {("/points", CLOUD): LIDAR}
 
 
 def test_select_takes_the_odometry_that_is_asked_for() -> None:
@@ -248,7 +260,7 @@ def test_select_takes_the_odometry_that_is_asked_for() -> None:
     assert sensors == {LIDAR: "/points"}
     found = select(topics, sensors, config=config)
     assert found.odometry == topics[2]
-    assert found.feeds["/other"] is None
+    assert found.feeds["/other", ODOMETRY] is None
     for name, words in (("/points", "understands nav_msgs/msg/Odometry"), ("/othr", "did you mean /other")):
         with pytest.raises(TopicError, match=words):
             select(topics, {}, config=parse_overrides([f"odometry={name}"], Config())[1])

@@ -59,9 +59,8 @@ def hear(bag: Path) -> Heard:
 
 def _sets(bag: Path, ingest: Ingest, clock: ManualClock, config: Config) -> Iterator[SyncedSet]:
     with BagReader(bag) as reader:
-        chosen = select(reader.topics(), {}, config=config).topics
-        topics: dict[str, str | None] = {topic.name: name for name, topic in chosen.items()}
-        for arrival in arrivals(reader, topics):
+        feeds = select(reader.topics(), {}, config=config).feeds
+        for arrival in arrivals(reader, {key: name for key, name in feeds.items() if name is not None}):
             clock.set(arrival.at_ns)
             arrival.hand_to(ingest)
             yield from ingest.take()
