@@ -326,6 +326,29 @@ def test_slow_sensor_starts_when_its_period_is_longer_than_the_timeout_floor() -
     assert bench.history.count(LOST) <= 1
 
 
+@pytest.mark.parametrize("away_s", [2, 60])
+def test_sensor_is_used_again_and_told_slow_when_it_comes_back_at_another_pace(away_s: int) -> None:
+    bench = Bench(CAMERA)
+    bench.good(5.0)
+    bench.wait(away_s * S)
+    bench.period_ns = S
+    bench.good(20.0)
+    assert bench.state is DEGRADED
+    assert (bench.report.code, bench.monitor.trusted()) == ("rate", {CAMERA})
+    assert bench.report.expected_hz == pytest.approx(15.0, rel=0.01)
+
+
+def test_sensor_is_lost_as_soon_as_before_when_it_came_back_from_a_silence(bench: Bench) -> None:
+    bench.wait(5 * S)
+    bench.good(1.5)
+    assert bench.state is OK
+    last_ns = bench.now_ns
+    bench.wait(S)
+    assert bench.transitions[-1].after is LOST
+    silent_ns = bench.transitions[-1].at_ns - last_ns
+    assert silent_ns == max(TIMEOUT_NS[bench.modality], 3 * bench.period_ns)
+
+
 def test_order_is_judged_afresh_when_stamps_are_forgotten() -> None:
     bench = Bench(CAMERA)
     bench.good(1.0)
