@@ -293,6 +293,38 @@ def test_sensor_is_degraded_by_three_bad_of_five_and_restored_by_good_content(
     assert bench.history == [OK, DEGRADED, OK]
 
 
+def test_microphone_is_not_missed_a_channel_when_it_comes_back_as_another_one() -> None:
+    bench = Bench(AUDIO)
+    stereo = AudioStats(0.0, silent=False, live_channels=0b11, channel_count=2)
+    bench.content([stereo] * 50)
+    bench.wait(2 * S)
+    bench.content([AudioStats(0.0, silent=False, live_channels=0b1, channel_count=1)] * 150)
+    assert bench.state is OK
+    bench.content([stereo] * 5 + [replace(stereo, live_channels=0b1)] * 5)
+    assert bench.report.code == "dead_channel"
+
+
+def test_lidar_is_blocked_for_minutes_and_not_for_ever_when_it_sees_less_from_then_on() -> None:
+    bench = Bench(LIDAR)
+    half = CloudStats(20_000, (1 << 36) - 1)
+    bench.content([CloudStats(20_000, (1 << 72) - 1)] * 20 + [half] * 1200)
+    assert bench.report.code == "blocked_sector"
+    bench.content([CloudStats(10, 0)] * 3000)  # covered altogether: nothing to learn from
+    bench.content([half] * 10)
+    assert bench.report.code == "blocked_sector"
+    bench.content([half] * 2400)
+    assert bench.state is OK
+    bench.content([CloudStats(20_000, (1 << 18) - 1)] * 5)
+    assert bench.report.code == "blocked_sector"
+
+
+def test_camera_stays_blocked_for_a_while_when_it_is_covered_soon_after_the_start() -> None:
+    bench = Bench(CAMERA)
+    bench.content([ImageStats(100.0, 20.0, (20.0,) * 64)] * 20)
+    bench.content([ImageStats(100.0, 20.0, (0.2,) * 32 + (20.0,) * 32)] * 150)
+    assert bench.report.code == "blocked"
+
+
 def test_sensor_is_degraded_and_used_on_when_the_network_hardly_trusts_it(bench: Bench) -> None:
     def judged(trust: float) -> SensorState:
         bench.monitor.observe_trust(bench.modality, trust, poor=trust < 0.6, now_ns=bench.now_ns)
