@@ -282,7 +282,8 @@ class Ingest:
         if released:
             for name in self._paired:
                 excess_ns = self._sync.clock_offset_ns(name, sure=True)
-                self._health.observe_offset(name, excess_ns, released[-1].released_ns)
+                at_ns, anchor = released[-1].released_ns, self._sync.anchor or ""
+                self._health.observe_offset(name, excess_ns, at_ns, anchor=anchor)
         transitions = self._health.take_transitions()
         if not (released or transitions):
             return

@@ -57,7 +57,7 @@ class Evidence:
         self.excused_ns = 0  # time since then in which nobody listened
         self.offset_ns: int | None = None  # received minus stamp of the newest message
         self.last_invalid = False
-        self._config = config.health
+        self._whole, self._config = config, config.health
         self._topic = topic
         self._told = {"topic": topic, "name": name, "device": _DEVICES[modality]}  # in remedies
         self._floor_ns = round(of_sensor(config.health, "timeout_floor_{sensor}_s", modality) * NS_PER_S)
@@ -221,14 +221,15 @@ class Evidence:
         self._tell(_SHARED, found)
         return True
 
-    def offset_changed(self, excess_ns: int | None) -> bool:
-        """Take in how much the stamps disagree with the anchor's; whether that is news."""
+    def offset_changed(self, excess_ns: int | None, anchor: str) -> bool:
+        """Take in how much the stamps disagree with those of `anchor`; whether that is news."""
         if (excess_ns is None) == ("clock_offset" not in self.degrading):
             return False
         if excess_ns is None:
             del self.degrading["clock_offset"]
             return True
-        self.degrading["clock_offset"] = offset_finding(excess_ns, self._told["name"])
+        name = self._told["name"]
+        self.degrading["clock_offset"] = offset_finding(excess_ns, name, anchor=anchor, config=self._whole)
         return True
 
     def silent(self, now_ns: int) -> bool:

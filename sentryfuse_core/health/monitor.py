@@ -63,10 +63,10 @@ class HealthMonitor:
         sensor.evidence.trusted(trust, poor=poor)
         self._note(sensor.settle(now_ns))
 
-    def observe_offset(self, name: str, excess_ns: int | None, now_ns: int) -> None:
-        """How much more a sensor's stamps lag than the anchor's, where that is too much to pair it."""
+    def observe_offset(self, name: str, excess_ns: int | None, now_ns: int, *, anchor: str) -> None:
+        """How much more a sensor's stamps lag than those of `anchor`, where that is too much to pair it."""
         sensor = self._sensors[name]
-        if sensor.evidence.offset_changed(excess_ns):
+        if sensor.evidence.offset_changed(excess_ns, anchor):
             self._note(sensor.settle(now_ns))
 
     def observe_publishers(self, name: str, names: Sequence[str], now_ns: int) -> None:

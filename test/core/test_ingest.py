@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from builders import LATENCY_NS, MS, PERIOD_NS, S, imu_message, sample, timeline
 
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health import ImageStats
 from sentryfuse_core.health.heartbeat import Stall
 from sentryfuse_core.ingest import Ingest
-from sentryfuse_core.types import Absence, Modality, ModalitySet, Sample, SensorState, SyncedSet, Transition
+from sentryfuse_core.types import (
+    Absence,
+    Modality,
+    ModalitySet,
+    Sample,
+    SensorReport,
+    SensorState,
+    SyncedSet,
+    Transition,
+)
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
 
@@ -41,6 +51,39 @@ class Hostile:
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("boom")
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A steady sensor: when its messages come, and what its clock makes of when they were taken, in ms."""
+
+    period: float
+    lag: float
+    phase: float = 0.0
+    clock: float = 0.0
+
+
+def _steady(config: Config, rig: dict[str, Steady], seconds: float = 6.0) -> tuple[float, SensorReport]:
+    """What share of the last sets used the last of these sensors, and what is told of it."""
+    ingest, items, [*_, last] = Ingest(config), [], rig
+    for name, one in rig.items():
+        apart_ns = round((one.clock / 1e3 - config.sensor(name).stamp_offset_s) * S)
+        for index in range(round(seconds * 1e3 / one.period)):
+            taken_ns = 100 * S + round((one.phase + index * one.period) * MS)
+            item = sample(
+                config.kind_of(name), taken_ns, arrival_ns=taken_ns + round(one.lag * MS), name=name
+            )
+            items.append(replace(item, stamp_ns=taken_ns + apart_ns))
+    items.sort(key=lambda item: item.arrival_ns)
+    used = [last in names for _, names, _ in _trusted(ingest, items)][-20:]
+    return sum(used) / len(used), ingest.reports(items[-1].arrival_ns)[last]
+
+
+def _remedied(config: Config, report: SensorReport, naming: str) -> Config:
+    """With the option whose name has `naming` set as the remedy says."""
+    told = re.findall(r"set (\S+) to (-?[\d.]*\d)", report.remedy)
+    [(option, value)] = [found for found in told if naming in found[0]]
+    return override(config, {option: float(value)})
 
 
 def _imu_message(stamp_ns: int, **changes: Any) -> Any:
@@ -242,6 +285,40 @@ def test_sets_keep_coming_in_order_when_sensors_come_and_go_at_random() -> None:
         used = [synced.samples[modality][0].stamp_ns for synced in sets if modality in synced.samples]
         assert len(used) == len(set(used))
     assert len({synced.present.bits for synced in sets}) >= 12
+
+
+SCANNER = Steady(100, lag=10)
+
+
+@pytest.mark.parametrize("given", [{}, {"camera.stamp_offset_s": 0.2}, {"camera.stamp_offset_s": -0.1}])
+def test_camera_is_used_when_its_stamp_offset_is_set_as_the_remedy_says(given: dict[str, float]) -> None:
+    config, rig = override(Config(), given), {"lidar": SCANNER, "camera": Steady(66, lag=20, clock=300)}
+    used, report = _steady(config, rig)
+    assert (used, report.code) == (0.0, "clock_offset")
+    used, report = _steady(_remedied(config, report, "stamp_offset_s"), rig)
+    assert (used, report.code) == (1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("given", "rig", "slow"),
+    [
+        ({}, {"lidar": SCANNER, "camera": Steady(66, lag=160)}, "camera"),
+        ({"camera.expected_lag_s": 0.06}, {"lidar": SCANNER, "camera": Steady(66, lag=160)}, "camera"),
+        (
+            {"lidar.expected_lag_s": 0.03},
+            {"lidar": Steady(100, lag=130), "camera": Steady(66, lag=20)},
+            "lidar",
+        ),
+    ],
+)
+def test_camera_is_used_when_the_slow_one_is_told_as_the_remedy_says(
+    given: dict[str, float], rig: dict[str, Steady], slow: str
+) -> None:
+    config = override(Config(), {**given, "sync.max_wait_s": 0.2})
+    used, report = _steady(config, rig)
+    assert (used, report.code) == (0.0, "clock_offset")
+    used, report = _steady(_remedied(config, report, f"{slow}.expected_lag_s"), rig)
+    assert (used, report.code) == (1.0, "")
 
 
 def test_black_images_degrade_the_camera_but_keep_it_in_the_mask() -> None:
