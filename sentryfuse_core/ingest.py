@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sentryfuse_core.clock import NS_PER_S
@@ -202,6 +202,14 @@ class Ingest:
         """A message already taken in turned out bad when it was decoded."""
         with self._lock:
             self._health.observe_undecodable(name, reason, detail, now_ns)
+            self._follow_health(now_ns)
+        self._notify()
+
+    def observe_placed(self, names: Iterable[str], now_ns: int) -> None:
+        """It is known where these sensors were at a set, whether or not their data was of use to it."""
+        with self._lock:
+            for name in names:
+                self._health.observe_placed(name, now_ns)
             self._follow_health(now_ns)
         self._notify()
 

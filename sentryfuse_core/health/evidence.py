@@ -191,12 +191,15 @@ class Evidence:
         self._undecodable_in_row = 0
         return found
 
+    def placed(self) -> None:
+        """Take in that there is a pose, whether or not the message was of use otherwise."""
+        self.degrading.pop("no_pose", None)
+
     def decoded(self, stats: ContentStats | None) -> None:
         """Take in that a message was decoded, and what its content looks like; None: nothing to judge by."""
         self._undecodable_in_row = 0
         self._out_of_window_in_row = 0
         self.last_invalid = False
-        self.degrading.pop("no_pose", None)
         self.degrading.pop("no_data", None)
         if stats is not None:
             found = self._look(stats)

@@ -51,6 +51,12 @@ class HealthMonitor:
         """A message that was observed as good and turned out bad when it was decoded."""
         self._note(self._sensors[name].observe_undecodable(reason, detail, now_ns))
 
+    def observe_placed(self, name: str, now_ns: int) -> None:
+        """It is known where the sensor was when it sent a message."""
+        sensor = self._sensors[name]
+        sensor.evidence.placed()
+        self._note(sensor.settle(now_ns))
+
     def observe_decoded(self, name: str, stats: ContentStats | None, now_ns: int) -> None:
         """A message was decoded, and what its content looks like, where that can be judged."""
         sensor = self._sensors[name]

@@ -55,6 +55,7 @@ class Prepared:
     content: Mapping[str, ContentStats]  # by name
     notes: tuple[str, ...] = ()  # what to know of the poses
     sensors: tuple[str, ...] = ()  # names of those whose data is in the views
+    placed: tuple[str, ...] = ()  # names of those with a pose
 
     @property
     def inputs(self) -> ModelInput:
@@ -145,7 +146,7 @@ class Preprocessor:
             views = tuple(map(self._view, self._axes, *parts))
         skewed = (f"{name} is not deskewed: {why}" for name, why in self._skewed.items())
         notes = (*self.placer.notes(sensors), *skewed)
-        return Prepared(views, self._invalid, self._content, notes, tuple(self._used))
+        return Prepared(views, self._invalid, self._content, notes, tuple(self._used), tuple(self._poses))
 
     def _view(self, axes: motion.Rotation, *parts: Mapping[str, Tensor]) -> ModelInput:
         """The input of one sector, and how good its data is."""
