@@ -60,8 +60,7 @@ class Ingest:
         self.ego = EgoMotion(config.odometry)  # looked at set by set, by whoever handles them
         self._lock = threading.Lock()
         self._sync: Synchronizer[str, Sample] = Synchronizer(config.sync, streams(config))
-        paired = (*config.of_kind(Modality.CAMERA), *config.of_kind(Modality.LIDAR))
-        self._paired = tuple(name for name in paired if config.sensor(name).enabled)
+        self._heard = tuple(name for name in config.sensors if config.sensor(name).enabled)
         self._health = HealthMonitor(config, topics=topics)
         self._ready: deque[SyncedSet] = deque()
         self._transitions: deque[Transition] = deque(maxlen=_MAX_TRANSITIONS)
@@ -288,10 +287,15 @@ class Ingest:
     def _collect(self, released: list[MatchedSet[str, Sample]]) -> None:
         """Queue new sets and transitions."""
         if released:
-            for name in self._paired:
-                excess_ns = self._sync.clock_offset_ns(name, sure=True)
-                at_ns, anchor = released[-1].released_ns, self._sync.anchor or ""
-                self._health.observe_offset(name, excess_ns, at_ns, anchor=anchor)
+            for name in self._heard:
+                self._health.observe_timing(
+                    name,
+                    released[-1].released_ns,
+                    anchor=self._sync.anchor or "",
+                    excess_ns=self._sync.clock_offset_ns(name, sure=True),
+                    ahead_ns=self._sync.ahead_ns(name),
+                    missed=self._sync.missed(name),
+                )
         transitions = self._health.take_transitions()
         if not (released or transitions):
             return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.health.clocks import STAMP_FAULTS, offset_finding
+from sentryfuse_core.health.clocks import STAMP_FAULTS
 from sentryfuse_core.health.content import CONTENT, REPEATING
 from sentryfuse_core.health.criteria import Finding, find, of_sensor
 from sentryfuse_core.health.heartbeat import BACKLOG_NS
@@ -57,7 +57,7 @@ class Evidence:
         self.excused_ns = 0  # time since then in which nobody listened
         self.offset_ns: int | None = None  # received minus stamp of the newest message
         self.last_invalid = False
-        self._whole, self._config = config, config.health
+        self._config = config.health
         self._topic = topic
         self._told = {"topic": topic, "name": name, "device": _DEVICES[modality]}  # in remedies
         self._floor_ns = round(of_sensor(config.health, "timeout_floor_{sensor}_s", modality) * NS_PER_S)
@@ -224,16 +224,12 @@ class Evidence:
         self._tell(_SHARED, found)
         return True
 
-    def offset_changed(self, excess_ns: int | None, anchor: str) -> bool:
-        """Take in how much the stamps disagree with those of `anchor`; whether that is news."""
-        if (excess_ns is None) == ("clock_offset" not in self.degrading):
-            return False
-        if excess_ns is None:
-            del self.degrading["clock_offset"]
-            return True
-        name = self._told["name"]
-        self.degrading["clock_offset"] = offset_finding(excess_ns, name, anchor=anchor, config=self._whole)
-        return True
+    def timing_changed(self, told: Mapping[str, Finding | None]) -> bool:
+        """Take in what is told of the stamps against the anchor's, by code; whether any of it is news."""
+        news = [code for code, found in told.items() if (found is None) is (code in self.degrading)]
+        for code in news:
+            self._tell(code, told[code])
+        return bool(news)
 
     def silent(self, now_ns: int) -> bool:
         """Whether nothing has come for too long."""
