@@ -11,7 +11,7 @@ from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.clocks import STAMP_FAULTS
 from sentryfuse_core.health.content import CONTENT, REPEATING
-from sentryfuse_core.health.criteria import Finding, find, of_sensor
+from sentryfuse_core.health.criteria import REMEDIES, Finding, find, of_sensor
 from sentryfuse_core.health.heartbeat import BACKLOG_NS
 from sentryfuse_core.health.rate import RateMeter
 from sentryfuse_core.health.stats import ContentStats, ImuValues
@@ -182,9 +182,12 @@ class Evidence:
             self.degrading[reason] = self._find(reason, detail)
             return None
         self.invalid_reasons[reason] += 1
+        told = f"content cannot be used, {reason}: {detail}"
+        if reason == "no_finite_points":  # as a covered lidar writes: to lose it would cure nothing
+            self._check_last("content", self._content, self._find("few_points", told))
+            return None
         self._undecodable_in_row += 1
-        found = self._find("malformed", f"content cannot be used, {reason}: {detail}")
-        found = replace(found, code=reason)
+        found = replace(self._find("malformed", told), code=reason)
         self._check_last("content", self._content, found)
         if self._undecodable_in_row < self._config.invalid_run:
             return None
@@ -280,7 +283,10 @@ class Evidence:
     def _malformed(self, reason: str, detail: str, what: str) -> Finding:
         if reason in STAMP_FAULTS:
             return self._find(reason, f"{reason.replace('_', ' ')}: {detail}")
-        return self._find("malformed", f"{what}, the last one {reason}: {detail}")
+        found = self._find("malformed", f"{what}, the last one {reason}: {detail}")
+        if reason == "empty" and self._told["device"] == "lidar":  # some drivers leave out what is no return
+            return replace(found, remedy=REMEDIES["few_points"])
+        return found
 
     def _heard(self, now_ns: int, *, invalid: bool) -> None:
         self.arrival_ns = now_ns

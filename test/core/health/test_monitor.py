@@ -220,6 +220,29 @@ def test_sensor_is_lost_and_tried_again_when_its_messages_never_decode() -> None
     assert bench.history.index(RECOVERING) == bench.history.index(LOST) + 1
 
 
+def test_lidar_is_degraded_until_it_sees_again_when_it_is_covered() -> None:
+    bench = Bench(LIDAR)
+    bench.content([CloudStats(20_000, (1 << 72) - 1)] * 20)
+    for _ in range(100):
+        bench.send()
+        bench.monitor.observe_undecodable(LIDAR, "no_finite_points", "none of 2000", bench.now_ns)
+        bench._collect()
+    assert bench.history == [OK, DEGRADED]
+    assert (bench.report.code, bench.report.invalid) == ("few_points", 100)
+    assert "no_finite_points" in bench.report.reason
+    assert "window" in bench.report.remedy
+    bench.content([CloudStats(20_000, (1 << 72) - 1)] * 20)
+    assert bench.state is OK
+
+
+def test_window_of_a_lidar_is_what_to_look_at_when_its_clouds_have_no_points() -> None:
+    bench = Bench(LIDAR)
+    bench.good(3.0)
+    bench.invalid(20, reason="empty")
+    assert (bench.state, bench.report.code) == (LOST, "malformed")
+    assert "window" in bench.report.remedy
+
+
 def test_sensor_is_degraded_when_its_rate_falls_below_nine_tenths(bench: Bench) -> None:
     bench.period_ns = bench.period_ns * 5 // 4
     bench.good(8.0)
