@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sentryfuse_core.clock import NS_PER_S
@@ -61,8 +61,7 @@ class Ingest:
         self.ego = EgoMotion(config.odometry)  # looked at set by set, by whoever handles them
         self._lock = threading.Lock()
         self._sync: Synchronizer[str, Sample] = Synchronizer(config.sync, streams(config))
-        paired = (*config.of_kind(Modality.CAMERA), *config.of_kind(Modality.LIDAR))
-        self._paired = tuple(name for name in paired if config.sensor(name).enabled)
+        self._heard = tuple(name for name in config.sensors if config.sensor(name).enabled)
         self._health = HealthMonitor(config, topics=topics)
         self._readings: dict[str, deque[tuple[int, Sample]]] = {  # of each IMU, with the epoch it came in
             name: deque(maxlen=_MAX_READINGS) for name in config.of_kind(Modality.IMU)
@@ -233,6 +232,14 @@ class Ingest:
             self._follow_health(now_ns)
         self._notify()
 
+    def observe_placed(self, names: Iterable[str], now_ns: int) -> None:
+        """It is known where these sensors were at a set, whether or not their data was of use to it."""
+        with self._lock:
+            for name in names:
+                self._health.observe_placed(name, now_ns)
+            self._follow_health(now_ns)
+        self._notify()
+
     def observe_decoded(self, name: str, stats: ContentStats | None, now_ns: int) -> None:
         """A message was decoded, and what its content looks like, where that can be judged."""
         with self._lock:
@@ -308,9 +315,15 @@ class Ingest:
     def _collect(self, released: list[MatchedSet[str, Sample]]) -> None:
         """Queue new sets and transitions."""
         if released:
-            for name in self._paired:
-                excess_ns = self._sync.clock_offset_ns(name, sure=True)
-                self._health.observe_offset(name, excess_ns, released[-1].released_ns)
+            for name in self._heard:
+                self._health.observe_timing(
+                    name,
+                    released[-1].released_ns,
+                    anchor=self._sync.anchor or "",
+                    excess_ns=self._sync.clock_offset_ns(name, sure=True),
+                    ahead_ns=self._sync.ahead_ns(name),
+                    missed=self._sync.missed(name),
+                )
         transitions = self._health.take_transitions()
         if not (released or transitions):
             return

@@ -382,6 +382,7 @@ def prepare(
     if ego.received and Modality.IMU in prepared.present:
         since_ns = synced.stamp_ns - _COMPARED_NS
         ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, prepared.present, since_ns))
+    ingest.observe_placed(prepared.placed, now_ns)
     for name in prepared.sensors:
         ingest.observe_decoded(name, prepared.content.get(name), now_ns)
     for name, error in prepared.invalid.items():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
-from sentryfuse_core.health.clocks import STAMP_FAULTS, offset_finding
+from sentryfuse_core.health.clocks import STAMP_FAULTS
 from sentryfuse_core.health.content import CONTENT, REPEATING
-from sentryfuse_core.health.criteria import Finding, find, of_sensor
+from sentryfuse_core.health.criteria import REMEDIES, Finding, find, of_sensor
 from sentryfuse_core.health.heartbeat import BACKLOG_NS
 from sentryfuse_core.health.rate import RateMeter
 from sentryfuse_core.health.stats import ContentStats, ImuValues
@@ -183,21 +183,27 @@ class Evidence:
             self.degrading[reason] = self._find(reason, detail)
             return None
         self.invalid_reasons[reason] += 1
+        told = f"content cannot be used, {reason}: {detail}"
+        if reason == "no_finite_points":  # as a covered lidar writes: to lose it would cure nothing
+            self._check_last("content", self._content, self._find("few_points", told))
+            return None
         self._undecodable_in_row += 1
-        found = self._find("malformed", f"content cannot be used, {reason}: {detail}")
-        found = replace(found, code=reason)
+        found = replace(self._find("malformed", told), code=reason)
         self._check_last("content", self._content, found)
         if self._undecodable_in_row < self._config.invalid_run:
             return None
         self._undecodable_in_row = 0
         return found
 
+    def placed(self) -> None:
+        """Take in that there is a pose, whether or not the message was of use otherwise."""
+        self.degrading.pop("no_pose", None)
+
     def decoded(self, stats: ContentStats | None) -> None:
         """Take in that a message was decoded, and what its content looks like; None: nothing to judge by."""
         self._undecodable_in_row = 0
         self._out_of_window_in_row = 0
         self.last_invalid = False
-        self.degrading.pop("no_pose", None)
         self.degrading.pop("no_data", None)
         if stats is not None:
             found = self._look(stats)
@@ -222,15 +228,12 @@ class Evidence:
         self._tell(_SHARED, found)
         return True
 
-    def offset_changed(self, excess_ns: int | None) -> bool:
-        """Take in how much the stamps disagree with the anchor's; whether that is news."""
-        if (excess_ns is None) == ("clock_offset" not in self.degrading):
-            return False
-        if excess_ns is None:
-            del self.degrading["clock_offset"]
-            return True
-        self.degrading["clock_offset"] = offset_finding(excess_ns, self._told["name"])
-        return True
+    def timing_changed(self, told: Mapping[str, Finding | None]) -> bool:
+        """Take in what is told of the stamps against the anchor's, by code; whether any of it is news."""
+        news = [code for code, found in told.items() if (found is None) is (code in self.degrading)]
+        for code in news:
+            self._tell(code, told[code])
+        return bool(news)
 
     def silent(self, now_ns: int) -> bool:
         """Whether nothing has come for too long."""
@@ -281,7 +284,10 @@ class Evidence:
     def _malformed(self, reason: str, detail: str, what: str) -> Finding:
         if reason in STAMP_FAULTS:
             return self._find(reason, f"{reason.replace('_', ' ')}: {detail}")
-        return self._find("malformed", f"{what}, the last one {reason}: {detail}")
+        found = self._find("malformed", f"{what}, the last one {reason}: {detail}")
+        if reason == "empty" and self._told["device"] == "lidar":  # some drivers leave out what is no return
+            return replace(found, remedy=REMEDIES["few_points"])
+        return found
 
     def _heard(self, now_ns: int, *, invalid: bool) -> None:
         self.arrival_ns = now_ns

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from sentryfuse_core.config import Config
+from sentryfuse_core.health.clocks import ahead_finding, missed_finding, offset_finding
+from sentryfuse_core.health.criteria import Finding
 from sentryfuse_core.health.sensor import USED, SensorHealth
 from sentryfuse_core.health.stats import ContentStats
-from sentryfuse_core.types import Sample, SensorReport, SensorState, Transition
+from sentryfuse_core.types import Missed, Sample, SensorReport, SensorState, Transition
 
 __all__ = ["HealthMonitor"]
 
@@ -25,6 +27,7 @@ class HealthMonitor:
 
     def __init__(self, config: Config, *, topics: Mapping[str, str] | None = None) -> None:
         topics = topics or {}
+        self._config = config
         self._sensors = {
             name: SensorHealth(config, name, topics.get(name, section.topic))
             for name, section in config.sensors.items()
@@ -51,6 +54,12 @@ class HealthMonitor:
         """A message that was observed as good and turned out bad when it was decoded."""
         self._note(self._sensors[name].observe_undecodable(reason, detail, now_ns))
 
+    def observe_placed(self, name: str, now_ns: int) -> None:
+        """It is known where the sensor was when it sent a message."""
+        sensor = self._sensors[name]
+        sensor.evidence.placed()
+        self._note(sensor.settle(now_ns))
+
     def observe_decoded(self, name: str, stats: ContentStats | None, now_ns: int) -> None:
         """A message was decoded, and what its content looks like, where that can be judged."""
         sensor = self._sensors[name]
@@ -63,10 +72,30 @@ class HealthMonitor:
         sensor.evidence.trusted(trust, poor=poor)
         self._note(sensor.settle(now_ns))
 
-    def observe_offset(self, name: str, excess_ns: int | None, now_ns: int) -> None:
-        """How much more a sensor's stamps lag than the anchor's, where that is too much to pair it."""
-        sensor = self._sensors[name]
-        if sensor.evidence.offset_changed(excess_ns):
+    def observe_timing(
+        self,
+        name: str,
+        now_ns: int,
+        *,
+        anchor: str,
+        excess_ns: int | None,
+        ahead_ns: int | None,
+        missed: Missed | None,
+    ) -> None:
+        """How a sensor's stamps stand to those of `anchor`.
+
+        They lag so much more that it cannot be paired, or lie ahead of their arrival, or nothing of it is in
+        the sets; None: not so.
+        """
+        sensor, config = self._sensors[name], self._config
+        told: dict[str, Finding | None] = dict.fromkeys(("clock_offset", "clock_ahead", "unpaired"))
+        if excess_ns is not None:
+            told["clock_offset"] = offset_finding(excess_ns, name, anchor=anchor, config=config)
+        if ahead_ns is not None:
+            told["clock_ahead"] = ahead_finding(ahead_ns, name, config=config)
+        if missed is not None:
+            told["unpaired"] = missed_finding(missed, name, anchor=anchor, config=config)
+        if sensor.evidence.timing_changed(told):
             self._note(sensor.settle(now_ns))
 
     def observe_publishers(self, name: str, names: Sequence[str], now_ns: int) -> None:

@@ -20,7 +20,9 @@ class RateMeter:
     def __init__(self, expected_rate_hz: float) -> None:
         self.given = expected_rate_hz > 0
         self.rate_hz = 0.0
-        self._period_ns = round(NS_PER_S / expected_rate_hz) if self.given else 0
+        self._expected_ns = round(NS_PER_S / expected_rate_hz) if self.given else 0
+        self._period_ns = self._expected_ns
+        self._resumes = False  # whether the first step that was learned from spans a silence
         self._learned_sum_ns = 0
         self._learned_intervals = 0
         self._window_ns = 0  # mean step of the last window that was learned from
@@ -30,15 +32,18 @@ class RateMeter:
 
     @property
     def period_ns(self) -> int:
-        """Expected period; before one is learned the mean of what came; 0: not known yet."""
+        """Given period, or that of what came since the sensor last fell silent; 0: not known yet.
+
+        Before one is learned it is the mean of what came.
+        """
         if self._period_ns or not self._learned_intervals:
             return self._period_ns or self._window_ns
         return self._learned_sum_ns // self._learned_intervals
 
     @property
     def expected_hz(self) -> float:
-        """Given or learned rate; 0: not known yet."""
-        return NS_PER_S / self._period_ns if self._period_ns else 0.0
+        """Given or learned rate, the fastest so far; 0: not known yet."""
+        return NS_PER_S / self._expected_ns if self._expected_ns else 0.0
 
     @property
     def current_hz(self) -> float:
@@ -56,6 +61,9 @@ class RateMeter:
         """
         if self.given or not 0 < interval_ns <= _LONGEST_PERIOD_NS:
             return
+        if self._resumes and self._learned_intervals == 1:  # now there is a better one to go by
+            self._learned_sum_ns = self._learned_intervals = 0
+            self._resumes = False
         self._learned_sum_ns += interval_ns
         self._learned_intervals += 1
         if self._learned_intervals < _LEARN_INTERVALS or self._learned_sum_ns < _LEARN_NS:
@@ -65,6 +73,7 @@ class RateMeter:
         agreed_ns = max(mean_ns, before_ns)
         if before_ns and (not self._period_ns or agreed_ns < _FASTER * self._period_ns):
             self._period_ns = agreed_ns
+            self._expected_ns = min(agreed_ns, self._expected_ns or agreed_ns)
         self._learned_sum_ns = self._learned_intervals = 0
 
     def arrived(self, now_ns: int) -> bool:
@@ -89,7 +98,13 @@ class RateMeter:
         self._window_intervals = 0
 
     def stopped(self) -> None:
-        """The sensor fell silent: measure afresh when it comes back."""
+        """The sensor fell silent: measure afresh when it comes back, which may be at another pace.
+
+        What rate is expected stays, so that one that comes back slower is told.
+        """
+        if not self.given:
+            self._period_ns = self._window_ns = self._learned_sum_ns = self._learned_intervals = 0
+            self._resumes = True
         self.rate_hz = 0.0
         self._window_start_ns = None
         self._window_intervals = 0

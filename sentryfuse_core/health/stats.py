@@ -42,12 +42,13 @@ class AudioStats:
 
     `clipped_share` is the share of samples at full scale, 0..1. `silent` means digital silence: every
     channel constant to the bit (a quiet place still has noise). Bit i of `live_channels` is set where
-    channel i is not constant.
+    channel i of `channel_count` is not constant.
     """
 
     clipped_share: float
     silent: bool
     live_channels: int = 0
+    channel_count: int = 0
 
 
 ContentStats: TypeAlias = ImageStats | CloudStats | AudioStats

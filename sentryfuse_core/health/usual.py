@@ -15,7 +15,7 @@ class View:
     """Which cells of a camera's image usually have structure.
 
     A cell that is empty as a rule, as sky or a dark road, is never missed. Change is followed: within
-    seconds while the image is fine, within minutes while it is not.
+    seconds while the image is fine, within half a minute while it is not.
     """
 
     IMAGES = 20  # images to learn from before judging, and that memory of a fine image spans
@@ -33,7 +33,7 @@ class View:
         if cells.size != self._usual.size:
             self._seen, self._usual = 0, np.zeros(cells.size)
         self._seen += 1
-        part = 1.0 / min(self._seen, self.IMAGES if fine else self.SLOWLY)
+        part = 1.0 / (min(self._seen, self.IMAGES) if fine else self.SLOWLY)
         self._usual += part * ((cells >= self.STRONG * config.flat_std) - self._usual)
 
     def gone_share(self, cells: ArrayLike, flat_std: float) -> float:
@@ -47,27 +47,30 @@ class View:
 class Coverage:
     """Which sectors a lidar fills when nothing blocks it, learned from its first clouds.
 
-    A sector that is empty from the start, as behind a lidar that looks forward, is not blocked.
+    A sector that is empty from the start, as behind a lidar that looks forward, is not blocked. Change, as of
+    a lidar that is set to another field of view, is followed within minutes.
     """
 
-    CLOUDS = 10  # clouds to learn from
-    SHARE = 0.8  # of them a sector has to be filled in
+    CLOUDS = 10  # clouds to learn from before judging
+    SLOWLY = 12_000  # clouds that memory spans from then on: a sector is given up after a fifth of them
+    SHARE = 0.8  # of the clouds a sector has to be filled in
 
     def __init__(self) -> None:
         self._seen = 0
-        self._filled = [0] * SECTORS
+        self._filled = np.zeros(SECTORS)  # by sector the share of clouds in which it was
         self._usual = 0  # empty until enough were seen
 
-    def learn(self, stats: CloudStats, _: HealthConfig, *, fine: bool) -> None:
-        """Take one fine cloud's occupied sectors in, until enough were seen."""
-        if not fine or self._seen == self.CLOUDS:
+    def learn(self, stats: CloudStats, config: HealthConfig, *, fine: bool) -> None:
+        """Take one cloud's occupied sectors in; the first ones, and those without points, only if fine."""
+        learning = self._seen < self.CLOUDS
+        if not fine and (learning or stats.finite_points < config.min_points):
             return
-        self._seen += 1
-        for sector in range(SECTORS):
-            self._filled[sector] += stats.occupancy >> sector & 1
+        self._seen += learning
+        now = np.array([stats.occupancy >> sector & 1 for sector in range(SECTORS)])
+        self._filled += (now - self._filled) / (self._seen if learning else self.SLOWLY)
         if self._seen == self.CLOUDS:
-            enough = self.SHARE * self.CLOUDS
-            self._usual = sum(1 << sector for sector in range(SECTORS) if self._filled[sector] >= enough)
+            usual = np.flatnonzero(self._filled.round(6) >= self.SHARE)
+            self._usual = sum(1 << sector for sector in usual.tolist())
 
     def blocked_deg(self, occupancy: int) -> float:
         """Width in degrees of the widest run of sectors that are usually filled and now are empty."""
@@ -77,13 +80,16 @@ class Coverage:
 
 
 class Heard:
-    """Whether a microphone ever sounded, and on which channels."""
+    """Whether a microphone ever sounded, and on which of the channels that it has."""
 
     def __init__(self) -> None:
         self.sounded = False
         self.channels = 0  # bit i: channel i
+        self._count = 0
 
     def learn(self, stats: AudioStats, _: HealthConfig, *, fine: bool) -> None:  # noqa: ARG002 - as the others
-        """Take in which channels of a set lived."""
+        """Take in which channels of a set lived; with another number of them it is another microphone."""
+        if stats.channel_count != self._count:
+            self._count, self.channels = stats.channel_count, 0
         self.sounded = self.sounded or not stats.silent
         self.channels |= stats.live_channels

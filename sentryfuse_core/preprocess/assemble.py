@@ -53,8 +53,9 @@ class Prepared:
     views: tuple[ModelInput, ...]  # of each sector
     invalid: Mapping[str, InvalidMessageError]  # by name
     content: Mapping[str, ContentStats]  # by name
-    notes: tuple[str, ...] = ()  # what to know of the poses
+    notes: tuple[str, ...] = ()  # what to know of the poses, and of what no sector has a use for
     sensors: tuple[str, ...] = ()  # names of those whose data is in the views
+    placed: tuple[str, ...] = ()  # names of those with a pose
 
     @property
     def inputs(self) -> ModelInput:
@@ -93,6 +94,7 @@ class Preprocessor:
         cameras = config.of_kind(Modality.CAMERA)
         self.yaws_rad = tuple(math.radians(yaw) for yaw in sector_yaws_deg(config.output.sectors))
         self._axes = tuple(sector_axes(yaw) for yaw in self.yaws_rad)
+        self._ways = [float(axes[0, 0]) for axes in self._axes]  # 1 looks ahead, -1 back
         alone = len(self._axes) == 1 and len(cameras) == 1
         self._sides = tuple(Side(axes, alone=alone, geometry=geometry) for axes in self._axes)
         self._attitude = AttitudeFilter()
@@ -144,6 +146,7 @@ class Preprocessor:
             except InvalidMessageError as error:  # noqa: PERF203 - a few of them at most
                 self._invalid[name] = error
         posed = {kind: [name for name in synced.of_kind(kind) if name in self._poses] for kind in Modality}
+        deaf = () if {1.0, -1.0} & set(self._ways) else posed.pop(Modality.AUDIO)
         imus = (name for name in posed[Modality.IMU] if motion.tells_turns(synced.samples[name]))
         self._imu_name = next(imus, "")
         with one_thread():
@@ -151,12 +154,13 @@ class Preprocessor:
                 self._pictures(synced, posed[Modality.CAMERA]),
                 self._merged(synced, posed[Modality.LIDAR]),
                 self._first(synced, posed[Modality.IMU], Modality.IMU),
-                self._first(synced, posed[Modality.AUDIO], Modality.AUDIO),
+                self._first(synced, posed.get(Modality.AUDIO, ()), Modality.AUDIO),
             )
             views = tuple(map(self._view, self._axes, *parts))
         skewed = (f"{name} is not deskewed: {why}" for name, why in self._skewed.items())
-        notes = (*self.placer.notes(sensors), *skewed)
-        return Prepared(views, self._invalid, self._content, notes, tuple(self._used))
+        unheard = (f"{name} is left out: no sector looks ahead or back, where a pair hears" for name in deaf)
+        notes = (*self.placer.notes(sensors), *skewed, *unheard)
+        return Prepared(views, self._invalid, self._content, notes, tuple(self._used), tuple(self._poses))
 
     def _view(self, axes: motion.Rotation, *parts: Mapping[str, Tensor]) -> ModelInput:
         """The input of one sector, and how good its data is."""
@@ -323,14 +327,11 @@ class Preprocessor:
         blocks = audio.blocks_of(synced.samples[name])
         spacing_m = cast("AudioConfig", self._config.sensor(name)).spacing_m
         pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
-        ways = [float(axes[0, 0]) for axes in self._axes]
-        if not {1.0, -1.0} & set(ways):
-            raise InvalidMessageError("outside_view", "no sector looks ahead or back, where a pair hears")
         features = [
             {"audio": audio.bearing_features(heard, spacing_m, geometry=self._geometry)}
             if heard is not None
             else {}
-            for heard in ({1.0: pcm, -1.0: pcm.flip(1)}.get(way) for way in ways)
+            for heard in ({1.0: pcm, -1.0: pcm.flip(1)}.get(way) for way in self._ways)
         ]
         # What no block of the set brought is not silent.
         self.pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]

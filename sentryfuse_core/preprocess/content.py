@@ -80,6 +80,7 @@ def audio_stats(blocks: Sequence[AudioBlock]) -> AudioStats:
         clipped_share=sum(_clipped(block.pcm) for block in blocks) / sum(block.pcm.size for block in blocks),
         silent=not live.any(),
         live_channels=sum(1 << channel for channel in np.flatnonzero(live).tolist()),
+        channel_count=live.size,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from sentryfuse_core.config import SyncConfig
 from sentryfuse_core.sync import match
+from sentryfuse_core.sync.missed import Misses
 from sentryfuse_core.sync.spec import StreamSpec, Timed, nanoseconds
 from sentryfuse_core.sync.timing import SMALLEST_LEAP_NS, Timing
 
@@ -77,6 +78,7 @@ class Stream(Generic[S]):
         self._span_ns = max(nanoseconds(config.buffer_s), 2 * spec.window_ns)
         self._capacity = _MAX_WINDOW if spec.window_ns else _MAX_PAIRED
         self.timing = Timing(spec)
+        self.misses = Misses()
         self._watermark_ns: int | None = None  # older stamps are of no use any more, or were used
         self._back: list[S] = []  # run of rising stamps older than the newest
         self._quarantine: list[S] = []  # those of the run that are not in `samples`

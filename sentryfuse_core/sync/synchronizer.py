@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from sentryfuse_core.config import SyncConfig
 from sentryfuse_core.sync.buffer import Stream, Verdict
 from sentryfuse_core.sync.spec import MatchedSet, StreamSpec, Timed, nanoseconds
-from sentryfuse_core.types import Absence
+from sentryfuse_core.types import Absence, Missed
 
 __all__ = ["Synchronizer"]
 
@@ -106,6 +106,27 @@ class Synchronizer(Generic[K, S]):
             return None
         return stream.timing.clock_offset_ns(reference.timing)
 
+    def missed(self, key: K) -> Missed | None:
+        """Why none of a stream's samples has been in a set for long; None: not so, or nothing tells."""
+        stream, anchor = self._streams[key], self._anchor
+        if anchor is None or anchor == key or self.clock_offset_ns(key) is not None:
+            return None
+        slop_ns = stream.timing.slop_ns(self._slop_ns)
+        return stream.misses.explained(
+            stream.timing,
+            self._streams[anchor].timing,
+            window_ns=stream.spec.window_ns,
+            slop_ns=slop_ns,
+            max_wait_ns=self._max_wait_ns,
+        )
+
+    def ahead_ns(self, key: K) -> int | None:
+        """How far the stamps of a stream with a window lie ahead of their arrival, if the anchor's do not."""
+        stream, anchor = self._streams[key], self._anchor
+        if anchor is None or anchor == key or not stream.spec.window_ns:
+            return None
+        return stream.timing.ahead_ns(self._streams[anchor].timing)
+
     def add(self, key: K, sample: S) -> list[MatchedSet[K, S]]:
         """Take one sample in; returns the sets that are out because of it or of its time of arrival."""
         now_ns = sample.arrival_ns
@@ -117,6 +138,7 @@ class Synchronizer(Generic[K, S]):
         if stream is not None:
             verdict = stream.admit(sample, self._now_ns)
             if verdict is Verdict.IN_ORDER or verdict is Verdict.REORDERED:
+                stream.misses.note_sample(sample.stamp_ns, self._floor_ns)
                 if self._floor_ns is not None and sample.stamp_ns <= self._floor_ns + self._slop_ns:
                     self._count_late(key, sample.stamp_ns, self._floor_ns)
             elif verdict is not Verdict.REJECTED and verdict is not Verdict.LEAPT:
@@ -319,8 +341,13 @@ class Synchronizer(Generic[K, S]):
             if chosen:
                 samples[key] = chosen
                 stream.note_used(chosen)
+                stream.misses.forget()
             else:
                 absent[key] = self._absence(key, stream, moment_ns, deadline_ns)
+                if absent[key] in (Absence.LATE, Absence.OUT_OF_SLOP):
+                    stream.misses.note_set(stream.stamps_ns, moment_ns)
+                else:
+                    stream.misses.forget()
             if stream.spec.window_ns:
                 kept_ns = stream.spec.window_ns * (2 if stream.spec.lasting else 1)
                 stream.forget_before(moment_ns - kept_ns + 1)

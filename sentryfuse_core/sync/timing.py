@@ -25,8 +25,8 @@ class Timing:
         self.lags_ns: deque[int] = deque(maxlen=_RECENT)
         self._spec = spec
         self._clock_known = False  # whether samples tell when they came by the clock of their stamps
-        self._least_lag_ns: int | None = None  # of the running ten seconds, by that clock
-        self._past_least_lag_ns: int | None = None  # of the ten before
+        self._range_ns: tuple[int, int] | None = None  # least and most lag of the running ten seconds, by it
+        self._past_range_ns: tuple[int, int] | None = None  # of the ten before
         self._lag_until_ns = 0
 
     @property
@@ -35,6 +35,11 @@ class Timing:
         if self._spec.period_ns or not self.intervals_ns:
             return self._spec.period_ns
         return sorted(self.intervals_ns)[len(self.intervals_ns) // 2]
+
+    @property
+    def longest_period_ns(self) -> int:
+        """Expected period, or the longest recent interval; 0: not known yet."""
+        return self._spec.period_ns or max(self.intervals_ns, default=0)
 
     def slop_ns(self, configured_ns: int) -> int:
         """The configured slop, or half of the longest recent interval where that is less.
@@ -57,20 +62,22 @@ class Timing:
         self.lags_ns.append(now_ns - stamp_ns)
         if (received_ns != 0) is not self._clock_known:
             self._clock_known = received_ns != 0
-            self._least_lag_ns = self._past_least_lag_ns = None
+            self._range_ns = self._past_range_ns = None
         lag_ns = (received_ns or now_ns) - stamp_ns
         if now_ns >= self._lag_until_ns:
             silent = now_ns >= self._lag_until_ns + _LAG_MEMORY_NS
-            self._past_least_lag_ns = None if silent else self._least_lag_ns
-            self._least_lag_ns = lag_ns
+            self._past_range_ns = None if silent else self._range_ns
+            self._range_ns = lag_ns, lag_ns
             self._lag_until_ns = now_ns + _LAG_MEMORY_NS
-        elif self._least_lag_ns is None or lag_ns < self._least_lag_ns:
-            self._least_lag_ns = lag_ns
+        elif self._range_ns is None:
+            self._range_ns = lag_ns, lag_ns
+        elif not self._range_ns[0] <= lag_ns <= self._range_ns[1]:
+            self._range_ns = min(lag_ns, self._range_ns[0]), max(lag_ns, self._range_ns[1])
 
     def forget_lags(self) -> None:
         """Stamps do not follow on those before."""
         self.lags_ns.clear()
-        self._least_lag_ns = self._past_least_lag_ns = None
+        self._range_ns = self._past_range_ns = None
 
     def leaps(self, stamp_ns: int, step_ns: int, now_ns: int) -> bool:
         """Whether a stamp is further on than the stream's pace and the time that passed explain.
@@ -90,9 +97,11 @@ class Timing:
         and at least 40 ms unless its lag was told; but more than 30 ms where the messages of one of the two
         come that much sooner than they can, and those of the other do not. None: fine, or nothing to compare.
         """
-        lag_ns, anchor_lag_ns = self._least_ns(), anchor._least_ns()
-        if lag_ns is None or anchor_lag_ns is None or self._clock_known is not anchor._clock_known:
+        lags_ns, anchor_lags_ns = self._lags_ns(), anchor._lags_ns()
+        if lags_ns is None or anchor_lags_ns is None or self._clock_known is not anchor._clock_known:
             return None
+        lag_ns = lags_ns[0] - self._spec.expected_lag_ns
+        anchor_lag_ns = anchor_lags_ns[0] - anchor._spec.expected_lag_ns
         allowed_ns = self.period_ns // 2
         if not (self._spec.expected_lag_ns and allowed_ns):
             allowed_ns = max(allowed_ns, _UNTOLD_LAG_NS)
@@ -101,13 +110,33 @@ class Timing:
         excess_ns = lag_ns - anchor_lag_ns
         return excess_ns if abs(excess_ns) > allowed_ns else None
 
-    def _least_ns(self) -> int | None:
-        """Least time from stamp to receipt in the last 10 to 20 s, above the expected one; None: not known.
+    def later_than_ns(self, anchor: Timing) -> int | None:
+        """How much older than the anchor's the stamps are when they arrive, told or not; None: not known."""
+        lags_ns, anchor_lags_ns = self._lags_ns(), anchor._lags_ns()
+        if lags_ns is None or anchor_lags_ns is None or self._clock_known is not anchor._clock_known:
+            return None
+        return lags_ns[0] - anchor_lags_ns[0]
+
+    def ahead_ns(self, anchor: Timing) -> int | None:
+        """How far the stamps lie ahead of their arrival where the anchor's do not; None: they do not.
+
+        Every message of ten seconds and more has to come too soon, since simulated time that comes in steps
+        makes some of any stream do so.
+        """
+        lags_ns, anchor_lags_ns = self._lags_ns(), anchor._lags_ns()
+        if lags_ns is None or anchor_lags_ns is None or self._past_range_ns is None:
+            return None
+        if not (self._clock_known and anchor._clock_known):
+            return None
+        return -lags_ns[0] if lags_ns[1] < -_AHEAD_NS <= anchor_lags_ns[0] else None
+
+    def _lags_ns(self) -> tuple[int, int] | None:
+        """Least and most time from stamp to receipt in the last 10 to 20 s; None: not known.
 
         The least is free of jitter and load. Where the clock that stamps are compared with is not known, it
         is measured on the steady one, and only differences between streams mean anything.
         """
-        if self._least_lag_ns is None:
+        if self._range_ns is None:
             return None
-        past_ns = self._least_lag_ns if self._past_least_lag_ns is None else self._past_least_lag_ns
-        return min(self._least_lag_ns, past_ns) - self._spec.expected_lag_ns
+        past_ns = self._past_range_ns or self._range_ns
+        return min(self._range_ns[0], past_ns[0]), max(self._range_ns[1], past_ns[1])

@@ -15,7 +15,7 @@ from sentryfuse_core.types.payload import (
 )
 from sentryfuse_core.types.report import SensorReport, SensorState, Transition
 from sentryfuse_core.types.result import Detection, FusionResult, PartLevels, Plan, StageTimes
-from sentryfuse_core.types.synced import Absence, Sample, SyncedSet
+from sentryfuse_core.types.synced import Absence, Missed, Sample, SyncedSet, Why
 
 __all__ = [
     "Absence",
@@ -27,6 +27,7 @@ __all__ = [
     "ImageFrame",
     "ImuReading",
     "Intrinsics",
+    "Missed",
     "Modality",
     "ModalitySet",
     "PartLevels",
@@ -42,4 +43,5 @@ __all__ = [
     "SyncedSet",
     "Transition",
     "UInt8Array",
+    "Why",
 ]

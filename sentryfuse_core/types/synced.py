@@ -9,7 +9,7 @@ from enum import Enum
 from sentryfuse_core.types.modality import Modality, ModalitySet
 from sentryfuse_core.types.payload import Payload
 
-__all__ = ["Absence", "Sample", "SyncedSet"]
+__all__ = ["Absence", "Missed", "Sample", "SyncedSet", "Why"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,23 @@ class Absence(str, Enum):
     INVALID = "INVALID"  # its data, or its transform, cannot be used
     POOR = "POOR"  # there, but its data is trusted so little that the gate goes on without it
     LEFT_OUT = "LEFT_OUT"  # there and good, but the others see enough for the budget: the gate spares it
+
+
+class Why(Enum):
+    """What keeps a stream that sends out of all sets."""
+
+    SLOP = "slop"  # its samples lie further from the sets than the slop allows
+    WAIT = "wait"  # they come later after the anchor's than is waited for
+    BEHIND = "behind"  # its stamps lie so far back that none of the window's comes in time
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What keeps a stream out of the sets: how much was measured, and the limit that would do, in ns."""
+
+    why: Why
+    measured_ns: int
+    needed_ns: int
 
 
 @dataclass(frozen=True, eq=False)

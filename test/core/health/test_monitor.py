@@ -220,6 +220,29 @@ def test_sensor_is_lost_and_tried_again_when_its_messages_never_decode() -> None
     assert bench.history.index(RECOVERING) == bench.history.index(LOST) + 1
 
 
+def test_lidar_is_degraded_until_it_sees_again_when_it_is_covered() -> None:
+    bench = Bench(LIDAR)
+    bench.content([CloudStats(20_000, (1 << 72) - 1)] * 20)
+    for _ in range(100):
+        bench.send()
+        bench.monitor.observe_undecodable(LIDAR, "no_finite_points", "none of 2000", bench.now_ns)
+        bench._collect()
+    assert bench.history == [OK, DEGRADED]
+    assert (bench.report.code, bench.report.invalid) == ("few_points", 100)
+    assert "no_finite_points" in bench.report.reason
+    assert "window" in bench.report.remedy
+    bench.content([CloudStats(20_000, (1 << 72) - 1)] * 20)
+    assert bench.state is OK
+
+
+def test_window_of_a_lidar_is_what_to_look_at_when_its_clouds_have_no_points() -> None:
+    bench = Bench(LIDAR)
+    bench.good(3.0)
+    bench.invalid(20, reason="empty")
+    assert (bench.state, bench.report.code) == (LOST, "malformed")
+    assert "window" in bench.report.remedy
+
+
 def test_sensor_is_degraded_when_its_rate_falls_below_nine_tenths(bench: Bench) -> None:
     bench.period_ns = bench.period_ns * 5 // 4
     bench.good(8.0)
@@ -293,6 +316,38 @@ def test_sensor_is_degraded_by_three_bad_of_five_and_restored_by_good_content(
     assert bench.history == [OK, DEGRADED, OK]
 
 
+def test_microphone_is_not_missed_a_channel_when_it_comes_back_as_another_one() -> None:
+    bench = Bench(AUDIO)
+    stereo = AudioStats(0.0, silent=False, live_channels=0b11, channel_count=2)
+    bench.content([stereo] * 50)
+    bench.wait(2 * S)
+    bench.content([AudioStats(0.0, silent=False, live_channels=0b1, channel_count=1)] * 150)
+    assert bench.state is OK
+    bench.content([stereo] * 5 + [replace(stereo, live_channels=0b1)] * 5)
+    assert bench.report.code == "dead_channel"
+
+
+def test_lidar_is_blocked_for_minutes_and_not_for_ever_when_it_sees_less_from_then_on() -> None:
+    bench = Bench(LIDAR)
+    half = CloudStats(20_000, (1 << 36) - 1)
+    bench.content([CloudStats(20_000, (1 << 72) - 1)] * 20 + [half] * 1200)
+    assert bench.report.code == "blocked_sector"
+    bench.content([CloudStats(10, 0)] * 3000)  # covered altogether: nothing to learn from
+    bench.content([half] * 10)
+    assert bench.report.code == "blocked_sector"
+    bench.content([half] * 2400)
+    assert bench.state is OK
+    bench.content([CloudStats(20_000, (1 << 18) - 1)] * 5)
+    assert bench.report.code == "blocked_sector"
+
+
+def test_camera_stays_blocked_for_a_while_when_it_is_covered_soon_after_the_start() -> None:
+    bench = Bench(CAMERA)
+    bench.content([ImageStats(100.0, 20.0, (20.0,) * 64)] * 20)
+    bench.content([ImageStats(100.0, 20.0, (0.2,) * 32 + (20.0,) * 32)] * 150)
+    assert bench.report.code == "blocked"
+
+
 def test_sensor_is_degraded_and_used_on_when_the_network_hardly_trusts_it(bench: Bench) -> None:
     def judged(trust: float) -> SensorState:
         bench.monitor.observe_trust(bench.modality, trust, poor=trust < 0.6, now_ns=bench.now_ns)
@@ -324,6 +379,29 @@ def test_slow_sensor_starts_when_its_period_is_longer_than_the_timeout_floor() -
     bench.good(12.0)
     assert bench.state is OK
     assert bench.history.count(LOST) <= 1
+
+
+@pytest.mark.parametrize("away_s", [2, 60])
+def test_sensor_is_used_again_and_told_slow_when_it_comes_back_at_another_pace(away_s: int) -> None:
+    bench = Bench(CAMERA)
+    bench.good(5.0)
+    bench.wait(away_s * S)
+    bench.period_ns = S
+    bench.good(20.0)
+    assert bench.state is DEGRADED
+    assert (bench.report.code, bench.monitor.trusted()) == ("rate", {CAMERA})
+    assert bench.report.expected_hz == pytest.approx(15.0, rel=0.01)
+
+
+def test_sensor_is_lost_as_soon_as_before_when_it_came_back_from_a_silence(bench: Bench) -> None:
+    bench.wait(5 * S)
+    bench.good(1.5)
+    assert bench.state is OK
+    last_ns = bench.now_ns
+    bench.wait(S)
+    assert bench.transitions[-1].after is LOST
+    silent_ns = bench.transitions[-1].at_ns - last_ns
+    assert silent_ns == max(TIMEOUT_NS[bench.modality], 3 * bench.period_ns)
 
 
 def test_order_is_judged_afresh_when_stamps_are_forgotten() -> None:

@@ -207,6 +207,15 @@ def test_preprocessor_names_the_parameter_when_headerless_audio_has_no_pose() ->
     assert "set audio.frame_id" in prepared.invalid[Modality.AUDIO].detail
 
 
+def test_microphone_is_left_out_with_a_note_and_no_fault_when_no_sector_looks_ahead_or_back() -> None:
+    found = prepare(everything(), override(Config(), {"output.sectors": "left, right"}))
+    assert Modality.AUDIO not in found.sensors
+    assert found.invalid == {}
+    assert "audio is left out: no sector looks ahead or back, where a pair hears" in found.notes
+    ahead = prepare(everything(), override(Config(), {"output.sectors": "left, back"}))
+    assert (Modality.AUDIO in ahead.sensors, ahead.notes) == (True, ())
+
+
 @pytest.mark.parametrize("lost", list(Modality))
 def test_preprocessor_reports_a_sensor_when_its_pose_is_unknown(lost: Modality) -> None:
     preprocessor = Preprocessor(Config())

@@ -245,6 +245,8 @@ def test_audio_stats_judge_each_block_by_its_own_kind_when_the_format_changes() 
     assert audio_stats(blocks(integers, full, floats)).clipped_share == 0.5
     assert not audio_stats(blocks(integers, floats)).silent
     assert audio_stats(blocks(np.zeros((320, 2), np.int16), np.zeros((320, 2), np.float32))).silent
+    changing = audio_stats(blocks(integers, integers[:, :1]))
+    assert (changing.live_channels, changing.channel_count) == (0b11, 2)
 
 
 def test_audio_stats_measure_clipping_and_silence_of_each_channel() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from builders import MS, XYZI, S, sample
 
 from sentryfuse_core.config import Config, OdometryConfig, override
 from sentryfuse_core.ego import EgoMotion
+from sentryfuse_core.ingest import Ingest
 from sentryfuse_core.odometry import OdometryReading
+from sentryfuse_core.pipeline import prepare
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.types import (
     CompressedFrame,
@@ -22,6 +25,7 @@ from sentryfuse_core.types import (
     PointCloud,
     Pose,
     Sample,
+    SensorState,
     SyncedSet,
 )
 
@@ -154,3 +158,19 @@ def test_camera_or_lidar_is_refused_when_nothing_says_where_it_sits(name: str) -
     assert found.invalid[name].reason == "no_pose"
     assert f"set {name}.translation_m and {name}.quaternion_xyzw" in found.invalid[name].detail
     assert found.sensors == ("low",)
+
+
+def test_camera_that_looks_at_no_sector_is_ok_when_its_transform_has_come() -> None:
+    config = override(Config(), {**RIG, "rear.quaternion_xyzw": LEVEL})
+    ingest, preprocessor, told = Ingest(config), Preprocessor(config), []
+    for stamp_ns in range(S, 5 * S, 100 * MS):
+        if stamp_ns == 2 * S:
+            preprocessor.placer.give("rear", Pose((0.0, 0.0, 1.0), OPTICAL_BACK))
+        for name in ("front", "rear", "top"):
+            ingest.sample(replace(*one(name, stamp_ns), fingerprint=stamp_ns))
+        for synced in ingest.take():
+            used = prepare(ingest, preprocessor, synced, ingest.trust(synced)[0])
+            told.append(ingest.reports(stamp_ns)["rear"].code)
+    assert "no_pose" in told[:10]
+    assert (told[-1], ingest.reports(5 * S)["rear"].state) == ("", SensorState.OK)
+    assert used.sensors == ("front", "top")
