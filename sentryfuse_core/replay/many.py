@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -78,13 +79,16 @@ def jobs_for(bags: Sequence[Path], common: Job, *, out: Path) -> list[Job]:
 
 
 def attempt(job: Job, *, stop: Callable[[], bool] = lambda: False) -> Outcome:
-    """Run a job; what it raises on purpose becomes the outcome."""
+    """Run a job; what it raises becomes the outcome, and a defect's traceback goes to stderr."""
     if stop():
         return failed(job, "interrupted before it began")
     try:
         done = run_job(job, stop=stop)
     except SentryFuseError as error:
         return failed(job, " ".join(str(error).split()))
+    except Exception as error:  # noqa: BLE001 - hours of the others' work do not hang on it
+        traceback.print_exc()
+        return failed(job, " ".join(f"{type(error).__name__}: {error}".split()))
     return Outcome(bag=job.bag, folder=done.folder, suite=done.suite, metrics=done.result.metrics)
 
 

@@ -16,8 +16,8 @@ import signalled
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.errors import BackendError, OutputError
-from sentryfuse_core.replay import cluster
-from sentryfuse_core.replay.many import Outcome, jobs_for, run_processes
+from sentryfuse_core.replay import cluster, many
+from sentryfuse_core.replay.many import Outcome, attempt, jobs_for, run_processes
 from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.replay.session import Job
 from sentryfuse_core.types import Modality
@@ -58,6 +58,18 @@ def test_others_are_replayed_when_one_recording_fails(
         assert found[name].suite.error == ""
         assert found[name].metrics["sets"] >= 4
         assert (tmp_path / name / "report.html").is_file()
+
+
+def test_defect_is_an_outcome_when_a_recording_brings_it_to_light(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_job(_job: Job, **_options: object) -> None:
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(many, "run_job", run_job)
+    outcome = attempt(Job(bag=Path("drive.mcap"), name="drive"))
+    assert outcome.suite.failures == ("played to the end: ZeroDivisionError: division by zero",)
+    assert "in run_job" in capsys.readouterr().err
 
 
 @pytest.mark.slow
