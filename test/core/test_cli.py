@@ -185,12 +185,16 @@ def test_replay_writes_everything_and_says_where(
     assert "not in the recording" in printed
 
 
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "group"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_replay_leaves_readable_results_when_signalled(number: signal.Signals, tmp_path: Path) -> None:
+def test_replay_leaves_readable_results_when_signalled(
+    number: signal.Signals, group: bool, tmp_path: Path
+) -> None:
     long_bag = bags.write(tmp_path / "long.mcap", bags.drive([LIDAR, IMU], seconds=20.0))
     out = tmp_path / "out"
+    words = ["replay", str(long_bag), "--out", str(out), "--quiet"]
     signalled.end(
-        ["replay", str(long_bag), "--out", str(out), "--quiet"], number, (out / "sets.jsonl").exists
+        words, number, lambda: any(item.stat().st_size for item in out.glob("sets.jsonl")), group=group
     )
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["interrupted"] is True

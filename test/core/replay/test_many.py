@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import bags
@@ -107,13 +109,16 @@ def test_command_writes_one_summary_and_one_junit_when_given_several(
 
 
 @pytest.mark.slow
-def test_command_closes_every_file_when_interrupted_with_its_whole_group(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command_closes_every_file_when_signalled_with_its_whole_group(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     paths = [
         bags.write(tmp_path / f"{name}.mcap", bags.drive([Modality.LIDAR], seconds=20.0)) for name in "abc"
     ]
     out = tmp_path / "out"
     words = ["replay", *map(str, paths), "--jobs", "2", "--out", str(out), "--quiet"]
-    signalled.end(words, signal.SIGINT, lambda: any(out.glob("*/sets.jsonl")), group=True)
+    signalled.end(words, number, lambda: any(out.glob("*/sets.jsonl")), group=True)
     began = list(out.glob("*/sets.jsonl"))
     assert began
     for lines in began:
@@ -121,6 +126,27 @@ def test_command_closes_every_file_when_interrupted_with_its_whole_group(tmp_pat
     rows = json.loads((out / "summary.json").read_text())["recordings"]
     assert len(rows) == 3
     assert all("interrupted" in row["failures"][0] for row in rows)
+
+
+@pytest.mark.slow
+def test_every_recording_has_an_outcome_when_a_process_dies(tmp_path: Path) -> None:
+    paths = [
+        bags.write(tmp_path / f"{name}.mcap", bags.drive([Modality.LIDAR], seconds=20.0)) for name in "abc"
+    ]
+    killed: list[Any] = []
+
+    def one_dies() -> bool:
+        if not killed and any(tmp_path.glob("out/*/sets.jsonl")):
+            killed.append(multiprocessing.active_children()[0])
+            killed[0].kill()
+        return False
+
+    jobs = jobs_for(paths, Job(bag=Path()), out=tmp_path / "out")
+    found = list(run_processes(jobs, workers=2, stop=one_dies))
+    assert killed
+    assert len(found) == 3
+    assert all("died" in outcome.suite.error for outcome in found)
+    assert not list(tmp_path.glob("out/*/junit.xml"))  # the other did not go on for nobody
 
 
 def test_names_have_the_folder_when_recordings_are_called_the_same(tmp_path: Path) -> None:
