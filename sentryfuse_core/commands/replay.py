@@ -180,8 +180,9 @@ def _bar(*, quiet: bool) -> Iterator[Any]:
     if quiet:
         yield lambda _done_s, _total_s, _sets: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from sentryfuse_core.commands.terminal import Terminal
 
     columns = (
         TextColumn("replay"),
@@ -189,7 +190,7 @@ def _bar(*, quiet: bool) -> Iterator[Any]:
         TextColumn("{task.completed:.1f} of {task.total:.1f} s, {task.fields[sets]} sets"),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=5)
+    bar = Progress(*columns, console=Terminal(stderr=True), refresh_per_second=5)
     task = bar.add_task("replay", total=1.0, sets=0)
 
     def update(done_s: float, total_s: float, sets: int) -> None:
@@ -204,9 +205,9 @@ def _bar(*, quiet: bool) -> Iterator[Any]:
 
 
 def _print_summary(done: JobResult) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from sentryfuse_core.commands.terminal import Terminal
     from sentryfuse_core.replay.finish import summary_rows
 
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -217,4 +218,4 @@ def _print_summary(done: JobResult) -> None:
     if verdicts := done.suite.verdicts:
         met = sum(verdict.passed for verdict in verdicts)
         table.add_row("criteria", f"{met} of {len(verdicts)} met")
-    Console(highlight=False, markup=False).print(table)
+    Terminal(highlight=False, markup=False).print(table)

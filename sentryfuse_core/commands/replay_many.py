@@ -42,9 +42,9 @@ def replay_many(bags: Sequence[Path], common: Job, *, jobs: int, cluster: str | 
 
 def _collect(found: Iterable[Outcome], *, total: int, quiet: bool) -> list[Outcome]:
     """All outcomes; a line on stderr as each comes."""
-    from rich.console import Console
+    from sentryfuse_core.commands.terminal import Terminal
 
-    console = Console(stderr=True, highlight=False, markup=False, quiet=quiet, soft_wrap=True)
+    console = Terminal(stderr=True, highlight=False, markup=False, quiet=quiet, soft_wrap=True)
     outcomes = []
     for outcome in found:
         outcomes.append(outcome)
@@ -54,8 +54,9 @@ def _collect(found: Iterable[Outcome], *, total: int, quiet: bool) -> list[Outco
 
 
 def _print_table(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from sentryfuse_core.commands.terminal import Terminal
 
     table = Table(box=None, pad_edge=False)
     for title in ("recording", "", "sets", "output", "silence", "mAP", "of clean", "noticed", "false"):
@@ -74,6 +75,6 @@ def _print_table(folder: Path, outcomes: Sequence[Outcome]) -> None:
             f"{row['faults_noticed']} of {row['faults']}" if row["faults"] else "-",
             number(row["false_alarms"], "d"),
         )
-    console = Console(highlight=False, markup=False)
+    console = Terminal(highlight=False, markup=False)
     console.print(table)
     console.print(f"summary: {folder / 'summary.json'}", soft_wrap=True)

@@ -17,9 +17,9 @@ FAILED = 1  # exit status: a criterion was not met
 
 def print_failures(suites: Sequence[Suite]) -> None:
     """Each on stderr, with the recording's name."""
-    from rich.console import Console
+    from sentryfuse_core.commands.terminal import Terminal
 
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(stderr=True, highlight=False, markup=False, soft_wrap=True)
     for suite in suites:
         for line in suite.failures:
             console.print(one_line(f"failed: {suite.name}: {line}"), style="red")

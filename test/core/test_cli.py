@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import bags
@@ -161,6 +163,35 @@ def test_commands_of_other_packages_are_taken_in(
     monkeypatch.syspath_prepend(tmp_path)
     assert main(["list-all", "sync"], extra=[Command("list-all", "the same elsewhere", "others")]) == 0
     assert "sync.max_wait_s" in capsys.readouterr().out
+
+
+def status_unread(*words: str, extra: Sequence[Command] = ()) -> int:
+    """The exit status where the reader of standard output has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as stream, redirect_stdout(stream):
+        return main(words, extra=extra)
+
+
+@pytest.mark.parametrize(("limit", "status"), [("coverage_min: 0.1", 0), ("map_min: 0.1", 1)])
+def test_replay_ends_by_its_criteria_when_the_reader_has_left(
+    limit: str, status: int, bag: Path, tmp_path: Path
+) -> None:
+    criteria = tmp_path / "criteria.yaml"
+    criteria.write_text(limit, encoding="utf-8")
+    words = ["replay", str(bag), "--out", str(tmp_path / "out"), "--criteria", str(criteria)]
+    assert status_unread(*words) == status
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_command_ends_by_what_it_found_when_the_reader_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "judges").mkdir()
+    module = tmp_path / "judges" / "judge_all.py"
+    module.write_text("add_arguments = id\ndef run(args):\n    print('bad')\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert status_unread("judge-all", extra=[Command("judge-all", "all is bad", "judges")]) == 1
 
 
 def test_replay_writes_everything_and_says_where(
