@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.commands.options import add_config_arguments, check_numbers, config_from
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
-from sentryfuse_core.commands.verdicts import FAILED, print_failures
+from sentryfuse_core.commands.verdicts import exit_status, print_failures
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.text import printable
@@ -50,8 +50,8 @@ examples:
   sentryfuse replay drive.mcap --scenario lidar_cable_loose --criteria config/criteria.yaml
   sentryfuse replay monday.mcap tuesday.mcap --jobs 2 --criteria config/criteria.yaml
 
-exit status: 0 done, 1 a criterion failed, 2 error (one line says which), 130 or 143 interrupted (what
-was written is readable)
+exit status: 0 done, 1 a criterion failed, 2 error (one line says which), also where one of several
+recordings was not played to its end; 130 or 143 interrupted (what was written is readable)
 """
 
 
@@ -171,7 +171,7 @@ def _replay(job: Job, *, quiet: bool) -> int:
     if caught:
         return INTERRUPTED + caught[0]
     print_failures([done.suite])
-    return FAILED if done.suite.failures else 0
+    return exit_status([done.suite])
 
 
 @contextmanager

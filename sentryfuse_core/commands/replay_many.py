@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
-from sentryfuse_core.commands.verdicts import FAILED, print_failures
+from sentryfuse_core.commands.verdicts import exit_status, print_failures
 from sentryfuse_core.replay.cluster import run_on_cluster
 from sentryfuse_core.replay.junit import write_junit
 from sentryfuse_core.replay.many import Outcome, jobs_for, run_processes
@@ -37,7 +37,7 @@ def replay_many(bags: Sequence[Path], common: Job, *, jobs: int, cluster: str | 
     print_failures(suites)
     if caught:
         return INTERRUPTED + caught[0]
-    return FAILED if any(suite.failures for suite in suites) else 0
+    return exit_status(suites)
 
 
 def _collect(found: Iterable[Outcome], *, total: int, quiet: bool) -> list[Outcome]:

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -17,14 +17,20 @@ import pytest
 import signalled
 
 from sentryfuse_core.cli import main
+from sentryfuse_core.commands.verdicts import exit_status
 from sentryfuse_core.errors import BackendError, OutputError
 from sentryfuse_core.replay import cluster, many
+from sentryfuse_core.replay.criteria import Criterion, Verdict
+from sentryfuse_core.replay.junit import Suite
 from sentryfuse_core.replay.many import Outcome, attempt, jobs_for, run_processes
 from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.replay.session import Job
 from sentryfuse_core.types import Modality
 
 RAY = importlib.util.find_spec("ray")
+PASSED = Suite(name="a", verdicts=())
+FAILED = Suite(name="b", verdicts=(Verdict(Criterion("map_min", "", 0.5), 0.1, passed=False, why=""),))
+MISSING = Suite(name="c", verdicts=(), error="there is no such file")
 needs_ray = pytest.mark.skipif(RAY is None, reason="needs ray")
 
 
@@ -94,7 +100,7 @@ def test_command_writes_one_summary_and_one_junit_when_given_several(
     criteria = tmp_path / "criteria.yaml"
     criteria.write_text("coverage_min: 0.5\nmap_min: 0.1\n")
     words = ["replay", *map(str, recordings), "--jobs", "2", "--criteria", str(criteria)]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 1
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["recordings"]
     assert [row["folder"] for row in summary] == ["drive", "broken", "walk"]
     assert not any(row["passed"] for row in summary)
@@ -106,6 +112,19 @@ def test_command_writes_one_summary_and_one_junit_when_given_several(
     failures = [line for line in shown.err.splitlines() if line.startswith("failed:")]
     assert len(failures) == 3
     assert "failed: drive: map_min: not measured" in failures[0]
+
+
+@pytest.mark.parametrize(
+    ("suites", "status"),
+    [
+        ([PASSED, PASSED], 0),
+        ([PASSED, FAILED], 1),
+        ([PASSED, MISSING], 2),
+        ([FAILED, MISSING, PASSED], 2),
+    ],
+)
+def test_status_is_of_the_worst_when_there_are_several(suites: Sequence[Suite], status: int) -> None:
+    assert exit_status(suites) == status
 
 
 @pytest.mark.slow
