@@ -71,11 +71,12 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
     wait_asleep()  # most commands bring torch
     words = list(sys.argv[1:] if argv is None else argv)
     commands = {command.name: command for command in (*CORE_COMMANDS, *extra)}
+    status = 0
     try:
         with noted_signals(interrupt):
             args = _parse(words, commands)
             _check_installed(args.command)
-            status: int = args.run(args)
+            status = args.run(args)
             sys.stdout.flush()
     except SentryFuseError as error:
         print(f"sentryfuse: error: {one_line(str(error))}", file=sys.stderr)
@@ -88,7 +89,6 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
     except BrokenPipeError:
         # The reader (head, less) has seen enough; what Python still holds for it has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:  # a name that no file system takes, a disk that failed or is full
         print(f"sentryfuse: error: {one_line(_system_error(error))}", file=sys.stderr)
         if error.errno == errno.ENOSPC:  # what Python still holds would be tried once more at its end

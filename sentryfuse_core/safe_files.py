@@ -13,6 +13,7 @@ __all__ = ["check_regular", "parse_yaml", "read_yaml", "text_lines"]
 MOST_BYTES = 1_000_000  # no file that a person writes is larger
 MOST_VALUES = 20_000  # of one file, aliases unfolded
 MOST_DEPTH = 50
+_MOST_BITS = 64  # of an integer
 _SPECIAL = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
 
 
@@ -62,7 +63,9 @@ def parse_yaml(text: str, *, most_values: int = MOST_VALUES) -> Any:
     """The value of a text; raises yaml.YAMLError, also for what unfolds to more than `most_values`."""
     import yaml
 
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast
+    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast
+    loader: Any = type("Loader", (fast,), {})
+    loader.add_constructor("tag:yaml.org,2002:int", _integer)
     try:
         _check_values(text, loader, most_values)
         return yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader, see above
@@ -70,6 +73,14 @@ def parse_yaml(text: str, *, most_values: int = MOST_VALUES) -> Any:
         raise
     except Exception as error:  # the constructors of numbers and dates raise nearly anything
         raise yaml.YAMLError(" ".join(str(error).split())) from error
+
+
+def _integer(loader: Any, node: Any) -> int:
+    """What is longer fits neither a message nor, at some length, a float."""
+    value: int = loader.construct_yaml_int(node)
+    if value.bit_length() > _MOST_BITS:
+        raise ValueError(f"an integer of {value.bit_length()} bits is too long; {_MOST_BITS} are allowed")
+    return value
 
 
 def _check_values(text: str, loader: Any, most_values: int) -> None:

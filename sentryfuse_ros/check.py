@@ -7,12 +7,12 @@ import signal
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from sentryfuse_core.commands.options import add_config_arguments, config_from
 from sentryfuse_core.commands.signals import interrupt
+from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.errors import BackendError, CheckpointError, ConfigError
 from sentryfuse_ros.check_judge import Line, ModelSeen, Verdict, exit_status, judge
 from sentryfuse_ros.middleware import shared_memory_notes
@@ -127,6 +127,6 @@ def _print(lines: list[Line]) -> None:
     for line in lines:
         verdict = f"[{_STYLES[line.verdict]}]{line.verdict.value}[/]"
         table.add_row(verdict, line.subject, escape(line.found), escape(line.remedy))
-    Console(highlight=False).print(table)
+    Terminal(highlight=False).print(table)
     fails, warns = (sum(line.verdict is kind for line in lines) for kind in (Verdict.FAIL, Verdict.WARN))
     print(f"{fails} failed, {warns} warning{'s' if warns != 1 else ''}")  # noqa: T201

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.config import Config, load_yaml
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.faults.scenario import Scenario, load_scenario
@@ -131,7 +130,7 @@ def _play(args: argparse.Namespace, act: _Act, world: World, out: Path) -> int:
     if status:
         return status
     if asked.signalled or not times.finished:
-        Console().print(
+        Terminal().print(
             f"interrupted; what was recorded by then is in {out / 'results.mcap'}", soft_wrap=True
         )
         return _INTERRUPTED
@@ -195,7 +194,7 @@ def _fusion_parameters(checkpoint: Path | None, config: Config) -> dict[str, obj
 @contextmanager
 def _view(args: argparse.Namespace, act: _Act) -> Iterator[Callable[[Scene], None]]:
     """What to call with each new scene; it is saved, once, when the time of --screenshot-at has come."""
-    console = Console(force_terminal=False if args.no_view else None)
+    console = Terminal(force_terminal=False if args.no_view else None)
     shots = iter([args.screenshot] if args.screenshot and act.shown else [])
     with showing(console, picture=demo_view.render, line=demo_view.line, every=_LINE_EVERY) as show:
 

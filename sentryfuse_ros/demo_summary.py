@@ -9,12 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sentryfuse_core.account.latency import percentiles
 from sentryfuse_core.clock import NS_PER_S
+from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.config import Config, ModelConfig
 from sentryfuse_core.replay.manifest import versions
 from sentryfuse_core.replay.records import SetRecord, counted_notes, read_results
@@ -81,7 +81,7 @@ def judge_run(plan: DemoPlan, times: RunTimes, *, checkpoint: Path | None) -> Ou
 
 def print_summary(plan: DemoPlan, outcome: Outcome) -> None:
     """The table of stretches, what was missed, and where the results are."""
-    console = Console(highlight=False, markup=False)  # names of stretches are the scenario's
+    console = Terminal(highlight=False, markup=False)  # names of stretches are the scenario's
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
     title = f"What the story showed: {plan.scenario.name}"

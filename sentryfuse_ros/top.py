@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console, RenderableType
 from rich.prompt import Prompt
 
+from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_ros import top_view
 from sentryfuse_ros.live import showing
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 < args.timeout <= 3600:
         raise ConfigError(f"--timeout {args.timeout:g}: give a time above 0, at most 3600 s")
     wanted = None if args.node is None else f"/{args.node.strip('/')}"
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, _PLAIN_WIDTH)
     while True:
@@ -81,7 +82,13 @@ def run(args: argparse.Namespace) -> int:
             status, several = _once(wanted, args, console)
         else:
             with showing(console, picture=_picture, line=_line, every=_LINE_EVERY, screen=True) as show:
-                status, several = _follow(wanted, lambda node, _: show(node))
+
+                def turn(node: TopNode, stop: Stop, show: Callable[[TopNode], None] = show) -> None:
+                    show(node)
+                    if console.quiet:  # nobody reads any more
+                        stop.request()
+
+                status, several = _follow(wanted, turn)
         if not several:
             return status
         wanted = _ask(several)

@@ -47,7 +47,8 @@ def arrivals(
 ) -> Iterator[Arrival]:
     """Yield by arrival time, delayed messages in their later place; `seconds` from the start at most.
 
-    What an event holds comes with the first message after the event, or at the end of the recording.
+    What an event holds comes with the first message after the event, or at the end of the recording. What
+    is delayed beyond the end never comes: the other sensors would seem to be silent meanwhile.
     """
     stop_ns = None if seconds is None else reader.start_ns + round(seconds * NS_PER_S)
     named = reader.messages({topic for topic, _ in topics})
@@ -55,7 +56,8 @@ def arrivals(
     if stop_ns is not None:
         messages = itertools.takewhile(lambda item: item.log_time_ns <= stop_ns, messages)
     if injector is not None:
-        yield from _injected(messages, topics, injector, start_ns=reader.start_ns, stop_ns=stop_ns)
+        end_ns = reader.end_ns if stop_ns is None else min(stop_ns, reader.end_ns)
+        yield from _injected(messages, topics, injector, start_ns=reader.start_ns, end_ns=end_ns)
         return
     for order, (topic, type_name, at_ns, message, publisher) in enumerate(messages):
         yield Arrival(at_ns, order, topics[topic, type_name], topic, type_name, message, publisher)
@@ -67,7 +69,7 @@ def _injected(
     injector: FaultInjector,
     *,
     start_ns: int,
-    stop_ns: int | None,
+    end_ns: int,
 ) -> Iterator[Arrival]:
     """What becomes of the messages; faults may hold them back until others have come."""
     last_ns = start_ns
@@ -89,8 +91,8 @@ def _injected(
         )
         heapq.heappush(on_their_way, arrival)
 
-    def due(now_ns: int | None) -> Iterator[Arrival]:
-        while on_their_way and (now_ns is None or on_their_way[0].at_ns <= now_ns):
+    def due(now_ns: int) -> Iterator[Arrival]:
+        while on_their_way and on_their_way[0].at_ns <= now_ns:
             yield heapq.heappop(on_their_way)
 
     for item in messages:
@@ -109,4 +111,4 @@ def _injected(
         yield from due(last_ns)
     for topic, held in injector.flush():
         send(topic, held)
-    yield from due(stop_ns)
+    yield from due(end_ns)

@@ -145,15 +145,15 @@ def _no_engines(model: ModelConfig) -> str:
 
 def _build(what: str, steps: Iterable[bool], bank: Bank, store: Store) -> None:
     """Take every step under a progress bar and print how many files are new."""
-    from rich.console import Console
     from rich.progress import Progress
 
+    from sentryfuse_core.commands.terminal import Terminal
     from sentryfuse_core.runtime.store import all_parts
 
     began_s = time.perf_counter()
     total = len(all_parts(bank))
     new = 0
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=Terminal(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         for built in steps:
             new += built

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentryfuse_core.commands.options import add_config_arguments, check_numbers, config_from
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
-from sentryfuse_core.commands.verdicts import FAILED, print_failures
+from sentryfuse_core.commands.verdicts import exit_status, print_failures
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.shipped import or_shipped
 from sentryfuse_core.text import printable
@@ -50,8 +50,8 @@ examples:
   sentryfuse replay drive.mcap --scenario lidar_cable_loose --criteria config/criteria.yaml
   sentryfuse replay monday.mcap tuesday.mcap --jobs 2 --criteria config/criteria.yaml
 
-exit status: 0 done, 1 a criterion failed, 2 error (one line says which), 130 or 143 interrupted (what
-was written is readable)
+exit status: 0 done, 1 a criterion failed, 2 error (one line says which), also where one of several
+recordings was not played to its end; 130 or 143 interrupted (what was written is readable)
 """
 
 
@@ -171,7 +171,7 @@ def _replay(job: Job, *, quiet: bool) -> int:
     if caught:
         return INTERRUPTED + caught[0]
     print_failures([done.suite])
-    return FAILED if done.suite.failures else 0
+    return exit_status([done.suite])
 
 
 @contextmanager
@@ -180,8 +180,9 @@ def _bar(*, quiet: bool) -> Iterator[Any]:
     if quiet:
         yield lambda _done_s, _total_s, _sets: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from sentryfuse_core.commands.terminal import Terminal
 
     columns = (
         TextColumn("replay"),
@@ -189,7 +190,7 @@ def _bar(*, quiet: bool) -> Iterator[Any]:
         TextColumn("{task.completed:.1f} of {task.total:.1f} s, {task.fields[sets]} sets"),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=5)
+    bar = Progress(*columns, console=Terminal(stderr=True), refresh_per_second=5)
     task = bar.add_task("replay", total=1.0, sets=0)
 
     def update(done_s: float, total_s: float, sets: int) -> None:
@@ -204,9 +205,9 @@ def _bar(*, quiet: bool) -> Iterator[Any]:
 
 
 def _print_summary(done: JobResult) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from sentryfuse_core.commands.terminal import Terminal
     from sentryfuse_core.replay.finish import summary_rows
 
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -217,4 +218,4 @@ def _print_summary(done: JobResult) -> None:
     if verdicts := done.suite.verdicts:
         met = sum(verdict.passed for verdict in verdicts)
         table.add_row("criteria", f"{met} of {len(verdicts)} met")
-    Console(highlight=False, markup=False).print(table)
+    Terminal(highlight=False, markup=False).print(table)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
-from sentryfuse_core.commands.verdicts import FAILED, print_failures
+from sentryfuse_core.commands.verdicts import exit_status, print_failures
 from sentryfuse_core.replay.cluster import run_on_cluster
 from sentryfuse_core.replay.junit import write_junit
 from sentryfuse_core.replay.many import Outcome, jobs_for, run_processes
@@ -37,14 +37,14 @@ def replay_many(bags: Sequence[Path], common: Job, *, jobs: int, cluster: str | 
     print_failures(suites)
     if caught:
         return INTERRUPTED + caught[0]
-    return FAILED if any(suite.failures for suite in suites) else 0
+    return exit_status(suites)
 
 
 def _collect(found: Iterable[Outcome], *, total: int, quiet: bool) -> list[Outcome]:
     """All outcomes; a line on stderr as each comes."""
-    from rich.console import Console
+    from sentryfuse_core.commands.terminal import Terminal
 
-    console = Console(stderr=True, highlight=False, markup=False, quiet=quiet, soft_wrap=True)
+    console = Terminal(stderr=True, highlight=False, markup=False, quiet=quiet, soft_wrap=True)
     outcomes = []
     for outcome in found:
         outcomes.append(outcome)
@@ -54,8 +54,9 @@ def _collect(found: Iterable[Outcome], *, total: int, quiet: bool) -> list[Outco
 
 
 def _print_table(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from sentryfuse_core.commands.terminal import Terminal
 
     table = Table(box=None, pad_edge=False)
     for title in ("recording", "", "sets", "output", "silence", "mAP", "of clean", "noticed", "false"):
@@ -74,6 +75,6 @@ def _print_table(folder: Path, outcomes: Sequence[Outcome]) -> None:
             f"{row['faults_noticed']} of {row['faults']}" if row["faults"] else "-",
             number(row["false_alarms"], "d"),
         )
-    console = Console(highlight=False, markup=False)
+    console = Terminal(highlight=False, markup=False)
     console.print(table)
     console.print(f"summary: {folder / 'summary.json'}", soft_wrap=True)

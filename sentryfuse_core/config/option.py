@@ -67,10 +67,10 @@ class Option:
 
     def _number(self, value: Any, kind: type) -> Any:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and not math.isfinite(value):
+            raise ConfigError(f"{self.path} = {value!r}: give a finite number")
         if not is_number or (kind is int and value != int(value)):
             raise ConfigError(f"{self.path} = {value!r}: give {in_words(kind)}")
-        if not math.isfinite(value):
-            raise ConfigError(f"{self.path} = {value!r}: give a finite number")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
             raise ConfigError(f"{self.path} = {value!r} is outside {self.low} .. {self.high}")
         return kind(value)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EVERY_SENSOR", "Action", "Event", "Scenario", "Stretch", "load_scenario"]
 
+_MOST = 1e19  # more than any time, power or seed: infinity is for what has no end
+_MOST_LEVEL = 2**31 - 1  # that a Budget message can carry
 EVERY_SENSOR = "all"  # a stream: every message of any sensor
 
 
@@ -100,10 +102,10 @@ def load_scenario(path: Path, *, kinds: Kinds = KINDS) -> Scenario:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ScenarioError(f"cannot read the scenario {path}: {' '.join(str(error).split())}") from error
     top = _Reader(content, f"scenario {path.name}")
-    seconds = top.number("seconds", low=0.001)
+    seconds = top.number("seconds", low=0.001, high=math.inf)
     scenario = Scenario(
         name=top.text("name", default=path.stem),
-        seed=int(top.number("seed", default=0.0)),
+        seed=top.whole("seed", default=0.0),
         seconds=seconds,
         events=tuple(_event(reader, seconds, dict(kinds)) for reader in top.items("events")),
         actions=tuple(_action(reader) for reader in top.items("actions")),
@@ -166,13 +168,11 @@ def _of_severity(reader: _Reader, fault: str, kind: FaultKind, hit: ModalitySet)
 
 def _action(reader: _Reader) -> Action:
     at_s = reader.number("at_s", low=0.0)
-    given = {
-        name: reader.number(name, low=0.0) for name in ("power_w", "latency_ms", "level") if reader.has(name)
-    }
-    if not given:
+    given = {name: reader.number(name, low=0.0) for name in ("power_w", "latency_ms") if reader.has(name)}
+    level = reader.whole("level", high=_MOST_LEVEL) if reader.has("level") else -1
+    if not given and level < 0:
         raise ScenarioError(f"{reader.where}: asks for nothing; give power_w, latency_ms or level")
     reader.finish()
-    level = int(given.pop("level", -1))
     return Action(at_s, level=level, **given)
 
 
@@ -186,7 +186,7 @@ def _stretch(reader: _Reader, seconds: float, kinds: Mapping[str, Modality]) -> 
     name = reader.text("name")
     expect = reader.words("expect", _sensors(kinds))
     settle_s = reader.number("settle_s", default=0.0, low=0.0)
-    level = int(reader.number("level", low=0.0)) if reader.has("level") else None
+    level = reader.whole("level", high=_MOST_LEVEL) if reader.has("level") else None
     reader.finish()
     return Stretch(name, at_s, until_s, expect, settle_s, level)
 
@@ -214,12 +214,18 @@ class _Reader:
         return value
 
     def number(
-        self, name: str, *, default: float | None = None, low: float = -math.inf, high: float = math.inf
+        self, name: str, *, default: float | None = None, low: float = -_MOST, high: float = _MOST
     ) -> float:
         value = self._take(name, default)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             raise ScenarioError(f"{self.where}: {name} = {value!r}; give a number from {low} to {high}")
         return float(value)
+
+    def whole(self, name: str, *, default: float | None = None, high: float = _MOST) -> int:
+        value = self.number(name, default=default, low=0.0, high=high)
+        if not value.is_integer():
+            raise ScenarioError(f"{self.where}: {name} = {value!r}; give an integer")
+        return int(value)
 
     def text(self, name: str, *, default: str | None = None) -> str:
         value = self._take(name, default)
@@ -229,7 +235,7 @@ class _Reader:
 
     def interval(self, seconds: float) -> tuple[float, float]:
         at_s = self.number("at_s", low=0.0)
-        until_s = self.number("until_s", default=seconds)
+        until_s = self.number("until_s", default=seconds, high=math.inf)
         if not until_s > at_s:
             raise ScenarioError(f"{self.where}: until_s = {until_s} is not after at_s = {at_s}")
         return at_s, until_s

@@ -38,8 +38,9 @@ class Labelled(NamedTuple):
 def read_labels(path: Path, *, check: Callable[[Detection], None] = lambda _: None) -> Iterator[Labelled]:
     """The labelled moments in the order of the file.
 
-    A line is {"stamp_ns", "boxes": [{"label", "x", "y", "z", "length", "width", "height", "yaw"}]}; a box
-    may have "id" and "velocity", whatever else it says is not asked for, and empty lines are none.
+    A line is {"stamp_ns", "boxes": [{"label", "x", "y", "z", "length", "width", "height", "yaw"}]}, its sides
+    above 0; a box may have "id" and "velocity", whatever else it says is not asked for, and empty lines are
+    none.
 
     Args:
         path: the file.
@@ -82,6 +83,8 @@ def _box(entry: dict[str, Any]) -> TrueBox:
     if not all(map(math.isfinite, numbers)):
         raise ValueError(f"a box of {numbers} is none")
     x, y, z, length, width, height, yaw = numbers
+    if min(length, width, height) <= 0.0:  # as data sets give regions that they know nothing of
+        raise ValueError(f"a box of {length} m by {width} m by {height} m is none, leave it out")
     identity = entry.get("id")
     return TrueBox(
         str(entry["label"]),

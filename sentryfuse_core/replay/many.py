@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -78,13 +79,16 @@ def jobs_for(bags: Sequence[Path], common: Job, *, out: Path) -> list[Job]:
 
 
 def attempt(job: Job, *, stop: Callable[[], bool] = lambda: False) -> Outcome:
-    """Run a job; what it raises on purpose becomes the outcome."""
+    """Run a job; what it raises becomes the outcome, and a defect's traceback goes to stderr."""
     if stop():
         return failed(job, "interrupted before it began")
     try:
         done = run_job(job, stop=stop)
     except SentryFuseError as error:
         return failed(job, " ".join(str(error).split()))
+    except Exception as error:  # noqa: BLE001 - hours of the others' work do not hang on it
+        traceback.print_exc()
+        return failed(job, " ".join(f"{type(error).__name__}: {error}".split()))
     return Outcome(bag=job.bag, folder=done.folder, suite=done.suite, metrics=done.result.metrics)
 
 
@@ -105,8 +109,10 @@ def run_processes(
         _one_thread_each(),
         ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(halt,)) as pool,
     ):
-        with _no_interrupts():  # Ctrl-C reaches the whole group, but when to stop is the parent's word
+        others = multiprocessing.active_children()
+        with _no_signals():  # they reach the whole group, but when to stop is the parent's word
             waiting = {pool.submit(_attempt, job): job for job in jobs}
+        started = [child for child in multiprocessing.active_children() if child not in others]
         while waiting:
             done, _ = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
             if stop() and not halt.is_set():
@@ -121,6 +127,8 @@ def run_processes(
                 try:
                     yield future.result()
                 except BrokenProcessPool:
+                    for worker in started:
+                        worker.kill()  # the pool waits for them to end by its SIGTERM, which they never see
                     yield failed(
                         job, "its process, or one beside it, died; give fewer --jobs if memory ran out"
                     )
@@ -139,9 +147,9 @@ def _one_thread_each() -> Iterator[None]:
 
 
 @contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Hold SIGINT back; processes that begin meanwhile never see it, from their first moment on."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _no_signals() -> Iterator[None]:
+    """Hold back what asks to stop; processes that begin meanwhile never see it, from their first moment."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -156,7 +164,7 @@ def _begin(halt: Event) -> None:
 
 
 def _die_with_parent() -> None:
-    """A second Ctrl-C ends the parent at once; nobody would ask a worker for anything again."""
+    """A second signal ends the parent at once; nobody would ask a worker for anything again."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

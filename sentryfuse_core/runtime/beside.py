@@ -225,10 +225,9 @@ def _process(backend: Backend) -> Iterator[Beside]:
 
 def _run(backend: Backend, near: Connection, far: Connection, slots: tuple[_Slot, ...]) -> None:
     """The far end, until the near one is closed or dies."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; when to end is the near one's word
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Signals reach the whole group, but when to end is the near one's word.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     near.close()
     while True:
         try:

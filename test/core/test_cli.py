@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import bags
@@ -90,6 +92,9 @@ def test_params_yaml_is_read_back_as_the_defaults(capsys: pytest.CaptureFixture[
         (["replay", "BAG", "--set", "sync.max_wiat_s=0.03"], "did you mean 'sync.max_wait_s'"),
         (["replay", "BAG", "--set", "sync.max_wait_s=7"], "outside 0.0 .. 1.0"),
         (["replay", "BAG", "--set", "sync.max_wait_s"], "NAME=VALUE"),
+        (["replay", "BAG", "--set", "imu.depth=.inf"], "imu.depth = inf: give a finite number"),
+        (["replay", "BAG", "--set", "imu.depth=.nan"], "imu.depth = nan: give a finite number"),
+        (["replay", "BAG", "--set", "imu.depth=" + "9" * 400], "an integer of 1329 bits"),
         (["replay", "BAG", "--set", "sync.max_wait_s={"], "quote"),
         (["replay", "BAG", "--params", "/nowhere/p.yaml"], "/nowhere/p.yaml"),
         (["replay", "BAG", "--topic", "camera=/nope"], "/nope"),
@@ -160,6 +165,35 @@ def test_commands_of_other_packages_are_taken_in(
     assert "sync.max_wait_s" in capsys.readouterr().out
 
 
+def status_unread(*words: str, extra: Sequence[Command] = ()) -> int:
+    """The exit status where the reader of standard output has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as stream, redirect_stdout(stream):
+        return main(words, extra=extra)
+
+
+@pytest.mark.parametrize(("limit", "status"), [("coverage_min: 0.1", 0), ("map_min: 0.1", 1)])
+def test_replay_ends_by_its_criteria_when_the_reader_has_left(
+    limit: str, status: int, bag: Path, tmp_path: Path
+) -> None:
+    criteria = tmp_path / "criteria.yaml"
+    criteria.write_text(limit, encoding="utf-8")
+    words = ["replay", str(bag), "--out", str(tmp_path / "out"), "--criteria", str(criteria)]
+    assert status_unread(*words) == status
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_command_ends_by_what_it_found_when_the_reader_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "judges").mkdir()
+    module = tmp_path / "judges" / "judge_all.py"
+    module.write_text("add_arguments = id\ndef run(args):\n    print('bad')\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert status_unread("judge-all", extra=[Command("judge-all", "all is bad", "judges")]) == 1
+
+
 def test_replay_writes_everything_and_says_where(
     bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,12 +219,16 @@ def test_replay_writes_everything_and_says_where(
     assert "not in the recording" in printed
 
 
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "group"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_replay_leaves_readable_results_when_signalled(number: signal.Signals, tmp_path: Path) -> None:
+def test_replay_leaves_readable_results_when_signalled(
+    number: signal.Signals, group: bool, tmp_path: Path
+) -> None:
     long_bag = bags.write(tmp_path / "long.mcap", bags.drive([LIDAR, IMU], seconds=20.0))
     out = tmp_path / "out"
+    words = ["replay", str(long_bag), "--out", str(out), "--quiet"]
     signalled.end(
-        ["replay", str(long_bag), "--out", str(out), "--quiet"], number, (out / "sets.jsonl").exists
+        words, number, lambda: any(item.stat().st_size for item in out.glob("sets.jsonl")), group=group
     )
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["interrupted"] is True

@@ -34,6 +34,8 @@ READERS = (load_yaml, load_criteria, load_scenario, read_recipe)
         ("&a [*a]", "holds itself"),
         ("[" * 5000, "nested more than 50 deep"),
         ("a: " + "9" * 10_000, "."),
+        ("a: " + "9" * 400, "1329 bits"),
+        ("a: 0x" + "f" * 5000, "20000 bits"),
         ("2001-99-99", "month"),
         ("? [a]\n: b\n? {c: d}\n: e", "."),
     ],
@@ -47,6 +49,7 @@ def test_yaml_is_read_as_before_when_it_has_aliases_and_merges() -> None:
     text = "base: &base {a: 1, b: [x, y]}\nother: {<<: *base, a: 2}\nlast: *base"
     assert parse_yaml(text) == yaml.safe_load(text)
     assert parse_yaml("") is None
+    assert parse_yaml("[0x7f, 010, 1:30, -1, 18446744073709551615]") == [127, 8, 90, -1, 2**64 - 1]
 
 
 @pytest.mark.parametrize("read", READERS)

@@ -156,6 +156,16 @@ def test_top_follows_the_node_when_it_dies_and_is_started_again() -> None:
         assert top.end(signal.SIGINT) == 0
 
 
+def test_top_ends_when_the_reader_has_left() -> None:
+    with subprocess.Popen(TOP, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        try:
+            assert process.wait(WITHIN_S) == 0
+        finally:
+            process.kill()
+
+
 def test_top_draws_a_picture_when_it_has_a_terminal() -> None:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": "120", "LINES": "50", "TERM": "xterm-256color"}

@@ -10,10 +10,10 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure as Picture
-from rich.console import Console
 from rich.table import Table
 
 from sentryfuse_core.boxes import FrameBoxes
+from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.evaluation.matching import DISTANCES_M
 from sentryfuse_core.evaluation.metrics import DetectionMetrics
 from sentryfuse_core.faults.severities import SEVERITY_NAMES
@@ -77,7 +77,7 @@ def _false(found: FrameBoxes, truth: FrameBoxes) -> int:
 
 def print_data(study: DataStudy) -> None:
     """The tables, then the figures they add up to."""
-    console = Console(width=max(Console().width, _WIDTH))
+    console = Terminal(width=max(Terminal().width, _WIDTH))
     console.print(_told(study))
     if study.scores is not None:
         console.print(_scores(study, study.scores))

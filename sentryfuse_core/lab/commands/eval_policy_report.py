@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.faults.severities import SEVERITY_NAMES
 from sentryfuse_core.lab.bench.plot_style import write_png
 from sentryfuse_core.lab.bench.results import Figure, text_table, write
@@ -40,7 +40,7 @@ _WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log 
 
 def print_policies(studies: Sequence[PolicyStudy], faults: FaultStudy, parts: Sequence[Narrowing]) -> None:
     """A table of policies for each kind of frames, one of faults, one of parts, and what was aimed at."""
-    console = Console(width=max(Console().width, _WIDTH))
+    console = Terminal(width=max(Terminal().width, _WIDTH))
     for study in studies:
         console.print(policies_table(study))
     console.print(faults_table(faults))

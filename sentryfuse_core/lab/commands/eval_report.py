@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
+from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.evaluation.matching import DISTANCES_M
 from sentryfuse_core.lab.bench.plot_style import write_png
 from sentryfuse_core.lab.bench.results import Figure, text_table, write
@@ -29,7 +29,7 @@ _DIGITS = 5  # after the point, in eval.json
 
 def print_report(study: Study) -> None:
     """Tables for every level, then the figures they add up to."""
-    console = Console(width=max(Console().width, _WIDTH))
+    console = Terminal(width=max(Terminal().width, _WIDTH))
     levels = sorted({level for _, level in study.cells})
     for level in levels:
         console.print(_cells_table(study, level))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table, write
 from sentryfuse_core.lab.commands.eval_report import rounded, table
 from sentryfuse_core.lab.scoring.track_drives import FIRST_SCORED, RATE_HZ, TrackDrive, make_drive
@@ -66,7 +66,7 @@ def judge_tracks(
     script = scripts(seconds)
     masks, first = masks_of(script), FIRST_SCORED + seed * _SEEDS
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Terminal(stderr=True)) as bar:
         task = bar.add_task("moments of drives", total=drives * round(seconds * RATE_HZ))
         made: list[TrackDrive] = [
             make_drive(
@@ -107,8 +107,8 @@ def print_runs(runs: Sequence[RunScores], labels: Sequence[str]) -> None:
         f"per cent; velocity errors in m/s, by class: {' / '.join(labels)}; straight: headings within 15 "
         "degrees; false boxes: of the detections alone, at the recall of the tracks"
     )
-    console = Console()
-    console = Console(width=max(console.width, _WIDTH))
+    console = Terminal()
+    console = Terminal(width=max(console.width, _WIDTH))
     console.print(
         table(
             "tracks on held-out drives",

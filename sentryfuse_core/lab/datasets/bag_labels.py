@@ -96,8 +96,6 @@ def _moments(path: Path, vocabulary: Vocabulary = USUAL) -> dict[int, tuple[Box,
         if not vocabulary.knows(box.label):
             known = ", ".join(vocabulary.labels)
             raise ValueError(f"unknown class {box.label!r:.40}; use {known}, or --map {box.label:.40}=CLASS")
-        if min(box.length, box.width, box.height) <= 0.0:
-            raise ValueError(f"a box of {box.length} m by {box.width} m by {box.height} m is none")
 
     found = {
         moment.stamp_ns: tuple(

@@ -1,4 +1,4 @@
-"""Messages of a recording under faults: in order of arrival, and none of those held is lost."""
+"""Messages of a recording under faults: in order of arrival, and only its end loses what is held."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import bags
 import pytest
+from builders import MS
 
 from sentryfuse_core.bags.arrivals import Arrival, arrivals
 from sentryfuse_core.bags.readers import BagReader
@@ -60,7 +61,15 @@ def test_copies_and_delays_come_in_order_when_combined(bag: Path) -> None:
     mixed = played(
         bag,
         Event(0.0, 10.0, "imu", "duplicate", {"copies": 2.0, "share": 1.0}),
-        Event(0.0, 10.0, "imu", "jitter", {"max_s": 0.05}),
+        Event(0.0, 0.9, "imu", "jitter", {"max_s": 0.05}),
     )
     assert len(mixed) == 3 * once
     assert [a.at_ns for a in mixed] == sorted(a.at_ns for a in mixed)
+
+
+def test_delayed_messages_never_come_when_the_recording_ends_before_them(bag: Path) -> None:
+    plain = played(bag)
+    late = played(bag, Event(0.0, 10.0, "imu", "delay", {"delay_s": 0.7}))
+    assert [a.at_ns for a in late] == [
+        a.at_ns + 700 * MS for a in plain if a.at_ns <= plain[-1].at_ns - 700 * MS
+    ]

@@ -43,6 +43,11 @@ def test_scenario_holds_what_the_file_says_when_good(tmp_path: Path) -> None:
     assert (stretch.settle_s, stretch.level) == (0.5, 1)
 
 
+def test_scenario_has_no_end_when_it_says_so(tmp_path: Path) -> None:
+    scenario = load_scenario(write(tmp_path, GOOD.replace("seconds: 10", "seconds: .inf")))
+    assert scenario.running(1e12) == (scenario.events[1],)
+
+
 def test_scenario_hits_only_its_stream_when_in_its_time(tmp_path: Path) -> None:
     scenario = load_scenario(write(tmp_path, GOOD))
     hits = [bool(scenario.active("/cam", Modality.CAMERA, at_s)) for at_s in (1.99, 2.0, 3.99, 4.0)]
@@ -63,6 +68,13 @@ def test_scenario_hits_only_its_stream_when_in_its_time(tmp_path: Path) -> None:
         ("fault: delay, delay_s: 0.2", "fault: delay", ("events[1]", "delay_s")),
         ("seconds: 10", "seconds: soon", ("seconds", "soon")),
         ("seed: 3", "sead: 3", ("sead", "seed")),
+        ("seed: 3", "seed: -1", ("seed", "-1", "0.0")),
+        ("seed: 3", "seed: .inf", ("seed", "inf")),
+        ("seed: 3", "seed: 1.5", ("seed", "1.5", "an integer")),
+        ("at_s: 8", "at_s: .inf", ("actions[0]", "at_s", "inf")),
+        ("power_w: 6", "level: .inf", ("actions[0]", "level", "inf")),
+        ("power_w: 6", "level: 3000000000", ("level", "3000000000")),
+        ("settle_s: 0.5", "settle_s: .nan", ("stretches[0]", "settle_s", "nan")),
         ("until_s: 4, stream", "until_s: 1, stream", ("until_s", "1.0", "2.0")),
         ("[lidar, imu, audio]", "[lidar, sonar]", ("sonar", "imu")),
         ("power_w: 6", "watts: 6", ("power_w", "latency_ms")),

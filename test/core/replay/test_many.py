@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import bags
@@ -15,14 +17,20 @@ import pytest
 import signalled
 
 from sentryfuse_core.cli import main
+from sentryfuse_core.commands.verdicts import exit_status
 from sentryfuse_core.errors import BackendError, OutputError
-from sentryfuse_core.replay import cluster
-from sentryfuse_core.replay.many import Outcome, jobs_for, run_processes
+from sentryfuse_core.replay import cluster, many
+from sentryfuse_core.replay.criteria import Criterion, Verdict
+from sentryfuse_core.replay.junit import Suite
+from sentryfuse_core.replay.many import Outcome, attempt, jobs_for, run_processes
 from sentryfuse_core.replay.records import read_results
 from sentryfuse_core.replay.session import Job
 from sentryfuse_core.types import Modality
 
 RAY = importlib.util.find_spec("ray")
+PASSED = Suite(name="a", verdicts=())
+FAILED = Suite(name="b", verdicts=(Verdict(Criterion("map_min", "", 0.5), 0.1, passed=False, why=""),))
+MISSING = Suite(name="c", verdicts=(), error="there is no such file")
 needs_ray = pytest.mark.skipif(RAY is None, reason="needs ray")
 
 
@@ -60,6 +68,18 @@ def test_others_are_replayed_when_one_recording_fails(
         assert (tmp_path / name / "report.html").is_file()
 
 
+def test_defect_is_an_outcome_when_a_recording_brings_it_to_light(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_job(_job: Job, **_options: object) -> None:
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(many, "run_job", run_job)
+    outcome = attempt(Job(bag=Path("drive.mcap"), name="drive"))
+    assert outcome.suite.failures == ("played to the end: ZeroDivisionError: division by zero",)
+    assert "in run_job" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("start", [processes, pytest.param(local_cluster, marks=needs_ray)])
 def test_recordings_are_left_readable_when_stopped(
@@ -80,7 +100,7 @@ def test_command_writes_one_summary_and_one_junit_when_given_several(
     criteria = tmp_path / "criteria.yaml"
     criteria.write_text("coverage_min: 0.5\nmap_min: 0.1\n")
     words = ["replay", *map(str, recordings), "--jobs", "2", "--criteria", str(criteria)]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 1
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["recordings"]
     assert [row["folder"] for row in summary] == ["drive", "broken", "walk"]
     assert not any(row["passed"] for row in summary)
@@ -94,14 +114,30 @@ def test_command_writes_one_summary_and_one_junit_when_given_several(
     assert "failed: drive: map_min: not measured" in failures[0]
 
 
+@pytest.mark.parametrize(
+    ("suites", "status"),
+    [
+        ([PASSED, PASSED], 0),
+        ([PASSED, FAILED], 1),
+        ([PASSED, MISSING], 2),
+        ([FAILED, MISSING, PASSED], 2),
+    ],
+)
+def test_status_is_of_the_worst_when_there_are_several(suites: Sequence[Suite], status: int) -> None:
+    assert exit_status(suites) == status
+
+
 @pytest.mark.slow
-def test_command_closes_every_file_when_interrupted_with_its_whole_group(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command_closes_every_file_when_signalled_with_its_whole_group(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     paths = [
         bags.write(tmp_path / f"{name}.mcap", bags.drive([Modality.LIDAR], seconds=20.0)) for name in "abc"
     ]
     out = tmp_path / "out"
     words = ["replay", *map(str, paths), "--jobs", "2", "--out", str(out), "--quiet"]
-    signalled.end(words, signal.SIGINT, lambda: any(out.glob("*/sets.jsonl")), group=True)
+    signalled.end(words, number, lambda: any(out.glob("*/sets.jsonl")), group=True)
     began = list(out.glob("*/sets.jsonl"))
     assert began
     for lines in began:
@@ -109,6 +145,27 @@ def test_command_closes_every_file_when_interrupted_with_its_whole_group(tmp_pat
     rows = json.loads((out / "summary.json").read_text())["recordings"]
     assert len(rows) == 3
     assert all("interrupted" in row["failures"][0] for row in rows)
+
+
+@pytest.mark.slow
+def test_every_recording_has_an_outcome_when_a_process_dies(tmp_path: Path) -> None:
+    paths = [
+        bags.write(tmp_path / f"{name}.mcap", bags.drive([Modality.LIDAR], seconds=20.0)) for name in "abc"
+    ]
+    killed: list[Any] = []
+
+    def one_dies() -> bool:
+        if not killed and any(tmp_path.glob("out/*/sets.jsonl")):
+            killed.append(multiprocessing.active_children()[0])
+            killed[0].kill()
+        return False
+
+    jobs = jobs_for(paths, Job(bag=Path()), out=tmp_path / "out")
+    found = list(run_processes(jobs, workers=2, stop=one_dies))
+    assert killed
+    assert len(found) == 3
+    assert all("died" in outcome.suite.error for outcome in found)
+    assert not list(tmp_path.glob("out/*/junit.xml"))  # the other did not go on for nobody
 
 
 def test_names_have_the_folder_when_recordings_are_called_the_same(tmp_path: Path) -> None:

@@ -51,6 +51,15 @@ def test_truth_is_read_when_another_editor_wrote_the_lines(tmp_path: Path) -> No
         load_labels(path)
 
 
+@pytest.mark.parametrize("length_m", [0.0, -4.0])
+def test_labels_are_refused_by_line_when_a_box_has_no_size(length_m: float, tmp_path: Path) -> None:
+    path = labels(tmp_path / "labels.jsonl", {0: [(5.0, 0.0)], 100: [(6.0, 0.0)]})
+    first, second = path.read_text().splitlines()
+    path.write_text(first + "\n" + second.replace('"length": 4.0', f'"length": {length_m}'), encoding="utf-8")
+    with pytest.raises(BagError, match=rf"labels\.jsonl:2: a box of {length_m} m by 1\.8 m .* leave it out"):
+        load_labels(path)
+
+
 @pytest.mark.parametrize(
     ("detections", "found"),
     [

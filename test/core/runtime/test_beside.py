@@ -102,13 +102,14 @@ def test_failures_are_told_and_the_next_set_runs_when_the_backend_fails_beside(t
             ask(far, bank.plan(mask, 0, ""))
 
 
-def test_process_is_gone_when_it_is_no_longer_needed_and_stays_when_a_terminal_interrupts(
+def test_process_is_gone_when_it_is_no_longer_needed_and_stays_when_its_group_is_signalled(
     tmp_path: Path,
 ) -> None:
     plan = make_bank(tmp_path).plan(ModalitySet.all(), 0, "")
     with beside(Failing()) as far:
         number = int(ask(far, plan).heatmap)
-        os.kill(number, signal.SIGINT)
+        for asked in (signal.SIGINT, signal.SIGTERM):
+            os.kill(number, asked)
         assert int(ask(far, plan).heatmap) == number
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
