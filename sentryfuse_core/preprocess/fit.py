@@ -46,6 +46,11 @@ class FitCheck:
         self._felt: list[tuple[float, ...]] = []
         self._unchecked = set(config.sensors)
 
+    @property
+    def unchecked(self) -> frozenset[str]:
+        """The sensors that have not shown enough yet to be judged."""
+        return frozenset(self._unchecked)
+
     def set_intrinsics(self, intrinsics: Intrinsics, *, frame_id: str, name: str = Modality.CAMERA) -> None:
         """Intrinsics of a camera's CameraInfo that names this frame hold from now on."""
         if self._info_frames.get(name) != frame_id or intrinsics != self._intrinsics[name]:
