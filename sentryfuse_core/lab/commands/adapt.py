@@ -9,7 +9,7 @@ from sentryfuse_core.commands.options import MOST_SEED, add_config_arguments, ch
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.data_options import LIDAR_HEIGHTS_M, add_data_arguments
 from sentryfuse_core.openmp import idle_cores
-from sentryfuse_core.whole_files import make_folder
+from sentryfuse_core.whole_files import new_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -120,16 +120,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Teach, train, judge; write where that gained."""
     _check(args)
-    for place in (args.out.parent, args.state or args.out.with_suffix("")):
-        make_folder(place, remedy="choose another --out or --state")
-    import torch
+    places = (args.out.parent, args.state or args.out.with_suffix(""))
+    with new_folders(*places, remedy="choose another --out or --state"):
+        import torch
 
-    torch.set_num_threads(args.threads or idle_cores())
-    check_device(args.device)
-    args.data = args.recordings
-    from sentryfuse_core.lab.commands.adapt_run import adapt
+        torch.set_num_threads(args.threads or idle_cores())
+        check_device(args.device)
+        args.data = args.recordings
+        from sentryfuse_core.lab.commands.adapt_run import adapt
 
-    return 0 if adapt(args) else NOT_GAINED
+        return 0 if adapt(args) else NOT_GAINED
 
 
 def _check(args: argparse.Namespace) -> None:

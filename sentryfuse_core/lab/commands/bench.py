@@ -11,7 +11,7 @@ from sentryfuse_core.errors import ConfigError, DatasetError
 from sentryfuse_core.lab.commands import bench_detector, bench_runtime, bench_world
 from sentryfuse_core.lab.commands.bench_world import names_of, seeds_of
 from sentryfuse_core.shipped import or_shipped
-from sentryfuse_core.whole_files import make_folder
+from sentryfuse_core.whole_files import new_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -83,16 +83,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what is pending, then judge and report."""
+    with new_folders(args.out, remedy="choose another --out"):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     if args.action == "runtime":
-        make_folder(args.out, remedy="choose another --out")
         return bench_runtime.run(args)
     if args.action == "world":
-        make_folder(args.out, remedy="choose another --out")
         bench_world.run_jobs(args)
     else:
         check_numbers(args, workers=(1, 1024), frames=(1, 2**20))
         if args.detector:
-            make_folder(args.out, remedy="choose another --out")
             bench_detector.run_detector(args)
             return 0
         if not args.report_only:
@@ -113,7 +115,6 @@ def _run_jobs(args: argparse.Namespace) -> None:
 
     sources, recipe, methods = _sources(args), _recipe(args), names_of(args.methods)
     chosen_methods(recipe, ablations=args.ablations, only=methods)
-    make_folder(args.out, remedy="choose another --out")
     for source in sources:
         source.load(recipe.seeds[0])  # complain before an hour has passed
     for name, remedy in ({} if methods else absent_methods()).items():

@@ -18,7 +18,7 @@ from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.eval_asked import add_real_arguments, command_of, levels_of, masks_of
 from sentryfuse_core.lab.world.config import WORLDS
 from sentryfuse_core.types import Modality, ModalitySet
-from sentryfuse_core.whole_files import make_folder
+from sentryfuse_core.whole_files import new_folders
 
 if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong option are answered at once
     import argparse
@@ -145,16 +145,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
-    from sentryfuse_core.lab.commands.eval_report import print_report, write_report
-    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
-
-    if args.data is not None:
+    if args.data is None:
+        _check(args)
+    folders = [folder for folder in (args.out, args.draw) if folder is not None]
+    with new_folders(*folders, remedy="choose another folder"):
+        if args.data is None:
+            return _run(args)
         from sentryfuse_core.lab.commands.eval_data import run_data
 
         return run_data(args)
-    _check(args)
-    if args.out is not None:
-        make_folder(args.out, remedy="choose another folder")
+
+
+def _run(args: argparse.Namespace) -> int:
+    """On synthetic worlds."""
+    from sentryfuse_core.lab.commands.eval_report import print_report, write_report
+    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
+
     if args.policies:
         from sentryfuse_core.lab.commands.eval_policies import run_policies
         from sentryfuse_core.lab.training.data import held_out

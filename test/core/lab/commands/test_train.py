@@ -147,16 +147,24 @@ def test_train_refuses_weights_of_other_classes_when_it_starts_from_them(
         (["weights.pt"], "weights.pt"),
         (["w.safetensors", "--batch", "4"], "--batch 4"),
         (["w.safetensors", "--minutes", "-1"], "--minutes -1"),
+        (["w.safetensors", "--data", "nope.npz"], "nope.npz"),
+        (["w.safetensors", "--data", "nowhere/"], "nowhere"),
         (["w.safetensors", "--sensors", "camera+sonar"], "--sensors camera+sonar"),
         (["w.safetensors", "--resume", "--state", "nowhere"], "nowhere"),
         (["w.safetensors", "--format", "bag"], "--format is of training on recordings; give --data FOLDER"),
         (["w.safetensors", "--cache", "x"], "--cache is of training on recordings; give --data FOLDER"),
     ],
 )
-def test_train_exits_with_2_and_names_the_value_when_an_option_is_wrong(
-    options: list[str], named: str, capsys: pytest.CaptureFixture[str]
+def test_train_exits_with_2_and_leaves_nothing_when_an_option_is_wrong(
+    options: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["train", *options]) == 2
     error = capsys.readouterr().err
     assert named in error
     assert error.count("\n") == 1
+    assert not [*tmp_path.iterdir()]
