@@ -147,6 +147,8 @@ def test_train_refuses_weights_of_other_classes_when_it_starts_from_them(
         (["weights.pt"], "weights.pt"),
         (["w.safetensors", "--batch", "4"], "--batch 4"),
         (["w.safetensors", "--minutes", "-1"], "--minutes -1"),
+        (["w.safetensors", "--minutes", "0"], "--minutes 0 of random weights trains nothing"),
+        (["w.safetensors", "--minutes", "0", "--init", "none"], "give a time, --steps, --resume, or --init"),
         (["w.safetensors", "--data", "nope.npz"], "nope.npz"),
         (["w.safetensors", "--data", "nowhere/"], "nowhere"),
         (["w.safetensors", "--sensors", "camera+sonar"], "--sensors camera+sonar"),
