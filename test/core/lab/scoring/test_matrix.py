@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from worlds import LABELS, random_frames
 
 from sentryfuse_core.boxes import FrameBoxes
+from sentryfuse_core.lab.scoring.calibration import Reliability
 from sentryfuse_core.lab.scoring.conditions import day_and_night, imu_gains
 from sentryfuse_core.lab.scoring.matrix import SEEING, Cell, judge_cell, summarise
 from sentryfuse_core.types import Modality, ModalitySet
@@ -31,6 +33,7 @@ def cell(mask: ModalitySet, level: int = 0) -> Cell:
     return judge_cell(str(mask), level, truth=TRUTH, found=found_by(mask), labels=LABELS)
 
 
+FAIR = Reliability(np.array([0.5]), np.array([0.6]), np.array([10]))
 CELLS = {(str(mask), 0): cell(mask) for mask in ModalitySet.subsets()}
 
 
@@ -55,9 +58,11 @@ def test_summary_averages_the_right_sets_when_all_are_there() -> None:
 
 
 def test_summary_has_no_mean_when_a_set_is_missing() -> None:
-    some = {key: value for key, value in CELLS.items() if key[0] != "lidar"}
-    assert math.isnan(summarise(some, 0).seeing)
-    assert summarise(some, 0).all_sensors == CELLS["camera+lidar+imu+audio", 0].metrics.map
+    judged = {key: replace(value, before=FAIR, after=FAIR) for key, value in CELLS.items()}
+    assert summarise(judged, 0).ece_before == summarise(judged, 0).ece_after == pytest.approx(0.1)
+    some = summarise({key: value for key, value in judged.items() if key[0] != "lidar"}, 0)
+    assert all(map(math.isnan, (some.seeing, some.relative, some.ece_before, some.ece_after)))
+    assert some.all_sensors == CELLS["camera+lidar+imu+audio", 0].metrics.map
 
 
 def test_cell_is_calibrated_on_other_frames_when_they_are_given() -> None:
