@@ -76,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--report-only", action="store_true", help="only judge the records that are there")
     option("--detector", action="store_true", help="instead the gate against rules on the whole detector")
     option("--weights", type=Path, metavar="FILE", help="of --detector (default: those that ship)")
-    option("--frames", type=int, default=96, metavar="N", help="of --detector, held out (default 96)")
+    frames = "of --detector, held out, rounded up to a multiple of 16 (default 96)"
+    option("--frames", type=int, default=96, metavar="N", help=frames)
     bench_world.add_parser(actions)
     bench_runtime.add_parser(actions)
 

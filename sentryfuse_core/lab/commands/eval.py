@@ -75,13 +75,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames",
         type=int,
         metavar="N",
-        help=f"frames to score (default {_FRAMES}; with --policies {_POLICY_FRAMES})",
+        help=f"frames to score (default {_FRAMES}; with --policies {_POLICY_FRAMES}); rounded up to a "
+        f"multiple of {_BATCH}, as worlds come {_BATCH} at a time",
     )
     parser.add_argument(
         "--fit-frames",
         type=int,
         metavar="N",
-        help=f"other frames, to fit the calibrators on (default {_FIT_FRAMES}); 0: none",
+        help=f"other frames, to fit the calibrators on (default {_FIT_FRAMES}); rounded up likewise; 0: none",
     )
     parser.add_argument(
         "--masks",
@@ -165,11 +166,11 @@ def _run(args: argparse.Namespace) -> int:
         from sentryfuse_core.lab.commands.eval_policies import run_policies
         from sentryfuse_core.lab.training.data import held_out
 
-        count = -(-args.frames // _BATCH)
+        count = args.frames // _BATCH
         first = (args.seed + 1) * _WORLDS
         run_policies(
             load_checkpoint(args.weights or SHIPPED),
-            frames=count * _BATCH,
+            frames=args.frames,
             batch=_BATCH,
             batches=lambda ages_s: held_out(
                 WORLDS[args.world](), batch=_BATCH, count=count, first=first, ages_s=ages_s
@@ -230,10 +231,9 @@ def _study(
     with Progress(*columns, console=Console(stderr=True)) as bar:
 
         def frames(what: str, wanted: int, start: int, detectors: list[Detector]) -> Found:
-            count = -(-wanted // _BATCH)
-            task = bar.add_task(what, total=count * _BATCH)
+            task = bar.add_task(what, total=wanted)
             batches = held_out(
-                WORLDS[args.world](), batch=_BATCH, count=count, first=start, device=args.device
+                WORLDS[args.world](), batch=_BATCH, count=wanted // _BATCH, first=start, device=args.device
             )
             return collect(batches, detectors, on_frames=lambda done: bar.advance(task, done))
 
@@ -242,7 +242,7 @@ def _study(
             others.append(support)
         scored = frames("frames to score", args.frames, first, own + others)
         fitting = frames("frames to fit on", args.fit_frames, first + _WORLDS // 2, own)
-        bar.add_task("judging", total=None)
+        judging = bar.add_task("judging", total=len(scored.boxes))
         study = judge(
             scored,
             fitting,
@@ -250,6 +250,7 @@ def _study(
             draws=args.draws,
             seed=args.seed,
             late=args.references,
+            on_cell=lambda: bar.advance(judging),
         )
         return replace(study, named=support.sensors, supporters=support.supporters)
 
@@ -290,6 +291,12 @@ def _check(args: argparse.Namespace) -> None:
         seconds=(_LEAST_DRIVE_S, 3600),
     )
     check_device(args.device)
+    for name in ("frames", "fit_frames"):
+        asked = getattr(args, name)
+        setattr(args, name, -(-asked // _BATCH) * _BATCH)
+        if getattr(args, name) != asked:
+            option = f"--{name.replace('_', '-')}"
+            print(f"note: worlds come {_BATCH} at a time: {option} {asked} is {getattr(args, name)} frames")
     if args.policies:
         given = {
             "--masks": args.masks,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sentryfuse_core.boxes import FrameBoxes
@@ -39,22 +39,29 @@ class Study:
 
 
 def judge(
-    scored: Found, fitting: Found, *, labels: Sequence[str], draws: int, seed: int, late: bool = True
+    scored: Found,
+    fitting: Found,
+    *,
+    labels: Sequence[str],
+    draws: int,
+    seed: int,
+    late: bool = True,
+    on_cell: Callable[[], None] = lambda: None,
 ) -> Study:
     """Judge the detections of `scored`; calibrators are fitted on `fitting`, worlds of their own.
 
-    With `late`, single-sensor detections are also judged put together.
+    With `late`, single-sensor detections are also judged put together. `on_cell` hears of each of `scored`.
     """
-    cells = {
-        key: judge_cell(
+    cells: dict[Key, Cell] = {}
+    for key, found in scored.boxes.items():
+        cells[key] = judge_cell(
             *key,
             truth=scored.truth,
             found=found,
             labels=labels,
             fitting=(fitting.truth, fitting.boxes[key]) if key in fitting.boxes else None,
         )
-        for key, found in scored.boxes.items()
-    }
+        on_cell()
     levels = sorted({level for _, level in cells})
     if late:
         for prefix in ("", OWN):

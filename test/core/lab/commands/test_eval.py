@@ -55,7 +55,9 @@ def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
     assert "mAP by day" in said
 
 
-def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: Path, tmp_path: Path) -> None:
+def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = [
         "--frames",
         "1",
@@ -69,6 +71,12 @@ def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: 
     ]
     assert main(["eval", "--weights", str(weights), *options, "--out", str(tmp_path)]) == 0
     content = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
+    assert content["config"]["frames"] == 16  # worlds come so many at a time
+    assert "--frames 16 --fit-frames 0" in content["command"]
+    said = capsys.readouterr()
+    assert "note: worlds come 16 at a time: --frames 1 is 16 frames" in said.out
+    assert "--fit-frames 0 is" not in said.out
+    assert "?" not in said.err
     own = {(cell["what"], cell["level"]) for cell in content["raw"]["cells"]}
     assert own == {("camera+lidar", 1), ("none", 1)}
     assert all(cell["calibrator"] is None for cell in content["raw"]["cells"])

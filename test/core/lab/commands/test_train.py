@@ -39,7 +39,7 @@ def test_train_writes_weights_that_load_when_it_is_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "mine.safetensors"
-    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--seed", "3"]) == 0
+    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--seed", "3", "--evaluate", "8"]) == 0
     checkpoint = load_checkpoint(out)
     manifest = checkpoint.manifest
     assert (manifest["steps"], manifest["seed"]) == (2, 3)
@@ -48,7 +48,9 @@ def test_train_writes_weights_that_load_when_it_is_done(
     recall, prior = Bank(checkpoint).recall(ModalitySet.all(), 1)
     assert 0.0 <= recall <= 1.0
     assert 0.0 <= prior <= 1.0
-    assert "camera+lidar+imu+audio" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "camera+lidar+imu+audio" in said
+    assert "evaluating 16 frames (worlds come 16 at a time)" in said
     # With no time left it only evaluates.
     assert main(["train", str(out), "--resume", "--minutes", "0", "--batch", "8", "--seed", "3"]) == 0
     assert load_checkpoint(out).manifest["sha256"] == manifest["sha256"]
