@@ -15,7 +15,13 @@ from sentryfuse_core.commands.options import (
     check_numbers,
 )
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.commands.eval_asked import add_real_arguments, command_of, levels_of, masks_of
+from sentryfuse_core.lab.commands.eval_asked import (
+    add_real_arguments,
+    check_fresh,
+    command_of,
+    levels_of,
+    masks_of,
+)
 from sentryfuse_core.lab.world.config import WORLDS
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.whole_files import new_folders
@@ -148,6 +154,7 @@ def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
     if args.data is None:
         _check(args)
+    check_fresh(args)
     folders = [folder for folder in (args.out, args.draw) if folder is not None]
     with new_folders(*folders, remedy="choose another folder"):
         if args.data is None:

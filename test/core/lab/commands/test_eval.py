@@ -86,6 +86,25 @@ def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(
     )
 
 
+def test_eval_refuses_its_folder_when_results_of_another_run_lie_there(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other files do not matter, and nothing is scored first."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "tracks.json").write_text("mine")
+    (out / "eval.json").write_text("mine")
+    assert main(["eval", "--weights", str(weights), "--out", str(out)]) == 2
+    assert f"{out / 'eval.json'} is of another run; give a new folder to --out" in capsys.readouterr().err
+    assert main(["eval", "--weights", str(weights), "--tracks", "--out", str(out)]) == 2
+    assert main(["eval", "--data", str(out), "--weights", str(weights), "--out", str(out)]) == 2
+    assert "no known layout" in capsys.readouterr().err
+    (out / "frame_000000.png").write_text("mine")
+    assert main(["eval", "--data", str(out), "--weights", str(weights), "--draw", str(out)]) == 2
+    assert "give a new folder to --draw" in capsys.readouterr().err
+    assert {path.read_text() for path in out.iterdir()} == {"mine"}
+
+
 def test_eval_writes_runs_and_aims_when_tracks_are_scored(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
