@@ -28,7 +28,7 @@ confirm is taught, what they leave in doubt is neither taught nor unlearned. Bat
 are rehearsed in between, so that nothing is forgotten.
 
 The end of each recording is kept back. Agreement with the teacher on it and, where a recording has labels,
-mAP are printed before and after. Weights that do not gain there are not written, and the exit status is 1.
+mAP are printed before and after. Weights that do not gain there are not written.
 """
 _EXAMPLES = """\
   sentryfuse adapt drive.mcap --out robot7.safetensors
@@ -38,6 +38,9 @@ _EXAMPLES = """\
 
 recordings are .mcap, .db3 and .bag files or folders of them, and the driving sets that `sentryfuse train
 --data` reads. They need a lidar. Odometry in them helps: without it slow things are followed less well.
+
+exit status: 0 the weights gained and are written, 1 they did not, 2 error (one line says which), 130 or
+143 interrupted (--resume goes on)
 """
 
 
