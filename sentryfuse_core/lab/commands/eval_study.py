@@ -13,6 +13,7 @@ from sentryfuse_core.lab.scoring.conditions import (
     Contrast,
     day_and_night,
     imu_gains,
+    not_compared,
 )
 from sentryfuse_core.lab.scoring.late_fusion import late_fusion
 from sentryfuse_core.lab.scoring.matrix import SEEING, Cell, Summary, judge_cell, summarise
@@ -34,6 +35,8 @@ class Study:
     summaries: tuple[Summary, ...]  # one a level
     light: tuple[Contrast, ...]  # day, then night
     imu: tuple[Contrast, ...]  # without, then with, on rough ground; level by level
+    frames: tuple[int, int]  # scored, and fitted on
+    left_out: str  # conditions that too few frames show; empty: none
     named: tuple[NamedSensor, ...] = ()  # what the sensors had that detections name
     supporters: tuple[Supporters, ...] = ()  # what it is worth that several are named
 
@@ -67,22 +70,20 @@ def judge(
         for prefix in ("", OWN):
             for name, boxes in _late(scored, cells, prefix).items():
                 cells[name, 0] = judge_cell(name, 0, truth=scored.truth, found=boxes, labels=labels)
+    day, night = scored.where("light", above=DAY_ABOVE), scored.where("light", below=NIGHT_BELOW)
     rough = scored.where("rough", above=ROUGH_ABOVE)
+    counts = {"by day": int(day.sum()), "by night": int(night.sum()), "on rough ground": int(rough.sum())}
     return Study(
         cells,
         tuple(summarise(cells, level) for level in levels),
-        tuple(
-            day_and_night(
-                cells,
-                day=scored.where("light", above=DAY_ABOVE),
-                night=scored.where("light", below=NIGHT_BELOW),
-            )
-        ),
+        tuple(day_and_night(cells, day=day, night=night, draws=draws, seed=seed)),
         tuple(
             gain
             for level in levels
             for gain in imu_gains(cells, level=level, rough=rough, draws=draws, seed=seed)
         ),
+        (len(scored.truth), len(fitting.truth)),
+        not_compared(counts),
     )
 
 

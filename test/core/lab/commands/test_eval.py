@@ -28,8 +28,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("sentryfuse_core.lab.scoring.conditions.LEAST_FRAMES", 1)
     options = ["--frames", "16", "--fit-frames", "16", "--draws", "5", "--out", str(tmp_path / "out")]
     options += ["--single", f"camera={weights}", "--single", f"lidar={weights}"]
     assert main(["eval", "--weights", str(weights), *options]) == 0
@@ -53,6 +54,8 @@ def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
     said = capsys.readouterr().out
     assert "camera+lidar+imu+audio" in said
     assert "mAP by day" in said
+    assert "of 2 frames (fit: on 2 others)" in said
+    assert "note: calibrators fitted on 2 frames are for a look" in said
 
 
 def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(
@@ -76,6 +79,9 @@ def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(
     said = capsys.readouterr()
     assert "note: worlds come 16 at a time: --frames 1 is 16 frames" in said.out
     assert "--fit-frames 0 is" not in said.out
+    assert "is not compared: 1 by day, 1 by night, 1 on rough ground" in said.out
+    assert "mAP by day" not in said.out
+    assert "calibrators" not in said.out
     assert "?" not in said.err
     own = {(cell["what"], cell["level"]) for cell in content["raw"]["cells"]}
     assert own == {("camera+lidar", 1), ("none", 1)}

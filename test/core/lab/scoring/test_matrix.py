@@ -90,12 +90,21 @@ def test_cell_has_no_calibration_when_nothing_claims_to_be_there() -> None:
 
 def test_day_and_night_differ_when_only_the_first_frames_are_found() -> None:
     day = np.arange(FRAMES) < 10
-    found = day_and_night(CELLS, day=day, night=~day)
+    found = day_and_night(CELLS, day=day, night=~day, draws=50, seed=0)
     assert {one.what for one in found} == {str(m) for m in ModalitySet.subsets() if Modality.CAMERA in m}
     assert found[0].what == "camera"
     assert found[0].before > found[0].after
     assert found[0].frames == (10, 30)
-    assert day_and_night(CELLS, day=day, night=day & ~day) == []
+    two = next(one for one in found if one.what == "camera+lidar")
+    assert two.gain.low < two.gain.value < two.gain.high
+    assert two.gain.value == pytest.approx(two.after - two.before)
+
+
+def test_conditions_are_not_compared_when_too_few_frames_show_them() -> None:
+    day, few = np.arange(FRAMES) < 10, np.arange(FRAMES) < 9
+    assert day_and_night(CELLS, day=~day, night=few, draws=5, seed=0) == []
+    assert day_and_night(CELLS, day=few, night=~day, draws=5, seed=0) == []
+    assert imu_gains(CELLS, level=0, rough=few, draws=5, seed=0) == []
 
 
 def test_imu_gains_are_above_zero_when_the_imu_finds_more() -> None:
@@ -104,7 +113,5 @@ def test_imu_gains_are_above_zero_when_the_imu_finds_more() -> None:
     assert found[0].what == "mean of 6"
     assert len(found) == 7
     for one in found:
-        assert one.gain is not None
         assert 0.0 < one.gain.low <= one.gain.value == pytest.approx(one.after - one.before)
-    assert imu_gains(CELLS, level=0, rough=rough & ~rough, draws=50, seed=0) == []
     assert imu_gains({}, level=0, rough=rough, draws=50, seed=0) == []
