@@ -203,10 +203,10 @@ def _report(folder: Path) -> None:
     from sentryfuse_core.lab.bench import report, results
     from sentryfuse_core.lab.bench.records import load_records
     from sentryfuse_core.lab.bench.study import arrange
-    from sentryfuse_core.lab.bench.summary import raw_of, summarise
+    from sentryfuse_core.lab.bench.summary import raw_of, summarise, text_of
 
     summary = summarise(arrange(load_records(folder)))
-    print(results.text_table(summary.figures))
+    print(text_of(summary))
     path = results.write("prune", summary.figures, raw=raw_of(summary), folder=folder)
     report.write(folder / "report.html", summary)
     print(f"wrote {path} and {folder / 'report.html'}")
