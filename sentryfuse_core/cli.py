@@ -21,6 +21,7 @@ from sentryfuse_core.text import one_line
 __all__ = ["CORE_COMMANDS", "Command", "main"]
 
 USAGE_ERROR = 2
+_ENDS = "exit status: 0 done, 2 error (one line says which), 130 or 143 ended by SIGINT or SIGTERM"
 _WANT_LAB = ("train", "adapt", "eval", "bench")  # the extra `lab`, with scipy; `world` does without
 
 
@@ -53,7 +54,13 @@ CORE_COMMANDS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Says what is wrong in one line, and in every help how the command ends."""
+
+    def format_help(self) -> str:
+        """The help, with the exit status where the command has no words of its own about it."""
+        text = super().format_help()
+        of_command = " " in self.prog
+        return f"{text}\n{_ENDS}\n" if of_command and "exit status:" not in text else text
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE_ERROR, f"sentryfuse: error: {message}; see `{self.prog} --help`\n")

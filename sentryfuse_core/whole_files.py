@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sentryfuse_core.errors import OutputError
 
-__all__ = ["make_folder", "written_whole"]
+__all__ = ["make_folder", "new_folders", "written_whole"]
 
 
 @contextmanager
@@ -53,3 +53,25 @@ def make_folder(path: Path, *, remedy: str) -> None:
             pass
     except OSError as error:
         raise OutputError(f"cannot write to {path}: {error.strerror or error}; {remedy}") from error
+
+
+@contextmanager
+def new_folders(*paths: Path, remedy: str) -> Iterator[None]:
+    """Folders as `make_folder` makes them; an error in the block takes those away that nothing lies in.
+
+    So a place is known to be writable before anything is read, and a refused command leaves nothing behind.
+    """
+    made: list[Path] = []
+    try:
+        for path in paths:
+            # Path.exists raises where a name is too long.
+            missing = [place for place in (path, *path.parents) if not os.path.exists(place)]  # noqa: PTH110
+            made += missing[-1:]
+            make_folder(path, remedy=remedy)
+        yield
+    except BaseException:
+        for place in made:
+            for folder, _, _ in os.walk(place, topdown=False):
+                with suppress(OSError):  # something lies in it
+                    Path(folder).rmdir()
+        raise

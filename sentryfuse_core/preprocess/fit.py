@@ -63,6 +63,11 @@ class FitCheck:
         """What did not fit at any time, but for what turned out to, as by a CameraInfo that came later."""
         return tuple(note for note, stands in self._told.items() if stands)
 
+    @property
+    def unchecked(self) -> frozenset[str]:
+        """The sensors that have not shown enough yet to be judged."""
+        return frozenset(self._unchecked)
+
     def set_intrinsics(self, intrinsics: Intrinsics, *, frame_id: str, name: str = Modality.CAMERA) -> None:
         """Intrinsics of a camera's CameraInfo that names this frame hold from now on."""
         self._held[name] = intrinsics, frame_id

@@ -145,13 +145,14 @@ ACTIONS = ["world record", "world picture", "bench prune", "bench runtime", "ben
 
 
 @pytest.mark.parametrize("command", ["", *(command.name for command in CORE_COMMANDS), *ACTIONS])
-def test_help_is_printed_without_loading_torch(command: str) -> None:
+def test_help_says_how_the_command_ends_and_is_printed_without_loading_torch(command: str) -> None:
     words = [sys.executable, "-c", HELP, *command.split(), "--help"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
     shown, _, loaded = done.stdout.rpartition("LOADED")
     assert (loaded.strip(), done.stderr) == ("", "")
     assert shown.startswith(f"usage: {f'sentryfuse {command}'.strip()}")
     assert all(known.name in shown for known in CORE_COMMANDS) or command
+    assert shown.count("exit status: 0") == bool(command)
 
 
 def test_commands_of_other_packages_are_taken_in(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.whole_files import make_folder, written_whole
+from sentryfuse_core.whole_files import make_folder, new_folders, written_whole
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -52,3 +52,23 @@ def test_place_is_named_with_the_remedy_when_it_is_a_file(tmp_path: Path) -> Non
         written_whole(tmp_path / "file" / "a.json", remedy="give another") as partial,
     ):
         partial.write_text("")
+
+
+@pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt()])
+def test_new_folders_are_gone_when_an_error_leaves_them_empty(error: BaseException, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    places = (tmp_path / "old", tmp_path / "old" / "a" / "b", tmp_path / "c", tmp_path / "d")
+
+    def refuse() -> None:
+        with new_folders(*places, remedy="give another"):
+            (tmp_path / "c" / "d").mkdir()
+            (tmp_path / "d" / "state").write_text("")
+            raise error
+
+    with pytest.raises(type(error)):
+        refuse()
+    left = ["d", "d/state", "old"]
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == left
+    with new_folders(*places, remedy="give another"):
+        pass
+    assert all(path.is_dir() for path in places)

@@ -39,7 +39,8 @@ class Figure:
     """One figure. `direction` min: at least the target, max: at most; without a target it is only reported.
 
     `low` and `high` are the ends of the 95 per cent interval over runs, `items_low` and `items_high` of that
-    over test items; NaN where there is none. `notes` say what the figure lacks.
+    over test items; NaN where there is none. `notes` say what the figure lacks; where that is something it
+    is about, it is not `whole`.
     """
 
     what: str
@@ -52,6 +53,7 @@ class Figure:
     items_low: float = math.nan
     items_high: float = math.nan
     notes: tuple[str, ...] = ()
+    whole: bool = True
 
     @property
     def met(self) -> bool | None:

@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sentryfuse_core.lab.bench.ablations import Ablation, ablations
-from sentryfuse_core.lab.bench.compare import CellResult, Loss, Versus, judge_cells, lost_cells
+from sentryfuse_core.lab.bench.compare import CellResult, Loss, Versus, judge_cells, lost_cells, mean_of
 from sentryfuse_core.lab.bench.intervals import Interval
-from sentryfuse_core.lab.bench.results import Figure
-from sentryfuse_core.lab.bench.study import Study
+from sentryfuse_core.lab.bench.results import Figure, text_table
+from sentryfuse_core.lab.bench.study import RATIOS, Group, Study, settings_of
 from sentryfuse_core.lab.bench.targets import judge
 
-__all__ = ["Summary", "raw_of", "summarise"]
+__all__ = ["Summary", "raw_of", "summarise", "text_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,56 @@ def summarise(study: Study) -> Summary:
     """Judge every cell and every promise; takes seconds."""
     cells = judge_cells(study)
     return Summary(study, cells, judge(study, cells), ablations(study), lost_cells(cells))
+
+
+def text_of(summary: Summary) -> str:
+    """For a terminal: every method's accuracy, and the figures for which all was run that they are about.
+
+    Of the others it says that there are some: a few methods or seeds are no attempt at all figures.
+    """
+    missing, figures = summary.study.missing, summary.figures
+    shown = [one for one in figures if one.whole and not (missing or math.isnan(one.measured))]
+    parts = [_accuracies(group) for group in summary.study.groups]
+    parts += [text_table(shown)] if shown else []
+    if gone := len(figures) - len(shown):
+        why = f" ({missing[0]}{'; ...' if len(missing) > 1 else ''})" if missing else ""
+        parts.append(
+            f"note: {gone} of the {len(figures)} figures that compare methods need more than was run{why}: "
+            "prune.json and report.html have them, with what each lacks"
+        )
+    return "\n\n".join(parts)
+
+
+def _accuracies(group: Group) -> str:
+    """A line for each method, the best first, with all sensors and over all sets of them."""
+    settings = [one for one in settings_of(group.modalities) if one.kind in ("all", "mean")]
+    ratios = sorted({ratio for method in group.kinds for ratio in group.ratios(method)} - {0.0}) or RATIOS
+    rows = []
+    for method in group.kinds:
+        found = [[group.scores(method, ratio, one.masks, "test") for ratio in ratios] for one in settings]
+        means = [[mean_of(scores) if scores else math.nan for scores in part] for part in found]
+        name = method if group.own_ratio(method, ratios[0]) else f"{method}, whole"
+        count = len(group.records[method])
+        rows.append((name if count == len(group.runs) else f"{name} ({count} runs)", means))
+    rows.sort(key=lambda row: -np.nansum(row[1]))
+    runs = f"{len(group.runs)} run{'s' * (len(group.runs) > 1)}"
+    wide, block = max(len(name) for name, _ in rows), 7 * len(ratios)
+    shares = "".join(f"{100 * ratio:5.0f} %" for ratio in ratios)
+    return "\n".join(
+        [
+            f"{group.name}, test: balanced accuracy in % by share of MACs removed, mean of {runs}",
+            "  ".join([" " * wide, *(f"{one.name:>{block}}" for one in settings)]),
+            "  ".join([" " * wide, *(shares for _ in settings)]),
+            *(
+                "  ".join([f"{name:<{wide}}", *("".join(map(_tenths, part)) for part in means)])
+                for name, means in rows
+            ),
+        ]
+    )
+
+
+def _tenths(value: float) -> str:
+    return "      -" if math.isnan(value) else f"{value:7.1f}"
 
 
 def raw_of(summary: Summary) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sentryfuse_core.lab.bench.compare import CellResult, compare
+from sentryfuse_core.lab.bench.compare import CellResult, compare, untrained
 from sentryfuse_core.lab.bench.intervals import Interval, Part, ratio_interval
 from sentryfuse_core.lab.bench.records import Run
 from sentryfuse_core.lab.bench.results import Figure, at_least, at_most
@@ -30,6 +30,7 @@ _DROP = {0.5: 0.5, 0.75: 1.0, 0.9: 2.0}  # points below dense
 _AHEAD = {0.5: 0.0, 0.75: 0.5, 0.9: 1.0}  # points above refits, DynaBERT and MatFormer
 _WORST_RATIO, _WORST_POINTS = 0.75, 3.0
 _CELLS, _RUNS = 144, 3
+_FEWEST_RIVALS = 2  # to choose the strongest of
 
 _Pair = tuple[Mapping[Run, float], Mapping[Run, float]]  # what a cell adds above and below the line, by run
 _Values = Callable[[CellResult], _Pair | None]
@@ -39,8 +40,8 @@ def judge(study: Study, results: Sequence[CellResult]) -> tuple[Figure, ...]:
     """Every figure that the records give, in the order of the table of promises."""
     return (
         *_extent(study, results),
-        *_closed(results),
-        *_relative(results),
+        *_closed(study, results),
+        *_relative(study, results),
         *_drops(study, results),
         *_ahead(study, results),
         *size_figures(study),
@@ -104,6 +105,7 @@ def _pooled(
     lacking: Sequence[CellResult] = (),
     items: Interval | None = None,
     notes: Sequence[str] = (),
+    whole: bool = True,
     **judged: Any,
 ) -> Figure:
     """A ratio of sums over `cells`; says which of them, and of those `lacking`, could not be measured."""
@@ -123,6 +125,7 @@ def _pooled(
     interval = ratio_interval(parts)
     if parts and math.isnan(interval.low):
         said.append("no interval: a data set has only one run")
+    judged["whole"] = whole and not (gone or short)
     return _figure(what, unit, interval, items, said, scale=100.0 if unit == "%" else 1.0, **judged)
 
 
@@ -159,45 +162,53 @@ def _extent(study: Study, results: Sequence[CellResult]) -> list[Figure]:
         "cells with ours, dense and an untrained rival",
         "runs (seeds, folds) in the cell with fewest",
     )
-    return [
+    extent = (
         at_least(cells, float(len(full)), "cells", float(_CELLS), notes=notes),
         at_least(runs, fewest, "runs", float(_RUNS)),
-    ]
+    )
+    return [replace(one, whole=bool(one.met)) for one in extent]
 
 
-def _closed(results: Sequence[CellResult]) -> list[Figure]:
+def _closed(study: Study, results: Sequence[CellResult]) -> list[Figure]:
     """Share of the gap between dense and the untrained rival that ours closes."""
-    figures = []
+    figures, judged = [], _strongest_of(study)
     names = sorted({one.group.data for one in results})
     for subset, target in _CLOSED.items():
         cells = _subset(results, subset)
         chosen = [one for one in cells if _gap(one) >= _GAP_POINTS]
         unknown = [one for one in cells if math.isnan(_gap(one))]
         what = f"gap between dense and the strongest untrained rival that is closed, {_SUBSETS[subset]}"
-        figures.append(_pooled(what, "%", chosen, _gap_closed, target=target, lacking=unknown))
+        figures.append(_pooled(what, "%", chosen, _gap_closed, target=target, lacking=unknown, **judged))
         for data in names if len(names) > 1 else []:
             own, lacking = ([one for one in part if one.group.data == data] for part in (chosen, unknown))
-            figures.append(_pooled(f"{what}, {data} alone", "%", own, _gap_closed, lacking=lacking))
+            figures.append(_pooled(f"{what}, {data} alone", "%", own, _gap_closed, lacking=lacking, **judged))
         wide = f"cells whose gap is at least {_GAP_POINTS:g} points, {_SUBSETS[subset]}"
-        figures.append(at_least(wide, float(len(chosen)), f"of {len(cells)} cells"))
+        count = at_least(wide, float(len(chosen)), f"of {len(cells)} cells")
+        figures.append(replace(count, whole=judged["whole"] and not unknown))
     return figures
 
 
-def _relative(results: Sequence[CellResult]) -> list[Figure]:
+def _relative(study: Study, results: Sequence[CellResult]) -> list[Figure]:
     """Ahead of the untrained rival, in per cent of its accuracy and in points."""
     figures = []
     for subset, target in _RELATIVE.items():
         cells = _subset(results, subset)
-        lacking = [one for one in cells if math.isnan(_gap(one))]
+        judged = {**_strongest_of(study), "lacking": [one for one in cells if math.isnan(_gap(one))]}
         wide = [one for one in cells if _gap(one) >= _GAP_POINTS]
         for which, chosen in (("the same cells", wide), ("every cell", cells)):
             what = f"ahead of the strongest untrained rival, {_SUBSETS[subset]}, {which}"
             figures += [
-                _pooled(f"{what}, sum over sum", "%", chosen, _rival_share, target=target, lacking=lacking),
-                _pooled(f"{what}, mean of the cells' per cent", "%", chosen, _own_share, lacking=lacking),
-                _pooled(what, "points", chosen, lambda one: _points(one, OURS, one.rival), lacking=lacking),
+                _pooled(f"{what}, sum over sum", "%", chosen, _rival_share, target=target, **judged),
+                _pooled(f"{what}, mean of the cells' per cent", "%", chosen, _own_share, **judged),
+                _pooled(what, "points", chosen, lambda one: _points(one, OURS, one.rival), **judged),
             ]
     return figures
+
+
+def _strongest_of(study: Study) -> dict[str, Any]:
+    """What a figure about the strongest untrained rival lacks: the strongest of one says little."""
+    few = [group.name for group in study.groups if len(untrained(group)) < _FEWEST_RIVALS]
+    return {"whole": not few, "notes": [f"{name} has fewer than two untrained rivals" for name in few]}
 
 
 def _drops(study: Study, results: Sequence[CellResult]) -> list[Figure]:
@@ -228,22 +239,24 @@ def _ahead(study: Study, results: Sequence[CellResult]) -> list[Figure]:
     def above_strong(one: CellResult) -> _Pair | None:
         return _points(one, OURS, one.strong)
 
-    figures = []
+    figures, without = [], _without_strong(study)
+    judged: dict[str, Any] = {"whole": not without}
     for ratio, target in _AHEAD.items():
         cells = [one for one in results if one.ratio == ratio]
         what = f"ahead of the best of refit, DynaBERT, MatFormer, r = {ratio:g}"
-        total = _pooled(what, "points", cells, above_strong, target=target, notes=_without_strong(study))
+        total = _pooled(what, "points", cells, above_strong, target=target, notes=without, **judged)
         figures.append(total)
         if target > 0.0:
             name = f"{what}: lower end of the interval"
-            figures.append(at_least(name, total.low, "points", 0.0, notes=total.notes))
+            low = at_least(name, total.low, "points", 0.0, notes=total.notes)
+            figures.append(replace(low, whole=total.whole))
         means = [one for one in cells if _is_mean(one)]
-        figures.append(_pooled(f"{what}, mean over all masks alone", "points", means, above_strong))
+        figures.append(_pooled(f"{what}, mean over all masks alone", "points", means, above_strong, **judged))
         for group in study.groups:
             own = [one for one in means if one.group is group]
             items = next((one.against_strong.items for one in own if one.against_strong), None)
             name = f"{what}, {group.name}, mean over all masks alone"
-            figures.append(_pooled(name, "points", own, above_strong, items=items))
+            figures.append(_pooled(name, "points", own, above_strong, items=items, **judged))
     return figures
 
 
@@ -270,7 +283,8 @@ def _worst(study: Study) -> list[Figure]:
         return [total, *figures.values()]
     where = max(known, key=lambda name: known[name].measured)
     notes = (*(f"{where}: {note}" for note in known[where].notes), *gone)
-    return [replace(known[where], what=f"{what}, all groups", notes=notes), *figures.values()]
+    total = replace(known[where], what=f"{what}, all groups", notes=notes)
+    return [replace(total, whole=total.whole and not gone), *figures.values()]
 
 
 def _worst_of(group: Group, what: str) -> Figure:
@@ -285,6 +299,7 @@ def _worst_of(group: Group, what: str) -> Figure:
         return _figure(what, "points", None, None, notes, **judged)
     if short := sum(versus.difference.runs < len(group.runs) for versus in measured.values()):
         notes.append(f"{short} masks lack runs")
+    judged["whole"] = not notes
     mask = max(measured, key=lambda one: measured[one].difference.mean)
     where = "with all sensors" if len(mask) == len(group.modalities) else f"with only {' + '.join(mask)}"
     return _figure(what, "points", measured[mask].difference, measured[mask].items, [where, *notes], **judged)

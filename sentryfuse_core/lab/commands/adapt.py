@@ -9,7 +9,7 @@ from sentryfuse_core.commands.options import MOST_SEED, add_config_arguments, ch
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.data_options import LIDAR_HEIGHTS_M, add_data_arguments
 from sentryfuse_core.openmp import idle_cores
-from sentryfuse_core.whole_files import make_folder
+from sentryfuse_core.whole_files import new_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ confirm is taught, what they leave in doubt is neither taught nor unlearned. Bat
 are rehearsed in between, so that nothing is forgotten.
 
 The end of each recording is kept back. Agreement with the teacher on it and, where a recording has labels,
-mAP are printed before and after. Weights that do not gain there are not written, and the exit status is 1.
+mAP are printed before and after. Weights that do not gain there are not written.
 """
 _EXAMPLES = """\
   sentryfuse adapt drive.mcap --out robot7.safetensors
@@ -38,6 +38,9 @@ _EXAMPLES = """\
 
 recordings are .mcap, .db3 and .bag files or folders of them, and the driving sets that `sentryfuse train
 --data` reads. They need a lidar. Odometry in them helps: without it slow things are followed less well.
+
+exit status: 0 the weights gained and are written, 1 they did not, 2 error (one line says which), 130 or
+143 interrupted (--resume goes on)
 """
 
 
@@ -120,16 +123,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Teach, train, judge; write where that gained."""
     _check(args)
-    for place in (args.out.parent, args.state or args.out.with_suffix("")):
-        make_folder(place, remedy="choose another --out or --state")
-    import torch
+    places = (args.out.parent, args.state or args.out.with_suffix(""))
+    with new_folders(*places, remedy="choose another --out or --state"):
+        import torch
 
-    torch.set_num_threads(args.threads or idle_cores())
-    check_device(args.device)
-    args.data = args.recordings
-    from sentryfuse_core.lab.commands.adapt_run import adapt
+        torch.set_num_threads(args.threads or idle_cores())
+        check_device(args.device)
+        args.data = args.recordings
+        from sentryfuse_core.lab.commands.adapt_run import adapt
 
-    return 0 if adapt(args) else NOT_GAINED
+        return 0 if adapt(args) else NOT_GAINED
 
 
 def _check(args: argparse.Namespace) -> None:

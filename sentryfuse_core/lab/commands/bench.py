@@ -11,7 +11,7 @@ from sentryfuse_core.errors import ConfigError, DatasetError
 from sentryfuse_core.lab.commands import bench_detector, bench_runtime, bench_world
 from sentryfuse_core.lab.commands.bench_world import names_of, seeds_of
 from sentryfuse_core.shipped import or_shipped
-from sentryfuse_core.whole_files import make_folder
+from sentryfuse_core.whole_files import new_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -76,23 +76,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--report-only", action="store_true", help="only judge the records that are there")
     option("--detector", action="store_true", help="instead the gate against rules on the whole detector")
     option("--weights", type=Path, metavar="FILE", help="of --detector (default: those that ship)")
-    option("--frames", type=int, default=96, metavar="N", help="of --detector, held out (default 96)")
+    frames = "of --detector, held out, rounded up to a multiple of 16 (default 96)"
+    option("--frames", type=int, default=96, metavar="N", help=frames)
     bench_world.add_parser(actions)
     bench_runtime.add_parser(actions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run what is pending, then judge and report."""
+    with new_folders(args.out, remedy="choose another --out"):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     if args.action == "runtime":
-        make_folder(args.out, remedy="choose another --out")
         return bench_runtime.run(args)
     if args.action == "world":
-        make_folder(args.out, remedy="choose another --out")
         bench_world.run_jobs(args)
     else:
         check_numbers(args, workers=(1, 1024), frames=(1, 2**20))
         if args.detector:
-            make_folder(args.out, remedy="choose another --out")
             bench_detector.run_detector(args)
             return 0
         if not args.report_only:
@@ -113,7 +116,6 @@ def _run_jobs(args: argparse.Namespace) -> None:
 
     sources, recipe, methods = _sources(args), _recipe(args), names_of(args.methods)
     chosen_methods(recipe, ablations=args.ablations, only=methods)
-    make_folder(args.out, remedy="choose another --out")
     for source in sources:
         source.load(recipe.seeds[0])  # complain before an hour has passed
     for name, remedy in ({} if methods else absent_methods()).items():
@@ -201,10 +203,10 @@ def _report(folder: Path) -> None:
     from sentryfuse_core.lab.bench import report, results
     from sentryfuse_core.lab.bench.records import load_records
     from sentryfuse_core.lab.bench.study import arrange
-    from sentryfuse_core.lab.bench.summary import raw_of, summarise
+    from sentryfuse_core.lab.bench.summary import raw_of, summarise, text_of
 
     summary = summarise(arrange(load_records(folder)))
-    print(results.text_table(summary.figures))
+    print(text_of(summary))
     path = results.write("prune", summary.figures, raw=raw_of(summary), folder=folder)
     report.write(folder / "report.html", summary)
     print(f"wrote {path} and {folder / 'report.html'}")

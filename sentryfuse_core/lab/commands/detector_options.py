@@ -75,7 +75,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="at its peak (default 0.003; from trained weights 0.0005)",
     )
     world.add_argument(
-        "--evaluate", type=int, metavar="FRAMES", help="held-out frames to score (default 512)"
+        "--evaluate",
+        type=int,
+        metavar="FRAMES",
+        help="held-out frames to score (default 512); in the synthetic world rounded up to a multiple of 16",
     )
     world.add_argument(
         "--lidar-first",

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sentryfuse_core.commands.options import check_device, check_numbers
 from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
-from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.errors import CheckpointError, ConfigError
 from sentryfuse_core.lab.commands.detector_options import LENGTH
 from sentryfuse_core.lab.training.evaluate import evaluate
 from sentryfuse_core.lab.training.grade import grade
@@ -58,6 +58,10 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
         evaluate=(1, 1_000_000),
     )
     check_device(args.device)
+    if not (args.minutes or args.steps or args.resume) and args.init in (None, _NO_WEIGHTS):
+        raise ConfigError(
+            "--minutes 0 of random weights trains nothing; give a time, --steps, --resume, or --init WEIGHTS"
+        )
     return given_options(args)
 
 

@@ -15,10 +15,16 @@ from sentryfuse_core.commands.options import (
     check_numbers,
 )
 from sentryfuse_core.errors import ConfigError
-from sentryfuse_core.lab.commands.eval_asked import add_real_arguments, command_of, levels_of, masks_of
+from sentryfuse_core.lab.commands.eval_asked import (
+    add_real_arguments,
+    check_fresh,
+    command_of,
+    levels_of,
+    masks_of,
+)
 from sentryfuse_core.lab.world.config import WORLDS
 from sentryfuse_core.types import Modality, ModalitySet
-from sentryfuse_core.whole_files import make_folder
+from sentryfuse_core.whole_files import new_folders
 
 if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong option are answered at once
     import argparse
@@ -75,13 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames",
         type=int,
         metavar="N",
-        help=f"frames to score (default {_FRAMES}; with --policies {_POLICY_FRAMES})",
+        help=f"frames to score (default {_FRAMES}; with --policies {_POLICY_FRAMES}); rounded up to a "
+        f"multiple of {_BATCH}, as worlds come {_BATCH} at a time",
     )
     parser.add_argument(
         "--fit-frames",
         type=int,
         metavar="N",
-        help=f"other frames, to fit the calibrators on (default {_FIT_FRAMES}); 0: none",
+        help=f"other frames, to fit the calibrators on (default {_FIT_FRAMES}); rounded up likewise; 0: none",
     )
     parser.add_argument(
         "--masks",
@@ -145,25 +152,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render, detect, judge, print, write."""
-    from sentryfuse_core.lab.commands.eval_report import print_report, write_report
-    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
-
-    if args.data is not None:
+    if args.data is None:
+        _check(args)
+    check_fresh(args)
+    folders = [folder for folder in (args.out, args.draw) if folder is not None]
+    with new_folders(*folders, remedy="choose another folder"):
+        if args.data is None:
+            return _run(args)
         from sentryfuse_core.lab.commands.eval_data import run_data
 
         return run_data(args)
-    _check(args)
-    if args.out is not None:
-        make_folder(args.out, remedy="choose another folder")
+
+
+def _run(args: argparse.Namespace) -> int:
+    """On synthetic worlds."""
+    from sentryfuse_core.lab.commands.eval_report import print_report, write_report
+    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
+
     if args.policies:
         from sentryfuse_core.lab.commands.eval_policies import run_policies
         from sentryfuse_core.lab.training.data import held_out
 
-        count = -(-args.frames // _BATCH)
+        count = args.frames // _BATCH
         first = (args.seed + 1) * _WORLDS
         run_policies(
             load_checkpoint(args.weights or SHIPPED),
-            frames=count * _BATCH,
+            frames=args.frames,
             batch=_BATCH,
             batches=lambda ages_s: held_out(
                 WORLDS[args.world](), batch=_BATCH, count=count, first=first, ages_s=ages_s
@@ -224,10 +238,9 @@ def _study(
     with Progress(*columns, console=Console(stderr=True)) as bar:
 
         def frames(what: str, wanted: int, start: int, detectors: list[Detector]) -> Found:
-            count = -(-wanted // _BATCH)
-            task = bar.add_task(what, total=count * _BATCH)
+            task = bar.add_task(what, total=wanted)
             batches = held_out(
-                WORLDS[args.world](), batch=_BATCH, count=count, first=start, device=args.device
+                WORLDS[args.world](), batch=_BATCH, count=wanted // _BATCH, first=start, device=args.device
             )
             return collect(batches, detectors, on_frames=lambda done: bar.advance(task, done))
 
@@ -236,7 +249,7 @@ def _study(
             others.append(support)
         scored = frames("frames to score", args.frames, first, own + others)
         fitting = frames("frames to fit on", args.fit_frames, first + _WORLDS // 2, own)
-        bar.add_task("judging", total=None)
+        judging = bar.add_task("judging", total=len(scored.boxes))
         study = judge(
             scored,
             fitting,
@@ -244,6 +257,7 @@ def _study(
             draws=args.draws,
             seed=args.seed,
             late=args.references,
+            on_cell=lambda: bar.advance(judging),
         )
         return replace(study, named=support.sensors, supporters=support.supporters)
 
@@ -284,6 +298,12 @@ def _check(args: argparse.Namespace) -> None:
         seconds=(_LEAST_DRIVE_S, 3600),
     )
     check_device(args.device)
+    for name in ("frames", "fit_frames"):
+        asked = getattr(args, name)
+        setattr(args, name, -(-asked // _BATCH) * _BATCH)
+        if getattr(args, name) != asked:
+            option = f"--{name.replace('_', '-')}"
+            print(f"note: worlds come {_BATCH} at a time: {option} {asked} is {getattr(args, name)} frames")
     if args.policies:
         given = {
             "--masks": args.masks,

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentryfuse_core.commands.options import add_config_arguments
-from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.errors import ConfigError, OutputError
 from sentryfuse_core.lab.commands.data_options import add_data_arguments, add_frame_arguments
 from sentryfuse_core.types import Modality, ModalitySet
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_real_arguments", "command_of", "levels_of", "masks_of"]
+__all__ = ["add_real_arguments", "check_fresh", "command_of", "levels_of", "masks_of"]
 
 
 def add_real_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,16 @@ def add_real_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_arguments(data)
     add_config_arguments(parser)
+
+
+def check_fresh(args: argparse.Namespace) -> None:
+    """Raises OutputError where results of another run lie: they are never replaced."""
+    kinds = {"eval_data": args.data is not None, "gate": args.policies, "tracks": args.tracks, "eval": True}
+    written = f"{next(name for name, asked in kinds.items() if asked)}.json"
+    for option, folder, files in (("--out", args.out, written), ("--draw", args.draw, "frame_*.png")):
+        found = next(folder.glob(files), None) if folder is not None else None
+        if found is not None:
+            raise OutputError(f"{found} is of another run; give a new folder to {option}, or remove it")
 
 
 def command_of(args: argparse.Namespace, same: Sequence[str], first: Sequence[str] = ()) -> str:

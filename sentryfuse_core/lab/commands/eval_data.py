@@ -38,7 +38,6 @@ from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, load_checkpoin
 from sentryfuse_core.pruning.part_gate import PartGate, make_gate
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.types import Modality, ModalitySet
-from sentryfuse_core.whole_files import make_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -130,9 +129,6 @@ def _check(args: argparse.Namespace) -> None:
     if args.draws is None:
         args.draws = _DRAWS
     check_numbers(args, seed=(0, MOST_SEED), draws=(1, 100_000), drawings=(1, 100_000))
-    for folder in (args.out, args.draw):
-        if folder is not None:
-            make_folder(folder, remedy="choose another folder")
 
 
 def _unlabelled(args: argparse.Namespace, found: DrivingSet) -> list[str]:

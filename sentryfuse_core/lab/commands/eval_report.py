@@ -24,6 +24,7 @@ from sentryfuse_core.types import ModalitySet
 __all__ = ["print_report", "rounded", "table", "write_report"]
 
 _WIDTH = 126  # columns at least: a table that is cut off helps nobody in a log file
+_FEW = 100  # frames: with other worlds their figures move by points
 _DIGITS = 5  # after the point, in eval.json
 
 
@@ -65,6 +66,19 @@ def print_report(study: Study) -> None:
             )
         )
     print(text_table(_figures(study)))
+    for note in _cautions(study):
+        print(f"note: {note}")
+
+
+def _cautions(study: Study) -> list[str]:
+    """What is too few to rely on."""
+    scored, fitted = study.frames
+    notes = [study.left_out] if study.left_out else []
+    if scored < _FEW:
+        notes.append(f"{scored} frames are few: with others, of another --seed, figures move by points")
+    if 0 < fitted < _FEW:
+        notes.append(f"calibrators fitted on {fitted} frames are for a look: fit those in use on more")
+    return notes
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> Table:
@@ -78,7 +92,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
 
 
 def _cells_table(study: Study, level: int) -> Table:
-    rows = []
+    rows, (scored, fitted) = [], study.frames
     for cell in study.cells.values():
         if cell.level != level:
             continue
@@ -98,7 +112,7 @@ def _cells_table(study: Study, level: int) -> Table:
         f"level {level}",
         ("sensors", "mAP", *distances, "ATE m", "ASE", "AOE rad", "NDS*", "ECE raw", "ECE fit"),
         rows,
-        caption="AP and ECE in per cent; NDS*: of mAP, ATE, ASE and AOE alone",
+        caption=f"AP and ECE in per cent, of {scored} frames (fit: on {fitted} others); NDS*: of mAP to AOE",
     )
 
 
@@ -121,8 +135,8 @@ def _labels_table(study: Study, levels: Sequence[int]) -> Table:
 def _contrast_table(title: str, names: tuple[str, str], contrasts: Sequence[Contrast]) -> Table:
     rows = []
     for one in contrasts:
-        interval = "" if one.gain is None else f"{100 * one.gain.low:+.1f} to {100 * one.gain.high:+.1f}"
-        counts = f"{one.frames[0]}" if one.gain is not None else f"{one.frames[0]}/{one.frames[1]}"
+        interval = f"{100 * one.gain.low:+.1f} to {100 * one.gain.high:+.1f}"
+        counts = "/".join(map(str, dict.fromkeys(one.frames)))
         gain = f"{100 * (one.after - one.before):+.1f}"
         shares = _percent(one.before), _percent(one.after)
         rows.append((one.what, str(one.level), *shares, gain, interval, counts))
@@ -158,7 +172,6 @@ def _figures(study: Study) -> list[Figure]:
             high=100 * one.gain.high,
         )
         for one in study.imu
-        if one.gain is not None
     ]
     return found
 

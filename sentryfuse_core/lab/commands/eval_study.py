@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sentryfuse_core.boxes import FrameBoxes
@@ -13,6 +13,7 @@ from sentryfuse_core.lab.scoring.conditions import (
     Contrast,
     day_and_night,
     imu_gains,
+    not_compared,
 )
 from sentryfuse_core.lab.scoring.late_fusion import late_fusion
 from sentryfuse_core.lab.scoring.matrix import SEEING, Cell, Summary, judge_cell, summarise
@@ -34,48 +35,55 @@ class Study:
     summaries: tuple[Summary, ...]  # one a level
     light: tuple[Contrast, ...]  # day, then night
     imu: tuple[Contrast, ...]  # without, then with, on rough ground; level by level
+    frames: tuple[int, int]  # scored, and fitted on
+    left_out: str  # conditions that too few frames show; empty: none
     named: tuple[NamedSensor, ...] = ()  # what the sensors had that detections name
     supporters: tuple[Supporters, ...] = ()  # what it is worth that several are named
 
 
 def judge(
-    scored: Found, fitting: Found, *, labels: Sequence[str], draws: int, seed: int, late: bool = True
+    scored: Found,
+    fitting: Found,
+    *,
+    labels: Sequence[str],
+    draws: int,
+    seed: int,
+    late: bool = True,
+    on_cell: Callable[[], None] = lambda: None,
 ) -> Study:
     """Judge the detections of `scored`; calibrators are fitted on `fitting`, worlds of their own.
 
-    With `late`, single-sensor detections are also judged put together.
+    With `late`, single-sensor detections are also judged put together. `on_cell` hears of each of `scored`.
     """
-    cells = {
-        key: judge_cell(
+    cells: dict[Key, Cell] = {}
+    for key, found in scored.boxes.items():
+        cells[key] = judge_cell(
             *key,
             truth=scored.truth,
             found=found,
             labels=labels,
             fitting=(fitting.truth, fitting.boxes[key]) if key in fitting.boxes else None,
         )
-        for key, found in scored.boxes.items()
-    }
+        on_cell()
     levels = sorted({level for _, level in cells})
     if late:
         for prefix in ("", OWN):
             for name, boxes in _late(scored, cells, prefix).items():
                 cells[name, 0] = judge_cell(name, 0, truth=scored.truth, found=boxes, labels=labels)
+    day, night = scored.where("light", above=DAY_ABOVE), scored.where("light", below=NIGHT_BELOW)
     rough = scored.where("rough", above=ROUGH_ABOVE)
+    counts = {"by day": int(day.sum()), "by night": int(night.sum()), "on rough ground": int(rough.sum())}
     return Study(
         cells,
         tuple(summarise(cells, level) for level in levels),
-        tuple(
-            day_and_night(
-                cells,
-                day=scored.where("light", above=DAY_ABOVE),
-                night=scored.where("light", below=NIGHT_BELOW),
-            )
-        ),
+        tuple(day_and_night(cells, day=day, night=night, draws=draws, seed=seed)),
         tuple(
             gain
             for level in levels
             for gain in imu_gains(cells, level=level, rough=rough, draws=draws, seed=seed)
         ),
+        (len(scored.truth), len(fitting.truth)),
+        not_compared(counts),
     )
 
 

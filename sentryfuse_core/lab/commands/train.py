@@ -10,7 +10,7 @@ from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands import detector_options
 from sentryfuse_core.openmp import idle_cores
 from sentryfuse_core.shipped import or_shipped
-from sentryfuse_core.whole_files import make_folder
+from sentryfuse_core.whole_files import new_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -123,8 +123,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, evaluate, write."""
     _check_options(args)
-    for place in (args.out.parent, args.state or args.out.with_suffix("")):
-        make_folder(place, remedy="choose another OUT or --state")
+    places = (args.out.parent, args.state or args.out.with_suffix(""))
+    with new_folders(*places, remedy="choose another OUT or --state"):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     classifier = args.data is not None and not _is_driving(args)
     if args.threads or not classifier:  # other threads, other roundings: a classifier resumes to the bit
         import torch  # like all that trains: --help and a wrong option are answered without

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     words = [] if start is None else [f"--init {Path(args.init).name}"]
     words += [f"--sensors {args.sensors}"] if args.sensors else []
     words += [f"--lidar-first {args.lidar_first:g}"] if args.lidar_first else []
-    print(f"evaluating {count * BATCH} frames, and calibrating on as many others")
+    why = f" (worlds come {BATCH} at a time)" if args.evaluate % BATCH else ""
+    print(f"evaluating {count * BATCH} frames{why}, and calibrating on as many others")
     finish(
         args,
         trainer,

@@ -12,7 +12,7 @@ from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.commands.options import MOST_SEED, check_numbers
 from sentryfuse_core.commands.signals import interrupt, noted_signals
 from sentryfuse_core.config import Config, load_yaml
-from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.errors import ConfigError, OutputError
 from sentryfuse_core.lab.world.config import WEATHERS, WORLDS, with_weather, world_v2
 from sentryfuse_core.whole_files import make_folder
 
@@ -102,6 +102,8 @@ def _check_moments(args: argparse.Namespace) -> None:
 def _record(recorder: Recorder, out: Path) -> int:
     from sentryfuse_core.lab.world.labels import write_labels
 
+    if (out / LABELS_NAME).exists():  # of the bag its writer says the same
+        raise OutputError(f"{out / LABELS_NAME} exists already; remove it or write to another place")
     make_folder(out, remedy="choose a folder you may write to")
     scenes = recorder.drive()
     with (

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from sentryfuse_core import convert
 from sentryfuse_core.bags.arrivals import Arrival, arrivals
-from sentryfuse_core.bags.poses import BagTransforms
+from sentryfuse_core.bags.poses import BagTransforms, pose_notes
 from sentryfuse_core.bags.readers import BagReader, bag_files, is_recording
 from sentryfuse_core.bags.topics import Selection, encodings, select
 from sentryfuse_core.bags.undecoded import Undecoded
@@ -22,17 +23,18 @@ from sentryfuse_core.lab.datasets.told import check_told
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.pipeline import prepare
 from sentryfuse_core.planar import EgoStep
-from sentryfuse_core.preprocess.assemble import Preprocessor
-from sentryfuse_core.preprocess.placing import Placer
+from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
+from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.labels import read_labels
 from sentryfuse_core.sync.match import nearest
-from sentryfuse_core.types import Detection, Modality
+from sentryfuse_core.types import Detection, Modality, SyncedSet
 
 __all__ = ["find_bags", "load_bags"]
 
 LAYOUT = "bag"
 LABELS_NAME = "labels.jsonl"
 _NEAR_NS = 50_000_000  # half a period of a lidar: a set further from every label is not used
+_LOOKED_AT = 100  # sets at most, for what their data tells of the parameters: 10 s of a lidar
 
 
 def find_bags(root: Path) -> list[Path]:
@@ -78,10 +80,10 @@ def load_bags(
         beside = labels or (bag if bag.is_dir() else bag.parent) / LABELS_NAME
         is_labelled = not plain and (need_labels or labels is not None or beside.is_file())
         moments = _moments(beside, vocabulary) if is_labelled else None
-        selection, chosen = _selected(bag, config or Config(), topics)
-        notes += [f"{bag.name}: {note}" for note in chosen]
+        selection = _selected(bag, config or Config(), topics)
         if is_labelled and (config is None or told is not None):
             check_told(bag, selection, config or Config(), told or ())
+        notes += [f"{bag.name}: {note}" for note in _notes(bag, selection, config or Config())]
         frames = partial(_frames, bag, moments, selection, config or Config(), vocabulary.labels)
         files = [*bag_files(bag), *([beside] if is_labelled else [])]
         count = _anchors(selection, config or Config()) if moments is None else len(moments)
@@ -110,12 +112,23 @@ def _moments(path: Path, vocabulary: Vocabulary = USUAL) -> dict[int, tuple[Box,
     return found
 
 
-def _selected(bag: Path, config: Config, topics: Mapping[str, str]) -> tuple[Selection, list[str]]:
-    """The topics, what was chosen among several, and what is assumed."""
+def _selected(bag: Path, config: Config, topics: Mapping[str, str]) -> Selection:
     with BagReader(bag) as reader:
-        selection = select(reader.topics(), topics, config=config, encoding=encodings(reader))
-        poses = BagTransforms(reader, config, _names(selection), Placer(config))
-        return selection, [*reader.notes, *selection.notes, *selection.intrinsics, *poses.notes]
+        return select(reader.topics(), topics, config=config, encoding=encodings(reader))
+
+
+def _notes(bag: Path, selection: Selection, config: Config) -> list[str]:
+    """What was chosen and is assumed, and which parameters the first sets do not fit, as a replay says it."""
+    robot = _Robot(config)
+    with BagReader(bag) as reader:
+        poses = BagTransforms(reader, config, _names(selection), robot.placer)
+        for synced in islice(_sets(reader, poses, selection, robot), _LOOKED_AT):
+            robot.prepare(synced)
+            robot.notes += robot.fit.look(synced, felt_m_s2=robot.preprocessor.felt_m_s2)
+            if not robot.fit.unchecked & selection.topics.keys():
+                break
+        placed = pose_notes(robot.placer.placements, config)
+        return [*reader.notes, *selection.notes, *selection.intrinsics, *robot.notes, *poses.notes, *placed]
 
 
 def _anchors(selection: Selection, config: Config) -> int:
@@ -129,6 +142,59 @@ def _names(selection: Selection) -> tuple[str, ...]:
     return tuple(topic.name for topic in selection.topics.values())
 
 
+class _Robot:
+    """What messages pass through on a robot, up to the network's inputs."""
+
+    def __init__(self, config: Config) -> None:
+        self.ingest, self.preprocessor = Ingest(config), Preprocessor(config, measures=True)
+        self.config, self.placer = config, self.preprocessor.placer
+        self.fit = FitCheck(config, self.preprocessor.intrinsics)
+        self.notes: list[str] = []  # of what was told about a sensor and cannot be used
+
+    def take(self, arrival: Arrival, selection: Selection) -> None:
+        """Hand over a message: CameraInfo to the preprocessing, all others to the ingest."""
+        if arrival.sensor is not None:
+            arrival.hand_to(self.ingest)
+            return
+        try:
+            if arrival.type_name == convert.ODOMETRY_TYPE:
+                self.ingest.odometry(arrival.message)
+            for name in selection.told_by(arrival.topic):
+                if arrival.type_name == convert.AUDIO_INFO_TYPE:
+                    self.ingest.audio_info(arrival.message, name)
+                    continue
+                intrinsics = convert.camera_info(arrival.message, rectified=name in selection.rectified)
+                self.fit.set_intrinsics(intrinsics, frame_id=arrival.message.header.frame_id, name=name)
+                self.preprocessor.set_intrinsics(intrinsics, name)
+        except InvalidMessageError as error:  # the robot goes on with the intrinsics it has
+            note = f"{arrival.type_name.rpartition('/')[2]} not used: {error}"
+            self.notes += [note] if note not in self.notes else []
+
+    def prepare(self, synced: SyncedSet) -> Prepared:
+        """The inputs of a set, of the sensors that are trusted."""
+        trusted, _ = self.ingest.trust(synced)
+        return prepare(self.ingest, self.preprocessor, synced, trusted)
+
+
+def _sets(
+    reader: BagReader, poses: BagTransforms, selection: Selection, robot: _Robot
+) -> Iterator[SyncedSet]:
+    """Every set of the recording, in order, for the robot to prepare before it takes the next.
+
+    Raises BagError for a topic of which not one message could be decoded.
+    """
+    undecoded = Undecoded(reader.path, selection.topics)
+    for arrival in arrivals(reader, selection.feeds):
+        poses.now_ns = arrival.at_ns
+        undecoded.note(arrival)
+        robot.take(arrival, selection)
+        yield from robot.ingest.take()
+    robot.ingest.advance(reader.end_ns + round(robot.config.sync.max_wait_s * NS_PER_S))
+    yield from robot.ingest.take()
+    if (error := undecoded.error()) is not None:
+        raise error
+
+
 def _frames(
     bag: Path,
     moments: Mapping[int, tuple[Box, ...]] | None,
@@ -140,19 +206,17 @@ def _frames(
 
     With `moments` None every such set.
     """
-    ingest, preprocessor = Ingest(config), Preprocessor(config, measures=True)
-    stamps_ns, last_ns = sorted(moments or ()), 0
-
-    def labelled_sets() -> Iterator[LabelledFrame]:
-        nonlocal last_ns
-        for synced in ingest.take():
-            trusted, _ = ingest.trust(synced)
+    robot, stamps_ns, last_ns = _Robot(config), sorted(moments or ()), 0
+    preprocessor = robot.preprocessor
+    with BagReader(bag) as reader:
+        poses = BagTransforms(reader, config, _names(selection), robot.placer)
+        for synced in _sets(reader, poses, selection, robot):
             # Unlabelled sets too: attitude is added up over all of them.
-            inputs = prepare(ingest, preprocessor, synced, trusted).inputs
+            inputs = robot.prepare(synced).inputs
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
             if inputs.present and (moments is None or index is not None):
                 from_ns, last_ns = last_ns or synced.stamp_ns, synced.stamp_ns
-                way = ingest.ego.motion(from_ns, last_ns)
+                way = robot.ingest.ego.motion(from_ns, last_ns)
                 frame = labelled(
                     inputs,
                     () if moments is None or index is None else moments[stamps_ns[index]],
@@ -163,34 +227,3 @@ def _frames(
                 )
                 turn = EgoStep(yaw=preprocessor.yaw_since(synced, inputs.present, from_ns))
                 yield replace(frame, way=way or turn, over_ground=way is not None)
-
-    with BagReader(bag) as reader:
-        undecoded = Undecoded(bag, selection.topics)
-        poses = BagTransforms(reader, config, _names(selection), preprocessor.placer)
-        for arrival in arrivals(reader, selection.feeds):
-            poses.now_ns = arrival.at_ns
-            undecoded.note(arrival)
-            _take(arrival, ingest, preprocessor, selection)
-            yield from labelled_sets()
-        ingest.advance(reader.end_ns + round(config.sync.max_wait_s * NS_PER_S))
-        yield from labelled_sets()
-        if (error := undecoded.error()) is not None:
-            raise error
-
-
-def _take(arrival: Arrival, ingest: Ingest, preprocessor: Preprocessor, selection: Selection) -> None:
-    """Hand over a message: CameraInfo to the preprocessing, all others to the ingest."""
-    if arrival.sensor is None:
-        try:
-            if arrival.type_name == convert.ODOMETRY_TYPE:
-                ingest.odometry(arrival.message)
-            for name in selection.told_by(arrival.topic):
-                if arrival.type_name == convert.AUDIO_INFO_TYPE:
-                    ingest.audio_info(arrival.message, name)
-                    continue
-                intrinsics = convert.camera_info(arrival.message, rectified=name in selection.rectified)
-                preprocessor.set_intrinsics(intrinsics, name)
-        except InvalidMessageError:
-            pass  # the robot goes on with the intrinsics it has
-    else:
-        arrival.hand_to(ingest)

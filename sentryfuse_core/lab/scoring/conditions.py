@@ -12,10 +12,20 @@ from sentryfuse_core.lab.scoring.matrix import SEEING, Cell
 from sentryfuse_core.lab.scoring.resample import Interval, drawn_maps, interval_of, map_of, only_frames
 from sentryfuse_core.types import Modality, ModalitySet
 
-__all__ = ["DAY_ABOVE", "NIGHT_BELOW", "ROUGH_ABOVE", "Contrast", "day_and_night", "imu_gains"]
+__all__ = [
+    "DAY_ABOVE",
+    "NIGHT_BELOW",
+    "ROUGH_ABOVE",
+    "Contrast",
+    "day_and_night",
+    "imu_gains",
+    "not_compared",
+]
 
 DAY_ABOVE, NIGHT_BELOW = 0.5, 0.3  # of light, 0 = night, 1 = noon
 ROUGH_ABOVE = 0.3  # 0 = smooth ground, 1 = the roughest
+LEAST_FRAMES = 10  # of a condition: fewer say nothing of it, and drawn anew seem surer than they are
+_MOST_LIGHT_DRAWS = 200  # eight sets of sensors at every level, twice: more take minutes
 _IMU = ModalitySet.of(Modality.IMU)
 
 
@@ -27,28 +37,41 @@ class Contrast:
     level: int
     before: float
     after: float
-    gain: Interval | None  # after minus before, frames drawn anew
+    gain: Interval  # after minus before, frames drawn anew
     frames: tuple[int, int]  # behind `before` and `after`
 
 
+def not_compared(frames: Mapping[str, int]) -> str:
+    """What is left out, of the frames that show each condition; empty: nothing."""
+    few = ", ".join(f"{count} {name}" for name, count in frames.items() if count < LEAST_FRAMES)
+    return few and f"what fewer than {LEAST_FRAMES} frames show is not compared: {few}"
+
+
 def day_and_night(
-    cells: Mapping[tuple[str, int], Cell], *, day: NDArray[np.bool_], night: NDArray[np.bool_]
+    cells: Mapping[tuple[str, int], Cell],
+    *,
+    day: NDArray[np.bool_],
+    night: NDArray[np.bool_],
+    draws: int,
+    seed: int,
 ) -> list[Contrast]:
-    """By day, then by night, of every set with a camera; frames [F]. Empty where either has no frames."""
-    if not (day.any() and night.any()):
-        return []
+    """By day, then by night, of every set with a camera; frames [F].
+
+    Empty where either has fewer than LEAST_FRAMES. They have no frame in common, so each is drawn by itself.
+    """
     names = {str(mask) for mask in ModalitySet.subsets() if Modality.CAMERA in mask}
+    keys = [key for key in cells if key[0] in names]
+    if not keys or min(day.sum(), night.sum()) < LEAST_FRAMES:
+        return []
+    sides = [[only_frames(cells[key].matches, which) for key in keys] for which in (day, night)]
+    values = [[map_of(part) for part in side] for side in sides]
+    draws = min(draws, _MOST_LIGHT_DRAWS)
+    drawn = [drawn_maps(side, draws=draws, seed=seed + index) for index, side in enumerate(sides)]
+    gains = drawn[1] - drawn[0]
+    counts = int(day.sum()), int(night.sum())
     return [
-        Contrast(
-            name,
-            level,
-            map_of(only_frames(cell.matches, day)),
-            map_of(only_frames(cell.matches, night)),
-            None,
-            (int(day.sum()), int(night.sum())),
-        )
-        for (name, level), cell in cells.items()
-        if name in names
+        Contrast(name, level, before, after, interval_of(after - before, gains[:, index]), counts)
+        for index, ((name, level), before, after) in enumerate(zip(keys, *values, strict=True))
     ]
 
 
@@ -56,6 +79,8 @@ def imu_gains(
     cells: Mapping[tuple[str, int], Cell], *, level: int, rough: NDArray[np.bool_], draws: int, seed: int
 ) -> list[Contrast]:
     """Without, then with the IMU, of the 6 sets that see, on the frames `rough` [F]; first their mean.
+
+    Empty where fewer than LEAST_FRAMES are rough.
 
     Both sides are drawn with the same frames, so that the interval is that of a paired difference. It
     says how far another sample of worlds would move the gain; it does not cover another training run.
@@ -65,7 +90,7 @@ def imu_gains(
         for mask in SEEING
         if Modality.IMU not in mask and (str(mask), level) in cells and (str(mask | _IMU), level) in cells
     ]
-    if not pairs or not rough.any():
+    if not pairs or rough.sum() < LEAST_FRAMES:
         return []
     parts = [only_frames(cells[name, level].matches, rough) for pair in pairs for name in pair]
     values = np.array([map_of(part) for part in parts])

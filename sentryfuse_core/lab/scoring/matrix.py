@@ -101,11 +101,12 @@ def summarise(cells: Mapping[tuple[str, int], Cell], level: int) -> Summary:
         own = [cells.get((str(mask), level)) for mask in masks]
         return [float("nan") if cell is None else cell.metrics.map for cell in own]
 
+    seeing = [cells[key] for mask in SEEING if (key := (str(mask), level)) in cells]
+
     def error(parts: Sequence[Reliability | None]) -> float:
         known = [part.error for part in parts if part is not None]
-        return float(np.mean(known)) if known else float("nan")
+        return float(np.mean(known)) if known and len(parts) == len(SEEING) else float("nan")
 
-    seeing = [cells[key] for mask in SEEING if (key := (str(mask), level)) in cells]
     return Summary(
         level=level,
         all_sensors=maps([ModalitySet.all()])[0],

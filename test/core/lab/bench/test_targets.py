@@ -15,7 +15,7 @@ from prune_records import At, content_of, plain, records_of
 from sentryfuse_core.lab.bench.records import parse_record
 from sentryfuse_core.lab.bench.results import Figure
 from sentryfuse_core.lab.bench.study import arrange
-from sentryfuse_core.lab.bench.summary import raw_of, summarise
+from sentryfuse_core.lab.bench.summary import raw_of, summarise, text_of
 
 CLOSED = "gap between dense and the strongest untrained rival that is closed, all cells"
 SIZE = "MACs of ours within 1 point of dense, over the smallest trained network's, har/trunk"
@@ -156,7 +156,8 @@ def test_missing_seed_and_cells_are_told_with_every_figure_they_touch() -> None:
     assert "32 of 32 cells lack runs" in figures(without=("ours", 1))[CLOSED].notes
     records = records_of(groups={"har": ("trunk", "branches")}, methods=FEW)
     found = judged([one for one in records if (one.backbone, one.method) != ("branches", "ours")])
-    assert found[CLOSED].notes[0].startswith("32 cells not measured: har/branches, r = 0.25, all sensors")
+    (gone,) = [note for note in found[CLOSED].notes if "not measured" in note]
+    assert gone.startswith("32 cells not measured: har/branches, r = 0.25, all sensors")
     assert found["cells with ours, dense and an untrained rival"].measured == 32
     drop = found["mean drop over all masks from dense, r = 0.5, har/branches [points]"]
     assert (drop.met, math.isnan(drop.measured)) == (False, True)
@@ -180,3 +181,31 @@ def test_summary_is_json_without_nan_and_counts_every_cell() -> None:
     summary = summarise(arrange(records_of(rule=plain, seeds=(0,))))
     text = json.dumps([raw_of(summary), [one.to_mapping() for one in summary.figures]], allow_nan=False)
     assert len(json.loads(text)[0]["cells"]) == 32
+
+
+def test_text_has_accuracies_and_no_targets_when_few_seeds_were_run() -> None:
+    def rule(at: At) -> float:
+        return plain(at) - 10.0 * at.ratio - (len(at.mask) < 3)
+
+    text = text_of(summarise(arrange(records_of(rule=rule, methods=(*FEW, "small_0.5"), seeds=(0,)))))
+    title, masks, ratios, *rows, _, note = text.splitlines()
+    assert title.startswith("har/trunk, test: balanced accuracy in %")
+    assert title.endswith("mean of 1 run")
+    assert masks.split("  ")[-1].strip() == "mean over all masks"
+    assert ratios.split() == ["25", "%", "50", "%", "75", "%", "90", "%"] * 2
+    assert [row.split()[0] for row in rows] == ["dense,", "ours", "small_0.5,", "taylor"]
+    assert rows[1].split()[1:] == ["86.5", "84.0", "81.5", "80.0", "85.6", "83.1", "80.6", "79.1"]
+    assert "har/trunk: 1 runs of the 3 that intervals need" in note
+
+
+def test_text_has_no_figure_about_something_that_was_not_run() -> None:
+    text = text_of(summarise(arrange(records_of(methods=FEW))))
+    assert "mean drop over all masks from dense, r = 0.5" in text  # needs dense and ours alone
+    assert not any(what in text for what in (CLOSED, AHEAD, SIZE, "cells with ours, dense"))
+    everything = text_of(summarise(arrange(records_of())))
+    assert all(what in everything for what in (CLOSED, AHEAD, SIZE))
+    uneven = text_of(
+        summarise(arrange(records_of(methods=("dense", "ours", "taylor", "magnitude", "lsq_flap"))))
+    )
+    assert CLOSED in uneven
+    assert AHEAD not in uneven  # DynaBERT and MatFormer were not run

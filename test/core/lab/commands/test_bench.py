@@ -123,6 +123,8 @@ def test_bench_writes_records_figures_and_a_report_when_it_runs(
     assert bench(*words) == 0
     printed = capsys.readouterr().out
     assert "mine/trunk/s0: 3 jobs" in printed
+    assert "mine/trunk, test: balanced accuracy in % by share of MACs removed, mean of 1 run" in printed
+    assert " NO" not in printed  # one seed is no attempt at the project's targets
     assert "wrote out/prune.json and out/report.html" in printed
     run = place / "out" / "mine" / "trunk" / "s0"
     assert {path.stem for path in run.glob("*.json")} == {"dense", "ours", "magnitude"}

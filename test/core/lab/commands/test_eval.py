@@ -28,8 +28,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("sentryfuse_core.lab.scoring.conditions.LEAST_FRAMES", 1)
     options = ["--frames", "16", "--fit-frames", "16", "--draws", "5", "--out", str(tmp_path / "out")]
     options += ["--single", f"camera={weights}", "--single", f"lidar={weights}"]
     assert main(["eval", "--weights", str(weights), *options]) == 0
@@ -53,9 +54,13 @@ def test_eval_writes_matrix_and_picture_when_all_sets_are_scored(
     said = capsys.readouterr().out
     assert "camera+lidar+imu+audio" in said
     assert "mAP by day" in said
+    assert "of 2 frames (fit: on 2 others)" in said
+    assert "note: calibrators fitted on 2 frames are for a look" in said
 
 
-def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: Path, tmp_path: Path) -> None:
+def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = [
         "--frames",
         "1",
@@ -69,6 +74,15 @@ def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: 
     ]
     assert main(["eval", "--weights", str(weights), *options, "--out", str(tmp_path)]) == 0
     content = json.loads((tmp_path / "eval.json").read_text(encoding="utf-8"))
+    assert content["config"]["frames"] == 16  # worlds come so many at a time
+    assert "--frames 16 --fit-frames 0" in content["command"]
+    said = capsys.readouterr()
+    assert "note: worlds come 16 at a time: --frames 1 is 16 frames" in said.out
+    assert "--fit-frames 0 is" not in said.out
+    assert "is not compared: 1 by day, 1 by night, 1 on rough ground" in said.out
+    assert "mAP by day" not in said.out
+    assert "calibrators" not in said.out
+    assert "?" not in said.err
     own = {(cell["what"], cell["level"]) for cell in content["raw"]["cells"]}
     assert own == {("camera+lidar", 1), ("none", 1)}
     assert all(cell["calibrator"] is None for cell in content["raw"]["cells"])
@@ -76,6 +90,25 @@ def test_eval_scores_only_what_is_asked_when_sets_and_levels_are_given(weights: 
         "--masks lidar+camera,none --levels 1 --no-references --weights tiny.safetensors --out "
         + tmp_path.name
     )
+
+
+def test_eval_refuses_its_folder_when_results_of_another_run_lie_there(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other files do not matter, and nothing is scored first."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "tracks.json").write_text("mine")
+    (out / "eval.json").write_text("mine")
+    assert main(["eval", "--weights", str(weights), "--out", str(out)]) == 2
+    assert f"{out / 'eval.json'} is of another run; give a new folder to --out" in capsys.readouterr().err
+    assert main(["eval", "--weights", str(weights), "--tracks", "--out", str(out)]) == 2
+    assert main(["eval", "--data", str(out), "--weights", str(weights), "--out", str(out)]) == 2
+    assert "no known layout" in capsys.readouterr().err
+    (out / "frame_000000.png").write_text("mine")
+    assert main(["eval", "--data", str(out), "--weights", str(weights), "--draw", str(out)]) == 2
+    assert "give a new folder to --draw" in capsys.readouterr().err
+    assert {path.read_text() for path in out.iterdir()} == {"mine"}
 
 
 def test_eval_writes_runs_and_aims_when_tracks_are_scored(

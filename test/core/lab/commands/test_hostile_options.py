@@ -78,6 +78,7 @@ def test_number_is_refused_with_its_option_when_it_can_mean_nothing(
     for value in ("-1", "9" * 30, "nan", "inf", "", "x"):
         said = refusal(capsys, *words.split(), *NEEDED.get(words, []), f"{option}={value}")
         assert option.strip("-") in said
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_train_writes_weights_that_load_when_it_is_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "mine.safetensors"
-    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--seed", "3"]) == 0
+    assert main(["train", str(out), "--steps", "2", "--batch", "8", "--seed", "3", "--evaluate", "8"]) == 0
     checkpoint = load_checkpoint(out)
     manifest = checkpoint.manifest
     assert (manifest["steps"], manifest["seed"]) == (2, 3)
@@ -48,7 +48,9 @@ def test_train_writes_weights_that_load_when_it_is_done(
     recall, prior = Bank(checkpoint).recall(ModalitySet.all(), 1)
     assert 0.0 <= recall <= 1.0
     assert 0.0 <= prior <= 1.0
-    assert "camera+lidar+imu+audio" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "camera+lidar+imu+audio" in said
+    assert "evaluating 16 frames (worlds come 16 at a time)" in said
     # With no time left it only evaluates.
     assert main(["train", str(out), "--resume", "--minutes", "0", "--batch", "8", "--seed", "3"]) == 0
     assert load_checkpoint(out).manifest["sha256"] == manifest["sha256"]
@@ -147,16 +149,26 @@ def test_train_refuses_weights_of_other_classes_when_it_starts_from_them(
         (["weights.pt"], "weights.pt"),
         (["w.safetensors", "--batch", "4"], "--batch 4"),
         (["w.safetensors", "--minutes", "-1"], "--minutes -1"),
+        (["w.safetensors", "--minutes", "0"], "--minutes 0 of random weights trains nothing"),
+        (["w.safetensors", "--minutes", "0", "--init", "none"], "give a time, --steps, --resume, or --init"),
+        (["w.safetensors", "--data", "nope.npz"], "nope.npz"),
+        (["w.safetensors", "--data", "nowhere/"], "nowhere"),
         (["w.safetensors", "--sensors", "camera+sonar"], "--sensors camera+sonar"),
         (["w.safetensors", "--resume", "--state", "nowhere"], "nowhere"),
         (["w.safetensors", "--format", "bag"], "--format is of training on recordings; give --data FOLDER"),
         (["w.safetensors", "--cache", "x"], "--cache is of training on recordings; give --data FOLDER"),
     ],
 )
-def test_train_exits_with_2_and_names_the_value_when_an_option_is_wrong(
-    options: list[str], named: str, capsys: pytest.CaptureFixture[str]
+def test_train_exits_with_2_and_leaves_nothing_when_an_option_is_wrong(
+    options: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["train", *options]) == 2
     error = capsys.readouterr().err
     assert named in error
     assert error.count("\n") == 1
+    assert not [*tmp_path.iterdir()]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sentryfuse_core.cli import main
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import BagError, DatasetError
 from sentryfuse_core.lab.datasets.bag_labels import _moments, load_bags
 from sentryfuse_core.lab.datasets.vocabulary import Vocabulary
@@ -147,20 +147,51 @@ def test_a_folder_of_recordings_needs_no_folders_when_it_needs_no_labels(tmp_pat
         load_bags(tmp_path, topics={})
 
 
-def test_bags_ask_for_the_full_scale_when_intensities_are_of_another(tmp_path: Path) -> None:
-    folder = labelled_bag(tmp_path, sensors=(Modality.LIDAR,))
-    placed = bags.transforms(bags.transform("lidar", "base_link", (0.0, 0.0, 1.8)))
-    (folder / "drive.mcap").unlink()
-    messages = bags.drive([Modality.LIDAR], seconds=1.0)
+def faint(messages: list[bags.Message]) -> list[bags.Message]:
+    """The same clouds with intensities up to 1."""
     for message in messages:
         points = np.frombuffer(message.fields["data"], np.float32).reshape(-1, 4).copy()
         points[:, 3] /= 255.0
         message.fields["data"] = points.tobytes()
-    bags.write(folder / "drive.mcap", [placed, *messages])
+    return messages
+
+
+def test_bags_ask_for_the_full_scale_when_intensities_are_of_another(tmp_path: Path) -> None:
+    folder = labelled_bag(tmp_path, sensors=(Modality.LIDAR,))
+    placed = bags.transforms(bags.transform("lidar", "base_link", (0.0, 0.0, 1.8)))
+    (folder / "drive.mcap").unlink()
+    bags.write(folder / "drive.mcap", [placed, *faint(bags.drive([Modality.LIDAR], seconds=1.0))])
     with pytest.raises(
         DatasetError, match=r"intensities up to (1|0\.9).*give --set lidar\.intensity_full_scale"
     ):
         load_bags(folder, topics={})
+
+
+CAMERA_INFO = {"header": bags.header(bags.START_NS, "camera"), "width": 64, "height": 48}
+
+
+@pytest.mark.parametrize(
+    ("messages", "told"),
+    [
+        (faint(bags.drive([Modality.LIDAR], seconds=0.5)), "lidar.intensity_full_scale is 255"),
+        (bags.drive([Modality.CAMERA], seconds=0.5), "the intrinsics hold for 1242 x 375"),
+        (
+            [
+                bags.Message("/camera/camera_info", "sensor_msgs/msg/CameraInfo", bags.START_NS, CAMERA_INFO),
+                *bags.drive([Modality.CAMERA], seconds=0.5),
+            ],
+            "CameraInfo not used",
+        ),
+    ],
+    ids=["intensities", "intrinsics", "CameraInfo of zeros"],
+)
+def test_bags_say_as_a_replay_does_when_data_does_not_fit_the_parameters(
+    messages: list[bags.Message], told: str, tmp_path: Path
+) -> None:
+    bag = bags.write(tmp_path / "drive.mcap", messages)
+    config = override(Config(), {"camera.image_width": 1242, "camera.image_height": 375})
+    notes = load_bags(bag, config=config, topics={}, need_labels=False).notes
+    assert len([note for note in notes if told in note]) == 1
 
 
 def test_labels_take_the_classes_of_a_map(tmp_path: Path) -> None:

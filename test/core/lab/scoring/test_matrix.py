@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from worlds import LABELS, random_frames
 
 from sentryfuse_core.boxes import FrameBoxes
+from sentryfuse_core.lab.scoring.calibration import Reliability
 from sentryfuse_core.lab.scoring.conditions import day_and_night, imu_gains
 from sentryfuse_core.lab.scoring.matrix import SEEING, Cell, judge_cell, summarise
 from sentryfuse_core.types import Modality, ModalitySet
@@ -31,6 +33,7 @@ def cell(mask: ModalitySet, level: int = 0) -> Cell:
     return judge_cell(str(mask), level, truth=TRUTH, found=found_by(mask), labels=LABELS)
 
 
+FAIR = Reliability(np.array([0.5]), np.array([0.6]), np.array([10]))
 CELLS = {(str(mask), 0): cell(mask) for mask in ModalitySet.subsets()}
 
 
@@ -55,9 +58,11 @@ def test_summary_averages_the_right_sets_when_all_are_there() -> None:
 
 
 def test_summary_has_no_mean_when_a_set_is_missing() -> None:
-    some = {key: value for key, value in CELLS.items() if key[0] != "lidar"}
-    assert math.isnan(summarise(some, 0).seeing)
-    assert summarise(some, 0).all_sensors == CELLS["camera+lidar+imu+audio", 0].metrics.map
+    judged = {key: replace(value, before=FAIR, after=FAIR) for key, value in CELLS.items()}
+    assert summarise(judged, 0).ece_before == summarise(judged, 0).ece_after == pytest.approx(0.1)
+    some = summarise({key: value for key, value in judged.items() if key[0] != "lidar"}, 0)
+    assert all(map(math.isnan, (some.seeing, some.relative, some.ece_before, some.ece_after)))
+    assert some.all_sensors == CELLS["camera+lidar+imu+audio", 0].metrics.map
 
 
 def test_cell_is_calibrated_on_other_frames_when_they_are_given() -> None:
@@ -85,12 +90,21 @@ def test_cell_has_no_calibration_when_nothing_claims_to_be_there() -> None:
 
 def test_day_and_night_differ_when_only_the_first_frames_are_found() -> None:
     day = np.arange(FRAMES) < 10
-    found = day_and_night(CELLS, day=day, night=~day)
+    found = day_and_night(CELLS, day=day, night=~day, draws=50, seed=0)
     assert {one.what for one in found} == {str(m) for m in ModalitySet.subsets() if Modality.CAMERA in m}
     assert found[0].what == "camera"
     assert found[0].before > found[0].after
     assert found[0].frames == (10, 30)
-    assert day_and_night(CELLS, day=day, night=day & ~day) == []
+    two = next(one for one in found if one.what == "camera+lidar")
+    assert two.gain.low < two.gain.value < two.gain.high
+    assert two.gain.value == pytest.approx(two.after - two.before)
+
+
+def test_conditions_are_not_compared_when_too_few_frames_show_them() -> None:
+    day, few = np.arange(FRAMES) < 10, np.arange(FRAMES) < 9
+    assert day_and_night(CELLS, day=~day, night=few, draws=5, seed=0) == []
+    assert day_and_night(CELLS, day=few, night=~day, draws=5, seed=0) == []
+    assert imu_gains(CELLS, level=0, rough=few, draws=5, seed=0) == []
 
 
 def test_imu_gains_are_above_zero_when_the_imu_finds_more() -> None:
@@ -99,7 +113,5 @@ def test_imu_gains_are_above_zero_when_the_imu_finds_more() -> None:
     assert found[0].what == "mean of 6"
     assert len(found) == 7
     for one in found:
-        assert one.gain is not None
         assert 0.0 < one.gain.low <= one.gain.value == pytest.approx(one.after - one.before)
-    assert imu_gains(CELLS, level=0, rough=rough & ~rough, draws=50, seed=0) == []
     assert imu_gains({}, level=0, rough=rough, draws=50, seed=0) == []

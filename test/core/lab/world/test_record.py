@@ -298,7 +298,12 @@ def test_world_record_writes_the_same_bytes_when_run_again(tmp_path: Path) -> No
         assert main(["world", "record", "--seed", "4", "--seconds", "0.3", str(tmp_path / name)]) == 0
     for file in ("world.mcap", "labels.jsonl"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    assert main(["world", "record", "--seconds", "0.3", str(tmp_path / "a")]) == 2  # would overwrite
+    for kept in ("world.mcap", "labels.jsonl"):  # either would be overwritten
+        folder = tmp_path / kept
+        folder.mkdir()
+        (folder / kept).write_text("mine")
+        assert main(["world", "record", "--seconds", "0.3", str(folder)]) == 2
+        assert [path.read_text() for path in folder.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("name", ["world", "world.mcap", "folder.png", "no/file/folder.png"])
