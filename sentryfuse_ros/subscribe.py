@@ -69,7 +69,10 @@ class Handler(Protocol):
 
 
 def sensor_topics(node: Node, config: Config) -> dict[str, str]:
-    """The resolved topic of every enabled sensor, by its name; TopicError where two have the same."""
+    """The resolved topic of every enabled sensor, by its name.
+
+    TopicError where two have the same, and where that of any input is no name.
+    """
     found: dict[str, str] = {}
     for name, section in config.sensors.items():
         if not section.enabled:
@@ -79,6 +82,10 @@ def sensor_topics(node: Node, config: Config) -> dict[str, str]:
         if other is not None:
             raise TopicError(f"{other} and {name} both listen to {resolved}; give each a topic of its own")
         found[name] = resolved
+        if isinstance(section, (CameraConfig, AudioConfig)):
+            _resolve(node, f"{name}.info_topic", section.info_topic)
+    if config.odometry.enabled:
+        odometry_topic(node, config)
     return found
 
 
@@ -135,7 +142,11 @@ class Inputs:
         self.problems: dict[str, Problem] = {}  # why a sensor's topic brings nothing, where it is known
         self.unread = ""  # topic of odometry, where nav_msgs is not installed
         self._told: set[str] = set()  # topics whose mismatch has been logged
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Drop every subscription."""

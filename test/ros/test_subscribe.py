@@ -17,6 +17,7 @@ from sentryfuse.msg import Budget
 from std_msgs.msg import String
 
 from sentryfuse_core.config import Config, override
+from sentryfuse_core.errors import TopicError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos, subscribe
 from sentryfuse_ros.messages import message_class
@@ -203,6 +204,33 @@ def test_topics_are_remapped_once_when_another_rule_would_take_them_further(
         )
         until(lambda: any("a publisher on /power" in line for line in lines), turn=turn)
         inputs.close()
+
+
+@pytest.mark.parametrize(
+    "option", ["camera.topic", "camera.info_topic", "audio.info_topic", "odometry.topic"]
+)
+def test_nothing_is_subscribed_when_a_topic_is_no_name(node: Node, option: str) -> None:
+    handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, print))
+    before = list(node.subscriptions)
+    with pytest.raises(TopicError, match=option):
+        Inputs(node, override(Config(), {option: "bad name"}), handler)
+    assert list(node.subscriptions) == before
+
+
+def test_nothing_stays_subscribed_when_an_input_cannot_be_opened(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(type_name: str) -> Any:
+        if type_name.endswith("Budget"):
+            raise ImportError("No module named 'sentryfuse.msg'")
+        return message_class(type_name)
+
+    monkeypatch.setattr(subscribe, "message_class", without)
+    before = list(node.subscriptions)
+    handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, print))
+    with pytest.raises(ImportError):
+        Inputs(node, Config(), handler)
+    assert list(node.subscriptions) == before
 
 
 @pytest.mark.parametrize(
