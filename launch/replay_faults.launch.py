@@ -28,7 +28,7 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import StateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
-from sentryfuse_ros.launching import flag, later, number, path, sensor_parameters, text, words
+from sentryfuse_ros.launching import flag, later, node_name, number, path, sensor_parameters, text, words
 
 RAW = "raw"  # the player publishes under it, the injector takes it off again; each in the node's namespace
 
@@ -87,6 +87,7 @@ def _player_and_injector(context: LaunchContext, settings: dict[str, Any]) -> li
             {
                 "scenario": _text("scenario"),
                 "sensors_from": _text("params_file"),
+                "sensors_of": _typed(node_name(context)),
                 "prefix": RAW,
                 "budget_topic": _typed(text(context, "budget_topic") or f"{name}/budget"),
                 **sensor_parameters(context),

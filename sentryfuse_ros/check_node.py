@@ -35,7 +35,9 @@ class CheckNode(Node):
     """
 
     def __init__(self, config: Config, *, timeout_s: float, on_end: Callable[[CheckNode], None]) -> None:
-        super().__init__("sentryfuse_check")
+        # The fusion node's name, by which parameter files and rules address it. It may run meanwhile, and is
+        # then the only one to ask for parameters.
+        super().__init__("sentryfuse", start_parameter_services=False)
         self.declare_parameter("autostart", value=True)  # may stand in the fusion node's parameter file
         self.config = config = given_config(self, config)
         self._sections = dict(config.sensors)  # with what an AudioInfo says

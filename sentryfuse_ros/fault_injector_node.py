@@ -55,6 +55,7 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
         "",
         "the fusion node's parameter file: a scenario then knows the sensors by the names and topics in it",
     ),
+    "sensors_of": ("", "the fusion node's full name, where sensors_from has several nodes' parameters"),
     "sensors": (
         [""],
         "as the fusion node's, with <name>.kind and <name>.topic; go before those of sensors_from",
@@ -79,8 +80,8 @@ class FaultInjectorNode(Node):
             )
         self._prefix = self.resolve_topic_name(values["prefix"].rstrip("/"), only_expand=True)
         path = values["scenario"]
-        named = values["sensors_from"]
-        told = load_yaml(Path(named), tell=self.get_logger().warning) if named else Config()
+        named, warn = values["sensors_from"], self.get_logger().warning
+        told = load_yaml(Path(named), node=values["sensors_of"], tell=warn) if named else Config()
         self._config = self._renamed(told, [name for name in values["sensors"] if name])
         kinds = self._config.kinds
         none = Scenario("none", 0, float("inf"))

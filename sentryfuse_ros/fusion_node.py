@@ -243,6 +243,7 @@ class FusionNode(LifecycleNode):
         if self._session is not None:
             self._session.close()
             self._session = None
+        gc.unfreeze()  # else the session, which is in circles, would never be found to be garbage
 
     def _clean_up(self) -> None:
         if self._outputs is not None:

@@ -19,11 +19,12 @@ from launch.actions import (
 )
 from launch.substitutions import LaunchConfiguration
 from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
 from sentryfuse_core.config import Config, load_yaml
 from sentryfuse_core.safe_files import parse_yaml
 
-__all__ = ["flag", "later", "number", "path", "sensor_parameters", "text", "words"]
+__all__ = ["flag", "later", "node_name", "number", "path", "sensor_parameters", "text", "words"]
 
 # Of each sensor: launch argument <name>_<option> -> parameter <name>.<option>.
 _OF_A_SENSOR = ("kind", "topic", "info_topic", "transport")
@@ -80,18 +81,25 @@ def path(context: LaunchContext, name: str) -> str:
     return given
 
 
+def node_name(context: LaunchContext) -> str:
+    """The fusion node's full name, by which a parameter file may address it."""
+    around = context.launch_configurations.get("ros_namespace")
+    namespace = make_namespace_absolute(prefix_namespace(around, text(context, "namespace"))) or ""
+    return f"{namespace.rstrip('/')}/{text(context, 'name')}"
+
+
 def sensor_parameters(context: LaunchContext) -> dict[str, ParameterValue]:
     """The parameters `sensors` and <name>.<option> that launch arguments give.
 
-    The names are those of the argument `sensors`, else those in the parameter file. No arguments that could
-    be declared: the names are not known before. Typed: launch reads plain text as YAML, and a topic called
-    `on` would become true.
+    The names are those of the argument `sensors`, else those that the parameter file has for this node. No
+    arguments that could be declared: the names are not known before. Typed: launch reads plain text as YAML,
+    and a topic called `on` would become true.
     """
     given = {}
     if names := words(context, "sensors"):
         given["sensors"] = ParameterValue(names, value_type=list[str])
     elif file := path(context, "params_file"):
-        names = list(load_yaml(Path(file)).sensors)
+        names = list(load_yaml(Path(file), node=node_name(context)).sensors)
     else:
         names = list(Config().sensors)
     for name, option in product(names, _OF_A_SENSOR):

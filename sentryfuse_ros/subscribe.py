@@ -1,4 +1,9 @@
-"""Everything the fusion node listens to: sensors, intrinsics, battery and budget."""
+"""Everything the fusion node listens to: sensors, intrinsics, battery and budget.
+
+rclpy remaps what it is asked to subscribe to, and what `get_publishers_info_by_topic` is asked about, so both
+get a topic as the parameters have it: remapped twice, two topics that trade places would be back where they
+were. What is shown, compared or counted is the resolved name.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ from rclpy.subscription import RCLError, Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
-from sentryfuse_core.config import AudioConfig, CameraConfig, Config
+from sentryfuse_core.config import AudioConfig, CameraConfig, Config, SensorConfig
 from sentryfuse_core.convert import AUDIO_INFO_TYPE, ODOMETRY_TYPE, SUPPORTED_TYPES
 from sentryfuse_core.errors import TopicError
 from sentryfuse_core.health.senders import Senders
@@ -64,20 +69,31 @@ class Handler(Protocol):
 
 
 def sensor_topics(node: Node, config: Config) -> dict[str, str]:
-    """The resolved topic of every enabled sensor, by its name; TopicError where two have the same."""
+    """The resolved topic of every enabled sensor, by its name.
+
+    TopicError where two have the same, and where that of any input is no name.
+    """
     found: dict[str, str] = {}
     for name, section in config.sensors.items():
         if not section.enabled:
             continue
-        topic = section.topic
-        if isinstance(section, CameraConfig) and section.transport == "compressed":
-            topic = topic.removesuffix(COMPRESSED) + COMPRESSED
-        resolved = _resolve(node, f"{name}.topic", topic)
+        resolved = _resolve(node, f"{name}.topic", _topic(section))
         other = next((known for known, taken in found.items() if taken == resolved), None)
         if other is not None:
             raise TopicError(f"{other} and {name} both listen to {resolved}; give each a topic of its own")
         found[name] = resolved
+        if isinstance(section, (CameraConfig, AudioConfig)):
+            _resolve(node, f"{name}.info_topic", section.info_topic)
+    if config.odometry.enabled:
+        odometry_topic(node, config)
     return found
+
+
+def _topic(section: SensorConfig) -> str:
+    """The topic of a sensor's messages, not resolved."""
+    if isinstance(section, CameraConfig) and section.transport == "compressed":
+        return section.topic.removesuffix(COMPRESSED) + COMPRESSED
+    return section.topic
 
 
 def odometry_topic(node: Node, config: Config) -> str:
@@ -118,20 +134,23 @@ class Inputs:
         self._handler = handler
         self._topics = sensor_topics(node, config)
         self._sensors: dict[str, tuple[str, Subscription[Any]]] = {}
-        self._others: list[Subscription[Any]] = []
-        self._infos: dict[str, Subscription[Any]] = {}  # what tells of a sensor, by its name
+        self._others: list[tuple[str, Subscription[Any]]] = []  # with the topic, not resolved
+        self._infos: dict[str, tuple[str, Subscription[Any]]] = {}  # what tells of a sensor, by its name
         self._senders = {name: Senders() for name in self._topics}
         self._tells_senders = False  # whether the middleware does
         self.publishers: dict[str, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self.problems: dict[str, Problem] = {}  # why a sensor's topic brings nothing, where it is known
         self.unread = ""  # topic of odometry, where nav_msgs is not installed
         self._told: set[str] = set()  # topics whose mismatch has been logged
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Drop every subscription."""
-        sensors = (subscription for _, subscription in self._sensors.values())
-        for subscription in [*self._others, *self._infos.values(), *sensors]:
+        for _, subscription in (*self._others, *self._infos.values(), *self._sensors.values()):
             self._node.destroy_subscription(subscription)
         self._infos.clear()
         self._others.clear()
@@ -142,7 +161,7 @@ class Inputs:
         self._find_infos()
         problems = {}
         for name, topic in self._topics.items():
-            publishers = self._node.get_publishers_info_by_topic(topic)
+            publishers = self._node.get_publishers_info_by_topic(_topic(self._config.sensor(name)))
             offered = {info.topic_type for info in publishers}
             problem = self._problem(name, topic, offered)
             if problem is None and self._config.sensor(name).reliability == "reliable":
@@ -155,8 +174,8 @@ class Inputs:
             heard = [info for info in publishers if info.topic_type == wanted]
             self.publishers[name] = self._names(name, heard)
         self.problems = problems
-        for subscription in (*self._others, *self._infos.values()):
-            self._compare(subscription)
+        for topic, subscription in (*self._others, *self._infos.values()):
+            self._compare(topic, subscription)
         if self.unread and self.unread not in self._told and self._node.count_publishers(self.unread):
             self._told.add(self.unread)
             text = f"odometry on {self.unread} is not read: the input needs nav_msgs, which is not installed"
@@ -192,16 +211,16 @@ class Inputs:
         """The name that a picture has by the other transport, where it is published; else nothing."""
         compressed = topic.endswith(COMPRESSED)
         name = topic.removesuffix(COMPRESSED) if compressed else topic + COMPRESSED
-        return name if self._node.get_publishers_info_by_topic(name) else ""
+        return name if self._node.count_publishers(name) else ""
 
-    def _compare(self, subscription: Subscription[Any]) -> None:
+    def _compare(self, topic: str, subscription: Subscription[Any]) -> None:
         """Log, once, a publisher whose offer keeps its messages from another subscription than a sensor's."""
-        topic = subscription.topic_name
+        shown = subscription.topic_name
         for info in self._node.get_publishers_info_by_topic(topic):
             reason = qos.mismatch(info.qos_profile, subscription.qos_profile)
-            if reason and topic not in self._told:
-                self._told.add(topic)
-                text = f"nothing comes of a publisher on {topic}: {reason}; change either side's QoS"
+            if reason and shown not in self._told:
+                self._told.add(shown)
+                text = f"nothing comes of a publisher on {shown}: {reason}; change either side's QoS"
                 self._node.get_logger().warning(text)
 
     def _open(self) -> None:
@@ -211,25 +230,28 @@ class Inputs:
             section, kind = config.sensor(name), config.kind_of(name)
             if isinstance(section, CameraConfig):
                 self._subscribe(name, IMAGE_TYPES[section.transport])
-                info_topic = _resolve(self._node, f"{name}.info_topic", section.info_topic)
                 callback = partial(_about, handler.on_camera_info, name)
-                self._infos[name] = self._subscribe_other(_CAMERA_INFO_TYPE, info_topic, callback, _STATE)
+                self._infos[name] = self._subscribe_other(
+                    _CAMERA_INFO_TYPE, section.info_topic, callback, _STATE
+                )
             elif kind in _TYPES:
                 self._subscribe(name, _TYPES[kind])
         if config.odometry.enabled:
-            self._open_odometry(odometry_topic(self._node, config))
-        self._others += (
-            self._subscribe_other("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, _STATE),
-            self._subscribe_other("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS),
-        )
+            self._open_odometry()
+        for type_name, topic, callback, profile in (
+            ("sensor_msgs/msg/BatteryState", "battery", handler.on_battery, _STATE),
+            ("sentryfuse/msg/Budget", "~/budget", handler.on_budget, qos.COMMANDS),
+        ):
+            self._others.append(self._subscribe_other(type_name, topic, callback, profile))
         self.poll()
 
-    def _open_odometry(self, topic: str) -> None:
+    def _open_odometry(self) -> None:
+        topic = self._config.odometry.topic
         profile = qos.sensor_profile(reliability="best_effort", depth=_ODOMETRY_DEPTH)
         try:
             heard = self._subscribe_other(ODOMETRY_TYPE, topic, self._handler.on_odometry, profile)
         except ImportError:  # nobody misses it before somebody publishes it
-            self.unread = topic
+            self.unread = odometry_topic(self._node, self._config)
         else:
             self._others.append(heard)
 
@@ -240,11 +262,10 @@ class Inputs:
             section = self._config.sensor(name)
             if not isinstance(section, (CameraConfig, AudioConfig)):
                 continue
-            topic = _resolve(self._node, f"{name}.info_topic", section.info_topic)
-            if isinstance(section, CameraConfig):
-                self._find_info(name, _CAMERA_INFO_TYPE, topic, partial(_about, handler.on_camera_info, name))
-            else:
-                self._find_info(name, AUDIO_INFO_TYPE, topic, partial(_about, handler.on_audio_info, name))
+            topic, is_camera = section.info_topic, isinstance(section, CameraConfig)
+            type_name = _CAMERA_INFO_TYPE if is_camera else AUDIO_INFO_TYPE
+            take = handler.on_camera_info if is_camera else handler.on_audio_info
+            self._find_info(name, type_name, topic, partial(_about, take, name))
 
     def _find_info(self, name: str, type_name: str, topic: str, callback: Callable[[Any], None]) -> None:
         publishers = self._node.get_publishers_info_by_topic(topic)
@@ -252,7 +273,7 @@ class Inputs:
             return
         latched = all(info.qos_profile.durability is qos.LATCHED.durability for info in publishers)
         profile = qos.LATCHED if latched else _STATE
-        before = self._infos.get(name)
+        _, before = self._infos.get(name, ("", None))
         if before is not None:
             if before.qos_profile.durability is profile.durability:
                 return
@@ -261,9 +282,10 @@ class Inputs:
             kind = message_class(type_name)
         except ImportError:
             return  # of AudioInfo alone; nor can the audio itself be read then, which is told
-        self._infos[name] = self._node.create_subscription(
+        subscription = self._node.create_subscription(
             kind, topic, callback, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
         )
+        self._infos[name] = topic, subscription
 
     def _subscribe(self, name: str, type_name: str) -> None:
         section, handler = self._config.sensor(name), self._handler
@@ -273,7 +295,7 @@ class Inputs:
             type_name,
             self._node.create_subscription(
                 message_class(type_name),
-                self._topics[name],
+                _topic(section),
                 told_wait(
                     lambda message, ns: handler.on_sensor(name, message, type_name, ns),
                     sender=partial(self._heard, name),
@@ -285,8 +307,8 @@ class Inputs:
 
     def _subscribe_other(
         self, type_name: str, topic: str, callback: Callable[[Any], None], profile: QoSProfile
-    ) -> Subscription[Any]:
-        return self._node.create_subscription(
+    ) -> tuple[str, Subscription[Any]]:
+        return topic, self._node.create_subscription(
             message_class(type_name),
             topic,
             callback,

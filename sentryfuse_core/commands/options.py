@@ -21,12 +21,18 @@ MOST_SEED = 2**20 - 1  # larger ones would draw worlds that are held out for sco
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --params and --set."""
+    """Add --params, --node and --set."""
     parser.add_argument(
         "--params",
         type=or_shipped,
         metavar="FILE",
         help="YAML parameter file, plain sections or ROS style",
+    )
+    parser.add_argument(
+        "--node",
+        default="",
+        metavar="NAME",
+        help="full name of the fusion node whose parameters are meant, where --params has several nodes'",
     )
     parser.add_argument(
         "--set",
@@ -40,13 +46,13 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def config_from(args: argparse.Namespace) -> Config:
     """What --params and --set ask for; raises ConfigError for what is unknown or out of range."""
-    config = Config() if args.params is None else load_yaml(args.params, tell=_tell)
+    config = Config() if args.params is None else load_yaml(args.params, node=args.node, tell=_tell)
     return override(config, dict(_assignment(text) for text in args.set))
 
 
 def options_given(args: argparse.Namespace) -> set[str]:
     """Names of the options that --params and --set give, whatever their values."""
-    by_file = {} if args.params is None else read_values(args.params)
+    by_file = {} if args.params is None else read_values(args.params, node=args.node)
     return {*by_file, *(_assignment(text)[0] for text in args.set)}
 
 

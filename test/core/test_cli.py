@@ -80,6 +80,17 @@ def test_params_yaml_is_read_back_as_the_defaults(capsys: pytest.CaptureFixture[
     assert yaml.safe_load(path.read_text())["sync"]["max_wait_s"] == 0.05
 
 
+def test_parameters_are_those_of_the_node_that_is_named_when_a_file_is_for_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    section = "/{0}/sentryfuse:\n  ros__parameters: {{model.checkpoint: /nowhere/{0}.safetensors}}\n"
+    fleet.write_text("".join(map(section.format, ("one", "two"))), encoding="utf-8")
+    command = ("build-engines", "--params", str(fleet))
+    assert "/one/sentryfuse, /two/sentryfuse" in failed(capsys, *command)
+    assert "/nowhere/one.safetensors" in failed(capsys, *command, "--node", "/one/sentryfuse")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

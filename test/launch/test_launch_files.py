@@ -250,6 +250,38 @@ def test_sensors_that_the_parameter_file_names_have_the_options_that_the_argumen
         assert parameters(listener, "/sentryfuse", wanted) == wanted
 
 
+FLEET = """
+/one/eyes:
+  ros__parameters: {sensors: [front], front: {kind: camera}}
+/two/eyes:
+  ros__parameters: {sensors: [left], left: {kind: camera}}
+/three/eyes:
+  ros__parameters: {sensors: [top], top: {kind: lidar}}
+"""
+
+
+def test_nodes_have_the_sensors_of_their_robot_when_the_parameter_file_is_for_several(
+    tmp_path: Path, recording: Path, listener: Listener
+) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(FLEET)
+    shared = f"name='eyes', autostart='false', params_file={str(fleet)!r}, left_topic='on'"
+    launch_file = bringup(
+        tmp_path,
+        f"GroupAction([PushRosNamespace('one'), include('sentryfuse.launch.py', {shared})])",
+        "GroupAction([PushRosNamespace('two'), "
+        f"include('replay_faults.launch.py', bag={str(recording)!r}, {shared})])",
+    )
+    left = {"left.topic": "on"}
+    with Launched(launch_file) as launched:
+        launched.started("fusion_node", times=2)
+        launched.started("fault_injector_node")
+        assert parameters(listener, "/one/eyes", ["front.topic"]) == {"front.topic": "front/image"}
+        assert parameters(listener, "/two/eyes", left) == left
+        told = {"sensors_of": "/two/eyes", **left}
+        assert parameters(listener, "/two/fault_injector", told) == told
+
+
 def test_injector_of_a_replay_knows_the_sensors_that_the_arguments_name(
     recording: Path, listener: Listener
 ) -> None:

@@ -129,13 +129,26 @@ def test_check_takes_parameters_and_remappings_as_the_fusion_node_when_they_are_
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shared = tmp_path / "robot.yaml"
-    shared.write_text("/**:\n  ros__parameters: {autostart: false, camera: {topic: /front}}\n")
+    named = "{0}:\n  ros__parameters: {{audio: {{topic: {0}_sound}}}}\n"
+    shared.write_text(
+        "/**:\n  ros__parameters: {autostart: false, camera: {topic: /front}}\n"
+        + "".join(map(named.format, ("sentryfuse", "eyes")))
+    )
     arguments = ["--params-file", str(shared), "-p", "lidar.topic:=/top/points", "-r", "imu/data:=/body/imu"]
-    cli.main(["check", "--json", "--timeout", "0.3", "--set", "camera.topic=/rear", "--ros-args", *arguments])
-    found = {line["subject"]: line["found"] for line in json.loads(capfd.readouterr().out)["lines"]}
-    assert "/front" in found["camera"]
-    assert "/top/points" in found["lidar"]
-    assert "/body/imu" in found["imu"]
+    command = ["check", "--json", "--timeout", "0.3", "--set", "camera.topic=/rear", "--ros-args", *arguments]
+    for name, more in (("sentryfuse", []), ("eyes", ["-r", "__node:=eyes"])):
+        cli.main([*command, *more])
+        found = {line["subject"]: line["found"] for line in json.loads(capfd.readouterr().out)["lines"]}
+        assert "/front" in found["camera"]
+        assert "/top/points" in found["lidar"]
+        assert "/body/imu" in found["imu"]
+        assert f"/{name}_sound" in found["audio"]
+
+
+def test_check_answers_no_parameter_services_in_the_fusion_nodes_place() -> None:
+    with rig(lambda: CheckNode(Config(), timeout_s=WITHIN_S, on_end=lambda _: None)) as found:
+        assert found.node.get_fully_qualified_name() == "/sentryfuse"
+        assert "/sentryfuse/set_parameters" not in dict(found.node.get_service_names_and_types())
 
 
 def test_check_judges_audio_by_its_audio_info_when_one_came() -> None:

@@ -154,6 +154,19 @@ def test_injector_knows_the_sensors_by_the_names_that_its_own_parameters_give(
             assert not got
 
 
+def test_injector_knows_the_sensors_of_the_node_that_it_is_told_when_a_file_is_for_several(
+    tmp_path: Path,
+) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    section = "/{0}/sentryfuse:\n  ros__parameters: {{sensors: [{0}_imu], {0}_imu: {{kind: imu}}}}\n"
+    fleet.write_text("".join(map(section.format, ("one", "two"))), encoding="utf-8")
+    words = ("-p", f"sensors_from:={fleet}")
+    with pytest.raises(ConfigError, match="sensors_of"), injecting(*words):
+        pass
+    with injecting(*words, "-p", "sensors_of:=/one/sentryfuse") as found:
+        assert list(found.node._config.sensors) == ["one_imu"]
+
+
 def test_injector_delays_by_the_asked_time_when_told(tmp_path: Path, story_time: StoryTime) -> None:
     story = "seconds: 60\nevents: [{at_s: 0, stream: imu, fault: delay, delay_s: 0.3}]\n"
     with telling(tmp_path, story) as found:

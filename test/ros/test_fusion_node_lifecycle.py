@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
-from ros.support import Listener, NodeProcess, Robot, S, recording, running
+from rclpy.lifecycle import TransitionCallbackReturn
+from ros.support import PARAMETERS, Listener, NodeProcess, Robot, S, recording, rig, running
 from rosgraph_msgs.msg import Clock
 from sentryfuse.msg import SensorHealth
 
 from sentryfuse_core.types import ModalitySet
+from sentryfuse_ros.fusion_node import FusionNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +58,19 @@ def test_node_follows_lifecycle_transitions_when_told(listener: Listener) -> Non
         assert max(stamp.sec * S + stamp.nanosec for stamp in stamps) < quiet_ns
         assert node.end(signal.SIGINT) == 0
         assert "Traceback" not in node.output
+
+
+def test_session_is_let_go_when_the_node_is_activated_anew() -> None:
+    given = [part for name, value in PARAMETERS.items() for part in ("-p", f"{name}:={value}")]
+    with rig(FusionNode, *given, "-p", "model.backend:=eager") as found:
+        node = found.node
+        assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+        sessions = []
+        for _ in range(2):
+            assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+            sessions.append(weakref.ref(node._session))
+            assert node.trigger_deactivate() is TransitionCallbackReturn.SUCCESS
+        assert sessions[0]() is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros.support import participant, rig
 
-from sentryfuse_core.config import Config, Option, load_yaml, options, override
+from sentryfuse_core.config import Config, Option, load_yaml, options, override, read_values
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros.declare import declare
@@ -165,6 +165,11 @@ def test_shared_file_is_read_by_the_commands_when_it_has_parameters_of_other_nod
     ]
 
 
+def section(name: str, max_wait_s: float) -> str:
+    """What a ROS file has for nodes of this name."""
+    return f"{name!r}:\n  ros__parameters: {{sync.max_wait_s: {max_wait_s}}}\n"
+
+
 CAMERA_DRIVER = "usb_cam:\n  ros__parameters: {camera: {fps: 30}, topic: x}\n"
 
 
@@ -178,6 +183,8 @@ CAMERA_DRIVER = "usb_cam:\n  ros__parameters: {camera: {fps: 30}, topic: x}\n"
         CAMERA_DRIVER + "perception:\n  ros__parameters: {sync.max_wait_s: 0.02}\n",  # renamed
         CAMERA_DRIVER.replace("fps", "topic") + "sentryfuse:\n  ros__parameters: {sync.max_wait_s: 0.02}\n",
         "usb_cam:\n  ros__parameters:\n/**:\n  ros__parameters: {sync.max_wait_s: 0.02}\n",
+        section("/robot/**", 0.5) + section("/**", 0.5) + section("/robot/sentryfuse", 0.02),
+        section("/**/sentryfuse", 0.5) + section("/robot/*", 0.02),
     ],
 )
 def test_sections_of_other_nodes_are_left_alone_when_a_file_holds_several(text: str, tmp_path: Path) -> None:
@@ -186,11 +193,69 @@ def test_sections_of_other_nodes_are_left_alone_when_a_file_holds_several(text: 
     assert load_yaml(path) == override(Config(), {"sync.max_wait_s": 0.02})
 
 
+NAMES = (
+    *("/one/sentryfuse", "two/sentryfuse", "sentryfuse", "/**/one/sentryfuse", "/one/perception"),
+    *("/**", "/*", "*/*", "/one/*", "/two/**", "/*/sentryfuse", "/**/sentryfuse"),
+    *("/one/sentryfuse/**", "/one/sentryfuse/*"),
+)
+
+
+@pytest.mark.parametrize("namespace", ["/one", "/two", "/", "/over/one"])
+def test_file_of_many_nodes_has_for_each_what_rcl_gives_it(namespace: str, tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    own = [option for option in options() if option.kind is float]
+    # Each has one of its own, and one that others have, too.
+    parameters = ":\n  ros__parameters: {{{}: {}, camera.topic: '{}'}}\n"
+    path.write_text(
+        "".join(
+            f"{name!r}{parameters.format(option.path, option.default, name)}"
+            for name, option in zip(NAMES, own, strict=False)
+        ),
+        encoding="utf-8",
+    )
+    arguments = ["--ros-args", "--params-file", str(path)]
+    with participant("sentryfuse", namespace=namespace, cli_args=arguments) as node:
+        given = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
+        name = node.get_fully_qualified_name()
+    assert len(given) > 2
+    assert read_values(path, node=name) == given
+    told: list[str] = []
+    assert len(read_values(path, node="/nobody/at/home", tell=told.append)) == 2  # of /**
+    assert not told
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("/one/sentryfuse", "/two/sentryfuse"),
+        ("/one/**", "/two/**"),
+        ("/one/sentryfuse", "/two/*"),
+        ("eyes", "/two/perception"),  # renamed
+    ],
+)
+def test_file_for_several_nodes_is_refused_unless_one_is_named(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    waits_s = (0.02, 0.03)
+    path.write_text("".join(map(section, names, waits_s)), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"for several nodes, .*--node") as refused:
+        load_yaml(path)
+    assert all(name in str(refused.value) for name in names)
+    for name, wait_s in zip(names, waits_s, strict=True):
+        node = name.replace("**", "sentryfuse").replace("*", "sentryfuse")
+        assert load_yaml(path, node=node).sync.max_wait_s == wait_s
+    told: list[str] = []
+    assert load_yaml(path, node="/three/sentryfuse", tell=told.append) == Config()
+    assert len(told) == 1
+    assert "has nothing for /three/sentryfuse" in told[0]
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
         ("perception:\n  ros__parameters: {camera.fps: 30}\n", "'camera.fps'"),
-        ("sentryfuse:\n  ros__parameters: 5\n", "ros__parameters of sentryfuse = 5"),
+        ("sentryfuse:\n  ros__parameters: 5\n", "ros__parameters of /sentryfuse = 5"),
     ],
 )
 def test_parameter_file_is_refused_when_nothing_of_it_can_be_used(

@@ -32,7 +32,7 @@ PARTS = {  # node's name -> its module, arguments and status, to which a command
     "fault_injector": ("fault_injector_node", (), 0),
     "player": ("player_node", ("--ros-args", "-p", "bag:=BAG", "-p", "wait_s:=600.0"), 0),
     "sentryfuse_top": ("cli", ("top",), 0),
-    "sentryfuse_check": ("cli", ("check", "--timeout", "600"), 128),
+    "sentryfuse": ("cli", ("check", "--timeout", "600"), 128),
 }
 
 

@@ -11,11 +11,13 @@ import pytest
 from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from ros.support import participant, until
-from sensor_msgs.msg import CameraInfo, Imu
+from ros.support import participant, rig, until
+from sensor_msgs.msg import CameraInfo, Image, Imu
+from sentryfuse.msg import Budget
 from std_msgs.msg import String
 
 from sentryfuse_core.config import Config, override
+from sentryfuse_core.errors import TopicError
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import qos, subscribe
 from sentryfuse_ros.messages import message_class
@@ -132,6 +134,103 @@ def test_camera_topic_ends_in_compressed_once_when_the_transport_is_compressed(n
     assert sensor_topics(node, config)[Modality.CAMERA] == "/front/cam/compressed"
     raw = override(Config(), {"camera.topic": name})
     assert sensor_topics(node, raw)[Modality.CAMERA] == name
+
+
+def remapped(*rules: str) -> list[str]:
+    return [item for rule in rules for item in ("-r", rule)]
+
+
+def test_cameras_trade_places_when_each_is_remapped_to_the_others_topics() -> None:
+    cameras = {"sensors": ["left", "right"], "left.kind": "camera", "right.kind": "camera"}
+    config = override(Config(), cameras)
+    swapped = remapped(
+        *(
+            f"{one}/{topic}:={other}/{topic}"
+            for one, other in (("left", "right"), ("right", "left"))
+            for topic in ("image", "camera_info")
+        )
+    )
+    heard: set[tuple[str, str]] = set()
+    callbacks: dict[str, Any] = dict.fromkeys(UNHEARD, print)
+    callbacks["on_sensor"] = lambda name, message, *_: heard.add((name, message.header.frame_id))
+    callbacks["on_camera_info"] = lambda message, name: heard.add((name, message.header.frame_id))
+    with rig(lambda: Node("listener"), *swapped) as found:
+        handler: Any = SimpleNamespace(**callbacks)
+        inputs = Inputs(found.node, config, handler)
+        image = found.bench.create_publisher(Image, "/right/image", qos.RESULTS)
+        info = found.bench.create_publisher(CameraInfo, "/right/camera_info", qos.LATCHED)
+
+        def turn() -> None:
+            for publisher in (image, info):
+                message = publisher.msg_type()
+                message.header.frame_id = publisher.topic_name
+                publisher.publish(message)
+            found.spin()
+            inputs.poll()
+
+        until(lambda: len(heard) == 2 and inputs.publishers["left"] == ("/bench",), turn=turn)
+        assert heard == {("left", "/right/image"), ("left", "/right/camera_info")}
+        assert inputs.problems["right"].code == "no_publisher"
+        assert "/left/image" in inputs.problems["right"].reason
+        inputs.close()
+
+
+def test_topics_are_remapped_once_when_another_rule_would_take_them_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    once = {"battery": "/cells", "odometry": "/odom", "imu/data": "/body", "~/budget": "/power"}
+    rules = [
+        f"{name}:={other}" for name, other in [*once.items(), *((name, "/far") for name in once.values())]
+    ]
+    lines: list[str] = []
+    with rig(lambda: Node("listener"), *remapped(*rules)) as found:
+        logger = type(found.node.get_logger())
+        monkeypatch.setattr(logger, "warning", lambda _, text, **__: lines.append(text) or True)
+        handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, print))
+        inputs = Inputs(found.node, override(Config(), {"imu.reliability": "reliable"}), handler)
+        topics = {subscription.topic_name for subscription in found.node.subscriptions}
+        assert topics > set(once.values())
+        assert "/far" not in topics
+        best_effort = qos.sensor_profile(reliability="best_effort", depth=1)
+        for kind, topic in ((Imu, "/body"), (Budget, "/power")):  # which their subscriptions hear nothing of
+            found.bench.create_publisher(kind, topic, best_effort)
+
+        def turn() -> None:
+            found.spin()
+            inputs.poll()
+
+        until(
+            lambda: "imu" in inputs.problems and inputs.problems["imu"].code == "incompatible_qos", turn=turn
+        )
+        until(lambda: any("a publisher on /power" in line for line in lines), turn=turn)
+        inputs.close()
+
+
+@pytest.mark.parametrize(
+    "option", ["camera.topic", "camera.info_topic", "audio.info_topic", "odometry.topic"]
+)
+def test_nothing_is_subscribed_when_a_topic_is_no_name(node: Node, option: str) -> None:
+    handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, print))
+    before = list(node.subscriptions)
+    with pytest.raises(TopicError, match=option):
+        Inputs(node, override(Config(), {option: "bad name"}), handler)
+    assert list(node.subscriptions) == before
+
+
+def test_nothing_stays_subscribed_when_an_input_cannot_be_opened(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(type_name: str) -> Any:
+        if type_name.endswith("Budget"):
+            raise ImportError("No module named 'sentryfuse.msg'")
+        return message_class(type_name)
+
+    monkeypatch.setattr(subscribe, "message_class", without)
+    before = list(node.subscriptions)
+    handler: Any = SimpleNamespace(**dict.fromkeys(UNHEARD, print))
+    with pytest.raises(ImportError):
+        Inputs(node, Config(), handler)
+    assert list(node.subscriptions) == before
 
 
 @pytest.mark.parametrize(
