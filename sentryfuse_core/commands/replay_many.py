@@ -12,7 +12,7 @@ from sentryfuse_core.replay.junit import write_junit
 from sentryfuse_core.replay.many import Outcome, jobs_for, run_processes
 from sentryfuse_core.replay.outputs import fresh_folder, write_json
 from sentryfuse_core.replay.session import Job
-from sentryfuse_core.text import number
+from sentryfuse_core.text import number, printable
 
 __all__ = ["replay_many"]
 
@@ -77,4 +77,16 @@ def _print_table(folder: Path, outcomes: Sequence[Outcome]) -> None:
         )
     console = Terminal(highlight=False, markup=False)
     console.print(table)
+    for note, names in _by_note(outcomes).items():
+        of = "all" if len(names) == len(outcomes) else ", ".join(names)
+        console.print(f"note ({of}): {note}", soft_wrap=True)
     console.print(f"summary: {folder / 'summary.json'}", soft_wrap=True)
+
+
+def _by_note(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
+    """What was special about the runs, once, and the names of the recordings that it is true of."""
+    found: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for note in dict.fromkeys(outcome.notes):
+            found.setdefault(printable(note), []).append(outcome.suite.name)
+    return found

@@ -66,7 +66,7 @@ class FitCheck:
     @property
     def unchecked(self) -> frozenset[str]:
         """The sensors that have not shown enough yet to be judged."""
-        return frozenset(self._unchecked)
+        return frozenset(dict(self._config.kinds).keys() - self._misfits.keys())
 
     def set_intrinsics(self, intrinsics: Intrinsics, *, frame_id: str, name: str = Modality.CAMERA) -> None:
         """Intrinsics of a camera's CameraInfo that names this frame hold from now on."""

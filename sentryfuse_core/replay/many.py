@@ -37,6 +37,7 @@ class Outcome:
     folder: Path
     suite: Suite
     metrics: Mapping[str, Any]
+    notes: tuple[str, ...] = ()  # what was special about the run
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for summary.json: the figures by which recordings are compared."""
@@ -47,6 +48,7 @@ class Outcome:
             "folder": self.folder.name,
             "passed": not self.suite.failures,
             "failures": list(self.suite.failures),
+            "notes": list(self.notes),
             "played_s": metrics.get("played_s"),
             "sets": metrics.get("sets"),
             "detections": metrics.get("detections"),
@@ -81,7 +83,7 @@ def jobs_for(bags: Sequence[Path], common: Job, *, out: Path) -> list[Job]:
 def attempt(job: Job, *, stop: Callable[[], bool] = lambda: False) -> Outcome:
     """Run a job; what it raises becomes the outcome, and a defect's traceback goes to stderr."""
     if stop():
-        return failed(job, "interrupted before it began")
+        return failed(job, "interrupted before it was played")
     try:
         done = run_job(job, stop=stop)
     except SentryFuseError as error:
@@ -89,7 +91,10 @@ def attempt(job: Job, *, stop: Callable[[], bool] = lambda: False) -> Outcome:
     except Exception as error:  # noqa: BLE001 - hours of the others' work do not hang on it
         traceback.print_exc()
         return failed(job, " ".join(f"{type(error).__name__}: {error}".split()))
-    return Outcome(bag=job.bag, folder=done.folder, suite=done.suite, metrics=done.result.metrics)
+    result = done.result
+    return Outcome(
+        bag=job.bag, folder=done.folder, suite=done.suite, metrics=result.metrics, notes=result.notes
+    )
 
 
 def failed(job: Job, why: str) -> Outcome:
@@ -122,7 +127,7 @@ def run_processes(
             for future in done:
                 job = waiting.pop(future)
                 if future.cancelled():
-                    yield failed(job, "interrupted before it began")
+                    yield failed(job, "interrupted before it was played")
                     continue
                 try:
                     yield future.result()

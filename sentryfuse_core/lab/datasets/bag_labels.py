@@ -124,11 +124,12 @@ def _notes(bag: Path, selection: Selection, config: Config) -> list[str]:
         poses = BagTransforms(reader, config, _names(selection), robot.placer)
         for synced in islice(_sets(reader, poses, selection, robot), _LOOKED_AT):
             robot.prepare(synced)
-            robot.notes += robot.fit.look(synced, felt_m_s2=robot.preprocessor.felt_m_s2)
+            robot.fit.look(synced, felt_m_s2=robot.preprocessor.felt_m_s2)
             if not robot.fit.unchecked & selection.topics.keys():
                 break
         placed = pose_notes(robot.placer.placements, config)
-        return [*reader.notes, *selection.notes, *selection.intrinsics, *robot.notes, *poses.notes, *placed]
+        told = [*robot.notes, *robot.fit.told]
+        return [*reader.notes, *selection.notes, *selection.intrinsics, *told, *poses.notes, *placed]
 
 
 def _anchors(selection: Selection, config: Config) -> int:

@@ -109,6 +109,9 @@ def test_command_writes_one_summary_and_one_junit_when_given_several(
     assert (top.get("failures"), top.get("errors")) == ("2", "1")
     shown = capsys.readouterr()
     assert "walk" in shown.out
+    (unplaced,) = (note for note in summary[0]["notes"] if note.startswith("no /tf_static"))
+    assert summary[1]["notes"] == []
+    assert f"note (drive, walk): {unplaced}" in shown.out
     failures = [line for line in shown.err.splitlines() if line.startswith("failed:")]
     assert len(failures) == 3
     assert "failed: drive: map_min: not measured" in failures[0]
