@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import signal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Stop", "events_executor_available", "make_executor", "run_node", "run_process"]
 
 _SPIN_TIMEOUT_S = 0.1  # bounds how long a signal waits; an event ends the wait at once
+_HARD_END_S = 60.0  # after a signal, whatever native code may still wait for; supervisors wait for 90 s
 
 
 class _Signalled(BaseException):
@@ -31,7 +33,9 @@ class _Signalled(BaseException):
 class Stop:
     """A request to end, made by a signal or by the node itself, perhaps because of an error."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hard_end_s: float = 0.0) -> None:
+        """`hard_end_s`: so long after a signal the process ends, with the stack of each thread; 0: never."""
+        self._hard_end_s = hard_end_s
         self._event = threading.Event()
         self._interruptible = False
         self.error: SentryFuseError | None = None
@@ -44,6 +48,8 @@ class Stop:
 
     def signal(self, number: int, _frame: Any) -> None:
         """Handle a signal: ask for the end, at once where nobody looks whether it is requested."""
+        if self._hard_end_s and not self.signalled:
+            faulthandler.dump_traceback_later(self._hard_end_s, exit=True)
         self.signalled = self.signalled or number
         self.request()
         if self._interruptible:
@@ -94,7 +100,7 @@ def run_process(make: Callable[[Stop], Node], *, args: Sequence[str] | None = No
     node has closed what it opened by then. Signals are taken until the very end, so that a second one does
     not change the exit status; a thread that still loads something ends with the process.
     """
-    stop = Stop()
+    stop = Stop(hard_end_s=_HARD_END_S)
     _take_signals(stop)
     status = _status(make, stop, args)
     sys.stdout.flush()

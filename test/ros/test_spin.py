@@ -32,3 +32,30 @@ def test_node_says_in_one_line_which_parameter_has_the_wrong_type(node: str) -> 
     assert done.stderr.count("\n") == 1
     assert "'use_sim_time' to '3'" in done.stderr
     assert "give it a value" in done.stderr
+
+
+@pytest.mark.ros
+def test_process_ends_and_tells_where_it_stood_when_its_node_does_not_end() -> None:
+    told = """
+import os, signal, threading
+from rclpy.node import Node
+from sentryfuse_ros import spin
+
+class Stuck(Node):
+    def destroy_node(self):
+        threading.Event().wait()
+
+def make(stop):
+    node = Stuck("stuck")
+    node.create_timer(0.0, lambda: os.kill(os.getpid(), signal.SIGINT))
+    return node
+
+spin._HARD_END_S = 0.5
+spin.run_process(make, args=[])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "Timeout" in done.stderr
+    assert "in destroy_node" in done.stderr
