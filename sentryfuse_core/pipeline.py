@@ -432,7 +432,7 @@ def _notes(result: FusionResult) -> tuple[str, ...]:
         else:
             notes.append(
                 f"{what} finds {found:.0%} within 4 m, "
-                f"not twice the {prior:.0%} of the canvas without tokens: do not rely on it"
+                f"not twice the {prior:.0%} of guessing without any sensor: do not rely on it"
             )
     return tuple(notes)
 

@@ -49,7 +49,7 @@ class Outcome:
         """Stretches whose boxes are not at least twice as good as those of the canvas alone."""
         return tuple(
             f"{item.stretch.name}: recall {share(item.recall_4m)} is not at least twice the "
-            f"{share(item.prior_recall_4m)} of the canvas without tokens"
+            f"{share(item.prior_recall_4m)} that guessing without any sensor finds"
             for item in self.stretches
             if not item.above_prior
         )

@@ -264,7 +264,7 @@ class Diagnostics:
         if last.errors:
             level, message = ERROR, "; ".join(last.errors)
         elif not last.above_prior:
-            unsure = "not known to be better than the canvas without tokens"
+            unsure = "not known to be better than guessing without any sensor"
             level, message = WARN, "; ".join(last.notes) or unsure
         values = {
             "backend": last.backend,
