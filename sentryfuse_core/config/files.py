@@ -31,7 +31,7 @@ def read_values(
     Of a ROS file it is what the fusion node of the full name `node` gets; unless one is named, the file must
     be for one alone. Raises ConfigError for a file that is missing, not YAML, or for several. In a ROS file,
     which other nodes may share, names in no section of `Config` are left alone, as the node does; `tell` gets
-    those that look misspelt, and that the file has nothing for `node`.
+    those that look misspelt, that the file has nothing for `node`, and that it calls the node otherwise.
     """
     content = _content(path)
     nodes = list(_nodes(content))
@@ -41,6 +41,8 @@ def read_values(
         if not isinstance(body, Mapping):
             raise ConfigError(f"{path}: {_PARAMETERS} of {name} = {body!r:.40}: give a mapping of sections")
     named = f"/{node.strip('/')}" if node else _only_node(path, nodes)
+    if named.rpartition("/")[2] != _NODE and not node:
+        tell(f"{path}: {named} is taken for the fusion node, which is called {_NODE} unless it is renamed")
     ours = [body for name, body in nodes if _is_for(name, named)]
     if not ours:
         tell(f"{path} has nothing for {named}; it is for {', '.join(name for name, _ in nodes)}")

@@ -193,6 +193,15 @@ def test_sections_of_other_nodes_are_left_alone_when_a_file_holds_several(text: 
     assert load_yaml(path) == override(Config(), {"sync.max_wait_s": 0.02})
 
 
+@pytest.mark.parametrize(("name", "told"), [("sentryfus", 1), ("/**", 0), ("/robot/sentryfuse", 0)])
+def test_section_of_another_name_is_told_when_it_is_taken(name: str, told: int, tmp_path: Path) -> None:
+    path, notes = tmp_path / "robot.yaml", list[str]()
+    path.write_text(section(name, 0.02), encoding="utf-8")
+    assert load_yaml(path, tell=notes.append).sync.max_wait_s == 0.02
+    assert len(notes) == told
+    assert all("/sentryfus is taken for the fusion node" in note for note in notes)
+
+
 NAMES = (
     *("/one/sentryfuse", "two/sentryfuse", "sentryfuse", "/**/one/sentryfuse", "/one/perception"),
     *("/**", "/*", "*/*", "/one/*", "/two/**", "/*/sentryfuse", "/**/sentryfuse"),
