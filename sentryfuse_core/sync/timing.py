@@ -97,9 +97,10 @@ class Timing:
         and at least 40 ms unless its lag was told; but more than 30 ms where the messages of one of the two
         come that much sooner than they can, and those of the other do not. None: fine, or nothing to compare.
         """
-        lags_ns, anchor_lags_ns = self._lags_ns(), anchor._lags_ns()
-        if lags_ns is None or anchor_lags_ns is None or self._clock_known is not anchor._clock_known:
+        known = self._lags_beside(anchor)
+        if known is None:
             return None
+        lags_ns, anchor_lags_ns = known
         lag_ns = lags_ns[0] - self._spec.expected_lag_ns
         anchor_lag_ns = anchor_lags_ns[0] - anchor._spec.expected_lag_ns
         allowed_ns = self.period_ns // 2
@@ -112,9 +113,10 @@ class Timing:
 
     def later_than_ns(self, anchor: Timing) -> int | None:
         """How much older than the anchor's the stamps are when they arrive, told or not; None: not known."""
-        lags_ns, anchor_lags_ns = self._lags_ns(), anchor._lags_ns()
-        if lags_ns is None or anchor_lags_ns is None or self._clock_known is not anchor._clock_known:
+        known = self._lags_beside(anchor)
+        if known is None:
             return None
+        lags_ns, anchor_lags_ns = known
         return lags_ns[0] - anchor_lags_ns[0]
 
     def ahead_ns(self, anchor: Timing) -> int | None:
@@ -123,12 +125,18 @@ class Timing:
         Every message of ten seconds and more has to come too soon, since simulated time that comes in steps
         makes some of any stream do so.
         """
-        lags_ns, anchor_lags_ns = self._lags_ns(), anchor._lags_ns()
-        if lags_ns is None or anchor_lags_ns is None or self._past_range_ns is None:
+        known = self._lags_beside(anchor)
+        if known is None or self._past_range_ns is None or not self._clock_known:
             return None
-        if not (self._clock_known and anchor._clock_known):
-            return None
+        lags_ns, anchor_lags_ns = known
         return -lags_ns[0] if lags_ns[1] < -_AHEAD_NS <= anchor_lags_ns[0] else None
+
+    def _lags_beside(self, anchor: Timing) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """Both streams' least and most lags by the same clock; None: nothing to compare."""
+        lags_ns, anchor_lags_ns = self._lags_ns(), anchor._lags_ns()
+        if lags_ns is None or anchor_lags_ns is None or self._clock_known is not anchor._clock_known:
+            return None
+        return lags_ns, anchor_lags_ns
 
     def _lags_ns(self) -> tuple[int, int] | None:
         """Least and most time from stamp to receipt in the last 10 to 20 s; None: not known.
