@@ -150,7 +150,8 @@ class BudgetController:
 
         What was asked for still is, as if it was now.
         """
-        self._request = replace(self._request, at_ns=min(self._request.at_ns, now_ns))
+        with self._asking:
+            self._request = replace(self._request, at_ns=min(self._request.at_ns, now_ns))
         if self._machine.at_ns > now_ns:
             self._machine = NO_READING
         self._power, self._heat = PowerLimit(self._levels), HeatLimit(len(self._levels))
