@@ -250,7 +250,6 @@ class FusionNode(LifecycleNode):
             self._outputs.close()
             self._outputs = None
         self._engine = None
-        gc.unfreeze()
 
     def _free(self) -> None:
         self._deactivate()
