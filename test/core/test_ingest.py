@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import re
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from builders import LATENCY_NS, MS, PERIOD_NS, S, imu_message, sample, timeline
 
-from sentryfuse_core.config import Config, override
+from sentryfuse_core.config import Config
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.health import ImageStats
 from sentryfuse_core.health.heartbeat import Stall
@@ -24,7 +23,6 @@ from sentryfuse_core.types import (
     Modality,
     ModalitySet,
     Sample,
-    SensorReport,
     SensorState,
     SyncedSet,
     Transition,
@@ -52,47 +50,6 @@ class Hostile:
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("boom")
-
-
-@dataclass(frozen=True)
-class Steady:
-    """A steady sensor: when its messages come, and what its clock makes of when they were taken, in ms."""
-
-    period: float
-    lag: float
-    phase: float = 0.0
-    clock: float = 0.0
-    busy: float = 0.0  # how much later everything comes in the last three seconds
-
-
-def _steady(
-    config: Config, rig: dict[str, Steady], seconds: float = 6.0, *, tick_ms: int = 1
-) -> tuple[float, SensorReport]:
-    """What share of the last sets used the last of these sensors, and what is told of it.
-
-    The clock that stamps are compared with comes in steps of `tick_ms`.
-    """
-    ingest, items, [first, *_, last] = Ingest(config), [], rig
-    for name, one in rig.items():
-        apart_ns = round((one.clock / 1e3 - config.sensor(name).stamp_offset_s) * S)
-        for index in range(round(seconds * 1e3 / one.period)):
-            taken_ns = 100 * S + round((one.phase + index * one.period) * MS)
-            busy = one.busy * (index * one.period > (seconds - 3.0) * 1e3)
-            arrival_ns = taken_ns + round((one.lag + busy) * MS)
-            item = sample(config.kind_of(name), taken_ns, arrival_ns=arrival_ns, name=name)
-            received_ns = arrival_ns // (tick_ms * MS) * tick_ms * MS
-            items.append(replace(item, stamp_ns=taken_ns + apart_ns, received_ns=received_ns))
-    end_ns = max(item.arrival_ns for item in items if item.sensor == first)
-    items = sorted((item for item in items if item.arrival_ns <= end_ns), key=lambda item: item.arrival_ns)
-    used = [last in names for _, names, _ in _trusted(ingest, items)][-20:]
-    return sum(used) / len(used), ingest.reports(items[-1].arrival_ns)[last]
-
-
-def _remedied(config: Config, report: SensorReport, naming: str) -> Config:
-    """With the option whose name has `naming` set as the remedy says."""
-    told = re.findall(r"set (\S+) to (-?[\d.]*\d)", report.remedy)
-    [(option, value)] = [found for found in told if naming in found[0]]
-    return override(config, {option: float(value)})
 
 
 def _imu_message(stamp_ns: int, **changes: Any) -> Any:
@@ -346,109 +303,6 @@ def test_sets_keep_coming_in_order_when_sensors_come_and_go_at_random() -> None:
         used = [synced.samples[modality][0].stamp_ns for synced in sets if modality in synced.samples]
         assert len(used) == len(set(used))
     assert len({synced.present.bits for synced in sets}) >= 12
-
-
-SCANNER = Steady(100, lag=10)
-
-
-@pytest.mark.parametrize("given", [{}, {"camera.stamp_offset_s": 0.2}, {"camera.stamp_offset_s": -0.1}])
-def test_camera_is_used_when_its_stamp_offset_is_set_as_the_remedy_says(given: dict[str, float]) -> None:
-    config, rig = override(Config(), given), {"lidar": SCANNER, "camera": Steady(66, lag=20, clock=300)}
-    used, report = _steady(config, rig)
-    assert (used, report.code) == (0.0, "clock_offset")
-    used, report = _steady(_remedied(config, report, "stamp_offset_s"), rig)
-    assert (used, report.code) == (1.0, "")
-
-
-@pytest.mark.parametrize(
-    ("given", "rig", "slow"),
-    [
-        ({}, {"lidar": SCANNER, "camera": Steady(66, lag=160)}, "camera"),
-        ({"camera.expected_lag_s": 0.06}, {"lidar": SCANNER, "camera": Steady(66, lag=160)}, "camera"),
-        (
-            {"lidar.expected_lag_s": 0.03},
-            {"lidar": Steady(100, lag=130), "camera": Steady(66, lag=20)},
-            "lidar",
-        ),
-    ],
-)
-def test_camera_is_used_when_the_slow_one_is_told_as_the_remedy_says(
-    given: dict[str, float], rig: dict[str, Steady], slow: str
-) -> None:
-    config = override(Config(), {**given, "sync.max_wait_s": 0.2})
-    used, report = _steady(config, rig)
-    assert (used, report.code) == (0.0, "clock_offset")
-    used, report = _steady(_remedied(config, report, f"{slow}.expected_lag_s"), rig)
-    assert (used, report.code) == (1.0, "")
-
-
-TWO_LIDARS = {
-    "sensors": ["front", "rear"],
-    **{f"{name}.kind": "lidar" for name in ("front", "rear")},
-    **{f"{name}.translation_m": (1.0, 0.0, 1.0) for name in ("front", "rear")},
-}
-
-
-@pytest.mark.parametrize(
-    ("given", "rig", "option"),
-    [
-        (TWO_LIDARS, {"front": SCANNER, "rear": Steady(100, lag=10, phase=42)}, "slop_s"),
-        (TWO_LIDARS, {"front": SCANNER, "rear": Steady(100, lag=10, phase=50)}, "slop_s"),
-        (TWO_LIDARS, {"front": SCANNER, "rear": Steady(100, lag=10, phase=58)}, "slop_s"),
-        (
-            {"lidar.expected_rate_hz": 12.0},
-            {"lidar": Steady(83, 10), "camera": Steady(83, 20, 41.6)},
-            "slop_s",
-        ),
-        ({"camera.expected_lag_s": 0.15}, {"lidar": SCANNER, "camera": Steady(66, lag=160)}, "max_wait_s"),
-        ({"camera.expected_lag_s": 0.09}, {"lidar": SCANNER, "camera": Steady(100, 75, 30)}, "max_wait_s"),
-        ({}, {"lidar": SCANNER, "imu": Steady(10, lag=200)}, "max_wait_s"),
-        ({}, {"lidar": SCANNER, "imu": Steady(10, lag=1, clock=-500)}, "imu.stamp_offset_s"),
-        ({}, {"lidar": Steady(100, lag=10, clock=300), "imu": Steady(10, lag=1)}, "lidar.stamp_offset_s"),
-        (
-            {"imu.stamp_offset_s": -1.0},
-            {"lidar": SCANNER, "imu": Steady(10, 1, clock=-5000)},
-            "imu.stamp_off",
-        ),
-        ({}, {"lidar": SCANNER, "audio": Steady(20, lag=21, clock=-400)}, "audio.stamp_offset_s"),
-    ],
-)
-def test_sensor_that_no_set_has_is_told_and_used_when_the_remedy_is_followed(
-    given: dict[str, Any], rig: dict[str, Steady], option: str
-) -> None:
-    config = override(Config(), given)
-    used, report = _steady(config, rig)
-    assert (used, report.state, report.code) == (0.0, SensorState.DEGRADED, "unpaired")
-    used, report = _steady(_remedied(config, report, option), rig)
-    assert (used, report.state) == (1.0, SensorState.OK)
-
-
-@pytest.mark.parametrize("name", ["imu", "audio"])
-def test_sensor_is_told_to_be_ahead_and_used_on_when_its_stamps_come_before_their_time(name: str) -> None:
-    rig = {"lidar": SCANNER, name: Steady(20, lag=21 if name == "audio" else 1, clock=400)}
-    used, report = _steady(Config(), rig, 24.0)
-    assert (used, report.code) == (1.0, "clock_ahead")
-    used, report = _steady(_remedied(Config(), report, "stamp_offset_s"), rig, 24.0)
-    assert (used, report.code) == (1.0, "")
-
-
-@pytest.mark.parametrize(
-    ("rig", "options"),
-    [
-        ({"lidar": SCANNER, "imu": Steady(10, lag=0)}, {"tick_ms": 100}),  # simulated time in long steps
-        ({"lidar": SCANNER, "imu": Steady(10, lag=0, clock=-40)}, {}),
-        ({"lidar": Steady(100, 10, clock=400), "imu": Steady(10, 1, clock=400)}, {}),  # of one other computer
-        ({"lidar": SCANNER, "camera": Steady(1000, lag=20, phase=30)}, {}),
-        ({"lidar": Steady(400, lag=10), "camera": Steady(33, lag=20)}, {}),
-        ({"lidar": SCANNER, "camera": Steady(66, lag=20, busy=150)}, {}),  # the machine's load
-        ({"lidar": SCANNER, "imu": Steady(10, lag=1, busy=300)}, {}),
-    ],
-)
-def test_nothing_is_told_of_timing_when_a_sensor_is_only_slow_or_held_up(
-    rig: dict[str, Steady], options: dict[str, int]
-) -> None:
-    *_, (_, report) = [_steady(Config(), rig, seconds, **options) for seconds in (3.5, 12.0, 24.0)]
-    assert report.code not in ("unpaired", "clock_ahead", "clock_offset")
 
 
 def test_black_images_degrade_the_camera_but_keep_it_in_the_mask() -> None:
