@@ -48,7 +48,7 @@ CORE_COMMANDS = (
     Command("adapt", "let a robot's own recordings teach its detector, without labels", _LAB),
     Command("bench", "compare pruning methods on recordings or your own data, or measure the runtime", _LAB),
     Command("eval", "score a detector on worlds it has not seen, sensors missing", _LAB),
-    Command("build-engines", "build the files that ONNX Runtime and TensorRT run"),
+    Command("build-engines", "build what OpenVINO, ONNX Runtime and TensorRT run"),
     Command("params", "list every parameter, its default and range"),
 )
 

@@ -285,7 +285,10 @@ def _asked(available: Sequence[Topic], overrides: Mapping[str, str], config: Con
 def _nothing(available: Sequence[Topic], notes: Sequence[str], config: Config) -> str:
     """Why no sensor has a topic."""
     fits = any(candidates(available, kind) for _, kind in config.kinds)
-    what = "no topic is an enabled sensor's" if fits else "no topic of a supported type with messages"
+    known = ", ".join(name.replace("/msg/", "/") for name in SUPPORTED_TYPES)
+    what = (
+        "no topic is an enabled sensor's" if fits else f"no topic with messages of a type read here ({known})"
+    )
     listing = ", ".join(f"{topic.name} ({topic.type_name})" for topic in available) or "no topics at all"
     return f"{what}: the recording has {listing}" + "".join(f"; {note}" for note in notes)
 
