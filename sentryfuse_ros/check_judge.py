@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import CameraConfig, Config
+from sentryfuse_core.config import Config
 from sentryfuse_core.config.sensors import default_section
 from sentryfuse_core.health.clocks import is_zero_stamp
 from sentryfuse_core.preprocess.placing import given_pose, parameter_pose
@@ -102,6 +102,15 @@ class ClockSeen:
     running: bool = False
 
 
+@dataclass
+class InfoSeen:
+    """Whether a camera's CameraInfo came that can be used, and else what the last one lacked."""
+
+    topic: str
+    usable: bool = False
+    refused: str = ""
+
+
 @dataclass(frozen=True)
 class ModelSeen:
     """The checkpoint's identity and the device, or why they cannot be had; `faults` are standing ones."""
@@ -118,7 +127,7 @@ def judge(
     streams: Mapping[str, Stream],
     config: Config,
     *,
-    intrinsics: Container[str],
+    infos: Mapping[str, InfoSeen],
     clock: ClockSeen,
     model: ModelSeen,
     memory_notes: tuple[str, ...],
@@ -127,15 +136,14 @@ def judge(
 ) -> list[Line]:
     """Every line of the table, in order; at least one for each thing. Sensors are by name.
 
-    `intrinsics` are the cameras that usable ones came of.
+    `infos` are those of the cameras.
     `transforms` says whether anybody publishes any; None where they are not used. So does `odometry`.
     """
     lines: list[Line] = []
     for name, seen in streams.items():
         lines += _stream(name, seen, config, clock)
-        section = config.sensor(name)
-        if isinstance(section, CameraConfig):
-            lines.append(_intrinsics(name, section, seen=name in intrinsics))
+        if name in infos:
+            lines.append(_intrinsics(name, infos[name]))
     if odometry is not None:
         lines += _odometry(odometry, config, clock)
     if transforms is False:
@@ -281,13 +289,16 @@ def _odometry(seen: Stream, config: Config, clock: ClockSeen) -> list[Line]:
     return [replace(line, verdict=Verdict.WARN) for line in lines] or [good]
 
 
-def _intrinsics(name: str, section: CameraConfig, *, seen: bool) -> Line:
+def _intrinsics(name: str, seen: InfoSeen) -> Line:
     subject = f"{name} info"
-    if seen:
-        return Line(Verdict.OK, subject, "ok", f"came on {section.info_topic}")
-    found = f"no usable CameraInfo on {section.info_topic}; {name}.fx, fy, cx, cy of the parameters hold"
-    remedy = f"set {name}.info_topic, or make sure that the parameters are this camera's"
-    return Line(Verdict.WARN, subject, "no_camera_info", found, remedy)
+    if seen.usable:
+        return Line(Verdict.OK, subject, "ok", f"came on {seen.topic}")
+    found = f"CameraInfo on {seen.topic} cannot be used, {seen.refused}" if seen.refused else ""
+    found = found or f"no CameraInfo on {seen.topic}"
+    wrong = "calibrate the camera" if seen.refused else f"set {name}.info_topic"
+    remedy = f"{wrong}, or make sure that the parameters are this camera's"
+    held = f"{name}.fx, fy, cx, cy of the parameters hold"
+    return Line(Verdict.WARN, subject, "no_camera_info", f"{found}; {held}", remedy)
 
 
 def _clock(clock: ClockSeen) -> Line:

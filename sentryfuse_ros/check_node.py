@@ -14,8 +14,7 @@ from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import AudioConfig, CameraConfig, Config, OdometryConfig
 from sentryfuse_core.convert import camera_info, informed, is_rectified, odometry_reading, to_sample
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.types import Modality
-from sentryfuse_ros.check_judge import ClockSeen, Stream
+from sentryfuse_ros.check_judge import ClockSeen, InfoSeen, Stream
 from sentryfuse_ros.clocks import clocks_of
 from sentryfuse_ros.frames import TransformTree, tf2_available
 from sentryfuse_ros.params import given_config
@@ -54,7 +53,11 @@ class CheckNode(Node):
         self._tree = None
         if config.output.extrinsics == "auto" and tf2_available():
             self._tree = TransformTree(self, base_frame=config.output.base_frame)
-        self._intrinsics: set[str] = set()  # cameras of which usable ones came
+        self._infos = {
+            name: InfoSeen(self.resolve_topic_name(section.info_topic))
+            for name, section in config.sensors.items()
+            if isinstance(section, CameraConfig) and name in topics
+        }
         self._clocks = clocks_of(self)
         self._inputs = Inputs(self, config, self)
         # Not a ROS timer: under use_sim_time that one would wait for /clock.
@@ -74,7 +77,7 @@ class CheckNode(Node):
         return {
             "streams": self._streams,
             "config": self.config,
-            "intrinsics": self._intrinsics,
+            "infos": self._infos,
             "clock": clock,
             "transforms": self._transformed(),
             "odometry": self._odometry_seen(),
@@ -125,9 +128,10 @@ class CheckNode(Node):
         """Note whether a camera's intrinsics can be used."""
         try:
             camera_info(message, rectified=name in self._rectified)
-        except InvalidMessageError:
+        except InvalidMessageError as error:
+            self._infos[name].refused = str(error)
             return
-        self._intrinsics.add(name)
+        self._infos[name].usable = True
 
     def on_audio_info(self, message: Any, name: str) -> None:
         """Judge the blocks that follow by it; one that cannot be used leaves the parameters in force."""
@@ -165,8 +169,7 @@ class CheckNode(Node):
     def _answered(self) -> bool:
         odometry = self._odometry_seen()
         asked = [*self._streams.values(), *([odometry] if odometry and not odometry.problem else [])]
-        cameras = [name for name in self.config.of_kind(Modality.CAMERA) if name in self._streams]
-        return self._intrinsics.issuperset(cameras) and all(
+        return all(info.usable for info in self._infos.values()) and all(
             stream.answered and self._placed(stream) is not False for stream in asked
         )
 

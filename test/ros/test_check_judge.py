@@ -10,7 +10,16 @@ import pytest
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.types import Modality
 from sentryfuse_ros import check
-from sentryfuse_ros.check_judge import ClockSeen, Line, ModelSeen, Stream, Verdict, exit_status, judge
+from sentryfuse_ros.check_judge import (
+    ClockSeen,
+    InfoSeen,
+    Line,
+    ModelSeen,
+    Stream,
+    Verdict,
+    exit_status,
+    judge,
+)
 from sentryfuse_ros.problems import Problem, best_effort_only, no_publisher, unknown_type
 
 S = 1_000_000_000
@@ -47,7 +56,7 @@ def judged(
     clock: ClockSeen = SYSTEM_CLOCK,
     model: ModelSeen = MODEL,
     notes: tuple[str, ...] = (),
-    intrinsics: bool = True,
+    info: InfoSeen | None = None,
     transforms: bool | None = None,
     odometry: Stream | None = None,
     **values: Any,
@@ -55,7 +64,7 @@ def judged(
     return judge(
         {modality: seen or stream()},
         override(Config(), {name.replace("__", "."): value for name, value in values.items()}),
-        intrinsics={modality} if intrinsics else set(),
+        infos={modality: info} if info else {},
         clock=clock,
         model=model,
         memory_notes=notes,
@@ -159,10 +168,19 @@ def test_judge_repeats_the_subscription_s_remedy_when_nothing_comes() -> None:
     problem = unknown_type(
         "camera", Modality.CAMERA, "/image", {"sensor_msgs/msg/CompressedImage"}, wanted="Image"
     )
-    lines = judged(silent(problem), modality=Modality.CAMERA, intrinsics=False)
+    lines = judged(silent(problem), modality=Modality.CAMERA, info=InfoSeen("/robot/info"))
     assert bad(lines) == [("FAIL", "camera", "unknown_type"), ("WARN", "camera info", "no_camera_info")]
+    assert lines[1].found.startswith("no CameraInfo on /robot/info;")
     assert lines[0].remedy == "set camera.transport to compressed and remap /image/compressed to /image"
     assert judged(silent(NOBODY))[0].remedy == f"{NOBODY.remedy}; set lidar.enabled to false if there is none"
+
+
+def test_judge_tells_what_a_camera_info_lacks_when_it_cannot_be_used() -> None:
+    seen = InfoSeen("/info", refused="not_calibrated: K is all zeros")
+    line = judged(modality=Modality.CAMERA, info=seen)[1]
+    assert (line.code, "/info cannot be used, not_calibrated: K" in line.found) == ("no_camera_info", True)
+    assert line.remedy.startswith("calibrate the camera")
+    assert bad(judged(modality=Modality.CAMERA, info=InfoSeen("/info", usable=True))) == []
 
 
 def test_judge_tells_checkpoint_device_and_memory_when_they_are_not_as_wanted() -> None:
@@ -206,7 +224,7 @@ def test_judge_fails_a_sensor_with_a_name_of_its_own_when_nothing_says_where_it_
         lines = judge(
             {"top": stream()},
             override(Config(), {**rig, **values}),
-            intrinsics=(),
+            infos={},
             clock=SYSTEM_CLOCK,
             model=MODEL,
             memory_notes=(),
