@@ -19,7 +19,7 @@ from sentryfuse_core.lab.bench.summary import raw_of, summarise
 
 def main() -> int:
     """Judge, write, print."""
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
     records = load_records(Path(sys.argv[1]))
