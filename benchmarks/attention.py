@@ -1,4 +1,4 @@
-"""Measure SentryAttend against dense attention: python -m benchmarks.attention [--quick] [--only PART].
+"""Measure SentryAttend against dense attention: python -m benchmarks.attention [--quick] [--trained-only].
 
 cost: multiply-accumulates and wall-clock of one whole network (embeddings, four layers 256 wide with a
 feed-forward part four times as wide, head) at N tokens. Networks are timed in turn, one pass of each a
