@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -56,6 +57,18 @@ def test_run_fails_and_says_why_when_the_skip_is_refused_for_this_run(run: pytes
     status, text = outcome(run, "pytest.skip('needs chromium')")
     assert status == 1
     assert "'needs chromium', which is refused here" in text
+
+
+def test_every_reason_that_a_test_may_skip_for_is_on_the_list() -> None:
+    """Or the run would fail on the machine that lacks it, and on no other."""
+    folder = capabilities.ALLOWED.parent
+    texts = (file.read_text() for file in folder.rglob("*.py") if file != Path(__file__))
+    reasons = {
+        reason for text in texts for reason in re.findall(r'(?:skip\(f?|reason=)\s*"(needs [^"{]+)', text)
+    }
+    allowed = tuple(capabilities.ALLOWED.read_text().splitlines())
+    assert len(reasons) > 5
+    assert {reason for reason in reasons if not reason.startswith(allowed)} == set()
 
 
 def test_run_ends_with_pytests_closing_line_below_the_table(run: pytest.Pytester) -> None:
