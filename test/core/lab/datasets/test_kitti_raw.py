@@ -14,6 +14,7 @@ import torch
 
 from sentryfuse_core.lab.datasets.driving import Box
 from sentryfuse_core.lab.datasets.kitti_raw import load_kitti_raw
+from sentryfuse_core.lab.datasets.layouts import open_driving
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader
 from sentryfuse_core.types import Modality, ModalitySet
 
@@ -47,6 +48,16 @@ def test_kitti_raw_frame_has_the_known_box_and_the_imu_at_its_rate(
 def test_kitti_raw_finds_the_drive_when_root_date_or_drive_is_given(tmp_path: Path, folder: str) -> None:
     found = load_kitti_raw(trees.kitti_raw(tmp_path) / folder)
     assert [drive.name for drive in found.drives] == [f"{DATE}_drive_0001_sync"]
+
+
+@pytest.mark.parametrize(("here", "path"), [(DRIVE, "."), (f"{DRIVE}/image_02", ".."), (DATE, ".")])
+def test_kitti_raw_finds_its_calibration_when_the_drive_is_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str, path: str
+) -> None:
+    monkeypatch.chdir(trees.kitti_raw(tmp_path) / here)
+    (drive,) = open_driving(Path(path)).drives
+    assert drive.name == f"{DATE}_drive_0001_sync"
+    assert len(list(drive.frames())) == 4
 
 
 def test_kitti_raw_leaves_out_and_tells_of_a_drive_without_tracklets(tmp_path: Path) -> None:
