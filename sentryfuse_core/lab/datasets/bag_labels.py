@@ -205,16 +205,17 @@ def _frames(
 ) -> Iterator[LabelledFrame]:
     """Every set near a label that has a trusted sensor; what the robot would leave out is left out.
 
-    With `moments` None every such set.
+    With `moments` None every such set. Raises DatasetError where no set is near a label.
     """
     robot, stamps_ns, last_ns = _Robot(config), sorted(moments or ()), 0
-    preprocessor = robot.preprocessor
+    preprocessor, matched = robot.preprocessor, moments is None
     with BagReader(bag) as reader:
         poses = BagTransforms(reader, config, _names(selection), robot.placer)
         for synced in _sets(reader, poses, selection, robot):
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = robot.prepare(synced).inputs
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
+            matched = matched or index is not None
             if inputs.present and (moments is None or index is not None):
                 from_ns, last_ns = last_ns or synced.stamp_ns, synced.stamp_ns
                 way = robot.ingest.ego.motion(from_ns, last_ns)
@@ -228,3 +229,8 @@ def _frames(
                 )
                 turn = EgoStep(yaw=preprocessor.yaw_since(synced, inputs.present, from_ns))
                 yield replace(frame, way=way or turn, over_ground=way is not None)
+    if not matched:
+        raise DatasetError(
+            f"{bag}: none of its {len(stamps_ns)} labelled moments is as near to a set as "
+            f"{_NEAR_NS // 1_000_000} ms: they are of another recording or clock; give its own"
+        )
