@@ -27,7 +27,7 @@ from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.labels import read_labels
 from sentryfuse_core.sync.match import nearest
-from sentryfuse_core.types import Detection, Modality, SyncedSet
+from sentryfuse_core.types import Detection, Modality, ModalitySet, SyncedSet
 
 __all__ = ["find_bags", "load_bags"]
 
@@ -87,7 +87,8 @@ def load_bags(
         frames = partial(_frames, bag, moments, selection, config or Config(), vocabulary.labels)
         files = [*bag_files(bag), *([beside] if is_labelled else [])]
         count = _anchors(selection, config or Config()) if moments is None else len(moments)
-        drives.append(Drive(bag.name, "", files, count, frames, labelled=is_labelled))
+        sensors = _recorded(selection, config or Config())
+        drives.append(Drive(bag.name, "", files, count, frames, labelled=is_labelled, sensors=sensors))
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
@@ -137,6 +138,13 @@ def _anchors(selection: Selection, config: Config) -> int:
     order = (Modality.LIDAR, Modality.CAMERA, Modality.AUDIO, Modality.IMU)
     names = (name for kind in order for name in config.of_kind(kind) if name in selection.topics)
     return next((selection.topics[name].count for name in names), 0)
+
+
+def _recorded(selection: Selection, config: Config) -> ModalitySet:
+    """The kinds of sensors that the recording has topics of."""
+    return ModalitySet.of(
+        *(kind for kind in Modality if any(name in selection.topics for name in config.of_kind(kind)))
+    )
 
 
 def _names(selection: Selection) -> tuple[str, ...]:

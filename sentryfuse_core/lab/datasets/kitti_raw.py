@@ -26,7 +26,7 @@ from sentryfuse_core.lab.datasets.kitti_tracklets import read_tracklets
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Picture, Readings, pose_of
 from sentryfuse_core.lab.datasets.view import KITTI_VIEW
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
-from sentryfuse_core.types import Modality
+from sentryfuse_core.types import Modality, ModalitySet
 
 __all__ = ["drive_folders", "load_kitti_raw"]
 
@@ -123,7 +123,17 @@ def _drive(
     texts = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
     files = [*([] if plain else [folder / _TRACKLETS]), *(place / name for name in texts)]
     files += [paths[name] for name in names for paths in there]
-    drive = Drive(folder.name, "", files, len(names), frames, KITTI_VIEW, labelled=not plain)
+    recorded = {Modality.CAMERA: images, Modality.LIDAR: clouds, Modality.IMU: imu}
+    drive = Drive(
+        folder.name,
+        "",
+        files,
+        len(names),
+        frames,
+        KITTI_VIEW,
+        labelled=not plain,
+        sensors=ModalitySet.of(*(kind for kind, own in recorded.items() if own is not None)),
+    )
     return drive, [*notes, f"IMU at {at_hz:.0f} Hz"]
 
 

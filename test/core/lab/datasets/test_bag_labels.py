@@ -90,6 +90,7 @@ def test_recording_without_some_sensors_gives_frames_without_them(tmp_path: Path
     folder = labelled_bag(tmp_path, sensors=(Modality.CAMERA, Modality.LIDAR))
     found = load_bags(folder, config=Config(), topics={})
     assert any("no CameraInfo" in note for note in found.notes)
+    assert found.drives[0].sensors == ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
     for frame in found.drives[0].frames():
         assert not frame.inputs.present & ModalitySet.of(Modality.IMU, Modality.AUDIO)
 
