@@ -202,8 +202,10 @@ def _pose(record: Record, origin: Matrix) -> Pose:
 
 def _readings(path: Path, origin: Matrix) -> Readings:
     """The CAN bus's IMU; its axes are taken to be the ego frame's, which its documentation does not say."""
-    messages = sorted(read_json(path), key=lambda message: int(message["utime"]))
     try:
+        messages = sorted(read_json(path), key=lambda message: int(message["utime"]))
+        if not messages:
+            raise DatasetError(f"{path} has no message; download the CAN bus again, or remove the file")
         return Readings(
             np.array([int(message["utime"]) * 1000 for message in messages], np.int64),
             np.array([message["rotation_rate"] for message in messages], np.float64).reshape(-1, 3),
@@ -211,4 +213,6 @@ def _readings(path: Path, origin: Matrix) -> Readings:
             pose_of(np.eye(3), -origin),
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise DatasetError(f"{path} has a message without {error}; download the CAN bus again") from error
+        raise DatasetError(
+            f"{path} has a message without all its numbers ({error}); download the CAN bus again"
+        ) from error
