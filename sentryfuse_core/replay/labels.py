@@ -40,14 +40,15 @@ def read_labels(path: Path, *, check: Callable[[Detection], None] = lambda _: No
 
     A line is {"stamp_ns", "boxes": [{"label", "x", "y", "z", "length", "width", "height", "yaw"}]}, its sides
     above 0; a box may have "id" and "velocity", whatever else it says is not asked for, and empty lines are
-    none.
+    none. A moment has one line, with all of its boxes.
 
     Args:
         path: the file.
         check: raises ValueError for a box that cannot be used.
 
     Raises:
-        BagError: the file cannot be read, or a line is anything else; with its number.
+        BagError: the file cannot be read, or a line is anything else or of a moment that has one already;
+            with its number.
     """
     try:
         check_regular(path)
@@ -56,13 +57,19 @@ def read_labels(path: Path, *, check: Callable[[Detection], None] = lambda _: No
         raise BagError(
             f"cannot read the labels {path}: {reason_of(error)}; give them with --labels FILE"
         ) from error
+    told: dict[int, int] = {}  # lines by stamp
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            yield _labelled(line, check)
+            found = _labelled(line, check)
         except (ValueError, OverflowError, RecursionError) as error:
             raise BagError(f"{path}:{number}: {reason_of(error)}; write the line anew") from error
+        if (before := told.setdefault(found.stamp_ns, number)) != number:
+            raise BagError(
+                f"{path}:{number}: line {before} has the moment {found.stamp_ns} too; put its boxes into one"
+            )
+        yield found
 
 
 def _labelled(line: str, check: Callable[[Detection], None]) -> Labelled:

@@ -206,7 +206,7 @@ def _write(
     facts: dict[str, Any],
 ) -> None:
     net = trainer.average
-    words = ["sentryfuse adapt", *(path.name for path in args.recordings), f"--out {args.out.name}"]
+    words = ["sentryfuse adapt", *(path.name for path in args.data), f"--out {args.out.name}"]
     words += words_of(args)
     words += [f"--teacher {args.teacher} --keep-back {args.keep_back:g} --rehearse {args.rehearse:g}"]
     made = described(args, trainer, words)

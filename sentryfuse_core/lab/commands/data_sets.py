@@ -10,7 +10,7 @@ from sentryfuse_core.commands.options import check_numbers, config_from, options
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.data_options import LIDAR_HEIGHTS_M
 from sentryfuse_core.lab.datasets.driving import DrivingSet, Span
-from sentryfuse_core.lab.datasets.layouts import detect_layout, merged, open_driving
+from sentryfuse_core.lab.datasets.layouts import detect_layout, merged, named, open_driving
 from sentryfuse_core.lab.datasets.vocabulary import LABELS, NONE, Vocabulary, parse_map
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def open_data(
     Raises ConfigError for an option that is not of a path's layout, or what `open_driving` does.
     """
     check_numbers(args, lidar_height=LIDAR_HEIGHTS_M)
+    args.data = [named(path) for path in args.data]  # what is written tells their names
     vocabulary = Vocabulary(labels, parse_map(args.map, labels))
     options = {"need_labels": need_labels, "plain": plain, "around": around}
     return merged([_open(args, path, vocabulary, **options) for path in args.data])

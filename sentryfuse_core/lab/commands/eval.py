@@ -22,7 +22,7 @@ from sentryfuse_core.lab.commands.eval_asked import (
     levels_of,
     masks_of,
 )
-from sentryfuse_core.lab.world.config import WORLDS
+from sentryfuse_core.lab.world.config import CLASSES, WORLDS
 from sentryfuse_core.types import Modality, ModalitySet
 from sentryfuse_core.whole_files import new_folders
 
@@ -167,8 +167,8 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     """On synthetic worlds."""
     from sentryfuse_core.lab.commands.eval_report import print_report, write_report
-    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 
+    checkpoint = _checkpoint(args.weights)
     if args.policies:
         from sentryfuse_core.lab.commands.eval_policies import run_policies
         from sentryfuse_core.lab.training.data import held_out
@@ -176,7 +176,7 @@ def _run(args: argparse.Namespace) -> int:
         count = args.frames // _BATCH
         first = (args.seed + 1) * _WORLDS
         run_policies(
-            load_checkpoint(args.weights or SHIPPED),
+            checkpoint,
             frames=args.frames,
             batch=_BATCH,
             batches=lambda ages_s: held_out(
@@ -191,9 +191,9 @@ def _run(args: argparse.Namespace) -> int:
     if args.tracks:
         from sentryfuse_core.lab.commands.eval_tracks import run_tracks
 
-        names = ("weights", "drives", "seconds", "seed", "device", "out")
-        return run_tracks(**{name: getattr(args, name) for name in names})
-    checkpoint = load_checkpoint(args.weights or SHIPPED)
+        names = ("drives", "seconds", "seed", "device", "out")
+        given = {name: getattr(args, name) for name in names}
+        return run_tracks(checkpoint, named=args.weights, **given)
     masks, levels = masks_of(args.masks), levels_of(args.levels, checkpoint.shape.levels)
     study = _study(args, {"": checkpoint, **_singles(args.single)}, masks, levels)
     print_report(study)
@@ -262,16 +262,28 @@ def _study(
         return replace(study, named=support.sensors, supporters=support.supporters)
 
 
+def _checkpoint(path: Path | None) -> Checkpoint:
+    """That of a file, else the shipped one; raises ConfigError where its classes are not the world's."""
+    from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
+
+    checkpoint = load_checkpoint(path or SHIPPED)
+    known, there = tuple(checkpoint.manifest["labels"]), tuple(traits.label for traits in CLASSES)
+    if known != there:
+        raise ConfigError(
+            f"{path} knows {', '.join(known)}, and the synthetic world has {', '.join(there)}; "
+            "give weights that know these, or --data PATH"
+        )
+    return checkpoint
+
+
 def _singles(options: list[str]) -> dict[str, Checkpoint]:
     """Checkpoints by sensor."""
-    from sentryfuse_core.model.checkpoint import load_checkpoint
-
     found = {}
     for text in options:
         sensor, _, path = text.partition("=")
         if sensor not in ("camera", "lidar", "audio") or not path:
             raise ConfigError(f"--single {text}: give camera=FILE, lidar=FILE or audio=FILE")
-        found[sensor] = load_checkpoint(Path(path))
+        found[sensor] = _checkpoint(Path(path))
     return found
 
 

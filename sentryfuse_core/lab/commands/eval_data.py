@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["DataTask", "run_data", "sensors_of", "study_data"]
 
 VOXEL_M = 0.2  # what clouds are thinned to for clustering
-_PEEKED = 10  # frames of each drive that tell which sensors a set has
 _DRAWS = 200  # of frames anew, for intervals
 _IMU = ModalitySet.of(Modality.IMU)
 _OF_WORLD: Mapping[str, object] = {
@@ -146,7 +145,9 @@ def _unlabelled(args: argparse.Namespace, found: DrivingSet) -> list[str]:
 def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> DataStudy:
     """Run all that is asked over the frames of `found`, with a bar on standard error."""
     bank, labels = Bank(checkpoint), tuple(checkpoint.manifest["labels"])
-    there = sensors_of(found)
+    there = sensors_of(found, task.span)
+    if not there:
+        raise EvaluationError(f"no frame of {found.root} is among those asked for; give others")
     masks = _masks(there, task.masks)
     detectors: list[Detector] = [RobotDetector(bank, masks, task.levels)]
     labelled = all(drive.labelled for drive in found.drives)
@@ -160,8 +161,6 @@ def study_data(found: DrivingSet, checkpoint: Checkpoint, task: DataTask) -> Dat
         frames = run_detectors(
             batches_of(found, span=task.span), detectors, on_frames=step("frames"), watch=watch
         )
-        if not frames.truth:
-            raise EvaluationError(f"no frame of {found.root} is among those asked for; give others")
         everything = _common(frames)
         study = DataStudy(frames, labels, everything)
         if not labelled:
@@ -218,12 +217,17 @@ def _drawn_every(found: DrivingSet, total: int, drawings: int) -> int:
     return every | 1 if any(drive.sides > 1 for drive in found.drives) else every
 
 
-def sensors_of(found: DrivingSet) -> ModalitySet:
-    """The sensors that the first frames of the drives have."""
+def sensors_of(found: DrivingSet, span: Span | None = None) -> ModalitySet:
+    """The sensors that the frames have; a drive is read until all that it recorded were seen."""
     sensors = ModalitySet()
     for drive in found.drives:
-        for frame in islice(drive.frames(), _PEEKED):
+        if sensors and not (drive.sensors - sensors).bits:
+            continue
+        numbers = within(drive, span)
+        for frame in islice(drive.frames(), numbers.start, numbers.stop):
             sensors |= frame.inputs.present
+            if not (drive.sensors - sensors).bits:
+                break
     return sensors
 
 

@@ -76,6 +76,20 @@ class FaultStudy:
     points: Floats  # [rows, 3]
     drawn: Floats  # [draws, rows, 3]
 
+    @property
+    def kinds(self) -> list[list[int]]:
+        """The rows of each fault of each sensor."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for index, row in enumerate(self.rows):
+            found.setdefault((row.sensor.value, row.fault), []).append(index)
+        return list(found.values())
+
+    def kept(self, points: Floats) -> float:
+        """Bad against clean mAP [rows, 3], mean over severities, then faults; NaN where clean is 0."""
+        unknown = np.full(len(points), np.nan)
+        shares = np.divide(points[:, 0], points[:, 2], out=unknown, where=points[:, 2] > 0.0)
+        return float(np.mean([shares[rows].mean() for rows in self.kinds]))
+
     def interval(self, of: Callable[[Floats], float]) -> Interval:
         """What `of` makes of the mAPs [rows, 3], and the interval by the draws."""
         return interval_of(of(self.points), np.array([of(one) for one in self.drawn]))
@@ -150,13 +164,6 @@ def fault_figures(study: FaultStudy) -> list[Figure]:
     worst = int(np.argmin(gains))
     one = study.rows[worst]
     name = f"{one.sensor.value} {one.fault}, {SEVERITY_NAMES[one.severity - 1]}"
-    kinds: dict[tuple[str, str], list[int]] = {}
-    for index, row in enumerate(study.rows):
-        kinds.setdefault((row.sensor.value, row.fault), []).append(index)
-
-    def kept(points: Floats) -> float:
-        shares = points[:, 0] / np.maximum(points[:, 2], 1e-9)
-        return float(np.mean([shares[rows].mean() for rows in kinds.values()]))
 
     def share(points: Floats, least: float) -> float:
         return 100.0 * float(np.mean(points[:, 0] - points[:, 1] > least))
@@ -181,8 +188,8 @@ def fault_figures(study: FaultStudy) -> list[Figure]:
             _MOST,
         ),
         _figure(
-            f"mAP against clean mAP, mean over severities and then over {len(kinds)} faults (as mRA)",
-            study.interval(kept),
+            f"mAP against clean mAP, mean over severities and then over {len(study.kinds)} faults (as mRA)",
+            study.interval(study.kept),
             "",
             _LEAST_MRA,
         ),

@@ -20,7 +20,7 @@ from sentryfuse_core.lab.scoring.track_runs import (
     masks_of,
     scripts,
 )
-from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
+from sentryfuse_core.model.checkpoint import Checkpoint
 from sentryfuse_core.runtime.bank import Bank
 
 __all__ = ["SECONDS", "figures", "judge_tracks", "run_tracks"]
@@ -31,15 +31,21 @@ _WIDTH = 156  # columns at least: a table that is cut off helps nobody in a log 
 
 
 def run_tracks(
-    *, weights: Path | None, drives: int, seconds: float, seed: int, device: str, out: Path | None
+    checkpoint: Checkpoint,
+    *,
+    named: Path | None,
+    drives: int,
+    seconds: float,
+    seed: int,
+    device: str,
+    out: Path | None,
 ) -> int:
-    """Drive, follow, print, write."""
-    checkpoint = load_checkpoint(weights or SHIPPED)
+    """Drive, follow, print, write; `named` is the file that the weights were given as."""
     runs = judge_tracks(Bank(checkpoint), drives=drives, seconds=seconds, seed=seed, device=device)
     print_runs(runs, checkpoint.manifest["labels"])
     if out is not None:
         words = [f"--drives {drives} --seconds {seconds:g} --seed {seed} --device {device}"]
-        words += [f"--weights {weights.name}"] if weights else []
+        words += [f"--weights {named.name}"] if named else []
         config = {
             "weights": checkpoint.identity,
             "sha256": checkpoint.manifest["sha256"],

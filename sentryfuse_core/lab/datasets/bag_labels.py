@@ -27,7 +27,7 @@ from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
 from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.labels import read_labels
 from sentryfuse_core.sync.match import nearest
-from sentryfuse_core.types import Detection, Modality, SyncedSet
+from sentryfuse_core.types import Detection, Modality, ModalitySet, SyncedSet
 
 __all__ = ["find_bags", "load_bags"]
 
@@ -87,7 +87,8 @@ def load_bags(
         frames = partial(_frames, bag, moments, selection, config or Config(), vocabulary.labels)
         files = [*bag_files(bag), *([beside] if is_labelled else [])]
         count = _anchors(selection, config or Config()) if moments is None else len(moments)
-        drives.append(Drive(bag.name, "", files, count, frames, labelled=is_labelled))
+        sensors = _recorded(selection, config or Config())
+        drives.append(Drive(bag.name, "", files, count, frames, labelled=is_labelled, sensors=sensors))
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
@@ -137,6 +138,13 @@ def _anchors(selection: Selection, config: Config) -> int:
     order = (Modality.LIDAR, Modality.CAMERA, Modality.AUDIO, Modality.IMU)
     names = (name for kind in order for name in config.of_kind(kind) if name in selection.topics)
     return next((selection.topics[name].count for name in names), 0)
+
+
+def _recorded(selection: Selection, config: Config) -> ModalitySet:
+    """The kinds of sensors that the recording has topics of."""
+    return ModalitySet.of(
+        *(kind for kind in Modality if any(name in selection.topics for name in config.of_kind(kind)))
+    )
 
 
 def _names(selection: Selection) -> tuple[str, ...]:
@@ -205,16 +213,17 @@ def _frames(
 ) -> Iterator[LabelledFrame]:
     """Every set near a label that has a trusted sensor; what the robot would leave out is left out.
 
-    With `moments` None every such set.
+    With `moments` None every such set. Raises DatasetError where no set is near a label.
     """
     robot, stamps_ns, last_ns = _Robot(config), sorted(moments or ()), 0
-    preprocessor = robot.preprocessor
+    preprocessor, matched = robot.preprocessor, moments is None
     with BagReader(bag) as reader:
         poses = BagTransforms(reader, config, _names(selection), robot.placer)
         for synced in _sets(reader, poses, selection, robot):
             # Unlabelled sets too: attitude is added up over all of them.
             inputs = robot.prepare(synced).inputs
             index = nearest(stamps_ns, synced.stamp_ns, _NEAR_NS)
+            matched = matched or index is not None
             if inputs.present and (moments is None or index is not None):
                 from_ns, last_ns = last_ns or synced.stamp_ns, synced.stamp_ns
                 way = robot.ingest.ego.motion(from_ns, last_ns)
@@ -228,3 +237,8 @@ def _frames(
                 )
                 turn = EgoStep(yaw=preprocessor.yaw_since(synced, inputs.present, from_ns))
                 yield replace(frame, way=way or turn, over_ground=way is not None)
+    if not matched:
+        raise DatasetError(
+            f"{bag}: none of its {len(stamps_ns)} labelled moments is as near to a set as "
+            f"{_NEAR_NS // 1_000_000} ms: they are of another recording or clock; give its own"
+        )

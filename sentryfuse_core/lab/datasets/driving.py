@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.planar import EgoStep
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.tracking.tracker import STANDING
+from sentryfuse_core.types import ModalitySet
 
 __all__ = [
     "CUT",
@@ -80,6 +81,7 @@ class Drive:
     frames: Callable[[], Iterator[LabelledFrame]]
     view: View = EVERYWHERE  # where everything is labelled
     labelled: bool = True
+    sensors: ModalitySet = field(default_factory=ModalitySet.all)  # some frame has at most, others have less
     sides: int = 1  # frames of each moment, next to each other: it is never parted
 
 

@@ -25,7 +25,7 @@ from sentryfuse_core.lab.datasets.kitti_calibration import (
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Picture
 from sentryfuse_core.lab.datasets.view import KITTI_VIEW
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
-from sentryfuse_core.types import Modality
+from sentryfuse_core.types import Modality, ModalitySet
 
 __all__ = ["frame_boxes", "is_kitti_object", "load_kitti_object"]
 
@@ -99,7 +99,16 @@ def _drives(
         part = {name: boxes[name] for name in known[first : first + _AT_ONCE]}
         files = [path for name in part for path in _files(folder, name)]
         name = f"{known[first]}-{[*part][-1]}"
-        yield Drive(name, split, files, len(part), partial(make, part), KITTI_VIEW)
+        sensors = (Modality(kind) for where, kind in _SENSORS.items() if (folder / where).is_dir())
+        yield Drive(
+            name,
+            split,
+            files,
+            len(part),
+            partial(make, part),
+            KITTI_VIEW,
+            sensors=ModalitySet.of(*sensors),
+        )
 
 
 def frame_boxes(

@@ -26,7 +26,7 @@ from sentryfuse_core.lab.datasets.kitti_tracklets import read_tracklets
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader, Picture, Readings, pose_of
 from sentryfuse_core.lab.datasets.view import KITTI_VIEW
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
-from sentryfuse_core.types import Modality
+from sentryfuse_core.types import Modality, ModalitySet
 
 __all__ = ["drive_folders", "load_kitti_raw"]
 
@@ -90,7 +90,8 @@ def _drive(
     names = _complete(folder, there, timed)
     place = folder if (folder / "calib_velo_to_cam.txt").is_file() else folder.parent
     calibration = _calibration(place, lidar_height_m)
-    imu, at_hz = _oxts(folder, place, lidar_height_m)
+    readings = _oxts_folder(folder)
+    imu, at_hz = _oxts(readings, place, lidar_height_m)
     boxes, left = (
         ({}, "")
         if plain
@@ -122,8 +123,20 @@ def _drive(
     notes += [f"tracklets that are no class of the detector: {left}"] if left else []
     texts = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
     files = [*([] if plain else [folder / _TRACKLETS]), *(place / name for name in texts)]
+    sensors = [folder / name for name in _SENSORS if (folder / name).is_dir()]
+    files += [one / "timestamps.txt" for one in (*sensors, readings)]
     files += [paths[name] for name in names for paths in there]
-    drive = Drive(folder.name, "", files, len(names), frames, KITTI_VIEW, labelled=not plain)
+    recorded = {Modality.CAMERA: images, Modality.LIDAR: clouds, Modality.IMU: imu}
+    drive = Drive(
+        folder.name,
+        "",
+        files,
+        len(names),
+        frames,
+        KITTI_VIEW,
+        labelled=not plain,
+        sensors=ModalitySet.of(*(kind for kind, own in recorded.items() if own is not None)),
+    )
     return drive, [*notes, f"IMU at {at_hz:.0f} Hz"]
 
 
@@ -161,10 +174,14 @@ def _calibration(place: Path, lidar_height_m: float) -> KittiCalibration:
     return KittiCalibration(projection, rectified @ moved, int(width), int(height), lidar_height_m)
 
 
-def _oxts(folder: Path, place: Path, lidar_height_m: float) -> tuple[Readings, float]:
-    """The readings and their rate in Hz."""
+def _oxts_folder(folder: Path) -> Path:
+    """Where the readings lie: beside the drive those at 100 Hz, else in it."""
     fast = folder.with_name(folder.name.replace("_sync", "_extract")) / "oxts"
-    source = fast if (fast / "data").is_dir() else folder / "oxts"
+    return fast if (fast / "data").is_dir() else folder / "oxts"
+
+
+def _oxts(source: Path, place: Path, lidar_height_m: float) -> tuple[Readings, float]:
+    """The readings of a folder and their rate in Hz."""
     imu = place / "calib_imu_to_velo.txt"
     pose = pose_of(numbers(imu, "R", 3, 3), numbers(imu, "T", 3) + np.array([0.0, 0.0, lidar_height_m]))
     stamps = stamps_ns(source / "timestamps.txt")

@@ -17,7 +17,7 @@ from sentryfuse_core.lab.datasets.nuscenes import load_nuscenes
 from sentryfuse_core.lab.datasets.nuscenes_tables import version_folder
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 
-__all__ = ["detect_layout", "merged", "open_driving"]
+__all__ = ["detect_layout", "merged", "named", "open_driving"]
 
 
 class _Layout(NamedTuple):
@@ -35,6 +35,11 @@ _FOLDERS: Mapping[str, _Layout] = {
     _RAW: _Layout(drive_folders, "*_sync/velodyne_points", load_kitti_raw),
     _NUSCENES: _Layout(version_folder, "v1.0-*/sample_data.json", load_nuscenes),
 }
+
+
+def named(path: Path) -> Path:
+    """`path`; of `.` and `..` the folder that it is, as layouts look at its name and what lies beside it."""
+    return path if path.name not in {"", ".."} else path.resolve()
 
 
 def detect_layout(path: Path) -> str:
@@ -73,6 +78,7 @@ def open_driving(  # noqa: PLR0913 - options of several layouts
     `lidar_height_m` is of KITTI's layouts; `around`, a frame of each side of a moment, is of nuScenes.
     Raises DatasetError, or what its layout's loader raises.
     """
+    path = named(path)
     found = layout or detect_layout(path)
     if not path.exists():
         raise DatasetError(f"no folder or recording at {path}; check the path")

@@ -35,7 +35,7 @@ from sentryfuse_core.lab.datasets.nuscenes_tables import (
 )
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.preprocess.motion import pose_rotation
-from sentryfuse_core.types import Intrinsics, Modality, Pose
+from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose
 
 __all__ = ["Scene", "load_nuscenes"]
 
@@ -60,7 +60,16 @@ def load_nuscenes(root: Path, *, vocabulary: Vocabulary = USUAL, around: bool = 
     scenes = [Scene(tables, record, vocabulary, around=around) for record in tables.scenes]
     sides = SIDES if around else 1
     drives = [
-        Drive(one.name, "", one.files, sides * len(one.samples), one.frames, sides=sides) for one in scenes
+        Drive(
+            one.name,
+            "",
+            one.files,
+            sides * len(one.samples),
+            one.frames,
+            sensors=one.sensors,
+            sides=sides,
+        )
+        for one in scenes
     ]
     if not drives:
         raise DatasetError(f"{tables.folder / 'scene.json'} has no scene; download the metadata again")
@@ -98,6 +107,8 @@ class Scene:
         }
         can_bus = tables.root / "can_bus" / f"{self.name}_ms_imu.json"
         self.imu_path = can_bus if can_bus.is_file() else None
+        seeing = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
+        self.sensors = seeing | ModalitySet.of(Modality.IMU) if self.imu_path else seeing
         self.files = [
             *(
                 self._path(sample, channel)
@@ -191,8 +202,10 @@ def _pose(record: Record, origin: Matrix) -> Pose:
 
 def _readings(path: Path, origin: Matrix) -> Readings:
     """The CAN bus's IMU; its axes are taken to be the ego frame's, which its documentation does not say."""
-    messages = sorted(read_json(path), key=lambda message: int(message["utime"]))
     try:
+        messages = sorted(read_json(path), key=lambda message: int(message["utime"]))
+        if not messages:
+            raise DatasetError(f"{path} has no message; download the CAN bus again, or remove the file")
         return Readings(
             np.array([int(message["utime"]) * 1000 for message in messages], np.int64),
             np.array([message["rotation_rate"] for message in messages], np.float64).reshape(-1, 3),
@@ -200,4 +213,6 @@ def _readings(path: Path, origin: Matrix) -> Readings:
             pose_of(np.eye(3), -origin),
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise DatasetError(f"{path} has a message without {error}; download the CAN bus again") from error
+        raise DatasetError(
+            f"{path} has a message without all its numbers ({error}); download the CAN bus again"
+        ) from error

@@ -49,6 +49,8 @@ def _of_drive(drive: Drive, span: Span | None, age_s: float | None) -> Iterator[
     for number, frame in enumerate(islice(frames, numbers.stop)):
         raw = None
         if age_s is not None:
+            if not frame.stamp_ns:
+                past.clear()  # what is older cannot be told, so that none of it is kept
             past.append(frame)
             while frame.stamp_ns - past[0].stamp_ns > _KEPT_S * NS_PER_S:
                 past.popleft()

@@ -51,6 +51,13 @@ def test_truth_is_read_when_another_editor_wrote_the_lines(tmp_path: Path) -> No
         load_labels(path)
 
 
+def test_labels_are_refused_by_line_when_a_moment_has_two(tmp_path: Path) -> None:
+    path = labels(tmp_path / "labels.jsonl", {0: [(5.0, 0.0)], 100: [(6.0, 0.0)]})
+    path.write_text(path.read_text() + "\n\n" + path.read_text().splitlines()[0], encoding="utf-8")
+    with pytest.raises(BagError, match=r"labels\.jsonl:4: line 1 has the moment 0 too"):
+        load_labels(path)
+
+
 @pytest.mark.parametrize("length_m", [0.0, -4.0])
 def test_labels_are_refused_by_line_when_a_box_has_no_size(length_m: float, tmp_path: Path) -> None:
     path = labels(tmp_path / "labels.jsonl", {0: [(5.0, 0.0)], 100: [(6.0, 0.0)]})

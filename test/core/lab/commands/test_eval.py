@@ -150,3 +150,16 @@ def test_eval_names_the_option_when_it_is_wrong(
 ) -> None:
     assert main(["eval", "--weights", str(weights), *options]) == 2
     assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--frames", "1"], ["--policies", "--frames", "1"], ["--tracks", "--drives", "1", "--seconds", "12"]],
+)
+def test_eval_refuses_weights_when_they_know_other_classes_than_the_world(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.safetensors"
+    save_checkpoint(path, network(), {"labels": ["forklift", "pedestrian", "cyclist"]})
+    assert main(["eval", "--weights", str(path), *options]) == 2
+    assert "knows forklift, pedestrian, cyclist, and the synthetic world has car" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import bags
@@ -12,9 +13,10 @@ import torch
 from networks import gated_checkpoint, labelled
 
 from sentryfuse_core.cli import main
-from sentryfuse_core.lab.commands.eval_data import DataTask, study_data
+from sentryfuse_core.lab.commands.eval_data import DataTask, sensors_of, study_data
 from sentryfuse_core.lab.datasets.driving import Box, Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.driving import labelled as framed
+from sentryfuse_core.lab.datasets.layouts import open_driving
 from sentryfuse_core.lab.datasets.nuscenes_tables import AROUND
 from sentryfuse_core.types import Modality, ModalitySet
 
@@ -102,6 +104,22 @@ def test_eval_refuses_to_compare_when_a_recording_has_no_labels(
     bag = bags.write(tmp_path / "drive.mcap", bags.drive([Modality.LIDAR], seconds=0.5))
     assert evaluate(weights, bag, option) == 2
     assert f"{option} needs labels, and drive.mcap has none" in capsys.readouterr().err
+
+
+def test_eval_scores_with_the_camera_when_it_comes_after_the_first_second() -> None:
+    inputs = labelled(batch=1).inputs
+    blind = framed(inputs.only(ModalitySet.of(Modality.LIDAR)), [CAR])
+    late = of_frames(*[blind] * 12, framed(inputs, [CAR]))
+    assert sensors_of(late) == ModalitySet.all()
+    assert sensors_of(late, (0, 11)) == ModalitySet.of(Modality.LIDAR)
+
+
+@pytest.mark.parametrize("layout", [trees.kitti_object, trees.kitti_raw, trees.nuscenes])
+def test_drive_tells_the_sensors_of_its_frames_when_it_is_opened(
+    tmp_path: Path, layout: Callable[[Path], Path]
+) -> None:
+    for drive in open_driving(layout(tmp_path)).drives:
+        assert drive.sensors == next(iter(drive.frames())).inputs.present
 
 
 def test_clustering_goes_on_when_frames_lack_lidar_or_imu(tmp_path: Path) -> None:

@@ -11,11 +11,18 @@ import pytest
 from networks import checkpoint, gated_checkpoint
 
 from sentryfuse_core.cli import main
+from sentryfuse_core.evaluation.matching import match_frames
 from sentryfuse_core.faults.severities import SEVERITIES
-from sentryfuse_core.lab.commands.eval_policy_figures import PolicyStudy, policy_figures
+from sentryfuse_core.lab.commands.eval_policy_figures import (
+    FaultStudy,
+    PolicyStudy,
+    fault_figures,
+    policy_figures,
+)
 from sentryfuse_core.lab.scoring.matrix import SEEING
+from sentryfuse_core.lab.training.fault_table import FaultRow
 from sentryfuse_core.lab.training.policies import ORACLE, POLICIES, QUALITY, UNIFORM, Outcome
-from sentryfuse_core.types import ModalitySet
+from sentryfuse_core.types import Modality, ModalitySet
 
 
 @pytest.fixture
@@ -96,3 +103,13 @@ def test_figures_are_read_off_the_ladder_when_levels_lie_around_what_is_asked() 
     assert gained.measured == pytest.approx(88.8 - 86.0)  # halfway between .3 and .5 GMACs
     assert saved.measured == pytest.approx(100.0 * (1.0 - 0.75) / (1.0 - 0.2))  # halfway from 89.6 to 90
     assert (fewer.met, gained.met, saved.met) == (False, False, False)
+
+
+def test_figures_tell_no_share_when_nothing_is_found_in_clean_frames() -> None:
+    none = match_frames([], [], class_count=1)
+    rows = [FaultRow(Modality.LIDAR, "noise", severity, none, none, none, np.nan) for severity in (1, 2)]
+    points = np.array([[0.3, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    found = fault_figures(FaultStudy(rows, points, np.stack([points, points + np.array([0.0, 0.0, 0.6])])))
+    share = next(one for one in found if "mRA" in one.what)
+    assert share.to_mapping()["measured"] is None
+    assert (share.low, share.high) == pytest.approx((0.25, 0.25))  # of the one draw that tells it

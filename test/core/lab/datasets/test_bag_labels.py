@@ -78,10 +78,19 @@ def test_sets_take_the_label_of_their_stamp_and_are_left_out_without_one(tmp_pat
     assert [round(float(frame.boxes[0, 0, 0])) for frame in frames] == [9, 10, 11, 12]
 
 
+def test_frames_raise_when_no_label_is_of_the_recordings_time(tmp_path: Path) -> None:
+    folder = labelled_bag(tmp_path, sensors=(Modality.LIDAR,))
+    (folder / "labels.jsonl").write_text(f"{line(bags.START_NS - 3600 * 10**9)}\n")
+    (drive,) = load_bags(folder, config=Config(), topics={}).drives
+    with pytest.raises(DatasetError, match="none of its 1 labelled moments is as near to a set as 50 ms"):
+        list(drive.frames())
+
+
 def test_recording_without_some_sensors_gives_frames_without_them(tmp_path: Path) -> None:
     folder = labelled_bag(tmp_path, sensors=(Modality.CAMERA, Modality.LIDAR))
     found = load_bags(folder, config=Config(), topics={})
     assert any("no CameraInfo" in note for note in found.notes)
+    assert found.drives[0].sensors == ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
     for frame in found.drives[0].frames():
         assert not frame.inputs.present & ModalitySet.of(Modality.IMU, Modality.AUDIO)
 

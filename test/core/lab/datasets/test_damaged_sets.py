@@ -47,7 +47,10 @@ DAMAGE = {  # layout -> file, what is in it (None: it is gone), what is said
         ("v1.0-mini/sample.json", "[]", "breaks off in scene-0001"),
         ("v1.0-mini/category.json", "[]", "lacks 'k-vehicle.car'"),
         ("samples/LIDAR_TOP/scene-0001-2.pcd.bin", None, "no .*scene-0001-2.pcd.bin of scene-0001"),
-        ("can_bus/*", '[{"utime": 1, "rotation_rate": [0, 0, 0]}]', r"imu\.json .* without 'linear_accel'"),
+        ("can_bus/*", "[]", r"_ms_imu\.json has no message"),
+        ("can_bus/*", '[{"linear_accel": [0, 0, 9.8]}]', r"imu\.json .* without .*'utime'"),
+        ("can_bus/*", '{"utime": 1}', r"imu\.json has a message without all its numbers"),
+        ("can_bus/*", '[{"utime": 1, "rotation_rate": [0, 0, 0]}]', r"imu\.json .* without .*'linear_accel'"),
     ),
 }
 

@@ -14,6 +14,7 @@ import torch
 
 from sentryfuse_core.lab.datasets.driving import Box
 from sentryfuse_core.lab.datasets.kitti_raw import load_kitti_raw
+from sentryfuse_core.lab.datasets.layouts import open_driving
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader
 from sentryfuse_core.types import Modality, ModalitySet
 
@@ -47,6 +48,27 @@ def test_kitti_raw_frame_has_the_known_box_and_the_imu_at_its_rate(
 def test_kitti_raw_finds_the_drive_when_root_date_or_drive_is_given(tmp_path: Path, folder: str) -> None:
     found = load_kitti_raw(trees.kitti_raw(tmp_path) / folder)
     assert [drive.name for drive in found.drives] == [f"{DATE}_drive_0001_sync"]
+
+
+def test_kitti_raw_drive_is_of_other_files_when_the_fast_imu_comes_to_lie_beside_it(tmp_path: Path) -> None:
+    """The cache of frames goes by them."""
+    slow, fast = (trees.kitti_raw(tmp_path / name, fast_imu=name == "fast") for name in ("slow", "fast"))
+    files = [
+        {path.relative_to(root) for path in load_kitti_raw(root).drives[0].files} for root in (slow, fast)
+    ]
+    (stamps,) = files[1] - files[0]
+    assert stamps.match("*_extract/oxts/timestamps.txt")
+    assert all((fast / path).is_file() for path in files[1])
+
+
+@pytest.mark.parametrize(("here", "path"), [(DRIVE, "."), (f"{DRIVE}/image_02", ".."), (DATE, ".")])
+def test_kitti_raw_finds_its_calibration_when_the_drive_is_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str, path: str
+) -> None:
+    monkeypatch.chdir(trees.kitti_raw(tmp_path) / here)
+    (drive,) = open_driving(Path(path)).drives
+    assert drive.name == f"{DATE}_drive_0001_sync"
+    assert len(list(drive.frames())) == 4
 
 
 def test_kitti_raw_leaves_out_and_tells_of_a_drive_without_tracklets(tmp_path: Path) -> None:

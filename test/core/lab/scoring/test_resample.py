@@ -56,3 +56,19 @@ def test_interval_holds_the_figure_when_frames_are_drawn() -> None:
     found = interval_of(map_of(own), drawn[:, 0])
     assert found.low < found.value < found.high
     assert (drawn_maps([own], draws=100, seed=0)[:, 0] == drawn[:, 0]).all()
+
+
+@pytest.mark.parametrize("rare", [0, 1])
+def test_interval_stays_at_perfect_when_draws_lack_a_class(rare: int) -> None:
+    """Of eight frames one has the class; in frames without a box nothing is to be found."""
+    box = np.array([[8.0, 0.0, 0.8, 4.0, 1.8, 1.5, 0.0]])
+    kinds = [np.zeros(0, np.int64)] * 5 + [np.array([1 - rare])] * 2 + [np.array([rare])]
+    truth = [FrameBoxes(np.repeat(box, len(own), 0), own, np.ones(len(own))) for own in kinds]
+    drawn = drawn_maps([match_frames(truth, truth, class_count=2)], draws=200, seed=0)
+    assert drawn.shape == (200, 1)
+    assert drawn == pytest.approx(np.ones((200, 1)))
+
+
+def test_interval_is_of_the_draws_that_are_numbers_when_some_are_none() -> None:
+    assert interval_of(0.5, np.array([np.nan, 0.4, 0.4])).low == pytest.approx(0.4)
+    assert np.isnan(interval_of(np.nan, np.full(3, np.nan)).high)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +113,19 @@ def test_batches_are_those_of_the_span_and_know_what_was_seen_before_it() -> Non
 def test_batches_have_no_past_when_frames_have_no_times() -> None:
     raws = [batch.raw for batch in batches_of(found(rate_hz=0.0), age_s=0.2)]
     assert [raw.late_points is None for raw in raws if raw is not None] == [True] * 6
+
+
+def test_batches_let_frames_go_when_these_have_no_times() -> None:
+    made, seen = found(rate_hz=0.0).drives[0], []
+
+    def frames() -> Iterator[LabelledFrame]:
+        for kept in made.frames():
+            one = replace(kept)
+            seen.append(weakref.ref(one))
+            yield one
+
+    for _ in batches_of(DrivingSet("bag", Path("nowhere"), (replace(made, frames=frames),)), age_s=0.2):
+        assert sum(one() is not None for one in seen) <= 2  # the frame at hand, and the one before
 
 
 def test_batches_are_all_that_come_when_a_drive_has_more_frames_than_it_knew_of() -> None:
