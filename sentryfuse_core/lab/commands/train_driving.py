@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     found = found if span is None else only_frames(found, span)
     for note in found.notes:
         print(f"note: {note}")
-    data = _load(found, FrameCache(args.cache or options.folder / "frames", options=_made_with(args)))
+    cache = FrameCache(args.cache or options.folder / "frames", options=f"{_made_with(args)} {labels}")
+    data = _load(found, cache)
     _print_data(found, data)
     facts |= {"data": _described(found, data)}
     trainer = train(
@@ -118,7 +119,7 @@ def _validating(drive: Drive, data: DrivingData) -> Span:
 
 
 def _made_with(args: argparse.Namespace) -> str:
-    """The options that change what frames hold."""
+    """The options that change what frames hold, beside the classes by number that they are labelled with."""
     asked = sorted(args.topic), sorted(args.map), args.classes, args.lidar_height, args.only_frames
     return f"{config_from(args)} {asked}{' around' if args.around else ''}"
 

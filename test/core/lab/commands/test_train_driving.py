@@ -179,6 +179,18 @@ def test_train_learns_classes_of_its_own_from_several_sets(
     assert "2 lorry, 2 car" in told
 
 
+def test_train_makes_frames_again_when_the_weights_it_starts_from_number_classes_otherwise(
+    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree, other = trees.kitti_object(tmp_path / "tree"), tmp_path / "other.safetensors"
+    save_checkpoint(other, network(4), {"labels": ["pedestrian", "cyclist", "car"]})
+    cached = ["--cache", str(tmp_path / "cache"), "--steps", "1"]
+    assert train(tmp_path / "one.safetensors", tree, start, *cached) == 0
+    assert "region: 2 car, 0 pedestrian, 0 cyclist" in capsys.readouterr().out
+    assert train(tmp_path / "two.safetensors", tree, other, *cached) == 0
+    assert "region: 0 pedestrian, 0 cyclist, 2 car" in capsys.readouterr().out
+
+
 def test_train_keeps_the_gate_of_the_weights_it_starts_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
