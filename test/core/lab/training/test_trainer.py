@@ -12,7 +12,7 @@ import pytest
 import torch
 from networks import GATED, TINY, labelled
 
-from sentryfuse_core.errors import CheckpointError, OutputError
+from sentryfuse_core.errors import CheckpointError, ConfigError, OutputError
 from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
@@ -168,6 +168,24 @@ def test_trainer_ends_with_the_same_weights_when_it_is_interrupted_and_resumed(t
         assert torch.equal(one, other)
     for one, other in zip(whole.average.parameters(), second.average.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_trainer_names_the_learning_rate_and_keeps_its_state_when_the_loss_is_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(step: int) -> LabelledBatch:
+        good = varied(step)
+        none = torch.full_like(good.inputs.lidar, torch.nan)
+        return good if step < 2 else replace(good, inputs=replace(good.inputs, lidar=none))
+
+    trainer(tmp_path, steps=2, source=broken).run()
+    state = (tmp_path / "state.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match=r"loss became nan in step 3; .* --learning-rate below 0\.002"):
+        trainer(tmp_path, steps=4, source=broken, resume=True).run()
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(torch.inf))
+    with pytest.raises(ConfigError, match="gradient became inf in step 3"):
+        trainer(tmp_path, steps=4, resume=True).run()
+    assert (tmp_path / "state.safetensors").read_bytes() == state
 
 
 def test_trainer_raises_when_there_is_no_state_to_resume(tmp_path: Path) -> None:
