@@ -22,6 +22,7 @@ from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.data_frames import batches_of
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, kept_from, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
+from sentryfuse_core.lab.training.run_identity import check_identity
 from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
 from sentryfuse_core.lab.training.targets import in_region
 from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         start.network()  # raises for tensors that do not fit
     labels = classes or (LABELS if start is None else tuple(start.manifest["labels"]))
     facts["labels"] = list(labels)
+    if args.resume:  # all that must be the same is known once the frames are read
+        check_identity(options.folder, facts)
     found, span = open_data(args, labels=labels, around=args.around), span_of(args.only_frames)
     found = found if span is None else only_frames(found, span)
     for note in found.notes:

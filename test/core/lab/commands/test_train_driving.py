@@ -109,6 +109,13 @@ def test_train_reads_nothing_again_when_it_resumes(
     assert load_checkpoint(out).manifest["steps"] == 4
 
 
+def test_train_says_before_it_reads_a_frame_when_there_is_nothing_to_resume(
+    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "mine.safetensors", tmp_path / "unread", start, "--resume") == 2
+    assert "cannot resume: no state in" in capsys.readouterr().err
+
+
 def test_train_refuses_to_go_on_with_other_frames_and_keeps_the_state(
     tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
