@@ -82,6 +82,8 @@ def bench(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         ("--out out --data mine.npz --methods dense,pfa", "unknown method 'pfa'; there are dense, ours"),
         ("--out out --data mine.npz --seeds 0,one", "--seeds '0,one'"),
         ("--out out --data mine.npz --seeds ,", "seeds []"),
+        ("--out out --data mine.npz --weights w.safetensors", "--weights is of --detector; give that, too"),
+        ("--out out --detector --data mine.npz", "--data is of the benchmark on recordings and arrays"),
         ("--out out --data mine.npz --workers 0", "--workers 0: give a number from 1"),
         ("--out out --data mine.npz --workers two", "--workers"),
         ("--out out --data mine.npz --device abacus", "device 'abacus'"),
