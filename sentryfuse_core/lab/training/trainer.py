@@ -136,6 +136,8 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             self._parameter_groups(), lr=options.learning_rate, betas=(0.9, 0.98)
         )
+        self._in_world = source is None
+        self._settles = True  # one drive's good data says little of what is good: weights that know keep it
         self.progress = Progress(seed=options.seed)
         if resume:
             self.progress = load_state(
@@ -158,6 +160,7 @@ class Trainer:
             raise CheckpointError("none of these weights fit the network; start from random ones")
         for net in (self.net, self.average):
             net.load_state_dict({**own, **fitting})
+        self._settles = self._in_world or "trust.centre" not in fitting
         return sorted(own.keys() - fitting.keys())
 
     def run(self, on_step: Callable[[StepLog], None] = lambda _: None) -> None:
@@ -167,7 +170,7 @@ class Trainer:
         """
         step, saved_s = self.progress.step, self.progress.elapsed_s
         make_folder(self.options.folder, remedy=ROOM)
-        if not self.progress.step and self._share() < 1.0:  # no step leaves weights as they are
+        if not self.progress.step and self._share() < 1.0 and self._settles:  # no step changes nothing
             self._settle_trust()
         with Curve(self.options.folder / "curve.csv", _CURVE, keep=lambda row: int(row[0]) <= step) as curve:
             while self._share() < 1.0:

@@ -127,6 +127,21 @@ def test_trust_keeps_what_it_knows_of_a_sensor_that_the_data_lacks(tmp_path: Pat
     assert (centre != 0.25).sum() == len(MEASURES) - len(audio)
 
 
+def test_trust_keeps_what_good_data_measures_when_it_starts_from_weights_that_know(tmp_path: Path) -> None:
+    def alike(step: int) -> LabelledBatch:
+        batch = labelled(step, batch=8)
+        return replace(batch, inputs=replace(batch.inputs, quality=torch.full((8, len(MEASURES)), 0.5)))
+
+    made = Trainer(GATED, TrainOptions(folder=tmp_path, steps=1, batch=8), source=alike)
+    known = {**made.net.state_dict(), "trust.centre": torch.full((len(MEASURES),), 0.25)}
+    made.start_from({name: item.clone() for name, item in known.items()})
+    made.run()
+    for net in (made.net, made.average):
+        assert net.trust is not None
+        assert torch.equal(net.trust.centre, known["trust.centre"])
+        assert torch.equal(net.trust.scale, torch.ones(len(MEASURES)))
+
+
 def test_trainer_spoils_nothing_when_it_is_told_so(tmp_path: Path) -> None:
     options = TrainOptions(folder=tmp_path, steps=1, batch=8, faults=False)
     logs: list[StepLog] = []
