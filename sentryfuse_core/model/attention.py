@@ -72,7 +72,7 @@ class SentryAttend(Prunable):
         kv_heads: int | None = None,
         sparsity: str | Sparsity = "pooled",
     ) -> SentryAttend:
-        """The same self-attention with weights copied from torch's layer.
+        """The same self-attention with weights copied from torch's layer, of its type and on its device.
 
         With sparsity "dense", or segments of stride 1, and as many `kv_heads` as heads (the default) the
         outputs are the same. Fewer key/value heads are means of theirs (Ainslie et al., arXiv 2305.13245),
@@ -98,6 +98,7 @@ class SentryAttend(Prunable):
             sparsity=sparsity,
             bias=module.in_proj_bias is not None,
         )
+        made.to(module.in_proj_weight)
         with torch.no_grad():
             query, *key_value = module.in_proj_weight.chunk(3)
             made.query.copy_(query)

@@ -31,14 +31,14 @@ class FeedForward(Prunable):
 
     @classmethod
     def from_linears(cls, rise: nn.Linear, fall: nn.Linear, *, block: int) -> FeedForward:
-        """The same part with weights copied from two linear maps that had GELU between them.
+        """The same part with weights copied from two linear maps that had GELU between them, and their type.
 
         Raises ValueError when `fall` does not lead back to where `rise` came from, or the channels are no
         multiple of `block`.
         """
         if (fall.out_features, fall.in_features) != (rise.in_features, rise.out_features):
             raise ValueError(f"{fall} must lead from {rise.out_features} back to {rise.in_features} features")
-        made = cls(rise.in_features, channels=rise.out_features, block=block)
+        made = cls(rise.in_features, channels=rise.out_features, block=block).to(rise.weight)
         with torch.no_grad():
             made.rise.copy_(rise.weight)
             made.fall.copy_(fall.weight.t())

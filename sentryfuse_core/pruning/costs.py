@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,8 +75,10 @@ def measure_costs(network: nn.Module, *inputs: object) -> UnitCosts:
         def record(
             _module: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any], _output: object
         ) -> None:
+            tokens = args[0] if args else named["tokens"]
             segments = args[1] if len(args) > 1 else named.get("segments", ())
-            macs[name] += layer.unit_macs(args[0].shape[1], segments)
+            *runs, count, _ = tokens.shape  # several where a network folds windows into the batch
+            macs[name] += math.prod(runs) * layer.unit_macs(count, segments)
 
         return record
 

@@ -13,6 +13,7 @@ import numpy as np
 from sentryfuse_core.lab.datasets.arrays import Arrays, load_npz
 from sentryfuse_core.lab.datasets.digits import load_digits
 from sentryfuse_core.lab.datasets.har_windows import FOLDS, har_fold, load_windows
+from sentryfuse_core.replay.manifest import file_sha256
 
 __all__ = ["Source", "digits", "har", "own_data"]
 
@@ -67,7 +68,8 @@ def _digit_arrays(folder: Path, seed: int) -> Arrays:
 
 def own_data(path: Path) -> Source:
     """Anyone's arrays from an .npz file, called like the file, with the split it brings."""
-    return Source(path.stem, partial(_own_arrays, path))
+    config = {"data_sha256": file_sha256(path)} if path.is_file() else {}
+    return Source(path.stem, partial(_own_arrays, path), config=config)
 
 
 def _own_arrays(path: Path, _seed: int) -> Arrays:

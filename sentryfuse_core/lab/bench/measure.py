@@ -30,6 +30,7 @@ Judge: TypeAlias = "Contest | WorldContest"
 """What networks of one run are judged on."""
 _Judge = TypeVar("_Judge", bound="Contest | WorldContest")
 _Units = Mapping[str, Sequence[int]]
+_CHOICES = ("backbones", "seeds", "device")  # of a recipe: which runs there are, and where
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,12 @@ def run_pending(
 
     A record is written whole or not at all, so that an interrupted benchmark goes on where it was.
     `hits`: with what was right in test.
+
+    Raises:
+        ConfigError: a record that is there is of another recipe or of other data.
     """
+    for path in sorted(place.glob("*.json")):
+        _check_same(path, facts["config"])
     left = [method for method in methods if not (place / f"{method.name}.json").exists()]
     if not left:
         return
@@ -137,6 +143,20 @@ def run_pending(
         with written_whole(path, remedy="make room, or give another --out") as partial:
             partial.write_text(json.dumps(record) + "\n", encoding="utf-8")
         yield path
+
+
+def _check_same(path: Path, config: Mapping[str, Any]) -> None:
+    """Raises ConfigError when a record is of another `config`, but for what chooses runs."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["config"]
+        shared = {key: value for key, value in config.items() if key in found and key not in _CHOICES}
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # whoever reads the records will say what is wrong with it
+    for key, value in json.loads(json.dumps(shared)).items():
+        if found[key] != value:
+            raise ConfigError(
+                f"{path} is of {key} {found[key]}, this run of {value}; give another --out, or delete it"
+            )
 
 
 def _rows(

@@ -35,6 +35,7 @@ from sentryfuse_core.lab.training.data_scores import DataScores
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.frame_table import FrameTable
+from sentryfuse_core.lab.training.run_identity import check_identity
 from sentryfuse_core.lab.training.targets import UNSURE, in_region
 from sentryfuse_core.lab.training.trainer import Trainer, TrainOptions
 from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint, save_checkpoint
@@ -68,6 +69,8 @@ def adapt(args: argparse.Namespace) -> bool:
         raise CheckpointError(
             f"{args.init} knows {', '.join(known)}; what is taught is {', '.join(LABELS)}: give such weights"
         )
+    if args.resume:  # all that must be the same is known after hours of watching
+        check_identity(args.state or args.out.with_suffix(""), facts)
     found = open_data(args, plain=True)
     options = replace(given_options(args), curriculum=_CURRICULUM, kept_up=ModalitySet.of(Modality.LIDAR))
     for note in found.notes:

@@ -47,6 +47,12 @@ FLAP and SynFlow at the same MACs, nothing fine-tuned; writes OUT/prune_detector
 
   sentryfuse bench prune --detector --weights mine.safetensors --frames 192 --out runs/detector
 """
+_FRAMES = 96  # of --detector
+_OF_DETECTOR = ("weights", "frames")
+_OF_ARRAYS = (
+    *("data", "har", "digits", "recipe", "device", "backbones", "seeds", "methods", "ablations"),
+    "report_only",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--detector", action="store_true", help="instead the gate against rules on the whole detector")
     option("--weights", type=Path, metavar="FILE", help="of --detector (default: those that ship)")
     frames = "of --detector, held out, rounded up to a multiple of 16 (default 96)"
-    option("--frames", type=int, default=96, metavar="N", help=frames)
+    option("--frames", type=int, metavar="N", help=frames)
     bench_world.add_parser(actions)
     bench_runtime.add_parser(actions)
 
@@ -95,13 +101,25 @@ def _run(args: argparse.Namespace) -> int:
         bench_world.run_jobs(args)
     else:
         check_numbers(args, workers=(1, 1024), frames=(1, 2**20))
+        _check_foreign(args)
         if args.detector:
+            args.frames = args.frames or _FRAMES
             bench_detector.run_detector(args)
             return 0
         if not args.report_only:
             _run_jobs(args)
     _report(args.out)
     return 0
+
+
+def _check_foreign(args: argparse.Namespace) -> None:
+    """Raises ConfigError for an option that what is asked for does not heed."""
+    remedy = "is of --detector; give that, too, or leave it out"
+    if args.detector:
+        remedy = "is of the benchmark on recordings and arrays; leave out --detector"
+    for name in _OF_ARRAYS if args.detector else _OF_DETECTOR:
+        if getattr(args, name):
+            raise ConfigError(f"--{name.replace('_', '-')} {remedy}")
 
 
 def _run_jobs(args: argparse.Namespace) -> None:

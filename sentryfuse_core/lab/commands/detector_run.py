@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,16 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
 
 
 def given_options(args: argparse.Namespace) -> TrainOptions:
-    """The trainer's options as they were given."""
+    """The trainer's options as they were given.
+
+    Raises ConfigError where torchrun started several processes: each would train by itself, into one folder.
+    """
+    count = os.environ.get("WORLD_SIZE", "1") if "TORCHELASTIC_RUN_ID" in os.environ else "1"
+    if count != "1":
+        raise ConfigError(
+            f"torchrun started {count} processes, and a detector is trained by one; only a classifier takes "
+            "several: leave torchrun out"
+        )
     return TrainOptions(
         folder=args.state or args.out.with_suffix(""),
         minutes=args.minutes,

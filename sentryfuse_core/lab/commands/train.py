@@ -31,7 +31,8 @@ nuScenes) or on recordings with a labels.jsonl beside them, from the shipped wei
 Without --data it trains that detector in the synthetic world, from random weights or those of --init.
 
 The folder --state holds curve.csv and the state, written every --save-every seconds: a run that is
-interrupted or killed goes on with --resume and ends with the same weights.
+interrupted or killed goes on with --resume. A classifier ends with the same weights to the bit; the
+detector may not: other threads round otherwise, and its synthetic world is drawn anew.
 """
 _EXAMPLES = """\
 data of your own: an .npz file with one array a modality [n, ...], `label` [n], and `split` [n] of train,

@@ -22,6 +22,7 @@ from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.data_frames import batches_of
 from sentryfuse_core.lab.training.driving_source import DrivingData, DrivingSource, kept_from, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
+from sentryfuse_core.lab.training.run_identity import check_identity
 from sentryfuse_core.lab.training.shapes import TRAINED_SHAPE
 from sentryfuse_core.lab.training.targets import in_region
 from sentryfuse_core.model.checkpoint import SHIPPED, Checkpoint
@@ -45,11 +46,14 @@ def run(args: argparse.Namespace) -> int:
         start.network()  # raises for tensors that do not fit
     labels = classes or (LABELS if start is None else tuple(start.manifest["labels"]))
     facts["labels"] = list(labels)
+    if args.resume:  # all that must be the same is known once the frames are read
+        check_identity(options.folder, facts)
     found, span = open_data(args, labels=labels, around=args.around), span_of(args.only_frames)
     found = found if span is None else only_frames(found, span)
     for note in found.notes:
         print(f"note: {note}")
-    data = _load(found, FrameCache(args.cache or options.folder / "frames", options=_made_with(args)))
+    cache = FrameCache(args.cache or options.folder / "frames", options=f"{_made_with(args)} {labels}")
+    data = _load(found, cache)
     _print_data(found, data)
     facts |= {"data": _described(found, data)}
     trainer = train(
@@ -118,7 +122,7 @@ def _validating(drive: Drive, data: DrivingData) -> Span:
 
 
 def _made_with(args: argparse.Namespace) -> str:
-    """The options that change what frames hold."""
+    """The options that change what frames hold, beside the classes by number that they are labelled with."""
     asked = sorted(args.topic), sorted(args.map), args.classes, args.lidar_height, args.only_frames
     return f"{config_from(args)} {asked}{' around' if args.around else ''}"
 

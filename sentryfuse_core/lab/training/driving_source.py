@@ -14,7 +14,7 @@ from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.frame_table import FrameTable, joined
 from sentryfuse_core.lab.training.mirror import mirror
-from sentryfuse_core.lab.training.targets import cells_of, in_region
+from sentryfuse_core.lab.training.targets import cells_of, in_region, make_targets
 from sentryfuse_core.lab.world.batch import Conditions
 from sentryfuse_core.types import ModalitySet
 
@@ -41,7 +41,8 @@ class DrivingData:
     def batches(self, part: int, *, most: int, batch: int, device: str = "cpu") -> Iterator[LabelledBatch]:
         """Frames of val that have `judged_sensors`, at most `most`: those to calibrate on (0), to judge (1).
 
-        The first half calibrates, so that neighbours in time are in one part, and sides of a moment.
+        The first half calibrates, so that neighbours in time are in one part, and sides of a moment. Where
+        nothing is learned, about UNSURE boxes too, nothing is judged: `known` is false there.
         """
         table = max(self.val, key=len)
         half = min(_begins(table, self.sides)[1:], key=lambda row: abs(row - len(table) // 2))
@@ -53,7 +54,9 @@ class DrivingData:
             conditions = Conditions(light=unknown, rain_mm_h=unknown, fog=unknown, rough=unknown)
             found = table.rows(rows)
             told = found.classes.where(_told(found), torch.full_like(found.classes, -1))
-            yield replace(_on(replace(found, classes=told), device), conditions=conditions)
+            clear = make_targets(found.boxes, told, class_count=1, known=found.known).known[:, 0] > 0.0
+            judged = replace(found, classes=told, known=clear)
+            yield replace(_on(judged, device), conditions=conditions)
 
 
 class DrivingSource:

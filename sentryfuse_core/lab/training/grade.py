@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sentryfuse_core.lab.scoring.matrix import judge_cell
+import numpy as np
+
+from sentryfuse_core.lab.scoring.matrix import Cell, judge_cell
 from sentryfuse_core.lab.training.data import LabelledBatch
 from sentryfuse_core.lab.training.detections import SubsetDetector, collect
 from sentryfuse_core.model.network import SentryFuseNet
@@ -19,7 +21,7 @@ __all__ = ["Grade", "grade"]
 class Grade:
     """One sub-network."""
 
-    map: float  # 0..1, nuScenes' rules
+    map: float  # 0..1, nuScenes' rules, over the classes that the judged frames have
     calibration: tuple[float, float]  # slope and offset of a score's logit; 1 and 0: nothing to fit on
     calibration_error: (
         float  # expected, of calibrated scores on other frames than they were fitted on; NaN: none
@@ -57,8 +59,15 @@ def grade(
         )
         known = cell.calibrator
         grades[bits[name], level] = Grade(
-            cell.metrics.map,
+            _map_of(cell),
             (1.0, 0.0) if known is None else (known.slope, known.offset),
             float("nan") if cell.after is None else cell.after.error,
         )
     return grades
+
+
+def _map_of(cell: Cell) -> float:
+    """Mean average precision over the classes that are there: few recordings have all of them."""
+    boxes = cell.matches.truth_count.sum(axis=0).tolist()
+    found = [list(own.values()) for own, count in zip(cell.metrics.ap.values(), boxes, strict=True) if count]
+    return float(np.mean(found)) if found else 0.0

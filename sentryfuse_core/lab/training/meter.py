@@ -39,6 +39,10 @@ class Meter:
         return logits
 
     def _count(self, inputs: Mapping[str, Tensor], widths: Mapping[str, int] | None, factor: int) -> None:
-        costs = self.costs[frozenset(inputs)]
+        costs = self.costs.get(frozenset(inputs))
+        if costs is None:
+            raise ValueError(
+                f"no costs were measured for {sorted(inputs)}; measure them for every set that may be drawn"
+            )
         units = costs.of({name: range(width) for name, width in (widths or {}).items()})
         self.macs += factor * len(next(iter(inputs.values()))) * (costs.fixed + units)

@@ -30,7 +30,8 @@ METRIC = (
     "from a frame as it has boxes; mask 0 is the canvas without tokens (the prior); score_threshold: the "
     "calibrated score above which as many detections lie as there are boxes, over all frames; calibration: "
     "slope and offset of the logit that make a score the chance of being right within 2 m, fitted on other "
-    "frames; map: mean average precision by centre distance at 0.5, 1, 2 and 4 m, as nuScenes has it"
+    "frames; map: mean average precision by centre distance at 0.5, 1, 2 and 4 m, as nuScenes has it, over "
+    "the classes that are there"
 )
 
 

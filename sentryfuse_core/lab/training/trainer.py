@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sentryfuse_core.errors import CheckpointError
+from sentryfuse_core.errors import CheckpointError, ConfigError
 from sentryfuse_core.lab.training.curriculum import Curriculum
 from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch, with_room
@@ -136,6 +136,8 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             self._parameter_groups(), lr=options.learning_rate, betas=(0.9, 0.98)
         )
+        self._in_world = source is None
+        self._settles = True  # one drive's good data says little of what is good: weights that know keep it
         self.progress = Progress(seed=options.seed)
         if resume:
             self.progress = load_state(
@@ -158,16 +160,17 @@ class Trainer:
             raise CheckpointError("none of these weights fit the network; start from random ones")
         for net in (self.net, self.average):
             net.load_state_dict({**own, **fitting})
+        self._settles = self._in_world or "trust.centre" not in fitting
         return sorted(own.keys() - fitting.keys())
 
     def run(self, on_step: Callable[[StepLog], None] = lambda _: None) -> None:
         """Train to the end, writing `curve.csv` and, now and then and at the end, the state.
 
-        Raises OutputError where they cannot be written.
+        Raises OutputError where they cannot be written, ConfigError when loss or gradients are no numbers.
         """
         step, saved_s = self.progress.step, self.progress.elapsed_s
         make_folder(self.options.folder, remedy=ROOM)
-        if not self.progress.step and self._share() < 1.0:  # no step leaves weights as they are
+        if not self.progress.step and self._share() < 1.0 and self._settles:  # no step changes nothing
             self._settle_trust()
         with Curve(self.options.folder / "curve.csv", _CURVE, keep=lambda row: int(row[0]) <= step) as curve:
             while self._share() < 1.0:
@@ -210,8 +213,9 @@ class Trainer:
         losses = self._losses(batch, [sensors, *masks], bad, generator)
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([weight * loss for loss, weight in losses.values()]).sum()
+        self._check("loss", total)
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.net.parameters(), options.clip_norm)
+        self._check("gradient", nn.utils.clip_grad_norm_(self.net.parameters(), options.clip_norm))
         self._optimizer.step()
         self._average()
         self.progress.step += 1
@@ -223,6 +227,14 @@ class Trainer:
             self.progress.step, self.progress.elapsed_s, share, rate, full, narrow, masked, masks[0]
         )
         return log if bad is None else replace(log, loss_spoilt=spoilt, spoilt=bad)
+
+    def _check(self, what: str, value: torch.Tensor) -> None:
+        """Raises ConfigError for no number, which would spoil the weights and every state after."""
+        if not bool(value.isfinite()):  # backward from no number may also crash the process: grid_sample
+            raise ConfigError(
+                f"the {what} became {float(value.detach()):g} in step {self.progress.step + 1}; "
+                f"train anew with a --learning-rate below {self.options.learning_rate:g}"
+            )
 
     def _mask(
         self, curriculum: Curriculum, share: float, sensors: ModalitySet, generator: torch.Generator

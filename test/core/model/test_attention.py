@@ -129,6 +129,14 @@ def test_converted_layer_equals_torchs_when_heads_of_a_group_were_alike() -> Non
     torch.testing.assert_close(ours(tokens, [Segment(20, 1)]), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_converted_layers_are_of_the_type_and_on_the_device_of_torchs() -> None:
+    theirs = nn.MultiheadAttention(8, 2, dtype=torch.float64, device="meta")
+    rise, fall = (nn.Linear(*size, dtype=torch.float64, device="meta") for size in ((8, 32), (32, 8)))
+    ours = (SentryAttend.from_multihead(theirs), FeedForward.from_linears(rise, fall, block=8))
+    for parameter in (parameter for layer in ours for parameter in layer.parameters()):
+        assert (parameter.dtype, parameter.device.type) == (torch.float64, "meta")
+
+
 @pytest.mark.parametrize(
     ("theirs", "told"),
     [

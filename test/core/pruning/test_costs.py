@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sentryfuse_core.model.attention import Segment, SentryAttend
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
+from sentryfuse_core.model.fusion import FeedForward
 from sentryfuse_core.model.sparsity import SPARSITIES, BlockTopK, Sparsity, Window
 from sentryfuse_core.pruning.costs import UnitCosts, measure_costs, measure_macs
 from sentryfuse_core.pruning.units import find_units, narrowed, prefix, sliced
@@ -163,9 +164,26 @@ def test_segments_given_by_name_count_when_a_network_passes_them_so() -> None:
 
         def forward(self, tokens: Tensor) -> Tensor:
             output: Tensor = self.attend(tokens, segments=[Segment(12, 4)])
-            return output
+            return self.attend(tokens=output, segments=[Segment(12, 4)])  # type: ignore[no-any-return]
 
     assert measure_costs(Named(), torch.randn(1, 12, 16)).fixed == 0
+
+
+def test_units_that_run_on_every_window_of_a_sample_are_counted_for_each() -> None:
+    class Windowed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attend = SentryAttend(16, heads=4, kv_heads=2)
+            self.feed = FeedForward(16, channels=8, block=4)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            windows = self.attend(tokens.unflatten(1, (3, 4)).flatten(0, 1), [Segment(4, 2)])
+            fed: Tensor = self.feed(windows.mean(dim=1))
+            return fed
+
+    costs = measure_costs(Windowed(), torch.randn(1, 12, 16))
+    assert costs.fixed == 0
+    assert costs.macs["attend"] == 3 * SentryAttend(16, heads=4, kv_heads=2).unit_macs(4, [Segment(4, 2)])
 
 
 def test_torchs_own_attention_is_counted_when_its_fast_path_would_hide_it() -> None:

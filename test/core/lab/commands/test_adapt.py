@@ -88,6 +88,13 @@ def test_adapt_goes_on_when_it_is_resumed_and_refuses_another_course(
     assert "lessons_sha256" in capsys.readouterr().err
 
 
+def test_adapt_says_before_it_reads_a_recording_when_there_is_nothing_to_resume(
+    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert adapt(tmp_path / "mine.safetensors", tmp_path / "unread.mcap", start, "--resume") == 2
+    assert "cannot resume: no state in" in capsys.readouterr().err
+
+
 def test_adapt_judges_by_the_teacher_and_writes_nothing_when_a_recording_without_labels_gains_nothing(
     tmp_path: Path, drive: Path, start: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

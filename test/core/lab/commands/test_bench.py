@@ -82,6 +82,8 @@ def bench(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         ("--out out --data mine.npz --methods dense,pfa", "unknown method 'pfa'; there are dense, ours"),
         ("--out out --data mine.npz --seeds 0,one", "--seeds '0,one'"),
         ("--out out --data mine.npz --seeds ,", "seeds []"),
+        ("--out out --data mine.npz --weights w.safetensors", "--weights is of --detector; give that, too"),
+        ("--out out --detector --data mine.npz", "--data is of the benchmark on recordings and arrays"),
         ("--out out --data mine.npz --workers 0", "--workers 0: give a number from 1"),
         ("--out out --data mine.npz --workers two", "--workers"),
         ("--out out --data mine.npz --device abacus", "device 'abacus'"),
@@ -167,8 +169,28 @@ def test_bench_names_the_recipe_when_trained_networks_are_of_another(
     words = ["--out", "out", "--data", "mine.npz", "--recipe", "recipe.yaml", "--methods"]
     assert bench(*words, "dense") == 0
     (place / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "dim": 16}), encoding="utf-8")
+    (place / "out" / "mine" / "trunk" / "s0" / "dense.json").unlink()
     capsys.readouterr()
     assert bench(*words, "dense,magnitude") == 2
     error = capsys.readouterr().err
     assert "dense.safetensors is of another recipe or damaged; give another --out" in error
     assert error.count("\n") == 1
+
+
+def test_bench_names_the_record_when_it_is_of_another_recipe_or_of_other_data(
+    bench: Callable[..., int], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--out", "out", "--data", "mine.npz", "--recipe", "recipe.yaml", "--methods", "dense"]
+    assert bench(*words) == 0
+    assert bench(*words, "--backbones", "trunk", "--seeds", "0") == 0  # other choices among the runs
+    steps = RECIPE["steps"]
+    (place / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "steps": steps + 1}), encoding="utf-8")
+    capsys.readouterr()
+    assert bench(*words) == 2
+    told = f"dense.json is of steps {steps}, this run of {steps + 1}; give another --out, or delete it"
+    assert told in capsys.readouterr().err
+    (place / "recipe.yaml").write_text(yaml.safe_dump(RECIPE), encoding="utf-8")
+    with np.load(place / "mine.npz") as opened:
+        np.savez(place / "mine.npz", **{**opened, "label": 1 - opened["label"]})
+    assert bench(*words) == 2
+    assert "dense.json is of data_sha256" in capsys.readouterr().err

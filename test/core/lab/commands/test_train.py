@@ -132,6 +132,15 @@ def test_train_learns_slower_and_resumes_with_no_other_when_it_starts_from_train
     assert "of init start" in capsys.readouterr().err
 
 
+def test_train_refuses_several_processes_when_it_trains_a_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["train", str(tmp_path / "mine.safetensors"), "--steps", "1"]) == 2
+    assert "torchrun started 2 processes, and a detector is trained by one" in capsys.readouterr().err
+
+
 def test_train_refuses_weights_of_other_classes_when_it_starts_from_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

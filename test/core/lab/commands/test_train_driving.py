@@ -109,6 +109,13 @@ def test_train_reads_nothing_again_when_it_resumes(
     assert load_checkpoint(out).manifest["steps"] == 4
 
 
+def test_train_says_before_it_reads_a_frame_when_there_is_nothing_to_resume(
+    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "mine.safetensors", tmp_path / "unread", start, "--resume") == 2
+    assert "cannot resume: no state in" in capsys.readouterr().err
+
+
 def test_train_refuses_to_go_on_with_other_frames_and_keeps_the_state(
     tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,6 +184,18 @@ def test_train_learns_classes_of_its_own_from_several_sets(
     told = capsys.readouterr().out
     assert "random at first: " in told
     assert "2 lorry, 2 car" in told
+
+
+def test_train_makes_frames_again_when_the_weights_it_starts_from_number_classes_otherwise(
+    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree, other = trees.kitti_object(tmp_path / "tree"), tmp_path / "other.safetensors"
+    save_checkpoint(other, network(4), {"labels": ["pedestrian", "cyclist", "car"]})
+    cached = ["--cache", str(tmp_path / "cache"), "--steps", "1"]
+    assert train(tmp_path / "one.safetensors", tree, start, *cached) == 0
+    assert "region: 2 car, 0 pedestrian, 0 cyclist" in capsys.readouterr().out
+    assert train(tmp_path / "two.safetensors", tree, other, *cached) == 0
+    assert "region: 0 pedestrian, 0 cyclist, 2 car" in capsys.readouterr().out
 
 
 def test_train_keeps_the_gate_of_the_weights_it_starts_from(

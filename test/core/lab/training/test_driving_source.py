@@ -18,6 +18,7 @@ from sentryfuse_core.lab.training.driving_source import DrivingSource, load_data
 from sentryfuse_core.lab.training.frame_cache import FrameCache
 from sentryfuse_core.lab.training.frame_table import FrameTable, joined, tables_of
 from sentryfuse_core.lab.training.mirror import mirror
+from sentryfuse_core.lab.training.targets import UNSURE, cells_of
 from sentryfuse_core.types import Modality, ModalitySet
 
 NO_IMU = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
@@ -229,6 +230,18 @@ def test_what_lies_beside_the_labelled_view_is_neither_learned_nor_judged(tmp_pa
     whole = load_data(found(tmp_path, everywhere), FrameCache(tmp_path / "cache"))
     all_judged = torch.cat([b.classes for part in (0, 1) for b in whole.batches(part, most=9, batch=2)])
     assert int((judged >= 0).sum()) < int((all_judged >= 0).sum())
+
+
+def test_nothing_is_judged_about_boxes_that_are_in_doubt_and_they_stay_told(tmp_path: Path) -> None:
+    frames = [frame(index, x=5.0) for index in range(10)]
+    doubted = [replace(item, classes=torch.full_like(item.classes, UNSURE)) for item in frames[6:]]
+    data = load_data(found(tmp_path, drive(tmp_path, "a", frames[:6] + doubted)), FrameCache(tmp_path / "c"))
+    for batch in data.batches(1, most=9, batch=2):
+        assert batch.known is not None
+        row, column = cells_of(batch.boxes)[0, 0].tolist()
+        assert not batch.known[0, row - 1 : row + 2, column - 1 : column + 2].any()
+        assert batch.known[0].sum() >= 32 * 32 - 2 * 9
+        assert UNSURE in batch.classes
 
 
 def test_mirror_turns_where_the_truth_is_told() -> None:

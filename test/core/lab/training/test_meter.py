@@ -54,6 +54,13 @@ def test_meter_counts_three_forward_passes_when_a_network_is_trained(
     assert meter.macs == 3 * BATCH * by_hand(mask, groups, blocks)
 
 
+def test_meter_names_the_modalities_when_their_costs_were_not_measured() -> None:
+    network = network_of()
+    costs = {present: cost for present, cost in costs_of(network).items() if present != {"a"}}
+    with pytest.raises(ValueError, match=r"no costs were measured for \['a'\]; measure them"):
+        Meter(network, costs)(inputs_of("a"))
+
+
 def test_meter_counts_one_forward_pass_without_gradients_when_a_network_teaches() -> None:
     network = network_of()
     meter = Meter(network, costs_of(network))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from networks import GATED, TINY, labelled
 
-from sentryfuse_core.errors import CheckpointError, OutputError
+from sentryfuse_core.errors import CheckpointError, ConfigError, OutputError
 from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
@@ -127,6 +127,21 @@ def test_trust_keeps_what_it_knows_of_a_sensor_that_the_data_lacks(tmp_path: Pat
     assert (centre != 0.25).sum() == len(MEASURES) - len(audio)
 
 
+def test_trust_keeps_what_good_data_measures_when_it_starts_from_weights_that_know(tmp_path: Path) -> None:
+    def alike(step: int) -> LabelledBatch:
+        batch = labelled(step, batch=8)
+        return replace(batch, inputs=replace(batch.inputs, quality=torch.full((8, len(MEASURES)), 0.5)))
+
+    made = Trainer(GATED, TrainOptions(folder=tmp_path, steps=1, batch=8), source=alike)
+    known = {**made.net.state_dict(), "trust.centre": torch.full((len(MEASURES),), 0.25)}
+    made.start_from({name: item.clone() for name, item in known.items()})
+    made.run()
+    for net in (made.net, made.average):
+        assert net.trust is not None
+        assert torch.equal(net.trust.centre, known["trust.centre"])
+        assert torch.equal(net.trust.scale, torch.ones(len(MEASURES)))
+
+
 def test_trainer_spoils_nothing_when_it_is_told_so(tmp_path: Path) -> None:
     options = TrainOptions(folder=tmp_path, steps=1, batch=8, faults=False)
     logs: list[StepLog] = []
@@ -168,6 +183,24 @@ def test_trainer_ends_with_the_same_weights_when_it_is_interrupted_and_resumed(t
         assert torch.equal(one, other)
     for one, other in zip(whole.average.parameters(), second.average.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_trainer_names_the_learning_rate_and_keeps_its_state_when_the_loss_is_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(step: int) -> LabelledBatch:
+        good = varied(step)
+        none = torch.full_like(good.inputs.lidar, torch.nan)
+        return good if step < 2 else replace(good, inputs=replace(good.inputs, lidar=none))
+
+    trainer(tmp_path, steps=2, source=broken).run()
+    state = (tmp_path / "state.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match=r"loss became nan in step 3; .* --learning-rate below 0\.002"):
+        trainer(tmp_path, steps=4, source=broken, resume=True).run()
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(torch.inf))
+    with pytest.raises(ConfigError, match="gradient became inf in step 3"):
+        trainer(tmp_path, steps=4, resume=True).run()
+    assert (tmp_path / "state.safetensors").read_bytes() == state
 
 
 def test_trainer_raises_when_there_is_no_state_to_resume(tmp_path: Path) -> None:
