@@ -364,7 +364,10 @@ class Preprocessor:
         imu_pose = self._poses.get(self._imu_name)
         if imu_pose is None:
             return _still
-        readings, to_ns = synced.samples[self._imu_name], synced.stamp_ns
+        window, to_ns = synced.samples[self._imu_name], synced.stamp_ns
+        # The set before may be further back than the window reaches.
+        since = self._readings.get(self._imu_name, ())
+        readings = (*(one for one in since if one.stamp_ns < window[0].stamp_ns), *window)
         return lambda stamp_ns: motion.turned(readings, imu_pose, from_ns=stamp_ns, to_ns=to_ns)
 
 

@@ -34,8 +34,8 @@ def tells_turns(samples: Sequence[Sample]) -> bool:
 def turned(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns: int) -> Rotation:
     """What turns a base-frame vector of `from_ns` into the base frame of `to_ns`, from the gyro's readings.
 
-    Rates are interpolated linearly between readings and held beyond them: a set reaches past its IMU
-    window by tens of milliseconds at most. Without a gyro the answer is no rotation.
+    Rates are interpolated linearly between readings and held beyond them, which are tens of
+    milliseconds at most. Without a gyro the answer is no rotation.
     """
     angle = _angle(samples, imu_pose, min(from_ns, to_ns), max(from_ns, to_ns))
     if angle is None:

@@ -283,6 +283,21 @@ def test_yaw_since_the_last_set_is_the_gyros_when_it_is_used_and_makes_sense(
     assert preprocessor.yaw_since(both, used, S - 100 * MS) == pytest.approx(yaw, abs=1e-6)
 
 
+def test_yaw_since_the_last_set_is_all_that_was_measured_when_sets_are_rare() -> None:
+    """The robot turned for a fifth of a second, and has stood still for longer than the window is."""
+    forces = np.array([0.0, 0.0, 9.81])
+    measured = tuple(
+        sample(Modality.IMU, S - ago * MS, payload=ImuReading(np.array([0.0, 0.0, rate]), forces))
+        for ago in range(500, -1, -5)
+        for rate in [2.0 if 200 <= ago < 400 else 0.0]
+    )
+    both = synced({Modality.LIDAR: (sample(Modality.LIDAR, S),), Modality.IMU: measured[-20:]})
+    preprocessor = Preprocessor(Config())
+    preprocessor(both, ModalitySet.all(), readings={Modality.IMU: measured})
+    assert preprocessor.yaw_since(both, ModalitySet.all(), S - 500 * MS) == pytest.approx(0.4, abs=0.02)
+    assert preprocessor.yaw_since(both, ModalitySet.all(), S - 90 * MS) == 0.0
+
+
 def test_camera_is_moved_to_the_stamp_of_the_set_when_the_robot_turns() -> None:
     pixels = np.zeros((480, 640, 3), np.uint8)
     cv2.circle(pixels, (320, 240), 9, (255, 255, 255), -1)
