@@ -188,7 +188,9 @@ class Pipeline:
         pre_ms = watch.lap_ms()
         views, switch_us = self._plan(synced, prepared)
         runs, plan = runs_of(views, perceiving=PERCEIVING, batches=self.backend.batches), joint_plan(views)
-        yaw_since, ego = self.preprocessor.turning(synced, plan.mask), self.ingest.ego.as_of_now()
+        # Not only where the plan has the IMU: to the network that of a robot that turns fast looks poor.
+        yaw_since = self.preprocessor.turning(synced, prepared.present)
+        ego = self.ingest.ego.as_of_now()
         return Begun(synced, prepared, absent, views, runs, plan, switch_us, queue_ms, pre_ms, yaw_since, ego)
 
     def infer(self, begun: Begun) -> Inferred:
