@@ -432,6 +432,23 @@ def test_pipeline_follows_nothing_and_finds_the_same_when_tracking_is_off(built:
     assert all(result.tracks is not None and result.times.track > 0.0 for result in on)
 
 
+def test_smoothed_boxes_are_told_by_the_threshold_of_their_own_sector(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Camera and lidar ask for other scores ahead than the lidar alone does behind."""
+    options = {"model.checkpoint": weights, "output.sectors": "front, back"}
+    config = override(Config(), {**options, "tracking.smooth_detections": True})
+    clock = ManualClock()
+    pipeline = Pipeline.build(config, clock=clock)
+    monkeypatch.setattr(
+        pipeline.bank, "threshold", lambda mask, *_, **__: 1.0 if Modality.CAMERA in mask else 0.0
+    )
+    last = play(pipeline, clock, ModalitySet.of(Modality.CAMERA, Modality.LIDAR), seconds=0.3)[-1]
+    assert [str(sector.used) for sector in last.sectors] == ["camera+lidar", "lidar"]
+    assert last.detections
+    assert all(box.x < 0.0 for box in last.detections)
+
+
 def test_lap_is_not_imported_when_tracking_is_off() -> None:
     """The library of the assignment is loaded by the first set that is tracked."""
     code = (
