@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sentryfuse_core.around import (
@@ -188,7 +188,9 @@ class Pipeline:
         pre_ms = watch.lap_ms()
         views, switch_us = self._plan(synced, prepared)
         runs, plan = runs_of(views, perceiving=PERCEIVING, batches=self.backend.batches), joint_plan(views)
-        yaw_since, ego = self.preprocessor.turning(synced, plan.mask), self.ingest.ego.as_of_now()
+        # Not only where the plan has the IMU: to the network that of a robot that turns fast looks poor.
+        yaw_since = self.preprocessor.turning(synced, prepared.present)
+        ego = self.ingest.ego.as_of_now()
         return Begun(synced, prepared, absent, views, runs, plan, switch_us, queue_ms, pre_ms, yaw_since, ego)
 
     def infer(self, begun: Begun) -> Inferred:
@@ -204,9 +206,9 @@ class Pipeline:
     ) -> FusionResult:
         """All that comes after the network; `reports` say how the sensors stand."""
         watch = _Stopwatch()
-        detections, faint = self._decode(begun, inferred)
+        claims = self._decode(begun, inferred)
         post_ms = watch.lap_ms()
-        detections, tracks = self._track(begun, detections, faint)
+        detections, tracks = self._track(begun, claims)
         track_ms = math.nan if tracks is None else watch.lap_ms()
         result = self._account(begun, inferred, detections, reports, post_ms=post_ms, track_ms=track_ms)
         over_ground = self._follower.over_ground and tracks is not None
@@ -250,10 +252,8 @@ class Pipeline:
         views = tuple(map(View, yaws, prepared.views, plans, trusts))
         return views, math.nan if before in (None, self._planned) else switch_us
 
-    def _decode(
-        self, begun: Begun, inferred: Inferred
-    ) -> tuple[tuple[Detection, ...], tuple[Detection, ...]]:
-        """Detections, and fainter ones, which tell a tracker that what it follows is still there."""
+    def _decode(self, begun: Begun, inferred: Inferred) -> list[Claim]:
+        """What is found, and what is too faint to be told but says that what is followed is still there."""
         most = self.model_options.max_detections
         claims: list[Claim] = []
         for run, output in zip(begun.runs, inferred.outputs, strict=True):
@@ -268,24 +268,24 @@ class Pipeline:
             for sector, items in zip(run.sectors, found, strict=True):
                 yaw = begun.views[sector].yaw_rad
                 claims += [Claim(in_base(item, yaw), sector, item.score >= threshold) for item in items]
-        kept = merged(claims, {index: view.yaw_rad for index, view in begun.ran})[:most]
-        told = tuple(claim.detection for claim in kept if claim.told)
-        return told, tuple(claim.detection for claim in kept if not claim.told)
+        return merged(claims, {index: view.yaw_rad for index, view in begun.ran})[:most]
 
     def _threshold(self, plan: Plan) -> float:
         """What detections score at least."""
         return self.bank.threshold(plan.mask, plan.level, asked=self.model_options.score_threshold)
 
     def _track(
-        self, begun: Begun, detections: tuple[Detection, ...], faint: tuple[Detection, ...]
+        self, begun: Begun, claims: Sequence[Claim]
     ) -> tuple[tuple[Detection, ...], tuple[Track, ...] | None]:
         """Detections, and tracks as of the set, also where nothing is found in it; None: tracking is off."""
         options = self.tracking_options
+        smooth = options.enabled and options.smooth_detections
+        # Of those that are smoothed a faint one may be told, by the track that it belongs to.
+        detections = tuple(claim.detection for claim in claims if claim.told or smooth)
+        faint = tuple(claim.detection for claim in claims if not (claim.told or smooth))
         if not options.enabled:
             self._follower.forget()
             return detections, None
-        if options.smooth_detections:  # a faint one may be told, by the track that it belongs to
-            detections, faint = (*detections, *faint), ()
         tracks = self._follower.step(
             begun.synced,
             detections,
@@ -295,9 +295,10 @@ class Pipeline:
             yaw_since=begun.yaw_since,
             ego=begun.ego,
         )
-        if options.smooth_detections:
-            return smoothed(detections, tracks, least=self._threshold(begun.plan))
-        return detections, tracks
+        if not smooth:
+            return detections, tracks
+        least = [self._threshold(begun.views[claim.sector].plan) for claim in claims]
+        return smoothed(detections, tracks, least=least)
 
     def _watch(self, view: View) -> Watch:
         """What looks at a sector, and what it finds."""

@@ -13,7 +13,10 @@ __all__ = ["OutputConfig"]
 class OutputConfig:
     """What is published."""
 
-    base_frame: str = opt("base_link", "frame of the detections: x forward, y left, z up")
+    base_frame: str = opt(
+        "base_link",
+        "frame of the detections: x forward, y left, z up, origin on the ground (often base_footprint)",
+    )
     extrinsics: str = opt(
         "auto",
         "auto: from tf2, or the transforms of a recording, where they know the frame; else from parameters",

@@ -106,6 +106,7 @@ class Preprocessor:
         self.placer = Placer(config)
         self._poses: dict[str, Pose] = {}  # of the set in hand, as is all that follows
         self._imu_name = ""  # of the IMU that tells turns; empty: none does
+        self._turns: tuple[Sample, ...] = ()  # its readings in the window that tell
         self._ego: EgoMotion | None = None
         self._readings: Mapping[str, Sequence[Sample]] = {}
         self._skewed: dict[str, str] = {}  # why points with times of their own stay where they are
@@ -147,8 +148,8 @@ class Preprocessor:
                 self._invalid[name] = error
         posed = {kind: [name for name in synced.of_kind(kind) if name in self._poses] for kind in Modality}
         deaf = () if {1.0, -1.0} & set(self._ways) else posed.pop(Modality.AUDIO)
-        imus = (name for name in posed[Modality.IMU] if motion.tells_turns(synced.samples[name]))
-        self._imu_name = next(imus, "")
+        telling = ((name, self._telling(synced.samples[name])) for name in posed[Modality.IMU])
+        self._imu_name, self._turns = next((item for item in telling if item[1]), ("", ()))
         with one_thread():
             parts = (
                 self._pictures(synced, posed[Modality.CAMERA]),
@@ -282,8 +283,7 @@ class Preprocessor:
         since_s += np.float32((stamp_ns - synced.stamp_ns) / NS_PER_S)
         ends_ns = [synced.stamp_ns + round(float(end) * NS_PER_S) for end in (since_s.min(), since_s.max())]
         imu_pose = self._poses.get(self._imu_name)
-        readings = () if imu_pose is None else synced.samples[self._imu_name]
-        moves = even_motion(self._ego, readings, imu_pose, from_ns=ends_ns[0], to_ns=ends_ns[1])
+        moves = even_motion(self._ego, self._turns, imu_pose, from_ns=ends_ns[0], to_ns=ends_ns[1])
         if moves is None:
             self._skewed[name] = "neither IMU nor odometry tells how the robot moved meanwhile"
             return None
@@ -364,8 +364,14 @@ class Preprocessor:
         imu_pose = self._poses.get(self._imu_name)
         if imu_pose is None:
             return _still
-        readings, to_ns = synced.samples[self._imu_name], synced.stamp_ns
+        # The set before may be further back than the window reaches.
+        since, window_ns = self._readings.get(self._imu_name, ()), self._turns[0].stamp_ns
+        earlier = self._telling([one for one in since if one.stamp_ns < window_ns])
+        readings, to_ns = (*earlier, *self._turns), synced.stamp_ns
         return lambda stamp_ns: motion.turned(readings, imu_pose, from_ns=stamp_ns, to_ns=to_ns)
+
+    def _telling(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+        return motion.telling(samples, full_scale_rad_s=self._config.health.gyro_full_scale_rad_s)
 
 
 def _still(_stamp_ns: int) -> motion.Rotation:

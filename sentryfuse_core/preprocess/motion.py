@@ -17,7 +17,7 @@ from sentryfuse_core.types import ImuReading, Pose, Sample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["IDENTITY", "Rotation", "angle_rad", "mean_rate", "pose_rotation", "tells_turns", "turned"]
+__all__ = ["IDENTITY", "Rotation", "angle_rad", "mean_rate", "pose_rotation", "telling", "turned"]
 Vector: TypeAlias = NDArray[np.floating[Any]]  # [3]
 
 
@@ -26,16 +26,21 @@ def angle_rad(rotation: Rotation) -> float:
     return math.acos(min(max((float(rotation.trace()) - 1.0) / 2.0, -1.0), 1.0))
 
 
-def tells_turns(samples: Sequence[Sample]) -> bool:
-    """Whether any of the readings says how fast the sensor turns."""
-    return _rates(tuple(samples)) is not None
+def telling(samples: Sequence[Sample], *, full_scale_rad_s: float) -> tuple[Sample, ...]:
+    """The readings that say how fast the sensor turns: one at the end of its range does not."""
+    rates = ((sample, cast("ImuReading", sample.payload).angular_velocity) for sample in samples)
+    return tuple(
+        sample
+        for sample, rate in rates
+        if rate is not None and all(abs(value) < full_scale_rad_s for value in rate.tolist())
+    )
 
 
 def turned(samples: Sequence[Sample], imu_pose: Pose, *, from_ns: int, to_ns: int) -> Rotation:
     """What turns a base-frame vector of `from_ns` into the base frame of `to_ns`, from the gyro's readings.
 
-    Rates are interpolated linearly between readings and held beyond them: a set reaches past its IMU
-    window by tens of milliseconds at most. Without a gyro the answer is no rotation.
+    Rates are interpolated linearly between readings and held beyond them, which are tens of
+    milliseconds at most. Without a gyro the answer is no rotation.
     """
     angle = _angle(samples, imu_pose, min(from_ns, to_ns), max(from_ns, to_ns))
     if angle is None:

@@ -24,14 +24,14 @@ def blended(scores: Floats, means: Floats) -> Floats:
 
 
 def smoothed(
-    found: Sequence[Detection], tracks: Sequence[Track], *, least: float
+    found: Sequence[Detection], tracks: Sequence[Track], *, least: Sequence[float]
 ) -> tuple[tuple[Detection, ...], tuple[Track, ...]]:
     """What is found with the scores and sizes that tracks give it, the best first, and those tracks.
 
     Args:
-        found: detections, also those that score less than `least`.
+        found: detections, also those that score less than their `least`.
         tracks: of the same set, their `detection` counted in `found`; afterwards in what is handed back.
-        least: what scores less once it is smoothed is not told.
+        least: of each detection, the score below which it is not told once it is smoothed.
     """
     own = {track.detection: track for track in tracks if track.detection is not None}
     followed = list(own)
@@ -45,7 +45,7 @@ def smoothed(
         made[index] = replace(
             found[index], score=score, length=track.length, width=track.width, height=track.height
         )
-    order = [index for index in range(len(made)) if made[index].score >= least]
+    order = [index for index in range(len(made)) if made[index].score >= least[index]]
     order.sort(key=lambda index: -made[index].score)
     place = {index: number for number, index in enumerate(order)}
     renumbered = (

@@ -340,6 +340,25 @@ def test_pipeline_says_what_the_gate_goes_without_and_why(
     assert spared.trust == {Modality.CAMERA: 1.0, Modality.LIDAR: 1.0}
 
 
+def test_tracks_are_turned_by_a_sound_gyro_when_the_network_goes_without_it(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that saw no fast turn in training take one for a poor IMU."""
+    clock = ManualClock()
+    pipeline = Pipeline.build(override(Config(), {"model.checkpoint": weights}), clock=clock)
+    monkeypatch.setattr(pipeline.bank, "trust", lambda _: {Modality.IMU: 0.1})
+    for ago in range(100, -1, -10):
+        turns = ImuReading(np.array([0.0, 0.0, 1.5 + 0.001 * ago]), np.array([0.0, 0.0, 9.81]))
+        pipeline.ingest.sample(sample(Modality.IMU, S - ago * MS, payload=turns))
+    pipeline.ingest.sample(sample(Modality.LIDAR, S))
+    clock.set(S + 50 * MS)
+    pipeline.ingest.advance(clock.now_ns())
+    *_, synced = pipeline.ingest.take()
+    begun = pipeline.begin(synced)
+    assert begun.plan.mask == ModalitySet.of(Modality.LIDAR)
+    assert begun.yaw_since(S - 100 * MS) == pytest.approx(0.155, abs=1e-3)
+
+
 def test_budget_learns_guesses_first_and_then_what_was_measured_when_the_warm_up_goes_on(
     weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,6 +430,23 @@ def test_pipeline_follows_nothing_and_finds_the_same_when_tracking_is_off(built:
     assert [result.detections for result in on] == [result.detections for result in off]
     assert all(result.tracks is None and math.isnan(result.times.track) for result in off)
     assert all(result.tracks is not None and result.times.track > 0.0 for result in on)
+
+
+def test_smoothed_boxes_are_told_by_the_threshold_of_their_own_sector(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Camera and lidar ask for other scores ahead than the lidar alone does behind."""
+    options = {"model.checkpoint": weights, "output.sectors": "front, back"}
+    config = override(Config(), {**options, "tracking.smooth_detections": True})
+    clock = ManualClock()
+    pipeline = Pipeline.build(config, clock=clock)
+    monkeypatch.setattr(
+        pipeline.bank, "threshold", lambda mask, *_, **__: 1.0 if Modality.CAMERA in mask else 0.0
+    )
+    last = play(pipeline, clock, ModalitySet.of(Modality.CAMERA, Modality.LIDAR), seconds=0.3)[-1]
+    assert [str(sector.used) for sector in last.sectors] == ["camera+lidar", "lidar"]
+    assert last.detections
+    assert all(box.x < 0.0 for box in last.detections)
 
 
 def test_lap_is_not_imported_when_tracking_is_off() -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sentryfuse_core.faults.corruption.payload import changed, emptied, is_cloud
+from sentryfuse_core.faults.corruption.payload import believed_step, changed, emptied, is_cloud
 from sentryfuse_core.faults.hit import Hit
 
 __all__ = ["blocked", "empty", "noise", "not_a_number", "on_points", "turned"]
@@ -38,15 +38,17 @@ def _axes(message: Any, data: NDArray[np.uint8]) -> list[NDArray[Any]]:
     """Writable views [height, width] of x, y and z in `data`; none when the cloud is not as it says."""
     order = ">" if message.is_bigendian else "<"
     fields = {field.name: field for field in message.fields}
-    row_step = message.row_step if message.height > 1 else message.width * message.point_step
+    row_bytes = message.width * message.point_step
+    row_step = believed_step(message.row_step, rows=message.height, row_bytes=row_bytes, size=len(data))
+    if row_step is None:
+        return []
     found: list[NDArray[Any]] = []
     for name in ("x", "y", "z"):
         field = fields.get(name)
         if field is None or field.datatype not in _FLOATS:
             return []
         kind = np.dtype(order + _FLOATS[field.datatype])
-        last = (message.height - 1) * row_step + (message.width - 1) * message.point_step
-        if message.height * message.width == 0 or last + field.offset + kind.itemsize > len(data):
+        if field.offset + kind.itemsize > message.point_step:
             return []
         shape, strides = (message.height, message.width), (row_step, message.point_step)
         found.append(np.ndarray(shape, kind, data.data, field.offset, strides))

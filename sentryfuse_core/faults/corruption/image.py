@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL, PACKED_422
-from sentryfuse_core.faults.corruption.payload import changed, noisy
+from sentryfuse_core.faults.corruption.payload import believed_step, changed, noisy
 from sentryfuse_core.faults.hit import Hit
 
 __all__ = ["black", "covered", "full_scale", "noise", "on_pixels", "on_view", "white"]
@@ -100,8 +100,9 @@ def _raw(message: Any, data: NDArray[Any], change: _Bound) -> NDArray[np.uint8]:
     size = BYTES_PER_PIXEL[message.encoding]
     wide = message.encoding.endswith("16") or message.encoding == "16UC1"
     kind = np.dtype((">" if message.is_bigendian else "<") + "u2") if wide else np.dtype(np.uint8)
-    height, width, step = message.height, message.width, message.step
-    if height <= 0 or width <= 0 or step < width * size or (height - 1) * step + width * size > len(spoilt):
+    height, width = message.height, message.width
+    step = believed_step(message.step, rows=height, row_bytes=width * size, size=len(spoilt))
+    if step is None:
         return spoilt
     shape, strides = (height, width, size // kind.itemsize), (step, size, kind.itemsize)
     pixels: NDArray[Any] = np.ndarray(shape, kind, spoilt.data, 0, strides)

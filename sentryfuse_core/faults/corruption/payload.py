@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sentryfuse_core.convert.fields import row_step
+from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.faults.hit import Hit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["changed", "emptied", "is_cloud", "is_image", "is_imu", "noisy", "payload_path", "truncate"]
+__all__ = [
+    "believed_step",
+    "changed",
+    "emptied",
+    "is_cloud",
+    "is_image",
+    "is_imu",
+    "noisy",
+    "payload_path",
+    "truncate",
+]
 
 
 def is_image(message: Any) -> bool:
@@ -73,6 +85,16 @@ def changed(message: Any, path: tuple[str, ...], change: Callable[[Any], Any]) -
 def emptied(message: Any, path: tuple[str, ...]) -> Any:
     """A copy of `message` with nothing in the array at `path`."""
     return changed(message, path, lambda values: values[:0])
+
+
+def believed_step(declared: int, *, rows: int, row_bytes: int, size: int) -> int | None:
+    """Bytes from row to row, as whoever reads the message takes them; None where it would be refused."""
+    if rows <= 0 or row_bytes <= 0:
+        return None
+    try:
+        return row_step(declared, name="step", rows=rows, row_bytes=row_bytes, size=size, shape="")
+    except InvalidMessageError:
+        return None
 
 
 def truncate(message: Any, hit: Hit) -> Any:

@@ -178,6 +178,18 @@ def test_blocked_sector_has_no_returns_when_others_keep_theirs(order: str) -> No
     assert np.array_equal(column(left, "ring"), np.arange(len(bearings)))
 
 
+def test_every_row_is_spoilt_when_the_step_is_not_told() -> None:
+    """As drivers leave it out, and as the fusion node reads it all the same: rows are dense."""
+    bright = np.full((6, 12), 200, np.uint8)
+    dark = spoilt(image_message("rgb8", bright, width=4, step=0), Modality.CAMERA, event("black", "camera"))
+    assert not dark.data.any()
+    points = cloud(RNG.normal(size=(20, 3)))
+    points.height, points.width, points.row_step = 4, 5, 0
+    left = spoilt(points, Modality.LIDAR, event("nan", "lidar"))
+    left.width = 20
+    assert np.isnan(column(left, "x")).all()
+
+
 def test_nan_spoils_its_share_when_given_a_cloud_or_imu() -> None:
     left = spoilt(cloud(RNG.normal(size=(1000, 3))), Modality.LIDAR, event("nan", "lidar", share=0.3))
     assert np.isnan(column(left, "z")).mean() == pytest.approx(0.3, abs=0.05)

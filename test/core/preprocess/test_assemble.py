@@ -271,6 +271,7 @@ def test_lidar_is_moved_to_the_stamp_of_the_set_when_the_robot_turns() -> None:
         (-0.005, ModalitySet.all(), -0.0005),
         (2.0, ModalitySet.of(Modality.LIDAR), 0.0),
         (float("nan"), ModalitySet.all(), 0.0),
+        (34.9, ModalitySet.all(), 0.0),  # the end of the gyro's range
     ],
 )
 def test_yaw_since_the_last_set_is_the_gyros_when_it_is_used_and_makes_sense(
@@ -281,6 +282,34 @@ def test_yaw_since_the_last_set_is_the_gyros_when_it_is_used_and_makes_sense(
     preprocessor = Preprocessor(Config())
     preprocessor(both, ModalitySet.of(Modality.LIDAR, Modality.IMU))
     assert preprocessor.yaw_since(both, used, S - 100 * MS) == pytest.approx(yaw, abs=1e-6)
+
+
+def test_yaw_since_the_last_set_is_all_that_was_measured_when_sets_are_rare() -> None:
+    """The robot turned for a fifth of a second, and has stood still for longer than the window is."""
+    forces = np.array([0.0, 0.0, 9.81])
+    measured = tuple(
+        sample(Modality.IMU, S - ago * MS, payload=ImuReading(np.array([0.0, 0.0, rate]), forces))
+        for ago in range(500, -1, -5)
+        for rate in [2.0 if 200 <= ago < 400 else 0.0]
+    )
+    both = synced({Modality.LIDAR: (sample(Modality.LIDAR, S),), Modality.IMU: measured[-20:]})
+    preprocessor = Preprocessor(Config())
+    preprocessor(both, ModalitySet.all(), readings={Modality.IMU: measured})
+    assert preprocessor.yaw_since(both, ModalitySet.all(), S - 500 * MS) == pytest.approx(0.4, abs=0.02)
+    assert preprocessor.yaw_since(both, ModalitySet.all(), S - 90 * MS) == 0.0
+
+
+def test_nothing_is_moved_by_a_reading_at_the_end_of_the_gyros_range() -> None:
+    """As of a kerb's blow: the readings beside it tell how the robot turned."""
+    window = list(turning(1.0))
+    blow = ImuReading(np.array([0.0, 0.0, -34.9]), np.array([0.0, 0.0, 9.81]))
+    window[-3:-1] = (replace(one, payload=blow) for one in window[-3:-1])
+    ahead = (sample(Modality.LIDAR, S - 100 * MS, payload=cloud((20.2, 0.2, 0.0))),)
+    both = {Modality.LIDAR: ahead, Modality.IMU: tuple(window)}
+    assert occupied(prepare(both)) == occupied(prepare({**both, Modality.IMU: turning(1.0)}))
+    preprocessor = Preprocessor(Config())
+    preprocessor(synced(both), ModalitySet.all())
+    assert preprocessor.yaw_since(synced(both), ModalitySet.all(), S - 100 * MS) == pytest.approx(0.1)
 
 
 def test_camera_is_moved_to_the_stamp_of_the_set_when_the_robot_turns() -> None:
