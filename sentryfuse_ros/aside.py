@@ -29,13 +29,26 @@ class Aside:
         self._executor: Executor | None = None
         self._ended = False
 
-    def start(self, executor: Executor, work: Callable[[], None]) -> bool:
-        """Begin `work`; False, and nothing done, where the work before is not through or the node ends."""
+    def start(
+        self, executor: Executor, work: Callable[[], _T], *, then: Callable[[_T], object] = lambda _: None
+    ) -> bool:
+        """Begin `work`; False, and nothing done, where the work before is not through or the node ends.
+
+        `then` is told what it returned, once other work may begin: whoever waits for that may ask at once.
+        """
+
+        def run() -> None:
+            try:
+                made = work()
+            finally:
+                self._thread = None
+            then(made)
+
         with self._lock:
-            if self._ended or (self._thread is not None and self._thread.is_alive()):
+            if self._ended or self._thread is not None:
                 return False
             self._executor = executor
-            self._thread = threading.Thread(target=work, name="sentryfuse-transition", daemon=True)
+            self._thread = threading.Thread(target=run, name="sentryfuse-transition", daemon=True)
             self._thread.start()
             return True
 

@@ -138,9 +138,8 @@ class FusionNode(LifecycleNode):
     async def _change_state(self, request: ChangeState.Request, response: ChangeState.Response) -> Any:
         """Answer the service once the transition is through; other services are answered meanwhile."""
         through: Future[Any] = Future(executor=self.executor)
-        if not self._aside.start(
-            self.executor, lambda: through.set_result(self._change_state_here(request, response))
-        ):
+        change = partial(self._change_state_here, request, response)
+        if not self._aside.start(self.executor, change, then=through.set_result):
             self.get_logger().warning("a transition is under way; ask again when it is through")
             return response  # not successful
         return await through
