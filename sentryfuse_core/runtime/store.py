@@ -12,6 +12,7 @@ import torch
 
 import sentryfuse_core
 from sentryfuse_core.errors import BackendError
+from sentryfuse_core.home import out_of_home
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.lean.form import Part, parts_of
 from sentryfuse_core.whole_files import written_whole
@@ -43,9 +44,8 @@ class Store:
 
     @classmethod
     def of(cls, bank: Bank, root: str) -> Store:
-        """The bank's folder in `root`, or in the user's cache where `root` is empty."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sentryfuse"
-        base = Path(root).expanduser() if root else cache
+        """The bank's folder in `root`, or in the user's cache where `root` is empty; raises ConfigError."""
+        base = out_of_home(root or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/sentryfuse")
         parts = (bank.digest, bank.network.shape, torch.__version__, _code_digest())
         key = hashlib.sha256(" ".join(map(str, parts)).encode())
         return cls(base / key.hexdigest()[:16])
