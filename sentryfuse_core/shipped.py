@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sentryfuse_core.errors import NotInstalledError
+from sentryfuse_core.home import out_of_home
 
 __all__ = ["or_shipped", "share_folder"]
 
@@ -33,7 +34,7 @@ def share_folder() -> Path:
 
 def or_shipped(name: str | Path) -> Path:
     """The file of that path, or the shipped one (such as config/criteria.yaml) where nothing is there."""
-    path = Path(name).expanduser()
+    path = out_of_home(name)
     if not path.exists() and not path.is_absolute() and ".." not in path.parts:
         shipped = share_folder() / path
         if shipped.is_file():

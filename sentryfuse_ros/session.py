@@ -290,7 +290,6 @@ class Session:
                 done_ns,
                 skipped=skipped,
                 busy_ms=(done_ns - began_ns) / NS_PER_MS,
-                mask=result.used,
                 level=result.plan.level,
             )
         with self._lock:

@@ -36,7 +36,7 @@ DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
 OK, WARN, ERROR, STALE = 0, 1, 2, 3  # diagnostic_msgs/DiagnosticStatus
 SyncCounters: TypeAlias = Mapping[str, Mapping[str, int]]  # per sensor, by reason
 _TRUSTED = (SensorState.OK, SensorState.DEGRADED)
-_MISS_LIMIT = 0.01  # larger share of deadline misses is an error
+_MISS_LIMIT = 0.01  # larger share of deadline misses is an error, unless it is a single one of few sets
 _BUDGET_REMEDY = "raise budget.latency_ms, or leave budget.level at -1 so that a narrower level may run"
 _AGE_REMEDY = "set budget.latency_ms, use a faster device, or raise output.max_output_age_s"
 NODE_NAME = "/sentryfuse"  # full name of the node by default, and in a replay
@@ -49,8 +49,9 @@ class Diagnostics:
     """Remembers what the statuses summarise; one thread at a time.
 
     Level OK; WARN: degraded or missing but covered by the mask; ERROR: nothing usable, stale output or
-    more than 1 % deadline misses; STALE: never received. `deadline_miss` is a share, 0..1: of inferences
-    that took longer than the latency budget or, without one, of results older than output.max_output_age_s.
+    deadlines missed by more than one set and 1 % of them; STALE: never received. `deadline_miss` is a share,
+    0..1: of inferences that took longer than the latency budget or, without one, of results older than
+    output.max_output_age_s.
     """
 
     def __init__(self, config: Config, *, node: str = NODE_NAME) -> None:
@@ -293,7 +294,7 @@ class Diagnostics:
         miss = self._window.deadline_miss
         values |= {"n": len(self._window), "window_s": self._window.window_s, "deadline_miss": miss}
         level, message = self._freshness(now_ns)
-        if level == OK and miss > _MISS_LIMIT:
+        if level == OK and miss > _MISS_LIMIT and self._window.misses > 1:
             remedy = _BUDGET_REMEDY if self._budgeted else _AGE_REMEDY
             level, message = ERROR, f"{miss:.1%} of the sets missed the deadline; {remedy}"
         return self._status(level, "latency", message, values, self._last.device if self._last else "")

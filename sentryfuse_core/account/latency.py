@@ -61,4 +61,9 @@ class LatencyWindow:
     @property
     def deadline_miss(self) -> float:
         """Share of the sets, 0..1, that missed the deadline; 0 without sets."""
-        return sum(missed for _, _, missed in self._entries) / len(self._entries) if self._entries else 0.0
+        return self.misses / len(self._entries) if self._entries else 0.0
+
+    @property
+    def misses(self) -> int:
+        """How many sets missed the deadline."""
+        return sum(missed for _, _, missed in self._entries)

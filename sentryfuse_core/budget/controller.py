@@ -56,7 +56,7 @@ class BudgetController:
         """
         self.config = config  # may be replaced at run time
         self._levels = tuple(levels)
-        self._now_ns = 0  # of the last choice
+        self._now_ns = self._work = 0  # of the last choice
         self._request = _Request()
         self._asking = threading.Lock()  # held to replace it: a new one must not go with one that expires
         self._charge = math.nan
@@ -91,15 +91,13 @@ class BudgetController:
         """Correct what is known of latency with one measured set; `sectors` as in `choose`."""
         self._latency.observe(work_key(sectors or (mask,)), level, infer_ms)
 
-    def observe_pace(
-        self, now_ns: int, *, skipped: int, busy_ms: float, mask: ModalitySet, level: int
-    ) -> None:
-        """Take one set that took `busy_ms` in all, and how many older ones were skipped for it.
+    def observe_pace(self, now_ns: int, *, skipped: int, busy_ms: float, level: int) -> None:
+        """Take the set of the last choice: it took `busy_ms` in all, and `skipped` older ones were given up.
 
         On the machine's time. Where nothing is ever skipped, as in a replay, it is not called.
         """
         if self.config.keep_pace:
-            self._pace.observe(now_ns, skipped=skipped, busy_ms=busy_ms, mask=mask, level=level)
+            self._pace.observe(now_ns, skipped=skipped, busy_ms=busy_ms, work=self._work, level=level)
 
     @property
     def latency_ms(self) -> float:
@@ -138,7 +136,7 @@ class BudgetController:
         with self._asking:
             if timeout_s and now_ns - self._request.at_ns > timeout_s * NS_PER_S:
                 self._request = _Request()
-        work = work_key(sectors or (mask,))
+        work = self._work = work_key(sectors or (mask,))
         wish = max(self._wishes(work, now_ns), key=lambda wish: wish.level)
         insisted = self._insisted(mask)
         if insisted:

@@ -10,7 +10,6 @@ from sentryfuse_core.budget.load import LoadModel
 from sentryfuse_core.budget.stepper import Stepper
 from sentryfuse_core.budget.wish import NO_WISH, Wish
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
-from sentryfuse_core.types import ModalitySet
 
 __all__ = ["PACE", "PaceLimit", "too_many"]
 
@@ -37,7 +36,7 @@ class _Handled:
     at_ns: int
     skipped: int  # sets that were given up for it
     busy_ms: float  # from its begin until the worker was free again
-    mask: int
+    work: int  # `work_key` of the sensors that were there, whichever of them ran
     level: int
 
 
@@ -55,10 +54,10 @@ class PaceLimit:
         self._handled: deque[_Handled] = deque()
         self._reason = ""
 
-    def observe(self, now_ns: int, *, skipped: int, busy_ms: float, mask: ModalitySet, level: int) -> None:
+    def observe(self, now_ns: int, *, skipped: int, busy_ms: float, work: int, level: int) -> None:
         """Take one set that was handled until `now_ns`, on a clock of its own, after `skipped` were not."""
         handled = self._handled
-        handled.append(_Handled(now_ns, skipped, busy_ms, mask.bits, level))
+        handled.append(_Handled(now_ns, skipped, busy_ms, work, level))
         while handled[0].at_ns < now_ns - _WINDOW_NS:
             handled.popleft()
         before = self._stepper.level
@@ -98,7 +97,7 @@ class PaceLimit:
         now, wider = self._model.now, max(0, level - 1)
         return median(
             item.busy_ms
-            - self._model.time_ms((item.mask, item.level), now)
-            + self._model.time_ms((item.mask, wider), now)
+            - self._model.time_ms((item.work, item.level), now)
+            + self._model.time_ms((item.work, wider), now)
             for item in self._handled
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sentryfuse_core.errors import ScenarioError
+from sentryfuse_core.home import out_of_home
 from sentryfuse_core.shipped import or_shipped, share_folder
 
 __all__ = ["find_scenario", "shipped_scenarios"]
@@ -19,7 +20,7 @@ def shipped_scenarios() -> dict[str, Path]:
 
 def find_scenario(text: str) -> Path:
     """The file that `text` means: a path, or a shipped name; ScenarioError lists the names."""
-    path = Path(text).expanduser()
+    path = out_of_home(text)
     if path.is_file() or path.suffix in (".yaml", ".yml"):
         return or_shipped(path)
     names = shipped_scenarios()

@@ -12,6 +12,7 @@ from sentryfuse_core.machine.sysfs import read_number, read_text
 __all__ = ["JetsonPower"]
 
 _WHOLE = ("VDD_IN", "POM_5V_IN", "5V_IN")  # rails that feed the whole module
+_UNCONNECTED = "NC"  # what channels are called that measure nothing, as on an AGX Orin: some cannot be read
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class JetsonPower:
 
     def __init__(self, sysfs: Path) -> None:
         """Raises ReadingError where there is no such chip or it may not be read."""
-        rails = [*_hwmon(sysfs), *_iio(sysfs)]
+        rails = [rail for rail in (*_hwmon(sysfs), *_iio(sysfs)) if rail.name != _UNCONNECTED]
         if not rails:
             raise ReadingError("no INA3221 power sensor; only Jetson boards have them")
         self._rails = [rail for rail in rails if rail.name in _WHOLE] or rails

@@ -56,16 +56,19 @@ class Throttling:
     def __init__(self, sysfs: Path) -> None:
         cpus = sysfs / "devices" / "system" / "cpu"
         self._counters = sorted(cpus.glob("cpu[0-9]*/thermal_throttle/*_throttle_count"))
-        self._count = 0
-        self._count = self._read()
+        self._counts = self._read()
 
     def read(self) -> str:
         """'cpu was throttled by heat' since the last call; empty: it was not."""
-        before, self._count = self._count, self._read()
-        return "cpu was throttled by heat" if self._count > before else ""
+        before, now = self._counts, self._read()
+        self._counts = {**before, **now}
+        rose = any(count > before.get(counter, count) for counter, count in now.items())
+        return "cpu was throttled by heat" if rose else ""
 
-    def _read(self) -> int:
-        try:
-            return sum(read_number(counter) for counter in self._counters)
-        except ReadingError:  # a core was switched off
-            return self._count
+    def _read(self) -> dict[Path, int]:
+        """Those of the cores that are switched on."""
+        counts: dict[Path, int] = {}
+        for counter in self._counters:
+            with suppress(ReadingError):
+                counts[counter] = read_number(counter)
+        return counts

@@ -74,7 +74,7 @@ class FallbackBackend:
         """Maps on the CPU; raises BackendError only when both fail."""
         if self._retry_at_ns is None or self._clock.now_ns() >= self._retry_at_ns:
             try:
-                output = self.first.run(inputs, plan)
+                output = _finite(self.first, self.first.run(inputs, plan))
             except BackendError as error:
                 self._failed(error)
             else:
@@ -99,3 +99,13 @@ class FallbackBackend:
         self._reason = str(error)
         self._retry_at_ns = self._clock.now_ns() + round(self._retry_s * NS_PER_S)
         self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
+
+
+def _finite(backend: Backend, output: HeadOutput) -> HeadOutput:
+    """The output; raises BackendError where a score or box is no number: nothing would be decoded of it."""
+    if not (output.heatmap.isfinite().all() and output.boxes.isfinite().all()):
+        raise BackendError(
+            f"{backend.name} on {backend.device} gave what is no number; set model.precision = float32, or "
+            f"model.backend = eager"
+        )
+    return output

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ import torch
 from sentryfuse_core.clock import Clock, SteadyClock
 from sentryfuse_core.config import ModelConfig
 from sentryfuse_core.errors import BackendError, OutputError
+from sentryfuse_core.home import out_of_home
 from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
 from sentryfuse_core.model.network import SentryFuseNet
 from sentryfuse_core.runtime.backend import Backend
@@ -97,9 +97,9 @@ BACKENDS: Mapping[str, Callable[[Parts], Backend]] = {
 def load_bank(config: ModelConfig) -> Bank:
     """Load `config.checkpoint`, or the shipped weights, from `config.max_level` on.
 
-    Raises CheckpointError or BackendError with the remedy.
+    Raises CheckpointError, BackendError or ConfigError with the remedy.
     """
-    path = Path(config.checkpoint).expanduser() if config.checkpoint else SHIPPED
+    path = out_of_home(config.checkpoint) if config.checkpoint else SHIPPED
     return Bank(load_checkpoint(path), max_level=config.max_level)
 
 
@@ -204,7 +204,7 @@ def resolve_device(wanted: str) -> str:
         ) from error
     if kind not in ("cpu", "cuda"):
         raise BackendError(f"model.device = {wanted!r} is not supported; give auto, cpu, cuda or cuda:N")
-    return wanted
+    return "cpu" if kind == "cpu" else wanted  # cpu:0 is the same
 
 
 def resolve_precision(wanted: str) -> str:

@@ -78,10 +78,10 @@ class OnnxBackend(EngineBackend):
         self._options.log_severity_level = _ERRORS_ONLY
 
     def _opened(self, key: Part) -> Engine:
+        content = self._store.read(key, _ENDING)
         with told(_FAILED):
             provider = (self._provider, self._provider_options)
-            path = self._store.path(key, _ENDING)
-            session = self._runtime.InferenceSession(str(path), self._options, providers=[provider])
+            session = self._runtime.InferenceSession(content, self._options, providers=[provider])
         if self._provider not in session.get_providers():  # it falls back to the CPU without an error
             raise BackendError(f"{self._provider} does not start; see ONNX Runtime's log")
 

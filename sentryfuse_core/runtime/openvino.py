@@ -85,8 +85,8 @@ class OpenVinoBackend(EngineBackend):
         return HeadOutput(output.heatmap.clone(), output.boxes.clone(), evidence)
 
     def _read(self, key: Part) -> Engine:
+        content = io.BytesIO(self._store.read(key, self._ending))
         with told(f"OpenVINO failed at {key}"):
-            content = io.BytesIO(self._store.path(key, self._ending).read_bytes())
             opened = _Opened(self._core.import_model(content, "CPU", self._settings))
 
         def run(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

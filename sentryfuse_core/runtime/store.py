@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 
 import sentryfuse_core
+from sentryfuse_core.errors import BackendError
+from sentryfuse_core.home import out_of_home
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.lean.form import Part, parts_of
 from sentryfuse_core.whole_files import written_whole
@@ -19,8 +21,9 @@ __all__ = ["Store", "all_parts"]
 
 _CODE = (
     *("model/*.py", "preprocess/geometry.py", "preprocess/tilt.py", "runtime/lean/*.py"),
-    *("runtime/engines.py", "runtime/export.py", "runtime/openvino.py"),  # how parts become files
+    *("runtime/engines.py", "runtime/export.py", "runtime/openvino.py", "runtime/store.py"),  # parts as files
 )
+_HASH_BYTES = hashlib.sha256().digest_size  # at the end of each part's file
 
 
 def all_parts(bank: Bank) -> list[Part]:
@@ -33,16 +36,16 @@ class Store:
     """Files of one bank in `folder`.
 
     Its name is a hash of weights, shape (what a part's level means), torch's version and the code of the
-    network: whoever changes one of them finds an empty folder, never an old file.
+    network: whoever changes one of them finds an empty folder, never an old file. Each part's file ends with
+    its own hash: libraries run most damaged ones without a word, and then the robot sees what is not there.
     """
 
     folder: Path
 
     @classmethod
     def of(cls, bank: Bank, root: str) -> Store:
-        """The bank's folder in `root`, or in the user's cache where `root` is empty."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sentryfuse"
-        base = Path(root).expanduser() if root else cache
+        """The bank's folder in `root`, or in the user's cache where `root` is empty; raises ConfigError."""
+        base = out_of_home(root or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/sentryfuse")
         parts = (bank.digest, bank.network.shape, torch.__version__, _code_digest())
         key = hashlib.sha256(" ".join(map(str, parts)).encode())
         return cls(base / key.hexdigest()[:16])
@@ -52,22 +55,47 @@ class Store:
         return self.folder / f"{part}.{ending}"
 
     def missing(self, bank: Bank, ending: str) -> list[Path]:
-        """Files of loaded parts that have not been built."""
-        return [path for path in (self.path(part, ending) for part in all_parts(bank)) if not path.exists()]
+        """Files of loaded parts that have not been built, or lie where nobody may look."""
+        paths = (self.path(part, ending) for part in all_parts(bank))
+        return [path for path in paths if not os.path.exists(path)]  # noqa: PTH110 - Path.exists raises there
 
     def build(self, bank: Bank, ending: str, make: Callable[[Part], bytes], *, anew: bool) -> Iterator[bool]:
-        """Write what `make` gives for each loaded part without a file, or all `anew`; yields built."""
+        """Write what `make` gives for each loaded part without a whole file, or all `anew`; yields built."""
         for part in all_parts(bank):
-            path = self.path(part, ending)
-            build = anew or not path.exists()
+            build = anew or not self._has(part, ending)
             if build:
-                self.write(path, make(part))
+                content = make(part)
+                self.write(self.path(part, ending), content + _hash(content))
             yield build
+
+    def read(self, part: Part, ending: str) -> bytes:
+        """What was built of a part; raises BackendError where the file is gone, or not as it was written."""
+        path = self.path(part, ending)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BackendError(f"cannot read {path}: {reason}; run `sentryfuse build-engines`") from error
+        content, written = content[:-_HASH_BYTES], content[-_HASH_BYTES:]
+        if _hash(content) != written:
+            raise BackendError(f"{path} is damaged; run `sentryfuse build-engines`, which makes it anew")
+        return content
+
+    def _has(self, part: Part, ending: str) -> bool:
+        try:
+            self.read(part, ending)
+        except BackendError:
+            return False
+        return True
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file whole or not at all; raises OutputError."""
         with written_whole(path, remedy="give model.engine_dir another folder", shared=True) as partial:
             partial.write_bytes(content)
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _code_digest() -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -102,7 +101,10 @@ class TensorRtBackend:
                 maps = self._staging.take(maps_of(output))
                 self._stream.synchronize()
                 return output_from({name: values.clone() for name, values in maps.items()})
-        except (RuntimeError, OSError, KeyError) as error:  # a file is gone, say
+        except BackendError:  # a file is gone, say
+            self._engines.clear()
+            raise
+        except Exception as error:  # whatever the bindings raise
             self._engines.clear()
             raise BackendError(f"inference on {self.device} failed: {reason_of(error)}") from error
 
@@ -133,13 +135,14 @@ class TensorRtBackend:
     def _engine(self, key: Part) -> _Engine:
         found = self._engines.get(key)
         if found is None:
-            found = self._engines[key] = self._open(self._store.path(key, self._ending))
+            found = self._engines[key] = self._open(key)
         return found
 
-    def _open(self, path: Path) -> _Engine:
+    def _open(self, key: Part) -> _Engine:
         library = self._library
-        engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        engine = self._runtime.deserialize_cuda_engine(self._store.read(key, self._ending))
         if engine is None:
+            path = self._store.path(key, self._ending)
             raise BackendError(f"{path} is no engine; run `sentryfuse build-engines --anew`")
         context = engine.create_execution_context(library.ExecutionContextAllocationStrategy.USER_MANAGED)
         inputs: list[str] = []
@@ -172,7 +175,8 @@ def build_engines(
 
     def build(key: Part) -> bytes:
         sizes = _fuse_sizes(fed[key]) if key.name == "fuse" else {}
-        return _build(library, logger, store.path(key, onnx_ending(precision)), sizes)
+        content = store.read(key, onnx_ending(precision))
+        return _build(library, logger, str(key), content, sizes)
 
     return store.build(bank, ending, build, anew=anew)
 
@@ -190,30 +194,26 @@ def _fuse_sizes(tensors: tuple[Tensor, ...]) -> dict[str, list[tuple[int, ...]]]
     return sizes
 
 
-def _build(library: Any, logger: Any, source: Path, sizes: Mapping[str, list[tuple[int, ...]]]) -> bytes:
+def _build(
+    library: Any, logger: Any, name: str, content: bytes, sizes: Mapping[str, list[tuple[int, ...]]]
+) -> bytes:
     builder = library.Builder(logger)
     # Strongly typed: the ONNX file says which products run in which precision. The only kind in TensorRT 11.
     flags = 1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flags)
     parser = library.OnnxParser(network, logger)
-    try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise BackendError(
-            f"no ONNX file {source}: {error.strerror}; run `sentryfuse build-engines`"
-        ) from error
     if not parser.parse(content):
         found = parser.get_error(0) if parser.num_errors else "no reason given"
-        raise BackendError(f"TensorRT {library.__version__} cannot read {source.name}: {found}")
+        raise BackendError(f"TensorRT {library.__version__} cannot read {name}: {found}")
     config = builder.create_builder_config()
     if sizes:
         profile = builder.create_optimization_profile()
-        for name, (least, usual, most) in sizes.items():
-            profile.set_shape(name, least, usual, most)
+        for given, (least, usual, most) in sizes.items():
+            profile.set_shape(given, least, usual, most)
         config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise BackendError(f"TensorRT {library.__version__} cannot build {source.name}; see its log above")
+        raise BackendError(f"TensorRT {library.__version__} cannot build {name}; see its log above")
     return bytes(plan)
 
 

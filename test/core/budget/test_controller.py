@@ -314,6 +314,15 @@ def test_battery_must_be_well_above_the_limit_before_width_comes_back() -> None:
     assert budget.choose(ALL, 0)[1] == "battery: 22% was below 20% and is not yet 25%"
 
 
+@pytest.mark.parametrize("minimum", [0.0, 0.1])
+def test_battery_is_not_low_any_more_when_a_lower_limit_is_set(minimum: float) -> None:
+    budget = controller(min_battery=0.2)
+    budget.update_battery(0.12 if minimum else 0.03)
+    assert budget.choose(ALL, 0)[0] == 2
+    budget.config = replace(budget.config, min_battery=minimum)
+    assert budget.choose(ALL, 0) == (0, "no limit asks for less")
+
+
 def test_floor_holds_the_narrowest_level_that_is_accurate_enough() -> None:
     budget = controller(maps=MAPS, min_map_share=0.9)
     budget.update_battery(0.1)

@@ -25,6 +25,7 @@ class Robot:
         table = {(m.bits, level): ms for m in ModalitySet.subsets() for level, ms in enumerate(level_ms)}
         self.budget.set_latency_table(table)
         self.slow_down = 1.0
+        self.sectors: tuple[ModalitySet, ...] = ()
         self.levels: list[int] = []
         self.reasons: list[str] = []
         self.skipped = 0
@@ -45,13 +46,13 @@ class Robot:
                 continue
             skipped, self._taken = newest - self._taken - 1, newest
             self.skipped += skipped
-            level, reason = self.budget.choose(ALL, self.now_ns)
+            level, reason = self.budget.choose(ALL, self.now_ns, sectors=self.sectors)
             infer_ms = self.slow_down * self.level_ms[level] + self._random.random() * self._jitter_ms
+            infer_ms *= max(1, len(self.sectors))
             self.now_ns += round((infer_ms + OVERHEAD_MS) * NS_PER_MS)
-            self.budget.observe(ALL, level, infer_ms)
-            self.budget.observe_pace(
-                self.now_ns, skipped=skipped, busy_ms=infer_ms + OVERHEAD_MS, mask=ALL, level=level
-            )
+            self.budget.observe(ALL, level, infer_ms, sectors=self.sectors)
+            busy_ms = infer_ms + OVERHEAD_MS
+            self.budget.observe_pace(self.now_ns, skipped=skipped, busy_ms=busy_ms, level=level)
             self.levels.append(level)
             self.reasons.append(reason)
 
@@ -61,6 +62,16 @@ def test_full_width_runs_when_no_set_is_skipped() -> None:
     robot.run(30.0)
     assert set(robot.levels) == {0}
     assert robot.skipped == 0
+
+
+def test_wider_level_is_reckoned_for_every_sector_when_the_network_runs_for_several() -> None:
+    robot = Robot(25.0, 15.0, 10.0)
+    robot.sectors = (ALL,) * 4
+    robot.run(10.0)
+    robot.run(200.0)
+    assert set(robot.levels) == {1}
+    assert robot.skipped == 0
+    assert "full width takes 115 ms of the 100 ms between two sets" in robot.reasons[-1]
 
 
 def test_node_narrows_by_itself_and_stays_there_when_full_width_is_too_slow() -> None:

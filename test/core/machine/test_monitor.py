@@ -143,14 +143,16 @@ def test_zones_have_the_trip_point_that_slows_the_machine(tmp_path: Path) -> Non
 def test_throttling_is_told_once_for_every_time_it_happened(tmp_path: Path) -> None:
     folder = tmp_path / "devices" / "system" / "cpu" / "cpu0" / "thermal_throttle"
     counter = write(folder / "core_throttle_count", 4)
-    write(folder / "package_throttle_count", 9)
+    package = write(folder / "package_throttle_count", 9)
     monitor = MachineMonitor(gpu=None, sysfs=tmp_path)
     assert monitor.poll(0).throttling == ""
     write(counter, 5)
     assert monitor.poll(0).throttling == "cpu was throttled by heat"
     assert monitor.poll(0).throttling == ""
-    counter.unlink()
+    counter.unlink()  # as when a core is switched off
     assert monitor.poll(0).throttling == ""
+    write(package, 10)
+    assert monitor.poll(0).throttling == "cpu was throttled by heat"
 
 
 def test_machine_without_sensors_says_why(tmp_path: Path) -> None:

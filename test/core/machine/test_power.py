@@ -107,6 +107,15 @@ def test_jetson_adds_rails_when_none_feeds_them_all(tmp_path: Path) -> None:
     assert power.power_w(0) == pytest.approx(9.5 + 4.75 + 5.0)
 
 
+def test_jetson_reads_no_channel_that_is_not_connected(tmp_path: Path) -> None:
+    ina3221(tmp_path, 1, [("VDD_GPU_SOC", 19000, 500)])
+    chip = ina3221(tmp_path, 2, [("NC", 0, 0), ("VDDQ_VDD2_1V8AO", 5000, 100)])
+    write(chip / "curr1_input", "")  # what reading a channel that is switched off comes to
+    power = JetsonPower(tmp_path)
+    assert power.source == "INA3221 VDD_GPU_SOC+VDDQ_VDD2_1V8AO"
+    assert power.power_w(0) == pytest.approx(9.5 + 0.5)
+
+
 def test_jetson_of_an_older_jetpack_is_read_in_milliwatts(tmp_path: Path) -> None:
     chip = tmp_path / "bus" / "i2c" / "drivers" / "ina3221x" / "6-0040" / "iio:device0"
     for channel, (name, milliwatts) in enumerate([("POM_5V_IN", 4200), ("POM_5V_GPU", 1200)]):

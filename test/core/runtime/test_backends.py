@@ -18,7 +18,7 @@ from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.fallback import FallbackBackend
-from sentryfuse_core.runtime.load import load_bank, make_backend
+from sentryfuse_core.runtime.load import load_bank, make_backend, resolve_device
 from sentryfuse_core.types import Modality, ModalitySet, Plan
 
 CAMERA = ModalitySet.of(Modality.CAMERA)
@@ -40,12 +40,13 @@ class Flaky:
     def __init__(self) -> None:
         self.broken = False
         self.runs = 0
+        self.score = 0.0
 
     def run(self, inputs: ModelInput, plan: Plan) -> HeadOutput:  # noqa: ARG002 - as the protocol has it
         self.runs += 1
         if self.broken:
             raise BackendError("inference on cuda:0 failed: out of memory")
-        return HeadOutput(torch.zeros(1), torch.zeros(1))
+        return HeadOutput(torch.full((2,), self.score), torch.zeros(1))
 
     def warm_up(self) -> Mapping[tuple[int, int], float]:
         if self.broken:
@@ -98,6 +99,16 @@ def test_fallback_runs_on_the_second_until_the_first_recovers_when_it_fails(bank
     assert (first.runs, both.device, both.faults) == (4, "cuda:0", ())
 
 
+def test_fallback_runs_on_the_second_when_what_the_first_gives_is_no_number(bank: Bank) -> None:
+    """As float16 does that overflows: nothing would be detected, and nobody told."""
+    first = Flaky()
+    both = FallbackBackend(first, EagerBackend(bank), clock=ManualClock())
+    first.score = float("nan")
+    found = both.run(model_input(batch=1).only(CAMERA), bank.plan(CAMERA, 0, ""))
+    assert found.heatmap.isfinite().all()
+    assert "flaky on cuda:0 gave what is no number; set model.precision" in both.faults[0]
+
+
 def test_fallback_takes_the_times_of_the_second_when_the_first_cannot_warm_up(bank: Bank) -> None:
     first = Flaky()
     both = FallbackBackend(first, EagerBackend(bank), clock=ManualClock())
@@ -111,6 +122,10 @@ def test_make_backend_raises_when_the_device_is_unknown(bank: Bank) -> None:
     for device in ("gpu", "meta"):
         with pytest.raises(BackendError, match=f"model.device = '{device}'"):
             make_backend(bank, ModelConfig(device=device))
+
+
+def test_device_is_the_cpu_when_its_number_is_given() -> None:
+    assert resolve_device("cpu:0") == "cpu"
 
 
 def test_make_backend_runs_on_the_cpu_and_says_so_when_cuda_is_not_there(

@@ -139,12 +139,12 @@ def test_engines_are_built_once_and_again_when_tensorrt_changed(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store.of(bank, str(tmp_path))
-    for part in all_parts(bank):
-        store.write(store.path(part, onnx_ending("float16")), b"model")
+    assert all(store.build(bank, onnx_ending("float16"), lambda _part: b"model", anew=False))
     monkeypatch.setitem(sys.modules, "tensorrt", library())
     assert list(build_engines(bank, store, device="cuda", precision="float16")) == [True] * 7
     assert list(build_engines(bank, store, device="cuda", precision="float16")) == [False] * 7
-    engines = {path.name.split(".")[0]: path.read_text("utf-8") for path in store.folder.glob("*.engine")}
+    ending = engine_ending("10.13.3.9", CUDA, "float16")
+    engines = {str(part): store.read(part, ending).decode() for part in all_parts(bank)}
     assert engines["audio0"] == "engine of network 2 {}"  # 1 << STRONGLY_TYPED
     assert "'pool': ((1, 2, 2), (1, 130, 130), (1, 256, 256))" in engines["fuse1_head1"]
     monkeypatch.setitem(sys.modules, "tensorrt", library("10.14.0"))
@@ -157,10 +157,10 @@ def test_one_line_tells_why_when_an_onnx_file_is_missing_or_not_understood(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", library())
     store = Store.of(bank, str(tmp_path))
-    with pytest.raises(BackendError, match=r"no ONNX file .*run `sentryfuse build-engines`"):
+    with pytest.raises(BackendError, match=r"cannot read .*audio0\.float16\.onnx: No such .*build-engines`"):
         next(build_engines(bank, store, device="cuda", precision="float16"))
-    store.write(store.path(all_parts(bank)[0], onnx_ending("float16")), b"bad")
-    with pytest.raises(BackendError, match=r"audio0\.float16\.onnx: unsupported operator 0"):
+    assert all(store.build(bank, onnx_ending("float16"), lambda _part: b"bad", anew=False))
+    with pytest.raises(BackendError, match=r"10\.13\.3\.9 cannot read audio0: unsupported operator 0"):
         next(build_engines(bank, store, device="cuda", precision="float16"))
 
 

@@ -121,12 +121,12 @@ def test_compiled_equals_eager_when_traced(tmp_path: Path, monkeypatch: pytest.M
 
 
 class Session:
-    """Stands in for ONNX Runtime's: its file only tells which part it is, and torch runs that."""
+    """Stands in for ONNX Runtime's: its content only tells which part it is, and torch runs that."""
 
     form: LeanForm
 
-    def __init__(self, path: str, _options: object, *, providers: list[Any]) -> None:
-        told = json.loads(Path(path).read_text(encoding="ascii"))
+    def __init__(self, content: bytes, _options: object, *, providers: list[Any]) -> None:
+        told = json.loads(content)
         self.inputs, self.part, self.providers = told.pop("inputs"), Part(**told), providers
 
     def get_providers(self) -> list[str]:
