@@ -289,8 +289,12 @@ def _nothing(available: Sequence[Topic], notes: Sequence[str], config: Config) -
     what = (
         "no topic is an enabled sensor's" if fits else f"no topic with messages of a type read here ({known})"
     )
-    listing = ", ".join(f"{topic.name} ({topic.type_name})" for topic in available) or "no topics at all"
+    listing = ", ".join(map(_described, available)) or "no topics at all"
     return f"{what}: the recording has {listing}" + "".join(f"; {note}" for note in notes)
+
+
+def _described(topic: Topic) -> str:
+    return f"{topic.name} ({topic.type_name}{'' if topic.count else ', no messages'})"
 
 
 def _override(available: Sequence[Topic], sensor: str, name: str, config: Config) -> Topic:

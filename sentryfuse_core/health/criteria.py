@@ -31,6 +31,7 @@ REMEDIES = {
     "several_publishers": "stop all but one, or remap each to a topic of its own",
     "mixed_frames": "two sensors on one topic? stop one of them or remap it to a topic of its own",
     "no_pose": "publish the transform, or set output.extrinsics: parameters",
+    "outside_view": "correct the transform of the {device}, or {name}.quaternion_xyzw",
     "no_data": "correct {name}.stamp_offset_s or {name}.latency_s, or raise {name}.window_s",
     # content.py: what is in one of them
     "black": "take off the lens cover, check exposure",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
@@ -33,6 +34,7 @@ _DEVICES = {
 }
 _NO_FAULT = ("field_absent",)  # an IMU that measures less than the network needs is sound
 _SHARED = "several_publishers"
+_TOLD_LAST = (_SHARED, "low_trust")  # in this order, after whatever names the cause better
 _FRAME_CHANGES = 3  # of the last hundred messages
 _NAMES, _NAME_LENGTH = 5, 100  # of strangers, in a reason
 
@@ -112,10 +114,11 @@ class Evidence:
 
     @property
     def fault(self) -> Finding | None:
-        """The oldest of the gravest; that others publish too is told only where nothing else is wrong."""
+        """The oldest of the gravest; what hardly names a cause is told only where nothing else is wrong."""
         faults = self.losing or self.degrading
-        first = (found for code, found in faults.items() if code != _SHARED)
-        return next(first, faults.get(_SHARED))
+        first = (found for code, found in faults.items() if code not in _TOLD_LAST)
+        last = (faults[code] for code in _TOLD_LAST if code in faults)
+        return next(chain(first, last), None)
 
     def readable(self, sample: Sample, now_ns: int) -> bool:
         """Take in a message that could be read; True when its stamp is in order.
@@ -188,7 +191,7 @@ class Evidence:
             self._check_last("content", self._content, self._find("few_points", told))
             return None
         self._undecodable_in_row += 1
-        found = replace(self._find("malformed", told), code=reason)
+        found = replace(self._find(reason if reason in REMEDIES else "malformed", told), code=reason)
         self._check_last("content", self._content, found)
         if self._undecodable_in_row < self._config.invalid_run:
             return None

@@ -72,8 +72,9 @@ def jobs_for(bags: Sequence[Path], common: Job, *, out: Path) -> list[Job]:
         stem if stems.count(stem) == 1 else f"{printable(path.parent.name)}_{stem}"
         for path, stem in zip(paths, stems, strict=True)
     ]
-    if len(set(names)) < len(names):
-        raise OutputError(f"recordings would share a folder ({', '.join(names)}); rename one")
+    shared = [str(path) for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
+    if shared:
+        raise OutputError(f"recordings would share a folder ({', '.join(shared)}); rename one")
     return [
         replace(common, bag=path, out=out.resolve() / name, name=name)
         for path, name in zip(paths, names, strict=True)

@@ -364,6 +364,31 @@ def test_sensor_is_degraded_and_used_on_when_the_network_hardly_trusts_it(bench:
     assert bench.history[-1] is OK
 
 
+@pytest.mark.parametrize("by", ["low_trust", "several_publishers"])
+def test_cause_is_told_in_place_of_what_names_none_when_it_is_found_later(by: str) -> None:
+    bench = Bench(IMU)
+    bench.good(2.0)
+    for _ in range(5):
+        bench.monitor.observe_trust(IMU, 0.1, poor=True, now_ns=bench.now_ns)
+    if by == "several_publishers":
+        bench.monitor.observe_publishers(IMU, ["/one", "/two"], bench.now_ns)
+    assert bench.report.code == by
+    for _ in range(500):
+        bench.send(payload=ImuReading(np.array([0.0, 0.0, 30.0]), np.array([0.0, 0.0, 9.81])))
+    assert bench.report.code == "units"
+    assert "rad/s" in bench.report.remedy
+
+
+def test_remedy_is_the_transform_when_a_camera_looks_elsewhere() -> None:
+    bench = Bench(CAMERA)
+    bench.good(3.0)
+    for _ in range(5):
+        bench.send()
+        bench.monitor.observe_undecodable(CAMERA, "outside_view", "it looks back", bench.now_ns)
+    assert bench.report.code == "outside_view"
+    assert "transform" in bench.report.remedy
+
+
 def test_imu_is_degraded_when_it_saturates() -> None:
     bench = Bench(IMU)
     bench.good(2.0)

@@ -187,6 +187,12 @@ def test_names_that_clash_are_refused(paths: list[str], why: str, tmp_path: Path
         jobs_for([Path(path) for path in paths], Job(bag=Path()), out=tmp_path)
 
 
+def test_only_the_recordings_that_clash_are_named_when_names_clash(tmp_path: Path) -> None:
+    paths = [Path("a/sound.mcap"), Path("a/walk.mcap"), Path("a/walk.bag")]
+    with pytest.raises(OutputError, match=r"\(\S+walk.mcap, \S+walk.bag\)"):
+        jobs_for(paths, Job(bag=Path()), out=tmp_path)
+
+
 def test_cluster_says_what_to_install_when_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(BackendError, match=r"pip install 'sentryfuse-python\[cluster\]'"):
