@@ -82,6 +82,59 @@ def test_failed_step_names_the_log_and_the_error(tmp_path: Path, monkeypatch: py
     assert "ERROR: no index" in (tmp_path / "setup.log").read_text()
 
 
+def test_failed_step_names_the_network_when_the_index_was_not_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_env, "LOG", tmp_path / "setup.log")
+    script = (
+        "print('WARNING: Retrying (Retry(total=0)) after connection broken by ...')\n"
+        "print('ERROR: No matching distribution found for numpy==2.4.6')\n"
+        "raise SystemExit(1)"
+    )
+    with pytest.raises(setup_env.SetupError, match=r"index was not reached; look at the network"):
+        setup_env.step("install", [sys.executable, "-c", script])
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the checkout, with a .venv of other wheels and another package."""
+    monkeypatch.setattr(setup_env, "STAMP", tmp_path / "stamp.json")
+    monkeypatch.setattr(setup_env, "LOG", tmp_path / "build" / "setup.log")
+    monkeypatch.setattr(setup_env, "wanted", lambda: {"interpreter": "i", "wheels": "w", "package": "p"})
+    monkeypatch.setattr(setup_env, "torch_build", lambda: "torch")
+    setup_env.write_stamp({"interpreter": "i", "wheels": "old", "package": "old"})
+    return tmp_path
+
+
+def interrupted(**_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("checkout")
+@pytest.mark.parametrize(("where", "kept"), [("install_wheels", ["i"]), ("install_package", ["i", "w"])])
+def test_setup_forgets_what_was_there_when_interrupted_while_it_changes_it(
+    where: str,
+    kept: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(setup_env, "install_wheels", lambda **_: None)
+    monkeypatch.setattr(setup_env, where, interrupted)
+    assert setup_env.main() == 130
+    assert capsys.readouterr().err == "\nsetup: interrupted; `make setup` again completes it\n"
+    assert [part for part in setup_env.read_stamp().values() if part] == kept
+
+
+def test_setup_names_the_path_and_the_remedy_when_it_cannot_write_there(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "build").touch()
+    assert setup_env.main() == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"setup: {checkout / 'build'}: ")
+    assert told.endswith("check the path, its rights and free space\n")
+
+
 def test_scripts_run_their_functions_when_written_from_pyproject(tmp_path: Path) -> None:
     pyproject = tmp_path / "pyproject.toml"
     pyproject.write_text('[project.scripts]\nhello = "greeting:main"\n')
