@@ -135,14 +135,23 @@ def test_setup_names_the_path_and_the_remedy_when_it_cannot_write_there(
     assert told.endswith("check the path, its rights and free space\n")
 
 
-def test_scripts_run_their_functions_when_written_from_pyproject(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["", "with space", "long" * 60])
+def test_scripts_run_their_functions_when_written_from_pyproject(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / folder / "python"
+    python.parent.mkdir(exist_ok=True)
+    python.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python))
     pyproject = tmp_path / "pyproject.toml"
     pyproject.write_text('[project.scripts]\nhello = "greeting:main"\n')
-    (tmp_path / "greeting.py").write_text("def main():\n    print('hi')\n    return 3\n")
+    (tmp_path / "greeting.py").write_text(
+        "import sys\ndef main():\n    print('hi', *sys.argv[1:])\n    return 3\n"
+    )
     (script,) = make_scripts.write_scripts(pyproject, tmp_path / "scripts")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    result = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stdout) == (3, "hi\n")
+    result = subprocess.run([script, "a b"], env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (3, "hi a b\n")
 
 
 def test_executables_are_the_nodes_and_the_command(tmp_path: Path) -> None:
