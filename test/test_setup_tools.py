@@ -95,6 +95,21 @@ def test_failed_step_names_the_network_when_the_index_was_not_reached(
         setup_env.step("install", [sys.executable, "-c", script])
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_setup_builds_the_messages_anew_when_the_environment_is(
+    fresh: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_env, "ROOT", tmp_path)
+    monkeypatch.setattr(setup_env, "VENV", tmp_path)
+    monkeypatch.setattr(setup_env, "step", lambda *_: None)
+    monkeypatch.setattr(setup_env, "repair_cmake_files", lambda: None)
+    monkeypatch.setattr(setup_env, "run_python", lambda _: str(tmp_path))
+    built = tmp_path / "build" / "colcon" / "sentryfuse"
+    built.mkdir(parents=True)
+    setup_env.install_wheels(fresh=fresh)
+    assert built.exists() != fresh
+
+
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in place of the checkout, with a .venv of other wheels and another package."""

@@ -25,6 +25,7 @@ STAMP = VENV / "sentryfuse-setup.json"
 LOG = ROOT / "build" / "setup.log"
 PYTHONS = ((3, 10), (3, 14))
 REQUIREMENTS = ("requirements.txt", "requirements-build.txt", "requirements-dev.txt", "constraints.txt")
+BUILT = "build/colcon"  # where the messages are built
 PACKAGE_INPUTS = ("CMakeLists.txt", "package.xml", "pyproject.toml", "setup.py", "msg", "launch", "config",
                   "tools/make_scripts.py")  # fmt: skip
 # A sourced ROS distribution or an active virtual environment must not leak into this one.
@@ -180,6 +181,8 @@ def run_python(code: str) -> str:
 def install_wheels(*, fresh: bool) -> None:
     """Make the virtual environment and install every pinned wheel."""
     if fresh:
+        # CMake knows a Python by its path, and would build for the one that .venv was made with before.
+        shutil.rmtree(ROOT / BUILT, ignore_errors=True)
         step("make .venv", [sys.executable, "-m", "venv", "--clear", str(VENV)])
         # The Makefile reads it, so that PYTHON=... has to be given only once.
         (VENV / "base-python").write_text(os.path.realpath(sys.executable), encoding="utf-8")
@@ -201,7 +204,7 @@ def install_package() -> None:
     step(
         "build the messages",
         [str(VENV / "bin" / "colcon"), "--log-base", "build/colcon_log", "build", "--paths", ".",
-         "--merge-install", "--install-base", str(VENV), "--build-base", "build/colcon",
+         "--merge-install", "--install-base", str(VENV), "--build-base", BUILT,
          "--cmake-args", "-DBUILD_TESTING=OFF", "-DSENTRYFUSE_INSTALL_PYTHON=OFF",
          f"-DPython3_EXECUTABLE={python}", f"-DPYTHON_INSTALL_DIR={os.path.relpath(site_packages, VENV)}"],
     )  # fmt: skip
