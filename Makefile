@@ -61,7 +61,7 @@ build/docs-env/installed: requirements-docs.txt
 	@touch $@
 
 docs: build/docs-env/installed  ## build the documentation site, build/site/index.html; a dead link is an error
-	@rm -rf build/docs && mkdir -p build/docs && ln -s $(SITE:%=$(CURDIR)/%) build/docs
+	@rm -rf build/docs && mkdir -p build/docs && ln -s $(SITE:%=../../%) build/docs
 	@NO_MKDOCS_2_WARNING=1 build/docs-env/bin/mkdocs build
 
 clean:  ## remove .venv, builds and caches

@@ -65,9 +65,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def _read_settings(context: LaunchContext, settings: dict[str, Any]) -> None:
     """The player's parameters."""
-    path(context, "bag")  # told now if it is not there, not when the player starts
     settings |= {
-        "bag": _text("bag"),
+        "bag": _typed(path(context, "bag")),  # told now if it is not there, not when the player starts
         "prefix": RAW,
         "rate": number(context, "rate"),
         "loop": bool(flag(context, "loop")),
@@ -86,7 +85,7 @@ def _player_and_injector(context: LaunchContext, settings: dict[str, Any]) -> li
         parameters=[
             {
                 "scenario": _text("scenario"),
-                "sensors_from": _text("params_file"),
+                "sensors_from": _typed(path(context, "params_file")),
                 "sensors_of": _typed(node_name(context)),
                 "prefix": RAW,
                 "budget_topic": _typed(text(context, "budget_topic") or f"{name}/budget"),

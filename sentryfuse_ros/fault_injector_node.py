@@ -81,7 +81,9 @@ class FaultInjectorNode(Node):
         self._prefix = self.resolve_topic_name(values["prefix"].rstrip("/"), only_expand=True)
         path = values["scenario"]
         named, warn = values["sensors_from"], self.get_logger().warning
-        told = load_yaml(Path(named), node=values["sensors_of"], tell=warn) if named else Config()
+        told = (
+            load_yaml(Path(named).expanduser(), node=values["sensors_of"], tell=warn) if named else Config()
+        )
         self._config = self._renamed(told, [name for name in values["sensors"] if name])
         kinds = self._config.kinds
         none = Scenario("none", 0, float("inf"))

@@ -76,9 +76,10 @@ def path(context: LaunchContext, name: str) -> str:
     For a missing parameter file launch itself gives a warning, and goes on without it.
     """
     given = text(context, name)
-    if given and not Path(given).exists():
+    found = os.path.expanduser(given)  # noqa: PTH111 - no shell does it after `:=`, and a Path of nothing is "."
+    if given and not Path(found).exists():
         raise ValueError(f"{name}:={given}: there is no such file")
-    return given
+    return found
 
 
 def node_name(context: LaunchContext) -> str:

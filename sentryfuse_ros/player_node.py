@@ -71,7 +71,7 @@ class PlayerNode(Node):
             raise ConfigError(f"parameter stamps = {stamps!r}: give one of {', '.join(_STAMPS)}")
         if not 0.0 < self._values["rate"] <= 1000.0:
             raise ConfigError(f"parameter rate = {self._values['rate']} is outside 0 .. 1000")
-        self._reader = BagReader(Path(self._values["bag"])).open()
+        self._reader = BagReader(Path(self._values["bag"]).expanduser()).open()
         for note in self._reader.notes:
             self.get_logger().warning(note)
         self._played, left_out = choose(self, self._reader, self._values)

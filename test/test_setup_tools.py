@@ -82,14 +82,91 @@ def test_failed_step_names_the_log_and_the_error(tmp_path: Path, monkeypatch: py
     assert "ERROR: no index" in (tmp_path / "setup.log").read_text()
 
 
-def test_scripts_run_their_functions_when_written_from_pyproject(tmp_path: Path) -> None:
+def test_failed_step_names_the_network_when_the_index_was_not_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_env, "LOG", tmp_path / "setup.log")
+    script = (
+        "print('WARNING: Retrying (Retry(total=0)) after connection broken by ...')\n"
+        "print('ERROR: No matching distribution found for numpy==2.4.6')\n"
+        "raise SystemExit(1)"
+    )
+    with pytest.raises(setup_env.SetupError, match=r"index was not reached; look at the network"):
+        setup_env.step("install", [sys.executable, "-c", script])
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_setup_builds_the_messages_anew_when_the_environment_is(
+    fresh: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_env, "ROOT", tmp_path)
+    monkeypatch.setattr(setup_env, "VENV", tmp_path)
+    monkeypatch.setattr(setup_env, "step", lambda *_: None)
+    monkeypatch.setattr(setup_env, "repair_cmake_files", lambda: None)
+    monkeypatch.setattr(setup_env, "run_python", lambda _: str(tmp_path))
+    built = tmp_path / "build" / "colcon" / "sentryfuse"
+    built.mkdir(parents=True)
+    setup_env.install_wheels(fresh=fresh)
+    assert built.exists() != fresh
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the checkout, with a .venv of other wheels and another package."""
+    monkeypatch.setattr(setup_env, "STAMP", tmp_path / "stamp.json")
+    monkeypatch.setattr(setup_env, "LOG", tmp_path / "build" / "setup.log")
+    monkeypatch.setattr(setup_env, "wanted", lambda: {"interpreter": "i", "wheels": "w", "package": "p"})
+    monkeypatch.setattr(setup_env, "torch_build", lambda: "torch")
+    setup_env.write_stamp({"interpreter": "i", "wheels": "old", "package": "old"})
+    return tmp_path
+
+
+def interrupted(**_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("checkout")
+@pytest.mark.parametrize(("where", "kept"), [("install_wheels", ["i"]), ("install_package", ["i", "w"])])
+def test_setup_forgets_what_was_there_when_interrupted_while_it_changes_it(
+    where: str,
+    kept: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(setup_env, "install_wheels", lambda **_: None)
+    monkeypatch.setattr(setup_env, where, interrupted)
+    assert setup_env.main() == 130
+    assert capsys.readouterr().err == "\nsetup: interrupted; `make setup` again completes it\n"
+    assert [part for part in setup_env.read_stamp().values() if part] == kept
+
+
+def test_setup_names_the_path_and_the_remedy_when_it_cannot_write_there(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "build").touch()
+    assert setup_env.main() == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"setup: {checkout / 'build'}: ")
+    assert told.endswith("check the path, its rights and free space\n")
+
+
+@pytest.mark.parametrize("folder", ["", "with space", "long" * 60])
+def test_scripts_run_their_functions_when_written_from_pyproject(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / folder / "python"
+    python.parent.mkdir(exist_ok=True)
+    python.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python))
     pyproject = tmp_path / "pyproject.toml"
     pyproject.write_text('[project.scripts]\nhello = "greeting:main"\n')
-    (tmp_path / "greeting.py").write_text("def main():\n    print('hi')\n    return 3\n")
+    (tmp_path / "greeting.py").write_text(
+        "import sys\ndef main():\n    print('hi', *sys.argv[1:])\n    return 3\n"
+    )
     (script,) = make_scripts.write_scripts(pyproject, tmp_path / "scripts")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    result = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stdout) == (3, "hi\n")
+    result = subprocess.run([script, "a b"], env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (3, "hi a b\n")
 
 
 def test_executables_are_the_nodes_and_the_command(tmp_path: Path) -> None:

@@ -14,7 +14,14 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-TEMPLATE = """#!{python}
+# The kernel finds no interpreter whose path has a space or is long. There the shell starts Python, to which
+# the shell's lines are a text, as in the scripts that pip writes.
+LONGEST = 127
+BY_SHELL = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
+"""
+TEMPLATE = """\
 import sys
 
 from {module} import {function}
@@ -29,13 +36,14 @@ def write_scripts(pyproject: Path, folder: Path) -> list[Path]:
     scripts = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["scripts"]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    python = sys.executable
+    plain = " " not in python and len(python) < LONGEST
+    first = f"#!{python}\n" if plain else BY_SHELL.format(python=python)
     written = []
     for name, target in scripts.items():
         module, function = target.split(":")
         path = folder / name
-        path.write_text(
-            TEMPLATE.format(python=sys.executable, module=module, function=function), encoding="utf-8"
-        )
+        path.write_text(first + TEMPLATE.format(module=module, function=function), encoding="utf-8")
         path.chmod(0o755)
         written.append(path)
     return written

@@ -25,6 +25,7 @@ STAMP = VENV / "sentryfuse-setup.json"
 LOG = ROOT / "build" / "setup.log"
 PYTHONS = ((3, 10), (3, 14))
 REQUIREMENTS = ("requirements.txt", "requirements-build.txt", "requirements-dev.txt", "constraints.txt")
+BUILT = "build/colcon"  # where the messages are built
 PACKAGE_INPUTS = ("CMakeLists.txt", "package.xml", "pyproject.toml", "setup.py", "msg", "launch", "config",
                   "tools/make_scripts.py")  # fmt: skip
 # A sourced ROS distribution or an active virtual environment must not leak into this one.
@@ -99,6 +100,11 @@ def read_stamp() -> dict[str, str]:
     return stamp
 
 
+def write_stamp(parts: dict[str, str]) -> None:
+    """Note what it is made from by now."""
+    STAMP.write_text(json.dumps(parts, indent=1), encoding="utf-8")
+
+
 def environment() -> dict[str, str]:
     """Environment of every step: this .venv first, nothing of another ROS."""
     kept = {key: value for key, value in os.environ.items() if key not in FOREIGN}
@@ -122,15 +128,18 @@ def step(what: str, command: list[str]) -> None:
             errors="replace",
         )  # fmt: skip
         assert process.stdout is not None  # noqa: S101 - for the type checker
-        last = ""
+        last, cut_off = "", False
         for line in process.stdout:
             log.write(line)
             show(what, line, live=live)
+            cut_off = cut_off or "connection broken by" in line
             if re.match(r"\s*(ERROR|error|CMake Error|.*fatal error)", line):
                 last = line.strip()
         code = process.wait()
     seconds = time.monotonic() - started
     print(f"\r\033[K  {what}: {seconds:.0f} s" if live else f"    {seconds:.0f} s", flush=True)
+    if cut_off and "No matching distribution" in last:  # as pip says also of a version that does not exist
+        last = "the package index was not reached; look at the network and the proxy"
     if code != 0:
         raise SetupError(f"{what} failed{f' ({last})' if last else ''}: the whole output is in {LOG}")
 
@@ -172,6 +181,8 @@ def run_python(code: str) -> str:
 def install_wheels(*, fresh: bool) -> None:
     """Make the virtual environment and install every pinned wheel."""
     if fresh:
+        # CMake knows a Python by its path, and would build for the one that .venv was made with before.
+        shutil.rmtree(ROOT / BUILT, ignore_errors=True)
         step("make .venv", [sys.executable, "-m", "venv", "--clear", str(VENV)])
         # The Makefile reads it, so that PYTHON=... has to be given only once.
         (VENV / "base-python").write_text(os.path.realpath(sys.executable), encoding="utf-8")
@@ -193,7 +204,7 @@ def install_package() -> None:
     step(
         "build the messages",
         [str(VENV / "bin" / "colcon"), "--log-base", "build/colcon_log", "build", "--paths", ".",
-         "--merge-install", "--install-base", str(VENV), "--build-base", "build/colcon",
+         "--merge-install", "--install-base", str(VENV), "--build-base", BUILT,
          "--cmake-args", "-DBUILD_TESTING=OFF", "-DSENTRYFUSE_INSTALL_PYTHON=OFF",
          f"-DPython3_EXECUTABLE={python}", f"-DPYTHON_INSTALL_DIR={os.path.relpath(site_packages, VENV)}"],
     )  # fmt: skip
@@ -233,16 +244,25 @@ def main() -> int:
                 "SentryFuse: setting up .venv" + (" (once; several minutes)" if not have else ""), flush=True
             )
             fresh = have.get("interpreter") != want["interpreter"]
-            if fresh or have.get("wheels") != want["wheels"]:
+            stale = fresh or have.get("wheels") != want["wheels"]
+            if have:  # what is changed now is no longer what it was, should this be interrupted
+                write_stamp({} if fresh else have | {"package": ""} | ({"wheels": ""} if stale else {}))
+            if stale:
                 install_wheels(fresh=fresh)
-                have = {"interpreter": want["interpreter"], "wheels": want["wheels"]}
-                STAMP.write_text(json.dumps(have, indent=1), encoding="utf-8")
+                write_stamp(want | {"package": ""})
                 print(f"  {torch_build()}")
             install_package()
-            STAMP.write_text(json.dumps(want, indent=1), encoding="utf-8")
+            write_stamp(want)
         except SetupError as error:
             print(f"setup: {error}", file=sys.stderr)
             return 2
+        except OSError as error:
+            reason = f"{error.filename or ROOT}: {error.strerror or error}"
+            print(f"setup: {reason}; check the path, its rights and free space", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("\nsetup: interrupted; `make setup` again completes it", file=sys.stderr)
+            return 130
     print("  ready: .venv/bin/sentryfuse, make demo, make test")
     return 0
 

@@ -18,6 +18,7 @@ NEEDS = "needs launch and launch_ros"
 pytest.importorskip("launch_ros", reason=NEEDS)
 pytest.importorskip("ros2launch", reason=NEEDS)
 
+from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_runs import LAUNCH_FILES, Launched
@@ -28,6 +29,7 @@ from ros.support import Listener, until
 from sensor_msgs.msg import CompressedImage, PointCloud2
 from sentryfuse.msg import Budget, FusionStatus
 
+from sentryfuse_ros.launching import path
 from sentryfuse_ros.middleware import PROFILE_VARIABLE
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("launch files")]
@@ -149,6 +151,17 @@ def test_replay_launch_file_asks_for_the_recording_and_offers_the_rest() -> None
     arguments = declared("replay_faults.launch.py")
     assert not arguments["bag"].default_value
     assert {"scenario", "rate"} | set(declared("sentryfuse.launch.py")) <= set(arguments)
+
+
+def test_path_of_an_argument_is_found_when_it_begins_with_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").touch()
+    context = LaunchContext()
+    context.launch_configurations.update(params_file="~/mine.yaml", bag="")
+    assert path(context, "params_file") == str(tmp_path / "mine.yaml")
+    assert path(context, "bag") == ""
 
 
 def test_node_has_what_is_set_around_the_include_when_no_argument_is_given(

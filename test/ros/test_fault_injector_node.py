@@ -132,6 +132,15 @@ def test_scenario_begins_and_hits_by_topic_when_no_sensor_has_that_topic(
     assert "no imu in sensors_from has the topic /other" in capfd.readouterr().err
 
 
+def test_injector_finds_the_parameter_file_when_its_path_begins_with_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rig.yaml").write_text("sensors: [nose]\nnose: {kind: imu}\n", encoding="utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with injecting("-p", "sensors_from:=~/rig.yaml") as found:
+        assert list(found.node._config.sensors) == ["nose"]
+
+
 def test_injector_knows_the_sensors_by_the_names_that_its_own_parameters_give(
     tmp_path: Path,
 ) -> None:

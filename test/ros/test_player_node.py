@@ -98,6 +98,14 @@ def test_player_publishes_every_message_in_order_with_stamps_of_now_when_playing
     assert all(arrival - stamp_ns(message) >= 1_900_000 for arrival, message in got["/imu/data"])
 
 
+def test_player_finds_the_recording_when_its_path_begins_with_the_home_folder(
+    bag: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(bag.parent))
+    kinds = {"/imu/data": Imu, "/audio": Int16MultiArray}
+    assert len(play(kinds, bag=f"~/{bag.name}")["/imu/data"]) == 50
+
+
 @pytest.mark.parametrize("rate", [1.0, 0.5])
 def test_player_moves_the_sensors_to_now_when_another_topics_stamps_are_odd(
     rate: float, tmp_path: Path
