@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rclpy.clock import Clock, ClockType
@@ -26,6 +25,7 @@ from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.faults.injector import Delivery, FaultInjector
 from sentryfuse_core.faults.scenario import Action, Event, Scenario, load_scenario
 from sentryfuse_core.faults.scenario_files import find_scenario
+from sentryfuse_core.home import out_of_home
 from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
@@ -81,9 +81,7 @@ class FaultInjectorNode(Node):
         self._prefix = self.resolve_topic_name(values["prefix"].rstrip("/"), only_expand=True)
         path = values["scenario"]
         named, warn = values["sensors_from"], self.get_logger().warning
-        told = (
-            load_yaml(Path(named).expanduser(), node=values["sensors_of"], tell=warn) if named else Config()
-        )
+        told = load_yaml(out_of_home(named), node=values["sensors_of"], tell=warn) if named else Config()
         self._config = self._renamed(told, [name for name in values["sensors"] if name])
         kinds = self._config.kinds
         none = Scenario("none", 0, float("inf"))

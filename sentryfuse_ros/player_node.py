@@ -6,7 +6,6 @@ import threading
 import time
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rclpy.duration import Duration
@@ -16,6 +15,7 @@ from rosgraph_msgs.msg import Clock
 from sentryfuse_core.bags.readers import BagMessage, BagReader, Undecodable
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import BagError, ConfigError, SentryFuseError
+from sentryfuse_core.home import out_of_home
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.played import choose, messages_of
 from sentryfuse_ros.relay import reporter
@@ -71,7 +71,7 @@ class PlayerNode(Node):
             raise ConfigError(f"parameter stamps = {stamps!r}: give one of {', '.join(_STAMPS)}")
         if not 0.0 < self._values["rate"] <= 1000.0:
             raise ConfigError(f"parameter rate = {self._values['rate']} is outside 0 .. 1000")
-        self._reader = BagReader(Path(self._values["bag"]).expanduser()).open()
+        self._reader = BagReader(out_of_home(self._values["bag"])).open()
         for note in self._reader.notes:
             self.get_logger().warning(note)
         self._played, left_out = choose(self, self._reader, self._values)
