@@ -170,7 +170,8 @@ class Trainer:
         """
         step, saved_s = self.progress.step, self.progress.elapsed_s
         make_folder(self.options.folder, remedy=ROOM)
-        if not self.progress.step and self._share() < 1.0 and self._settles:  # no step changes nothing
+        # A run without a single step leaves the weights as they are.
+        if not self.progress.step and self._share() < 1.0 and self._settles:
             self._settle_trust()
         with Curve(self.options.folder / "curve.csv", _CURVE, keep=lambda row: int(row[0]) <= step) as curve:
             while self._share() < 1.0:
