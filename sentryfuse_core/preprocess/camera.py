@@ -172,10 +172,6 @@ class VirtualCamera:
         self._key: tuple[Any, ...] | None = None
         self._maps: _Maps | None = None
 
-    def warp(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Warped:
-        """RGB uint8 [H, W, 3] as the virtual camera sees it; see `look`."""
-        return joined([self.look(image, intrinsics, to_base)])
-
     def look(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Look:
         """What RGB uint8 [H, W, 3] shows of the virtual camera's view.
 
