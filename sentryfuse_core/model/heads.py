@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.canvas import Canvas, cell_centres
-from sentryfuse_core.model.encoders import CameraView
+from sentryfuse_core.model.features import CameraView
 from sentryfuse_core.model.shape import BOX_CHANNELS, ModelShape
 from sentryfuse_core.model.slim import SlimConv
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry

@@ -31,7 +31,7 @@ from sentryfuse_core.lab.training.targets import Targets, make_targets
 from sentryfuse_core.lab.training.tensor_files import ROOM
 from sentryfuse_core.lab.training.view_targets import make_view_targets
 from sentryfuse_core.lab.world.config import WorldConfig, world_v2
-from sentryfuse_core.model.encoders import CameraView
+from sentryfuse_core.model.features import CameraView
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape

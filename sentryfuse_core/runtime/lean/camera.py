@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentryfuse_core.model.encoders import FOOT_PIXELS, LEAST_SHARE, SPREAD
+from sentryfuse_core.model.camera_encoder import FOOT_PIXELS, LEAST_SHARE, SPREAD
 from sentryfuse_core.model.ground import FARTHEST_M, IMAGE_FREQUENCIES, NEAREST_M, log_share, plane
 from sentryfuse_core.model.lift import NEAR_M, SURE, depth_bins
 from sentryfuse_core.model.network import SentryFuseNet
