@@ -15,6 +15,7 @@ from sentryfuse_core.model.units import Shrinkable
 from sentryfuse_core.model.weights_files import read_weights, write_weights
 from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present, SentryGate
+from sentryfuse_core.text import reason_of
 
 __all__ = ["KIND", "NestedCheckpoint", "load_nested", "save_nested"]
 
@@ -110,9 +111,9 @@ def load_nested(path: Path) -> NestedCheckpoint:
         network.load_state_dict(_under("network.", tensors))
         gate.load_state_dict(_under("gate.", tensors))
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{path} does not fit its manifest ({reason}); use weights and manifest of one training run"
+            f"{path} does not fit its manifest ({reason_of(error)}); "
+            "use weights and manifest of one training run"
         ) from error
     return NestedCheckpoint(
         path,

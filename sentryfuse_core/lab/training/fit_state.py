@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.accelerate import Ranks
 from sentryfuse_core.lab.training.tensor_files import ROOM, write_tensors
+from sentryfuse_core.text import reason_of
 
 __all__ = ["FitState", "Keeper", "Saved", "read_saved"]
 
@@ -157,4 +158,4 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _unusable(path: Path, error: Exception) -> str:
-    return f"cannot resume from {path}: {' '.join(str(error).split())[:200]}; train without --resume"
+    return f"cannot resume from {path}: {reason_of(error)}; train without --resume"

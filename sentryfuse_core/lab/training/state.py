@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.tensor_files import ROOM, write_tensors
+from sentryfuse_core.text import reason_of
 
 __all__ = ["Progress", "load_state", "save_state"]
 
@@ -50,8 +51,9 @@ def load_state(folder: Path, *, net: nn.Module, average: nn.Module, optimizer: O
         net.load_state_dict(_under("net.", tensors))
         average.load_state_dict(_under("average.", tensors))
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"cannot resume from {path}: {reason}; train without --resume") from error
+        raise CheckpointError(
+            f"cannot resume from {path}: {reason_of(error)}; train without --resume"
+        ) from error
     moments: dict[int, dict[str, Any]] = {}
     for name, value in _under("optimizer.", tensors).items():
         index, moment = name.split(".")
