@@ -90,7 +90,7 @@ class CameraEncoder(nn.Module):
         with torch.no_grad():  # at first an object stands where it is seen, give or take a few bins
             self.foot.weight.zero_()
             self.foot.bias.copy_(torch.tensor([0.0, 1.5]))
-        # What is half as large in half an image is not twice as far away: its maps are read by others.
+        # What looks half as large in half an image is not twice as far away: its maps have their own readers.
         own = {name: copy.deepcopy(getattr(self, name)) for name in _READERS} if shape.camera_halved else {}
         self.halved = nn.ModuleDict(own)
 

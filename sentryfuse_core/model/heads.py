@@ -34,9 +34,7 @@ class HeadOutput:
 
     heatmap: Tensor  # [B, classes, 32, 32] logits of a box centre
     boxes: Tensor  # [B, 10, 32, 32] as BOX_CHANNELS; metres and logarithms of metres
-    evidence: Mapping[Modality, Tensor] = field(
-        default_factory=dict
-    )  # [B, 1, 32, 32] each sensor's own logits
+    evidence: Mapping[Modality, Tensor] = field(default_factory=dict)  # [B, 1, 32, 32] own logits of each
     view: CameraView | None = None  # for training only
     trust: Mapping[Modality, Tensor] = field(default_factory=dict)  # [B] each; empty: not asked
 

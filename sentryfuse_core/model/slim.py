@@ -28,9 +28,8 @@ class SlimConv(nn.Module):
 
     def forward(self, x: Tensor, channels: int) -> Tensor:
         """[B, C, H, W] -> [B, channels, H / stride, W / stride]; C may be fewer than all inputs."""
-        leading = (
-            x.shape[1] if x.shape[1] % CHANNEL_BLOCK == 0 else None
-        )  # sensors give all of theirs, or fail
+        # What is no multiple of a block comes from a sensor, which gives all of its channels.
+        leading = x.shape[1] if x.shape[1] % CHANNEL_BLOCK == 0 else None
         weight = self.weight[:channels, :leading]
         mixed = functional.conv2d(x, weight, stride=self.stride, padding=1)
         groups = channels // CHANNEL_BLOCK

@@ -67,8 +67,8 @@ CONVERSIONS: dict[str, int | None] = {
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 LARGEST_SIDE = 32_766  # of OpenCV's remap
-_IN_FRONT = 1e-3  # of a ray's forward part: less lies beside the camera or behind it
-_CLEARLY = 1.05  # straighter: of cameras that look nearly the same way one should show it all
+_IN_FRONT = 1e-3  # least forward part of a ray: with less it points beside the camera or behind it
+_CLEARLY = 1.05  # times straighter: of cameras that look nearly the same way one should show it all
 _SAME_SHAPE = 0.03  # by how much the sides' ratio may differ: encoders pad to blocks of pixels
 _DEPTH_16 = ("mono16", "16UC1")
 

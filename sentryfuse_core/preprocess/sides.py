@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Shot", "Side"]
 
-_LEAST_OF_ONE = 0.02  # of a sector's picture that a camera has to see to add to it
-_LEAST_SHARE = 0.2  # of a sector's picture: less is not worth the camera's part of the network
+_LEAST_OF_ONE = 0.02  # share of a sector's picture that a camera has to see to add to it
+_LEAST_SHARE = 0.2  # of a sector's picture: less is not worth running the camera's encoder
 
 
 @dataclass(frozen=True, eq=False)
