@@ -205,7 +205,7 @@ def decode_for(
 
 
 def shrunk(image: UInt8Array, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY) -> UInt8Array:
-    """The picture with whole blocks of pixels averaged where it is much finer than the virtual camera's.
+    """[H, W, 3], smaller by averaging blocks of pixels where it is much finer than the virtual camera's.
 
     Bilinear sampling alone would alias.
     """
