@@ -27,8 +27,10 @@ __all__ = [
     "sector_uses",
 ]
 
-_BEYOND_M = 3.0  # its border a sector's boxes stay where the owner of the place has none
-_NEAR_M = 0.5  # apart, beside a quarter of its length and width: boxes of one object from two sectors
+_BEYOND_M = 3.0  # so far beyond its border a sector's box stays where the place's own sector has none
+_NEAR_M = (
+    0.5  # that boxes of one object from two sectors may lie apart, beside a quarter of its length and width
+)
 _NEAR_SHARE = 0.03  # of its distance: what is far away is placed less exactly
 
 
@@ -131,7 +133,7 @@ def merged(claims: Sequence[Claim], yaws_rad: Mapping[int, float]) -> list[Claim
     if len(yaws_rad) == 1 or not claims:
         return list(claims)
     places = np.array([(claim.detection.x, claim.detection.y) for claim in claims])
-    known = np.array([-1, *yaws_rad])  # by what `owners` gives, plus one: it counts those that ran, from -1
+    known = np.array([-1, *yaws_rad])  # `owners` counts those that ran, from -1
     found = known[owners(places, list(yaws_rad.values())) + 1]
     sector = np.array([claim.sector for claim in claims])
     owner = np.where(found < 0, sector, found)

@@ -188,7 +188,7 @@ class Pipeline:
         pre_ms = watch.lap_ms()
         views, switch_us = self._plan(synced, prepared)
         runs, plan = runs_of(views, perceiving=PERCEIVING, batches=self.backend.batches), joint_plan(views)
-        # Not only where the plan has the IMU: to the network that of a robot that turns fast looks poor.
+        # Also where the plan has no IMU: the network takes that of a robot that turns fast for poor.
         yaw_since = self.preprocessor.turning(synced, prepared.present)
         ego = self.ingest.ego.as_of_now()
         return Begun(synced, prepared, absent, views, runs, plan, switch_us, queue_ms, pre_ms, yaw_since, ego)
@@ -280,7 +280,7 @@ class Pipeline:
         """Detections, and tracks as of the set, also where nothing is found in it; None: tracking is off."""
         options = self.tracking_options
         smooth = options.enabled and options.smooth_detections
-        # Of those that are smoothed a faint one may be told, by the track that it belongs to.
+        # With smoothing a faint one may be told after all, for the score of the track that it belongs to.
         detections = tuple(claim.detection for claim in claims if claim.told or smooth)
         faint = tuple(claim.detection for claim in claims if not (claim.told or smooth))
         if not options.enabled:

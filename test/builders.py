@@ -39,6 +39,12 @@ def point_cloud(seed: int = 0, *, points: int = 64) -> PointCloud:
     return PointCloud(1, points, 16, 16 * points, False, XYZI, values.view(np.uint8).reshape(-1))
 
 
+def cloud_of(*points: tuple[float, float, float]) -> PointCloud:
+    """A cloud of these points, in m of the sensor's frame."""
+    records = np.array([(*point, 51.0) for point in points], np.float32)
+    return PointCloud(1, len(records), 16, records.nbytes, False, XYZI, records.view(np.uint8).reshape(-1))
+
+
 def imu_reading(seed: int = 0) -> ImuReading:
     """A robot at rest, with sensor noise."""
     noise = np.random.default_rng(seed).normal(0.0, 0.01, (2, 3))

@@ -100,9 +100,8 @@ def severity(result: FusionResult, *, warned: bool = False) -> int:
         return ERROR
     wanted = {name: report for name, report in result.reports.items() if not report.disabled}
     degraded = any(report.state is not SensorState.OK for report in wanted.values())
-    absent = (
-        name for name, why in result.absent.items() if why is not Absence.LEFT_OUT
-    )  # spared, not missed
+    # What was left out is spared, not missed.
+    absent = (name for name, why in result.absent.items() if why is not Absence.LEFT_OUT)
     missing = any(name in wanted or name not in result.reports for name in absent)
     return WARN if degraded or missing or warned or not result.above_prior else OK
 

@@ -14,9 +14,7 @@ __all__ = ["WINDOW", "Key", "LoadModel", "work_key"]
 Key = tuple[int, int]  # `work_key`, level
 
 WINDOW = 50  # inferences that are looked back on
-_ALIKE = (
-    1.35  # a change at a switch up to this factor is laid to the sub-network, a larger one to the machine
-)
+_ALIKE = 1.35  # a change at a switch up to this factor is the sub-network's, a larger one the machine's
 _BITS = len(Modality)  # of a mask
 _STEP = 1.1  # by at most this factor each time
 _FURTHEST = 1.5  # and a sub-network is taken to differ from its warm-up by at most this

@@ -1,4 +1,4 @@
-"""Section `SensorConfig`: the options that every sensor has."""
+"""What the section of every sensor has."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def similarity(truth: Crowd, found: Crowd) -> Floats:
 
 
 def pairs(moment: Moment) -> tuple[Ints, Ints]:
-    """Rows of objects and of tracks that belong together."""
+    """Rows `[P]` of objects and of tracks that belong together."""
     alike = similarity(moment.truth, moment.found)
     if not alike.size:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)

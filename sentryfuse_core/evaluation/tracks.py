@@ -19,6 +19,7 @@ from sentryfuse_core.errors import EvaluationError
 __all__ = ["TrackFrame", "TrackScores", "score_tracks", "switches_by_frame"]
 
 _ALPHAS = np.arange(0.05, 0.99, 0.05)  # similarities that HOTA is the mean over
+_LEAST = 0.5  # similarity of a pair to CLEAR MOT and IDF1
 _EPS = np.finfo(float).eps
 _CONTINUED = 1000.0  # a pair of the frame before stays a pair if it is similar enough
 
@@ -43,7 +44,7 @@ class TrackFrame:
 
 @dataclass(frozen=True)
 class TrackScores:
-    """Scores from 0 to 1 (MOTA may be negative), and counts of frames' boxes at a similarity of `least`."""
+    """Scores from 0 to 1 (MOTA may be negative), and counts of frames' boxes."""
 
     hota: float
     detection: float  # DetA
@@ -56,8 +57,8 @@ class TrackScores:
     switches: int
 
 
-def score_tracks(frames: Sequence[TrackFrame], *, least: float = 0.5) -> TrackScores:
-    """Scores of one recording; boxes below the similarity `least` are no pair for CLEAR MOT and IDF1."""
+def score_tracks(frames: Sequence[TrackFrame]) -> TrackScores:
+    """Scores of one recording; boxes below a similarity of 0.5 are no pair for CLEAR MOT and IDF1."""
     numbered, truth_ids, found_ids = _numbered(frames)
     counts = (
         np.bincount(
@@ -68,14 +69,14 @@ def score_tracks(frames: Sequence[TrackFrame], *, least: float = 0.5) -> TrackSc
         ),
     )
     hota, detection, association = _hota(numbered, *counts)
-    hits, missed, false, switched = _clear(numbered, truth_ids, least)
+    hits, missed, false, switched = _clear(numbered, truth_ids)
     switches = sum(switched)
     return TrackScores(
         hota=hota,
         detection=detection,
         association=association,
         mota=(hits - false - switches) / max(1, hits + missed),
-        idf1=_idf1(numbered, *counts, least),
+        idf1=_idf1(numbered, *counts),
         hits=hits,
         missed=missed,
         false=false,
@@ -83,10 +84,10 @@ def score_tracks(frames: Sequence[TrackFrame], *, least: float = 0.5) -> TrackSc
     )
 
 
-def switches_by_frame(frames: Sequence[TrackFrame], *, least: float = 0.5) -> list[int]:
+def switches_by_frame(frames: Sequence[TrackFrame]) -> list[int]:
     """How many objects went over to another track in each frame; their sum is that of `score_tracks`."""
     numbered, truth_ids, _ = _numbered(frames)
-    return _clear(numbered, truth_ids, least)[3]
+    return _clear(numbered, truth_ids)[3]
 
 
 def _numbered(frames: Sequence[TrackFrame]) -> tuple[list[TrackFrame], int, int]:
@@ -141,7 +142,7 @@ def _hota(frames: Sequence[TrackFrame], truth_count: Ints, found_count: Ints) ->
     return float(np.sqrt(detection * association).mean()), float(detection.mean()), float(association.mean())
 
 
-def _clear(frames: Sequence[TrackFrame], truth_ids: int, least: float) -> tuple[int, int, int, list[int]]:
+def _clear(frames: Sequence[TrackFrame], truth_ids: int) -> tuple[int, int, int, list[int]]:
     """Hits, misses, false boxes, and the identity switches of every frame."""
     hits = missed = false = 0
     switched = []
@@ -149,7 +150,7 @@ def _clear(frames: Sequence[TrackFrame], truth_ids: int, least: float) -> tuple[
     before = np.full(truth_ids, -1)  # in the frame before
     for frame in frames:
         continued = frame.found[None, :] == before[frame.truth][:, None]
-        gain = np.where(frame.similarity < least - _EPS, 0.0, _CONTINUED * continued + frame.similarity)
+        gain = np.where(frame.similarity < _LEAST - _EPS, 0.0, _CONTINUED * continued + frame.similarity)
         rows, columns = _assign(gain)
         paired = gain[rows, columns] > _EPS
         truth, found = frame.truth[rows[paired]], frame.found[columns[paired]]
@@ -162,11 +163,11 @@ def _clear(frames: Sequence[TrackFrame], truth_ids: int, least: float) -> tuple[
     return hits, missed, false, switched
 
 
-def _idf1(frames: Sequence[TrackFrame], truth_count: Ints, found_count: Ints, least: float) -> float:
+def _idf1(frames: Sequence[TrackFrame], truth_count: Ints, found_count: Ints) -> float:
     """Share of boxes with the right identity, once each object is given the one track that suits it best."""
     together = np.zeros((len(truth_count), len(found_count)))
     for frame in frames:
-        rows, columns = np.nonzero(frame.similarity >= least)
+        rows, columns = np.nonzero(frame.similarity >= _LEAST)
         together[frame.truth[rows], frame.found[columns]] += 1
     best = _assign(together)
     return float(2 * together[best].sum() / max(1, truth_count.sum() + found_count.sum()))

@@ -53,10 +53,9 @@ class SentryAttend(Prunable):
         self.group = heads // kv_heads
         self.head_dim = size
         self.sparsity = make_sparsity(sparsity) if isinstance(sparsity, str) else sparsity
-        self.query = nn.Parameter(torch.empty(heads * self.head_dim, dim))  # rows: group, head, channel
-        self.key_value = nn.Parameter(
-            torch.empty(kv_heads * 2 * self.head_dim, dim)
-        )  # rows: group, key|value, channel
+        # Rows: group, head, channel of the query; group, key or value, channel of the others.
+        self.query = nn.Parameter(torch.empty(heads * self.head_dim, dim))
+        self.key_value = nn.Parameter(torch.empty(kv_heads * 2 * self.head_dim, dim))
         self.output = nn.Parameter(torch.empty(heads * self.head_dim, dim))  # transposed: rows are inputs
         self.output_bias = nn.Parameter(torch.zeros(dim))
         for weight in (self.query, self.key_value, self.output):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentryfuse_core.model.canvas import Canvas, cell_centres
-from sentryfuse_core.model.encoders import CameraView
+from sentryfuse_core.model.features import CameraView
 from sentryfuse_core.model.shape import BOX_CHANNELS, ModelShape
 from sentryfuse_core.model.slim import SlimConv
 from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
@@ -34,9 +34,7 @@ class HeadOutput:
 
     heatmap: Tensor  # [B, classes, 32, 32] logits of a box centre
     boxes: Tensor  # [B, 10, 32, 32] as BOX_CHANNELS; metres and logarithms of metres
-    evidence: Mapping[Modality, Tensor] = field(
-        default_factory=dict
-    )  # [B, 1, 32, 32] each sensor's own logits
+    evidence: Mapping[Modality, Tensor] = field(default_factory=dict)  # [B, 1, 32, 32] own logits of each
     view: CameraView | None = None  # for training only
     trust: Mapping[Modality, Tensor] = field(default_factory=dict)  # [B] each; empty: not asked
 
@@ -84,7 +82,7 @@ class DetectionHead(nn.Module):
         return HeadOutput(maps[:, : self._classes], maps[:, self._classes :])
 
 
-def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY) -> Peaks:
+def find_peaks(output: HeadOutput, *, count: int) -> Peaks:
     """The `count` best cells that are the largest of their 3x3 neighbourhood in their class.
 
     Camera and audio know directions better than distances, and offer one object several times along a ray:
@@ -92,8 +90,8 @@ def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY)
     long along the ray from the base frame.
     """
     if not output.evidence or Modality.LIDAR in output.evidence:
-        return _peaks(output, count, geometry)
-    peaks = _peaks(output, max(count, _CANDIDATES), geometry)
+        return _peaks(output, count)
+    peaks = _peaks(output, max(count, _CANDIDATES))
     doubtful = peaks.scores * _DOUBT ** _rivals(peaks.boxes[..., :2], peaks.classes)
     scores, order = doubtful.topk(min(count, doubtful.shape[1]), dim=1)
     return Peaks(
@@ -104,7 +102,7 @@ def find_peaks(output: HeadOutput, *, count: int, geometry: Geometry = GEOMETRY)
     )
 
 
-def _peaks(output: HeadOutput, count: int, geometry: Geometry) -> Peaks:
+def _peaks(output: HeadOutput, count: int) -> Peaks:
     scores = output.heatmap.sigmoid()
     largest = functional.max_pool2d(scores, 3, stride=1, padding=1)
     kept = torch.where(scores == largest, scores, torch.zeros_like(scores)).flatten(1)
@@ -112,7 +110,7 @@ def _peaks(output: HeadOutput, count: int, geometry: Geometry) -> Peaks:
     side = output.heatmap.shape[-1]
     cell = index % (side * side)
     raw = output.boxes.flatten(2).gather(2, cell[:, None].expand(-1, BOX_CHANNELS, -1)).transpose(1, 2)
-    centre = _centres(geometry, side).to(raw)[cell] + raw[..., :2]
+    centre = _centres(side).to(raw)[cell] + raw[..., :2]
     size = raw[..., 3:6].clamp(-4.0, 4.0).exp()
     yaw = _heading(*raw[..., 6:].unbind(-1))
     boxes = torch.cat((centre, raw[..., 2:3], size, yaw[..., None]), dim=-1)
@@ -124,9 +122,9 @@ def _peaks(output: HeadOutput, count: int, geometry: Geometry) -> Peaks:
 
 
 @lru_cache(maxsize=2)
-def _centres(geometry: Geometry, side: int) -> Tensor:
+def _centres(side: int) -> Tensor:
     """`cell_centres`, made once: each set's boxes are read off by them."""
-    return cell_centres(geometry, side)
+    return cell_centres(GEOMETRY, side)
 
 
 def _rivals(centres: Tensor, classes: Tensor) -> Tensor:

@@ -14,14 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from sentryfuse_core.model.attention import Segment
+from sentryfuse_core.model.camera_encoder import CameraEncoder
 from sentryfuse_core.model.canvas import Canvas
-from sentryfuse_core.model.encoders import (
-    AudioEncoder,
-    CameraEncoder,
-    ImuEncoder,
-    LidarEncoder,
-    SensorFeatures,
-)
+from sentryfuse_core.model.encoders import AudioEncoder, ImuEncoder, LidarEncoder
+from sentryfuse_core.model.features import SensorFeatures
 from sentryfuse_core.model.fusion import Trunk, TrunkLayer
 from sentryfuse_core.model.heads import DetectionHead, HeadOutput
 from sentryfuse_core.model.shape import ModelShape

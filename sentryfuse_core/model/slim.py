@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CHANNEL_BLOCK", "SlimConv", "SlimLinear"]
+__all__ = ["CHANNEL_BLOCK", "SlimConv", "SlimLinear", "pointwise"]
 
 CHANNEL_BLOCK = 8  # channels that are normalised together, and the prunable unit of a convolution
 
@@ -28,9 +28,8 @@ class SlimConv(nn.Module):
 
     def forward(self, x: Tensor, channels: int) -> Tensor:
         """[B, C, H, W] -> [B, channels, H / stride, W / stride]; C may be fewer than all inputs."""
-        leading = (
-            x.shape[1] if x.shape[1] % CHANNEL_BLOCK == 0 else None
-        )  # sensors give all of theirs, or fail
+        # What is no multiple of a block comes from a sensor, which gives all of its channels.
+        leading = x.shape[1] if x.shape[1] % CHANNEL_BLOCK == 0 else None
         weight = self.weight[:channels, :leading]
         mixed = functional.conv2d(x, weight, stride=self.stride, padding=1)
         groups = channels // CHANNEL_BLOCK
@@ -45,3 +44,9 @@ class SlimLinear(nn.Linear):
         """[..., C] -> [..., outputs]; C may be fewer than all inputs, `outputs` None: all of them."""
         bias = self.bias if self.bias is None or outputs is None else self.bias[:outputs]
         return functional.linear(x, self.weight[:outputs, : x.shape[-1]], bias)
+
+
+def pointwise(layer: nn.Linear, maps: Tensor, channels: int) -> Tensor:
+    """The linear map as a 1x1 convolution of [B, C, H, W] to its first `channels` outputs."""
+    weight = layer.weight[:channels, : maps.shape[1], None, None]
+    return functional.conv2d(maps, weight, layer.bias[:channels])

@@ -113,9 +113,8 @@ class Pooled:
         return 2 * _tokens(segments) * self.source_count(segments) * heads * head_dim
 
 
-@dataclass(frozen=True)
-class Dense:
-    """All tokens see the keys of all tokens; strides are ignored."""
+class _OfTokens:
+    """Every token is a source of a key and a value."""
 
     def sources(self, tokens: Tensor, segments: Sequence[Segment]) -> Tensor:
         """The tokens themselves."""
@@ -125,6 +124,11 @@ class Dense:
     def source_count(self, segments: Sequence[Segment]) -> int:
         """One a token."""
         return _tokens(segments)
+
+
+@dataclass(frozen=True)
+class Dense(_OfTokens):
+    """All tokens see the keys of all tokens; strides are ignored."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, segments: Sequence[Segment]) -> Tensor:
         """Plain grouped-query attention."""
@@ -137,11 +141,11 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Window:
+class Window(_OfTokens):
     """Tokens see the keys of their own window of `size` tokens, and pooled keys of everything else.
 
     Windows lie side by side within each segment; `stride` takes the place of the segments' own. A segment of
-    stride 1 is one window.
+    stride 1 is one window. The keys are pooled, not the tokens: for a linear map that is the same.
     """
 
     size: int = 64
@@ -151,15 +155,6 @@ class Window:
         """Raises ValueError when a window would cut through a group of pooled keys."""
         if self.size < 1 or self.stride < 1 or self.size % self.stride:
             raise ValueError(f"window {self.size} must be a positive multiple of its stride {self.stride}")
-
-    def sources(self, tokens: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """The tokens themselves: their keys are pooled later, which for a linear map is the same."""
-        del segments
-        return tokens
-
-    def source_count(self, segments: Sequence[Segment]) -> int:
-        """One a token."""
-        return _tokens(segments)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, segments: Sequence[Segment]) -> Tensor:
         """Window by window; the pooled keys that stand for a window's own tokens make room for those."""
@@ -199,7 +194,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class BlockTopK:
+class BlockTopK(_OfTokens):
     """Blocks of `block` tokens see their own block of keys and the best others, `blocks` in all.
 
     How well a block of keys fits a block of queries is the product of their means, one choice a group (as
@@ -214,15 +209,6 @@ class BlockTopK:
         """Raises ValueError for sizes below 1."""
         if self.blocks < 1 or self.block < 1:
             raise ValueError(f"blocks {self.blocks} and block {self.block} must be at least 1")
-
-    def sources(self, tokens: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """The tokens themselves."""
-        del segments
-        return tokens
-
-    def source_count(self, segments: Sequence[Segment]) -> int:
-        """One a token."""
-        return _tokens(segments)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, segments: Sequence[Segment]) -> Tensor:
         """Plain attention where `blocks` covers everything, else over gathered blocks."""

@@ -17,7 +17,7 @@ from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.safe_files import check_regular
 from sentryfuse_core.whole_files import written_whole
 
-__all__ = ["FORMAT_VERSION", "check_digest", "manifest_path", "read_weights", "write_weights"]
+__all__ = ["FORMAT_VERSION", "check_digest", "manifest_path", "read_weights", "under", "write_weights"]
 
 FORMAT_VERSION = 1
 MOST_WEIGHTS_BYTES = 4_000_000_000
@@ -65,6 +65,11 @@ def read_weights(
         return manifest, load_tensors(data)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no safetensors file ({error}); copy it again") from error
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, by the rest of their names."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def check_digest(path: Path, data: bytes, manifest: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from sentryfuse_core.preprocess import audio, camera, imu, lidar, motion
 from sentryfuse_core.preprocess.attitude import AttitudeFilter
 from sentryfuse_core.preprocess.content import audio_stats, cloud_stats, image_stats
 from sentryfuse_core.preprocess.deskew import deskewed, even_motion, point_times_s
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.placing import Placer
 from sentryfuse_core.preprocess.quality import MEASURES, REPEATING, quality
 from sentryfuse_core.preprocess.sectors import sector_axes
@@ -77,7 +77,7 @@ class Preprocessor:
     may be set from another thread than the one that calls.
     """
 
-    def __init__(self, config: Config, *, geometry: Geometry = GEOMETRY, measures: bool = False) -> None:
+    def __init__(self, config: Config, *, measures: bool = False) -> None:
         """`measures`: also tell how good each sensor's data is, for a network that reads it (half a ms)."""
         self._config = config
         self._measures = measures
@@ -90,13 +90,12 @@ class Preprocessor:
             if one.key in REPEATING
             and any(config.sensor(name).may_repeat for name in config.of_kind(one.modality))
         }
-        self._geometry = geometry
         cameras = config.of_kind(Modality.CAMERA)
         self.yaws_rad = tuple(math.radians(yaw) for yaw in sector_yaws_deg(config.output.sectors))
         self._axes = tuple(sector_axes(yaw) for yaw in self.yaws_rad)
         self._ways = [float(axes[0, 0]) for axes in self._axes]  # 1 looks ahead, -1 back
         alone = len(self._axes) == 1 and len(cameras) == 1
-        self._sides = tuple(Side(axes, alone=alone, geometry=geometry) for axes in self._axes)
+        self._sides = tuple(Side(axes, alone=alone) for axes in self._axes)
         self._attitude = AttitudeFilter()
         self.intrinsics = {  # those in use, by camera
             name: camera.parameter_intrinsics(cast("CameraConfig", config.sensor(name))) for name in cameras
@@ -173,7 +172,7 @@ class Preprocessor:
             if self._short:
                 untaken = untaken | {one.key for one in MEASURES if one.modality in self._short}
             inputs, pcm = ModelInput(**tensors), self.pcm
-            tensors["quality"] = quality(inputs, pcm, untaken=untaken, geometry=self._geometry)
+            tensors["quality"] = quality(inputs, pcm, untaken=untaken)
         return ModelInput(**tensors)
 
     def _first(
@@ -206,7 +205,7 @@ class Preprocessor:
         points = clouds[0] if len(clouds) == 1 else torch.cat(clouds, dim=1)
         turned = [lidar.turned(points, axes) for axes in self._axes]
         self.points = turned[0]
-        return [{"lidar": lidar.pillars(cloud, geometry=self._geometry)} for cloud in turned]
+        return [{"lidar": lidar.pillars(cloud)} for cloud in turned]
 
     def _note(self, name: str, looks: ContentStats | None) -> None:
         self._used.append(name)
@@ -244,8 +243,8 @@ class Preprocessor:
         if not any(side.wants(name, intrinsics, mount) for side in self._sides):
             return None
         turned = self._turned(synced, sample.stamp_ns)
-        image = camera.decode_for(frame, intrinsics, self._geometry)
-        small = camera.shrunk(image, intrinsics, self._geometry)
+        image = camera.decode_for(frame, intrinsics)
+        small = camera.shrunk(image, intrinsics)
         return Shot(small, intrinsics, mount, turned, turned @ np.asarray(pose.translation)), image_stats(
             image
         )
@@ -307,9 +306,9 @@ class Preprocessor:
         times_s, values = imu.in_base_axes(stamps_ns, readings, to_base=to_base, end_ns=synced.stamp_ns)
         self.felt_m_s2[name] = tuple(values[0, :, 3:].mean(dim=0).tolist())
         tilt = self._tilt(synced, name, to_base)
-        window = imu.resample(times_s, values, geometry=self._geometry)
+        window = imu.resample(times_s, values)
         # Held readings fill the rest of a window: an IMU that has just begun would look stuck.
-        if float(times_s[0, -1] - times_s[0, 0]) < _LEAST_TOLD * self._geometry.imu_window_s:
+        if float(times_s[0, -1] - times_s[0, 0]) < _LEAST_TOLD * GEOMETRY.imu_window_s:
             self._short.add(Modality.IMU)
         parts = [
             {"imu": imu.turned(window, axes), "tilt": torch.tensor([imu.turned_tilt(tilt, axes)])}
@@ -326,15 +325,13 @@ class Preprocessor:
     def _audio(self, synced: SyncedSet, name: str) -> _Part:
         blocks = audio.blocks_of(synced.samples[name])
         spacing_m = cast("AudioConfig", self._config.sensor(name)).spacing_m
-        pcm = audio.window(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)
+        pcm = audio.window(blocks, end_ns=synced.stamp_ns)
         features = [
-            {"audio": audio.bearing_features(heard, spacing_m, geometry=self._geometry)}
-            if heard is not None
-            else {}
+            {"audio": audio.bearing_features(heard, spacing_m)} if heard is not None else {}
             for heard in ({1.0: pcm, -1.0: pcm.flip(1)}.get(way) for way in self._ways)
         ]
         # What no block of the set brought is not silent.
-        self.pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns, geometry=self._geometry)]
+        self.pcm = pcm[..., audio.heard(blocks, end_ns=synced.stamp_ns)]
         if self.pcm.shape[-1] < _LEAST_TOLD * pcm.shape[-1]:
             self._short.add(Modality.AUDIO)
         return features, audio_stats([block for _, block in blocks])

@@ -11,7 +11,7 @@ import torch
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.fisheye import along, fisheye_maps
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, UNSEEN
 from sentryfuse_core.types import CompressedFrame, ImageFrame, Intrinsics, UInt8Array
 
@@ -67,8 +67,8 @@ CONVERSIONS: dict[str, int | None] = {
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 LARGEST_SIDE = 32_766  # of OpenCV's remap
-_IN_FRONT = 1e-3  # of a ray's forward part: less lies beside the camera or behind it
-_CLEARLY = 1.05  # straighter: of cameras that look nearly the same way one should show it all
+_IN_FRONT = 1e-3  # least forward part of a ray: with less it points beside the camera or behind it
+_CLEARLY = 1.05  # times straighter: of cameras that look nearly the same way one should show it all
 _SAME_SHAPE = 0.03  # by how much the sides' ratio may differ: encoders pad to blocks of pixels
 _DEPTH_16 = ("mono16", "16UC1")
 
@@ -136,10 +136,10 @@ def same_shape(intrinsics: Intrinsics, width: int, height: int, *, tolerance: fl
     return abs(width * intrinsics.height - height * intrinsics.width) <= tolerance * height * intrinsics.width
 
 
-def reduction(width: int, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY) -> float:
+def reduction(width: int, intrinsics: Intrinsics) -> float:
     """How many pixels of an image of `width` fall on one of the virtual camera, along its finer axis."""
     scale = width / intrinsics.width
-    return min(intrinsics.fx * scale / geometry.image_fx, intrinsics.fy * scale / geometry.image_fy)
+    return min(intrinsics.fx * scale / GEOMETRY.image_fx, intrinsics.fy * scale / GEOMETRY.image_fy)
 
 
 class Warped(NamedTuple):
@@ -167,14 +167,9 @@ class _Maps(NamedTuple):
 class VirtualCamera:
     """Warps images to the network's camera; remembers its maps while the geometry stays the same."""
 
-    def __init__(self, geometry: Geometry = GEOMETRY) -> None:
-        self._geometry = geometry
+    def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None
         self._maps: _Maps | None = None
-
-    def warp(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Warped:
-        """RGB uint8 [H, W, 3] as the virtual camera sees it; see `look`."""
-        return joined([self.look(image, intrinsics, to_base)])
 
     def look(self, image: UInt8Array, intrinsics: Intrinsics, to_base: Rotation) -> Look:
         """What RGB uint8 [H, W, 3] shows of the virtual camera's view.
@@ -183,20 +178,18 @@ class VirtualCamera:
         InvalidMessageError `outside_view` if the camera does not look where the virtual one does.
         """
         height, width, _ = image.shape
-        image = shrunk(image, intrinsics, self._geometry)
+        image = shrunk(image, intrinsics)
         if max(image.shape) > LARGEST_SIDE:
             raise InvalidMessageError("bad_size", f"{width} x {height} pixels at this focal length")
         key = (image.shape, intrinsics, to_base.tobytes())
         if self._maps is None or key != self._key:
-            self._maps, self._key = _build_maps(image.shape[:2], intrinsics, to_base, self._geometry), key
+            self._maps, self._key = _build_maps(image.shape[:2], intrinsics, to_base), key
         x, y, straight = self._maps
         pixels = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return Look(np.asarray(pixels, np.uint8), straight)
 
 
-def decode_for(
-    frame: ImageFrame | CompressedFrame, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY
-) -> UInt8Array:
+def decode_for(frame: ImageFrame | CompressedFrame, intrinsics: Intrinsics) -> UInt8Array:
     """RGB uint8 [H, W, 3], smaller than the file where that is cheaper and still fine enough.
 
     Where the file's header does not tell the size, the intrinsics' is taken; where they differ, this
@@ -204,17 +197,17 @@ def decode_for(
     """
     if isinstance(frame, ImageFrame) or frame.format != "jpeg":
         return decode(frame)
-    ratio = reduction(frame.width or intrinsics.width, intrinsics, geometry)
+    ratio = reduction(frame.width or intrinsics.width, intrinsics)
     return decode(frame, reduce=max(step for step in _REDUCED if step <= max(ratio, 1.0)))
 
 
-def shrunk(image: UInt8Array, intrinsics: Intrinsics, geometry: Geometry = GEOMETRY) -> UInt8Array:
-    """The picture with whole blocks of pixels averaged where it is much finer than the virtual camera's.
+def shrunk(image: UInt8Array, intrinsics: Intrinsics) -> UInt8Array:
+    """[H, W, 3], smaller by averaging blocks of pixels where it is much finer than the virtual camera's.
 
     Bilinear sampling alone would alias.
     """
     height, width, _ = image.shape
-    shrink = int(reduction(width, intrinsics, geometry))
+    shrink = int(reduction(width, intrinsics))
     if shrink <= 1:
         return image
     size = (max(width // shrink, 1), max(height // shrink, 1))
@@ -236,23 +229,21 @@ def joined(looks: Sequence[Look]) -> Warped:
     return Warped(torch.from_numpy(image).permute(2, 0, 1)[None], share)
 
 
-def seen_share(intrinsics: Intrinsics, to_base: Rotation, geometry: Geometry = GEOMETRY) -> float:
+def seen_share(intrinsics: Intrinsics, to_base: Rotation) -> float:
     """How much of the virtual camera's view a camera with these axes shows, 0..1."""
     try:
-        maps = _build_maps((intrinsics.height, intrinsics.width), intrinsics, to_base, geometry)
+        maps = _build_maps((intrinsics.height, intrinsics.width), intrinsics, to_base)
     except InvalidMessageError:
         return 0.0
     return float(np.mean(maps.straight > -np.inf))
 
 
-def _build_maps(
-    size: tuple[int, ...], intrinsics: Intrinsics, to_base: Rotation, geometry: Geometry
-) -> _Maps:
+def _build_maps(size: tuple[int, ...], intrinsics: Intrinsics, to_base: Rotation) -> _Maps:
     """The maps for a picture of `size` (rows, columns)."""
     height, width = size
     turn = to_base.T @ _OPTICAL_TO_BASE  # virtual optical axes to the camera's
     # World and network put pixel centres at + 0.5, OpenCV at integers.
-    g = geometry
+    g = GEOMETRY
     virtual = _matrix(g.image_fx, g.image_fy, g.image_cx - 0.5, g.image_cy - 0.5)
     scale_x, scale_y = width / intrinsics.width, height / intrinsics.height
     source = _matrix(
@@ -261,7 +252,7 @@ def _build_maps(
         (intrinsics.cx + 0.5) * scale_x - 0.5,
         (intrinsics.cy + 0.5) * scale_y - 0.5,
     )
-    shape = (geometry.image_width, geometry.image_height)
+    shape = (GEOMETRY.image_width, GEOMETRY.image_height)
     axes = (turn @ np.linalg.inv(virtual)).astype(np.float32)
     if intrinsics.fisheye:
         map_x, map_y, depth, seen = fisheye_maps(axes, shape, source, intrinsics.distortion)

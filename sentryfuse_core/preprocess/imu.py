@@ -9,7 +9,7 @@ import torch
 
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.rotation import IDENTITY
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def in_base_axes(
     return torch.tensor([times_s]), torch.from_numpy(turned.reshape(1, -1, 6))
 
 
-def resample(times_s: Tensor, values: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:
+def resample(times_s: Tensor, values: Tensor) -> Tensor:
     """Values at 32 even times over the window that ends at 0 s, [B, 32, C], by linear interpolation.
 
     `times_s` is [B, N], rising, relative to the end of the window (so mostly negative), N >= 1;
@@ -61,9 +61,9 @@ def resample(times_s: Tensor, values: Tensor, *, geometry: Geometry = GEOMETRY) 
     """
     batch, readings, channels = values.shape
     grid = torch.linspace(
-        -geometry.imu_window_s, 0.0, geometry.imu_steps, dtype=times_s.dtype, device=times_s.device
+        -GEOMETRY.imu_window_s, 0.0, GEOMETRY.imu_steps, dtype=times_s.dtype, device=times_s.device
     )
-    grid = grid.expand(batch, geometry.imu_steps).contiguous()
+    grid = grid.expand(batch, GEOMETRY.imu_steps).contiguous()
     after = torch.searchsorted(times_s.contiguous(), grid).clamp(1, max(readings - 1, 1))
     before = after - 1
     after = after.clamp(max=readings - 1)
@@ -72,7 +72,7 @@ def resample(times_s: Tensor, values: Tensor, *, geometry: Geometry = GEOMETRY) 
     share = ((grid - time_before) / step).clamp(0.0, 1.0).to(values.dtype)[..., None]
 
     def pick(index: Tensor) -> Tensor:
-        return values.gather(1, index[..., None].expand(batch, geometry.imu_steps, channels))
+        return values.gather(1, index[..., None].expand(batch, GEOMETRY.imu_steps, channels))
 
     return torch.lerp(pick(before), pick(after), share).float()
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.rotation import IDENTITY
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def turned(points: Tensor, rotation: Rotation) -> Tensor:
     return torch.stack((cos * x + sin * y, cos * y - sin * x, z, intensity), dim=-1)
 
 
-def pillars(points: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:
+def pillars(points: Tensor) -> Tensor:
     """Statistics of the points over each cell, [B, 6, 64, 64]: rows along x, columns along y.
 
     `points` is [B, N, 4]: x, y, z in metres in the base frame and intensity 0..1. Rows with a NaN or
@@ -137,19 +137,19 @@ def pillars(points: Tensor, *, geometry: Geometry = GEOMETRY) -> Tensor:
     minimum z in metres, mean intensity, occupied; all 0 in an empty cell.
     """
     batch, of_each, _ = points.shape
-    side = geometry.pillar_cells
+    side = GEOMETRY.pillar_cells
     x, y, z, intensity = points.to(torch.float32).unbind(-1)
     # Comparisons with NaN are false, so a point with a NaN is never inside.
-    inside = (x >= geometry.x_min_m) & (x < geometry.x_max_m)
-    inside &= (y >= geometry.y_min_m) & (y < geometry.y_max_m)
-    inside &= (z >= geometry.z_min_m) & (z <= geometry.z_max_m) & (intensity.abs() < torch.inf)
+    inside = (x >= GEOMETRY.x_min_m) & (x < GEOMETRY.x_max_m)
+    inside &= (y >= GEOMETRY.y_min_m) & (y < GEOMETRY.y_max_m)
+    inside &= (z >= GEOMETRY.z_min_m) & (z <= GEOMETRY.z_max_m) & (intensity.abs() < torch.inf)
 
     # Only points inside are scattered: most of a full turn lies elsewhere.
     point = inside.flatten().nonzero()[:, 0]
     x, y, z, intensity = (value.flatten().index_select(0, point) for value in (x, y, z, intensity))
     intensity = intensity.clamp(0.0, 1.0)
-    row = ((x - geometry.x_min_m) / geometry.pillar_cell_m).long()
-    column = ((y - geometry.y_min_m) / geometry.pillar_cell_m).long()
+    row = ((x - GEOMETRY.x_min_m) / GEOMETRY.pillar_cell_m).long()
+    column = ((y - GEOMETRY.y_min_m) / GEOMETRY.pillar_cell_m).long()
     column = column.clamp(max=side - 1)  # of one rounded up to the edge
     element = torch.div(point, of_each, rounding_mode="floor") if batch > 1 else 0
     cell = (element * side + row) * side + column

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, ModelInput
 from sentryfuse_core.types import Modality
 
@@ -99,7 +99,6 @@ def quality(
     pcm: Tensor | None = None,
     *,
     untaken: Collection[str] = (),
-    geometry: Geometry = GEOMETRY,
 ) -> Tensor:
     """All measures of the sensors that are there, in the order of MEASURES: [B, measures].
 
@@ -109,9 +108,9 @@ def quality(
     size, device = next((len(item), item.device) for item in _given(inputs) if item is not None)
     parts = (
         None if inputs.camera is None else _camera(inputs.camera, inputs.camera_seen),
-        None if inputs.lidar is None else _lidar(inputs.lidar, geometry),
+        None if inputs.lidar is None else _lidar(inputs.lidar),
         None if inputs.imu is None else _imu(inputs.imu),
-        None if inputs.audio is None else _audio(inputs.audio, pcm, geometry),
+        None if inputs.audio is None else _audio(inputs.audio, pcm),
     )
     absent = torch.zeros(size, device=device)
     columns = [
@@ -181,7 +180,7 @@ def _partly(grey: Tensor, means: Tensor, deviation: Tensor, seen: Tensor) -> tup
     )
 
 
-def _lidar(pillars: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
+def _lidar(pillars: Tensor) -> tuple[Tensor, ...]:
     """`pillars` [B, 6, 64, 64], see `lidar.pillars`."""
     count, highest, _, lowest, intensity, there = pillars.unbind(1)
     cells = there.flatten(1).sum(dim=1).clamp_min(1.0)
@@ -191,7 +190,7 @@ def _lidar(pillars: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
 
     pairs = there[:, 1:] * there[:, :-1]
     steps = (lowest.diff(dim=1).abs() * pairs).flatten(1).sum(dim=1)
-    sectors = there.flatten(1) @ _sectors(geometry).to(pillars)
+    sectors = there.flatten(1) @ _sectors().to(pillars)
     return (
         torch.expm1(4.0 * count).flatten(1).sum(dim=1).log1p() / 10.0,
         there.flatten(1).mean(dim=1),
@@ -203,11 +202,11 @@ def _lidar(pillars: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
     )
 
 
-@lru_cache(maxsize=2)
-def _sectors(geometry: Geometry) -> Tensor:
+@lru_cache(maxsize=1)
+def _sectors() -> Tensor:
     """Which cells of the pillars lie in which sector of the half turn ahead: [cells, sectors] of 0 and 1."""
-    step = (torch.arange(geometry.pillar_cells) + 0.5) * geometry.pillar_cell_m
-    x, y = torch.meshgrid(step + geometry.x_min_m, step + geometry.y_min_m, indexing="ij")
+    step = (torch.arange(GEOMETRY.pillar_cells) + 0.5) * GEOMETRY.pillar_cell_m
+    x, y = torch.meshgrid(step + GEOMETRY.x_min_m, step + GEOMETRY.y_min_m, indexing="ij")
     share = (torch.atan2(y, x).flatten() / math.pi + 0.5).clamp(0.0, 1.0 - 1e-6)
     return functional.one_hot((share * _SECTORS).long(), _SECTORS).float()
 
@@ -224,11 +223,11 @@ def _imu(motion: Tensor) -> tuple[Tensor, ...]:
     )
 
 
-def _audio(features: Tensor, pcm: Tensor | None, geometry: Geometry) -> tuple[Tensor, ...]:
+def _audio(features: Tensor, pcm: Tensor | None) -> tuple[Tensor, ...]:
     """`features` [B, bearings, 16], see `audio.bearing_features`; `pcm` [B, C, S] or None."""
-    coherent = features[..., : geometry.audio_bands].mean(dim=2).amax(dim=1)
+    coherent = features[..., : GEOMETRY.audio_bands].mean(dim=2).amax(dim=1)
     if pcm is None:
-        loudness = features[:, 0, geometry.audio_bands :].mean(dim=1)
+        loudness = features[:, 0, GEOMETRY.audio_bands :].mean(dim=1)
         return loudness, torch.zeros_like(loudness), torch.zeros_like(loudness), coherent
     samples = pcm.flatten(1)
     power = samples.square().mean(dim=1)

@@ -15,7 +15,7 @@ from sentryfuse_core.rotation import Rotation
 __all__ = ["beyond_m", "inside", "owners", "sector_axes", "seen_from"]
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
-_EXACT = 12  # digits: a quarter turn swaps axes and leaves nothing of the others
+_EXACT = 12  # digits that are kept, so that a quarter turn has exact zeros and ones
 
 
 def sector_axes(yaw_rad: float) -> Rotation:

@@ -11,7 +11,6 @@ import torch
 
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess.camera import VirtualCamera, joined, seen_share
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Shot", "Side"]
 
-_LEAST_OF_ONE = 0.02  # of a sector's picture that a camera has to see to add to it
-_LEAST_SHARE = 0.2  # of a sector's picture: less is not worth the camera's part of the network
+_LEAST_OF_ONE = 0.02  # share of a sector's picture that a camera has to see to add to it
+_LEAST_SHARE = 0.2  # of a sector's picture: less is not worth running the camera's encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +39,10 @@ class Shot:
 class Side:
     """The virtual camera that looks along one sector; it keeps its maps while cameras stay in place."""
 
-    def __init__(self, axes: Rotation, *, alone: bool, geometry: Geometry = GEOMETRY) -> None:
+    def __init__(self, axes: Rotation, *, alone: bool) -> None:
         """`axes` turn base axes into the sector's; `alone`: one sector, one camera, and any view will do."""
         self._axes = axes
         self._alone = alone
-        self._geometry = geometry
         self._cameras: dict[str, VirtualCamera] = {}
         self._shares: dict[str, tuple[tuple[Intrinsics, bytes], float]] = {}
 
@@ -62,7 +60,7 @@ class Side:
         looks = {}
         for name in shots if self._alone else self._seeing(shots):
             shot = shots[name]
-            virtual = self._cameras.setdefault(name, VirtualCamera(self._geometry))
+            virtual = self._cameras.setdefault(name, VirtualCamera())
             to_sector = self._axes @ (shot.turned @ shot.mount)
             try:
                 looks[name] = virtual.look(shot.image, shot.intrinsics, to_sector)
@@ -90,5 +88,5 @@ class Side:
         """How much of this sector a camera sees where the robot does not turn meanwhile."""
         key = (intrinsics, mount.tobytes())
         if name not in self._shares or self._shares[name][0] != key:
-            self._shares[name] = (key, seen_share(intrinsics, self._axes @ mount, self._geometry))
+            self._shares[name] = (key, seen_share(intrinsics, self._axes @ mount))
         return self._shares[name][1]

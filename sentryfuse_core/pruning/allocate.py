@@ -59,16 +59,14 @@ def uniform_widths(costs: UnitCosts, ratio: float) -> dict[str, int]:
     return widths
 
 
-def keep_widths(
-    worth: Scores, costs: UnitCosts, ratio: float, *, least: Mapping[str, int] | None = None
-) -> dict[str, int]:
+def keep_widths(worth: Scores, costs: UnitCosts, ratio: float) -> dict[str, int]:
     """Widths of layers whose units can only be kept in order, of greatest total worth under the budget.
 
     Greedy on the concave hull: again and again the extension with the most worth per MAC, of one layer by one
-    or more units, that still fits. `least` are widths to start from, kept even where they exceed the budget.
+    or more units, that still fits.
     """
-    widths = {name: (least or {}).get(name, 0) if costs.macs[name] else 0 for name in costs.macs}
-    left = budget_macs(costs, ratio) - sum(costs.macs[name] * width for name, width in widths.items())
+    widths = dict.fromkeys(costs.macs, 0)
+    left = budget_macs(costs, ratio)
     while True:
         best: tuple[float, str, int] | None = None
         for name, cost in costs.macs.items():

@@ -209,10 +209,8 @@ def alignment_loss(scores: Tensor, saliency: Tensor, *, temperature: float = 2.0
     )
 
 
-def shared_order(
-    targets: Iterable[Mapping[str, Tensor]],
-) -> dict[str, list[int]]:
-    """One order of each layer's units, best first: by saliency, summed over sets with equal weight."""
+def shared_order(targets: Iterable[Mapping[str, Tensor]]) -> dict[str, list[int]]:
+    """One order of each layer's units, best first: by saliency [units], added up over sets alike."""
     total: dict[str, Tensor] = {}
     for target in targets:
         scale = sum(float(values.sum()) for values in target.values())

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.backbones import ClassifierShape, Stream, make_backbone
 from sentryfuse_core.model.units import Shrinkable
-from sentryfuse_core.model.weights_files import read_weights, write_weights
+from sentryfuse_core.model.weights_files import read_weights, under, write_weights
 from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present, SentryGate
+from sentryfuse_core.text import reason_of
 
 __all__ = ["KIND", "NestedCheckpoint", "load_nested", "save_nested"]
 
@@ -107,12 +108,12 @@ def load_nested(path: Path) -> NestedCheckpoint:
     )
     try:
         network, gate = _built(manifest)
-        network.load_state_dict(_under("network.", tensors))
-        gate.load_state_dict(_under("gate.", tensors))
+        network.load_state_dict(under("network.", tensors))
+        gate.load_state_dict(under("gate.", tensors))
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{path} does not fit its manifest ({reason}); use weights and manifest of one training run"
+            f"{path} does not fit its manifest ({reason_of(error)}); "
+            "use weights and manifest of one training run"
         ) from error
     return NestedCheckpoint(
         path,
@@ -150,7 +151,3 @@ def _plans(gate: SentryGate, ratios: Sequence[float]) -> list[dict[str, Any]]:
 
 def _sorted(present: Present, gate: SentryGate) -> list[str]:
     return [name for name in gate.modalities if name in present]
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.model.shape import ModelShape
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.pruning.macs import count_macs
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
 
@@ -156,15 +156,15 @@ class Gate(Protocol):
 class UniformGate:
     """Every part at the level of the budget, whatever the sensors: where nothing was measured."""
 
-    def __init__(self, shape: ModelShape, geometry: Geometry = GEOMETRY) -> None:
-        self._shape, self._geometry = shape, geometry
+    def __init__(self, shape: ModelShape) -> None:
+        self._shape = shape
         self.levels = shape.levels
 
     def choose(self, present: ModalitySet, level: int, poor: ModalitySet = NOBODY) -> Choice:
         """All sensors in `present`; being `poor` leaves none out."""
         del poor
         parts = self._shape.uniform(level)
-        gmacs = count_macs(self._shape, self._geometry, present, parts).total / 1e9
+        gmacs = count_macs(self._shape, GEOMETRY, present, parts).total / 1e9
         return Choice(present, parts, gmacs, math.nan, "")
 
     def poor(self, trust: Mapping[Modality, float]) -> ModalitySet:
@@ -182,7 +182,7 @@ def make_gate(shape: ModelShape, manifest: Mapping[str, Any]) -> Gate:
 class PartGate:
     """Plans for every cell, with and without an IMU, at every level."""
 
-    def __init__(self, shape: ModelShape, worths: Worths, geometry: Geometry = GEOMETRY) -> None:
+    def __init__(self, shape: ModelShape, worths: Worths) -> None:
         """Raises CheckpointError where `worths` are of other parts than `shape` has."""
         sizes = part_sizes(shape)
         for cell, rows in worths.cells.items():
@@ -193,7 +193,7 @@ class PartGate:
                     f"the gate's worths of {cell} do not fit the network's {', '.join(wrong)}; "
                     "use weights and manifest of one run"
                 )
-        self._shape, self._worths, self._geometry = shape, worths, geometry
+        self._shape, self._worths = shape, worths
         self.levels = len(worths.prices)
         self._by_mask: dict[ModalitySet, Mapping[str, Sequence[float]]] = {}  # see `_work`
 
@@ -282,7 +282,7 @@ class PartGate:
         return self._worths.off.get(cell) or self._worths.off.get(Cell(cell.present), {})
 
     def _macs(self, mask: ModalitySet, parts: PartLevels) -> int:
-        return count_macs(self._shape, self._geometry, mask, parts).total
+        return count_macs(self._shape, GEOMETRY, mask, parts).total
 
     def _work(self, mask: ModalitySet) -> Mapping[str, Sequence[float]]:
         """GMACs of each level of each part, against full width, with the sensors of `mask`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sentryfuse_core.model.shape import ModelShape
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.pruning.macs import count_macs
 from sentryfuse_core.pruning.part_gate import Choice, Gate, PartGate, widths_text
 from sentryfuse_core.types import ModalitySet, PartLevels, Plan
@@ -26,12 +26,11 @@ def make_plan(
     present: ModalitySet,
     level: int,
     kind: str,
-    geometry: Geometry = GEOMETRY,
 ) -> Plan:
     """The plan of `choice` for the sensors in `present`, its reason empty."""
     width = shape.width(choice.parts.trunk)
-    macs = count_macs(shape, geometry, choice.used, choice.parts)
-    full = count_macs(shape, geometry, present, PartLevels())
+    macs = count_macs(shape, GEOMETRY, choice.used, choice.parts)
+    full = count_macs(shape, GEOMETRY, present, PartLevels())
     return Plan(
         mask=choice.used,
         level=level,

@@ -20,7 +20,7 @@ from sentryfuse_core.replay.report_data import CLASS_COLOURS, ReportData, Report
 from sentryfuse_core.track import Track, TrackState
 from sentryfuse_core.types import Detection, Modality, SensorState
 
-__all__ = ["STATE_COLOURS", "STATE_NAMES", "surroundings_svg", "timeline_svg"]
+__all__ = ["STATE_COLOURS", "STATE_NAMES", "STYLE", "surroundings_svg", "timeline_svg"]
 
 STATE_COLOURS = {
     SensorState.INIT: "#d8dde4",
@@ -47,7 +47,7 @@ _THEMED = {_INK: "--ink", _FAINT: "--line", _BAND: "--band", _EDGE: "--faint", _
 _AHEAD_M, _AROUND_M = (0.0, 32.0, -16.0, 16.0), (-32.0, 32.0, -32.0, 32.0)  # what is shown: x, then y
 _RING_M = 1.6  # width of the ring that tells what watches each direction
 _BLIND, _WATCHED = "#d1495b", {1: "#e9b44c", 2: "#5b8fd9", 3: "#3aa76d"}  # by bits of camera and lidar
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "sentryfuse",  # element ids must not differ from run to run
     "font.family": "sans-serif",
@@ -67,7 +67,7 @@ _STYLE: dict[Any, Any] = {
 
 def timeline_svg(data: ReportData) -> str:
     """Sensor states, pruning level, detections, tracks and latency over the run's time."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         followed = any(record.tracks is not None for record in data.records)
         heights = (2.4, 0.8, 1.3, *([1.3] if followed else []), 1.5)
         figure = Figure(figsize=(11.0, 1.6 + sum(heights)), layout="constrained")
@@ -216,7 +216,7 @@ def surroundings_svg(frame: ReportFrame) -> str:
     """
     x_min, x_max, y_min, y_max = _AROUND_M if frame.around else _AHEAD_M
     side = 5.0 if frame.around else 3.5
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(side, side), layout="constrained")
         axis = figure.subplots()
         if frame.points is not None and len(frame.points):

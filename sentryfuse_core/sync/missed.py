@@ -10,7 +10,9 @@ from sentryfuse_core.types import Missed, Why
 
 __all__ = ["Misses"]
 
-_ENOUGH = 10  # sets in a row without any of as many messages: a slow stream is in each set near a message
+_ENOUGH = (
+    10  # sets in a row without it while as many messages came; a slow stream has a set near each message
+)
 _ANYWHERE_NS = 2**62
 
 

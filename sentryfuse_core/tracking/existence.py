@@ -1,7 +1,7 @@
 """Whether an object is there: a probability that detections raise, misses lower and time wears away.
 
 The recursion is that of integrated probabilistic data association (Musicki, Evans and Stankovic, 1994) with
-one hypothesis: the pair that was chosen is taken to be right.
+one hypothesis: the pair that was chosen is taken to be right. All arrays are `[N]`, an entry for each object.
 """
 
 from __future__ import annotations

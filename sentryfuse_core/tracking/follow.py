@@ -110,7 +110,7 @@ class Follower:
         if self.over_ground != (velocity is not None):
             objects, (x, y, _) = self._tracker.objects, velocity or self._velocity
             objects.states[:, 2:4] += np.array((x, y)) * (1.0 if velocity else -1.0)
-            # Anew: the tracks of the sets before hold on to theirs.
+            # A new array: the tracks of earlier sets keep the old one.
             unsure = np.zeros(objects.covariances.shape[1:])
             unsure[(2, 3), (2, 3)] = _UNSURE_M_S**2
             objects.covariances = objects.covariances + unsure

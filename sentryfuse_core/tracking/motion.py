@@ -1,9 +1,9 @@
 """Motion of many objects at once: constant velocity, and constant turn rate where an object is a vehicle.
 
-A state is x, y (m), vx, vy (m/s), yaw (rad) and turn rate (rad/s) in the base frame, seen from above. The
-model is the coordinated turn of Bar-Shalom, Li and Kirubarajan, 'Estimation with Applications to Tracking and
-Navigation' (2001), section 11.7, with white noise of acceleration and of turn acceleration; updates are those
-of an extended Kalman filter.
+A state is x, y (m), vx, vy (m/s), yaw (rad) and turn rate (rad/s) in the base frame, seen from above; states
+are `[N, 6]` and covariances `[N, 6, 6]`. The model is the coordinated turn of Bar-Shalom, Li and Kirubarajan,
+'Estimation with Applications to Tracking and Navigation' (2001), section 11.7, with white noise of
+acceleration and of turn acceleration; updates are those of an extended Kalman filter.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def likeliest_pairs(
     possible = (distance <= gate) & np.isfinite(alike)
     if not possible.any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    # A pair always costs less than none: what may be a pair was decided by the gate.
+    # Costs below 0, so that every possible pair is better than none: the gate has decided what is possible.
     most = cost[possible].max()
     cost = np.where(possible, cost - most - 1.0, _NEVER)
     _, columns, _ = lap.lapjv(cost, extend_cost=True, cost_limit=_NEVER / 2)

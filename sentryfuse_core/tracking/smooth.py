@@ -18,7 +18,7 @@ _SHARE = 0.5  # of the track's mean score; chosen on drives of the synthetic wor
 
 
 def blended(scores: Floats, means: Floats) -> Floats:
-    """Half way between the scores of detections and the means of their tracks, in logarithms of odds."""
+    """Half way from scores `[K]` of detections to means `[K]` of their tracks, in logarithms of odds."""
     odds = (1.0 - _SHARE) * logit(scores) + _SHARE * logit(means)
     return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 

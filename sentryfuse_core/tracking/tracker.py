@@ -21,7 +21,7 @@ __all__ = ["STANDING", "EgoStep", "Findable", "Tracker"]
 _FIRST_TURN_RATE = 0.3  # rad/s, standard deviation for what turns
 _DRIFT_RAD_S = 0.5  # of the heading of what goes straight on
 _SLIP_M_S = 0.5  # sideways speed of a vehicle, standard deviation
-_NEW = 0.5  # of the variance of a box's place, what each set draws anew; the rest stays and tells no speed
+_NEW = 0.5  # share of a box's variance that is new in each set; the rest stays, so it tells no speed
 _AGAIN = 0.4  # of the usual chance to find what the set before missed: what hides it lasts
 _MEMORY = 30  # detections that the mean of an object's scores looks back on
 _SIZE_GAIN = 0.15  # of a new box's size once an object is known
@@ -45,9 +45,7 @@ class Tracker:
     def __init__(self, config: TrackingConfig, labels: Sequence[str]) -> None:
         self.config = config
         self.objects = Objects.none()
-        self.found_as: Ints = np.zeros(
-            0, np.int64
-        )  # [K] whose each detection of the last set is; 0: nobody's
+        self.found_as: Ints = np.zeros(0, np.int64)  # [K] identity that each last detection is of; 0: none
         self._profiles = profiles(labels)
         self._next = 1
 
@@ -109,7 +107,7 @@ class Tracker:
         doubles = self._doubles()
         if doubles.any():
             self.objects = self.objects.take(~doubles)
-        # Anew: the tracks of the sets before hold on to theirs.
+        # A new array: the tracks of earlier sets keep the old one.
         here = self.objects.states[:, None, :2]
         self.objects.trails = np.concatenate((self.objects.trails[:, 1:], here), axis=1)
         return self.objects
@@ -190,7 +188,7 @@ class Tracker:
         distance, _ = offsets(places, spreads, places, spreads)
         found = objects.unseen_s == 0.0
         surer = objects.exists[:, None] > objects.exists
-        # A vehicle that begins may be one more box of it; people go side by side.
+        # A vehicle that begins may be one more box of a known one; people go side by side.
         begins = (objects.hits == 1) & (self._profiles[objects.classes, 2] > 0.0)
         nearest = np.where(begins, self.config.gate, _ONE_PLACE)
         close = (distance < nearest) & surer & found[:, None] & found

@@ -51,7 +51,7 @@ def witnessed(inputs: ModelInput, lesson: Lesson, witness: Witness) -> Lesson:
     flat = witness(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
     boxes = torch.from_numpy(lesson.boxes.boxes).float()[None]
     tilt = torch.zeros(1, 2) if inputs.tilt is None else inputs.tilt
-    low, high, ahead = rectangles(boxes, inputs.camera_position, tilt, GEOMETRY)
+    low, high, ahead = rectangles(boxes, inputs.camera_position, tilt)
     drawn = torch.cat((low, high), dim=-1)[0].double().numpy()  # [N, 4]
     size = np.array([GEOMETRY.image_width, GEOMETRY.image_height])
     cut = np.concatenate((np.clip(drawn[:, :2], 0, size), np.clip(drawn[:, 2:], 0, size)), axis=1)

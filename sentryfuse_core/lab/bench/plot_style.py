@@ -1,36 +1,20 @@
-"""The look of the benchmark's pictures, the same as that of a run's report."""
+"""The look of the workshop's pictures, that of a run's report, and how they are written."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from sentryfuse_core.replay.plots import STYLE as RUN_STYLE
 from sentryfuse_core.whole_files import written_whole
 
 __all__ = ["INK", "STYLE", "svg", "write_png"]
 
-INK, _FAINT = "#2b3440", "#e6e9ee"
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "sentryfuse",  # element ids must not differ from run to run
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#b5bcc6",
-    "axes.titlesize": 10,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": _FAINT,
-    "axes.axisbelow": True,
-}
+INK = RUN_STYLE["text.color"]
+STYLE = {**RUN_STYLE, "axes.titlesize": 10}
 
 
 def write_png(figure: Figure, path: Path, *, dpi: int = 160) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sentryfuse_core.lab.training.batches import Batch
 from sentryfuse_core.lab.training.data import LabelledBatch
-from sentryfuse_core.model.encoders import SensorFeatures
+from sentryfuse_core.model.features import SensorFeatures
 from sentryfuse_core.model.network import SentryFuseNet
 
 __all__ = ["Frames", "encode_frames", "pack", "unpack"]

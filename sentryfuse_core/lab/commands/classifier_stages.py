@@ -27,6 +27,7 @@ from sentryfuse_core.lab.training.nest import Nested, NestOptions, nest
 from sentryfuse_core.lab.training.stages import DenseStage, Dropout
 from sentryfuse_core.lab.training.tensor_files import ROOM, write_tensors
 from sentryfuse_core.pruning.gate import Design
+from sentryfuse_core.text import reason_of
 
 __all__ = ["FILES", "Run", "train"]
 
@@ -195,5 +196,6 @@ def _read_dense(run: Run) -> tuple[Trained, float] | None:
         trained = Trained(network.requires_grad_(requires_grad=False).eval(), facts["macs"])
         return trained, facts["seconds"]
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"cannot resume from {run.dense}: {reason}; train without --resume") from error
+        raise CheckpointError(
+            f"cannot resume from {run.dense}: {reason_of(error)}; train without --resume"
+        ) from error

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.patches import tokenise
 from sentryfuse_core.safe_files import check_regular
+from sentryfuse_core.text import reason_of
 
 __all__ = ["SPLITS", "Arrays", "load_npz", "tokenised"]
 
@@ -142,8 +143,9 @@ def _members(path: Path) -> dict[str, NDArray[Any]]:
     except DatasetError:
         raise
     except Exception as error:  # noqa: BLE001 - damaged bytes make numpy, zipfile and zlib raise nearly anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"{path} is no readable .npz ({reason}); write it with numpy.savez") from None
+        raise DatasetError(
+            f"{path} is no readable .npz ({reason_of(error)}); write it with numpy.savez"
+        ) from None
     if bare:
         raise DatasetError(f"{path} holds one bare array; save named ones with numpy.savez")
     strange = [key for key, value in members.items() if not isinstance(value, np.ndarray)]

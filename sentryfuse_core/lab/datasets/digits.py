@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.arrays import SPLITS, Arrays, tokenised
 from sentryfuse_core.safe_files import check_regular
+from sentryfuse_core.text import reason_of
 
 __all__ = ["Items", "load_digits", "read_images", "read_spoken", "read_strokes"]
 
@@ -247,5 +248,4 @@ def _reading(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing; put the public file there") from None
     except _DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"{path} cannot be read ({reason}); fetch it again") from error
+        raise DatasetError(f"{path} cannot be read ({reason_of(error)}); fetch it again") from error

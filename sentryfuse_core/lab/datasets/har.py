@@ -38,13 +38,13 @@ class HarRun:
     activity: tuple[str, ...]
 
 
-def runs(path: Path, *, every: int = 1) -> Iterator[HarRun]:
-    """Every `every`-th run by name; BagError when it is no such zip."""
+def runs(path: Path) -> Iterator[HarRun]:
+    """Every run, by name; BagError when it is no such zip."""
     try:
         check_regular(path)
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith(("_sp.csv", "_sw.csv")))
-            for name in names[::every]:
+            for name in names:
                 yield _run(name, archive.read(name).decode("utf-8"))
     except OSError as error:
         raise BagError(f"cannot read {path}: {error.strerror}; give the path of sp-sw-har.zip") from error

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.model.canvas import cell_centres
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 
 __all__ = ["EVERYWHERE", "KITTI_VIEW", "View"]
 
@@ -34,10 +34,10 @@ class View:
         bearing = torch.atan2(y, x - self.apex_m).abs()
         return (x > self.nearest_m) & (bearing <= math.radians(self.half_angle_deg))
 
-    def cells(self, geometry: Geometry = GEOMETRY) -> Tensor:
+    def cells(self) -> Tensor:
         """Which cells of the head's maps have their centre in the view: [32, 32] bool, rows along x."""
-        side = geometry.heatmap_cells
-        x, y = cell_centres(geometry, side).view(side, side, 2).unbind(-1)
+        side = GEOMETRY.heatmap_cells
+        x, y = cell_centres(GEOMETRY, side).view(side, side, 2).unbind(-1)
         return self.holds(x, y)
 
 

@@ -122,12 +122,11 @@ def judge_runs(
     *,
     labels: Sequence[str],
     recall: Recall,
-    config: TrackingConfig | None = None,
 ) -> list[RunScores]:
     """Follow the objects of all drives in every run; `recall` is what sets of sensors find."""
-    chosen = config or TrackingConfig()
+    config = TrackingConfig()
     moments = {
-        name: [follow(drive, script, labels=labels, recall=recall, config=chosen) for drive in drives]
+        name: [follow(drive, script, labels=labels, recall=recall, config=config) for drive in drives]
         for name, script in runs.items()
     }
     return [_scores(name, drives, runs[name], moments, len(labels)) for name in runs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import torch
@@ -28,17 +28,14 @@ def batches_of(
     *,
     span: Span | None = None,
     age_s: float | None = None,
-    on_frames: Callable[[int], None] = lambda _: None,
 ) -> Iterator[LabelledBatch]:
-    """Every frame of every drive, or those of `span`, as a batch of one; `on_frames` hears of each.
+    """Every frame of every drive, or those of `span`, as a batch of one.
 
     With `age_s` the raw data is kept, and beside it what camera and lidar saw so long before, or at the
     drive's beginning the oldest there is; where frames have no times there is none.
     """
     for drive in found.drives:
-        for batch in _of_drive(drive, span, age_s):
-            yield batch
-            on_frames(1)
+        yield from _of_drive(drive, span, age_s)
 
 
 def _of_drive(drive: Drive, span: Span | None, age_s: float | None) -> Iterator[LabelledBatch]:

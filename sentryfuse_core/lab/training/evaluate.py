@@ -119,8 +119,8 @@ def match(
     return pairs
 
 
-def matched(output: HeadOutput, boxes: Tensor, classes: Tensor, *, distance_m: float = 4.0) -> Tensor:
-    """Which boxes within the region are matched, by the rule above, all frames at once.
+def matched(output: HeadOutput, boxes: Tensor, classes: Tensor) -> Tensor:
+    """Which boxes within the region are matched, by the rule above up to 4 m, all frames at once.
 
     Args:
         output: maps of B frames.
@@ -139,7 +139,7 @@ def matched(output: HeadOutput, boxes: Tensor, classes: Tensor, *, distance_m: f
     taken = torch.zeros_like(valid)
     for row in range(most):
         nearest, index = apart[:, row].masked_fill(taken, torch.inf).min(dim=1)
-        good = (nearest <= distance_m) & (row < counts)
+        good = (nearest <= _DISTANCES_M[-1]) & (row < counts)
         taken[good.nonzero()[:, 0], index[good]] = True
     return taken[valid]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -15,6 +14,7 @@ from sentryfuse_core.lab.training.accelerate import Acceleration
 from sentryfuse_core.lab.training.batches import Batch, Batches
 from sentryfuse_core.lab.training.fit_state import FitState, Keeper
 from sentryfuse_core.lab.training.meter import Meter
+from sentryfuse_core.lab.training.schedule import rate_share
 from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Present
 
@@ -92,7 +92,7 @@ def fit(
     meter.macs = state.macs
     while meter.macs < options.budget:
         progress = meter.macs / options.budget
-        rate = options.learning_rate * _schedule(progress, options.warmup)
+        rate = options.learning_rate * rate_share(progress, options.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with speed.passes(device):
@@ -124,10 +124,3 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
         {"params": [item for item in network.parameters() if item.ndim > 1], "weight_decay": weight_decay},
         {"params": [item for item in network.parameters() if item.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def _schedule(progress: float, warmup: float) -> float:
-    """Linear rise, then a cosine to nearly nothing."""
-    if progress < warmup:
-        return max(progress / warmup, 0.02)
-    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))

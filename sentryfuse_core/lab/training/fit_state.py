@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from torch.optim import Optimizer
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.accelerate import Ranks
 from sentryfuse_core.lab.training.tensor_files import ROOM, write_tensors
+from sentryfuse_core.model.weights_files import under
+from sentryfuse_core.text import reason_of
 
 __all__ = ["FitState", "Keeper", "Saved", "read_saved"]
 
@@ -139,10 +141,10 @@ def _restore(path: Path, saved: Saved, state: FitState, ranks: Ranks) -> None:
         )
     try:
         tensors = load_file(path)
-        state.network.load_state_dict(_under("network.", tensors))
-        state.average.load_state_dict(_under("average.", tensors))
+        state.network.load_state_dict(under("network.", tensors))
+        state.average.load_state_dict(under("average.", tensors))
         moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under("optimizer.", tensors).items():
+        for name, value in under("optimizer.", tensors).items():
             index, moment = name.split(".")
             moments.setdefault(int(index), {})[moment] = value
         state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": moments})
@@ -152,9 +154,5 @@ def _restore(path: Path, saved: Saved, state: FitState, ranks: Ranks) -> None:
     state.step, state.macs = saved.step, saved.macs
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-
 def _unusable(path: Path, error: Exception) -> str:
-    return f"cannot resume from {path}: {' '.join(str(error).split())[:200]}; train without --resume"
+    return f"cannot resume from {path}: {reason_of(error)}; train without --resume"

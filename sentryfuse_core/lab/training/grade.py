@@ -23,9 +23,6 @@ class Grade:
 
     map: float  # 0..1, nuScenes' rules, over the classes that the judged frames have
     calibration: tuple[float, float]  # slope and offset of a score's logit; 1 and 0: nothing to fit on
-    calibration_error: (
-        float  # expected, of calibrated scores on other frames than they were fitted on; NaN: none
-    )
 
 
 def grade(
@@ -61,7 +58,6 @@ def grade(
         grades[bits[name], level] = Grade(
             _map_of(cell),
             (1.0, 0.0) if known is None else (known.slope, known.offset),
-            float("nan") if cell.after is None else cell.after.error,
         )
     return grades
 

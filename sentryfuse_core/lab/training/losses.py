@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from sentryfuse_core.lab.training.targets import Targets
 from sentryfuse_core.lab.training.view_targets import ViewTargets
-from sentryfuse_core.model.encoders import CameraView
+from sentryfuse_core.model.features import CameraView
 from sentryfuse_core.model.heads import HeadOutput
 
 __all__ = [

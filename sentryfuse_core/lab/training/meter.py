@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from sentryfuse_core.pruning.costs import UnitCosts
@@ -13,7 +12,7 @@ from sentryfuse_core.pruning.units import narrowed
 
 __all__ = ["Meter"]
 
-_BACKWARD = 2  # a backward pass costs about twice the forward pass
+_PASSES = 3  # a backward pass costs about twice the forward pass
 
 
 class Meter:
@@ -26,23 +25,17 @@ class Meter:
 
     def __call__(self, inputs: Mapping[str, Tensor], widths: Mapping[str, int] | None = None) -> Tensor:
         """Logits [B, K] of the present `inputs` at `widths` (None: full), to be trained through."""
-        self._count(inputs, widths, 1 + _BACKWARD)
-        with narrowed(self.network, widths or {}):
+        widths = widths or {}
+        self._count(inputs, widths)
+        with narrowed(self.network, widths):
             logits: Tensor = self.network(inputs)
         return logits
 
-    def teach(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, K] at full width, without gradients."""
-        self._count(inputs, None, 1)
-        with torch.no_grad():
-            logits: Tensor = self.network(inputs)
-        return logits
-
-    def _count(self, inputs: Mapping[str, Tensor], widths: Mapping[str, int] | None, factor: int) -> None:
+    def _count(self, inputs: Mapping[str, Tensor], widths: Mapping[str, int]) -> None:
         costs = self.costs.get(frozenset(inputs))
         if costs is None:
             raise ValueError(
                 f"no costs were measured for {sorted(inputs)}; measure them for every set that may be drawn"
             )
-        units = costs.of({name: range(width) for name, width in (widths or {}).items()})
-        self.macs += factor * len(next(iter(inputs.values()))) * (costs.fixed + units)
+        units = costs.of({name: range(width) for name, width in widths.items()})
+        self.macs += _PASSES * len(next(iter(inputs.values()))) * (costs.fixed + units)

@@ -9,11 +9,13 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from sentryfuse_core.errors import CheckpointError
 from sentryfuse_core.lab.training.tensor_files import ROOM, write_tensors
+from sentryfuse_core.model.weights_files import under
+from sentryfuse_core.text import reason_of
 
 __all__ = ["Progress", "load_state", "save_state"]
 
@@ -47,21 +49,18 @@ def load_state(folder: Path, *, net: nn.Module, average: nn.Module, optimizer: O
     path = folder / "state.safetensors"
     try:
         tensors = load_file(path)
-        net.load_state_dict(_under("net.", tensors))
-        average.load_state_dict(_under("average.", tensors))
+        net.load_state_dict(under("net.", tensors))
+        average.load_state_dict(under("average.", tensors))
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"cannot resume from {path}: {reason}; train without --resume") from error
+        raise CheckpointError(
+            f"cannot resume from {path}: {reason_of(error)}; train without --resume"
+        ) from error
     moments: dict[int, dict[str, Any]] = {}
-    for name, value in _under("optimizer.", tensors).items():
+    for name, value in under("optimizer.", tensors).items():
         index, moment = name.split(".")
         moments.setdefault(int(index), {})[moment] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return _progress(path)
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _progress(path: Path) -> Progress:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sentryfuse_core.model.canvas import cell_centres
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 
 __all__ = ["UNSURE", "Targets", "cells_of", "in_region", "make_targets"]
 
@@ -30,23 +30,23 @@ class Targets:
     known: Tensor  # [B, 1, 32, 32] 1 where the truth is told, 0 where nothing is learned
 
 
-def in_region(boxes: Tensor, classes: Tensor, geometry: Geometry = GEOMETRY) -> Tensor:
+def in_region(boxes: Tensor, classes: Tensor) -> Tensor:
     """Which boxes [B, M, 7], classes [B, M] (below 0: none), have their centre in the region: [B, M] bool."""
     x, y = boxes[..., 0], boxes[..., 1]
     inside = (
-        (x >= geometry.x_min_m) & (x < geometry.x_max_m) & (y >= geometry.y_min_m) & (y < geometry.y_max_m)
+        (x >= GEOMETRY.x_min_m) & (x < GEOMETRY.x_max_m) & (y >= GEOMETRY.y_min_m) & (y < GEOMETRY.y_max_m)
     )
     return inside & (classes >= 0)
 
 
-def cells_of(boxes: Tensor, geometry: Geometry = GEOMETRY) -> Tensor:
+def cells_of(boxes: Tensor) -> Tensor:
     """Row and column of the head's maps that the centres of boxes [B, M, 7] lie in, [B, M, 2] int64.
 
     Of those outside the region the nearest.
     """
-    cell_m = (geometry.x_max_m - geometry.x_min_m) / geometry.heatmap_cells
-    origin = boxes.new_tensor([geometry.x_min_m, geometry.y_min_m])
-    return ((boxes[..., :2] - origin) / cell_m).floor().clamp(0, geometry.heatmap_cells - 1).long()
+    cell_m = (GEOMETRY.x_max_m - GEOMETRY.x_min_m) / GEOMETRY.heatmap_cells
+    origin = boxes.new_tensor([GEOMETRY.x_min_m, GEOMETRY.y_min_m])
+    return ((boxes[..., :2] - origin) / cell_m).floor().clamp(0, GEOMETRY.heatmap_cells - 1).long()
 
 
 def make_targets(
@@ -54,7 +54,6 @@ def make_targets(
     classes: Tensor,
     *,
     class_count: int,
-    geometry: Geometry = GEOMETRY,
     known: Tensor | None = None,
 ) -> Targets:
     """Maps for boxes [B, M, 7] (x, y, z, l, w, h, yaw) with classes [B, M], -1 for no box.
@@ -62,21 +61,21 @@ def make_targets(
     Where `known` [B, 32, 32] is false nobody told what is there: nothing is learned, neither boxes nor none;
     so about boxes that are UNSURE, but for the cells of others.
     """
-    side = geometry.heatmap_cells
-    valid = in_region(boxes, classes, geometry)
-    cells = cells_of(boxes, geometry)
+    side = GEOMETRY.heatmap_cells
+    valid = in_region(boxes, classes)
+    cells = cells_of(boxes)
     cell = cells.to(boxes)
     axis = torch.arange(side, dtype=boxes.dtype, device=boxes.device)
     squared = (cell[..., :1] - axis)[..., :, None] ** 2 + (cell[..., 1:] - axis)[..., None, :] ** 2
     bumps = torch.exp(squared / (-2.0 * _SIGMA_CELLS**2))  # [B, M, X, Y]
-    unsure = in_region(boxes, (classes == UNSURE).long() - 1, geometry)
+    unsure = in_region(boxes, (classes == UNSURE).long() - 1)
     vague = ((bumps > _ABOUT) & unsure[..., None, None]).any(dim=1)
     bumps = bumps * valid[..., None, None]
     heat = torch.stack(
         [(bumps * (classes == index)[..., None, None]).amax(dim=1) for index in range(class_count)], dim=1
     )
     height, owner = bumps.max(dim=1)  # [B, X, Y]
-    centres = cell_centres(geometry, side).to(boxes).view(side, side, 2)
+    centres = cell_centres(GEOMETRY, side).to(boxes).view(side, side, 2)
     rows = torch.arange(len(boxes), device=boxes.device)[:, None, None]
     own = boxes[rows, owner]  # [B, X, Y, 7]
     maps = torch.cat(

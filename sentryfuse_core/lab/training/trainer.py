@@ -25,13 +25,14 @@ from sentryfuse_core.lab.training.losses import (
     view_loss,
 )
 from sentryfuse_core.lab.training.pool import SamplePool
+from sentryfuse_core.lab.training.schedule import rate_share
 from sentryfuse_core.lab.training.spoiling import AGES_S, spoilt_at_random
 from sentryfuse_core.lab.training.state import Progress, load_state, save_state
 from sentryfuse_core.lab.training.targets import Targets, make_targets
 from sentryfuse_core.lab.training.tensor_files import ROOM
 from sentryfuse_core.lab.training.view_targets import make_view_targets
 from sentryfuse_core.lab.world.config import WorldConfig, world_v2
-from sentryfuse_core.model.encoders import CameraView
+from sentryfuse_core.model.features import CameraView
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
 from sentryfuse_core.model.shape import ModelShape
@@ -202,7 +203,7 @@ class Trainer:
     def _step(self) -> StepLog:
         started_s = time.monotonic()
         options, share = self.options, self._share()
-        rate = options.learning_rate * _schedule(share, options.warmup)
+        rate = options.learning_rate * rate_share(share, options.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         generator = torch.Generator().manual_seed(options.seed * 2**20 + self.progress.step)
@@ -406,13 +407,6 @@ class Trainer:
             {"params": [item for item in others if item.ndim <= 1], "weight_decay": 0.0, "scale": 1.0},
         ]
         return [*groups, {"params": trust, "weight_decay": 0.0, "scale": _TRUST_RATE}] if trust else groups
-
-
-def _schedule(share: float, warmup: float) -> float:
-    """Linear rise, then a cosine to nearly nothing."""
-    if share < warmup:
-        return max(share / warmup, 0.02)
-    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * (share - warmup) / (1.0 - warmup)))
 
 
 def _row(log: StepLog) -> list[object]:

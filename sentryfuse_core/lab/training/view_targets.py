@@ -10,7 +10,7 @@ from torch import Tensor
 from sentryfuse_core.lab.training.targets import UNSURE
 from sentryfuse_core.model.ground import Ground
 from sentryfuse_core.model.lift import depth_weights
-from sentryfuse_core.preprocess.geometry import GEOMETRY, Geometry
+from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.tilt import from_level, upright
 
 __all__ = ["ViewTargets", "make_view_targets", "rectangles"]
@@ -41,7 +41,6 @@ def make_view_targets(
     ground: Ground,
     class_count: int,
     bins: int,
-    geometry: Geometry = GEOMETRY,
 ) -> ViewTargets:
     """Maps as large as `ground`'s for boxes [B, M, 7] with classes [B, M] (-1: none, or UNSURE).
 
@@ -51,8 +50,8 @@ def make_view_targets(
     if tilt is None:
         tilt = position.new_zeros(len(position), 2)
     size = (len(ground.rows), len(ground.left))
-    low, high, ahead = rectangles(boxes, position, tilt, geometry)
-    whole = low.new_tensor([geometry.image_width, geometry.image_height])
+    low, high, ahead = rectangles(boxes, position, tilt)
+    whole = low.new_tensor([GEOMETRY.image_width, GEOMETRY.image_height])
     low, high = low.clamp_min(0.0), torch.minimum(high, whole)
     shown = (ahead > _NEAR_M) & (high > low).all(dim=-1)
     valid = (classes >= 0) & shown
@@ -96,9 +95,7 @@ def _stamp(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[Tensor, Te
     )
 
 
-def rectangles(
-    boxes: Tensor, position: Tensor, tilt: Tensor, geometry: Geometry
-) -> tuple[Tensor, Tensor, Tensor]:
+def rectangles(boxes: Tensor, position: Tensor, tilt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Lower and upper corners [B, M, 2] (u, v) in pixels, and metres [B, M] of the centres ahead."""
     sign = torch.tensor(
         [[0, 0, 0], *((x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1))],
@@ -113,7 +110,7 @@ def rectangles(
     points = from_level(upright(tilt)[:, None, None], points)
     ahead, left, up = (points - position[:, None, None]).unbind(-1)
     depth = ahead.clamp_min(_NEAR_M / 2)
-    u = geometry.image_cx - geometry.image_fx * left / depth
-    v = geometry.image_cy - geometry.image_fy * up / depth
+    u = GEOMETRY.image_cx - GEOMETRY.image_fx * left / depth
+    v = GEOMETRY.image_cy - GEOMETRY.image_fy * up / depth
     corners = torch.stack((u, v), dim=-1)[..., 1:, :]
     return corners.amin(dim=-2), corners.amax(dim=-2), ahead[..., 0]

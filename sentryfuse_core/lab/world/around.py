@@ -25,15 +25,13 @@ QUARTERS_RAD = (0.0, math.pi / 2, math.pi, -math.pi / 2)  # front, left, back, r
 _APART_M = 0.3  # between the circles around two footprints
 
 
-def around_batch(
-    config: WorldConfig, *, batch: int, seed: int, sensors: Config | None = None
-) -> tuple[WorldBatch, ...]:
+def around_batch(config: WorldConfig, *, batch: int, seed: int) -> tuple[WorldBatch, ...]:
     """`batch` moments of a plain world by `seed` alone, as each of four sides has them, in axes of that side.
 
     Each side has a camera like the one in front. The lidar in the middle is seen anew by each side: where
     regions overlap its noise is another. IMU and microphones are those of the front in all of them.
     """
-    sensors = sensors or Config()
+    sensors = Config()
     generator = torch.Generator().manual_seed(seed)
     scene = draw_around(config, batch=batch, generator=generator)
     crowded = replace(config, objects=(0, _targets(config)))

@@ -85,14 +85,13 @@ def training_batch(
     batch: int,
     seed: int,
     device: torch.device | str = "cpu",
-    sensors: Config | None = None,
     age_s: Tensor | None = None,
 ) -> WorldBatch:
-    """Draw and render `batch` moments that depend on `seed` alone; `sensors` says where the sensors sit.
+    """Draw and render `batch` moments that depend on `seed` alone.
 
     `age_s` [B]: the same moments so long before.
     """
-    sensors = sensors or Config()
+    sensors = Config()
     generator = torch.Generator(device).manual_seed(seed)
     scene = draw_scenes(config, batch=batch, generator=generator)
     if age_s is not None:

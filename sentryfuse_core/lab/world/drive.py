@@ -89,9 +89,7 @@ class _Traffic:
         slots = first.classes.shape[1]
         self.identity = np.arange(slots)  # [M] who is in the slot: the first scene's objects, then the pool's
         self.present = self._classes[:slots] != ABSENT
-        self.name = np.arange(
-            slots
-        )  # [M] of who is in the slot; unlike the pool's numbers it never comes again
+        self.name = np.arange(slots)  # [M] of who is in the slot; other than the pool's numbers, used once
         self._next = slots
         base = first.boxes[0].numpy().astype(np.float64)
         self.position = _to_world(base[:, :2], ego)

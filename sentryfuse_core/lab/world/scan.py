@@ -29,9 +29,7 @@ class Scan:
     error: Tensor | None = None  # [B, 4] of roll, pitch, yaw (rad) and height (m); None: told right
     driver: Tensor | None = None  # [B, 4] constant intensity (NaN: none), gain, power, falloff
     kept: Tensor | None = None  # [B, R] bool, rays that are not left out
-    bonnet: Tensor | None = (
-        None  # [B, 3] height, length and half width (m) of what it sees of its vehicle; 0: nothing
-    )
+    bonnet: Tensor | None = None  # [B, 3] height, length, half width (m) of its own vehicle; 0: unseen
 
     def as_told(self, points: Tensor, reach: Tensor) -> Tensor:
         """Points [B, R, 4] of ranges `reach` [B, R] as the driver and a calibration give them."""

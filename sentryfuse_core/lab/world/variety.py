@@ -88,14 +88,9 @@ class Variety:
     power: Span = (0.4, 2.0)  # and so is the curve
     falloff: Span = (0.0, 1.2)  # power of the range, where a lidar does not make up for it
     ego: float = 0.2  # share of worlds where the lidar sees its own vehicle
-    turned: float = (
-        0.4  # share of moments whose region does not look where the vehicle goes: sides, rear, reverse
-    )
+    turned: float = 0.4  # share of moments whose region looks elsewhere than the vehicle goes
     days: float = 0.6  # share in full daylight for sure; robots work by day more than by night
-    sky: Span = (
-        0.6,
-        3.0,
-    )  # against the model of a clear one: overcast skies are far brighter than the ground
+    sky: Span = (0.6, 3.0)  # against a clear one: overcast skies are far brighter than the ground
     exposure: Span = (0.4, 3.0)  # automatic exposure by sky, by ground, or by what moves
     gamma: Span = (0.75, 1.4)  # of drivers and cameras, on top of the usual one
     contrast: Span = (0.8, 1.8)  # from haze on the lens to the curves that drivers show off with
@@ -117,6 +112,4 @@ class Variety:
     camera_up: Span = (0.18, 0.5)  # tangents above and below: wide images to square ones
     camera_down: Span = (0.22, 0.7)
     aside: float = 0.25  # share of cameras that look aside of the region
-    camera_aside_deg: float = (
-        60.0  # by up to: of six cameras around, one looks 30 degrees past a region's axis
-    )
+    camera_aside_deg: float = 60.0  # at most; of six cameras around, one looks 30 degrees past an axis

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentryfuse_core.model.encoders import FOOT_PIXELS, LEAST_SHARE, SPREAD
+from sentryfuse_core.model.camera_encoder import FOOT_PIXELS, LEAST_SHARE, SPREAD
 from sentryfuse_core.model.ground import FARTHEST_M, IMAGE_FREQUENCIES, NEAREST_M, log_share, plane
 from sentryfuse_core.model.lift import NEAR_M, SURE, depth_bins
 from sentryfuse_core.model.network import SentryFuseNet
@@ -129,7 +129,7 @@ class LeanLift(nn.Module):
         self._geometry, self._side = geometry, geometry.heatmap_cells
         self._split = geometry.heatmap_cells // geometry.canvas_cells
         self._points = constants.points
-        # Samples lie as channels, then as they are or where they are as far away, then by height.
+        # Order of the samples: channel; as they are, or weighed by being as far away as the cell; height.
         self._mix = constants.mix[:, :lifted].flatten(1)
         fine = shape.fine_channels
         place = torch.unflatten(encoder.place.weight.detach(), 1, (self._split, self._split, fine))

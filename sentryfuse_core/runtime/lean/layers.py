@@ -54,9 +54,8 @@ class Constants:
         self.of_lidar = (blocks + lidar.kind + lidar.token.bias).detach()
         self.of_audio = (canvas.at_bearing(audio.bearings) + audio.kind + audio.token.bias).detach()
         self.by_bearing = audio.spread[canvas.inverse].t()
-        ground = cell_centres(
-            net.geometry, net.geometry.heatmap_cells
-        )  # a cell's four points are its sub-cells
+        # A cell's four points are its sub-cells.
+        ground = cell_centres(net.geometry, net.geometry.heatmap_cells)
         points = [functional.pad(ground, (0, 1), value=height) for height in net.shape.lift_heights_m]
         self.points = torch.stack(points).flatten(0, 1).t().to(self.canvas)
         samples = (*camera.sample, *camera.sample_there)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from builders import MS, XYZI, S, sample
+from builders import MS, S, cloud_of, sample
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.preprocess import audio
@@ -28,7 +28,6 @@ from sentryfuse_core.types import (
     Modality,
     ModalitySet,
     Payload,
-    PointCloud,
     Pose,
     Sample,
     SyncedSet,
@@ -56,11 +55,6 @@ def everything() -> dict[Modality, tuple[Sample, ...]]:
 
 def prepare(samples: Mapping[Modality, tuple[Sample, ...]], config: Config | None = None) -> Prepared:
     return Preprocessor(config or Config())(synced(samples), ModalitySet.all())
-
-
-def cloud(*points: tuple[float, float, float]) -> PointCloud:
-    records = np.array([(*point, 51.0) for point in points], np.float32)
-    return PointCloud(1, len(records), 16, records.nbytes, False, XYZI, records.view(np.uint8).reshape(-1))
 
 
 @pytest.mark.parametrize("mask", ModalitySet.subsets())
@@ -182,7 +176,7 @@ def test_preprocessor_ignores_what_is_absent_when_the_mask_names_it() -> None:
 
 BROKEN: dict[Modality, tuple[Payload, str]] = {
     Modality.CAMERA: (CompressedFrame("jpeg", np.zeros(100, np.uint8)), "undecodable"),
-    Modality.LIDAR: (cloud((np.nan, 0.0, 0.0), (0.0, 0.0, 0.0)), "no_finite_points"),
+    Modality.LIDAR: (cloud_of((np.nan, 0.0, 0.0), (0.0, 0.0, 0.0)), "no_finite_points"),
     Modality.IMU: (ImuReading(np.zeros(3), None), "field_absent"),
     Modality.AUDIO: (AudioBlock(np.zeros((4, 2), np.int16), 16_000, True), "no_data"),
 }
@@ -240,7 +234,7 @@ def test_lidar_points_are_in_the_base_frame_when_the_lidar_is_mounted_turned() -
     turned = (0.0, 0.0, float(np.sqrt(0.5)), float(np.sqrt(0.5)))  # its x axis points left
     config = override(Config(), {"lidar.translation_m": (2.0, 0.0, 1.5), "lidar.quaternion_xyzw": turned})
     prepared = prepare(
-        {Modality.LIDAR: (sample(Modality.LIDAR, S, payload=cloud((4.3, -6.3, -0.5))),)}, config
+        {Modality.LIDAR: (sample(Modality.LIDAR, S, payload=cloud_of((4.3, -6.3, -0.5))),)}, config
     )
     assert occupied(prepared) == {(82, 42)}  # 8.3 m ahead, 4.3 m to the left
     assert prepared.inputs.lidar is not None
@@ -254,7 +248,7 @@ def turning(rate_rad_s: float) -> tuple[Sample, ...]:
 
 
 def test_lidar_is_moved_to_the_stamp_of_the_set_when_the_robot_turns() -> None:
-    ahead = (sample(Modality.LIDAR, S - 100 * MS, payload=cloud((10.2, 0.2, 0.0))),)
+    ahead = (sample(Modality.LIDAR, S - 100 * MS, payload=cloud_of((10.2, 0.2, 0.0))),)
     assert occupied(prepare({Modality.LIDAR: ahead})) == {(102, 2)}
     prepared = prepare({Modality.LIDAR: ahead, Modality.IMU: turning(5.0)})
     assert occupied(prepared) == {(92, -48)}  # half a radian to the right of where it was
@@ -304,7 +298,7 @@ def test_nothing_is_moved_by_a_reading_at_the_end_of_the_gyros_range() -> None:
     window = list(turning(1.0))
     blow = ImuReading(np.array([0.0, 0.0, -34.9]), np.array([0.0, 0.0, 9.81]))
     window[-3:-1] = (replace(one, payload=blow) for one in window[-3:-1])
-    ahead = (sample(Modality.LIDAR, S - 100 * MS, payload=cloud((20.2, 0.2, 0.0))),)
+    ahead = (sample(Modality.LIDAR, S - 100 * MS, payload=cloud_of((20.2, 0.2, 0.0))),)
     both = {Modality.LIDAR: ahead, Modality.IMU: tuple(window)}
     assert occupied(prepare(both)) == occupied(prepare({**both, Modality.IMU: turning(1.0)}))
     preprocessor = Preprocessor(Config())

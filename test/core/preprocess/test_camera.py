@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from sentryfuse_core.convert.image import BYTES_PER_PIXEL, compressed_frame, image_frame
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.preprocess.camera import CONVERSIONS, VirtualCamera, decode, decode_for, fitting
+from sentryfuse_core.preprocess.camera import (
+    CONVERSIONS,
+    VirtualCamera,
+    Warped,
+    decode,
+    decode_for,
+    fitting,
+    joined,
+)
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.motion import pose_rotation
 from sentryfuse_core.preprocess.tensors import SEEN_STRIDE, UNSEEN
@@ -104,6 +112,11 @@ def test_decode_reads_a_file_and_reports_when_it_is_corrupt(suffix: str) -> None
     assert caught.value.reason == "undecodable"
 
 
+def warp(image: np.ndarray, intrinsics: Intrinsics, to_base: np.ndarray) -> Warped:
+    """The picture that the network gets of one camera."""
+    return joined([VirtualCamera().look(image, intrinsics, to_base)])
+
+
 def virtual_as_source(scale: int = 1) -> Intrinsics:
     """Intrinsics of a camera like the virtual one, `scale` times finer; OpenCV's pixel centres."""
     g = GEOMETRY
@@ -121,7 +134,7 @@ def test_warp_changes_nothing_when_the_camera_is_the_virtual_one() -> None:
     image = np.random.default_rng(0).integers(
         0, 255, (GEOMETRY.image_height, GEOMETRY.image_width, 3), dtype=np.uint8
     )
-    warped = VirtualCamera().warp(image, virtual_as_source(), FORWARD).image
+    warped = warp(image, virtual_as_source(), FORWARD).image
     assert warped.shape == (1, 3, GEOMETRY.image_height, GEOMETRY.image_width)
     np.testing.assert_allclose(warped[0].permute(1, 2, 0).numpy() * 255.0, image, atol=1.0)
 
@@ -130,7 +143,7 @@ def test_warp_changes_nothing_when_the_camera_is_the_virtual_one() -> None:
 def test_warp_averages_when_the_camera_is_finer(scale: int) -> None:
     rows, columns = np.indices((GEOMETRY.image_height * scale, GEOMETRY.image_width * scale))
     checker = np.repeat(((rows + columns) % 2 * 255).astype(np.uint8)[..., None], 3, axis=-1)
-    warped = VirtualCamera().warp(checker, virtual_as_source(scale), FORWARD).image.numpy()
+    warped = warp(checker, virtual_as_source(scale), FORWARD).image.numpy()
     assert np.abs(warped - 0.5).max() < 0.1  # sampling without averaging would leave black and white
 
 
@@ -146,7 +159,7 @@ def seen_at(
     image = np.zeros((intrinsics.height, intrinsics.width, 3), np.uint8)
     column, row = spot[0].reshape(2)
     cv2.circle(image, (round(column), round(row)), 12, (255, 255, 255), -1)
-    light = VirtualCamera().warp(image, intrinsics, rotation).image[0, 0].numpy()
+    light = warp(image, intrinsics, rotation).image[0, 0].numpy()
     rows, columns = np.indices(light.shape)
     light = np.where(light > 0.5, light, 0.0)  # the spot: what is not seen is grey
     assert light.sum() > 1.0
@@ -169,7 +182,7 @@ def test_warp_puts_a_direction_where_it_belongs_when_the_camera_is_turned_and_di
 def test_warp_is_grey_outside_the_view_and_reports_when_nothing_is_inside() -> None:
     white = np.full((240, 320, 3), 255, np.uint8)
     narrow = Intrinsics(320, 240, 640.0, 640.0, 160.0, 120.0)
-    warped = VirtualCamera().warp(white, narrow, FORWARD).image[0, 0]
+    warped = warp(white, narrow, FORWARD).image[0, 0]
     middle, half = GEOMETRY.image_cx, GEOMETRY.image_fx * 160.0 / 640.0
     above = min(GEOMETRY.image_cy, GEOMETRY.image_fy * 120.0 / 640.0)
     assert float(warped[round(GEOMETRY.image_cy), round(middle)]) == 1.0
@@ -178,27 +191,27 @@ def test_warp_is_grey_outside_the_view_and_reports_when_nothing_is_inside() -> N
     assert (warped == 1.0).sum() == pytest.approx(2 * half * (above + below), rel=0.1)
     for angle in (math.pi, 2.0):
         with pytest.raises(InvalidMessageError) as caught:
-            VirtualCamera().warp(white, narrow, cv2.Rodrigues(np.array([0.0, 0.0, angle]))[0] @ FORWARD)
+            warp(white, narrow, cv2.Rodrigues(np.array([0.0, 0.0, angle]))[0] @ FORWARD)
         assert caught.value.reason == "outside_view"
 
 
 def test_warp_tells_the_share_of_each_block_that_is_seen_when_the_view_is_partial() -> None:
     white = np.full((240, 320, 3), 255, np.uint8)
     narrow = Intrinsics(320, 240, 640.0, 640.0, 160.0, 120.0)
-    image, seen = VirtualCamera().warp(white, narrow, FORWARD)
+    image, seen = warp(white, narrow, FORWARD)
     assert seen is not None
     assert seen.shape == (1, 1, GEOMETRY.image_height // SEEN_STRIDE, GEOMETRY.image_width // SEEN_STRIDE)
     shown = (image[:, :1] == 1.0).float()
     torch.testing.assert_close(seen, torch.nn.functional.avg_pool2d(shown, SEEN_STRIDE))
     assert 0.0 < float(seen.mean()) < 0.5
     whole = np.full((GEOMETRY.image_height, GEOMETRY.image_width, 3), 255, np.uint8)
-    assert VirtualCamera().warp(whole, virtual_as_source(), FORWARD).seen is None
+    assert warp(whole, virtual_as_source(), FORWARD).seen is None
 
 
 def test_warp_does_not_fold_back_when_the_distortion_is_strong() -> None:
     white = np.full((240, 320, 3), 255, np.uint8)
     barrel = Intrinsics(320, 240, 300.0, 300.0, 160.0, 120.0, (-0.4, 0.0, 0.0, 0.0, 0.0))
-    warped = VirtualCamera().warp(white, barrel, FORWARD).image[0, 0].numpy()
+    warped = warp(white, barrel, FORWARD).image[0, 0].numpy()
     # 1 - 3 * 0.4 r^2 = 0: beyond this tangent the model runs backwards
     columns = (np.arange(GEOMETRY.image_width) + 0.5 - GEOMETRY.image_cx) / GEOMETRY.image_fx
     beyond = np.abs(columns) > math.sqrt(1 / 1.2) + 0.02
@@ -232,7 +245,7 @@ def test_warp_shows_the_pixels_whose_rays_meet_the_picture_when_the_camera_is_tu
     if not (expected & judged).any():
         return
     white = np.full((240, 320, 3), 255, np.uint8)
-    warped = VirtualCamera().warp(white, intrinsics, rotation).image[0, 0].numpy()
+    warped = warp(white, intrinsics, rotation).image[0, 0].numpy()
     np.testing.assert_array_equal(warped[judged] == 1.0, expected[judged])
 
 
@@ -243,10 +256,9 @@ def test_virtual_camera_decodes_smaller_when_a_jpeg_is_finer_than_needed() -> No
     data = cv2.imencode(".jpg", smooth, [cv2.IMWRITE_JPEG_QUALITY, 98])[1].reshape(-1)
     frame = compressed_frame(message(format="jpeg", data=data))
     intrinsics = Intrinsics(640, 480, 480.0, 480.0, 320.0, 240.0)
-    camera = VirtualCamera()
     small, full = decode_for(frame, intrinsics), decode(frame)
     assert small.shape == (240, 320, 3)
-    results: list[Any] = [camera.warp(image, intrinsics, FORWARD).image.numpy() for image in (small, full)]
+    results: list[Any] = [warp(image, intrinsics, FORWARD).image.numpy() for image in (small, full)]
     assert np.abs(results[0] - results[1]).max() < 0.03
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import XYZI, S, imu_reading, sample
+from builders import S, cloud_of, imu_reading, sample
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.preprocess.assemble import Prepared, Preprocessor
-from sentryfuse_core.types import ImageFrame, Modality, ModalitySet, PointCloud, Sample, SyncedSet
+from sentryfuse_core.types import ImageFrame, Modality, ModalitySet, Sample, SyncedSet
 
 CAMERAS = {"front": 0.0, "left": 90.0, "rear": 180.0, "right": -90.0}
 LIDARS = {"nose": 1.0, "tail": -1.0}  # m ahead of the base
@@ -62,11 +62,6 @@ def picture(grey: int) -> ImageFrame:
     return ImageFrame(480, 640, 1920, "rgb8", False, np.full(480 * 1920, grey, np.uint8))
 
 
-def cloud(*points: tuple[float, float, float]) -> PointCloud:
-    records = np.array([(*point, 51.0) for point in points], np.float32)
-    return PointCloud(1, len(records), 16, records.nbytes, False, XYZI, records.view(np.uint8).reshape(-1))
-
-
 def named(name: str, kind: Modality, payload: Any = None, *, stamp_ns: int = S) -> Sample:
     return replace(sample(kind, stamp_ns, payload=payload), name=name)
 
@@ -77,8 +72,8 @@ def everything() -> dict[str, tuple[Sample, ...]]:
     imus = [named("imu", IMU, item, stamp_ns=S - (19 - at) * 5_000_000) for at, item in enumerate(readings)]
     return {
         **{name: (named(name, CAMERA, picture(50 + 40 * at)),) for at, name in enumerate(CAMERAS)},
-        "nose": (named("nose", LIDAR, cloud((9.0, 0.0, -1.0), (-0.5, 5.0, -1.0))),),
-        "tail": (named("tail", LIDAR, cloud((-9.0, 0.0, -1.0))),),
+        "nose": (named("nose", LIDAR, cloud_of((9.0, 0.0, -1.0), (-0.5, 5.0, -1.0))),),
+        "tail": (named("tail", LIDAR, cloud_of((-9.0, 0.0, -1.0))),),
         "imu": tuple(imus),
         "audio": tuple(
             named("audio", AUDIO, stamp_ns=S - offset * 1_000_000) for offset in range(200, 0, -20)

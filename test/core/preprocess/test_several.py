@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import MS, XYZI, S, sample
+from builders import MS, S, cloud_of, sample
 
 from sentryfuse_core.config import Config, OdometryConfig, override
 from sentryfuse_core.ego import EgoMotion
@@ -22,7 +22,6 @@ from sentryfuse_core.types import (
     ImuReading,
     Modality,
     Payload,
-    PointCloud,
     Pose,
     Sample,
     SensorState,
@@ -49,12 +48,7 @@ RIG: dict[str, Any] = {
 }
 
 
-def cloud(*points: tuple[float, float, float]) -> PointCloud:
-    records = np.array([(*point, 51.0) for point in points], np.float32)
-    return PointCloud(1, len(records), 16, records.nbytes, False, XYZI, records.view(np.uint8).reshape(-1))
-
-
-AHEAD = {"top": cloud((10.2, 0.2, -1.0)), "low": cloud((-20.2, 0.2, 0.5))}
+AHEAD = {"top": cloud_of((10.2, 0.2, -1.0)), "low": cloud_of((-20.2, 0.2, 0.5))}
 
 
 def one(name: str, stamp_ns: int = S, payload: Payload | None = None) -> tuple[Sample, ...]:
@@ -90,7 +84,7 @@ def test_clouds_are_merged_in_the_base_frame_when_there_are_several_lidars() -> 
 
 
 def test_cloud_is_left_out_and_the_others_are_used_when_one_cannot_be_read() -> None:
-    bad = cloud((float("nan"), 0.0, 0.0))
+    bad = cloud_of((float("nan"), 0.0, 0.0))
     found = prepared({"top": one("top", payload=bad), "low": one("low")})
     assert occupied(found) == {(192, -3)}
     assert found.invalid["top"].reason == "no_finite_points"

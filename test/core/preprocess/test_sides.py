@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sentryfuse_core.errors import InvalidMessageError
-from sentryfuse_core.preprocess.camera import VirtualCamera, seen_share
+from sentryfuse_core.preprocess.camera import VirtualCamera, joined, seen_share
 from sentryfuse_core.preprocess.fisheye import fisheye_maps
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.preprocess.sectors import sector_axes
@@ -105,4 +105,4 @@ def test_virtual_camera_alone_and_side_alone_show_the_same() -> None:
     part, _ = Side(sector_axes(0.0), alone=True).show(
         {"camera": Shot(noise, WIDE, FORWARD, IDENTITY, np.zeros(3))}
     )
-    assert torch.equal(part["camera"], VirtualCamera().warp(noise, WIDE, FORWARD).image)
+    assert torch.equal(part["camera"], joined([VirtualCamera().look(noise, WIDE, FORWARD)]).image)

@@ -121,11 +121,10 @@ def test_widths_retrace_the_greedy_hull_when_worth_is_known_by_hand() -> None:
     assert found[70] == {"x": 3, "y": 2}
 
 
-def test_widths_start_from_the_least_ones_when_they_are_given() -> None:
+def test_widths_are_0_for_layers_that_do_not_run_when_their_units_are_worth_most() -> None:
     costs = costs_of({"x": 1, "y": 1, "gone": 0}, {"x": 4, "y": 4, "gone": 4})
     worth = {"x": [9.0] * 4, "y": [1.0] * 4, "gone": [99.0] * 4}
     assert keep_widths(worth, costs, 0.5) == {"x": 4, "y": 0, "gone": 0}
-    assert keep_widths(worth, costs, 0.5, least={"y": 1, "gone": 1}) == {"x": 3, "y": 1, "gone": 0}
 
 
 def test_best_units_are_chosen_by_score_or_by_score_per_mac_when_asked() -> None:

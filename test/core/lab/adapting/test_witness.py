@@ -36,7 +36,7 @@ def seeing(own: Lesson, *rows: int, classes: int = 0, score: float = 0.9) -> Fla
     """What a witness finds that has the boxes `rows` of a lesson, exactly."""
     boxes = torch.from_numpy(own.boxes.boxes).float()[None]
     assert INPUTS.camera_position is not None
-    low, high, _ = rectangles(boxes, INPUTS.camera_position, torch.zeros(1, 2), GEOMETRY)
+    low, high, _ = rectangles(boxes, INPUTS.camera_position, torch.zeros(1, 2))
     corners = torch.cat((low, high), dim=-1)[0].double().numpy()[list(rows)]
     return Flat(corners, np.full(len(rows), classes), np.full(len(rows), score))
 

@@ -61,13 +61,6 @@ def test_meter_names_the_modalities_when_their_costs_were_not_measured() -> None
         Meter(network, costs)(inputs_of("a"))
 
 
-def test_meter_counts_one_forward_pass_without_gradients_when_a_network_teaches() -> None:
-    network = network_of()
-    meter = Meter(network, costs_of(network))
-    assert not meter.teach(inputs_of("ab")).requires_grad
-    assert meter.macs == BATCH * by_hand("ab")
-
-
 def test_meter_adds_up_when_passes_differ_in_size() -> None:
     network = network_of()
     meter = Meter(network, costs_of(network))

@@ -8,7 +8,7 @@ from networks import boxes
 
 from sentryfuse_core.lab.training.losses import horizon_loss, view_loss
 from sentryfuse_core.lab.training.view_targets import ViewTargets, make_view_targets
-from sentryfuse_core.model.encoders import CameraView
+from sentryfuse_core.model.features import CameraView
 from sentryfuse_core.model.ground import Ground
 from sentryfuse_core.model.horizon import Horizon
 from sentryfuse_core.model.lift import depth_weights
