@@ -21,7 +21,7 @@ from sentryfuse_core.config import AudioConfig, Config, LidarConfig
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.around import turned
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
-from sentryfuse_core.lab.world.camera import View, render
+from sentryfuse_core.lab.world.camera import render
 from sentryfuse_core.lab.world.config import CLASSES, WorldConfig, world_v2
 from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
 from sentryfuse_core.lab.world.exposure import expose
@@ -151,7 +151,7 @@ class Recorder:
         Frames are made ahead, on two threads.
         """
         model, camera = self.world.camera, cameras_of(self.rig, self.world)[number]
-        info = _camera_info(camera.view)
+        info = _camera_info(camera)
         suffix, type_name = _IMAGE if self.raw_images else _JPEG
         seen = turned(scenes, camera.yaw_rad)
         count = self._count(model.rate_hz)
@@ -344,8 +344,9 @@ def _header(stamp_ns: int, frame_id: str) -> dict[str, Any]:
     return {"stamp": {"sec": stamp_ns // _S, "nanosec": stamp_ns % _S}, "frame_id": frame_id}
 
 
-def _camera_info(view: View) -> dict[str, Any]:
-    f, cx, cy = view.focal, view.cx, view.cy
+def _camera_info(camera: Camera) -> dict[str, Any]:
+    view, (cx, cy) = camera.view, camera.principal_point
+    f = view.focal
     return {
         "height": view.height,
         "width": view.width,

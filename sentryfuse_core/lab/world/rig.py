@@ -18,6 +18,7 @@ from sentryfuse_core.types import Modality, Pose
 __all__ = ["Camera", "Mounted", "cameras_of", "frame_of", "lidars_of"]
 
 _LEVEL = 1e-3  # of the axes of a camera: the world draws level pictures
+_CENTRE = 0.5  # of the first pixel in a View; messages and parameters put it at 0, as OpenCV does
 _USUAL = {Modality.AUDIO: "microphones"}  # frames that are not called like their sensor
 
 
@@ -39,6 +40,11 @@ class Camera(Mounted):
     info_topic: str
     yaw_rad: float
     view: View
+
+    @property
+    def principal_point(self) -> tuple[float, float]:
+        """Column and row that look along the axis, as CameraInfo counts them."""
+        return self.view.cx - _CENTRE, self.view.cy - _CENTRE
 
 
 def cameras_of(rig: Config, world: WorldConfig) -> tuple[Camera, ...]:
@@ -81,7 +87,9 @@ def _view(name: str, section: CameraConfig, world: WorldConfig) -> View:
     usual, model = CameraConfig(), world.camera
     names = ("image_width", "image_height", "fx", "fy", "cx", "cy")
     if all(getattr(section, one) == getattr(usual, one) for one in names):
-        return View(model.width, model.height, model.focal, model.width / 2, model.height / 2)
+        middle = (model.width / 2 + _CENTRE, model.height / 2 + _CENTRE)
+        return View(model.width, model.height, model.focal, *middle)
     if not np.isclose(section.fx, section.fy):
         raise ConfigError(f"{name}.fy = {section.fy}: the world has square pixels; give {section.fx}, as fx")
-    return View(section.image_width, section.image_height, section.fx, section.cx, section.cy)
+    middle = (section.cx + _CENTRE, section.cy + _CENTRE)
+    return View(section.image_width, section.image_height, section.fx, *middle)
