@@ -15,7 +15,7 @@ from sentryfuse_core.lab.world.config import WorldConfig
 from sentryfuse_core.rotation import Rotation, pose_rotation
 from sentryfuse_core.types import Modality, Pose
 
-__all__ = ["Camera", "Mounted", "cameras_of", "frame_of", "lidars_of"]
+__all__ = ["Camera", "Mounted", "absolute", "cameras_of", "frame_of", "imus_of", "lidars_of"]
 
 _LEVEL = 1e-3  # of the axes of a camera: the world draws level pictures
 _CENTRE = 0.5  # of the first pixel in a View; messages and parameters put it at 0, as OpenCV does
@@ -55,21 +55,31 @@ def cameras_of(rig: Config, world: WorldConfig) -> tuple[Camera, ...]:
     found = []
     for name in rig.of_kind(Modality.CAMERA):
         section = cast("CameraConfig", rig.sensor(name))
-        mounted = _mounted(rig, name)
-        right, down, forward = mounted.rotation.T
+        at = _mounted(rig, name)
+        right, down, forward = at.rotation.T
         if abs(forward[2]) > _LEVEL or abs(right[2]) > _LEVEL or down[2] > 0.0:
             raise ConfigError(
                 f"{name}.quaternion_xyzw: the world's cameras look level; turn it about z alone"
             )
         view = _view(name, section, world)
         yaw = math.atan2(forward[1], forward[0])
-        found.append(Camera(**vars(mounted), info_topic=f"/{section.info_topic}", yaw_rad=yaw, view=view))
+        found.append(Camera(**vars(at), info_topic=absolute(section.info_topic), yaw_rad=yaw, view=view))
     return tuple(found)
 
 
 def lidars_of(rig: Config) -> tuple[Mounted, ...]:
     """The lidars of a rig."""
     return tuple(_mounted(rig, name) for name in rig.of_kind(Modality.LIDAR))
+
+
+def imus_of(rig: Config) -> tuple[Mounted, ...]:
+    """The IMUs of a rig."""
+    return tuple(_mounted(rig, name) for name in rig.of_kind(Modality.IMU))
+
+
+def absolute(topic: str) -> str:
+    """The name that a parameter's topic has in a recording, which knows no namespace."""
+    return "/" + topic.strip("/")
 
 
 def frame_of(name: str) -> str:
@@ -80,7 +90,7 @@ def frame_of(name: str) -> str:
 def _mounted(rig: Config, name: str) -> Mounted:
     section = rig.sensor(name)
     rotation = pose_rotation(Pose(section.translation_m, section.quaternion_xyzw))
-    return Mounted(name, f"/{section.topic}", frame_of(name), section.translation_m, rotation)
+    return Mounted(name, absolute(section.topic), frame_of(name), section.translation_m, rotation)
 
 
 def _view(name: str, section: CameraConfig, world: WorldConfig) -> View:

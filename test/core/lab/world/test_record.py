@@ -193,6 +193,38 @@ def test_imu_integrates_to_the_way_the_vehicle_went() -> None:
     assert faster == pytest.approx(gained, abs=0.3)
 
 
+def test_imu_message_is_in_the_axes_of_the_sensor_when_it_is_mounted_upside_down() -> None:
+    usual = Recorder(seed=1, seconds=0.5)
+    turned = replace(usual, rig=override(Config(), {"imu.quaternion_xyzw": (1.0, 0.0, 0.0, 0.0)}))
+    scenes = usual.drive()
+    for one, other in zip(usual.imu(scenes), turned.imu(scenes), strict=True):
+        for kind in ("angular_velocity", "linear_acceleration"):
+            x, y, z = one.fields[kind].values()
+            assert list(other.fields[kind].values()) == pytest.approx([x, -y, -z])
+    assert other.fields["linear_acceleration"]["z"] < -5.0
+
+
+def test_recorder_writes_every_sensor_of_a_rig_under_the_topic_that_its_parameters_name() -> None:
+    names = {"sensors": ["camera", "lidar", "one", "two"], "one.kind": "imu", "two.kind": "imu"}
+    topics = {"camera.topic": "/eye/image/compressed", "camera.info_topic": "/eye/camera_info",
+              "lidar.topic": "/points", "one.topic": "/one", "odometry.topic": "/odom"}  # fmt: skip
+    messages = record(Recorder(seed=1, seconds=0.2, world=CALM, rig=override(Config(), names | topics)))
+    assert {message.topic for message in messages} == {
+        "/eye/image/compressed",
+        "/eye/camera_info",
+        "/points",
+        "/one",
+        "/two/data",
+        "/odom",
+    }
+    first, second = (
+        [m.fields["angular_velocity"]["x"] for m in messages if m.topic == topic]
+        for topic in ("/one", "/two/data")
+    )
+    assert len(first) == len(second) == 40
+    assert not set(first) & set(second)  # each with noise of its own
+
+
 def test_odometry_goes_the_way_of_the_vehicle_with_a_small_error_that_adds_up() -> None:
     recorder = Recorder(seed=1, seconds=20.0)
     scenes = recorder.drive()
