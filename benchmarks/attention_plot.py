@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -41,4 +42,5 @@ def draw(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # or --help would draw
     draw(FOLDER / "attention.json", ROOT / "docs" / "images" / "attention.png")

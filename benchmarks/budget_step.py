@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import matplotlib as mpl
@@ -56,4 +57,5 @@ def draw(simulation: Simulation, target: Path) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # or --help would draw
     draw(story(), ROOT / "docs" / "images" / "budget_step.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -28,8 +29,10 @@ def tables(folder: Path, names: list[str]) -> str:
 
 def main() -> int:
     """Print them; exit status 2 for an unknown name."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of these alone")
     try:
-        print(tables(FOLDER, sys.argv[1:]))
+        print(tables(FOLDER, parser.parse_args().names))
     except LookupError as error:
         print(f"error: {error.args[0]}", file=sys.stderr)
         return 2

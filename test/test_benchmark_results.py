@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from benchmarks.table import tables
 from sentryfuse_core.errors import OutputError
-from sentryfuse_core.lab.bench.results import FOLDER, Figure, at_least, at_most, read, text_table, write
+from sentryfuse_core.lab.bench.results import FOLDER, ROOT, Figure, at_least, at_most, read, text_table, write
 
 NAN = math.nan
 
@@ -34,6 +35,19 @@ def test_target_is_met_at_its_edge_and_never_by_nothing(
     make: Any, measured: float, target: float | None, met: bool | None
 ) -> None:
     assert make("latency", measured, "ms", target).met is met
+
+
+@pytest.mark.parametrize("name", ["attention_plot", "budget_step", "table"])
+def test_benchmark_explains_itself_and_writes_nothing_when_asked_for_help(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = {path: path.stat().st_mtime_ns for path in (ROOT / "docs" / "images").iterdir()}
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.delitem(sys.modules, f"benchmarks.{name}", raising=False)
+    with pytest.raises(SystemExit, match=r"^0$"):
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    assert f"usage: {name}" in capsys.readouterr().out
+    assert pictures == {path: path.stat().st_mtime_ns for path in (ROOT / "docs" / "images").iterdir()}
 
 
 def test_result_file_has_the_agreed_fields_when_written(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ __all__ = ["add_arguments", "run"]
 
 _FRAMES, _FIT_FRAMES, _POLICY_FRAMES = 1536, 512, 192  # to score, to fit on, to score with --policies
 _DRAWS, _POLICY_DRAWS = 1000, 200
-_DRIVE_S, _LEAST_DRIVE_S = 30.0, 12  # of --tracks: the lidar is gone from 10 to 20 s
+_DRIVES, _DRIVE_S, _LEAST_DRIVE_S = 4, 30.0, 12  # of --tracks: the lidar is gone from 10 to 20 s
 _BATCH = 16  # frames; another number would give other worlds
 _WORLDS = 2**20  # batches of one seed; the second half is for fitting, the first 2**20 are training's own
 _SAME = ("world", "frames", "fit_frames", "seed", "device", "draws")  # options that the figures depend on
@@ -56,6 +56,8 @@ sensors at level 0 (--levels gives others), beside clustering and the oracle; --
 content at three severities against the sensor's absence, --policies the gate against uniform widths.
 Of recordings without labels it counts the boxes that a robot would publish, and --draw shows them.
 """
+_OF_TRACKS = ("drives", "seconds")
+_NOT_OF_TRACKS = ("masks", "levels", "single", "frames", "fit_frames", "draws")
 _OF_DATA = (
     "format",
     "labels",
@@ -130,7 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--draws",
         type=int,
         metavar="N",
-        help=f"of frames anew, for intervals (default {_DRAWS}; with --policies {_POLICY_DRAWS})",
+        help=f"of frames anew, for intervals (default {_DRAWS}; with --policies or --data {_POLICY_DRAWS})",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for eval.json and dropout.png (default: only print)"
@@ -141,12 +143,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="score tracks on held-out drives instead: identities, velocities and phantoms, by set of "
         "sensors and through blackouts; --out gets tracks.json",
     )
-    parser.add_argument(
-        "--drives", type=int, default=4, metavar="N", help="with --tracks: drives (default %(default)s)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=_DRIVE_S, metavar="S", help="of each (default %(default)g)"
-    )
+    parser.add_argument("--drives", type=int, metavar="N", help=f"with --tracks: drives (default {_DRIVES})")
+    parser.add_argument("--seconds", type=float, metavar="S", help=f"of each (default {_DRIVE_S:g})")
     add_real_arguments(parser)
 
 
@@ -292,6 +290,7 @@ def _check(args: argparse.Namespace) -> None:
     for name in _OF_DATA:
         if getattr(args, name):
             raise ConfigError(f"--{name.replace('_', '-')} is of real data; give --data PATH with it")
+    _check_tracks(args)
     if args.fit_frames is None:
         args.fit_frames = _FIT_FRAMES
     if args.frames is None:
@@ -327,3 +326,14 @@ def _check(args: argparse.Namespace) -> None:
         others += [f"--device {args.device}"] if args.device != "cpu" else []
         if others:
             raise ConfigError(f"{others[0]} is not for --policies, which runs all sets and levels on the CPU")
+
+
+def _check_tracks(args: argparse.Namespace) -> None:
+    """Raises ConfigError for what --tracks does not heed, or it alone does; fills in what is its own."""
+    for name in _NOT_OF_TRACKS if args.tracks else _OF_TRACKS:
+        if getattr(args, name) not in (None, []):
+            option = f"--{name.replace('_', '-')}"
+            why = "is not for --tracks, which runs sets and scripts of its own at full width"
+            raise ConfigError(f"{option} {why if args.tracks else 'is of --tracks; give that, too'}")
+    args.drives = _DRIVES if args.drives is None else args.drives
+    args.seconds = _DRIVE_S if args.seconds is None else args.seconds

@@ -52,6 +52,8 @@ _OF_WORLD: Mapping[str, object] = {
     "fit_frames": None,
     "single": [],
     "tracks": False,
+    "drives": None,
+    "seconds": None,
     "world": "v3",
     "device": "cpu",
 }

@@ -95,7 +95,8 @@ def flap(
     moments = {name: torch.zeros(3, layer.channels, dtype=torch.float64) for name, layer in layers.items()}
 
     def see(name: str, values: Tensor) -> None:
-        rows = values.transpose(1, -1).reshape(-1, layers[name].channels).double()
+        by_place = values.movedim(1, -1) if values.ndim == 4 else values  # tokens have their channels last
+        rows = by_place.reshape(-1, layers[name].channels).double()
         count = torch.full_like(rows[0], len(rows))
         moments[name] += torch.stack((count, rows.sum(dim=0), rows.square().sum(dim=0)))
 

@@ -30,7 +30,10 @@ _TILE_M = 0.04  # and metres a sample
 
 @dataclass(frozen=True)
 class View:
-    """A pinhole that looks along +x of the vehicle; pixels, `fine` subpixels a side for boxes."""
+    """A pinhole that looks along +x of the vehicle; pixels, `fine` subpixels a side for boxes.
+
+    The centre of the first pixel lies at 0.5, not at 0 as in CameraInfo.
+    """
 
     width: int
     height: int

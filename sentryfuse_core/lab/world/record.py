@@ -21,14 +21,14 @@ from sentryfuse_core.config import AudioConfig, Config, LidarConfig
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.world.around import turned
 from sentryfuse_core.lab.world.audio import hear, noise_tape, voices
-from sentryfuse_core.lab.world.camera import View, render
+from sentryfuse_core.lab.world.camera import render
 from sentryfuse_core.lab.world.config import CLASSES, WorldConfig, world_v2
 from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
 from sentryfuse_core.lab.world.exposure import expose
 from sentryfuse_core.lab.world.imu import draw_bias, measure
 from sentryfuse_core.lab.world.lidar import sweep
 from sentryfuse_core.lab.world.odometry import ODOMETRY, wheels
-from sentryfuse_core.lab.world.rig import Camera, cameras_of, frame_of, lidars_of
+from sentryfuse_core.lab.world.rig import Camera, absolute, cameras_of, frame_of, imus_of, lidars_of
 from sentryfuse_core.lab.world.scan import plain_scan
 from sentryfuse_core.lab.world.scene import Scene, attitude
 from sentryfuse_core.preprocess.sectors import sector_axes
@@ -46,7 +46,7 @@ _FRAMES_AT_ONCE = 32  # of sound
 _FRAMES_AHEAD = 4  # images being made or waiting
 _IMAGE = ("", "sensor_msgs/msg/Image")  # what follows the topic, and the type
 _JPEG = ("/compressed", "sensor_msgs/msg/CompressedImage")
-_FIRST_STREAM = 16  # number of the noise of the second lidar; those below are of other sensors
+_FURTHER = 16  # numbers of the noise of the further sensors of a kind begin at a multiple of this
 _CAMERA_BITS = 57  # from which on the number of a camera is in the seed of its noise
 
 
@@ -107,8 +107,8 @@ class Recorder:
         streams = (
             *(self.camera(scenes, number) for number, _ in enumerate(own(Modality.CAMERA))),
             *(self.lidar(scenes, number) for number, _ in enumerate(own(Modality.LIDAR))),
-            *(self.imu(scenes, name) for name in own(Modality.IMU)[:1]),
-            *(self.audio(scenes, name) for name in own(Modality.AUDIO)[:1]),
+            *(self.imu(scenes, number) for number, _ in enumerate(own(Modality.IMU))),
+            *(self.audio(scenes, number) for number, _ in enumerate(own(Modality.AUDIO))),
             self.odometry(scenes),
         )
         with one_thread():  # the bytes are promised
@@ -124,7 +124,7 @@ class Recorder:
 
     def transforms(self, log_time_ns: int) -> Message:
         """Where the sensors are, as a robot's static transforms; the world looks along its camera's axis."""
-        mounted = {frame_of(name): self.rig.sensor(name) for name, _ in self.rig.kinds}
+        sensors = {frame_of(name): self.rig.sensor(name) for name, _ in self.rig.kinds}
         transforms = [
             {
                 "header": _header(START_NS, self.rig.output.base_frame),
@@ -134,12 +134,14 @@ class Recorder:
                     "rotation": dict(zip("xyzw", sensor.quaternion_xyzw, strict=True)),
                 },
             }
-            for frame, sensor in mounted.items()
+            for frame, sensor in sensors.items()
         ]
         return Message(log_time_ns, "/tf_static", "tf2_msgs/msg/TFMessage", {"transforms": transforms})
 
-    def _generator(self, stream: int) -> torch.Generator:
-        return torch.Generator().manual_seed((self.seed << 8) + stream)
+    def _generator(self, stream: int, number: int = 0) -> torch.Generator:
+        """The noise of a stream; `number` counts the sensors that have the same one."""
+        own = stream if number == 0 else (stream - 1) * _FURTHER + number
+        return torch.Generator().manual_seed((self.seed << 8) + own)
 
     def _count(self, rate_hz: int) -> int:
         """Samples of a stream before the end."""
@@ -151,8 +153,9 @@ class Recorder:
         Frames are made ahead, on two threads.
         """
         model, camera = self.world.camera, cameras_of(self.rig, self.world)[number]
-        info = _camera_info(camera.view)
+        info = _camera_info(camera)
         suffix, type_name = _IMAGE if self.raw_images else _JPEG
+        topic = camera.topic.removesuffix(suffix) + suffix
         seen = turned(scenes, camera.yaw_rad)
         count = self._count(model.rate_hz)
         with ExitStack() as stack:
@@ -170,7 +173,7 @@ class Recorder:
                 stamp_ns = START_NS + index * _S // model.rate_hz
                 header = {"header": _header(stamp_ns, camera.frame)}
                 log_ns = stamp_ns + model.latency_ns
-                yield Message(log_ns, camera.topic + suffix, type_name, header | fields)
+                yield Message(log_ns, topic, type_name, header | fields)
                 yield Message(log_ns, camera.info_topic, "sensor_msgs/msg/CameraInfo", header | info)
 
     def _frame(self, scenes: Scene, camera: Camera, number: int, index: int) -> dict[str, Any]:
@@ -199,7 +202,7 @@ class Recorder:
         """Clouds of one of the rig's lidars: the rays that came back, in its frame."""
         model, lidar = self.world.lidar, lidars_of(self.rig)[number]
         sensor = cast("LidarConfig", self.rig.sensor(lidar.name))
-        generator = self._generator(2 if number == 0 else _FIRST_STREAM + number)
+        generator = self._generator(2, number)
         kind = {"datatype": 7, "count": 1}  # FLOAT32
         layout = [
             {"name": name, "offset": 4 * i, **kind} for i, name in enumerate(("x", "y", "z", "intensity"))
@@ -233,10 +236,10 @@ class Recorder:
             }
             yield Message(stamp_ns + model.latency_ns, lidar.topic, "sensor_msgs/msg/PointCloud2", fields)
 
-    def imu(self, scenes: Scene, name: str = Modality.IMU) -> Iterator[Message]:
-        """Readings between the drive's steps."""
-        model = self.world.imu
-        generator = self._generator(3)
+    def imu(self, scenes: Scene, number: int = 0) -> Iterator[Message]:
+        """Readings of one of the rig's IMUs between the drive's steps, in its axes."""
+        model, sensor = self.world.imu, imus_of(self.rig)[number]
+        generator = self._generator(3, number)
         at = torch.arange(self._count(model.rate_hz)) * (STEPS_HZ / model.rate_hz)
         before = at.long().clamp(max=len(scenes) - 1)
         after = (before + 1).clamp(max=len(scenes) - 1)
@@ -255,21 +258,22 @@ class Recorder:
             generator=generator,
         )
         readings = measured[0].double().numpy()
+        if not np.array_equal(sensor.rotation, IDENTITY):
+            readings = (readings.reshape(-1, 2, 3) @ sensor.rotation).reshape(-1, 6)
         unknown = np.array([-1.0, *([0.0] * 8)])
         gyro = np.diag([model.gyro_noise**2] * 3).reshape(-1)
         accel = np.diag([model.accel_noise**2] * 3).reshape(-1)
         for index, reading in enumerate(readings):
             stamp_ns = START_NS + index * _S // model.rate_hz
             fields = {
-                "header": _header(stamp_ns, frame_of(name)),
+                "header": _header(stamp_ns, sensor.frame),
                 "orientation_covariance": unknown,
                 "angular_velocity": dict(zip("xyz", reading[:3].tolist(), strict=True)),
                 "angular_velocity_covariance": gyro,
                 "linear_acceleration": dict(zip("xyz", reading[3:].tolist(), strict=True)),
                 "linear_acceleration_covariance": accel,
             }
-            topic = f"/{self.rig.sensor(name).topic}"
-            yield Message(stamp_ns + model.latency_ns, topic, "sensor_msgs/msg/Imu", fields)
+            yield Message(stamp_ns + model.latency_ns, sensor.topic, "sensor_msgs/msg/Imu", fields)
 
     def odometry(self, scenes: Scene) -> Iterator[Message]:
         """Where the wheels say that the vehicle is, from where it started, and how it moves."""
@@ -278,6 +282,7 @@ class Recorder:
         noise = (ODOMETRY.speed_noise_m_s, 1e-3, 1e-3, 1e-3, 1e-3, ODOMETRY.yaw_rate_noise_rad_s)
         moving = np.diag(np.square(noise)).reshape(-1)
         readings = zip(found.pose.tolist(), found.twist.tolist(), strict=True)
+        topic = absolute(self.rig.odometry.topic)
         for index, ((x, y, yaw), (speed, yaw_rate)) in enumerate(readings):
             stamp_ns = START_NS + index * _S // ODOMETRY.rate_hz
             orientation = {"z": math.sin(yaw / 2), "w": math.cos(yaw / 2)}
@@ -291,12 +296,13 @@ class Recorder:
                 },
                 "twist": {"twist": twist, "covariance": moving},
             }
-            yield Message(stamp_ns + ODOMETRY.latency_ns, "/odometry", ODOMETRY_TYPE, fields)
+            yield Message(stamp_ns + ODOMETRY.latency_ns, topic, ODOMETRY_TYPE, fields)
 
-    def audio(self, scenes: Scene, name: str = Modality.AUDIO) -> Iterator[Message]:
-        """Blocks of both microphones; each frame of two blocks is faded into the next."""
+    def audio(self, scenes: Scene, number: int = 0) -> Iterator[Message]:
+        """Blocks of one of the rig's pairs of microphones; each frame of two is faded into the next."""
+        name = self.rig.of_kind(Modality.AUDIO)[number]
         model, sensor = self.world.sound, cast("AudioConfig", self.rig.sensor(name))
-        generator = self._generator(4)
+        generator = self._generator(4, number)
         hop, rate = model.block_samples, model.sample_rate_hz
         scenes = scenes.slots(self.world.objects[1])  # clutter is silent
         slots = torch.arange(scenes.classes.shape[1])[:, None]
@@ -337,15 +343,16 @@ class Recorder:
             "data": level.numpy().astype("<i2").reshape(-1).view(np.uint8),
         }
         log_ns = START_NS + (first + model.block_samples) * _S // model.sample_rate_hz + model.latency_ns
-        return Message(log_ns, f"/{self.rig.sensor(name).topic}", "sentryfuse/msg/AudioChunk", fields)
+        return Message(log_ns, absolute(self.rig.sensor(name).topic), "sentryfuse/msg/AudioChunk", fields)
 
 
 def _header(stamp_ns: int, frame_id: str) -> dict[str, Any]:
     return {"stamp": {"sec": stamp_ns // _S, "nanosec": stamp_ns % _S}, "frame_id": frame_id}
 
 
-def _camera_info(view: View) -> dict[str, Any]:
-    f, cx, cy = view.focal, view.cx, view.cy
+def _camera_info(camera: Camera) -> dict[str, Any]:
+    view, (cx, cy) = camera.view, camera.principal_point
+    f = view.focal
     return {
         "height": view.height,
         "width": view.width,

@@ -156,6 +156,7 @@ def test_policies_count_only_classes_of_the_frames_that_are_compared(tmp_path: P
         (["--policies", "--masks", "lidar"], "--masks is not for --policies, which runs all sets and levels"),
         (["--policies", "--levels", "0,1"], "--levels is not for --policies"),
         (["--tracks"], "--tracks is of the synthetic world"),
+        (["--seconds", "20"], "--seconds is of the synthetic world"),
         (["--world", "v2"], "--world is of the synthetic world"),
         (["--map", "Truck=lorry"], "--map 'Truck=lorry': give NAME=CLASS with one of car"),
         (["--topic", "lidar=/x"], "--topic is of recordings"),

@@ -10,6 +10,7 @@ from networks import TINY, assert_close, labelled, model_input, network
 
 from sentryfuse_core.lab.rivals import detector_scores as rules
 from sentryfuse_core.lab.rivals.detector_units import detector_layers, kept_all, kept_macs, without
+from sentryfuse_core.lab.rivals.flap import standardised
 from sentryfuse_core.lab.training.losses import frame_losses
 from sentryfuse_core.lab.training.targets import make_targets
 from sentryfuse_core.model.network import FULL_WIDTH, SentryFuseNet
@@ -87,6 +88,22 @@ def test_every_rule_tells_the_units_of_every_layer_apart() -> None:
             assert score.isfinite().all(), (rule, name)
             assert len(score.unique()) == layers[name].units, (rule, name)
     assert all((score > 0).all() for score in found["synflow"].values())
+
+
+def test_flap_goes_by_the_variance_of_each_channel_when_a_layer_has_tokens() -> None:
+    net, frame = network(shape=SHAPE), labelled(batch=1)
+    layers, name = detector_layers(net), "audio.mix"
+    seen: list[torch.Tensor] = []
+    net.get_submodule("audio.token").register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    scores = rules.flap(net, layers, [frame], [EVERYTHING])[name]
+    variance = seen[0].flatten(0, 1).var(dim=0, unbiased=False)
+    read = [
+        net.get_parameter(reader).detach()[:, -layers[name].channels :] for reader in layers[name].readers
+    ]
+    power = torch.stack([weight.transpose(0, 1).flatten(1).square().sum(dim=1) for weight in read]).sum(dim=0)
+    torch.testing.assert_close(
+        scores, standardised(variance * power, layers[name].units), atol=1e-4, rtol=1e-3
+    )
 
 
 def test_nothing_flows_through_units_that_are_gone() -> None:

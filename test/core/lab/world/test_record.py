@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -18,14 +19,19 @@ import torch
 from sentryfuse_core.bags.readers import BagReader
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.cli import main
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.training.provenance import world_sha256
+from sentryfuse_core.lab.world.camera import View, render
 from sentryfuse_core.lab.world.config import CLASSES, ImuModel, with_weather, world_v2
 from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
 from sentryfuse_core.lab.world.labels import write_labels
 from sentryfuse_core.lab.world.record import START_NS, Message, Recorder
 from sentryfuse_core.lab.world.scene import ABSENT, draw_scenes
+from sentryfuse_core.preprocess.camera import VirtualCamera
+from sentryfuse_core.preprocess.geometry import GEOMETRY
+from sentryfuse_core.rotation import pose_rotation
+from sentryfuse_core.types import Intrinsics, Pose
 
 LENGTH_S = 0.4
 
@@ -137,6 +143,31 @@ def test_recorder_gives_the_same_raw_pixels_when_asked_for_images() -> None:
     assert np.abs(raw - decoded[..., ::-1]).mean() < 4
 
 
+@pytest.mark.parametrize("own", [{}, {"camera.fx": 340.0, "camera.fy": 340.0, "camera.cx": 300.0}])
+def test_camera_info_holds_for_the_picture_when_the_robot_warps_it(own: dict[str, float]) -> None:
+    recorder = Recorder(seed=5, seconds=0.1, world=CALM, raw_images=True, light=0.9)
+    recorder = replace(recorder, rig=override(Config(), own))
+    scenes, sensor = recorder.drive(), recorder.rig.camera
+    image, info = itertools.islice((message.fields for message in recorder.camera(scenes)), 2)
+    (fx, _, cx), (_, fy, cy), _ = info["k"].reshape(3, 3)
+    intrinsics = Intrinsics(info["width"], info["height"], fx, fy, cx, cy)
+    to_base = pose_rotation(Pose(sensor.translation_m, sensor.quaternion_xyzw))
+    pixels = image["data"].reshape(image["height"], image["width"], 3)
+    warped = VirtualCamera().warp(pixels, intrinsics, to_base)
+    g = GEOMETRY
+    view = View(g.image_width, g.image_height, g.image_fx, g.image_cx, g.image_cy)
+    position = torch.tensor([sensor.translation_m])
+    radiance, _ = render(scenes.at(slice(0, 1)), view, position=position, haze_m=CALM.camera.haze_m)
+    # The ground, where both have it, as brightness.
+    drawn, seen = (
+        item.view(3, g.image_height, g.image_width).mean(dim=0)[48:, 40:-40].double().numpy()
+        for item in (radiance.clamp(0, 1).sqrt(), warped.image)
+    )
+    window = cv2.createHanningWindow(drawn.shape[::-1], cv2.CV_64F)
+    (right, down), _ = cv2.phaseCorrelate(drawn, np.ascontiguousarray(seen), window)
+    assert math.hypot(right, down) < 0.12  # half a pixel of the camera is .3 here
+
+
 def test_lidar_message_is_in_the_lidar_frame_when_the_sensor_is_raised(recorded: list[Message]) -> None:
     fields = next(m for m in recorded if m.topic == "/lidar/points").fields
     points = fields["data"].view("<f4").reshape(-1, 4)
@@ -160,6 +191,38 @@ def test_imu_integrates_to_the_way_the_vehicle_went() -> None:
     gained = float(scenes.ego_motion[-1, 0] - scenes.ego_motion[0, 0])
     assert abs(gained) > 0.6
     assert faster == pytest.approx(gained, abs=0.3)
+
+
+def test_imu_message_is_in_the_axes_of_the_sensor_when_it_is_mounted_upside_down() -> None:
+    usual = Recorder(seed=1, seconds=0.5)
+    turned = replace(usual, rig=override(Config(), {"imu.quaternion_xyzw": (1.0, 0.0, 0.0, 0.0)}))
+    scenes = usual.drive()
+    for one, other in zip(usual.imu(scenes), turned.imu(scenes), strict=True):
+        for kind in ("angular_velocity", "linear_acceleration"):
+            x, y, z = one.fields[kind].values()
+            assert list(other.fields[kind].values()) == pytest.approx([x, -y, -z])
+    assert other.fields["linear_acceleration"]["z"] < -5.0
+
+
+def test_recorder_writes_every_sensor_of_a_rig_under_the_topic_that_its_parameters_name() -> None:
+    names = {"sensors": ["camera", "lidar", "one", "two"], "one.kind": "imu", "two.kind": "imu"}
+    topics = {"camera.topic": "/eye/image/compressed", "camera.info_topic": "/eye/camera_info",
+              "lidar.topic": "/points", "one.topic": "/one", "odometry.topic": "/odom"}  # fmt: skip
+    messages = record(Recorder(seed=1, seconds=0.2, world=CALM, rig=override(Config(), names | topics)))
+    assert {message.topic for message in messages} == {
+        "/eye/image/compressed",
+        "/eye/camera_info",
+        "/points",
+        "/one",
+        "/two/data",
+        "/odom",
+    }
+    first, second = (
+        [m.fields["angular_velocity"]["x"] for m in messages if m.topic == topic]
+        for topic in ("/one", "/two/data")
+    )
+    assert len(first) == len(second) == 40
+    assert not set(first) & set(second)  # each with noise of its own
 
 
 def test_odometry_goes_the_way_of_the_vehicle_with_a_small_error_that_adds_up() -> None:
