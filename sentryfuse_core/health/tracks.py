@@ -16,7 +16,7 @@ __all__ = ["AUDIO_BLOCKS", "STUCK_READINGS", "AudioGaps", "ImuUnits", "Share", "
 _AXES = ("gyro x", "gyro y", "gyro z", "accelerometer x", "accelerometer y", "accelerometer z")
 AUDIO_BLOCKS = 50  # that gaps are looked for in
 STUCK_READINGS = 50  # in a row that a stuck axis has to repeat its value in
-_DOUBTED = 10  # in a row after which it tells no turn: noise repeats a value a few times only
+_DOUBTED, _DOUBTED_NS = 10, NS_PER_S // 10  # in a row, and for so long, after which it tells no turn
 _GAPS = 3  # gaps among them that count
 _UNITS_OF = 100  # readings at least that units are told by
 _UNITS_NS = 2 * NS_PER_S  # and their time
@@ -73,7 +73,7 @@ class StuckAxis:
             self._moved = [False] * len(values)
             self.doubtful = False
             return None
-        run, stuck, moving, longest = self._run, -1, False, 0
+        run, stuck, moving, doubtful = self._run, -1, False, False
         for axis, value in enumerate(values):
             if value != before[axis]:
                 run[axis] = 0
@@ -81,11 +81,11 @@ class StuckAxis:
                 self._moved[axis] = moving = True
             else:
                 run[axis] += 1
-                if self._moved[axis]:
-                    longest = max(longest, run[axis])
+                if run[axis] >= _DOUBTED and self._moved[axis]:
+                    doubtful |= stamp_ns - self._since_ns[axis] >= _DOUBTED_NS
                     if run[axis] >= STUCK_READINGS:
                         stuck = axis
-        self.doubtful = moving and longest >= _DOUBTED
+        self.doubtful = moving and doubtful
         if stuck < 0 or not moving or stamp_ns - self._since_ns[stuck] < self._stuck_ns:
             return None
         name = _AXES[stuck if gyro else stuck + 3]

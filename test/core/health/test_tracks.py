@@ -50,7 +50,14 @@ def test_axis_is_doubted_long_before_it_is_told_stuck() -> None:
         gyro[0] = _values(min(index, 50))[0][0]
         track.look((gyro, accel), S + index * 5 * MS)
         doubted.append(track.doubtful)
-    assert doubted == [index >= 60 for index in range(100)]
+    assert doubted == [index >= 70 for index in range(100)]
+
+
+def test_axis_is_not_doubted_when_its_values_are_repeated_until_the_next_is_measured() -> None:
+    track = StuckAxis(HealthConfig())
+    for index in range(1000):  # 1 kHz of a gyro beside an accelerometer of 50 Hz
+        track.look((_values(index)[0], _values(index // 20)[1]), S + index * MS)
+        assert not track.doubtful
 
 
 def _units(accel: float, gyro: float, *, spread: float = 0.2, seconds: float = 5.0) -> str:
