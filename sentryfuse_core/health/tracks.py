@@ -116,10 +116,11 @@ class ImuUnits:
         return self._gyro_finding is not None
 
     def look(self, reading: ImuValues, stamp_ns: int, *, sound: bool) -> Finding | None:
-        """Take in one reading, `sound` if nothing else is wrong with it; the finding of the last seconds."""
-        if not sound:
-            self._restart()
-        else:
+        """Take in one reading, `sound` if nothing else is wrong with it; the finding of the last seconds.
+
+        One that is not sound is passed over: what is in degrees is at the end of its range in a sharp turn.
+        """
+        if sound:
             self._take(reading, stamp_ns)
         return self._accel_finding or self._gyro_finding
 

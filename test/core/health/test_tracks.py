@@ -101,6 +101,13 @@ def test_gyro_in_degrees_is_remembered_when_the_robot_goes_straight_on_for_a_whi
     assert not any(wrong[45:])
 
 
+def test_gyro_in_degrees_is_found_when_it_is_at_the_end_of_its_range_now_and_then() -> None:
+    track = ImuUnits()
+    for index in range(500):
+        track.look(([0.0, 0.0, 20.0], [0.0, 0.0, 9.81]), S + index * 10 * MS, sound=bool(index % 50))
+    assert track.turns_wrongly
+
+
 def test_units_are_not_judged_by_readings_that_are_bad_already_or_by_a_moment() -> None:
     assert not _units(1.0, 0.0, seconds=1.5)
     track = ImuUnits()
