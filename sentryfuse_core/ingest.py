@@ -8,10 +8,10 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sentryfuse_core.clock import NS_PER_S
-from sentryfuse_core.config import AudioConfig, Config
+from sentryfuse_core.config import AudioConfig, Config, ImuConfig
 from sentryfuse_core.convert import informed, odometry_reading, to_sample
 from sentryfuse_core.ego import EgoMotion
 from sentryfuse_core.errors import ConfigError, InvalidMessageError
@@ -65,6 +65,9 @@ class Ingest:
         self._health = HealthMonitor(config, topics=topics)
         self._readings: dict[str, deque[tuple[int, Sample]]] = {  # of each IMU, with the epoch it came in
             name: deque(maxlen=_MAX_READINGS) for name in config.of_kind(Modality.IMU)
+        }
+        self._window_ns = {
+            name: round(cast(ImuConfig, config.sensor(name)).window_s * NS_PER_S) for name in self._readings
         }
         self._ready: deque[SyncedSet] = deque()
         self._transitions: deque[Transition] = deque(maxlen=_MAX_TRANSITIONS)
@@ -197,11 +200,11 @@ class Ingest:
             return transitions
 
     def readings(self, synced: SyncedSet) -> dict[str, list[Sample]]:
-        """What each IMU measured up to a set since the one before that was asked for, by rising stamp.
+        """What each IMU measured in its window and since the set before that was asked for, by rising stamp.
 
-        That is more than their windows hold, which end apart where sets are rare or were skipped. Readings
-        that health found at fault when they came are left out. What came after the set was released is the
-        next one's, however late this is asked, so that a replay finds the same.
+        Windows end apart where sets are rare or were skipped. Readings that health found at fault when they
+        came are left out. What came after the set was released is the next one's, however late this is asked,
+        so that a replay finds the same.
         """
         found: dict[str, list[Sample]] = {}
         with self._lock:
@@ -209,12 +212,15 @@ class Ingest:
                 waiting = list(kept)
                 kept.clear()
                 found[name] = []
+                begin_ns = synced.stamp_ns - self._window_ns[name]
                 for epoch, one in waiting:
+                    if epoch < synced.epoch:
+                        continue
                     came = one.stamp_ns <= synced.stamp_ns and one.arrival_ns <= synced.released_ns
-                    if epoch > synced.epoch or (epoch == synced.epoch and not came):
-                        kept.append((epoch, one))
-                    elif epoch == synced.epoch:
+                    if came and epoch == synced.epoch:
                         found[name].append(one)
+                    if one.stamp_ns > begin_ns or not came or epoch > synced.epoch:
+                        kept.append((epoch, one))
                 found[name].sort(key=lambda one: one.stamp_ns)
         return found
 

@@ -380,7 +380,7 @@ def prepare(
     now_ns, ego = synced.released_ns, ingest.ego
     ego.follow(synced.stamp_ns, epoch=synced.epoch, mount=preprocessor.placer.mount)
     prepared = preprocessor(synced, trusted, ego=ego, readings=ingest.readings(synced))
-    if ego.received and Modality.IMU in prepared.present:
+    if ego.received and Modality.IMU in prepared.present and preprocessor.tells_turns:
         since_ns = synced.stamp_ns - _COMPARED_NS
         ego.compare(since_ns, synced.stamp_ns, preprocessor.yaw_since(synced, prepared.present, since_ns))
     ingest.observe_placed(prepared.placed, now_ns)

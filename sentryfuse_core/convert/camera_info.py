@@ -54,10 +54,11 @@ def camera_info(message: Any, *, rectified: bool = False) -> Intrinsics:
     if rectified:
         projection = _array(message, "p", 12)
         if projection[0] > 0.0 and projection[5] > 0.0:
-            matrix, distortion = projection[[0, 1, 2, 4, 5, 6, 8, 9, 10]], distortion[:0]
+            matrix = projection[[0, 1, 2, 4, 5, 6, 8, 9, 10]]
         elif distortion.any():
             detail = "p is 0: a rectified image needs it; calibrate the camera, or set camera.rectified"
             raise InvalidMessageError("not_calibrated", detail)
+        distortion = distortion[:0]
     fx, fy, cx, cy = (float(matrix[index]) for index in (0, 4, 2, 5))
     if fx <= 0.0 or fy <= 0.0:
         raise InvalidMessageError("not_calibrated", f"focal lengths are {fx} and {fy}: calibrate the camera")
@@ -84,14 +85,17 @@ def _array(message: Any, name: str, size: int | None) -> NDArray[Any]:
 
 
 def _distortion(message: Any, values: NDArray[Any]) -> tuple[tuple[float, ...], bool]:
-    """The coefficients, none where all are 0, and whether they are a fisheye lens's."""
-    if not values.any():
-        return (), False
+    """The coefficients, none where all are 0, and whether they are a fisheye lens's.
+
+    Four zeros are a lens that is equidistant to the letter, which no pinhole is.
+    """
     model = text(message, "distortion_model")
     name = re.sub(r"[^a-z0-9]+", "_", model.strip().lower())
     coefficients = tuple(float(value) for value in values)
     if name in _FISHEYE and values.size == _FISHEYE_COEFFICIENTS:
         return coefficients, True
+    if not values.any():
+        return (), False
     if name not in _PINHOLE or values.size not in _COEFFICIENTS:
         detail = (
             f"{model!r:.40} with {values.size} coefficients; use plumb_bob, rational_polynomial, equidistant "

@@ -48,7 +48,8 @@ REMEDIES = {
     # what the network makes of all that is measured
     "low_trust": "clean the {device}, check its settings, its mounting and what surrounds it",
     # tracks.py: what is in several
-    "stuck_axis": "restart the IMU or its driver, replace the IMU if it stays",
+    "stuck_axis": "restart the IMU or its driver, replace the IMU if it stays; "
+    "if it is simulated without noise, set its may_repeat",
     "units": "let the driver give {wanted}",
     "gapped": "check the load, the sample rate and the buffer of the audio driver",
 }

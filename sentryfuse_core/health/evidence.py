@@ -59,7 +59,7 @@ class Evidence:
         self.excused_ns = 0  # time since then in which nobody listened
         self.offset_ns: int | None = None  # received minus stamp of the newest message
         self.last_invalid = False
-        self.sound = True  # what the newest reading of an IMU holds; the unit it comes in apart
+        self.sound = True  # whether the newest reading of an IMU tells how it turned
         self._config = config.health
         self._topic = topic
         self._told = {"topic": topic, "name": name, "device": _DEVICES[modality]}  # in remedies
@@ -392,8 +392,9 @@ class Evidence:
         found = self._look(values)
         stuck = None if self._may_repeat else self._axes.look(values, stamp_ns)
         self._check_last("content", self._content, found or stuck)
-        self.sound = found is None and stuck is None
         self._tell("units", self._units.look(values, stamp_ns, sound=found is None))
+        doubtful = self._axes.doubtful and not self._may_repeat
+        self.sound = found is None and not doubtful and not self._units.turns_wrongly
 
     def _look(self, content: ContentStats | ImuValues) -> Finding | None:
         """The first criterion of the sensor's content that is not met."""

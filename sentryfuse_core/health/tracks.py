@@ -16,12 +16,14 @@ __all__ = ["AUDIO_BLOCKS", "STUCK_READINGS", "AudioGaps", "ImuUnits", "Share", "
 _AXES = ("gyro x", "gyro y", "gyro z", "accelerometer x", "accelerometer y", "accelerometer z")
 AUDIO_BLOCKS = 50  # that gaps are looked for in
 STUCK_READINGS = 50  # in a row that a stuck axis has to repeat its value in
+_DOUBTED, _DOUBTED_NS = 10, NS_PER_S // 10  # in a row, and for so long, after which it tells no turn
 _GAPS = 3  # gaps among them that count
 _UNITS_OF = 100  # readings at least that units are told by
 _UNITS_NS = 2 * NS_PER_S  # and their time
 _LEAST_M_S2, _MOST_M_S2 = 4.0, 40.0  # average acceleration of anything that drives
 _ONE_G = (0.8, 1.2)
 _MOST_RAD_S = 10.0  # average turn of anything that drives: more than 1.5 turns a second
+_GYRO_FINE = 15  # times in a row that the gyroscope has to look right once it did not
 
 
 class Share:
@@ -58,6 +60,7 @@ class StuckAxis:
         self._since_ns: list[int] = []
         self._run: list[int] = []
         self._moved: list[bool] = []
+        self.doubtful = False  # whether an axis may be stuck as of the newest reading
 
     def look(self, reading: ImuValues, stamp_ns: int) -> Finding | None:
         """Take in one reading; the finding while an axis is stuck."""
@@ -68,8 +71,9 @@ class StuckAxis:
             self._since_ns = [stamp_ns] * len(values)
             self._run = [0] * len(values)
             self._moved = [False] * len(values)
+            self.doubtful = False
             return None
-        run, stuck, moving = self._run, -1, False
+        run, stuck, moving, doubtful = self._run, -1, False, False
         for axis, value in enumerate(values):
             if value != before[axis]:
                 run[axis] = 0
@@ -77,8 +81,11 @@ class StuckAxis:
                 self._moved[axis] = moving = True
             else:
                 run[axis] += 1
-                if run[axis] >= STUCK_READINGS and self._moved[axis]:
-                    stuck = axis
+                if run[axis] >= _DOUBTED and self._moved[axis]:
+                    doubtful |= stamp_ns - self._since_ns[axis] >= _DOUBTED_NS
+                    if run[axis] >= STUCK_READINGS:
+                        stuck = axis
+        self.doubtful = moving and doubtful
         if stuck < 0 or not moving or stamp_ns - self._since_ns[stuck] < self._stuck_ns:
             return None
         name = _AXES[stuck if gyro else stuck + 3]
@@ -88,11 +95,14 @@ class StuckAxis:
 class ImuUnits:
     """Finds readings in other units than REP 103's: over seconds, acceleration has to average gravity.
 
-    No vehicle falls, or turns at several turns a second, for two seconds. Readings are never scaled.
+    No vehicle falls, or turns at several turns a second, for two seconds. Readings are never scaled. What is
+    found of the gyroscope is kept for half a minute after it last looked so: only what turns shows its unit.
     """
 
     def __init__(self) -> None:
-        self._finding: Finding | None = None
+        self._accel_finding: Finding | None = None
+        self._gyro_finding: Finding | None = None
+        self._fine = 0  # times in a row that the gyroscope looked right
         self._restart()
 
     def _restart(self) -> None:
@@ -100,11 +110,21 @@ class ImuUnits:
         self._count = 0
         self._accel = self._gyro = 0.0  # sums of absolute values
 
+    @property
+    def turns_wrongly(self) -> bool:
+        """Whether the gyroscope's unit is wrong."""
+        return self._gyro_finding is not None
+
     def look(self, reading: ImuValues, stamp_ns: int, *, sound: bool) -> Finding | None:
-        """Take in one reading, `sound` if nothing else is wrong with it; the finding of the last seconds."""
-        if not sound:
-            self._restart()
-            return self._finding
+        """Take in one reading, `sound` if nothing else is wrong with it; the finding of the last seconds.
+
+        One that is not sound is passed over: what is in degrees is at the end of its range in a sharp turn.
+        """
+        if sound:
+            self._take(reading, stamp_ns)
+        return self._accel_finding or self._gyro_finding
+
+    def _take(self, reading: ImuValues, stamp_ns: int) -> None:
         if self._since_ns is None:
             self._since_ns = stamp_ns
         self._count += 1
@@ -114,24 +134,29 @@ class ImuUnits:
         if stamp_ns < self._since_ns:
             self._restart()
         elif self._count >= _UNITS_OF and stamp_ns - self._since_ns >= _UNITS_NS:
-            self._finding = self._judge(has_accel=bool(accel))
+            self._accel_finding = _accel_unit(self._accel / self._count) if accel else None
+            self._judge_gyro(self._gyro / self._count)
             self._restart()
-        return self._finding
 
-    def _judge(self, *, has_accel: bool) -> Finding | None:
-        accel, gyro = self._accel / self._count, self._gyro / self._count
-        if has_accel and not _LEAST_M_S2 < accel < _MOST_M_S2:
-            looks = "like another unit than m/s^2" if accel else "as if it was not measured"
-            if _ONE_G[0] < accel < _ONE_G[1]:
-                looks = "like g, not m/s^2"
-            elif 0.0 < accel < _LEAST_M_S2:
-                looks = "like m/s^2 without gravity"
-            reason = f"acceleration averages {accel:.3g} where gravity alone is 9.81 m/s^2: it looks {looks}"
-            return find("units", reason, wanted="m/s^2 with gravity (REP 103 and 145)")
-        if gyro > _MOST_RAD_S:
-            reason = f"angular velocity averages {gyro:.3g} rad/s: it looks like degrees per second"
-            return find("units", reason, wanted="rad/s (REP 103)")
+    def _judge_gyro(self, mean: float) -> None:
+        self._fine = 0 if mean > _MOST_RAD_S else self._fine + 1
+        if not self._fine:
+            reason = f"angular velocity averages {mean:.3g} rad/s: it looks like degrees per second"
+            self._gyro_finding = find("units", reason, wanted="rad/s (REP 103)")
+        elif self._fine >= _GYRO_FINE:
+            self._gyro_finding = None
+
+
+def _accel_unit(mean: float) -> Finding | None:
+    if _LEAST_M_S2 < mean < _MOST_M_S2:
         return None
+    looks = "like another unit than m/s^2" if mean else "as if it was not measured"
+    if _ONE_G[0] < mean < _ONE_G[1]:
+        looks = "like g, not m/s^2"
+    elif 0.0 < mean < _LEAST_M_S2:
+        looks = "like m/s^2 without gravity"
+    reason = f"acceleration averages {mean:.3g} where gravity alone is 9.81 m/s^2: it looks {looks}"
+    return find("units", reason, wanted="m/s^2 with gravity (REP 103 and 145)")
 
 
 class AudioGaps:

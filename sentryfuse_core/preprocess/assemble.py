@@ -105,7 +105,7 @@ class Preprocessor:
         self.placer = Placer(config)
         self._poses: dict[str, Pose] = {}  # of the set in hand, as is all that follows
         self._imu_name = ""  # of the IMU that tells turns; empty: none does
-        self._turns: tuple[Sample, ...] = ()  # its readings in the window that tell
+        self._turns: tuple[Sample, ...] = ()  # its readings that tell
         self._ego: EgoMotion | None = None
         self._readings: Mapping[str, Sequence[Sample]] = {}
         self._skewed: dict[str, str] = {}  # why points with times of their own stay where they are
@@ -132,8 +132,8 @@ class Preprocessor:
     ) -> Prepared:
         """Tensors of the sensors named in `mask`; one whose data cannot be used is left out and reported.
 
-        `ego` is how the robot moves, where odometry tells it. `readings` are those of each IMU since the set
-        before, as `Ingest.readings` has them; None: no more than this set holds.
+        `ego` is how the robot moves, where odometry tells it. `readings` are those of each IMU that tell how
+        it turned, as `Ingest.readings` has them; None: all that this set holds.
         """
         self._poses, self._ego, self._skewed, self._short = {}, ego, {}, set()
         self._readings = synced.samples if readings is None else readings
@@ -147,7 +147,7 @@ class Preprocessor:
                 self._invalid[name] = error
         posed = {kind: [name for name in synced.of_kind(kind) if name in self._poses] for kind in Modality}
         deaf = () if {1.0, -1.0} & set(self._ways) else posed.pop(Modality.AUDIO)
-        telling = ((name, self._telling(synced.samples[name])) for name in posed[Modality.IMU])
+        telling = ((name, self._telling(synced, name)) for name in posed[Modality.IMU])
         self._imu_name, self._turns = next((item for item in telling if item[1]), ("", ()))
         with one_thread():
             parts = (
@@ -336,6 +336,11 @@ class Preprocessor:
             self._short.add(Modality.AUDIO)
         return features, audio_stats([block for _, block in blocks])
 
+    @property
+    def tells_turns(self) -> bool:
+        """Whether an IMU tells how the robot turned up to the set in hand."""
+        return bool(self._turns)
+
     def yaw_since(self, synced: SyncedSet, used: ModalitySet, stamp_ns: int) -> float:
         """How far the base has turned left from `stamp_ns` to the set, in rad, by the gyro; 0 without one."""
         return self.turning(synced, used)(stamp_ns)
@@ -361,14 +366,15 @@ class Preprocessor:
         imu_pose = self._poses.get(self._imu_name)
         if imu_pose is None:
             return _still
-        # The set before may be further back than the window reaches.
-        since, window_ns = self._readings.get(self._imu_name, ()), self._turns[0].stamp_ns
-        earlier = self._telling([one for one in since if one.stamp_ns < window_ns])
-        readings, to_ns = (*earlier, *self._turns), synced.stamp_ns
+        readings, to_ns = self._turns, synced.stamp_ns
         return lambda stamp_ns: motion.turned(readings, imu_pose, from_ns=stamp_ns, to_ns=to_ns)
 
-    def _telling(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
-        return motion.telling(samples, full_scale_rad_s=self._config.health.gyro_full_scale_rad_s)
+    def _telling(self, synced: SyncedSet, name: str) -> tuple[Sample, ...]:
+        """Readings of an IMU that tell how it turned; none where none of the set's window does."""
+        full_scale_rad_s = self._config.health.gyro_full_scale_rad_s
+        found = motion.telling(self._readings.get(name, ()), full_scale_rad_s=full_scale_rad_s)
+        within = bool(found) and found[-1].stamp_ns >= synced.samples[name][0].stamp_ns
+        return found if within else ()
 
 
 def _still(_stamp_ns: int) -> motion.Rotation:

@@ -32,6 +32,7 @@ _MIN_ARRIVALS = 20  # of blocks without: their times jitter
 _MIN_WINDOWS = 20  # of the IMU: brakes and bumps average out
 _LEAST_M_S2 = 5.0  # of gravity; a robot that leans by 60 degrees has fallen
 _MOST_TOLD = 100  # however often a driver changes what it sends
+_FILLED = 16  # of 255, of the higher byte: 12 bits do not reach it
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
@@ -143,7 +144,7 @@ class FitCheck:
         else:
             intrinsics, info_frame = self._held[last.sensor]
             misfit = camera_misfit(last, intrinsics, informed=info_frame is not None)
-            notes = [misfit, _depth(last), self._other_frame(last, info_frame)]
+            notes = [misfit, _depth(last) or _unfilled(last), self._other_frame(last, info_frame)]
         return [note for note in notes if note is not None]
 
     def _other_frame(self, sample: Sample, told: str | None) -> str | None:
@@ -247,4 +248,22 @@ def _depth(sample: Sample) -> str | None:
     return (
         f"{sample.sensor}: its encoding {frame.encoding} is that of depth images: "
         "choose the camera's picture, unless this is one (a thermal camera)"
+    )
+
+
+def _unfilled(sample: Sample) -> str | None:
+    """Cameras of 10 or 12 bits leave the higher ones of 16 empty, and those are what is read."""
+    frame = sample.payload
+    if not isinstance(frame, ImageFrame) or not frame.encoding.endswith("16"):
+        return None
+    try:
+        filled = camera.decode(frame).max() >= _FILLED
+    except InvalidMessageError:
+        return None
+    if filled:
+        return None
+    return (
+        f"{sample.sensor}: no value of its {frame.encoding} pictures reaches {_FILLED << 8} of 65535, and of "
+        "16 bits the higher 8 are read: if the camera has 10 or 12, let its driver shift them up, or publish "
+        "mono8"
     )

@@ -59,7 +59,7 @@ class Synchronizer(Generic[K, S]):
         self._anchor: K | None = None
         self._floor_ns: int | None = None  # the next set's stamp is above this
         self._last_set_ns: int | None = None  # stamp of the last set of this epoch
-        self._next_tick_ns = 0
+        self._next_tick_ns: int | None = None  # None: not before what anchors may have come
         self._awaited = 0  # bits of the streams that the next set waits for
         self._last_absent: Mapping[K, Absence] = {}
         self._due_ns: int | None = None
@@ -284,7 +284,10 @@ class Synchronizer(Generic[K, S]):
                 spacing_ns = stream.spec.anchor_period_ns - stream.timing.period_ns // 2
                 floor_ns = max(floor_ns, self._last_set_ns + spacing_ns - 1)
             return stream.first_after(floor_ns)
-        return self._tick_source() if now_ns >= self._next_tick_ns else None
+        source = self._tick_source()
+        if source is not None and self._next_tick_ns is None:  # what anchors may be about to come
+            self._next_tick_ns = now_ns + self._tick_period_ns + self._max_wait_ns
+        return source if now_ns >= (self._next_tick_ns or 0) else None
 
     def _tick_source(self) -> S | None:
         """The newest sample above the last set: of a live stream that never anchors, else of any that sends.
@@ -304,7 +307,7 @@ class Synchronizer(Generic[K, S]):
         """When to look again with no set in waiting."""
         if self._anchor is not None:
             return self._overdue_ns(self._anchor)
-        return max(self._next_tick_ns, now_ns) if self._tick_source() is not None else None
+        return max(self._next_tick_ns or 0, now_ns) if self._tick_source() is not None else None
 
     def _unsettled(self, moment_ns: int, deadline_ns: int) -> int:
         """Bits of the live streams whose part in the set of `moment_ns` may still improve in time.
@@ -422,7 +425,7 @@ class Synchronizer(Generic[K, S]):
         self._floor_ns = None
         self._last_set_ns = None
         self._anchor = None
-        self._next_tick_ns = self._now_ns
+        self._next_tick_ns = None
         self._awaited = 0
         self._last_absent = {}
         self._due_ns = None

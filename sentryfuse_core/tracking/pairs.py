@@ -43,7 +43,9 @@ def likeliest_pairs(
     import lap  # a quarter of the module's import, and only where tracks are asked for
 
     distance, area = offsets(places, spreads, found_places, found_spreads)
-    size = np.abs(np.log(found_sizes)[None] - np.log(sizes)[:, None]).sum(-1)
+    logs, found_logs = np.log(sizes), np.log(found_sizes)
+    length, width, height = (np.abs(found_logs[:, side] - logs[:, side, None]) for side in range(3))
+    size = length + width + height
     cost = distance + np.log(area) + _SIZE_WEIGHT * size + alike
     possible = (distance <= gate) & np.isfinite(alike)
     if not possible.any():
@@ -61,8 +63,11 @@ def offsets(
     places: Floats, spreads: Floats, found_places: Floats, found_spreads: Floats
 ) -> tuple[Floats, Floats]:
     """`[T, D]` squared Mahalanobis distances, and the determinants of the variances they are measured by."""
-    off = found_places[None] - places[:, None]
-    spread = spreads[:, None] + found_spreads[None]
-    xx, xy, yy = spread[..., 0, 0], spread[..., 0, 1], spread[..., 1, 1]
+    # Number by number: pairs of vectors and of matrices lie too far apart in memory where there are hundreds.
+    x, y = (found_places[:, axis] - places[:, axis, None] for axis in (0, 1))
+    xx, xy, yy = (
+        spreads[:, row, column, None] + found_spreads[:, row, column]
+        for row, column in ((0, 0), (0, 1), (1, 1))
+    )
     area = xx * yy - xy**2
-    return (yy * off[..., 0] ** 2 - 2 * xy * off[..., 0] * off[..., 1] + xx * off[..., 1] ** 2) / area, area
+    return (yy * x**2 - 2 * xy * x * y + xx * y**2) / area, area

@@ -204,7 +204,7 @@ def test_roll_follows_bumps_however_rare_the_sets_are(period_s: float) -> None:
 
 @pytest.mark.parametrize(
     ("rate_rad_s", "lasts_s", "most"),
-    [(34.9, 0.01, 0.01), (500.0, 0.01, 0.01), (34.9, 0.5, 0.01), (0.15, 5.0, 0.16)],
+    [(34.9, 0.01, 0.01), (500.0, 0.01, 0.01), (34.9, 0.5, 0.01), (0.15, 5.0, 0.03)],
     ids=["once at the end of the range", "beyond it", "saturated by a kerb", "stuck"],
 )
 def test_roll_is_right_again_soon_when_the_imu_was_not(
@@ -217,6 +217,22 @@ def test_roll_is_right_again_soon_when_the_imu_was_not(
     )
     assert max(abs(roll) for _, roll in found) < most
     assert max(abs(roll) for second, roll in found if second > 4.6) < 0.01
+
+
+def test_gyro_in_degrees_turns_nothing_and_contradicts_no_odometry_once_it_is_found() -> None:
+    ingest, preprocessor, told = Ingest(Config()), Preprocessor(Config()), []
+    for index in range(1000):
+        stamp_ns, yaw = S + index * 10 * MS, 0.004 * index
+        turning = ImuReading(np.array([0.0, 0.0, math.degrees(0.4)]), imu_reading(index).linear_acceleration)
+        ingest.sample(sample(Modality.IMU, stamp_ns, payload=turning))
+        ingest.odometry(odometry_message(stamp_ns, yaw=yaw, rate=0.4))
+        for synced in ingest.take():
+            found = prepare(ingest, preprocessor, synced, ingest.trust(synced)[0])
+            yaw = preprocessor.yaw_since(synced, found.present, synced.stamp_ns - 50 * MS)
+            told.append((yaw, ingest.ego.code))
+    assert max(abs(yaw) for yaw, _ in told[:20]) > 0.3  # not found yet
+    assert {yaw for yaw, _ in told[60:]} == {0.0}
+    assert {code for _, code in told[-10:]} == {""}
 
 
 @pytest.mark.parametrize("start_ns", [2 * S, 3601 * S], ids=["time began anew", "much later"])

@@ -320,6 +320,9 @@ def test_camera_info_takes_a_fisheye_lens_when_it_has_four_coefficients(model: s
     assert found.fisheye
     assert found.distortion == (0.1, 0.2, 0.3, 0.4)
     assert not camera_info(info_message(d=[0.1] * 4)).fisheye
+    assert camera_info(info_message(distortion_model=model, d=[0.0] * 4)).fisheye  # equidistant to the letter
+    rectified = info_message(distortion_model=model, d=[0.0] * 4, p=np.zeros(12))
+    assert not camera_info(rectified, rectified=True).fisheye
     with pytest.raises(InvalidMessageError, match=r"rectified image .* camera\.rectified") as caught:
         camera_info(info_message(distortion_model=model, d=[0.1] * 8))
     assert caught.value.reason == "unknown_distortion"

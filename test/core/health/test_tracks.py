@@ -43,6 +43,23 @@ def test_stuck_axis_is_not_found_when_the_robot_stands_still_or_the_axis_never_m
     assert _stuck(None, every_axis=True) is None  # that is a frozen sensor, told as such
 
 
+def test_axis_is_doubted_long_before_it_is_told_stuck() -> None:
+    track, doubted = StuckAxis(HealthConfig()), []
+    for index in range(100):
+        gyro, accel = _values(index)
+        gyro[0] = _values(min(index, 50))[0][0]
+        track.look((gyro, accel), S + index * 5 * MS)
+        doubted.append(track.doubtful)
+    assert doubted == [index >= 70 for index in range(100)]
+
+
+def test_axis_is_not_doubted_when_its_values_are_repeated_until_the_next_is_measured() -> None:
+    track = StuckAxis(HealthConfig())
+    for index in range(1000):  # 1 kHz of a gyro beside an accelerometer of 50 Hz
+        track.look((_values(index)[0], _values(index // 20)[1]), S + index * MS)
+        assert not track.doubtful
+
+
 def _units(accel: float, gyro: float, *, spread: float = 0.2, seconds: float = 5.0) -> str:
     """The last reason that readings of these magnitudes lead to."""
     track, found, random = ImuUnits(), None, np.random.default_rng(0)
@@ -69,6 +86,26 @@ def test_units_of_an_imu_are_told_when_gravity_has_another_size(accel: float, gy
     reason = _units(accel, gyro)
     assert told in reason
     assert bool(reason) == bool(told)
+
+
+@pytest.mark.parametrize("accel", [9.81, 1.0])
+def test_gyro_in_degrees_is_remembered_when_the_robot_goes_straight_on_for_a_while(accel: float) -> None:
+    track, wrong = ImuUnits(), []
+    for second in range(60):
+        for index in range(100):
+            turn = [0.0, 0.0, 30.0 if 5 <= second < 9 else 0.3]
+            track.look((turn, [0.0, 0.0, accel]), second * S + index * 10 * MS, sound=True)
+        wrong.append(track.turns_wrongly)
+    assert not any(wrong[:5])
+    assert all(wrong[9:35])
+    assert not any(wrong[45:])
+
+
+def test_gyro_in_degrees_is_found_when_it_is_at_the_end_of_its_range_now_and_then() -> None:
+    track = ImuUnits()
+    for index in range(500):
+        track.look(([0.0, 0.0, 20.0], [0.0, 0.0, 9.81]), S + index * 10 * MS, sound=bool(index % 50))
+    assert track.turns_wrongly
 
 
 def test_units_are_not_judged_by_readings_that_are_bad_already_or_by_a_moment() -> None:

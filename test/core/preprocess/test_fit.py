@@ -162,3 +162,12 @@ def test_imu_misfit_is_taken_back_when_its_pose_is_corrected() -> None:
         fresh = check.look(synced(IMU, sample(IMU, S)), felt_m_s2={IMU: felt})
         assert len(fresh) == (index == 19)
         assert bool(check.misfits) == (19 <= index < 79)
+
+
+@pytest.mark.parametrize(("largest", "told"), [(1023, True), (4095, True), (65535, False)])
+def test_bits_that_are_not_filled_are_told_when_a_picture_has_16(largest: int, *, told: bool) -> None:
+    values = np.linspace(0, largest, 16).astype("<u2").reshape(4, 4)
+    picture = image_frame(image_message("mono16", values.view(np.uint8), width=4))
+    check = FitCheck(Config(), {CAMERA: INTRINSICS})
+    notes = check.look(synced(CAMERA, sample(CAMERA, S, payload=picture)), felt_m_s2={})
+    assert any("higher 8 are read" in note for note in notes) is told

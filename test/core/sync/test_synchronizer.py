@@ -51,6 +51,21 @@ def test_synchronizer_gives_sets_when_only_some_sensors_ever_start(mask: Modalit
     assert {synced.anchor for synced in sets[3:]} == {anchor}
 
 
+@pytest.mark.parametrize("goes_back", [False, True])
+def test_no_set_is_of_the_imu_alone_when_it_speaks_a_moment_before_the_others(*, goes_back: bool) -> None:
+    """As at every start, and after every jump of time: the lidar's first cloud would come too late for it."""
+    synchronizer = _synchronizer()
+    samples = list(timeline([CAMERA, LIDAR, IMU], 1.0))
+    if goes_back:
+        later = [replace(item, arrival_ns=item.arrival_ns + S) for item in samples]
+        samples = [replace(item, stamp_ns=item.stamp_ns + 100 * S, received_ns=0) for item in samples] + later
+    assert samples[0].modality is IMU
+    sets = _run(samples, synchronizer)
+    assert synchronizer.epoch == goes_back
+    assert {synced.anchor for synced in sets} <= {CAMERA, LIDAR}
+    assert next(synced.stamp_ns for synced in sets if synced.epoch == goes_back) < 1.2 * S
+
+
 def test_set_goes_out_at_once_when_every_live_stream_is_past_it() -> None:
     synchronizer = _synchronizer()
     _run(timeline([CAMERA, LIDAR, IMU], 1.0), synchronizer)
