@@ -269,9 +269,11 @@ class Inputs:
 
     def _find_info(self, name: str, type_name: str, topic: str, callback: Callable[[Any], None]) -> None:
         publishers = self._node.get_publishers_info_by_topic(topic)
-        if not any(info.topic_type == type_name for info in publishers):
+        offers = [info.qos_profile for info in publishers if info.topic_type == type_name]
+        if not offers:
             return
-        latched = all(info.qos_profile.durability is qos.LATCHED.durability for info in publishers)
+        # A latched best-effort offer is not kept for who comes late, and does not reach LATCHED at all.
+        latched = not any(qos.mismatch(offer, qos.LATCHED) for offer in offers)
         profile = qos.LATCHED if latched else _STATE
         _, before = self._infos.get(name, ("", None))
         if before is not None:

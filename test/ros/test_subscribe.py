@@ -11,6 +11,7 @@ import pytest
 from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from ros.support import participant, rig, until
 from sensor_msgs.msg import CameraInfo, Image, Imu
 from sentryfuse.msg import Budget
@@ -245,15 +246,19 @@ def test_type_of_another_kind_is_told_with_its_remedy(topic: str, offered: str, 
     assert told in unknown_type("lidar", Modality.LIDAR, topic, {offered}, wanted="PointCloud2").remedy
 
 
-@pytest.mark.parametrize("latched", [True, False])
+@pytest.mark.parametrize(
+    "profile",
+    [qos.LATCHED, qos.latched(reliability="best_effort", depth=1), qos.RESULTS],
+    ids=["latched", "latched best effort", "volatile"],
+)
 @pytest.mark.parametrize("info", ["camera", "audio"])
 def test_info_is_heard_when_its_publisher_latches_it_or_not(
-    node: Node, info: str, latched: bool, monkeypatch: pytest.MonkeyPatch
+    node: Node, info: str, profile: QoSProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # AudioInfo's own package is not installed.
     monkeypatch.setattr(subscribe, "AUDIO_INFO_TYPE", "std_msgs/msg/String")
     kind, topic = {"camera": (CameraInfo, "/camera/camera_info"), "audio": (String, "/audio_info")}[info]
-    publisher = node.create_publisher(kind, topic, qos.LATCHED if latched else qos.RESULTS)
+    publisher = node.create_publisher(kind, topic, profile)
     publisher.publish(kind())  # before anybody listened
     heard: list[str] = []
     callbacks = dict.fromkeys(UNHEARD, print) | {f"on_{info}_info": lambda _message, name: heard.append(name)}
@@ -264,7 +269,7 @@ def test_info_is_heard_when_its_publisher_latches_it_or_not(
 
     def turn() -> None:
         inputs.poll()
-        if not latched:
+        if profile is not qos.LATCHED:
             publisher.publish(kind())
         executor.spin_once(timeout_sec=0.1)
 
