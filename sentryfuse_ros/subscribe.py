@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import RCLError, Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
@@ -284,6 +283,7 @@ class Inputs:
             kind = message_class(type_name)
         except ImportError:
             return  # of AudioInfo alone; nor can the audio itself be read then, which is told
+        # Not by qos.made: what the parameters would say is declared, with the profile before.
         subscription = self._node.create_subscription(
             kind, topic, callback, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
         )
@@ -310,13 +310,13 @@ class Inputs:
     def _subscribe_other(
         self, type_name: str, topic: str, callback: Callable[[Any], None], profile: QoSProfile
     ) -> tuple[str, Subscription[Any]]:
-        return topic, self._node.create_subscription(
+        return topic, qos.made(
+            self._node.create_subscription,
             message_class(type_name),
             topic,
-            callback,
             profile,
+            callback=callback,
             event_callbacks=qos.QUIET_SUBSCRIPTION,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
     def _find(self, name: str, topic: str, offered: Set[str]) -> Problem | None:
