@@ -136,7 +136,7 @@ class Inputs:
         self._others: list[tuple[str, Subscription[Any]]] = []  # with the topic, not resolved
         self._infos: dict[str, tuple[str, Subscription[Any]]] = {}  # what tells of a sensor, by its name
         self._senders = {name: Senders() for name in self._topics}
-        self._tells_senders = False  # whether the middleware does
+        self._tells_senders: bool | None = None  # whether the middleware does; not known before a message
         self.publishers: dict[str, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self.problems: dict[str, Problem] = {}  # why a sensor's topic brings nothing, where it is known
         self.unread = ""  # topic of odometry, where nav_msgs is not installed
@@ -183,14 +183,19 @@ class Inputs:
     def _names(self, name: str, listed: Sequence[TopicEndpointInfo]) -> tuple[str, ...]:
         """Who sends to a sensor's subscription, or who is mixed there.
 
-        The graph goes on to list a publisher that died for up to 20 s, so what came counts where it is told
-        of whom it came.
+        The graph goes on to list a publisher that died for up to 20 s, and some are silent, so what came
+        counts unless the middleware does not tell of whom it came.
         """
         names = {bytes(info.endpoint_gid): full_name(info) for info in listed}
-        if self._tells_senders and len(names) > 1:
+        if self._tells_senders is not False and len(names) > 1:
             mixed = self._senders[name].mixed(time.monotonic_ns())
             return tuple(sorted(names.get(gid, UNKNOWN_NODE) for gid in mixed))
         return tuple(sorted(names.values()))
+
+    def _take(self, name: str, message: Any, type_name: str, waited_ns: int) -> None:
+        if self._tells_senders is None:  # `_heard` comes first where it does
+            self._tells_senders = False
+        self._handler.on_sensor(name, message, type_name, waited_ns)
 
     def _heard(self, name: str, gid: bytes) -> None:
         self._tells_senders = True
@@ -290,7 +295,7 @@ class Inputs:
         self._infos[name] = topic, subscription
 
     def _subscribe(self, name: str, type_name: str) -> None:
-        section, handler = self._config.sensor(name), self._handler
+        section = self._config.sensor(name)
         if name in self._sensors:
             self._node.destroy_subscription(self._sensors.pop(name)[1])
         self._sensors[name] = (
@@ -299,7 +304,7 @@ class Inputs:
                 message_class(type_name),
                 _topic(section),
                 told_wait(
-                    lambda message, ns: handler.on_sensor(name, message, type_name, ns),
+                    lambda message, ns: self._take(name, message, type_name, ns),
                     sender=partial(self._heard, name),
                 ),
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),

@@ -296,6 +296,8 @@ def test_publishers_are_named_when_both_send_and_not_when_one_took_the_others_pl
             spin()
 
     until(lambda: node.count_publishers("/imu/data") == 2, turn=spin)
+    inputs.poll()
+    assert inputs.publishers[Modality.IMU] == ()  # neither has sent, and one may have died before
     for publisher in (before, after):  # the first one is still listed, as after a crash
         send(publisher)
         inputs.poll()
