@@ -296,8 +296,6 @@ class Inputs:
 
     def _subscribe(self, name: str, type_name: str) -> None:
         section = self._config.sensor(name)
-        if name in self._sensors:
-            self._node.destroy_subscription(self._sensors.pop(name)[1])
         self._sensors[name] = (
             type_name,
             self._node.create_subscription(
@@ -332,8 +330,13 @@ class Inputs:
         wanted = self._sensors[name][0] if name in self._sensors else None
         kind = self._config.kind_of(name)
         problem = unknown_type(name, kind, topic, offered, wanted=None if kind is Modality.AUDIO else wanted)
-        understood = {item for item in offered if SUPPORTED_TYPES.get(item) is kind}
-        for type_name in sorted(understood - set(IMAGE_TYPES.values())):
+        readable = {item for item in offered if SUPPORTED_TYPES.get(item) is kind}
+        understood = sorted(readable - set(IMAGE_TYPES.values()))
+        if understood and name in self._sensors:
+            # A topic has one type, this one's until the executor has let go of it: the next look subscribes.
+            self._node.destroy_subscription(self._sensors.pop(name)[1])
+            return None
+        for type_name in understood:
             try:
                 self._subscribe(name, type_name)
             except ImportError as error:  # noqa: PERF203 - at most a few types

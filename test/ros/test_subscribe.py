@@ -6,6 +6,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from nav_msgs.msg import Odometry
@@ -14,8 +15,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from ros.support import participant, rig, until
 from sensor_msgs.msg import CameraInfo, Image, Imu
-from sentryfuse.msg import Budget
-from std_msgs.msg import String
+from sentryfuse.msg import AudioChunk, Budget
+from std_msgs.msg import Int16MultiArray, String
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import TopicError
@@ -117,6 +118,7 @@ def test_type_that_the_table_of_readers_names_is_subscribed_when_it_is_offered(
 
         def turn() -> None:
             publisher.publish(String(data="pixels"))
+            inputs.poll()
             executor.spin_once(timeout_sec=0.02)
 
         until(lambda: code() == "unknown_type")
@@ -126,6 +128,26 @@ def test_type_that_the_table_of_readers_names_is_subscribed_when_it_is_offered(
         until(lambda: bool(heard), turn=turn)
     assert set(heard) == {"std_msgs/msg/String"}
     executor.shutdown()
+
+
+def test_other_type_is_heard_when_the_driver_is_started_anew_with_it() -> None:
+    heard: list[str] = []
+    handler: Any = Mock(on_sensor=lambda _name, _message, type_name, _waited_ns: heard.append(type_name))
+    with rig(lambda: Node("listener")) as found:
+        inputs = Inputs(found.node, Config(), handler)
+        for kind in (AudioChunk, Int16MultiArray, AudioChunk):
+            with participant("driver") as driver:  # a participant has one type on a topic
+                publisher = driver.create_publisher(kind, "/audio", 1)
+
+                def turn(publisher: Any = publisher, kind: Any = kind) -> None:
+                    publisher.publish(kind())
+                    inputs.poll()
+                    found.spin()
+
+                before = len(heard)
+                until(lambda before=before: len(heard) > before, turn=turn)
+            assert heard[-1].endswith(f"/{kind.__name__}")
+        inputs.close()
 
 
 @pytest.mark.parametrize("name", ["/front/cam", "/front/cam/compressed"])
