@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
@@ -32,9 +32,17 @@ TOP = [sys.executable, "-m", "sentryfuse_ros.cli", "top"]
 class Speaker:
     """A node that says what a fusion node says, 20 sets a second, and no more than that."""
 
-    def __init__(self, name: str = "sentryfuse", namespace: str = "/", *, told: bool = True) -> None:
+    def __init__(
+        self,
+        name: str = "sentryfuse",
+        namespace: str = "/",
+        *,
+        told: bool = True,
+        remap: Sequence[str] = (),
+    ) -> None:
         self._ending = ExitStack()
-        self._node = self._ending.enter_context(participant(name, namespace=namespace))
+        rules = ["--ros-args", *(word for rule in remap for word in ("-r", rule))]
+        self._node = self._ending.enter_context(participant(name, namespace=namespace, cli_args=rules))
         self._topic = f"{namespace.rstrip('/')}/lidar/points"
         self._status = self._node.create_publisher(FusionStatus, "~/status", 10)
         self._boxes = self._node.create_publisher(FusedDetectionArray, "~/detections", 10)
@@ -84,6 +92,12 @@ def test_top_prints_one_snapshot_as_json_when_the_only_node_runs(capfd: pytest.C
     assert told["node"] == "/robot/sentryfuse"
     assert told["latency_ms"]["e2e"] == {"p50": 7.0, "p95": 7.0, "p99": 7.0, "max": 7.0, "last": 40.0}
     assert (told["window_sets"], told["level"], told["detections"]) == (99, 1, 2)
+
+
+def test_top_finds_the_node_s_topics_when_they_are_remapped(capfd: pytest.CaptureFixture[str]) -> None:
+    with Speaker(remap=["~/status:=/state", "~/detections:=/boxes", "/diagnostics:=/robot/diagnostics"]):
+        told = snapshot(capfd)
+    assert (told["node"], told["detections"], told["window_sets"]) == ("/sentryfuse", 2, 99)
 
 
 def test_top_exits_1_with_one_line_when_nothing_runs(capfd: pytest.CaptureFixture[str]) -> None:
