@@ -31,7 +31,7 @@ from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.problems import COMPRESSED
 from sentryfuse_ros.qos import latched, sensor_profile
-from sentryfuse_ros.relay import DEPTH, in_namespace, passed_on, reporter
+from sentryfuse_ros.relay import DEPTH, in_namespace, passed_on, refusal_of, reporter
 from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class FaultInjectorNode(Node):
             raise ConfigError(
                 f"parameter prefix = {values['prefix']!r} takes every topic, its own too; give one, as /raw"
             )
+        if refusal := refusal_of(self, values["prefix"].rstrip("/")):
+            raise ConfigError(f"parameter prefix = {values['prefix']!r} is no name of ROS 2: {refusal}")
         self._prefix = self.resolve_topic_name(values["prefix"].rstrip("/"), only_expand=True)
         path = values["scenario"]
         named, warn = values["sensors_from"], self.get_logger().warning

@@ -236,8 +236,8 @@ def test_injector_takes_parameters_of_other_nodes_when_they_are_set_for_all() ->
         pass
 
 
-@pytest.mark.parametrize("prefix", ["''", "/"])
-def test_injector_refuses_to_start_when_its_prefix_takes_every_topic(prefix: str) -> None:
+@pytest.mark.parametrize("prefix", ["''", "/", "/raw-data"])
+def test_injector_refuses_to_start_when_its_prefix_takes_every_topic_or_is_no_name(prefix: str) -> None:
     with pytest.raises(ConfigError, match="prefix"), injecting("-p", f"prefix:={prefix}"):
         pass
 
