@@ -96,6 +96,13 @@ class TopNode(Node):
                 "no set before a camera, lidar or audio message: `sentryfuse check` finds what is wrong",
                 f"with autostart: false the node waits: `ros2 lifecycle set {name} activate`",
             ]
+        if any(service == f"{name}/change_state" for service, _ in self.get_service_names_and_types()):
+            waits = f"`ros2 lifecycle set {name} configure`, then `activate`"
+            return [
+                f"{name} is there, but not configured, {waited}",
+                listening,
+                f"it loads its weights, or with autostart: false waits: {waits}",
+            ]
         others = [item.name for item in self._visible]
         lines = [f"no fusion node {name} {waited}", listening]
         if others:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from lifecycle_msgs.srv import ChangeState
 from programs import Program
 from ros.support import WITHIN_S, Listener, Robot, participant, patiently, recording, running
 from sentryfuse.msg import FusedDetection, FusedDetectionArray, FusionStatus, SensorHealth
@@ -116,6 +117,18 @@ def test_top_says_that_no_set_came_when_the_node_is_silent(capfd: pytest.Capture
         return "has made no set yet" in error
 
     with Speaker(told=False):
+        patiently(told, (3.0, 10.0, 30.0))
+
+
+def test_top_says_that_the_node_is_not_configured_when_it_waits_for_a_manager(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def told(within_s: float) -> bool:
+        assert cli.main(["top", "--once", "--timeout", str(within_s), "--node", "/bot/sentryfuse"]) == 1
+        return "/bot/sentryfuse is there, but not configured" in capfd.readouterr().err
+
+    with participant("sentryfuse", namespace="/bot") as node:
+        node.create_service(ChangeState, "~/change_state", lambda _asked, answer: answer)
         patiently(told, (3.0, 10.0, 30.0))
 
 
