@@ -163,7 +163,8 @@ def _stream(name: str, seen: Stream, config: Config, clock: ClockSeen) -> list[L
     """The connection if it is broken, else everything that its messages tell."""
     if not seen.messages:
         return [_silence(name, seen)]
-    lines = [*_refused(name, seen), *_rate(name, seen, config)]
+    timed = clock.running or not clock.use_sim_time  # else rates and lags are not known, and it has a line
+    lines = [*_refused(name, seen), *(_rate(name, seen, config) if timed else ())]
     if len(seen.publishers) > 1:
         found = f"{len(seen.publishers)} publishers on {seen.topic} are mixed: {', '.join(seen.publishers)}"
         remedy = "stop all but one, or remap each to a topic of its own"
@@ -171,8 +172,8 @@ def _stream(name: str, seen: Stream, config: Config, clock: ClockSeen) -> list[L
     if seen.frame_id is not None:  # at least one message could be read
         lines += [*_stamps(name, seen, config, clock), *_frame(name, seen, config)]
     if not lines:
-        found = f"{seen.rate_hz:.1f} Hz, lag {1e3 * seen.lag_s:.0f} ms on {seen.topic}"
-        lines.append(Line(Verdict.OK, name, "ok", found))
+        found = f"{seen.rate_hz:.1f} Hz, lag {1e3 * seen.lag_s:.0f} ms" if timed else "messages come"
+        lines.append(Line(Verdict.OK, name, "ok", f"{found} on {seen.topic}"))
     return lines
 
 

@@ -22,6 +22,16 @@ class Clocks:
     simulated: bool = False
     paused_s: Callable[[], float] = lambda: 0.0  # how long simulated time has been standing still
 
+    @property
+    def missing(self) -> str:
+        """What to say while simulated time is followed and none has come yet; else nothing."""
+        if not self.simulated or self.ros_now_ns() > 0:
+            return ""
+        return (
+            "use_sim_time is set, but no time comes on /clock: no sensor is found silent or late; "
+            "start the simulation or the player, or leave use_sim_time off"
+        )
+
     def came(self, waited_ns: int) -> tuple[int, int]:
         """Steady and ROS time at which a message came that has waited for the executor."""
         if self.simulated:

@@ -30,15 +30,16 @@ from sentryfuse_ros.arrival import told_wait
 from sentryfuse_ros.declare import declare
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.problems import COMPRESSED
-from sentryfuse_ros.qos import latched, sensor_profile
-from sentryfuse_ros.relay import DEPTH, in_namespace, passed_on, reporter
+from sentryfuse_ros.qos import QUIET_SUBSCRIPTION, latched, mismatch, sensor_profile
+from sentryfuse_ros.relay import DEPTH, in_namespace, passed_on, refusal_of, reporter
 from sentryfuse_ros.spin import Stop, run_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rclpy.publisher import Publisher
     from rclpy.qos import QoSProfile
+    from rclpy.subscription import Subscription
 
     from sentryfuse_core.types import Modality
 
@@ -78,6 +79,8 @@ class FaultInjectorNode(Node):
             raise ConfigError(
                 f"parameter prefix = {values['prefix']!r} takes every topic, its own too; give one, as /raw"
             )
+        if refusal := refusal_of(self, values["prefix"].rstrip("/")):
+            raise ConfigError(f"parameter prefix = {values['prefix']!r} is no name of ROS 2: {refusal}")
         self._prefix = self.resolve_topic_name(values["prefix"].rstrip("/"), only_expand=True)
         path = values["scenario"]
         named, warn = values["sensors_from"], self.get_logger().warning
@@ -87,6 +90,7 @@ class FaultInjectorNode(Node):
         none = Scenario("none", 0, float("inf"))
         self._scenario = load_scenario(find_scenario(path), kinds=kinds) if path else none
         self._injector = FaultInjector(self._scenario, kinds)
+        self._inputs: dict[str, Subscription[Any]] = {}
         self._outputs: dict[str, Publisher[Any]] = {}
         self._unknown: set[str] = set()
         self._delayed: list[tuple[float, int, Publisher[Any], Any]] = []
@@ -125,10 +129,11 @@ class FaultInjectorNode(Node):
     def _scan(self) -> None:
         """Take on topics that appeared under the prefix."""
         for topic, types in self.get_topic_names_and_types():
-            known = topic in self._outputs or topic in self._unknown
-            if not topic.startswith(f"{self._prefix}/") or known:
+            if not topic.startswith(f"{self._prefix}/") or topic in self._unknown:
                 continue
-            if self.count_publishers(topic):  # their QoS is taken over
+            if topic in self._inputs:
+                self._follow(topic)
+            elif self.count_publishers(topic):  # their QoS is taken over
                 self._take_on(topic, types[0])
 
     def _take_on(self, topic: str, type_name: str) -> None:
@@ -155,8 +160,21 @@ class FaultInjectorNode(Node):
             at_s = self._at_s(came_s, starts=modality is not None)
             self._pass(recorded, sensor, kind, output, data, at_s=at_s, came_s=came_s)
 
-        self.create_subscription(kind, topic, told_wait(on_message), _asking(offers), raw=True)
+        self._listen(topic, kind, told_wait(on_message), _asking(offers))
         self.get_logger().info(f"{topic} goes to {out}")
+
+    def _listen(self, topic: str, kind: Any, callback: Callable[..., None], profile: QoSProfile) -> None:
+        self._inputs[topic] = self.create_subscription(
+            kind, topic, callback, profile, raw=True, event_callbacks=QUIET_SUBSCRIPTION
+        )
+
+    def _follow(self, topic: str) -> None:
+        """Listen anew where a driver was started again that offers the topic so that it is not heard."""
+        before = self._inputs[topic]
+        infos = self.get_publishers_info_by_topic(topic)
+        if any(mismatch(info.qos_profile, before.qos_profile) for info in infos):
+            self.destroy_subscription(before)
+            self._listen(topic, before.msg_type, before.callback, _asking(self._offered(topic)))
 
     def _sensor(self, topic: str, kind: Modality | None) -> str | None:
         """Name of the sensor whose topic this is; of one that is the only one of its kind, by the kind."""

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentryfuse_core.bags.definitions import TRANSFORMS_TYPE
 from sentryfuse_core.errors import ConfigError, TopicError
-from sentryfuse_core.text import reason_of
 from sentryfuse_ros.messages import message_class
 from sentryfuse_ros.qos import LATCHED
-from sentryfuse_ros.relay import in_namespace, passed_on
+from sentryfuse_ros.relay import in_namespace, passed_on, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,7 +75,7 @@ def choose(
         published = (
             f"{values['prefix']}{target}" if values["prefix"] else in_namespace(target, node.get_namespace())
         )
-        if refusal := _refusal(node, published):
+        if refusal := refusal_of(node, published):
             if name in remap:
                 raise ConfigError(f"parameter remap: {published!r} is no topic of ROS 2: {refusal}")
             left_out.append(f"{name}: {published!r} is no topic of ROS 2 ({refusal}); remap renames it")
@@ -129,15 +128,6 @@ def _class_of(topic: Topic) -> Any:
 
 def _count(topics: Iterable[Topic]) -> int:
     return sum(topic.count for topic in topics)
-
-
-def _refusal(node: Node, name: str) -> str:
-    """Why ROS 2 does not take a topic's name; empty where it does."""
-    try:
-        node.resolve_topic_name(name)
-    except Exception as error:  # noqa: BLE001 - which one it is depends on the rule and the distribution
-        return reason_of(error).removeprefix("failed to resolve name: ").partition(", at /")[0]
-    return ""
 
 
 def _pair(item: str) -> tuple[str, str]:

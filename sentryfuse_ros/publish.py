@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
@@ -36,22 +36,17 @@ class Outputs:
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
+        made = partial(qos.made, event_callbacks=qos.QUIET_PUBLISHER)
         self._publishers = {
-            type_name: node.create_lifecycle_publisher(
-                message_class(type_name),
-                topic,
-                qos.RESULTS,
-                event_callbacks=qos.QUIET_PUBLISHER,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+            type_name: made(node.create_lifecycle_publisher, message_class(type_name), topic, qos.RESULTS)
             for type_name, topic in _topics().items()
         }
         self._latched = {
-            type_name: node.create_publisher(kind, topic, qos.LATCHED, event_callbacks=qos.QUIET_PUBLISHER)
+            type_name: made(node.create_publisher, kind, topic, qos.LATCHED)
             for type_name, (kind, topic) in _latched_topics().items()
         }
-        self._diagnostics = node.create_publisher(
-            message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS, event_callbacks=qos.QUIET_PUBLISHER
+        self._diagnostics = made(
+            node.create_publisher, message_class(DIAGNOSTICS_TYPE), "/diagnostics", qos.RESULTS
         )
 
     def publish(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
+from typing import Any, TypeVar
+
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.exceptions import ParameterException
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -11,6 +16,10 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_check_compatible,
 )
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from sentryfuse_core.errors import ConfigError
+from sentryfuse_core.text import reason_of
 
 __all__ = [
     "COMMANDS",
@@ -19,9 +28,12 @@ __all__ = [
     "QUIET_SUBSCRIPTION",
     "RESULTS",
     "latched",
+    "made",
     "mismatch",
     "sensor_profile",
 ]
+
+_T = TypeVar("_T")
 
 # For what is destroyed while an executor spins: rclpy's events executor may call back into a destroyed event
 # (rclpy issue 1644), which ends the process, and rclpy makes two events for each entity unless told not to.
@@ -53,6 +65,23 @@ def sensor_profile(*, reliability: str, depth: int) -> QoSProfile:
 
 LATCHED = latched()
 RESULTS = COMMANDS = sensor_profile(reliability="reliable", depth=10)
+
+
+def made(create: Callable[..., _T], kind: Any, topic: str, profile: QoSProfile, **options: Any) -> _T:
+    """What a node's `create` makes with this profile, which the parameters `qos_overrides.` may change.
+
+    rclpy writes what they say into the profile that it is given, and others share this one: it gets a copy.
+    Raises ConfigError where they say what is no QoS.
+    """
+    overriding = QoSOverridingOptions.with_default_policies()
+    try:
+        return create(kind, topic, qos_profile=copy(profile), qos_overriding_options=overriding, **options)
+    except (ParameterException, RuntimeError) as error:  # rclpy's own for what is no policy, and for a depth
+        reason = reason_of(error).partition(", at /")[0]
+        raise ConfigError(
+            f"no QoS for {topic}: {reason}; give its qos_overrides as reliability: reliable or best_effort, "
+            "history: keep_last or keep_all, depth: 0 or more"
+        ) from error
 
 
 def mismatch(offer: QoSProfile, wanted: QoSProfile) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from diagnostic_msgs.msg import DiagnosticArray
 
 from sentryfuse_core.account.diagnostics import OK, diagnostic_array, status_name
+from sentryfuse_core.text import reason_of
 from sentryfuse_ros.messages import fill
 from sentryfuse_ros.qos import latched, sensor_profile
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from sentryfuse_core.bags.offers import RecordedQos
 
-__all__ = ["DEPTH", "Report", "in_namespace", "passed_on", "reporter"]
+__all__ = ["DEPTH", "Report", "in_namespace", "passed_on", "refusal_of", "reporter"]
 
 DEPTH = 20
 _MOST_HELD = 100  # messages for who comes late: a topic of more is no state that holds, whatever it says
@@ -64,3 +65,12 @@ def in_namespace(topic: str, namespace: str) -> str:
     if topic in _GLOBAL or topic.startswith(inside):
         return topic
     return f"{inside}{topic.removeprefix('/')}"
+
+
+def refusal_of(node: Node, name: str) -> str:
+    """Why ROS 2 does not take a topic's name; empty where it does."""
+    try:
+        node.resolve_topic_name(name)
+    except Exception as error:  # noqa: BLE001 - which one it is depends on the rule and the distribution
+        return reason_of(error).removeprefix("failed to resolve name: ").partition(", at /")[0]
+    return ""

@@ -101,6 +101,7 @@ class Session:
         self._skipped = 0  # of the worker's and the ingest's, as of the last set
         self._said_ns = 0  # steady time of the last status
         self._causes = Causes(host.problems, host.logger)
+        self._clockless = False  # whether it was logged that no /clock comes
         self._odometry = ""  # code of what was wrong with it
         self._odometry_logged = False  # whether that was
         self._lock = threading.Lock()  # guards the next three
@@ -247,7 +248,12 @@ class Session:
             )
             self._diagnosed_ns = time.monotonic_ns()
         if paused_s > 0:
+            missing = self._host.clocks.missing
+            if missing and paused_s >= _PATIENCE_NS / NS_PER_S and not self._clockless:
+                self._clockless = True
+                self._host.logger.warning(missing)
             message = f"PAUSED: /clock has not moved for {paused_s:.1f} s; sensors keep their states"
+            message = missing or message
             name = status_name(self._host.node, "sync")
             sync = next(status for status in statuses if status["name"] == name)
             sync.update(level=WARN, message=message)
@@ -318,6 +324,8 @@ class Session:
     def _context(self, result: FusionResult, *, e2e_ms: float) -> PublishContext:
         with self._lock:
             warnings = self._diagnostics.warnings(self._clock.now_ns())
+        if missing := self._host.clocks.missing:
+            warnings = (*warnings, missing)
         return PublishContext(
             published_ns=self._host.clocks.ros_now_ns(),
             checkpoint=self._engine.bank.identity,

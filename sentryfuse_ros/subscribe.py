@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import RCLError, Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.validate_full_topic_name import validate_full_topic_name
@@ -137,7 +136,7 @@ class Inputs:
         self._others: list[tuple[str, Subscription[Any]]] = []  # with the topic, not resolved
         self._infos: dict[str, tuple[str, Subscription[Any]]] = {}  # what tells of a sensor, by its name
         self._senders = {name: Senders() for name in self._topics}
-        self._tells_senders = False  # whether the middleware does
+        self._tells_senders: bool | None = None  # whether the middleware does; not known before a message
         self.publishers: dict[str, tuple[str, ...]] = {}  # whom each subscription hears, by full name
         self.problems: dict[str, Problem] = {}  # why a sensor's topic brings nothing, where it is known
         self.unread = ""  # topic of odometry, where nav_msgs is not installed
@@ -184,14 +183,19 @@ class Inputs:
     def _names(self, name: str, listed: Sequence[TopicEndpointInfo]) -> tuple[str, ...]:
         """Who sends to a sensor's subscription, or who is mixed there.
 
-        The graph goes on to list a publisher that died for up to 20 s, so what came counts where it is told
-        of whom it came.
+        The graph goes on to list a publisher that died for up to 20 s, and some are silent, so what came
+        counts unless the middleware does not tell of whom it came.
         """
         names = {bytes(info.endpoint_gid): full_name(info) for info in listed}
-        if self._tells_senders and len(names) > 1:
+        if self._tells_senders is not False and len(names) > 1:
             mixed = self._senders[name].mixed(time.monotonic_ns())
             return tuple(sorted(names.get(gid, UNKNOWN_NODE) for gid in mixed))
         return tuple(sorted(names.values()))
+
+    def _take(self, name: str, message: Any, type_name: str, waited_ns: int) -> None:
+        if self._tells_senders is None:  # `_heard` comes first where it does
+            self._tells_senders = False
+        self._handler.on_sensor(name, message, type_name, waited_ns)
 
     def _heard(self, name: str, gid: bytes) -> None:
         self._tells_senders = True
@@ -269,9 +273,11 @@ class Inputs:
 
     def _find_info(self, name: str, type_name: str, topic: str, callback: Callable[[Any], None]) -> None:
         publishers = self._node.get_publishers_info_by_topic(topic)
-        if not any(info.topic_type == type_name for info in publishers):
+        offers = [info.qos_profile for info in publishers if info.topic_type == type_name]
+        if not offers:
             return
-        latched = all(info.qos_profile.durability is qos.LATCHED.durability for info in publishers)
+        # A latched best-effort offer is not kept for who comes late, and does not reach LATCHED at all.
+        latched = not any(qos.mismatch(offer, qos.LATCHED) for offer in offers)
         profile = qos.LATCHED if latched else _STATE
         _, before = self._infos.get(name, ("", None))
         if before is not None:
@@ -282,22 +288,21 @@ class Inputs:
             kind = message_class(type_name)
         except ImportError:
             return  # of AudioInfo alone; nor can the audio itself be read then, which is told
+        # Not by qos.made: what the parameters would say is declared, with the profile before.
         subscription = self._node.create_subscription(
             kind, topic, callback, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
         )
         self._infos[name] = topic, subscription
 
     def _subscribe(self, name: str, type_name: str) -> None:
-        section, handler = self._config.sensor(name), self._handler
-        if name in self._sensors:
-            self._node.destroy_subscription(self._sensors.pop(name)[1])
+        section = self._config.sensor(name)
         self._sensors[name] = (
             type_name,
             self._node.create_subscription(
                 message_class(type_name),
                 _topic(section),
                 told_wait(
-                    lambda message, ns: handler.on_sensor(name, message, type_name, ns),
+                    lambda message, ns: self._take(name, message, type_name, ns),
                     sender=partial(self._heard, name),
                 ),
                 qos.sensor_profile(reliability=section.reliability, depth=section.depth),
@@ -308,13 +313,13 @@ class Inputs:
     def _subscribe_other(
         self, type_name: str, topic: str, callback: Callable[[Any], None], profile: QoSProfile
     ) -> tuple[str, Subscription[Any]]:
-        return topic, self._node.create_subscription(
+        return topic, qos.made(
+            self._node.create_subscription,
             message_class(type_name),
             topic,
-            callback,
             profile,
+            callback=callback,
             event_callbacks=qos.QUIET_SUBSCRIPTION,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
     def _find(self, name: str, topic: str, offered: Set[str]) -> Problem | None:
@@ -325,8 +330,13 @@ class Inputs:
         wanted = self._sensors[name][0] if name in self._sensors else None
         kind = self._config.kind_of(name)
         problem = unknown_type(name, kind, topic, offered, wanted=None if kind is Modality.AUDIO else wanted)
-        understood = {item for item in offered if SUPPORTED_TYPES.get(item) is kind}
-        for type_name in sorted(understood - set(IMAGE_TYPES.values())):
+        readable = {item for item in offered if SUPPORTED_TYPES.get(item) is kind}
+        understood = sorted(readable - set(IMAGE_TYPES.values()))
+        if understood and name in self._sensors:
+            # A topic has one type, this one's until the executor has let go of it: the next look subscribes.
+            self._node.destroy_subscription(self._sensors.pop(name)[1])
+            return None
+        for type_name in understood:
             try:
                 self._subscribe(name, type_name)
             except ImportError as error:  # noqa: PERF203 - at most a few types

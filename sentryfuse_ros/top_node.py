@@ -33,7 +33,7 @@ _QOS = sensor_profile(reliability="best_effort", depth=10)
 
 @dataclass(frozen=True)
 class Found:
-    """A fusion node in the graph, and the topic of its status, which may be remapped."""
+    """A fusion node in the graph, and a topic of its, which may be remapped: that of its status."""
 
     name: str
     topic: str
@@ -96,6 +96,13 @@ class TopNode(Node):
                 "no set before a camera, lidar or audio message: `sentryfuse check` finds what is wrong",
                 f"with autostart: false the node waits: `ros2 lifecycle set {name} activate`",
             ]
+        if any(service == f"{name}/change_state" for service, _ in self.get_service_names_and_types()):
+            waits = f"`ros2 lifecycle set {name} configure`, then `activate`"
+            return [
+                f"{name} is there, but not configured, {waited}",
+                listening,
+                f"it loads its weights, or with autostart: false waits: {waits}",
+            ]
         others = [item.name for item in self._visible]
         lines = [f"no fusion node {name} {waited}", listening]
         if others:
@@ -114,11 +121,11 @@ class TopNode(Node):
             self._choose()
         self._turn(self)
 
-    def _look(self) -> tuple[Found, ...]:
-        """Every publisher of a FusionStatus whose name is known."""
+    def _look(self, type_name: str = messages.STATUS_TYPE) -> tuple[Found, ...]:
+        """Every publisher of this type whose name is known, by default of a FusionStatus."""
         found = set()
         for topic, types in self.get_topic_names_and_types():
-            if messages.STATUS_TYPE not in types:
+            if type_name not in types:
                 continue
             for info in self.get_publishers_info_by_topic(topic):
                 if (name := full_name(info)) != UNKNOWN_NODE:
@@ -152,5 +159,9 @@ class TopNode(Node):
             state.take_status(item, time.monotonic() - waited_ns / NS_PER_S)
 
         listen(messages.STATUS_TYPE, found.topic, told_wait(take_status))
-        listen(messages.DETECTIONS_TYPE, f"{found.name}/detections", state.take_detections)
-        listen(DIAGNOSTICS_TYPE, "/diagnostics", state.take_diagnostics)
+        for type_name, topic, take in (
+            (messages.DETECTIONS_TYPE, f"{found.name}/detections", state.take_detections),
+            (DIAGNOSTICS_TYPE, "/diagnostics", state.take_diagnostics),
+        ):
+            remapped = (item.topic for item in self._look(type_name) if item.name == found.name)
+            listen(type_name, next(remapped, topic), take)

@@ -149,9 +149,11 @@ def test_judge_takes_stamps_for_sane_when_they_are_a_little_off(lag_ns: int) -> 
     assert bad(judged(stream(lag_ns=lag_ns))) == []
 
 
-def test_judge_does_not_compare_stamps_when_the_clock_has_not_begun() -> None:
-    lines = judged(stream(stamps=[]), clock=ClockSeen(use_sim_time=True, published=True))
+def test_judge_tells_neither_lag_nor_rate_when_the_clock_has_not_begun() -> None:
+    seen = stream(stamps=[], rate_hz=float("inf"))  # on that clock all came at once
+    lines = judged(seen, clock=ClockSeen(use_sim_time=True, published=True))
     assert bad(lines) == [("FAIL", "clock", "no_clock")]
+    assert lines[0].found == f"messages come on {TOPIC}"
 
 
 def test_judge_points_at_use_sim_time_when_a_clock_is_published_and_not_followed() -> None:

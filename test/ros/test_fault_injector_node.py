@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.serialization import deserialize_message, serialize_message
 from ros.support import Rig, rig
 from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
 from sentryfuse.msg import Budget
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
 from sentryfuse_core.errors import ConfigError, ScenarioError
 from sentryfuse_core.faults.injector import FaultInjector
@@ -231,13 +231,30 @@ def test_injector_publishes_in_its_namespace_when_it_has_one(taken: str, out: st
         found.until(lambda: bool(got))
 
 
+def test_injector_hears_a_driver_when_it_is_started_again_with_another_qos() -> None:
+    with injecting() as found:
+        got = found.heard(Imu, "/imu/data", qos_profile_sensor_data)
+        for reliability in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT):
+            driver = found.bench.create_publisher(
+                Imu, "/raw/imu/data", QoSProfile(depth=10, reliability=reliability)
+            )
+            sent = Imu(header=Header(frame_id=reliability.name))
+
+            def came(driver: Any = driver, sent: Imu = sent) -> bool:
+                driver.publish(sent)
+                return sent in got
+
+            found.until(came)
+            found.bench.destroy_publisher(driver)
+
+
 def test_injector_takes_parameters_of_other_nodes_when_they_are_set_for_all() -> None:
     with injecting("-p", "camera.topic:=/front", "-p", "use_sim_time:=false"):
         pass
 
 
-@pytest.mark.parametrize("prefix", ["''", "/"])
-def test_injector_refuses_to_start_when_its_prefix_takes_every_topic(prefix: str) -> None:
+@pytest.mark.parametrize("prefix", ["''", "/", "/raw-data"])
+def test_injector_refuses_to_start_when_its_prefix_takes_every_topic_or_is_no_name(prefix: str) -> None:
     with pytest.raises(ConfigError, match="prefix"), injecting("-p", f"prefix:={prefix}"):
         pass
 

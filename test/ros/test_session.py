@@ -103,6 +103,7 @@ def make_session(
     problems: Callable[[], dict[Modality, Problem]] = dict,
     frames: Any = None,
     machine: MachineMonitor | None = None,
+    clocks: Clocks | None = None,
 ) -> Session:
     engine = Engine.load(config)
     return Session(
@@ -110,7 +111,7 @@ def make_session(
         engine=engine if machine is None else replace(engine, machine=machine),
         outputs=outputs,  # type: ignore[arg-type]
         host=Host(
-            clocks=Clocks(SteadyClock(), time.time_ns),
+            clocks=clocks or Clocks(SteadyClock(), time.time_ns),
             problems=problems,
             catch_up=lambda: None,
             logger=get_logger("session"),
@@ -287,6 +288,21 @@ def test_status_goes_on_and_says_why_when_every_sensor_is_dead() -> None:
     told = last["sensors"][list(Modality).index(Modality.IMU)]
     assert "no new message" in told["reason"]
     assert told["absence"] == "LOST"
+
+
+def test_status_diagnostics_and_log_say_so_when_no_simulated_time_comes(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    outputs = FakeOutputs()
+    clocks = Clocks(SteadyClock(), lambda: 0, simulated=True, paused_s=lambda: 7.0)
+    session = make_session(Config(), outputs, clocks=clocks)
+    feed(session, outputs.told.is_set)
+    for _ in range(2):
+        session.publish_diagnostics()
+    told = "use_sim_time is set, but no time comes on /clock"
+    assert any(told in note for note in outputs.statuses[-1]["notes"])
+    assert status_of(outputs.diagnostics[-1], "sync")["message"].startswith(told)
+    assert capfd.readouterr().err.count(told) == 1
 
 
 def test_no_sensor_is_lost_and_the_node_says_so_when_the_executor_was_held_up() -> None:

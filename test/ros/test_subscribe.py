@@ -6,15 +6,17 @@ import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from ros.support import participant, rig, until
 from sensor_msgs.msg import CameraInfo, Image, Imu
-from sentryfuse.msg import Budget
-from std_msgs.msg import String
+from sentryfuse.msg import AudioChunk, Budget
+from std_msgs.msg import Int16MultiArray, String
 
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import TopicError
@@ -116,6 +118,7 @@ def test_type_that_the_table_of_readers_names_is_subscribed_when_it_is_offered(
 
         def turn() -> None:
             publisher.publish(String(data="pixels"))
+            inputs.poll()
             executor.spin_once(timeout_sec=0.02)
 
         until(lambda: code() == "unknown_type")
@@ -125,6 +128,26 @@ def test_type_that_the_table_of_readers_names_is_subscribed_when_it_is_offered(
         until(lambda: bool(heard), turn=turn)
     assert set(heard) == {"std_msgs/msg/String"}
     executor.shutdown()
+
+
+def test_other_type_is_heard_when_the_driver_is_started_anew_with_it() -> None:
+    heard: list[str] = []
+    handler: Any = Mock(on_sensor=lambda _name, _message, type_name, _waited_ns: heard.append(type_name))
+    with rig(lambda: Node("listener")) as found:
+        inputs = Inputs(found.node, Config(), handler)
+        for kind in (AudioChunk, Int16MultiArray, AudioChunk):
+            with participant("driver") as driver:  # a participant has one type on a topic
+                publisher = driver.create_publisher(kind, "/audio", 1)
+
+                def turn(publisher: Any = publisher, kind: Any = kind) -> None:
+                    publisher.publish(kind())
+                    inputs.poll()
+                    found.spin()
+
+                before = len(heard)
+                until(lambda before=before: len(heard) > before, turn=turn)
+            assert heard[-1].endswith(f"/{kind.__name__}")
+        inputs.close()
 
 
 @pytest.mark.parametrize("name", ["/front/cam", "/front/cam/compressed"])
@@ -245,15 +268,19 @@ def test_type_of_another_kind_is_told_with_its_remedy(topic: str, offered: str, 
     assert told in unknown_type("lidar", Modality.LIDAR, topic, {offered}, wanted="PointCloud2").remedy
 
 
-@pytest.mark.parametrize("latched", [True, False])
+@pytest.mark.parametrize(
+    "profile",
+    [qos.LATCHED, qos.latched(reliability="best_effort", depth=1), qos.RESULTS],
+    ids=["latched", "latched best effort", "volatile"],
+)
 @pytest.mark.parametrize("info", ["camera", "audio"])
 def test_info_is_heard_when_its_publisher_latches_it_or_not(
-    node: Node, info: str, latched: bool, monkeypatch: pytest.MonkeyPatch
+    node: Node, info: str, profile: QoSProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # AudioInfo's own package is not installed.
     monkeypatch.setattr(subscribe, "AUDIO_INFO_TYPE", "std_msgs/msg/String")
     kind, topic = {"camera": (CameraInfo, "/camera/camera_info"), "audio": (String, "/audio_info")}[info]
-    publisher = node.create_publisher(kind, topic, qos.LATCHED if latched else qos.RESULTS)
+    publisher = node.create_publisher(kind, topic, profile)
     publisher.publish(kind())  # before anybody listened
     heard: list[str] = []
     callbacks = dict.fromkeys(UNHEARD, print) | {f"on_{info}_info": lambda _message, name: heard.append(name)}
@@ -264,7 +291,7 @@ def test_info_is_heard_when_its_publisher_latches_it_or_not(
 
     def turn() -> None:
         inputs.poll()
-        if not latched:
+        if profile is not qos.LATCHED:
             publisher.publish(kind())
         executor.spin_once(timeout_sec=0.1)
 
@@ -291,6 +318,8 @@ def test_publishers_are_named_when_both_send_and_not_when_one_took_the_others_pl
             spin()
 
     until(lambda: node.count_publishers("/imu/data") == 2, turn=spin)
+    inputs.poll()
+    assert inputs.publishers[Modality.IMU] == ()  # neither has sent, and one may have died before
     for publisher in (before, after):  # the first one is still listed, as after a crash
         send(publisher)
         inputs.poll()

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from lifecycle_msgs.srv import ChangeState
 from programs import Program
 from ros.support import WITHIN_S, Listener, Robot, participant, patiently, recording, running
 from sentryfuse.msg import FusedDetection, FusedDetectionArray, FusionStatus, SensorHealth
@@ -32,9 +33,17 @@ TOP = [sys.executable, "-m", "sentryfuse_ros.cli", "top"]
 class Speaker:
     """A node that says what a fusion node says, 20 sets a second, and no more than that."""
 
-    def __init__(self, name: str = "sentryfuse", namespace: str = "/", *, told: bool = True) -> None:
+    def __init__(
+        self,
+        name: str = "sentryfuse",
+        namespace: str = "/",
+        *,
+        told: bool = True,
+        remap: Sequence[str] = (),
+    ) -> None:
         self._ending = ExitStack()
-        self._node = self._ending.enter_context(participant(name, namespace=namespace))
+        rules = ["--ros-args", *(word for rule in remap for word in ("-r", rule))]
+        self._node = self._ending.enter_context(participant(name, namespace=namespace, cli_args=rules))
         self._topic = f"{namespace.rstrip('/')}/lidar/points"
         self._status = self._node.create_publisher(FusionStatus, "~/status", 10)
         self._boxes = self._node.create_publisher(FusedDetectionArray, "~/detections", 10)
@@ -86,6 +95,12 @@ def test_top_prints_one_snapshot_as_json_when_the_only_node_runs(capfd: pytest.C
     assert (told["window_sets"], told["level"], told["detections"]) == (99, 1, 2)
 
 
+def test_top_finds_the_node_s_topics_when_they_are_remapped(capfd: pytest.CaptureFixture[str]) -> None:
+    with Speaker(remap=["~/status:=/state", "~/detections:=/boxes", "/diagnostics:=/robot/diagnostics"]):
+        told = snapshot(capfd)
+    assert (told["node"], told["detections"], told["window_sets"]) == ("/sentryfuse", 2, 99)
+
+
 def test_top_exits_1_with_one_line_when_nothing_runs(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["top", "--once", "--timeout", "0.5", "--node", "robot/fusion"]) == 1
     error = capfd.readouterr().err
@@ -102,6 +117,18 @@ def test_top_says_that_no_set_came_when_the_node_is_silent(capfd: pytest.Capture
         return "has made no set yet" in error
 
     with Speaker(told=False):
+        patiently(told, (3.0, 10.0, 30.0))
+
+
+def test_top_says_that_the_node_is_not_configured_when_it_waits_for_a_manager(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def told(within_s: float) -> bool:
+        assert cli.main(["top", "--once", "--timeout", str(within_s), "--node", "/bot/sentryfuse"]) == 1
+        return "/bot/sentryfuse is there, but not configured" in capfd.readouterr().err
+
+    with participant("sentryfuse", namespace="/bot") as node:
+        node.create_service(ChangeState, "~/change_state", lambda _asked, answer: answer)
         patiently(told, (3.0, 10.0, 30.0))
 
 
