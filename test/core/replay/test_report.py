@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from results import CAR
 from sentryfuse_core.faults.scenario import Event, Stretch
 from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Criterion, Verdict
-from sentryfuse_core.replay.plots import _FAULT, timeline_svg
+from sentryfuse_core.replay.plots import _COLUMNS, _FAULT, _extremes, timeline_svg
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData, ReportFrame, box_corners
 from sentryfuse_core.track import TrackState
@@ -193,6 +194,35 @@ def test_timeline_marks_the_sensors_of_a_kind_when_a_fault_hits_the_kind(stream:
         for faults in ((), (Event(1.5, 3.0, stream, "drop"),))
     ]
     assert drawn[1] - drawn[0] == bands + 1  # and the fault's name
+
+
+def test_timeline_is_no_larger_when_a_run_is_longer() -> None:
+    random = np.random.default_rng(0)
+    record = history(1)[0]
+
+    def size(count: int) -> int:
+        records = tuple(
+            replace(
+                record,
+                released_ns=START_NS + index * 100 * MS,
+                sensors=("camera", "lidar") if index % 2 else ("lidar",),  # a camera of half the rate
+                latency_ms=dict.fromkeys(record.latency_ms, random.uniform(1.0, 2.0)),
+            )
+            for index in range(count)
+        )
+        return len(timeline_svg(data(records=records, seconds=count / 10, stretches=(), faults=())))
+
+    assert size(16 * _COLUMNS) < 1.1 * size(4 * _COLUMNS)
+
+
+def test_timeline_draws_the_slowest_and_the_fastest_set_when_a_run_is_long() -> None:
+    values = [5.0] * (8 * _COLUMNS + 3)
+    values[4321], values[4322] = 90.0, 1.0
+    shown = _extremes(values)
+    assert {0, 4321, 4322, len(values) - 1} <= set(shown)
+    assert sorted(set(shown)) == list(shown)
+    assert len(shown) <= 2 * _COLUMNS + 2
+    assert list(_extremes(values[: 2 * _COLUMNS])) == list(range(2 * _COLUMNS))
 
 
 def test_timeline_is_as_wide_when_a_fault_lies_beyond_the_end() -> None:
