@@ -81,14 +81,16 @@ def timeline_svg(data: ReportData) -> str:
         if followed:
             _tracks(axes[3], data, times_s)
         _latency(axes[-1], data.records, times_s)
+        # Nothing is drawn beyond the end: it would squeeze all that is.
+        stretches = [stretch for stretch in data.stretches if stretch.at_s < data.seconds]
         for axis in axes:
-            for stretch in data.stretches[::2]:
-                axis.axvspan(stretch.at_s, stretch.until_s, color=_BAND, zorder=0)
-        for stretch in data.stretches:
-            middle_s = (stretch.at_s + stretch.until_s) / 2
+            for stretch in stretches[::2]:
+                axis.axvspan(stretch.at_s, min(stretch.until_s, data.seconds), color=_BAND, zorder=0)
+        for stretch in stretches:
+            middle_s = (stretch.at_s + min(stretch.until_s, data.seconds)) / 2
             axes[0].text(middle_s, -0.72, stretch.name, ha="center", va="bottom", fontsize=8, color=_DIM)
         for fault in data.faults:
-            if fault.at_s >= data.seconds:  # nothing is drawn beyond the end: it would squeeze all that is
+            if fault.at_s >= data.seconds:
                 continue
             _fault(axes[0], fault, data)
             for axis in axes[1:]:

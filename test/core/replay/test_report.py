@@ -230,6 +230,16 @@ def test_timeline_is_as_wide_when_a_fault_lies_beyond_the_end() -> None:
     assert timeline_svg(data(faults=(beyond,))) == timeline_svg(data(faults=()))
 
 
+def test_timeline_is_as_wide_when_the_story_goes_on_beyond_the_end() -> None:
+    story = (Stretch("all well", 0.0, 3.0, ("camera",), 0.0, None),)
+    longer = (replace(story[0], until_s=30.0), Stretch("all dead", 30.0, 60.0, (), 0.0, None))
+    told = [timeline_svg(data(stretches=one)) for one in (story, longer)]
+    middles = [re.findall(r'x="([0-9.]+)"[^>]*>all well<', text) for text in told]
+    assert len(middles[0]) == 1
+    assert middles[0] == middles[1]
+    assert "all dead" not in told[1]
+
+
 def test_report_is_the_same_when_written_twice(tmp_path: Path) -> None:
     assert page(tmp_path, data()) == page(tmp_path, data())
 
