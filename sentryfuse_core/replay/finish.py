@@ -12,6 +12,7 @@ from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.manifest import manifest, versions
 from sentryfuse_core.replay.outputs import write_json
+from sentryfuse_core.replay.reactions import unnoticed
 from sentryfuse_core.replay.records import counted_notes
 from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
@@ -162,7 +163,7 @@ def _track_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _fault_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for item in metrics["faults"]:
         noticed, recovered = item["noticed_after_s"], item["recovered_after_s"]
-        text = "not noticed" if noticed is None else f"noticed after {noticed:.2f} s as {item['code']}"
+        text = unnoticed(item) if noticed is None else f"noticed after {noticed:.2f} s as {item['code']}"
         if recovered is not None:
             text += f", well again {recovered:.2f} s after its end"
         yield f"{item['fault']} {item['sensor']} at {item['at_s']:g} s", text
