@@ -30,7 +30,7 @@ from sentryfuse_core.bags.storage.common import (
     guarded,
     merged,
 )
-from sentryfuse_core.bags.storage.files import find_files, is_recording
+from sentryfuse_core.bags.storage.files import find_files, is_recording, recording_name
 from sentryfuse_core.bags.storage.opening import open_storage
 from sentryfuse_core.bags.storage.sqlite import beside
 from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC, unpack_message
@@ -42,7 +42,7 @@ from sentryfuse_core.text import reason_of
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files", "is_recording"]
+__all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files", "is_recording", "recording_name"]
 
 _IDL_SEPARATOR = "=" * 80 + "\n"  # rosbag2 puts several IDL files into one text this way
 _MSG_FORMS, _IDL_FORMS = ("ros2msg", "ros1msg"), ("ros2idl", "omgidl")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sentryfuse_core.bags.readers import recording_name
 from sentryfuse_core.config import Config, value_of
 from sentryfuse_core.config import options as all_options
 from sentryfuse_core.replay import report
@@ -69,7 +70,7 @@ def report_data(
     }
     story = options.scenario
     return ReportData(
-        title=f"SentryFuse replay of {printable(options.bag.name)}",
+        title=f"SentryFuse replay of {printable(recording_name(options.bag))}",
         records=result.records,
         start_ns=result.start_ns,
         seconds=result.metrics["played_s"],

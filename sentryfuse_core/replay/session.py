@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from sentryfuse_core.bags.readers import recording_name
 from sentryfuse_core.config import Config
 from sentryfuse_core.faults.scenario import load_scenario
 from sentryfuse_core.replay.accuracy import accuracy
@@ -95,7 +96,7 @@ def run_job(
     verdicts = judge(job.criteria, result.metrics)
     write_all(outputs.folder, options, result, command=job.command, scenario=job.scenario, verdicts=verdicts)
     suite = Suite(
-        name=job.name or printable(job.bag.stem),
+        name=job.name or printable(recording_name(job.bag)),
         verdicts=verdicts,
         error="interrupted" if result.interrupted else str(result.damage or ""),
         wall_s=result.metrics["wall_s"],
