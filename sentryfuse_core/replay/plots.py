@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -51,6 +52,7 @@ _RING_M = 1.6  # width of the ring that tells what watches each direction
 _BLIND, _WATCHED = "#d1495b", {1: "#e9b44c", 2: "#5b8fd9", 3: "#3aa76d"}  # by bits of camera and lidar
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may have dollars in it
     "svg.hashsalt": "sentryfuse",  # element ids must not differ from run to run
     "font.family": "sans-serif",
     "font.size": 9,
@@ -343,7 +345,9 @@ def _outline(axis: Axes, item: Detection | Track, **style: Any) -> None:
 def _svg(figure: Figure, *, dpi: int = 100) -> str:
     """The figure as an SVG element to put into HTML."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", dpi=dpi, metadata={"Date": None}, transparent=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the browser has what this machine's fonts lack
+        figure.savefig(buffer, format="svg", dpi=dpi, metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
     for colour, variable in _THEMED.items():
         text = text.replace(colour, f"var({variable}, {colour})")

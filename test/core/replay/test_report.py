@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import subprocess
+import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -228,6 +229,14 @@ def test_timeline_draws_the_slowest_and_the_fastest_set_when_a_run_is_long() -> 
 def test_timeline_is_as_wide_when_a_fault_lies_beyond_the_end() -> None:
     beyond = Event(1e3, 2e3, "lidar", "drop")
     assert timeline_svg(data(faults=(beyond,))) == timeline_svg(data(faults=()))
+
+
+def test_timeline_shows_names_as_they_are_when_they_look_like_formulas_or_have_no_font_here() -> None:
+    name = r"$\frac{カメラ}$"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = timeline_svg(data(stretches=(Stretch(name, 0.0, 3.0, ("camera",), 0.0, None),)))
+    assert f">{name}<" in shown
 
 
 def test_timeline_is_as_wide_when_the_story_goes_on_beyond_the_end() -> None:
