@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sentryfuse_core.faults.scenario import EVERY_SENSOR, Event, Scenario
@@ -52,14 +52,24 @@ def unnoticed(reaction: Mapping[str, Any]) -> str:
 
 
 def missed(
-    scenario: Scenario, *, topics: Mapping[str, str], kinds: Mapping[str, Modality], played_s: float
+    scenario: Scenario,
+    *,
+    topics: Mapping[str, str],
+    kinds: Mapping[str, Modality],
+    played_s: float,
+    read: Collection[str],
 ) -> list[str]:
-    """Why faults reached no sensor, a line each: what was played proves nothing of them."""
+    """Why faults reached nothing, a line each: what was played proves nothing of them.
+
+    `read` are all topics that are, not those of sensors alone; the others are as for `reactions`.
+    """
     lines = []
     for event in scenario.events:
         what = f"scenario: {event.fault} of {event.stream} at {event.at_s:g} s was not injected"
         if event.at_s >= played_s:
             lines.append(f"{what}, only {played_s:.1f} s were played")
+        elif event.stream.startswith("/") and event.stream not in read:
+            lines.append(f"{what}, no such topic of the recording is read: {', '.join(sorted(read))} are")
         elif not event.stream.startswith("/") and not _hit(event, topics, kinds):
             lines.append(f"{what}, the recording has no such sensor")
     return lines

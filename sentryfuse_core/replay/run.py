@@ -384,6 +384,10 @@ class _Run:
             "sensors": {name: sensor_mapping(report) for name, report in self._reports.items()},
             "sync": {name: dict(counts) for name, counts in self._pipeline.ingest.sync_counters().items()},
         }
+        unreached: list[str] = []
+        if story is not None:
+            read = {topic for topic, _ in self._selection.feeds}
+            unreached = missed(story, topics=topics, kinds=kinds, played_s=played_s, read=read)
         return ReplayResult(
             selection=self._selection,
             metrics=metrics,
@@ -395,7 +399,7 @@ class _Run:
             notes=(
                 *reader.notes,
                 *self._notes,
-                *(() if story is None else missed(story, topics=topics, kinds=kinds, played_s=played_s)),
+                *unreached,
                 *self._fit.told,
                 *self.undecoded.notes(),
                 *self._poses.notes,
