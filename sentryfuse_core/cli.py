@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from sentryfuse_core import __version__
 from sentryfuse_core.commands.signals import INTERRUPTED, end_at_once, interrupt, noted_signals
 from sentryfuse_core.errors import NotInstalledError, SentryFuseError
+from sentryfuse_core.home import out_of_home
 from sentryfuse_core.openmp import wait_asleep
 from sentryfuse_core.text import one_line
 
@@ -124,7 +125,13 @@ def _parse(words: list[str], commands: dict[str, Command]) -> argparse.Namespace
             module = importlib.import_module(command.module)
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    return parser.parse_args(words)
+    return parser.parse_args([_with_home(word) for word in words])
+
+
+def _with_home(word: str) -> str:
+    """--out=~/runs with the ~ written out, which bash leaves there: it would be a folder called ~."""
+    option, _, value = word.partition("=")
+    return f"{option}={out_of_home(value)}" if option.startswith("--") and value.startswith("~/") else word
 
 
 def _check_installed(command: str) -> None:

@@ -15,8 +15,10 @@ __all__ = [
     "depth_topics",
     "distinguishing",
     "is_configured",
+    "is_of_another",
     "name_parts",
     "other_kind",
+    "other_robots",
     "rank",
 ]
 
@@ -61,10 +63,34 @@ def candidates(available: Sequence[Topic], modality: Modality) -> list[Topic]:
     return found
 
 
+def other_robots(chosen: Collection[Topic], available: Sequence[Topic]) -> set[tuple[int, str]]:
+    """Namespaces, by place in a name, that hold what the chosen topics have in their own: /b of /a/scan."""
+    found = set()
+    for mine in (topic.name.split("/") for topic in chosen):
+        for other in (topic.name.split("/") for topic in available):
+            apart = [place for place, part in enumerate(mine) if other[place : place + 1] != [part]]
+            if len(other) == len(mine) and len(apart) == 1 and apart[0] < len(mine) - 1:
+                found.add((apart[0], other[apart[0]]))
+    return found
+
+
+def is_of_another(topic: Topic, others: Collection[tuple[int, str]]) -> bool:
+    """Whether a topic lies in one of the namespaces of `other_robots`."""
+    return not set(enumerate(topic.name.split("/"))).isdisjoint(others)
+
+
 def rank(
-    topic: Topic, *, sensor: str, config: Config, depth: Collection[str]
-) -> tuple[bool, bool, int, bool, bool, bool, int, str]:
-    """Smaller is better: configured, called like the sensor, of it itself, likely, whole, more messages."""
+    topic: Topic,
+    *,
+    sensor: str,
+    config: Config,
+    depth: Collection[str],
+    others: Collection[tuple[int, str]] = (),
+) -> tuple[bool, bool, int, bool, bool, bool, bool, int, str]:
+    """Smaller is better: configured, called like the sensor, of it itself, likely, whole, more messages.
+
+    Of robots that have the same topics, the one whose others were chosen goes first.
+    """
     name, kind = topic.name.strip("/"), config.kind_of(sensor)
     own = distinguishing(sensor, config)
     elsewhere = [word for word in _ELSEWHERE if word not in own]
@@ -74,6 +100,7 @@ def rank(
         -len(own & name_parts(name)),
         _has(name, elsewhere) or bool(other_kind(name, kind)),
         name_parts(name).isdisjoint(_LIKELY[kind].split()),
+        is_of_another(topic, others),
         topic.type_name.endswith("CompressedImage"),
         -topic.count,
         name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,13 +24,14 @@ from sentryfuse_core.bags.storage.common import (
     CDR,
     ROS1,
     Definition,
+    Item,
     Storage,
     Stream,
     damaged,
     guarded,
     merged,
 )
-from sentryfuse_core.bags.storage.files import find_files, is_recording
+from sentryfuse_core.bags.storage.files import find_files, is_recording, recording_name
 from sentryfuse_core.bags.storage.opening import open_storage
 from sentryfuse_core.bags.storage.sqlite import beside
 from sentryfuse_core.bags.storage.unpack import ZSTD_MAGIC, unpack_message
@@ -42,9 +43,10 @@ from sentryfuse_core.text import reason_of
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files", "is_recording"]
+__all__ = ["BagMessage", "BagReader", "Topic", "Undecodable", "bag_files", "is_recording", "recording_name"]
 
 _IDL_SEPARATOR = "=" * 80 + "\n"  # rosbag2 puts several IDL files into one text this way
+_NO_TIME_NS = 1  # log times up to this are of a clock that had not begun: ROS 2 writes 0, ROS 1 TIME_MIN
 _MSG_FORMS, _IDL_FORMS = ("ros2msg", "ros1msg"), ("ros2idl", "omgidl")
 
 
@@ -102,6 +104,7 @@ class BagReader:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.notes: tuple[str, ...] = ()  # on the choice of files, and on what was met in them
+        self.start_ns = 0  # log time of the first message of any topic
         self._files: tuple[Storage, ...] | None = None
         self._offers: Mapping[str, tuple[Offer, ...]] = {}  # by topic, where the files do not tell
         self._open_files = ExitStack()
@@ -129,8 +132,30 @@ class BagReader:
             self._check_content(files)
             self._files, self._offers = tuple(files), found.offers
             self.notes = (*found.notes, *filter(None, map(_untimed, files)))
+            self._find_start()
             self._open_files = stack.pop_all()
         return self
+
+    def _find_start(self) -> None:
+        """Where the recording begins, leaving out what came before there was a clock.
+
+        With use_sim_time, and no /clock yet, that is recorded at 0, which may be 50 years before the rest.
+        """
+        self.start_ns = min((file.start_ns for file in self._opened if file.count), default=0)
+        if self.start_ns > _NO_TIME_NS or self.end_ns <= _NO_TIME_NS:
+            return
+        before = 0
+        with suppress(BagError):  # told when the messages are read
+            for item in self._items(set(self._streams)):
+                if item.log_time_ns > _NO_TIME_NS:
+                    self.start_ns = item.log_time_ns
+                    break
+                before += 1
+        note = (
+            f"log time 0, before there was a clock, have {before:,} of {self.message_count:,} messages; they "
+            "come at the begin"
+        )
+        self.notes = (*self.notes, note)
 
     def _check_content(self, files: Collection[Storage]) -> None:
         """Raise BagError for a recording of which nothing can be read."""
@@ -173,11 +198,6 @@ class BagReader:
         return [stream for file in self._opened for stream in file.streams.values()]
 
     @property
-    def start_ns(self) -> int:
-        """Log time of the first message of any topic."""
-        return min((file.start_ns for file in self._opened if file.count), default=0)
-
-    @property
     def end_ns(self) -> int:
         """Log time of the last message of any topic."""
         return max((file.end_ns for file in self._opened if file.count), default=0)
@@ -210,6 +230,7 @@ class BagReader:
     def messages(self, topics: Collection[str] | None = None, *, raw: bool = False) -> Iterator[BagMessage]:
         """Yield the messages of `topics` (None: all) by log time; `raw`: CDR bytes instead of fields.
 
+        Log times of before there was a clock are `start_ns`.
         Array fields are read-only views of the message. Raises TopicError for a topic that is not there,
         BagError when a file turns out to be damaged, and at the end when one was cut off.
         """
@@ -217,13 +238,18 @@ class BagReader:
         for name in sorted(set(topics or ()) - {stream.topic for stream in wanted}):
             raise TopicError(f"no topic {name!r} in {self.path}; it has {_listing(self.topics())}")
         convert = self._raw if raw else self._decode
-        sources = [guarded(source, file) for file in self._opened for source in file.sources(wanted)]
-        for log_time_ns, stream, data in merged(sources):
+        for log_time_ns, stream, data in self._items(wanted):
             message = convert(stream, data)
-            yield BagMessage(stream.topic, stream.type_name, log_time_ns, message, stream.number)
+            at_ns = max(log_time_ns, self.start_ns)
+            yield BagMessage(stream.topic, stream.type_name, at_ns, message, stream.number)
         for file in self._opened:
             if file.cut:
                 raise damaged(file.path, file.cut, file.remedy)
+
+    def _items(self, wanted: Collection[Stream]) -> Iterator[Item]:
+        """The messages of these streams as they were recorded, by log time."""
+        sources = [guarded(source, file) for file in self._opened for source in file.sources(wanted)]
+        return merged(sources)
 
     def _decode(self, stream: Stream, data: bytes) -> Any:
         plain = self._plain(stream, data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -13,8 +13,10 @@ from sentryfuse_core.bags.likely import (
     depth_topics,
     distinguishing,
     is_configured,
+    is_of_another,
     name_parts,
     other_kind,
+    other_robots,
     rank,
 )
 from sentryfuse_core.bags.readers import BagReader, Topic
@@ -140,7 +142,8 @@ def select(
         if len(config.of_kind(kind)) > 1:  # which is whose cannot be told by the type alone
             found = [topic for topic in free if _is_called(topic, name, config)]
         depth = depth_topics(found, encoding) if kind is Modality.CAMERA else {}
-        found.sort(key=partial(rank, sensor=name, config=config, depth=depth))
+        others = other_robots(chosen.values(), available)
+        found.sort(key=partial(rank, sensor=name, config=config, depth=depth, others=others))
         if found:
             chosen[name] = found[0]
             notes += _doubts(found[0], name, config)
@@ -149,8 +152,8 @@ def select(
             missing.append(name)
             notes += _unclaimed(free, name) if free else _foreign(available, name, kind)
         if len(found) > 1:
-            others = ", ".join(topic.name + depth.get(topic.name, "") for topic in found[1:])
-            notes.append(f"{name}: took {found[0].name}, not {others}; --topic {name}=NAME overrides")
+            rest = ", ".join(topic.name + depth.get(topic.name, "") for topic in found[1:])
+            notes.append(f"{name}: took {found[0].name}, not {rest}; --topic {name}=NAME overrides")
     if not chosen:
         raise TopicError(_nothing(available, notes, config))
     chosen = {name: chosen[name] for name in config.sensors if name in chosen}
@@ -179,7 +182,7 @@ def select(
         audio_infos={name: topic for name, topic in audio_infos.items() if topic is not None},
         rectified=frozenset(name for name in cameras if is_rectified(cameras[name], chosen[name].name)),
         missing=tuple(missing),
-        odometry=_odometry(available, config.odometry, notes),
+        odometry=_odometry(available, config.odometry, notes, other_robots(chosen.values(), available)),
         notes=tuple(notes),
     )
     return replace(selection, notes=(*selection.notes, *_of_other_types(available, selection)))
@@ -234,7 +237,12 @@ def _unclaimed(free: Sequence[Topic], name: str) -> list[str]:
     return [f"no {name}: none of {names} is called like it; --topic {name}=NAME chooses one"]
 
 
-def _odometry(available: Sequence[Topic], config: OdometryConfig, notes: list[str]) -> Topic | None:
+def _odometry(
+    available: Sequence[Topic],
+    config: OdometryConfig,
+    notes: list[str],
+    robots: Collection[tuple[int, str]],
+) -> Topic | None:
     """The topic of odometry: the one asked for, else the likeliest of its type; nobody misses it."""
     if not config.enabled:
         return None
@@ -247,10 +255,11 @@ def _odometry(available: Sequence[Topic], config: OdometryConfig, notes: list[st
             f"{config.topic} has type {named[0].type_name}; odometry understands {ODOMETRY_TYPE}"
         )
 
-    def best(topic: Topic) -> tuple[bool, bool, bool, int, str]:
+    def best(topic: Topic) -> tuple[bool, bool, bool, bool, int, str]:
         name, parts = topic.name.strip("/"), name_parts(topic.name)
         other, likely = not parts.isdisjoint(_OTHER_ODOMETRY), not parts.isdisjoint(_LIKELY_ODOMETRY)
-        return name != config.topic, other, not likely, -topic.count, name
+        away = is_of_another(topic, robots)
+        return name != config.topic, away, other, not likely, -topic.count, name
 
     found = sorted((t for t in available if t.type_name == ODOMETRY_TYPE and t.count > 0), key=best)
     if len(found) > 1:

@@ -176,26 +176,28 @@ def _replay(job: Job, *, quiet: bool) -> int:
 
 @contextmanager
 def _bar(*, quiet: bool) -> Iterator[Any]:
-    """A progress bar on stderr; updated at most a few times a second."""
+    """A progress bar on stderr for each run; updated at most a few times a second."""
     if quiet:
-        yield lambda _done_s, _total_s, _sets: None
+        yield lambda _what, _done_s, _total_s, _sets: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from sentryfuse_core.commands.terminal import Terminal
 
     columns = (
-        TextColumn("replay"),
+        TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:.1f} of {task.total:.1f} s, {task.fields[sets]} sets"),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=Terminal(stderr=True), refresh_per_second=5)
-    task = bar.add_task("replay", total=1.0, sets=0)
+    runs: dict[str, Any] = {}
 
-    def update(done_s: float, total_s: float, sets: int) -> None:
+    def update(what: str, done_s: float, total_s: float, sets: int) -> None:
         bar.start()  # not sooner: what goes wrong before the first message is to be the only line
-        bar.update(task, completed=min(done_s, total_s), total=total_s, sets=sets)
+        if what not in runs:
+            runs[what] = bar.add_task(what, total=total_s, sets=0)
+        bar.update(runs[what], completed=min(done_s, total_s), sets=sets)
 
     try:
         yield update

@@ -154,8 +154,11 @@ def _false_alarms(metrics: Mapping[str, Any], _key: str) -> Measured:
 
 
 def _detection_delay(metrics: Mapping[str, Any], fault: str) -> Measured:
-    hits = [item for item in metrics["faults"] if item["fault"] == fault and not item["already_out"]]
-    return _slowest(hits, "noticed_after_s", fault, "was not noticed")
+    hits = [item for item in metrics["faults"] if item["fault"] == fault]
+    fresh = [item for item in hits if not item["already_out"]]
+    if hits and not fresh:
+        return math.nan, f"each {fault} hit a sensor that was not well before; let it begin when that is OK"
+    return _slowest(fresh, "noticed_after_s", fault, "was not noticed")
 
 
 def _recovery_delay(metrics: Mapping[str, Any], fault: str) -> Measured:

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sentryfuse_core.bags.readers import recording_name
 from sentryfuse_core.config import Config, value_of
 from sentryfuse_core.config import options as all_options
 from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Verdict
 from sentryfuse_core.replay.manifest import manifest, versions
 from sentryfuse_core.replay.outputs import write_json
+from sentryfuse_core.replay.reactions import unnoticed
 from sentryfuse_core.replay.records import counted_notes
 from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.replay.run import ReplayOptions, ReplayResult
@@ -68,7 +70,7 @@ def report_data(
     }
     story = options.scenario
     return ReportData(
-        title=f"SentryFuse replay of {printable(options.bag.name)}",
+        title=f"SentryFuse replay of {printable(recording_name(options.bag))}",
         records=result.records,
         start_ns=result.start_ns,
         seconds=result.metrics["played_s"],
@@ -162,7 +164,7 @@ def _track_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _fault_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for item in metrics["faults"]:
         noticed, recovered = item["noticed_after_s"], item["recovered_after_s"]
-        text = "not noticed" if noticed is None else f"noticed after {noticed:.2f} s as {item['code']}"
+        text = unnoticed(item) if noticed is None else f"noticed after {noticed:.2f} s as {item['code']}"
         if recovered is not None:
             text += f", well again {recovered:.2f} s after its end"
         yield f"{item['fault']} {item['sensor']} at {item['at_s']:g} s", text

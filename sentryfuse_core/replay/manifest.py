@@ -79,7 +79,7 @@ def manifest(
     return {
         "command": list(command),
         "bag": {
-            "path": str(options.bag),
+            "path": str(options.bag.absolute()),  # for whoever looks from another folder
             "files": {
                 path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size}
                 for path in bag_files(options.bag)

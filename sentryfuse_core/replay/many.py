@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentryfuse_core.bags.readers import recording_name
 from sentryfuse_core.errors import OutputError, SentryFuseError
 from sentryfuse_core.replay.junit import Suite
 from sentryfuse_core.replay.session import Job, run_job
@@ -67,7 +68,7 @@ def jobs_for(bags: Sequence[Path], common: Job, *, out: Path) -> list[Job]:
     paths = [bag.resolve() for bag in bags]  # a worker's folder may be another
     if len(set(paths)) < len(paths):
         raise OutputError("a recording is named twice; name each once")
-    stems = [printable(path.stem) for path in paths]
+    stems = [printable(recording_name(path)) for path in paths]
     names = [
         stem if stems.count(stem) == 1 else f"{printable(path.parent.name)}_{stem}"
         for path, stem in zip(paths, stems, strict=True)

@@ -13,6 +13,7 @@ from sentryfuse_core.account import messages
 from sentryfuse_core.account.diagnostics import DIAGNOSTICS_TYPE
 from sentryfuse_core.account.markers import marker_array
 from sentryfuse_core.account.messages import Fields, PublishContext
+from sentryfuse_core.bags.readers import recording_name
 from sentryfuse_core.bags.writer import BagWriter
 from sentryfuse_core.clock import NS_PER_MS
 from sentryfuse_core.config import OutputConfig
@@ -37,7 +38,7 @@ def fresh_folder(out: Path | None, bag: Path) -> Path:
 
     Raises OutputError where it cannot be made or already holds something: results never replace others.
     """
-    stem = printable(bag.stem)
+    stem = printable(recording_name(bag))
     numbered = (Path(f"replay_{stem}_{count:03d}") for count in range(1, 1000))
     folders = numbered if out is None else (out,)
     for folder in folders:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Wedge
@@ -45,10 +47,12 @@ _SLOW_M_S = 0.5  # arrows of what hardly moves point anywhere
 # The page's style sheet knows the reader's light or dark screen, the figure does not.
 _THEMED = {_INK: "--ink", _FAINT: "--line", _BAND: "--band", _EDGE: "--faint", _DIM: "--faint"}
 _AHEAD_M, _AROUND_M = (0.0, 32.0, -16.0, 16.0), (-32.0, 32.0, -32.0, 32.0)  # what is shown: x, then y
+_COLUMNS = 1000  # of the timeline; what differs within one cannot be told apart
 _RING_M = 1.6  # width of the ring that tells what watches each direction
 _BLIND, _WATCHED = "#d1495b", {1: "#e9b44c", 2: "#5b8fd9", 3: "#3aa76d"}  # by bits of camera and lidar
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may have dollars in it
     "svg.hashsalt": "sentryfuse",  # element ids must not differ from run to run
     "font.family": "sans-serif",
     "font.size": 9,
@@ -79,14 +83,16 @@ def timeline_svg(data: ReportData) -> str:
         if followed:
             _tracks(axes[3], data, times_s)
         _latency(axes[-1], data.records, times_s)
+        # Nothing is drawn beyond the end: it would squeeze all that is.
+        stretches = [stretch for stretch in data.stretches if stretch.at_s < data.seconds]
         for axis in axes:
-            for stretch in data.stretches[::2]:
-                axis.axvspan(stretch.at_s, stretch.until_s, color=_BAND, zorder=0)
-        for stretch in data.stretches:
-            middle_s = (stretch.at_s + stretch.until_s) / 2
+            for stretch in stretches[::2]:
+                axis.axvspan(stretch.at_s, min(stretch.until_s, data.seconds), color=_BAND, zorder=0)
+        for stretch in stretches:
+            middle_s = (stretch.at_s + min(stretch.until_s, data.seconds)) / 2
             axes[0].text(middle_s, -0.72, stretch.name, ha="center", va="bottom", fontsize=8, color=_DIM)
         for fault in data.faults:
-            if fault.at_s >= data.seconds:  # nothing is drawn beyond the end: it would squeeze all that is
+            if fault.at_s >= data.seconds:
                 continue
             _fault(axes[0], fault, data)
             for axis in axes[1:]:
@@ -102,13 +108,14 @@ def _states(axis: Axes, data: ReportData, times_s: Sequence[float]) -> None:
     names = _sensors(data)
     for row, name in enumerate(names):
         states = [record.states.get(name, SensorState.INIT) for record in data.records]
-        for state, from_s, to_s in _runs(states, times_s, end_s):
-            axis.broken_barh(
-                [(from_s, to_s - from_s)], (row - 0.34, 0.56), color=STATE_COLOURS[state], linewidth=0
-            )
-        for used, from_s, to_s in _runs([name in record.sensors for record in data.records], times_s, end_s):
-            if used:
-                axis.broken_barh([(from_s, to_s - from_s)], (row + 0.27, 0.09), color=_INK, linewidth=0)
+        runs = [*_runs(states, times_s, end_s)]
+        for state, colour in STATE_COLOURS.items():
+            bars = [(from_s, to_s - from_s) for own, from_s, to_s in runs if own is state]
+            axis.broken_barh(bars, (row - 0.34, 0.56), color=colour, linewidth=0)
+        used = [name in record.sensors for record in data.records]
+        spans = [(from_s, to_s) for there, from_s, to_s in _runs(used, times_s, end_s) if there]
+        bars = [(from_s, to_s - from_s) for from_s, to_s in _joined(spans, end_s / _COLUMNS)]
+        axis.broken_barh(bars, (row + 0.27, 0.09), color=_INK, linewidth=0)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.45, -0.8 if data.stretches else -0.5)
     axis.grid(visible=False)
@@ -142,6 +149,36 @@ def _runs(
             start = index
 
 
+def _joined(spans: Sequence[tuple[float, float]], gap_s: float) -> Iterator[tuple[float, float]]:
+    """The spans, those less than `gap_s` apart as one: a slow sensor is part of every other set only."""
+    begin_s = until_s = -math.inf
+    for from_s, to_s in spans:
+        if from_s - until_s >= gap_s:
+            if until_s > begin_s:
+                yield begin_s, until_s
+            begin_s = from_s
+        until_s = to_s
+    if until_s > begin_s:
+        yield begin_s, until_s
+
+
+def _extremes(values: Sequence[float]) -> Sequence[int]:
+    """Which of the values to draw: of a long run the lowest and the highest in each column, in their order.
+
+    All of them would look the same, and an hour's report would be too large to be opened.
+    """
+    if len(values) <= 2 * _COLUMNS:
+        return range(len(values))
+    parts = np.array_split(np.asarray(values), _COLUMNS)
+    begins = np.cumsum([0, *map(len, parts)])
+    found = {
+        begin + at
+        for begin, part in zip(begins, parts, strict=False)
+        for at in (part.argmin(), part.argmax())
+    }
+    return sorted({0, *map(int, found), len(values) - 1})
+
+
 def _level(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float]) -> None:
     levels = [record.level for record in records]
     axis.step(times_s, levels, where="post", color="#6b7686", linewidth=1.6)
@@ -157,7 +194,15 @@ def _detections(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[floa
     for class_id, label in sorted(labels.items()):
         counts = [sum(item.class_id == class_id for item in record.detections) for record in records]
         colour = CLASS_COLOURS[class_id % len(CLASS_COLOURS)]
-        axis.step(times_s, counts, where="post", color=colour, linewidth=1.2, label=label)
+        shown = _extremes(counts)
+        axis.step(
+            [times_s[index] for index in shown],
+            [counts[index] for index in shown],
+            where="post",
+            color=colour,
+            linewidth=1.2,
+            label=label,
+        )
         top = max(top, *counts)
     if labels:
         axis.legend(loc="upper right", ncols=len(labels), frameon=False, fontsize=8)
@@ -168,13 +213,15 @@ def _detections(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[floa
 
 def _tracks(axis: Axes, data: ReportData, times_s: Sequence[float]) -> None:
     """How many are found and how many coast, one on the other; a cross where an object changed its track."""
-    counts = [
-        [sum(track.state is state for track in record.tracks or ()) for record in data.records]
-        for state in (TrackState.CONFIRMED, TrackState.COASTING)
-    ]
-    every = [sum(pair) for pair in zip(*counts, strict=True)]
-    axis.fill_between(times_s, every, step="post", color=_COASTING, linewidth=0, label="coasting")
-    axis.fill_between(times_s, counts[0], step="post", color=_FOUND, linewidth=0, label="confirmed")
+    confirmed, every = (
+        [sum(track.state in states for track in record.tracks or ()) for record in data.records]
+        for states in ((TrackState.CONFIRMED,), (TrackState.CONFIRMED, TrackState.COASTING))
+    )
+    shown = _extremes(every)
+    times_s = [times_s[index] for index in shown]
+    for counts, colour, label in ((every, _COASTING, "coasting"), (confirmed, _FOUND, "confirmed")):
+        heights = [counts[index] for index in shown]
+        axis.fill_between(times_s, heights, step="post", color=colour, linewidth=0, label=label)
     top = max([1, *every])
     scores = (data.metrics.get("tracks") or {}).get("scores") or {}
     switches = [item["t"] for item in scores.get("switches", ())]
@@ -196,15 +243,20 @@ def _tracks(axis: Axes, data: ReportData, times_s: Sequence[float]) -> None:
 
 
 def _latency(axis: Axes, records: Sequence[SetRecord], times_s: Sequence[float]) -> None:
-    below = [0.0] * len(records)
-    for stage, colour in (("pre", "#9cc3e6"), ("infer", "#3b7dc4"), ("post", "#1d3f66")):
-        above = [base + record.latency_ms[stage] for base, record in zip(below, records, strict=True)]
+    colours = {"pre": "#9cc3e6", "infer": "#3b7dc4", "post": "#1d3f66"}
+    whole = [sum(record.latency_ms[stage] for stage in colours) for record in records]
+    shown = _extremes(whole)
+    times_s = [times_s[index] for index in shown]
+    below = [0.0] * len(shown)
+    for stage, colour in colours.items():
+        stages_ms = (records[index].latency_ms[stage] for index in shown)
+        above = [base + stage_ms for base, stage_ms in zip(below, stages_ms, strict=True)]
         axis.fill_between(times_s, below, above, color=colour, linewidth=0, label=stage)
         below = above
     axis.set_ylabel("latency (ms)")
     if records:
         axis.legend(loc="upper right", ncols=3, frameon=False, fontsize=8)
-        ordered = sorted(below)
+        ordered = sorted(whole)
         usual = ordered[int(0.99 * (len(ordered) - 1))]  # one outlier must not flatten all the rest
         axis.set_ylim(0.0, 1.4 * usual or 1.0)
 
@@ -293,7 +345,9 @@ def _outline(axis: Axes, item: Detection | Track, **style: Any) -> None:
 def _svg(figure: Figure, *, dpi: int = 100) -> str:
     """The figure as an SVG element to put into HTML."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", dpi=dpi, metadata={"Date": None}, transparent=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the browser has what this machine's fonts lack
+        figure.savefig(buffer, format="svg", dpi=dpi, metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
     for colour, variable in _THEMED.items():
         text = text.replace(colour, f"var({variable}, {colour})")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sentryfuse_core.faults.scenario import EVERY_SENSOR, Event, Scenario
 from sentryfuse_core.types import Modality, SensorState
 
-__all__ = ["AFTERMATH_S", "false_alarms", "missed", "reactions"]
+__all__ = ["AFTERMATH_S", "false_alarms", "missed", "reactions", "unnoticed"]
 
 AFTERMATH_S = 5.0  # alarms this soon after a fault are its echo: late messages, relapses, learned rates
 _TROUBLE = (SensorState.DEGRADED.name, SensorState.LOST.name)
@@ -23,6 +23,7 @@ def reactions(
     topics: Mapping[str, str],
     kinds: Mapping[str, Modality],
     played_s: float,
+    findings: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """One entry for each fault that reached a recorded sensor; delays in s, null: it did not happen.
 
@@ -32,6 +33,7 @@ def reactions(
         topics: of the recorded sensors, by name.
         kinds: of the sensors, by name.
         played_s: how much was played.
+        findings: what sensors that stayed DEGRADED were told to have instead, as events without a change.
     """
     found = []
     for event in () if scenario is None else scenario.events:
@@ -39,19 +41,35 @@ def reactions(
             continue
         for name in _hit(event, topics, kinds):
             own = [item for item in events if item["sensor"] == name]
-            found.append(_reaction(event, name, own, played_s))
+            others = [item for item in findings if item["sensor"] == name]
+            found.append(_reaction(event, name, own, others, played_s))
     return found
 
 
+def unnoticed(reaction: Mapping[str, Any]) -> str:
+    """What to tell of a fault without `noticed_after_s`."""
+    return f"was {reaction['state_before']} already" if reaction["already_out"] else "not noticed"
+
+
 def missed(
-    scenario: Scenario, *, topics: Mapping[str, str], kinds: Mapping[str, Modality], played_s: float
+    scenario: Scenario,
+    *,
+    topics: Mapping[str, str],
+    kinds: Mapping[str, Modality],
+    played_s: float,
+    read: Collection[str],
 ) -> list[str]:
-    """Why faults reached no sensor, a line each: what was played proves nothing of them."""
+    """Why faults reached nothing, a line each: what was played proves nothing of them.
+
+    `read` are all topics that are, not those of sensors alone; the others are as for `reactions`.
+    """
     lines = []
     for event in scenario.events:
         what = f"scenario: {event.fault} of {event.stream} at {event.at_s:g} s was not injected"
         if event.at_s >= played_s:
             lines.append(f"{what}, only {played_s:.1f} s were played")
+        elif event.stream.startswith("/") and event.stream not in read:
+            lines.append(f"{what}, no such topic of the recording is read: {', '.join(sorted(read))} are")
         elif not event.stream.startswith("/") and not _hit(event, topics, kinds):
             lines.append(f"{what}, the recording has no such sensor")
     return lines
@@ -65,14 +83,20 @@ def _hit(event: Event, topics: Mapping[str, str], kinds: Mapping[str, Modality])
 
 
 def _reaction(
-    event: Event, name: str, events: Sequence[Mapping[str, Any]], played_s: float
+    event: Event,
+    name: str,
+    events: Sequence[Mapping[str, Any]],
+    findings: Sequence[Mapping[str, Any]],
+    played_s: float,
 ) -> dict[str, Any]:
     before = [item["after"] for item in events if item["t"] < event.at_s]
     state_before = before[-1] if before else SensorState.INIT.name
     at_end = [item["after"] for item in events if item["t"] < event.until_s]
     during = [item for item in events if event.at_s <= item["t"] < event.until_s + AFTERMATH_S]
     after = [item for item in events if item["t"] >= event.until_s]
-    noticed = next((item for item in during if item["after"] in _TROUBLE), None)
+    told = [item for item in findings if event.at_s <= item["t"] < event.until_s + AFTERMATH_S]
+    troubles = [item for item in (*during, *told) if item["after"] in _TROUBLE]
+    noticed = min(troubles, key=lambda item: float(item["t"]), default=None)
     left = next((item["t"] for item in during if item["after"] not in _IN_MASK), None)
     over = event.until_s < played_s
     was_out = bool(at_end) and at_end[-1] not in (SensorState.OK.name, SensorState.INIT.name)

@@ -10,6 +10,7 @@ from typing import Any
 from sentryfuse_core.account.latency import PERCENTILES
 from sentryfuse_core.replay.accuracy import cell
 from sentryfuse_core.replay.criteria import Verdict
+from sentryfuse_core.replay.reactions import unnoticed
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData
 from sentryfuse_core.text import number
@@ -47,7 +48,7 @@ def reactions(metrics: Mapping[str, Any]) -> str:
         (
             f"{item['fault']} on {item['sensor']}",
             f"{item['at_s']:g} to {item['until_s']:.4g} s",
-            item["code"] or "not noticed",
+            item["code"] or unnoticed(item),
             number(item["noticed_after_s"], ".2f", " s"),
             number(item["left_mask_after_s"], ".2f", " s"),
             "still out" if item["still_out"] else number(item["recovered_after_s"], ".2f", " s"),

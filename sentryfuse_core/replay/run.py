@@ -160,9 +160,12 @@ class _Run:
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
+        self._codes: dict[str, str] = {}  # of findings, while a sensor is DEGRADED
+        self._findings: list[Transition] = []  # others that came meanwhile
         anchors = (name for kind in ANCHORS for name in options.config.of_kind(kind))
         self._stamps_ns: dict[str, set[int]] = {name: set() for name in anchors}
         self._over = False
+        self._end_ns = clock.now_ns()  # of what was played
         self._senders = {name: Senders() for name in selection.topics}
         self._mixed: dict[str, list[str]] = {name: [] for name in selection.topics}
         self.undecoded = Undecoded(options.bag, selection.topics)
@@ -221,6 +224,7 @@ class _Run:
         self._take_transitions()
         # Silence from here on is no fault of the sensors, and no reason to tick.
         self._over = True
+        self._end_ns = self._clock.now_ns()
         self._reports = dict(self._pipeline.ingest.reports(self._clock.now_ns()))
         self.pass_time(self._clock.now_ns() + round(self._options.config.sync.max_wait_s * NS_PER_S))
         self._report(self._clock.now_ns())
@@ -260,6 +264,27 @@ class _Run:
         for synced in self._pipeline.ingest.take():
             if not (self._over and synced.anchor is None):
                 self.sets.begin(synced)
+                self._look_for_findings(self._clock.now_ns())
+
+    def _look_for_findings(self, now_ns: int) -> None:
+        """Note where a sensor stays DEGRADED, but for another reason: that is no change of its state."""
+        degraded = SensorState.DEGRADED
+        for name, report in self._pipeline.ingest.reports(now_ns).items():
+            code = report.code if report.state is degraded else ""
+            before, self._codes[name] = self._codes.get(name, ""), code
+            if code and before not in ("", code):
+                self._findings.append(
+                    Transition(
+                        report.modality,
+                        now_ns,
+                        degraded,
+                        degraded,
+                        report.reason,
+                        report.remedy,
+                        code=code,
+                        name=name,
+                    )
+                )
 
     def _report(self, now_ns: int) -> None:
         self.sets.finish_all()  # diagnostics count the sets before them
@@ -322,10 +347,12 @@ class _Run:
     ) -> ReplayResult:
         """Everything that is known at the end."""
         self._notes += self._unused()
-        now_ns = self._clock.now_ns()
-        played_s = (now_ns - self._start_ns) / NS_PER_S
+        played_s = (self._end_ns - self._start_ns) / NS_PER_S
         placements = self._pipeline.preprocessor.placer.placements
-        events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
+        events, findings = (
+            [event_mapping(item, start_ns=self._start_ns) for item in items]
+            for items in (self._events, self._findings)
+        )
         topics = {name: topic.name for name, topic in self._selection.topics.items()}
         kinds, story = dict(self._options.config.kinds), self._options.scenario
         metrics = {
@@ -344,17 +371,23 @@ class _Run:
             "output": output_mapping(
                 (record.released_ns for record in self.sets.records if record.used),
                 start_ns=self._start_ns,
-                end_ns=now_ns,
+                end_ns=self._end_ns,
                 holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
             ),
             "events": events,
-            "faults": reactions(story, events, topics=topics, kinds=kinds, played_s=played_s),
+            "faults": reactions(
+                story, events, topics=topics, kinds=kinds, played_s=played_s, findings=findings
+            ),
             "false_alarms": false_alarms(
                 events, scenario=story, topics=topics, kinds=kinds, played_s=played_s
             ),
             "sensors": {name: sensor_mapping(report) for name, report in self._reports.items()},
             "sync": {name: dict(counts) for name, counts in self._pipeline.ingest.sync_counters().items()},
         }
+        unreached: list[str] = []
+        if story is not None:
+            read = {topic for topic, _ in self._selection.feeds}
+            unreached = missed(story, topics=topics, kinds=kinds, played_s=played_s, read=read)
         return ReplayResult(
             selection=self._selection,
             metrics=metrics,
@@ -366,7 +399,7 @@ class _Run:
             notes=(
                 *reader.notes,
                 *self._notes,
-                *(() if story is None else missed(story, topics=topics, kinds=kinds, played_s=played_s)),
+                *unreached,
                 *self._fit.told,
                 *self.undecoded.notes(),
                 *self._poses.notes,

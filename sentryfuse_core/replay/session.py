@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
+from sentryfuse_core.bags.readers import recording_name
 from sentryfuse_core.config import Config
 from sentryfuse_core.faults.scenario import load_scenario
 from sentryfuse_core.replay.accuracy import accuracy
@@ -13,7 +15,7 @@ from sentryfuse_core.replay.criteria import Criterion, judge
 from sentryfuse_core.replay.finish import write_all
 from sentryfuse_core.replay.junit import Suite, write_junit
 from sentryfuse_core.replay.outputs import RunOutputs
-from sentryfuse_core.replay.run import Progress, ReplayOptions, ReplayResult, replay
+from sentryfuse_core.replay.run import ReplayOptions, ReplayResult, replay
 from sentryfuse_core.replay.track_scores import track_metrics
 from sentryfuse_core.replay.truth import NEAR_NS, load_labels
 from sentryfuse_core.text import printable
@@ -51,10 +53,13 @@ class JobResult:
 def run_job(
     job: Job,
     *,
-    progress: Progress = lambda _done_s, _total_s, _sets: None,
+    progress: Callable[[str, float, float, int], None] = lambda _what, _done_s, _total_s, _sets: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> JobResult:
-    """Replay, score, judge and write every file; raises what `replay` and the loading of files raise."""
+    """Replay, score, judge and write every file; raises what `replay` and the loading of files raise.
+
+    `progress` is told which run it is, and then what `replay` tells.
+    """
     labels = job.labels or _beside(job.bag)
     options = ReplayOptions(
         bag=job.bag,
@@ -66,23 +71,16 @@ def run_job(
         beside=job.beside,
     )
     compare = job.clean and options.scenario is not None and options.truth is not None
-    runs = 2 if compare else 1
 
-    def play(chosen: ReplayOptions, files: RunOutputs, *, before: int) -> ReplayResult:
-        """One of the runs, `before` of them done."""
-
-        def told(done_s: float, total_s: float, sets: int) -> None:
-            progress(before * total_s + done_s, runs * total_s, sets)
-
-        return replay(chosen, files, progress=told, stop=stop)
+    def play(what: str, chosen: ReplayOptions, files: RunOutputs) -> ReplayResult:
+        return replay(chosen, files, progress=partial(progress, what), stop=stop)
 
     outputs = RunOutputs(job.out, bag=job.bag)
-    result = play(options, outputs, before=0)
+    result = play("replay", options, outputs)
     clean = None
     if compare and not result.interrupted and result.damage is None:
-        clean = play(
-            replace(options, scenario=None), RunOutputs(outputs.folder / "clean", bag=job.bag), before=1
-        )
+        files = RunOutputs(outputs.folder / "clean", bag=job.bag)
+        clean = play("and without the faults", replace(options, scenario=None), files)
     scores = None
     whole = None if clean is None or clean.interrupted else clean.records
     if options.truth is not None:
@@ -98,7 +96,7 @@ def run_job(
     verdicts = judge(job.criteria, result.metrics)
     write_all(outputs.folder, options, result, command=job.command, scenario=job.scenario, verdicts=verdicts)
     suite = Suite(
-        name=job.name or printable(job.bag.stem),
+        name=job.name or printable(recording_name(job.bag)),
         verdicts=verdicts,
         error="interrupted" if result.interrupted else str(result.damage or ""),
         wall_s=result.metrics["wall_s"],

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -224,23 +224,21 @@ def _process(backend: Backend) -> Iterator[Beside]:
 
 
 def _run(backend: Backend, near: Connection, far: Connection, slots: tuple[_Slot, ...]) -> None:
-    """The far end, until the near one is closed or dies."""
+    """The far end, until the near one is closed or dies, also while an answer to it is on its way."""
     # Signals reach the whole group, but when to end is the near one's word.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     near.close()
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):
+        while True:
             slot, placed, plans = far.recv()
-        except (EOFError, OSError):
-            return
-        inputs = [ModelInput(**tensors) for tensors in slots[slot].get(placed)]
-        try:
-            answer = _answer(backend, list(zip(inputs, plans, strict=True)))
-        except BackendError as error:
-            far.send((str(error), 0.0))
-            continue
-        far.send((slots[slot].put([_tensors(output) for output in answer.outputs]), answer.infer_ms))
+            inputs = [ModelInput(**tensors) for tensors in slots[slot].get(placed)]
+            try:
+                answer = _answer(backend, list(zip(inputs, plans, strict=True)))
+            except BackendError as error:
+                far.send((str(error), 0.0))
+                continue
+            far.send((slots[slot].put([_tensors(output) for output in answer.outputs]), answer.infer_ms))
 
 
 def _answer(backend: Backend, runs: Runs) -> Answer:

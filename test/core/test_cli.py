@@ -166,6 +166,13 @@ def test_help_says_how_the_command_ends_and_is_printed_without_loading_torch(com
     assert shown.count("exit status: 0") == bool(command)
 
 
+def test_home_is_written_out_when_an_option_holds_it_behind_an_equals_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert f" {tmp_path}/none.yaml: " in failed(capsys, "replay", "a.mcap", "--criteria=~/none.yaml")
+
+
 def test_commands_of_other_packages_are_taken_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

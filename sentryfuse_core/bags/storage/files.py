@@ -20,7 +20,7 @@ from sentryfuse_core.errors import BagError
 from sentryfuse_core.safe_files import read_yaml
 from sentryfuse_core.text import reason_of
 
-__all__ = ["Found", "find_files", "is_recording"]
+__all__ = ["Found", "find_files", "is_recording", "recording_name"]
 
 METADATA = "metadata.yaml"
 _NAME = re.compile(r"(?P<series>.*?)(?P<number>_\d+)?\.(mcap|db3|bag)(\.zstd?)?")
@@ -49,6 +49,13 @@ def is_recording(path: Path) -> bool:
         return path.is_file() and _NAME.fullmatch(path.name) is not None
     found = _inside(path)
     return (path / METADATA).is_file() or (bool(found) and _is_one_series(found))
+
+
+def recording_name(path: Path) -> str:
+    """What to call a recording: its name without the ending of a format; other dots are part of it."""
+    name = path.name if path.name.strip(".") else path.resolve().name  # of the folder that is called . here
+    match = _NAME.fullmatch(name)
+    return f"{match['series']}{match['number'] or ''}" if match and match["series"] else name
 
 
 def find_files(path: Path) -> Found:

@@ -215,3 +215,25 @@ def test_reader_says_so_when_not_open(tmp_path: Path) -> None:
     reader = BagReader(bags.write(tmp_path / "a.mcap", bags.drive([IMU], seconds=10 * MS / 1e9)))
     with pytest.raises(BagError, match="not open"):
         reader.topics()
+
+
+@pytest.mark.parametrize("form", bags.FORMATS)
+@pytest.mark.parametrize("no_time_ns", [0, 1])
+def test_recording_begins_with_its_clock_when_the_first_messages_came_before(
+    form: str, no_time_ns: int, tmp_path: Path
+) -> None:
+    drive = bags.drive([Modality.LIDAR, Modality.IMU], seconds=0.3)
+    early = [item._replace(log_time_ns=no_time_ns) for item in drive[:3]]
+    with BagReader(bags.write_as(form, tmp_path, [*early, *drive[3:]])) as reader:
+        assert reader.start_ns == drive[3].log_time_ns
+        times = [item.log_time_ns for item in reader.messages()]
+        notes = [note for note in reader.notes if "before there was a clock" in note]
+    assert times == [drive[3].log_time_ns] * 3 + [item.log_time_ns for item in drive[3:]]
+    assert [f"3 of {len(drive)} messages" in note for note in notes] == [True]
+
+
+def test_recording_begins_at_zero_when_nothing_has_another_time(tmp_path: Path) -> None:
+    drive = [item._replace(log_time_ns=0) for item in bags.drive([Modality.IMU], seconds=0.1)]
+    with BagReader(bags.write(tmp_path / "a.mcap", drive)) as reader:
+        assert (reader.start_ns, reader.end_ns, reader.notes) == (0, 0, ())
+        assert len(list(reader.messages())) == len(drive)

@@ -20,7 +20,7 @@ from builders import MS, S
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentryfuse_core.bags.readers import BagReader, Undecodable, bag_files, is_recording
+from sentryfuse_core.bags.readers import BagReader, Undecodable, bag_files, is_recording, recording_name
 from sentryfuse_core.bags.storage import files
 from sentryfuse_core.bags.storage.common import Definition, Item, Source, Stream, merged
 from sentryfuse_core.errors import BagError, SentryFuseError
@@ -494,3 +494,23 @@ def test_reader_refuses_a_recording_when_no_ros_time_holds_any_log_time(
 ) -> None:
     path = mistimed(form, tmp_path, time_ns, last=len(MESSAGES))
     assert f"all its {len(KEYS)} messages" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a/drive.mcap", "drive"),
+        ("drive_3.db3.zstd", "drive_3"),
+        ("v1.1", "v1.1"),
+        ("a/2024-05-01.12.30/", "2024-05-01.12.30"),
+        (".", "here"),
+        ("..", "above"),
+        (".mcap", ".mcap"),
+    ],
+)
+def test_recording_is_called_after_its_whole_name_when_that_has_dots(
+    path: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "above" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "above" / "here")
+    assert recording_name(Path(path)) == name

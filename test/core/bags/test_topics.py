@@ -75,6 +75,27 @@ def test_select_prefers_the_lidar_itself_when_others_have_its_type(better: str, 
     assert chosen(Topic(worse, CLOUD, 99), Topic(better, CLOUD, 10)) == {LIDAR: better}
 
 
+@pytest.mark.parametrize(("overrides", "robot"), [({}, "/r1"), ({LIDAR: "/r2/lidar/points"}, "/r2")])
+def test_select_stays_with_one_robot_when_several_have_the_same_topics(
+    overrides: dict[str, str], robot: str
+) -> None:
+    kinds = {
+        "camera/image": IMAGE,
+        "lidar/points": CLOUD,
+        "imu": "sensor_msgs/msg/Imu",
+        "odom": "nav_msgs/msg/Odometry",
+    }
+    counts = {"/r1": (9, 8, 7, 7), "/r2": (8, 9, 9, 9)}
+    topics = [
+        Topic(f"{space}/{name}", kinds[name], count)
+        for space, own in counts.items()
+        for name, count in zip(kinds, own, strict=True)
+    ]
+    found = select(topics, overrides, config=Config())
+    names = [topic.name for topic in (*found.topics.values(), found.odometry) if topic]
+    assert names == [f"{robot}/{name}" for name in kinds]
+
+
 @pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
 def test_select_prefers_a_picture_when_the_other_is_encoded_as_depth(encoding: str) -> None:
     topics = (Topic("/camera/image", IMAGE, 99), Topic("/x", IMAGE, 3))

@@ -179,6 +179,12 @@ def test_names_have_the_folder_when_recordings_are_called_the_same(tmp_path: Pat
     assert found[0].out == tmp_path / "a_world"
 
 
+def test_names_keep_what_is_no_ending_when_folders_have_dots(tmp_path: Path) -> None:
+    paths = [Path("v1.0"), Path("v1.1"), Path("walk_2.mcap.zstd")]
+    found = jobs_for(paths, Job(bag=Path()), out=tmp_path)
+    assert [job.name for job in found] == ["v1.0", "v1.1", "walk_2"]
+
+
 @pytest.mark.parametrize(
     ("paths", "why"), [(["a.mcap", "./a.mcap"], "twice"), (["x/a/w.mcap", "y/a/w.mcap"], "rename")]
 )

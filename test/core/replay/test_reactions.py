@@ -75,11 +75,13 @@ def test_reactions_leave_out_faults_that_were_never_reached() -> None:
         (story("imu"), ["the recording has no such sensor"]),
         (story("camera"), []),
         (story("/cam/camera_info"), []),  # of no sensor, and broken all the same
+        (story("/velodyne"), ["no such topic of the recording is read: /cam, /cam/camera_info, /points are"]),
     ],
-    ids=["too late", "not recorded", "injected", "another topic"],
+    ids=["too late", "not recorded", "injected", "another topic", "no topic"],
 )
 def test_faults_that_were_not_injected_are_told(scenario: Scenario, why: list[str]) -> None:
-    told = missed(scenario, topics=TOPICS, kinds=dict(KINDS), played_s=10.0)
+    read = {*TOPICS.values(), "/cam/camera_info"}
+    told = missed(scenario, topics=TOPICS, kinds=dict(KINDS), played_s=10.0, read=read)
     assert [line.partition("was not injected, ")[2] for line in told] == why
 
 

@@ -8,6 +8,8 @@ import math
 import re
 import shutil
 import subprocess
+import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from results import CAR
 from sentryfuse_core.faults.scenario import Event, Stretch
 from sentryfuse_core.replay import report
 from sentryfuse_core.replay.criteria import Criterion, Verdict
-from sentryfuse_core.replay.plots import _FAULT, timeline_svg
+from sentryfuse_core.replay.plots import _COLUMNS, _FAULT, _extremes, timeline_svg
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportData, ReportFrame, box_corners
 from sentryfuse_core.track import TrackState
@@ -195,9 +197,56 @@ def test_timeline_marks_the_sensors_of_a_kind_when_a_fault_hits_the_kind(stream:
     assert drawn[1] - drawn[0] == bands + 1  # and the fault's name
 
 
+def test_timeline_is_no_larger_when_a_run_is_longer() -> None:
+    random = np.random.default_rng(0)
+    record = history(1)[0]
+
+    def size(count: int) -> int:
+        records = tuple(
+            replace(
+                record,
+                released_ns=START_NS + index * 100 * MS,
+                sensors=("camera", "lidar") if index % 2 else ("lidar",),  # a camera of half the rate
+                latency_ms=dict.fromkeys(record.latency_ms, random.uniform(1.0, 2.0)),
+            )
+            for index in range(count)
+        )
+        return len(timeline_svg(data(records=records, seconds=count / 10, stretches=(), faults=())))
+
+    assert size(16 * _COLUMNS) < 1.1 * size(4 * _COLUMNS)
+
+
+def test_timeline_draws_the_slowest_and_the_fastest_set_when_a_run_is_long() -> None:
+    values = [5.0] * (8 * _COLUMNS + 3)
+    values[4321], values[4322] = 90.0, 1.0
+    shown = _extremes(values)
+    assert {0, 4321, 4322, len(values) - 1} <= set(shown)
+    assert sorted(set(shown)) == list(shown)
+    assert len(shown) <= 2 * _COLUMNS + 2
+    assert list(_extremes(values[: 2 * _COLUMNS])) == list(range(2 * _COLUMNS))
+
+
 def test_timeline_is_as_wide_when_a_fault_lies_beyond_the_end() -> None:
     beyond = Event(1e3, 2e3, "lidar", "drop")
     assert timeline_svg(data(faults=(beyond,))) == timeline_svg(data(faults=()))
+
+
+def test_timeline_shows_names_as_they_are_when_they_look_like_formulas_or_have_no_font_here() -> None:
+    name = r"$\frac{カメラ}$"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = timeline_svg(data(stretches=(Stretch(name, 0.0, 3.0, ("camera",), 0.0, None),)))
+    assert f">{name}<" in shown
+
+
+def test_timeline_is_as_wide_when_the_story_goes_on_beyond_the_end() -> None:
+    story = (Stretch("all well", 0.0, 3.0, ("camera",), 0.0, None),)
+    longer = (replace(story[0], until_s=30.0), Stretch("all dead", 30.0, 60.0, (), 0.0, None))
+    told = [timeline_svg(data(stretches=one)) for one in (story, longer)]
+    middles = [re.findall(r'x="([0-9.]+)"[^>]*>all well<', text) for text in told]
+    assert len(middles[0]) == 1
+    assert middles[0] == middles[1]
+    assert "all dead" not in told[1]
 
 
 def test_report_is_the_same_when_written_twice(tmp_path: Path) -> None:

@@ -68,6 +68,29 @@ def test_session_says_so_when_no_label_is_near_any_set(tmp_path: Path) -> None:
         assert note in metrics(done.folder)["notes"]
 
 
+def test_session_names_the_recording_for_other_folders_when_it_was_named_from_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = bags.write(tmp_path / "a.mcap", bags.drive([Modality.IMU], seconds=0.2))
+    monkeypatch.chdir(tmp_path)
+    run_job(Job(bag=Path("a.mcap"), out=Path("out")))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["bag"]["path"] == str(bag)
+
+
+def test_session_tells_each_run_by_itself_when_it_plays_a_clean_one_too(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "a.mcap", bags.drive([Modality.IMU], seconds=0.5))
+    (tmp_path / "labels.jsonl").write_text('{"stamp_ns": 5, "boxes": []}\n')
+    (tmp_path / "story.yaml").write_text(STORY.replace("at_s: 1", "at_s: 0.1"))
+    told: dict[str, tuple[float, float]] = {}
+    run_job(
+        Job(bag=bag, out=tmp_path / "out", scenario=tmp_path / "story.yaml"),
+        progress=lambda what, done_s, total_s, _sets: told.update({what: (done_s, total_s)}),
+    )
+    assert list(told) == ["replay", "and without the faults"]
+    assert set(told.values()) == {(0.49, 0.49)}
+
+
 @pytest.mark.slow
 def test_command_fails_with_a_line_each_when_criteria_are_not_met(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from sentryfuse_core.errors import BackendError
 from sentryfuse_core.model.heads import HeadOutput
 from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
-from sentryfuse_core.runtime.beside import DEPTH, Beside, beside, can_run_beside
+from sentryfuse_core.runtime.beside import DEPTH, Beside, _run, _Slot, beside, can_run_beside
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.engines import EngineBackend
 from sentryfuse_core.runtime.fallback import FallbackBackend
@@ -113,6 +114,20 @@ def test_process_is_gone_when_it_is_no_longer_needed_and_stays_when_its_group_is
         assert int(ask(far, plan).heatmap) == number
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
+
+
+def test_process_ends_without_a_word_when_nobody_waits_for_its_answer_any_more(tmp_path: Path) -> None:
+    slots = tuple(_Slot() for _ in range(DEPTH))
+    inputs = {name: tensor for name, tensor in vars(model_input(batch=1)).items() if tensor is not None}
+    plan = make_bank(tmp_path).plan(ModalitySet.all(), 0, "")
+    context = multiprocessing.get_context("fork")
+    near, far = context.Pipe()
+    near.send((0, slots[0].put([inputs]), [plan]))
+    near.close()
+    process = context.Process(target=_run, args=(Failing(), near, far, slots))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
 
 
 def test_more_are_refused_when_as_many_are_under_way_as_there_may_be(tmp_path: Path) -> None:
