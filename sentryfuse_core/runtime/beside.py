@@ -25,14 +25,14 @@ from sentryfuse_core.runtime.backend import Backend, RanBy, ran_by
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.runtime.engines import EngineBackend
 from sentryfuse_core.runtime.fallback import FallbackBackend
-from sentryfuse_core.types import Modality, Plan
+from sentryfuse_core.runtime.subnetwork import maps_of, output_from
+from sentryfuse_core.types import Plan
 
 __all__ = ["DEPTH", "Answer", "Beside", "beside", "can_run_beside", "spare_cores"]
 
 DEPTH = 2  # sets that may be on their way at once: one that runs and one that waits for it
 _SLOT_BYTES = 8 << 20  # inputs take 0.7 MB of one sector, of which there are 8 at most; outputs 0.1
 _ALIGN = 64  # as torch aligns its own tensors: kernels may depend on it
-_EVIDENCE = "evidence."
 # A thread that comes back from a library waits this long for Python, which the other holds, many times a set.
 _SWITCH_S = 2e-4
 
@@ -136,7 +136,7 @@ class _InProcess:
             raise _died() from error
         if isinstance(answer, str):
             raise BackendError(answer)
-        outputs = tuple(map(_output, self._slots[slot].get(answer)))
+        outputs = tuple(map(output_from, self._slots[slot].get(answer)))
         return Answer(outputs, infer_ms, self._backend.faults, ran_by(self._backend))
 
     def _tell(self, words: object) -> None:
@@ -238,7 +238,7 @@ def _run(backend: Backend, near: Connection, far: Connection, slots: tuple[_Slot
             except BackendError as error:
                 far.send((str(error), 0.0))
                 continue
-            far.send((slots[slot].put([_tensors(output) for output in answer.outputs]), answer.infer_ms))
+            far.send((slots[slot].put([maps_of(output) for output in answer.outputs]), answer.infer_ms))
 
 
 def _answer(backend: Backend, runs: Runs) -> Answer:
@@ -250,22 +250,6 @@ def _answer(backend: Backend, runs: Runs) -> Answer:
 def _check_room(under_way: int) -> None:
     if under_way >= DEPTH:
         raise ValueError(f"{DEPTH} sets are on their way already")
-
-
-def _tensors(output: HeadOutput) -> dict[str, Tensor]:
-    """An output's maps by name."""
-    evidence = {f"{_EVIDENCE}{modality.value}": logits for modality, logits in output.evidence.items()}
-    return {"heatmap": output.heatmap, "boxes": output.boxes, **evidence}
-
-
-def _output(tensors: Mapping[str, Tensor]) -> HeadOutput:
-    """The output of such maps."""
-    evidence = {
-        Modality(name.removeprefix(_EVIDENCE)): logits
-        for name, logits in tensors.items()
-        if name.startswith(_EVIDENCE)
-    }
-    return HeadOutput(tensors["heatmap"], tensors["boxes"], evidence)
 
 
 def _died() -> BackendError:
