@@ -28,9 +28,8 @@ __all__ = [
 ]
 
 _BEYOND_M = 3.0  # so far beyond its border a sector's box stays where the place's own sector has none
-_NEAR_M = (
-    0.5  # that boxes of one object from two sectors may lie apart, beside a quarter of its length and width
-)
+# That boxes of one object from two sectors may lie apart, beside a quarter of its length and width.
+_NEAR_M = 0.5
 _NEAR_SHARE = 0.03  # of its distance: what is far away is placed less exactly
 
 

@@ -62,6 +62,7 @@ class TopNode(Node):
         self._state: NodeState | None = None
         self._followed: Found | None = None
         self._visible: tuple[Found, ...] = ()
+        self._others: dict[str, tuple[str, Callable[[Any], None]]] = {}  # by type, as long as not seen
         # Not a ROS timer: under use_sim_time that one would wait for /clock.
         self.create_timer(_TURN_S, self._on_turn, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -119,6 +120,8 @@ class TopNode(Node):
             self._visible = self._look()
         if self._followed is None:
             self._choose()
+        if self._followed is not None:
+            self._find_others(self._followed.name)
         self._turn(self)
 
     def _look(self, type_name: str = messages.STATUS_TYPE) -> tuple[Found, ...]:
@@ -152,16 +155,25 @@ class TopNode(Node):
         self._followed = found
         state = self._state = NodeState(found.name, window_s=Config().output.latency_window_s)
 
-        def listen(type_name: str, topic: str, take: Callable[[Any], None]) -> None:
-            self.create_subscription(message_class(type_name), topic, take, _QOS)
-
         def take_status(item: Any, waited_ns: int) -> None:
             state.take_status(item, time.monotonic() - waited_ns / NS_PER_S)
 
-        listen(messages.STATUS_TYPE, found.topic, told_wait(take_status))
-        for type_name, topic, take in (
-            (messages.DETECTIONS_TYPE, f"{found.name}/detections", state.take_detections),
-            (DIAGNOSTICS_TYPE, "/diagnostics", state.take_diagnostics),
-        ):
-            remapped = (item.topic for item in self._look(type_name) if item.name == found.name)
-            listen(type_name, next(remapped, topic), take)
+        self._listen(messages.STATUS_TYPE, found.topic, told_wait(take_status))
+        self._others = {
+            messages.DETECTIONS_TYPE: (f"{found.name}/detections", state.take_detections),
+            DIAGNOSTICS_TYPE: ("/diagnostics", state.take_diagnostics),
+        }
+        for type_name, (topic, take) in self._others.items():
+            self._listen(type_name, topic, take)
+
+    def _find_others(self, name: str) -> None:
+        """Listen to the node's other topics where they are remapped; they may be seen after its status."""
+        for type_name, (usual, take) in [*self._others.items()]:
+            topics = [item.topic for item in self._look(type_name) if item.name == name]
+            if topics:
+                del self._others[type_name]
+            if topics and usual not in topics:
+                self._listen(type_name, topics[0], take)
+
+    def _listen(self, type_name: str, topic: str, take: Callable[..., None]) -> None:
+        self.create_subscription(message_class(type_name), topic, take, _QOS)

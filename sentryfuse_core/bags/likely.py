@@ -64,14 +64,18 @@ def candidates(available: Sequence[Topic], modality: Modality) -> list[Topic]:
 
 
 def other_robots(chosen: Collection[Topic], available: Sequence[Topic]) -> set[tuple[int, str]]:
-    """Namespaces, by place in a name, that hold what the chosen topics have in their own: /b of /a/scan."""
-    found = set()
+    """Namespaces, by place in a name, that hold what the chosen topics have in their own: /b of /a/scan.
+
+    Those that a chosen topic lies in are of the same robot: /left and /right, each with a camera.
+    """
+    own, found = set[tuple[int, str]](), set[tuple[int, str]]()
     for mine in (topic.name.split("/") for topic in chosen):
+        own.update(enumerate(mine))
         for other in (topic.name.split("/") for topic in available):
             apart = [place for place, part in enumerate(mine) if other[place : place + 1] != [part]]
             if len(other) == len(mine) and len(apart) == 1 and apart[0] < len(mine) - 1:
                 found.add((apart[0], other[apart[0]]))
-    return found
+    return found - own
 
 
 def is_of_another(topic: Topic, others: Collection[tuple[int, str]]) -> bool:

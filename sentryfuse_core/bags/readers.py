@@ -152,8 +152,8 @@ class BagReader:
                     break
                 before += 1
         note = (
-            f"log time 0, before there was a clock, have {before:,} of {self.message_count:,} messages; they "
-            "come at the begin"
+            f"{before:,} of {self.message_count:,} messages have log time 0, from before there was a clock; "
+            "they are played at the start"
         )
         self.notes = (*self.notes, note)
 

@@ -10,9 +10,8 @@ from sentryfuse_core.types import Missed, Why
 
 __all__ = ["Misses"]
 
-_ENOUGH = (
-    10  # sets in a row without it while as many messages came; a slow stream has a set near each message
-)
+# Sets in a row without it while as many messages came; a slow stream has a set near each message.
+_ENOUGH = 10
 _ANYWHERE_NS = 2**62
 
 

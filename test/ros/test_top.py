@@ -18,7 +18,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.srv import ChangeState
 from programs import Program
-from ros.support import WITHIN_S, Listener, Robot, participant, patiently, recording, running
+from ros.support import WITHIN_S, Listener, Robot, participant, patiently, recording, rig, running
 from sentryfuse.msg import FusedDetection, FusedDetectionArray, FusionStatus, SensorHealth
 
 from sentryfuse_core.account import messages
@@ -99,6 +99,27 @@ def test_top_finds_the_node_s_topics_when_they_are_remapped(capfd: pytest.Captur
     with Speaker(remap=["~/status:=/state", "~/detections:=/boxes", "/diagnostics:=/robot/diagnostics"]):
         told = snapshot(capfd)
     assert (told["node"], told["detections"], told["window_sets"]) == ("/sentryfuse", 2, 99)
+
+
+def test_top_finds_what_is_remapped_when_it_is_seen_after_the_status() -> None:
+    def alone() -> TopNode:
+        return TopNode("/sentryfuse", turn=lambda _: None, several=lambda _: None)
+
+    with participant("sentryfuse") as node, rig(alone) as found:
+        status = node.create_publisher(FusionStatus, "/state", 10)
+
+        def shown() -> Any:
+            status.publish(FusionStatus())
+            return found.node.snapshot()
+
+        found.until(lambda: shown() is not None)
+        boxes = node.create_publisher(FusedDetectionArray, "/boxes", 10)
+
+        def counted() -> bool:
+            boxes.publish(FusedDetectionArray(detections=[FusedDetection()]))
+            return len(shown().detections or ()) == 1
+
+        found.until(counted)
 
 
 def test_top_exits_1_with_one_line_when_nothing_runs(capfd: pytest.CaptureFixture[str]) -> None:

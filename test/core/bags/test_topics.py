@@ -96,6 +96,14 @@ def test_select_stays_with_one_robot_when_several_have_the_same_topics(
     assert names == [f"{robot}/{name}" for name in kinds]
 
 
+def test_select_takes_the_sides_of_a_robot_for_no_other_robot_when_each_has_a_camera() -> None:
+    rig = {"sensors": ["left", "right", "imu"], "left.kind": "camera", "right.kind": "camera"}
+    cameras = [Topic(f"/{side}/image", IMAGE, 9) for side in ("left", "right")]
+    imus = [Topic("/left/imu", "sensor_msgs/msg/Imu", 99), Topic("/phone/imu", "sensor_msgs/msg/Imu", 9)]
+    found = select([*cameras, *imus], {}, config=override(Config(), rig))
+    assert found.topics[IMU].name == "/left/imu"
+
+
 @pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
 def test_select_prefers_a_picture_when_the_other_is_encoded_as_depth(encoding: str) -> None:
     topics = (Topic("/camera/image", IMAGE, 99), Topic("/x", IMAGE, 3))

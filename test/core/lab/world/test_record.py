@@ -28,7 +28,7 @@ from sentryfuse_core.lab.world.drive import STEPS_HZ, drive
 from sentryfuse_core.lab.world.labels import write_labels
 from sentryfuse_core.lab.world.record import START_NS, Message, Recorder
 from sentryfuse_core.lab.world.scene import ABSENT, draw_scenes
-from sentryfuse_core.preprocess.camera import VirtualCamera
+from sentryfuse_core.preprocess.camera import VirtualCamera, joined
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.rotation import pose_rotation
 from sentryfuse_core.types import Intrinsics, Pose
@@ -153,7 +153,7 @@ def test_camera_info_holds_for_the_picture_when_the_robot_warps_it(own: dict[str
     intrinsics = Intrinsics(info["width"], info["height"], fx, fy, cx, cy)
     to_base = pose_rotation(Pose(sensor.translation_m, sensor.quaternion_xyzw))
     pixels = image["data"].reshape(image["height"], image["width"], 3)
-    warped = VirtualCamera().warp(pixels, intrinsics, to_base)
+    warped = joined([VirtualCamera().look(pixels, intrinsics, to_base)])
     g = GEOMETRY
     view = View(g.image_width, g.image_height, g.image_fx, g.image_cx, g.image_cy)
     position = torch.tensor([sensor.translation_m])
