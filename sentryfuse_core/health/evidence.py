@@ -394,7 +394,7 @@ class Evidence:
         self._check_last("content", self._content, found or stuck)
         self._tell("units", self._units.look(values, stamp_ns, sound=found is None))
         doubtful = self._axes.doubtful and not self._may_repeat
-        self.sound = found is None and not doubtful and not self._units.turns_wrongly
+        self.sound = not (found or stuck or doubtful or self._units.turns_wrongly)
 
     def _look(self, content: ContentStats | ImuValues) -> Finding | None:
         """The first criterion of the sensor's content that is not met."""

@@ -16,7 +16,8 @@ __all__ = ["AUDIO_BLOCKS", "STUCK_READINGS", "AudioGaps", "ImuUnits", "Share", "
 _AXES = ("gyro x", "gyro y", "gyro z", "accelerometer x", "accelerometer y", "accelerometer z")
 AUDIO_BLOCKS = 50  # that gaps are looked for in
 STUCK_READINGS = 50  # in a row that a stuck axis has to repeat its value in
-_DOUBTED, _DOUBTED_NS = 10, NS_PER_S // 10  # in a row, and for so long, after which it tells no turn
+_DOUBTED, _DOUBTED_NS = 10, NS_PER_S // 10  # in a row, and for so long, after which the gyro's tells no turn
+_TURNS_RAD_S = 0.02  # if it is above this: below, coarse steps repeat too, and turn nothing wrongly
 _GAPS = 3  # gaps among them that count
 _UNITS_OF = 100  # readings at least that units are told by
 _UNITS_NS = 2 * NS_PER_S  # and their time
@@ -60,7 +61,7 @@ class StuckAxis:
         self._since_ns: list[int] = []
         self._run: list[int] = []
         self._moved: list[bool] = []
-        self.doubtful = False  # whether an axis may be stuck as of the newest reading
+        self.doubtful = False  # whether the newest reading may turn things by an axis that is stuck
 
     def look(self, reading: ImuValues, stamp_ns: int) -> Finding | None:
         """Take in one reading; the finding while an axis is stuck."""
@@ -82,7 +83,8 @@ class StuckAxis:
             else:
                 run[axis] += 1
                 if run[axis] >= _DOUBTED and self._moved[axis]:
-                    doubtful |= stamp_ns - self._since_ns[axis] >= _DOUBTED_NS
+                    if axis < len(gyro) and abs(value) > _TURNS_RAD_S:
+                        doubtful |= stamp_ns - self._since_ns[axis] >= _DOUBTED_NS
                     if run[axis] >= STUCK_READINGS:
                         stuck = axis
         self.doubtful = moving and doubtful

@@ -33,6 +33,7 @@ _MIN_WINDOWS = 20  # of the IMU: brakes and bumps average out
 _LEAST_M_S2 = 5.0  # of gravity; a robot that leans by 60 degrees has fallen
 _MOST_TOLD = 100  # however often a driver changes what it sends
 _FILLED = 16  # of 255, of the higher byte: 12 bits do not reach it
+_MIN_PICTURES = 10  # that do not either: the first of many cameras are dark
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
@@ -144,7 +145,11 @@ class FitCheck:
         else:
             intrinsics, info_frame = self._held[last.sensor]
             misfit = camera_misfit(last, intrinsics, informed=info_frame is not None)
-            notes = [misfit, _depth(last) or _unfilled(last), self._other_frame(last, info_frame)]
+            unfilled = _unfilled(last)
+            seen += [last.stamp_ns] if unfilled else []
+            if unfilled and len(seen) < _MIN_PICTURES:
+                return None
+            notes = [misfit, _depth(last) or unfilled, self._other_frame(last, info_frame)]
         return [note for note in notes if note is not None]
 
     def _other_frame(self, sample: Sample, told: str | None) -> str | None:

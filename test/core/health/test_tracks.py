@@ -47,7 +47,7 @@ def test_axis_is_doubted_long_before_it_is_told_stuck() -> None:
     track, doubted = StuckAxis(HealthConfig()), []
     for index in range(100):
         gyro, accel = _values(index)
-        gyro[0] = _values(min(index, 50))[0][0]
+        gyro[0] = 0.1 + _values(min(index, 50))[0][0]
         track.look((gyro, accel), S + index * 5 * MS)
         doubted.append(track.doubtful)
     assert doubted == [index >= 70 for index in range(100)]
@@ -57,6 +57,15 @@ def test_axis_is_not_doubted_when_its_values_are_repeated_until_the_next_is_meas
     track = StuckAxis(HealthConfig())
     for index in range(1000):  # 1 kHz of a gyro beside an accelerometer of 50 Hz
         track.look((_values(index)[0], _values(index // 20)[1]), S + index * MS)
+        assert not track.doubtful
+
+
+def test_axis_is_not_doubted_when_a_quiet_one_is_told_in_steps_larger_than_its_noise() -> None:
+    """A gyro of 16 bits for 2000 degrees per second, with a low pass: its readings tell every turn."""
+    track, random, step = StuckAxis(HealthConfig()), np.random.default_rng(0), 0.00107
+    for index in range(2000):
+        quiet = np.rint(random.normal([0.004, -0.006], 0.0002) / step) * step
+        track.look(([*quiet.tolist(), 0.3 * np.sin(0.01 * index)], _values(index)[1]), S + index * 5 * MS)
         assert not track.doubtful
 
 

@@ -166,8 +166,10 @@ def test_imu_misfit_is_taken_back_when_its_pose_is_corrected() -> None:
 
 @pytest.mark.parametrize(("largest", "told"), [(1023, True), (4095, True), (65535, False)])
 def test_bits_that_are_not_filled_are_told_when_a_picture_has_16(largest: int, *, told: bool) -> None:
-    values = np.linspace(0, largest, 16).astype("<u2").reshape(4, 4)
-    picture = image_frame(image_message("mono16", values.view(np.uint8), width=4))
-    check = FitCheck(Config(), {CAMERA: INTRINSICS})
-    notes = check.look(synced(CAMERA, sample(CAMERA, S, payload=picture)), felt_m_s2={})
+    check, notes = FitCheck(Config(), {CAMERA: INTRINSICS}), list[str]()
+    for index in range(20):
+        bright = largest if index else 0  # the first picture of many cameras is black
+        values = np.linspace(0, bright, 16).astype("<u2").reshape(4, 4)
+        picture = image_frame(image_message("mono16", values.view(np.uint8), width=4))
+        notes += check.look(synced(CAMERA, sample(CAMERA, S, payload=picture)), felt_m_s2={})
     assert any("higher 8 are read" in note for note in notes) is told
