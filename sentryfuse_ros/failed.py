@@ -58,7 +58,7 @@ def idle_result(pipeline: Pipeline, last: SyncedSet, *, now_ns: int, ros_now_ns:
         released_ns=now_ns,
     )
     result = failed_result(pipeline, empty, RuntimeError(_NOTHING), now_ns=now_ns)
-    return replace(result, errors=(_NOTHING,))
+    return replace(result, errors=(_NOTHING,), plan=result.plan.because("nothing runs: no sensor sends"))
 
 
 def _one_line(error: Exception) -> str:

@@ -92,7 +92,7 @@ class TopNode(Node):
         listening = f"listening to {topic} and /diagnostics in ROS domain {domain}"
         if found and not self.gone:
             return [
-                f"{name} is there, but has made no set yet, {waited}",
+                f"{name} is there, but has sent no status yet, {waited}",
                 listening,
                 "no set before a camera, lidar or audio message: `sentryfuse check` finds what is wrong",
                 f"with autostart: false the node waits: `ros2 lifecycle set {name} activate`",

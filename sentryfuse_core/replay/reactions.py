@@ -59,7 +59,7 @@ def missed(
     played_s: float,
     read: Collection[str],
 ) -> list[str]:
-    """Why faults reached nothing, a line each: what was played proves nothing of them.
+    """Why faults reached nothing, or did not end, a line each: what was played does not prove as much.
 
     `read` are all topics that are, not those of sensors alone; the others are as for `reactions`.
     """
@@ -72,6 +72,11 @@ def missed(
             lines.append(f"{what}, no such topic of the recording is read: {', '.join(sorted(read))} are")
         elif not event.stream.startswith("/") and not _hit(event, topics, kinds):
             lines.append(f"{what}, the recording has no such sensor")
+        elif played_s < event.until_s < math.inf:
+            lines.append(
+                f"scenario: {event.fault} of {event.stream} lasts until {event.until_s:g} s, but only "
+                f"{played_s:.1f} s were played: nothing was seen of its end"
+            )
     return lines
 
 

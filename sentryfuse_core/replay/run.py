@@ -129,6 +129,8 @@ def replay(
                     # Silence of the chosen topics up to the recording's own end is theirs.
                     run.pass_time(start_ns + round(total_s * NS_PER_S))
                 run.finish()
+                if not interrupted:
+                    progress(total_s, total_s, len(run.sets.records))
                 damage = run.undecoded.error() or run.unusable()
             except BagError as error:
                 damage = error

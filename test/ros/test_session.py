@@ -283,6 +283,7 @@ def test_status_goes_on_and_says_why_when_every_sensor_is_dead() -> None:
     heard, *_, last = outputs.statuses[-4:]
     assert (last["severity"], last["mask"], last["used"]) == (2, 0, [])
     assert last["notes"][0] == "nothing usable: no sensor sends; check the sensors' states"
+    assert last["level_reason"] == "nothing runs: no sensor sends"
     assert last["sequence"] == heard["sequence"]
     assert last["age_ms"] > 0.0
     told = last["sensors"][list(Modality).index(Modality.IMU)]

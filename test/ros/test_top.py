@@ -135,7 +135,7 @@ def test_top_says_that_no_set_came_when_the_node_is_silent(capfd: pytest.Capture
         assert cli.main(["top", "--once", "--timeout", str(within_s)]) == 1
         error = capfd.readouterr().err
         assert "sentryfuse check" in error or "no fusion node" in error  # the graph was not known yet
-        return "has made no set yet" in error
+        return "has sent no status yet" in error
 
     with Speaker(told=False):
         patiently(told, (3.0, 10.0, 30.0))

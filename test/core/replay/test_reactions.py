@@ -85,6 +85,15 @@ def test_faults_that_were_not_injected_are_told(scenario: Scenario, why: list[st
     assert [line.partition("was not injected, ")[2] for line in told] == why
 
 
+@pytest.mark.parametrize(("until_s", "told"), [(10.0, 0), (12.0, 1), (float("inf"), 0)])
+def test_fault_is_told_when_the_recording_ends_before_it_does(until_s: float, told: int) -> None:
+    scenario = story("camera", until_s=until_s)
+    lines = missed(scenario, topics=TOPICS, kinds=dict(KINDS), played_s=10.0, read=frozenset(TOPICS.values()))
+    assert [line.endswith("only 10.0 s were played: nothing was seen of its end") for line in lines] == (
+        [True] * told
+    )
+
+
 def test_alarm_is_false_when_no_fault_hit_that_sensor_then() -> None:
     late_s = 4.0 + AFTERMATH_S + 0.1
     events = [*CAMERA_OUT, change(3.0, "lidar", "OK", "DEGRADED"), change(late_s, "camera", "OK", "LOST")]
