@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -265,20 +265,19 @@ class _Run:
     def _step_all(self) -> None:
         for synced in self._pipeline.ingest.take():
             if not (self._over and synced.anchor is None):
-                self.sets.begin(synced)
-                self._look_for_findings(self._clock.now_ns())
+                self._look_for_findings(self.sets.begin(synced))
 
-    def _look_for_findings(self, now_ns: int) -> None:
+    def _look_for_findings(self, reports: Mapping[str, SensorReport]) -> None:
         """Note where a sensor stays DEGRADED, but for another reason: that is no change of its state."""
         degraded = SensorState.DEGRADED
-        for name, report in self._pipeline.ingest.reports(now_ns).items():
+        for name, report in reports.items():
             code = report.code if report.state is degraded else ""
             before, self._codes[name] = self._codes.get(name, ""), code
             if code and before not in ("", code):
                 self._findings.append(
                     Transition(
                         report.modality,
-                        now_ns,
+                        self._clock.now_ns(),
                         degraded,
                         degraded,
                         report.reason,
