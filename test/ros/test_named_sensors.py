@@ -65,11 +65,13 @@ def health(status: FusionStatus, name: str) -> SensorHealth:
 
 def test_status_and_detections_are_by_name_and_kind(robot: Robot, listener: Listener) -> None:
     robot.muted = set()
-    status = listener.wait_for("status", lambda status: list(status.used) == USED)
+    status = listener.wait_for(
+        "status",
+        lambda status: list(status.used) == USED and health(status, "rear").state == SensorHealth.OK,
+    )
     assert {sensor.name: sensor.kind for sensor in status.sensors} == KINDS
     assert status.mask == 15
     assert health(status, "rear").absence == "LEFT_OUT"
-    assert health(status, "rear").state == SensorHealth.OK
     array = listener.wait_for("detections", lambda array: list(array.sensors) == USED)
     assert list(array.modalities) == ["camera", "lidar", "lidar", "imu", "audio"]
     assert len(array.modality_stamps) == len(array.modality_ages_ms) == 5
