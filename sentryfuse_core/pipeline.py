@@ -188,7 +188,7 @@ class Pipeline:
         pre_ms = watch.lap_ms()
         views, switch_us = self._plan(synced, prepared)
         runs, plan = runs_of(views, perceiving=PERCEIVING, batches=self.backend.batches), joint_plan(views)
-        # Also where the plan has no IMU: the network takes that of a robot that turns fast for poor.
+        # Also where the plan has no IMU: what the network takes for poor may turn tracks well enough.
         yaw_since = self.preprocessor.turning(synced, prepared.present)
         ego = self.ingest.ego.as_of_now()
         return Begun(synced, prepared, absent, views, runs, plan, switch_us, queue_ms, pre_ms, yaw_since, ego)

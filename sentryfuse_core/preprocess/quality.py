@@ -31,6 +31,7 @@ _SECTOR_CELLS = 3  # with fewer cells that hold a return a sector is blocked
 _BELOW_M = -0.4  # returns lower than this lie under any ground that a vehicle stands on
 _STILL = 1e-6  # spread of an axis that does not move at all
 _GRAVITY_M_S2 = 9.81
+_FASTEST_RAD_S = 3.0  # robots on the ground hardly turn faster
 _QUIET_DECADES = 6.0  # full scale down to this is the range of loudness
 _FULL_SCALE = 0.999
 
@@ -73,7 +74,15 @@ MEASURES: tuple[Measure, ...] = (
     Measure(_LIDAR, "thick", "m", 0.0, 9.0, "mean height between a cell's lowest and highest return"),
     Measure(_LIDAR, "rough", "m", 0.0, 9.0, "mean step between the lowest returns of neighbouring cells"),
     Measure(_LIDAR, "intensity", "share of full scale", 0.0, 1.0, "mean intensity"),
-    Measure(_IMU, "turning", "rad/s", 0.0, 40.0, "root mean square of the gyroscope"),
+    Measure(
+        _IMU,
+        "turning",
+        "rad/s",
+        0.0,
+        40.0,
+        "deviation of the gyroscope within the window, and what it turns"
+        f" above {_FASTEST_RAD_S:g} rad/s: noisy, or in other units",
+    ),
     Measure(_IMU, "force", "multiples of gravity", 0.0, 30.0, "length of the mean acceleration"),
     Measure(_IMU, "shaking", "m/s^2", 0.0, 200.0, "deviation of the acceleration within the window"),
     Measure(_IMU, "still", "share of the axes", 0.0, 1.0, "axes that do not move at all: stuck"),
@@ -216,11 +225,22 @@ def _imu(motion: Tensor) -> tuple[Tensor, ...]:
     gyro, force = motion[..., :3], motion[..., 3:]
     spread = motion.amax(dim=1) - motion.amin(dim=1)
     return (
-        gyro.square().sum(dim=2).mean(dim=1).sqrt(),
+        _unsteady(gyro),
         torch.linalg.vector_norm(force.mean(dim=1), dim=1) / _GRAVITY_M_S2,
         force.std(dim=1).mean(dim=1),
         (spread < _STILL).float().mean(dim=1),
     )
+
+
+def _unsteady(gyro: Tensor) -> Tensor:
+    """What no turning robot explains of a gyroscope `[B, 32, 3]` in rad/s: [B].
+
+    How fast it turns evenly is the robot's affair: weights whose world turns slowly must not distrust it.
+    """
+    mean = gyro.mean(dim=1)
+    noise = (gyro - mean[:, None]).square().sum(dim=2).mean(dim=1)
+    above: Tensor = (torch.linalg.vector_norm(mean, dim=1) - _FASTEST_RAD_S).clamp_min(0.0)
+    return (noise + above.square()).sqrt()
 
 
 def _audio(features: Tensor, pcm: Tensor | None) -> tuple[Tensor, ...]:

@@ -359,7 +359,7 @@ def test_pipeline_says_what_the_gate_goes_without_and_why(
 def test_tracks_are_turned_by_a_sound_gyro_when_the_network_goes_without_it(
     weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights that saw no fast turn in training take one for a poor IMU."""
+    """Weights may take for poor what they did not see in training."""
     clock = ManualClock()
     pipeline = Pipeline.build(override(Config(), {"model.checkpoint": weights}), clock=clock)
     monkeypatch.setattr(pipeline.bank, "trust", lambda _: {Modality.IMU: 0.1})

@@ -111,6 +111,18 @@ def test_imu_quality_says_that_axes_stand_still_or_shake() -> None:
     assert value(ModelInput(imu=shaken), "imu.shaking") == pytest.approx(1.0, rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("turn_rad_s", "noise_rad_s", "told"),
+    [(0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (2.0, 0.2, 0.35), (30.0, 0.0, 27.0)],
+)
+def test_imu_quality_tells_noise_and_what_is_no_turning_robot_and_not_that_one_turns(
+    turn_rad_s: float, noise_rad_s: float, told: float
+) -> None:
+    moves = noise_rad_s * torch.randn(1, 32, 6, generator=torch.Generator().manual_seed(0))
+    moves[..., 2] += turn_rad_s
+    assert value(ModelInput(imu=moves), "imu.turning") == pytest.approx(told, rel=0.2, abs=1e-6)
+
+
 def test_audio_quality_says_that_sound_is_clipped_silent_or_out_of_step() -> None:
     one = 0.1 * torch.randn(1, 1, 3200, generator=torch.Generator().manual_seed(0))
     pcm = one.expand(-1, 2, -1)

@@ -13,7 +13,8 @@ from networks import model_input, network
 
 from sentryfuse_core.lab.bench.runtime.memory import live_bytes
 from sentryfuse_core.model.checkpoint import SHIPPED, load_checkpoint
-from sentryfuse_core.preprocess.quality import MEASURES
+from sentryfuse_core.preprocess.quality import MEASURES, quality
+from sentryfuse_core.preprocess.tensors import ModelInput
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.runtime.eager import EagerBackend
 from sentryfuse_core.types import Modality, ModalitySet, PartLevels
@@ -88,3 +89,14 @@ def test_shipped_gate_never_spends_more_at_a_further_level_nor_less_on_a_camera_
     for one, both in zip(alone, together, strict=True):
         assert Modality.CAMERA not in both.mask or one.parts.camera <= both.parts.camera
     assert shipped.trust(measured_input(0)).keys() == set(Modality)
+
+
+@pytest.mark.parametrize(("turn_rad_s", "noise_rad_s", "trusted"), [(2.0, 0.02, True), (0.0, 1.0, False)])
+def test_shipped_weights_trust_the_imu_of_a_robot_that_turns_and_not_a_noisy_one(
+    turn_rad_s: float, noise_rad_s: float, *, trusted: bool
+) -> None:
+    moves = noise_rad_s * torch.randn(1, 32, 6, generator=torch.Generator().manual_seed(0))
+    moves += torch.tensor([0.0, 0.0, turn_rad_s, 0.0, 0.0, 9.81])
+    inputs = ModelInput(imu=moves)
+    trust = Bank(load_checkpoint(SHIPPED)).trust(replace(inputs, quality=quality(inputs)))
+    assert (trust[Modality.IMU] > 0.9) is trusted
