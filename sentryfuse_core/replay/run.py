@@ -34,7 +34,7 @@ from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.frames import FrameSampler
 from sentryfuse_core.replay.metrics import ANCHORS, event_mapping, output_mapping, sensor_mapping, totals
 from sentryfuse_core.replay.outputs import RunOutputs
-from sentryfuse_core.replay.reactions import false_alarms, missed, reactions
+from sentryfuse_core.replay.reactions import Altered, cut_off, false_alarms, missed, reactions
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.sets import Sets
@@ -136,7 +136,8 @@ def replay(
                 damage = error
                 run.finish()  # what came before it is judged all the same
         wall_s = time.perf_counter() - began_s
-        return run.result(reader, wall_s=wall_s, interrupted=interrupted, damage=damage)
+        altered = frozenset() if injector is None else injector.altered
+        return run.result(reader, altered, wall_s=wall_s, interrupted=interrupted, damage=damage)
 
 
 class _Run:
@@ -344,7 +345,13 @@ class _Run:
         ]
 
     def result(
-        self, reader: BagReader, *, wall_s: float, interrupted: bool, damage: BagError | None
+        self,
+        reader: BagReader,
+        altered: Altered,
+        *,
+        wall_s: float,
+        interrupted: bool,
+        damage: BagError | None,
     ) -> ReplayResult:
         """Everything that is known at the end."""
         self._notes += self._unused()
@@ -356,6 +363,17 @@ class _Run:
         )
         topics = {name: topic.name for name, topic in self._selection.topics.items()}
         kinds, story = dict(self._options.config.kinds), self._options.scenario
+        unreached: list[str] = []
+        unended: list[str] = []
+        injected: dict[str, Any] | None = None
+        if story is not None:
+            read = {topic for topic, _ in self._selection.feeds}
+            unreached = missed(
+                story, topics=topics, kinds=kinds, played_s=played_s, read=read, altered=altered
+            )
+            unended = cut_off(story, altered=altered, played_s=played_s)
+            named = len(story.events) + len(story.actions)
+            injected = {"named": named, "reached": named - len(unreached), "missed": unreached}
         metrics = {
             "recording": {"seconds": reader.duration_s, "messages": reader.message_count},
             "played_s": round(played_s, 6),
@@ -376,8 +394,15 @@ class _Run:
                 holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
             ),
             "events": events,
+            "injected": injected,
             "faults": reactions(
-                story, events, topics=topics, kinds=kinds, played_s=played_s, findings=findings
+                story,
+                events,
+                topics=topics,
+                kinds=kinds,
+                played_s=played_s,
+                findings=findings,
+                altered=altered,
             ),
             "false_alarms": false_alarms(
                 events, scenario=story, topics=topics, kinds=kinds, played_s=played_s
@@ -385,10 +410,6 @@ class _Run:
             "sensors": {name: sensor_mapping(report) for name, report in self._reports.items()},
             "sync": {name: dict(counts) for name, counts in self._pipeline.ingest.sync_counters().items()},
         }
-        unreached: list[str] = []
-        if story is not None:
-            read = {topic for topic, _ in self._selection.feeds}
-            unreached = missed(story, topics=topics, kinds=kinds, played_s=played_s, read=read)
         return ReplayResult(
             selection=self._selection,
             metrics=metrics,
@@ -400,7 +421,7 @@ class _Run:
             notes=(
                 *reader.notes,
                 *self._notes,
-                *unreached,
+                *(f"scenario: {line}" for line in (*unreached, *unended)),
                 *self._fit.told,
                 *self.undecoded.notes(),
                 *self._poses.notes,
