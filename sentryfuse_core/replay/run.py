@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import math
 import time
+from array import array
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -166,7 +167,7 @@ class _Run:
         self._codes: dict[str, str] = {}  # of findings, while a sensor is DEGRADED
         self._findings: list[Transition] = []  # others that came meanwhile
         anchors = (name for kind in ANCHORS for name in options.config.of_kind(kind))
-        self._stamps_ns: dict[str, set[int]] = {name: set() for name in anchors}
+        self._stamps_ns = {name: array("q") for name in anchors}  # an hour of them is long
         self._over = False
         self._end_ns = clock.now_ns()  # of what was played
         self._senders = {name: Senders() for name in selection.topics}
@@ -207,7 +208,7 @@ class _Run:
         arrival.hand_to(self._pipeline.ingest)
         if arrival.sensor in self._stamps_ns and (stamp_ns := stamps.stamp_ns(arrival.message)) is not None:
             offset_s = self._options.config.sensor(arrival.sensor).stamp_offset_s
-            self._stamps_ns[arrival.sensor].add(stamp_ns - round(offset_s * NS_PER_S))
+            self._stamps_ns[arrival.sensor].append(stamp_ns - round(offset_s * NS_PER_S))
         self._step_all()
 
     def _look_for_mixing(self, name: str, publisher: int, now_ns: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from array import array
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.pipeline import Begun, Inferred, Pipeline
 from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.frames import FrameSampler
+from sentryfuse_core.replay.kept import kept
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.runtime.beside import DEPTH, Beside
@@ -55,7 +57,7 @@ class Sets:
         sampler: FrameSampler,
     ) -> None:
         self.records: list[SetRecord] = []  # of those finished
-        self.steps_ms: list[float] = []
+        self.steps_ms = array("d")
         self.beside: Beside | None = None  # None: the network runs in between
         self._config = config
         self._pipeline = pipeline
@@ -105,7 +107,7 @@ class Sets:
         step_ms = item.begin_ms + inferred.infer_ms + (time.perf_counter() - began_s) * 1e3
         context = replace(item.context, e2e_ms=result.times.age + result.times.wait + step_ms)
         record = self._outputs.add(result, context, config=self._config.output)
-        self.records.append(record)
+        self.records.append(kept(record, self.records[-1] if self.records else None))
         self.steps_ms.append(step_ms)
         self._diagnostics.add(
             result, e2e_ms=context.e2e_ms, now_ns=item.now_ns, deadline_ms=context.deadline_ms
