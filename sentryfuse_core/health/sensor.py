@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.criteria import Finding
@@ -27,6 +29,7 @@ class SensorHealth:
             "never", "nothing received yet", f"check who publishes {topic}, its type and its QoS"
         )
         self._since_ns: int | None = None
+        self._known_ns: dict[str, int] = {}  # by code, when what was told while DEGRADED held last
         self._good = 0  # good messages that count towards restoring trust
         self._clean_ns = 0  # since when nothing was wrong
         self._restored_ns: int | None = None
@@ -115,9 +118,9 @@ class SensorHealth:
             return Finding("disabled", "disabled by parameter", f"set {self._name}.enabled to use it")
         if self.state is SensorState.OK:
             return _NOTHING
-        fault = self.evidence.fault
-        if fault and self.state in (SensorState.DEGRADED, SensorState.LOST):
-            return fault
+        faults = self.evidence.faults
+        if faults and self.state in (SensorState.DEGRADED, SensorState.LOST):
+            return _all_of(faults) if self.state is SensorState.DEGRADED else faults[0]
         if self.state is SensorState.INIT:
             return self.evidence.refused or self._told
         if self.state is SensorState.RECOVERING and self.evidence.losing:
@@ -153,7 +156,23 @@ class SensorHealth:
             self._good, self._clean_ns = 0, now_ns
         elif state is SensorState.DEGRADED and self._earned(now_ns):
             after = SensorState.OK
-        return None if after is state else self._enter(after, now_ns)
+        if after is not state:
+            return self._enter(after, now_ns)
+        return self._found_more(now_ns) if after is SensorState.DEGRADED else None
+
+    def _found_more(self, now_ns: int) -> Transition | None:
+        """A further finding on a DEGRADED sensor; one that comes and goes is told again after the hold."""
+        faults = self.evidence.faults
+        known_ns = self._known_ns
+        news = [item for item in faults if now_ns - known_ns.get(item.code, -self._hold_ns) >= self._hold_ns]
+        for item in faults:
+            if item.code in known_ns and item not in news:
+                known_ns[item.code] = now_ns
+        if not news:
+            return None
+        self._told = news[0]
+        known_ns[self._told.code] = now_ns
+        return self._change(self.state, self._told, now_ns)
 
     def _recovery(self, now_ns: int) -> SensorState:
         """Where a recovering sensor goes: a fault makes it start over, one as long as the hold loses it.
@@ -202,9 +221,12 @@ class SensorHealth:
         self._fault_since_ns = None
         self._since_ns = now_ns
         self._good, self._clean_ns = 0, now_ns
-        told = _NOTHING if after is SensorState.OK else self._told
+        self._known_ns = {self._told.code: now_ns}
+        return self._change(before, _NOTHING if after is SensorState.OK else self._told, now_ns)
+
+    def _change(self, before: SensorState, told: Finding, now_ns: int) -> Transition:
         return Transition(
-            self._kind, now_ns, before, after, told.reason, told.remedy, code=told.code, name=self._name
+            self._kind, now_ns, before, self.state, told.reason, told.remedy, code=told.code, name=self._name
         )
 
     def _choose_hold(self) -> None:
@@ -223,3 +245,10 @@ class SensorHealth:
         well_ns = max(until_ns - self._restored_ns, 0)
         there_ns = self._hold_ns + well_ns if well_ns <= out_ns else self._hold_ns
         self._hold_ns = min(2 * there_ns, self._last_hold_ns)
+
+
+def _all_of(faults: Sequence[Finding]) -> Finding:
+    """Findings that hold at the same time as one: each can be mended by itself; the first has the code."""
+    texts = [item.reason for item in faults], [item.remedy for item in faults]
+    reason, remedy = ("; also ".join(dict.fromkeys(each)) for each in texts)
+    return Finding(faults[0].code, reason, remedy)

@@ -25,18 +25,16 @@ def reactions(
     topics: Mapping[str, str],
     kinds: Mapping[str, Modality],
     played_s: float,
-    findings: Sequence[Mapping[str, Any]] = (),
     altered: Altered | None = None,
 ) -> list[dict[str, Any]]:
     """One entry for each fault that reached a recorded sensor; delays in s, null: it did not happen.
 
     Args:
         scenario: whose events are looked for.
-        events: changes of state as in metrics.json, by rising time.
+        events: changes of state and further findings, as in metrics.json, by rising time.
         topics: of the recorded sensors, by name.
         kinds: of the sensors, by name.
         played_s: how much was played.
-        findings: what sensors that stayed DEGRADED were told to have instead, as events without a change.
         altered: None: not known, so every fault counts that a recorded sensor was to have.
     """
     found = []
@@ -47,8 +45,7 @@ def reactions(
             if altered is not None and (event, topics[name]) not in altered:
                 continue
             own = [item for item in events if item["sensor"] == name]
-            others = [item for item in findings if item["sensor"] == name]
-            found.append(_reaction(event, name, own, others, played_s))
+            found.append(_reaction(event, name, own, played_s))
     return found
 
 
@@ -115,7 +112,6 @@ def _reaction(
     event: Event,
     name: str,
     events: Sequence[Mapping[str, Any]],
-    findings: Sequence[Mapping[str, Any]],
     played_s: float,
 ) -> dict[str, Any]:
     before = [item["after"] for item in events if item["t"] < event.at_s]
@@ -123,9 +119,7 @@ def _reaction(
     at_end = [item["after"] for item in events if item["t"] < event.until_s]
     during = [item for item in events if event.at_s <= item["t"] < event.until_s + AFTERMATH_S]
     after = [item for item in events if item["t"] >= event.until_s]
-    told = [item for item in findings if event.at_s <= item["t"] < event.until_s + AFTERMATH_S]
-    troubles = [item for item in (*during, *told) if item["after"] in _TROUBLE]
-    noticed = min(troubles, key=lambda item: float(item["t"]), default=None)
+    noticed = next((item for item in during if item["after"] in _TROUBLE), None)
     left = next((item["t"] for item in during if item["after"] not in _IN_MASK), None)
     over = event.until_s < played_s
     was_out = bool(at_end) and at_end[-1] not in (SensorState.OK.name, SensorState.INIT.name)
@@ -167,7 +161,8 @@ def false_alarms(
             event.stream in streams and event.at_s <= item["t"] < event.until_s + AFTERMATH_S
             for event in injected
         )
-        if item["after"] in _TROUBLE and not caused:
+        changed = item["before"] != item["after"]  # else it is alarmed about already
+        if changed and item["after"] in _TROUBLE and not caused:
             found.append({name: item[name] for name in ("t", "sensor", "before", "after", "code", "reason")})
     hours = played_s / 3600.0
     per_hour = len(found) / hours if hours > 0 else math.inf if found else 0.0

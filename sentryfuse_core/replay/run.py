@@ -10,7 +10,7 @@ import gc
 import math
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,8 +164,6 @@ class _Run:
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
-        self._codes: dict[str, str] = {}  # of findings, while a sensor is DEGRADED
-        self._findings: list[Transition] = []  # others that came meanwhile
         anchors = (name for kind in ANCHORS for name in options.config.of_kind(kind))
         self._stamps_ns = {name: array("q") for name in anchors}  # an hour of them is long
         self._over = False
@@ -267,27 +265,7 @@ class _Run:
     def _step_all(self) -> None:
         for synced in self._pipeline.ingest.take():
             if not (self._over and synced.anchor is None):
-                self._look_for_findings(self.sets.begin(synced))
-
-    def _look_for_findings(self, reports: Mapping[str, SensorReport]) -> None:
-        """Note where a sensor stays DEGRADED, but for another reason: that is no change of its state."""
-        degraded = SensorState.DEGRADED
-        for name, report in reports.items():
-            code = report.code if report.state is degraded else ""
-            before, self._codes[name] = self._codes.get(name, ""), code
-            if code and before not in ("", code):
-                self._findings.append(
-                    Transition(
-                        report.modality,
-                        self._clock.now_ns(),
-                        degraded,
-                        degraded,
-                        report.reason,
-                        report.remedy,
-                        code=code,
-                        name=name,
-                    )
-                )
+                self.sets.begin(synced)
 
     def _report(self, now_ns: int) -> None:
         self.sets.finish_all()  # diagnostics count the sets before them
@@ -358,10 +336,7 @@ class _Run:
         self._notes += self._unused()
         played_s = (self._end_ns - self._start_ns) / NS_PER_S
         placements = self._pipeline.preprocessor.placer.placements
-        events, findings = (
-            [event_mapping(item, start_ns=self._start_ns) for item in items]
-            for items in (self._events, self._findings)
-        )
+        events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
         topics = {name: topic.name for name, topic in self._selection.topics.items()}
         kinds, story = dict(self._options.config.kinds), self._options.scenario
         unreached: list[str] = []
@@ -402,7 +377,6 @@ class _Run:
                 topics=topics,
                 kinds=kinds,
                 played_s=played_s,
-                findings=findings,
                 altered=altered,
             ),
             "false_alarms": false_alarms(

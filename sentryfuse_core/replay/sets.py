@@ -68,8 +68,8 @@ class Sets:
         self._sampler = sampler
         self._under_way: deque[_UnderWay] = deque()
 
-    def begin(self, synced: SyncedSet) -> Mapping[str, SensorReport]:
-        """One set up to the network, and a look at its data for the parameters; returns how sensors stand."""
+    def begin(self, synced: SyncedSet) -> None:
+        """One set up to the network, and a look at its data for the parameters."""
         began_s = time.perf_counter()
         begun = self._pipeline.begin(synced)
         begin_ms = (time.perf_counter() - began_s) * 1e3
@@ -92,7 +92,6 @@ class Sets:
         if self.beside is None:
             self._finish_first()
         self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
-        return item.reports
 
     def finish_all(self) -> None:
         """Wait for the sets on their way."""
