@@ -150,15 +150,21 @@ def false_alarms(
     topics: Mapping[str, str],
     kinds: Mapping[str, Modality],
     played_s: float,
+    altered: Altered | None = None,
 ) -> dict[str, Any]:
-    """Changes to DEGRADED or LOST of a sensor that no fault was hitting, nor had within `AFTERMATH_S`."""
+    """Changes to DEGRADED or LOST of a sensor that no fault was hitting, nor had within `AFTERMATH_S`.
+
+    Arguments are as for `reactions`: a fault that altered no message of the sensor is no excuse.
+    """
     injected = () if scenario is None else scenario.events
     found = []
     for item in events:
         name = item["sensor"]
         streams = (name, kinds[name], EVERY_SENSOR, topics.get(name, ""))
         caused = any(
-            event.stream in streams and event.at_s <= item["t"] < event.until_s + AFTERMATH_S
+            event.stream in streams
+            and event.at_s <= item["t"] < event.until_s + AFTERMATH_S
+            and (altered is None or (event, topics.get(name, "")) in altered)
             for event in injected
         )
         changed = item["before"] != item["after"]  # else it is alarmed about already

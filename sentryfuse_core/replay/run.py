@@ -380,7 +380,7 @@ class _Run:
                 altered=altered,
             ),
             "false_alarms": false_alarms(
-                events, scenario=story, topics=topics, kinds=kinds, played_s=played_s
+                events, scenario=story, topics=topics, kinds=kinds, played_s=played_s, altered=altered
             ),
             "sensors": {name: sensor_mapping(report) for name, report in self._reports.items()},
             "sync": {name: dict(counts) for name, counts in self._pipeline.ingest.sync_counters().items()},

@@ -127,6 +127,21 @@ def test_alarm_is_false_when_no_fault_hit_that_sensor_then() -> None:
     assert (found["count"], found["per_hour"]) == (2, pytest.approx(200.0))
 
 
+def test_alarm_is_false_when_the_fault_then_altered_no_message() -> None:
+    scenario, events = story(), [*START, change(2.2, "camera", "OK", "DEGRADED")]
+    for altered, count in (({(scenario.events[0], "/cam")}, 0), (set(), 1)):
+        found = false_alarms(
+            events, scenario=scenario, topics=TOPICS, kinds=dict(KINDS), played_s=10.0, altered=altered
+        )
+        assert found["count"] == count
+
+
+def test_further_finding_is_no_second_alarm_when_the_sensor_is_degraded_already() -> None:
+    events = [*START, change(2.2, "camera", "OK", "DEGRADED"), change(3.0, "camera", "DEGRADED", "DEGRADED")]
+    found = false_alarms(events, scenario=None, topics=TOPICS, kinds=dict(KINDS), played_s=10.0)
+    assert [item["t"] for item in found["events"]] == [2.2]
+
+
 def test_alarms_are_all_false_when_nothing_was_injected() -> None:
     found = false_alarms(CAMERA_OUT, scenario=None, topics=TOPICS, kinds=dict(KINDS), played_s=3600.0)
     assert (found["count"], found["per_hour"]) == (1, pytest.approx(1.0))
