@@ -29,7 +29,8 @@ class SensorHealth:
             "never", "nothing received yet", f"check who publishes {topic}, its type and its QoS"
         )
         self._since_ns: int | None = None
-        self._known_ns: dict[str, int] = {}  # by code, when what was told while DEGRADED held last
+        self._held: set[str] = set()  # codes of what was told while DEGRADED and holds
+        self._known_ns: dict[str, int] = {}  # when each held last
         self._good = 0  # good messages that count towards restoring trust
         self._clean_ns = 0  # since when nothing was wrong
         self._restored_ns: int | None = None
@@ -161,17 +162,21 @@ class SensorHealth:
         return self._found_more(now_ns) if after is SensorState.DEGRADED else None
 
     def _found_more(self, now_ns: int) -> Transition | None:
-        """A further finding on a DEGRADED sensor; one that comes and goes is told again after the hold."""
-        faults = self.evidence.faults
-        known_ns = self._known_ns
-        news = [item for item in faults if now_ns - known_ns.get(item.code, -self._hold_ns) >= self._hold_ns]
-        for item in faults:
-            if item.code in known_ns and item not in news:
-                known_ns[item.code] = now_ns
+        """A further finding on a DEGRADED sensor; again only once it was gone for the longest hold.
+
+        Else one at its limit would be told for ever.
+        """
+        faults, gone_ns = self.evidence.faults, now_ns - self._last_hold_ns
+        news = [
+            item
+            for item in faults
+            if item.code not in self._held and self._known_ns.get(item.code, gone_ns) <= gone_ns
+        ]
+        self._held = {item.code for item in faults} - {item.code for item in news[1:]}  # one at a time
+        self._known_ns |= dict.fromkeys(self._held, now_ns)
         if not news:
             return None
         self._told = news[0]
-        known_ns[self._told.code] = now_ns
         return self._change(self.state, self._told, now_ns)
 
     def _recovery(self, now_ns: int) -> SensorState:
@@ -221,7 +226,7 @@ class SensorHealth:
         self._fault_since_ns = None
         self._since_ns = now_ns
         self._good, self._clean_ns = 0, now_ns
-        self._known_ns = {self._told.code: now_ns}
+        self._known_ns, self._held = {self._told.code: now_ns}, {self._told.code}
         return self._change(before, _NOTHING if after is SensorState.OK else self._told, now_ns)
 
     def _change(self, before: SensorState, told: Finding, now_ns: int) -> Transition:

@@ -91,11 +91,18 @@ def test_further_finding_is_told_and_both_are_listed_when_one_holds_already(slow
     assert "camera.expected_rate_hz" in report.remedy
 
 
-def test_further_finding_is_told_again_only_after_it_was_gone_for_the_hold() -> None:
+def test_further_finding_is_told_once_while_it_lasts_when_there_is_no_hold() -> None:
+    bench = Bench(CAMERA, health__hold_cap_s=0.0, health__recover_s=0.0)
+    bench.monitor.observe_publishers(CAMERA, ("/a", "/b"), bench.now_ns)
+    bench.content([ImageStats(0.0, 0.0)] * 60)
+    assert [item.code for item in bench.transitions].count("black") == 1
+
+
+def test_further_finding_is_told_again_only_after_it_was_gone_for_the_longest_hold() -> None:
     bench = Bench(CAMERA)
     bench.monitor.observe_publishers(CAMERA, ("/a", "/b"), bench.now_ns)
     black, fine = ImageStats(0.0, 0.0), ImageStats(100.0, 30.0)
-    hold = round(Config().health.recover_s * S / bench.period_ns)
+    hold = round(Config().health.hold_cap_s * S / bench.period_ns)
 
     def told() -> int:
         return [item.code for item in bench.transitions].count("black")
