@@ -12,6 +12,7 @@ from results import record_of, result, track
 
 from sentryfuse_core.replay.kept import kept
 from sentryfuse_core.replay.records import SetRecord, json_line
+from sentryfuse_core.replay.track_scores import track_metrics
 from sentryfuse_core.types import Detection, Modality, ModalitySet
 
 COUNT = 300
@@ -67,6 +68,15 @@ def test_records_take_a_third_of_the_memory_when_they_are_kept() -> None:
     found, size = all_of(kept)
     assert 3 * size < before
     assert [json_line(item) for item in found] == [json_line(item) for item in plain]
+
+
+def test_tracks_of_all_sets_are_never_there_at_once_when_they_are_counted() -> None:
+    found, _ = all_of(kept)
+    tracemalloc.start()
+    track_metrics(found, start_ns=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1000 * COUNT
 
 
 def test_record_is_equal_when_it_is_kept() -> None:
