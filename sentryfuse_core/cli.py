@@ -131,7 +131,8 @@ def _parse(words: list[str], commands: dict[str, Command]) -> argparse.Namespace
 def _with_home(word: str) -> str:
     """--out=~/runs with the ~ written out, which bash leaves there: it would be a folder called ~."""
     option, _, value = word.partition("=")
-    return f"{option}={out_of_home(value)}" if option.startswith("--") and value.startswith("~/") else word
+    of_home = option.startswith("--") and (value == "~" or value.startswith("~/"))
+    return f"{option}={out_of_home(value)}" if of_home else word
 
 
 def _check_installed(command: str) -> None:

@@ -98,6 +98,8 @@ class FaultInjectorNode(Node):
         self._started: float | None = None
         self._start_ns = 0
         self._done: set[Action] = set()
+        self._over: set[Event] = set()
+        self._missed: list[str] = []  # faults that are over and altered no message
         self._shown: tuple[Event, ...] = ()
         self._next_report = 0.0
         self.errors = 0  # messages that a fault could not be applied to, passed on as they were
@@ -258,8 +260,23 @@ class FaultInjectorNode(Node):
             if action.at_s <= at_s and action not in self._done:
                 self._done.add(action)
                 self._publish_budget(action)
+        self._look_for_missed(at_s)
         if self._scenario.running(at_s) != self._shown or time.monotonic() >= self._next_report:
             self._report(at_s)
+
+    def _look_for_missed(self, at_s: float) -> None:
+        """Tell of faults that ended without a message that they altered: nothing was tested then."""
+        over = {event for event in self._scenario.events if event.until_s <= at_s} - self._over
+        if not over:
+            return
+        self._over |= over
+        altered = {event for event, _ in self._injector.altered}
+        for event in (event for event in self._scenario.events if event in over - altered):
+            self._missed.append(f"{event.fault} of {event.stream} at {event.at_s:g} s")
+            self.get_logger().warning(
+                f"{self._missed[-1]} was not injected: until {event.until_s:g} s no message came under "
+                f"{self._prefix}/ that it alters; start that driver there, or give another stream"
+            )
 
     def _publish_budget(self, action: Action) -> None:
         if self._budget is None:
@@ -274,7 +291,12 @@ class FaultInjectorNode(Node):
         self._next_report = time.monotonic() + _REPORT_PERIOD_S
         self._shown = self._scenario.running(at_s)
         story = ", ".join(f"{event.stream}: {event.fault}" for event in self._shown)
-        values = {"at_s": f"{at_s:.3f}", "start_ns": self._start_ns, "errors": self.errors}
+        values = {
+            "at_s": f"{at_s:.3f}",
+            "start_ns": self._start_ns,
+            "errors": self.errors,
+            "missed": "; ".join(self._missed) or "none",
+        }
         self._say(story or "no fault", values, level=WARN if story else OK)
 
 

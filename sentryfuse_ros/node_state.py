@@ -126,12 +126,13 @@ class NodeState:
         if status is None:
             return None
         inference = self._diagnosed.get(_INFERENCE, {})
+        runs = bool(status.used)  # else what was told of the network is of a set before
         latency, window, count = self._latency(now_s)
         return Snapshot(
             node=self.node,
             status=status,
             since_status_s=self.since_status_s(now_s),
-            detections=self._detections,
+            detections=self._detections if runs else (),
             sets_per_s=self._sets_per_s(now_s),
             sets_seen=self._seen,
             latency_ms=latency,
@@ -140,8 +141,8 @@ class NodeState:
             deadline_miss=_number(self._diagnosed.get(_LATENCY, {}).get("deadline_miss")),
             switches=int(inference["switches"]) if "switches" in inference else None,
             switch_us_p99=_number(inference.get("switch_us_p99")),
-            widths=inference.get("widths", ""),
-            trust=inference.get("trust", ""),
+            widths=inference.get("widths", "") if runs else "",
+            trust=inference.get("trust", "") if runs else "",
             events=tuple(
                 f"{text}, {now_s - at_s:.0f} s ago" for at_s, text in self._events if now_s - at_s < _EVENT_S
             ),
@@ -166,6 +167,8 @@ class NodeState:
         if len(recent) < 2:
             return math.nan
         (first_s, first), (last_s, last) = recent[0], recent[-1]
+        if self._at_s > last_s:  # the last one was said again: no sensor sends
+            return 0.0
         return (last - first) / (last_s - first_s) if last_s > first_s else math.nan
 
     def _restart(self, what: str, now_s: float) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ __all__ = [
     "latched",
     "made",
     "mismatch",
+    "one_type",
     "sensor_profile",
 ]
 
@@ -71,16 +73,33 @@ def made(create: Callable[..., _T], kind: Any, topic: str, profile: QoSProfile, 
     """What a node's `create` makes with this profile, which the parameters `qos_overrides.` may change.
 
     rclpy writes what they say into the profile that it is given, and others share this one: it gets a copy.
-    Raises ConfigError where they say what is no QoS.
+    Raises ConfigError where they say what is no QoS, and where the node has the topic with another type.
     """
     overriding = QoSOverridingOptions.with_default_policies()
     try:
-        return create(kind, topic, qos_profile=copy(profile), qos_overriding_options=overriding, **options)
+        with one_type(kind, topic):
+            return create(
+                kind, topic, qos_profile=copy(profile), qos_overriding_options=overriding, **options
+            )
     except (ParameterException, RuntimeError) as error:  # rclpy's own for what is no policy, and for a depth
         reason = reason_of(error).partition(", at /")[0]
         raise ConfigError(
             f"no QoS for {topic}: {reason}; give its qos_overrides as reliability: reliable or best_effort, "
             "history: keep_last or keep_all, depth: 0 or more"
+        ) from error
+
+
+@contextmanager
+def one_type(kind: Any, topic: str) -> Iterator[None]:
+    """Raises ConfigError where the node has the topic with another type, which is no matter of QoS."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "incompatible type" not in str(error):  # the middleware's words; nothing else tells
+            raise
+        wanted = f"{kind.__module__.partition('.')[0]}/{kind.__name__}"
+        raise ConfigError(
+            f"no {wanted} on {topic}: this node has that topic with another type; remap one of the two"
         ) from error
 
 

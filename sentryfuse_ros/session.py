@@ -346,6 +346,8 @@ class Session:
         reports = self._ingest.reports(now_ns)
         if any(report.state in (SensorState.OK, SensorState.DEGRADED) for report in reports.values()):
             return
+        with self._lock:
+            self._diagnostics.idle()
         ros_now_ns = self._host.clocks.ros_now_ns()
         result = idle_result(self.pipeline, last, now_ns=now_ns, ros_now_ns=ros_now_ns)
         result = replace(result, reports=self._causes.explained(result.reports))

@@ -296,19 +296,16 @@ class Inputs:
 
     def _subscribe(self, name: str, type_name: str) -> None:
         section = self._config.sensor(name)
-        self._sensors[name] = (
-            type_name,
-            self._node.create_subscription(
-                message_class(type_name),
-                _topic(section),
-                told_wait(
-                    lambda message, ns: self._take(name, message, type_name, ns),
-                    sender=partial(self._heard, name),
-                ),
-                qos.sensor_profile(reliability=section.reliability, depth=section.depth),
-                event_callbacks=qos.QUIET_SUBSCRIPTION,
-            ),
+        kind, topic = message_class(type_name), _topic(section)
+        callback = told_wait(
+            lambda message, ns: self._take(name, message, type_name, ns), sender=partial(self._heard, name)
         )
+        profile = qos.sensor_profile(reliability=section.reliability, depth=section.depth)
+        with qos.one_type(kind, topic):
+            subscription = self._node.create_subscription(
+                kind, topic, callback, profile, event_callbacks=qos.QUIET_SUBSCRIPTION
+            )
+        self._sensors[name] = type_name, subscription
 
     def _subscribe_other(
         self, type_name: str, topic: str, callback: Callable[[Any], None], profile: QoSProfile

@@ -117,7 +117,7 @@ def _network(shown: Snapshot) -> RenderableType:
     level.append(f"  {status.level_reason}", "not bold default")
     grid.add_row("level", level)
     cut = f"{status.ratio:.0%} of the units' work removed, {figure(status.gmacs, 3)} GMACs"
-    grid.add_row("network", f"{status.pruning}, {cut}")
+    grid.add_row("network", f"{status.pruning}, {cut}" if status.used else "nothing runs")
     grid.add_row("parts", Text(shown.widths or "-"))
     grid.add_row("trust", Text(shown.trust or "-"))
     grid.add_row("runs on", Text(f"{status.backend} on {status.device}, {status.checkpoint}"))

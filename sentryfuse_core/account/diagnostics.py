@@ -69,6 +69,7 @@ class Diagnostics:
         self._spending = Spending()
         self._partial = 0
         self._switches = 0
+        self._idle = False  # whether no sensor has sent since the last set
         self._budgeted = False  # whether a latency budget was in force for the last set
         self._events: list[tuple[Transition, int]] = []  # with stamp_ns; since the last statuses
 
@@ -89,6 +90,11 @@ class Diagnostics:
         """Enter a time in which the node did not run or listen: it is told, and no set was due in it."""
         self._excused_ns += stall.until_ns - stall.from_ns
         self._upkeep.stalled(stall, now_ns)
+
+    def idle(self) -> None:
+        """No set can be made any more: what ran for the last one does not run now."""
+        self._idle = True
+        self._upkeep.idle()
 
     def warnings(self, now_ns: int) -> tuple[str, ...]:
         """What the node has to say against itself, each in one line with its remedy."""
@@ -121,7 +127,7 @@ class Diagnostics:
         missed = result.times.infer > deadline_ms if self._budgeted else e2e_ms > age_limit_ms
         values_ms = {**stage_values(result.times, e2e_ms), "skew": result.synced.skew_ns / NS_PER_MS}
         self._window.add(now_ns, values_ms, missed=missed and not excused)
-        self._last, self._last_ns = result, now_ns
+        self._last, self._last_ns, self._idle = result, now_ns, False
         self._sets += 1
         self._partial += bool(_missed(result))
 
@@ -262,7 +268,9 @@ class Diagnostics:
         if last is None:
             return self._status(STALE, "inference", "no set yet", {})
         level, message = OK, "OK"
-        if last.errors:
+        if self._idle:
+            level, message = ERROR, "nothing runs: no sensor sends; check the sensors' states"
+        elif last.errors:
             level, message = ERROR, "; ".join(last.errors)
         elif not last.above_prior:
             unsure = "not known to be better than guessing without any sensor"
@@ -271,15 +279,15 @@ class Diagnostics:
             "backend": last.backend,
             "device": last.device,
             "backend_reason": last.backend_reason,
-            "mask": str(last.used),
+            "mask": "none" if self._idle else str(last.used),
             "level": last.plan.level,
             "ratio": last.plan.ratio,
             "heads_kept": f"{last.plan.heads_kept}/{last.plan.heads_total}",
             "channels_kept": f"{last.plan.channels_kept}/{last.plan.channels_total}",
             "gmacs": last.plan.gmacs,
             "pruning": last.plan.kind,
-            "widths": last.plan.widths,
-            "trust": _trusts(last),
+            "widths": "-" if self._idle else last.plan.widths,
+            "trust": "-" if self._idle else _trusts(last),
             "switches": self._switches,
             "switch_us_p99": percentiles(self._switch_us)["p99"],
             **{name: value for name, value in budget.items() if name not in _COUNTED},

@@ -43,6 +43,10 @@ class Upkeep:
         self._withheld += not published
         self._expire(now_ns)
 
+    def idle(self) -> None:
+        """No sensor sends: what was skipped and withheld before says nothing of how it goes now."""
+        self._sets.clear()
+
     def stalled(self, stall: Stall, now_ns: int) -> None:
         """The node did not run, or did not listen, until now."""
         self._stalls.append((now_ns, stall))

@@ -27,6 +27,7 @@ class Hit:
     since_s: float = 0.0  # of the message at hand, since the event began
     first: Any = None  # the event's first message there, or what else the fault keeps from then on
     slot: int | None = None  # the last period in which a message came
+    altered: bool = False  # whether any message went on otherwise than it came
     held: list[tuple[Delivery, int]] = field(default_factory=list)  # and how many are still to overtake it
 
     def keep_first(self, message: Any) -> Any:

@@ -44,8 +44,15 @@ class FaultInjector:
         for event in self._active(topic, sensor, at_s):
             hit = self._hit(event, topic)
             hit.since_s = at_s - event.at_s
-            deliveries = [result for delivery in deliveries for result in _one(event, hit, delivery)]
+            before = deliveries
+            deliveries = [result for delivery in before for result in _one(event, hit, delivery)]
+            hit.altered = hit.altered or _differ(before, deliveries)
         return deliveries
+
+    @property
+    def altered(self) -> frozenset[tuple[Event, str]]:
+        """The events that any message met, with its topic: the others were named and did nothing."""
+        return frozenset(key for key, hit in self._hits.items() if hit.altered)
 
     def _active(self, topic: str, sensor: str | None, at_s: float) -> tuple[Event, ...]:
         kind = None if sensor is None else self._kinds[sensor]
@@ -67,6 +74,14 @@ class FaultInjector:
             seed = [self.scenario.seed, index, zlib.crc32(topic.encode())]
             self._hits[key] = Hit(event.options, np.random.default_rng(seed))
         return self._hits[key]
+
+
+def _differ(before: list[Delivery], after: list[Delivery]) -> bool:
+    """Whether a fault did anything: what it leaves alone goes on as the same object at the same time."""
+    if len(before) != len(after):
+        return True
+    pairs = zip(before, after, strict=True)
+    return any(one.message is not other.message or one.delay_s != other.delay_s for one, other in pairs)
 
 
 def _one(event: Event, hit: Hit, delivery: Delivery) -> list[Delivery]:

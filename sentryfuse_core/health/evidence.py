@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
@@ -34,7 +33,8 @@ _DEVICES = {
 }
 _NO_FAULT = ("field_absent",)  # an IMU that measures less than the network needs is sound
 _SHARED = "several_publishers"
-_TOLD_LAST = (_SHARED, "low_trust")  # in this order, after whatever names the cause better
+_LOW_TRUST = "low_trust"
+_TOLD_LAST = (_SHARED, _LOW_TRUST)  # in this order, after whatever names the cause better
 _FRAME_CHANGES = 3  # of the last hundred messages
 _NAMES, _NAME_LENGTH = 5, 100  # of strangers, in a reason
 
@@ -113,12 +113,18 @@ class Evidence:
         return max(round(periods_ns), self._floor_ns)
 
     @property
-    def fault(self) -> Finding | None:
-        """The oldest of the gravest; what hardly names a cause is told only where nothing else is wrong."""
+    def faults(self) -> list[Finding]:
+        """The gravest ones, the oldest first; low trust names no cause and stands for others alone."""
         faults = self.losing or self.degrading
         first = (found for code, found in faults.items() if code not in _TOLD_LAST)
         last = (faults[code] for code in _TOLD_LAST if code in faults)
-        return next(chain(first, last), None)
+        found = [*first, *last]
+        return found[:-1] if len(found) > 1 and found[-1].code == _LOW_TRUST else found
+
+    @property
+    def fault(self) -> Finding | None:
+        """The one to tell where one is told."""
+        return next(iter(self.faults), None)
 
     def readable(self, sample: Sample, now_ns: int) -> bool:
         """Take in a message that could be read; True when its stamp is in order.
@@ -355,17 +361,18 @@ class Evidence:
 
         A rate at the limit must not come and go: lost for it, a sensor has to be half-way back to fine.
         """
-        was_lost = self.losing.pop("rate", None) is not None
-        self.degrading.pop("rate", None)
+        was_lost = "rate" in self.losing
         expected_hz, given = self.meter.expected_hz, self.meter.given
         if not expected_hz:
             return
         found = self._find("rate", f"{self.meter.rate_hz:.1f} Hz of {expected_hz:.1f} Hz expected")
         share, warn, error = self.meter.rate_hz / expected_hz, self._config.rate_warn, self._config.rate_error
-        if given and share < ((error + max(warn, error)) / 2 if was_lost else error):
-            self.losing["rate"] = found
-        elif share < warn:
-            self.degrading["rate"] = found
+        lost = given and share < ((error + max(warn, error)) / 2 if was_lost else error)
+        for faults, holds in ((self.losing, lost), (self.degrading, not lost and share < warn)):
+            if holds:
+                faults["rate"] = found  # where it stood, if it stays: the oldest is told first
+            else:
+                faults.pop("rate", None)
 
         slow = None
         if expected_hz < self._slowest_hz and not given:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sentryfuse_core.clock import NS_PER_MS, NS_PER_S
 from sentryfuse_core.config import Config
 from sentryfuse_core.health.criteria import Finding
@@ -27,6 +29,8 @@ class SensorHealth:
             "never", "nothing received yet", f"check who publishes {topic}, its type and its QoS"
         )
         self._since_ns: int | None = None
+        self._held: set[str] = set()  # codes of what was told while DEGRADED and holds
+        self._known_ns: dict[str, int] = {}  # when each held last
         self._good = 0  # good messages that count towards restoring trust
         self._clean_ns = 0  # since when nothing was wrong
         self._restored_ns: int | None = None
@@ -115,9 +119,9 @@ class SensorHealth:
             return Finding("disabled", "disabled by parameter", f"set {self._name}.enabled to use it")
         if self.state is SensorState.OK:
             return _NOTHING
-        fault = self.evidence.fault
-        if fault and self.state in (SensorState.DEGRADED, SensorState.LOST):
-            return fault
+        faults = self.evidence.faults
+        if faults and self.state in (SensorState.DEGRADED, SensorState.LOST):
+            return _all_of(faults) if self.state is SensorState.DEGRADED else faults[0]
         if self.state is SensorState.INIT:
             return self.evidence.refused or self._told
         if self.state is SensorState.RECOVERING and self.evidence.losing:
@@ -153,7 +157,27 @@ class SensorHealth:
             self._good, self._clean_ns = 0, now_ns
         elif state is SensorState.DEGRADED and self._earned(now_ns):
             after = SensorState.OK
-        return None if after is state else self._enter(after, now_ns)
+        if after is not state:
+            return self._enter(after, now_ns)
+        return self._found_more(now_ns) if after is SensorState.DEGRADED else None
+
+    def _found_more(self, now_ns: int) -> Transition | None:
+        """A further finding on a DEGRADED sensor; again only once it was gone for the longest hold.
+
+        Else one at its limit would be told for ever.
+        """
+        faults, gone_ns = self.evidence.faults, now_ns - self._last_hold_ns
+        news = [
+            item
+            for item in faults
+            if item.code not in self._held and self._known_ns.get(item.code, gone_ns) <= gone_ns
+        ]
+        self._held = {item.code for item in faults} - {item.code for item in news[1:]}  # one at a time
+        self._known_ns |= dict.fromkeys(self._held, now_ns)
+        if not news:
+            return None
+        self._told = news[0]
+        return self._change(self.state, self._told, now_ns)
 
     def _recovery(self, now_ns: int) -> SensorState:
         """Where a recovering sensor goes: a fault makes it start over, one as long as the hold loses it.
@@ -202,9 +226,12 @@ class SensorHealth:
         self._fault_since_ns = None
         self._since_ns = now_ns
         self._good, self._clean_ns = 0, now_ns
-        told = _NOTHING if after is SensorState.OK else self._told
+        self._known_ns, self._held = {self._told.code: now_ns}, {self._told.code}
+        return self._change(before, _NOTHING if after is SensorState.OK else self._told, now_ns)
+
+    def _change(self, before: SensorState, told: Finding, now_ns: int) -> Transition:
         return Transition(
-            self._kind, now_ns, before, after, told.reason, told.remedy, code=told.code, name=self._name
+            self._kind, now_ns, before, self.state, told.reason, told.remedy, code=told.code, name=self._name
         )
 
     def _choose_hold(self) -> None:
@@ -223,3 +250,10 @@ class SensorHealth:
         well_ns = max(until_ns - self._restored_ns, 0)
         there_ns = self._hold_ns + well_ns if well_ns <= out_ns else self._hold_ns
         self._hold_ns = min(2 * there_ns, self._last_hold_ns)
+
+
+def _all_of(faults: Sequence[Finding]) -> Finding:
+    """Findings that hold at the same time as one: each can be mended by itself; the first has the code."""
+    texts = [item.reason for item in faults], [item.remedy for item in faults]
+    reason, remedy = ("; also ".join(dict.fromkeys(each)) for each in texts)
+    return Finding(faults[0].code, reason, remedy)

@@ -19,7 +19,8 @@ __all__ = ["Criterion", "Verdict", "judge", "load_criteria"]
 
 Measured: TypeAlias = tuple[float, str]  # NaN and why nothing was measured, or a value and what it says
 Measure: TypeAlias = Callable[[Mapping[str, Any], str], Measured]  # of the metrics and the criterion's key
-_SHARES = ("map_min", "nds_min", "recall_min", "relative_accuracy_min", "coverage_min")
+_SHARES = ("map_min", "nds_min", "recall_min", "relative_accuracy_min", "coverage_min", "injected_min")
+_TOLD = 3  # of what was not injected; the notes have all
 _NO_LABELS = "no box was labelled in what was played; give --labels FILE"
 _NO_CLEAN = "no clean run to compare with; give --scenario and labels, and leave out --no-clean"
 
@@ -78,6 +79,9 @@ class Verdict:
         return f"{self.criterion.title}: {self.found}, wanted {self.criterion.wanted}"
 
 
+_WHOLE = Criterion("injected_min", "", 1.0)
+
+
 def load_criteria(path: Path) -> tuple[Criterion, ...]:
     """Read a file of criteria; CriteriaError names what is unknown and what would be valid."""
     try:
@@ -115,7 +119,14 @@ def _limit(path: Path, name: str, value: Any) -> float:
 
 
 def judge(criteria: Sequence[Criterion], metrics: Mapping[str, Any]) -> tuple[Verdict, ...]:
-    """The verdict on each criterion, in their order; `metrics` as in metrics.json."""
+    """The verdict on each criterion, in their order; `metrics` as in metrics.json.
+
+    Whoever judges a run with a scenario means it to have happened: where the criteria do not say how much
+    of it has to, all of it.
+    """
+    named = (metrics.get("injected") or {}).get("named")
+    if criteria and named and all(item.name != _WHOLE.name for item in criteria):
+        criteria = (_WHOLE, *criteria)
     verdicts = []
     for item in criteria:
         measured, why = _MEASURES[item.name][1](metrics, item.key)
@@ -144,6 +155,16 @@ def _recall(metrics: Mapping[str, Any], _key: str) -> Measured:
 
 def _output(name: str) -> Measure:
     return lambda metrics, _key: _known(metrics["output"][name], "nothing was played")
+
+
+def _injected(metrics: Mapping[str, Any], _key: str) -> Measured:
+    found = metrics.get("injected") or {}
+    if not found.get("named"):
+        return math.nan, "nothing was to be injected; give a --scenario that names faults or budgets"
+    told = [*found["missed"][:_TOLD]]
+    if more := len(found["missed"]) - len(told):
+        told.append(f"and {more} more")
+    return found["reached"] / found["named"], f" ({'; '.join(told)})" if told else ""
 
 
 def _false_alarms(metrics: Mapping[str, Any], _key: str) -> Measured:
@@ -191,6 +212,7 @@ _MEASURES: Mapping[str, tuple[Sequence[str], Measure]] = {
     "recall_min": ((), _recall),
     "relative_accuracy_min": ((), _overall("relative_map", _NO_CLEAN)),
     "coverage_min": ((), _output("share")),
+    "injected_min": ((), _injected),
     "longest_silence_max_s": ((), _output("longest_silence_s")),
     "false_alarms_per_hour_max": ((), _false_alarms),
     "detection_delay_max_s": (tuple(FAULTS), _detection_delay),

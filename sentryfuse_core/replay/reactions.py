@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from sentryfuse_core.faults.scenario import EVERY_SENSOR, Event, Scenario
 from sentryfuse_core.types import Modality, SensorState
 
-__all__ = ["AFTERMATH_S", "false_alarms", "missed", "reactions", "unnoticed"]
+__all__ = ["AFTERMATH_S", "Altered", "cut_off", "false_alarms", "missed", "reactions", "unnoticed"]
 
+Altered: TypeAlias = Collection[tuple[Event, str]]  # faults that altered messages, and their topics
 AFTERMATH_S = 5.0  # alarms this soon after a fault are its echo: late messages, relapses, learned rates
+_SOONER = "let it begin sooner, or play more"
 _TROUBLE = (SensorState.DEGRADED.name, SensorState.LOST.name)
 _IN_MASK = (SensorState.OK.name, SensorState.DEGRADED.name)
 
@@ -23,26 +25,27 @@ def reactions(
     topics: Mapping[str, str],
     kinds: Mapping[str, Modality],
     played_s: float,
-    findings: Sequence[Mapping[str, Any]] = (),
+    altered: Altered | None = None,
 ) -> list[dict[str, Any]]:
     """One entry for each fault that reached a recorded sensor; delays in s, null: it did not happen.
 
     Args:
         scenario: whose events are looked for.
-        events: changes of state as in metrics.json, by rising time.
+        events: changes of state and further findings, as in metrics.json, by rising time.
         topics: of the recorded sensors, by name.
         kinds: of the sensors, by name.
         played_s: how much was played.
-        findings: what sensors that stayed DEGRADED were told to have instead, as events without a change.
+        altered: None: not known, so every fault counts that a recorded sensor was to have.
     """
     found = []
     for event in () if scenario is None else scenario.events:
         if event.at_s >= played_s:
             continue
         for name in _hit(event, topics, kinds):
+            if altered is not None and (event, topics[name]) not in altered:
+                continue
             own = [item for item in events if item["sensor"] == name]
-            others = [item for item in findings if item["sensor"] == name]
-            found.append(_reaction(event, name, own, others, played_s))
+            found.append(_reaction(event, name, own, played_s))
     return found
 
 
@@ -58,26 +61,44 @@ def missed(
     kinds: Mapping[str, Modality],
     played_s: float,
     read: Collection[str],
+    altered: Altered,
 ) -> list[str]:
-    """Why faults reached nothing, or did not end, a line each: what was played does not prove as much.
+    """Why faults and budgets of the scenario reached nothing, a line each with its remedy.
 
     `read` are all topics that are, not those of sensors alone; the others are as for `reactions`.
     """
+    hit = {event for event, _ in altered}
     lines = []
     for event in scenario.events:
-        what = f"scenario: {event.fault} of {event.stream} at {event.at_s:g} s was not injected"
+        what = f"{event.fault} of {event.stream} at {event.at_s:g} s was not injected"
+        if event in hit:
+            continue
         if event.at_s >= played_s:
-            lines.append(f"{what}, only {played_s:.1f} s were played")
+            lines.append(f"{what}, only {played_s:.1f} s were played; {_SOONER}")
         elif event.stream.startswith("/") and event.stream not in read:
-            lines.append(f"{what}, no such topic of the recording is read: {', '.join(sorted(read))} are")
+            topic = f"no such topic of the recording is read; give one of {', '.join(sorted(read))}"
+            lines.append(f"{what}, {topic}")
         elif not event.stream.startswith("/") and not _hit(event, topics, kinds):
-            lines.append(f"{what}, the recording has no such sensor")
-        elif played_s < event.until_s < math.inf:
-            lines.append(
-                f"scenario: {event.fault} of {event.stream} lasts until {event.until_s:g} s, but only "
-                f"{played_s:.1f} s were played: nothing was seen of its end"
-            )
+            lines.append(f"{what}, the recording has no such sensor; record it, or give its --topic")
+        else:
+            lines.append(f"{what}, no message came then that it alters; give another time or other options")
+    lines += [
+        f"budget at {action.at_s:g} s was not set, only {played_s:.1f} s were played; {_SOONER}"
+        for action in scenario.actions
+        if action.at_s > played_s
+    ]
     return lines
+
+
+def cut_off(scenario: Scenario, *, altered: Altered, played_s: float) -> list[str]:
+    """Faults that were injected and outlast what was played, a line each."""
+    hit = {event for event, _ in altered}
+    return [
+        f"{event.fault} of {event.stream} lasts until {event.until_s:g} s, but only "
+        f"{played_s:.1f} s were played: nothing was seen of its end"
+        for event in scenario.events
+        if event in hit and played_s < event.until_s < math.inf
+    ]
 
 
 def _hit(event: Event, topics: Mapping[str, str], kinds: Mapping[str, Modality]) -> list[str]:
@@ -91,7 +112,6 @@ def _reaction(
     event: Event,
     name: str,
     events: Sequence[Mapping[str, Any]],
-    findings: Sequence[Mapping[str, Any]],
     played_s: float,
 ) -> dict[str, Any]:
     before = [item["after"] for item in events if item["t"] < event.at_s]
@@ -99,9 +119,7 @@ def _reaction(
     at_end = [item["after"] for item in events if item["t"] < event.until_s]
     during = [item for item in events if event.at_s <= item["t"] < event.until_s + AFTERMATH_S]
     after = [item for item in events if item["t"] >= event.until_s]
-    told = [item for item in findings if event.at_s <= item["t"] < event.until_s + AFTERMATH_S]
-    troubles = [item for item in (*during, *told) if item["after"] in _TROUBLE]
-    noticed = min(troubles, key=lambda item: float(item["t"]), default=None)
+    noticed = next((item for item in during if item["after"] in _TROUBLE), None)
     left = next((item["t"] for item in during if item["after"] not in _IN_MASK), None)
     over = event.until_s < played_s
     was_out = bool(at_end) and at_end[-1] not in (SensorState.OK.name, SensorState.INIT.name)
@@ -132,18 +150,25 @@ def false_alarms(
     topics: Mapping[str, str],
     kinds: Mapping[str, Modality],
     played_s: float,
+    altered: Altered | None = None,
 ) -> dict[str, Any]:
-    """Changes to DEGRADED or LOST of a sensor that no fault was hitting, nor had within `AFTERMATH_S`."""
+    """Changes to DEGRADED or LOST of a sensor that no fault was hitting, nor had within `AFTERMATH_S`.
+
+    Arguments are as for `reactions`: a fault that altered no message of the sensor is no excuse.
+    """
     injected = () if scenario is None else scenario.events
     found = []
     for item in events:
         name = item["sensor"]
         streams = (name, kinds[name], EVERY_SENSOR, topics.get(name, ""))
         caused = any(
-            event.stream in streams and event.at_s <= item["t"] < event.until_s + AFTERMATH_S
+            event.stream in streams
+            and event.at_s <= item["t"] < event.until_s + AFTERMATH_S
+            and (altered is None or (event, topics.get(name, "")) in altered)
             for event in injected
         )
-        if item["after"] in _TROUBLE and not caused:
+        changed = item["before"] != item["after"]  # else it is alarmed about already
+        if changed and item["after"] in _TROUBLE and not caused:
             found.append({name: item[name] for name in ("t", "sensor", "before", "after", "code", "reason")})
     hours = played_s / 3600.0
     per_hour = len(found) / hours if hours > 0 else math.inf if found else 0.0

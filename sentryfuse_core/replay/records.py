@@ -68,8 +68,8 @@ class SetRecord:
     channels_kept: int
     gmacs: float
     severity: int
-    detections: tuple[Detection, ...]
-    tracks: tuple[Track, ...] | None  # None: tracking was off
+    detections: Sequence[Detection]
+    tracks: Sequence[Track] | None  # None: tracking was off
     watched: tuple[tuple[int, int, int], ...]  # from and to degrees left of ahead, bits of what looks there
     over_ground: bool  # velocities of the tracks are; else relative to the robot
     notes: tuple[str, ...]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.frames import FrameSampler
 from sentryfuse_core.replay.metrics import ANCHORS, event_mapping, output_mapping, sensor_mapping, totals
 from sentryfuse_core.replay.outputs import RunOutputs
-from sentryfuse_core.replay.reactions import false_alarms, missed, reactions
+from sentryfuse_core.replay.reactions import Altered, cut_off, false_alarms, missed, reactions
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.replay.report_data import ReportFrame
 from sentryfuse_core.replay.sets import Sets
@@ -136,7 +137,8 @@ def replay(
                 damage = error
                 run.finish()  # what came before it is judged all the same
         wall_s = time.perf_counter() - began_s
-        return run.result(reader, wall_s=wall_s, interrupted=interrupted, damage=damage)
+        altered = frozenset() if injector is None else injector.altered
+        return run.result(reader, altered, wall_s=wall_s, interrupted=interrupted, damage=damage)
 
 
 class _Run:
@@ -162,10 +164,8 @@ class _Run:
         self._diagnostics = Diagnostics(options.config)
         self._diagnosed_ns = clock.now_ns()
         self._events: list[Transition] = []
-        self._codes: dict[str, str] = {}  # of findings, while a sensor is DEGRADED
-        self._findings: list[Transition] = []  # others that came meanwhile
         anchors = (name for kind in ANCHORS for name in options.config.of_kind(kind))
-        self._stamps_ns: dict[str, set[int]] = {name: set() for name in anchors}
+        self._stamps_ns = {name: array("q") for name in anchors}  # an hour of them is long
         self._over = False
         self._end_ns = clock.now_ns()  # of what was played
         self._senders = {name: Senders() for name in selection.topics}
@@ -206,7 +206,7 @@ class _Run:
         arrival.hand_to(self._pipeline.ingest)
         if arrival.sensor in self._stamps_ns and (stamp_ns := stamps.stamp_ns(arrival.message)) is not None:
             offset_s = self._options.config.sensor(arrival.sensor).stamp_offset_s
-            self._stamps_ns[arrival.sensor].add(stamp_ns - round(offset_s * NS_PER_S))
+            self._stamps_ns[arrival.sensor].append(stamp_ns - round(offset_s * NS_PER_S))
         self._step_all()
 
     def _look_for_mixing(self, name: str, publisher: int, now_ns: int) -> None:
@@ -265,27 +265,7 @@ class _Run:
     def _step_all(self) -> None:
         for synced in self._pipeline.ingest.take():
             if not (self._over and synced.anchor is None):
-                self._look_for_findings(self.sets.begin(synced))
-
-    def _look_for_findings(self, reports: Mapping[str, SensorReport]) -> None:
-        """Note where a sensor stays DEGRADED, but for another reason: that is no change of its state."""
-        degraded = SensorState.DEGRADED
-        for name, report in reports.items():
-            code = report.code if report.state is degraded else ""
-            before, self._codes[name] = self._codes.get(name, ""), code
-            if code and before not in ("", code):
-                self._findings.append(
-                    Transition(
-                        report.modality,
-                        self._clock.now_ns(),
-                        degraded,
-                        degraded,
-                        report.reason,
-                        report.remedy,
-                        code=code,
-                        name=name,
-                    )
-                )
+                self.sets.begin(synced)
 
     def _report(self, now_ns: int) -> None:
         self.sets.finish_all()  # diagnostics count the sets before them
@@ -344,18 +324,32 @@ class _Run:
         ]
 
     def result(
-        self, reader: BagReader, *, wall_s: float, interrupted: bool, damage: BagError | None
+        self,
+        reader: BagReader,
+        altered: Altered,
+        *,
+        wall_s: float,
+        interrupted: bool,
+        damage: BagError | None,
     ) -> ReplayResult:
         """Everything that is known at the end."""
         self._notes += self._unused()
         played_s = (self._end_ns - self._start_ns) / NS_PER_S
         placements = self._pipeline.preprocessor.placer.placements
-        events, findings = (
-            [event_mapping(item, start_ns=self._start_ns) for item in items]
-            for items in (self._events, self._findings)
-        )
+        events = [event_mapping(item, start_ns=self._start_ns) for item in self._events]
         topics = {name: topic.name for name, topic in self._selection.topics.items()}
         kinds, story = dict(self._options.config.kinds), self._options.scenario
+        unreached: list[str] = []
+        unended: list[str] = []
+        injected: dict[str, Any] | None = None
+        if story is not None:
+            read = {topic for topic, _ in self._selection.feeds}
+            unreached = missed(
+                story, topics=topics, kinds=kinds, played_s=played_s, read=read, altered=altered
+            )
+            unended = cut_off(story, altered=altered, played_s=played_s)
+            named = len(story.events) + len(story.actions)
+            injected = {"named": named, "reached": named - len(unreached), "missed": unreached}
         metrics = {
             "recording": {"seconds": reader.duration_s, "messages": reader.message_count},
             "played_s": round(played_s, 6),
@@ -376,19 +370,21 @@ class _Run:
                 holds_ns=round(self._options.config.output.max_output_age_s * NS_PER_S),
             ),
             "events": events,
+            "injected": injected,
             "faults": reactions(
-                story, events, topics=topics, kinds=kinds, played_s=played_s, findings=findings
+                story,
+                events,
+                topics=topics,
+                kinds=kinds,
+                played_s=played_s,
+                altered=altered,
             ),
             "false_alarms": false_alarms(
-                events, scenario=story, topics=topics, kinds=kinds, played_s=played_s
+                events, scenario=story, topics=topics, kinds=kinds, played_s=played_s, altered=altered
             ),
             "sensors": {name: sensor_mapping(report) for name, report in self._reports.items()},
             "sync": {name: dict(counts) for name, counts in self._pipeline.ingest.sync_counters().items()},
         }
-        unreached: list[str] = []
-        if story is not None:
-            read = {topic for topic, _ in self._selection.feeds}
-            unreached = missed(story, topics=topics, kinds=kinds, played_s=played_s, read=read)
         return ReplayResult(
             selection=self._selection,
             metrics=metrics,
@@ -400,7 +396,7 @@ class _Run:
             notes=(
                 *reader.notes,
                 *self._notes,
-                *unreached,
+                *(f"scenario: {line}" for line in (*unreached, *unended)),
                 *self._fit.told,
                 *self.undecoded.notes(),
                 *self._poses.notes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from array import array
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from sentryfuse_core.config import Config
 from sentryfuse_core.pipeline import Begun, Inferred, Pipeline
 from sentryfuse_core.preprocess.fit import FitCheck
 from sentryfuse_core.replay.frames import FrameSampler
+from sentryfuse_core.replay.kept import kept
 from sentryfuse_core.replay.outputs import RunOutputs
 from sentryfuse_core.replay.records import SetRecord
 from sentryfuse_core.runtime.beside import DEPTH, Beside
@@ -55,7 +57,7 @@ class Sets:
         sampler: FrameSampler,
     ) -> None:
         self.records: list[SetRecord] = []  # of those finished
-        self.steps_ms: list[float] = []
+        self.steps_ms = array("d")
         self.beside: Beside | None = None  # None: the network runs in between
         self._config = config
         self._pipeline = pipeline
@@ -66,13 +68,12 @@ class Sets:
         self._sampler = sampler
         self._under_way: deque[_UnderWay] = deque()
 
-    def begin(self, synced: SyncedSet) -> Mapping[str, SensorReport]:
-        """One set up to the network, and a look at its data for the parameters; returns how sensors stand."""
+    def begin(self, synced: SyncedSet) -> None:
+        """One set up to the network, and a look at its data for the parameters."""
         began_s = time.perf_counter()
         begun = self._pipeline.begin(synced)
         begin_ms = (time.perf_counter() - began_s) * 1e3
         preprocessor = self._pipeline.preprocessor
-        placements = preprocessor.placer.placements.items()
         if self.beside is not None and begun.runs:
             while sum(bool(item.begun.runs) for item in self._under_way) >= DEPTH:
                 self._finish_first()
@@ -84,13 +85,12 @@ class Sets:
             reports=self._pipeline.reports(),
             context=self._context(synced),
             intrinsics=dict(preprocessor.intrinsics),
-            poses={name: placed.pose for name, placed in placements if placed.pose},
+            poses=preprocessor.placer.poses,
         )
         self._under_way.append(item)
         if self.beside is None:
             self._finish_first()
-        self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
-        return item.reports
+        self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2, poses=item.poses)
 
     def finish_all(self) -> None:
         """Wait for the sets on their way."""
@@ -105,7 +105,7 @@ class Sets:
         step_ms = item.begin_ms + inferred.infer_ms + (time.perf_counter() - began_s) * 1e3
         context = replace(item.context, e2e_ms=result.times.age + result.times.wait + step_ms)
         record = self._outputs.add(result, context, config=self._config.output)
-        self.records.append(record)
+        self.records.append(kept(record, self.records[-1] if self.records else None))
         self.steps_ms.append(step_ms)
         self._diagnostics.add(
             result, e2e_ms=context.e2e_ms, now_ns=item.now_ns, deadline_ms=context.deadline_ms

@@ -48,11 +48,15 @@ def track_metrics(
     followed = [record for record in records if record.tracks is not None]
     if not followed:
         return None
-    believed = [(record.epoch, track) for record in followed for track in _believed(record)]
-    inside = [track.unseen_s for _, track in believed if in_region(track.x, track.y)]
+    confirmed: set[tuple[int, int]] = set()
+    longest_s = 0.0
+    for record in followed:  # one by one: an hour of tracks at once takes more than all that is kept
+        for track in _believed(record):
+            confirmed.add((record.epoch, track.identity))
+            longest_s = max(longest_s, track.unseen_s if in_region(track.x, track.y) else 0.0)
     return {
-        "confirmed": len({(epoch, track.identity) for epoch, track in believed}),
-        "longest_coast_s": round(max(inside, default=0.0), 3),
+        "confirmed": len(confirmed),
+        "longest_coast_s": round(longest_s, 3),
         "over_ground_share": round(sum(record.over_ground for record in followed) / len(followed), _DIGITS),
         "scores": None if truth is None else _scores(followed, truth, clean, start_ns),
     }

@@ -171,6 +171,7 @@ def test_home_is_written_out_when_an_option_holds_it_behind_an_equals_sign(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert f" {tmp_path}/none.yaml: " in failed(capsys, "replay", "a.mcap", "--criteria=~/none.yaml")
+    assert f" {tmp_path}: " in failed(capsys, "replay", "a.mcap", "--criteria=~")
 
 
 def test_commands_of_other_packages_are_taken_in(

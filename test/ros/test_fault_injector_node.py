@@ -109,6 +109,32 @@ def test_injector_drops_and_restores_when_the_schedule_says(tmp_path: Path, stor
         assert found.node.errors == 0
 
 
+def test_injector_tells_of_a_fault_that_ended_without_any_message_to_alter(
+    tmp_path: Path, story_time: StoryTime, capfd: pytest.CaptureFixture[str]
+) -> None:
+    story = (
+        "seconds: 9\nevents:\n  - {at_s: 0, until_s: 1, stream: imu, fault: drop}\n"
+        "  - {at_s: 0, until_s: 1, stream: lidar, fault: drop}\n"
+        "  - {at_s: 0, stream: camera, fault: drop}\n"  # not over yet
+    )
+    with telling(tmp_path, story) as found:
+        diagnostics = found.heard(DiagnosticArray, "/diagnostics")
+        publisher, _ = line(found, Imu, "/imu/data")
+        handled = found.heard(Imu, "/raw/imu/data")
+        found.until(lambda: publisher.get_subscription_count() == 2)
+
+        def missed() -> list[str]:
+            statuses = [status for array in diagnostics for status in array.status]
+            told = [status for status in statuses if status.name == SCENARIO_STATUS]
+            return [item.value for status in told for item in status.values if item.key == "missed"]
+
+        publisher.publish(Imu())
+        found.until(lambda: bool(handled) and missed()[-1:] == ["none"])
+        story_time.at_s = 1.5
+        found.until(lambda: missed()[-1:] == ["drop of lidar at 0 s"])
+    assert capfd.readouterr().err.count("was not injected") == 1
+
+
 def test_scenario_begins_and_hits_by_topic_when_no_sensor_has_that_topic(
     tmp_path: Path, story_time: StoryTime, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -154,6 +154,20 @@ def test_repeated_set_counts_as_life_and_not_as_a_set_when_no_sensor_sends() -> 
     assert found.since_status_s == pytest.approx(0.1)
 
 
+def test_view_says_that_nothing_runs_when_no_sensor_sends() -> None:
+    """Widths, trust, boxes and rate of the last set are history, though nothing newer is told of them."""
+    made = state(*range(11))
+    made.take_detections(SimpleNamespace(detections=[0, 0, 0]))
+    made.take_diagnostics(diagnostics())
+    assert "full width" in text(shown(made, 1.1))
+    made.take_status(status(10, used=[], mask=0, level_reason="nothing runs: no sensor sends"), 1.2)
+    found = shown(made, 1.3)
+    assert (found.widths, found.trust, found.sets_per_s, found.detections) == ("", "", 0.0, ())
+    assert "nothing runs: no sensor sends" in text(found)
+    assert "GMACs" not in text(found)
+    assert "0 boxes" in line(found)
+
+
 def test_sets_skipped_by_the_network_are_no_sets_lost_here_when_counted() -> None:
     assert shown(state(0, 2, 4, 6)).sets_per_s == pytest.approx(20.0)
 

@@ -10,7 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import ReliabilityPolicy
 from ros.support import rig
 
-from sentryfuse_core.config import Config
+from sentryfuse_core.config import Config, override
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_ros import qos
 from sentryfuse_ros.publish import Outputs
@@ -56,6 +56,18 @@ def test_one_topic_alone_is_heard_otherwise_when_its_qos_is_overridden() -> None
     info, battery = heard["/camera/camera_info"], heard["/battery"]
     assert (info.reliability, info.depth) == (RELIABLE, 1)
     assert (battery.reliability, battery.depth) == (BEST_EFFORT, 7)
+
+
+@pytest.mark.parametrize("other", ["odometry.topic", "camera.info_topic"])  # made after it, and before
+def test_error_says_to_remap_when_a_topic_of_the_node_has_two_types(other: str) -> None:
+    """What the middleware says of it is no matter of QoS."""
+    config = override(Config(), {other: "/points", "lidar.topic": "/points"})
+    with (
+        rig(lambda: LifecycleNode("sentryfuse")) as found,
+        pytest.raises(ConfigError, match=r"^no \w+/\w+ on /points: .*another type; remap") as caught,
+    ):
+        Inputs(found.node, config, Mock())
+    assert "reliability" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,9 @@ def test_status_goes_on_and_says_why_when_every_sensor_is_dead() -> None:
     told = last["sensors"][list(Modality).index(Modality.IMU)]
     assert "no new message" in told["reason"]
     assert told["absence"] == "LOST"
+    session.publish_diagnostics()
+    inference = values(outputs.diagnostics[-1], "inference")
+    assert (inference["mask"], inference["widths"], inference["trust"]) == ("none", "-", "-")
 
 
 def test_status_diagnostics_and_log_say_so_when_no_simulated_time_comes(

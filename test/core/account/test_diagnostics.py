@@ -285,6 +285,20 @@ def test_node_names_the_parameter_that_was_switched_off_when_sets_are_skipped() 
     assert "set budget.keep_pace" in node["message"]
 
 
+def test_nothing_is_said_of_the_sets_before_when_no_sensor_sends_any_more() -> None:
+    diagnostics = Diagnostics(Config())
+    last_ns = run(diagnostics, sets=120, skipped_every=3)
+    diagnostics.idle()
+    found = told(diagnostics, last_ns + 200 * MS)
+    assert diagnostics.warnings(last_ns + 200 * MS) == ()
+    assert found["sentryfuse: node"]["level"] == OK
+    inference = found["sentryfuse: inference"]
+    assert (inference["level"], values(inference)["mask"]) == (ERROR, "none")
+    assert inference["message"] == "nothing runs: no sensor sends; check the sensors' states"
+    again = told(diagnostics, run(diagnostics, sets=1))["sentryfuse: inference"]
+    assert (again["level"], values(again)["mask"]) == (OK, "camera+lidar+imu+audio")
+
+
 def test_node_is_ok_when_a_set_is_skipped_now_and_then() -> None:
     diagnostics = Diagnostics(Config())
     assert told(diagnostics, run(diagnostics, sets=100, skipped_every=45))["sentryfuse: node"]["level"] == OK

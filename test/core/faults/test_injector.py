@@ -99,6 +99,8 @@ def test_fault_leaves_the_message_and_other_streams_alone_when_applied(
     assert plain(original) == before
     passed = [len(fate) == 1 and fate[0].message is original and fate[0].delay_s == 0.0 for fate in fates]
     assert not all(passed) or fault == "duty"
+    told = {(one.fault, topic) for one, topic in faults.altered}
+    assert told == (set() if all(passed) else {(fault, f"/{modality.value}")})
     other = next(m for m in Modality if m is not modality)
     assert play(faults, other, original) == [(original, 0.0)]
     assert play(faults, modality, original, at_s=50.0) == [(original, 0.0)]

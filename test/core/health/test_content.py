@@ -9,6 +9,7 @@ import pytest
 from builders import S
 from health_bench import Bench
 
+from sentryfuse_core.config import Config
 from sentryfuse_core.health import AudioStats, CloudStats, ContentStats, ImageStats
 from sentryfuse_core.types import ImuReading, Modality, SensorState
 
@@ -64,6 +65,56 @@ def test_sensor_is_degraded_by_three_bad_of_five_and_restored_by_good_content(
     assert word in bench.report.reason
     bench.content([fine] * round(1.5 * S / bench.period_ns + 5))
     assert bench.history == [OK, DEGRADED, OK]
+
+
+@pytest.mark.parametrize("slow_first", [True, False])
+def test_further_finding_is_told_and_both_are_listed_when_one_holds_already(slow_first: bool) -> None:
+    """Whoever mends the one would believe the sensor well, and never hear of the other."""
+    bench = Bench(CAMERA)
+    black, fine = ImageStats(0.0, 0.0), ImageStats(100.0, 30.0)
+    bench.content([fine] * 150)
+    first, second = ("rate", "black") if slow_first else ("black", "rate")
+    bench.content([fine if slow_first else black] * 20)
+    bench.period_ns = bench.period_ns * 5 // 4
+    bench.content([fine if slow_first else black] * 200)
+    bench.content([black] * 200)
+    told = [(item.before, item.after, item.code) for item in bench.transitions]
+    assert told == [(INIT, OK, ""), (OK, DEGRADED, first), (DEGRADED, DEGRADED, second)]
+    news = bench.transitions[-1]
+    assert ("black" in news.reason, "Hz of" in news.reason) == (slow_first, not slow_first)
+    report = bench.report
+    assert report.code == first
+    assert "; also " in report.reason
+    assert "image is black" in report.reason
+    assert "Hz of 15.0 Hz" in report.reason
+    assert "lens cover" in report.remedy
+    assert "camera.expected_rate_hz" in report.remedy
+
+
+def test_further_finding_is_told_once_while_it_lasts_when_there_is_no_hold() -> None:
+    bench = Bench(CAMERA, health__hold_cap_s=0.0, health__recover_s=0.0)
+    bench.monitor.observe_publishers(CAMERA, ("/a", "/b"), bench.now_ns)
+    bench.content([ImageStats(0.0, 0.0)] * 60)
+    assert [item.code for item in bench.transitions].count("black") == 1
+
+
+def test_further_finding_is_told_again_only_after_it_was_gone_for_the_longest_hold() -> None:
+    bench = Bench(CAMERA)
+    bench.monitor.observe_publishers(CAMERA, ("/a", "/b"), bench.now_ns)
+    black, fine = ImageStats(0.0, 0.0), ImageStats(100.0, 30.0)
+    hold = round(Config().health.hold_cap_s * S / bench.period_ns)
+
+    def told() -> int:
+        return [item.code for item in bench.transitions].count("black")
+
+    bench.content([fine] * 10)
+    for count in range(3):
+        bench.content([black] * 10)
+        bench.content([fine] * (hold // 2))
+        assert told() == 1, count
+    bench.content([fine] * hold)
+    bench.content([black] * 10)
+    assert told() == 2
 
 
 def test_microphone_is_not_missed_a_channel_when_it_comes_back_as_another_one() -> None:

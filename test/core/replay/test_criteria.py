@@ -37,6 +37,7 @@ def metrics(**changes: Any) -> dict[str, Any]:
         "played_s": 3600.0,
         "accuracy": {"overall": {"map": 0.4, "nds": 0.45, "relative_map": 0.9}},
         "recall_4m": {"lidar": {"found": 6, "boxes": 8}, "camera": {"found": 1, "boxes": 2}},
+        "injected": {"named": 2, "reached": 1, "missed": ["drop of imu at 2 s was not injected"]},
         "output": {"share": 0.99, "longest_silence_s": 0.3},
         "false_alarms": {"count": 2, "per_hour": 2.0},
         "faults": [fault("drop"), fault("drop", at_s=9.0, noticed_after_s=0.4)],
@@ -53,6 +54,7 @@ def metrics(**changes: Any) -> dict[str, Any]:
         ("recall_min", "", 0.7),
         ("relative_accuracy_min", "", 0.9),
         ("coverage_min", "", 0.99),
+        ("injected_min", "", 0.5),
         ("longest_silence_max_s", "", 0.3),
         ("false_alarms_per_hour_max", "", 2.0),
         ("detection_delay_max_s", "drop", 0.4),
@@ -62,7 +64,8 @@ def metrics(**changes: Any) -> dict[str, Any]:
 )
 def test_criterion_passes_at_its_limit_and_fails_beyond_it(name: str, key: str, measured: float) -> None:
     beyond = 0.01 if "_min" in name else -0.01
-    at, past = judge([Criterion(name, key, measured), Criterion(name, key, measured + beyond)], metrics())
+    both = [Criterion(name, key, measured), Criterion(name, key, measured + beyond)]
+    at, past = judge(both, metrics(**({} if name == "injected_min" else {"injected": None})))
     assert at.measured == pytest.approx(measured)
     assert (at.passed, past.passed) == (True, False)
     assert f"{measured + beyond:g}" in past.message
@@ -81,12 +84,14 @@ def test_criterion_passes_at_its_limit_and_fails_beyond_it(name: str, key: str, 
         ("latency_p95_max_ms", "infer", {"latency_ms": {"infer": {"p95": None}}}, "no set"),
         ("coverage_min", "", {"output": {"share": None}}, "nothing was played"),
         ("false_alarms_per_hour_max", "", {"false_alarms": {"per_hour": None, "count": 0}}, "nothing"),
+        ("injected_min", "", {}, "--scenario"),
+        ("injected_min", "", {"injected": {"named": 0, "reached": 0, "missed": []}}, "--scenario"),
     ],
 )
 def test_criterion_fails_and_says_why_when_nothing_was_measured(
     name: str, key: str, changes: dict[str, Any], why: str
 ) -> None:
-    (verdict,) = judge([Criterion(name, key, 0.0)], metrics(**changes))
+    (verdict,) = judge([Criterion(name, key, 0.0)], metrics(**({"injected": None} | changes)))
     assert not verdict.passed
     assert verdict.to_mapping()["measured"] is None
     assert "not measured" in verdict.message
@@ -107,9 +112,25 @@ def test_criterion_fails_and_says_why_when_nothing_was_measured(
 def test_delay_fails_any_limit_when_there_was_no_reaction(
     name: str, changes: dict[str, Any], what: str
 ) -> None:
-    (verdict,) = judge([Criterion(name, "drop", 1e9)], metrics(faults=[fault("drop", **changes)]))
+    found = metrics(faults=[fault("drop", **changes)], injected=None)
+    (verdict,) = judge([Criterion(name, "drop", 1e9)], found)
     assert not verdict.passed
     assert what in verdict.message
+
+
+def test_whole_scenario_has_to_be_injected_when_the_criteria_do_not_say_how_much() -> None:
+    coverage = Criterion("coverage_min", "", 0.9)
+    whole, kept = judge([coverage], metrics())
+    assert (whole.passed, kept.passed) == (False, True)
+    assert whole.message == "injected_min: 0.5 (drop of imu at 2 s was not injected), wanted at least 1"
+    assert [item.passed for item in judge([coverage, Criterion("injected_min", "", 0.5)], metrics())] == [
+        True,
+        True,
+    ]
+    assert judge([], metrics()) == ()  # who gives no criteria judges nothing
+    lines = [f"drop of imu at {at_s} s was not injected" for at_s in range(5)]
+    whole, _ = judge([coverage], metrics(injected={"named": 5, "reached": 0, "missed": lines}))
+    assert whole.message.endswith("at 2 s was not injected; and 2 more), wanted at least 1")
 
 
 def test_example_is_valid_also_with_every_comment_taken_away(tmp_path: Path) -> None:

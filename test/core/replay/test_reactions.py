@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sentryfuse_core.config import KINDS
-from sentryfuse_core.faults.scenario import Event, Scenario
-from sentryfuse_core.replay.reactions import AFTERMATH_S, false_alarms, missed, reactions
+from sentryfuse_core.faults.scenario import Action, Event, Scenario
+from sentryfuse_core.replay.reactions import AFTERMATH_S, cut_off, false_alarms, missed, reactions
 from sentryfuse_core.types import Modality
 
 CAMERA, LIDAR, IMU, AUDIO = Modality
@@ -68,27 +68,52 @@ def test_reactions_leave_out_faults_that_were_never_reached() -> None:
     )
 
 
+def test_reactions_leave_out_a_sensor_of_which_no_message_was_altered() -> None:
+    scenario = story("all")
+    altered = {(scenario.events[0], TOPICS[LIDAR])}
+    found = reactions(scenario, CAMERA_OUT, topics=TOPICS, kinds=dict(KINDS), played_s=10.0, altered=altered)
+    assert [item["sensor"] for item in found] == ["lidar"]
+
+
 @pytest.mark.parametrize(
-    ("scenario", "why"),
+    ("scenario", "met", "why"),
     [
-        (story(at_s=12.0, until_s=13.0), ["only 10.0 s were played"]),
-        (story("imu"), ["the recording has no such sensor"]),
-        (story("camera"), []),
-        (story("/cam/camera_info"), []),  # of no sensor, and broken all the same
-        (story("/velodyne"), ["no such topic of the recording is read: /cam, /cam/camera_info, /points are"]),
+        (story(at_s=12.0, until_s=13.0), "", "only 10.0 s were played; let it begin sooner"),
+        (story("imu"), "", "the recording has no such sensor; record it"),
+        (story("camera"), "/cam", None),
+        (story("camera"), "", "no message came then that it alters"),
+        (story("/cam/camera_info"), "/cam/camera_info", None),  # of no sensor, and broken all the same
+        (
+            story("/velodyne"),
+            "",
+            "no such topic of the recording is read; give one of /cam, /cam/camera_info",
+        ),
     ],
-    ids=["too late", "not recorded", "injected", "another topic", "no topic"],
+    ids=["too late", "not recorded", "injected", "silent then", "another topic", "no topic"],
 )
-def test_faults_that_were_not_injected_are_told(scenario: Scenario, why: list[str]) -> None:
-    read = {*TOPICS.values(), "/cam/camera_info"}
-    told = missed(scenario, topics=TOPICS, kinds=dict(KINDS), played_s=10.0, read=read)
-    assert [line.partition("was not injected, ")[2] for line in told] == why
+def test_faults_that_were_not_injected_are_told(scenario: Scenario, met: str, why: str | None) -> None:
+    told = missed(
+        scenario,
+        topics=TOPICS,
+        kinds=dict(KINDS),
+        played_s=10.0,
+        read={*TOPICS.values(), "/cam/camera_info"},
+        altered={(scenario.events[0], met)} if met else set(),
+    )
+    assert len(told) == (why is not None)
+    assert all(f"s was not injected, {why}" in line for line in told)
+
+
+def test_budgets_that_were_not_set_are_told_with_the_faults() -> None:
+    scenario = Scenario("late", 0, 60.0, actions=(Action(9.0, level=1), Action(12.0, level=2)))
+    (line,) = missed(scenario, topics=TOPICS, kinds=dict(KINDS), played_s=10.0, read=set(), altered=set())
+    assert line.startswith("budget at 12 s was not set, only 10.0 s were played")
 
 
 @pytest.mark.parametrize(("until_s", "told"), [(10.0, 0), (12.0, 1), (float("inf"), 0)])
 def test_fault_is_told_when_the_recording_ends_before_it_does(until_s: float, told: int) -> None:
     scenario = story("camera", until_s=until_s)
-    lines = missed(scenario, topics=TOPICS, kinds=dict(KINDS), played_s=10.0, read=frozenset(TOPICS.values()))
+    lines = cut_off(scenario, altered={(scenario.events[0], "/cam")}, played_s=10.0)
     assert [line.endswith("only 10.0 s were played: nothing was seen of its end") for line in lines] == (
         [True] * told
     )
@@ -100,6 +125,21 @@ def test_alarm_is_false_when_no_fault_hit_that_sensor_then() -> None:
     found = false_alarms(events, scenario=story(), topics=TOPICS, kinds=dict(KINDS), played_s=36.0)
     assert [(item["sensor"], item["t"]) for item in found["events"]] == [("lidar", 3.0), ("camera", late_s)]
     assert (found["count"], found["per_hour"]) == (2, pytest.approx(200.0))
+
+
+def test_alarm_is_false_when_the_fault_then_altered_no_message() -> None:
+    scenario, events = story(), [*START, change(2.2, "camera", "OK", "DEGRADED")]
+    for altered, count in (({(scenario.events[0], "/cam")}, 0), (set(), 1)):
+        found = false_alarms(
+            events, scenario=scenario, topics=TOPICS, kinds=dict(KINDS), played_s=10.0, altered=altered
+        )
+        assert found["count"] == count
+
+
+def test_further_finding_is_no_second_alarm_when_the_sensor_is_degraded_already() -> None:
+    events = [*START, change(2.2, "camera", "OK", "DEGRADED"), change(3.0, "camera", "DEGRADED", "DEGRADED")]
+    found = false_alarms(events, scenario=None, topics=TOPICS, kinds=dict(KINDS), played_s=10.0)
+    assert [item["t"] for item in found["events"]] == [2.2]
 
 
 def test_alarms_are_all_false_when_nothing_was_injected() -> None:

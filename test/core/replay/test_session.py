@@ -112,12 +112,44 @@ def test_command_fails_with_a_line_each_when_criteria_are_not_met(
     errors = [line for line in printed.err.splitlines() if not line.startswith("replay ")]
     assert len(errors) == 1
     assert errors[0].startswith("failed: world: map_min: 0.")
-    assert any(line.split() == ["criteria", "2", "of", "3", "met"] for line in printed.out.splitlines())
+    assert any(line.split() == ["criteria", "3", "of", "4", "met"] for line in printed.out.splitlines())
     assert not (tmp_path / "out" / "clean").exists()
     suite = ET.parse(tmp_path / "out" / "junit.xml").getroot()[0]  # noqa: S314 - our own file
-    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("world", "4", "1")
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("world", "5", "1")
     verdicts = metrics(tmp_path / "out")["criteria"]
-    assert [item["passed"] for item in verdicts] == [True, False, True]
+    assert [item["passed"] for item in verdicts] == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("event", "several", "failed"),
+    [
+        ("{at_s: 0.1, until_s: 0.3, stream: lidar, fault: drop}", False, ()),
+        ("{at_s: 0.1, stream: imu, fault: drop}", False, ("the recording has no such sensor",)),
+        ("{at_s: 5, stream: lidar, fault: drop}", False, ("only 0.4 s were played",)),
+        ("{at_s: 0.1, stream: /top, fault: drop}", False, ("give one of /",)),
+        ("{at_s: 0.3, until_s: 0.305, stream: lidar, fault: drop}", False, ()),
+        ("{at_s: 0.31, until_s: 0.315, stream: lidar, fault: drop}", False, ("no message came then",)),
+        ("{at_s: 0.1, stream: imu, fault: drop}", True, ("the recording has no such sensor",) * 2),
+    ],
+    ids=["injected", "no sensor", "too late", "no topic", "one message", "no message", "several"],
+)
+def test_command_fails_when_a_fault_of_the_scenario_was_not_injected(
+    event: str, several: bool, failed: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a release would count as tested against a fault that it never met."""
+    names = ["a.mcap", "b.mcap"] if several else ["a.mcap"]
+    paths = [bags.write(tmp_path / name, bags.drive([Modality.LIDAR], seconds=0.5)) for name in names]
+    known = "{at_s: 0.4, stream: lidar, fault: delay, delay_s: 0.001}"
+    (tmp_path / "story.yaml").write_text(f"seconds: 9\nevents:\n  - {event}\n  - {known}\n")
+    (tmp_path / "criteria.yaml").write_text("coverage_min: 0.1\n")
+    words = ["--scenario", str(tmp_path / "story.yaml"), "--criteria", str(tmp_path / "criteria.yaml")]
+    status = main(["replay", *map(str, paths), *words, "--out", str(tmp_path / "out"), "--quiet"])
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed:")]
+    assert status == (1 if failed else 0)
+    assert len(told) == len(failed)
+    for line, why in zip(told, failed, strict=True):
+        assert "injected_min: 0.5 (drop of " in line
+        assert why in line
 
 
 @pytest.mark.slow
