@@ -214,7 +214,8 @@ def finish(
         print("note: the judged frames have no box in the detector's region, so that the scores say nothing")
     if "gate" not in made:
         print(
-            f"note: widths are uniform: a gate is measured on frames with all four sensors, {FEWEST} at least"
+            "note: widths are uniform: a gate is measured on frames with all four sensors, "
+            f"{FEWEST} at least that are not judged"
         )
     elif "measured_on" in made["gate"]:
         print(
