@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sentryfuse_core.commands.options import check_device, check_numbers
 from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
 from sentryfuse_core.errors import CheckpointError, ConfigError
-from sentryfuse_core.lab.commands.detector_options import LENGTH
+from sentryfuse_core.lab.commands.detector_options import LENGTH, check_length
 from sentryfuse_core.lab.training.evaluate import evaluate
 from sentryfuse_core.lab.training.grade import grade
 from sentryfuse_core.lab.training.provenance import describe, evaluation_table
@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from sentryfuse_core.lab.training.trainer import BatchSource
     from sentryfuse_core.model.shape import ModelShape
 
-__all__ = ["BATCH", "FEWEST", "described", "finish", "given_options", "options_of", "start_of", "train"]
+__all__ = [
+    "BATCH",
+    "FEWEST",
+    "described",
+    "finish",
+    "given_options",
+    "options_of",
+    "start_of",
+    "train",
+]
 
 BATCH = 16  # frames, to evaluate
 FEWEST = 48  # frames to measure a gate on
@@ -46,6 +55,7 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
     """
     if args.learning_rate is None and args.init not in (None, _NO_WEIGHTS):
         args.learning_rate = _FROM_TRAINED
+    check_length(args)
     for name, value in LENGTH.items():
         if getattr(args, name) is None:
             setattr(args, name, value)

@@ -29,6 +29,7 @@ _WORTHS_FIRST = 2**18  # and that the gate's table is measured on
 def run(args: argparse.Namespace) -> int:
     """Train, judge, write."""
     check_numbers(args, lidar_first=(0, 0.9))
+    args.lidar_first = args.lidar_first or 0.0
     sensors = _sensors(args.sensors)
     if args.lidar_first and Modality.LIDAR not in sensors:
         raise ConfigError(f"--lidar-first {args.lidar_first:g} with --sensors {sensors}: there is no lidar")

@@ -165,6 +165,8 @@ def test_train_refuses_weights_of_other_classes_when_it_starts_from_them(
         (["w.safetensors", "--sensors", "camera+sonar"], "--sensors camera+sonar"),
         (["w.safetensors", "--resume", "--state", "nowhere"], "nowhere"),
         (["w.safetensors", "--format", "bag"], "--format is of training on recordings; give --data FOLDER"),
+        (["w.safetensors", "--node", "/a"], "--node is of training on recordings; give --data FOLDER"),
+        (["w.safetensors", "--minutes", "5", "--steps", "9"], "--minutes 5 and --steps 9 both say how long"),
         (["w.safetensors", "--cache", "x"], "--cache is of training on recordings; give --data FOLDER"),
     ],
 )
