@@ -45,6 +45,7 @@ __all__ = [
 BATCH = 16  # frames, to evaluate
 FEWEST = 48  # frames to measure a gate on
 _NO_WEIGHTS, _SHIPPED = "none", "shipped"  # of --init
+_SAME = ("seed", "batch", "learning_rate")  # options of every detector's training, all along
 _FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
 
 
@@ -127,11 +128,12 @@ def train(
     source: BatchSource | None = None,
     keep_up: bool = False,
 ) -> Trainer:
-    """Train to the end with a bar, from `start`, or from a state of the same `identity`.
+    """Train to the end with a bar, from `start`, or from a state of the same `identity` and `_SAME` options.
 
     `keep_up`: the weights of `start` are also the teacher at full width, so that nothing they know is lost.
     SIGINT or SIGTERM end it after the step, once the state is saved.
     """
+    identity = {**identity, **{name: getattr(options, name) for name in _SAME}}
     if args.resume:
         check_identity(options.folder, identity)
     teacher = start.network() if start is not None and keep_up else None

@@ -64,7 +64,6 @@ def run(args: argparse.Namespace) -> int:
         identity={
             **facts,
             "frames_sha256": hashlib.sha256(_made_with(args).encode()).hexdigest(),
-            **{name: getattr(args, name) for name in ("seed", "batch", "learning_rate")},
         },
         source=DrivingSource(data.train, batch=options.batch, seed=options.seed, device=options.device),
     )
