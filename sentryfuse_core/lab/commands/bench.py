@@ -118,6 +118,10 @@ def _check_foreign(args: argparse.Namespace) -> None:
         remedy = "is of the benchmark on recordings and arrays; leave out --detector"
         check_unheeded(args, (*_OF_RUNS, "report_only"), remedy)
         return
+    if args.methods:
+        check_unheeded(
+            args, ("ablations",), "adds to all methods; --methods names those to run, put them there"
+        )
     check_unheeded(args, _OF_DETECTOR, "is of --detector; give that, too, or leave it out")
     if args.report_only:
         check_unheeded(

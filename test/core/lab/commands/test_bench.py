@@ -87,6 +87,10 @@ def bench(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         ("--out out --detector --workers 2", "--workers is of the benchmark on recordings and arrays"),
         ("--out out --report-only --seeds 0", "--seeds is of runs; --report-only judges all the records"),
         ("--out out --report-only --data mine.npz", "--data is of runs"),
+        (
+            "--out out --data mine.npz --methods ours --ablations",
+            "--ablations adds to all methods; --methods",
+        ),
         ("--out out --report-only --frames 16", "--frames is of --detector"),
         ("--out out --data mine.npz --workers 0", "--workers 0: give a number from 1"),
         ("--out out --data mine.npz --workers two", "--workers"),
