@@ -44,6 +44,7 @@ __all__ = [
 
 BATCH = 16  # frames, to evaluate
 FEWEST = 48  # frames to measure a gate on
+_MEASURING = f"measuring a gate takes {FEWEST} frames with all four sensors that are not judged"
 _NO_WEIGHTS, _SHIPPED = "none", "shipped"  # of --init
 _SAME = ("seed", "batch", "learning_rate")  # options of every detector's training, all along
 _FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
@@ -225,12 +226,7 @@ def finish(
     if not found.boxes:
         print("note: the judged frames have no box in the detector's region, so that the scores say nothing")
     if "gate" not in made:
-        print(
-            "note: widths are uniform: a gate is measured on frames with all four sensors, "
-            f"{FEWEST} at least that are not judged"
-        )
+        print(f"note: widths are uniform: {_MEASURING}")
     elif "measured_on" in made["gate"]:
-        print(
-            f"note: the gate is that of {made['gate']['measured_on']}: these frames lack what measuring needs"
-        )
+        print(f"note: the gate is that of {made['gate']['measured_on']}: {_MEASURING}")
     print(f"wrote {args.out} and its manifest")
