@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks._ends import count, ended
 from benchmarks.around_lidars import lidar_lost
 from benchmarks.around_moments import BATCH, Moment, boxes_of, claims, made
 from sentryfuse_core.around import Claim, Run, View, merged, runs_of
@@ -37,9 +38,9 @@ BORDER_M = 3.0  # so near to the line between two sectors an object crosses it
 def main() -> int:
     """Measure, print, write benchmarks/results/around.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=384, help="held-out moments (default %(default)s)")
+    parser.add_argument("--frames", type=count, default=384, help="held-out moments (default %(default)s)")
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="default: the shipped ones")
-    parser.add_argument("--runs", type=int, default=60, help="timed runs of each kind (default %(default)s)")
+    parser.add_argument("--runs", type=count, default=60, help="timed runs of a kind (default %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     bank = Bank(load_checkpoint(args.weights))
@@ -221,4 +222,4 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(ended(main))

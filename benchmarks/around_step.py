@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks._ends import above_zero, ended
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.lab.bench.results import Figure, at_most, text_table, write
 from sentryfuse_core.lab.bench.runtime.recording import Heard, hear, record
@@ -25,7 +26,7 @@ def main() -> int:
     """Measure, print, write benchmarks/results/around_step.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--seconds", type=float, default=6.0, help="of a recorded drive (default %(default)s)"
+        "--seconds", type=above_zero, default=6.0, help="of a recorded drive (default %(default)s)"
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -64,4 +65,4 @@ def _noted(figure: Figure) -> Figure:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(ended(main))

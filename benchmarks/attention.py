@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks._ends import ended
 from benchmarks.attention_accuracy import DATA, RUNS, TASKS, VARIANTS, Job, jobs_for, run, score
 from benchmarks.attention_cost import DENSE, KINDS, SHAPE, Measured, measure
 from sentryfuse_core.lab.bench.intervals import mean_interval
@@ -129,4 +129,4 @@ def _plain(measured: Measured) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._ends import above_zero, ended
 from benchmarks._live import ALL_SENSORS, own_domain, process, until_ended
 from benchmarks.ingest_robot import POINT_BYTES
 from sentryfuse_core.account.latency import percentiles
@@ -62,7 +62,7 @@ class Found:
 def main() -> int:
     """Run with both reliabilities and write benchmarks/results/ingest_live.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="judged length of each run, in s")
+    parser.add_argument("--seconds", type=above_zero, default=60.0, help="judged length of each run, in s")
     args = parser.parse_args()
     own_domain()
     found = {
@@ -163,4 +163,4 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

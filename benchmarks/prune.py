@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from benchmarks._ends import ended
 from sentryfuse_core.lab.bench.accuracy_plot import accuracy_figure
 from sentryfuse_core.lab.bench.plot_style import write_png
 from sentryfuse_core.lab.bench.records import load_records
@@ -33,4 +34,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

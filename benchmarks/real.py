@@ -8,7 +8,6 @@ drive's frames 0 to 27 are judged on its frames 28 to 39, near relatives of what
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks._ends import ended
 from sentryfuse_core.config import Config, override
 from sentryfuse_core.lab.bench.results import Figure, at_least, at_most, text_table, write
 from sentryfuse_core.lab.commands.eval_data import DataTask, study_data
@@ -195,4 +195,4 @@ def plain(study: DataStudy) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

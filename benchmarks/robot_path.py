@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks._ends import above_zero, ended
 from benchmarks._live import ALL_SENSORS, listener, own_domain, parameters, process, reap, spinning, until
 from sentryfuse_core.account.latency import STAGES, percentiles
 from sentryfuse_core.config import Config, to_mapping
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument(
         "bag", nargs="?", type=Path, help="a recording of the synthetic world; made if not given"
     )
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of the recording to make, in s")
+    parser.add_argument("--seconds", type=above_zero, default=20.0, help="length of what is recorded, in s")
     args = parser.parse_args()
     own_domain()
     with tempfile.TemporaryDirectory() as folder:
@@ -120,4 +120,4 @@ def _latency_figures(where: str, latency_ms: dict[str, dict[str, float]]) -> lis
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.progress import track
 
+from benchmarks._ends import count, ended
 from sentryfuse_core.clock import NS_PER_S
 from sentryfuse_core.config import Config, to_mapping
 from sentryfuse_core.faults.scenario import EVERY_SENSOR, Scenario, load_scenario
@@ -35,7 +36,7 @@ Drive = tuple[Path, Truth]
 def main() -> int:
     """Record drives, replay all scenarios, write benchmarks/results/robustness.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--drives", type=int, default=3, help="drives of the synthetic world a scenario")
+    parser.add_argument("--drives", type=count, default=3, help="drives of the synthetic world a scenario")
     args = parser.parse_args()
     stories = [load_scenario(path) for path in shipped_scenarios().values()]
     with tempfile.TemporaryDirectory() as folder:
@@ -131,4 +132,4 @@ def figures_of(name: str, values: dict[str, Any]) -> list[Figure]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(ended(main))

@@ -6,8 +6,8 @@ The options are those of `sentryfuse bench runtime`. With --quick nothing is wri
 from __future__ import annotations
 
 import argparse
-import sys
 
+from benchmarks._ends import ended
 from sentryfuse_core.lab.bench.results import FOLDER, ROOT
 from sentryfuse_core.lab.commands.bench_runtime import add_arguments, measure_and_write
 
@@ -22,4 +22,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

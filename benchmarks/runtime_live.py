@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._ends import above_zero, ended
 from benchmarks._live import (
     ALL_SENSORS,
     listener,
@@ -81,7 +81,7 @@ class Found:
 def main() -> int:
     """Run and write runtime_live.json; 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="judged length, in s")
+    parser.add_argument("--seconds", type=above_zero, default=60.0, help="judged length, in s")
     parser.add_argument("--reliability", choices=("best_effort", "reliable"), default="best_effort")
     args = parser.parse_args()
     own_domain()
@@ -187,4 +187,4 @@ def _rounded(item: Heard) -> dict[str, float | None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

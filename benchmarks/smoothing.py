@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks._ends import count, ended
 from sentryfuse_core.boxes import Floats, FrameBoxes
 from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.evaluation.matching import match_frames
@@ -30,7 +31,7 @@ BINS = 10
 def main() -> int:
     """Drive, follow, smooth, print, write benchmarks/results/smoothing.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--drives", type=int, default=6, help="held-out drives of the synthetic world")
+    parser.add_argument("--drives", type=count, default=6, help="held-out drives of the synthetic world")
     args = parser.parse_args()
     bank = Bank(load_checkpoint(SHIPPED))
     masks = (ALL, LIDAR, NO_LIDAR)
@@ -95,4 +96,4 @@ def miscalibration(truth: Sequence[FrameBoxes], found: Sequence[FrameBoxes], *, 
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(ended(main))

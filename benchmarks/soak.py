@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -19,10 +18,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from benchmarks._ends import above_zero, ended
 from benchmarks._live import own_domain, parameters, process, reap, spinning, until
 from benchmarks.soak_judge import judge
 from benchmarks.soak_plan import draw, scenario_mapping, scenario_text
 from sentryfuse_core.config import Config, ModelConfig, load_yaml, override, to_mapping
+from sentryfuse_core.errors import EvaluationError
 from sentryfuse_core.lab.bench.results import FOLDER, ROOT, text_table, write
 from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.types import Modality
@@ -75,14 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30.0, help="length (default 30)")
+    parser.add_argument("--minutes", type=above_zero, default=30.0, help="length (default 30)")
     parser.add_argument(
         "--rig", type=Path, metavar="FILE", help="sensors by name: a parameter file as the node takes"
     )
     parser.add_argument("--seed", type=int, default=0, help="of faults and budgets")
-    parser.add_argument("--sample-s", type=float, default=5.0, help="between two looks at the process, in s")
+    parser.add_argument("--sample-s", type=above_zero, default=5.0, help="between two looks, in s")
     parser.add_argument(
-        "--rate", type=float, default=1.0, help="speed of the recording; less on a busy machine"
+        "--rate", type=above_zero, default=1.0, help="speed of the recording; less on a busy machine"
     )
     parser.add_argument("--work", type=Path, default=Path("out"), help="folder of lines and logs")
     parser.add_argument(
@@ -176,10 +177,17 @@ def _end(node: subprocess.Popen[bytes]) -> dict[str, float]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run; the last one may be half written."""
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(text) for text in whole.splitlines()]
+    """The lines of a run; the last one may be half written. Raises EvaluationError for another file."""
+    try:
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+        lines = [json.loads(text) for text in whole.splitlines()]
+    except ValueError:
+        lines = []
+    kinds = {line.get("kind") if isinstance(line, dict) else None for line in lines}
+    if "plan" not in kinds or None in kinds:
+        raise EvaluationError(f"{path} holds no soak that began; give the lines.jsonl of one")
+    return lines
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks import sync_clocks, sync_cost, sync_losses, sync_replay
+from benchmarks._ends import ended
 from benchmarks.sync_rivals import load
 from benchmarks.sync_streams import Found
 from sentryfuse_core.config import Config, to_mapping
@@ -117,4 +118,4 @@ def table(found: Mapping[str, Found]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._ends import count, ended
 from sentryfuse_core.boxes import FrameBoxes
 from sentryfuse_core.config import TrackingConfig
 from sentryfuse_core.lab.bench.results import ROOT, Figure, at_least, at_most, text_table, write
@@ -37,7 +38,7 @@ FITTED = (
 def main() -> int:
     """Measure, print, write benchmarks/results/tracks.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--drives", type=int, default=6, help="held-out drives of the synthetic world")
+    parser.add_argument("--drives", type=count, default=6, help="held-out drives of the synthetic world")
     args = parser.parse_args()
     bank = Bank(load_checkpoint(SHIPPED))
     step_ms = cost_ms(bank)
@@ -144,4 +145,4 @@ def cost_ms(bank: Bank, *, objects: int = 50, sets: int = 1000) -> np.ndarray[An
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(ended(main))

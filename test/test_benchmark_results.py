@@ -50,6 +50,45 @@ def test_benchmark_explains_itself_and_writes_nothing_when_asked_for_help(
     assert pictures == {path: path.stat().st_mtime_ns for path in (ROOT / "docs" / "images").iterdir()}
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["prune", "EMPTY"],
+            "EMPTY holds no <data>/<backbone>/s<seed>/<method>.json; run",
+        ),
+        (["real", "EMPTY"], "no folder or recording at EMPTY/kitti_drive"),
+        (["around", "--weights", "EMPTY/none"], "no weights at EMPTY/none"),
+        (["around", "--frames", "0"], "argument --frames: '0': give a whole number from 1"),
+        (["tracks", "--drives", "-1"], "argument --drives: '-1': give a whole number from 1"),
+        (["robot_path", "--seconds", "nan"], "argument --seconds: 'nan': give a number above 0"),
+        (["soak", "--judge", "EMPTY/none"], "EMPTY/none: No such file or directory; check the path"),
+        (
+            ["soak", "--judge", "EMPTY/file"],
+            "EMPTY/file holds no soak that began; give the lines.jsonl",
+        ),
+    ],
+    ids=" ".join,
+)
+def test_benchmark_says_what_is_wrong_in_one_line_when_it_cannot_run(
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text('{"kind": "sample"}\n', encoding="utf-8")
+    name, *arguments = (word.replace("EMPTY", str(tmp_path)) for word in words)
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    monkeypatch.delitem(sys.modules, f"benchmarks.{name}", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "error: " in said
+    assert told.replace("EMPTY", str(tmp_path)) in said
+
+
 def test_result_file_has_the_agreed_fields_when_written(tmp_path: Path) -> None:
     figures = [at_least("sets", 9.9, "1/s", 9.0), at_most("p99", NAN, "ms", 1.0)]
     path = write("robot_path", figures, raw=[1, 2], config={"level": 0}, folder=tmp_path / "new")

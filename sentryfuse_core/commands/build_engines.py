@@ -38,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto (default): whatever is installed, tensorrt where a CUDA device is there",
     )
     parser.add_argument("--anew", action="store_true", help="build also what is there already")
+    parser.add_argument(
+        "--remove-others",
+        action="store_true",
+        help="at the end delete what was built for other weights, another torch or another version of this "
+        "package; a node that still runs such goes on in eager",
+    )
     add_config_arguments(parser)
     parser.epilog = (
         "Read from the parameters: model.checkpoint, model.device, model.precision (of the engines), "
@@ -82,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.target == "auto":
         print(f"no TensorRT engines: {why_not}")
     _measure(model, bank, store)
+    _tell_others(store, removing=args.remove_others)
     return 0
 
 
@@ -125,6 +132,27 @@ def _measure(model: ModelConfig, bank: Bank, store: Store) -> None:
             print(f"{name} was not measured: {lack}")
     for name, time_ms in found.times_ms.items():
         print(f"{name:<8} {time_ms:6.1f} ms a set with all sensors, mean over the levels")
+
+
+def _tell_others(store: Store, *, removing: bool) -> None:
+    """Say what lies beside the store's folder and is not read with these weights; delete it where asked.
+
+    Not unasked: a robot may take turns with several weights, and each start would find its files gone.
+    """
+    from sentryfuse_core.runtime.leftovers import leftovers, remove
+
+    others = leftovers(store)
+    if not others:
+        return
+    size_mb = sum(other.size_bytes for other in others) / 1e6
+    what = f"{len(others)} {'folder' if len(others) == 1 else 'folders'} ({size_mb:.1f} MB)"
+    print(f"{'removing' if removing else 'beside it lie'} {what} of other weights, torch or code:")
+    for other in others:
+        print(f"  {other.folder}: {other.size_bytes / 1e6:.1f} MB")
+        if removing:
+            remove(other)
+    if not removing:
+        print("remove them with --remove-others, unless other nodes run them")
 
 
 def _no_engines(model: ModelConfig) -> str:

@@ -14,8 +14,16 @@ from sentryfuse_core.shipped import or_shipped
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
-__all__ = ["MOST_SEED", "add_config_arguments", "check_device", "check_numbers", "config_from"]
+__all__ = [
+    "MOST_SEED",
+    "add_config_arguments",
+    "check_device",
+    "check_numbers",
+    "check_unheeded",
+    "config_from",
+]
 
 MOST_SEED = 2**20 - 1  # larger ones would draw worlds that are held out for scoring
 
@@ -46,6 +54,8 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def config_from(args: argparse.Namespace) -> Config:
     """What --params and --set ask for; raises ConfigError for what is unknown or out of range."""
+    if args.params is None:
+        check_unheeded(args, ("node",), "says whose part of --params is meant; give that, too")
     config = Config() if args.params is None else load_yaml(args.params, node=args.node, tell=_tell)
     return override(config, dict(_assignment(text) for text in args.set))
 
@@ -68,6 +78,18 @@ def _assignment(text: str) -> tuple[str, Any]:
         return name.strip(), parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: {' '.join(str(error).split())}; quote the value") from error
+
+
+def check_unheeded(args: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    """Raises ConfigError, with the option and `why`, for the first of these that was given.
+
+    What has no effect is no small matter: who gave it believes that it had. Such options default to nothing,
+    which is None, False, an empty list or no text.
+    """
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value is not False and value not in ([], ""):
+            raise ConfigError(f"--{name.replace('_', '-')} {why}")
 
 
 def check_numbers(args: argparse.Namespace, **bounds: tuple[float, float]) -> None:

@@ -7,7 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentryfuse_core.commands.options import add_config_arguments, check_numbers, config_from
+from sentryfuse_core.commands.options import (
+    add_config_arguments,
+    check_numbers,
+    check_unheeded,
+    config_from,
+)
 from sentryfuse_core.commands.signals import INTERRUPTED, noted_signals
 from sentryfuse_core.commands.verdicts import exit_status, print_failures
 from sentryfuse_core.errors import ConfigError
@@ -118,6 +123,8 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None and not 0 < args.seconds <= _LONGEST_S:
         raise ConfigError(f"--seconds {args.seconds:g}: give a time above 0 and up to {_LONGEST_S:g}")
     check_numbers(args, jobs=(1, 1024))
+    if args.scenario is None:
+        check_unheeded(args, ("no_clean",), "is of the faults of --scenario; give that, too, or leave it out")
     config = config_from(args)
     from sentryfuse_core.bags import topics
     from sentryfuse_core.bags.readers import BagReader

@@ -112,6 +112,8 @@ def test_parameters_are_those_of_the_node_that_is_named_when_a_file_is_for_sever
         (["replay", "BAG", "--topic", "sonar=/a"], "SENSOR=TOPIC"),
         (["replay", "BAG", "--scenario", "/nowhere/s.yaml"], "/nowhere/s.yaml"),
         (["replay", "BAG", "--seconds", "0"], "--seconds 0"),
+        (["replay", "BAG", "--no-clean"], "--no-clean is of the faults of --scenario; give that, too"),
+        (["replay", "BAG", "--node", "/a"], "--node says whose part of --params is meant; give that, too"),
         (["replay", "BAG", "--seconds", "inf"], "--seconds inf"),
         (["replay", "BAG", "--seconds", "1e300"], "--seconds 1e+300"),
         (["replay", "BAG", "--set", "model.checkpoint=/nowhere/n.safetensors"], "/nowhere/n."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sentryfuse_core.commands.options import MOST_SEED, add_config_arguments, check_device, check_numbers
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.data_options import LIDAR_HEIGHTS_M, add_data_arguments
+from sentryfuse_core.lab.commands.detector_options import check_length
 from sentryfuse_core.openmp import idle_cores
 from sentryfuse_core.whole_files import new_folders
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 NOT_GAINED = 1  # exit status
+_MINUTES = 25.0
 _TEACHERS = ("auto", "lidar", "all", "clustering")
 _DESCRIPTION = """\
 Adapt the detector to a robot by its own recordings, without labels.
@@ -83,8 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="of the steps that go over the synthetic world again, 0 to 0.9 (default %(default)s)",
     )
-    parser.add_argument("--minutes", type=float, default=25.0, help="how long to train (default %(default)g)")
-    parser.add_argument("--steps", type=int, default=0, help="how many steps to train instead of a time")
+    parser.add_argument("--minutes", type=float, help=f"how long to train (default {_MINUTES:g})")
+    parser.add_argument("--steps", type=int, help="how many steps to train instead of a time")
     parser.add_argument("--batch", type=int, default=16, help="frames a step (default %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=5e-4, help="at its peak (default %(default)g)")
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
@@ -136,7 +138,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raises ConfigError for what cannot be."""
+    """Raises ConfigError for what cannot be; fills in how long to train."""
+    check_length(args)
+    args.minutes = _MINUTES if args.minutes is None else args.minutes
+    args.steps = args.steps or 0
     if args.out.suffix != ".safetensors" or args.out.is_dir():
         raise ConfigError(f"--out {args.out}: give a file that ends in .safetensors")
     if (args.detector is None) != (args.detector_classes is None):

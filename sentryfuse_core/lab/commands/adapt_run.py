@@ -167,7 +167,7 @@ def _train(
         "recordings": provenance(course),
         "teacher": course.teacher,
         "lessons_sha256": hashlib.sha256(_made_with(args, course).encode()).hexdigest(),
-        **{name: getattr(args, name) for name in ("seed", "batch", "learning_rate", "keep_back", "rehearse")},
+        **{name: getattr(args, name) for name in ("keep_back", "rehearse")},
     }
     trainer = train(
         args,

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentryfuse_core.commands.options import check_numbers
+from sentryfuse_core.commands.options import check_numbers, check_unheeded
 from sentryfuse_core.errors import ConfigError, DatasetError
 from sentryfuse_core.lab.commands import bench_detector, bench_runtime, bench_world
 from sentryfuse_core.lab.commands.bench_world import names_of, seeds_of
@@ -49,9 +49,9 @@ FLAP and SynFlow at the same MACs, nothing fine-tuned; writes OUT/prune_detector
 """
 _FRAMES = 96  # of --detector
 _OF_DETECTOR = ("weights", "frames")
-_OF_ARRAYS = (
+_OF_RUNS = (
     *("data", "har", "digits", "recipe", "device", "backbones", "seeds", "methods", "ablations"),
-    "report_only",
+    "workers",
 )
 
 
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--seeds", metavar="0,1,2", help="only these (default: the recipe's)")
     option("--methods", metavar="A,B", help="only these methods")
     option("--ablations", action="store_true", help="also what ours is without each of its parts")
-    option("--workers", type=int, default=1, metavar="N", help="runs at once (default 1)")
+    option("--workers", type=int, metavar="N", help="runs at once (default 1)")
     option("--report-only", action="store_true", help="only judge the records that are there")
     option("--detector", action="store_true", help="instead the gate against rules on the whole detector")
     option("--weights", type=Path, metavar="FILE", help="of --detector (default: those that ship)")
@@ -114,12 +114,19 @@ def _run(args: argparse.Namespace) -> int:
 
 def _check_foreign(args: argparse.Namespace) -> None:
     """Raises ConfigError for an option that what is asked for does not heed."""
-    remedy = "is of --detector; give that, too, or leave it out"
     if args.detector:
         remedy = "is of the benchmark on recordings and arrays; leave out --detector"
-    for name in _OF_ARRAYS if args.detector else _OF_DETECTOR:
-        if getattr(args, name):
-            raise ConfigError(f"--{name.replace('_', '-')} {remedy}")
+        check_unheeded(args, (*_OF_RUNS, "report_only"), remedy)
+        return
+    if args.methods:
+        check_unheeded(
+            args, ("ablations",), "adds to all methods; --methods names those to run, put them there"
+        )
+    check_unheeded(args, _OF_DETECTOR, "is of --detector; give that, too, or leave it out")
+    if args.report_only:
+        check_unheeded(
+            args, _OF_RUNS, "is of runs; --report-only judges all the records of --out, leave it out"
+        )
 
 
 def _run_jobs(args: argparse.Namespace) -> None:
@@ -149,7 +156,7 @@ def _run_jobs(args: argparse.Namespace) -> None:
             bar.console.print(line)
             bar.advance(shown)
 
-        if args.workers == 1:
+        if args.workers in (None, 1):
             for task in found:
                 tell(work(task, on_job=lambda name: bar.update(shown, description=name)))
             return

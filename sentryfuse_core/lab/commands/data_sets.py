@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentryfuse_core.bags.topics import parse_overrides
-from sentryfuse_core.commands.options import check_numbers, config_from, options_given
+from sentryfuse_core.commands.options import check_numbers, check_unheeded, config_from, options_given
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.data_options import LIDAR_HEIGHTS_M
 from sentryfuse_core.lab.datasets.driving import DrivingSet, Span
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["classes_of", "open_data", "span_of", "words_of"]
 
-_OF_BAGS = ("labels", "params", "set", "topic")
+_OF_BAGS = ("labels", "params", "node", "set", "topic")
 
 
 def open_data(
@@ -45,9 +45,7 @@ def open_data(
 def _open(args: argparse.Namespace, path: Path, vocabulary: Vocabulary, **options: bool) -> DrivingSet:
     layout = args.format or detect_layout(path)
     if layout != "bag":
-        for name in _OF_BAGS:
-            if getattr(args, name):
-                raise ConfigError(f"--{name} is of recordings, and {path} is {layout}; leave it out")
+        check_unheeded(args, _OF_BAGS, f"is of recordings, and {path} is {layout}; leave it out")
     topics, config = parse_overrides(args.topic, config_from(args))
     return open_driving(
         path,

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentryfuse_core.commands.options import add_config_arguments
+from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.data_options import add_data_arguments, add_frame_arguments
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["DRIVING", "LENGTH", "add_arguments"]
+__all__ = ["DRIVING", "LENGTH", "add_arguments", "check_length"]
 
 LENGTH = {
     "minutes": 60.0,
@@ -32,8 +33,17 @@ DRIVING = (
     "around",
     "cache",
     "params",
+    "node",
     "set",
 )
+
+
+def check_length(args: argparse.Namespace) -> None:
+    """Raises ConfigError where two options say how long to train."""
+    if args.minutes is not None and args.steps:
+        raise ConfigError(
+            f"--minutes {args.minutes:g} and --steps {args.steps} both say how long to train; give one"
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +93,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--lidar-first",
         type=float,
-        default=0.0,
         metavar="SHARE",
         help="in the synthetic world: share of the training, 0 to 0.9, in which the lidar is shown alone "
         "(default 0)",

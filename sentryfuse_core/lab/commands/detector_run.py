@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sentryfuse_core.commands.options import check_device, check_numbers
 from sentryfuse_core.commands.signals import interrupt, noted_signals, say_saved
 from sentryfuse_core.errors import CheckpointError, ConfigError
-from sentryfuse_core.lab.commands.detector_options import LENGTH
+from sentryfuse_core.lab.commands.detector_options import LENGTH, check_length
 from sentryfuse_core.lab.training.evaluate import evaluate
 from sentryfuse_core.lab.training.grade import grade
 from sentryfuse_core.lab.training.provenance import describe, evaluation_table
@@ -31,11 +31,22 @@ if TYPE_CHECKING:
     from sentryfuse_core.lab.training.trainer import BatchSource
     from sentryfuse_core.model.shape import ModelShape
 
-__all__ = ["BATCH", "FEWEST", "described", "finish", "given_options", "options_of", "start_of", "train"]
+__all__ = [
+    "BATCH",
+    "FEWEST",
+    "described",
+    "finish",
+    "given_options",
+    "options_of",
+    "start_of",
+    "train",
+]
 
 BATCH = 16  # frames, to evaluate
 FEWEST = 48  # frames to measure a gate on
+_MEASURING = f"measuring a gate takes {FEWEST} frames with all four sensors that are not judged"
 _NO_WEIGHTS, _SHIPPED = "none", "shipped"  # of --init
+_SAME = ("seed", "batch", "learning_rate")  # options of every detector's training, all along
 _FROM_TRAINED = 5e-4  # learning rate from trained weights: a tenth or so of what random ones can take
 
 
@@ -46,6 +57,7 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
     """
     if args.learning_rate is None and args.init not in (None, _NO_WEIGHTS):
         args.learning_rate = _FROM_TRAINED
+    check_length(args)
     for name, value in LENGTH.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
@@ -117,11 +129,12 @@ def train(
     source: BatchSource | None = None,
     keep_up: bool = False,
 ) -> Trainer:
-    """Train to the end with a bar, from `start`, or from a state of the same `identity`.
+    """Train to the end with a bar, from `start`, or from a state of the same `identity` and `_SAME` options.
 
     `keep_up`: the weights of `start` are also the teacher at full width, so that nothing they know is lost.
     SIGINT or SIGTERM end it after the step, once the state is saved.
     """
+    identity = {**identity, **{name: getattr(options, name) for name in _SAME}}
     if args.resume:
         check_identity(options.folder, identity)
     teacher = start.network() if start is not None and keep_up else None
@@ -213,11 +226,7 @@ def finish(
     if not found.boxes:
         print("note: the judged frames have no box in the detector's region, so that the scores say nothing")
     if "gate" not in made:
-        print(
-            f"note: widths are uniform: a gate is measured on frames with all four sensors, {FEWEST} at least"
-        )
+        print(f"note: widths are uniform: {_MEASURING}")
     elif "measured_on" in made["gate"]:
-        print(
-            f"note: the gate is that of {made['gate']['measured_on']}: these frames lack what measuring needs"
-        )
+        print(f"note: the gate is that of {made['gate']['measured_on']}: {_MEASURING}")
     print(f"wrote {args.out} and its manifest")

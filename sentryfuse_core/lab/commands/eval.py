@@ -13,6 +13,7 @@ from sentryfuse_core.commands.options import (
     MOST_SEED,
     check_device,
     check_numbers,
+    check_unheeded,
 )
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands.eval_asked import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # what imports torch is imported on use: --help and a wrong o
 __all__ = ["add_arguments", "run"]
 
 _FRAMES, _FIT_FRAMES, _POLICY_FRAMES = 1536, 512, 192  # to score, to fit on, to score with --policies
+_WORLD = "v3"
 _DRAWS, _POLICY_DRAWS = 1000, 200
 _DRIVES, _DRIVE_S, _LEAST_DRIVE_S = 4, 30.0, 12  # of --tracks: the lidar is gone from 10 to 20 s
 _BATCH = 16  # frames; another number would give other worlds
@@ -57,12 +59,14 @@ content at three severities against the sensor's absence, --policies the gate ag
 Of recordings without labels it counts the boxes that a robot would publish, and --draw shows them.
 """
 _OF_TRACKS = ("drives", "seconds")
-_NOT_OF_TRACKS = ("masks", "levels", "single", "frames", "fit_frames", "draws")
+_NOT_OF_TRACKS = ("masks", "levels", "single", "frames", "fit_frames", "draws", "world")
+_NOT_OF_POLICIES = ("masks", "levels", "single", "tracks", "fit_frames")
 _OF_DATA = (
     "format",
     "labels",
     "topic",
     "params",
+    "node",
     "set",
     "map",
     "lidar_height",
@@ -70,6 +74,7 @@ _OF_DATA = (
     "around",
     "corrupt",
     "draw",
+    "drawings",
 )
 
 
@@ -121,9 +126,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--world",
         choices=tuple(WORLDS),
-        default="v3",
         help="v3: streets and yards, many kinds of lidar and camera; v2: the plain world that weights were "
-        "trained in before, for continuity (default %(default)s); --tracks: v2 alone",
+        f"trained in before, for continuity (default {_WORLD}); not for --tracks, which drives in v2",
     )
     parser.add_argument("--levels", metavar="0,1", help="only these pruning levels (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="which worlds (default %(default)s)")
@@ -287,10 +291,11 @@ def _singles(options: list[str]) -> dict[str, Checkpoint]:
 
 def _check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what is wrong; fills in what was not given."""
-    for name in _OF_DATA:
-        if getattr(args, name):
-            raise ConfigError(f"--{name.replace('_', '-')} is of real data; give --data PATH with it")
-    _check_tracks(args)
+    check_unheeded(args, _OF_DATA, "is of real data; give --data PATH with it")
+    _check_instead(args)
+    args.world = args.world or _WORLD
+    args.drives = _DRIVES if args.drives is None else args.drives
+    args.seconds = _DRIVE_S if args.seconds is None else args.seconds
     if args.fit_frames is None:
         args.fit_frames = _FIT_FRAMES
     if args.frames is None:
@@ -304,7 +309,6 @@ def _check(args: argparse.Namespace) -> None:
         fit_frames=(0, most),
         seed=(0, MOST_SEED),
         draws=(1, 100_000),
-        drawings=(1, 100_000),
         drives=(1, 10_000),
         seconds=(_LEAST_DRIVE_S, 3600),
     )
@@ -315,25 +319,20 @@ def _check(args: argparse.Namespace) -> None:
         if getattr(args, name) != asked:
             option = f"--{name.replace('_', '-')}"
             print(f"note: worlds come {_BATCH} at a time: {option} {asked} is {getattr(args, name)} frames")
+
+
+def _check_instead(args: argparse.Namespace) -> None:
+    """Raises ConfigError for what --policies and --tracks do not heed, or --tracks alone does."""
+    why = ""
     if args.policies:
-        given = {
-            "--masks": args.masks,
-            "--levels": args.levels,
-            "--single": args.single,
-            "--tracks": args.tracks,
-        }
-        others = [name for name, value in given.items() if value]
-        others += [f"--device {args.device}"] if args.device != "cpu" else []
-        if others:
-            raise ConfigError(f"{others[0]} is not for --policies, which runs all sets and levels on the CPU")
-
-
-def _check_tracks(args: argparse.Namespace) -> None:
-    """Raises ConfigError for what --tracks does not heed, or it alone does; fills in what is its own."""
-    for name in _NOT_OF_TRACKS if args.tracks else _OF_TRACKS:
-        if getattr(args, name) not in (None, []):
-            option = f"--{name.replace('_', '-')}"
-            why = "is not for --tracks, which runs sets and scripts of its own at full width"
-            raise ConfigError(f"{option} {why if args.tracks else 'is of --tracks; give that, too'}")
-    args.drives = _DRIVES if args.drives is None else args.drives
-    args.seconds = _DRIVE_S if args.seconds is None else args.seconds
+        why = "is not for --policies, which runs all sets and levels on the CPU"
+        check_unheeded(args, _NOT_OF_POLICIES, why)
+        if args.device != "cpu":
+            raise ConfigError(f"--device {args.device} {why}")
+    if args.tracks:
+        why = "is not for --tracks, which runs sets and scripts of its own at full width"
+        check_unheeded(args, _NOT_OF_TRACKS, why)
+    else:
+        check_unheeded(args, _OF_TRACKS, "is of --tracks; give that, too")
+    if why and not args.references:
+        raise ConfigError(f"--no-references {why} and no references")

@@ -14,7 +14,9 @@ from sentryfuse_core.types import Modality, ModalitySet
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_real_arguments", "check_fresh", "command_of", "levels_of", "masks_of"]
+__all__ = ["DRAWINGS", "add_real_arguments", "check_fresh", "command_of", "levels_of", "masks_of"]
+
+DRAWINGS = 12  # of --draw
 
 
 def add_real_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +39,7 @@ def add_real_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for pictures: camera and lidar from above with the boxes a robot would publish, the "
         "sets of --masks side by side (default: each sensor and all); recordings need no labels for it",
     )
-    data.add_argument(
-        "--drawings", type=int, default=12, metavar="N", help="with --draw: how many (default %(default)s)"
-    )
+    data.add_argument("--drawings", type=int, metavar="N", help=f"with --draw: how many (default {DRAWINGS})")
     add_data_arguments(data)
     add_config_arguments(parser)
 

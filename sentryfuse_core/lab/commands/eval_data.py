@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sentryfuse_core.boxes import Floats, FrameBoxes
-from sentryfuse_core.commands.options import MOST_SEED, check_numbers
+from sentryfuse_core.commands.options import MOST_SEED, check_numbers, check_unheeded
 from sentryfuse_core.errors import ConfigError, EvaluationError
 from sentryfuse_core.evaluation.matching import Matches
 from sentryfuse_core.lab.commands.data_sets import open_data, span_of, words_of
-from sentryfuse_core.lab.commands.eval_asked import command_of, levels_of, masks_of
+from sentryfuse_core.lab.commands.eval_asked import DRAWINGS, command_of, levels_of, masks_of
 from sentryfuse_core.lab.commands.eval_data_draw import Drawings
 from sentryfuse_core.lab.commands.eval_data_report import DataStudy, print_data, write_data
 from sentryfuse_core.lab.commands.eval_policy_figures import FaultStudy, PolicyStudy
@@ -47,16 +47,7 @@ __all__ = ["DataTask", "run_data", "sensors_of", "study_data"]
 VOXEL_M = 0.2  # what clouds are thinned to for clustering
 _DRAWS = 200  # of frames anew, for intervals
 _IMU = ModalitySet.of(Modality.IMU)
-_OF_WORLD: Mapping[str, object] = {
-    "frames": None,
-    "fit_frames": None,
-    "single": [],
-    "tracks": False,
-    "drives": None,
-    "seconds": None,
-    "world": "v3",
-    "device": "cpu",
-}
+_OF_WORLD = ("frames", "fit_frames", "single", "tracks", "drives", "seconds", "world")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +63,7 @@ class DataTask:
     draws: int = 200
     seed: int = 0
     draw: Path | None = None  # folder for pictures
-    drawings: int = 12
+    drawings: int = DRAWINGS
 
 
 def run_data(args: argparse.Namespace) -> int:
@@ -119,16 +110,18 @@ def run_data(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what is wrong, or is of the synthetic world; fills in what was not given."""
-    for name, unset in _OF_WORLD.items():
-        if getattr(args, name) != unset:
-            raise ConfigError(f"--{name.replace('_', '-')} is of the synthetic world; leave out --data")
-    if args.policies and (args.masks is not None or args.levels is not None):
-        given = "--levels" if args.masks is None else "--masks"
-        raise ConfigError(
-            f"{given} is not for --policies, which runs all sets and levels; leave one of them out"
-        )
+    check_unheeded(args, _OF_WORLD, "is of the synthetic world; leave out --data")
+    if args.device != "cpu":
+        raise ConfigError(f"--device {args.device} is of the synthetic world; leave out --data")
+    if args.policies:
+        why = "is not for --policies, which runs all sets and levels; leave one of them out"
+        check_unheeded(args, ("masks", "levels"), why)
+    if args.draw is None:
+        check_unheeded(args, ("drawings",), "is of --draw; give that, too")
     if args.draws is None:
         args.draws = _DRAWS
+    if args.drawings is None:
+        args.drawings = DRAWINGS
     check_numbers(args, seed=(0, MOST_SEED), draws=(1, 100_000), drawings=(1, 100_000))
 
 

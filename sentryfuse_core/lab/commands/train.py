@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sentryfuse_core.commands.options import MOST_SEED, check_numbers
+from sentryfuse_core.commands.options import MOST_SEED, check_numbers, check_unheeded
 from sentryfuse_core.errors import ConfigError
 from sentryfuse_core.lab.commands import detector_options
 from sentryfuse_core.openmp import idle_cores
@@ -166,22 +166,19 @@ def _check_options(args: argparse.Namespace) -> None:
 def _check_foreign(args: argparse.Namespace) -> None:
     """Raises ConfigError for an option of another task than the one that --data asks for."""
     of_classifier = "is of a classifier's training; give --data FILE.npz with it"
-    if _is_driving(args):
-        foreign = dict.fromkeys(_CLASSIFIER, of_classifier)
-    elif args.data is not None:
-        remedy = "is of the detector's training; with --data FILE.npz the recipe says it"
-        foreign = dict.fromkeys((*detector_options.LENGTH, *detector_options.DRIVING), remedy)
-        foreign["init"] = "is of the detector's training; a classifier starts anew, leave it out"
-    else:
-        foreign = dict.fromkeys(
-            detector_options.DRIVING, "is of training on recordings; give --data FOLDER with it"
+    if args.data is None:
+        check_unheeded(
+            args, detector_options.DRIVING, "is of training on recordings; give --data FOLDER with it"
         )
-        foreign |= dict.fromkeys(_CLASSIFIER, of_classifier)
-    if args.data is not None:
-        foreign |= dict.fromkeys(_WORLD, "is of training in the synthetic world; leave out --data")
-    for name, remedy in foreign.items():
-        if getattr(args, name) not in (None, False, [], 0.0):
-            raise ConfigError(f"--{name.replace('_', '-')} {remedy}")
+        check_unheeded(args, _CLASSIFIER, of_classifier)
+        return
+    check_unheeded(args, _WORLD, "is of training in the synthetic world; leave out --data")
+    if _is_driving(args):
+        check_unheeded(args, _CLASSIFIER, of_classifier)
+        return
+    check_unheeded(args, ("init",), "is of the detector's training; a classifier starts anew, leave it out")
+    names = (*detector_options.LENGTH, *detector_options.DRIVING)
+    check_unheeded(args, names, "is of the detector's training; with --data FILE.npz the recipe says it")
 
 
 def _is_driving(args: argparse.Namespace) -> bool:

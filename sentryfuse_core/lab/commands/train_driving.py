@@ -64,7 +64,6 @@ def run(args: argparse.Namespace) -> int:
         identity={
             **facts,
             "frames_sha256": hashlib.sha256(_made_with(args).encode()).hexdigest(),
-            **{name: getattr(args, name) for name in ("seed", "batch", "learning_rate")},
         },
         source=DrivingSource(data.train, batch=options.batch, seed=options.seed, device=options.device),
     )
@@ -99,9 +98,13 @@ def _kept_gate(start: Checkpoint | None) -> dict[str, Any]:
 
 
 def _weighed(found: DrivingSet, data: DrivingData) -> Iterator[LabelledBatch] | None:
-    """Frames of val to measure a gate on; None where too few have all four sensors."""
-    whole = [table for table in data.val if table.present == ModalitySet.all()]
-    if sum(map(len, whole)) < FEWEST:
+    """Frames of val to measure a gate on; None where too few have all four sensors.
+
+    None of them is judged: what plans were chosen by would flatter them. The first calibrate.
+    """
+    everything = ModalitySet.all()
+    whole = sum(len(table) for table in data.val if table.present == everything)
+    if (data.calibrating if data.judged_sensors == everything else whole) < FEWEST:
         return None
     drives = [drive for drive in found.drives if drive.name in data.val_drives]
     frames = (
@@ -109,7 +112,7 @@ def _weighed(found: DrivingSet, data: DrivingData) -> Iterator[LabelledBatch] | 
         for drive in drives
         for batch in batches_of(replace(found, drives=(drive,)), span=_validating(drive, data), age_s=_AGE_S)
     )
-    return islice((batch for batch in frames if batch.inputs.present == ModalitySet.all()), FEWEST)
+    return islice((batch for batch in frames if batch.inputs.present == everything), FEWEST)
 
 
 def _validating(drive: Drive, data: DrivingData) -> Span:

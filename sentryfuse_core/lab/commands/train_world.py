@@ -29,12 +29,13 @@ _WORTHS_FIRST = 2**18  # and that the gate's table is measured on
 def run(args: argparse.Namespace) -> int:
     """Train, judge, write."""
     check_numbers(args, lidar_first=(0, 0.9))
+    args.lidar_first = args.lidar_first or 0.0
     sensors = _sensors(args.sensors)
     if args.lidar_first and Modality.LIDAR not in sensors:
         raise ConfigError(f"--lidar-first {args.lidar_first:g} with --sensors {sensors}: there is no lidar")
     options = replace(options_of(args), sensors=sensors, lidar_first=args.lidar_first)
     start, facts = start_of(args.init, labels=[traits.label for traits in CLASSES])
-    identity = {**facts, "seed": args.seed, "sensors": str(options.sensors), "lidar_first": args.lidar_first}
+    identity = {**facts, "sensors": str(options.sensors), "lidar_first": args.lidar_first}
     # What another world taught is where to start from, and not what to keep up with in this one.
     same = start is not None and start.manifest.get("world_sha256") == world_sha256(options.world)
     trainer = train(args, options, shape=TRAINED_SHAPE, start=start, identity=identity, keep_up=same)

@@ -78,13 +78,15 @@ def load_npz(path: Path) -> Arrays:
             if name not in members:
                 raise DatasetError(f"has no array {name!r} [n]; save it beside {sorted(members)}")  # noqa: TRY301
         label, classes = _labels(members["label"])
+        item = members.get("item", np.arange(len(label)))
+        _check_kind("items", item, "iuUS", "integers or text")
         return tokenised(
             path.stem,
             {name: values for name, values in members.items() if name not in _NOT_INPUTS},
             label=label,
             classes=classes,
             split=_text(members["split"]),
-            item=_items(members.get("item", np.arange(len(label)))),
+            item=item,
         )
     except DatasetError as error:
         raise DatasetError(f"{path} {error}") from None
@@ -97,14 +99,15 @@ def tokenised(
     label: NDArray[np.int64],
     split: NDArray[np.str_],
     classes: tuple[str, ...],
-    item: NDArray[np.int64],
+    item: NDArray[Any],
     sides: Mapping[str, int] | None = None,
 ) -> Arrays:
     """Standardise and tokenise `values`, modality -> [n, F], [n, T, C] or [n, H, W, C].
 
     Channels (features of [n, F]) are centred and scaled with the mean and deviation of the training
-    samples alone; one that is constant there is only centred. `sides` are the patches' sides where a
-    data set has its own. Raises DatasetError for samples that cannot be used, without naming their file.
+    samples alone; one that is constant there is only centred. `item` holds integers or text. `sides` are
+    the patches' sides where a data set has its own. Raises DatasetError for samples that cannot be used,
+    without naming their file.
     """
     if not values:
         raise DatasetError(f"has no modality; save an array {_RANKS} under a name of its own")
@@ -123,7 +126,7 @@ def tokenised(
         label=label,
         split=split,
         classes=classes,
-        item=item,
+        item=_numbered(item),
     )
 
 
@@ -206,9 +209,8 @@ def _text(values: NDArray[Any]) -> NDArray[np.str_]:
     return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
 
 
-def _items(values: NDArray[Any]) -> NDArray[np.int64]:
+def _numbered(values: NDArray[Any]) -> NDArray[np.int64]:
     """Integers as they are, text as the number of its place in the order of all texts."""
-    _check_kind("items", values, "iuUS", "integers or text")
     numbers = values if values.dtype.kind in "iu" else np.unique(values, return_inverse=True)[1]
     return numbers.astype(np.int64)
 
@@ -237,7 +239,7 @@ def _check_values(modality: str, values: NDArray[Any]) -> None:
 
 
 def _check_splits(
-    split: NDArray[np.str_], label: NDArray[np.int64], classes: tuple[str, ...], item: NDArray[np.int64]
+    split: NDArray[np.str_], label: NDArray[np.int64], classes: tuple[str, ...], item: NDArray[Any]
 ) -> None:
     unknown = sorted(set(split.tolist()) - set(SPLITS))
     if unknown:
@@ -256,7 +258,7 @@ def _check_splits(
         shared = np.intersect1d(item[split == one], item[split == other])
         if len(shared):
             raise DatasetError(
-                f"has item {int(shared[0])} in {one} and in {other}; keep each item inside one split"
+                f"has item {shared[0]} in {one} and in {other}; keep each item inside one split"
             )
 
 

@@ -38,14 +38,21 @@ class DrivingData:
         """The sensors that most frames of val have: those are the frames that are judged."""
         return max(self.val, key=len).present
 
+    @property
+    def calibrating(self) -> int:
+        """How many frames of val that have `judged_sensors`, the first, are to fit on and never judged.
+
+        So neighbours in time are in one part, and sides of a moment.
+        """
+        table = max(self.val, key=len)
+        return min(_begins(table, self.sides)[1:], key=lambda row: abs(row - len(table) // 2))
+
     def batches(self, part: int, *, most: int, batch: int, device: str = "cpu") -> Iterator[LabelledBatch]:
         """Frames of val that have `judged_sensors`, at most `most`: those to calibrate on (0), to judge (1).
 
-        The first half calibrates, so that neighbours in time are in one part, and sides of a moment. Where
-        nothing is learned, about UNSURE boxes too, nothing is judged: `known` is false there.
+        Where nothing is learned, about UNSURE boxes too, nothing is judged: `known` is false there.
         """
-        table = max(self.val, key=len)
-        half = min(_begins(table, self.sides)[1:], key=lambda row: abs(row - len(table) // 2))
+        table, half = max(self.val, key=len), self.calibrating
         index = torch.arange(half) if part == 0 else torch.arange(half, len(table))
         index = index[torch.linspace(0, len(index) - 1, min(most, len(index))).round().long()]
         for start in range(0, len(index), batch):

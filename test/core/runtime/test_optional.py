@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from networks import assert_close, make_bank, model_input
+from networks import assert_close, checkpoint, make_bank, model_input
 
 from sentryfuse_core.cli import main
 from sentryfuse_core.clock import ManualClock
@@ -309,3 +309,29 @@ def test_build_engines_keeps_what_is_there_when_run_again(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ONNX files, float32: 0 built, 12 kept")
     assert [line.split()[0] for line in lines[-2:]] == ["eager", "onnx"]
+
+
+@pytest.mark.usefixtures("lonely")
+def test_build_engines_tells_and_removes_what_other_weights_left_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, root = checkpoint(tmp_path).path, tmp_path / "engines"
+    settings = (f"model.engine_dir={root}", f"model.checkpoint={weights}", "model.device=cpu")
+    words = ["build-engines", *(word for item in settings for word in ("--set", item))]
+    own, other = Store.of(make_bank(tmp_path), str(root)), Store(root / "0123456789abcdef")
+    for store in (own, other):
+        keep(store, "measured", circumstances(threads=1), {"eager": 1.0})
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert (
+        f"beside it lie 1 folder (0.0 MB) of other weights, torch or code:\n  {other.folder}: 0.0 MB" in told
+    )
+    assert "--remove-others" in told
+    assert other.folder.exists()
+    assert main([*words, "--remove-others"]) == 0
+    assert f"removing 1 folder (0.0 MB) of other weights, torch or code:\n  {other.folder}" in (
+        capsys.readouterr().out
+    )
+    assert [path.name for path in root.iterdir()] == [own.folder.name]  # what is in use stays
+    assert main([*words, "--remove-others"]) == 0
+    assert "folder" not in capsys.readouterr().out

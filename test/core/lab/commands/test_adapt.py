@@ -115,6 +115,7 @@ def test_adapt_judges_by_the_teacher_and_writes_nothing_when_a_recording_without
         (["--detector", "mine.onnx"], "--detector and --detector-classes go together"),
         (["--detector", "mine.onnx", "--detector-classes", "lorry=1"], "--detector-classes lorry=1"),
         (["--keep-back", "0.9"], "--keep-back 0.9"),
+        (["--minutes", "25", "--steps", "3"], "--minutes 25 and --steps 3 both say how long to train"),
         (["--map", "nonsense"], "nonsense"),
     ],
 )

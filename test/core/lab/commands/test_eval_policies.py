@@ -78,7 +78,18 @@ def test_policies_say_in_one_line_what_is_missing_when_weights_have_no_gate(
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("option", [["--masks", "lidar"], ["--levels", "0"], ["--tracks"]])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--masks", "lidar"],
+        ["--levels", "0"],
+        ["--tracks"],
+        ["--fit-frames", "16"],
+        ["--fit-frames", "0"],
+        ["--no-references"],
+        ["--single", "lidar=x"],
+    ],
+)
 def test_policies_name_the_option_that_is_not_for_them(
     option: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -132,6 +132,29 @@ def test_train_learns_slower_and_resumes_with_no_other_when_it_starts_from_train
     assert "of init start" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("small")
+def test_train_resumes_with_other_lengths_alone_when_options_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    command = ["train", str(out), "--batch", "8", "--evaluate", "8"]
+    assert main([*command, "--steps", "1"]) == 0
+    state = (tmp_path / "mine" / "state.safetensors").read_bytes()
+    for option, was, now in (
+        ("--batch", "8", "16"),
+        ("--learning-rate", "0.003", "0.001"),
+        ("--seed", "0", "1"),
+        ("--lidar-first", "0.0", "0.2"),
+    ):
+        assert main([*command, "--steps", "2", "--resume", option, now]) == 2
+        name = option.removeprefix("--").replace("-", "_")
+        assert f"is of {name} {was}, this run of {now}; give what it was started" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "state.safetensors").read_bytes() == state
+    free = ["--minutes", "0", "--save-every", "7", "--threads", "1", "--evaluate", "16", "--bf16"]
+    assert main([*command, *free, "--resume"]) == 0
+    assert "resumed at step 1" in capsys.readouterr().out
+
+
 def test_train_refuses_several_processes_when_it_trains_a_detector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +188,8 @@ def test_train_refuses_weights_of_other_classes_when_it_starts_from_them(
         (["w.safetensors", "--sensors", "camera+sonar"], "--sensors camera+sonar"),
         (["w.safetensors", "--resume", "--state", "nowhere"], "nowhere"),
         (["w.safetensors", "--format", "bag"], "--format is of training on recordings; give --data FOLDER"),
+        (["w.safetensors", "--node", "/a"], "--node is of training on recordings; give --data FOLDER"),
+        (["w.safetensors", "--minutes", "5", "--steps", "9"], "--minutes 5 and --steps 9 both say how long"),
         (["w.safetensors", "--cache", "x"], "--cache is of training on recordings; give --data FOLDER"),
     ],
 )

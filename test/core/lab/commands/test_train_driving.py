@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import driving_trees as trees
 import pytest
 import torch
-from networks import TINY, gated_checkpoint, network
+from networks import TINY, gated_checkpoint, model_input, network
 
 from sentryfuse_core.cli import main
-from sentryfuse_core.lab.commands.train_driving import _validating
-from sentryfuse_core.lab.datasets.driving import Drive
+from sentryfuse_core.lab.commands.train_driving import _validating, _weighed
+from sentryfuse_core.lab.datasets.driving import Drive, DrivingSet, LabelledFrame
 from sentryfuse_core.lab.datasets.nuscenes_tables import AROUND
 from sentryfuse_core.lab.training.driving_source import DrivingData
-from sentryfuse_core.lab.training.frame_table import FrameTable
+from sentryfuse_core.lab.training.frame_table import FrameTable, tables_of
 from sentryfuse_core.model.checkpoint import load_checkpoint, save_checkpoint
 from sentryfuse_core.runtime.bank import Bank
 from sentryfuse_core.types import Modality, ModalitySet
@@ -222,3 +222,22 @@ def test_gate_is_measured_on_no_frame_that_was_learned_from_when_fewer_are_there
     assert _validating(drive, cut)[0] == 8
     whole = DrivingData([table(range(8))], [table(range(10))], ("other",), ("drive",))
     assert _validating(drive, whole)[0] == 0
+
+
+@pytest.mark.parametrize(("count", "measured"), [(94, 0), (96, 48), (120, 48)])
+def test_gate_is_measured_on_no_frame_that_is_judged_when_val_is_short(count: int, measured: int) -> None:
+    inputs = model_input(batch=1)
+
+    def frames() -> Iterator[LabelledFrame]:
+        for number in range(count):
+            boxes = torch.tensor([[[float(number), 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]]])
+            yield LabelledFrame(inputs, boxes, torch.zeros(1, 1, dtype=torch.int64))
+
+    drive = Drive("drive", "val", [], count, frames)
+    (table,) = tables_of(frames())
+    data = DrivingData([], [table], ("other",), ("drive",))
+    weighed = _weighed(DrivingSet("bag", Path(), (drive,)), data)
+    seen = [] if weighed is None else [int(batch.boxes[0, 0, 0]) for batch in weighed]
+    judged = {int(x) for batch in data.batches(1, most=count, batch=16) for x in batch.boxes[:, 0, 0]}
+    assert len(seen) == measured
+    assert not judged.intersection(seen)

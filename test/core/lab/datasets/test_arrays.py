@@ -117,6 +117,7 @@ _NO_MODALITY = dict.fromkeys(("features", "series", "image"))
         ({"label": np.zeros((N, 2), int)}, r"labels of shape \[12, 2\]"),
         ({"label": np.zeros(N, int)}, r"only the class '0'"),
         ({"item": np.full(N, 4)}, r"item 4 in train and in val"),
+        ({"item": np.full(N, "anna")}, r"item anna in train and in val"),
         ({"item": np.zeros(N)}, r"items of type float64"),
         (_with("features", (11, 0), 1e300), r"'features' too large"),
     ],
