@@ -30,6 +30,12 @@ pytestmark = [pytest.mark.ros, pytest.mark.capability("live numbers of a running
 TOP = [sys.executable, "-m", "sentryfuse_ros.cli", "top"]
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the parts of a snapshot may come far apart."""
+    monkeypatch.setattr("sentryfuse_ros.top._WHOLE_WITHIN_S", WITHIN_S)
+
+
 class Speaker:
     """A node that says what a fusion node says, 20 sets a second, and no more than that."""
 
@@ -39,8 +45,10 @@ class Speaker:
         namespace: str = "/",
         *,
         told: bool = True,
+        boxes_after: int = 0,
         remap: Sequence[str] = (),
     ) -> None:
+        """`boxes_after`: so many sets without a word of their boxes."""
         self._ending = ExitStack()
         rules = ["--ros-args", *(word for rule in remap for word in ("-r", rule))]
         self._node = self._ending.enter_context(participant(name, namespace=namespace, cli_args=rules))
@@ -48,7 +56,7 @@ class Speaker:
         self._status = self._node.create_publisher(FusionStatus, "~/status", 10)
         self._boxes = self._node.create_publisher(FusedDetectionArray, "~/detections", 10)
         self._diagnostics = self._node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._told = told
+        self._told, self._boxes_after = told, boxes_after
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -68,7 +76,8 @@ class Speaker:
             status = FusionStatus(sequence=sequence, sensors=[lidar], used=["lidar"], mask=2, level=1)
             status.infer_ms, status.e2e_ms = 30.0, 40.0
             self._status.publish(status)
-            self._boxes.publish(FusedDetectionArray(detections=[FusedDetection()] * 2))
+            if sequence >= self._boxes_after:
+                self._boxes.publish(FusedDetectionArray(detections=[FusedDetection()] * 2))
             self._diagnostics.publish(DiagnosticArray(status=[*self._statuses()]))
             sequence += 1
 
@@ -93,6 +102,11 @@ def test_top_prints_one_snapshot_as_json_when_the_only_node_runs(capfd: pytest.C
     assert told["node"] == "/robot/sentryfuse"
     assert told["latency_ms"]["e2e"] == {"p50": 7.0, "p95": 7.0, "p99": 7.0, "max": 7.0, "last": 40.0}
     assert (told["window_sets"], told["level"], told["detections"]) == (99, 1, 2)
+
+
+def test_top_waits_for_the_boxes_when_they_come_after_all_else(capfd: pytest.CaptureFixture[str]) -> None:
+    with Speaker(boxes_after=100):
+        assert snapshot(capfd)["detections"] == 2
 
 
 def test_top_finds_the_node_s_topics_when_they_are_remapped(capfd: pytest.CaptureFixture[str]) -> None:
