@@ -374,6 +374,18 @@ def until(
         turn()
 
 
+def happens(done: Callable[[], bool], within_s: float, *, turn: Callable[[], object]) -> bool:
+    """Whether it is `done` after so long at most, for `patiently`.
+
+    On a busy machine it happens that of two participants in one process one never hears the other, however
+    long both are there. One of them has to be made anew then.
+    """
+    deadline_s = time.monotonic() + within_s
+    while not (found := done()) and time.monotonic() < deadline_s:
+        turn()
+    return found
+
+
 def until_subscribed(publisher: Any) -> None:
     """Until somebody subscribes to what it publishes."""
     until(lambda: bool(publisher.get_subscription_count()), f"a subscription to {publisher.topic_name}")
