@@ -340,6 +340,7 @@ def test_no_sensor_is_lost_and_the_node_says_so_when_the_executor_was_held_up() 
     found = values(outputs.diagnostics[-1], "node")
     assert int(found["stalls"]) >= 1
     assert float(found["stalled_s"]) >= 0.75
+    assert float(found["last_stall_s"]) >= 0.75
     assert values(outputs.diagnostics[-1], "sensor/imu")["state"] == "OK"
     assert not any("LOST" in key for array in outputs.diagnostics for key in values(array, "events"))
 
