@@ -53,6 +53,7 @@ class Found:
     sets_per_s: float
     all_sensors_share: float
     publisher_late_ms: float  # latest message against its due time
+    deaf_ms: float  # longest time in which the listener took no message in
     collections: int
     longest_collection_ms: float
     full_collection_ms: float
@@ -76,12 +77,12 @@ def main() -> int:
     return 0
 
 
-def run(reliability: str, *, seconds: float, image: Sequence[int]) -> Found:
-    """One run: the listener first, then the robot; both in processes of their own."""
+def run(reliability: str, *, seconds: float, image: Sequence[int], pace: float = 1.0) -> Found:
+    """One run: the listener first, then the robot; both in processes of their own. `pace`: times slower."""
     with tempfile.TemporaryDirectory() as folder:
         heard, sent = Path(folder) / "heard.npz", Path(folder) / "sent.npz"
         options = ("--seconds", str(seconds + SETTLE_S), "--reliability", reliability)
-        robot_arguments = (str(sent), *options, "--image", *map(str, image))
+        robot_arguments = (str(sent), *options, "--image", *map(str, image), "--pace", str(pace))
         with (
             process("benchmarks.ingest_listener", str(heard), reliability) as listener,
             process("benchmarks.ingest_robot", *robot_arguments) as robot,
@@ -99,9 +100,12 @@ def judge(sent: dict[str, Any], heard: dict[str, Any]) -> Found:
     end_ns = max(int(sent[name][-1]) for name in names)
     notes = json.loads(str(heard["notes"]))
     cpu = np.array([item for item in notes.pop("cpu_ns") if begin_ns <= item[0] <= end_ns])
-    shares = (cpu[-1] - cpu[0])[1:] / (cpu[-1] - cpu[0])[0]
+    # Nothing is noted by a listener that is held up throughout.
+    shares = (cpu[-1] - cpu[0])[1:] / (cpu[-1] - cpu[0])[0] if len(cpu) > 1 else (np.nan, np.nan)
     sets = [item for item in notes.pop("sets") if begin_ns <= item[0] <= end_ns]
     collections = notes.pop("collections")
+    called_ns = np.sort(np.concatenate([heard[f"{name}_called_ns"] for name in names]))
+    called_ns = [begin_ns, *called_ns[(begin_ns < called_ns) & (called_ns < end_ns)], end_ns]
     return Found(
         streams={name: _stream(name, sent[name], heard, begin_ns) for name in names},
         cpu_share=float(shares[0]),
@@ -109,6 +113,7 @@ def judge(sent: dict[str, Any], heard: dict[str, Any]) -> Found:
         sets_per_s=len(sets) / ((end_ns - begin_ns) / 1e9),
         all_sensors_share=sum(bits == ALL_SENSORS for _, bits in sets) / max(1, len(sets)),
         publisher_late_ms=int(sent["longest_late_ns"]) / 1e6,
+        deaf_ms=float(np.diff(called_ns).max()) / 1e6,
         collections=len(collections),
         longest_collection_ms=max((ns for _, ns in collections), default=0) / 1e6,
         full_collection_ms=max(notes["full_collections_ms"]),

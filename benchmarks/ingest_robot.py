@@ -59,6 +59,7 @@ def main() -> int:
     parser.add_argument("--reliability", choices=("best_effort", "reliable"), required=True)
     parser.add_argument("--image", type=int, nargs=2, required=True, metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--imu-hz", type=int, default=RATES_HZ[Modality.IMU])
+    parser.add_argument("--pace", type=float, default=1.0, help="so many times slower")
     parser.add_argument(
         "--first-sample",
         action="store_true",
@@ -124,6 +125,7 @@ def _drivers(node: Any, args: argparse.Namespace) -> dict[Modality, _Driver]:
     reliability = ReliabilityPolicy[args.reliability.upper()]
     periods_ns = {modality: NS_PER_S // rate_hz for modality, rate_hz in RATES_HZ.items()}
     periods_ns[Modality.IMU] = NS_PER_S // args.imu_hz
+    periods_ns = {modality: round(args.pace * period_ns) for modality, period_ns in periods_ns.items()}
     lags_ns = {Modality.AUDIO: periods_ns[Modality.AUDIO]} if args.first_sample else {}
     return {
         modality: _Driver(

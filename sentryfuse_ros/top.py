@@ -29,7 +29,7 @@ __all__ = ["add_arguments", "run"]
 _NOTHING_CAME = 1
 _LINE_EVERY = 4  # turns of the view for one plain line
 _PLAIN_WIDTH = 120
-_DIAGNOSED_WITHIN_S = 1.5  # after the first status, for the node's own percentiles
+_WHOLE_WITHIN_S = 1.5  # after the first status, for the node's own percentiles and its boxes
 _DESCRIPTION = """\
 Show what a running fusion node says of itself: sensors, mask, pruning level and why, backend, budget, and
 where the latency of a set goes. Percentiles are the node's own, of its last 30 s, as in /diagnostics.
@@ -123,7 +123,8 @@ def _once(wanted: str | None, args: argparse.Namespace, console: Console) -> tup
         now_s, snapshot = time.monotonic(), node.snapshot()
         if snapshot is not None:
             first_s = min(first_s, now_s)
-            if node.diagnosed or now_s - first_s > _DIAGNOSED_WITHIN_S:
+            whole = node.diagnosed and snapshot.detections is not None
+            if whole or now_s - first_s > _WHOLE_WITHIN_S:
                 shown = snapshot
                 stop.request()
         elif now_s - began_s > args.timeout:

@@ -185,6 +185,43 @@ def spinning_thread(executor: SingleThreadedExecutor) -> threading.Thread:
     return thread
 
 
+class Asking:
+    """A client of a service whose node is spun elsewhere.
+
+    A server may not have found its client yet when it answers, and the answer is lost then. Once one has come
+    they know each other, and none is lost any more.
+    """
+
+    def __init__(self, node: Node, kind: Any, name: str) -> None:
+        self._node, self._name = node, name
+        self.client = node.create_client(kind, name)
+
+    def __enter__(self) -> Asking:
+        assert self.client.wait_for_service(WITHIN_S), f"no service {self._name}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._node.destroy_client(self.client)
+
+    def __call__(self, request: Any) -> Any:
+        """The first answer; the request is made again and again until then."""
+        return self._answer(request, again_s=5.0)
+
+    def once(self, request: Any) -> Any:
+        """The answer to what must not be asked twice, once another answer has come."""
+        return self._answer(request, again_s=WITHIN_S)
+
+    def _answer(self, request: Any, *, again_s: float) -> Any:
+        answered, futures = threading.Event(), []
+        deadline_s = time.monotonic() + WITHIN_S
+        while time.monotonic() < deadline_s:
+            futures.append(self.client.call_async(request))
+            futures[-1].add_done_callback(lambda _: answered.set())
+            if answered.wait(again_s):
+                return next(future for future in futures if future.done()).result()
+        raise AssertionError(f"{self._name} did not answer in {WITHIN_S:.0f} s")
+
+
 class Listener:
     """Keeps what the node publishes, each with its monotonic time in s, and waits for what is expected."""
 
@@ -271,23 +308,17 @@ class Listener:
         )
         return next(status for status in found.status if status.name == full)
 
-    def call(self, kind: Any, name: str, request: Any, *, within_s: float = WITHIN_S) -> Any:
-        """The answer of a service."""
-        client = self.node.create_client(kind, name)
-        try:
-            assert client.wait_for_service(within_s), f"no service {name}"
-            done = threading.Event()
-            future = client.call_async(request)
-            future.add_done_callback(lambda _: done.set())
-            assert done.wait(within_s), f"{name} did not answer in {within_s} s"
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """The answer of a service that may be asked twice."""
+        with Asking(self.node, kind, name) as asking:
+            return asking(request)
 
     def change_state(self, transition_id: int) -> bool:
         """Ask the node for a lifecycle transition; whether it succeeded."""
-        request = ChangeState.Request(transition=Transition(id=transition_id))
-        return bool(self.call(ChangeState, "/sentryfuse/change_state", request).success)
+        with Asking(self.node, ChangeState, "/sentryfuse/change_state") as asking:
+            none_such = ChangeState.Request(transition=Transition(label="none such"))
+            assert not asking(none_such).success
+            return bool(asking.once(ChangeState.Request(transition=Transition(id=transition_id))).success)
 
     def state(self) -> str:
         """The node's lifecycle state."""
@@ -341,6 +372,18 @@ def until(
     while not done():
         assert time.monotonic() < deadline_s, f"did not happen in {WITHIN_S:.0f} s: {what}"
         turn()
+
+
+def happens(done: Callable[[], bool], within_s: float, *, turn: Callable[[], object]) -> bool:
+    """Whether it is `done` after so long at most, for `patiently`.
+
+    On a busy machine it happens that of two participants in one process one never hears the other, however
+    long both are there. One of them has to be made anew then.
+    """
+    deadline_s = time.monotonic() + within_s
+    while not (found := done()) and time.monotonic() < deadline_s:
+        turn()
+    return found
 
 
 def until_subscribed(publisher: Any) -> None:

@@ -48,10 +48,9 @@ def confirmed(array: FusedTrackArray) -> list[FusedTrack]:
 
 @pytest.mark.usefixtures("robot")
 def test_tracks_come_with_the_detections_that_they_are(listener: Listener) -> None:
-    start_s = time.monotonic()
     # The recording has odometry.
     array = listener.wait_for("tracks", lambda array: array.over_ground and len(confirmed(array)) > 1)
-    boxes = listener.wait_for("detections", lambda found: found.header == array.header, since_s=start_s - 1.0)
+    boxes = listener.wait_for("detections", lambda found: found.header == array.header, since_s=0.0)
     ids = [track.id for track in array.tracks]
     assert ids == sorted(set(ids))
     assert array.mask == boxes.mask
@@ -65,17 +64,19 @@ def test_tracks_come_with_the_detections_that_they_are(listener: Listener) -> No
             place, found = track.pose.pose.position, box.pose.position
             assert math.hypot(place.x - found.x, place.y - found.y) < 4.0
     assert any(track.detection >= 0 for track in confirmed(array))
-    names = {
-        marker.ns for marker in listener.wait_for("markers", lambda found: len(found.markers) > 5).markers
-    }
-    assert {"track", "trail"} <= names
+    listener.wait_for("markers", lambda found: {"track", "trail"} <= {marker.ns for marker in found.markers})
 
 
 def test_tracks_coast_when_nothing_perceives_any_more(robot: Robot, listener: Listener) -> None:
-    listener.wait_for("tracks", lambda array: bool(confirmed(array)))
-    robot.mute(*PERCEIVING)
-    array = listener.wait_for("tracks", lambda array: array.mask == Modality.IMU.bit)
-    coasting = [track for track in array.tracks if track.state == FusedTrack.COASTING]
+    coasting: list[FusedTrack] = []
+    for _ in range(10):  # where the recording begins anew the objects are elsewhere, and none is believed yet
+        robot.mute()
+        listener.wait_for("tracks", lambda array: bool(confirmed(array)))
+        robot.mute(*PERCEIVING)
+        array = listener.wait_for("tracks", lambda array: array.mask == Modality.IMU.bit)
+        coasting = [track for track in array.tracks if track.state == FusedTrack.COASTING]
+        if coasting:
+            break
     assert coasting
     assert not confirmed(array)
     assert all(track.detection == -1 and track.unseen_s > 0.0 for track in array.tracks)

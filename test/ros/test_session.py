@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.ros
 
-WITHIN_S = 60.0
+WITHIN_S = 240.0
+# The thread that plays the IMU stutters on a busy machine, which is not what is under test.
+PATIENT = override(
+    Config(), {"health.timeout_floor_imu_s": 0.6, "health.rate_warn": 0.2, "health.rate_error": 0.1}
+)
 
 
 class FakeOutputs:
@@ -202,10 +206,14 @@ class NoFrames:
 
 def test_parameters_place_a_sensor_and_it_is_told_while_tf2_knows_no_better() -> None:
     outputs = FakeOutputs()
-    session = make_session(Config(), outputs, frames=NoFrames())
-    feed(session, lambda: len(outputs.statuses) > 2)
+    session = make_session(PATIENT, outputs, frames=NoFrames())
+
+    def used() -> bool:  # the first sets may come before it is trusted
+        return any("imu" in status["used"] for status in list(outputs.statuses))
+
+    feed(session, lambda: len(outputs.statuses) > 2 and used())
     session.publish_diagnostics()
-    assert "imu" in outputs.statuses[-1]["used"]  # the first sets may come before it is trusted
+    assert used()
     for status in outputs.statuses:
         (told,) = [note for note in status["notes"] if note.startswith("imu is placed by the parameters")]
         assert "tf2 knows no transform from frame 'imu_link' to 'base_link'" in told
@@ -256,7 +264,7 @@ def test_what_the_sensor_shows_is_told_though_the_graph_has_a_problem_too() -> N
     """It says more than what the graph knows of its topic."""
     outputs = FakeOutputs()
     problem = Problem("no_publisher", "no publisher on /imu/data", "start its driver")
-    session = make_session(Config(), outputs, problems=lambda: dict.fromkeys(Modality, problem))
+    session = make_session(PATIENT, outputs, problems=lambda: dict.fromkeys(Modality, problem))
     session.pipeline.preprocessor.placer.give(Modality.IMU, None)
 
     def told() -> list[dict[str, str]]:
@@ -312,7 +320,7 @@ def test_status_diagnostics_and_log_say_so_when_no_simulated_time_comes(
 def test_no_sensor_is_lost_and_the_node_says_so_when_the_executor_was_held_up() -> None:
     """The worker goes on meanwhile, and nobody hands messages over."""
     outputs = FakeOutputs()
-    session = make_session(Config(), outputs)
+    session = make_session(PATIENT, outputs)
     pause = threading.Event()
     session.start()
     try:
@@ -335,6 +343,7 @@ def test_no_sensor_is_lost_and_the_node_says_so_when_the_executor_was_held_up() 
     found = values(outputs.diagnostics[-1], "node")
     assert int(found["stalls"]) >= 1
     assert float(found["stalled_s"]) >= 0.75
+    assert float(found["last_stall_s"]) >= 0.75
     assert values(outputs.diagnostics[-1], "sensor/imu")["state"] == "OK"
     assert not any("LOST" in key for array in outputs.diagnostics for key in values(array, "events"))
 
@@ -342,9 +351,7 @@ def test_no_sensor_is_lost_and_the_node_says_so_when_the_executor_was_held_up() 
 def test_node_narrows_and_says_so_when_it_skips_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any budget set: sets come ten times a second, and each takes a quarter of one."""
     outputs = FakeOutputs()
-    # The thread that plays the IMU stutters on a busy machine, which is not what is under test.
-    config = override(Config(), {"health.timeout_floor_imu_s": 1.0})
-    session = make_session(config, outputs)
+    session = make_session(override(PATIENT, {"health.timeout_floor_imu_s": 1.0}), outputs)
     step = session.pipeline.step
 
     def slow(synced: SyncedSet) -> FusionResult:
@@ -358,9 +365,10 @@ def test_node_narrows_and_says_so_when_it_skips_sets(monkeypatch: pytest.MonkeyP
 
     feed(session, narrowed)
     session.publish_diagnostics()
+    first = next(status for status in outputs.statuses if status["level_reason"].startswith("pace: "))
+    assert first["level"] >= 1
+    assert "sets were skipped at level 0" in first["level_reason"]
     last = outputs.statuses[-1]
-    assert last["level"] >= 1
-    assert "sets were skipped at level 0" in last["level_reason"]
     assert last["skipped_sets"] > 0
     assert any("of the sets were skipped" in note and "use a faster device" in note for note in last["notes"])
     told = status_of(outputs.diagnostics[-1], "node")

@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from programs import Program
 from rcl_interfaces.srv import GetParameters
-from ros.support import PARAMETERS, Listener, NodeProcess, node_command, until
+from ros.support import PARAMETERS, WITHIN_S, Asking, Listener, NodeProcess, node_command, until
 
 from sentryfuse_core.bags.writer import BagWriter
 
@@ -79,32 +78,20 @@ importlib.import_module = lambda _name: (os.kill(os.getpid(), {int(number)}), ti
 sys.exit(executables.fusion_node())
 """
     command = [sys.executable, "-c", told]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-class Asking:
-    """A service's client that is kept, and asks again where an answer is lost on its way."""
+def asking(listener: Listener, kind: Any, name: str) -> Asking:
+    return Asking(listener.node, kind, f"/sentryfuse/{name}")
 
-    def __init__(self, listener: Listener, kind: Any, name: str) -> None:
-        self._node, self._kind = listener.node, kind
-        self.client = self._node.create_client(kind, f"/sentryfuse/{name}")
 
-    def __enter__(self) -> Asking:
-        assert self.client.wait_for_service(60)
-        return self
+def label(state: Asking) -> str:
+    return str(state(GetState.Request()).current_state.label)
 
-    def __exit__(self, *_: object) -> None:
-        self._node.destroy_client(self.client)
 
-    def __call__(self, **fields: Any) -> Any:
-        for _ in range(12):
-            answered = threading.Event()
-            future = self.client.call_async(self._kind.Request(**fields))
-            future.add_done_callback(lambda _, answered=answered: answered.set())
-            if answered.wait(5):
-                return future.result()
-        raise AssertionError("no answer")
+def change_to(transition: int) -> ChangeState.Request:
+    return ChangeState.Request(transition=Transition(id=transition))
 
 
 @contextmanager
@@ -118,15 +105,15 @@ def starting(**parameters: Any) -> Iterator[NodeProcess]:
 def test_services_answer_when_the_node_configures_and_activates_by_itself(listener: Listener) -> None:
     with (
         starting(),
-        Asking(listener, GetState, "get_state") as state,
-        Asking(listener, GetParameters, "get_parameters") as parameters,
+        asking(listener, GetState, "get_state") as state,
+        asking(listener, GetParameters, "get_parameters") as parameters,
     ):
 
         def told() -> None:
-            (topic,) = parameters(names=["camera.topic"]).values
+            (topic,) = parameters(GetParameters.Request(names=["camera.topic"])).values
             assert topic.string_value == "camera/image"
 
-        until(lambda: state().current_state.label == "active", turn=told)
+        until(lambda: label(state) == "active", turn=told)
 
 
 def test_services_answer_and_a_second_transition_is_refused_when_a_manager_configures(
@@ -134,20 +121,19 @@ def test_services_answer_and_a_second_transition_is_refused_when_a_manager_confi
 ) -> None:
     with (
         starting(autostart=False) as node,
-        Asking(listener, GetState, "get_state") as state,
-        Asking(listener, ChangeState, "change_state") as change,
+        asking(listener, GetState, "get_state") as state,
+        asking(listener, ChangeState, "change_state") as change,
     ):
-        # Once one answer has come, none is lost any more: both sides know each other.
-        assert not change(transition=Transition(id=Transition.TRANSITION_ACTIVATE)).success
-        configure = Transition(id=Transition.TRANSITION_CONFIGURE)
-        configured = change.client.call_async(ChangeState.Request(transition=configure))
-        until(lambda: state().current_state.label == "configuring" or configured.done())
+        # Once one answer has come, none is lost any more.
+        assert not change(change_to(Transition.TRANSITION_ACTIVATE)).success
+        configured = change.client.call_async(change_to(Transition.TRANSITION_CONFIGURE))
+        until(lambda: label(state) == "configuring" or configured.done())
         assert not configured.done()
-        assert not change(transition=configure).success
+        assert not change.once(change_to(Transition.TRANSITION_CONFIGURE)).success
         assert not configured.done()
-        node.wait_for_line("a transition is under way", within_s=30)
+        node.wait_for_line("a transition is under way")
         seen: set[str] = set()
-        until(configured.done, turn=lambda: seen.add(state().current_state.label))
+        until(configured.done, turn=lambda: seen.add(label(state)))
         assert seen <= {"configuring", "inactive"}
         assert configured.result().success
 
@@ -157,16 +143,15 @@ def test_node_ends_at_once_when_told_to_in_any_state(listener: Listener, wanted:
     before_s, before = used_s(), nodes(listener, "sentryfuse")
     with (
         starting(autostart=False) as node,
-        Asking(listener, GetState, "get_state") as state,
-        Asking(listener, ChangeState, "change_state") as change,
+        asking(listener, GetState, "get_state") as state,
+        asking(listener, ChangeState, "change_state") as change,
     ):
         # By a manager's requests, since a node that starts by itself may be active before it is found.
-        assert state().current_state.label == "unconfigured"
-        # Once one answer has come, none is lost any more: both sides know each other.
-        assert not change(transition=Transition(id=Transition.TRANSITION_ACTIVATE)).success
+        assert label(state) == "unconfigured"
+        # Once one answer has come, none is lost any more.
+        assert not change(change_to(Transition.TRANSITION_ACTIVATE)).success
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            request = ChangeState.Request(transition=Transition(id=transition))
-            seen = followed(state, change.client.call_async(request), wanted)
+            seen = followed(state, change.client.call_async(change_to(transition)), wanted)
         assert seen == wanted
         own = nodes(listener, "sentryfuse") - before
         ticks = sum(int(word) for word in _stat(node.pid)[11:13])
@@ -184,7 +169,7 @@ def followed(state: Asking, transition: Any, wanted: str) -> str:
     def reached() -> bool:
         nonlocal seen
         ended = transition.done()  # before the look: where it has ended, the look is at what it led to
-        seen = state().current_state.label
+        seen = label(state)
         return ended or seen == wanted
 
     until(reached, f"{wanted}, or the transition's end")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from ros.support import node_command
+from ros.support import WITHIN_S, node_command
 
 from sentryfuse_ros.spin import events_executor_available, make_executor
 
@@ -26,7 +26,7 @@ def test_single_threaded_executor_runs_when_rclpy_has_no_events_executor(
 @pytest.mark.parametrize("node", ["fusion_node", "player_node", "fault_injector_node"])
 def test_node_says_in_one_line_which_parameter_has_the_wrong_type(node: str) -> None:
     done = subprocess.run(
-        node_command(node, use_sim_time=3), capture_output=True, text=True, timeout=120, check=False
+        node_command(node, use_sim_time=3), capture_output=True, text=True, timeout=WITHIN_S, check=False
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -54,7 +54,7 @@ spin._HARD_END_S = 0.5
 spin.run_process(make, args=[])
 """
     done = subprocess.run(
-        [sys.executable, "-c", told], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", told], capture_output=True, text=True, timeout=WITHIN_S, check=False
     )
     assert done.returncode == 1
     assert "Timeout" in done.stderr

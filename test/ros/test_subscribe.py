@@ -13,7 +13,7 @@ from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from ros.support import participant, rig, until
+from ros.support import WITHIN_S, happens, participant, patiently, rig, until
 from sensor_msgs.msg import CameraInfo, Image, Imu
 from sentryfuse.msg import AudioChunk, Budget
 from std_msgs.msg import Int16MultiArray, String
@@ -28,6 +28,7 @@ from sentryfuse_ros.subscribe import Inputs, sensor_topics
 
 UNHEARD = ("on_sensor", "on_camera_info", "on_audio_info", "on_battery", "on_budget", "on_odometry")
 
+PATIENCE_S = (15.0, 30.0, 60.0, 120.0)  # of two participants in this process: see `happens`
 SUBSCRIPTIONS = 2_000
 # In a process of its own, which what goes wrong would end. Publishers come and go meanwhile, some with a QoS
 # and a type that the subscriptions do not match, which is what the middleware makes events of.
@@ -87,7 +88,7 @@ print("subscribed", made)
 @pytest.mark.ros
 def test_process_goes_on_when_it_subscribes_anew_again_and_again() -> None:
     command = [sys.executable, "-c", SUBSCRIBE_ANEW, str(SUBSCRIPTIONS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("subscribed 2")
 
@@ -113,19 +114,24 @@ def test_type_that_the_table_of_readers_names_is_subscribed_when_it_is_offered(
         inputs.poll()
         return inputs.problems[modality].code if modality in inputs.problems else ""
 
-    with participant("driver") as driver:  # a participant has one type on a topic
-        publisher = driver.create_publisher(String, topic, 1)
+    def comes(within_s: float) -> bool:
+        with participant("driver") as driver:  # a participant has one type on a topic
+            publisher = driver.create_publisher(String, topic, 1)
 
-        def turn() -> None:
-            publisher.publish(String(data="pixels"))
-            inputs.poll()
-            executor.spin_once(timeout_sec=0.02)
+            def turn() -> None:
+                publisher.publish(String(data="pixels"))
+                inputs.poll()
+                executor.spin_once(timeout_sec=0.02)
 
+            return happens(lambda: bool(heard), within_s, turn=turn)
+
+    with participant("other") as other:
+        other.create_publisher(String, topic, 1)
         until(lambda: code() == "unknown_type")
         known = {**subscribe.SUPPORTED_TYPES, "std_msgs/msg/String": modality}
         monkeypatch.setattr(subscribe, "SUPPORTED_TYPES", known)
         assert code() == ""
-        until(lambda: bool(heard), turn=turn)
+        patiently(comes, PATIENCE_S)
     assert set(heard) == {"std_msgs/msg/String"}
     executor.shutdown()
 
@@ -136,17 +142,24 @@ def test_other_type_is_heard_when_the_driver_is_started_anew_with_it() -> None:
     with rig(lambda: Node("listener")) as found:
         inputs = Inputs(found.node, Config(), handler)
         for kind in (AudioChunk, Int16MultiArray, AudioChunk):
-            with participant("driver") as driver:  # a participant has one type on a topic
-                publisher = driver.create_publisher(kind, "/audio", 1)
+            before = len(heard)
 
-                def turn(publisher: Any = publisher, kind: Any = kind) -> None:
-                    publisher.publish(kind())
-                    inputs.poll()
-                    found.spin()
+            def comes(within_s: float, kind: Any = kind, before: int = before) -> bool:
+                """Behind what the last driver left in the queue."""
+                with participant("driver") as driver:  # a participant has one type on a topic
+                    publisher = driver.create_publisher(kind, "/audio", 1)
 
-                before = len(heard)
-                until(lambda before=before: len(heard) > before, turn=turn)
-            assert heard[-1].endswith(f"/{kind.__name__}")
+                    def turn() -> None:
+                        publisher.publish(kind())
+                        inputs.poll()
+                        found.spin()
+
+                    def came() -> bool:
+                        return any(name.endswith(f"/{kind.__name__}") for name in heard[before:])
+
+                    return happens(came, within_s, turn=turn)
+
+            patiently(comes, PATIENCE_S)
         inputs.close()
 
 

@@ -25,7 +25,7 @@ from sentryfuse_ros.synchronizer import DropoutTolerantSynchronizer, Input
 pytestmark = [pytest.mark.ros, pytest.mark.capability("drop-in synchroniser over real DDS")]
 
 MS = 1_000_000
-WITHIN_S = 60.0
+WITHIN_S = 240.0
 
 
 class Bench:
@@ -90,6 +90,11 @@ def stamp_ns(message: Any) -> int:
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
+def moment_ns(messages: tuple[Any, ...]) -> int:
+    """Of a set: the stamp of the first input that is there."""
+    return stamp_ns(next(message for message in messages if message is not None))
+
+
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     made = Bench()
@@ -105,15 +110,21 @@ def test_sets_go_on_with_none_when_one_topic_stops(bench: Bench, dead: int) -> N
     absences: list[Any] = []
     sync.registerSetCallback(lambda matched: absences.append(matched.absent.get(dead)))
     bench.start()
-    bench.send(8, *topics)
+    last_ns = bench.send(8, *topics)
     until(lambda: any(None not in item for item in bench.sets), "full set")
-    before = len(bench.sets)
-    bench.send(20, topics[1 - dead])
-    until(lambda: Absence.LOST in absences and len(bench.sets) >= before + 12, "sets, and one that says LOST")
-    partial = bench.sets[before + 2 :]
-    assert all(item[dead] is None and item[1 - dead] is not None for item in partial)
-    bench.send(10, *topics)
-    until(lambda: None not in bench.sets[-1], "full set after the return")
+
+    def partial() -> list[tuple[Any, ...]]:
+        return [item for item in bench.sets if moment_ns(item) > last_ns + 20 * MS]
+
+    def sent(*living: str) -> bool:
+        return bool(bench.send(4, *living))
+
+    until(
+        lambda: sent(topics[1 - dead]) and Absence.LOST in absences and len(partial()) >= 12,
+        "sets, and one that says LOST",
+    )
+    assert all(item[dead] is None and item[1 - dead] is not None for item in partial())
+    until(lambda: sent(*topics) and None not in bench.sets[-1], "full set after the return")
 
 
 def test_set_comes_without_another_message_when_its_wait_is_over(bench: Bench) -> None:
@@ -123,7 +134,7 @@ def test_set_comes_without_another_message_when_its_wait_is_over(bench: Bench) -
     last_ns = bench.send(6, "/a", "/b")
     until(lambda: len(bench.sets) >= 5, "sets")
     bench.publish("/a", last_ns + 50 * MS)  # and then nothing: only the timer can send it out
-    until(lambda: stamp_ns(bench.sets[-1][0]) == last_ns + 50 * MS, "the last set")
+    until(lambda: moment_ns(bench.sets[-1]) == last_ns + 50 * MS, "the last set")
     assert bench.sets[-1][1] is None
 
 
@@ -138,10 +149,14 @@ def test_messages_come_in_input_order_and_windows_as_lists_when_an_input_has_a_w
         if index % 5 == 0:
             bench.publish("/field", start_ns + index * 20 * MS, MagneticField)
         ticker.wait(0.02)
-    until(lambda: len(bench.sets) >= 3, "sets")
-    window, field = bench.sets[2]
-    assert isinstance(field, MagneticField)
-    assert [stamp_ns(m) for m in window] == [start_ns + index * 20 * MS for index in range(6, 11)]
+
+    def windows() -> dict[int, list[Any]]:
+        return {stamp_ns(field): window for window, field in bench.sets if isinstance(field, MagneticField)}
+
+    until(lambda: start_ns + 10 * 20 * MS in windows(), "the third set")
+    assert [stamp_ns(m) for m in windows()[start_ns + 10 * 20 * MS]] == [
+        start_ns + index * 20 * MS for index in range(6, 11)
+    ]
 
 
 def test_drop_callback_hears_topic_and_reason_when_a_message_is_in_no_set(bench: Bench) -> None:
@@ -154,9 +169,8 @@ def test_drop_callback_hears_topic_and_reason_when_a_message_is_in_no_set(bench:
     until(lambda: len(bench.drops) >= 2, "two drops")
     bench.send(6, "/a", "/b", start_ns=last_ns + 50 * MS)
     until(lambda: len(bench.sets) >= 11, "sets after the poison")
-    told = {
-        (topic, reason) for topic, _, reason in bench.drops if reason != "unmatched"
-    }  # as may be the first
+    # The first may be unmatched, and some late where the executor was held up.
+    told = {(topic, reason) for topic, _, reason in bench.drops if reason not in ("unmatched", "late")}
     assert told == {("/b", "duplicate"), ("/a", "future")}
     assert sync.dropped["duplicate"] == sync.dropped["future"] == 1
 
@@ -181,34 +195,30 @@ def test_plain_subscription_feeds_the_sets_when_it_is_given_as_input(bench: Benc
     assert sync.topics == ("/a", "/b")
     bench.start()
     bench.send(6, "/a", "/b")
-    until(lambda: len(bench.sets) >= 5, "sets")
+    until(lambda: len(bench.sets) >= 5 and any(None not in item for item in bench.sets), "sets")
     assert not own
-    assert None not in bench.sets[3]
 
 
 def test_sets_go_on_in_a_new_epoch_when_a_bag_loops(bench: Bench) -> None:
     sync = DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02)
     bench.keep(sync)
-    epochs: list[int] = []
-    sync.registerSetCallback(lambda matched: epochs.append(matched.epoch))
+    moments: list[tuple[int, int]] = []
+    sync.registerSetCallback(lambda matched: moments.append((matched.epoch, matched.stamp_ns)))
     bench.start()
     start_ns = time.time_ns() - 3600 * 1000 * MS
     for _ in range(2):
         bench.send(40, "/a", "/b", start_ns=start_ns)
-    until(lambda: 1 in epochs, "second epoch")
-    again = [item for item, epoch in zip(bench.sets, epochs, strict=True) if epoch == 1]
-    until(lambda: len(bench.sets) >= 70, "sets of both laps")
-    assert stamp_ns(again[0][0]) < start_ns + 10 * 50 * MS
-    assert sorted(set(epochs)) == [0, 1]
+    until(lambda: len(moments) >= 70, "sets of both laps")
+    assert {epoch for epoch, _ in moments} == {0, 1}
+    assert next(at_ns for epoch, at_ns in moments if epoch == 1) < start_ns + 10 * 50 * MS
 
 
 def test_only_full_sets_come_when_they_are_asked_for(bench: Bench) -> None:
     sync = DropoutTolerantSynchronizer([bench.input("/a"), bench.input("/b")], 10, 0.02, complete_only=True)
     bench.keep(sync)
     bench.start()
-    last_ns = bench.send(6, "/a", "/b")
-    bench.send(10, "/a", start_ns=last_ns + 50 * MS)
-    until(lambda: sync.dropped["incomplete"] >= 9, "drops of what was alone")
+    bench.send(6, "/a", "/b")
+    until(lambda: bench.send(4, "/a") and sync.dropped["incomplete"] >= 9, "drops of what was alone")
     assert bench.sets
     assert all(None not in item for item in bench.sets)
     assert {topic for topic, _, reason in bench.drops if reason == "incomplete"} == {"/a"}
@@ -266,7 +276,9 @@ def test_real_subscribers_feed_it_and_sets_agree_when_message_filters_is_there(b
     message_filters = pytest.importorskip("message_filters", reason="needs message_filters")
     for topic in ("/a", "/b"):
         bench.publishers[topic] = bench.node.create_publisher(Imu, topic, 100)
-    subscribers = [message_filters.Subscriber(bench.node, Imu, topic) for topic in ("/a", "/b")]
+    subscribers = [
+        message_filters.Subscriber(bench.node, Imu, topic, qos_profile=100) for topic in ("/a", "/b")
+    ]
     theirs: list[Any] = []
     rival = message_filters.ApproximateTimeSynchronizer(subscribers, 10, 0.02)
     rival.registerCallback(lambda *messages: theirs.append(messages))
@@ -293,9 +305,14 @@ def test_synchronizer_hears_nothing_more_when_it_is_closed(bench: Bench) -> None
     bench.send(4, "/a", "/b")
     until(lambda: bench.sets, "set")
     sync.close()
-    before, heard_before = len(bench.sets), len(heard)
-    bench.send(4, "/a", "/b")
-    until(lambda: len(heard) >= heard_before + 3, "message after the end")
+
+    def go_on() -> None:
+        stamp = bench.send(4, "/a", "/b")
+        until(lambda: heard and stamp_ns(heard[-1]) == stamp, "message after the end")
+
+    go_on()  # a set may have been on its way
+    before = len(bench.sets)
+    go_on()
     assert len(bench.sets) == before
 
 

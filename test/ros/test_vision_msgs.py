@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros.support import Listener, running
+from ros.support import WITHIN_S, Listener, running
 
 pytestmark = [pytest.mark.ros, pytest.mark.capability("fusion node over real DDS")]
 
@@ -34,7 +34,7 @@ def test_classes_are_told_to_who_listens_late(listener: Listener) -> None:
                 lambda message, name=name: keep(name, message),
                 latched,
             )
-        assert both.wait(30)
+        assert both.wait(WITHIN_S)
     assert "world" in came["vision_info"].method
     assert came["vision_info"].database_location == "/sentryfuse/label_info"
     names = {item.class_id: item.class_name for item in came["label_info"].class_map}

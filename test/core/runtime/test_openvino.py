@@ -94,19 +94,20 @@ def test_eager_runs_a_part_until_the_thread_has_opened_it(
     may_open, read = threading.Event(), backend._parts._open
 
     def held(key: Part) -> Engine:
-        may_open.wait(30.0)
+        may_open.wait(240.0)
         return read(key)
 
     monkeypatch.setattr(backend._parts, "_open", held)
+    others = set(threading.enumerate())
     assert backend.open_beside()
+    (opener,) = set(threading.enumerate()) - others
     given = measured_input().only(plan.mask)
     right = EagerBackend(bank).run(given, plan)
     assert_close(backend.run(given, plan), right, most=TOLERANCE)
     assert backend.opening
     assert not backend._parts._engines
     may_open.set()
-    opener = next(item for item in threading.enumerate() if item.name == "opens engines")
-    opener.join(60.0)
+    opener.join(240.0)
     assert not backend.opening
     assert set(backend._parts._engines) == set(all_parts(bank))
     assert_close(backend.run(given, plan), right, most=TOLERANCE)
