@@ -112,14 +112,20 @@ def test_imu_quality_says_that_axes_stand_still_or_shake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("turn_rad_s", "noise_rad_s", "told"),
-    [(0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (2.0, 0.2, 0.35), (30.0, 0.0, 27.0)],
+    ("turns_rad_s", "noise_rad_s", "told"),
+    [
+        ((0.0, 0.0, 2.0), 0.0, 0.0),
+        ((0.0, 0.0, -2.0), 0.2, 0.35),
+        ((0.0, 0.0, 30.0), 0.0, 27.0),
+        ((1.0, 0.0, 2.0), 0.0, 1.0),
+    ],
+    ids=["turns", "noisy", "other units", "rolls on"],
 )
-def test_imu_quality_tells_noise_and_what_is_no_turning_robot_and_not_that_one_turns(
-    turn_rad_s: float, noise_rad_s: float, told: float
+def test_imu_quality_tells_what_no_turning_robot_explains_and_not_that_one_turns(
+    turns_rad_s: tuple[float, float, float], noise_rad_s: float, told: float
 ) -> None:
     moves = noise_rad_s * torch.randn(1, 32, 6, generator=torch.Generator().manual_seed(0))
-    moves[..., 2] += turn_rad_s
+    moves[..., :3] += torch.tensor(turns_rad_s)
     assert value(ModelInput(imu=moves), "imu.turning") == pytest.approx(told, rel=0.2, abs=1e-6)
 
 

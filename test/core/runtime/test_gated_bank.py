@@ -91,12 +91,16 @@ def test_shipped_gate_never_spends_more_at_a_further_level_nor_less_on_a_camera_
     assert shipped.trust(measured_input(0)).keys() == set(Modality)
 
 
-@pytest.mark.parametrize(("turn_rad_s", "noise_rad_s", "trusted"), [(2.0, 0.02, True), (0.0, 1.0, False)])
-def test_shipped_weights_trust_the_imu_of_a_robot_that_turns_and_not_a_noisy_one(
-    turn_rad_s: float, noise_rad_s: float, *, trusted: bool
+@pytest.mark.parametrize(
+    ("turns_rad_s", "noise_rad_s", "trusted"),
+    [((0.0, 0.0, 2.0), 0.02, True), ((0.0, 0.0, 0.0), 1.0, False), ((1.0, 1.0, 1.0), 0.02, False)],
+    ids=["turns", "noisy", "biased"],
+)
+def test_shipped_weights_trust_the_imu_of_a_robot_that_turns_and_not_a_bad_one(
+    turns_rad_s: tuple[float, float, float], noise_rad_s: float, *, trusted: bool
 ) -> None:
     moves = noise_rad_s * torch.randn(1, 32, 6, generator=torch.Generator().manual_seed(0))
-    moves += torch.tensor([0.0, 0.0, turn_rad_s, 0.0, 0.0, 9.81])
+    moves += torch.tensor([*turns_rad_s, 0.0, 0.0, 9.81])
     inputs = ModelInput(imu=moves)
     trust = Bank(load_checkpoint(SHIPPED)).trust(replace(inputs, quality=quality(inputs)))
     assert (trust[Modality.IMU] > 0.9) is trusted
