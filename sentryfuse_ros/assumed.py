@@ -57,8 +57,7 @@ class Assumptions:
 
     def look(self, synced: SyncedSet) -> None:
         """Note where data does not fit the parameters."""
-        felt_m_s2, poses = self._preprocessor.felt_m_s2, self._preprocessor.placer.poses
-        for note in self._fit.look(synced, felt_m_s2=felt_m_s2, poses=poses):
+        for note in self._fit.look(synced, felt_m_s2=self._preprocessor.felt_m_s2):
             self._logger.warning(note)
 
     def log_poses(self) -> None:

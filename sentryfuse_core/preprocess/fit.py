@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +13,6 @@ from sentryfuse_core.config import Config, LidarConfig
 from sentryfuse_core.convert import DEPTH_ENCODINGS
 from sentryfuse_core.errors import InvalidMessageError
 from sentryfuse_core.preprocess import camera, lidar
-from sentryfuse_core.preprocess.ground import GroundCheck
 from sentryfuse_core.types import (
     AudioBlock,
     CompressedFrame,
@@ -22,7 +20,6 @@ from sentryfuse_core.types import (
     Intrinsics,
     Modality,
     PointCloud,
-    Pose,
     Sample,
     SyncedSet,
 )
@@ -37,7 +34,6 @@ _LEAST_M_S2 = 5.0  # of gravity; a robot that leans by 60 degrees has fallen
 _MOST_TOLD = 100  # however often a driver changes what it sends
 _FILLED = 16  # of 255, of the higher byte: 12 bits do not reach it
 _MIN_PICTURES = 10  # that do not either: the first of many cameras are dark
-_NOWHERE: Mapping[str, Pose] = MappingProxyType({})
 _INTENSITY_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
@@ -57,16 +53,12 @@ class FitCheck:
         self._forms: dict[str, tuple[object, object]] = {}  # of what was looked at last
         self._seen: dict[str, list[Any]] = {}  # of that, by the sensors that are not judged yet
         self._misfits: dict[str, list[str]] = {}
-        base = config.output.base_frame
-        self._grounds = {name: GroundCheck(name, base) for name in config.of_kind(Modality.LIDAR)}
         self._told: dict[str, bool] = {}  # each note, and whether it was never taken back of the same data
 
     @property
     def misfits(self) -> tuple[str, ...]:
         """What to set as things stand."""
-        found = [note for notes in self._misfits.values() for note in notes]
-        found += [note for ground in self._grounds.values() for note in ground.notes]
-        return tuple(found)
+        return tuple(note for notes in self._misfits.values() for note in notes)
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -82,17 +74,10 @@ class FitCheck:
         """Intrinsics of a camera's CameraInfo that names this frame hold from now on."""
         self._held[name] = intrinsics, frame_id
 
-    def look(
-        self,
-        synced: SyncedSet,
-        *,
-        felt_m_s2: Mapping[str, tuple[float, ...]],
-        poses: Mapping[str, Pose] = _NOWHERE,
-    ) -> list[str]:
+    def look(self, synced: SyncedSet, *, felt_m_s2: Mapping[str, tuple[float, ...]]) -> list[str]:
         """What to set where this set shows that its data does not fit the parameters; each is told once.
 
-        `felt_m_s2` is the acceleration that the IMU in use felt, in base axes and by its name. Where the
-        ground lies is not judged of a lidar without one of the `poses`.
+        `felt_m_s2` is the acceleration that the IMU in use felt, in base axes and by its name.
         """
         fresh: list[str] = []
         for name, samples in synced.samples.items():
@@ -114,12 +99,6 @@ class FitCheck:
                 del self._seen[name]
             self._misfits[name] = found
             fresh += self._note(found, earlier)
-        for name, ground in self._grounds.items():
-            if name in synced.samples and name in poses:
-                told = ground.notes
-                ground.look(synced.samples[name][-1], poses[name])
-                if ground.notes != told:
-                    fresh += self._note(ground.notes, told)
         return fresh
 
     def _note(self, found: list[str], earlier: list[str]) -> list[str]:

@@ -80,11 +80,6 @@ class Placer:
         self._given: dict[str, Pose | None] = {name: given_pose(config, name) for name in config.sensors}
         self._frames: dict[str, str] = {}
 
-    @property
-    def poses(self) -> dict[str, Pose]:
-        """Of the sensors that were placed until now, by name."""
-        return {name: placed.pose for name, placed in self.placements.items() if placed.pose}
-
     def give(self, name: str, pose: Pose | None) -> None:
         """Use this pose of a sensor instead of the parameters' where no transform is known; None: none is."""
         self._given[name] = pose

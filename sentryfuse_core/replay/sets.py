@@ -74,6 +74,7 @@ class Sets:
         begun = self._pipeline.begin(synced)
         begin_ms = (time.perf_counter() - began_s) * 1e3
         preprocessor = self._pipeline.preprocessor
+        placements = preprocessor.placer.placements.items()
         if self.beside is not None and begun.runs:
             while sum(bool(item.begun.runs) for item in self._under_way) >= DEPTH:
                 self._finish_first()
@@ -85,12 +86,12 @@ class Sets:
             reports=self._pipeline.reports(),
             context=self._context(synced),
             intrinsics=dict(preprocessor.intrinsics),
-            poses=preprocessor.placer.poses,
+            poses={name: placed.pose for name, placed in placements if placed.pose},
         )
         self._under_way.append(item)
         if self.beside is None:
             self._finish_first()
-        self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2, poses=item.poses)
+        self._fit.look(synced, felt_m_s2=preprocessor.felt_m_s2)
 
     def finish_all(self) -> None:
         """Wait for the sets on their way."""
