@@ -65,6 +65,7 @@ _PARAMETERS: Mapping[str, tuple[Any, str]] = {
 }
 _SCAN_PERIOD_S = 0.2
 _SCHEDULE_PERIOD_S = 0.05
+_QUEUED_S = 1.0  # a message may wait so long to be looked at
 _REPORT_PERIOD_S = 1.0
 _DELAY_PERIOD_S = 0.005
 
@@ -98,8 +99,7 @@ class FaultInjectorNode(Node):
         self._started: float | None = None
         self._start_ns = 0
         self._done: set[Action] = set()
-        self._over: set[Event] = set()
-        self._missed: list[str] = []  # faults that are over and altered no message
+        self._warned: set[Event] = set()  # of faults that are over and altered no message
         self._shown: tuple[Event, ...] = ()
         self._next_report = 0.0
         self.errors = 0  # messages that a fault could not be applied to, passed on as they were
@@ -265,18 +265,19 @@ class FaultInjectorNode(Node):
             self._report(at_s)
 
     def _look_for_missed(self, at_s: float) -> None:
-        """Tell of faults that ended without a message that they altered: nothing was tested then."""
-        over = {event for event in self._scenario.events if event.until_s <= at_s} - self._over
-        if not over:
-            return
-        self._over |= over
+        """Warn of faults that ended without a message that they altered: nothing was tested then."""
+        for event in self._missed(at_s):
+            if event not in self._warned:
+                self._warned.add(event)
+                self.get_logger().warning(
+                    f"{_told(event)} was not injected: until {event.until_s:g} s no message came under "
+                    f"{self._prefix}/ that it alters; start that driver there, or give another stream"
+                )
+
+    def _missed(self, at_s: float) -> list[Event]:
         altered = {event for event, _ in self._injector.altered}
-        for event in (event for event in self._scenario.events if event in over - altered):
-            self._missed.append(f"{event.fault} of {event.stream} at {event.at_s:g} s")
-            self.get_logger().warning(
-                f"{self._missed[-1]} was not injected: until {event.until_s:g} s no message came under "
-                f"{self._prefix}/ that it alters; start that driver there, or give another stream"
-            )
+        over = (event for event in self._scenario.events if event.until_s + _QUEUED_S <= at_s)
+        return [event for event in over if event not in altered]
 
     def _publish_budget(self, action: Action) -> None:
         if self._budget is None:
@@ -295,9 +296,13 @@ class FaultInjectorNode(Node):
             "at_s": f"{at_s:.3f}",
             "start_ns": self._start_ns,
             "errors": self.errors,
-            "missed": "; ".join(self._missed) or "none",
+            "missed": "; ".join(map(_told, self._missed(at_s))) or "none",
         }
         self._say(story or "no fault", values, level=WARN if story else OK)
+
+
+def _told(event: Event) -> str:
+    return f"{event.fault} of {event.stream} at {event.at_s:g} s"
 
 
 def _asking(offers: Iterable[Offer]) -> QoSProfile:

@@ -163,12 +163,14 @@ class NodeState:
         return found, window, count
 
     def _sets_per_s(self, now_s: float) -> float:
+        if (
+            self._arrivals and self._at_s > self._arrivals[-1][0]
+        ):  # the last one is said again: no sensor sends
+            return 0.0
         recent = [item for item in self._arrivals if item[0] >= now_s - _RATE_S]
         if len(recent) < 2:
             return math.nan
         (first_s, first), (last_s, last) = recent[0], recent[-1]
-        if self._at_s > last_s:  # the last one was said again: no sensor sends
-            return 0.0
         return (last - first) / (last_s - first_s) if last_s > first_s else math.nan
 
     def _restart(self, what: str, now_s: float) -> None:

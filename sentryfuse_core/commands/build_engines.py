@@ -146,7 +146,7 @@ def _tell_others(store: Store, *, removing: bool) -> None:
         return
     size_mb = sum(other.size_bytes for other in others) / 1e6
     what = f"{len(others)} {'folder' if len(others) == 1 else 'folders'} ({size_mb:.1f} MB)"
-    print(f"{'removing' if removing else 'beside it lie'} {what} of other weights, torch or code:")
+    print(f"{'removing' if removing else 'there too:'} {what} of other weights, torch or code:")
     for other in others:
         print(f"  {other.folder}: {other.size_bytes / 1e6:.1f} MB")
         if removing:

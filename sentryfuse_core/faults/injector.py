@@ -46,7 +46,7 @@ class FaultInjector:
             hit.since_s = at_s - event.at_s
             before = deliveries
             deliveries = [result for delivery in before for result in _one(event, hit, delivery)]
-            hit.altered = hit.altered or _differ(before, deliveries)
+            hit.altered = hit.altered or _differ(before, deliveries)  # once is enough: looking is not free
         return deliveries
 
     @property
@@ -77,11 +77,27 @@ class FaultInjector:
 
 
 def _differ(before: list[Delivery], after: list[Delivery]) -> bool:
-    """Whether a fault did anything: what it leaves alone goes on as the same object at the same time."""
+    """Whether a fault did anything."""
     if len(before) != len(after):
         return True
     pairs = zip(before, after, strict=True)
-    return any(one.message is not other.message or one.delay_s != other.delay_s for one, other in pairs)
+    return any(one.delay_s != other.delay_s or not _equal(one.message, other.message) for one, other in pairs)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two messages, or parts of them, say the same: most faults copy what they do not change."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return bool(one.shape == other.shape and one.tobytes() == other.tobytes())
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    names = getattr(one, "__slots__", None) or getattr(one, "__dict__", None)
+    if names:
+        return all(_equal(getattr(one, name, None), getattr(other, name, None)) for name in names)
+    return bool(one == other or (one != one and other != other))  # noqa: PLR0124 - NaN
 
 
 def _one(event: Event, hit: Hit, delivery: Delivery) -> list[Delivery]:

@@ -173,7 +173,8 @@ class SensorHealth:
             if item.code not in self._held and self._known_ns.get(item.code, gone_ns) <= gone_ns
         ]
         self._held = {item.code for item in faults} - {item.code for item in news[1:]}  # one at a time
-        self._known_ns |= dict.fromkeys(self._held, now_ns)
+        unnamed = self._known_ns.keys() & self.evidence.degrading.keys()  # low trust beside its cause
+        self._known_ns |= dict.fromkeys(self._held | unnamed, now_ns)
         if not news:
             return None
         self._told = news[0]

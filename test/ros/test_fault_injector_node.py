@@ -130,7 +130,7 @@ def test_injector_tells_of_a_fault_that_ended_without_any_message_to_alter(
 
         publisher.publish(Imu())
         found.until(lambda: bool(handled) and missed()[-1:] == ["none"])
-        story_time.at_s = 1.5
+        story_time.at_s = 2.5
         found.until(lambda: missed()[-1:] == ["drop of lidar at 0 s"])
     assert capfd.readouterr().err.count("was not injected") == 1
 

@@ -161,8 +161,9 @@ def test_view_says_that_nothing_runs_when_no_sensor_sends() -> None:
     made.take_diagnostics(diagnostics())
     assert "full width" in text(shown(made, 1.1))
     made.take_status(status(10, used=[], mask=0, level_reason="nothing runs: no sensor sends"), 1.2)
-    found = shown(made, 1.3)
-    assert (found.widths, found.trust, found.sets_per_s, found.detections) == ("", "", 0.0, ())
+    for now_s in (1.3, 10.0):
+        found = shown(made, now_s)
+        assert (found.widths, found.trust, found.sets_per_s, found.detections) == ("", "", 0.0, ())
     assert "nothing runs: no sensor sends" in text(found)
     assert "GMACs" not in text(found)
     assert "0 boxes" in line(found)

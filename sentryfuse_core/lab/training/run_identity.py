@@ -13,6 +13,7 @@ from sentryfuse_core.whole_files import written_whole
 __all__ = ["check_identity", "start_anew"]
 
 _NOTE = "run.json"
+_UNTOLD = object()  # what a note does not have
 
 
 def start_anew(folder: Path, identity: Mapping[str, Any], *, old: tuple[str, ...]) -> None:
@@ -45,6 +46,11 @@ def check_identity(folder: Path, wanted: Mapping[str, Any]) -> None:
             f"cannot resume: {note} is damaged ({error}); train without --resume"
         ) from error
     for name, asked, kept in _differences(json.loads(json.dumps(wanted)), found):
+        if kept is _UNTOLD:
+            raise CheckpointError(
+                f"cannot resume: an earlier version made the state in {folder}, and did not note its {name}; "
+                "train without --resume"
+            )
         raise CheckpointError(
             f"cannot resume: the state in {folder} is of {name} {kept}, this run of {asked}; "
             f"give what it was started with, or train without --resume"
@@ -58,5 +64,6 @@ def _differences(wanted: Any, found: Any, name: str = "") -> Iterator[tuple[str,
             yield name, wanted, found
         return
     for key, value in wanted.items():
-        other = found.get(key) if isinstance(found, dict) else None
+        untold = None if value is None else _UNTOLD
+        other = found.get(key, untold) if isinstance(found, dict) else untold
         yield from _differences(value, other, f"{name}.{key}" if name else key)

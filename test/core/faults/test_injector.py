@@ -99,11 +99,29 @@ def test_fault_leaves_the_message_and_other_streams_alone_when_applied(
     assert plain(original) == before
     passed = [len(fate) == 1 and fate[0].message is original and fate[0].delay_s == 0.0 for fate in fates]
     assert not all(passed) or fault == "duty"
+    same = [len(fate) == 1 and fate[0].delay_s == 0.0 and plain(fate[0].message) == before for fate in fates]
     told = {(one.fault, topic) for one, topic in faults.altered}
-    assert told == (set() if all(passed) else {(fault, f"/{modality.value}")})
+    assert told == (set() if all(same) else {(fault, f"/{modality.value}")})
     other = next(m for m in Modality if m is not modality)
     assert play(faults, other, original) == [(original, 0.0)]
     assert play(faults, modality, original, at_s=50.0) == [(original, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "modality", "options"),
+    [
+        ("freeze", Modality.LIDAR, {}),
+        ("stuck", Modality.IMU, {}),
+        ("drift", Modality.IMU, {"ppm": 0.0}),
+        ("nan", Modality.IMU, {"share": 0.0}),
+    ],
+)
+def test_fault_is_not_called_injected_when_what_goes_on_is_as_it_came(
+    fault: str, modality: Modality, options: dict[str, float]
+) -> None:
+    faults = injector(event(fault, modality.value, **options))
+    play(faults, modality, EXAMPLES[modality])
+    assert not faults.altered
 
 
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.1, 0.9))

@@ -117,6 +117,24 @@ def test_further_finding_is_told_again_only_after_it_was_gone_for_the_longest_ho
     assert told() == 2
 
 
+def test_low_trust_is_not_told_again_when_its_cause_that_hid_it_is_gone() -> None:
+    bench = Bench(CAMERA)
+    black, fine = ImageStats(0.0, 0.0), ImageStats(100.0, 30.0)
+
+    def poorly(stats: ImageStats, count: int) -> None:
+        for _ in range(count):
+            bench.content([stats])
+            bench.monitor.observe_trust(bench.modality, 0.1, poor=True, now_ns=bench.now_ns)
+
+    hold = round(Config().health.hold_cap_s * S / bench.period_ns)
+    bench.content([fine] * 10)
+    poorly(fine, 20)
+    poorly(black, hold + 20)
+    poorly(fine, hold)
+    bench.content([fine])
+    assert [item.code for item in bench.transitions if item.code] == ["low_trust", "black"]
+
+
 def test_microphone_is_not_missed_a_channel_when_it_comes_back_as_another_one() -> None:
     bench = Bench(AUDIO)
     stereo = AudioStats(0.0, silent=False, live_channels=0b11, channel_count=2)

@@ -126,7 +126,8 @@ def test_sensor_is_degraded_when_one_message_in_ten_is_malformed() -> None:
 def test_sensor_is_degraded_when_its_rate_falls_below_nine_tenths(bench: Bench) -> None:
     bench.period_ns = bench.period_ns * 5 // 4
     bench.good(8.0)
-    assert [*dict.fromkeys(bench.history)] == [OK, DEGRADED]  # audio has gaps, too
+    assert bench.history[0] == OK
+    assert set(bench.history[1:]) == {DEGRADED}  # once more for the gaps in audio
     assert "Hz of" in bench.report.reason or "in no block of audio" in bench.report.reason
 
 

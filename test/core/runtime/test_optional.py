@@ -323,9 +323,7 @@ def test_build_engines_tells_and_removes_what_other_weights_left_when_asked(
         keep(store, "measured", circumstances(threads=1), {"eager": 1.0})
     assert main(words) == 0
     told = capsys.readouterr().out
-    assert (
-        f"beside it lie 1 folder (0.0 MB) of other weights, torch or code:\n  {other.folder}: 0.0 MB" in told
-    )
+    assert f"there too: 1 folder (0.0 MB) of other weights, torch or code:\n  {other.folder}: 0.0 MB" in told
     assert "--remove-others" in told
     assert other.folder.exists()
     assert main([*words, "--remove-others"]) == 0
