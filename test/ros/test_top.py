@@ -141,7 +141,7 @@ def test_top_finds_what_is_remapped_when_it_is_seen_after_the_status() -> None:
             status = node.create_publisher(FusionStatus, "/state", 10)
 
             def shown() -> Any:
-                status.publish(FusionStatus())
+                status.publish(FusionStatus(used=["lidar"]))
                 return found.node.snapshot()
 
             if not happens(lambda: shown() is not None, within_s, turn=found.spin):
