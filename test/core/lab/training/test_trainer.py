@@ -15,6 +15,7 @@ from networks import GATED, TINY, labelled
 from sentryfuse_core.errors import CheckpointError, ConfigError, OutputError
 from sentryfuse_core.lab.training.curve import Curve
 from sentryfuse_core.lab.training.data import LabelledBatch, make_batch
+from sentryfuse_core.lab.training.run_identity import check_identity, start_anew
 from sentryfuse_core.lab.training.trainer import StepLog, Trainer, TrainOptions
 from sentryfuse_core.lab.world.config import world_v2
 from sentryfuse_core.preprocess.quality import MEASURES
@@ -206,6 +207,19 @@ def test_trainer_names_the_learning_rate_and_keeps_its_state_when_the_loss_is_no
 def test_trainer_raises_when_there_is_no_state_to_resume(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"state\.safetensors"):
         trainer(tmp_path, steps=1, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("noted", "told"),
+    [({"seed": 1}, "did not note its batch"), ({"seed": 1, "batch": 16}, "is of batch 16, this run of 8")],
+)
+def test_state_says_what_it_is_of_when_another_run_resumes_it(
+    noted: dict[str, int], told: str, tmp_path: Path
+) -> None:
+    start_anew(tmp_path, noted, old=())
+    check_identity(tmp_path, {**noted, "layers": None})
+    with pytest.raises(CheckpointError, match=told):
+        check_identity(tmp_path, {"seed": 1, "batch": 8})
 
 
 def test_trainer_raises_when_the_state_is_truncated(tmp_path: Path) -> None:
