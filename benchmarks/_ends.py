@@ -7,10 +7,9 @@ import math
 import sys
 from collections.abc import Callable
 
+from sentryfuse_core.cli import USAGE_ERROR, system_error
 from sentryfuse_core.errors import SentryFuseError
 from sentryfuse_core.text import one_line
-
-USAGE_ERROR = 2
 
 
 def ended(main: Callable[[], int]) -> int:
@@ -20,8 +19,7 @@ def ended(main: Callable[[], int]) -> int:
     except SentryFuseError as error:
         reason = str(error)
     except OSError as error:
-        place = "" if error.filename is None else f"{error.filename}: "
-        reason = f"{place}{error.strerror or error}; check the path, its rights and free space"
+        reason = system_error(error)
     print(f"error: {one_line(reason)}", file=sys.stderr)
     return USAGE_ERROR
 

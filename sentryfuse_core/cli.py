@@ -19,7 +19,7 @@ from sentryfuse_core.home import out_of_home
 from sentryfuse_core.openmp import wait_asleep
 from sentryfuse_core.text import one_line
 
-__all__ = ["CORE_COMMANDS", "Command", "main"]
+__all__ = ["CORE_COMMANDS", "USAGE_ERROR", "Command", "main", "system_error"]
 
 USAGE_ERROR = 2
 _ENDS = "exit status: 0 done, 2 error (one line says which), 130 or 143 ended by SIGINT or SIGTERM"
@@ -98,14 +98,14 @@ def main(argv: Sequence[str] | None = None, *, extra: Sequence[Command] = ()) ->
         # The reader (head, less) has seen enough; what Python still holds for it has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a name that no file system takes, a disk that failed or is full
-        print(f"sentryfuse: error: {one_line(_system_error(error))}", file=sys.stderr)
+        print(f"sentryfuse: error: {one_line(system_error(error))}", file=sys.stderr)
         if error.errno == errno.ENOSPC:  # what Python still holds would be tried once more at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return USAGE_ERROR
     return status
 
 
-def _system_error(error: OSError) -> str:
+def system_error(error: OSError) -> str:
     """What the system refused to a part that has no words for it itself, with the remedy."""
     place = "" if error.filename is None else f"{error.filename}: "
     return f"{place}{error.strerror or error}; check the path, its rights and free space"

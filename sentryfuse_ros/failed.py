@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sentryfuse_core.account.diagnostics import NOTHING_RUNS
 from sentryfuse_core.clock import NS_PER_MS
 from sentryfuse_core.pipeline import Pipeline
 from sentryfuse_core.types import Absence, FusionResult, ModalitySet, StageTimes, SyncedSet
@@ -58,7 +59,7 @@ def idle_result(pipeline: Pipeline, last: SyncedSet, *, now_ns: int, ros_now_ns:
         released_ns=now_ns,
     )
     result = failed_result(pipeline, empty, RuntimeError(_NOTHING), now_ns=now_ns)
-    return replace(result, errors=(_NOTHING,), plan=result.plan.because("nothing runs: no sensor sends"))
+    return replace(result, errors=(_NOTHING,), plan=result.plan.because(NOTHING_RUNS))
 
 
 def _one_line(error: Exception) -> str:

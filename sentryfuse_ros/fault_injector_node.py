@@ -270,7 +270,7 @@ class FaultInjectorNode(Node):
             if event not in self._warned:
                 self._warned.add(event)
                 self.get_logger().warning(
-                    f"{_told(event)} was not injected: until {event.until_s:g} s no message came under "
+                    f"{event.title} was not injected: until {event.until_s:g} s no message came under "
                     f"{self._prefix}/ that it alters; start that driver there, or give another stream"
                 )
 
@@ -296,13 +296,9 @@ class FaultInjectorNode(Node):
             "at_s": f"{at_s:.3f}",
             "start_ns": self._start_ns,
             "errors": self.errors,
-            "missed": "; ".join(map(_told, self._missed(at_s))) or "none",
+            "missed": "; ".join(event.title for event in self._missed(at_s)) or "none",
         }
         self._say(story or "no fault", values, level=WARN if story else OK)
-
-
-def _told(event: Event) -> str:
-    return f"{event.fault} of {event.stream} at {event.at_s:g} s"
 
 
 def _asking(offers: Iterable[Offer]) -> QoSProfile:

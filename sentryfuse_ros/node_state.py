@@ -163,9 +163,7 @@ class NodeState:
         return found, window, count
 
     def _sets_per_s(self, now_s: float) -> float:
-        if (
-            self._arrivals and self._at_s > self._arrivals[-1][0]
-        ):  # the last one is said again: no sensor sends
+        if self._arrivals and self._at_s > self._arrivals[-1][0]:  # said again: no sensor sends
             return 0.0
         recent = [item for item in self._arrivals if item[0] >= now_s - _RATE_S]
         if len(recent) < 2:

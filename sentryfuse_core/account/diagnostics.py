@@ -24,6 +24,7 @@ __all__ = [
     "DIAGNOSTICS_TYPE",
     "ERROR",
     "NODE_NAME",
+    "NOTHING_RUNS",
     "OK",
     "STALE",
     "WARN",
@@ -41,6 +42,7 @@ _BUDGET_REMEDY = "raise budget.latency_ms, or leave budget.level at -1 so that a
 _AGE_REMEDY = "set budget.latency_ms, use a faster device, or raise output.max_output_age_s"
 NODE_NAME = "/sentryfuse"  # full name of the node by default, and in a replay
 _MESSAGE_LENGTH = 1000  # several findings may stand in one message
+NOTHING_RUNS = "nothing runs: no sensor sends"
 _COUNTED = ("energy_j", "cpu_s")  # of the budget's account, told by set
 _REASONS = 40  # keys of dropped messages, by reason
 
@@ -269,7 +271,7 @@ class Diagnostics:
             return self._status(STALE, "inference", "no set yet", {})
         level, message = OK, "OK"
         if self._idle:
-            level, message = ERROR, "nothing runs: no sensor sends; check the sensors' states"
+            level, message = ERROR, f"{NOTHING_RUNS}; check the sensors' states"
         elif last.errors:
             level, message = ERROR, "; ".join(last.errors)
         elif not last.above_prior:

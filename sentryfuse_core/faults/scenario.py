@@ -36,6 +36,11 @@ class Event:
     fault: str
     options: Mapping[str, float] = field(default_factory=dict, hash=False)
 
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"{self.fault} of {self.stream} at {self.at_s:g} s"
+
     def hits(self, topic: str, sensor: str | None, at_s: float, *, kind: Modality | None = None) -> bool:
         """Whether a message of this topic and sensor, by name and kind, is affected at `at_s`."""
         if not self.at_s <= at_s < self.until_s:

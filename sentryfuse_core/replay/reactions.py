@@ -70,7 +70,7 @@ def missed(
     hit = {event for event, _ in altered}
     lines = []
     for event in scenario.events:
-        what = f"{event.fault} of {event.stream} at {event.at_s:g} s was not injected"
+        what = f"{event.title} was not injected"
         if event in hit:
             continue
         if event.at_s >= played_s:

@@ -31,16 +31,7 @@ if TYPE_CHECKING:
     from sentryfuse_core.lab.training.trainer import BatchSource
     from sentryfuse_core.model.shape import ModelShape
 
-__all__ = [
-    "BATCH",
-    "FEWEST",
-    "described",
-    "finish",
-    "given_options",
-    "options_of",
-    "start_of",
-    "train",
-]
+__all__ = ["BATCH", "FEWEST", "described", "finish", "given_options", "options_of", "start_of", "train"]
 
 BATCH = 16  # frames, to evaluate
 FEWEST = 48  # frames to measure a gate on
