@@ -37,7 +37,7 @@ class Checkpoint:
 
     def network(self) -> SentryFuseNet:
         """A network with these weights, for inference; raises CheckpointError if they do not fit."""
-        net = SentryFuseNet(self.shape)
+        net = SentryFuseNet(self.shape, labels=self.manifest["labels"])
         expected = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
         for name in sorted(expected.keys() | found.keys()):

@@ -25,6 +25,7 @@ _BESIDE_M = 2.0  # without a lidar, boxes of a class this close to a better one 
 _BEHIND = 0.15  # and those this share of its range further off, or nearer, in the same direction
 _CANDIDATES = 50  # boxes that this is asked of, where fewer are wanted
 _DOUBT = 0.7  # what is left of such a box's score
+_RIDER, _RIDING = "pedestrian", "cyclist"  # classes: whoever is the one may be a part of the other
 _PRIOR_LOGIT = -2.2  # a heat map starts at 0.1, so that the first steps are not spent on emptiness
 
 
@@ -82,18 +83,25 @@ class DetectionHead(nn.Module):
         return HeadOutput(maps[:, : self._classes], maps[:, self._classes :])
 
 
-def find_peaks(output: HeadOutput, *, count: int) -> Peaks:
+def find_peaks(output: HeadOutput, *, count: int, labels: Sequence[str] = ()) -> Peaks:
     """The `count` best cells that are the largest of their 3x3 neighbourhood in their class.
 
     Camera and audio know directions better than distances, and offer one object several times along a ray:
     without a lidar each box loses score by every better one of its class in an ellipse about that, which is
     long along the ray from the base frame.
+
+    A cyclist is a person, too, and what looks like one from behind: where `labels` name both classes, a
+    pedestrian within a cyclist's box is one only as far as that is no cyclist.
     """
-    if not output.evidence or Modality.LIDAR in output.evidence:
-        return _peaks(output, count)
     peaks = _peaks(output, max(count, _CANDIDATES))
-    doubtful = peaks.scores * _DOUBT ** _rivals(peaks.boxes[..., :2], peaks.classes)
-    scores, order = doubtful.topk(min(count, doubtful.shape[1]), dim=1)
+    scores = peaks.scores
+    if output.evidence and Modality.LIDAR not in output.evidence:
+        scores = scores * _DOUBT ** _rivals(peaks.boxes[..., :2], peaks.classes)
+    if _RIDER in labels and _RIDING in labels:
+        inside = _within(peaks.boxes) & (peaks.classes == labels.index(_RIDER))[:, :, None]
+        inside &= (peaks.classes == labels.index(_RIDING))[:, None]
+        scores = scores * torch.where(inside, 1.0 - scores[:, None], 1.0).prod(dim=2)
+    scores, order = scores.topk(min(count, scores.shape[1]), dim=1)
     return Peaks(
         scores,
         peaks.classes.gather(1, order),
@@ -141,6 +149,17 @@ def _rivals(centres: Tensor, classes: Tensor) -> Tensor:
     return rivals
 
 
+def _within(boxes: Tensor) -> Tensor:
+    """Whether the centre of each of the boxes [B, K, 7] lies in each other one's outline: [B, K, K]."""
+    apart = boxes[:, :, None, :2] - boxes[:, None, :, :2]
+    cos, sin = boxes[:, None, :, 6].cos(), boxes[:, None, :, 6].sin()
+    along = apart[..., 0] * cos + apart[..., 1] * sin
+    across = apart[..., 1] * cos - apart[..., 0] * sin
+    length, width = boxes[:, None, :, 3], boxes[:, None, :, 4]
+    inside: Tensor = (along.abs() < length / 2) & (across.abs() < width / 2)
+    return inside
+
+
 def _heading(sine: Tensor, cosine: Tensor, sine_twice: Tensor, cosine_twice: Tensor) -> Tensor:
     """Yaw in rad: the axis by twice the angle, which front and back agree on; which end is the front by yaw.
 
@@ -155,7 +174,7 @@ def decode(
     output: HeadOutput, *, score_threshold: float, max_detections: int, labels: Sequence[str]
 ) -> list[tuple[Detection, ...]]:
     """The detections of every sample of the batch, best first; boxes that are not finite are left out."""
-    peaks = find_peaks(output, count=max_detections)
+    peaks = find_peaks(output, count=max_detections, labels=labels)
     good = (peaks.scores >= score_threshold) & peaks.boxes.isfinite().all(dim=-1)
     columns = (good, peaks.scores, peaks.classes, peaks.boxes, peaks.support)
     rows = zip(*(column.tolist() for column in columns), strict=True)

@@ -7,7 +7,7 @@ canvas. A sensor that is absent contributes nothing at all: no token, no additio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -35,8 +35,12 @@ FULL_WIDTH = PartLevels()
 class SentryFuseNet(nn.Module):
     """The whole network; `parts` of every call says how narrow each part runs."""
 
-    def __init__(self, shape: ModelShape, geometry: Geometry = GEOMETRY) -> None:
+    def __init__(
+        self, shape: ModelShape, geometry: Geometry = GEOMETRY, *, labels: Sequence[str] = ()
+    ) -> None:
+        """`labels` are of the classes, where they mean anything: see `find_peaks`."""
         super().__init__()
+        self.labels = tuple(labels)
         self.shape = shape
         self.geometry = geometry
         self.canvas = Canvas(shape, geometry)

@@ -57,7 +57,7 @@ def agreement(
             lessons += [_listed(boxes, classes) for boxes, classes in columns]
             runner = PartRunner(net, batch.inputs, batch=len(batch.boxes))
             for mask in masks:
-                found[mask] += frames_of(runner(mask, FULL_WIDTH))
+                found[mask] += frames_of(runner(mask, FULL_WIDTH), labels)
     return {mask: agrees(lessons, own, labels).map for mask, own in found.items()}
 
 

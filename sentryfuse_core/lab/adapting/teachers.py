@@ -45,7 +45,7 @@ def _network(bank: Bank, mask: ModalitySet) -> Teacher:
         slope, offset = bank.calibration(inputs.present, 0)
         with torch.inference_mode():
             output = net(inputs, parts=FULL_WIDTH)
-        found = frames_of(replace(output, heatmap=output.heatmap * slope + offset))[0]
+        found = frames_of(replace(output, heatmap=output.heatmap * slope + offset), bank.labels)[0]
         return found.take(found.scores >= FAINT)
 
     return find

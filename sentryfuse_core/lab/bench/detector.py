@@ -207,7 +207,7 @@ def score(
                 own = entry.net is not entries[0].net
                 runner = PartRunner(entry.net, batch.inputs, batch=len(batch.boxes)) if own else whole
                 for mask, run in entry.runs.items():
-                    entry.boxes.setdefault(mask, []).extend(frames_of(runner(*run)))
+                    entry.boxes.setdefault(mask, []).extend(frames_of(runner(*run), ()))
             on_frames(len(batch.boxes))
     return truth
 

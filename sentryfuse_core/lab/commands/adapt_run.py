@@ -173,6 +173,7 @@ def _train(
         args,
         options,
         shape=start.shape,
+        labels=start.manifest["labels"],
         start=start,
         identity=json.loads(json.dumps(identity)),
         source=rehearsing(own, world, share=args.rehearse) if args.rehearse else own,

@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         args,
         options,
         shape=replace(TRAINED_SHAPE if start is None else start.shape, classes=len(labels)),
+        labels=labels,
         start=start,
         identity={
             **facts,

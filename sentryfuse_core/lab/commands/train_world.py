@@ -34,11 +34,14 @@ def run(args: argparse.Namespace) -> int:
     if args.lidar_first and Modality.LIDAR not in sensors:
         raise ConfigError(f"--lidar-first {args.lidar_first:g} with --sensors {sensors}: there is no lidar")
     options = replace(options_of(args), sensors=sensors, lidar_first=args.lidar_first)
-    start, facts = start_of(args.init, labels=[traits.label for traits in CLASSES])
+    labels = [traits.label for traits in CLASSES]
+    start, facts = start_of(args.init, labels=labels)
     identity = {**facts, "sensors": str(options.sensors), "lidar_first": args.lidar_first}
     # What another world taught is where to start from, and not what to keep up with in this one.
     same = start is not None and start.manifest.get("world_sha256") == world_sha256(options.world)
-    trainer = train(args, options, shape=TRAINED_SHAPE, start=start, identity=identity, keep_up=same)
+    trainer = train(
+        args, options, shape=TRAINED_SHAPE, labels=labels, start=start, identity=identity, keep_up=same
+    )
     count = -(-args.evaluate // BATCH)
 
     def batches(first: int, ages_s: tuple[float, float] | None = None) -> Iterator[LabelledBatch]:

@@ -61,7 +61,8 @@ class SubsetDetector:
         for level in self.levels:
             for mask in self.masks:
                 choice = gate.choose(mask & batch.inputs.present, level)
-                found[self.prefix + str(mask), level] = frames_of(runner(choice.used, choice.parts))
+                output = runner(choice.used, choice.parts)
+                found[self.prefix + str(mask), level] = frames_of(output, self.net.labels)
         return found
 
 
@@ -87,9 +88,9 @@ def collect(
     return found
 
 
-def frames_of(output: HeadOutput) -> list[FrameBoxes]:
+def frames_of(output: HeadOutput, labels: Sequence[str]) -> list[FrameBoxes]:
     """The best detections in the region of every frame; what the maps give without a score is left out."""
-    peaks = find_peaks(output, count=CANDIDATES)
+    peaks = find_peaks(output, count=CANDIDATES, labels=labels)
     good = in_region(peaks.boxes, peaks.classes) & (peaks.scores > 0.0) & peaks.boxes.isfinite().all(dim=-1)
     return _frames(peaks.boxes, peaks.classes, peaks.scores, good)
 

@@ -8,7 +8,7 @@ the canvas without tokens gets exactly as many guesses as the sensors do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,7 +52,8 @@ class Evaluation:
 class _Tally:
     """Running sums behind one Score."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, labels: Sequence[str]) -> None:
+        self.labels = labels
         self.matched = dict.fromkeys(_DISTANCES_M, 0)
         self.error_m = 0.0
         self.by_class = [0] * classes
@@ -61,7 +62,8 @@ class _Tally:
 
     def add(self, output: HeadOutput, batch: LabelledBatch) -> None:
         valid = in_region(batch.boxes, batch.classes)
-        peaks = find_peaks(output, count=max(_CANDIDATES, int(valid.sum(dim=1).max())))
+        count = max(_CANDIDATES, int(valid.sum(dim=1).max()))
+        peaks = find_peaks(output, count=count, labels=self.labels)
         self.scores.append(peaks.scores.flatten())
         for index, inside in enumerate(valid):
             boxes, classes = batch.boxes[index][inside], batch.classes[index][inside]
@@ -158,7 +160,7 @@ def evaluate(
     subsets = [ModalitySet(), *ModalitySet.subsets()] if masks is None else list(masks)
     chosen = gate or UniformGate(net.shape)
     keys = [(mask, level) for mask in subsets for level in range(chosen.levels)]
-    tallies = {(mask.bits, level): _Tally(net.shape.classes) for mask, level in keys}
+    tallies = {(mask.bits, level): _Tally(net.shape.classes, net.labels) for mask, level in keys}
     frames = boxes = 0
     with torch.inference_mode():
         for batch in batches:

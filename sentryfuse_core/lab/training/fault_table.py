@@ -73,7 +73,7 @@ def fault_table(
             size = len(batch.boxes)
             truth.extend(truth_of(batch.boxes, batch.classes))
             runner = PartRunner(net, batch.inputs, batch=size)
-            here = _good(runner, everything)
+            here = _good(net, runner, everything)
             for sensor, boxes in here.items():
                 good[sensor].extend(boxes)
             for key, which in _cases(severities):
@@ -124,12 +124,13 @@ def _has_past(batch: LabelledBatch) -> bool:
     return batch.raw is not None and not (batch.raw.late_image is None and batch.raw.late_points is None)
 
 
-def _good(runner: PartRunner, everything: ModalitySet) -> dict[Modality | None, list[FrameBoxes]]:
+def _good(
+    net: SentryFuseNet, runner: PartRunner, everything: ModalitySet
+) -> dict[Modality | None, list[FrameBoxes]]:
     """Boxes without each sensor; None: with all of them."""
-    found: dict[Modality | None, list[FrameBoxes]] = {None: frames_of(runner(everything, FULL_WIDTH))}
-    for sensor in everything:
-        found[sensor] = frames_of(runner(everything - ModalitySet.of(sensor), FULL_WIDTH))
-    return found
+    left: dict[Modality | None, ModalitySet] = {None: everything}
+    left |= {sensor: everything - ModalitySet.of(sensor) for sensor in everything}
+    return {gone: frames_of(runner(mask, FULL_WIDTH), net.labels) for gone, mask in left.items()}
 
 
 def _bad(
@@ -144,7 +145,8 @@ def _bad(
         values = {name: item.tolist() for name, item in net.trust(inputs.quality, everything).items()}
         trust = [{name: item[row] for name, item in values.items()} for row in range(size)]
     if gate is None:
-        return frames_of(runner(everything, FULL_WIDTH)), trust
+        return frames_of(runner(everything, FULL_WIDTH), net.labels), trust
     chosen = [gate.choose(everything, 0, gate.poor(row)) for row in trust]
-    answers = {plan: frames_of(runner(*plan)) for plan in {(choice.used, choice.parts) for choice in chosen}}
+    plans = {(choice.used, choice.parts) for choice in chosen}
+    answers = {plan: frames_of(runner(*plan), net.labels) for plan in plans}
     return [answers[choice.used, choice.parts][row] for row, choice in enumerate(chosen)], trust

@@ -68,7 +68,7 @@ def run_plans(
             runner = PartRunner(net, inputs, batch=len(batch.boxes))
             run.truth.extend(truth_of(batch.boxes, batch.classes))
             for plan in plans:
-                run.boxes.setdefault(plan, []).extend(frames_of(runner(*plan)))
+                run.boxes.setdefault(plan, []).extend(frames_of(runner(*plan), net.labels))
             for mask in masks:
                 run.trust.setdefault(mask, []).extend(_trust(net, inputs, mask, len(batch.boxes)))
             on_frames(len(batch.boxes))

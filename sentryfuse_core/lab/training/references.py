@@ -65,9 +65,8 @@ class ZeroFilled:
 
     def __call__(self, batch: LabelledBatch) -> dict[Key, list[FrameBoxes]]:
         """Boxes under 'zeros <set>'."""
-        return {
-            (f"zeros {mask}", 0): frames_of(self.net(zero_filled(batch.inputs, mask))) for mask in self.masks
-        }
+        outputs = {mask: self.net(zero_filled(batch.inputs, mask)) for mask in self.masks}
+        return {(f"zeros {mask}", 0): frames_of(own, self.net.labels) for mask, own in outputs.items()}
 
 
 def zero_filled(inputs: ModelInput, mask: ModalitySet) -> ModelInput:

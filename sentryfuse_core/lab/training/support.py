@@ -82,7 +82,7 @@ class SupportCounter:
 
     def __call__(self, batch: LabelledBatch) -> dict[tuple[str, int], list[FrameBoxes]]:
         """Run the network and count."""
-        self.count(find_peaks(self.net(batch.inputs), count=CANDIDATES), batch)
+        self.count(find_peaks(self.net(batch.inputs), count=CANDIDATES, labels=self.net.labels), batch)
         return {}
 
     def count(self, peaks: Peaks, batch: LabelledBatch) -> None:

@@ -37,9 +37,10 @@ class RobotDetector:
             for mask in self.masks:
                 choice = self.bank.gate.choose(mask & batch.inputs.present, level)
                 output = runner(choice.used, choice.parts)
-                found[str(mask), level] = frames_of(output)
+                found[str(mask), level] = frames_of(output, self.bank.labels)
                 slope, offset = self.bank.calibration(choice.used, level)
                 least = self.bank.threshold(choice.used, level, asked=0.0)
-                sure = frames_of(replace(output, heatmap=output.heatmap * slope + offset))
+                calibrated = replace(output, heatmap=output.heatmap * slope + offset)
+                sure = frames_of(calibrated, self.bank.labels)
                 found[f"{TOLD}{mask}", level] = [one.take(one.scores >= least) for one in sure]
         return found

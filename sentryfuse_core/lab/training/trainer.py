@@ -126,11 +126,15 @@ class Trainer:
         source: BatchSource | None = None,
         resume: bool = False,
         teacher: SentryFuseNet | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
-        """`teacher`: what this network is to keep up with at full width, for example the one it began as."""
+        """`labels` are of the classes.
+
+        `teacher`: what this network is to keep up with at full width, for example the one it began as.
+        """
         torch.manual_seed(options.seed)
         self.options = options
-        self.net = SentryFuseNet(shape).to(options.device)
+        self.net = SentryFuseNet(shape, labels=labels).to(options.device)
         self.average = copy.deepcopy(self.net).requires_grad_(requires_grad=False)
         self._teacher = None if teacher is None else teacher.to(options.device)
         self._source = source or SamplePool(self._world_batch, reuse=options.reuse)

@@ -154,7 +154,7 @@ def _measure(
             continue
         outputs = {key: runner(*plan) for key, plan in _plans(mask, part_sizes(net.shape)).items()}
         losses = {key: frame_losses(output, targets).tolist() for key, output in outputs.items()}
-        boxes = {key: frames_of(output) for key, output in outputs.items()}
+        boxes = {key: frames_of(output, net.labels) for key, output in outputs.items()}
         truth = truth_of(batch.boxes, batch.classes)
         for row, cell in enumerate(_cells(net, inputs, mask, len(batch.boxes))):
             if cell.poor != spoilt:  # slight faults, and false alarms, say nothing of poor data

@@ -32,6 +32,7 @@ def test_checkpoint_gives_the_same_network_when_read_back(weights: Path) -> None
     checkpoint = load_checkpoint(weights)
     with torch.inference_mode():
         assert torch.equal(checkpoint.network()(model_input()).heatmap, network(3)(model_input()).heatmap)
+    assert checkpoint.network().labels == ("car", "pedestrian", "cyclist")
     name, digest = checkpoint.identity.split()
     assert name == "small"
     assert checkpoint.manifest["sha256"].startswith(digest)

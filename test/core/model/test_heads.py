@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -132,3 +133,39 @@ def test_find_peaks_returns_best_first_when_doubt_changes_the_order() -> None:
     output.heatmap[0, 1, 2, 25] = output.heatmap[0, 0, 15].max() - 0.1  # elsewhere, a little less sure
     peaks = find_peaks(output, count=2)
     assert peaks.classes[0].tolist() == [0, 1]
+
+
+def rider(*, pedestrian: tuple[float, float], yaw: float = 0.0) -> HeadOutput:
+    """A cyclist at (10.5, .5) m, 1.8 m long, and a little less sure a pedestrian where `pedestrian` says."""
+    both = boxes((10.5, 0.5, 1, 1.8, 0.6, 1.7, yaw), (*pedestrian, 1, 0.6, 0.6, 1.7, 0))
+    output = maps_of(both, torch.tensor([[2, 1]]))
+    output.heatmap[0, 2] -= 1.0
+    output.heatmap[0, 1] -= 2.0
+    return output
+
+
+@pytest.mark.parametrize(("pedestrian", "yaw"), [((11.2, 0.5), 0.0), ((10.5, 1.2), math.pi / 2)])
+def test_find_peaks_takes_a_pedestrian_for_the_rider_as_far_as_there_is_a_cyclist(
+    pedestrian: tuple[float, float], yaw: float
+) -> None:
+    output = rider(pedestrian=pedestrian, yaw=yaw)
+    plain, found = find_peaks(output, count=2), find_peaks(output, count=2, labels=LABELS)
+    cyclist, person = plain.scores[0].tolist()
+    assert found.classes[0].tolist() == [2, 1]
+    assert found.scores[0].tolist() == pytest.approx([cyclist, person * (1 - cyclist)])
+
+
+@pytest.mark.parametrize(
+    ("output", "labels"),
+    [
+        (rider(pedestrian=(10.5, 1.2)), LABELS),  # beside the bicycle
+        (rider(pedestrian=(11.2, 0.5), yaw=math.pi / 2), LABELS),  # before one that crosses
+        (rider(pedestrian=(11.2, 0.5)), ("car", "person", "trolley")),  # classes that say nothing of riding
+        (along_a_ray(apart_m=1.0, other=1), LABELS),  # a pedestrian in a car's box
+    ],
+)
+def test_find_peaks_leaves_a_pedestrian_alone_when_it_rides_nothing(
+    output: HeadOutput, labels: Sequence[str]
+) -> None:
+    plain, found = find_peaks(output, count=2), find_peaks(output, count=2, labels=labels)
+    torch.testing.assert_close(found.scores, plain.scores, rtol=0.0, atol=0.0)

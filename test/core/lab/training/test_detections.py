@@ -24,7 +24,7 @@ def test_subsets_give_what_one_pass_gives_when_encoders_are_shared() -> None:
         for mask in masks:
             for level in range(net.shape.levels):
                 parts = net.shape.uniform(level)
-                alone = frames_of(net(batch.inputs.only(mask), parts=parts, batch=4))
+                alone = frames_of(net(batch.inputs.only(mask), parts=parts, batch=4), ())
                 for one, other in zip(found[str(mask), level], alone, strict=True):
                     np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-5)
                     np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)

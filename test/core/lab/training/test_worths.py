@@ -90,7 +90,7 @@ def test_worths_are_points_lost_with_good_and_poor_sensors(
     with torch.inference_mode():
         runner = PartRunner(net, batch.inputs, batch=12)
         full, narrow = (
-            100.0 * map_of(match_frames(truth, [*frames_of(runner(mask, parts))] * 2, class_count=3))
+            100.0 * map_of(match_frames(truth, [*frames_of(runner(mask, parts), ())] * 2, class_count=3))
             for parts in (PartLevels(), PartLevels(trunk=1))
         )
     assert good["trunk"][1] == pytest.approx(max(0.0, full - narrow), abs=1e-6)
