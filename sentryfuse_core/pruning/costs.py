@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,17 +54,43 @@ def measure_macs(network: nn.Module, *inputs: object) -> int:
     """Multiply-accumulates of one forward pass: linear maps, convolutions and both products of attention.
 
     Counted by torch's FlopCounterMode on the unfused kernels, halved. Norms, activations, softmax, pooling
-    and additions are not counted.
+    and additions are not counted. The pass is one of inference, which leaves the network as it was.
     """
     fast = torch.backends.mha.get_fastpath_enabled()  # of nn.MultiheadAttention; it would count as nothing
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        with (
+            _inferring(network),
+            torch.inference_mode(),
+            sdpa_kernel(SDPBackend.MATH),
+            FlopCounterMode(display=False) as counter,
+        ):
             network(*inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
     total: int = counter.get_total_flops()
     return total // 2
+
+
+@contextlib.contextmanager
+def _inferring(network: nn.Module) -> Iterator[None]:
+    """Have the network infer within the block, and put back what that changes.
+
+    In training, batch norms would take one sample for statistics. And torch's counter fails where a module
+    is handed a parameter that takes gradients, such as learned queries.
+    """
+    training = [module for module in network.modules() if module.training]
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    try:
+        network.eval()
+        for parameter in learning:
+            parameter.requires_grad = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
+        for parameter in learning:
+            parameter.requires_grad = True
 
 
 def measure_costs(network: nn.Module, *inputs: object) -> UnitCosts:
