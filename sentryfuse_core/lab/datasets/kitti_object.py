@@ -83,6 +83,11 @@ def load_kitti_object(
     drives = [
         drive for split, names in splits.items() for drive in _drives(folder, split, boxes, names, make)
     ]
+    if not drives:
+        raise DatasetError(
+            f"ImageSets/train.txt and val.txt of {root} name no frame of {folder / 'label_2'}; "
+            f"write names as it has them, such as {min(boxes)}"
+        )
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
@@ -93,7 +98,7 @@ def _drives(
     names: Collection[str],
     make: Callable[[Mapping[str, tuple[Box, ...]]], Iterator[LabelledFrame]],
 ) -> Iterator[Drive]:
-    """The frames `names` in parts that are decoded and kept together."""
+    """The frames `names`, one drive by their order, in parts that are decoded and kept together."""
     known = sorted(boxes.keys() & set(names))
     for first in range(0, len(known), _AT_ONCE):
         part = {name: boxes[name] for name in known[first : first + _AT_ONCE]}
@@ -108,6 +113,7 @@ def _drives(
             partial(make, part),
             KITTI_VIEW,
             sensors=ModalitySet.of(*sensors),
+            part=range(first, first + len(part)),
         )
 
 
@@ -166,13 +172,22 @@ def _frames_folder(root: Path) -> Path:
 
 
 def _splits(root: Path) -> dict[str, list[str]]:
-    """Names by split, where lists of them lie in the folder, above it or in training/."""
+    """Names by split, where lists of them lie in the folder, above it or in training/.
+
+    Raises DatasetError for one in both.
+    """
     for folder in (root / "ImageSets", root.parent / "ImageSets", root / "training" / "ImageSets"):
         if (folder / "train.txt").is_file() and (folder / "val.txt").is_file():
-            return {
+            splits = {
                 split: [line.strip() for line in read_lines(folder / f"{split}.txt") if line.strip()]
                 for split in ("train", "val")
             }
+            if both := sorted(set(splits["train"]).intersection(splits["val"])):
+                raise DatasetError(
+                    f"{folder} has {both[0]} in train.txt and in val.txt ({len(both)} such frames); "
+                    "what is learned from cannot judge, keep each in one"
+                )
+            return splits
     return {}
 
 
