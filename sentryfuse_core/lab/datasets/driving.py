@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import partial
@@ -42,7 +43,10 @@ VAL_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Box:
-    """One labelled object in the base frame: centre and size in m, yaw in rad about z (up)."""
+    """One labelled object in the base frame: centre and size in m, yaw in rad about z (up).
+
+    Raises ValueError for what is no box, as a set has where it knows nothing of a region.
+    """
 
     label: str
     x: float
@@ -52,6 +56,11 @@ class Box:
     width: float
     height: float
     yaw: float
+
+    def __post_init__(self) -> None:
+        numbers = astuple(self)[1:]
+        if not all(map(math.isfinite, numbers)) or min(self.length, self.width, self.height) <= 0.0:
+            raise ValueError(f"a box of {', '.join(f'{number:g}' for number in numbers)} is none")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ trams are left out, and so are part of the background. Only what camera 2 sees i
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from sentryfuse_core.lab.datasets.kitti_calibration import (
     NAMES,
     VELODYNE_HEIGHT_M,
     KittiCalibration,
+    check_known,
     lidar_pose,
     object_calibration,
 )
@@ -199,15 +199,14 @@ def _label(
     A line: type, truncated, occluded, alpha, 2-D box (4), height, width, length, x, y, z, rotation_y.
     """
     kind, *texts = line.split()
-    if kind not in NAMES and not vocabulary.knows(kind):
-        known = ", ".join(NAMES)
-        raise DatasetError(f"{path}:{number}: unknown class {kind!r:.40}; KITTI has {known}")
+    check_known(f"{path}:{number}", kind, vocabulary)
     try:
         height, width, length, x, y, z, turn = (float(text) for text in texts[7:14])
     except ValueError as error:
         raise DatasetError(f"{path}:{number}: {len(texts)} values, {error}; copy the labels again") from error
-    if not all(map(math.isfinite, (height, width, length, x, y, z, turn))):
-        raise DatasetError(f"{path}:{number}: a value is not finite; copy the labels again")
-    label = vocabulary.of(kind, NAMES.get(kind))
-    size = (length, width, height)
-    return kind, None if label is None else calibration.box(label, size, [x, y, z], turn)
+    if (label := vocabulary.of(kind, NAMES.get(kind))) is None:
+        return kind, None
+    try:
+        return kind, calibration.box(label, (length, width, height), [x, y, z], turn)
+    except ValueError as error:
+        raise DatasetError(f"{path}:{number}: {error}; leave it out") from error

@@ -154,7 +154,11 @@ class Scene:
             ahead = to_ego @ _rotation(item)[:, 0]
             width, length, height = item["size"]
             (x, y, z), yaw = centre.tolist(), math.atan2(ahead[1], ahead[0])
-            found.append(Box(label, x, y, z, length, width, height, yaw))
+            try:
+                found.append(Box(label, x, y, z, length, width, height, yaw))
+            except ValueError as error:
+                table = tables.folder / "sample_annotation.json"
+                raise DatasetError(f"{table}: {item['token']}: {error}; leave it out") from error
         return tuple(found)
 
     def _below_lidar(self, sample: Record) -> Matrix:
