@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sentryfuse_core.model.units import Prunable
-from sentryfuse_core.pruning.units import find_units
+from sentryfuse_core.pruning.units import find_units, inferring
 
 __all__ = ["UnitCosts", "measure_costs", "measure_macs"]
 
@@ -60,7 +59,7 @@ def measure_macs(network: nn.Module, *inputs: object) -> int:
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with (
-            _inferring(network),
+            inferring(network),
             torch.inference_mode(),
             sdpa_kernel(SDPBackend.MATH),
             FlopCounterMode(display=False) as counter,
@@ -70,27 +69,6 @@ def measure_macs(network: nn.Module, *inputs: object) -> int:
         torch.backends.mha.set_fastpath_enabled(fast)
     total: int = counter.get_total_flops()
     return total // 2
-
-
-@contextlib.contextmanager
-def _inferring(network: nn.Module) -> Iterator[None]:
-    """Have the network infer within the block, and put back what that changes.
-
-    In training, batch norms would take one sample for statistics. And torch's counter fails where a module
-    is handed a parameter that takes gradients, such as learned queries.
-    """
-    training = [module for module in network.modules() if module.training]
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    try:
-        network.eval()
-        for parameter in learning:
-            parameter.requires_grad = False
-        yield
-    finally:
-        for module in training:
-            module.training = True
-        for parameter in learning:
-            parameter.requires_grad = True
 
 
 def measure_costs(network: nn.Module, *inputs: object) -> UnitCosts:
