@@ -79,12 +79,41 @@ def test_driving_set_names_the_file_when_it_is_damaged(
     assert "\n" not in str(raised.value)
 
 
-def test_nuscenes_names_the_label_when_it_is_no_box(tmp_path: Path) -> None:
-    table = trees.nuscenes(tmp_path) / "v1.0-mini" / "sample_annotation.json"
-    rows = json.loads(table.read_text())
-    rows[0]["size"] = [1.8, 0.0, 1.5]
-    table.write_text(json.dumps(rows))
-    with pytest.raises(DatasetError, match=rf"{rows[0]['token']}: a box of .* is none"):
+@pytest.mark.parametrize(
+    ("table", "key", "value", "told"),
+    [
+        (
+            "sample_annotation",
+            "size",
+            [1.8, 0.0, 1.5],
+            r"sample_annotation, scene-0001-0-0, .*a box of .* is none",
+        ),
+        ("sample_annotation", "size", [1.8, 4.0], r"sample_annotation, scene-0001-0-0, of scene-0001 cannot"),
+        ("sample_annotation", "num_lidar_pts", None, r"sample_annotation, scene-0001-0-0, .*'num_lidar_pts'"),
+        (
+            "sample_annotation",
+            "translation",
+            ["a", "b", "c"],
+            r"sample_annotation, scene-0001-0-0, .*subtract",
+        ),
+        ("calibrated_sensor", "camera_intrinsic", [], "calibrated_sensor and ego_pose of scene-0001 cannot"),
+        ("sample_data", "filename", None, "sample_data of scene-0001 cannot be used .*'filename'"),
+        ("sample_data", "timestamp", None, "sample_data, .* of scene-0001 cannot be used .*'timestamp'"),
+        ("ego_pose", "translation", None, "ego_pose of scene-0001 cannot be used .*'translation'"),
+        ("scene", "first_sample_token", None, "of scene-0001 cannot be used .*'first_sample_token'"),
+    ],
+)
+def test_nuscenes_names_the_record_when_it_cannot_be_used(
+    tmp_path: Path, table: str, key: str, value: object, told: str
+) -> None:
+    path = trees.nuscenes(tmp_path) / "v1.0-mini" / f"{table}.json"
+    rows = json.loads(path.read_text())
+    for row in rows:
+        row.pop(key)
+        if value is not None:
+            row[key] = value
+    path.write_text(json.dumps(rows))
+    with pytest.raises(DatasetError, match=told):
         list(open_driving(tmp_path).drives[0].frames())
 
 
