@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sentryfuse_core.model.units import Prunable
-from sentryfuse_core.pruning.units import find_units
+from sentryfuse_core.pruning.units import find_units, inferring
 
 __all__ = ["UnitCosts", "measure_costs", "measure_macs"]
 
@@ -53,12 +53,17 @@ def measure_macs(network: nn.Module, *inputs: object) -> int:
     """Multiply-accumulates of one forward pass: linear maps, convolutions and both products of attention.
 
     Counted by torch's FlopCounterMode on the unfused kernels, halved. Norms, activations, softmax, pooling
-    and additions are not counted.
+    and additions are not counted. The pass is one of inference, which leaves the network as it was.
     """
     fast = torch.backends.mha.get_fastpath_enabled()  # of nn.MultiheadAttention; it would count as nothing
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        with (
+            inferring(network),
+            torch.inference_mode(),
+            sdpa_kernel(SDPBackend.MATH),
+            FlopCounterMode(display=False) as counter,
+        ):
             network(*inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

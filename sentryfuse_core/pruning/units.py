@@ -10,12 +10,43 @@ from torch import Tensor, nn
 
 from sentryfuse_core.model.units import Kept, Prunable, find_units, pick_units, sliced
 
-__all__ = ["Kept", "find_units", "gated", "narrowed", "prefix", "sliced", "sort_units", "watched"]
+__all__ = [
+    "Kept",
+    "find_units",
+    "gated",
+    "inferring",
+    "narrowed",
+    "prefix",
+    "sliced",
+    "sort_units",
+    "watched",
+]
 
 
 def prefix(widths: Mapping[str, int]) -> dict[str, range]:
     """Widths as kept units: the first w of each layer."""
     return {name: range(width) for name, width in widths.items()}
+
+
+@contextlib.contextmanager
+def inferring(network: nn.Module) -> Iterator[None]:
+    """Have a network infer within the block, its parameters taking no gradients; after it all is as before.
+
+    In training, dropout would blur what is measured, and batch norms mix samples and learn from them. And
+    torch's counter fails where a module is handed a parameter that takes gradients, such as learned queries.
+    """
+    training = [module for module in network.modules() if module.training]
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    try:
+        network.eval()
+        for parameter in learning:
+            parameter.requires_grad = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
+        for parameter in learning:
+            parameter.requires_grad = True
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.adapting.lessons import (
     Lesson,
     Second,
@@ -55,7 +54,6 @@ def make_course(
         if own.sensors.count(sensors)
     )
     stamps_ns = tuple(own.stamps_of(sensors) for own in seen if own.sensors.count(sensors))
-    _check_times(stamps_ns, found)
     return Course(replace(found, drives=drives), best, sensors, stamps_ns, confirmed)
 
 
@@ -80,10 +78,3 @@ def confirmed_share(lessons: Sequence[Sequence[Lesson]]) -> float:
     claimed = sum(float(lesson.boxes.scores.sum()) for lesson in frames)
     sure = sum(float(lesson.boxes.scores[lesson.sure].sum()) for lesson in frames)
     return sure / claimed if claimed else 0.0
-
-
-def _check_times(stamps_ns: tuple[tuple[int, ...], ...], found: DrivingSet) -> None:
-    if any(len(set(drive)) < len(drive) for drive in stamps_ns):
-        raise DatasetError(
-            f"some frames of {found.root} have no times, and nothing can be followed; give recordings alone"
-        )

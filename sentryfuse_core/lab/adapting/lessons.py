@@ -68,8 +68,12 @@ class Lesson:
 def sighted(
     drive: Drive, teachers: Mapping[str, Teacher], *, on_frame: Callable[[], None] = lambda: None
 ) -> Sightings:
-    """Show every frame of a drive that has a lidar to every teacher."""
+    """Show every frame of a drive that has a lidar to every teacher.
+
+    Raises DatasetError at the first frame without a time of its own: others may be hours of work.
+    """
     stamps_ns: list[int] = []
+    taken: set[int] = set()
     sensors: list[ModalitySet] = []
     ways: list[EgoStep] = []
     found: dict[str, list[FrameBoxes]] = {name: [] for name in teachers}
@@ -78,6 +82,12 @@ def sighted(
         on_frame()
         way, known = _onward(way, frame.way), known + frame.over_ground
         if Modality.LIDAR in frame.inputs.present:
+            if frame.stamp_ns in taken:
+                raise DatasetError(
+                    f"frames of {drive.name} have no times of their own, and nothing can be followed; "
+                    "give recordings alone"
+                )
+            taken.add(frame.stamp_ns)
             stamps_ns.append(frame.stamp_ns)
             sensors.append(frame.inputs.present)
             ways.append(way)

@@ -138,11 +138,13 @@ def _run_jobs(args: argparse.Namespace) -> None:
 
     from sentryfuse_core.lab.bench.entrants import absent_methods
     from sentryfuse_core.lab.bench.jobs import chosen_methods, tasks
+    from sentryfuse_core.lab.datasets.arrays import not_judged
 
     sources, recipe, methods = _sources(args), _recipe(args), names_of(args.methods)
     chosen_methods(recipe, ablations=args.ablations, only=methods)
     for source in sources:
-        source.load(recipe.seeds[0])  # complain before an hour has passed
+        for note in not_judged(source.load(recipe.seeds[0])):  # complain before an hour has passed
+            print(f"note: {note}")
     for name, remedy in ({} if methods else absent_methods()).items():
         print(f"{name} is left out, its library is not installed; for it: {remedy}")
     found = [task for source in sources for task in tasks(source, recipe, args.out)]

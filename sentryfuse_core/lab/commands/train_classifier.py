@@ -11,7 +11,7 @@ from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.bench.contest import Contest
 from sentryfuse_core.lab.bench.recipe import Recipe, read_recipe
 from sentryfuse_core.lab.commands.classifier_stages import FILES, Run, train
-from sentryfuse_core.lab.datasets.arrays import Arrays, load_npz
+from sentryfuse_core.lab.datasets.arrays import Arrays, load_npz, not_judged
 from sentryfuse_core.lab.training.accelerate import Acceleration, Ranks, ranks
 from sentryfuse_core.lab.training.batches import Batch
 from sentryfuse_core.lab.training.nest import Nested, teacher_logits
@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     folder = args.state or args.out.with_suffix("")
     arrays = _arrays(args.data)
     with ranks(recipe.device) as team:
+        for note in not_judged(arrays) if team.first else ():
+            print(f"note: {note}")
         identity = _identity(args, recipe, team)
         if args.resume:
             check_identity(folder, identity)

@@ -17,7 +17,7 @@ from sentryfuse_core.lab.datasets.patches import tokenise
 from sentryfuse_core.safe_files import check_regular
 from sentryfuse_core.text import reason_of
 
-__all__ = ["SPLITS", "Arrays", "load_npz", "tokenised"]
+__all__ = ["SPLITS", "Arrays", "load_npz", "not_judged", "tokenised"]
 
 SPLITS = ("train", "val", "test")
 MOST_BYTES = 4 << 30  # all arrays are in memory at once, and some twice
@@ -59,6 +59,20 @@ class Arrays:
             split=self.split[index],
             item=self.item[index],
         )
+
+
+def not_judged(arrays: Arrays) -> list[str]:
+    """A note for each judged split that lacks classes: its balanced accuracy is of the others alone."""
+    notes = []
+    for split in ("val", "test"):
+        there = set(arrays.label[arrays.split == split].tolist())
+        lacking = [name for number, name in enumerate(arrays.classes) if number not in there]
+        if lacking:
+            notes.append(
+                f"{split} of {arrays.name} has no sample of class {', '.join(lacking)}: "
+                "its balanced accuracy is the mean over the others"
+            )
+    return notes
 
 
 def load_npz(path: Path) -> Arrays:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import partial
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.view import EVERYWHERE, View
 from sentryfuse_core.lab.datasets.vocabulary import LABELS
 from sentryfuse_core.planar import EgoStep
@@ -41,7 +43,10 @@ VAL_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Box:
-    """One labelled object in the base frame: centre and size in m, yaw in rad about z (up)."""
+    """One labelled object in the base frame: centre and size in m, yaw in rad about z (up).
+
+    Raises ValueError for what is no box, as a set has where it knows nothing of a region.
+    """
 
     label: str
     x: float
@@ -51,6 +56,11 @@ class Box:
     width: float
     height: float
     yaw: float
+
+    def __post_init__(self) -> None:
+        numbers = astuple(self)[1:]
+        if not all(map(math.isfinite, numbers)) or min(self.length, self.width, self.height) <= 0.0:
+            raise ValueError(f"a box of {', '.join(f'{number:g}' for number in numbers)} is none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +93,7 @@ class Drive:
     labelled: bool = True
     sensors: ModalitySet = field(default_factory=ModalitySet.all)  # some frame has at most, others have less
     sides: int = 1  # frames of each moment, next to each other: it is never parted
+    part: range | None = None  # numbers of its moments in what it is a part of; None: it is whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +144,19 @@ def split_drives(drives: tuple[Drive, ...]) -> list[str]:
 
 def within(drive: Drive, span: Span | None) -> slice:
     """Which of a drive's frames, by number, are of the moments of `span`; None: all that come."""
-    return slice(0, None) if span is None else slice(span[0] * drive.sides, (span[1] + 1) * drive.sides)
+    if span is None:
+        return slice(0, None)
+    first, stop = span[0], span[1] + 1
+    if (part := drive.part) is not None:
+        first, stop = max(first, part.start) - part.start, min(stop, part.stop) - part.start
+    return slice(first * drive.sides, stop * drive.sides) if first < stop else slice(0, 0)
 
 
 def only_frames(found: DrivingSet, span: Span) -> DrivingSet:
-    """The same drives, of each the frames of `span` alone; those before it are made too, for the attitude."""
+    """The same drives, of each the frames of `span` alone; those before it are made too, for the attitude.
+
+    A part of a drive that has none of them is left out. Raises DatasetError where none is left.
+    """
 
     def some(drive: Drive) -> Iterator[LabelledFrame]:
         numbers = within(drive, span)
@@ -146,5 +165,8 @@ def only_frames(found: DrivingSet, span: Span) -> DrivingSet:
     drives = (
         replace(drive, length=len(range(drive.length)[within(drive, span)]), frames=partial(some, drive))
         for drive in found.drives
+        if within(drive, span) != slice(0, 0)
     )
-    return replace(found, drives=tuple(drives))
+    if not (chosen := tuple(drives)):
+        raise DatasetError(f"no frame of {found.root} is among {span[0]} to {span[1]}; give others")
+    return replace(found, drives=chosen)

@@ -17,12 +17,14 @@ from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import Box
 from sentryfuse_core.lab.datasets.files import numbers_by_key
 from sentryfuse_core.lab.datasets.moments import pose_of
+from sentryfuse_core.lab.datasets.vocabulary import Vocabulary
 from sentryfuse_core.types import Intrinsics, Pose
 
 __all__ = [
     "NAMES",
     "VELODYNE_HEIGHT_M",
     "KittiCalibration",
+    "check_known",
     "lidar_pose",
     "numbers",
     "object_calibration",
@@ -84,6 +86,15 @@ class KittiCalibration:
     def _from_camera(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         rotation = self.to_camera[:3, :3].T
         return rotation, -rotation @ self.to_camera[:3, 3]
+
+
+def check_known(where: str, kind: str, vocabulary: Vocabulary) -> None:
+    """Raises DatasetError, led by `where`, for a class of a label that nobody told the meaning of."""
+    if kind not in NAMES and not vocabulary.knows(kind):
+        raise DatasetError(
+            f"{where}: unknown class {kind!r:.40}; KITTI has {', '.join(NAMES)}: "
+            f"correct it, or --map {kind:.40}=CLASS"
+        )
 
 
 def rigid(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ trams are left out, and so are part of the background. Only what camera 2 sees i
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from sentryfuse_core.lab.datasets.kitti_calibration import (
     NAMES,
     VELODYNE_HEIGHT_M,
     KittiCalibration,
+    check_known,
     lidar_pose,
     object_calibration,
 )
@@ -83,6 +83,11 @@ def load_kitti_object(
     drives = [
         drive for split, names in splits.items() for drive in _drives(folder, split, boxes, names, make)
     ]
+    if not drives:
+        raise DatasetError(
+            f"ImageSets/train.txt and val.txt of {root} name no frame of {folder / 'label_2'}; "
+            f"write names as it has them, such as {min(boxes)}"
+        )
     return DrivingSet(LAYOUT, root, tuple(drives), tuple(notes), vocabulary.labels)
 
 
@@ -93,7 +98,7 @@ def _drives(
     names: Collection[str],
     make: Callable[[Mapping[str, tuple[Box, ...]]], Iterator[LabelledFrame]],
 ) -> Iterator[Drive]:
-    """The frames `names` in parts that are decoded and kept together."""
+    """The frames `names`, one drive by their order, in parts that are decoded and kept together."""
     known = sorted(boxes.keys() & set(names))
     for first in range(0, len(known), _AT_ONCE):
         part = {name: boxes[name] for name in known[first : first + _AT_ONCE]}
@@ -108,6 +113,7 @@ def _drives(
             partial(make, part),
             KITTI_VIEW,
             sensors=ModalitySet.of(*sensors),
+            part=range(first, first + len(part)),
         )
 
 
@@ -166,13 +172,22 @@ def _frames_folder(root: Path) -> Path:
 
 
 def _splits(root: Path) -> dict[str, list[str]]:
-    """Names by split, where lists of them lie in the folder, above it or in training/."""
+    """Names by split, where lists of them lie in the folder, above it or in training/.
+
+    Raises DatasetError for one in both.
+    """
     for folder in (root / "ImageSets", root.parent / "ImageSets", root / "training" / "ImageSets"):
         if (folder / "train.txt").is_file() and (folder / "val.txt").is_file():
-            return {
+            splits = {
                 split: [line.strip() for line in read_lines(folder / f"{split}.txt") if line.strip()]
                 for split in ("train", "val")
             }
+            if both := sorted(set(splits["train"]).intersection(splits["val"])):
+                raise DatasetError(
+                    f"{folder} has {both[0]} in train.txt and in val.txt ({len(both)} such frames); "
+                    "what is learned from cannot judge, keep each in one"
+                )
+            return splits
     return {}
 
 
@@ -184,15 +199,14 @@ def _label(
     A line: type, truncated, occluded, alpha, 2-D box (4), height, width, length, x, y, z, rotation_y.
     """
     kind, *texts = line.split()
-    if kind not in NAMES and not vocabulary.knows(kind):
-        known = ", ".join(NAMES)
-        raise DatasetError(f"{path}:{number}: unknown class {kind!r:.40}; KITTI has {known}")
+    check_known(f"{path}:{number}", kind, vocabulary)
     try:
         height, width, length, x, y, z, turn = (float(text) for text in texts[7:14])
     except ValueError as error:
         raise DatasetError(f"{path}:{number}: {len(texts)} values, {error}; copy the labels again") from error
-    if not all(map(math.isfinite, (height, width, length, x, y, z, turn))):
-        raise DatasetError(f"{path}:{number}: a value is not finite; copy the labels again")
-    label = vocabulary.of(kind, NAMES.get(kind))
-    size = (length, width, height)
-    return kind, None if label is None else calibration.box(label, size, [x, y, z], turn)
+    if (label := vocabulary.of(kind, NAMES.get(kind))) is None:
+        return kind, None
+    try:
+        return kind, calibration.box(label, (length, width, height), [x, y, z], turn)
+    except ValueError as error:
+        raise DatasetError(f"{path}:{number}: {error}; leave it out") from error

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import Box
 from sentryfuse_core.lab.datasets.files import read_bytes
-from sentryfuse_core.lab.datasets.kitti_calibration import NAMES, VELODYNE_HEIGHT_M
+from sentryfuse_core.lab.datasets.kitti_calibration import NAMES, VELODYNE_HEIGHT_M, check_known
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 
 __all__ = ["read_tracklets"]
@@ -30,8 +30,7 @@ def read_tracklets(
     try:
         for item in ET.fromstring(data).iterfind("tracklets/item"):  # noqa: S314 - entities are refused above
             kind = _text(item, "objectType")
-            if kind not in NAMES and not vocabulary.knows(kind):
-                raise DatasetError(f"{path}: unknown class {kind!r:.40}; KITTI has {', '.join(NAMES)}")
+            check_known(str(path), kind, vocabulary)
             label = vocabulary.of(kind, NAMES.get(kind))
             if label is None:
                 left[kind] += 1

@@ -110,9 +110,19 @@ def open_driving(  # noqa: PLR0913 - options of several layouts
 
 
 def merged(sets: Sequence[DrivingSet]) -> DrivingSet:
-    """Several sets as one; each is split into train and val by itself, so that all are in both."""
+    """Several sets as one; each is split into train and val by itself, so that all are in both.
+
+    Raises DatasetError for a drive that is in two of them: it could validate in one and be learned from in
+    the other, and would count twice.
+    """
     if len(sets) == 1:
         return sets[0]
+    taken: dict[frozenset[Path], int] = {}  # files of a drive -> the set it is in
+    for number, one in enumerate(sets):
+        for drive in one.drives:
+            before = taken.setdefault(frozenset(path.resolve() for path in drive.files), number)
+            if before != number:
+                raise DatasetError(f"{drive.name} is in {sets[before].root} and in {one.root}; give it once")
     drives = (
         replace(drive, split=split)
         for one in sets

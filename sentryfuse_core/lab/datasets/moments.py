@@ -41,6 +41,7 @@ _AROUND = "all_around"
 SIDES = len(sector_yaws_deg(_AROUND))
 """How many frames a moment gives where cameras look all around."""
 _NAMES = ("x", "y", "z", "intensity")
+_MOST_BELOW_0 = 0.01  # share of a cloud's intensities, which no lidar measures so
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +165,12 @@ class MomentReader:
         if data.size % step:
             raise DatasetError(
                 f"{path} has {data.size} bytes, no multiple of {step}: it is truncated; copy it again"
+            )
+        # Records of another length can have the right size in all; what is read as intensity tells them.
+        if (data.view("<f4")[3 :: self._columns] < 0.0).mean() > _MOST_BELOW_0:
+            raise DatasetError(
+                f"{path} has intensities below 0, as records of other than {self._columns} numbers give; "
+                f"write float32 {', '.join(_NAMES)}{' and one more' * (self._columns > len(_NAMES))}"
             )
         fields = tuple(PointField(name, 4 * index, "f4") for index, name in enumerate(_NAMES))
         return PointCloud(1, data.size // step, step, data.size, is_bigendian=False, fields=fields, data=data)

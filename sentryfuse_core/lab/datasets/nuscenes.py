@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ from sentryfuse_core.lab.datasets.nuscenes_tables import (
 )
 from sentryfuse_core.lab.datasets.vocabulary import USUAL, Vocabulary
 from sentryfuse_core.preprocess.motion import pose_rotation
+from sentryfuse_core.text import reason_of
 from sentryfuse_core.types import Intrinsics, Modality, ModalitySet, Pose
 
 __all__ = ["Scene", "load_nuscenes"]
@@ -95,11 +97,12 @@ class Scene:
         self._around = AROUND if around else ()
         self._cameras = {name: name for name in self._around} or {Modality.CAMERA.value: CAMERA}
         self.name = str(record["name"])
-        self.samples = tables.samples_of(record)
-        for sample in self.samples:
-            for channel in (LIDAR,) if around else (CAMERA, LIDAR):
-                if (sample["token"], channel) not in tables.data:
-                    raise DatasetError(f"{self.name} has a sample without {channel}; download it again")
+        with self._reading("sample and sample_data"):
+            self.samples = tables.samples_of(record)
+            for sample in self.samples:
+                for channel in (LIDAR,) if around else (CAMERA, LIDAR):
+                    if (sample["token"], channel) not in tables.data:
+                        raise DatasetError(f"{self.name} has a sample without {channel}; download it again")
         self.lacking = {
             channel
             for channel in self._cameras.values()
@@ -109,13 +112,15 @@ class Scene:
         self.imu_path = can_bus if can_bus.is_file() else None
         seeing = ModalitySet.of(Modality.CAMERA, Modality.LIDAR)
         self.sensors = seeing | ModalitySet.of(Modality.IMU) if self.imu_path else seeing
-        self.files = [
-            *(
+        with self._reading("sample_data"):
+            pictures_and_clouds = [
                 self._path(sample, channel)
                 for sample in self.samples
                 for channel in (*self._cameras.values(), LIDAR)
                 if (sample["token"], channel) in tables.data
-            ),
+            ]
+        self.files = [
+            *pictures_and_clouds,
             *([can_bus] if self.imu_path else []),
             tables.folder / "sample_annotation.json",
         ]
@@ -132,30 +137,46 @@ class Scene:
         read = MomentReader(columns=5, full_scale=255.0, labels=labels, around=self._around)
         imu = None
         if self.imu_path is not None:
-            imu = _readings(self.imu_path, self._below_lidar(self.samples[0]))
+            with self._reading("sample_data and calibrated_sensor"):
+                below = self._below_lidar(self.samples[0])
+            imu = _readings(self.imu_path, below)
         for sample in self.samples:
-            yield from read(self._moment(sample, imu), self.boxes(sample))
+            with self._reading("sample_data, calibrated_sensor and ego_pose"):
+                moment = self._moment(sample, imu)
+            yield from read(moment, self.boxes(sample))
 
     def boxes(self, sample: Record) -> tuple[Box, ...]:
         """The boxes of a key frame in the base frame at the lidar's moment."""
-        tables = self._tables
-        ego = tables.poses[tables.data[sample["token"], LIDAR]["ego_pose_token"]]
-        to_ego, position = _rotation(ego).T, np.array(ego["translation"])
-        found = []
+        tables, found = self._tables, []
+        with self._reading("ego_pose"):
+            ego = tables.poses[tables.data[sample["token"], LIDAR]["ego_pose_token"]]
+            to_ego, position = _rotation(ego).T, np.array(ego["translation"])
         for item in tables.annotations[sample["token"]]:
-            category = tables.category[item["instance_token"]]
-            label = self._vocabulary.of(category, _CLASSES.get(category))
-            names = [tables.attribute[token] for token in item["attribute_tokens"]]
-            if label is None or (category == _RIDEABLE and label == "cyclist" and _RIDDEN not in names):
-                continue
-            if item["num_lidar_pts"] + item["num_radar_pts"] == 0:
-                continue
-            centre = to_ego @ (np.array(item["translation"]) - position) - self._below_lidar(sample)
-            ahead = to_ego @ _rotation(item)[:, 0]
-            width, length, height = item["size"]
-            (x, y, z), yaw = centre.tolist(), math.atan2(ahead[1], ahead[0])
-            found.append(Box(label, x, y, z, length, width, height, yaw))
+            with self._reading(f"sample_annotation, {item.get('token')},"):
+                category = tables.category[item["instance_token"]]
+                label = self._vocabulary.of(category, _CLASSES.get(category))
+                names = [tables.attribute[token] for token in item["attribute_tokens"]]
+                if label is None or (category == _RIDEABLE and label == "cyclist" and _RIDDEN not in names):
+                    continue
+                if item["num_lidar_pts"] + item["num_radar_pts"] == 0:
+                    continue
+                centre = to_ego @ (np.array(item["translation"]) - position) - self._below_lidar(sample)
+                ahead = to_ego @ _rotation(item)[:, 0]
+                width, length, height = item["size"]
+                (x, y, z), yaw = centre.tolist(), math.atan2(ahead[1], ahead[0])
+                found.append(Box(label, x, y, z, length, width, height, yaw))
         return tuple(found)
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Raises DatasetError that names these records where one is not as it should be."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise DatasetError(
+                f"{self._tables.folder}: {what} of {self.name} cannot be used ({reason_of(error)}); "
+                "download the metadata again, or correct it"
+            ) from error
 
     def _below_lidar(self, sample: Record) -> Matrix:
         """The base frame's origin in the ego frame."""

@@ -17,7 +17,7 @@ from sentryfuse_core.lab.training.stages import Dropout, NestedStage, even_passe
 from sentryfuse_core.pruning.costs import UnitCosts
 from sentryfuse_core.pruning.gate import Design, Present, SentryGate, shared_order
 from sentryfuse_core.pruning.saliency import gate_gradients
-from sentryfuse_core.pruning.units import sort_units
+from sentryfuse_core.pruning.units import inferring, sort_units
 
 __all__ = ["NestOptions", "Nested", "measure_saliency", "nest", "sorted_units", "teacher_logits"]
 
@@ -147,7 +147,7 @@ def sorted_units(network: _Network, saliency: Mapping[Present, Mapping[str, Tens
 
 def teacher_logits(network: nn.Module, samples: Batch, *, batch: int = 1024) -> Tensor:
     """Logits [n, K] of all samples with all modalities present."""
-    with torch.inference_mode():
+    with inferring(network), torch.inference_mode():
         parts = [
             network({name: item[start : start + batch] for name, item in samples.inputs.items()})
             for start in range(0, len(samples), batch)

@@ -202,6 +202,35 @@ def test_torchs_own_attention_is_counted_when_its_fast_path_would_hide_it() -> N
     assert torch.backends.mha.get_fastpath_enabled() == was_fast
 
 
+def test_costs_are_of_inference_and_change_nothing_when_the_network_is_in_training() -> None:
+    class Pooler(nn.Module):
+        """Queries that are learned, handed to a layer as they are, and a norm over samples."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.queries = nn.Parameter(torch.randn(1, 4, DIM))
+            self.ask = nn.Linear(DIM, DIM)
+            self.feed = FeedForward(DIM, channels=16, block=8)
+            self.norm = nn.BatchNorm1d(DIM)
+            self.frozen = nn.Linear(DIM, CLASSES).requires_grad_(requires_grad=False).eval()
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            mixed = (self.ask(self.queries) @ tokens.transpose(1, 2)) @ tokens
+            output: Tensor = self.frozen(self.norm(self.feed(mixed).mean(dim=1)))
+            return output
+
+    network = Pooler()
+    network.ask.eval()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    modes = [module.training for module in network.modules()]
+    learning = [parameter.requires_grad for parameter in network.parameters()]
+    costs = measure_costs(network, torch.randn(1, 10, DIM))
+    assert costs.fixed == 4 * DIM * DIM + 2 * 4 * 10 * DIM + DIM * CLASSES
+    assert [module.training for module in network.modules()] == modes
+    assert [parameter.requires_grad for parameter in network.parameters()] == learning
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
 def test_costs_add_up_when_some_units_stay() -> None:
     macs: Mapping[str, int] = {"x": 10, "y": 3}
     costs = UnitCosts(macs, {"x": 4, "y": 2}, fixed=5)

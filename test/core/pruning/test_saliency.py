@@ -106,3 +106,54 @@ def test_network_is_left_as_it_was_when_saliency_was_measured() -> None:
     assert any(bool(values.any()) for values in found.values())
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(layer.gates is None for layer in find_units(network).values())
+
+
+def test_gradients_are_those_of_inference_when_the_network_is_in_training() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Linear(3, 8), nn.BatchNorm1d(5), FeedForward(8, channels=8, block=2), nn.Dropout(0.5)
+    )
+    tokens = torch.randn(4, 5, 3)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    def found() -> Tensor:
+        return gate_gradients(network, lambda: network(tokens).square().sum(dim=(1, 2)), samples=4)["2"]
+
+    in_training = found()
+    assert network.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    network.eval()
+    torch.testing.assert_close(in_training, found())
+
+
+def test_gradients_are_zero_when_no_layer_runs() -> None:
+    class Around(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.feed = FeedForward(3, channels=8, block=2)
+            self.head = nn.Linear(3, 3)
+
+        def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+            tokens = self.feed(inputs["a"]) if "a" in inputs else inputs["b"]
+            output: Tensor = self.head(tokens.mean(dim=1))
+            return output
+
+    network, inputs = Around().requires_grad_(requires_grad=False), {"b": torch.randn(3, 4, 3)}
+    found = gate_gradients(network, lambda: functional.cross_entropy(network(inputs), LABEL), samples=3)
+    assert found["feed"].tolist() == [[0.0] * 4] * 3
+
+
+def test_gradients_are_about_the_same_when_the_network_is_in_half_precision() -> None:
+    network, inputs = network_of().float(), {name: item.float() for name, item in inputs_of("a", "b").items()}
+    halves = {name: item.bfloat16() for name, item in inputs.items()}
+
+    def gradients(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return gate_gradients(
+            network, lambda: functional.cross_entropy(network(inputs).float(), LABEL), samples=3
+        )
+
+    exact = gradients(inputs)
+    network.bfloat16()
+    for name, values in gradients(halves).items():
+        assert values.dtype == torch.float32
+        assert float((values - exact[name]).norm()) < 0.1 * float(exact[name].norm())

@@ -112,5 +112,7 @@ def test_a_course_is_refused_when_some_of_its_frames_have_no_times() -> None:
     timed = drive(12)
     untimed = replace(timed, frames=lambda: (replace(frame, stamp_ns=0) for frame in timed.frames()))
     found = DrivingSet("mixed", Path("nowhere"), (timed, untimed))
+    shown: list[None] = []
     with pytest.raises(DatasetError, match="have no times"):
-        make_course(found, {"lidar": parked})
+        make_course(found, {"lidar": parked}, on_frame=lambda: shown.append(None))
+    assert len(shown) == 12 + 2  # at the first that tells it, not after all

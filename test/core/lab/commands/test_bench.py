@@ -133,6 +133,8 @@ def test_bench_writes_records_figures_and_a_report_when_it_runs(
     assert bench(*words) == 0
     printed = capsys.readouterr().out
     assert "mine/trunk/s0: 3 jobs" in printed
+    assert "note: " in printed  # of the figures that were not run
+    assert "has no sample of class" not in printed
     assert "mine/trunk, test: balanced accuracy in % by share of MACs removed, mean of 1 run" in printed
     assert " NO" not in printed  # one seed is no attempt at the project's targets
     assert "wrote out/prune.json and out/report.html" in printed
@@ -153,6 +155,18 @@ def test_bench_writes_records_figures_and_a_report_when_it_runs(
     assert bench(*words) == 0  # all is there: nothing is run again
     assert "mine/trunk/s0: 0 jobs" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_bench_tells_of_a_class_that_a_judged_split_lacks(
+    bench: Callable[..., int], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = dict(np.load(place / "mine.npz"))
+    members["label"][8:16] = 0
+    np.savez(place / "mine.npz", **members)
+    words = "--out out --data mine.npz --recipe recipe.yaml --methods dense"
+    assert bench(*words.split()) == 0
+    told = "note: val of mine has no sample of class 1: its balanced accuracy is the mean over the others"
+    assert told in capsys.readouterr().out
 
 
 def test_bench_tells_how_to_get_a_method_when_its_library_is_not_installed(

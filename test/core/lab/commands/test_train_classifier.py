@@ -102,6 +102,19 @@ def test_train_writes_a_classifier_that_plans_and_answers(whole: Path) -> None:
     assert loaded.modalities == ("a", "b")
 
 
+def test_train_tells_of_a_class_that_a_judged_split_lacks(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = dict(np.load(data))
+    members["label"][48:] = np.arange(12) % 2
+    np.savez(tmp_path / "mine.npz", **members)
+    (tmp_path / "tiny.yaml").write_text(data.with_name("tiny.yaml").read_text(), encoding="utf-8")
+    assert train(tmp_path / "net.safetensors", tmp_path / "mine.npz") == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: test of mine has no sample of class ")
+
+
 def test_manifest_says_how_it_was_made_without_paths_of_this_machine(whole: Path, data: Path) -> None:
     text = whole.with_suffix(".json").read_text(encoding="utf-8")
     manifest = json.loads(text)

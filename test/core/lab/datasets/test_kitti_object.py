@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from sentryfuse_core.lab.datasets.driving import LABELS, Box
+from sentryfuse_core.errors import DatasetError
+from sentryfuse_core.lab.datasets import kitti_object
+from sentryfuse_core.lab.datasets.driving import LABELS, Box, Span, only_frames
 from sentryfuse_core.lab.datasets.kitti_object import frame_boxes, load_kitti_object
 from sentryfuse_core.lab.datasets.vocabulary import Vocabulary
+from sentryfuse_core.lab.training.data_frames import batches_of
 from sentryfuse_core.lab.world.config import CLASSES
 from sentryfuse_core.preprocess.geometry import GEOMETRY
 from sentryfuse_core.types import Modality, ModalitySet
@@ -136,6 +139,48 @@ def test_kitti_object_keeps_the_lists_of_frames_when_there_are_some(tmp_path: Pa
     found = load_kitti_object(tmp_path)
     assert [(drive.split, drive.length) for drive in found.drives] == [("train", 2), ("val", 1)]
     assert any("1 frames are in neither" in note for note in found.notes)
+
+
+def test_kitti_object_refuses_lists_when_a_frame_is_in_both(tmp_path: Path) -> None:
+    trees.kitti_object(tmp_path)
+    trees.text(tmp_path / "ImageSets" / "train.txt", "000000\n000002\n000003\n")
+    trees.text(tmp_path / "ImageSets" / "val.txt", "000001\n000003\n")
+    with pytest.raises(DatasetError, match=r"has 000003 in train.txt and in val.txt \(1 such frames\)"):
+        load_kitti_object(tmp_path)
+
+
+def test_kitti_object_says_so_when_the_lists_name_none_of_its_frames(tmp_path: Path) -> None:
+    trees.kitti_object(tmp_path)
+    for split, name in (("train", "0"), ("val", "1")):
+        trees.text(tmp_path / "ImageSets" / f"{split}.txt", f"{name}\n")
+    with pytest.raises(DatasetError, match=r"name no frame of .*label_2; write names .* such as 000000"):
+        load_kitti_object(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [((0, 1), [2, 0]), ((1, 2), [1, 1]), ((3, 3), [0, 1]), ((2, 90), [0, 3]), ((0, 4), [2, 3])],
+    ids=str,
+)
+def test_only_frames_counts_through_when_kitti_object_is_read_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, span: Span, expected: list[int]
+) -> None:
+    monkeypatch.setattr(kitti_object, "_AT_ONCE", 2)
+    found = load_kitti_object(trees.kitti_object(tmp_path, frames=5))
+    assert [drive.length for drive in found.drives] == [2, 2, 1]
+    some = only_frames(found, span)
+    in_parts = [len(list(drive.frames())) for drive in some.drives]
+    assert in_parts == [drive.length for drive in some.drives]
+    assert all(in_parts)
+    assert sum(in_parts) == len(list(batches_of(found, span=span))) == sum(expected)
+    assert some.drives[0].name == found.drives[span[0] // 2].name
+    assert sum(drive.length for drive in some.drives if drive.name == found.drives[0].name) == expected[0]
+
+
+def test_only_frames_says_so_when_kitti_object_has_none_of_them(tmp_path: Path) -> None:
+    found = load_kitti_object(trees.kitti_object(tmp_path, frames=2))
+    with pytest.raises(DatasetError, match=r"no frame of .* is among 2 to 9"):
+        only_frames(found, (2, 9))
 
 
 def test_kitti_object_goes_without_a_sensor_that_the_set_does_not_have(tmp_path: Path) -> None:

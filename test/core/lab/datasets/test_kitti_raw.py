@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from sentryfuse_core.errors import DatasetError
 from sentryfuse_core.lab.datasets.driving import Box
 from sentryfuse_core.lab.datasets.kitti_raw import load_kitti_raw
-from sentryfuse_core.lab.datasets.layouts import open_driving
+from sentryfuse_core.lab.datasets.layouts import merged, open_driving
 from sentryfuse_core.lab.datasets.moments import Moment, MomentReader
 from sentryfuse_core.types import Modality, ModalitySet
 
@@ -134,3 +135,18 @@ def test_kitti_raw_goes_without_a_lidar_when_the_drive_has_none(tmp_path: Path) 
     assert [frame.inputs.present for frame in frames] == [ModalitySet.of(Modality.CAMERA, Modality.IMU)] * 2
     assert frames[0].points is None
     assert any("no lidar in it" in note for note in found.notes)
+
+
+def test_sets_are_refused_together_when_a_drive_is_in_two_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees.kitti_raw(tmp_path, frames=1, drives=2)
+    drives = [tmp_path / DATE / f"{DATE}_drive_{number:04d}_sync" for number in (1, 2)]
+    together = merged([load_kitti_raw(drive) for drive in drives])  # these share their calibration
+    assert [drive.name for drive in together.drives] == [drive.name for drive in drives]
+    monkeypatch.chdir(tmp_path)
+    for other in (Path(DATE), Path(DATE) / drives[1].name):
+        with pytest.raises(
+            DatasetError, match=r"drive_000[12]_sync is in .*/2011_09_26 and in .*; give it once"
+        ):
+            merged([load_kitti_raw(tmp_path / DATE), load_kitti_raw(other)])

@@ -189,3 +189,21 @@ def test_teacher_logits_are_those_of_all_modalities_when_taken_in_parts(base: Sh
     torch.testing.assert_close(found, base(samples.inputs), atol=1e-5, rtol=1e-5)
     assert not found.requires_grad
     assert not found.is_inference()
+
+
+def test_teacher_logits_are_those_of_inference_when_the_teacher_is_in_training() -> None:
+    samples = samples_of(10)
+
+    class Blurred(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.drop = network_of(), torch.nn.Dropout(0.5)
+
+        def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+            logits: torch.Tensor = self.drop(self.net(inputs))
+            return logits
+
+    teacher = Blurred()
+    found = teacher_logits(teacher, samples)
+    assert teacher.training
+    torch.testing.assert_close(found, teacher.net(samples.inputs), atol=1e-5, rtol=1e-5)
