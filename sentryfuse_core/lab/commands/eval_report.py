@@ -13,6 +13,7 @@ from rich.table import Table
 
 from sentryfuse_core.commands.terminal import Terminal
 from sentryfuse_core.evaluation.matching import DISTANCES_M
+from sentryfuse_core.json_values import json_value
 from sentryfuse_core.lab.bench.plot_style import write_png
 from sentryfuse_core.lab.bench.results import Figure, text_table, write
 from sentryfuse_core.lab.commands.eval_plot import dropout_figure
@@ -192,14 +193,8 @@ def write_report(folder: Path, study: Study, *, command: str, config: Mapping[st
 
 
 def rounded(value: Any) -> Any:
-    """The same with short numbers; JSON has no NaN: null where nothing was measured."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, _DIGITS)
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
-    return value
+    """The same with short numbers; null where nothing was measured."""
+    return json_value(value, _DIGITS)
 
 
 def _share(what: str, value: float) -> Figure:
